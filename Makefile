@@ -1,0 +1,115 @@
+# swale. `make help` lists the targets.
+#
+#   make                     build/libswale.a, build/libswale.so, build/examples/NAME
+#   make CC=clang SANITIZE=address,undefined test
+#
+# Other compilers and sanitizers build into a folder of their own below build/.
+
+PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
+           libcmocka-dev
+
+comma := ,
+VERSION_MAJOR := 0
+SANITIZE ?=
+variant := $(if $(filter-out cc gcc,$(notdir $(CC))),$(notdir $(CC)))$(if $(SANITIZE),$(if $(filter-out cc gcc,$(notdir $(CC))),-)$(subst $(comma),-,$(SANITIZE)))
+BUILD := build$(if $(variant),/$(variant))
+
+OPTIMIZE ?= -O3
+CFLAGS ?=
+# Equal bits from every compiler and level: no fast-math, no contraction. Without -fno-math-errno a
+# square root is a call.
+NUMERICS := -fno-math-errno -fno-trapping-math -ffp-contract=off
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion
+FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden -MMD -MP \
+         $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
+LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+LIBRARIES := -lopenblas -lz -ljansson -lm -pthread
+
+core_src := $(wildcard core/*.c)
+nn_src := $(wildcard nn/*.c)
+optim_src := $(wildcard optim/*.c optim/*/*.c)
+datasets_src := $(wildcard datasets/*.c)
+library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
+library_obj := $(library_src:%.c=$(BUILD)/%.o)
+examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c)
+tests := $(test_src:%.c=$(BUILD)/%)
+fast_tests = $(filter-out %/test_accuracy,$(tests))
+bench_src := $(wildcard tests/bench/bench_*.c)
+benches := $(bench_src:%.c=$(BUILD)/%)
+
+# Folders see core and themselves, never one another.
+$(BUILD)/core/%.o: INCLUDE := -Icore
+$(BUILD)/nn/%.o: INCLUDE := -Icore -Inn
+$(BUILD)/optim/%.o: INCLUDE := -Icore -Ioptim
+$(BUILD)/datasets/%.o: INCLUDE := -Icore -Idatasets
+PUBLIC := -Icore -Inn -Ioptim -Idatasets
+
+# In `make -j deps train` nothing is compiled before everything is installed.
+DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
+
+.PHONY: all help deps train test check-fast bench clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
+
+help:
+	@echo "make            the library and the examples, in $(BUILD)/"
+	@echo "make deps       install what is needed (Debian)"
+	@echo "make train      train on Fashion-MNIST"
+	@echo "make test       all tests; check-fast: those that take under 30 s together"
+	@echo "make bench      speed: one line per figure, name value target ok|short"
+	@echo "make clean      remove build/"
+	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS="
+
+deps:
+	@missing=; for p in $(PACKAGES); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    command -v apt-get >/dev/null || { echo "make deps installs Debian packages; needed here:$$missing" >&2; exit 1; }; \
+	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	    echo "installing$$missing"; \
+	    $$sudo apt-get update -qq && \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+train: $(BUILD)/examples/fashion_mnist
+	$(BUILD)/examples/fashion_mnist $(ARGS)
+
+$(BUILD)/%.o: %.c | $(DEPS)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@
+
+$(BUILD)/libswale.a: $(library_obj)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/libswale.so.$(VERSION_MAJOR): $(library_obj)
+	$(CC) -shared -Wl,-soname,libswale.so.$(VERSION_MAJOR) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/libswale.so: $(BUILD)/libswale.so.$(VERSION_MAJOR)
+	ln -sf libswale.so.$(VERSION_MAJOR) $@
+
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a | $(DEPS)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
+
+test: $(tests) $(examples) $(BUILD)/libswale.so
+	@tests/run.sh $(tests)
+
+check-fast: $(fast_tests) $(examples)
+	@tests/run.sh $(fast_tests)
+
+bench: $(benches)
+	@tests/bench/run.sh $(benches)
+
+clean:
+	rm -rf build
+
+-include $(library_obj:.o=.d) $(examples:=.d) $(tests:=.d) $(benches:=.d)

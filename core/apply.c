@@ -1,0 +1,226 @@
+/* Running an operation: the forward half of the contract in extend.h. */
+#include "internal.h"
+
+#include <stdio.h>
+
+enum { INLINE_INPUTS = 8 };
+
+static sw_status fail_in_layer(const sw_tape *tape) {
+    if (tape->layer) {
+        char prefix[128];
+        snprintf(prefix, sizeof prefix, "layer %s: ", tape->layer);
+        swi_error_prefix(prefix);
+    }
+    return sw_error_status();
+}
+
+static void release_scratch(swi_engine *e) {
+    for (int i = 0; i < e->scratches; i++)
+        swi_arena_release(&e->tape->arena, e->scratch[i].memory, e->scratch[i].bytes);
+    e->scratches = 0;
+}
+
+static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
+    const sw_op *op = node->op;
+    SW_TRY(op->shape(call));
+    if (op->is_view) {
+        const sw_tape *tape = engine->tape;
+        node->root = swi_at(tape, node->input[0])->root;
+        swi_at(tape, node->root)->readers++;
+        node->view.data = call->in[0]->data;
+        return SW_OK;
+    }
+    size_t bytes = (size_t)node->view.count * sw_dtype_size(node->view.type);
+    node->view.data = swi_arena_alloc(&engine->tape->arena, bytes);
+    if (!node->view.data)
+        return SW_ERR_MEMORY;
+    node->flags |= SWI_OWNS;
+    sw_status status = op->forward(call);
+    release_scratch(engine);
+    return status;
+}
+
+sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
+                   const sw_tensor *inputs) {
+    const sw_tensor null = {0};
+    if (count < 1) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
+        return null;
+    }
+    sw_tape *tape = inputs[0].tape;
+    const sw_view *few[INLINE_INPUTS], **in = few;
+    unsigned needs = 0;
+    bool had_error = sw_error_status() != SW_OK;
+    for (int i = 0; i < count; i++) {
+        if (!inputs[i].tape) {
+            if (!had_error)
+                sw_fail(SW_ERR_ARGUMENT, "%s: input %d is a null tensor", op->name, i);
+            return null;
+        }
+        if (inputs[i].tape != tape) {
+            sw_fail(SW_ERR_ARGUMENT, "%s: inputs 0 and %d are on different tapes", op->name, i);
+            return null;
+        }
+    }
+    if (count > INLINE_INPUTS) {
+        in = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *in);
+        if (!in)
+            return null;
+    }
+    uint32_t *slots = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *slots + bytes + 8);
+    if (!slots)
+        return null;
+    for (int i = 0; i < count; i++) {
+        const swi_node *input = swi_node_of(inputs[i]);
+        if (!input) {
+            if (!had_error) {
+                char prefix[96];
+                snprintf(prefix, sizeof prefix, "%s: input %d: ", op->name, i);
+                swi_error_prefix(prefix);
+                fail_in_layer(tape);
+            }
+            return null;
+        }
+        in[i] = &input->view;
+        slots[i] = inputs[i].slot;
+        needs |= input->flags & SWI_NEEDS_GRAD;
+    }
+    uint32_t slot;
+    swi_node *node = swi_new_node(tape, &slot);
+    if (!node)
+        return null;
+    node->op = op;
+    node->input = slots;
+    node->inputs = count;
+    if (bytes) {
+        char *copy = (char *)(slots + ((count + 1) & ~1)); /* 8-byte aligned */
+        memcpy(copy, attributes, bytes);
+        node->attributes = copy;
+    }
+    swi_engine engine = {.tape = tape, .node = node};
+    sw_call call = {.op = op, .tape = tape, .attributes = node->attributes, .inputs = count,
+                    .in = in, .out = &node->view, .engine = &engine};
+    if (run(node, &call, &engine) != SW_OK) {
+        if (!had_error)
+            fail_in_layer(tape);
+        tape->count = slot;
+        return null;
+    }
+    if (needs && op->vjp && (tape->switches & SW_RECORD)) {
+        node->flags |= SWI_NEEDS_GRAD;
+        if (op->vjp_reads) {
+            for (int i = 0; i < count; i++)
+                if (op->vjp_reads & SW_READS(i))
+                    swi_at(tape, swi_at(tape, slots[i])->root)->readers++;
+            if (op->vjp_reads & SW_READS_OUT)
+                swi_at(tape, node->root)->readers++;
+        }
+    } else if (node->saved) {
+        swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will come */
+        node->saved = NULL;
+    }
+    if (count > INLINE_INPUTS)
+        swi_arena_release(&tape->arena, (void *)in, (size_t)count * sizeof *in);
+    return (sw_tensor){tape, slot, node->generation};
+}
+
+/* ---- For an operation's functions ---- */
+
+sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *shape) {
+    int64_t count;
+    SW_TRY(swi_count(rank, shape, &count));
+    int64_t *copy = swi_arena_alloc(&call->tape->arena, (size_t)rank * sizeof *copy);
+    if (!copy)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < rank; i++)
+        copy[i] = shape[i];
+    *call->out = (sw_view){.shape = copy, .rank = rank, .type = type, .count = count};
+    return SW_OK;
+}
+
+sw_status sw_shape_like(sw_call *call, int input) {
+    const sw_view *like = call->in[input];
+    *call->out = (sw_view){.shape = like->shape, .rank = like->rank, .type = like->type,
+                           .count = like->count};
+    return SW_OK;
+}
+
+sw_status sw_check_real(sw_call *call) {
+    for (int i = 0; i < call->inputs; i++) {
+        sw_dtype type = call->in[i]->type;
+        if (type != SW_F32 && type != SW_F64)
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32 or f64 is needed", call->op->name,
+                           i, sw_dtype_name(type));
+        if (type != call->in[0]->type)
+            return sw_fail(SW_ERR_TYPE, "%s: input 0 is %s and input %d is %s; they must agree",
+                           call->op->name, sw_dtype_name(call->in[0]->type), i,
+                           sw_dtype_name(type));
+    }
+    return SW_OK;
+}
+
+sw_status sw_shape_broadcast(sw_call *call) {
+    SW_TRY(sw_check_real(call));
+    const sw_view *a = call->in[0];
+    bool same = true;
+    for (int i = 1; i < call->inputs && same; i++) {
+        const sw_view *b = call->in[i];
+        same = a->rank == b->rank &&
+               (a->shape == b->shape ||
+                memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0);
+    }
+    if (same)
+        return sw_shape_like(call, 0);
+    int64_t shape[SW_MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < call->inputs; i++)
+        if (call->in[i]->rank > rank)
+            rank = call->in[i]->rank;
+    for (int axis = 1; axis <= rank; axis++) { /* from the last */
+        int64_t length = 1;
+        int from = 0;
+        for (int i = 0; i < call->inputs; i++) {
+            const sw_view *v = call->in[i];
+            int64_t here = axis <= v->rank ? v->shape[v->rank - axis] : 1;
+            if (here == 1 || here == length)
+                continue;
+            if (length != 1) {
+                const sw_view *u = call->in[from];
+                return sw_fail(SW_ERR_SHAPE,
+                               "%s: %s and %s do not broadcast: %lld against %lld in axis %d from "
+                               "the end; they must be equal, or one of them 1",
+                               call->op->name, sw_shape_text(u->rank, u->shape),
+                               sw_shape_text(v->rank, v->shape), (long long)length,
+                               (long long)here, axis);
+            }
+            length = here;
+            from = i;
+        }
+        shape[rank - axis] = length;
+    }
+    return sw_shape_set(call, a->type, rank, shape);
+}
+
+void *sw_call_save(sw_call *call, size_t bytes) {
+    swi_engine *e = call->engine;
+    if (!e->node->saved) {
+        e->node->saved = swi_arena_alloc(&call->tape->arena, bytes);
+        e->node->saved_bytes = bytes;
+    }
+    call->saved = e->node->saved;
+    return call->saved;
+}
+
+void *sw_call_scratch(sw_call *call, size_t bytes) {
+    swi_engine *e = call->engine;
+    if (e->scratches == (int)(sizeof e->scratch / sizeof *e->scratch)) {
+        sw_fail(SW_ERR_STATE, "%s: too many scratch blocks in one call", call->op->name);
+        return NULL;
+    }
+    void *memory = swi_arena_alloc(&call->tape->arena, bytes);
+    if (memory) {
+        e->scratch[e->scratches].memory = memory;
+        e->scratch[e->scratches++].bytes = bytes;
+    }
+    return memory;
+}

@@ -1,0 +1,165 @@
+/* Memory of one pass of a tape: a bump pointer through chunks that are kept, and lists of blocks that
+ * were given back within the pass. A step of a shape that was seen before allocates nothing. */
+#include "internal.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POISONING 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POISONING 1
+#endif
+#endif
+#ifdef POISONING
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+enum { GAP = 64 }; /* an overrun of one block hits nobody's memory */
+#else
+#define POISON(p, n) ((void)0)
+#define UNPOISON(p, n) ((void)0)
+enum { GAP = 0 };
+#endif
+
+enum { LINE = 64, FIRST_CHUNK = 64 * 1024, STEPS = 8 /* size classes to an octave */ };
+
+/* The class of a number of lines and the lines that a block of this class has: exact up to STEPS,
+ * then at most 1/STEPS larger than asked for. */
+static int class_of(size_t lines, size_t *rounded) {
+    if (lines <= STEPS) {
+        *rounded = lines;
+        return (int)lines;
+    }
+    int octave = 63 - __builtin_clzll(lines - 1) - 3; /* lines - 1 in [8, 16)·2^octave */
+    size_t unit = (size_t)1 << octave, steps = (lines + unit - 1) / unit; /* 9..16 */
+    *rounded = steps * unit;
+    return (int)(STEPS * ((size_t)octave + 1) + (steps - STEPS));
+}
+
+static bool next_chunk(swi_arena *a, size_t bytes) {
+    while (a->chunks && a->current + 1 < (size_t)a->chunks) {
+        a->current++;
+        a->used = 0;
+        if (a->chunk[a->current].size >= bytes)
+            return true;
+    }
+    if (a->chunks == SWI_CHUNKS) {
+        sw_fail(SW_ERR_MEMORY, "out of memory: a tape holds at most %d chunks", SWI_CHUNKS);
+        return false;
+    }
+    size_t size = a->chunks ? 2 * a->chunk[a->chunks - 1].size : FIRST_CHUNK;
+    if (a->chunks && bytes <= a->chunk[a->chunks - 1].size / 2)
+        size = a->chunk[a->chunks - 1].size; /* many small blocks need no doubling */
+    if (size < bytes)
+        size = bytes;
+    char *memory = swi_alloc_raw(size);
+    if (!memory)
+        return false;
+    POISON(memory, size);
+    a->chunk[a->chunks].memory = memory;
+    a->chunk[a->chunks].size = size;
+    a->current = (size_t)a->chunks++;
+    a->used = 0;
+    return true;
+}
+
+void *swi_arena_alloc(swi_arena *a, size_t bytes) {
+    if (bytes > (size_t)1 << 46) { /* the largest size class */
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+        return NULL;
+    }
+    size_t lines = bytes ? (bytes + LINE - 1) / LINE : 1, rounded;
+    int class = class_of(lines, &rounded);
+    a->live += rounded * LINE;
+    if (a->live > a->peak)
+        a->peak = a->live;
+    char *block = a->list[class];
+    if (block) {
+        UNPOISON(block, sizeof(void *));
+        memcpy(&a->list[class], block, sizeof(void *));
+        if (!a->list[class])
+            a->filled[class / 64] &= ~((uint64_t)1 << (class % 64));
+    } else {
+        size_t need = rounded * LINE + GAP;
+        if (!a->chunks || a->used + need > a->chunk[a->current].size) {
+            if (!next_chunk(a, need))
+                return NULL;
+        }
+        block = a->chunk[a->current].memory + a->used;
+        a->used += need;
+    }
+    UNPOISON(block, bytes);
+    return block;
+}
+
+void swi_arena_release(swi_arena *a, void *block, size_t bytes) {
+    size_t lines = bytes ? (bytes + LINE - 1) / LINE : 1, rounded;
+    int class = class_of(lines, &rounded);
+    a->live -= rounded * LINE;
+    UNPOISON(block, sizeof(void *));
+    memcpy(block, &a->list[class], sizeof(void *));
+    a->list[class] = block;
+    a->filled[class / 64] |= (uint64_t)1 << (class % 64);
+    POISON(block, rounded * LINE);
+}
+
+static void clear_lists(swi_arena *a) {
+    for (int w = 0; w < SWI_CLASSES / 64; w++)
+        if (a->filled[w]) {
+            memset(a->list + 64 * w, 0, 64 * sizeof(void *));
+            a->filled[w] = 0;
+        }
+}
+
+void swi_arena_reset(swi_arena *a) {
+    for (int i = 0; i < a->chunks; i++)
+        POISON(a->chunk[i].memory, a->chunk[i].size);
+    clear_lists(a);
+    a->current = a->used = a->live = a->peak = 0;
+}
+
+void swi_arena_free(swi_arena *a) {
+    for (int i = 0; i < a->chunks; i++) {
+        UNPOISON(a->chunk[i].memory, a->chunk[i].size);
+        sw_free(a->chunk[i].memory);
+    }
+    memset(a, 0, sizeof *a);
+}
+
+size_t swi_arena_held(const swi_arena *a) {
+    size_t held = 0;
+    for (int i = 0; i < a->chunks; i++)
+        held += a->chunk[i].size;
+    return held;
+}
+
+typedef struct stash {
+    void *list[SWI_CLASSES];
+    uint64_t filled[SWI_CLASSES / 64];
+    size_t live;
+} stash;
+
+void *swi_arena_stash(swi_arena *a) {
+    size_t live = a->live;
+    stash *s = swi_arena_alloc(a, sizeof *s);
+    if (!s)
+        return NULL;
+    memcpy(s->list, a->list, sizeof s->list);
+    memcpy(s->filled, a->filled, sizeof s->filled);
+    s->live = live;
+    clear_lists(a);
+    return s;
+}
+
+void swi_arena_unstash(swi_arena *a, void *memory, size_t current, size_t used) {
+    const stash *s = memory;
+    memcpy(a->list, s->list, sizeof s->list);
+    memcpy(a->filled, s->filled, sizeof s->filled);
+    a->live = s->live;
+    for (size_t i = current; i < (size_t)a->chunks; i++) {
+        size_t from = i == current ? used : 0;
+        POISON(a->chunk[i].memory + from, a->chunk[i].size - from);
+        (void)from;
+    }
+    a->current = current;
+    a->used = used;
+}

@@ -1,0 +1,60 @@
+/* Element types and arrays. */
+#include "internal.h"
+
+size_t sw_dtype_size(sw_dtype type) {
+    switch (type) {
+    case SW_F32: return 4;
+    case SW_F64: return 8;
+    case SW_I32: return 4;
+    case SW_U8: return 1;
+    }
+    return 0;
+}
+
+const char *sw_dtype_name(sw_dtype type) {
+    switch (type) {
+    case SW_F32: return "f32";
+    case SW_F64: return "f64";
+    case SW_I32: return "i32";
+    case SW_U8: return "u8";
+    }
+    return "?";
+}
+
+sw_status swi_count(int rank, const int64_t *shape, int64_t *count) {
+    if (rank < 0 || rank > SW_MAX_RANK || (rank > 0 && !shape))
+        return sw_fail(SW_ERR_SHAPE, "an array has 0 to %d axes, not %d", SW_MAX_RANK, rank);
+    int64_t n = 1;
+    bool empty = false;
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] < 0)
+            return sw_fail(SW_ERR_SHAPE, "axis %d of %s is negative", i, sw_shape_text(rank, shape));
+        empty |= shape[i] == 0;
+    }
+    for (int i = 0; i < rank && !empty; i++) {
+        if (n > (INT64_MAX / 16) / shape[i])
+            return sw_fail(SW_ERR_SHAPE, "%s has too many elements", sw_shape_text(rank, shape));
+        n *= shape[i];
+    }
+    *count = empty ? 0 : n;
+    return SW_OK;
+}
+
+sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape) {
+    sw_array a = {.type = type};
+    int64_t count;
+    if (swi_count(rank, shape, &count) != SW_OK)
+        return a;
+    a.data = (void *)(uintptr_t)data;
+    a.rank = rank;
+    for (int i = 0; i < rank; i++)
+        a.shape[i] = shape[i];
+    return a;
+}
+
+int64_t sw_array_count(const sw_array *array) {
+    int64_t n = 1;
+    for (int i = 0; i < array->rank; i++)
+        n *= array->shape[i];
+    return n;
+}

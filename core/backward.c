@@ -1,0 +1,313 @@
+/* Reverse mode: one loop over the tape from the last node to the first. The engine owns all
+ * accumulation; an operation's vjp only ever stores. */
+#include "internal.h"
+
+enum { INLINE_INPUTS = 8 };
+
+/* ---- What a vjp calls ---- */
+
+bool sw_wants(const sw_call *call, int input) {
+    const swi_engine *e = call->engine;
+    return (swi_at(e->tape, e->node->input[input])->flags & SWI_NEEDS_GRAD) != 0;
+}
+
+static size_t view_bytes(const sw_view *v) {
+    return (size_t)v->count * sw_dtype_size(v->type);
+}
+
+/* The form in which a vjp returns this input's gradient: of the output where the op broadcasts. */
+static const sw_view *form_of(const sw_call *call, int input) {
+    return call->op->broadcasts ? call->out : call->in[input];
+}
+
+/* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. */
+static void *parameter_place(const sw_tape *tape, const swi_node *leaf) {
+    const sw_gradient *g = tape->binding[leaf->binding].g;
+    if (g->written[leaf->param->index] || g->factor != 1)
+        return NULL;
+    return (char *)g->data + (size_t)leaf->param->offset * sw_dtype_size(leaf->view.type);
+}
+
+void *sw_cotangent(sw_call *call, int input) {
+    swi_engine *e = call->engine;
+    if (e->state[input] == SWI_DIRECT || e->state[input] == SWI_TEMPORARY)
+        return e->target[input];
+    swi_node *node = swi_at(e->tape, e->node->input[input]);
+    const sw_view *form = form_of(call, input);
+    bool reduces = form->count != node->view.count;
+    void *place = NULL;
+    bool claimed = false; /* by another input of this call, which is the same tensor */
+    for (int i = 0; i < call->inputs; i++)
+        claimed |= e->state[i] == SWI_DIRECT && e->node->input[i] == e->node->input[input];
+    if (!reduces && !claimed) {
+        if (node->param)
+            place = parameter_place(e->tape, node);
+        else if (!node->grad)
+            place = node->grad = swi_arena_alloc(&e->tape->arena, view_bytes(&node->view));
+    }
+    e->state[input] = place ? SWI_DIRECT : SWI_TEMPORARY;
+    if (!place)
+        place = swi_arena_alloc(&e->tape->arena, view_bytes(form));
+    if (!place)
+        e->failed = true;
+    e->target[input] = place;
+    return place;
+}
+
+void sw_pass(sw_call *call, int input) {
+    swi_engine *e = call->engine;
+    e->state[input] = SWI_PASSED;
+}
+
+/* ---- Accumulation ---- */
+
+/* Adds a contribution of the form's shape to the gradient of `node`. */
+static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
+    const sw_view *v = &node->view;
+    bool reduces = v->count != form->count;
+    if (node->param) {
+        sw_gradient *g = tape->binding[node->binding].g;
+        size_t size = sw_dtype_size(v->type);
+        void *to = (char *)g->data + (size_t)node->param->offset * size;
+        bool store = !g->written[node->param->index];
+        if (reduces)
+            swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape, to, g->factor,
+                       store);
+        else
+            swi_axpy(v->type, v->count, g->factor, from, to, store);
+        g->written[node->param->index] = 1;
+        return SW_OK;
+    }
+    bool store = !node->grad;
+    if (store) {
+        node->grad = swi_arena_alloc(&tape->arena, view_bytes(v));
+        if (!node->grad)
+            return SW_ERR_MEMORY;
+    }
+    if (reduces)
+        swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape, node->grad, 1, store);
+    else
+        swi_axpy(v->type, v->count, 1, from, node->grad, store);
+    return SW_OK;
+}
+
+static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
+    for (int i = 0; i < call->inputs; i++) { /* first what was stored in place: the rest adds to it */
+        const swi_node *input = swi_at(tape, node->input[i]);
+        if (e->state[i] == SWI_DIRECT && input->param)
+            tape->binding[input->binding].g->written[input->param->index] = 1;
+    }
+    for (int i = 0; i < call->inputs; i++) {
+        swi_node *input = swi_at(tape, node->input[i]);
+        if (!(input->flags & SWI_NEEDS_GRAD))
+            continue;
+        switch (e->state[i]) {
+        case SWI_UNASKED:
+            return sw_fail(SW_ERR_STATE, "%s: its vjp returned no gradient for input %d", node->op->name,
+                           i);
+        case SWI_DIRECT:
+            break;
+        case SWI_TEMPORARY: {
+            const sw_view *form = form_of(call, i);
+            SW_TRY(add(tape, input, form, e->target[i]));
+            swi_arena_release(&tape->arena, e->target[i], view_bytes(form));
+            break;
+        }
+        default: /* SWI_PASSED */
+            if (!call->op->broadcasts && input->view.count != call->out->count)
+                return sw_fail(SW_ERR_SHAPE,
+                               "%s: its vjp passed the cotangent %s on to input %d of shape %s",
+                               node->op->name, sw_shape_text(call->out->rank, call->out->shape), i,
+                               sw_shape_text(input->view.rank, input->view.shape));
+            if (!input->param && !input->grad && node->grad &&
+                input->view.count == call->out->count && !(node->flags & SWI_RETAIN)) {
+                /* The input takes the block over, unless a later input is passed the same. */
+                bool again = false;
+                for (int k = i + 1; k < call->inputs; k++)
+                    again |= e->state[k] == SWI_PASSED && sw_wants(call, k);
+                if (!again) {
+                    input->grad = node->grad;
+                    node->grad = NULL;
+                    break;
+                }
+            }
+            SW_TRY(add(tape, input, call->op->broadcasts ? call->out : &input->view,
+                       call->cotangent));
+        }
+    }
+    return SW_OK;
+}
+
+/* Values that the vjp reads may be gone if an earlier backward was their last reader. */
+static sw_status check_values(const sw_tape *tape, const swi_node *node) {
+    unsigned gone = swi_at(tape, node->root)->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
+    for (int i = 0; i < node->inputs; i++)
+        if (node->op->vjp_reads & SW_READS(i))
+            gone |= swi_at(tape, swi_at(tape, node->input[i])->root)->flags;
+    if (gone & SWI_FREED)
+        return sw_fail(SW_ERR_STATE,
+                       "%s: backward came here before, and released values are gone; add the losses "
+                       "and run backward once", node->op->name);
+    return SW_OK;
+}
+
+static sw_status node_backward(sw_tape *tape, swi_node *node) {
+    if (node->flags & SWI_RETIRED)
+        SW_TRY(check_values(tape, node));
+    const sw_view *few[INLINE_INPUTS], **in = few;
+    unsigned char few_states[INLINE_INPUTS] = {0};
+    void *few_targets[INLINE_INPUTS];
+    swi_engine e = {.tape = tape, .node = node, .state = few_states, .target = few_targets};
+    size_t n = (size_t)node->inputs;
+    void *many = NULL;
+    size_t many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
+    if (node->inputs > INLINE_INPUTS) {
+        many = swi_arena_alloc(&tape->arena, many_bytes);
+        if (!many)
+            return SW_ERR_MEMORY;
+        in = many;
+        e.target = (void **)(void *)(in + n);
+        e.state = (unsigned char *)(e.target + n);
+        memset(e.state, 0, n);
+    }
+    for (int i = 0; i < node->inputs; i++)
+        in[i] = &swi_at(tape, node->input[i])->view;
+    sw_call call = {.op = node->op, .tape = tape, .attributes = node->attributes,
+                    .inputs = node->inputs, .in = in, .out = &node->view, .saved = node->saved,
+                    .cotangent = node->grad, .engine = &e};
+    uint32_t floor = tape->floor;
+    tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
+    const char *layer = sw_tape_layer(tape, node->layer);
+    sw_status status = node->op->vjp(&call);
+    if (status == SW_OK && e.failed)
+        status = SW_ERR_MEMORY;
+    if (status == SW_OK)
+        status = collect(tape, node, &call, &e);
+    tape->layer = layer;
+    tape->floor = floor;
+    for (int i = 0; i < e.scratches; i++)
+        swi_arena_release(&tape->arena, e.scratch[i].memory, e.scratch[i].bytes);
+    if (many)
+        swi_arena_release(&tape->arena, many, many_bytes);
+    return status;
+}
+
+/* After its vjp a node's cotangent is of no use, nor are the values that only this vjp read. */
+static void retire(sw_tape *tape, swi_node *node, uint32_t slot) {
+    if (node->grad && !(node->flags & SWI_RETAIN)) {
+        swi_arena_release(&tape->arena, node->grad, view_bytes(&node->view));
+        node->grad = NULL;
+    }
+    if (node->op->vjp_reads && !(node->flags & SWI_RETIRED)) {
+        node->flags |= SWI_RETIRED;
+        for (int i = 0; i < node->inputs; i++)
+            if (node->op->vjp_reads & SW_READS(i))
+                swi_drop_reader(tape, node->input[i]);
+        if (node->op->vjp_reads & SW_READS_OUT)
+            swi_drop_reader(tape, slot);
+    }
+}
+
+/* ---- Gradient blocks at the start and the end of a pass ---- */
+
+static void open_gradient(sw_gradient *g, const sw_tape *tape) {
+    int64_t n = tape->sample_count ? tape->sample_count : 1;
+    if (g->fresh) {
+        memset(g->written, 0, (size_t)g->params->count);
+        g->fresh = false;
+        g->samples = n;
+        g->factor = 1;
+    } else if (g->pass != tape->pass) {
+        /* The mean over all samples so far: what is there shrinks, what comes is weighted. */
+        double total = (double)(g->samples + n), keep = (double)g->samples / total;
+        swi_axpy(g->params->type, g->params->dim, keep, g->data, g->data, true);
+        g->samples += n;
+        g->factor = (double)n / total;
+    }
+    g->pass = tape->pass;
+}
+
+static void close_gradient(sw_gradient *g) {
+    const sw_params *params = g->params;
+    size_t size = sw_dtype_size(params->type);
+    for (int i = 0; i < params->count; i++) {
+        const sw_param *p = params->list[i];
+        if (!g->written[i] && !p->tied)
+            memset((char *)g->data + (size_t)p->offset * size, 0, (size_t)p->count * size);
+        g->written[i] = 1;
+    }
+}
+
+static void each_gradient(sw_tape *tape, bool open) {
+    for (int i = 0; i < tape->bindings; i++) {
+        swi_binding *b = &tape->binding[i];
+        if (b->pass != tape->pass || b->frozen)
+            continue;
+        if (open)
+            open_gradient(b->g, tape);
+        else
+            close_gradient(b->g);
+    }
+}
+
+/* ---- Entry ---- */
+
+static sw_status backward(sw_tensor t, const void *cotangent, const char *what) {
+    sw_tape *tape = t.tape;
+    swi_node *node = swi_at(tape, t.slot);
+    if (!(node->flags & SWI_NEEDS_GRAD))
+        return sw_fail(SW_ERR_STATE,
+                       "%s: nothing the tensor depends on needs a gradient (recording off, or all "
+                       "parameters frozen?)", what);
+    bool top = tape->floor == 0;
+    if (t.slot < tape->floor)
+        return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
+    if (top)
+        each_gradient(tape, true);
+    sw_status status = SW_OK;
+    if (node->op) {
+        status = add(tape, node, &node->view, cotangent);
+        uint32_t floor = tape->floor;
+        for (uint32_t slot = t.slot + 1; slot-- > floor && status == SW_OK;) {
+            node = swi_at(tape, slot);
+            if (!node->grad || !node->op)
+                continue;
+            status = node_backward(tape, node);
+            retire(tape, node, slot);
+        }
+    } else {
+        status = add(tape, node, &node->view, cotangent);
+    }
+    if (top)
+        each_gradient(tape, false);
+    return status;
+}
+
+sw_status sw_backward(sw_tensor loss) {
+    const swi_node *node = swi_node_of(loss);
+    if (!node)
+        return sw_error_status();
+    if (node->view.count != 1)
+        return sw_fail(SW_ERR_SHAPE, "backward: the loss must be one number, its shape is %s",
+                       sw_shape_text(node->view.rank, node->view.shape));
+    const float one_f32 = 1;
+    const double one_f64 = 1;
+    const void *one = node->view.type == SW_F64 ? (const void *)&one_f64 : (const void *)&one_f32;
+    return backward(loss, one, "backward");
+}
+
+sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
+    const swi_node *node = swi_node_of(t);
+    if (!node)
+        return sw_error_status();
+    const sw_view *v = &node->view;
+    if (cotangent.type != v->type)
+        return sw_fail(SW_ERR_TYPE, "backward: the tensor is %s, its cotangent %s",
+                       sw_dtype_name(v->type), sw_dtype_name(cotangent.type));
+    if (cotangent.rank != v->rank ||
+        memcmp(cotangent.shape, v->shape, (size_t)v->rank * sizeof *v->shape) != 0)
+        return sw_fail(SW_ERR_SHAPE, "backward: the tensor's shape is %s, its cotangent's %s",
+                       sw_shape_text(v->rank, v->shape),
+                       sw_shape_text(cotangent.rank, cotangent.shape));
+    return backward(t, cotangent.data, "backward");
+}

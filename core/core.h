@@ -1,0 +1,470 @@
+/* swale core: errors, arrays, tapes and tensors, operations, parameters, objectives, data sources.
+ *
+ * Conventions of every function here
+ *   - A function that can fail returns sw_status, or a null pointer, or a null tensor. The reason
+ *     is in sw_error(), which keeps the first message of this thread until sw_clear_error().
+ *   - An operation on a null tensor does nothing and returns a null tensor, so that a program
+ *     chains without checks and asks once.
+ *   - Shapes are row-major and counted in elements; axis 0 is the batch where there is one.
+ *   - Whoever makes frees: every sw_X_free accepts NULL.
+ *   - A tape belongs to one thread at a time; different tapes may run in different threads.
+ */
+#ifndef SWALE_CORE_H
+#define SWALE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_VERSION_MAJOR 0
+#define SW_VERSION_MINOR 1
+#define SW_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define SW_API __attribute__((visibility("default")))
+#define SW_PRINTF(text, first) __attribute__((__format__(printf, text, first)))
+#else
+#define SW_API
+#define SW_PRINTF(text, first)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+typedef enum sw_status {
+    SW_OK = 0,
+    SW_SKIPPED,      /* not an error: the gradient held Inf or NaN and nothing was changed */
+    SW_ERR_ARGUMENT, /* a value out of its range, an unknown name */
+    SW_ERR_SHAPE,    /* shapes that do not fit together */
+    SW_ERR_TYPE,     /* element types that do not fit together */
+    SW_ERR_STATE,    /* right call, wrong moment: a tensor after reset, a model not built */
+    SW_ERR_MEMORY,   /* the allocator returned NULL */
+    SW_ERR_IO,       /* a file could not be opened, read or written */
+    SW_ERR_FORMAT,   /* a file's contents are not what they should be */
+    SW_ERR_GRADIENT, /* sw_gradcheck found a wrong derivative */
+    SW_ERR_USER      /* for extensions */
+} sw_status;
+
+/* The first message of this thread since the last sw_clear_error, or NULL. Valid until then. */
+SW_API const char *sw_error(void);
+/* The status that went with it, SW_OK if there is none. */
+SW_API sw_status sw_error_status(void);
+SW_API void sw_clear_error(void);
+/* Records a message (unless one is kept already) and returns `status`: `return sw_fail(...)`. */
+SW_API sw_status sw_fail(sw_status status, const char *format, ...) SW_PRINTF(2, 3);
+
+/* ---- The library ----------------------------------------------------------------------------- */
+
+/* "0.1.0" */
+SW_API const char *sw_version(void);
+/* One line: version, compiler, kernel level, BLAS library and its core. Valid for ever. */
+SW_API const char *sw_build_info(void);
+/* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it. */
+SW_API const char *sw_cpu_name(void);
+/* "SkylakeX" and the like: the kernels that OpenBLAS chose. */
+SW_API const char *sw_blas_core(void);
+
+/* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS.
+ * The default is the number of processors this process may run on. Results have the same bits for
+ * every number. Not to be called while another thread computes. OpenBLAS itself is set to one
+ * thread for the whole process at the first product. */
+SW_API sw_status sw_set_threads(int threads);
+SW_API int sw_threads(void);
+
+/* The one point where the library allocates. `allocate` returns NULL when there is no memory;
+ * both must be callable from any thread. Set it before anything is allocated, NULL for the default
+ * (aligned_alloc and free). */
+typedef struct sw_allocator {
+    size_t size; /* sizeof(sw_allocator) */
+    void *user;
+    void *(*allocate)(void *user, size_t bytes, size_t alignment);
+    void (*release)(void *user, void *memory);
+} sw_allocator;
+SW_API void sw_set_allocator(const sw_allocator *allocator);
+
+/* ---- Element types and arrays ---------------------------------------------------------------- */
+
+typedef enum sw_dtype {
+    SW_F32 = 0, /* computed in */
+    SW_F64 = 1, /* computed in */
+    SW_I32 = 2, /* class ids */
+    SW_U8 = 3   /* stored pictures */
+} sw_dtype;
+
+SW_API size_t sw_dtype_size(sw_dtype type);      /* bytes */
+SW_API const char *sw_dtype_name(sw_dtype type); /* "f32" */
+
+enum { SW_MAX_RANK = 8 };
+
+/* A row-major array somewhere in memory. A plain value: it owns nothing. */
+typedef struct sw_array {
+    void *data;
+    sw_dtype type;
+    int rank; /* 0 for a scalar */
+    int64_t shape[SW_MAX_RANK];
+} sw_array;
+
+/* rank and shape in one: sw_array_of(p, SW_F32, SW_SHAPE(64, 784)). C only. */
+#define SW_SHAPE(...)                                             \
+    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
+        (const int64_t[]) {                                       \
+        __VA_ARGS__                                               \
+    }
+
+/* A view of `data`. A rank outside 0..SW_MAX_RANK or a negative length gives data NULL and an error. */
+SW_API sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape);
+/* Number of elements: the product of the shape, 1 for a scalar. */
+SW_API int64_t sw_array_count(const sw_array *array);
+
+/* ---- Random numbers -------------------------------------------------------------------------- */
+
+/* Philox4x32-10 (Salmon et al., SC 2011): a counter goes in, 128 random bits come out. */
+SW_API void sw_philox(uint64_t key, const uint32_t counter[4], uint32_t out[4]);
+/* A key for a named place that draws numbers: seed and name, well mixed. */
+SW_API uint64_t sw_rng_key(uint64_t seed, const char *site);
+
+/* A stream over Philox: the whole state is these numbers. */
+typedef struct sw_rng {
+    uint64_t key;
+    uint64_t position; /* 32-bit words drawn so far */
+} sw_rng;
+SW_API uint32_t sw_rng_next(sw_rng *rng);
+SW_API double sw_rng_uniform(sw_rng *rng);                 /* [0, 1), 53 bits */
+SW_API double sw_rng_normal(sw_rng *rng);                  /* mean 0, variance 1 (Box-Muller) */
+SW_API uint64_t sw_rng_below(sw_rng *rng, uint64_t bound); /* 0..bound-1, unbiased; bound ≥ 1 */
+
+/* ---- Tapes ----------------------------------------------------------------------------------- */
+
+typedef struct sw_tape sw_tape;
+typedef struct sw_params sw_params;
+typedef struct sw_param sw_param;
+typedef struct sw_gradient sw_gradient;
+
+/* A handle, passed by value. Its memory belongs to the tape and lives until the tape's reset, after
+ * which the handle is recognised as stale and refused. {0} is the null tensor. */
+typedef struct sw_tensor {
+    sw_tape *tape;
+    uint32_t slot;
+    uint32_t generation;
+} sw_tensor;
+
+SW_API sw_tape *sw_tape_new(void);
+SW_API void sw_tape_free(sw_tape *tape);
+/* Forgets every tensor in O(1) and keeps the memory for the next step. The draw number goes up by
+ * one; switches, bindings and frozen parameters stay. */
+SW_API void sw_tape_reset(sw_tape *tape);
+
+/* Independent switches, all on at first but SW_UPDATE_BUFFERS. */
+typedef enum sw_switch {
+    SW_RECORD = 1,        /* keep what backward needs */
+    SW_TRAIN = 2,         /* dropout drops */
+    SW_UPDATE_BUFFERS = 4 /* running statistics move */
+} sw_switch;
+SW_API void sw_tape_set(sw_tape *tape, unsigned switches, bool on);
+SW_API bool sw_tape_is(const sw_tape *tape, sw_switch which);
+
+/* Parameter leaves of `params` read `x` and write `g` from now on; NULL means the parameters' own
+ * vector or gradient. O(1): nothing is copied, so binding back is exact. Refused once a leaf of
+ * `params` is on the tape: reset it first. */
+SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g);
+/* On this tape, the leaves of `params` need no gradient (a second model stays as it is). */
+SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
+
+/* The ids of the samples in axis 0 of what follows: random ops draw by sample id, and gradients are
+ * accumulated over micro-batches by sample count. Copied. Until the next reset. */
+SW_API sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count);
+/* Which draw of random numbers this pass sees. Equal seed, draw, site and sample: equal numbers. */
+SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
+SW_API uint64_t sw_tape_draw(const sw_tape *tape);
+SW_API void sw_tape_set_seed(sw_tape *tape, uint64_t seed);
+
+/* Bytes of the arena that this pass has in use at most, and bytes held. */
+SW_API size_t sw_tape_bytes_used(const sw_tape *tape);
+SW_API size_t sw_tape_bytes_held(const sw_tape *tape);
+
+/* ---- Tensors --------------------------------------------------------------------------------- */
+
+/* A leaf that needs no gradient and reads the array in place: it must live until the reset. */
+SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
+/* The same, but a leaf whose gradient is wanted: sw_grad_of after backward. f32 or f64. */
+SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
+/* Memory of the tape, uninitialised, to be filled through sw_value before use; no gradient. */
+SW_API sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
+/* A scalar constant. */
+SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
+/* The leaf of a parameter; one leaf per tape and pass, however often it is asked for. */
+SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);
+
+SW_API bool sw_is_null(sw_tensor t);
+/* The values, in the tape's memory, until the reset. data is NULL on a null or stale tensor. */
+SW_API sw_array sw_value(sw_tensor t);
+/* The one element of a tensor with one element, as double. NaN and an error for others. */
+SW_API double sw_item(sw_tensor t);
+/* The gradient that backward left at a sw_variable or a tensor marked by sw_retain_grad, or at a
+ * parameter's leaf. data is NULL (and no error) where backward did not come by. */
+SW_API sw_array sw_grad_of(sw_tensor t);
+/* Keeps the gradient of an intermediate tensor for sw_grad_of. Returns t. */
+SW_API sw_tensor sw_retain_grad(sw_tensor t);
+/* A promise not to touch t again: its memory is reused within the step as soon as no vjp will read
+ * it. Using it later is an error. Done by sw_sequential for what passes between its layers. */
+SW_API void sw_release(sw_tensor t);
+/* The same values, with no gradient to the past. */
+SW_API sw_tensor sw_detach(sw_tensor t);
+
+/* Gradients of a scalar: one reverse pass. Adds to what the gradient block holds since the last
+ * step: backward passes on one tape pass add up; passes after a reset are averaged with weights
+ * by sample count, so that a block always holds the mean over the samples it has seen. */
+SW_API sw_status sw_backward(sw_tensor loss);
+/* The same from any tensor with its cotangent, of the tensor's type and shape. */
+SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
+
+/* A place on the tape. sw_tape_rewind forgets everything recorded after it, also while a backward
+ * runs: that is how a segment is recomputed inside a vjp. Random ops that follow a rewind (or
+ * sw_tape_replay) see the numbers that those which followed the mark saw. */
+typedef struct sw_mark {
+    uint32_t slot, random_calls;
+    uint64_t pass;
+    size_t chunk, used;
+    void *lists;
+} sw_mark;
+SW_API sw_mark sw_tape_mark(sw_tape *tape);
+SW_API sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark);
+/* Only the random numbers go back to where they were at the mark. */
+SW_API void sw_tape_replay(sw_tape *tape, sw_mark mark);
+
+/* ---- Operations ------------------------------------------------------------------------------ */
+/* Element types of the inputs must agree: f32 or f64. Broadcasting is NumPy's: shapes are aligned
+ * at their last axes, and an axis of length 1, or a missing one, repeats. */
+
+SW_API sw_tensor sw_add(sw_tensor a, sw_tensor b); /* a + b, broadcasting */
+SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
+SW_API sw_tensor sw_mul(sw_tensor a, sw_tensor b); /* a · b by element, broadcasting */
+SW_API sw_tensor sw_scale(sw_tensor a, double factor);
+SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b); /* [m,k] [k,n] → [m,n] */
+/* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out] */
+SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
+SW_API sw_tensor sw_relu(sw_tensor x); /* max(x, 0); derivative 0 at 0; NaN stays NaN */
+SW_API sw_tensor sw_tanh(sw_tensor x);
+SW_API sw_tensor sw_sum(sw_tensor x);  /* of all elements, a scalar; 0 for none */
+SW_API sw_tensor sw_mean(sw_tensor x); /* of all elements, a scalar; NaN for none */
+/* The same elements in another shape; one length may be -1 and is worked out. No copy. */
+SW_API sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape);
+/* Each element is dropped with probability p in [0, 1), the rest scaled by 1/(1-p) (Srivastava et
+ * al., JMLR 2014). The identity unless SW_TRAIN. The mask depends on the tape's seed and draw, on
+ * `site`, on how many random ops came before on this pass, and, if axis 0 is as long as the list
+ * given to sw_tape_samples, on the sample's id; otherwise on the row's number. */
+SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
+
+/* Losses, each the mean over the batch, a scalar. */
+/* logits [batch, classes], ids i32 [batch] in 0..classes-1 → mean of log Σ exp(z) - z[id] */
+SW_API sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor ids);
+/* mean over all elements of (prediction - target)², equal shapes */
+SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target);
+/* mean over all elements of log(1 + exp z) - y z for targets y in [0, 1], equal shapes */
+SW_API sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target);
+
+/* ---- Gradient check -------------------------------------------------------------------------- */
+
+/* A function of tensors under test: builds its result on the tape from the inputs. */
+typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inputs);
+
+typedef struct sw_gradcheck_options {
+    size_t size;         /* sizeof(sw_gradcheck_options) */
+    double step;         /* of the central difference; 0 means 1e-6 */
+    double atol, rtol;   /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
+    uint64_t seed;       /* of the random cotangent */
+    unsigned no_grad;    /* bit i: input i is passed without gradient */
+    unsigned switches;   /* of the tape; 0 means all */
+} sw_gradcheck_options;
+
+/* Compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences, in f64, for
+ * every element of every f64 input. The inputs' data are moved and put back. `worst`, if not NULL,
+ * gets the largest |analytic - numeric| / (atol + rtol·|numeric|). SW_ERR_GRADIENT names input and
+ * element. Equal draws of random numbers are seen by every evaluation. */
+SW_API sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inputs,
+                              const sw_gradcheck_options *options, double *worst);
+
+/* ---- Parameters ------------------------------------------------------------------------------ */
+/* All parameters lie in one vector x without padding. A parameter is a name, a role, a shape and
+ * an offset into it. Declared first, then built once. */
+
+typedef enum sw_role {
+    SW_ROLE_WEIGHT = 0, /* a hidden layer's matrix */
+    SW_ROLE_BIAS,
+    SW_ROLE_NORM,
+    SW_ROLE_EMBEDDING,
+    SW_ROLE_HEAD, /* the last layer's matrix */
+    SW_ROLE_OTHER
+} sw_role;
+SW_API const char *sw_role_name(sw_role role); /* "weight" */
+
+struct sw_param {
+    const char *name; /* unique: "linear1.weight" */
+    sw_role role;
+    int rank;
+    int64_t shape[SW_MAX_RANK];
+    int64_t count;          /* elements */
+    int64_t offset;         /* of the first element in the vector; -1 before the build */
+    int64_t fan_in, fan_out; /* 0 where it makes no sense */
+    bool frozen;            /* no gradient, no update: sw_param_freeze */
+    int index;              /* in the order of declaration */
+    sw_params *owner;
+    sw_param *tied; /* shares that one's elements, or NULL */
+};
+
+/* How initial values are made: fills `out`, `count` values, from the stream. nn has the usual ones. */
+typedef struct sw_init {
+    size_t size; /* sizeof(sw_init) */
+    const char *name;
+    void (*fill)(const struct sw_init *init, const sw_param *param, sw_rng *rng, double *out);
+    double a, b; /* the method's own numbers */
+} sw_init;
+
+/* An empty set. type: f32 or f64. Initial values depend on seed and name alone. */
+SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
+SW_API void sw_params_free(sw_params *params);
+
+typedef struct sw_param_options {
+    size_t size; /* sizeof(sw_param_options) */
+    sw_role role;
+    int64_t fan_in, fan_out;
+    sw_init init; /* fill NULL: zeros */
+} sw_param_options;
+/* Declares a parameter; the name and the options are copied. NULL after an error. */
+SW_API sw_param *sw_params_add(sw_params *params, const char *name, int rank, const int64_t *shape,
+                               const sw_param_options *options);
+/* Declares a name for the elements of `target` (equal shape), stored and saved once. */
+SW_API sw_param *sw_params_tie(sw_params *params, const char *name, sw_param *target);
+/* Lays out the vector, makes gradient and initial values. Once. */
+SW_API sw_status sw_params_build(sw_params *params);
+/* The initial values again, as after the build. */
+SW_API sw_status sw_params_reset(sw_params *params);
+
+SW_API bool sw_params_built(const sw_params *params);
+SW_API sw_dtype sw_params_type(const sw_params *params);
+SW_API uint64_t sw_params_seed(const sw_params *params);
+SW_API int64_t sw_params_dim(const sw_params *params); /* elements of the vector */
+SW_API int sw_params_count(const sw_params *params);   /* parameters, tied names included */
+SW_API sw_param *sw_params_at(const sw_params *params, int index);
+SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
+SW_API void *sw_params_x(const sw_params *params);                /* the vector */
+SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
+SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
+SW_API sw_array sw_param_grad(const sw_param *param);             /* a view of its own gradient */
+SW_API void sw_param_freeze(sw_param *param, bool frozen);
+SW_API void sw_param_set_role(sw_param *param, sw_role role);
+
+/* A gradient block: a vector like x that knows what it holds. Fresh: the next backward stores, and
+ * parameters it does not reach become zero. Taking a step makes it fresh; nobody zeroes it. */
+SW_API sw_gradient *sw_gradient_new(sw_params *params);
+SW_API void sw_gradient_free(sw_gradient *gradient);
+SW_API void *sw_gradient_data(sw_gradient *gradient);        /* dim elements, the parameters' type */
+SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
+SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);
+SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* seen since fresh */
+
+/* ---- Data sources ---------------------------------------------------------------------------- */
+
+/* n samples that can be gathered by id. A reader embeds this as its first member and fills it in. */
+typedef struct sw_source sw_source;
+struct sw_source {
+    size_t size; /* sizeof(sw_source) */
+    int64_t n;
+    int x_rank, y_rank; /* of one sample; y_rank -1: no targets */
+    int64_t x_shape[SW_MAX_RANK], y_shape[SW_MAX_RANK];
+    sw_dtype y_type;                /* SW_I32: class ids; SW_F64: real numbers, in x's type */
+    int classes;                    /* 0 for real targets */
+    const char *const *class_names; /* NULL or `classes` names */
+    /* Writes samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape],
+     * i32 or like x). Either may be NULL. Called from several threads for different parts. */
+    sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, sw_dtype type,
+                        void *x, void *y);
+    /* Optional: these will be gathered soon. */
+    void (*prefetch)(const sw_source *source, const int64_t *ids, int64_t count);
+    void (*free)(sw_source *source);
+};
+SW_API void sw_source_free(sw_source *source);
+
+typedef struct sw_batch {
+    sw_tensor x, y;     /* y is null where the source has no targets */
+    const int64_t *ids; /* [count], until the tape's reset */
+    int64_t count;
+} sw_batch;
+
+/* Gathers samples onto the tape as inputs of the given type, and tells the tape their ids. */
+SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
+                                 const int64_t *ids, int64_t count, sw_batch *batch);
+
+/* Which samples come next: seeded, its state a few numbers. */
+typedef enum sw_order {
+    SW_SEQUENTIAL = 0,
+    SW_SHUFFLE,        /* every sample once an epoch, in a new order each epoch */
+    SW_WITH_REPLACEMENT /* independent draws */
+} sw_order;
+typedef struct sw_sampler sw_sampler;
+/* n ≥ 1 samples, 1 ≤ batch; the last batch of an epoch holds what is left over. */
+SW_API sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t seed);
+SW_API void sw_sampler_free(sw_sampler *sampler);
+/* The next batch: its size; *ids until the next call. Starts a new epoch by itself. */
+SW_API int64_t sw_sampler_next(sw_sampler *sampler, const int64_t **ids);
+/* The batch after that one, without going there; 0 at the end of the epoch. For prefetching. */
+SW_API int64_t sw_sampler_peek(const sw_sampler *sampler, const int64_t **ids);
+SW_API int64_t sw_sampler_steps_per_epoch(const sw_sampler *sampler);
+SW_API int64_t sw_sampler_epoch(const sw_sampler *sampler); /* of the batch given last, from 0 */
+SW_API bool sw_sampler_at_end(const sw_sampler *sampler);   /* that batch was its epoch's last */
+
+/* ---- Objectives ------------------------------------------------------------------------------ */
+
+/* f(x) = 1/n Σ f_i(x). One of `loss` and `gradient` is needed; `features` and `head` besides
+ * make it a generalised linear model, f_i(x) = l(a_iᵀ W + b, y_i). */
+typedef struct sw_objective {
+    size_t size; /* sizeof(sw_objective) */
+    int64_t n;   /* samples; 1 for a plain function */
+    sw_params *params;
+    void *user;
+    /* The mean loss of the given samples, on the tape. */
+    sw_tensor (*loss)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
+    /* With no tape: value and, unless g is NULL, gradient of the mean over the samples at x.
+     * x and g have the parameters' type. */
+    sw_status (*gradient)(void *user, const void *x, const int64_t *ids, int64_t count,
+                          double *value, void *g);
+    /* Generalised linear model: rows a_i of the data matrix, [count, features], on the tape, and
+     * the mean loss of predictions z [count, outputs]. x is W [outputs, features] first, then b
+     * [outputs] if `bias`. */
+    int64_t features, outputs;
+    bool bias;
+    sw_tensor (*rows)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
+    sw_tensor (*head)(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count);
+    /* Optional: these samples come next. */
+    void (*prefetch)(void *user, const int64_t *ids, int64_t count);
+} sw_objective;
+
+/* All of the following reset the tape, keep its switches, and see the random numbers of `draw`.
+ * x NULL means the parameters' own vector. ids NULL with count n means all samples in order. */
+
+/* Mean loss at x; records nothing. */
+SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
+                                    const int64_t *ids, int64_t count, uint64_t draw,
+                                    double *value);
+/* Mean loss (unless NULL) and its gradient at x. g is overwritten: it need not be fresh. */
+SW_API sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
+                                       const int64_t *ids, int64_t count, uint64_t draw,
+                                       double *value, sw_gradient *g);
+/* The same over many samples, in chunks of at most `chunk` (0: 1000), in a fixed order. */
+SW_API sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
+                                               const int64_t *ids, int64_t count, int64_t chunk,
+                                               uint64_t draw, double *value, sw_gradient *g);
+SW_API bool sw_objective_is_glm(const sw_objective *f);
+/* For a generalised linear model, the n·k numbers s_i = ∂l_i/∂z_i with one backward to z: s is
+ * [count, outputs] in the parameters' type, ∇f_i = s_i a_iᵀ (and s_i for the bias). */
+SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x,
+                                  const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                                  void *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

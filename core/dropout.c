@@ -1,0 +1,142 @@
+/* Dropout. The mask is a function of seed, draw, site, call and sample id: it is not stored, and any
+ * pass that names the same draw sees the same mask. */
+#define SW_KERNEL_FILE "dropout.c"
+#include "kernel.h"
+
+#ifndef DROPOUT_ARGS
+#define DROPOUT_ARGS
+enum { GROUP = 16, BLOCK = 4 * GROUP }; /* Philox blocks side by side, and elements they make */
+typedef struct dropout_args {
+    const void *x;
+    void *out;
+    const int64_t *ids; /* of the rows, or NULL */
+    int64_t row_length;
+    uint64_t key;
+    uint32_t threshold; /* p·2^32: draws below are dropped */
+    double scale;
+} dropout_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* Philox4x32-10 on GROUP counters at once; see rng.c. */
+static inline void SW_K(philox_group)(uint64_t key, uint32_t first, uint64_t sample,
+                                      uint32_t bits[4][GROUP]) {
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int j = 0; j < GROUP; j++) {
+        bits[0][j] = first + (uint32_t)j;
+        bits[1][j] = (uint32_t)sample;
+        bits[2][j] = (uint32_t)(sample >> 32);
+        bits[3][j] = 1; /* apart from the streams of sw_rng, which have 0 here */
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int j = 0; j < GROUP; j++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * bits[0][j], p1 = (uint64_t)0xCD9E8D57u * bits[2][j];
+            uint32_t n0 = (uint32_t)(p1 >> 32) ^ bits[1][j] ^ k0;
+            uint32_t n2 = (uint32_t)(p0 >> 32) ^ bits[3][j] ^ k1;
+            bits[1][j] = (uint32_t)p1;
+            bits[3][j] = (uint32_t)p0;
+            bits[0][j] = n0;
+            bits[2][j] = n2;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
+
+static void SW_K(dropout)(void *args, int64_t begin, int64_t end, double *sums) {
+    const dropout_args *s = args;
+    const real scale = (real)s->scale;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++) {
+        uint64_t sample = (uint64_t)(s->ids ? s->ids[row] : row);
+        const real *x = (const real *)s->x + row * s->row_length;
+        real *out = (real *)s->out + row * s->row_length;
+        for (int64_t at = 0; at < s->row_length; at += BLOCK) {
+            uint32_t bits[4][GROUP];
+            SW_K(philox_group)(s->key, (uint32_t)(at / 4), sample, bits);
+            const uint32_t *flat = &bits[0][0];
+            int64_t n = s->row_length - at < BLOCK ? s->row_length - at : BLOCK;
+            for (int64_t i = 0; i < n; i++) {
+                real kept = x[at + i] * scale;
+                out[at + i] = flat[i] < s->threshold ? 0 : kept;
+            }
+        }
+    }
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+typedef struct dropout_attributes {
+    double p;
+    uint64_t site;
+} dropout_attributes;
+
+static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout);
+
+typedef struct dropout_job {
+    dropout_args args;
+    sw_kernel *kernel;
+    int64_t rows, per_tile;
+} dropout_job;
+
+static void dropout_tile(void *args, int64_t tile) {
+    dropout_job *j = args;
+    int64_t begin = tile * j->per_tile, end = begin + j->per_tile;
+    j->kernel(&j->args, begin, end < j->rows ? end : j->rows, NULL);
+}
+
+static void run(const sw_call *c, const void *x, void *out) {
+    const dropout_attributes *a = c->attributes;
+    const sw_view *v = c->out;
+    int64_t rows = v->rank ? v->shape[0] : 1;
+    if (v->count == 0)
+        return;
+    dropout_job job = {.args = {.x = x, .out = out, .ids = sw_sample_ids(c->tape, rows),
+                                .row_length = v->count / rows, .key = *(const uint64_t *)c->saved,
+                                .threshold = (uint32_t)(a->p * 4294967296.0),
+                                .scale = 1 / (1 - a->p)},
+                       .kernel = dropout_kernels[v->type][sw_cpu_level()], .rows = rows};
+    job.per_tile = 1 + (SW_TILE - 1) / job.args.row_length;
+    sw_parallel(dropout_tile, &job, (rows + job.per_tile - 1) / job.per_tile);
+}
+
+static sw_status dropout_shape(sw_call *c) {
+    SW_TRY(sw_check_real(c));
+    return sw_shape_like(c, 0);
+}
+
+static sw_status dropout_forward(sw_call *c) {
+    uint64_t *key = sw_call_save(c, sizeof *key);
+    if (!key)
+        return SW_ERR_MEMORY;
+    *key = sw_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
+    run(c, c->in[0]->data, c->out->data);
+    return SW_OK;
+}
+
+static sw_status dropout_vjp(sw_call *c) {
+    void *dx = sw_cotangent(c, 0);
+    if (!dx)
+        return SW_ERR_MEMORY;
+    run(c, c->cotangent, dx);
+    return SW_OK;
+}
+
+static const sw_op dropout_op = {.size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape,
+                                 .forward = dropout_forward, .vjp = dropout_vjp};
+
+sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site) {
+    if (!(p >= 0 && p < 1)) {
+        sw_fail(SW_ERR_ARGUMENT, "dropout: p = %g is outside [0, 1)", p);
+        return (sw_tensor){0};
+    }
+    if (p == 0 || !sw_tape_is(x.tape, SW_TRAIN))
+        return x;
+    dropout_attributes a = {p, site};
+    return sw_apply(&dropout_op, &a, sizeof a, 1, &x);
+}
+
+#endif

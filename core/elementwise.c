@@ -1,0 +1,425 @@
+/* Operations element by element, and the elementwise loops of the engine itself. */
+#define SW_KERNEL_FILE "elementwise.c"
+#include "kernel.h"
+
+#ifndef ELEMENTWISE_ARGS
+#define ELEMENTWISE_ARGS
+typedef struct binary_args {
+    const void *a, *b;
+    void *out;
+    bool a_repeats, b_repeats; /* one element for all */
+} binary_args;
+typedef struct unary_args {
+    const void *x, *dy;
+    void *out;
+    double factor;
+} unary_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+#define BINARY(name, expression)                                                          \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {        \
+        const binary_args *s = args;                                                      \
+        const real *p = s->a, *q = s->b;                                                  \
+        real *out = s->out;                                                               \
+        (void)sums;                                                                       \
+        if (s->a_repeats) {                                                               \
+            const real a = p[0];                                                          \
+            for (int64_t i = begin; i < end; i++) {                                       \
+                const real b = q[s->b_repeats ? 0 : i];                                   \
+                out[i] = expression;                                                      \
+            }                                                                             \
+        } else if (s->b_repeats) {                                                        \
+            const real b = q[0];                                                          \
+            for (int64_t i = begin; i < end; i++) {                                       \
+                const real a = p[i];                                                      \
+                out[i] = expression;                                                      \
+            }                                                                             \
+        } else {                                                                          \
+            for (int64_t i = begin; i < end; i++) {                                       \
+                const real a = p[i], b = q[i];                                            \
+                out[i] = expression;                                                      \
+            }                                                                             \
+        }                                                                                 \
+    }
+BINARY(add, a + b)
+BINARY(sub, a - b)
+BINARY(mul, a *b)
+#undef BINARY
+
+/* `x` is the input (forward) or what the vjp reads, `dy` the cotangent, `c` the op's number. */
+#define UNARY(name, expression)                                                    \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const unary_args *s = args;                                                \
+        const real *restrict p = s->x, *restrict q = s->dy;                        \
+        real *restrict out = s->out;                                               \
+        const real c = (real)s->factor;                                            \
+        (void)sums, (void)q, (void)c;                                              \
+        for (int64_t i = begin; i < end; i++)                                      \
+            out[i] = expression;                                                   \
+    }
+UNARY(scale, c *p[i])
+UNARY(relu, p[i] < 0 ? 0 : p[i])
+UNARY(relu_vjp, p[i] <= 0 ? 0 : q[i])
+UNARY(tanh, SW_K(sw_k_tanh)(p[i]))
+UNARY(tanh_vjp, q[i] * (1 - p[i] * p[i]))
+#undef UNARY
+
+static void SW_K(axpy)(void *args, int64_t begin, int64_t end, double *sums) {
+    const unary_args *s = args;
+    const real *x = s->x;
+    real *y = s->out;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        y[i] += a * x[i];
+}
+
+static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
+    const unary_args *s = args;
+    real *y = s->out;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        y[i] = a;
+}
+
+/* sums[0] += Σ x in SW_LANES partial sums: a fixed order, and small rounding errors. */
+static void SW_K(total)(void *args, int64_t begin, int64_t end, double *sums) {
+    const unary_args *s = args;
+    const real *x = (const real *)s->x + begin;
+    int64_t n = end - begin, i = 0;
+    real lane[SW_LANES] = {0};
+    for (; i + SW_LANES <= n; i += SW_LANES)
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += x[i + j];
+    for (int j = 0; i < n; i++, j++)
+        lane[j] += x[i];
+    double total = 0;
+    for (int j = 0; j < SW_LANES; j++)
+        total += (double)lane[j];
+    sums[0] += total;
+}
+
+/* y[0] += a·Σ x, for the innermost loop of a reduction */
+static void SW_K(inner_sum)(void *args, int64_t begin, int64_t end, double *sums) {
+    const unary_args *s = args;
+    double total = 0;
+    (void)sums;
+    SW_K(total)(args, begin, end, &total);
+    *(real *)s->out += (real)(s->factor * total);
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+const sw_kernels swi_add_kernels = SW_KERNEL_TABLE(add);
+static const sw_kernels sub_kernels = SW_KERNEL_TABLE(sub), mul_kernels = SW_KERNEL_TABLE(mul),
+                        scale_kernels = SW_KERNEL_TABLE(scale),
+                        relu_kernels = SW_KERNEL_TABLE(relu),
+                        relu_vjp_kernels = SW_KERNEL_TABLE(relu_vjp),
+                        tanh_kernels = SW_KERNEL_TABLE(tanh),
+                        tanh_vjp_kernels = SW_KERNEL_TABLE(tanh_vjp),
+                        axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill),
+                        total_kernels = SW_KERNEL_TABLE(total),
+                        inner_sum_kernels = SW_KERNEL_TABLE(inner_sum);
+
+/* ---- Loops of the engine ---- */
+
+void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store) {
+    if (store && a == 1) {
+        if (x != y && n > 0)
+            memcpy(y, x, (size_t)n * sw_dtype_size(type));
+        return;
+    }
+    unary_args args = {.x = x, .out = y, .factor = a};
+    if (store && x == y) { /* in place: not through a kernel that promises distinct memory */
+        unary_args zero = {.x = NULL, .out = y, .factor = a};
+        binary_args scaled = {.a = y, .out = y, .b_repeats = true};
+        const float f = (float)a;
+        scaled.b = type == SW_F32 ? (const void *)&f : (const void *)&zero.factor;
+        sw_run(&mul_kernels, type, &scaled, n);
+        return;
+    }
+    sw_run(store ? &scale_kernels : &axpy_kernels, type, &args, n);
+}
+
+void swi_fill(sw_dtype type, int64_t n, double value, void *y) {
+    unary_args args = {.out = y, .factor = value};
+    sw_run(&fill_kernels, type, &args, n);
+}
+
+double swi_total(sw_dtype type, int64_t n, const void *x) {
+    unary_args args = {.x = x};
+    double total;
+    sw_run_sums(&total_kernels, type, &args, n, 1, &total);
+    return total;
+}
+
+/* ---- Broadcasting ---- */
+
+/* Axes of `out`, neighbours joined where both operands go on or repeat alike. */
+typedef struct loop {
+    int axes;
+    int64_t length[SW_MAX_RANK], a_stride[SW_MAX_RANK], b_stride[SW_MAX_RANK],
+        out_stride[SW_MAX_RANK];
+} loop;
+
+static int64_t length_at(int rank, const int64_t *shape, int out_rank, int axis) {
+    int own = axis - (out_rank - rank);
+    return own < 0 ? 1 : shape[own];
+}
+
+static loop plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
+                 const int64_t *b_shape) {
+    loop l = {0};
+    int64_t a_step = 1, b_step = 1, step = 1;
+    bool a_before = false, b_before = false;
+    for (int axis = rank - 1; axis >= 0; axis--) { /* from the last; l holds them in that order */
+        int64_t n = shape[axis];
+        int64_t na = length_at(a_rank, a_shape, rank, axis),
+                nb = length_at(b_rank, b_shape, rank, axis);
+        bool a_repeats = na == 1 && n != 1, b_repeats = nb == 1 && n != 1;
+        if (n != 1) {
+            if (l.axes && a_repeats == a_before && b_repeats == b_before) {
+                l.length[l.axes - 1] *= n;
+            } else {
+                l.length[l.axes] = n;
+                l.a_stride[l.axes] = a_repeats ? 0 : a_step;
+                l.b_stride[l.axes] = b_repeats ? 0 : b_step;
+                l.out_stride[l.axes++] = step;
+            }
+            a_before = a_repeats;
+            b_before = b_repeats;
+        }
+        a_step *= na;
+        b_step *= nb;
+        step *= n;
+    }
+    if (!l.axes) {
+        l.axes = 1;
+        l.length[0] = 1;
+    }
+    return l;
+}
+
+typedef struct rows_job {
+    const loop *l;
+    sw_kernel *kernel;
+    const char *a, *b;
+    char *out;
+    int64_t size, rows, per_tile;
+} rows_job;
+
+static void rows_tile(void *args, int64_t tile) {
+    const rows_job *j = args;
+    const loop *l = j->l;
+    int64_t begin = tile * j->per_tile, end = begin + j->per_tile;
+    for (int64_t row = begin; row < end && row < j->rows; row++) {
+        int64_t rest = row, a = 0, b = 0;
+        for (int axis = 1; axis < l->axes; axis++) {
+            int64_t i = rest % l->length[axis];
+            rest /= l->length[axis];
+            a += i * l->a_stride[axis];
+            b += i * l->b_stride[axis];
+        }
+        binary_args inner = {.a = j->a + a * j->size, .b = j->b + b * j->size,
+                             .out = j->out + row * l->length[0] * j->size,
+                             .a_repeats = l->a_stride[0] == 0, .b_repeats = l->b_stride[0] == 0};
+        j->kernel(&inner, 0, l->length[0], NULL);
+    }
+}
+
+void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out) {
+    if (out->count == 0)
+        return;
+    if (a->count == out->count && b->count == out->count) {
+        binary_args args = {.a = a->data, .b = b->data, .out = out->data};
+        sw_run(kernels, out->type, &args, out->count);
+        return;
+    }
+    loop l = plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
+    rows_job job = {.l = &l, .kernel = (*kernels)[out->type][sw_cpu_level()], .a = a->data,
+                    .b = b->data, .out = out->data, .size = (int64_t)sw_dtype_size(out->type),
+                    .rows = out->count / l.length[0]};
+    job.per_tile = 1 + (SW_TILE - 1) / l.length[0];
+    int64_t tiles = (job.rows + job.per_tile - 1) / job.per_tile;
+    if (tiles < 4)
+        for (int64_t t = 0; t < tiles; t++)
+            rows_tile(&job, t);
+    else
+        sw_parallel(rows_tile, &job, tiles);
+}
+
+void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
+                int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store) {
+    int64_t dst_count = 1, src_count = 1, size = (int64_t)sw_dtype_size(type);
+    for (int i = 0; i < dst_rank; i++)
+        dst_count *= dst_shape[i];
+    for (int i = 0; i < src_rank; i++)
+        src_count *= src_shape[i];
+    if (store)
+        swi_fill(type, dst_count, 0, dst);
+    if (src_count == 0 || dst_count == 0)
+        return;
+    if (dst_count == 1) {
+        double total = a * swi_total(type, src_count, src);
+        if (type == SW_F32)
+            *(float *)dst += (float)total;
+        else
+            *(double *)dst += total;
+        return;
+    }
+    loop l = plan(src_rank, src_shape, dst_rank, dst_shape, dst_rank, dst_shape);
+    const sw_kernels *kernels = l.a_stride[0] ? &axpy_kernels : &inner_sum_kernels;
+    sw_kernel *kernel = (*kernels)[type][sw_cpu_level()];
+    for (int64_t row = 0; row < src_count / l.length[0]; row++) {
+        int64_t rest = row, to = 0;
+        for (int axis = 1; axis < l.axes; axis++) {
+            to += rest % l.length[axis] * l.a_stride[axis];
+            rest /= l.length[axis];
+        }
+        unary_args args = {.x = (const char *)src + row * l.length[0] * size,
+                           .out = (char *)dst + to * size, .factor = a};
+        kernel(&args, 0, l.length[0], NULL);
+    }
+}
+
+/* ---- add, sub, mul ---- */
+
+static sw_status add_forward(sw_call *c) {
+    swi_binary(&swi_add_kernels, c->in[0], c->in[1], c->out);
+    return SW_OK;
+}
+
+static sw_status add_vjp(sw_call *c) {
+    sw_pass(c, 0);
+    sw_pass(c, 1);
+    return SW_OK;
+}
+
+static sw_status sub_forward(sw_call *c) {
+    swi_binary(&sub_kernels, c->in[0], c->in[1], c->out);
+    return SW_OK;
+}
+
+static sw_status sub_vjp(sw_call *c) {
+    sw_pass(c, 0);
+    if (sw_wants(c, 1)) {
+        unary_args args = {.x = c->cotangent, .out = sw_cotangent(c, 1), .factor = -1};
+        if (!args.out)
+            return SW_ERR_MEMORY;
+        sw_run(&scale_kernels, c->out->type, &args, c->out->count);
+    }
+    return SW_OK;
+}
+
+static sw_status mul_forward(sw_call *c) {
+    swi_binary(&mul_kernels, c->in[0], c->in[1], c->out);
+    return SW_OK;
+}
+
+static sw_status mul_vjp(sw_call *c) {
+    for (int i = 0; i < 2; i++) {
+        if (!sw_wants(c, i))
+            continue;
+        sw_view dy = *c->out, d = *c->out;
+        dy.data = (void *)(uintptr_t)c->cotangent;
+        d.data = sw_cotangent(c, i);
+        if (!d.data)
+            return SW_ERR_MEMORY;
+        swi_binary(&mul_kernels, &dy, c->in[1 - i], &d);
+    }
+    return SW_OK;
+}
+
+static const sw_op add_op = {.size = sizeof(sw_op), .name = "add", .shape = sw_shape_broadcast,
+                             .forward = add_forward, .vjp = add_vjp, .broadcasts = true};
+static const sw_op sub_op = {.size = sizeof(sw_op), .name = "sub", .shape = sw_shape_broadcast,
+                             .forward = sub_forward, .vjp = sub_vjp, .broadcasts = true};
+static const sw_op mul_op = {.size = sizeof(sw_op), .name = "mul", .shape = sw_shape_broadcast,
+                             .forward = mul_forward, .vjp = mul_vjp, .broadcasts = true,
+                             .vjp_reads = SW_READS(0) | SW_READS(1)};
+
+sw_tensor sw_add(sw_tensor a, sw_tensor b) {
+    return sw_apply(&add_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+sw_tensor sw_sub(sw_tensor a, sw_tensor b) {
+    return sw_apply(&sub_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+sw_tensor sw_mul(sw_tensor a, sw_tensor b) {
+    return sw_apply(&mul_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+/* ---- scale, relu, tanh ---- */
+
+static sw_status like_input(sw_call *c) {
+    SW_TRY(sw_check_real(c));
+    return sw_shape_like(c, 0);
+}
+
+static sw_status unary(sw_call *c, const sw_kernels *kernels, double factor) {
+    unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = factor};
+    sw_run(kernels, c->out->type, &args, c->out->count);
+    return SW_OK;
+}
+
+/* dx from dy and what the vjp reads */
+static sw_status unary_vjp(sw_call *c, const sw_kernels *kernels, const void *reads, double factor) {
+    unary_args args = {.x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0), .factor = factor};
+    if (!args.out)
+        return SW_ERR_MEMORY;
+    sw_run(kernels, c->out->type, &args, c->out->count);
+    return SW_OK;
+}
+
+static sw_status scale_forward(sw_call *c) {
+    return unary(c, &scale_kernels, *(const double *)c->attributes);
+}
+
+static sw_status scale_vjp(sw_call *c) {
+    return unary_vjp(c, &scale_kernels, c->cotangent, *(const double *)c->attributes);
+}
+
+static sw_status relu_forward(sw_call *c) {
+    return unary(c, &relu_kernels, 0);
+}
+
+static sw_status relu_vjp(sw_call *c) {
+    return unary_vjp(c, &relu_vjp_kernels, c->out->data, 0);
+}
+
+static sw_status tanh_forward(sw_call *c) {
+    return unary(c, &tanh_kernels, 0);
+}
+
+static sw_status tanh_vjp(sw_call *c) {
+    return unary_vjp(c, &tanh_vjp_kernels, c->out->data, 0);
+}
+
+static const sw_op scale_op = {.size = sizeof(sw_op), .name = "scale", .shape = like_input,
+                               .forward = scale_forward, .vjp = scale_vjp};
+static const sw_op relu_op = {.size = sizeof(sw_op), .name = "relu", .shape = like_input,
+                              .forward = relu_forward, .vjp = relu_vjp,
+                              .vjp_reads = SW_READS_OUT};
+static const sw_op tanh_op = {.size = sizeof(sw_op), .name = "tanh", .shape = like_input,
+                              .forward = tanh_forward, .vjp = tanh_vjp,
+                              .vjp_reads = SW_READS_OUT};
+
+sw_tensor sw_scale(sw_tensor a, double factor) {
+    return sw_apply(&scale_op, &factor, sizeof factor, 1, &a);
+}
+
+sw_tensor sw_relu(sw_tensor x) {
+    return sw_apply(&relu_op, NULL, 0, 1, &x);
+}
+
+sw_tensor sw_tanh(sw_tensor x) {
+    return sw_apply(&tanh_op, NULL, 0, 1, &x);
+}
+
+#endif

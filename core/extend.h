@@ -1,0 +1,145 @@
+/* swale core, for those who write operations, layers, rules and estimators of their own: memory,
+ * kernels and threads, products, and the contract of an operation. The library's own operations are
+ * written against this header alone.
+ */
+#ifndef SWALE_EXTEND_H
+#define SWALE_EXTEND_H
+
+#include "core.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* `SW_TRY(call)`: returns the status of a failing call. */
+#define SW_TRY(call)                          \
+    do {                                      \
+        sw_status sw_try_status = (call);     \
+        if (sw_try_status != SW_OK)           \
+            return sw_try_status;             \
+    } while (0)
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+/* Zeroed memory, aligned to 64 bytes, from the one allocation point; NULL and an error if there is
+ * none. Freed by sw_free, which accepts NULL. bytes 0 gives a valid pointer. */
+SW_API void *sw_alloc(size_t bytes);
+/* count × size with the product checked. */
+SW_API void *sw_alloc_array(int64_t count, size_t size);
+SW_API void sw_free(void *memory);
+/* A copy of a string, NULL for NULL. */
+SW_API char *sw_strdup(const char *string);
+
+/* ---- Kernels and threads --------------------------------------------------------------------- */
+
+/* Work on elements [begin, end). `args` is whatever the caller and the kernel agree on. A kernel
+ * that reduces adds to sums[0..]; others get NULL. */
+typedef void sw_kernel(void *args, int64_t begin, int64_t end, double *sums);
+
+enum { SW_LEVELS = 3 }; /* baseline, avx2, avx512 */
+/* One kernel for both element types and every level: SW_KERNEL_TABLE in kernel.h makes it. */
+typedef sw_kernel *sw_kernels[2][SW_LEVELS];
+SW_API int sw_cpu_level(void); /* 0..SW_LEVELS-1 */
+
+/* Elements in a tile: the grain of elementwise work, whatever the number of threads. */
+enum { SW_TILE = 4096 };
+
+/* Runs a kernel over [0, n) in tiles of SW_TILE; threads share the tiles where there are enough. */
+SW_API void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
+/* The same for a kernel with `width` (≤ 8) sums: partial sums per tile, added in order of the tiles,
+ * so that the result has the same bits for every number of threads. */
+SW_API void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
+                        double *sums);
+/* Calls work(args, i) for every i in [0, tiles); i to i+1 stay with one thread where possible. The
+ * caller takes part. Run serially inside another such call, or when the threads are busy. */
+SW_API void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles);
+
+/* C[M,N] = alpha·op(A)·op(B) + beta·C, row-major, in f32 or f64, through OpenBLAS on one thread for
+ * each tile; tiles depend on M, N, K and the transpositions alone, and threads share them. lda, ldb,
+ * ldc: elements between rows as stored. K = 0 gives beta·C, and 0 for beta = 0. Lengths and strides
+ * below 2^31. */
+SW_API void sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N,
+                    int64_t K, double alpha, const void *A, int64_t lda, const void *B, int64_t ldb,
+                    double beta, void *C, int64_t ldc);
+
+/* ---- Operations ------------------------------------------------------------------------------ */
+
+/* A tensor as an operation sees it. */
+typedef struct sw_view {
+    void *data;
+    const int64_t *shape;
+    int64_t count;
+    int32_t rank;
+    sw_dtype type;
+} sw_view;
+
+typedef struct sw_op sw_op;
+
+/* One call of an operation. In `shape`, out has no data yet. */
+typedef struct sw_call {
+    const sw_op *op;
+    sw_tape *tape;
+    const void *attributes; /* the tape's copy of what sw_apply was given */
+    int inputs;
+    const sw_view *const *in; /* [inputs] */
+    sw_view *out;
+    void *saved;            /* memory asked for by sw_call_save, kept from forward to vjp */
+    const void *cotangent;  /* vjp: gradient of the loss by out, like out; else NULL */
+    void *engine;
+} sw_call;
+
+/* An operation: a constant that tensors' nodes point to. Built-in and users' are the same thing. */
+struct sw_op {
+    size_t size; /* sizeof(sw_op) */
+    const char *name;
+    /* Checks the inputs and sets out's type and shape by one of the sw_shape_ functions, or fails. */
+    sw_status (*shape)(sw_call *call);
+    /* Fills out->data. Never reads what an input's shape does not allow. */
+    sw_status (*forward)(sw_call *call);
+    /* For each input i for which sw_wants(call, i): either fills all of sw_cotangent(call, i), in the
+     * shape of the input (of the output, if `broadcasts`), or calls sw_pass(call, i). Never
+     * accumulates, never reduces broadcast axes: the engine does. NULL: no derivative. */
+    sw_status (*vjp)(sw_call *call);
+    unsigned vjp_reads;   /* SW_READS(i) for each input whose values the vjp reads, SW_READS_OUT */
+    bool broadcasts;      /* inputs are broadcast to the shape of the output */
+    bool is_view;         /* out has the elements of input 0, in place; forward is NULL */
+};
+#define SW_READS(input) (1u << (input))
+#define SW_READS_OUT (1u << 31)
+
+/* Runs an operation on `count` inputs of one tape. `attributes` are copied, `bytes` of them. */
+SW_API sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
+                          const sw_tensor *inputs);
+
+/* For `shape`: */
+SW_API sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *shape);
+SW_API sw_status sw_shape_like(sw_call *call, int input); /* type and shape of an input */
+SW_API sw_status sw_shape_broadcast(sw_call *call);       /* of all inputs together, types equal */
+SW_API sw_status sw_check_real(sw_call *call);            /* all inputs f32, or all f64 */
+/* Memory that lives as long as out and that forward hands to vjp (as call->saved); NULL and an error
+ * if there is none. May be asked for in `shape` or `forward`, once. */
+SW_API void *sw_call_save(sw_call *call, size_t bytes);
+/* Memory for the duration of this call. */
+SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
+/* "[64,784]" in a buffer that stays valid for the next few calls of this thread. For messages. */
+SW_API const char *sw_shape_text(int rank, const int64_t *shape);
+
+/* For `vjp`: */
+SW_API bool sw_wants(const sw_call *call, int input);
+SW_API void *sw_cotangent(sw_call *call, int input);
+/* The gradient of this input is the cotangent itself. */
+SW_API void sw_pass(sw_call *call, int input);
+
+/* For operations that draw random numbers: the key of this call (seed, draw, site and how many
+ * random ops came before), and the ids of the rows of axis 0, or NULL for 0, 1, 2, … */
+SW_API uint64_t sw_random_key(sw_tape *tape, uint64_t site);
+SW_API const int64_t *sw_sample_ids(const sw_tape *tape, int64_t rows);
+
+/* The name of the layer at work, for error messages; returns the one before. The string must live as
+ * long as the tape's pass. */
+SW_API const char *sw_tape_layer(sw_tape *tape, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

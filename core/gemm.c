@@ -1,0 +1,147 @@
+/* Products of matrices: OpenBLAS on one thread for each tile of C, our threads over the tiles.
+ *
+ * The tiles follow from M, N, K, the transpositions and the kernels that OpenBLAS chose on this
+ * machine, never from the number of threads. Where OpenBLAS has a kernel for small matrices (its
+ * AVX-512 targets, for M·N·K up to 100³), tiles of that size skip its packing and run at 1.2 to 1.7
+ * times the speed of one call, as long as the reduced dimension is short, so that the operands of a
+ * tile stay in the cache. Above that, a few large tiles. tests/README.md has the table behind this.
+ */
+#include "internal.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16 };
+static const double small_work = 1e6;  /* M·N·K of OpenBLAS's small kernel */
+static const double medium_work = 1e8; /* up to here A Bᵀ is faster in small tiles */
+static const double large_tile = 8e6;  /* at least this much work in a large tile */
+enum { LARGE_TILES = 8, LARGE_WIDTH = 128 };
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool has_small_kernel;
+
+static void initialise(void) {
+    openblas_set_num_threads(1); /* one owner of the threads: ours */
+    const char *core = openblas_get_corename();
+    has_small_kernel = strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 ||
+                       strcmp(core, "SapphireRapids") == 0;
+}
+
+const char *sw_blas_core(void) {
+    return openblas_get_corename();
+}
+
+const char *swi_blas_config(void) {
+    return openblas_get_config();
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+typedef struct grid {
+    int64_t rows, columns;         /* of a tile */
+    int64_t row_tiles, column_tiles;
+} grid;
+
+static grid even(int64_t M, int64_t N, int64_t row_tiles, int64_t column_tiles, int64_t multiple) {
+    grid g;
+    g.rows = ceil_div(M, row_tiles);
+    g.columns = ceil_div(ceil_div(N, column_tiles), multiple) * multiple;
+    g.row_tiles = ceil_div(M, g.rows);
+    g.column_tiles = ceil_div(N, g.columns);
+    return g;
+}
+
+static grid choose(bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K) {
+    double work = (double)M * (double)N * (double)K;
+    if (work <= small_work)
+        return even(M, N, 1, 1, 1);
+    if (has_small_kernel &&
+        (K <= SMALL_REDUCTION || (!a_transposed && b_transposed && work <= medium_work))) {
+        int64_t row_tiles = ceil_div(M, ROWS), rows = ceil_div(M, row_tiles);
+        int64_t columns = (int64_t)(small_work / ((double)rows * (double)K));
+        columns = columns / COLUMN_MULTIPLE * COLUMN_MULTIPLE;
+        if (columns < COLUMN_MULTIPLE) { /* a long reduction: fewer rows instead */
+            columns = COLUMN_MULTIPLE;
+            rows = (int64_t)(small_work / ((double)columns * (double)K));
+            row_tiles = ceil_div(M, rows < 1 ? 1 : rows);
+        }
+        return even(M, N, row_tiles, ceil_div(N, columns), COLUMN_MULTIPLE);
+    }
+    int64_t tiles = (int64_t)(work / large_tile), longest = M > N ? M : N;
+    if (tiles > LARGE_TILES)
+        tiles = LARGE_TILES;
+    if (tiles > longest / LARGE_WIDTH)
+        tiles = longest / LARGE_WIDTH;
+    if (tiles < 1)
+        tiles = 1;
+    return M > N ? even(M, N, tiles, 1, 1) : even(M, N, 1, tiles, COLUMN_MULTIPLE);
+}
+
+typedef struct product {
+    sw_dtype type;
+    bool ta, tb;
+    int64_t M, N, K;
+    double alpha, beta;
+    const char *A, *B;
+    char *C;
+    int64_t lda, ldb, ldc;
+    grid grid;
+} product;
+
+static void tile(void *args, int64_t index) {
+    const product *p = args;
+    const grid *g = &p->grid;
+    /* Output units lie along the columns of x Wᵀ and along the rows of a weight gradient: they are
+     * the outer index, so that a thread meets the same units in both. */
+    bool columns_first = !p->ta && p->tb;
+    int64_t i = columns_first ? index % g->row_tiles : index / g->column_tiles;
+    int64_t j = columns_first ? index / g->row_tiles : index % g->column_tiles;
+    int64_t m0 = i * g->rows, n0 = j * g->columns;
+    int64_t m = p->M - m0 < g->rows ? p->M - m0 : g->rows;
+    int64_t n = p->N - n0 < g->columns ? p->N - n0 : g->columns;
+    int64_t size = (int64_t)sw_dtype_size(p->type);
+    const void *A = p->A + (p->ta ? m0 : m0 * p->lda) * size;
+    const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
+    void *C = p->C + (m0 * p->ldc + n0) * size;
+    CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
+    if (p->type == SW_F32)
+        cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
+                    (int)p->lda, B, (int)p->ldb, (float)p->beta, C, (int)p->ldc);
+    else
+        cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B,
+                    (int)p->ldb, p->beta, C, (int)p->ldc);
+}
+
+static void scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
+    for (int64_t m = 0; m < p->M; m++)
+        for (int64_t n = 0; n < p->N; n++) {
+            int64_t at = m * p->ldc + n;
+            if (p->type == SW_F32) {
+                float *c = (float *)(void *)p->C + at;
+                *c = p->beta == 0 ? 0 : *c * (float)p->beta;
+            } else {
+                double *c = (double *)(void *)p->C + at;
+                *c = p->beta == 0 ? 0 : *c * p->beta;
+            }
+        }
+}
+
+void sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
+             double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta,
+             void *C, int64_t ldc) {
+    if (M == 0 || N == 0)
+        return;
+    product p = {.type = type, .ta = a_transposed, .tb = b_transposed, .M = M, .N = N, .K = K,
+                 .alpha = alpha, .beta = beta, .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb,
+                 .ldc = ldc};
+    if (K == 0) {
+        scale_rows(&p);
+        return;
+    }
+    pthread_once(&once, initialise);
+    p.grid = choose(a_transposed, b_transposed, M, N, K);
+    sw_parallel(tile, &p, p.grid.row_tiles * p.grid.column_tiles);
+}

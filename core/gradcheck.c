@@ -1,0 +1,133 @@
+/* Gradient check: central differences against the tape, in f64. */
+#include "internal.h"
+
+#include <math.h>
+
+typedef struct check {
+    sw_function f;
+    void *user;
+    int count;
+    const sw_array *inputs;
+    sw_gradcheck_options o;
+    sw_tape *tape;
+    sw_tensor *tensor;
+    double *cotangent; /* of the result */
+    int64_t length;
+} check;
+
+static sw_tensor build(const check *c) {
+    sw_tape_reset(c->tape);
+    sw_tape_set_draw(c->tape, 1); /* the same random numbers each time */
+    for (int i = 0; i < c->count; i++) {
+        bool plain = c->inputs[i].type != SW_F64 || (c->o.no_grad & (1u << i));
+        c->tensor[i] = plain ? sw_input(c->tape, c->inputs[i]) : sw_variable(c->tape, c->inputs[i]);
+        if (sw_is_null(c->tensor[i]))
+            return c->tensor[i];
+    }
+    return c->f(c->user, c->tape, c->tensor);
+}
+
+/* ⟨f(inputs), cotangent⟩ */
+static sw_status contracted(const check *c, double *value) {
+    sw_array out = sw_value(build(c));
+    if (sw_error())
+        return sw_error_status();
+    *value = 0;
+    for (int64_t i = 0; i < c->length; i++)
+        *value += ((const double *)out.data)[i] * c->cotangent[i];
+    return SW_OK;
+}
+
+static sw_status compare(const check *c, int input, const double *analytic, double *worst) {
+    double *x = c->inputs[input].data;
+    int64_t n = sw_array_count(&c->inputs[input]);
+    for (int64_t i = 0; i < n; i++) {
+        double before = x[i], up = 0, down = 0, h = c->o.step * fmax(1, fabs(before));
+        x[i] = before + h;
+        sw_status status = contracted(c, &up);
+        x[i] = before - h;
+        if (status == SW_OK)
+            status = contracted(c, &down);
+        double width = (before + h) - (before - h);
+        x[i] = before;
+        SW_TRY(status);
+        double numeric = (up - down) / width;
+        double ratio = fabs(analytic[i] - numeric) / (c->o.atol + c->o.rtol * fabs(numeric));
+        if (!(ratio <= *worst))
+            *worst = ratio;
+        if (!(ratio <= 1))
+            return sw_fail(SW_ERR_GRADIENT,
+                           "gradcheck: input %d, element %lld: analytic %.12g, numeric %.12g", input,
+                           (long long)i, analytic[i], numeric);
+    }
+    return SW_OK;
+}
+
+static sw_status run(check *c, double *worst) {
+    sw_tensor out = build(c);
+    sw_array value = sw_value(out);
+    if (sw_error())
+        return sw_error_status();
+    if (value.type != SW_F64)
+        return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed",
+                       sw_dtype_name(value.type));
+    c->length = sw_array_count(&value);
+    c->cotangent = sw_alloc_array(c->length, sizeof(double));
+    if (!c->cotangent)
+        return SW_ERR_MEMORY;
+    sw_rng rng = {.key = sw_rng_key(c->o.seed, "gradcheck")};
+    for (int64_t i = 0; i < c->length; i++)
+        c->cotangent[i] = 2 * sw_rng_uniform(&rng) - 1;
+    value.data = c->cotangent;
+    SW_TRY(sw_backward_from(out, value));
+    for (int i = 0; i < c->count; i++) {
+        if (c->inputs[i].type != SW_F64 || (c->o.no_grad & (1u << i)))
+            continue;
+        /* The tape is used again below: what backward found is copied first. All of it at once. */
+        int64_t n = sw_array_count(&c->inputs[i]);
+        double *analytic = sw_alloc_array(n, sizeof *analytic);
+        if (!analytic)
+            return SW_ERR_MEMORY;
+        sw_tensor again = build(c);
+        sw_status status = sw_backward_from(again, value);
+        sw_array grad = status == SW_OK ? sw_grad_of(c->tensor[i]) : (sw_array){0};
+        if (grad.data) /* none: the result does not depend on it */
+            memcpy(analytic, grad.data, (size_t)n * sizeof *analytic);
+        if (status == SW_OK)
+            status = compare(c, i, analytic, worst);
+        sw_free(analytic);
+        SW_TRY(status);
+    }
+    return SW_OK;
+}
+
+sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inputs,
+                       const sw_gradcheck_options *options, double *worst) {
+    check c = {.f = f, .user = user, .count = count, .inputs = inputs};
+    double ignored;
+    if (!worst)
+        worst = &ignored;
+    *worst = 0;
+    if (options)
+        c.o = *options;
+    if (c.o.step == 0)
+        c.o.step = 1e-6;
+    if (c.o.atol == 0)
+        c.o.atol = 1e-7;
+    if (c.o.rtol == 0)
+        c.o.rtol = 1e-6;
+    c.tape = sw_tape_new();
+    c.tensor = sw_alloc_array(count, sizeof *c.tensor);
+    sw_status status = c.tape && c.tensor ? SW_OK : SW_ERR_MEMORY;
+    if (status == SW_OK) {
+        if (c.o.switches) {
+            sw_tape_set(c.tape, ~0u, false);
+            sw_tape_set(c.tape, c.o.switches, true);
+        }
+        status = run(&c, worst);
+    }
+    sw_free(c.cotangent);
+    sw_free(c.tensor);
+    sw_tape_free(c.tape);
+    return status;
+}

@@ -1,0 +1,93 @@
+/* Kernels written once: for f32 and f64, and for baseline, AVX2 and AVX-512.
+ *
+ * A file that holds kernels begins with
+ *
+ *     #define SW_KERNEL_FILE "this_file.c"
+ *     #include "kernel.h"
+ *     #if SW_KERNEL_PASS
+ *       ... kernels: functions of type sw_kernel named SW_K(name), computing in `real` ...
+ *     #else
+ *       ... the rest of the file, where SW_KERNEL_TABLE(name) is an initialiser for sw_kernels ...
+ *     #endif
+ *
+ * The header includes the file again once for each type and level, with SW_KERNEL_PASS set to 1,
+ * `real` to the element type and SW_K(name) to a name of its own, under the instruction set of that
+ * level. What is between the includes and the #if is seen once (guard shared types there).
+ *
+ * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math
+ * -ffp-contract=off, never -ffast-math; keep SW_LANES partial sums in a reduction; use ternaries
+ * and the sw_k_ functions below instead of libm's.
+ */
+#if !defined(SW_KERNEL_FILE)
+#error "define SW_KERNEL_FILE as the name of the including file before kernel.h"
+#endif
+
+#if !defined(SW_KERNEL_PASS)
+#ifndef SWALE_KERNEL_H
+#define SWALE_KERNEL_H
+#include "extend.h"
+#include <math.h>
+#include <string.h>
+
+#if defined(__FAST_MATH__)
+#error "swale kernels must not be compiled with -ffast-math"
+#endif
+#if defined(__OPTIMIZE__) && !defined(__NO_MATH_ERRNO__)
+#warning "compile kernels with -fno-math-errno: a square root is 29 times slower without it"
+#endif
+
+enum { SW_LANES = 32 };
+#define SW_K_JOIN(name, type, level) name##_##type##_##level
+#define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
+#define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)
+#if defined(__x86_64__)
+#define SW_KERNEL_ROW(name, type) \
+    {SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, avx2), SW_K_JOIN(name, type, avx512)}
+#else
+#define SW_KERNEL_ROW(name, type)                                      \
+    {SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline), \
+     SW_K_JOIN(name, type, baseline)}
+#endif
+#define SW_KERNEL_TABLE(name) {SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64)}
+#endif /* SWALE_KERNEL_H */
+
+#define SW_KERNEL_PASS 1
+
+#define SW_KERNEL_LEVEL baseline
+#include "kernel_types.h"
+#undef SW_KERNEL_LEVEL
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define SW_KERNEL_LEVEL avx2
+#include "kernel_types.h"
+#undef SW_KERNEL_LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(                                                          \
+    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
+#endif
+#define SW_KERNEL_LEVEL avx512
+#include "kernel_types.h"
+#undef SW_KERNEL_LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif /* __x86_64__ */
+
+#undef SW_KERNEL_PASS
+#define SW_KERNEL_PASS 0
+#endif

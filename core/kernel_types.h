@@ -1,0 +1,22 @@
+/* Part of kernel.h: one level, both element types. */
+#define SW_KERNEL_TYPE f32
+#define SW_KERNEL_F32 1
+#define real float
+#define SW_R(x) x##f
+#include "kernel_math.h"
+#include SW_KERNEL_FILE
+#undef SW_KERNEL_TYPE
+#undef SW_KERNEL_F32
+#undef real
+#undef SW_R
+
+#define SW_KERNEL_TYPE f64
+#define SW_KERNEL_F32 0
+#define real double
+#define SW_R(x) x
+#include "kernel_math.h"
+#include SW_KERNEL_FILE
+#undef SW_KERNEL_TYPE
+#undef SW_KERNEL_F32
+#undef real
+#undef SW_R

@@ -1,0 +1,70 @@
+/* The one point where the library allocates. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
+
+static void *default_allocate(void *user, size_t bytes, size_t alignment) {
+    (void)user;
+    return aligned_alloc(alignment, bytes);
+}
+
+static void default_release(void *user, void *memory) {
+    (void)user;
+    free(memory);
+}
+
+static sw_allocator current = {sizeof(sw_allocator), NULL, default_allocate, default_release};
+
+void sw_set_allocator(const sw_allocator *allocator) {
+    if (allocator) {
+        current = *allocator;
+    } else {
+        current = (sw_allocator){sizeof(sw_allocator), NULL, default_allocate, default_release};
+    }
+}
+
+void *swi_alloc_raw(size_t bytes) {
+    if (bytes > SIZE_MAX / 2) {
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+        return NULL;
+    }
+    size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    void *memory = current.allocate(current.user, rounded ? rounded : ALIGNMENT, ALIGNMENT);
+    if (!memory)
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+    return memory;
+}
+
+void *sw_alloc(size_t bytes) {
+    void *memory = swi_alloc_raw(bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+void *sw_alloc_array(int64_t count, size_t size) {
+    if (count < 0 || (size && (uint64_t)count > SIZE_MAX / 2 / size)) {
+        sw_fail(SW_ERR_MEMORY, "out of memory: %lld elements of %zu bytes asked for",
+                (long long)count, size);
+        return NULL;
+    }
+    return sw_alloc((size_t)count * size);
+}
+
+void sw_free(void *memory) {
+    if (memory)
+        current.release(current.user, memory);
+}
+
+char *sw_strdup(const char *string) {
+    if (!string)
+        return NULL;
+    size_t length = strlen(string) + 1;
+    char *copy = swi_alloc_raw(length);
+    if (copy)
+        memcpy(copy, string, length);
+    return copy;
+}

@@ -1,0 +1,215 @@
+/* Objectives: value and gradient of the mean loss of some samples, at any point, whoever asks. */
+#include "internal.h"
+
+static sw_status check(const sw_objective *f, const sw_tape *tape) {
+    if (!f || !f->params || (!f->loss && !f->gradient && !f->head))
+        return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
+    if (!sw_params_built(f->params))
+        return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
+    if (!tape && !f->gradient)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
+    return SW_OK;
+}
+
+bool sw_objective_is_glm(const sw_objective *f) {
+    return f && f->rows && f->head && f->features > 0 && f->outputs > 0;
+}
+
+/* Predictions of a generalised linear model: z = A Wᵀ + b, read at x. */
+static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x,
+                             const int64_t *ids, int64_t count, bool leaf) {
+    sw_dtype type = f->params->type;
+    sw_array w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});
+    const char *after = (const char *)x + (size_t)(f->outputs * f->features) * sw_dtype_size(type);
+    sw_array b = sw_array_of(after, type, 1, &f->outputs);
+    sw_tensor rows = f->rows(f->user, tape, ids, count);
+    sw_tensor z = sw_linear(rows, sw_input(tape, w), f->bias ? sw_input(tape, b) : (sw_tensor){0});
+    return leaf && !sw_is_null(z) ? sw_variable(tape, sw_value(z)) : z;
+}
+
+static sw_tensor loss_of(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count) {
+    return f->loss(f->user, tape, ids, count);
+}
+
+static sw_status start(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g,
+                       const int64_t *ids, int64_t count, uint64_t draw) {
+    sw_tape_reset(tape);
+    sw_tape_set_draw(tape, draw);
+    SW_TRY(sw_tape_bind(tape, f->params, x, g));
+    return ids ? sw_tape_samples(tape, ids, count) : SW_OK;
+}
+
+static sw_status end(const sw_objective *f, sw_tape *tape) {
+    sw_tape_reset(tape);
+    return sw_tape_bind(tape, f->params, NULL, NULL);
+}
+
+/* The ids 0 to n-1 where none are given, in the tape's memory. */
+static const int64_t *all_ids(sw_tape *tape, const int64_t *ids, int64_t first, int64_t count) {
+    if (ids)
+        return ids + first;
+    int64_t *list = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *list);
+    for (int64_t i = 0; list && i < count; i++)
+        list[i] = first + i;
+    return list;
+}
+
+static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
+                               const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
+                               double *value) {
+    SW_TRY(start(f, tape, x, NULL, NULL, 0, draw));
+    ids = all_ids(tape, ids, first, count);
+    if (!ids)
+        return SW_ERR_MEMORY;
+    SW_TRY(sw_tape_samples(tape, ids, count));
+    sw_tensor loss;
+    if (f->loss)
+        loss = loss_of(f, tape, ids, count);
+    else
+        loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false),
+                       ids, count);
+    if (sw_is_null(loss))
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+    *value = sw_item(loss);
+    return sw_error_status();
+}
+
+sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
+                             const int64_t *ids, int64_t count, uint64_t draw, double *value) {
+    SW_TRY(check(f, tape));
+    if (!f->loss && f->gradient)
+        return f->gradient(f->user, x ? x : f->params->x, ids, count, value, NULL);
+    bool recording = sw_tape_is(tape, SW_RECORD);
+    sw_tape_set(tape, SW_RECORD, false);
+    sw_status status = value_on_tape(f, tape, x, ids, 0, count, draw, value);
+    sw_tape_set(tape, SW_RECORD, recording);
+    sw_status after = end(f, tape);
+    return status != SW_OK ? status : after;
+}
+
+/* ∇f = Σ s_i a_iᵀ / count for a generalised linear model that has no loss of its own. */
+static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x,
+                              const int64_t *ids, int64_t count, double *value, sw_gradient *g) {
+    const void *at = x ? x : f->params->x;
+    sw_tensor rows = f->rows(f->user, tape, ids, count);
+    sw_dtype type = f->params->type;
+    sw_array w = sw_array_of(at, type, 2, (int64_t[]){f->outputs, f->features});
+    size_t size = sw_dtype_size(type);
+    sw_array b = sw_array_of((const char *)at + (size_t)(f->outputs * f->features) * size, type, 1,
+                             &f->outputs);
+    sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
+    sw_tensor loss = f->head(f->user, tape, sw_linear(rows, tw, tb), ids, count);
+    SW_TRY(sw_backward(loss));
+    if (value)
+        *value = sw_item(loss);
+    memcpy(g->data, sw_grad_of(tw).data, (size_t)(f->outputs * f->features) * size);
+    if (f->bias)
+        memcpy((char *)g->data + (size_t)(f->outputs * f->features) * size, sw_grad_of(tb).data,
+               (size_t)f->outputs * size);
+    g->fresh = false;
+    g->samples += count;
+    return SW_OK;
+}
+
+static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
+                                  const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
+                                  double *value, sw_gradient *g) {
+    SW_TRY(start(f, tape, x, g, NULL, 0, draw));
+    ids = all_ids(tape, ids, first, count);
+    if (!ids)
+        return SW_ERR_MEMORY;
+    SW_TRY(sw_tape_samples(tape, ids, count));
+    if (!f->loss)
+        return glm_gradient(f, tape, x, ids, count, value, g);
+    sw_tensor loss = loss_of(f, tape, ids, count);
+    if (sw_is_null(loss))
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+    if (value)
+        *value = sw_item(loss);
+    return sw_backward(loss);
+}
+
+sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
+                                const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                                sw_gradient *g) {
+    SW_TRY(check(f, tape));
+    if (!g)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
+    sw_gradient_make_fresh(g);
+    if (!f->loss && f->gradient) {
+        double ignored;
+        SW_TRY(f->gradient(f->user, x ? x : f->params->x, ids, count, value ? value : &ignored,
+                           g->data));
+        g->fresh = false;
+        g->samples = count;
+        return SW_OK;
+    }
+    sw_status status = gradient_on_tape(f, tape, x, ids, 0, count, draw, value, g);
+    sw_status after = end(f, tape);
+    return status != SW_OK ? status : after;
+}
+
+sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
+                                        const int64_t *ids, int64_t count, int64_t chunk,
+                                        uint64_t draw, double *value, sw_gradient *g) {
+    if (chunk <= 0)
+        chunk = 1000;
+    if (count <= chunk || !f || (!f->loss && f->gradient))
+        return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
+    SW_TRY(check(f, tape));
+    if (!f->loss)
+        return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
+    if (!g)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
+    sw_gradient_make_fresh(g);
+    double total = 0, part;
+    sw_status status = SW_OK;
+    for (int64_t first = 0; first < count && status == SW_OK; first += chunk) {
+        int64_t n = count - first < chunk ? count - first : chunk;
+        status = gradient_on_tape(f, tape, x, ids, first, n, draw, &part, g);
+        total += part * (double)n;
+    }
+    if (value)
+        *value = total / (double)count;
+    sw_status after = end(f, tape);
+    return status != SW_OK ? status : after;
+}
+
+static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
+                             const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                             void *s) {
+    SW_TRY(start(f, tape, x, NULL, NULL, 0, draw));
+    ids = all_ids(tape, ids, 0, count);
+    if (!ids)
+        return SW_ERR_MEMORY;
+    SW_TRY(sw_tape_samples(tape, ids, count));
+    sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
+    sw_tensor loss = f->head(f->user, tape, z, ids, count);
+    SW_TRY(sw_backward(sw_scale(loss, (double)count))); /* the sum: one s_i for each sample */
+    if (value)
+        *value = sw_item(loss);
+    sw_array grad = sw_grad_of(z);
+    if (!grad.data)
+        return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
+    memcpy(s, grad.data, (size_t)(count * f->outputs) * sw_dtype_size(f->params->type));
+    return SW_OK;
+}
+
+sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                           int64_t count, uint64_t draw, double *value, void *s) {
+    SW_TRY(check(f, tape));
+    if (!sw_objective_is_glm(f))
+        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows, head, "
+                                        "features and outputs are needed");
+    if (f->params->dim != f->outputs * (f->features + (f->bias ? 1 : 0)))
+        return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalised linear model of %lld "
+                                     "features and %lld outputs%s has %lld",
+                       (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
+                       f->bias ? " with bias" : "",
+                       (long long)(f->outputs * (f->features + (f->bias ? 1 : 0))));
+    sw_status status = glm_on_tape(f, tape, x, ids, count, draw, value, s);
+    sw_status after = end(f, tape);
+    return status != SW_OK ? status : after;
+}

@@ -1,0 +1,307 @@
+/* Parameters: one vector, declared by name, and gradient blocks like it. */
+#include "internal.h"
+
+#include <limits.h>
+
+struct swi_recipe {
+    sw_init init;
+};
+
+const char *sw_role_name(sw_role role) {
+    static const char *const names[] = {"weight", "bias", "norm", "embedding", "head", "other"};
+    return (unsigned)role < sizeof names / sizeof *names ? names[role] : "?";
+}
+
+sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
+    if (type != SW_F32 && type != SW_F64) {
+        sw_fail(SW_ERR_TYPE, "parameters are f32 or f64, not %s", sw_dtype_name(type));
+        return NULL;
+    }
+    sw_params *p = sw_alloc(sizeof *p);
+    if (p) {
+        p->type = type;
+        p->seed = seed;
+        p->id = swi_next_id();
+    }
+    return p;
+}
+
+void sw_params_free(sw_params *p) {
+    if (!p)
+        return;
+    for (int i = 0; i < p->count; i++) {
+        sw_free((void *)(uintptr_t)p->list[i]->name);
+        sw_free(p->list[i]);
+    }
+    sw_free(p->list);
+    sw_free(p->recipe);
+    sw_gradient_free(p->gradient);
+    sw_free(p->x);
+    sw_free(p);
+}
+
+static sw_status grow(sw_params *p) {
+    if (p->count < p->capacity)
+        return SW_OK;
+    int capacity = p->capacity ? 2 * p->capacity : 8;
+    sw_param **list = sw_alloc_array(capacity, sizeof *list);
+    struct swi_recipe *recipe = sw_alloc_array(capacity, sizeof *recipe);
+    if (!list || !recipe) {
+        sw_free(list);
+        sw_free(recipe);
+        return SW_ERR_MEMORY;
+    }
+    if (p->count) {
+        memcpy(list, p->list, (size_t)p->count * sizeof *list);
+        memcpy(recipe, p->recipe, (size_t)p->count * sizeof *recipe);
+    }
+    sw_free(p->list);
+    sw_free(p->recipe);
+    p->list = list;
+    p->recipe = recipe;
+    p->capacity = capacity;
+    return SW_OK;
+}
+
+static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t *shape,
+                         const sw_param_options *options, sw_param *target) {
+    int64_t count;
+    if (p->built) {
+        sw_fail(SW_ERR_STATE, "parameter %s: the set is built already", name);
+        return NULL;
+    }
+    if (!name || !*name) {
+        sw_fail(SW_ERR_ARGUMENT, "a parameter needs a name");
+        return NULL;
+    }
+    if (sw_params_find(p, name)) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s is declared twice", name);
+        return NULL;
+    }
+    if (swi_count(rank, shape, &count) != SW_OK || grow(p) != SW_OK)
+        return NULL;
+    sw_param *param = sw_alloc(sizeof *param);
+    char *copy = sw_strdup(name);
+    if (!param || !copy) {
+        sw_free(param);
+        sw_free(copy);
+        return NULL;
+    }
+    *param = (sw_param){.name = copy, .role = options->role, .rank = rank, .count = count,
+                        .offset = -1, .fan_in = options->fan_in, .fan_out = options->fan_out,
+                        .index = p->count, .owner = p, .tied = target};
+    for (int i = 0; i < rank; i++)
+        param->shape[i] = shape[i];
+    p->recipe[p->count].init = options->init;
+    p->list[p->count++] = param;
+    return param;
+}
+
+sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t *shape,
+                        const sw_param_options *options) {
+    const sw_param_options plain = {.size = sizeof plain, .role = SW_ROLE_OTHER};
+    if (!p)
+        return NULL;
+    sw_param *param = declare(p, name, rank, shape, options ? options : &plain, NULL);
+    p->failed |= !param;
+    return param;
+}
+
+sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
+    if (!p || !target)
+        return NULL;
+    if (target->owner != p) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: %s belongs to another set", name, target->name);
+        p->failed = true;
+        return NULL;
+    }
+    while (target->tied)
+        target = target->tied;
+    const sw_param_options options = {.size = sizeof options, .role = target->role,
+                                      .fan_in = target->fan_in, .fan_out = target->fan_out};
+    sw_param *param = declare(p, name, target->rank, target->shape, &options, target);
+    p->failed |= !param;
+    return param;
+}
+
+sw_status sw_params_build(sw_params *p) {
+    if (!p || p->failed)
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_STATE, "build: a parameter could not be declared");
+    if (p->built)
+        return sw_fail(SW_ERR_STATE, "build: the parameters are built already");
+    int64_t dim = 0;
+    for (int i = 0; i < p->count; i++) {
+        sw_param *param = p->list[i];
+        if (param->tied) {
+            param->offset = param->tied->offset; /* declared before: already laid out */
+            continue;
+        }
+        if (param->count > INT64_MAX / 64 - dim)
+            return sw_fail(SW_ERR_SHAPE, "build: too many parameters");
+        param->offset = dim;
+        dim += param->count;
+    }
+    p->dim = dim;
+    p->x = sw_alloc_array(dim, sw_dtype_size(p->type));
+    p->gradient = p->x ? sw_gradient_new(p) : NULL;
+    if (!p->gradient) {
+        sw_free(p->x);
+        p->x = NULL;
+        return SW_ERR_MEMORY;
+    }
+    p->built = true;
+    sw_status status = sw_params_reset(p);
+    if (status != SW_OK) {
+        p->built = false;
+        sw_gradient_free(p->gradient);
+        sw_free(p->x);
+        p->gradient = NULL;
+        p->x = NULL;
+    }
+    return status;
+}
+
+sw_status sw_params_reset(sw_params *p) {
+    if (!p || !p->built)
+        return sw_fail(SW_ERR_STATE, "reset: the parameters are not built");
+    int64_t largest = 0;
+    for (int i = 0; i < p->count; i++)
+        if (p->recipe[i].init.fill && p->list[i]->count > largest)
+            largest = p->list[i]->count;
+    double *values = sw_alloc_array(largest, sizeof *values); /* f32 and f64 start at one point */
+    if (!values)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < p->count; i++) {
+        const sw_param *param = p->list[i];
+        const sw_init *init = &p->recipe[i].init;
+        if (param->tied)
+            continue;
+        if (init->fill) {
+            sw_rng rng = {.key = sw_rng_key(p->seed, param->name)};
+            init->fill(init, param, &rng, values);
+        }
+        for (int64_t k = 0; k < param->count; k++) {
+            double value = init->fill ? values[k] : 0;
+            if (p->type == SW_F32)
+                ((float *)p->x)[param->offset + k] = (float)value;
+            else
+                ((double *)p->x)[param->offset + k] = value;
+        }
+    }
+    sw_free(values);
+    return SW_OK;
+}
+
+bool sw_params_built(const sw_params *p) {
+    return p && p->built;
+}
+
+sw_dtype sw_params_type(const sw_params *p) {
+    return p ? p->type : SW_F32;
+}
+
+uint64_t sw_params_seed(const sw_params *p) {
+    return p ? p->seed : 0;
+}
+
+int64_t sw_params_dim(const sw_params *p) {
+    return p ? p->dim : 0;
+}
+
+int sw_params_count(const sw_params *p) {
+    return p ? p->count : 0;
+}
+
+sw_param *sw_params_at(const sw_params *p, int index) {
+    return p && index >= 0 && index < p->count ? p->list[index] : NULL;
+}
+
+sw_param *sw_params_find(const sw_params *p, const char *name) {
+    for (int i = 0; p && i < p->count; i++)
+        if (strcmp(p->list[i]->name, name) == 0)
+            return p->list[i];
+    return NULL;
+}
+
+void *sw_params_x(const sw_params *p) {
+    return p ? p->x : NULL;
+}
+
+sw_gradient *sw_params_gradient(const sw_params *p) {
+    return p ? p->gradient : NULL;
+}
+
+static sw_array view_of(const sw_param *param, void *vector) {
+    if (!vector)
+        return (sw_array){0};
+    char *data = (char *)vector + (size_t)param->offset * sw_dtype_size(param->owner->type);
+    return sw_array_of(data, param->owner->type, param->rank, param->shape);
+}
+
+sw_array sw_param_value(const sw_param *param) {
+    return param ? view_of(param, param->owner->x) : (sw_array){0};
+}
+
+sw_array sw_param_grad(const sw_param *param) {
+    return param && param->owner->gradient ? view_of(param, param->owner->gradient->data)
+                                           : (sw_array){0};
+}
+
+void sw_param_freeze(sw_param *param, bool frozen) {
+    if (param)
+        (param->tied ? param->tied : param)->frozen = frozen;
+}
+
+void sw_param_set_role(sw_param *param, sw_role role) {
+    if (param)
+        param->role = role;
+}
+
+/* ---- Gradient blocks ---- */
+
+sw_gradient *sw_gradient_new(sw_params *params) {
+    if (!params || !params->x) {
+        sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
+        return NULL;
+    }
+    sw_gradient *g = sw_alloc(sizeof *g);
+    if (!g)
+        return NULL;
+    g->params = params;
+    g->data = sw_alloc_array(params->dim, sw_dtype_size(params->type));
+    g->written = sw_alloc((size_t)params->count);
+    g->fresh = true;
+    if (!g->data || !g->written) {
+        sw_gradient_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+void sw_gradient_free(sw_gradient *g) {
+    if (!g)
+        return;
+    sw_free(g->data);
+    sw_free(g->written);
+    sw_free(g);
+}
+
+void *sw_gradient_data(sw_gradient *g) {
+    return g ? g->data : NULL;
+}
+
+void sw_gradient_make_fresh(sw_gradient *g) {
+    if (g) {
+        g->fresh = true;
+        g->samples = 0;
+    }
+}
+
+bool sw_gradient_is_fresh(const sw_gradient *g) {
+    return !g || g->fresh;
+}
+
+int64_t sw_gradient_samples(const sw_gradient *g) {
+    return g ? g->samples : 0;
+}

@@ -1,0 +1,116 @@
+/* Kernels over elements: the level of this processor, and tiles of a fixed size. */
+#include "internal.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const level_names[SW_LEVELS] = {"baseline", "avx2", "avx512"};
+static atomic_int level = -1;
+
+static int detect(void) {
+    int best = 0;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        best = 1;
+    if (best == 1 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        best = 2;
+#endif
+    const char *forced = getenv("SW_CPU");
+    for (int i = 0; forced && i < best; i++)
+        if (strcmp(forced, level_names[i]) == 0)
+            return i;
+    return best;
+}
+
+int sw_cpu_level(void) {
+    int now = atomic_load_explicit(&level, memory_order_relaxed);
+    if (now < 0) {
+        now = detect();
+        atomic_store_explicit(&level, now, memory_order_relaxed);
+    }
+    return now;
+}
+
+const char *sw_cpu_name(void) {
+    return level_names[sw_cpu_level()];
+}
+
+const char *sw_version(void) {
+#define TEXT(x) #x
+#define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
+    return VERSION(SW_VERSION_MAJOR, SW_VERSION_MINOR, SW_VERSION_PATCH);
+}
+
+const char *sw_build_info(void) {
+    static _Thread_local char text[256];
+#if defined(__clang__)
+    const char *compiler = "clang " __clang_version__;
+#else
+    const char *compiler = "gcc " __VERSION__;
+#endif
+    snprintf(text, sizeof text, "swale %s, %s, %s kernels, %s", sw_version(), compiler,
+             sw_cpu_name(), swi_blas_config());
+    return text;
+}
+
+/* ---- Tiles ---- */
+
+enum { SERIAL_TILES = 4, MAX_SUMS = 8, BLOCK_TILES = 64 };
+
+typedef struct job {
+    sw_kernel *kernel;
+    void *args;
+    int64_t n, first;
+    int width;
+    double *partial;
+} job;
+
+static void run_tile(void *args, int64_t tile) {
+    const job *j = args;
+    int64_t begin = (j->first + tile) * SW_TILE, end = begin + SW_TILE;
+    double *sums = NULL;
+    if (j->partial) {
+        sums = j->partial + tile * j->width;
+        for (int i = 0; i < j->width; i++)
+            sums[i] = 0;
+    }
+    j->kernel(j->args, begin, end < j->n ? end : j->n, sums);
+}
+
+void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
+    sw_kernel *kernel = (*kernels)[type][sw_cpu_level()];
+    if (n < (int64_t)SERIAL_TILES * SW_TILE) {
+        if (n > 0)
+            kernel(args, 0, n, NULL);
+        return;
+    }
+    job j = {.kernel = kernel, .args = args, .n = n};
+    sw_parallel(run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
+}
+
+void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
+                 double *sums) {
+    double partial[BLOCK_TILES * MAX_SUMS];
+    int64_t tiles = (n + SW_TILE - 1) / SW_TILE;
+    job j = {.kernel = (*kernels)[type][sw_cpu_level()], .args = args, .n = n, .width = width,
+             .partial = partial};
+    for (int i = 0; i < width; i++)
+        sums[i] = 0;
+    /* Blocks of tiles bound the memory for partial sums; the order of addition is that of the tiles. */
+    for (; j.first < tiles; j.first += BLOCK_TILES) {
+        int64_t block = tiles - j.first < BLOCK_TILES ? tiles - j.first : BLOCK_TILES;
+        if (block < SERIAL_TILES) {
+            for (int64_t t = 0; t < block; t++)
+                run_tile(&j, t);
+        } else {
+            sw_parallel(run_tile, &j, block);
+        }
+        for (int64_t t = 0; t < block; t++)
+            for (int i = 0; i < width; i++)
+                sums[i] += partial[t * width + i];
+    }
+}

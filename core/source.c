@@ -1,0 +1,174 @@
+/* Data sources: gathering a batch onto a tape, and which samples come next. */
+#include "internal.h"
+
+enum { GATHER_ROWS = 8 }; /* rows in a tile of work */
+
+void sw_source_free(sw_source *source) {
+    if (source && source->free)
+        source->free(source);
+}
+
+typedef struct gather_job {
+    const sw_source *source;
+    const int64_t *ids;
+    int64_t count, x_bytes, y_bytes;
+    sw_dtype type;
+    char *x, *y;
+    sw_status status[64]; /* of tile i modulo 64: a failure is rare, any one will do */
+} gather_job;
+
+static void gather_tile(void *args, int64_t tile) {
+    gather_job *j = args;
+    int64_t first = tile * GATHER_ROWS, n = j->count - first;
+    if (n > GATHER_ROWS)
+        n = GATHER_ROWS;
+    sw_status status = j->source->gather(j->source, j->ids + first, n, j->type,
+                                         j->x + first * j->x_bytes,
+                                         j->y ? j->y + first * j->y_bytes : NULL);
+    if (status != SW_OK)
+        j->status[tile % 64] = status; /* tiles of one place are more than 64 apart: see below */
+}
+
+sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
+                          const int64_t *ids, int64_t count, sw_batch *batch) {
+    *batch = (sw_batch){0};
+    if (!source || !tape)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the %s is NULL", source ? "tape" : "source");
+    if (type != SW_F32 && type != SW_F64)
+        return sw_fail(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not %s",
+                       sw_dtype_name(type));
+    for (int64_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= source->n)
+            return sw_fail(SW_ERR_ARGUMENT, "batch: sample %lld is outside 0 to %lld",
+                           (long long)ids[i], (long long)source->n - 1);
+    int64_t shape[SW_MAX_RANK] = {count}, sample = 1, target = 1;
+    if (source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
+        return sw_fail(SW_ERR_SHAPE, "batch: a sample has at most %d axes", SW_MAX_RANK - 1);
+    for (int i = 0; i < source->x_rank; i++)
+        sample *= shape[i + 1] = source->x_shape[i];
+    batch->x = sw_buffer(tape, type, source->x_rank + 1, shape);
+    if (sw_is_null(batch->x))
+        return sw_error_status();
+    sw_dtype y_type = source->y_type == SW_I32 ? SW_I32 : type;
+    if (source->y_rank >= 0) {
+        for (int i = 0; i < source->y_rank; i++)
+            target *= shape[i + 1] = source->y_shape[i];
+        batch->y = sw_buffer(tape, y_type, source->y_rank + 1, shape);
+        if (sw_is_null(batch->y))
+            return sw_error_status();
+    }
+    gather_job job = {.source = source, .ids = ids, .count = count, .type = type,
+                      .x_bytes = sample * (int64_t)sw_dtype_size(type),
+                      .y_bytes = target * (int64_t)sw_dtype_size(y_type),
+                      .x = sw_value(batch->x).data,
+                      .y = source->y_rank >= 0 ? sw_value(batch->y).data : NULL};
+    /* Chunks of 64 tiles, so that no two threads write one place of `status`. */
+    for (int64_t at = 0; at < count; at += 64 * GATHER_ROWS) {
+        gather_job part = job;
+        part.ids += at;
+        part.x += at * part.x_bytes;
+        part.y = part.y ? part.y + at * part.y_bytes : NULL;
+        part.count = count - at < 64 * GATHER_ROWS ? count - at : 64 * GATHER_ROWS;
+        int64_t tiles = (part.count + GATHER_ROWS - 1) / GATHER_ROWS;
+        sw_parallel(gather_tile, &part, tiles);
+        for (int64_t t = 0; t < tiles; t++)
+            if (part.status[t] != SW_OK)
+                return sw_fail(part.status[t], "batch: samples could not be gathered");
+    }
+    SW_TRY(sw_tape_samples(tape, ids, count));
+    batch->ids = tape->samples;
+    batch->count = count;
+    return SW_OK;
+}
+
+/* ---- Samplers ---- */
+
+struct sw_sampler {
+    int64_t n, batch, next, epoch; /* next: first position not given out; epoch: of the order */
+    int64_t given;                 /* epoch of the batch given last */
+    bool ended;
+    sw_order order;
+    uint64_t seed;
+    int64_t *ids;
+};
+
+static void arrange(sw_sampler *s) {
+    sw_rng rng = {.key = sw_rng_key(s->seed + 0x9E3779B97F4A7C15u * (uint64_t)s->epoch, "sampler")};
+    switch (s->order) {
+    case SW_SEQUENTIAL:
+        if (s->epoch == 0)
+            for (int64_t i = 0; i < s->n; i++)
+                s->ids[i] = i;
+        break;
+    case SW_SHUFFLE: /* Fisher-Yates, from the same start each time: an epoch's order needs no past */
+        for (int64_t i = 0; i < s->n; i++)
+            s->ids[i] = i;
+        for (int64_t i = s->n - 1; i > 0; i--) {
+            int64_t j = (int64_t)sw_rng_below(&rng, (uint64_t)i + 1), t = s->ids[i];
+            s->ids[i] = s->ids[j];
+            s->ids[j] = t;
+        }
+        break;
+    case SW_WITH_REPLACEMENT:
+        for (int64_t i = 0; i < s->n; i++)
+            s->ids[i] = (int64_t)sw_rng_below(&rng, (uint64_t)s->n);
+        break;
+    }
+}
+
+sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t seed) {
+    if (n < 1 || batch < 1) {
+        sw_fail(SW_ERR_ARGUMENT, "sampler: %lld samples in batches of %lld", (long long)n,
+                (long long)batch);
+        return NULL;
+    }
+    sw_sampler *s = sw_alloc(sizeof *s);
+    if (!s)
+        return NULL;
+    *s = (sw_sampler){.n = n, .batch = batch, .order = order, .seed = seed};
+    s->ids = sw_alloc_array(n, sizeof *s->ids);
+    if (!s->ids) {
+        sw_free(s);
+        return NULL;
+    }
+    arrange(s);
+    return s;
+}
+
+void sw_sampler_free(sw_sampler *s) {
+    if (!s)
+        return;
+    sw_free(s->ids);
+    sw_free(s);
+}
+
+int64_t sw_sampler_next(sw_sampler *s, const int64_t **ids) {
+    if (s->next >= s->n) {
+        s->epoch++;
+        s->next = 0;
+        arrange(s);
+    }
+    int64_t count = s->n - s->next < s->batch ? s->n - s->next : s->batch;
+    *ids = s->ids + s->next;
+    s->next += count;
+    s->given = s->epoch;
+    s->ended = s->next >= s->n;
+    return count;
+}
+
+int64_t sw_sampler_peek(const sw_sampler *s, const int64_t **ids) {
+    *ids = s->ids + s->next;
+    return s->n - s->next < s->batch ? s->n - s->next : s->batch;
+}
+
+int64_t sw_sampler_steps_per_epoch(const sw_sampler *s) {
+    return (s->n + s->batch - 1) / s->batch;
+}
+
+int64_t sw_sampler_epoch(const sw_sampler *s) {
+    return s->given;
+}
+
+bool sw_sampler_at_end(const sw_sampler *s) {
+    return s->ended;
+}

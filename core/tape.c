@@ -1,0 +1,481 @@
+/* Tapes: an append-only list of nodes in the order of creation, which is a topological order. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdatomic.h>
+
+uint64_t swi_next_id(void) {
+    static atomic_uint_fast64_t next = 1;
+    return atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
+}
+
+sw_tape *sw_tape_new(void) {
+    sw_tape *tape = sw_alloc(sizeof *tape);
+    if (!tape)
+        return NULL;
+    tape->switches = SW_RECORD | SW_TRAIN;
+    tape->pass = swi_next_id();
+    return tape;
+}
+
+void sw_tape_free(sw_tape *tape) {
+    if (!tape)
+        return;
+    for (uint32_t i = 0; i < tape->blocks; i++)
+        sw_free(tape->block[i]);
+    sw_free(tape->block);
+    for (int i = 0; i < tape->bindings; i++)
+        sw_free(tape->binding[i].leaf);
+    sw_free(tape->binding);
+    swi_arena_free(&tape->arena);
+    sw_free(tape);
+}
+
+void sw_tape_reset(sw_tape *tape) {
+    if (!tape)
+        return;
+    tape->count = 0;
+    tape->floor = 0;
+    tape->random_calls = 0;
+    tape->samples = NULL;
+    tape->sample_count = 0;
+    tape->layer = NULL;
+    tape->draw++;
+    tape->pass = swi_next_id();
+    swi_arena_reset(&tape->arena);
+}
+
+void sw_tape_set(sw_tape *tape, unsigned switches, bool on) {
+    if (tape)
+        tape->switches = on ? tape->switches | switches : tape->switches & ~switches;
+}
+
+bool sw_tape_is(const sw_tape *tape, sw_switch which) {
+    return tape && (tape->switches & (unsigned)which) != 0;
+}
+
+sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count) {
+    if (!tape)
+        return sw_fail(SW_ERR_ARGUMENT, "samples: the tape is NULL");
+    if (count < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "samples: a count of %lld", (long long)count);
+    int64_t *copy = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *copy);
+    if (!copy)
+        return SW_ERR_MEMORY;
+    memcpy(copy, ids, (size_t)count * sizeof *copy);
+    tape->samples = copy;
+    tape->sample_count = count;
+    return SW_OK;
+}
+
+void sw_tape_set_draw(sw_tape *tape, uint64_t draw) {
+    if (tape)
+        tape->draw = draw;
+}
+
+uint64_t sw_tape_draw(const sw_tape *tape) {
+    return tape ? tape->draw : 0;
+}
+
+void sw_tape_set_seed(sw_tape *tape, uint64_t seed) {
+    if (tape)
+        tape->seed = seed;
+}
+
+uint64_t sw_random_key(sw_tape *tape, uint64_t site) {
+    uint64_t key = swi_mix(tape->seed);
+    key = swi_mix(key ^ tape->draw);
+    key = swi_mix(key ^ site);
+    return swi_mix(key ^ tape->random_calls++);
+}
+
+const int64_t *sw_sample_ids(const sw_tape *tape, int64_t rows) {
+    return tape->samples && tape->sample_count == rows ? tape->samples : NULL;
+}
+
+const char *sw_tape_layer(sw_tape *tape, const char *name) {
+    if (!tape)
+        return NULL;
+    const char *before = tape->layer;
+    tape->layer = name;
+    return before;
+}
+
+size_t sw_tape_bytes_used(const sw_tape *tape) {
+    return tape ? tape->arena.peak : 0;
+}
+
+size_t sw_tape_bytes_held(const sw_tape *tape) {
+    return tape ? swi_arena_held(&tape->arena) + (size_t)tape->blocks * SWI_NODES * sizeof(swi_node)
+                : 0;
+}
+
+/* ---- Marks ---- */
+
+sw_mark sw_tape_mark(sw_tape *tape) {
+    sw_mark mark = {0};
+    if (!tape)
+        return mark;
+    mark.slot = tape->count;
+    mark.random_calls = tape->random_calls;
+    mark.chunk = tape->arena.current;
+    mark.used = tape->arena.used;
+    mark.lists = swi_arena_stash(&tape->arena);
+    mark.pass = mark.lists ? tape->pass : 0;
+    return mark;
+}
+
+static bool stale_mark(const sw_tape *tape, const sw_mark *mark) {
+    return !tape || mark->pass != tape->pass || mark->slot > tape->count;
+}
+
+sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
+    if (stale_mark(tape, &mark))
+        return sw_fail(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
+    /* What the segment's nodes were going to read in older nodes, they will not read. */
+    for (uint32_t slot = tape->count; slot-- > mark.slot;) {
+        swi_node *node = swi_at(tape, slot);
+        if ((node->flags & (SWI_NEEDS_GRAD | SWI_RETIRED)) == SWI_NEEDS_GRAD && node->op)
+            for (int i = 0; i < node->inputs; i++)
+                if ((node->op->vjp_reads & SW_READS(i)) && node->input[i] < mark.slot)
+                    swi_at(tape, swi_at(tape, node->input[i])->root)->readers--;
+        if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) &&
+            node->root < mark.slot)
+            swi_at(tape, node->root)->readers--;
+    }
+    tape->count = mark.slot;
+    tape->random_calls = mark.random_calls;
+    swi_arena_unstash(&tape->arena, mark.lists, mark.chunk, mark.used);
+    return SW_OK;
+}
+
+void sw_tape_replay(sw_tape *tape, sw_mark mark) {
+    if (!stale_mark(tape, &mark))
+        tape->random_calls = mark.random_calls;
+}
+
+/* ---- Nodes ---- */
+
+static sw_status more_nodes(sw_tape *tape) {
+    if (tape->blocks == tape->block_capacity) {
+        uint32_t capacity = tape->block_capacity ? 2 * tape->block_capacity : 16;
+        swi_node **block = sw_alloc(capacity * sizeof *block);
+        if (!block)
+            return SW_ERR_MEMORY;
+        if (tape->blocks)
+            memcpy(block, tape->block, tape->blocks * sizeof *block);
+        sw_free(tape->block);
+        tape->block = block;
+        tape->block_capacity = capacity;
+    }
+    swi_node *nodes = swi_alloc_raw(SWI_NODES * sizeof *nodes);
+    if (!nodes)
+        return SW_ERR_MEMORY;
+    tape->block[tape->blocks++] = nodes;
+    return SW_OK;
+}
+
+swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
+    if ((tape->count >> SWI_NODE_BITS) >= tape->blocks && more_nodes(tape) != SW_OK)
+        return NULL;
+    *slot = tape->count++;
+    swi_node *node = swi_at(tape, *slot);
+    memset(node, 0, sizeof *node);
+    node->generation = ++tape->generation;
+    node->root = *slot;
+    node->layer = tape->layer;
+    return node;
+}
+
+swi_node *swi_node_of(sw_tensor t) {
+    if (!t.tape) {
+        if (!sw_error())
+            sw_fail(SW_ERR_ARGUMENT, "a null tensor was used");
+        return NULL;
+    }
+    swi_node *node = t.slot < t.tape->count ? swi_at(t.tape, t.slot) : NULL;
+    if (!node || node->generation != t.generation) {
+        sw_fail(SW_ERR_STATE, "a tensor was used after its tape was reset");
+        return NULL;
+    }
+    if (node->flags & SWI_RELEASED) {
+        sw_fail(SW_ERR_STATE, "a tensor was used after sw_release");
+        return NULL;
+    }
+    return node;
+}
+
+static size_t node_bytes(const swi_node *node) {
+    return (size_t)node->view.count * sw_dtype_size(node->view.type);
+}
+
+/* Gives a root's memory back once it is released and no vjp will read it. */
+static void settle(sw_tape *tape, swi_node *root) {
+    if ((root->flags & (SWI_RELEASED | SWI_OWNS | SWI_FREED)) == (SWI_RELEASED | SWI_OWNS) &&
+        root->readers == 0) {
+        swi_arena_release(&tape->arena, root->view.data, node_bytes(root));
+        root->flags |= SWI_FREED;
+    }
+}
+
+void swi_drop_reader(sw_tape *tape, uint32_t slot) {
+    swi_node *root = swi_at(tape, swi_at(tape, slot)->root);
+    root->readers--;
+    settle(tape, root);
+}
+
+void sw_release(sw_tensor t) {
+    swi_node *node = t.tape ? swi_node_of(t) : NULL;
+    if (!node)
+        return;
+    node->flags |= SWI_RELEASED;
+    if (node->root == t.slot)
+        settle(t.tape, node);
+    else
+        swi_drop_reader(t.tape, t.slot); /* a living view counts as a reader of its root */
+}
+
+/* ---- Leaves and readers ---- */
+
+static sw_tensor leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
+    sw_tensor null = {0};
+    uint32_t slot;
+    swi_node *node = swi_new_node(tape, &slot);
+    if (!node)
+        return null;
+    int64_t *shape = swi_arena_alloc(&tape->arena, (size_t)array->rank * sizeof *shape);
+    if (!shape)
+        return null;
+    for (int i = 0; i < array->rank; i++)
+        shape[i] = array->shape[i];
+    node->view = (sw_view){.data = array->data, .shape = shape, .rank = array->rank,
+                           .type = array->type, .count = sw_array_count(array)};
+    node->flags = SWI_LEAF | flags;
+    return (sw_tensor){tape, slot, node->generation};
+}
+
+static bool usable(const sw_tape *tape, const sw_array *array, const char *what) {
+    int64_t count;
+    if (!tape) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: the tape is NULL", what);
+        return false;
+    }
+    if (swi_count(array->rank, array->shape, &count) != SW_OK)
+        return false;
+    if (!array->data && count > 0) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: the array has no data", what);
+        return false;
+    }
+    return true;
+}
+
+sw_tensor sw_input(sw_tape *tape, sw_array array) {
+    if (!usable(tape, &array, "input"))
+        return (sw_tensor){0};
+    return leaf(tape, &array, 0);
+}
+
+sw_tensor sw_variable(sw_tape *tape, sw_array array) {
+    if (!usable(tape, &array, "variable"))
+        return (sw_tensor){0};
+    if (array.type != SW_F32 && array.type != SW_F64) {
+        sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32 or f64 is needed",
+                sw_dtype_name(array.type));
+        return (sw_tensor){0};
+    }
+    return leaf(tape, &array, SWI_NEEDS_GRAD | SWI_RETAIN);
+}
+
+sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape) {
+    sw_array array = {.type = type, .rank = rank};
+    int64_t count;
+    if (!tape) {
+        sw_fail(SW_ERR_ARGUMENT, "buffer: the tape is NULL");
+        return (sw_tensor){0};
+    }
+    if (swi_count(rank, shape, &count) != SW_OK)
+        return (sw_tensor){0};
+    for (int i = 0; i < rank; i++)
+        array.shape[i] = shape[i];
+    array.data = swi_arena_alloc(&tape->arena, (size_t)count * sw_dtype_size(type));
+    if (!array.data)
+        return (sw_tensor){0};
+    return leaf(tape, &array, SWI_OWNS);
+}
+
+sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
+    sw_tensor t = sw_buffer(tape, type, 0, NULL);
+    if (t.tape) {
+        void *data = swi_at(tape, t.slot)->view.data;
+        switch (type) {
+        case SW_F32: *(float *)data = (float)value; break;
+        case SW_F64: *(double *)data = value; break;
+        case SW_I32: *(int32_t *)data = (int32_t)value; break;
+        case SW_U8: *(uint8_t *)data = (uint8_t)value; break;
+        }
+    }
+    return t;
+}
+
+bool sw_is_null(sw_tensor t) {
+    return t.tape == NULL;
+}
+
+static sw_array array_of(const swi_node *node, void *data) {
+    sw_array a = {.data = data, .type = node->view.type, .rank = node->view.rank};
+    for (int i = 0; i < a.rank; i++)
+        a.shape[i] = node->view.shape[i];
+    return a;
+}
+
+sw_array sw_value(sw_tensor t) {
+    const swi_node *node = swi_node_of(t);
+    return node ? array_of(node, node->view.data) : (sw_array){0};
+}
+
+double sw_item(sw_tensor t) {
+    const swi_node *node = swi_node_of(t);
+    if (!node)
+        return NAN;
+    if (node->view.count != 1) {
+        sw_fail(SW_ERR_SHAPE, "item: one element is needed, the shape is %s",
+                sw_shape_text(node->view.rank, node->view.shape));
+        return NAN;
+    }
+    switch (node->view.type) {
+    case SW_F32: return (double)*(const float *)node->view.data;
+    case SW_F64: return *(const double *)node->view.data;
+    case SW_I32: return *(const int32_t *)node->view.data;
+    case SW_U8: return *(const uint8_t *)node->view.data;
+    }
+    return NAN;
+}
+
+sw_array sw_grad_of(sw_tensor t) {
+    const swi_node *node = swi_node_of(t);
+    if (!node)
+        return (sw_array){0};
+    if (node->param) {
+        swi_binding *b = &t.tape->binding[node->binding];
+        size_t size = sw_dtype_size(node->view.type);
+        return array_of(node, b->g->fresh ? NULL
+                                          : (char *)b->g->data + (size_t)node->param->offset * size);
+    }
+    return array_of(node, node->grad);
+}
+
+sw_tensor sw_retain_grad(sw_tensor t) {
+    swi_node *node = t.tape ? swi_node_of(t) : NULL;
+    if (!node)
+        return (sw_tensor){0};
+    node->flags |= SWI_RETAIN;
+    return t;
+}
+
+/* ---- Bindings ---- */
+
+swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
+    swi_binding *free_place = NULL;
+    for (int i = 0; i < tape->bindings; i++) {
+        swi_binding *b = &tape->binding[i];
+        if (b->params == params && b->id == params->id)
+            return b;
+        if (b->params == params)
+            free_place = b; /* of a set that was freed and whose address came back */
+    }
+    void *leaf = sw_alloc((size_t)params->count * sizeof *free_place->leaf);
+    if (!leaf)
+        return NULL;
+    if (!free_place) {
+        if (tape->bindings == tape->binding_capacity) {
+            int capacity = tape->binding_capacity ? 2 * tape->binding_capacity : 2;
+            swi_binding *more = sw_alloc((size_t)capacity * sizeof *more);
+            if (!more) {
+                sw_free(leaf);
+                return NULL;
+            }
+            if (tape->bindings)
+                memcpy(more, tape->binding, (size_t)tape->bindings * sizeof *more);
+            sw_free(tape->binding);
+            tape->binding = more;
+            tape->binding_capacity = capacity;
+        }
+        free_place = &tape->binding[tape->bindings++];
+    } else {
+        sw_free(free_place->leaf);
+    }
+    *free_place = (swi_binding){.params = params, .id = params->id, .x = params->x,
+                                .g = params->gradient, .leaf = leaf};
+    return free_place;
+}
+
+static swi_binding *open_binding(sw_tape *tape, sw_params *params, const char *what) {
+    if (!tape || !params) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", what, tape ? "parameter set" : "tape");
+        return NULL;
+    }
+    if (!params->built) {
+        sw_fail(SW_ERR_STATE, "%s: the parameters are not built", what);
+        return NULL;
+    }
+    swi_binding *b = swi_binding_of(tape, params);
+    if (b && b->pass == tape->pass) {
+        sw_fail(SW_ERR_STATE, "%s: parameters are in use on the tape; reset it first", what);
+        return NULL;
+    }
+    return b;
+}
+
+sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g) {
+    swi_binding *b = open_binding(tape, params, "bind");
+    if (!b)
+        return sw_error_status();
+    if (g && g->params != params)
+        return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
+    b->x = x ? x : params->x;
+    b->g = g ? g : params->gradient;
+    return SW_OK;
+}
+
+sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
+    swi_binding *b = open_binding(tape, params, "freeze");
+    if (!b)
+        return sw_error_status();
+    b->frozen = frozen;
+    return SW_OK;
+}
+
+sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
+    if (!tape || !param) {
+        sw_fail(SW_ERR_ARGUMENT, "param_use: the %s is NULL", tape ? "parameter" : "tape");
+        return (sw_tensor){0};
+    }
+    sw_params *params = param->owner;
+    if (param->tied)
+        param = param->tied;
+    if (!params->built) {
+        sw_fail(SW_ERR_STATE, "parameter %s is used before its set is built", param->name);
+        return (sw_tensor){0};
+    }
+    swi_binding *b = swi_binding_of(tape, params);
+    if (!b)
+        return (sw_tensor){0};
+    uint32_t slot = b->leaf[param->index].slot, generation = b->leaf[param->index].generation;
+    if (generation && b->pass == tape->pass && slot < tape->count &&
+        swi_at(tape, slot)->generation == generation)
+        return (sw_tensor){tape, slot, generation};
+    swi_node *node = swi_new_node(tape, &slot);
+    if (!node)
+        return (sw_tensor){0};
+    size_t size = sw_dtype_size(params->type);
+    node->view = (sw_view){.data = (char *)(uintptr_t)b->x + (size_t)param->offset * size,
+                           .shape = param->shape, .rank = param->rank, .count = param->count,
+                           .type = params->type};
+    node->flags = SWI_LEAF | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD);
+    node->param = param;
+    node->binding = (uint32_t)(b - tape->binding);
+    b->pass = tape->pass;
+    b->leaf[param->index].slot = slot;
+    b->leaf[param->index].generation = node->generation;
+    return (sw_tensor){tape, slot, node->generation};
+}

@@ -1,0 +1,207 @@
+/* The library's threads, and the only file of core that calls POSIX: a small pool of our own.
+ *
+ * Work is a number of tiles. Each thread owns a contiguous stretch, the same one each time, so that
+ * it meets its own cache lines again; a thread that is through takes tiles from the others' stretches,
+ * so that a thread which the system has put aside holds nobody up. Which thread does a tile changes
+ * no bit of the result. Workers spin for a short while and then sleep.
+ *
+ * A job is published under an odd/even protocol: `ticket` (its number) is set last with release
+ * order, and the owner does not return before `busy` workers have left, so that a job's fields never
+ * change under a worker's eyes.
+ */
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 64, SPINS = 4000, LINE = 64 };
+
+typedef struct stretch {
+    _Alignas(LINE) atomic_llong next; /* the next tile of this stretch to be taken */
+    long long end;
+} stretch;
+
+static struct {
+    /* The job. */
+    void (*work)(void *, int64_t);
+    void *args;
+    int threads; /* stretches in use */
+    stretch part[MAX_THREADS];
+    _Alignas(LINE) atomic_uint ticket; /* grows by one with each job */
+    _Alignas(LINE) atomic_int inside;  /* workers that may still read the job */
+    /* The crew. */
+    _Alignas(LINE) atomic_flag taken; /* somebody runs a job, or changes the crew */
+    atomic_int sleepers;
+    atomic_bool quit;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    pthread_t thread[MAX_THREADS];
+    int workers; /* running, besides the caller */
+} pool = {.taken = ATOMIC_FLAG_INIT,
+          .mutex = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER};
+
+static atomic_int wanted; /* threads asked for; 0: not yet decided */
+static _Thread_local bool inside_job;
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void do_tiles(int self) {
+    int threads = pool.threads;
+    for (int turn = 0; turn < threads; turn++) {
+        stretch *part = &pool.part[(self + turn) % threads];
+        for (;;) {
+            if (atomic_load_explicit(&part->next, memory_order_relaxed) >= part->end)
+                break;
+            long long tile = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
+            if (tile >= part->end)
+                break;
+            pool.work(pool.args, tile);
+        }
+    }
+}
+
+static void *worker(void *arg) {
+    int self = (int)(intptr_t)arg;
+    unsigned seen = 0;
+    inside_job = true;
+    for (;;) {
+        unsigned now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
+        for (int i = 0; now == seen && i < SPINS; i++) {
+            relax();
+            now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
+        }
+        if (now == seen) {
+            pthread_mutex_lock(&pool.mutex);
+            atomic_fetch_add(&pool.sleepers, 1);
+            while ((now = atomic_load(&pool.ticket)) == seen && !atomic_load(&pool.quit))
+                pthread_cond_wait(&pool.wake, &pool.mutex);
+            atomic_fetch_sub(&pool.sleepers, 1);
+            pthread_mutex_unlock(&pool.mutex);
+        }
+        if (atomic_load(&pool.quit))
+            return NULL;
+        /* Enter, then look again: if the ticket still stands (even: a job is open), the owner waits. */
+        seen = now;
+        atomic_fetch_add(&pool.inside, 1);
+        unsigned still = atomic_load(&pool.ticket);
+        if ((still & 1) && self < pool.threads) {
+            seen = still;
+            do_tiles(self);
+        }
+        atomic_fetch_sub_explicit(&pool.inside, 1, memory_order_release);
+    }
+}
+
+static void stop_workers(void) {
+    pthread_mutex_lock(&pool.mutex);
+    atomic_store(&pool.quit, true);
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.mutex);
+    for (int i = 0; i < pool.workers; i++)
+        pthread_join(pool.thread[i], NULL);
+    pool.workers = 0;
+    atomic_store(&pool.quit, false);
+}
+
+static void start_workers(int count) {
+    for (int i = 0; i < count; i++) {
+        if (pthread_create(&pool.thread[i], NULL, worker, (void *)(intptr_t)(i + 1)) != 0)
+            break; /* fewer threads: slower, and the same results */
+        pool.workers = i + 1;
+    }
+}
+
+/* A child of fork has no workers: it starts its own when it needs them. */
+static void after_fork(void) {
+    pool.workers = 0;
+    atomic_store(&pool.inside, 0);
+    atomic_store(&pool.sleepers, 0);
+    atomic_store(&pool.quit, false);
+    atomic_flag_clear(&pool.taken);
+    pthread_mutex_init(&pool.mutex, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+}
+
+static int default_threads(void) {
+    const char *text = getenv("SW_THREADS");
+    long n = text ? strtol(text, NULL, 10) : 0;
+    if (n < 1) {
+        cpu_set_t set;
+        n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    }
+    return n > MAX_THREADS ? MAX_THREADS : (int)n;
+}
+
+static void register_fork(void) {
+    pthread_atfork(NULL, NULL, after_fork);
+}
+
+int sw_threads(void) {
+    int n = atomic_load_explicit(&wanted, memory_order_relaxed);
+    if (n == 0) {
+        n = default_threads();
+        atomic_store(&wanted, n);
+    }
+    return n;
+}
+
+sw_status sw_set_threads(int threads) {
+    if (threads < 1 || threads > MAX_THREADS)
+        return sw_fail(SW_ERR_ARGUMENT, "threads: %d is outside 1 to %d", threads, MAX_THREADS);
+    while (atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
+        sched_yield();
+    if (threads - 1 != pool.workers && pool.workers > 0)
+        stop_workers();
+    atomic_store(&wanted, threads);
+    atomic_flag_clear_explicit(&pool.taken, memory_order_release);
+    return SW_OK;
+}
+
+void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
+    int threads = sw_threads();
+    if (tiles < threads)
+        threads = (int)tiles;
+    if (threads <= 1 || inside_job ||
+        atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire)) {
+        for (int64_t i = 0; i < tiles; i++)
+            work(args, i);
+        return;
+    }
+    if (pool.workers == 0) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, register_fork);
+        start_workers(sw_threads() - 1);
+    }
+    pool.work = work;
+    pool.args = args;
+    pool.threads = threads;
+    for (int t = 0; t < threads; t++) {
+        pool.part[t].end = tiles * (t + 1) / threads;
+        atomic_store_explicit(&pool.part[t].next, tiles * t / threads, memory_order_relaxed);
+    }
+    atomic_fetch_add(&pool.ticket, 1); /* odd: open */
+    if (atomic_load(&pool.sleepers) > 0) {
+        pthread_mutex_lock(&pool.mutex);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+    inside_job = true;
+    do_tiles(0);
+    inside_job = false;
+    atomic_fetch_add(&pool.ticket, 1); /* even: closed; whoever is inside is waited for */
+    for (int i = 0; atomic_load(&pool.inside) > 0; i++) {
+        relax();
+        if (i > SPINS)
+            sched_yield();
+    }
+    atomic_flag_clear_explicit(&pool.taken, memory_order_release);
+}
