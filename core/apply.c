@@ -110,7 +110,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         node->flags |= SWI_NEEDS_GRAD;
         if (op->vjp_reads) {
             for (int i = 0; i < count; i++)
-                if (op->vjp_reads & SW_READS(i))
+                if (swi_reads(op, i))
                     swi_at(tape, swi_at(tape, slots[i])->root)->readers++;
             if (op->vjp_reads & SW_READS_OUT)
                 swi_at(tape, node->root)->readers++;

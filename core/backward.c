@@ -119,6 +119,11 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
                                "%s: its vjp passed the cotangent %s on to input %d of shape %s",
                                node->op->name, sw_shape_text(call->out->rank, call->out->shape), i,
                                sw_shape_text(input->view.rank, input->view.shape));
+            if (input->view.type != call->out->type)
+                return sw_fail(SW_ERR_TYPE,
+                               "%s: its vjp passed the %s cotangent on to input %d, which is %s",
+                               node->op->name, sw_dtype_name(call->out->type), i,
+                               sw_dtype_name(input->view.type));
             if (!input->param && !input->grad && node->grad &&
                 input->view.count == call->out->count && !(node->flags & SWI_RETAIN)) {
                 /* The input takes the block over, unless a later input is passed the same. */
@@ -142,7 +147,7 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
 static sw_status check_values(const sw_tape *tape, const swi_node *node) {
     unsigned gone = swi_at(tape, node->root)->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
     for (int i = 0; i < node->inputs; i++)
-        if (node->op->vjp_reads & SW_READS(i))
+        if (swi_reads(node->op, i))
             gone |= swi_at(tape, swi_at(tape, node->input[i])->root)->flags;
     if (gone & SWI_FREED)
         return sw_fail(SW_ERR_STATE,
@@ -201,7 +206,7 @@ static void retire(sw_tape *tape, swi_node *node, uint32_t slot) {
     if (node->op->vjp_reads && !(node->flags & SWI_RETIRED)) {
         node->flags |= SWI_RETIRED;
         for (int i = 0; i < node->inputs; i++)
-            if (node->op->vjp_reads & SW_READS(i))
+            if (swi_reads(node->op, i))
                 swi_drop_reader(tape, node->input[i]);
         if (node->op->vjp_reads & SW_READS_OUT)
             swi_drop_reader(tape, slot);

@@ -360,6 +360,10 @@ SW_API void sw_param_set_role(sw_param *param, sw_role role);
 /* A gradient block: a vector like x that knows what it holds. Fresh: the next backward stores, and
  * parameters it does not reach become zero. Taking a step makes it fresh; nobody zeroes it. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
+/* One without memory of its own, for vectors that are somebody else's: fresh, and pointed at one of
+ * them (dim elements) by sw_gradient_aim before use. */
+SW_API sw_gradient *sw_gradient_view(sw_params *params);
+SW_API void sw_gradient_aim(sw_gradient *view, void *vector);
 SW_API void sw_gradient_free(sw_gradient *gradient);
 SW_API void *sw_gradient_data(sw_gradient *gradient);        /* dim elements, the parameters' type */
 SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
@@ -427,10 +431,10 @@ typedef struct sw_objective {
     void *user;
     /* The mean loss of the given samples, on the tape. */
     sw_tensor (*loss)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
-    /* With no tape: value and, unless g is NULL, gradient of the mean over the samples at x.
-     * x and g have the parameters' type. */
+    /* With no tape: value and, unless g is NULL, gradient of the mean over the samples at x, with the
+     * random numbers of `draw`. x and g have the parameters' type. */
     sw_status (*gradient)(void *user, const void *x, const int64_t *ids, int64_t count,
-                          double *value, void *g);
+                          uint64_t draw, double *value, void *g);
     /* Generalised linear model: rows a_i of the data matrix, [count, features], on the tape, and
      * the mean loss of predictions z [count, outputs]. x is W [outputs, features] first, then b
      * [outputs] if `bias`. */
@@ -463,6 +467,10 @@ SW_API bool sw_objective_is_glm(const sw_objective *f);
 SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x,
                                   const int64_t *ids, int64_t count, uint64_t draw, double *value,
                                   void *s);
+/* And back: g = beta·g + Σ_i c_i [a_i, 1] for coefficients c [count, outputs], so that c = s/count
+ * gives the mean gradient. g has dim elements; c and g are in the parameters' type. */
+SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
+                                          int64_t count, const void *c, double beta, void *g);
 
 #ifdef __cplusplus
 }

@@ -104,7 +104,7 @@ struct sw_op {
     bool broadcasts;      /* inputs are broadcast to the shape of the output */
     bool is_view;         /* out has the elements of input 0, in place; forward is NULL */
 };
-#define SW_READS(input) (1u << (input))
+#define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for all inputs from there on */
 #define SW_READS_OUT (1u << 31)
 
 /* Runs an operation on `count` inputs of one tape. `attributes` are copied, `bytes` of them. */

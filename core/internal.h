@@ -67,7 +67,7 @@ struct sw_params {
 
 struct sw_gradient {
     sw_params *params;
-    void *data;
+    void *data, *owned; /* owned: NULL for a view */
     bool fresh;
     int64_t samples;    /* seen since fresh */
     uint64_t pass;      /* of the backward that came last: swi_next_id of a tape's pass */
@@ -137,6 +137,11 @@ struct sw_tape {
     int64_t sample_count;
     const char *layer;
 };
+
+/* The last bit of inputs stands for all from there on. */
+static inline bool swi_reads(const sw_op *op, int input) {
+    return (op->vjp_reads & SW_READS(input < 30 ? input : 30)) != 0;
+}
 
 static inline swi_node *swi_at(const sw_tape *tape, uint32_t slot) {
     return &tape->block[slot >> SWI_NODE_BITS][slot & (SWI_NODES - 1)];

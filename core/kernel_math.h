@@ -104,7 +104,7 @@ static inline real SW_K(sw_k_sigmoid)(real x) {
     return (x < 0 ? e : 1) / (1 + e);
 }
 
-/* log of a positive normal number. */
+/* log of a positive normal number; NaN stays NaN. */
 static inline real SW_K(sw_k_log)(real x) {
     const real sqrt_half = SW_R(0.70710678118654752440);
     SW_K_UINT u = SW_K(sw_k_bits)(x) - SW_K(sw_k_bits)(sqrt_half);
@@ -131,7 +131,8 @@ static inline real SW_K(sw_k_log)(real x) {
     p = p * z + 1 / SW_R(5.0);
     p = p * z + 1 / SW_R(3.0);
     /* log m = f - s (f - 2 z p): 2 s = f - s f, so the large part f is exact. */
-    return k * ln2_high + (f - (s * (f - 2 * z * p) - k * ln2_low));
+    real y = k * ln2_high + (f - (s * (f - 2 * z * p) - k * ln2_low));
+    return x == x ? y : x;
 }
 
 /* log(1 + y) for y in [0, 1]: the rounding of 1 + y is put back to first order. */

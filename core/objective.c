@@ -79,7 +79,7 @@ sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x
                              const int64_t *ids, int64_t count, uint64_t draw, double *value) {
     SW_TRY(check(f, tape));
     if (!f->loss && f->gradient)
-        return f->gradient(f->user, x ? x : f->params->x, ids, count, value, NULL);
+        return f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL);
     bool recording = sw_tape_is(tape, SW_RECORD);
     sw_tape_set(tape, SW_RECORD, false);
     sw_status status = value_on_tape(f, tape, x, ids, 0, count, draw, value);
@@ -140,7 +140,7 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
     sw_gradient_make_fresh(g);
     if (!f->loss && f->gradient) {
         double ignored;
-        SW_TRY(f->gradient(f->user, x ? x : f->params->x, ids, count, value ? value : &ignored,
+        SW_TRY(f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored,
                            g->data));
         g->fresh = false;
         g->samples = count;
@@ -197,19 +197,61 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     return SW_OK;
 }
 
-sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                           int64_t count, uint64_t draw, double *value, void *s) {
-    SW_TRY(check(f, tape));
+static sw_status check_glm(const sw_objective *f) {
     if (!sw_objective_is_glm(f))
         return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows, head, "
                                         "features and outputs are needed");
-    if (f->params->dim != f->outputs * (f->features + (f->bias ? 1 : 0)))
+    int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
+    if (f->params->dim != dim)
         return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalised linear model of %lld "
                                      "features and %lld outputs%s has %lld",
                        (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
-                       f->bias ? " with bias" : "",
-                       (long long)(f->outputs * (f->features + (f->bias ? 1 : 0))));
+                       f->bias ? " with bias" : "", (long long)dim);
+    return SW_OK;
+}
+
+sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                           int64_t count, uint64_t draw, double *value, void *s) {
+    SW_TRY(check(f, tape));
+    SW_TRY(check_glm(f));
     sw_status status = glm_on_tape(f, tape, x, ids, count, draw, value, s);
     sw_status after = end(f, tape);
     return status != SW_OK ? status : after;
+}
+
+static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids,
+                                 int64_t count, const void *c, double beta, void *g) {
+    sw_tape_reset(tape);
+    ids = all_ids(tape, ids, 0, count);
+    if (!ids)
+        return SW_ERR_MEMORY;
+    SW_TRY(sw_tape_samples(tape, ids, count));
+    sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
+    sw_dtype type = f->params->type;
+    if (sw_error())
+        return sw_error_status();
+    if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)
+        return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed",
+                       sw_dtype_name(rows.type), sw_shape_text(rows.rank, rows.shape),
+                       sw_dtype_name(type), (long long)count, (long long)f->features);
+    int64_t k = f->outputs, d = f->features;
+    sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d);
+    if (f->bias) {
+        void *b = (char *)g + (size_t)(k * d) * sw_dtype_size(type);
+        swi_axpy(type, k, beta, b, b, true);
+        if (beta == 0)
+            swi_fill(type, k, 0, b);
+        for (int64_t i = 0; i < count; i++)
+            swi_axpy(type, k, 1, (const char *)c + (size_t)(i * k) * sw_dtype_size(type), b, false);
+    }
+    return SW_OK;
+}
+
+sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
+                                   int64_t count, const void *c, double beta, void *g) {
+    SW_TRY(check(f, tape));
+    SW_TRY(check_glm(f));
+    sw_status status = combine_on_tape(f, tape, ids, count, c, beta, g);
+    sw_tape_reset(tape);
+    return status;
 }

@@ -260,7 +260,7 @@ void sw_param_set_role(sw_param *param, sw_role role) {
 
 /* ---- Gradient blocks ---- */
 
-sw_gradient *sw_gradient_new(sw_params *params) {
+sw_gradient *sw_gradient_view(sw_params *params) {
     if (!params || !params->x) {
         sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
         return NULL;
@@ -269,20 +269,38 @@ sw_gradient *sw_gradient_new(sw_params *params) {
     if (!g)
         return NULL;
     g->params = params;
-    g->data = sw_alloc_array(params->dim, sw_dtype_size(params->type));
-    g->written = sw_alloc((size_t)params->count);
     g->fresh = true;
-    if (!g->data || !g->written) {
+    g->written = sw_alloc((size_t)params->count);
+    if (!g->written) {
+        sw_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+sw_gradient *sw_gradient_new(sw_params *params) {
+    sw_gradient *g = sw_gradient_view(params);
+    if (!g)
+        return NULL;
+    g->owned = g->data = sw_alloc_array(params->dim, sw_dtype_size(params->type));
+    if (!g->data) {
         sw_gradient_free(g);
         return NULL;
     }
     return g;
 }
 
+void sw_gradient_aim(sw_gradient *view, void *vector) {
+    if (view && !view->owned) {
+        view->data = vector;
+        sw_gradient_make_fresh(view);
+    }
+}
+
 void sw_gradient_free(sw_gradient *g) {
     if (!g)
         return;
-    sw_free(g->data);
+    sw_free(g->owned);
     sw_free(g->written);
     sw_free(g);
 }

@@ -136,9 +136,11 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
     for (uint32_t slot = tape->count; slot-- > mark.slot;) {
         swi_node *node = swi_at(tape, slot);
         if ((node->flags & (SWI_NEEDS_GRAD | SWI_RETIRED)) == SWI_NEEDS_GRAD && node->op)
-            for (int i = 0; i < node->inputs; i++)
-                if ((node->op->vjp_reads & SW_READS(i)) && node->input[i] < mark.slot)
-                    swi_at(tape, swi_at(tape, node->input[i])->root)->readers--;
+            for (int i = 0; i < node->inputs; i++) {
+                uint32_t root = swi_at(tape, node->input[i])->root;
+                if (swi_reads(node->op, i) && root < mark.slot)
+                    swi_at(tape, root)->readers--;
+            }
         if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) &&
             node->root < mark.slot)
             swi_at(tape, node->root)->readers--;

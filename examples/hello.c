@@ -1,0 +1,24 @@
+/* Trains a small network on Fashion-MNIST for one epoch. */
+#include <stdio.h>
+#include <swale.h>
+
+int main(void) {
+    sw_source *train = sw_fashion_mnist(NULL, SW_TRAINING);
+    sw_model *net = sw_model_new(SW_F32, 42);
+    sw_module *mlp = sw_nn_sequential(net, sw_nn_linear(net, 784, 100), sw_nn_relu(net),
+                                      sw_nn_linear(net, 100, 10), NULL);
+    sw_optim *opt = sw_optim_new(sw_model_build(net, mlp), "adamw lr=1e-3");
+    sw_loader *data = sw_loader_new(train, 64, NULL);
+    sw_tape *tape = sw_tape_new();
+    double sum = 0;
+    for (sw_batch b; sw_loader_next(data, tape, &b); sw_tape_reset(tape)) {
+        sw_tensor loss = sw_cross_entropy(sw_forward(mlp, b.x), b.y);
+        sw_backward(loss);
+        sw_optim_step(opt);
+        sum += sw_item(loss);
+    }
+    if (sw_error()) fprintf(stderr, "%s\n", sw_error());
+    else printf("mean loss of the first epoch: %.3f\n", sum / (double)sw_loader_batches(data));
+    sw_tape_free(tape), sw_loader_free(data), sw_optim_free(opt), sw_model_free(net);
+    return sw_source_free(train), sw_error() != NULL;
+}

@@ -1,0 +1,115 @@
+/* A model as an objective, and its loss and accuracy over a data source. */
+#include "internal.h"
+
+#include <math.h>
+
+enum { BATCH = 1000 };
+
+static sw_tensor objective_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
+    const swn_objective *o = user;
+    sw_batch batch;
+    if (sw_source_batch(o->source, tape, sw_params_type(o->model->params), ids, count, &batch) !=
+        SW_OK)
+        return (sw_tensor){0};
+    return o->loss(sw_forward(o->model->root, batch.x), batch.y);
+}
+
+static void objective_prefetch(void *user, const int64_t *ids, int64_t count) {
+    const swn_objective *o = user;
+    if (o->source->prefetch)
+        o->source->prefetch(o->source, ids, count);
+}
+
+const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss) {
+    if (!model || !source || !loss) {
+        sw_fail(SW_ERR_ARGUMENT, "model_objective: the %s is NULL",
+                !model ? "model" : !source ? "source" : "loss");
+        return NULL;
+    }
+    if (!sw_model_params(model)) {
+        sw_fail(SW_ERR_STATE, "model_objective: the model is not built");
+        return NULL;
+    }
+    swn_objective *o = sw_alloc(sizeof *o);
+    if (!o)
+        return NULL;
+    *o = (swn_objective){.model = model, .source = source, .loss = loss, .next = model->objectives};
+    o->objective = (sw_objective){.size = sizeof(sw_objective), .n = source->n,
+                                  .params = model->params, .user = o, .loss = objective_loss,
+                                  .prefetch = objective_prefetch};
+    model->objectives = o;
+    return &o->objective;
+}
+
+/* How many rows have their largest output at the target's class. */
+static int64_t hits(sw_array z, sw_array y) {
+    int64_t rows = z.shape[0], classes = z.shape[1], right = 0;
+    const int32_t *id = y.data;
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t best = 0;
+        if (z.type == SW_F32) {
+            const float *row = (const float *)z.data + i * classes;
+            for (int64_t j = 1; j < classes; j++)
+                best = row[j] > row[best] ? j : best;
+        } else {
+            const double *row = (const double *)z.data + i * classes;
+            for (int64_t j = 1; j < classes; j++)
+                best = row[j] > row[best] ? j : best;
+        }
+        right += best == id[i];
+    }
+    return right;
+}
+
+static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_loss loss, int64_t first,
+                                int64_t count, double *sum, int64_t *right) {
+    sw_batch batch;
+    for (int64_t i = 0; i < count; i++)
+        model->ids[i] = first + i;
+    SW_TRY(sw_source_batch(source, model->tape, sw_params_type(model->params), model->ids, count,
+                           &batch));
+    sw_tensor z = sw_forward(model->root, batch.x);
+    double value = sw_item(loss(z, batch.y));
+    if (sw_error())
+        return sw_error_status();
+    *sum += value * (double)count;
+    sw_array out = sw_value(z), y = sw_value(batch.y);
+    if (y.type == SW_I32 && out.rank == 2 && y.rank == 1)
+        *right += hits(out, y);
+    return SW_OK;
+}
+
+sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
+                            sw_evaluation *result) {
+    *result = (sw_evaluation){NAN, NAN};
+    if (!model || !source || !loss)
+        return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the %s is NULL",
+                       !model ? "model" : !source ? "source" : "loss");
+    if (!sw_model_params(model))
+        return sw_fail(SW_ERR_STATE, "model_evaluate: the model is not built");
+    if (!model->tape) {
+        model->tape = sw_tape_new();
+        sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
+    }
+    if (!model->ids)
+        model->ids = sw_alloc_array(BATCH, sizeof *model->ids);
+    if (!model->tape || !model->ids)
+        return SW_ERR_MEMORY;
+    double sum = 0;
+    int64_t right = 0;
+    sw_status status = SW_OK;
+    for (int64_t first = 0; first < source->n && status == SW_OK; first += BATCH) {
+        int64_t count = source->n - first < BATCH ? source->n - first : BATCH;
+        sw_tape_reset(model->tape);
+        status = sw_tape_bind(model->tape, model->params, x, NULL);
+        if (status == SW_OK)
+            status = evaluate_batch(model, source, loss, first, count, &sum, &right);
+    }
+    sw_tape_reset(model->tape);
+    if (status == SW_OK) {
+        result->loss = sum / (double)source->n;
+        if (source->classes)
+            result->accuracy = (double)right / (double)source->n;
+    }
+    return status;
+}

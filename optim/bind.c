@@ -1,0 +1,189 @@
+/* The first sw_optim_minimize: the estimator meets its objective. And what estimators call. */
+#include "internal.h"
+
+#include <math.h>
+
+void swo_free_estimate(swo_estimate *e) {
+    while (e) {
+        swo_estimate *inner = e->inner;
+        for (int i = 0; i < SW_MAX_SLOTS; i++)
+            sw_free(e->e.slot[i]);
+        for (int i = 0; i < SWO_SCRATCH; i++)
+            sw_free(e->scratch[i]);
+        sw_free(e->ids);
+        if (!inner) /* a wrapper borrows its inner one's sampler */
+            sw_sampler_free(e->e.sampler);
+        sw_free(e);
+        e = inner;
+    }
+}
+
+static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
+    const sw_slot *slots = e->e.method->slots;
+    sw_slot_sizes sizes = {.n = e->e.n, .dim = e->e.dim, .option = e->e.option};
+    if (sw_objective_is_glm(f)) {
+        sizes.features = f->features;
+        sizes.outputs = f->outputs;
+    }
+    size_t size = sw_dtype_size(e->e.type);
+    for (int i = 0; slots && slots[i].name; i++) {
+        if (slots[i].needed && !slots[i].needed(e->e.option))
+            continue;
+        int64_t count = slots[i].count ? slots[i].count(&sizes) : e->e.dim;
+        if (count < 0)
+            return sw_error() ? sw_error_status()
+                              : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
+                                        e->e.method->name, slots[i].name);
+        e->e.slot[i] = sw_alloc_array(count, size);
+        if (!e->e.slot[i])
+            return SW_ERR_MEMORY;
+        if (slots[i].start == SW_START_X && count == e->e.dim)
+            memcpy(e->e.slot[i], sw_params_x(e->e.params), (size_t)count * size);
+        e->slot_count[i] = count;
+        e->bytes += (size_t)count * size;
+    }
+    return SW_OK;
+}
+
+static sw_status make_sampler(sw_optim *o, swo_estimate *e) {
+    const sw_option *options = e->e.method->options;
+    int batch = swo_index(options, "batch"), order = swo_index(options, "order");
+    if (batch < 0)
+        return SW_OK;
+    sw_order how = order < 0 ? SW_SHUFFLE : (sw_order)(int)e->e.option[order];
+    e->e.sampler = sw_sampler_new(e->e.n, (int64_t)e->e.option[batch], how, o->seed);
+    return e->e.sampler ? SW_OK : SW_ERR_MEMORY;
+}
+
+static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
+    if (e->inner)
+        SW_TRY(start(o, e->inner, f));
+    e->e.objective = f;
+    e->e.params = o->params;
+    e->e.tape = o->tape;
+    e->e.type = o->type;
+    e->e.n = f->n;
+    e->e.dim = o->dim;
+    e->e.optim = o;
+    e->e.seed = o->seed;
+    e->e.step = 1;
+    SW_TRY(make_slots(e, f));
+    if (e->inner)
+        e->e.sampler = e->inner->e.sampler;
+    else
+        SW_TRY(make_sampler(o, e));
+    return e->e.method->start ? e->e.method->start(&e->e) : SW_OK;
+}
+
+sw_status swo_bind(sw_optim *o, const sw_objective *f) {
+    if (o->objective == f)
+        return SW_OK;
+    if (o->objective)
+        return sw_fail(SW_ERR_STATE, "minimize: the optimizer is bound to another objective");
+    if (!f || f->params != o->params)
+        return sw_fail(SW_ERR_ARGUMENT, f ? "minimize: the objective is of other parameters"
+                                          : "minimize: the objective is NULL");
+    if (f->n < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "minimize: an objective of %lld samples", (long long)f->n);
+    if (!o->tape && !(o->tape = sw_tape_new()))
+        return SW_ERR_MEMORY;
+    if (!o->view && !(o->view = sw_gradient_view(o->params)))
+        return SW_ERR_MEMORY;
+    sw_status status = start(o, o->estimate, f);
+    if (status != SW_OK) { /* as if it had not been tried */
+        for (swo_estimate *e = o->estimate; e; e = e->inner) {
+            for (int i = 0; i < SW_MAX_SLOTS; i++) {
+                sw_free(e->e.slot[i]);
+                e->e.slot[i] = NULL;
+            }
+            if (!e->inner)
+                sw_sampler_free(e->e.sampler);
+            e->e.sampler = NULL;
+            e->bytes = 0;
+        }
+        return status;
+    }
+    o->objective = f;
+    o->per_epoch = o->estimate->e.sampler ? sw_sampler_steps_per_epoch(o->estimate->e.sampler) : 0;
+    return SW_OK;
+}
+
+int64_t sw_optim_steps_per_epoch(sw_optim *o, const sw_objective *f) {
+    return o && swo_bind(o, f) == SW_OK ? o->per_epoch : 0;
+}
+
+/* ---- What estimators call ---- */
+
+sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
+                               double *value, void *g) {
+    sw_optim *o = e->optim;
+    double ignored;
+    sw_gradient_aim(o->view, g);
+    if (!value)
+        value = &ignored;
+    if (ids)
+        SW_TRY(sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view));
+    else
+        SW_TRY(sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value,
+                                             o->view));
+    return swo_check(o->type, o->dim, g, &o->checked_norm);
+}
+
+sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
+                          double *value, void *s) {
+    double norm;
+    SW_TRY(sw_objective_glm(e->objective, e->tape, x, ids, count, e->draw, value, s));
+    return swo_check(e->type, count * e->objective->outputs, s, &norm);
+}
+
+sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
+    sw_estimate *inner = e->inner;
+    SW_TRY(inner->method->estimate(inner, x, g));
+    if (isnan(e->value))
+        e->value = inner->value;
+    return SW_OK;
+}
+
+sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c,
+                                  double beta, void *g) {
+    return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
+}
+
+/* sw_estimate is the first member of what the pipeline keeps. */
+static swo_estimate *own(sw_estimate *e) {
+    return (swo_estimate *)(void *)e;
+}
+
+void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
+    swo_estimate *s = own(e);
+    if (index < 0 || index >= SWO_SCRATCH || count < 0) {
+        sw_fail(SW_ERR_ARGUMENT, "estimate_scratch: %d is outside 0 to %d", index, SWO_SCRATCH - 1);
+        return NULL;
+    }
+    if (count == 0)
+        count = e->dim;
+    if (s->room[index] < count) {
+        void *more = sw_alloc_array(count, sw_dtype_size(e->type));
+        if (!more)
+            return NULL;
+        if (s->scratch[index])
+            memcpy(more, s->scratch[index], (size_t)s->room[index] * sw_dtype_size(e->type));
+        sw_free(s->scratch[index]);
+        s->scratch[index] = more;
+        s->room[index] = count;
+    }
+    return s->scratch[index];
+}
+
+int64_t *sw_estimate_ids(sw_estimate *e, int64_t count) {
+    swo_estimate *s = own(e);
+    if (s->ids_room < count || !s->ids) {
+        int64_t *more = sw_alloc_array(count, sizeof *more);
+        if (!more)
+            return NULL;
+        sw_free(s->ids);
+        s->ids = more;
+        s->ids_room = count;
+    }
+    return s->ids;
+}

@@ -1,0 +1,138 @@
+/* What optim's files share. Names begin with swo_. */
+#ifndef SWALE_OPTIM_INTERNAL_H
+#define SWALE_OPTIM_INTERNAL_H
+
+#include "optim.h"
+
+#include <string.h>
+
+/* ---- spec.c: "name option=value …" against option tables ---- */
+
+typedef struct swo_values {
+    double value[SW_MAX_OPTIONS];
+    char unit[SW_MAX_OPTIONS]; /* of durations: 's' steps, '%' of the run, 'e' epochs */
+    char spec[256];            /* of the SPEC option, "" if there is none */
+} swo_values;
+
+/* The first word of `text` into name; returns what follows it. */
+const char *swo_name(const char *text, char name[64]);
+/* Defaults, then `text` = "key=value key=value …". kind: "rule", for messages. `more`: a second table
+ * (or NULL), whose options follow the first's. */
+sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
+                    const sw_option *more, const char *text, swo_values *out);
+int swo_count(const sw_option *table);
+int swo_index(const sw_option *table, const char *name); /* -1: none */
+/* A duration in steps. */
+sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
+                    double *steps);
+/* ", did you mean lion?" or "" */
+const char *swo_suggest(const char *word, int count, const char *const *names);
+
+/* ---- registry.c ---- */
+
+typedef enum swo_kind { SWO_ESTIMATOR, SWO_RULE, SWO_SCHEDULE, SWO_SEARCH, SWO_AVERAGE, SWO_KINDS } swo_kind;
+extern const char *const swo_kind_names[SWO_KINDS];
+/* The method, or NULL and an error with a suggestion. */
+const void *swo_find(swo_kind kind, const char *name);
+const void *swo_lookup(swo_kind kind, const char *name); /* no error */
+int swo_methods(swo_kind kind, const void *list[], int capacity);
+
+/* ---- the optimizer ---- */
+
+typedef struct swo_stretch {
+    int64_t offset, count; /* in x */
+    int64_t slot;          /* where it begins in the group's slots */
+} swo_stretch;
+
+typedef struct swo_group {
+    const sw_rule *rule;
+    swo_values base;
+    double effective[SW_MAX_OPTIONS];
+    double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
+    double coefficient[SW_MAX_COEFFICIENTS];
+    int64_t dim;           /* elements of its parameters */
+    char *slot[SW_MAX_SLOTS];
+    swo_stretch *stretch;  /* [parameters at most] */
+    int stretches;
+    sw_param **param;      /* its parameters in the order of the vector */
+    int64_t *slot_at;      /* [params]: where each begins in the slots */
+    int params;
+    char *selector;        /* NULL: the rest */
+    bool started;
+} swo_group;
+
+typedef struct swo_schedule {
+    const sw_schedule *method;
+    swo_values values; /* of its table, then of the common one */
+    char on[64];
+    double resolved[SW_MAX_OPTIONS];
+} swo_schedule;
+
+enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 4 };
+
+typedef struct swo_estimate {
+    sw_estimate e; /* first: what methods see */
+    swo_values values;
+    double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
+    size_t bytes;
+    void *scratch[SWO_SCRATCH];
+    int64_t room[SWO_SCRATCH], slot_count[SW_MAX_SLOTS];
+    int64_t *ids, ids_room;
+    struct swo_estimate *inner;
+} swo_estimate;
+
+struct sw_optim {
+    sw_params *params;
+    sw_dtype type;
+    int64_t dim;
+    uint64_t seed;
+    double clip;
+    /* rules */
+    swo_group *group;
+    int groups;
+    bool *frozen; /* [params]: as of the stretches */
+    void *workspace;
+    bool rules_point;
+    /* step size */
+    swo_schedule schedule[SWO_SCHEDULES];
+    int schedules;
+    const sw_line_search *search;
+    swo_values search_values;
+    double search_scalar[SW_MAX_SCALARS], search_saved[SW_MAX_SCALARS];
+    void *x_before, *direction, *trial, *trial_gradient;
+    char **slot_before; /* [groups × SW_MAX_SLOTS]: to undo a rule's move when the search gives up */
+    /* estimator */
+    swo_estimate *estimate;
+    const sw_objective *objective; /* bound by the first sw_optim_minimize */
+    sw_tape *tape;
+    sw_gradient *view;             /* aimed at whatever a gradient is written to */
+    uint64_t draws;
+    double checked_norm;           /* of the gradient that was checked last */
+    /* average */
+    const sw_average *average;
+    swo_values average_values;
+    double average_scalar[SW_MAX_SCALARS], average_saved[SW_MAX_SCALARS];
+    double average_coefficient[SW_MAX_COEFFICIENTS];
+    char *average_slot[SW_MAX_SLOTS];
+    void *point;
+    /* counters */
+    int64_t steps, skipped, samples, total, per_epoch;
+    double norm;
+    const void *last_gradient;
+};
+
+/* step.c */
+/* SW_SKIPPED if g holds Inf or NaN; its 2-norm. */
+sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm);
+sw_status swo_plan_stretches(sw_optim *o);
+sw_status swo_options_now(sw_optim *o); /* effective options of every group */
+void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out);
+
+/* bind.c */
+sw_status swo_bind(sw_optim *o, const sw_objective *objective);
+void swo_free_estimate(swo_estimate *e);
+
+int swo_scalars(const char *const *names);
+size_t swo_size(const sw_optim *o);
+
+#endif

@@ -1,0 +1,497 @@
+/* Making an optimizer from specs, and what it tells about itself. */
+#include "internal.h"
+#include "methods.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+size_t swo_size(const sw_optim *o) {
+    return sw_dtype_size(o->type);
+}
+
+/* ---- Selectors: role=R, name=PATTERN, rank=N ---- */
+
+static bool matches(const char *pattern, const char *text) {
+    if (*pattern == 0)
+        return *text == 0;
+    if (*pattern == '*')
+        return matches(pattern + 1, text) || (*text && matches(pattern, text + 1));
+    return *text && (*pattern == '?' || *pattern == *text) && matches(pattern + 1, text + 1);
+}
+
+static bool selects(const char *selector, const sw_param *p) {
+    if (!selector)
+        return true;
+    if (strncmp(selector, "role=", 5) == 0)
+        return strcmp(selector + 5, sw_role_name(p->role)) == 0;
+    if (strncmp(selector, "name=", 5) == 0)
+        return matches(selector + 5, p->name);
+    return atoi(selector + 5) == p->rank; /* rank= */
+}
+
+static sw_status check_selector(const char *selector) {
+    if (strncmp(selector, "name=", 5) == 0 && selector[5])
+        return SW_OK;
+    if (strncmp(selector, "rank=", 5) == 0 && selector[5] >= '0' && selector[5] <= '8' && !selector[6])
+        return SW_OK;
+    if (strncmp(selector, "role=", 5) == 0) {
+        const char *names[SW_ROLE_OTHER + 1];
+        for (int r = 0; r <= SW_ROLE_OTHER; r++) {
+            names[r] = sw_role_name((sw_role)r);
+            if (strcmp(names[r], selector + 5) == 0)
+                return SW_OK;
+        }
+        return sw_fail(SW_ERR_ARGUMENT, "rule: there is no role %s%s", selector + 5,
+                       swo_suggest(selector + 5, SW_ROLE_OTHER + 1, names));
+    }
+    return sw_fail(SW_ERR_ARGUMENT, "rule: a group is chosen by role=R, name=PATTERN or rank=N, not by "
+                                    "%s", selector);
+}
+
+/* ---- Rules and their groups ---- */
+
+static sw_status parse_group(swo_group *group, const char *text, size_t length) {
+    char spec[512], name[64];
+    if (length >= sizeof spec)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: the spec is too long");
+    memcpy(spec, text, length);
+    spec[length] = 0;
+    char *rule = spec, *colon = strchr(spec, ':');
+    if (colon) {
+        char word[64];
+        *colon = 0;
+        const char *rest = swo_name(spec, word);
+        char more[64];
+        swo_name(rest, more);
+        if (*more)
+            return sw_fail(SW_ERR_ARGUMENT, "rule: one selector is expected before the colon, not %s",
+                           spec);
+        SW_TRY(check_selector(word));
+        group->selector = sw_strdup(word);
+        if (!group->selector)
+            return SW_ERR_MEMORY;
+        rule = colon + 1;
+    }
+    const char *options = swo_name(rule, name);
+    group->rule = swo_find(SWO_RULE, name);
+    if (!group->rule)
+        return sw_error_status();
+    return swo_parse("rule", name, group->rule->options, NULL, options, &group->base);
+}
+
+static sw_status parse_rules(sw_optim *o, const char *spec) {
+    int groups = 1;
+    for (const char *p = spec; *p; p++)
+        groups += *p == ';';
+    o->group = sw_alloc_array(groups, sizeof *o->group);
+    if (!o->group)
+        return SW_ERR_MEMORY;
+    for (const char *at = spec; at;) {
+        const char *end = strchr(at, ';');
+        size_t length = end ? (size_t)(end - at) : strlen(at);
+        SW_TRY(parse_group(&o->group[o->groups++], at, length));
+        at = end ? end + 1 : NULL;
+    }
+    return SW_OK;
+}
+
+/* Which group takes a parameter; -1: none. */
+static int group_of(const sw_optim *o, const sw_param *p) {
+    for (int i = 0; i < o->groups; i++)
+        if (selects(o->group[i].selector, p))
+            return i;
+    return -1;
+}
+
+static sw_status fill_group(sw_optim *o, int index) {
+    swo_group *group = &o->group[index];
+    int all = sw_params_count(o->params);
+    group->param = sw_alloc_array(all, sizeof *group->param);
+    group->slot_at = sw_alloc_array(all, sizeof *group->slot_at);
+    group->stretch = sw_alloc_array(all, sizeof *group->stretch);
+    if (!group->param || !group->slot_at || !group->stretch)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < all; i++) {
+        sw_param *p = sw_params_at(o->params, i);
+        if (p->tied || group_of(o, p) != index)
+            continue;
+        group->slot_at[group->params] = group->dim;
+        group->param[group->params++] = p;
+        group->dim += p->count;
+    }
+    if (group->params == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: none fits%s",
+                       group->selector ? group->selector : "", group->selector ? ": " : "",
+                       group->rule->name, group->selector ? "" : " what earlier groups left");
+    const sw_slot *slots = group->rule->slots;
+    for (int i = 0; slots && slots[i].name; i++) {
+        if (slots[i].needed && !slots[i].needed(group->base.value))
+            continue;
+        group->slot[i] = sw_alloc_array(group->dim, swo_size(o));
+        if (!group->slot[i])
+            return SW_ERR_MEMORY;
+    }
+    return SW_OK;
+}
+
+static sw_status fill_groups(sw_optim *o) {
+    size_t workspace = 0;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (!p->tied && group_of(o, p) < 0)
+            return sw_fail(SW_ERR_ARGUMENT, "rule: no group takes parameter %s (%s)", p->name,
+                           sw_role_name(p->role));
+    }
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        SW_TRY(fill_group(o, i));
+        o->rules_point |= group->rule->point != NULL;
+        for (int k = 0; group->rule->workspace && k < group->params; k++) {
+            size_t bytes = group->rule->workspace(group->param[k], o->type);
+            workspace = bytes > workspace ? bytes : workspace;
+        }
+    }
+    if (workspace && !(o->workspace = sw_alloc(workspace)))
+        return SW_ERR_MEMORY;
+    o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
+    return o->frozen ? swo_plan_stretches(o) : SW_ERR_MEMORY;
+}
+
+/* ---- Schedules and line searches ---- */
+
+/* Takes "on=NAME" out of a schedule's options, where it may stand anywhere. */
+static sw_status take_on(char *text, char on[64]) {
+    strcpy(on, "lr");
+    for (char *p = text; (p = strstr(p, "on=")) != NULL; p++) {
+        if (p != text && p[-1] != ' ')
+            continue;
+        const char *end = swo_name(p + 3, on);
+        if (!*on)
+            return sw_fail(SW_ERR_ARGUMENT, "schedule: on= needs the name of an option");
+        memset(p, ' ', (size_t)(end - p));
+        break;
+    }
+    return SW_OK;
+}
+
+static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
+    char spec[512], name[64], on[64];
+    if (length >= sizeof spec)
+        return sw_fail(SW_ERR_ARGUMENT, "schedule: the spec is too long");
+    memcpy(spec, text, length);
+    spec[length] = 0;
+    SW_TRY(take_on(spec, on));
+    const char *options = swo_name(spec, name);
+    const sw_line_search *search = swo_lookup(SWO_SEARCH, name);
+    if (search) {
+        if (o->search)
+            return sw_fail(SW_ERR_ARGUMENT, "schedule: two line searches");
+        o->search = search;
+        return swo_parse("line search", name, search->options, NULL, options, &o->search_values);
+    }
+    const sw_schedule *method = swo_find(SWO_SCHEDULE, name);
+    if (!method)
+        return sw_error_status();
+    if (o->schedules == SWO_SCHEDULES)
+        return sw_fail(SW_ERR_ARGUMENT, "schedule: at most %d", SWO_SCHEDULES);
+    swo_schedule *s = &o->schedule[o->schedules++];
+    s->method = method;
+    memcpy(s->on, on, sizeof on);
+    SW_TRY(swo_parse("schedule", name, method->options, swo_schedule_options, options, &s->values));
+    bool found = false;
+    for (int i = 0; i < o->groups; i++)
+        found |= swo_index(o->group[i].rule->options, on) >= 0;
+    if (!found)
+        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s", on);
+    return SW_OK;
+}
+
+static sw_status make_search(sw_optim *o) {
+    void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
+    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
+        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
+            return SW_ERR_MEMORY;
+    o->slot_before = sw_alloc_array((int64_t)o->groups * SW_MAX_SLOTS, sizeof *o->slot_before);
+    if (!o->slot_before)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < o->groups * SW_MAX_SLOTS; i++) {
+        const swo_group *group = &o->group[i / SW_MAX_SLOTS];
+        if (!group->slot[i % SW_MAX_SLOTS])
+            continue;
+        o->slot_before[i] = sw_alloc_array(group->dim, swo_size(o));
+        if (!o->slot_before[i])
+            return SW_ERR_MEMORY;
+    }
+    return SW_OK;
+}
+
+static sw_status parse_schedules(sw_optim *o, const char *spec) {
+    for (const char *at = spec; at;) {
+        const char *end = strchr(at, ';');
+        SW_TRY(parse_schedule(o, at, end ? (size_t)(end - at) : strlen(at)));
+        at = end ? end + 1 : NULL;
+    }
+    if (!o->search)
+        return SW_OK;
+    for (int i = 0; i < o->groups; i++)
+        if (!(o->group[i].rule->flags & SW_RULE_LINEAR))
+            return sw_fail(SW_ERR_ARGUMENT, "line search %s: the step of rule %s is not its learning "
+                                            "rate times a direction", o->search->name,
+                           o->group[i].rule->name);
+    return make_search(o);
+}
+
+/* ---- Estimators ---- */
+
+static sw_status parse_estimator(const char *spec, swo_estimate **made, int depth) {
+    char name[64];
+    const char *options = swo_name(spec, name);
+    const sw_estimator *method = swo_find(SWO_ESTIMATOR, name);
+    if (!method)
+        return sw_error_status();
+    if (depth > 4)
+        return sw_fail(SW_ERR_ARGUMENT, "estimator: wrappers inside wrappers, more than 4 deep");
+    swo_estimate *e = *made = sw_alloc(sizeof *e);
+    if (!e)
+        return SW_ERR_MEMORY;
+    e->e.method = method;
+    SW_TRY(swo_parse("estimator", name, method->options, NULL, options, &e->values));
+    e->e.option = e->values.value;
+    e->e.scalar = e->scalar;
+    e->e.lr = e->e.value = NAN;
+    if (method->flags & SW_ESTIMATOR_WRAPPER) {
+        SW_TRY(parse_estimator(e->values.spec[0] ? e->values.spec : "minibatch", &e->inner, depth + 1));
+        e->e.inner = &e->inner->e;
+    }
+    return SW_OK;
+}
+
+/* ---- Averages ---- */
+
+static sw_status parse_average(sw_optim *o, const char *spec) {
+    char name[64];
+    const char *options = swo_name(spec, name);
+    o->average = swo_find(SWO_AVERAGE, name);
+    if (!o->average)
+        return sw_error_status();
+    SW_TRY(swo_parse("average", name, o->average->options, NULL, options, &o->average_values));
+    if (o->average == &swo_none) {
+        o->average = NULL;
+    } else if (o->rules_point) {
+        return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule here has a point of its own to evaluate at",
+                       name);
+    }
+    const sw_slot *slots = o->average ? o->average->slots : NULL;
+    for (int i = 0; slots && slots[i].name; i++) {
+        if (slots[i].needed && !slots[i].needed(o->average_values.value))
+            continue;
+        o->average_slot[i] = sw_alloc_array(o->dim, swo_size(o));
+        if (!o->average_slot[i])
+            return SW_ERR_MEMORY;
+        if (slots[i].start == SW_START_X)
+            memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
+    }
+    if (o->rules_point || (o->average && o->average->point)) {
+        o->point = sw_alloc_array(o->dim, swo_size(o));
+        if (!o->point)
+            return SW_ERR_MEMORY;
+    }
+    return SW_OK;
+}
+
+/* ---- Create and free ---- */
+
+static sw_status fill(sw_optim *o, const sw_optim_options *options) {
+    SW_TRY(parse_rules(o, options->rule ? options->rule : "sgd"));
+    SW_TRY(fill_groups(o));
+    SW_TRY(parse_schedules(o, options->schedule ? options->schedule : "constant"));
+    SW_TRY(parse_estimator(options->estimator ? options->estimator : "minibatch", &o->estimate, 0));
+    SW_TRY(parse_average(o, options->average ? options->average : "none"));
+    if (!(options->clip >= 0) || isinf(options->clip))
+        return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);
+    if (options->steps < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "steps = %lld; 0 (not known) or more is needed",
+                       (long long)options->steps);
+    o->clip = options->clip;
+    o->seed = options->seed;
+    o->total = options->steps;
+    o->norm = NAN;
+    return SW_OK;
+}
+
+sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
+    if (!params)
+        return NULL; /* what went wrong before says why */
+    if (!sw_params_built(params)) {
+        sw_fail(SW_ERR_STATE, "optimizer: the parameters are not built");
+        return NULL;
+    }
+    sw_optim *o = sw_alloc(sizeof *o);
+    if (!o)
+        return NULL;
+    o->params = params;
+    o->type = sw_params_type(params);
+    o->dim = sw_params_dim(params);
+    const sw_optim_options plain = {.size = sizeof plain};
+    if (fill(o, options ? options : &plain) != SW_OK) {
+        sw_optim_free(o);
+        return NULL;
+    }
+    return o;
+}
+
+sw_optim *sw_optim_new(sw_params *params, const char *rule) {
+    const sw_optim_options options = {.size = sizeof options, .rule = rule};
+    return sw_optim_create(params, &options);
+}
+
+void sw_optim_free(sw_optim *o) {
+    if (!o)
+        return;
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        for (int s = 0; s < SW_MAX_SLOTS; s++)
+            sw_free(group->slot[s]);
+        sw_free(group->stretch);
+        sw_free(group->param);
+        sw_free(group->slot_at);
+        sw_free(group->selector);
+    }
+    sw_free(o->group);
+    sw_free(o->frozen);
+    sw_free(o->workspace);
+    sw_free(o->x_before);
+    sw_free(o->direction);
+    sw_free(o->trial);
+    sw_free(o->trial_gradient);
+    for (int i = 0; o->slot_before && i < o->groups * SW_MAX_SLOTS; i++)
+        sw_free(o->slot_before[i]);
+    sw_free(o->slot_before);
+    swo_free_estimate(o->estimate);
+    sw_tape_free(o->tape);
+    sw_gradient_free(o->view);
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        sw_free(o->average_slot[i]);
+    sw_free(o->point);
+    sw_free(o);
+}
+
+/* ---- What it tells ---- */
+
+int64_t sw_optim_steps(const sw_optim *o) {
+    return o ? o->steps : 0;
+}
+
+int64_t sw_optim_skipped(const sw_optim *o) {
+    return o ? o->skipped : 0;
+}
+
+double sw_optim_epoch(const sw_optim *o) {
+    return o && o->objective ? (double)o->samples / (double)o->objective->n : 0;
+}
+
+sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
+    if (!o || steps < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "set_steps: %lld steps", (long long)steps);
+    o->total = steps;
+    return SW_OK;
+}
+
+int sw_optim_groups(const sw_optim *o) {
+    return o ? o->groups : 0;
+}
+
+double sw_optim_option(const sw_optim *o, int group, const char *name) {
+    if (!o || group < 0 || group >= o->groups) {
+        sw_fail(SW_ERR_ARGUMENT, "option: group %d of %d", group, sw_optim_groups(o));
+        return NAN;
+    }
+    const swo_group *g = &o->group[group];
+    int i = swo_index(g->rule->options, name);
+    if (i < 0) {
+        sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name);
+        return NAN;
+    }
+    return g->started ? g->effective[i] : g->base.value[i];
+}
+
+sw_optim_memory sw_optim_bytes(const sw_optim *o) {
+    sw_optim_memory m = {0};
+    if (!o)
+        return m;
+    for (int i = 0; i < o->groups; i++)
+        for (int s = 0; s < SW_MAX_SLOTS; s++)
+            m.rule += o->group[i].slot[s] ? (size_t)o->group[i].dim * swo_size(o) : 0;
+    for (const swo_estimate *e = o->estimate; e; e = e->inner)
+        m.estimator += e->bytes;
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        m.average += o->average_slot[i] ? (size_t)o->dim * swo_size(o) : 0;
+    return m;
+}
+
+sw_array sw_optim_state(const sw_optim *o, const sw_param *param, const char *slot) {
+    if (!o || !param || !slot)
+        return (sw_array){0};
+    if (param->tied)
+        param = param->tied;
+    for (int i = 0; i < o->groups; i++) {
+        const swo_group *g = &o->group[i];
+        for (int k = 0; k < g->params; k++) {
+            const sw_slot *slots = g->rule->slots;
+            for (int s = 0; g->param[k] == param && slots && slots[s].name; s++)
+                if (strcmp(slots[s].name, slot) == 0 && g->slot[s])
+                    return sw_array_of(g->slot[s] + (size_t)g->slot_at[k] * swo_size(o), o->type,
+                                       param->rank, param->shape);
+        }
+    }
+    return (sw_array){0};
+}
+
+static int slot_index(const sw_slot *slots, const char *name) {
+    for (int i = 0; slots && slots[i].name; i++)
+        if (strcmp(slots[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static sw_array vector_of(const sw_optim *o, void *data, int64_t count) {
+    return data ? sw_array_of(data, o->type, 1, &count) : (sw_array){0};
+}
+
+sw_array sw_optim_vector(const sw_optim *o, const char *slot) {
+    for (const swo_estimate *e = o ? o->estimate : NULL; e; e = e->inner) {
+        int i = slot_index(e->e.method->slots, slot);
+        if (i >= 0)
+            return vector_of(o, e->e.slot[i], e->slot_count[i]);
+    }
+    int i = o && o->average ? slot_index(o->average->slots, slot) : -1;
+    return i >= 0 ? vector_of(o, o->average_slot[i], o->dim) : (sw_array){0};
+}
+
+static bool scalar_of(const char *const *names, const double *values, const char *name, double *out) {
+    for (int i = 0; names && names[i]; i++)
+        if (strcmp(names[i], name) == 0) {
+            *out = values[i];
+            return true;
+        }
+    return false;
+}
+
+double sw_optim_scalar(const sw_optim *o, int group, const char *name) {
+    double value = NAN;
+    if (!o || group >= o->groups)
+        return NAN;
+    if (group >= 0) {
+        scalar_of(o->group[group].rule->scalars, o->group[group].scalar, name, &value);
+        return value;
+    }
+    for (const swo_estimate *e = o->estimate; e; e = e->inner)
+        if (scalar_of(e->e.method->scalars, e->scalar, name, &value))
+            return value;
+    if (o->search && scalar_of(o->search->scalars, o->search_scalar, name, &value))
+        return value;
+    if (o->average)
+        scalar_of(o->average->scalars, o->average_scalar, name, &value);
+    return value;
+}

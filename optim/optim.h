@@ -1,0 +1,332 @@
+/* swale optim: optimizers as independent choices. Built on core alone.
+ *
+ * An optimizer is
+ *   - an estimator: where the gradient comes from (mini-batch, SAG, SVRG, SAM, …),
+ *   - a rule: how x moves (SGD, Adam, Muon, …), one for each group of parameters,
+ *   - schedules or a line search: how large the step is,
+ *   - an average: which point is evaluated (the last, an EMA, …).
+ * Each is named by a spec, "adamw lr=1e-3 weight_decay=0.01", whose options come from the method's
+ * table. Any fits any other, or sw_optim_create refuses with the reason.
+ *
+ * One step, the same for all: the estimator samples ids and evaluates gradients, each of which is
+ * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
+ * estimator commits its tables; the average moves. A gradient with Inf or NaN ends the step with
+ * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
+ * on, so that the next step sees other samples.
+ */
+#ifndef SWALE_OPTIM_H
+#define SWALE_OPTIM_H
+
+#include "extend.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Using an optimizer ---------------------------------------------------------------------- */
+
+typedef struct sw_optim sw_optim;
+
+typedef struct sw_optim_options {
+    size_t size; /* sizeof(sw_optim_options) */
+    /* "minibatch batch=64" (NULL: that). A wrapper takes its inner one with of=: see sw_estimator. */
+    const char *estimator;
+    /* "adam lr=1e-3". Several groups: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". The
+     * first that fits a parameter takes it; one without a selector takes the rest. Selectors: role=R,
+     * name=PATTERN (* and ?), rank=N. */
+    const char *rule;
+    /* "cosine warmup=500", or several for different options: "cosine; linear on=weight_decay", or a
+     * line search. NULL: constant. */
+    const char *schedule;
+    const char *average; /* "ema decay=0.999"; NULL: none */
+    double clip;         /* largest 2-norm of the whole gradient; 0: no limit */
+    uint64_t seed;       /* of sampling and of random numbers in the objective */
+    int64_t steps;       /* of the whole run, for schedules that need an end; 0: not known */
+} sw_optim_options;
+
+/* NULL and an error for a spec that does not parse or parts that do not fit together. The parameters
+ * must be built, and outlive the optimizer. */
+SW_API sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options);
+/* The rule alone: sw_optim_new(params, "adamw lr=1e-3"). */
+SW_API sw_optim *sw_optim_new(sw_params *params, const char *rule);
+SW_API void sw_optim_free(sw_optim *optim);
+
+/* One step from the gradient that is in the parameters' own block, which is fresh afterwards. For
+ * hand-written loops, and estimators that need one gradient. SW_SKIPPED: see above; the block is
+ * fresh then too. */
+SW_API sw_status sw_optim_step(sw_optim *optim);
+/* One step on an objective over the optimizer's own parameters. `value`, if not NULL, gets the mean
+ * loss of the step's samples before it. The objective must outlive the optimizer, and be the same
+ * each time. */
+SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
+
+/* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
+ * next step. Bind it with sw_tape_bind or pass it as `x`; the training vector is not touched. NULL
+ * after an error. */
+SW_API const void *sw_optim_point(sw_optim *optim);
+
+SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
+SW_API int64_t sw_optim_skipped(const sw_optim *optim);
+SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step, before clipping */
+SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
+/* Steps that make up an epoch for this objective; 0: the estimator knows no epochs. */
+SW_API int64_t sw_optim_steps_per_epoch(sw_optim *optim, const sw_objective *objective);
+/* The length of the run in steps, for schedules; also options of unit "epochs" need the objective. */
+SW_API sw_status sw_optim_set_steps(sw_optim *optim, int64_t steps);
+/* The value of a rule's option in the last (before the first: the first) step; group from 0. NaN and an
+ * error for an unknown name. */
+SW_API double sw_optim_option(const sw_optim *optim, int group, const char *name);
+SW_API int sw_optim_groups(const sw_optim *optim);
+/* Bytes of state: of rules, of the estimator's vectors and tables, of the average. */
+typedef struct sw_optim_memory {
+    size_t rule, estimator, average;
+} sw_optim_memory;
+SW_API sw_optim_memory sw_optim_bytes(const sw_optim *optim);
+/* State by name, as the methods' tables call it; views, not copies. data NULL, or NaN: no such name. */
+/* A parameter's part of its rule's slot ("m"), in its shape. */
+SW_API sw_array sw_optim_state(const sw_optim *optim, const sw_param *param, const char *slot);
+/* A slot of the estimator, of the one inside it, or of the average ("ema"), as a vector. */
+SW_API sw_array sw_optim_vector(const sw_optim *optim, const char *slot);
+/* A scalar of a group's rule ("d"); group -1: of estimator, line search or average. */
+SW_API double sw_optim_scalar(const sw_optim *optim, int group, const char *name);
+
+/* Every method with its options, made from the tables. */
+SW_API void sw_optim_list(FILE *to);
+
+/* ---- Methods of one's own -------------------------------------------------------------------- */
+/* A method is a constant with functions. It is registered once under its name and then used in specs
+ * like the built-in ones. */
+
+typedef enum sw_option_kind {
+    SW_OPTION_REAL = 0,
+    SW_OPTION_INTEGER,
+    SW_OPTION_BOOL,     /* 0 or 1; also written true, false, or the bare name */
+    SW_OPTION_CHOICE,   /* one of "a|b|c": its number from 0 */
+    SW_OPTION_DURATION, /* in steps: "500", "10%" of the run, "3ep" epochs */
+    SW_OPTION_SPEC      /* the inner estimator of a wrapper; must be written last */
+} sw_option_kind;
+
+enum { SW_OPEN_LOW = 1, SW_OPEN_HIGH = 2 }; /* the end of the range is not in it */
+
+typedef struct sw_option {
+    const char *name;
+    sw_option_kind kind;
+    double value;     /* the default */
+    double low, high; /* range */
+    unsigned open;    /* SW_OPEN_LOW | SW_OPEN_HIGH */
+    const char *choices;
+    const char *help;
+    double search_low, search_high; /* range for tuning; equal: not tuned */
+    bool search_log;                /* … on a logarithmic scale */
+} sw_option;
+/* Tables end with an option whose name is NULL. */
+
+enum { SW_MAX_SLOTS = 8, SW_MAX_OPTIONS = 24, SW_MAX_SCALARS = 16, SW_MAX_COEFFICIENTS = 24,
+       SW_MAX_SUMS = 8 };
+
+typedef enum sw_slot_start { SW_START_ZERO = 0, SW_START_X /* a copy of x at the start */ } sw_slot_start;
+
+/* How large an estimator's slot is; a rule's and an average's have one element for each of x. */
+typedef struct sw_slot_sizes {
+    int64_t n, dim;            /* samples, parameters */
+    int64_t features, outputs; /* of a generalised linear model; else 0 */
+    const double *option;
+} sw_slot_sizes;
+
+/* A state vector, of the parameters' type. */
+typedef struct sw_slot {
+    const char *name;
+    sw_slot_start start;
+    int64_t (*count)(const sw_slot_sizes *sizes); /* estimators only; NULL: dim */
+    bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */
+} sw_slot;
+
+/* ---- Rules ---- */
+
+typedef enum sw_unit {
+    SW_UNIT_ELEMENT = 0, /* each element by itself: kernels over stretches of the vector */
+    SW_UNIT_TENSOR       /* a parameter at a time: `tensor` instead of the update kernel */
+} sw_unit;
+
+enum {
+    SW_RULE_LINEAR = 1 /* the step is the learning rate (option "lr") times a direction */
+};
+
+/* What a rule's, or an average's, functions see. x, g and slot are at the first element of what is at
+ * hand: a stretch of the vector with the same settings, or one parameter. Kernels (kernel.h) get it
+ * as `args` and index from there. */
+typedef struct sw_step {
+    int64_t step;         /* this one's number, from 1 */
+    const double *option; /* after schedules, in the order of the table */
+    double *scalar;       /* in the order of the table, kept from step to step; a skipped step undoes
+                           * what was written */
+    double *coefficient;  /* [SW_MAX_COEFFICIENTS]: what `begin` works out for the kernels */
+    sw_dtype type;
+    int64_t count;        /* elements at hand */
+    void *x;
+    const void *g;
+    void *slot[SW_MAX_SLOTS];
+    void *out;             /* `point`: where it goes */
+    const sw_param *param; /* SW_UNIT_TENSOR: whose elements; else NULL */
+    void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes */
+} sw_step;
+
+typedef struct sw_rule {
+    size_t size; /* sizeof(sw_rule) */
+    const char *name, *summary, *source;
+    const sw_option *options;
+    const sw_slot *slots;       /* ends with a NULL name; NULL: none */
+    const char *const *scalars; /* ends with NULL; they start at 0; NULL: none */
+    sw_unit unit;
+    unsigned flags;
+    /* Once for each group and step, in this order; all but the update may be NULL. */
+    sw_status (*begin)(sw_step *step);
+    const sw_kernels *measure; /* adds to `sums` numbers; reads x, g and slots, and moves none */
+    int sums;                /* 0 to SW_MAX_SUMS */
+    /* sums: over all groups that have this rule. SW_SKIPPED ends the step for all. */
+    sw_status (*decide)(sw_step *step, const double *sums);
+    const sw_kernels *update;              /* SW_UNIT_ELEMENT */
+    sw_status (*tensor)(sw_step *step);  /* SW_UNIT_TENSOR */
+    size_t (*workspace)(const sw_param *param, sw_dtype type);
+    /* Another vector to evaluate at: fills out; x stays. Sees option, scalar, slot and step of the last
+     * step, and no g. NULL: x. */
+    const sw_kernels *point;
+    double cost; /* passes over parameter-sized memory in a step, for the list */
+} sw_rule;
+
+/* ---- Estimators ---- */
+
+enum {
+    SW_ESTIMATOR_OBJECTIVE = 1, /* evaluates by itself: not for sw_optim_step */
+    SW_ESTIMATOR_WRAPPER = 2,   /* works through an inner estimator, named by its SPEC option */
+    SW_ESTIMATOR_DIRECT = 4     /* g is what sw_estimate_gradient gave, unchanged */
+};
+
+typedef struct sw_estimator sw_estimator;
+
+/* An estimator at work. */
+typedef struct sw_estimate sw_estimate;
+struct sw_estimate {
+    const sw_estimator *method;
+    const double *option;
+    double *scalar;           /* kept from step to step; a skipped step undoes what was written */
+    int64_t step;             /* this one's number, from 1 */
+    const sw_objective *objective;
+    sw_params *params;
+    sw_tape *tape;
+    sw_dtype type;
+    int64_t n, dim;
+    void *slot[SW_MAX_SLOTS];
+    uint64_t seed;            /* of the optimizer: for a stream of one's own, sw_rng_key(seed, "sag") */
+    sw_sampler *sampler;      /* over n with option "batch"; NULL without one */
+    const int64_t *ids;       /* set by `sample`; NULL with count n: all */
+    int64_t count;
+    uint64_t draw;            /* of random numbers: a new one for each sampling (skipped steps use one
+                               * up), equal for all passes of the step; `sample` may replace it */
+    double value;             /* set by `estimate`: the mean loss at the step's samples; NaN: unknown */
+    double lr;                /* may be set: the step size it proposes, for lr=auto; NaN: none */
+    sw_estimate *inner;       /* of a wrapper */
+    void *optim;              /* the pipeline's own */
+};
+
+struct sw_estimator {
+    size_t size; /* sizeof(sw_estimator) */
+    const char *name, *summary, *source;
+    const sw_option *options;
+    const sw_slot *slots;
+    const char *const *scalars;
+    unsigned flags;
+    /* Once, before the first step with an objective: refuse what does not fit. May be NULL. */
+    sw_status (*start)(sw_estimate *e);
+    /* Chooses ids and count. NULL: the next batch of the sampler. */
+    sw_status (*sample)(sw_estimate *e);
+    /* The gradient estimate at x, into g (dim elements of the parameters' type). Tables are read, not
+     * written; a slot may be rebuilt if a scalar that vouches for it is written too. Returns what
+     * sw_estimate_gradient returns when that is not SW_OK. */
+    sw_status (*estimate)(sw_estimate *e, const void *x, void *g);
+    /* The step was taken: tables move. May be NULL. */
+    sw_status (*commit)(sw_estimate *e);
+};
+
+/* For `estimate`: the checked gradient of the mean loss of some samples at x. SW_SKIPPED if it holds
+ * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks. */
+SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids,
+                                      int64_t count, double *value, void *g);
+/* For a generalised linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
+SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
+                                 double *value, void *s);
+/* … and back: g = beta·g + Σ c_i [a_i, 1] for coefficients c [count, outputs] (dim elements). */
+SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count,
+                                         const void *c, double beta, void *g);
+/* For a wrapper: the inner one's estimate at x. The first call of a step fills e->value. A wrapper's
+ * ids, count and draw are the inner one's unless it samples by itself; the inner one samples and
+ * commits first; scalars of both are undone by a skip. */
+SW_API sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g);
+/* A vector of `count` elements (0: dim) of the parameters' type, kept from `sample` to the end of
+ * `commit`; index 0 to 3. Each estimator, also a wrapper and its inner one, has its own. */
+SW_API void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count);
+/* Room for `count` ids, for a `sample` that chooses by itself; kept until the next step. */
+SW_API int64_t *sw_estimate_ids(sw_estimate *e, int64_t count);
+
+/* ---- Schedules, line searches, averages ---- */
+
+/* Multiplies an option of a rule (on=NAME, default lr). All take warmup=DURATION: a linear rise from
+ * 1/warmup to 1 first. */
+typedef struct sw_schedule {
+    size_t size; /* sizeof(sw_schedule) */
+    const char *name, *summary, *source;
+    const sw_option *options;
+    /* At step t from 0, counted from the end of the warm-up, of `total` (0: not known). */
+    double (*factor)(const double *option, double t, double total);
+    bool needs_total;
+} sw_schedule;
+
+/* A search along the rule's direction d from x: f(α) = f(x + α d), on the step's samples. */
+typedef struct sw_search sw_search;
+struct sw_search {
+    const double *option;
+    double *scalar;       /* kept from step to step */
+    double value, slope;  /* f(0), f'(0) < 0 */
+    double initial;       /* the rule's lr: a first guess */
+    void *optim;
+};
+/* f(α) and f'(α); Inf and NaN are handed back as they are, with SW_OK: the search shrinks. */
+SW_API sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope);
+
+typedef struct sw_line_search {
+    size_t size; /* sizeof(sw_line_search) */
+    const char *name, *summary, *source;
+    const sw_option *options;
+    const char *const *scalars;
+    sw_status (*search)(sw_search *search, double *alpha); /* SW_SKIPPED: no step */
+} sw_line_search;
+
+/* Moves after each step, reading x. Kernels get an sw_step without g. */
+typedef struct sw_average {
+    size_t size; /* sizeof(sw_average) */
+    const char *name, *summary, *source;
+    const sw_option *options;
+    const sw_slot *slots;
+    const char *const *scalars;
+    sw_status (*begin)(sw_step *step); /* SW_SKIPPED: nothing to do in this step */
+    const sw_kernels *update;
+    sw_status (*point_begin)(sw_step *step); /* before `point`, at the last step; SW_SKIPPED: at x */
+    const sw_kernels *point;                   /* fills out; NULL: slot 0 is the point */
+} sw_average;
+
+/* Registers a method, which must be a constant that stays. A name is taken once. Thread-safe. */
+SW_API sw_status sw_register_rule(const sw_rule *rule);
+SW_API sw_status sw_register_estimator(const sw_estimator *estimator);
+SW_API sw_status sw_register_schedule(const sw_schedule *schedule);
+SW_API sw_status sw_register_line_search(const sw_line_search *search);
+SW_API sw_status sw_register_average(const sw_average *average);
+/* NULL: no such name. */
+SW_API const sw_rule *sw_rule_find(const char *name);
+SW_API const sw_estimator *sw_estimator_find(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,238 @@
+/* Specs: "adamw lr=1e-3 weight_decay=0.01" read by the tables of the methods. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int swo_count(const sw_option *table) {
+    int n = 0;
+    while (table && table[n].name)
+        n++;
+    return n;
+}
+
+int swo_index(const sw_option *table, const char *name) {
+    for (int i = 0; table && table[i].name; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* Levenshtein's distance, for short words. */
+static int distance(const char *a, const char *b) {
+    enum { MOST = 32 };
+    int la = (int)strlen(a), lb = (int)strlen(b), row[MOST];
+    la = la < MOST ? la : MOST - 1;
+    lb = lb < MOST ? lb : MOST - 1;
+    for (int j = 0; j <= lb; j++)
+        row[j] = j;
+    for (int i = 1; i <= la; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= lb; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+const char *swo_suggest(const char *word, int count, const char *const *names) {
+    static _Thread_local char text[96];
+    int best = 3, which = -1; /* at most two letters off, or less for short words */
+    for (int i = 0; i < count; i++) {
+        int d = distance(word, names[i]);
+        if (d < best && d < (int)strlen(names[i])) {
+            best = d;
+            which = i;
+        }
+    }
+    text[0] = 0;
+    if (which >= 0)
+        snprintf(text, sizeof text, ", did you mean %s?", names[which]);
+    return text;
+}
+
+static const char *skip_blanks(const char *text) {
+    while (*text == ' ' || *text == '\t' || *text == '\n')
+        text++;
+    return text;
+}
+
+static const char *word_end(const char *text) {
+    while (*text && *text != ' ' && *text != '\t' && *text != '\n')
+        text++;
+    return text;
+}
+
+const char *swo_name(const char *text, char name[64]) {
+    text = skip_blanks(text);
+    const char *end = word_end(text);
+    size_t length = (size_t)(end - text) < 63 ? (size_t)(end - text) : 63;
+    memcpy(name, text, length);
+    name[length] = 0;
+    return end;
+}
+
+/* ---- One value ---- */
+
+static const char *range_text(const sw_option *o) {
+    static _Thread_local char text[96];
+    snprintf(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[',
+             o->low, o->high, o->open & SW_OPEN_HIGH || isinf(o->high) ? ')' : ']');
+    return text;
+}
+
+static bool in_range(const sw_option *o, double v) {
+    bool low = o->open & SW_OPEN_LOW ? v > o->low : v >= o->low;
+    bool high = o->open & SW_OPEN_HIGH ? v < o->high : v <= o->high;
+    return low && high;
+}
+
+/* The number of `word` in "a|b|c", or -1. */
+static int choice(const char *choices, const char *word) {
+    size_t length = strlen(word);
+    int i = 0;
+    for (const char *at = choices; at && *at; i++) {
+        const char *end = strchr(at, '|');
+        size_t n = end ? (size_t)(end - at) : strlen(at);
+        if (n == length && strncmp(at, word, n) == 0)
+            return i;
+        at = end ? end + 1 : NULL;
+    }
+    return -1;
+}
+
+static sw_status parse_value(const char *method, const sw_option *o, const char *word, double *value,
+                             char *unit) {
+    char *end;
+    double v = strtod(word, &end);
+    bool number = end != word && !isnan(v);
+    *unit = 's';
+    switch (o->kind) {
+    case SW_OPTION_BOOL:
+        if (strcmp(word, "true") == 0 || strcmp(word, "1") == 0)
+            *value = 1;
+        else if (strcmp(word, "false") == 0 || strcmp(word, "0") == 0)
+            *value = 0;
+        else
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; true or false is needed", method, o->name, word);
+        return SW_OK;
+    case SW_OPTION_CHOICE: {
+        int i = choice(o->choices, word);
+        if (i < 0)
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; one of %s is needed", method, o->name, word,
+                           o->choices);
+        *value = i;
+        return SW_OK;
+    }
+    case SW_OPTION_DURATION:
+        if (number && strcmp(end, "%") == 0)
+            *unit = '%';
+        else if (number && strcmp(end, "ep") == 0)
+            *unit = 'e';
+        else
+            number = number && *end == 0;
+        if (!number || !(v >= 0) || isinf(v))
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
+                                            "(3ep) are needed", method, o->name, word);
+        *value = v;
+        return SW_OK;
+    default: break;
+    }
+    if (strcmp(o->name, "lr") == 0 && strcmp(word, "auto") == 0) {
+        *value = NAN; /* what the estimator proposes */
+        return SW_OK;
+    }
+    if (!number || *end != 0)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a number", method, o->name, word);
+    if (o->kind == SW_OPTION_INTEGER && v != floor(v))
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a whole number", method, o->name, word);
+    if (!in_range(o, v))
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is outside %s", method, o->name, word,
+                       range_text(o));
+    *value = v;
+    return SW_OK;
+}
+
+/* ---- A list of them ---- */
+
+static sw_status unknown(const char *kind, const char *method, const sw_option *table,
+                         const sw_option *more, const char *word) {
+    const char *names[2 * SW_MAX_OPTIONS];
+    int count = 0;
+    for (int i = 0; table && table[i].name && count < SW_MAX_OPTIONS; i++)
+        names[count++] = table[i].name;
+    for (int i = 0; more && more[i].name && count < 2 * SW_MAX_OPTIONS; i++)
+        names[count++] = more[i].name;
+    return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word,
+                   swo_suggest(word, count, names));
+}
+
+sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
+                    const sw_option *more, const char *text, swo_values *out) {
+    int first = swo_count(table), all = first + swo_count(more);
+    if (all > SW_MAX_OPTIONS)
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s has more than %d options", kind, method, SW_MAX_OPTIONS);
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < all && i < SW_MAX_OPTIONS; i++) {
+        out->value[i] = (i < first ? table[i] : more[i - first]).value;
+        out->unit[i] = 's';
+    }
+    for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
+        const char *end = word_end(text);
+        const char *equals = memchr(text, '=', (size_t)(end - text));
+        char key[64], word[256];
+        size_t key_length = (size_t)((equals ? equals : end) - text);
+        if (key_length >= sizeof key)
+            return sw_fail(SW_ERR_ARGUMENT, "%s %s: an option's name is too long", kind, method);
+        memcpy(key, text, key_length);
+        key[key_length] = 0;
+        int i = swo_index(table, key), j = swo_index(more, key);
+        if (i < 0 && j < 0)
+            return unknown(kind, method, table, more, key);
+        const sw_option *o = i >= 0 ? &table[i] : &more[j];
+        int at = i >= 0 ? i : first + j;
+        if (o->kind == SW_OPTION_SPEC && equals)
+            end = equals + strlen(equals); /* all that follows is the inner spec */
+        size_t length = equals ? (size_t)(end - equals) - 1 : 0;
+        if (length >= sizeof word)
+            return sw_fail(SW_ERR_ARGUMENT, "%s %s: the value of %s is too long", kind, method, key);
+        memcpy(word, equals ? equals + 1 : "", length);
+        word[length] = 0;
+        if (o->kind == SW_OPTION_SPEC)
+            memcpy(out->spec, word, length + 1);
+        else if (!equals && o->kind == SW_OPTION_BOOL)
+            out->value[at] = 1;
+        else if (!equals)
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s needs a value: %s=…", method, key, key);
+        else
+            SW_TRY(parse_value(method, o, word, &out->value[at], &out->unit[at]));
+        text = end;
+    }
+    return SW_OK;
+}
+
+sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
+                    double *steps) {
+    if (unit == '%') {
+        if (total <= 0)
+            return sw_fail(SW_ERR_STATE, "%s: %g%% of the run, but its length is not known: set the "
+                                         "optimizer's steps", what, value);
+        *steps = value / 100 * (double)total;
+    } else if (unit == 'e') {
+        if (per_epoch <= 0)
+            return sw_fail(SW_ERR_STATE, "%s: %g epochs, but the length of an epoch is not known", what,
+                           value);
+        *steps = value * (double)per_epoch;
+    } else {
+        *steps = value;
+    }
+    return SW_OK;
+}

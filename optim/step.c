@@ -1,0 +1,524 @@
+/* One step: the pipeline that optim.h describes, and the only place that knows its order. */
+#define SW_KERNEL_FILE "step.c"
+#include "kernel.h"
+#include "optim.h"
+
+#ifndef STEP_ARGS
+#define STEP_ARGS
+typedef struct vector_args {
+    const void *x, *y;
+    void *out;
+    double a, b;
+} vector_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. */
+static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
+    const real *g = (const real *)((const vector_args *)args)->x + begin;
+    int64_t n = end - begin, i = 0;
+    real lane[SW_LANES] = {0};
+    for (; i + SW_LANES <= n; i += SW_LANES)
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += g[i + j] * g[i + j];
+    for (int j = 0; i < n; i++, j++)
+        lane[j] += g[i] * g[i];
+    for (int j = 0; j < SW_LANES; j++)
+        sums[0] += (double)lane[j];
+}
+
+/* The same where squares overflowed: scaled by a, in f64; sums[1] counts Inf and NaN. */
+static void SW_K(careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *g = s->x;
+    for (int64_t i = begin; i < end; i++) {
+        double scaled = (double)g[i] * s->a;
+        sums[0] += scaled * scaled;
+        sums[1] += g[i] - g[i] != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
+    }
+}
+
+/* out = a x + b y; y may be NULL */
+static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *x = s->x, *y = s->y;
+    real *out = s->out;
+    const real a = (real)s->a, b = (real)s->b;
+    (void)sums;
+    if (y)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = a * x[i] + b * y[i];
+    else
+        for (int64_t i = begin; i < end; i++)
+            out[i] = a * x[i];
+}
+
+/* sums[0] += ⟨x, y⟩ */
+static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *x = s->x, *y = s->y;
+    double total = 0;
+    for (int64_t i = begin; i < end; i++)
+        total += (double)x[i] * (double)y[i];
+    sums[0] += total;
+}
+
+#else
+
+#include "internal.h"
+
+static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
+                        careful_kernels = SW_KERNEL_TABLE(careful_square),
+                        combine_kernels = SW_KERNEL_TABLE(combine),
+                        inner_kernels = SW_KERNEL_TABLE(inner);
+
+void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
+    vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
+    sw_run(&combine_kernels, o->type, &args, n);
+}
+
+sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
+    vector_args args = {.x = g};
+    double sum;
+    sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
+    if (isfinite(sum)) {
+        *norm = sqrt(sum);
+        return SW_OK;
+    }
+    double sums[2];
+    args.a = type == SW_F64 ? 0x1p-600 : 1; /* the square of the largest number fits again */
+    sw_run_sums(&careful_kernels, type, &args, dim, 2, sums);
+    *norm = sqrt(sums[0]) / args.a;
+    return sums[1] > 0 ? SW_SKIPPED : SW_OK;
+}
+
+/* ---- Stretches ---- */
+
+/* Runs of neighbours of one group that are not frozen. */
+sw_status swo_plan_stretches(sw_optim *o) {
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        group->stretches = 0;
+        for (int k = 0; k < group->params; k++) {
+            const sw_param *p = group->param[k];
+            swo_stretch *last = group->stretches ? &group->stretch[group->stretches - 1] : NULL;
+            if (p->frozen || p->count == 0)
+                continue;
+            if (last && last->offset + last->count == p->offset &&
+                last->slot + last->count == group->slot_at[k])
+                last->count += p->count;
+            else
+                group->stretch[group->stretches++] =
+                    (swo_stretch){p->offset, p->count, group->slot_at[k]};
+        }
+    }
+    for (int i = 0; i < sw_params_count(o->params); i++)
+        o->frozen[i] = sw_params_at(o->params, i)->frozen;
+    return SW_OK;
+}
+
+static void look_for_frozen(sw_optim *o) {
+    for (int i = 0; i < sw_params_count(o->params); i++)
+        if (o->frozen[i] != sw_params_at(o->params, i)->frozen) {
+            swo_plan_stretches(o);
+            return;
+        }
+}
+
+/* ---- Options of this step ---- */
+
+static sw_status resolve(sw_optim *o, swo_schedule *s) {
+    const sw_option *table = s->method->options;
+    int own = swo_count(table);
+    for (int i = 0; i <= own; i++) { /* the last is the common warm-up */
+        bool duration = i == own || table[i].kind == SW_OPTION_DURATION;
+        s->resolved[i] = s->values.value[i];
+        if (duration)
+            SW_TRY(swo_steps(s->method->name, s->values.value[i], s->values.unit[i], o->total,
+                             o->per_epoch, &s->resolved[i]));
+    }
+    if (s->method->needs_total && o->total <= 0)
+        return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set the optimizer's "
+                                     "steps", s->method->name);
+    return SW_OK;
+}
+
+static double factor(const sw_optim *o, const swo_schedule *s) {
+    double warmup = s->resolved[swo_count(s->method->options)], t = (double)o->steps;
+    if (t < warmup)
+        return (t + 1) / warmup;
+    return s->method->factor(s->resolved, t - warmup, (double)o->total - warmup);
+}
+
+sw_status swo_options_now(sw_optim *o) {
+    double factors[SWO_SCHEDULES];
+    for (int k = 0; k < o->schedules; k++) {
+        SW_TRY(resolve(o, &o->schedule[k]));
+        factors[k] = factor(o, &o->schedule[k]);
+    }
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        const sw_option *table = group->rule->options;
+        memcpy(group->effective, group->base.value, sizeof group->effective);
+        int lr = swo_index(table, "lr");
+        if (lr >= 0 && isnan(group->effective[lr])) {
+            group->effective[lr] = o->estimate->e.lr;
+            if (isnan(group->effective[lr]))
+                return sw_fail(SW_ERR_ARGUMENT, "rule %s: lr=auto, but estimator %s proposes no step "
+                                                "size", group->rule->name,
+                               o->estimate->e.method->name);
+        }
+        for (int k = 0; k < o->schedules; k++) {
+            int at = swo_index(table, o->schedule[k].on);
+            if (at >= 0)
+                group->effective[at] *= factors[k];
+        }
+        group->started = true;
+    }
+    return SW_OK;
+}
+
+/* ---- Rules ---- */
+
+static sw_step step_of(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g) {
+    size_t size = swo_size(o);
+    sw_step s = {.step = o->steps + 1, .option = group->effective, .scalar = group->scalar,
+                 .coefficient = group->coefficient, .type = o->type, .count = at->count,
+                 .x = (char *)sw_params_x(o->params) + (size_t)at->offset * size,
+                 .g = g ? (const char *)g + (size_t)at->offset * size : NULL,
+                 .out = o->point ? (char *)o->point + (size_t)at->offset * size : NULL,
+                 .workspace = o->workspace};
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        s.slot[i] = group->slot[i] ? group->slot[i] + (size_t)at->slot * size : NULL;
+    return s;
+}
+
+/* What has no stretch: begin and decide are of the group as a whole. */
+static sw_step whole(sw_optim *o, swo_group *group, const void *g) {
+    const swo_stretch none = {0};
+    return step_of(o, group, &none, g);
+}
+
+static void first_values(sw_optim *o, swo_group *group) {
+    const sw_slot *slots = group->rule->slots;
+    size_t size = swo_size(o);
+    for (int i = 0; slots && slots[i].name; i++)
+        for (int k = 0; group->slot[i] && slots[i].start == SW_START_X && k < group->params; k++)
+            memcpy(group->slot[i] + (size_t)group->slot_at[k] * size,
+                   (const char *)sw_params_x(o->params) + (size_t)group->param[k]->offset * size,
+                   (size_t)group->param[k]->count * size);
+}
+
+static sw_status measure(sw_optim *o, const void *g) {
+    bool any = false;
+    double sums[SW_MAX_SUMS], total[64][SW_MAX_SUMS];
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        const sw_rule *rule = group->rule;
+        if (i < 64)
+            memset(total[i], 0, sizeof total[i]);
+        for (int k = 0; rule->measure && k < group->stretches; k++) {
+            sw_step s = step_of(o, group, &group->stretch[k], g);
+            sw_run_sums(rule->measure, o->type, &s, s.count, rule->sums, sums);
+            for (int j = 0; j < rule->sums && i < 64; j++)
+                total[i][j] += sums[j];
+        }
+        any |= rule->decide != NULL;
+    }
+    for (int i = 0; any && i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
+        memset(sums, 0, sizeof sums);
+        for (int k = 0; k < o->groups && k < 64; k++) /* all groups of this rule, in order */
+            for (int j = 0; o->group[k].rule == rule && j < rule->sums; j++)
+                sums[j] += total[k][j];
+        if (rule->decide) {
+            sw_step s = whole(o, &o->group[i], g);
+            SW_TRY(rule->decide(&s, sums));
+        }
+    }
+    return SW_OK;
+}
+
+static sw_status update(sw_optim *o, swo_group *group, const void *g) {
+    const sw_rule *rule = group->rule;
+    if (rule->unit == SW_UNIT_ELEMENT) {
+        for (int k = 0; k < group->stretches; k++) {
+            sw_step s = step_of(o, group, &group->stretch[k], g);
+            sw_run(rule->update, o->type, &s, s.count);
+        }
+        return SW_OK;
+    }
+    for (int k = 0; k < group->params; k++) {
+        const sw_param *p = group->param[k];
+        if (p->frozen)
+            continue;
+        const swo_stretch at = {p->offset, p->count, group->slot_at[k]};
+        sw_step s = step_of(o, group, &at, g);
+        s.param = p;
+        SW_TRY(rule->tensor(&s));
+    }
+    return SW_OK;
+}
+
+static sw_status run_rules(sw_optim *o, const void *g) {
+    for (int i = 0; i < o->groups; i++) {
+        sw_step s = whole(o, &o->group[i], g);
+        if (o->group[i].rule->begin)
+            SW_TRY(o->group[i].rule->begin(&s));
+    }
+    SW_TRY(measure(o, g));
+    for (int i = 0; i < o->groups; i++)
+        SW_TRY(update(o, &o->group[i], g));
+    return SW_OK;
+}
+
+/* ---- Line search ---- */
+
+/* Copies the rules' slots aside, or back. */
+static void keep_slots(sw_optim *o, bool restore) {
+    for (int i = 0; i < o->groups; i++)
+        for (int s = 0; s < SW_MAX_SLOTS; s++) {
+            char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
+            if (slot)
+                memcpy(restore ? slot : aside, restore ? aside : slot,
+                       (size_t)o->group[i].dim * swo_size(o));
+        }
+}
+
+/* x moves along the rule's direction by what the search chooses. */
+static sw_status search(sw_optim *o, const void *g) {
+    size_t bytes = (size_t)o->dim * swo_size(o);
+    void *x = sw_params_x(o->params);
+    double lr[64];
+    memcpy(o->x_before, x, bytes);
+    keep_slots(o, false);
+    for (int i = 0; i < o->groups; i++) { /* the step at lr = 1 is the direction */
+        int at = swo_index(o->group[i].rule->options, "lr");
+        if (i < 64)
+            lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
+        if (at >= 0)
+            o->group[i].effective[at] = 1;
+    }
+    sw_status status = run_rules(o, g);
+    swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
+    memcpy(x, o->x_before, bytes);
+    for (int i = 0; i < o->groups && i < 64; i++) {
+        int at = swo_index(o->group[i].rule->options, "lr");
+        if (at >= 0)
+            o->group[i].effective[at] = lr[i];
+    }
+    vector_args args = {.x = g, .y = o->direction};
+    double slope, alpha = 0;
+    sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &slope);
+    sw_search s = {.option = o->search_values.value, .scalar = o->search_scalar,
+                   .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
+    if (status == SW_OK && !(slope < 0))
+        status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
+                                       "%g)", o->search->name, slope);
+    if (status == SW_OK)
+        status = o->search->search(&s, &alpha);
+    if (status == SW_OK)
+        swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
+    else
+        keep_slots(o, true);
+    return status;
+}
+
+sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope) {
+    sw_optim *o = search->optim;
+    sw_estimate *e = &o->estimate->e;
+    swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
+    sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
+    if (status != SW_OK && status != SW_SKIPPED)
+        return status;
+    vector_args args = {.x = o->trial_gradient, .y = o->direction};
+    sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, slope);
+    return SW_OK;
+}
+
+/* ---- Average ---- */
+
+static sw_step average_step(sw_optim *o) {
+    sw_step s = {.step = o->steps, .option = o->average_values.value, .scalar = o->average_scalar,
+                 .coefficient = o->average_coefficient, .type = o->type, .count = o->dim,
+                 .x = sw_params_x(o->params), .out = o->point};
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        s.slot[i] = o->average_slot[i];
+    return s;
+}
+
+static sw_status move_average(sw_optim *o) {
+    if (!o->average)
+        return SW_OK;
+    sw_step s = average_step(o);
+    sw_status status = o->average->begin ? o->average->begin(&s) : SW_OK;
+    if (status == SW_SKIPPED)
+        return SW_OK;
+    SW_TRY(status);
+    if (o->average->update)
+        sw_run(o->average->update, o->type, &s, s.count);
+    return SW_OK;
+}
+
+const void *sw_optim_point(sw_optim *o) {
+    if (!o)
+        return NULL;
+    void *x = sw_params_x(o->params);
+    if (o->steps == 0)
+        return x;
+    if (o->average) {
+        sw_step s = average_step(o);
+        sw_status status = o->average->point_begin ? o->average->point_begin(&s) : SW_OK;
+        if (status != SW_OK)
+            return status == SW_SKIPPED ? x : NULL;
+        if (!o->average->point)
+            return o->average_slot[0] ? (void *)o->average_slot[0] : x;
+        sw_run(o->average->point, o->type, &s, s.count);
+        return o->point;
+    }
+    if (!o->rules_point)
+        return x;
+    memcpy(o->point, x, (size_t)o->dim * swo_size(o));
+    for (int i = 0; i < o->groups; i++)
+        for (int k = 0; o->group[i].rule->point && k < o->group[i].stretches; k++) {
+            sw_step s = step_of(o, &o->group[i], &o->group[i].stretch[k], NULL);
+            s.step = o->steps; /* of the step that was taken last */
+            sw_run(o->group[i].rule->point, o->type, &s, s.count);
+        }
+    return o->point;
+}
+
+/* ---- The step ---- */
+
+static void remember(sw_optim *o, bool restore) {
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *g = &o->group[i];
+        memcpy(restore ? g->scalar : g->saved, restore ? g->saved : g->scalar, sizeof g->scalar);
+    }
+    for (swo_estimate *e = o->estimate; e; e = e->inner)
+        memcpy(restore ? e->scalar : e->saved, restore ? e->saved : e->scalar, sizeof e->scalar);
+    memcpy(restore ? o->search_scalar : o->search_saved, restore ? o->search_saved : o->search_scalar,
+           sizeof o->search_scalar);
+    memcpy(restore ? o->average_scalar : o->average_saved,
+           restore ? o->average_saved : o->average_scalar, sizeof o->average_scalar);
+}
+
+static sw_status commit(swo_estimate *e) {
+    if (e->inner)
+        SW_TRY(commit(e->inner));
+    return e->e.method->commit ? e->e.method->commit(&e->e) : SW_OK;
+}
+
+/* From the final gradient on. */
+static sw_status move(sw_optim *o, void *g) {
+    o->last_gradient = g;
+    if (o->clip > 0) {
+        if (isnan(o->norm))
+            SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
+        if (o->norm > o->clip)
+            swo_apply(o, o->dim, o->clip / o->norm, g, 0, NULL, g);
+    }
+    look_for_frozen(o);
+    SW_TRY(swo_options_now(o));
+    for (int i = 0; i < o->groups && o->steps == 0; i++)
+        first_values(o, &o->group[i]);
+    SW_TRY(o->search ? search(o, g) : run_rules(o, g));
+    if (o->objective)
+        SW_TRY(commit(o->estimate));
+    o->steps++;
+    return move_average(o);
+}
+
+static sw_status finish(sw_optim *o, sw_status status) {
+    if (status != SW_OK)
+        remember(o, true);
+    o->skipped += status == SW_SKIPPED;
+    return status;
+}
+
+sw_status sw_optim_step(sw_optim *o) {
+    if (!o)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
+    for (const swo_estimate *e = o->estimate; e; e = e->inner)
+        if ((e->e.method->flags & (SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER)) || o->search)
+            return sw_fail(SW_ERR_STATE, "step: %s evaluates the objective by itself: call "
+                                         "sw_optim_minimize instead",
+                           o->search ? o->search->name : e->e.method->name);
+    sw_gradient *gradient = sw_params_gradient(o->params);
+    if (sw_gradient_is_fresh(gradient))
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+    void *g = sw_gradient_data(gradient);
+    remember(o, false);
+    sw_status status = swo_check(o->type, o->dim, g, &o->norm);
+    if (status == SW_OK)
+        status = move(o, g);
+    sw_gradient_make_fresh(gradient);
+    return finish(o, status);
+}
+
+static sw_status sample(sw_optim *o, swo_estimate *e) {
+    if (e->inner)
+        SW_TRY(sample(o, e->inner));
+    sw_estimate *s = &e->e;
+    s->step = o->steps + 1;
+    s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
+    s->value = NAN;
+    if (s->method->sample)
+        return s->method->sample(s);
+    if (e->inner) {
+        s->ids = s->inner->ids;
+        s->count = s->inner->count;
+        s->draw = s->inner->draw;
+    } else if (s->sampler) {
+        s->count = sw_sampler_next(s->sampler, &s->ids);
+    } else { /* no batches: all samples */
+        s->ids = NULL;
+        s->count = s->n;
+    }
+    return SW_OK;
+}
+
+static void prefetch(const sw_optim *o) {
+    const int64_t *ids;
+    int64_t count;
+    if (o->objective->prefetch && o->estimate->e.sampler &&
+        (count = sw_sampler_peek(o->estimate->e.sampler, &ids)) > 0)
+        o->objective->prefetch(o->objective->user, ids, count);
+}
+
+sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *value) {
+    if (!o)
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
+    SW_TRY(swo_bind(o, objective));
+    sw_estimate *e = &o->estimate->e;
+    sw_gradient *gradient = sw_params_gradient(o->params);
+    void *g = sw_gradient_data(gradient);
+    remember(o, false);
+    o->draws++;
+    SW_TRY(sample(o, o->estimate));
+    o->samples += e->count;
+    o->norm = NAN;
+    sw_status status = e->method->estimate(e, NULL, g);
+    if (status == SW_OK) {
+        if (e->method->flags & SW_ESTIMATOR_DIRECT)
+            o->norm = o->checked_norm;
+        if (value)
+            *value = e->value;
+        prefetch(o);
+        status = move(o, g);
+    }
+    sw_gradient_make_fresh(gradient);
+    return finish(o, status);
+}
+
+double sw_optim_gradient_norm(const sw_optim *o) {
+    double norm = o ? o->norm : NAN;
+    if (o && isnan(norm) && o->last_gradient)
+        swo_check(o->type, o->dim, o->last_gradient, &norm);
+    return norm;
+}
+
+#endif
