@@ -20,7 +20,8 @@ CFLAGS ?=
 # square root is a call.
 NUMERICS := -fno-math-errno -fno-trapping-math -ffp-contract=off
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion
-FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden -MMD -MP \
+FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
+         -fno-semantic-interposition -MMD -MP \
          $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBRARIES := -lopenblas -lz -ljansson -lm -pthread

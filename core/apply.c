@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-enum { INLINE_INPUTS = 8 };
-
 static sw_status fail_in_layer(const sw_tape *tape) {
     if (tape->layer) {
         char prefix[128];
@@ -24,102 +22,118 @@ static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
     SW_TRY(op->shape(call));
     if (op->is_view) {
-        const sw_tape *tape = engine->tape;
-        node->root = swi_at(tape, node->input[0])->root;
-        swi_at(tape, node->root)->readers++;
+        node->root = engine->input[0]->root;
+        node->root->readers++;
         node->view.data = call->in[0]->data;
         return SW_OK;
     }
-    size_t bytes = (size_t)node->view.count * sw_dtype_size(node->view.type);
+    size_t bytes = (size_t)node->view.count * swi_size(node->view.type);
     node->view.data = swi_arena_alloc(&engine->tape->arena, bytes);
     if (!node->view.data)
         return SW_ERR_MEMORY;
     node->flags |= SWI_OWNS;
     sw_status status = op->forward(call);
-    release_scratch(engine);
+    if (engine->scratches)
+        release_scratch(engine);
     return status;
+}
+
+/* The message for an input that cannot be used; nothing if an error is kept already. */
+static void refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_tensor t) {
+    char prefix[96];
+    if (swi_error_now != SW_OK)
+        return;
+    if (!t.tape) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: input %d is a null tensor", op->name, index);
+    } else if (t.tape != tape) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: inputs 0 and %d are on different tapes", op->name, index);
+    } else {
+        swi_node_of(t); /* stale or released */
+        snprintf(prefix, sizeof prefix, "%s: input %d: ", op->name, index);
+        swi_error_prefix(prefix);
+    }
+    fail_in_layer(tape);
+}
+
+static void count_readers(const swi_node *node, swi_node *const *input, int count) {
+    for (int i = 0; i < count; i++)
+        if (swi_reads(node->op, i))
+            input[i]->root->readers++;
+    if (node->op->vjp_reads & SW_READS_OUT)
+        node->root->readers++;
 }
 
 sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
                    const sw_tensor *inputs) {
     const sw_tensor null = {0};
-    if (count < 1) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
+    if (count < 1 || !inputs[0].tape) {
+        if (count < 1)
+            sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
+        else if (swi_error_now == SW_OK)
+            sw_fail(SW_ERR_ARGUMENT, "%s: input 0 is a null tensor", op->name);
         return null;
     }
     sw_tape *tape = inputs[0].tape;
-    const sw_view *few[INLINE_INPUTS], **in = few;
-    unsigned needs = 0;
-    bool had_error = sw_error_status() != SW_OK;
-    for (int i = 0; i < count; i++) {
-        if (!inputs[i].tape) {
-            if (!had_error)
-                sw_fail(SW_ERR_ARGUMENT, "%s: input %d is a null tensor", op->name, i);
-            return null;
-        }
-        if (inputs[i].tape != tape) {
-            sw_fail(SW_ERR_ARGUMENT, "%s: inputs 0 and %d are on different tapes", op->name, i);
-            return null;
-        }
-    }
-    if (count > INLINE_INPUTS) {
-        in = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *in);
-        if (!in)
-            return null;
-    }
-    uint32_t *slots = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *slots + bytes + 8);
-    if (!slots)
-        return null;
-    for (int i = 0; i < count; i++) {
-        const swi_node *input = swi_node_of(inputs[i]);
-        if (!input) {
-            if (!had_error) {
-                char prefix[96];
-                snprintf(prefix, sizeof prefix, "%s: input %d: ", op->name, i);
-                swi_error_prefix(prefix);
-                fail_in_layer(tape);
-            }
-            return null;
-        }
-        in[i] = &input->view;
-        slots[i] = inputs[i].slot;
-        needs |= input->flags & SWI_NEEDS_GRAD;
-    }
+    const sw_view *few[SWI_FEW], **in = few;
     uint32_t slot;
+    swi_node **many = NULL;
+    if (count > SWI_FEW) {
+        in = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *in);
+        many = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *many);
+        if (!in || !many)
+            return null;
+    }
     swi_node *node = swi_new_node(tape, &slot);
     if (!node)
         return null;
+    swi_node **from = many ? many : node->few;
+    unsigned needs = 0;
+    for (int i = 0; i < count; i++) {
+        sw_tensor t = inputs[i];
+        swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
+        if (!input || input->generation != t.generation || (input->flags & SWI_RELEASED)) {
+            tape->count = slot;
+            refuse_input(op, tape, i, t);
+            return null;
+        }
+        in[i] = &input->view;
+        from[i] = input;
+        needs |= input->flags;
+    }
     node->op = op;
-    node->input = slots;
+    node->many = many;
     node->inputs = count;
     if (bytes) {
-        char *copy = (char *)(slots + ((count + 1) & ~1)); /* 8-byte aligned */
-        memcpy(copy, attributes, bytes);
-        node->attributes = copy;
+        void *copy = swi_arena_alloc(&tape->arena, bytes);
+        if (!copy) {
+            tape->count = slot;
+            return null;
+        }
+        node->attributes = memcpy(copy, attributes, bytes);
     }
-    swi_engine engine = {.tape = tape, .node = node};
+    swi_engine engine;
+    engine.tape = tape;
+    engine.node = node;
+    engine.input = from;
+    engine.scratches = 0;
     sw_call call = {.op = op, .tape = tape, .attributes = node->attributes, .inputs = count,
                     .in = in, .out = &node->view, .engine = &engine};
+    bool had_error = swi_error_now != SW_OK;
     if (run(node, &call, &engine) != SW_OK) {
         if (!had_error)
             fail_in_layer(tape);
         tape->count = slot;
         return null;
     }
-    if (needs && op->vjp && (tape->switches & SW_RECORD)) {
+    if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {
         node->flags |= SWI_NEEDS_GRAD;
-        if (op->vjp_reads) {
-            for (int i = 0; i < count; i++)
-                if (swi_reads(op, i))
-                    swi_at(tape, swi_at(tape, slots[i])->root)->readers++;
-            if (op->vjp_reads & SW_READS_OUT)
-                swi_at(tape, node->root)->readers++;
-        }
+        if (op->vjp_reads)
+            count_readers(node, from, count);
     } else if (node->saved) {
         swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will come */
         node->saved = NULL;
     }
-    if (count > INLINE_INPUTS)
+    if (many)
         swi_arena_release(&tape->arena, (void *)in, (size_t)count * sizeof *in);
     return (sw_tensor){tape, slot, node->generation};
 }
@@ -146,6 +160,11 @@ sw_status sw_shape_like(sw_call *call, int input) {
 }
 
 sw_status sw_check_real(sw_call *call) {
+    unsigned types = 0;
+    for (int i = 0; i < call->inputs; i++)
+        types |= 1u << call->in[i]->type;
+    if (types == 1u << SW_F32 || types == 1u << SW_F64)
+        return SW_OK;
     for (int i = 0; i < call->inputs; i++) {
         sw_dtype type = call->in[i]->type;
         if (type != SW_F32 && type != SW_F64)

@@ -2,14 +2,7 @@
  * were given back within the pass. A step of a shape that was seen before allocates nothing. */
 #include "internal.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POISONING 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POISONING 1
-#endif
-#endif
-#ifdef POISONING
+#ifdef SWI_POISONING
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
@@ -35,20 +28,27 @@ static int class_of(size_t lines, size_t *rounded) {
     return (int)(STEPS * ((size_t)octave + 1) + (steps - STEPS));
 }
 
+static void enter(swi_arena *a, size_t chunk, size_t used) {
+    a->current = chunk;
+    a->used = used;
+    a->base = a->chunks ? a->chunk[chunk].memory : NULL;
+    a->room = a->chunks ? a->chunk[chunk].size : 0;
+}
+
 static bool next_chunk(swi_arena *a, size_t bytes) {
     while (a->chunks && a->current + 1 < (size_t)a->chunks) {
-        a->current++;
-        a->used = 0;
-        if (a->chunk[a->current].size >= bytes)
+        enter(a, a->current + 1, 0);
+        if (a->room >= bytes)
             return true;
     }
     if (a->chunks == SWI_CHUNKS) {
         sw_fail(SW_ERR_MEMORY, "out of memory: a tape holds at most %d chunks", SWI_CHUNKS);
         return false;
     }
-    size_t size = a->chunks ? 2 * a->chunk[a->chunks - 1].size : FIRST_CHUNK;
-    if (a->chunks && bytes <= a->chunk[a->chunks - 1].size / 2)
-        size = a->chunk[a->chunks - 1].size; /* many small blocks need no doubling */
+    /* Half of what is held: at most a third lies idle, and 48 chunks reach any size of memory. */
+    size_t size = swi_arena_held(a) / (2 * LINE) * LINE;
+    if (size < FIRST_CHUNK)
+        size = FIRST_CHUNK;
     if (size < bytes)
         size = bytes;
     char *memory = swi_alloc_raw(size);
@@ -57,12 +57,12 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
     POISON(memory, size);
     a->chunk[a->chunks].memory = memory;
     a->chunk[a->chunks].size = size;
-    a->current = (size_t)a->chunks++;
-    a->used = 0;
+    a->chunks++;
+    enter(a, (size_t)a->chunks - 1, 0);
     return true;
 }
 
-void *swi_arena_alloc(swi_arena *a, size_t bytes) {
+void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
     if (bytes > (size_t)1 << 46) { /* the largest size class */
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
         return NULL;
@@ -80,18 +80,16 @@ void *swi_arena_alloc(swi_arena *a, size_t bytes) {
             a->filled[class / 64] &= ~((uint64_t)1 << (class % 64));
     } else {
         size_t need = rounded * LINE + GAP;
-        if (!a->chunks || a->used + need > a->chunk[a->current].size) {
-            if (!next_chunk(a, need))
-                return NULL;
-        }
-        block = a->chunk[a->current].memory + a->used;
+        if (a->used + need > a->room && !next_chunk(a, need))
+            return NULL;
+        block = a->base + a->used;
         a->used += need;
     }
     UNPOISON(block, bytes);
     return block;
 }
 
-void swi_arena_release(swi_arena *a, void *block, size_t bytes) {
+void swi_arena_release_any(swi_arena *a, void *block, size_t bytes) {
     size_t lines = bytes ? (bytes + LINE - 1) / LINE : 1, rounded;
     int class = class_of(lines, &rounded);
     a->live -= rounded * LINE;
@@ -114,7 +112,8 @@ void swi_arena_reset(swi_arena *a) {
     for (int i = 0; i < a->chunks; i++)
         POISON(a->chunk[i].memory, a->chunk[i].size);
     clear_lists(a);
-    a->current = a->used = a->live = a->peak = 0;
+    enter(a, 0, 0);
+    a->live = a->peak = 0;
 }
 
 void swi_arena_free(swi_arena *a) {
@@ -132,34 +131,28 @@ size_t swi_arena_held(const swi_arena *a) {
     return held;
 }
 
-typedef struct stash {
-    void *list[SWI_CLASSES];
-    uint64_t filled[SWI_CLASSES / 64];
-    size_t live;
-} stash;
-
-void *swi_arena_stash(swi_arena *a) {
-    size_t live = a->live;
-    stash *s = swi_arena_alloc(a, sizeof *s);
+swi_stash *swi_arena_stash(swi_arena *a) {
+    swi_stash *s = swi_arena_alloc(a, sizeof *s);
     if (!s)
         return NULL;
     memcpy(s->list, a->list, sizeof s->list);
     memcpy(s->filled, a->filled, sizeof s->filled);
-    s->live = live;
+    s->live = a->live;
     clear_lists(a);
     return s;
 }
 
-void swi_arena_unstash(swi_arena *a, void *memory, size_t current, size_t used) {
-    const stash *s = memory;
+void swi_arena_unstash(swi_arena *a, swi_stash *s, size_t current, size_t used) {
     memcpy(a->list, s->list, sizeof s->list);
     memcpy(a->filled, s->filled, sizeof s->filled);
+    /* Once: blocks that are taken from here on no longer hold the links of these lists. */
+    memset(s->list, 0, sizeof s->list);
+    memset(s->filled, 0, sizeof s->filled);
     a->live = s->live;
     for (size_t i = current; i < (size_t)a->chunks; i++) {
         size_t from = i == current ? used : 0;
         POISON(a->chunk[i].memory + from, a->chunk[i].size - from);
         (void)from;
     }
-    a->current = current;
-    a->used = used;
+    enter(a, current, used);
 }

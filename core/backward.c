@@ -2,17 +2,15 @@
  * accumulation; an operation's vjp only ever stores. */
 #include "internal.h"
 
-enum { INLINE_INPUTS = 8 };
-
 /* ---- What a vjp calls ---- */
 
 bool sw_wants(const sw_call *call, int input) {
     const swi_engine *e = call->engine;
-    return (swi_at(e->tape, e->node->input[input])->flags & SWI_NEEDS_GRAD) != 0;
+    return (e->input[input]->flags & SWI_NEEDS_GRAD) != 0;
 }
 
 static size_t view_bytes(const sw_view *v) {
-    return (size_t)v->count * sw_dtype_size(v->type);
+    return (size_t)v->count * swi_size(v->type);
 }
 
 /* The form in which a vjp returns this input's gradient: of the output where the op broadcasts. */
@@ -25,21 +23,21 @@ static void *parameter_place(const sw_tape *tape, const swi_node *leaf) {
     const sw_gradient *g = tape->binding[leaf->binding].g;
     if (g->written[leaf->param->index] || g->factor != 1)
         return NULL;
-    return (char *)g->data + (size_t)leaf->param->offset * sw_dtype_size(leaf->view.type);
+    return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
 }
 
 void *sw_cotangent(sw_call *call, int input) {
     swi_engine *e = call->engine;
     if (e->state[input] == SWI_DIRECT || e->state[input] == SWI_TEMPORARY)
         return e->target[input];
-    swi_node *node = swi_at(e->tape, e->node->input[input]);
+    swi_node *node = e->input[input];
     const sw_view *form = form_of(call, input);
     bool reduces = form->count != node->view.count;
     void *place = NULL;
     bool claimed = false; /* by another input of this call, which is the same tensor */
     for (int i = 0; i < call->inputs; i++)
-        claimed |= e->state[i] == SWI_DIRECT && e->node->input[i] == e->node->input[input];
-    if (!reduces && !claimed) {
+        claimed |= e->state[i] == SWI_DIRECT && e->input[i] == e->input[input];
+    if (!reduces && !claimed && (node->flags & SWI_NEEDS_GRAD)) {
         if (node->param)
             place = parameter_place(e->tape, node);
         else if (!node->grad)
@@ -67,7 +65,7 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
     bool reduces = v->count != form->count;
     if (node->param) {
         sw_gradient *g = tape->binding[node->binding].g;
-        size_t size = sw_dtype_size(v->type);
+        size_t size = swi_size(v->type);
         void *to = (char *)g->data + (size_t)node->param->offset * size;
         bool store = !g->written[node->param->index];
         if (reduces)
@@ -93,14 +91,17 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
 
 static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
     for (int i = 0; i < call->inputs; i++) { /* first what was stored in place: the rest adds to it */
-        const swi_node *input = swi_at(tape, node->input[i]);
+        const swi_node *input = e->input[i];
         if (e->state[i] == SWI_DIRECT && input->param)
             tape->binding[input->binding].g->written[input->param->index] = 1;
     }
     for (int i = 0; i < call->inputs; i++) {
-        swi_node *input = swi_at(tape, node->input[i]);
-        if (!(input->flags & SWI_NEEDS_GRAD))
+        swi_node *input = e->input[i];
+        if (!(input->flags & SWI_NEEDS_GRAD)) { /* a vjp that did not ask sw_wants */
+            if (e->state[i] == SWI_TEMPORARY)
+                swi_arena_release(&tape->arena, e->target[i], view_bytes(form_of(call, i)));
             continue;
+        }
         switch (e->state[i]) {
         case SWI_UNASKED:
             return sw_fail(SW_ERR_STATE, "%s: its vjp returned no gradient for input %d", node->op->name,
@@ -144,11 +145,11 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
 }
 
 /* Values that the vjp reads may be gone if an earlier backward was their last reader. */
-static sw_status check_values(const sw_tape *tape, const swi_node *node) {
-    unsigned gone = swi_at(tape, node->root)->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
+static sw_status check_values(const swi_node *node) {
+    unsigned gone = node->root->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
     for (int i = 0; i < node->inputs; i++)
         if (swi_reads(node->op, i))
-            gone |= swi_at(tape, swi_at(tape, node->input[i])->root)->flags;
+            gone |= swi_inputs(node)[i]->root->flags;
     if (gone & SWI_FREED)
         return sw_fail(SW_ERR_STATE,
                        "%s: backward came here before, and released values are gone; add the losses "
@@ -158,15 +159,20 @@ static sw_status check_values(const sw_tape *tape, const swi_node *node) {
 
 static sw_status node_backward(sw_tape *tape, swi_node *node) {
     if (node->flags & SWI_RETIRED)
-        SW_TRY(check_values(tape, node));
-    const sw_view *few[INLINE_INPUTS], **in = few;
-    unsigned char few_states[INLINE_INPUTS] = {0};
-    void *few_targets[INLINE_INPUTS];
-    swi_engine e = {.tape = tape, .node = node, .state = few_states, .target = few_targets};
-    size_t n = (size_t)node->inputs;
-    void *many = NULL;
-    size_t many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
-    if (node->inputs > INLINE_INPUTS) {
+        SW_TRY(check_values(node));
+    const sw_view *few[SWI_FEW], **in = few;
+    unsigned char few_states[SWI_FEW] = {0};
+    void *few_targets[SWI_FEW], *many = NULL;
+    swi_engine e;
+    e.tape = tape;
+    e.node = node;
+    e.input = swi_inputs(node);
+    e.state = few_states;
+    e.target = few_targets;
+    e.scratches = 0;
+    e.failed = false;
+    size_t n = (size_t)node->inputs, many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
+    if (node->inputs > SWI_FEW) {
         many = swi_arena_alloc(&tape->arena, many_bytes);
         if (!many)
             return SW_ERR_MEMORY;
@@ -176,13 +182,14 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
         memset(e.state, 0, n);
     }
     for (int i = 0; i < node->inputs; i++)
-        in[i] = &swi_at(tape, node->input[i])->view;
+        in[i] = &e.input[i]->view;
     sw_call call = {.op = node->op, .tape = tape, .attributes = node->attributes,
                     .inputs = node->inputs, .in = in, .out = &node->view, .saved = node->saved,
                     .cotangent = node->grad, .engine = &e};
     uint32_t floor = tape->floor;
     tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
-    const char *layer = sw_tape_layer(tape, node->layer);
+    const char *layer = tape->layer;
+    tape->layer = node->layer;
     sw_status status = node->op->vjp(&call);
     if (status == SW_OK && e.failed)
         status = SW_ERR_MEMORY;
@@ -198,18 +205,24 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
 }
 
 /* After its vjp a node's cotangent is of no use, nor are the values that only this vjp read. */
-static void retire(sw_tape *tape, swi_node *node, uint32_t slot) {
-    if (node->grad && !(node->flags & SWI_RETAIN)) {
-        swi_arena_release(&tape->arena, node->grad, view_bytes(&node->view));
+static void retire(sw_tape *tape, swi_node *node) {
+    if (node->grad) {
+        if ((node->flags & SWI_RETAIN) && !node->kept) {
+            node->kept = node->grad;
+        } else {
+            if (node->flags & SWI_RETAIN)
+                swi_axpy(node->view.type, node->view.count, 1, node->grad, node->kept, false);
+            swi_arena_release(&tape->arena, node->grad, view_bytes(&node->view));
+        }
         node->grad = NULL;
     }
     if (node->op->vjp_reads && !(node->flags & SWI_RETIRED)) {
         node->flags |= SWI_RETIRED;
         for (int i = 0; i < node->inputs; i++)
             if (swi_reads(node->op, i))
-                swi_drop_reader(tape, node->input[i]);
+                swi_drop_reader(tape, swi_inputs(node)[i]);
         if (node->op->vjp_reads & SW_READS_OUT)
-            swi_drop_reader(tape, slot);
+            swi_drop_reader(tape, node);
     }
 }
 
@@ -234,7 +247,7 @@ static void open_gradient(sw_gradient *g, const sw_tape *tape) {
 
 static void close_gradient(sw_gradient *g) {
     const sw_params *params = g->params;
-    size_t size = sw_dtype_size(params->type);
+    size_t size = swi_size(params->type);
     for (int i = 0; i < params->count; i++) {
         const sw_param *p = params->list[i];
         if (!g->written[i] && !p->tied)
@@ -243,16 +256,33 @@ static void close_gradient(sw_gradient *g) {
     }
 }
 
-static void each_gradient(sw_tape *tape, bool open) {
+enum moment { OPEN, CLOSE, FAILED };
+
+static void each_gradient(sw_tape *tape, enum moment moment) {
     for (int i = 0; i < tape->bindings; i++) {
         swi_binding *b = &tape->binding[i];
         if (b->pass != tape->pass || b->frozen)
             continue;
-        if (open)
+        if (moment == OPEN)
             open_gradient(b->g, tape);
-        else
+        else if (moment == CLOSE)
             close_gradient(b->g);
+        else
+            sw_gradient_make_fresh(b->g); /* half a gradient is none */
     }
+}
+
+/* Memory that a vjp takes after a mark is gone after the rewind: it must not become the gradient of
+ * a tensor from before. Parameters have theirs elsewhere. */
+static sw_status check_inside(const swi_node *node, uint32_t floor, const char *what) {
+    for (int i = 0; i < node->inputs; i++) {
+        const swi_node *input = swi_inputs(node)[i];
+        if (input->slot < floor && !input->param && (input->flags & SWI_NEEDS_GRAD))
+            return sw_fail(SW_ERR_STATE,
+                           "%s: inside a vjp, %s reads a tensor from before it that needs a gradient; "
+                           "the segment must take it as a sw_variable", what, node->op->name);
+    }
+    return SW_OK;
 }
 
 /* ---- Entry ---- */
@@ -267,24 +297,30 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
     bool top = tape->floor == 0;
     if (t.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
-    if (top)
-        each_gradient(tape, true);
+    each_gradient(tape, OPEN); /* also inside a vjp, which may have brought parameters of its own */
     sw_status status = SW_OK;
     if (node->op) {
         status = add(tape, node, &node->view, cotangent);
         uint32_t floor = tape->floor;
-        for (uint32_t slot = t.slot + 1; slot-- > floor && status == SW_OK;) {
+        for (uint32_t slot = t.slot + 1; slot-- > floor;) {
             node = swi_at(tape, slot);
             if (!node->grad || !node->op)
                 continue;
-            status = node_backward(tape, node);
-            retire(tape, node, slot);
+            if (status != SW_OK) { /* nothing of it may turn up in the next backward */
+                node->grad = NULL;
+                continue;
+            }
+            if (floor)
+                status = check_inside(node, floor, what);
+            if (status == SW_OK)
+                status = node_backward(tape, node);
+            retire(tape, node);
         }
     } else {
         status = add(tape, node, &node->view, cotangent);
     }
     if (top)
-        each_gradient(tape, false);
+        each_gradient(tape, status == SW_OK ? CLOSE : FAILED);
     return status;
 }
 
@@ -314,5 +350,7 @@ sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
         return sw_fail(SW_ERR_SHAPE, "backward: the tensor's shape is %s, its cotangent's %s",
                        sw_shape_text(v->rank, v->shape),
                        sw_shape_text(cotangent.rank, cotangent.shape));
+    if (!cotangent.data && v->count > 0)
+        return sw_fail(SW_ERR_ARGUMENT, "backward: the cotangent has no data");
     return backward(t, cotangent.data, "backward");
 }

@@ -74,6 +74,13 @@ typedef struct dropout_attributes {
     uint64_t site;
 } dropout_attributes;
 
+/* The ids of the forward pass, which the tape keeps until its reset: it may be told others before
+ * backward. */
+typedef struct dropout_saved {
+    uint64_t key;
+    const int64_t *ids;
+} dropout_saved;
+
 static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout);
 
 typedef struct dropout_job {
@@ -94,11 +101,12 @@ static void run(const sw_call *c, const void *x, void *out) {
     int64_t rows = v->rank ? v->shape[0] : 1;
     if (v->count == 0)
         return;
-    dropout_job job = {.args = {.x = x, .out = out, .ids = sw_sample_ids(c->tape, rows),
-                                .row_length = v->count / rows, .key = *(const uint64_t *)c->saved,
+    const dropout_saved *saved = c->saved;
+    dropout_job job = {.args = {.x = x, .out = out, .ids = saved->ids,
+                                .row_length = v->count / rows, .key = saved->key,
                                 .threshold = (uint32_t)(a->p * 4294967296.0),
                                 .scale = 1 / (1 - a->p)},
-                       .kernel = dropout_kernels[v->type][sw_cpu_level()], .rows = rows};
+                       .kernel = dropout_kernels[v->type][swi_cpu_level()], .rows = rows};
     job.per_tile = 1 + (SW_TILE - 1) / job.args.row_length;
     sw_parallel(dropout_tile, &job, (rows + job.per_tile - 1) / job.per_tile);
 }
@@ -109,10 +117,11 @@ static sw_status dropout_shape(sw_call *c) {
 }
 
 static sw_status dropout_forward(sw_call *c) {
-    uint64_t *key = sw_call_save(c, sizeof *key);
-    if (!key)
+    dropout_saved *saved = sw_call_save(c, sizeof *saved);
+    if (!saved)
         return SW_ERR_MEMORY;
-    *key = sw_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
+    saved->key = sw_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
+    saved->ids = sw_sample_ids(c->tape, c->out->rank ? c->out->shape[0] : 1);
     run(c, c->in[0]->data, c->out->data);
     return SW_OK;
 }
@@ -133,7 +142,7 @@ sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site) {
         sw_fail(SW_ERR_ARGUMENT, "dropout: p = %g is outside [0, 1)", p);
         return (sw_tensor){0};
     }
-    if (p == 0 || !sw_tape_is(x.tape, SW_TRAIN))
+    if (x.tape && (p == 0 || !sw_tape_is(x.tape, SW_TRAIN)))
         return x;
     dropout_attributes a = {p, site};
     return sw_apply(&dropout_op, &a, sizeof a, 1, &x);

@@ -131,7 +131,11 @@ static const sw_kernels sub_kernels = SW_KERNEL_TABLE(sub), mul_kernels = SW_KER
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store) {
     if (store && a == 1) {
         if (x != y && n > 0)
-            memcpy(y, x, (size_t)n * sw_dtype_size(type));
+            memcpy(y, x, (size_t)n * swi_size(type));
+        return;
+    }
+    if (n == 1 && !store && type == SW_F32) { /* scalars: not worth a kernel; the same arithmetic */
+        *(float *)y += (float)a * *(const float *)x;
         return;
     }
     unary_args args = {.x = x, .out = y, .factor = a};
@@ -140,15 +144,15 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
         binary_args scaled = {.a = y, .out = y, .b_repeats = true};
         const float f = (float)a;
         scaled.b = type == SW_F32 ? (const void *)&f : (const void *)&zero.factor;
-        sw_run(&mul_kernels, type, &scaled, n);
+        swi_run(&mul_kernels, type, &scaled, n);
         return;
     }
-    sw_run(store ? &scale_kernels : &axpy_kernels, type, &args, n);
+    swi_run(store ? &scale_kernels : &axpy_kernels, type, &args, n);
 }
 
 void swi_fill(sw_dtype type, int64_t n, double value, void *y) {
     unary_args args = {.out = y, .factor = value};
-    sw_run(&fill_kernels, type, &args, n);
+    swi_run(&fill_kernels, type, &args, n);
 }
 
 double swi_total(sw_dtype type, int64_t n, const void *x) {
@@ -237,12 +241,12 @@ void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, c
         return;
     if (a->count == out->count && b->count == out->count) {
         binary_args args = {.a = a->data, .b = b->data, .out = out->data};
-        sw_run(kernels, out->type, &args, out->count);
+        swi_run(kernels, out->type, &args, out->count);
         return;
     }
     loop l = plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
-    rows_job job = {.l = &l, .kernel = (*kernels)[out->type][sw_cpu_level()], .a = a->data,
-                    .b = b->data, .out = out->data, .size = (int64_t)sw_dtype_size(out->type),
+    rows_job job = {.l = &l, .kernel = (*kernels)[out->type][swi_cpu_level()], .a = a->data,
+                    .b = b->data, .out = out->data, .size = (int64_t)swi_size(out->type),
                     .rows = out->count / l.length[0]};
     job.per_tile = 1 + (SW_TILE - 1) / l.length[0];
     int64_t tiles = (job.rows + job.per_tile - 1) / job.per_tile;
@@ -255,7 +259,7 @@ void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, c
 
 void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
                 int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store) {
-    int64_t dst_count = 1, src_count = 1, size = (int64_t)sw_dtype_size(type);
+    int64_t dst_count = 1, src_count = 1, size = (int64_t)swi_size(type);
     for (int i = 0; i < dst_rank; i++)
         dst_count *= dst_shape[i];
     for (int i = 0; i < src_rank; i++)
@@ -274,7 +278,7 @@ void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const voi
     }
     loop l = plan(src_rank, src_shape, dst_rank, dst_shape, dst_rank, dst_shape);
     const sw_kernels *kernels = l.a_stride[0] ? &axpy_kernels : &inner_sum_kernels;
-    sw_kernel *kernel = (*kernels)[type][sw_cpu_level()];
+    sw_kernel *kernel = (*kernels)[type][swi_cpu_level()];
     for (int64_t row = 0; row < src_count / l.length[0]; row++) {
         int64_t rest = row, to = 0;
         for (int axis = 1; axis < l.axes; axis++) {
@@ -311,7 +315,7 @@ static sw_status sub_vjp(sw_call *c) {
         unary_args args = {.x = c->cotangent, .out = sw_cotangent(c, 1), .factor = -1};
         if (!args.out)
             return SW_ERR_MEMORY;
-        sw_run(&scale_kernels, c->out->type, &args, c->out->count);
+        swi_run(&scale_kernels, c->out->type, &args, c->out->count);
     }
     return SW_OK;
 }
@@ -364,7 +368,7 @@ static sw_status like_input(sw_call *c) {
 
 static sw_status unary(sw_call *c, const sw_kernels *kernels, double factor) {
     unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = factor};
-    sw_run(kernels, c->out->type, &args, c->out->count);
+    swi_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 
@@ -373,7 +377,7 @@ static sw_status unary_vjp(sw_call *c, const sw_kernels *kernels, const void *re
     unary_args args = {.x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0), .factor = factor};
     if (!args.out)
         return SW_ERR_MEMORY;
-    sw_run(kernels, c->out->type, &args, c->out->count);
+    swi_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 

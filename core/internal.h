@@ -4,11 +4,18 @@
 
 #include "extend.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* ---- status.c, memory.c, array.c, rng.c, gemm.c ---- */
 
+/* This thread's first error since the last clear. */
+extern _Thread_local sw_status swi_error_now;
 void swi_error_prefix(const char *prefix); /* in front of the message that is kept */
+/* sw_dtype_size in line */
+static inline size_t swi_size(sw_dtype type) {
+    return (0x1484u >> (4 * (unsigned)type)) & 15u;
+}
 void *swi_alloc_raw(size_t bytes);         /* not zeroed */
 /* The product of a shape, checked for rank, sign and overflow. */
 sw_status swi_count(int rank, const int64_t *shape, int64_t *count);
@@ -34,22 +41,75 @@ typedef struct swi_arena {
     struct {
         char *memory;
         size_t size;
-    } chunk[SWI_CHUNKS]; /* each at least twice as large as the one before */
+    } chunk[SWI_CHUNKS]; /* each at least half as large as all before it */
     int chunks;
     size_t current, used;       /* bump pointer: chunk and bytes in it */
+    size_t room;                /* bytes of that chunk */
+    char *base;                 /* its memory */
     size_t live, peak;          /* bytes handed out now, and at most in this pass */
     void *list[SWI_CLASSES];    /* blocks given back, by size class; a block holds the next pointer */
     uint64_t filled[SWI_CLASSES / 64]; /* which lists are not empty */
 } swi_arena;
 
-void *swi_arena_alloc(swi_arena *arena, size_t bytes); /* aligned to 64; NULL and an error */
-void swi_arena_release(swi_arena *arena, void *block, size_t bytes);
+/* A block aligned to 64; NULL and an error. And back, with the same number of bytes. */
+void *swi_arena_alloc_any(swi_arena *arena, size_t bytes);
+void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
+#if defined(__SANITIZE_ADDRESS__)
+#define SWI_POISONING 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SWI_POISONING 1
+#endif
+#endif
+
+/* One line is what graphs of tiny tensors ask for: in line, unless blocks are poisoned. */
+static inline void *swi_arena_alloc(swi_arena *a, size_t bytes) {
+#ifndef SWI_POISONING
+    if (bytes <= 64 && (a->list[1] || a->used + 64 <= a->room)) {
+        char *block = a->list[1];
+        if (block) {
+            memcpy(&a->list[1], block, sizeof(void *));
+        } else {
+            block = a->base + a->used;
+            a->used += 64;
+        }
+        a->live += 64;
+        if (a->live > a->peak)
+            a->peak = a->live;
+        return block;
+    }
+#endif
+    return swi_arena_alloc_any(a, bytes);
+}
+
+static inline void swi_arena_release(swi_arena *a, void *block, size_t bytes) {
+#ifndef SWI_POISONING
+    if (bytes <= 64) {
+        a->live -= 64;
+        memcpy(block, &a->list[1], sizeof(void *));
+        a->list[1] = block;
+        a->filled[0] |= 2;
+        return;
+    }
+#endif
+    swi_arena_release_any(a, block, bytes);
+}
 void swi_arena_reset(swi_arena *arena);
 void swi_arena_free(swi_arena *arena);
 size_t swi_arena_held(const swi_arena *arena);
-/* Blocks from before a mark stay out of reach of what comes after it. NULL: no memory. */
-void *swi_arena_stash(swi_arena *arena);
-void swi_arena_unstash(swi_arena *arena, void *stash, size_t current, size_t used);
+/* What a mark keeps. Blocks from before it stay out of reach of what comes after it. It outlives a
+ * rewind, so that one can go back to the same mark many times. */
+typedef struct swi_stash {
+    void *list[SWI_CLASSES];
+    uint64_t filled[SWI_CLASSES / 64];
+    size_t live;
+    struct swi_stash *below; /* of the mark before, if that can still be gone back to */
+    uint32_t slot;
+    const int64_t *samples;
+    int64_t sample_count;
+} swi_stash;
+swi_stash *swi_arena_stash(swi_arena *arena); /* NULL: no memory */
+void swi_arena_unstash(swi_arena *arena, swi_stash *stash, size_t current, size_t used);
 
 /* ---- params.c ---- */
 
@@ -91,23 +151,29 @@ enum {
     SWI_RETIRED = 64 /* its vjp has run */
 };
 
-typedef struct swi_node {
+enum { SWI_FEW = 4 }; /* inputs that a node, or a call, has room for in itself */
+
+typedef struct swi_node swi_node;
+struct swi_node {
     sw_view view;
     uint32_t generation;
     uint32_t flags;
-    const sw_op *op; /* NULL for a leaf */
-    const uint32_t *input;
+    const sw_op *op;   /* NULL for a leaf */
+    swi_node **many;   /* inputs, where they are more than SWI_FEW */
+    swi_node *few[SWI_FEW];
+    swi_node *root;    /* whose memory this is a view of; itself if none */
     int32_t inputs;
     int32_t readers; /* of a root: vjps that will still read its memory */
-    uint32_t root;   /* the node whose memory this is a view of; itself if none */
+    uint32_t slot;   /* its own */
     uint32_t binding;
     const void *attributes;
     void *saved;
     size_t saved_bytes;
     void *grad; /* cotangent; NULL before the first contribution */
+    void *kept; /* SWI_RETAIN on an op's node: the sum of its cotangents of all backward passes */
     sw_param *param;
     const char *layer;
-} swi_node;
+};
 
 typedef struct swi_binding {
     sw_params *params;
@@ -136,6 +202,7 @@ struct sw_tape {
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
+    swi_stash *stash; /* of the newest mark that can be gone back to */
 };
 
 /* The last bit of inputs stands for all from there on. */
@@ -147,9 +214,42 @@ static inline swi_node *swi_at(const sw_tape *tape, uint32_t slot) {
     return &tape->block[slot >> SWI_NODE_BITS][slot & (SWI_NODES - 1)];
 }
 
+static inline swi_node *const *swi_inputs(const swi_node *node) {
+    return node->many ? node->many : node->few;
+}
+
+sw_status swi_more_nodes(sw_tape *tape);
+
+/* A blank node; *slot is its place. NULL and an error. */
+static inline swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
+    if ((tape->count >> SWI_NODE_BITS) >= tape->blocks && swi_more_nodes(tape) != SW_OK)
+        return NULL;
+    *slot = tape->count++;
+    swi_node *node = swi_at(tape, *slot);
+    /* Field by field: for a memset of this size gcc writes `rep stos`, which takes a quarter of the
+     * time of a small operation. `few` is set by whoever reads it. */
+    node->view = (sw_view){0};
+    node->generation = ++tape->generation;
+    node->flags = 0;
+    node->op = NULL;
+    node->many = NULL;
+    node->root = node;
+    node->inputs = 0;
+    node->readers = 0;
+    node->slot = *slot;
+    node->binding = 0;
+    node->attributes = NULL;
+    node->saved = NULL;
+    node->saved_bytes = 0;
+    node->grad = NULL;
+    node->kept = NULL;
+    node->param = NULL;
+    node->layer = tape->layer;
+    return node;
+}
+
 swi_node *swi_node_of(sw_tensor t); /* NULL and an error for null, stale and released tensors */
-swi_node *swi_new_node(sw_tape *tape, uint32_t *slot);
-void swi_drop_reader(sw_tape *tape, uint32_t slot);
+void swi_drop_reader(sw_tape *tape, swi_node *node);
 swi_binding *swi_binding_of(sw_tape *tape, sw_params *params); /* made if need be */
 
 /* The state of one call behind sw_call.engine. */
@@ -157,14 +257,15 @@ enum { SWI_UNASKED = 0, SWI_DIRECT, SWI_TEMPORARY, SWI_PASSED };
 typedef struct swi_engine {
     sw_tape *tape;
     swi_node *node;
-    unsigned char *state; /* vjp: [inputs] */
-    void **target;        /* vjp: [inputs] */
+    swi_node *const *input; /* [inputs] */
+    unsigned char *state;  /* vjp: [inputs] */
+    void **target;         /* vjp: [inputs] */
+    int scratches;
+    bool failed;
     struct {
         void *memory;
         size_t bytes;
-    } scratch[4];
-    int scratches;
-    bool failed;
+    } scratch[SWI_FEW];
 } swi_engine;
 
 /* ---- elementwise.c: kernels that the engine itself uses ---- */
@@ -177,6 +278,19 @@ void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const voi
                 int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store);
 double swi_total(sw_dtype type, int64_t n, const void *x);
 void swi_fill(sw_dtype type, int64_t n, double value, void *y);
+extern atomic_int swi_level; /* of the kernels; -1 before the first question */
+static inline int swi_cpu_level(void) {
+    int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
+    return level >= 0 ? level : sw_cpu_level();
+}
+enum { SWI_SERIAL = 4 * SW_TILE }; /* elements below which one thread does it all */
+/* sw_run, without a call where there is one tile's work or little more. */
+static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
+    if (n < SWI_SERIAL)
+        (*kernels)[type][swi_cpu_level()](args, 0, n, NULL);
+    else
+        sw_run(kernels, type, args, n);
+}
 extern const sw_kernels swi_add_kernels;
 /* out = a ∘ b over the shape of out, a and b broadcast to it. */
 void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);

@@ -20,7 +20,7 @@ static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x
                              const int64_t *ids, int64_t count, bool leaf) {
     sw_dtype type = f->params->type;
     sw_array w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});
-    const char *after = (const char *)x + (size_t)(f->outputs * f->features) * sw_dtype_size(type);
+    const char *after = (const char *)x + (size_t)(f->outputs * f->features) * swi_size(type);
     sw_array b = sw_array_of(after, type, 1, &f->outputs);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_tensor z = sw_linear(rows, sw_input(tape, w), f->bias ? sw_input(tape, b) : (sw_tensor){0});
@@ -95,7 +95,7 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_dtype type = f->params->type;
     sw_array w = sw_array_of(at, type, 2, (int64_t[]){f->outputs, f->features});
-    size_t size = sw_dtype_size(type);
+    size_t size = swi_size(type);
     sw_array b = sw_array_of((const char *)at + (size_t)(f->outputs * f->features) * size, type, 1,
                              &f->outputs);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
@@ -193,7 +193,7 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     sw_array grad = sw_grad_of(z);
     if (!grad.data)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
-    memcpy(s, grad.data, (size_t)(count * f->outputs) * sw_dtype_size(f->params->type));
+    memcpy(s, grad.data, (size_t)(count * f->outputs) * swi_size(f->params->type));
     return SW_OK;
 }
 
@@ -237,12 +237,12 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
     int64_t k = f->outputs, d = f->features;
     sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d);
     if (f->bias) {
-        void *b = (char *)g + (size_t)(k * d) * sw_dtype_size(type);
+        void *b = (char *)g + (size_t)(k * d) * swi_size(type);
         swi_axpy(type, k, beta, b, b, true);
         if (beta == 0)
             swi_fill(type, k, 0, b);
         for (int64_t i = 0; i < count; i++)
-            swi_axpy(type, k, 1, (const char *)c + (size_t)(i * k) * sw_dtype_size(type), b, false);
+            swi_axpy(type, k, 1, (const char *)c + (size_t)(i * k) * swi_size(type), b, false);
     }
     return SW_OK;
 }

@@ -143,7 +143,7 @@ sw_status sw_params_build(sw_params *p) {
         dim += param->count;
     }
     p->dim = dim;
-    p->x = sw_alloc_array(dim, sw_dtype_size(p->type));
+    p->x = sw_alloc_array(dim, swi_size(p->type));
     p->gradient = p->x ? sw_gradient_new(p) : NULL;
     if (!p->gradient) {
         sw_free(p->x);
@@ -235,7 +235,7 @@ sw_gradient *sw_params_gradient(const sw_params *p) {
 static sw_array view_of(const sw_param *param, void *vector) {
     if (!vector)
         return (sw_array){0};
-    char *data = (char *)vector + (size_t)param->offset * sw_dtype_size(param->owner->type);
+    char *data = (char *)vector + (size_t)param->offset * swi_size(param->owner->type);
     return sw_array_of(data, param->owner->type, param->rank, param->shape);
 }
 
@@ -282,7 +282,7 @@ sw_gradient *sw_gradient_new(sw_params *params) {
     sw_gradient *g = sw_gradient_view(params);
     if (!g)
         return NULL;
-    g->owned = g->data = sw_alloc_array(params->dim, sw_dtype_size(params->type));
+    g->owned = g->data = sw_alloc_array(params->dim, swi_size(params->type));
     if (!g->data) {
         sw_gradient_free(g);
         return NULL;

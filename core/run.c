@@ -1,13 +1,12 @@
 /* Kernels over elements: the level of this processor, and tiles of a fixed size. */
 #include "internal.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const level_names[SW_LEVELS] = {"baseline", "avx2", "avx512"};
-static atomic_int level = -1;
+atomic_int swi_level = -1;
 
 static int detect(void) {
     int best = 0;
@@ -27,16 +26,16 @@ static int detect(void) {
 }
 
 int sw_cpu_level(void) {
-    int now = atomic_load_explicit(&level, memory_order_relaxed);
+    int now = atomic_load_explicit(&swi_level, memory_order_relaxed);
     if (now < 0) {
-        now = detect();
-        atomic_store_explicit(&level, now, memory_order_relaxed);
+        now = detect(); /* two threads at once find the same */
+        atomic_store_explicit(&swi_level, now, memory_order_relaxed);
     }
     return now;
 }
 
 const char *sw_cpu_name(void) {
-    return level_names[sw_cpu_level()];
+    return level_names[swi_cpu_level()];
 }
 
 const char *sw_version(void) {
@@ -82,13 +81,11 @@ static void run_tile(void *args, int64_t tile) {
 }
 
 void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
-    sw_kernel *kernel = (*kernels)[type][sw_cpu_level()];
-    if (n < (int64_t)SERIAL_TILES * SW_TILE) {
-        if (n > 0)
-            kernel(args, 0, n, NULL);
+    if (n < SWI_SERIAL) {
+        swi_run(kernels, type, args, n);
         return;
     }
-    job j = {.kernel = kernel, .args = args, .n = n};
+    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n};
     sw_parallel(run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
 }
 
@@ -96,7 +93,7 @@ void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n
                  double *sums) {
     double partial[BLOCK_TILES * MAX_SUMS];
     int64_t tiles = (n + SW_TILE - 1) / SW_TILE;
-    job j = {.kernel = (*kernels)[type][sw_cpu_level()], .args = args, .n = n, .width = width,
+    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .width = width,
              .partial = partial};
     for (int i = 0; i < width; i++)
         sums[i] = 0;

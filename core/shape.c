@@ -22,6 +22,11 @@ static sw_status reshape_shape(sw_call *c) {
             shape[i] = 1;
         }
     }
+    for (int i = 0; i < a->rank; i++)
+        if (shape[i] < 0)
+            return sw_fail(SW_ERR_SHAPE, "reshape: %s cannot become %s: one length may be -1, the others "
+                                         "not below 0",
+                           sw_shape_text(x->rank, x->shape), sw_shape_text(a->rank, a->shape));
     SW_TRY(swi_count(a->rank, shape, &known));
     if (open >= 0)
         shape[open] = known > 0 ? x->count / known : 0;

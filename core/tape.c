@@ -40,6 +40,7 @@ void sw_tape_reset(sw_tape *tape) {
     tape->samples = NULL;
     tape->sample_count = 0;
     tape->layer = NULL;
+    tape->stash = NULL;
     tape->draw++;
     tape->pass = swi_next_id();
     swi_arena_reset(&tape->arena);
@@ -59,10 +60,13 @@ sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count) {
         return sw_fail(SW_ERR_ARGUMENT, "samples: the tape is NULL");
     if (count < 0)
         return sw_fail(SW_ERR_ARGUMENT, "samples: a count of %lld", (long long)count);
+    if (count > 0 && !ids)
+        return sw_fail(SW_ERR_ARGUMENT, "samples: the ids are NULL");
     int64_t *copy = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *copy);
     if (!copy)
         return SW_ERR_MEMORY;
-    memcpy(copy, ids, (size_t)count * sizeof *copy);
+    if (count)
+        memcpy(copy, ids, (size_t)count * sizeof *copy);
     tape->samples = copy;
     tape->sample_count = count;
     return SW_OK;
@@ -118,36 +122,54 @@ sw_mark sw_tape_mark(sw_tape *tape) {
         return mark;
     mark.slot = tape->count;
     mark.random_calls = tape->random_calls;
-    mark.chunk = tape->arena.current;
+    swi_stash *stash = swi_arena_stash(&tape->arena);
+    if (!stash)
+        return mark; /* its pass is none: refused by rewind */
+    stash->slot = tape->count;
+    stash->samples = tape->samples;
+    stash->sample_count = tape->sample_count;
+    stash->below = tape->stash;
+    tape->stash = stash;
+    mark.lists = stash;
+    mark.chunk = tape->arena.current; /* after the stash, which stays */
     mark.used = tape->arena.used;
-    mark.lists = swi_arena_stash(&tape->arena);
-    mark.pass = mark.lists ? tape->pass : 0;
+    mark.pass = tape->pass;
     return mark;
 }
 
 static bool stale_mark(const sw_tape *tape, const sw_mark *mark) {
-    return !tape || mark->pass != tape->pass || mark->slot > tape->count;
+    if (!tape || mark->pass != tape->pass || mark->slot > tape->count)
+        return true;
+    const swi_stash *s = tape->stash;
+    while (s && s != mark->lists)
+        s = s->below;
+    return !s || s->slot != mark->slot;
 }
 
 sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
     if (stale_mark(tape, &mark))
         return sw_fail(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
+    if (mark.slot < tape->floor)
+        return sw_fail(SW_ERR_STATE, "rewind: the mark is older than the backward that is under way");
     /* What the segment's nodes were going to read in older nodes, they will not read. */
     for (uint32_t slot = tape->count; slot-- > mark.slot;) {
         swi_node *node = swi_at(tape, slot);
         if ((node->flags & (SWI_NEEDS_GRAD | SWI_RETIRED)) == SWI_NEEDS_GRAD && node->op)
             for (int i = 0; i < node->inputs; i++) {
-                uint32_t root = swi_at(tape, node->input[i])->root;
-                if (swi_reads(node->op, i) && root < mark.slot)
-                    swi_at(tape, root)->readers--;
+                swi_node *root = swi_inputs(node)[i]->root;
+                if (swi_reads(node->op, i) && root->slot < mark.slot)
+                    root->readers--;
             }
         if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) &&
-            node->root < mark.slot)
-            swi_at(tape, node->root)->readers--;
+            node->root->slot < mark.slot)
+            node->root->readers--;
     }
     tape->count = mark.slot;
     tape->random_calls = mark.random_calls;
-    swi_arena_unstash(&tape->arena, mark.lists, mark.chunk, mark.used);
+    tape->stash = mark.lists;
+    tape->samples = tape->stash->samples;
+    tape->sample_count = tape->stash->sample_count;
+    swi_arena_unstash(&tape->arena, tape->stash, mark.chunk, mark.used);
     return SW_OK;
 }
 
@@ -158,7 +180,7 @@ void sw_tape_replay(sw_tape *tape, sw_mark mark) {
 
 /* ---- Nodes ---- */
 
-static sw_status more_nodes(sw_tape *tape) {
+sw_status swi_more_nodes(sw_tape *tape) {
     if (tape->blocks == tape->block_capacity) {
         uint32_t capacity = tape->block_capacity ? 2 * tape->block_capacity : 16;
         swi_node **block = sw_alloc(capacity * sizeof *block);
@@ -175,18 +197,6 @@ static sw_status more_nodes(sw_tape *tape) {
         return SW_ERR_MEMORY;
     tape->block[tape->blocks++] = nodes;
     return SW_OK;
-}
-
-swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
-    if ((tape->count >> SWI_NODE_BITS) >= tape->blocks && more_nodes(tape) != SW_OK)
-        return NULL;
-    *slot = tape->count++;
-    swi_node *node = swi_at(tape, *slot);
-    memset(node, 0, sizeof *node);
-    node->generation = ++tape->generation;
-    node->root = *slot;
-    node->layer = tape->layer;
-    return node;
 }
 
 swi_node *swi_node_of(sw_tensor t) {
@@ -208,7 +218,7 @@ swi_node *swi_node_of(sw_tensor t) {
 }
 
 static size_t node_bytes(const swi_node *node) {
-    return (size_t)node->view.count * sw_dtype_size(node->view.type);
+    return (size_t)node->view.count * swi_size(node->view.type);
 }
 
 /* Gives a root's memory back once it is released and no vjp will read it. */
@@ -220,10 +230,9 @@ static void settle(sw_tape *tape, swi_node *root) {
     }
 }
 
-void swi_drop_reader(sw_tape *tape, uint32_t slot) {
-    swi_node *root = swi_at(tape, swi_at(tape, slot)->root);
-    root->readers--;
-    settle(tape, root);
+void swi_drop_reader(sw_tape *tape, swi_node *node) {
+    node->root->readers--;
+    settle(tape, node->root);
 }
 
 void sw_release(sw_tensor t) {
@@ -231,10 +240,10 @@ void sw_release(sw_tensor t) {
     if (!node)
         return;
     node->flags |= SWI_RELEASED;
-    if (node->root == t.slot)
+    if (node->root == node)
         settle(t.tape, node);
     else
-        swi_drop_reader(t.tape, t.slot); /* a living view counts as a reader of its root */
+        swi_drop_reader(t.tape, node); /* a living view counts as a reader of its root */
 }
 
 /* ---- Leaves and readers ---- */
@@ -299,7 +308,7 @@ sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape
         return (sw_tensor){0};
     for (int i = 0; i < rank; i++)
         array.shape[i] = shape[i];
-    array.data = swi_arena_alloc(&tape->arena, (size_t)count * sw_dtype_size(type));
+    array.data = swi_arena_alloc(&tape->arena, (size_t)count * swi_size(type));
     if (!array.data)
         return (sw_tensor){0};
     return leaf(tape, &array, SWI_OWNS);
@@ -359,11 +368,11 @@ sw_array sw_grad_of(sw_tensor t) {
         return (sw_array){0};
     if (node->param) {
         swi_binding *b = &t.tape->binding[node->binding];
-        size_t size = sw_dtype_size(node->view.type);
+        size_t size = swi_size(node->view.type);
         return array_of(node, b->g->fresh ? NULL
                                           : (char *)b->g->data + (size_t)node->param->offset * size);
     }
-    return array_of(node, node->grad);
+    return array_of(node, node->op ? node->kept : node->grad);
 }
 
 sw_tensor sw_retain_grad(sw_tensor t) {
@@ -469,7 +478,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     swi_node *node = swi_new_node(tape, &slot);
     if (!node)
         return (sw_tensor){0};
-    size_t size = sw_dtype_size(params->type);
+    size_t size = swi_size(params->type);
     node->view = (sw_view){.data = (char *)(uintptr_t)b->x + (size_t)param->offset * size,
                            .shape = param->shape, .rank = param->rank, .count = param->count,
                            .type = params->type};

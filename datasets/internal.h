@@ -26,7 +26,7 @@ size_t swi_idx_header(const sw_array *array, unsigned char header[SWI_IDX_HEADER
 
 /* ---- images.c ---- */
 
-/* sw_idx_images; if `expected` is not NULL, for pictures of exactly this shape [n, height, width]. */
+/* sw_idx_images; if `expected` is not NULL, only for images of this shape [n, height, width]. */
 sw_source *swi_images_open(const char *images_path, const char *labels_path,
                            const sw_images_options *options, const int64_t expected[3]);
 

@@ -73,6 +73,7 @@ enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 4 };
 typedef struct swo_estimate {
     sw_estimate e; /* first: what methods see */
     swo_values values;
+    double resolved[SW_MAX_OPTIONS]; /* with durations in steps: e.option */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     size_t bytes;
     void *scratch[SWO_SCRATCH];
@@ -98,6 +99,7 @@ struct sw_optim {
     int schedules;
     const sw_line_search *search;
     swo_values search_values;
+    double search_option[SW_MAX_OPTIONS];
     double search_scalar[SW_MAX_SCALARS], search_saved[SW_MAX_SCALARS];
     void *x_before, *direction, *trial, *trial_gradient;
     char **slot_before; /* [groups × SW_MAX_SLOTS]: to undo a rule's move when the search gives up */
@@ -111,6 +113,7 @@ struct sw_optim {
     /* average */
     const sw_average *average;
     swo_values average_values;
+    double average_option[SW_MAX_OPTIONS];
     double average_scalar[SW_MAX_SCALARS], average_saved[SW_MAX_SCALARS];
     double average_coefficient[SW_MAX_COEFFICIENTS];
     char *average_slot[SW_MAX_SLOTS];

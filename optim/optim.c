@@ -257,7 +257,8 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
         return SW_ERR_MEMORY;
     e->e.method = method;
     SW_TRY(swo_parse("estimator", name, method->options, NULL, options, &e->values));
-    e->e.option = e->values.value;
+    memcpy(e->resolved, e->values.value, sizeof e->resolved);
+    e->e.option = e->resolved;
     e->e.scalar = e->scalar;
     e->e.lr = e->e.value = NAN;
     if (method->flags & SW_ESTIMATOR_WRAPPER) {

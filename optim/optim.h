@@ -12,7 +12,8 @@
  * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
  * estimator commits its tables; the average moves. A gradient with Inf or NaN ends the step with
  * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
- * on, so that the next step sees other samples.
+ * on, so that the next step sees other samples. After any other error than that the step may have been
+ * taken in part.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -181,7 +182,8 @@ typedef struct sw_rule {
     const char *const *scalars; /* ends with NULL; they start at 0; NULL: none */
     sw_unit unit;
     unsigned flags;
-    /* Once for each group and step, in this order; all but the update may be NULL. */
+    /* Once for each group and step, in this order; all but the update may be NULL. Only begin and
+     * decide may return SW_SKIPPED. */
     sw_status (*begin)(sw_step *step);
     const sw_kernels *measure; /* adds to `sums` numbers; reads x, g and slots, and moves none */
     int sums;                /* 0 to SW_MAX_SUMS */
@@ -249,6 +251,7 @@ struct sw_estimator {
     /* The step was taken: tables move. May be NULL. */
     sw_status (*commit)(sw_estimate *e);
 };
+/* Options of kind DURATION reach every method's functions in steps. */
 
 /* For `estimate`: the checked gradient of the mean loss of some samples at x. SW_SKIPPED if it holds
  * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks. */
@@ -283,7 +286,8 @@ typedef struct sw_schedule {
     bool needs_total;
 } sw_schedule;
 
-/* A search along the rule's direction d from x: f(α) = f(x + α d), on the step's samples. */
+/* A search along the rule's direction d from x: f(α) = f(x + α d), on the step's samples. d is the
+ * rule's step at lr = 1: exact to the rounding of x, so that f32 wants α of moderate size. */
 typedef struct sw_search sw_search;
 struct sw_search {
     const double *option;

@@ -67,6 +67,7 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 #else
 
 #include "internal.h"
+#include "methods.h"
 
 static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
                         careful_kernels = SW_KERNEL_TABLE(careful_square),
@@ -128,16 +129,24 @@ static void look_for_frozen(sw_optim *o) {
 
 /* ---- Options of this step ---- */
 
+/* Values as methods see them: durations in steps. */
+static sw_status in_steps(const sw_optim *o, const char *name, const sw_option *table,
+                          const swo_values *values, int first, double *out) {
+    for (int i = 0; table && table[i].name; i++) {
+        int at = first + i;
+        out[at] = values->value[at];
+        if (table[i].kind == SW_OPTION_DURATION)
+            SW_TRY(swo_steps(name, values->value[at], values->unit[at], o->total, o->per_epoch,
+                             &out[at]));
+    }
+    return SW_OK;
+}
+
 static sw_status resolve(sw_optim *o, swo_schedule *s) {
     const sw_option *table = s->method->options;
-    int own = swo_count(table);
-    for (int i = 0; i <= own; i++) { /* the last is the common warm-up */
-        bool duration = i == own || table[i].kind == SW_OPTION_DURATION;
-        s->resolved[i] = s->values.value[i];
-        if (duration)
-            SW_TRY(swo_steps(s->method->name, s->values.value[i], s->values.unit[i], o->total,
-                             o->per_epoch, &s->resolved[i]));
-    }
+    SW_TRY(in_steps(o, s->method->name, table, &s->values, 0, s->resolved));
+    SW_TRY(in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table),
+                    s->resolved));
     if (s->method->needs_total && o->total <= 0)
         return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set the optimizer's "
                                      "steps", s->method->name);
@@ -145,7 +154,7 @@ static sw_status resolve(sw_optim *o, swo_schedule *s) {
 }
 
 static double factor(const sw_optim *o, const swo_schedule *s) {
-    double warmup = s->resolved[swo_count(s->method->options)], t = (double)o->steps;
+    double warmup = s->resolved[swo_count(s->method->options)] /* the first common option */, t = (double)o->steps;
     if (t < warmup)
         return (t + 1) / warmup;
     return s->method->factor(s->resolved, t - warmup, (double)o->total - warmup);
@@ -160,7 +169,7 @@ sw_status swo_options_now(sw_optim *o) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         const sw_option *table = group->rule->options;
-        memcpy(group->effective, group->base.value, sizeof group->effective);
+        SW_TRY(in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
         int lr = swo_index(table, "lr");
         if (lr >= 0 && isnan(group->effective[lr])) {
             group->effective[lr] = o->estimate->e.lr;
@@ -256,7 +265,10 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
         const swo_stretch at = {p->offset, p->count, group->slot_at[k]};
         sw_step s = step_of(o, group, &at, g);
         s.param = p;
-        SW_TRY(rule->tensor(&s));
+        sw_status status = rule->tensor(&s);
+        if (status == SW_SKIPPED)
+            return sw_fail(SW_ERR_STATE, "rule %s: only begin and decide may skip a step", rule->name);
+        SW_TRY(status);
     }
     return SW_OK;
 }
@@ -311,7 +323,7 @@ static sw_status search(sw_optim *o, const void *g) {
     vector_args args = {.x = g, .y = o->direction};
     double slope, alpha = 0;
     sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &slope);
-    sw_search s = {.option = o->search_values.value, .scalar = o->search_scalar,
+    sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
                    .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
     if (status == SW_OK && !(slope < 0))
         status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
@@ -328,6 +340,7 @@ static sw_status search(sw_optim *o, const void *g) {
 sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope) {
     sw_optim *o = search->optim;
     sw_estimate *e = &o->estimate->e;
+    *value = *slope = NAN;
     swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
     sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
     if (status != SW_OK && status != SW_SKIPPED)
@@ -340,7 +353,7 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
 /* ---- Average ---- */
 
 static sw_step average_step(sw_optim *o) {
-    sw_step s = {.step = o->steps, .option = o->average_values.value, .scalar = o->average_scalar,
+    sw_step s = {.step = o->steps, .option = o->average_option, .scalar = o->average_scalar,
                  .coefficient = o->average_coefficient, .type = o->type, .count = o->dim,
                  .x = sw_params_x(o->params), .out = o->point};
     for (int i = 0; i < SW_MAX_SLOTS; i++)
@@ -351,6 +364,8 @@ static sw_step average_step(sw_optim *o) {
 static sw_status move_average(sw_optim *o) {
     if (!o->average)
         return SW_OK;
+    SW_TRY(in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
+                    o->average_option));
     sw_step s = average_step(o);
     sw_status status = o->average->begin ? o->average->begin(&s) : SW_OK;
     if (status == SW_SKIPPED)
@@ -496,12 +511,17 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     sw_estimate *e = &o->estimate->e;
     sw_gradient *gradient = sw_params_gradient(o->params);
     void *g = sw_gradient_data(gradient);
+    for (swo_estimate *s = o->estimate; s; s = s->inner)
+        SW_TRY(in_steps(o, s->e.method->name, s->e.method->options, &s->values, 0, s->resolved));
+    if (o->search)
+        SW_TRY(in_steps(o, o->search->name, o->search->options, &o->search_values, 0,
+                        o->search_option));
     remember(o, false);
     o->draws++;
     SW_TRY(sample(o, o->estimate));
     o->samples += e->count;
     o->norm = NAN;
-    sw_status status = e->method->estimate(e, NULL, g);
+    sw_status status = e->method->estimate(e, sw_params_x(o->params), g);
     if (status == SW_OK) {
         if (e->method->flags & SW_ESTIMATOR_DIRECT)
             o->norm = o->checked_norm;
