@@ -18,9 +18,30 @@ static const sw_view *form_of(const sw_call *call, int input) {
     return call->op->broadcasts ? call->out : call->in[input];
 }
 
+/* The gradient block of a parameter that a contribution has reached: opened by the first of a pass, so
+ * that a model which the loss does not reach (behind sw_detach, say) is left as it was. */
+static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf) {
+    sw_gradient *g = tape->binding[leaf->binding].g;
+    int64_t n = tape->sample_count ? tape->sample_count : 1;
+    if (g->fresh) {
+        memset(g->written, 0, (size_t)g->params->count);
+        g->fresh = false;
+        g->samples = n;
+        g->factor = 1;
+    } else if (g->pass != tape->pass) {
+        /* The mean over all samples so far: what is there shrinks, what comes is weighted. */
+        double total = (double)(g->samples + n), keep = (double)g->samples / total;
+        swi_axpy(g->params->type, g->params->dim, keep, g->data, g->data, true);
+        g->samples += n;
+        g->factor = (double)n / total;
+    }
+    g->pass = tape->pass;
+    return g;
+}
+
 /* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. */
 static void *parameter_place(const sw_tape *tape, const swi_node *leaf) {
-    const sw_gradient *g = tape->binding[leaf->binding].g;
+    const sw_gradient *g = reached(tape, leaf);
     if (g->written[leaf->param->index] || g->factor != 1)
         return NULL;
     return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
@@ -40,14 +61,16 @@ void *sw_cotangent(sw_call *call, int input) {
     if (!reduces && !claimed && (node->flags & SWI_NEEDS_GRAD)) {
         if (node->param)
             place = parameter_place(e->tape, node);
-        else if (!node->grad)
+        else if (!node->grad) {
             place = node->grad = swi_arena_alloc(&e->tape->arena, view_bytes(&node->view));
+            e->failed |= !place;
+        }
     }
     e->state[input] = place ? SWI_DIRECT : SWI_TEMPORARY;
-    if (!place)
+    if (!place && !e->failed) {
         place = swi_arena_alloc(&e->tape->arena, view_bytes(form));
-    if (!place)
-        e->failed = true;
+        e->failed |= !place;
+    }
     e->target[input] = place;
     return place;
 }
@@ -64,7 +87,7 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
     const sw_view *v = &node->view;
     bool reduces = v->count != form->count;
     if (node->param) {
-        sw_gradient *g = tape->binding[node->binding].g;
+        sw_gradient *g = reached(tape, node);
         size_t size = swi_size(v->type);
         void *to = (char *)g->data + (size_t)node->param->offset * size;
         bool store = !g->written[node->param->index];
@@ -228,23 +251,6 @@ static void retire(sw_tape *tape, swi_node *node) {
 
 /* ---- Gradient blocks at the start and the end of a pass ---- */
 
-static void open_gradient(sw_gradient *g, const sw_tape *tape) {
-    int64_t n = tape->sample_count ? tape->sample_count : 1;
-    if (g->fresh) {
-        memset(g->written, 0, (size_t)g->params->count);
-        g->fresh = false;
-        g->samples = n;
-        g->factor = 1;
-    } else if (g->pass != tape->pass) {
-        /* The mean over all samples so far: what is there shrinks, what comes is weighted. */
-        double total = (double)(g->samples + n), keep = (double)g->samples / total;
-        swi_axpy(g->params->type, g->params->dim, keep, g->data, g->data, true);
-        g->samples += n;
-        g->factor = (double)n / total;
-    }
-    g->pass = tape->pass;
-}
-
 static void close_gradient(sw_gradient *g) {
     const sw_params *params = g->params;
     size_t size = swi_size(params->type);
@@ -256,16 +262,14 @@ static void close_gradient(sw_gradient *g) {
     }
 }
 
-enum moment { OPEN, CLOSE, FAILED };
+enum moment { CLOSE, FAILED };
 
 static void each_gradient(sw_tape *tape, enum moment moment) {
     for (int i = 0; i < tape->bindings; i++) {
         swi_binding *b = &tape->binding[i];
-        if (b->pass != tape->pass || b->frozen)
+        if (b->pass != tape->pass || b->frozen || b->g->fresh || b->g->pass != tape->pass)
             continue;
-        if (moment == OPEN)
-            open_gradient(b->g, tape);
-        else if (moment == CLOSE)
+        if (moment == CLOSE)
             close_gradient(b->g);
         else
             sw_gradient_make_fresh(b->g); /* half a gradient is none */
@@ -297,7 +301,6 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
     bool top = tape->floor == 0;
     if (t.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
-    each_gradient(tape, OPEN); /* also inside a vjp, which may have brought parameters of its own */
     sw_status status = SW_OK;
     if (node->op) {
         status = add(tape, node, &node->view, cotangent);

@@ -404,8 +404,8 @@ SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtyp
 
 /* Which samples come next: seeded, its state a few numbers. */
 typedef enum sw_order {
-    SW_SEQUENTIAL = 0,
-    SW_SHUFFLE,        /* every sample once an epoch, in a new order each epoch */
+    SW_SHUFFLE = 0,     /* every sample once an epoch, in a new order each epoch */
+    SW_SEQUENTIAL,
     SW_WITH_REPLACEMENT /* independent draws */
 } sw_order;
 typedef struct sw_sampler sw_sampler;

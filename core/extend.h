@@ -54,6 +54,12 @@ SW_API void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, in
  * caller takes part. Run serially inside another such call, or when the threads are busy. */
 SW_API void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles);
 
+/* From here to sw_float_restore this thread treats subnormal numbers (below 1e-38 in f32) as zero: an
+ * operation on one costs a hundred cycles on some processors, and the decaying averages of optimizers
+ * are full of them. Returns the mode before. Threads of sw_parallel compute in the caller's mode. */
+SW_API unsigned sw_float_flush(void);
+SW_API void sw_float_restore(unsigned mode);
+
 /* C[M,N] = alpha·op(A)·op(B) + beta·C, row-major, in f32 or f64, through OpenBLAS on one thread for
  * each tile; tiles depend on M, N, K and the transpositions alone, and threads share them. lda, ldb,
  * ldc: elements between rows as stored. K = 0 gives beta·C, and 0 for beta = 0. Lengths and strides

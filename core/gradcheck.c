@@ -24,7 +24,8 @@ static sw_tensor build(const check *c) {
     sw_tape_reset(c->tape);
     sw_tape_set_draw(c->tape, 1); /* the same random numbers each time */
     for (int i = 0; i < c->count; i++) {
-        c->tensor[i] = has_no_gradient(c, i) ? sw_input(c->tape, c->inputs[i]) : sw_variable(c->tape, c->inputs[i]);
+        bool plain = has_no_gradient(c, i);
+        c->tensor[i] = plain ? sw_input(c->tape, c->inputs[i]) : sw_variable(c->tape, c->inputs[i]);
         if (sw_is_null(c->tensor[i]))
             return c->tensor[i];
     }

@@ -128,7 +128,13 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
                           : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
     if (value)
         *value = sw_item(loss);
-    return sw_backward(loss);
+    SW_TRY(sw_backward(loss));
+    if (g->fresh) { /* the loss does not depend on these parameters */
+        memset(g->data, 0, (size_t)f->params->dim * swi_size(f->params->type));
+        g->fresh = false;
+        g->samples = count;
+    }
+    return SW_OK;
 }
 
 sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,

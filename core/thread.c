@@ -17,6 +17,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 enum { MAX_THREADS = 64, SPINS = 4000, LINE = 64 };
 
@@ -30,6 +33,7 @@ static struct {
     void (*work)(void *, int64_t);
     void *args;
     int threads; /* stretches in use */
+    unsigned mode; /* of the caller's arithmetic */
     stretch part[MAX_THREADS];
     _Alignas(LINE) atomic_uint ticket; /* grows by one with each job */
     _Alignas(LINE) atomic_int inside;  /* workers that may still read the job */
@@ -53,6 +57,42 @@ static inline void relax(void) {
     __builtin_ia32_pause();
 #endif
 }
+
+/* ---- The mode of arithmetic: rounding, and what happens to subnormal numbers ---- */
+
+static unsigned mode_now(void) {
+#if defined(__x86_64__)
+    return _mm_getcsr() & ~0x3Fu; /* without the flags of what has happened */
+#elif defined(__aarch64__)
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return (unsigned)mode;
+#else
+    return 0;
+#endif
+}
+
+void sw_float_restore(unsigned mode) {
+#if defined(__x86_64__)
+    _mm_setcsr(mode);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode));
+#else
+    (void)mode;
+#endif
+}
+
+unsigned sw_float_flush(void) {
+    unsigned before = mode_now();
+#if defined(__x86_64__)
+    _mm_setcsr(before | 0x8040u); /* flush to zero, and denormals are zero */
+#elif defined(__aarch64__)
+    sw_float_restore(before | 1u << 24);
+#endif
+    return before;
+}
+
+/* ---- Tiles ---- */
 
 static void do_tiles(int self) {
     int threads = pool.threads;
@@ -95,6 +135,8 @@ static void *worker(void *arg) {
         unsigned still = atomic_load(&pool.ticket);
         if ((still & 1) && self < pool.threads) {
             seen = still;
+            if (mode_now() != pool.mode)
+                sw_float_restore(pool.mode);
             do_tiles(self);
         }
         atomic_fetch_sub_explicit(&pool.inside, 1, memory_order_release);
@@ -123,6 +165,7 @@ static void start_workers(int count) {
 /* A child of fork has no workers: it starts its own when it needs them. */
 static void after_fork(void) {
     pool.workers = 0;
+    atomic_store(&pool.ticket, 0); /* another thread's job may have been open: it is not ours */
     atomic_store(&pool.inside, 0);
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.quit, false);
@@ -184,6 +227,7 @@ void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t til
     pool.work = work;
     pool.args = args;
     pool.threads = threads;
+    pool.mode = mode_now();
     for (int t = 0; t < threads; t++) {
         pool.part[t].end = tiles * (t + 1) / threads;
         atomic_store_explicit(&pool.part[t].next, tiles * t / threads, memory_order_relaxed);

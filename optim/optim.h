@@ -10,7 +10,8 @@
  *
  * One step, the same for all: the estimator samples ids and evaluates gradients, each of which is
  * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
- * estimator commits its tables; the average moves. A gradient with Inf or NaN ends the step with
+ * estimator commits its tables; the average moves. Rules compute with subnormal numbers (below 1e-38 in
+ * f32) taken as zero: see sw_float_flush. A gradient with Inf or NaN ends the step with
  * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
  * on, so that the next step sees other samples. After any other error than that the step may have been
  * taken in part.

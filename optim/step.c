@@ -273,7 +273,7 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
     return SW_OK;
 }
 
-static sw_status run_rules(sw_optim *o, const void *g) {
+static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         sw_step s = whole(o, &o->group[i], g);
         if (o->group[i].rule->begin)
@@ -283,6 +283,13 @@ static sw_status run_rules(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++)
         SW_TRY(update(o, &o->group[i], g));
     return SW_OK;
+}
+
+static sw_status run_rules(sw_optim *o, const void *g) {
+    unsigned mode = sw_float_flush(); /* moments decay into subnormal numbers and stay there */
+    sw_status status = run_rules_flushed(o, g);
+    sw_float_restore(mode);
+    return status;
 }
 
 /* ---- Line search ---- */

@@ -1,0 +1,164 @@
+/* What the tests of this folder share: files in a folder of their own, IDX and gzip made in memory,
+ * an allocator that counts and fails on demand. Include it first. */
+#ifndef TESTS_DATASETS_HELPERS_H
+#define TESTS_DATASETS_HELPERS_H
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "datasets.h"
+#include "extend.h"
+
+/* ---- Files ---- */
+
+enum { PATH_SIZE = 4096, NAME_SIZE = 256 };
+
+typedef struct bytes {
+    unsigned char *at;
+    size_t size;
+} bytes;
+
+static char folder[PATH_SIZE]; /* of this program */
+
+static inline int make_folder(void **state) {
+    const char *base = getenv("TMPDIR");
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/swale-XXXXXX", base && *base ? base : "/tmp");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static inline int remove_folder(void **state) {
+    (void)state;
+    return rmdir(folder); /* fails if a test left something behind */
+}
+
+/* The path of a file in the folder, in one of a few buffers. */
+static inline const char *path_of(const char *name) {
+    static char path[8][PATH_SIZE + NAME_SIZE];
+    static int turn;
+    char *p = path[turn++ % 8];
+    snprintf(p, sizeof path[0], "%s/%s", folder, name);
+    return p;
+}
+
+static inline const char *write_file(const char *name, const void *data, size_t size) {
+    const char *path = path_of(name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+static inline void remove_file(const char *path) {
+    assert_int_equal(remove(path), 0);
+}
+
+static inline bytes make_bytes(size_t size) {
+    bytes b = {malloc(size ? size : 1), size};
+    assert_non_null(b.at);
+    return b;
+}
+
+/* ---- IDX and gzip ---- */
+
+/* An IDX file whose pixel i is noise(i). */
+static inline unsigned char noise(size_t i) {
+    uint32_t x = (uint32_t)i * 2654435761u + 12345u;
+    return (unsigned char)(x >> 24 ^ x >> 11);
+}
+
+static inline bytes make_idx(int rank, const int64_t *shape) {
+    size_t count = 1, at = 0;
+    for (int i = 0; i < rank; i++)
+        count *= (size_t)shape[i];
+    bytes b = make_bytes(4 + 4 * (size_t)rank + count);
+    b.at[at++] = 0;
+    b.at[at++] = 0;
+    b.at[at++] = 8;
+    b.at[at++] = (unsigned char)rank;
+    for (int i = 0; i < rank; i++)
+        for (int shift = 24; shift >= 0; shift -= 8)
+            b.at[at++] = (unsigned char)(shape[i] >> shift);
+    for (size_t i = 0; i < count; i++)
+        b.at[at++] = noise(i);
+    return b;
+}
+
+static inline bytes gzip(const void *data, size_t size) {
+    z_stream z = {0};
+    bytes b;
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    b = make_bytes(deflateBound(&z, (uLong)size) + 32);
+    z.next_in = (unsigned char *)(uintptr_t)data;
+    z.avail_in = (uInt)size;
+    z.next_out = b.at;
+    z.avail_out = (uInt)b.size;
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    b.size = z.total_out;
+    deflateEnd(&z);
+    return b;
+}
+
+/* ---- Errors ---- */
+
+/* The last call failed with this status; the message begins with the path, gives a reason and, if
+ * `part` is not NULL, contains it. Clears the error. */
+static inline void check_error(sw_status status, const char *path, const char *part) {
+    const char *message = sw_error();
+    assert_non_null(message);
+    if (strncmp(message, path, strlen(path)) != 0 || (part && !strstr(message, part)))
+        fail_msg("message \"%s\" for %s, expected \"%s\"", message, path, part ? part : "");
+    assert_true(strlen(message) > strlen(path) + 4);
+    assert_int_equal(sw_error_status(), status);
+    sw_clear_error();
+}
+
+/* ---- Memory ---- */
+
+static struct {
+    int64_t made, live; /* blocks since count_memory, blocks not yet freed */
+    int64_t fail_at;    /* the number of the block that is refused; -1: none */
+} memory;
+
+static inline void *counting_allocate(void *user, size_t size, size_t alignment) {
+    (void)user;
+    if (memory.made++ == memory.fail_at)
+        return NULL;
+    memory.live++;
+    return aligned_alloc(alignment, size);
+}
+
+static inline void counting_release(void *user, void *block) {
+    (void)user;
+    memory.live--;
+    free(block);
+}
+
+static inline void count_memory(int64_t fail_at) {
+    static const sw_allocator allocator = {sizeof(sw_allocator), NULL, counting_allocate,
+                                           counting_release};
+    memory.made = memory.live = 0;
+    memory.fail_at = fail_at;
+    sw_set_allocator(&allocator);
+}
+
+/* Back to the usual allocator; nothing may be left. */
+static inline void check_memory(void) {
+    sw_set_allocator(NULL);
+    assert_int_equal(memory.live, 0);
+}
+
+#endif

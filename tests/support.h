@@ -1,0 +1,171 @@
+/* What the tests share: an allocator that counts and fails on demand, random fills that do not come
+ * from the library under test, arrays of one's own, and checks of exact error messages. */
+#ifndef SWALE_TEST_SUPPORT_H
+#define SWALE_TEST_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+/* ---- An allocator that counts, and fails the k-th request ---- */
+
+typedef struct test_allocator {
+    atomic_llong calls;   /* requests so far */
+    atomic_llong live;    /* blocks not yet given back */
+    atomic_llong fail_at; /* this request gets NULL; 0: none does */
+    atomic_bool for_good; /* and every one after it */
+    atomic_llong failed;  /* requests that got NULL */
+} test_allocator;
+
+static inline void *test_allocator_take(void *user, size_t bytes, size_t alignment) {
+    test_allocator *a = user;
+    long long call = atomic_fetch_add(&a->calls, 1) + 1, at = atomic_load(&a->fail_at);
+    if (at > 0 && (call == at || (call > at && atomic_load(&a->for_good)))) {
+        atomic_fetch_add(&a->failed, 1);
+        return NULL;
+    }
+    void *memory = aligned_alloc(alignment, bytes);
+    if (memory) {
+        memset(memory, 0xA5, bytes); /* nobody may count on zeros */
+        atomic_fetch_add(&a->live, 1);
+    }
+    return memory;
+}
+
+static inline void test_allocator_give(void *user, void *memory) {
+    test_allocator *a = user;
+    atomic_fetch_sub(&a->live, 1);
+    free(memory);
+}
+
+/* From here on the library allocates through `a`. Everything must have been freed before. */
+static inline void test_allocator_install(test_allocator *a) {
+    memset(a, 0, sizeof *a);
+    const sw_allocator hook = {sizeof hook, a, test_allocator_take, test_allocator_give};
+    sw_set_allocator(&hook);
+}
+
+/* The k-th request from now fails: k = 1 is the next one. 0: none. */
+static inline void test_allocator_fail(test_allocator *a, long long k, bool for_good) {
+    atomic_store(&a->calls, 0);
+    atomic_store(&a->failed, 0);
+    atomic_store(&a->for_good, for_good);
+    atomic_store(&a->fail_at, k);
+}
+
+/* ---- Random numbers: splitmix64, so that the library's own generator is not its own judge ---- */
+
+static inline uint64_t test_random(uint64_t *state) {
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static inline double test_uniform(uint64_t *state, double low, double high) {
+    return low + (high - low) * (double)(test_random(state) >> 11) * 0x1p-53;
+}
+
+/* ---- Arrays of one's own ---- */
+
+static inline double test_get(const sw_array *a, int64_t i) {
+    switch (a->type) {
+    case SW_F32: return (double)((const float *)a->data)[i];
+    case SW_F64: return ((const double *)a->data)[i];
+    case SW_I32: return ((const int32_t *)a->data)[i];
+    case SW_U8: return ((const uint8_t *)a->data)[i];
+    }
+    return NAN;
+}
+
+static inline void test_set(const sw_array *a, int64_t i, double value) {
+    switch (a->type) {
+    case SW_F32: ((float *)a->data)[i] = (float)value; break;
+    case SW_F64: ((double *)a->data)[i] = value; break;
+    case SW_I32: ((int32_t *)a->data)[i] = (int32_t)value; break;
+    case SW_U8: ((uint8_t *)a->data)[i] = (uint8_t)value; break;
+    }
+}
+
+/* On the heap and of the exact size, so that a sanitizer sees an overrun. Zeros. */
+static inline sw_array test_array(sw_dtype type, int rank, const int64_t *shape) {
+    sw_array a = {.type = type, .rank = rank};
+    for (int i = 0; i < rank; i++)
+        a.shape[i] = shape[i];
+    size_t bytes = (size_t)sw_array_count(&a) * sw_dtype_size(type);
+    a.data = calloc(1, bytes ? bytes : 1);
+    assert_non_null(a.data);
+    return a;
+}
+
+/* Uniform in [low, high), rounded to f32 so that both element types hold the same numbers. */
+static inline void test_fill(const sw_array *a, double low, double high, uint64_t seed) {
+    for (int64_t i = 0, n = sw_array_count(a); i < n; i++)
+        test_set(a, i, (double)(float)test_uniform(&seed, low, high));
+}
+
+static inline sw_array test_filled(sw_dtype type, int rank, const int64_t *shape, double low,
+                                   double high, uint64_t seed) {
+    sw_array a = test_array(type, rank, shape);
+    test_fill(&a, low, high, seed);
+    return a;
+}
+
+static inline void test_array_free(sw_array *a) {
+    free(a->data);
+    a->data = NULL;
+}
+
+static inline size_t test_bytes(const sw_array *a) {
+    return (size_t)sw_array_count(a) * sw_dtype_size(a->type);
+}
+
+/* A hash of bytes, chained through `hash`; start with TEST_HASH. Each step is a bijection of the
+ * state, so that a single word that differs always shows. */
+#define TEST_HASH 0xCBF29CE484222325u
+static inline uint64_t test_hash(uint64_t hash, const void *data, size_t bytes) {
+    const unsigned char *p = data;
+    for (size_t i = 0; i < bytes; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, p + i, bytes - i < 8 ? bytes - i : 8);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+/* ---- Errors ---- */
+
+/* This status and this very text are kept; clears them. */
+#define expect_error(status, text)                         \
+    do {                                                   \
+        assert_non_null(sw_error());                       \
+        assert_string_equal(sw_error(), text);             \
+        assert_int_equal(sw_error_status(), status);       \
+        sw_clear_error();                                  \
+    } while (0)
+
+#define expect_no_error()                                  \
+    do {                                                   \
+        if (sw_error())                                    \
+            fail_msg("unexpected error: %s", sw_error());  \
+    } while (0)
+
+static inline int test_clear(void **state) {
+    (void)state;
+    sw_clear_error();
+    return 0;
+}
+
+#endif
