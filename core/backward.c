@@ -39,11 +39,13 @@ static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf) {
     return g;
 }
 
-/* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. */
+/* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. Whoever gets
+ * the place fills it: what comes later, in the same call too, adds to it. */
 static void *parameter_place(const sw_tape *tape, const swi_node *leaf) {
-    const sw_gradient *g = reached(tape, leaf);
+    sw_gradient *g = reached(tape, leaf);
     if (g->written[leaf->param->index] || g->factor != 1)
         return NULL;
+    g->written[leaf->param->index] = 1;
     return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
 }
 
@@ -55,10 +57,7 @@ void *sw_cotangent(sw_call *call, int input) {
     const sw_view *form = form_of(call, input);
     bool reduces = form->count != node->view.count;
     void *place = NULL;
-    bool claimed = false; /* by another input of this call, which is the same tensor */
-    for (int i = 0; i < call->inputs; i++)
-        claimed |= e->state[i] == SWI_DIRECT && e->input[i] == e->input[input];
-    if (!reduces && !claimed && (node->flags & SWI_NEEDS_GRAD)) {
+    if (!reduces && (node->flags & SWI_NEEDS_GRAD)) {
         if (node->param)
             place = parameter_place(e->tape, node);
         else if (!node->grad) {
@@ -113,11 +112,6 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
 }
 
 static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
-    for (int i = 0; i < call->inputs; i++) { /* first what was stored in place: the rest adds to it */
-        const swi_node *input = e->input[i];
-        if (e->state[i] == SWI_DIRECT && input->param)
-            tape->binding[input->binding].g->written[input->param->index] = 1;
-    }
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
         if (!(input->flags & SWI_NEEDS_GRAD)) { /* a vjp that did not ask sw_wants */

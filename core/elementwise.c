@@ -18,30 +18,32 @@ typedef struct unary_args {
 
 #if SW_KERNEL_PASS
 
-#define BINARY(name, expression)                                                          \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {        \
-        const binary_args *s = args;                                                      \
-        const real *p = s->a, *q = s->b;                                                  \
-        real *out = s->out;                                                               \
-        (void)sums;                                                                       \
-        if (s->a_repeats) {                                                               \
-            const real a = p[0];                                                          \
-            for (int64_t i = begin; i < end; i++) {                                       \
-                const real b = q[s->b_repeats ? 0 : i];                                   \
-                out[i] = expression;                                                      \
-            }                                                                             \
-        } else if (s->b_repeats) {                                                        \
-            const real b = q[0];                                                          \
-            for (int64_t i = begin; i < end; i++) {                                       \
-                const real a = p[i];                                                      \
-                out[i] = expression;                                                      \
-            }                                                                             \
-        } else {                                                                          \
-            for (int64_t i = begin; i < end; i++) {                                       \
-                const real a = p[i], b = q[i];                                            \
-                out[i] = expression;                                                      \
-            }                                                                             \
-        }                                                                                 \
+/* out may be one of the operands. */
+#define BINARY(name, expression)                                                            \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {          \
+        const binary_args *s = args;                                                        \
+        const real *p = s->a, *q = s->b;                                                    \
+        real *out = s->out;                                                                 \
+        const int64_t p_step = !s->a_repeats, q_step = !s->b_repeats;                       \
+        (void)sums;                                                                         \
+        if (p_step & q_step) {                                                              \
+            SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                          \
+                const real a = p[i], b = q[i];                                              \
+                out[i] = expression;                                                        \
+            }                                                                               \
+        } else if (p_step) {                                                                \
+            const real b = q[0];                                                            \
+            SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                          \
+                const real a = p[i];                                                        \
+                out[i] = expression;                                                        \
+            }                                                                               \
+        } else {                                                                            \
+            const real a = p[0];                                                            \
+            for (int64_t i = begin; i < end; i++) {                                         \
+                const real b = q[i * q_step];                                               \
+                out[i] = expression;                                                        \
+            }                                                                               \
+        }                                                                                   \
     }
 BINARY(add, a + b)
 BINARY(sub, a - b)

@@ -19,6 +19,14 @@ extern "C" {
             return sw_try_status;             \
     } while (0)
 
+/* ---- Messages -------------------------------------------------------------------------------- */
+
+/* "[64,784]", in a buffer that stays valid for the next few calls of this thread. */
+SW_API const char *sw_shape_text(int rank, const int64_t *shape);
+/* ", did you mean NAME?" with the nearest of the names, or "" if none is near; until this thread's next
+ * call. */
+SW_API const char *sw_suggest(const char *word, int count, const char *const *names);
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Zeroed memory, aligned to 64 bytes, from the one allocation point; NULL and an error if there is
@@ -127,8 +135,6 @@ SW_API sw_status sw_check_real(sw_call *call);            /* all inputs f32, or 
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
 /* Memory for the duration of this call. */
 SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
-/* "[64,784]" in a buffer that stays valid for the next few calls of this thread. For messages. */
-SW_API const char *sw_shape_text(int rank, const int64_t *shape);
 
 /* For `vjp`: */
 SW_API bool sw_wants(const sw_call *call, int input);

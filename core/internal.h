@@ -249,7 +249,22 @@ static inline swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
 }
 
 swi_node *swi_node_of(sw_tensor t); /* NULL and an error for null, stale and released tensors */
-void swi_drop_reader(sw_tape *tape, swi_node *node);
+
+/* Gives a root's memory back once it is released and no vjp will read it. */
+static inline void swi_settle(sw_tape *tape, swi_node *root) {
+    if ((root->flags & (SWI_RELEASED | SWI_OWNS | SWI_FREED)) == (SWI_RELEASED | SWI_OWNS) &&
+        root->readers == 0) {
+        swi_arena_release(&tape->arena, root->view.data,
+                          (size_t)root->view.count * swi_size(root->view.type));
+        root->flags |= SWI_FREED;
+    }
+}
+
+static inline void swi_drop_reader(sw_tape *tape, swi_node *node) {
+    node->root->readers--;
+    swi_settle(tape, node->root);
+}
+
 swi_binding *swi_binding_of(sw_tape *tape, sw_params *params); /* made if need be */
 
 /* The state of one call behind sw_call.engine. */

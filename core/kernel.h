@@ -37,6 +37,14 @@
 #endif
 
 enum { SW_LANES = 32 };
+
+/* Before a loop whose steps do not depend on one another although pointers may be equal (out = a):
+ * the compiler need not check for overlap. */
+#if defined(__clang__)
+#define SW_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define SW_INDEPENDENT _Pragma("GCC ivdep")
+#endif
 #define SW_K_JOIN(name, type, level) name##_##type##_##level
 #define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
 #define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)

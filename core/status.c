@@ -53,3 +53,43 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
     out[at] = 0;
     return out;
 }
+
+/* Levenshtein's distance, for short words. */
+static int distance(const char *a, const char *b) {
+    enum { MOST = 32 };
+    int la = (int)strlen(a), lb = (int)strlen(b), row[MOST];
+    la = la < MOST ? la : MOST - 1;
+    lb = lb < MOST ? lb : MOST - 1;
+    for (int j = 0; j <= lb; j++)
+        row[j] = j;
+    for (int i = 1; i <= la; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= lb; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+const char *sw_suggest(const char *word, int count, const char *const *names) {
+    static _Thread_local char answer[96];
+    int best = 3, which = -1; /* at most two letters off, or less for short words */
+    for (int i = 0; i < count; i++) {
+        int d = distance(word, names[i]);
+        if (d < best && d < (int)strlen(names[i])) {
+            best = d;
+            which = i;
+        }
+    }
+    answer[0] = 0;
+    if (which >= 0)
+        snprintf(answer, sizeof answer, ", did you mean %s?", names[which]);
+    return answer;
+}

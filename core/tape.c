@@ -217,31 +217,13 @@ swi_node *swi_node_of(sw_tensor t) {
     return node;
 }
 
-static size_t node_bytes(const swi_node *node) {
-    return (size_t)node->view.count * swi_size(node->view.type);
-}
-
-/* Gives a root's memory back once it is released and no vjp will read it. */
-static void settle(sw_tape *tape, swi_node *root) {
-    if ((root->flags & (SWI_RELEASED | SWI_OWNS | SWI_FREED)) == (SWI_RELEASED | SWI_OWNS) &&
-        root->readers == 0) {
-        swi_arena_release(&tape->arena, root->view.data, node_bytes(root));
-        root->flags |= SWI_FREED;
-    }
-}
-
-void swi_drop_reader(sw_tape *tape, swi_node *node) {
-    node->root->readers--;
-    settle(tape, node->root);
-}
-
 void sw_release(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
     if (!node)
         return;
     node->flags |= SWI_RELEASED;
     if (node->root == node)
-        settle(t.tape, node);
+        swi_settle(t.tape, node);
     else
         swi_drop_reader(t.tape, node); /* a living view counts as a reader of its root */
 }

@@ -3,6 +3,7 @@
 #define SWALE_EXAMPLES_CLI_H
 
 #define _POSIX_C_SOURCE 200809L
+#include "extend.h"
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -34,40 +35,14 @@ static inline double cli_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static inline int cli_distance(const char *a, const char *b) {
-    enum { MOST = 40 };
-    int la = (int)strlen(a), lb = (int)strlen(b), row[MOST + 1];
-    if (la > MOST || lb > MOST)
-        return MOST;
-    for (int j = 0; j <= lb; j++)
-        row[j] = j;
-    for (int i = 1; i <= la; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= lb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
 /* A mistake on the command line: message, nearest option, exit 2. */
 static inline void cli_unknown(const char *program, const cli_option *table, const char *word) {
-    const char *nearest = NULL;
-    int best = 4;
-    for (const cli_option *o = table; o->name; o++) {
-        int d = cli_distance(word, o->name);
-        if (d < best) {
-            best = d;
-            nearest = o->name;
-        }
-    }
-    fprintf(stderr, "%s: there is no option %s%s%s%s\n", program, word, nearest ? ", did you mean " : "",
-            nearest ? nearest : "", nearest ? "?" : "; see --help");
+    const char *names[64];
+    int count = 0;
+    for (const cli_option *o = table; o->name && count < 64; o++)
+        names[count++] = o->name;
+    const char *nearest = sw_suggest(word, count, names);
+    fprintf(stderr, "%s: there is no option %s%s\n", program, word, *nearest ? nearest : "; see --help");
     exit(2);
 }
 

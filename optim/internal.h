@@ -25,8 +25,6 @@ int swo_index(const sw_option *table, const char *name); /* -1: none */
 /* A duration in steps. */
 sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
                     double *steps);
-/* ", did you mean lion?" or "" */
-const char *swo_suggest(const char *word, int count, const char *const *names);
 
 /* ---- registry.c ---- */
 
@@ -124,12 +122,15 @@ struct sw_optim {
     const void *last_gradient;
 };
 
-/* step.c */
+/* vector.c */
 /* SW_SKIPPED if g holds Inf or NaN; its 2-norm. */
 sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm);
-sw_status swo_plan_stretches(sw_optim *o);
-sw_status swo_options_now(sw_optim *o); /* effective options of every group */
+/* out = a x + b y; y may be NULL */
 void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out);
+double swo_inner(const sw_optim *o, const void *x, const void *y);
+
+/* step.c */
+sw_status swo_plan_stretches(sw_optim *o);
 
 /* bind.c */
 sw_status swo_bind(sw_optim *o, const sw_objective *objective);

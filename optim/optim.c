@@ -43,7 +43,7 @@ static sw_status check_selector(const char *selector) {
                 return SW_OK;
         }
         return sw_fail(SW_ERR_ARGUMENT, "rule: there is no role %s%s", selector + 5,
-                       swo_suggest(selector + 5, SW_ROLE_OTHER + 1, names));
+                       sw_suggest(selector + 5, SW_ROLE_OTHER + 1, names));
     }
     return sw_fail(SW_ERR_ARGUMENT, "rule: a group is chosen by role=R, name=PATTERN or rank=N, not by "
                                     "%s", selector);

@@ -58,7 +58,7 @@ const void *swo_find(swo_kind kind, const char *name) {
             names[i] = name_of(list[i]);
         if (*name)
             sw_fail(SW_ERR_ARGUMENT, "there is no %s %s%s", swo_kind_names[kind], name,
-                    swo_suggest(name, n, names));
+                    sw_suggest(name, n, names));
         else
             sw_fail(SW_ERR_ARGUMENT, "the name of the %s is missing", swo_kind_names[kind]);
     }

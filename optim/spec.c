@@ -19,46 +19,6 @@ int swo_index(const sw_option *table, const char *name) {
     return -1;
 }
 
-/* Levenshtein's distance, for short words. */
-static int distance(const char *a, const char *b) {
-    enum { MOST = 32 };
-    int la = (int)strlen(a), lb = (int)strlen(b), row[MOST];
-    la = la < MOST ? la : MOST - 1;
-    lb = lb < MOST ? lb : MOST - 1;
-    for (int j = 0; j <= lb; j++)
-        row[j] = j;
-    for (int i = 1; i <= la; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= lb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
-const char *swo_suggest(const char *word, int count, const char *const *names) {
-    static _Thread_local char text[96];
-    int best = 3, which = -1; /* at most two letters off, or less for short words */
-    for (int i = 0; i < count; i++) {
-        int d = distance(word, names[i]);
-        if (d < best && d < (int)strlen(names[i])) {
-            best = d;
-            which = i;
-        }
-    }
-    text[0] = 0;
-    if (which >= 0)
-        snprintf(text, sizeof text, ", did you mean %s?", names[which]);
-    return text;
-}
-
 static const char *skip_blanks(const char *text) {
     while (*text == ' ' || *text == '\t' || *text == '\n')
         text++;
@@ -172,7 +132,7 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
     for (int i = 0; more && more[i].name && count < 2 * SW_MAX_OPTIONS; i++)
         names[count++] = more[i].name;
     return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word,
-                   swo_suggest(word, count, names));
+                   sw_suggest(word, count, names));
 }
 
 sw_status swo_parse(const char *kind, const char *method, const sw_option *table,

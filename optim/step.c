@@ -1,98 +1,8 @@
 /* One step: the pipeline that optim.h describes, and the only place that knows its order. */
-#define SW_KERNEL_FILE "step.c"
-#include "kernel.h"
-#include "optim.h"
-
-#ifndef STEP_ARGS
-#define STEP_ARGS
-typedef struct vector_args {
-    const void *x, *y;
-    void *out;
-    double a, b;
-} vector_args;
-#endif
-
-#if SW_KERNEL_PASS
-
-/* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. */
-static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
-    const real *g = (const real *)((const vector_args *)args)->x + begin;
-    int64_t n = end - begin, i = 0;
-    real lane[SW_LANES] = {0};
-    for (; i + SW_LANES <= n; i += SW_LANES)
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += g[i + j] * g[i + j];
-    for (int j = 0; i < n; i++, j++)
-        lane[j] += g[i] * g[i];
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
-}
-
-/* The same where squares overflowed: scaled by a, in f64; sums[1] counts Inf and NaN. */
-static void SW_K(careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
-    const vector_args *s = args;
-    const real *g = s->x;
-    for (int64_t i = begin; i < end; i++) {
-        double scaled = (double)g[i] * s->a;
-        sums[0] += scaled * scaled;
-        sums[1] += g[i] - g[i] != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
-    }
-}
-
-/* out = a x + b y; y may be NULL */
-static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) {
-    const vector_args *s = args;
-    const real *x = s->x, *y = s->y;
-    real *out = s->out;
-    const real a = (real)s->a, b = (real)s->b;
-    (void)sums;
-    if (y)
-        for (int64_t i = begin; i < end; i++)
-            out[i] = a * x[i] + b * y[i];
-    else
-        for (int64_t i = begin; i < end; i++)
-            out[i] = a * x[i];
-}
-
-/* sums[0] += ⟨x, y⟩ */
-static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
-    const vector_args *s = args;
-    const real *x = s->x, *y = s->y;
-    double total = 0;
-    for (int64_t i = begin; i < end; i++)
-        total += (double)x[i] * (double)y[i];
-    sums[0] += total;
-}
-
-#else
-
 #include "internal.h"
 #include "methods.h"
 
-static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
-                        careful_kernels = SW_KERNEL_TABLE(careful_square),
-                        combine_kernels = SW_KERNEL_TABLE(combine),
-                        inner_kernels = SW_KERNEL_TABLE(inner);
-
-void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
-    vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
-    sw_run(&combine_kernels, o->type, &args, n);
-}
-
-sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
-    vector_args args = {.x = g};
-    double sum;
-    sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
-    if (isfinite(sum)) {
-        *norm = sqrt(sum);
-        return SW_OK;
-    }
-    double sums[2];
-    args.a = type == SW_F64 ? 0x1p-600 : 1; /* the square of the largest number fits again */
-    sw_run_sums(&careful_kernels, type, &args, dim, 2, sums);
-    *norm = sqrt(sums[0]) / args.a;
-    return sums[1] > 0 ? SW_SKIPPED : SW_OK;
-}
+#include <math.h>
 
 /* ---- Stretches ---- */
 
@@ -160,7 +70,7 @@ static double factor(const sw_optim *o, const swo_schedule *s) {
     return s->method->factor(s->resolved, t - warmup, (double)o->total - warmup);
 }
 
-sw_status swo_options_now(sw_optim *o) {
+static sw_status options_now(sw_optim *o) {
     double factors[SWO_SCHEDULES];
     for (int k = 0; k < o->schedules; k++) {
         SW_TRY(resolve(o, &o->schedule[k]));
@@ -327,9 +237,7 @@ static sw_status search(sw_optim *o, const void *g) {
         if (at >= 0)
             o->group[i].effective[at] = lr[i];
     }
-    vector_args args = {.x = g, .y = o->direction};
-    double slope, alpha = 0;
-    sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &slope);
+    double slope = swo_inner(o, g, o->direction), alpha = 0;
     sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
                    .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
     if (status == SW_OK && !(slope < 0))
@@ -352,8 +260,7 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;
-    vector_args args = {.x = o->trial_gradient, .y = o->direction};
-    sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, slope);
+    *slope = swo_inner(o, o->trial_gradient, o->direction);
     return SW_OK;
 }
 
@@ -442,7 +349,7 @@ static sw_status move(sw_optim *o, void *g) {
             swo_apply(o, o->dim, o->clip / o->norm, g, 0, NULL, g);
     }
     look_for_frozen(o);
-    SW_TRY(swo_options_now(o));
+    SW_TRY(options_now(o));
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i]);
     SW_TRY(o->search ? search(o, g) : run_rules(o, g));
@@ -547,5 +454,3 @@ double sw_optim_gradient_norm(const sw_optim *o) {
         swo_check(o->type, o->dim, o->last_gradient, &norm);
     return norm;
 }
-
-#endif

@@ -1,0 +1,103 @@
+/* Loops over whole vectors that the pipeline itself needs: norm and finite check, combinations. */
+#define SW_KERNEL_FILE "vector.c"
+#include "kernel.h"
+#include "optim.h"
+
+#ifndef VECTOR_ARGS
+#define VECTOR_ARGS
+typedef struct vector_args {
+    const void *x, *y;
+    void *out;
+    double a, b;
+} vector_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. */
+static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
+    const real *g = (const real *)((const vector_args *)args)->x + begin;
+    int64_t n = end - begin, i = 0;
+    real lane[SW_LANES] = {0};
+    for (; i + SW_LANES <= n; i += SW_LANES)
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += g[i + j] * g[i + j];
+    for (int j = 0; i < n; i++, j++)
+        lane[j] += g[i] * g[i];
+    for (int j = 0; j < SW_LANES; j++)
+        sums[0] += (double)lane[j];
+}
+
+/* The same where squares overflowed: scaled by a, in f64; sums[1] counts Inf and NaN. */
+static void SW_K(careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *g = s->x;
+    for (int64_t i = begin; i < end; i++) {
+        double scaled = (double)g[i] * s->a;
+        sums[0] += scaled * scaled;
+        sums[1] += g[i] - g[i] != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
+    }
+}
+
+/* out = a x + b y; y may be NULL */
+static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *x = s->x, *y = s->y;
+    real *out = s->out;
+    const real a = (real)s->a, b = (real)s->b;
+    (void)sums;
+    if (y)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = a * x[i] + b * y[i];
+    else
+        for (int64_t i = begin; i < end; i++)
+            out[i] = a * x[i];
+}
+
+/* sums[0] += ⟨x, y⟩ */
+static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *x = s->x, *y = s->y;
+    double total = 0;
+    for (int64_t i = begin; i < end; i++)
+        total += (double)x[i] * (double)y[i];
+    sums[0] += total;
+}
+
+#else
+
+#include "internal.h"
+
+static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
+                        careful_kernels = SW_KERNEL_TABLE(careful_square),
+                        combine_kernels = SW_KERNEL_TABLE(combine),
+                        inner_kernels = SW_KERNEL_TABLE(inner);
+
+void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
+    vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
+    sw_run(&combine_kernels, o->type, &args, n);
+}
+
+sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
+    vector_args args = {.x = g};
+    double sum;
+    sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
+    if (isfinite(sum)) {
+        *norm = sqrt(sum);
+        return SW_OK;
+    }
+    double sums[2];
+    args.a = type == SW_F64 ? 0x1p-600 : 1; /* the square of the largest number fits again */
+    sw_run_sums(&careful_kernels, type, &args, dim, 2, sums);
+    *norm = sqrt(sums[0]) / args.a;
+    return sums[1] > 0 ? SW_SKIPPED : SW_OK;
+}
+
+double swo_inner(const sw_optim *o, const void *x, const void *y) {
+    vector_args args = {.x = x, .y = y};
+    double sum;
+    sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &sum);
+    return sum;
+}
+
+#endif
