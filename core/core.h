@@ -353,7 +353,8 @@ SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* N
 SW_API void *sw_params_x(const sw_params *params);                /* the vector */
 SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
 SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
-SW_API sw_array sw_param_grad(const sw_param *param);             /* a view of its own gradient */
+/* A view of its own gradient: what the last backward left, also after a step (clipped, if it was). */
+SW_API sw_array sw_param_grad(const sw_param *param);
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
 

@@ -4,6 +4,7 @@
  *
  *     #define SW_KERNEL_FILE "this_file.c"
  *     #include "kernel.h"
+ *     #include "optim.h"        headers whose types the kernels need (sw_step): here
  *     #if SW_KERNEL_PASS
  *       ... kernels: functions of type sw_kernel named SW_K(name), computing in `real` ...
  *     #else
@@ -41,7 +42,12 @@ enum { SW_LANES = 32 };
 /* Before a loop whose steps do not depend on one another although pointers may be equal (out = a):
  * the compiler need not check for overlap. */
 #if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(undefined_behavior_sanitizer)
+#define SW_INDEPENDENT /* instrumented loops are not vectorised, and clang would say so */
+#else
 #define SW_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#endif
 #else
 #define SW_INDEPENDENT _Pragma("GCC ivdep")
 #endif

@@ -94,7 +94,7 @@ static inline real SW_K(sw_k_expm1_negative)(real x) {
 static inline real SW_K(sw_k_tanh)(real x) {
     real a = x < 0 ? -x : x;
     real e = SW_K(sw_k_expm1_negative)(-2 * a); /* tanh a = (1 - e^-2a) / (1 + e^-2a) */
-    real t = -e / (2 + e);
+    real t = (0 - e) / (2 + e); /* not -e: tanh 0 is not -0 */
     return x < 0 ? -t : t;
 }
 

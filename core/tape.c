@@ -425,6 +425,8 @@ sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradi
         return sw_error_status();
     if (g && g->params != params)
         return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
+    if (g && !g->data)
+        return sw_fail(SW_ERR_STATE, "bind: the gradient view is not aimed at a vector");
     b->x = x ? x : params->x;
     b->g = g ? g : params->gradient;
     return SW_OK;

@@ -108,6 +108,12 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
     return SW_OK;
 }
 
+sw_status sw_optim_bind(sw_optim *o, const sw_objective *objective) {
+    if (!o)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "bind: the optimizer is NULL");
+    return swo_bind(o, objective);
+}
+
 int64_t sw_optim_steps_per_epoch(sw_optim *o, const sw_objective *f) {
     return o && swo_bind(o, f) == SW_OK ? o->per_epoch : 0;
 }

@@ -264,6 +264,11 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
     if (method->flags & SW_ESTIMATOR_WRAPPER) {
         SW_TRY(parse_estimator(e->values.spec[0] ? e->values.spec : "minibatch", &e->inner, depth + 1));
         e->e.inner = &e->inner->e;
+        for (const swo_estimate *in = e->inner; in && (method->flags & SW_ESTIMATOR_AGAIN); in = in->inner)
+            if (in->e.method->flags & SW_ESTIMATOR_ONCE)
+                return sw_fail(SW_ERR_ARGUMENT, "estimator %s of=%s: %s evaluates more than once a step, "
+                                                "and the tables of %s take one evaluation",
+                               name, in->e.method->name, name, in->e.method->name);
     }
     return SW_OK;
 }
@@ -308,6 +313,10 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     SW_TRY(fill_groups(o));
     SW_TRY(parse_schedules(o, options->schedule ? options->schedule : "constant"));
     SW_TRY(parse_estimator(options->estimator ? options->estimator : "minibatch", &o->estimate, 0));
+    if (o->search && !(o->estimate->e.method->flags & SW_ESTIMATOR_DIRECT))
+        return sw_fail(SW_ERR_ARGUMENT, "line search %s: the gradient of estimator %s is not that of the "
+                                        "loss which the search would evaluate", o->search->name,
+                       o->estimate->e.method->name);
     SW_TRY(parse_average(o, options->average ? options->average : "none"));
     if (!(options->clip >= 0) || isinf(options->clip))
         return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);

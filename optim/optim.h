@@ -73,7 +73,10 @@ SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the sk
 SW_API int64_t sw_optim_skipped(const sw_optim *optim);
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step, before clipping */
 SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
-/* Steps that make up an epoch for this objective; 0: the estimator knows no epochs. */
+/* What the first sw_optim_minimize does: the estimator meets its objective and makes its tables. For
+ * looking at them earlier. */
+SW_API sw_status sw_optim_bind(sw_optim *optim, const sw_objective *objective);
+/* Steps that make up an epoch for this objective (which it binds); 0: the estimator knows no epochs. */
 SW_API int64_t sw_optim_steps_per_epoch(sw_optim *optim, const sw_objective *objective);
 /* The length of the run in steps, for schedules; also options of unit "epochs" need the objective. */
 SW_API sw_status sw_optim_set_steps(sw_optim *optim, int64_t steps);
@@ -180,7 +183,8 @@ typedef struct sw_rule {
     const char *name, *summary, *source;
     const sw_option *options;
     const sw_slot *slots;       /* ends with a NULL name; NULL: none */
-    const char *const *scalars; /* ends with NULL; they start at 0; NULL: none */
+    const char *const *scalars; /* ends with NULL; NULL: none. They start at 0: `begin` sets others
+                                 * when step is 1 */
     sw_unit unit;
     unsigned flags;
     /* Once for each group and step, in this order; all but the update may be NULL. Only begin and
@@ -204,7 +208,10 @@ typedef struct sw_rule {
 enum {
     SW_ESTIMATOR_OBJECTIVE = 1, /* evaluates by itself: not for sw_optim_step */
     SW_ESTIMATOR_WRAPPER = 2,   /* works through an inner estimator, named by its SPEC option */
-    SW_ESTIMATOR_DIRECT = 4     /* g is what sw_estimate_gradient gave, unchanged */
+    SW_ESTIMATOR_DIRECT = 4,    /* g is what sw_estimate_gradient gave, unchanged: a line search needs
+                                 * that, since its trials are of the same samples */
+    SW_ESTIMATOR_ONCE = 8,      /* `estimate` may run once a step only (its tables take what it saw) */
+    SW_ESTIMATOR_AGAIN = 16     /* a wrapper that runs the inner estimate more than once a step */
 };
 
 typedef struct sw_estimator sw_estimator;
@@ -246,7 +253,8 @@ struct sw_estimator {
     /* Chooses ids and count. NULL: the next batch of the sampler. */
     sw_status (*sample)(sw_estimate *e);
     /* The gradient estimate at x, into g (dim elements of the parameters' type). Tables are read, not
-     * written; a slot may be rebuilt if a scalar that vouches for it is written too. Returns what
+     * written; a slot may be rebuilt if a scalar that vouches for it is written too. Inside a wrapper
+     * it may run several times a step, at different x, unless SW_ESTIMATOR_ONCE. Returns what
      * sw_estimate_gradient returns when that is not SW_OK. */
     sw_status (*estimate)(sw_estimate *e, const void *x, void *g);
     /* The step was taken: tables move. May be NULL. */

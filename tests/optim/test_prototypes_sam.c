@@ -77,7 +77,8 @@ static const sw_estimator proto_sam = {.size = sizeof(sw_estimator), .name = "pr
                                        .summary = "the gradient uphill",
                                        .source = "Foret et al. 2021",
                                        .options = sam_options, .estimate = sam_estimate,
-                                       .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER};
+                                       .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER |
+                                                SW_ESTIMATOR_AGAIN};
 
 /* ---- Muon ---- */
 
@@ -177,6 +178,9 @@ static void sam_skips(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&sam, SW_F64), 2 * sam.steps);
     prove_skips(&sam, SW_F32);
+    claim averaged = sam; /* the point to evaluate at stays too */
+    averaged.average = "ema decay=0.9";
+    prove_skips(&averaged, SW_F64);
 }
 
 static void sam_on_threads(void **state) {

@@ -164,7 +164,6 @@ typedef enum script { BATCHED, VISITED, ALL } script;
 
 /* The cursor is a scalar: a skipped step takes it back, and the same samples come again. */
 static inline sw_status script_next(sw_estimate *e, script which, double *cursor) {
-    static int64_t made_up[16];
     int64_t k = (int64_t)(*cursor)++;
     e->draw = (uint64_t)(DRAW + k);
     if (which == ALL) {
@@ -177,6 +176,9 @@ static inline sw_status script_next(sw_estimate *e, script which, double *cursor
         e->ids = batch_ids[k];
         e->count = batch_count[k];
     } else {
+        int64_t *made_up = sw_estimate_ids(e, 16);
+        if (!made_up)
+            return SW_ERR_MEMORY;
         for (int64_t i = 0; i < 16; i++)
             made_up[i] = (16 * k + 5 * i) % e->n;
         e->ids = made_up;
@@ -242,7 +244,7 @@ static const sw_estimator proto_keeper = {
 
 /* A prototype, how it is run and what its path should be. */
 typedef struct claim {
-    const char *name, *estimator, *rule, *schedule;
+    const char *name, *estimator, *rule, *schedule, *average;
     /* State by name: of rules; vectors of estimator and average; scalars of any. End with NULL. */
     const char *const *slots, *const *tables, *const *scalars;
     bool (*live)(sw_optim *optim); /* false: tables are rebuilt before they are read; NULL: true */
@@ -322,8 +324,8 @@ static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, b
     const sw_objective *objective = c->objective ? c->objective(p) : &p->objective;
     sw_optim *optim = sw_optim_create(
         p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = c->estimator,
-                                       .rule = c->rule, .schedule = c->schedule, .seed = SEED,
-                                       .steps = c->total});
+                                       .rule = c->rule, .schedule = c->schedule,
+                                       .average = c->average, .seed = SEED, .steps = c->total});
     if (!optim)
         fail_msg("%s: %s", c->name, sw_error());
     size_t row = (size_t)sw_params_dim(p->params) * sw_dtype_size(type);

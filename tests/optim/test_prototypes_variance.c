@@ -164,7 +164,8 @@ static const sw_estimator proto_sag = {.size = sizeof(sw_estimator), .name = "pr
                                        .summary = "the average of the gradients seen last",
                                        .source = "Schmidt, Le Roux, Bach 2013",
                                        .options = script_options, .slots = sag_slots,
-                                       .scalars = sag_scalars, .flags = SW_ESTIMATOR_OBJECTIVE,
+                                       .scalars = sag_scalars,
+                                       .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE,
                                        .start = sag_start, .sample = script_sample,
                                        .estimate = sag_estimate, .commit = sag_commit};
 
@@ -364,6 +365,15 @@ static void sag_skips(void **state) {
     prove_skips(&sag_of_scalars, SW_F32);
 }
 
+/* Inside a wrapper a table moves as well. */
+static void sag_in_a_wrapper(void **state) {
+    (void)state;
+    claim watched = sag_of_samples;
+    watched.estimator = "proto_spy of=proto_sag script=visits";
+    prove_equal(&sag_of_samples, &watched, SW_F64);
+    prove_skips(&watched, SW_F64);
+}
+
 static void sag_refuses_batches(void **state) {
     (void)state;
     problem *p = line_problem(SW_F64);
@@ -374,6 +384,36 @@ static void sag_refuses_batches(void **state) {
     assert_non_null(strstr(sw_error(), "one sample"));
     sw_clear_error();
     sw_optim_free(optim);
+    problem_free(p);
+}
+
+/* A wrapper that evaluates twice would put the gradients of its second point into SAG's table. */
+static const sw_estimator proto_twice = {.size = sizeof(sw_estimator), .name = "proto_twice",
+                                         .options = spy_options,
+                                         .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER |
+                                                  SW_ESTIMATOR_AGAIN,
+                                         .estimate = spy_estimate};
+
+static sw_status never(sw_search *s, double *alpha) {
+    (void)s, (void)alpha;
+    return SW_SKIPPED;
+}
+
+static const sw_line_search proto_search = {.size = sizeof(sw_line_search), .name = "proto_search",
+                                            .search = never};
+
+static void combinations_are_refused(void **state) {
+    (void)state;
+    problem *p = line_problem(SW_F64);
+    sw_optim_options how = {.size = sizeof how, .estimator = "proto_twice of=proto_spy of=proto_sag"};
+    assert_null(sw_optim_create(p->params, &how));
+    assert_non_null(strstr(sw_error(), "more than once a step"));
+    sw_clear_error();
+    /* The trials of a search are of the batch; SVRG's estimate is not its gradient. */
+    how = (sw_optim_options){.size = sizeof how, .estimator = "proto_svrg", .schedule = "proto_search"};
+    assert_null(sw_optim_create(p->params, &how));
+    assert_non_null(strstr(sw_error(), "the gradient of estimator proto_svrg"));
+    sw_clear_error();
     problem_free(p);
 }
 
@@ -390,7 +430,8 @@ static void sag_on_threads(void **state) {
 static int set_up(void **state) {
     (void)state;
     return sw_register_estimator(&proto_svrg) || sw_register_estimator(&proto_sag) ||
-           sw_register_estimator(&proto_spy);
+           sw_register_estimator(&proto_spy) || sw_register_estimator(&proto_twice) ||
+           sw_register_line_search(&proto_search);
 }
 
 int main(void) {
@@ -399,6 +440,7 @@ int main(void) {
         cmocka_unit_test(svrg_on_threads),     cmocka_unit_test(sag_is_numpy),
         cmocka_unit_test(sag_tables_agree),    cmocka_unit_test(sag_skips),
         cmocka_unit_test(sag_refuses_batches), cmocka_unit_test(sag_on_threads),
+        cmocka_unit_test(sag_in_a_wrapper),    cmocka_unit_test(combinations_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
