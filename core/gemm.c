@@ -15,8 +15,9 @@
 enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16 };
 static const double small_work = 1e6;  /* M·N·K of OpenBLAS's small kernel */
 static const double medium_work = 1e8; /* up to here A Bᵀ is faster in small tiles */
-static const double large_tile = 8e6;  /* at least this much work in a large tile */
-enum { LARGE_TILES = 8, LARGE_WIDTH = 128 };
+static const double large_tile = 1.2e7; /* at least this much work in a large tile */
+enum { LARGE_TILES = 8, LARGE_WIDTH = 256 }; /* narrower ones repack too often */
+enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool has_small_kernel;
@@ -96,7 +97,7 @@ static void tile(void *args, int64_t index) {
     const grid *g = &p->grid;
     /* Output units lie along the columns of x Wᵀ and along the rows of a weight gradient: they are
      * the outer index, so that a thread meets the same units in both. */
-    bool columns_first = !p->ta && p->tb;
+    bool columns_first = !p->ta && p->tb && p->M * p->K <= CACHED;
     int64_t i = columns_first ? index % g->row_tiles : index / g->column_tiles;
     int64_t j = columns_first ? index / g->row_tiles : index % g->column_tiles;
     int64_t m0 = i * g->rows, n0 = j * g->columns;

@@ -135,6 +135,14 @@ struct sw_gradient {
     unsigned char *written; /* [count]: holds a gradient since fresh */
 };
 
+/* Somebody wrote the whole vector: the mean over `samples`, which later passes add to. */
+static inline void swi_gradient_filled(sw_gradient *g, int64_t samples) {
+    memset(g->written, 1, (size_t)g->params->count);
+    g->fresh = false;
+    g->samples = samples;
+    g->pass = 0;
+}
+
 uint64_t swi_next_id(void);
 
 /* ---- tape.c ---- */

@@ -3,7 +3,11 @@
  * One polynomial carries exp, expm1, tanh, sigmoid: with x = k ln 2 + r, |r| ≤ ln 2 / 2,
  *     e^r - 1 = r + r²/2! + … , cut where the next term is below 2^-26 (f32) or 2^-56 (f64).
  * The logarithm: x = 2^k m, m in [√½, √2), s = (m-1)/(m+1), log m = 2 (s + s³/3 + s⁵/5 + …).
- * Largest errors, measured over the whole range by tests/core/test_kernel_math.c: it states them.
+ * Largest errors found by tests/core/test_kernels.c, which asserts bounds a little above them, in
+ * units in the last place (every 97th float of the range; 400,000 doubles):
+ *              exp   expm1 of x ≤ 0   tanh   sigmoid   log    log1p
+ *     f32     1.00       0.87         2.49     2.28    0.87    1.29
+ *     f64     1.00       1.10         2.49     2.24    0.86    1.27
  */
 
 #if SW_KERNEL_F32

@@ -107,8 +107,7 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     if (f->bias)
         memcpy((char *)g->data + (size_t)(f->outputs * f->features) * size, sw_grad_of(tb).data,
                (size_t)f->outputs * size);
-    g->fresh = false;
-    g->samples += count;
+    swi_gradient_filled(g, count);
     return SW_OK;
 }
 
@@ -131,8 +130,7 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
     SW_TRY(sw_backward(loss));
     if (g->fresh) { /* the loss does not depend on these parameters */
         memset(g->data, 0, (size_t)f->params->dim * swi_size(f->params->type));
-        g->fresh = false;
-        g->samples = count;
+        swi_gradient_filled(g, count);
     }
     return SW_OK;
 }
@@ -148,8 +146,7 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
         double ignored;
         SW_TRY(f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored,
                            g->data));
-        g->fresh = false;
-        g->samples = count;
+        swi_gradient_filled(g, count);
         return SW_OK;
     }
     sw_status status = gradient_on_tape(f, tape, x, ids, 0, count, draw, value, g);

@@ -122,6 +122,10 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
                 (long long)batch);
         return NULL;
     }
+    if (order != SW_SHUFFLE && order != SW_SEQUENTIAL && order != SW_WITH_REPLACEMENT) {
+        sw_fail(SW_ERR_ARGUMENT, "sampler: %d is no order", (int)order);
+        return NULL;
+    }
     sw_sampler *s = sw_alloc(sizeof *s);
     if (!s)
         return NULL;

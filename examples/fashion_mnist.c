@@ -224,6 +224,8 @@ static bool train(run *r) {
         double start = cli_now();
         if (!train_epoch(r, steps, &progress))
             return false;
+        if (cli_signal)
+            break; /* what is cut short is no epoch: neither counted nor timed */
         r->seconds[r->epochs] = cli_now() - start;
         r->epochs++;
         if (!evaluate(r, r->seconds[r->epochs - 1], &progress))

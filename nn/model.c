@@ -171,8 +171,10 @@ sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
 /* ---- Build ---- */
 
 sw_params *sw_model_build(sw_model *model, sw_module *root) {
-    if (!model)
+    if (!model) { /* what went wrong before says why, and is kept */
+        sw_fail(SW_ERR_ARGUMENT, "model_build: the model is NULL");
         return NULL;
+    }
     if (model->failed || !root || root == &model->placeholder) {
         if (!sw_error())
             sw_fail(SW_ERR_STATE, "model_build: a layer could not be made");

@@ -76,13 +76,14 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
 }
 
 sw_status swo_bind(sw_optim *o, const sw_objective *f) {
+    if (!f)
+        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
     if (o->objective == f)
         return SW_OK;
     if (o->objective)
         return sw_fail(SW_ERR_STATE, "minimize: the optimizer is bound to another objective");
-    if (!f || f->params != o->params)
-        return sw_fail(SW_ERR_ARGUMENT, f ? "minimize: the objective is of other parameters"
-                                          : "minimize: the objective is NULL");
+    if (f->params != o->params)
+        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     if (f->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: an objective of %lld samples", (long long)f->n);
     if (!o->tape && !(o->tape = sw_tape_new()))

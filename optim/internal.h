@@ -56,7 +56,6 @@ typedef struct swo_group {
     int64_t *slot_at;      /* [params]: where each begins in the slots */
     int params;
     char *selector;        /* NULL: the rest */
-    bool started;
 } swo_group;
 
 typedef struct swo_schedule {
@@ -66,7 +65,7 @@ typedef struct swo_schedule {
     double resolved[SW_MAX_OPTIONS];
 } swo_schedule;
 
-enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 4 };
+enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 4, SWO_GROUPS = 64 };
 
 typedef struct swo_estimate {
     sw_estimate e; /* first: what methods see */
@@ -131,6 +130,7 @@ double swo_inner(const sw_optim *o, const void *x, const void *y);
 
 /* step.c */
 sw_status swo_plan_stretches(sw_optim *o);
+sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 
 /* bind.c */
 sw_status swo_bind(sw_optim *o, const sw_objective *objective);

@@ -84,6 +84,8 @@ static sw_status parse_rules(sw_optim *o, const char *spec) {
     int groups = 1;
     for (const char *p = spec; *p; p++)
         groups += *p == ';';
+    if (groups > SWO_GROUPS)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: at most %d groups", SWO_GROUPS);
     o->group = sw_alloc_array(groups, sizeof *o->group);
     if (!o->group)
         return SW_ERR_MEMORY;
@@ -164,7 +166,7 @@ static sw_status fill_groups(sw_optim *o) {
 static sw_status take_on(char *text, char on[64]) {
     strcpy(on, "lr");
     for (char *p = text; (p = strstr(p, "on=")) != NULL; p++) {
-        if (p != text && p[-1] != ' ')
+        if (p != text && !strchr(" \t\n", p[-1]))
             continue;
         const char *end = swo_name(p + 3, on);
         if (!*on)
@@ -331,8 +333,10 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
 }
 
 sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
-    if (!params)
-        return NULL; /* what went wrong before says why */
+    if (!params) { /* what went wrong before says why, and is kept */
+        sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL");
+        return NULL;
+    }
     if (!sw_params_built(params)) {
         sw_fail(SW_ERR_STATE, "optimizer: the parameters are not built");
         return NULL;
@@ -423,7 +427,10 @@ double sw_optim_option(const sw_optim *o, int group, const char *name) {
         sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name);
         return NAN;
     }
-    return g->started ? g->effective[i] : g->base.value[i];
+    /* Before the first step: what it would be in it. */
+    if (o->steps == 0 && swo_options_now((sw_optim *)(uintptr_t)o) != SW_OK)
+        return NAN;
+    return g->effective[i];
 }
 
 sw_optim_memory sw_optim_bytes(const sw_optim *o) {

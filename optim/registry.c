@@ -107,6 +107,9 @@ sw_status sw_register_rule(const sw_rule *r) {
     if (r && r->unit == SW_UNIT_ELEMENT ? !r->update : r && !r->tensor)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has no %s", r->name,
                        r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
+    if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
+        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name,
+                       r->sums, SW_MAX_SUMS);
     if (r)
         SW_TRY(check_tables(r->name, r->options, r->slots, r->scalars));
     return enter(SWO_RULE, r);
@@ -129,6 +132,8 @@ sw_status sw_register_schedule(const sw_schedule *s) {
 sw_status sw_register_line_search(const sw_line_search *s) {
     if (s && !s->search)
         return sw_fail(SW_ERR_ARGUMENT, "register: line search %s has no search", s->name);
+    if (s)
+        SW_TRY(check_tables(s->name, s->options, NULL, s->scalars));
     return enter(SWO_SEARCH, s);
 }
 

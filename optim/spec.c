@@ -166,7 +166,7 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
             return sw_fail(SW_ERR_ARGUMENT, "%s %s: the value of %s is too long", kind, method, key);
         memcpy(word, equals ? equals + 1 : "", length);
         word[length] = 0;
-        if (o->kind == SW_OPTION_SPEC)
+        if (o->kind == SW_OPTION_SPEC && equals)
             memcpy(out->spec, word, length + 1);
         else if (!equals && o->kind == SW_OPTION_BOOL)
             out->value[at] = 1;

@@ -70,7 +70,7 @@ static double factor(const sw_optim *o, const swo_schedule *s) {
     return s->method->factor(s->resolved, t - warmup, (double)o->total - warmup);
 }
 
-static sw_status options_now(sw_optim *o) {
+sw_status swo_options_now(sw_optim *o) {
     double factors[SWO_SCHEDULES];
     for (int k = 0; k < o->schedules; k++) {
         SW_TRY(resolve(o, &o->schedule[k]));
@@ -93,7 +93,6 @@ static sw_status options_now(sw_optim *o) {
             if (at >= 0)
                 group->effective[at] *= factors[k];
         }
-        group->started = true;
     }
     return SW_OK;
 }
@@ -339,6 +338,26 @@ static sw_status commit(swo_estimate *e) {
     return e->e.method->commit ? e->e.method->commit(&e->e) : SW_OK;
 }
 
+/* An average starts from where the first step does, also if x was set after the optimizer was made. */
+static void first_average(sw_optim *o) {
+    const sw_slot *slots = o->average ? o->average->slots : NULL;
+    for (int i = 0; slots && slots[i].name; i++)
+        if (o->average_slot[i] && slots[i].start == SW_START_X)
+            memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
+}
+
+/* g ← g·clip/‖g‖. Of a huge one the norm may be no number of f64, nor the factor one of f32: it is
+ * made smaller first, by a power of 2. */
+static sw_status clip(sw_optim *o, void *g) {
+    double norm = o->norm;
+    if (norm > 0x1p100) {
+        swo_apply(o, o->dim, 0x1p-80, g, 0, NULL, g);
+        SW_TRY(swo_check(o->type, o->dim, g, &norm));
+    }
+    swo_apply(o, o->dim, o->clip / norm, g, 0, NULL, g);
+    return SW_OK;
+}
+
 /* From the final gradient on. */
 static sw_status move(sw_optim *o, void *g) {
     o->last_gradient = g;
@@ -346,12 +365,14 @@ static sw_status move(sw_optim *o, void *g) {
         if (isnan(o->norm))
             SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
         if (o->norm > o->clip)
-            swo_apply(o, o->dim, o->clip / o->norm, g, 0, NULL, g);
+            SW_TRY(clip(o, g));
     }
     look_for_frozen(o);
-    SW_TRY(options_now(o));
+    SW_TRY(swo_options_now(o));
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i]);
+    if (o->steps == 0)
+        first_average(o);
     SW_TRY(o->search ? search(o, g) : run_rules(o, g));
     if (o->objective)
         SW_TRY(commit(o->estimate));
