@@ -60,7 +60,7 @@ SW_API sw_status sw_fail(sw_status status, const char *format, ...) SW_PRINTF(2,
 
 /* "0.1.0" */
 SW_API const char *sw_version(void);
-/* One line: version, compiler, kernel level, BLAS library and its core. Valid for ever. */
+/* One line: version, compiler, kernel level, BLAS library and its core. Until this thread's next call. */
 SW_API const char *sw_build_info(void);
 /* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it. */
 SW_API const char *sw_cpu_name(void);
@@ -244,7 +244,8 @@ SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
 SW_API sw_tensor sw_mul(sw_tensor a, sw_tensor b); /* a · b by element, broadcasting */
 SW_API sw_tensor sw_scale(sw_tensor a, double factor);
 SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b); /* [m,k] [k,n] → [m,n] */
-/* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out] */
+/* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out]. A null bias
+ * while an error is kept gives a null tensor: it may be the one that failed. */
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
 SW_API sw_tensor sw_relu(sw_tensor x); /* max(x, 0); derivative 0 at 0; NaN stays NaN */
 SW_API sw_tensor sw_tanh(sw_tensor x);

@@ -136,7 +136,8 @@ SW_API void *sw_call_save(sw_call *call, size_t bytes);
 /* Memory for the duration of this call. */
 SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 
-/* For `vjp`: */
+/* For `vjp`. One that records (sw_tape_mark, forward, sw_backward_from, sw_tape_rewind) asks for
+ * cotangents and scratch before the mark: memory taken after it goes with the rewind. */
 SW_API bool sw_wants(const sw_call *call, int input);
 SW_API void *sw_cotangent(sw_call *call, int input);
 /* The gradient of this input is the cotangent itself. */

@@ -32,11 +32,17 @@ static sw_tensor build(const check *c) {
     return c->f(c->user, c->tape, c->tensor);
 }
 
+static sw_status failed(void) {
+    return sw_error() ? sw_error_status()
+                      : sw_fail(SW_ERR_USER, "gradcheck: the function gave a null tensor");
+}
+
 /* ⟨f(inputs), cotangent⟩ */
 static sw_status contracted(const check *c, double *value) {
-    sw_array out = sw_value(build(c));
-    if (sw_error())
-        return sw_error_status();
+    sw_tensor t = build(c);
+    if (sw_is_null(t))
+        return failed();
+    sw_array out = sw_value(t);
     *value = 0;
     for (int64_t i = 0; i < c->length; i++)
         *value += ((const double *)out.data)[i] * c->cotangent[i];
@@ -70,9 +76,9 @@ static sw_status compare(const check *c, int input, const double *analytic, doub
 
 static sw_status run(check *c, double *worst) {
     sw_tensor out = build(c);
+    if (sw_is_null(out))
+        return failed();
     sw_array value = sw_value(out);
-    if (sw_error())
-        return sw_error_status();
     if (value.type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed",
                        sw_dtype_name(value.type));

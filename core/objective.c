@@ -45,22 +45,38 @@ static sw_status end(const sw_objective *f, sw_tape *tape) {
 }
 
 /* The ids 0 to n-1 where none are given, in the tape's memory. */
-static const int64_t *all_ids(sw_tape *tape, const int64_t *ids, int64_t first, int64_t count) {
+static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids,
+                              int64_t first, int64_t count) {
     if (ids)
         return ids + first;
+    if (first + count > f->n) {
+        sw_fail(SW_ERR_ARGUMENT, "objective: %lld samples asked for, of %lld", (long long)count,
+                (long long)f->n);
+        return NULL;
+    }
     int64_t *list = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *list);
     for (int64_t i = 0; list && i < count; i++)
         list[i] = first + i;
     return list;
 }
 
+/* The loss as a number; an error that was kept before does not matter here. */
+static sw_status item_of(sw_tensor loss, double *value) {
+    sw_array a = sw_value(loss);
+    if (!a.data || sw_array_count(&a) != 1)
+        return sw_fail(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is %s",
+                       sw_shape_text(a.rank, a.shape));
+    *value = sw_item(loss);
+    return SW_OK;
+}
+
 static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                                const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
                                double *value) {
     SW_TRY(start(f, tape, x, NULL, NULL, 0, draw));
-    ids = all_ids(tape, ids, first, count);
+    ids = all_ids(f, tape, ids, first, count);
     if (!ids)
-        return SW_ERR_MEMORY;
+        return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_tensor loss;
     if (f->loss)
@@ -71,8 +87,7 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     if (sw_is_null(loss))
         return sw_error() ? sw_error_status()
                           : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
-    *value = sw_item(loss);
-    return sw_error_status();
+    return item_of(loss, value);
 }
 
 sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
@@ -115,9 +130,9 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
                                   const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
                                   double *value, sw_gradient *g) {
     SW_TRY(start(f, tape, x, g, NULL, 0, draw));
-    ids = all_ids(tape, ids, first, count);
+    ids = all_ids(f, tape, ids, first, count);
     if (!ids)
-        return SW_ERR_MEMORY;
+        return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, value, g);
@@ -184,9 +199,9 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
                              const int64_t *ids, int64_t count, uint64_t draw, double *value,
                              void *s) {
     SW_TRY(start(f, tape, x, NULL, NULL, 0, draw));
-    ids = all_ids(tape, ids, 0, count);
+    ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
-        return SW_ERR_MEMORY;
+        return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
@@ -225,9 +240,9 @@ sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, 
 static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids,
                                  int64_t count, const void *c, double beta, void *g) {
     sw_tape_reset(tape);
-    ids = all_ids(tape, ids, 0, count);
+    ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
-        return SW_ERR_MEMORY;
+        return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;

@@ -29,6 +29,14 @@ static void gather_tile(void *args, int64_t tile) {
         j->status[tile % 64] = status; /* tiles of one place are more than 64 apart: see below */
 }
 
+/* Errors are kept by thread: the message of a failure may be another thread's. Asked once more here, the
+ * source says it to this one. */
+static sw_status gather_again(gather_job *job, int64_t tile) {
+    sw_status status = job->status[tile];
+    gather_tile(job, tile);
+    return sw_fail(status, "batch: samples could not be gathered");
+}
+
 sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
                           const int64_t *ids, int64_t count, sw_batch *batch) {
     *batch = (sw_batch){0};
@@ -73,7 +81,7 @@ sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
         sw_parallel(gather_tile, &part, tiles);
         for (int64_t t = 0; t < tiles; t++)
             if (part.status[t] != SW_OK)
-                return sw_fail(part.status[t], "batch: samples could not be gathered");
+                return gather_again(&part, t);
     }
     SW_TRY(sw_tape_samples(tape, ids, count));
     batch->ids = tape->samples;
@@ -147,6 +155,8 @@ void sw_sampler_free(sw_sampler *s) {
 }
 
 int64_t sw_sampler_next(sw_sampler *s, const int64_t **ids) {
+    if (!s)
+        return 0;
     if (s->next >= s->n) {
         s->epoch++;
         s->next = 0;

@@ -56,18 +56,21 @@ static void test_products(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(4, 5)), v = leaf(f, SW_SHAPE(3)),
               cube = leaf(f, SW_SHAPE(2, 3, 4)), none = {0};
-    expect_null(sw_matmul(a, b), SW_ERR_SHAPE,
-                "matmul: [2,3] times [4,5]; axis 1 of the first (3) must equal axis 0 of the second "
-                "(4)");
+    expect_null(
+        sw_matmul(a, b), SW_ERR_SHAPE,
+        "matmul: [2,3] times [4,5]; axis 1 of the first (3) must equal axis 0 of the second "
+        "(4)");
     expect_null(sw_matmul(a, v), SW_ERR_SHAPE, "matmul: [2,3] times [3]; both must be matrices");
-    expect_null(sw_linear(a, b, none), SW_ERR_SHAPE,
-                "linear: input [2,3] and weight [4,5]; axis 1 of the input (3) must equal axis 1 of "
-                "the weight (5)");
+    expect_null(
+        sw_linear(a, b, none), SW_ERR_SHAPE,
+        "linear: input [2,3] and weight [4,5]; axis 1 of the input (3) must equal axis 1 of "
+        "the weight (5)");
     expect_null(sw_linear(v, b, none), SW_ERR_SHAPE,
                 "linear: input [3] and weight [4,5]; [batch,in] and [out,in] are needed");
-    expect_null(sw_linear(cube, b, none), SW_ERR_SHAPE,
-                "linear: input [2,3,4] and weight [4,5]; [batch,in] and [out,in] are needed (flatten "
-                "the input with sw_reshape)");
+    expect_null(
+        sw_linear(cube, b, none), SW_ERR_SHAPE,
+        "linear: input [2,3,4] and weight [4,5]; [batch,in] and [out,in] are needed (flatten "
+        "the input with sw_reshape)");
     expect_null(sw_linear(a, a, v), SW_ERR_SHAPE,
                 "linear: weight [2,3] and bias [3]; the bias must be [2]");
     expect_null(sw_linear(a, a, leaf(f, SW_SHAPE(1, 2))), SW_ERR_SHAPE,
@@ -78,17 +81,20 @@ static void test_layer_is_named(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(4, 5));
     assert_null(sw_tape_layer(f->tape, "encoder.linear1"));
-    expect_null(sw_linear(a, b, (sw_tensor){0}), SW_ERR_SHAPE,
-                "layer encoder.linear1: linear: input [2,3] and weight [4,5]; axis 1 of the input (3) "
-                "must equal axis 1 of the weight (5)");
+    expect_null(
+        sw_linear(a, b, (sw_tensor){0}), SW_ERR_SHAPE,
+        "layer encoder.linear1: linear: input [2,3] and weight [4,5]; axis 1 of the input (3) "
+        "must equal axis 1 of the weight (5)");
     assert_string_equal(sw_tape_layer(f->tape, "head"), "encoder.linear1");
-    expect_null(sw_matmul(a, a), SW_ERR_SHAPE,
-                "layer head: matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of "
-                "the second (2)");
+    expect_null(
+        sw_matmul(a, a), SW_ERR_SHAPE,
+        "layer head: matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of "
+        "the second (2)");
     sw_tape_layer(f->tape, NULL);
-    expect_null(sw_matmul(a, a), SW_ERR_SHAPE,
-                "matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of the second "
-                "(2)");
+    expect_null(
+        sw_matmul(a, a), SW_ERR_SHAPE,
+        "matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of the second "
+        "(2)");
     /* An error that is kept is not named after a layer that came later. */
     sw_fail(SW_ERR_USER, "first");
     sw_tape_layer(f->tape, "late");
@@ -100,15 +106,18 @@ static void test_broadcasting(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(2, 4)), c = leaf(f, SW_SHAPE(3, 3)),
               empty = leaf(f, SW_SHAPE(0));
-    expect_null(sw_add(a, b), SW_ERR_SHAPE,
-                "add: [2,3] and [2,4] do not broadcast: 3 against 4 in axis 1 from the end; they must "
-                "be equal, or one of them 1");
-    expect_null(sw_sub(a, c), SW_ERR_SHAPE,
-                "sub: [2,3] and [3,3] do not broadcast: 2 against 3 in axis 2 from the end; they must "
-                "be equal, or one of them 1");
-    expect_null(sw_mul(empty, a), SW_ERR_SHAPE,
-                "mul: [0] and [2,3] do not broadcast: 0 against 3 in axis 1 from the end; they must "
-                "be equal, or one of them 1");
+    expect_null(
+        sw_add(a, b), SW_ERR_SHAPE,
+        "add: [2,3] and [2,4] do not broadcast: 3 against 4 in axis 1 from the end; they must "
+        "be equal, or one of them 1");
+    expect_null(
+        sw_sub(a, c), SW_ERR_SHAPE,
+        "sub: [2,3] and [3,3] do not broadcast: 2 against 3 in axis 2 from the end; they must "
+        "be equal, or one of them 1");
+    expect_null(
+        sw_mul(empty, a), SW_ERR_SHAPE,
+        "mul: [0] and [2,3] do not broadcast: 0 against 3 in axis 1 from the end; they must "
+        "be equal, or one of them 1");
 }
 
 static void test_losses(void **state) {
@@ -156,10 +165,12 @@ static void test_reshape(void **state) {
                 "reshape: [2,3] has 6 elements and cannot become []");
     expect_null(sw_reshape(empty, SW_SHAPE(0, -1)), SW_ERR_SHAPE,
                 "reshape: [0,3] has 0 elements and cannot become [0,-1]");
-    expect_null(sw_reshape(a, SW_SHAPE(-1, -1)), SW_ERR_SHAPE,
-                "reshape: [2,3] cannot become [-1,-1]: one length may be -1, the others not below 0");
-    expect_null(sw_reshape(a, SW_SHAPE(-2, -3)), SW_ERR_SHAPE,
-                "reshape: [2,3] cannot become [-2,-3]: one length may be -1, the others not below 0");
+    expect_null(
+        sw_reshape(a, SW_SHAPE(-1, -1)), SW_ERR_SHAPE,
+        "reshape: [2,3] cannot become [-1,-1]: one length may be -1, the others not below 0");
+    expect_null(
+        sw_reshape(a, SW_SHAPE(-2, -3)), SW_ERR_SHAPE,
+        "reshape: [2,3] cannot become [-2,-3]: one length may be -1, the others not below 0");
     expect_null(sw_reshape(a, SW_MAX_RANK + 1, (int64_t[9]){6, 1, 1, 1, 1, 1, 1, 1, 1}),
                 SW_ERR_SHAPE, "reshape: a tensor has 0 to 8 axes, not 9");
     sw_array r = sw_value(sw_reshape(empty, SW_SHAPE(-1, 3)));
@@ -267,8 +278,9 @@ static void test_backward(void **state) {
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), constant = sw_constant(f->tape, SW_F32, 2);
     assert_int_equal(sw_backward(sw_relu(a)), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "backward: the loss must be one number, its shape is [2,3]");
-    const char *nothing = "backward: nothing the tensor depends on needs a gradient (recording off, "
-                          "or all parameters frozen?)";
+    const char *nothing =
+        "backward: nothing the tensor depends on needs a gradient (recording off, "
+        "or all parameters frozen?)";
     assert_int_equal(sw_backward(sw_scale(constant, 2)), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, nothing);
     sw_tape_set(f->tape, SW_RECORD, false);
@@ -377,7 +389,8 @@ static void test_tapes(void **state) {
     sw_tensor a = leaf(f, SW_SHAPE(2)),
               b = sw_input(other, sw_array_of(f->data, SW_F32, SW_SHAPE(2)));
     expect_null(sw_add(a, b), SW_ERR_ARGUMENT, "add: inputs 0 and 1 are on different tapes");
-    expect_null(sw_linear(a, a, b), SW_ERR_ARGUMENT, "linear: inputs 0 and 2 are on different tapes");
+    expect_null(sw_linear(a, a, b), SW_ERR_ARGUMENT,
+                "linear: inputs 0 and 2 are on different tapes");
     sw_tape_free(other);
 }
 
@@ -390,11 +403,13 @@ static void test_null_tensors(void **state) {
     expect_null(sw_add(a, null), SW_ERR_ARGUMENT, "add: input 1 is a null tensor");
     expect_null(sw_relu(null), SW_ERR_ARGUMENT, "relu: input 0 is a null tensor");
     expect_null(sw_dropout(null, 0.5, 0), SW_ERR_ARGUMENT, "dropout: input 0 is a null tensor");
-    expect_null(sw_reshape(null, SW_SHAPE(4)), SW_ERR_ARGUMENT, "reshape: input 0 is a null tensor");
+    expect_null(sw_reshape(null, SW_SHAPE(4)), SW_ERR_ARGUMENT,
+                "reshape: input 0 is a null tensor");
     /* Only the first message counts, however long the chain that follows it. */
     sw_tensor bad = sw_matmul(a, leaf(f, SW_SHAPE(3, 2)));
-    const char *text = "matmul: [2,2] times [3,2]; axis 1 of the first (2) must equal axis 0 of the "
-                       "second (3)";
+    const char *text =
+        "matmul: [2,2] times [3,2]; axis 1 of the first (2) must equal axis 0 of the "
+        "second (3)";
     assert_true(sw_is_null(bad));
     sw_tensor all[] = {sw_add(bad, a), sw_sub(a, bad), sw_mul(bad, bad), sw_scale(bad, 2),
                        sw_matmul(bad, a), sw_linear(bad, a, null), sw_linear(a, bad, null),
@@ -419,7 +434,8 @@ static void test_first_message(void **state) {
     (void)state;
     assert_null(sw_error());
     assert_int_equal(sw_fail(SW_ERR_IO, "%s %d", "one", 1), SW_ERR_IO);
-    assert_int_equal(sw_fail(SW_ERR_TYPE, "two"), SW_ERR_TYPE); /* its status, though not its text */
+    assert_int_equal(sw_fail(SW_ERR_TYPE, "two"),
+                     SW_ERR_TYPE); /* its status, though not its text */
     expect_error(SW_ERR_IO, "one 1");
     sw_fail(SW_ERR_TYPE, "three");
     expect_error(SW_ERR_TYPE, "three");

@@ -1,5 +1,6 @@
-/* Memory: none is asked for once a step's shape has been seen; and every request in turn is refused,
- * once and for good: an error, no leak, no crash, and the same call works when there is memory. */
+/* Memory: none is asked for once a step's shape has been seen; and every request in turn is
+ * refused, once and for good: an error, no leak, no crash, and the same call works when there is
+ * memory. */
 #include "support.h"
 
 #include "extend.h"
@@ -155,12 +156,13 @@ static void test_steady_state_of_objectives(void **state) {
             const int64_t *ids;
             int64_t count = sw_sampler_next(sampler, &ids);
             double value;
-            assert_int_equal(sw_objective_gradient(&f, tape, NULL, ids, count, 1, &value, g), SW_OK);
+            assert_int_equal(sw_objective_gradient(&f, tape, NULL, ids, count, 1, &value, g),
+                             SW_OK);
             assert_int_equal(sw_objective_value(&f, tape, NULL, ids, count, 1, &value), SW_OK);
         }
         double value;
-        assert_int_equal(sw_objective_gradient_chunked(&f, tape, NULL, NULL, SAMPLES, 16, 1, &value, g),
-                         SW_OK);
+        assert_int_equal(
+            sw_objective_gradient_chunked(&f, tape, NULL, NULL, SAMPLES, 16, 1, &value, g), SW_OK);
         sw_mark mark = sw_tape_mark(tape);
         sw_release(sw_scale(sw_constant(tape, SW_F32, 1), 2));
         assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
@@ -342,8 +344,8 @@ static void test_step_again(void **state) {
     sw_params_free(m.params);
 }
 
-/* Backward alone, on graphs of several depths, so that it needs chunks of its own. Gives the hash of
- * the gradient; k: the request that is refused. */
+/* Backward alone, on graphs of several depths, so that it needs chunks of its own. Gives the hash
+ * of the gradient; k: the request that is refused. */
 static uint64_t deep_gradient(sw_param *w, int depth, int k, bool *refused) {
     sw_gradient *g = sw_params_gradient(w->owner);
     sw_tape *tape = sw_tape_new();
@@ -413,7 +415,8 @@ static bool objective_scenario(void) {
     sw_params_add(linear, "b", SW_SHAPE(CLASSES), &uniform);
     ok = sw_params_build(linear) == SW_OK && ok;
     sw_tape *tape = sw_tape_new();
-    sw_gradient *g = ok ? sw_gradient_new(m.params) : NULL, *lg = ok ? sw_gradient_new(linear) : NULL;
+    sw_gradient *g = ok ? sw_gradient_new(m.params) : NULL,
+                *lg = ok ? sw_gradient_new(linear) : NULL;
     sw_objective f = {.size = sizeof f, .n = SAMPLES, .params = m.params, .user = &m,
                       .loss = objective_loss};
     sw_objective glm = {.size = sizeof glm, .n = SAMPLES, .params = linear, .features = IN,

@@ -1,5 +1,6 @@
 /* Every operation, from one table: gradients against central differences in f64, f32 against f64,
- * and values against a plain computation. Then the test of the test: wrong derivatives must fail. */
+ * and values against a plain computation. Then the test of the test: wrong derivatives must fail.
+ */
 #include "support.h"
 
 #include "extend.h"
@@ -112,10 +113,20 @@ static const op_entry ops[] = {
     {"sub", build_sub, 2, {REAL, REAL}, BROADCASTS},
     {"mul", build_mul, 2, {REAL, REAL}, BROADCASTS},
     {"scale", build_scale, 1, {REAL}, SHAPES},
-    {"matmul", build_matmul, 2, {REAL, REAL},
+    {"matmul",
+     build_matmul,
+     2,
+     {REAL, REAL},
      "[2,3][3,4] [1,1][1,1] [5,1][1,2] [1,7][7,1] [0,3][3,2] [2,0][0,3] [2,3][3,0] [3,3][3,3]"},
-    {"linear", build_linear, 2, {REAL, REAL}, "[2,3][4,3] [1,1][1,1] [0,3][2,3] [2,0][3,0] [5,4][1,4]"},
-    {"linear with bias", build_linear_bias, 3, {REAL, REAL, REAL},
+    {"linear",
+     build_linear,
+     2,
+     {REAL, REAL},
+     "[2,3][4,3] [1,1][1,1] [0,3][2,3] [2,0][3,0] [5,4][1,4]"},
+    {"linear with bias",
+     build_linear_bias,
+     3,
+     {REAL, REAL, REAL},
      "[2,3][4,3][4] [1,1][1,1][1] [0,3][2,3][2] [2,0][3,0][3] [5,4][1,4][1] [3,2][0,2][0]"},
     {"relu", build_relu, 1, {AWAY}, SHAPES},
     {"tanh", build_tanh, 1, {REAL}, SHAPES},
@@ -123,10 +134,16 @@ static const op_entry ops[] = {
     {"mean", build_mean, 1, {REAL}, SHAPES},
     {"reshape", build_reshape, 1, {REAL}, SHAPES},
     {"dropout", build_dropout, 1, {REAL}, SHAPES " [3,130] [130,3]"},
-    {"cross_entropy", build_cross_entropy, 2, {REAL, IDS},
+    {"cross_entropy",
+     build_cross_entropy,
+     2,
+     {REAL, IDS},
      "[4,3][4] [1,1][1] [5,1][5] [1,7][1] [0,3][0] [0,0][0] [9,33][9]"},
     {"mse", build_mse, 2, {REAL, REAL}, "[4,3][4,3] [][] [1][1] [0][0] [2,3,4][2,3,4] [70][70]"},
-    {"bce_with_logits", build_bce_with_logits, 2, {REAL, UNIT},
+    {"bce_with_logits",
+     build_bce_with_logits,
+     2,
+     {REAL, UNIT},
      "[4,3][4,3] [][] [1][1] [0][0] [2,3,4][2,3,4] [70][70]"},
     {"detach", build_detach, 2, {REAL, FIXED}, "[4,3][4,3] [][] [4,3][3] [0][1]"},
     {"passes", build_passes, 2, {REAL, REAL}, "[2,3][2,3] [2,1][2,1] [2,3][3] [1][2,2] [2,0][2,0]"},
@@ -389,7 +406,8 @@ static void test_scalar_values(void **state) {
     for (int r = 0; r < 6; r++) {
         long double total = 0;
         for (int c = 0; c < 5; c++) {
-            long double z = (long double)test_get(&x, r * 5 + c), t = (long double)test_get(&y, r * 5 + c);
+            long double z = (long double)test_get(&x, r * 5 + c),
+                        t = (long double)test_get(&y, r * 5 + c);
             sum += z;
             mse += (z - t) * (z - t);
             bce += log1pl(expl(z)) - t * z;
@@ -442,7 +460,8 @@ static void test_empty(void **state) {
 
 /* ---- Extremes ---- */
 
-/* Logits of ±1e4: e^z overflows, the loss must not. For [a, -a], id 1 the loss is 2a to rounding. */
+/* Logits of ±1e4: e^z overflows, the loss must not. For [a, -a], id 1 the loss is 2a to rounding.
+ */
 static void test_extreme_logits(void **state) {
     (void)state;
     for (int type = SW_F32; type <= SW_F64; type++) {

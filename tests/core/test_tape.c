@@ -23,7 +23,8 @@ static void fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng
 static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t *shape) {
     const sw_param_options options = {
         .size = sizeof options,
-        .init = {.size = sizeof(sw_init), .name = "uniform", .fill = fill_uniform, .a = -1, .b = 1}};
+        .init = {
+            .size = sizeof(sw_init), .name = "uniform", .fill = fill_uniform, .a = -1, .b = 1}};
     sw_param *param = sw_params_add(p, name, rank, shape, &options);
     assert_non_null(param);
     return param;
@@ -40,7 +41,8 @@ static model model_new(sw_dtype type) {
 }
 
 static sw_tensor model_loss(const model *m, sw_tape *tape, const sw_array *x, const sw_array *y) {
-    sw_tensor h = sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
+    sw_tensor h =
+        sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
     sw_tensor z = sw_linear(sw_tanh(h), sw_param_use(tape, m->w1), (sw_tensor){0});
     return sw_mse(z, sw_input(tape, *y));
 }
@@ -109,7 +111,8 @@ static void test_binding(void **state) {
     for (int64_t i = 0; i < sw_params_dim(p); i++)
         x[i] = own[i] * 0.5;
     step(f);
-    uint64_t x_before = hash_of(p, own), g_before = hash_of(p, sw_gradient_data(sw_params_gradient(p)));
+    uint64_t x_before = hash_of(p, own),
+             g_before = hash_of(p, sw_gradient_data(sw_params_gradient(p)));
     double loss_before = sw_item(model_loss(&f->m, f->tape, &f->x, &f->y));
     sw_tape_reset(f->tape);
 
@@ -340,10 +343,12 @@ static void test_frozen(void **state) {
     step(f);
     expect_zero(f->m.w0);
     assert_true(any_nonzero(f->m.b0));
-    assert_true(w1 == test_hash(TEST_HASH, sw_param_grad(f->m.w1).data, OUT * HIDDEN * sizeof(double)));
+    assert_true(w1 ==
+                test_hash(TEST_HASH, sw_param_grad(f->m.w1).data, OUT * HIDDEN * sizeof(double)));
     sw_param_freeze(f->m.w0, false);
     sw_tape_reset(f->tape);
-    /* The whole set on this tape: its block stays as it is, and gradients pass through to inputs. */
+    /* The whole set on this tape: its block stays as it is, and gradients pass through to inputs.
+     */
     uint64_t before = hash_of(p, sw_gradient_data(sw_params_gradient(p)));
     assert_int_equal(sw_tape_freeze(f->tape, p, true), SW_OK);
     sw_tensor x = sw_variable(f->tape, f->x);
@@ -376,7 +381,8 @@ static sw_status product_vjp_for_all(sw_call *call) {
         if (!d)
             return SW_ERR_MEMORY;
         for (int64_t i = 0; i < call->out->count; i++)
-            d[i] = ((const double *)call->cotangent)[i] * ((const double *)call->in[1 - k]->data)[i];
+            d[i] =
+                ((const double *)call->cotangent)[i] * ((const double *)call->in[1 - k]->data)[i];
     }
     return SW_OK;
 }
@@ -416,17 +422,19 @@ static void test_unwanted_gradients(void **state) {
 static void test_tied(void **state) {
     const fixture *f = *state;
     sw_params *p = sw_params_new(SW_F64, 1);
-    sw_param *a = declare(p, "a", SW_SHAPE(3)), *b = declare(p, "b", SW_SHAPE(2)),
+    sw_param *b = declare(p, "b", SW_SHAPE(2)), *a = declare(p, "a", SW_SHAPE(3)),
              *alias = sw_params_tie(p, "alias", a), *again = sw_params_tie(p, "again", alias);
     assert_int_equal(sw_params_build(p), SW_OK);
     assert_int_equal(sw_params_dim(p), 5);
     assert_int_equal(sw_params_count(p), 4);
+    assert_int_equal(a->offset, 2);
     assert_int_equal(alias->offset, a->offset);
     assert_ptr_equal(again->tied, a);
     sw_tensor ta = sw_param_use(f->tape, a), tb = sw_param_use(f->tape, alias);
     assert_int_equal(ta.slot, tb.slot); /* one leaf */
     poison(p, sw_gradient_data(sw_params_gradient(p)));
-    sw_tensor loss = sw_add(sw_sum(sw_scale(ta, 2)), sw_sum(sw_scale(sw_param_use(f->tape, again), 5)));
+    sw_tensor loss =
+        sw_add(sw_sum(sw_scale(ta, 2)), sw_sum(sw_scale(sw_param_use(f->tape, again), 5)));
     assert_int_equal(sw_backward(loss), SW_OK);
     sw_array ga = sw_param_grad(a), galias = sw_param_grad(again);
     for (int i = 0; i < 3; i++) {
@@ -785,7 +793,8 @@ static sw_tensor outer_segment(const model *m, sw_tape *tape, sw_tensor x) {
 
 static sw_tensor segmented_loss(const model *m, sw_tape *tape, const sw_array *x,
                                 const sw_array *y) {
-    sw_tensor h = sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
+    sw_tensor h =
+        sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
     h = sw_tanh(h);
     for (int i = 0; i < 3; i++) {
         sw_tensor before = h;
@@ -894,8 +903,8 @@ static const sw_op trespass_op = {.size = sizeof(sw_op), .name = "trespass", .sh
 static void test_trespassing(void **state) {
     const fixture *f = *state;
     static const char *const texts[] = {
-        "backward: inside a vjp, sum reads a tensor from before it that needs a gradient; the "
-        "segment must take it as a sw_variable",
+        ("backward: inside a vjp, sum reads a tensor from before it that needs a gradient; the "
+         "segment must take it as a sw_variable"),
         "backward: inside a vjp only what it recorded can be run back",
         "rewind: the mark is older than the backward that is under way",
     };
@@ -1016,15 +1025,32 @@ static void test_concurrent_tapes(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_binding), TEST(test_two_bindings_in_two_threads), TEST(test_sets_that_come_and_go),
-        TEST(test_fresh_and_added), TEST(test_micro_batches), TEST(test_untouched_set),
-        TEST(test_frozen), TEST(test_unwanted_gradients), TEST(test_tied),
-        TEST(test_parameter_used_often), TEST(test_retained), TEST(test_backward_from),
-        TEST(test_switches), TEST(test_release), TEST(test_second_backward), TEST(test_views),
-        TEST(test_mark_again_and_again), TEST(test_mark_keeps_samples), TEST(test_recomputation),
-        TEST(test_recomputation_switches), TEST(test_parameters_met_inside_a_vjp),
-        TEST(test_trespassing), TEST(test_dropout_backward_mask), TEST(test_deep_graph),
-        TEST(test_wide_graph), TEST(test_concurrent_tapes),
+        TEST(test_binding),
+        TEST(test_two_bindings_in_two_threads),
+        TEST(test_sets_that_come_and_go),
+        TEST(test_fresh_and_added),
+        TEST(test_micro_batches),
+        TEST(test_untouched_set),
+        TEST(test_frozen),
+        TEST(test_unwanted_gradients),
+        TEST(test_tied),
+        TEST(test_parameter_used_often),
+        TEST(test_retained),
+        TEST(test_backward_from),
+        TEST(test_switches),
+        TEST(test_release),
+        TEST(test_second_backward),
+        TEST(test_views),
+        TEST(test_mark_again_and_again),
+        TEST(test_mark_keeps_samples),
+        TEST(test_recomputation),
+        TEST(test_recomputation_switches),
+        TEST(test_parameters_met_inside_a_vjp),
+        TEST(test_trespassing),
+        TEST(test_dropout_backward_mask),
+        TEST(test_deep_graph),
+        TEST(test_wide_graph),
+        TEST(test_concurrent_tapes),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sw_set_threads(1); /* joins the workers */

@@ -41,7 +41,8 @@ static sw_tensor do_relu(const sw_tensor *in) { return sw_relu(in[0]); }
 static sw_tensor do_tanh(const sw_tensor *in) { return sw_tanh(in[0]); }
 static sw_tensor do_dropout(const sw_tensor *in) { return sw_dropout(in[0], 0.3, 1); }
 static sw_tensor do_reshape(const sw_tensor *in) {
-    return sw_mul(sw_reshape(in[0], SW_SHAPE(-1, 100)), sw_detach(sw_reshape(in[0], SW_SHAPE(-1, 100))));
+    return sw_mul(sw_reshape(in[0], SW_SHAPE(-1, 100)),
+                  sw_detach(sw_reshape(in[0], SW_SHAPE(-1, 100))));
 }
 static sw_tensor do_sum(const sw_tensor *in) { return sw_sum(in[0]); }
 static sw_tensor do_mean(const sw_tensor *in) { return sw_mean(in[0]); }
