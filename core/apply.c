@@ -21,6 +21,8 @@ static void release_scratch(swi_engine *e) {
 static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
     SW_TRY(op->shape(call));
+    if (!node->view.shape)
+        return sw_fail(SW_ERR_STATE, "%s: its shape rule set no output", op->name);
     if (op->is_view) {
         node->root = engine->input[0]->root;
         node->root->readers++;
@@ -66,8 +68,13 @@ static void count_readers(const swi_node *node, swi_node *const *input, int coun
 sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
                    const sw_tensor *inputs) {
     const sw_tensor null = {0};
-    if (count < 1 || !inputs[0].tape) {
-        if (count < 1)
+    if (!op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs a shape rule and a forward function, and its "
+                                 "attributes must not be NULL", op && op->name ? op->name : "apply");
+        return null;
+    }
+    if (count < 1 || !inputs || !inputs[0].tape) {
+        if (count < 1 || !inputs)
             sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
         else if (swi_error_now == SW_OK)
             sw_fail(SW_ERR_ARGUMENT, "%s: input 0 is a null tensor", op->name);
@@ -125,6 +132,8 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         tape->count = slot;
         return null;
     }
+    if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
+        node->flags |= SWI_CUT;
     if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {
         node->flags |= SWI_NEEDS_GRAD;
         if (op->vjp_reads)

@@ -2,6 +2,8 @@
  * accumulation; an operation's vjp only ever stores. */
 #include "internal.h"
 
+#include <math.h>
+
 /* ---- What a vjp calls ---- */
 
 bool sw_wants(const sw_call *call, int input) {
@@ -174,6 +176,37 @@ static sw_status check_values(const swi_node *node) {
     return SW_OK;
 }
 
+/* Leaves read the parameters in place: a step between forward and backward would mix two points. */
+static bool moved(const sw_tape *tape, const swi_node *leaf) {
+    const swi_binding *b = &tape->binding[leaf->binding];
+    return b->x == b->params->x && leaf->version != b->params->version;
+}
+
+/* Replaces a view by one full of NaN. */
+static sw_status blind(sw_call *call, const sw_view *view, sw_view *blank) {
+    *blank = *view;
+    blank->data = sw_call_scratch(call, view_bytes(view));
+    if (!blank->data)
+        return SW_ERR_MEMORY;
+    swi_fill(view->type, view->count, (double)NAN, blank->data);
+    return SW_OK;
+}
+
+/* What a vjp does not declare may be given back before it runs (sw_release). */
+static sw_status hide(sw_call *call, sw_view hidden[SWI_FEW + 1]) {
+    const sw_view **in = (const sw_view **)(uintptr_t)call->in;
+    for (int i = 0; i < call->inputs; i++)
+        if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64) {
+            SW_TRY(blind(call, call->in[i], &hidden[i]));
+            in[i] = &hidden[i];
+        }
+    if (!(call->op->vjp_reads & SW_READS_OUT) && call->out->type <= SW_F64) {
+        SW_TRY(blind(call, call->out, &hidden[SWI_FEW]));
+        call->out = &hidden[SWI_FEW];
+    }
+    return SW_OK;
+}
+
 static sw_status node_backward(sw_tape *tape, swi_node *node) {
     if (node->flags & SWI_RETIRED)
         SW_TRY(check_values(node));
@@ -198,8 +231,13 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
         e.state = (unsigned char *)(e.target + n);
         memset(e.state, 0, n);
     }
-    for (int i = 0; i < node->inputs; i++)
-        in[i] = &e.input[i]->view;
+    for (int i = 0; i < node->inputs; i++) {
+        const swi_node *input = e.input[i];
+        in[i] = &input->view;
+        if (input->param && moved(tape, input))
+            return sw_fail(SW_ERR_STATE, "backward: parameter %s has moved since %s read it; reset the "
+                                         "tape and record anew", input->param->name, node->op->name);
+    }
     sw_call call = {.op = node->op, .tape = tape, .attributes = node->attributes,
                     .inputs = node->inputs, .in = in, .out = &node->view, .saved = node->saved,
                     .cotangent = node->grad, .engine = &e};
@@ -207,6 +245,9 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
     const char *layer = tape->layer;
     tape->layer = node->layer;
+    sw_view hidden[SWI_FEW + 1];
+    if (tape->hiding && node->inputs <= SWI_FEW)
+        SW_TRY(hide(&call, hidden));
     sw_status status = node->op->vjp(&call);
     if (status == SW_OK && e.failed)
         status = SW_ERR_MEMORY;
@@ -288,6 +329,8 @@ static sw_status check_inside(const swi_node *node, uint32_t floor, const char *
 static sw_status backward(sw_tensor t, const void *cotangent, const char *what) {
     sw_tape *tape = t.tape;
     swi_node *node = swi_at(tape, t.slot);
+    if (node->flags & SWI_CUT)
+        return sw_fail(SW_ERR_STATE, "%s: operation %s has no derivative", what, node->op->name);
     if (!(node->flags & SWI_NEEDS_GRAD))
         return sw_fail(SW_ERR_STATE,
                        "%s: nothing the tensor depends on needs a gradient (recording off, or all "

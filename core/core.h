@@ -189,7 +189,9 @@ SW_API size_t sw_tape_bytes_held(const sw_tape *tape);
 
 /* A leaf that needs no gradient and reads the array in place: it must live until the reset. */
 SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
-/* The same, but a leaf whose gradient is wanted: sw_grad_of after backward. f32 or f64. */
+/* The same from a copy on the tape: for arrays that do not live until the reset. */
+SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
+/* As sw_input, but a leaf whose gradient is wanted: sw_grad_of after backward. f32 or f64. */
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
 /* Memory of the tape, uninitialised, to be filled through sw_value before use; no gradient. */
 SW_API sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
@@ -199,6 +201,8 @@ SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
 SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);
 
 SW_API bool sw_is_null(sw_tensor t);
+/* Not null, and of the tape's present pass: without an error if it is not. A handle dies with its tape. */
+SW_API bool sw_is_live(sw_tensor t);
 /* The values, in the tape's memory, until the reset. data is NULL on a null or stale tensor. */
 SW_API sw_array sw_value(sw_tensor t);
 /* The one element of a tensor with one element, as double. NaN and an error for others. */
@@ -209,14 +213,16 @@ SW_API sw_array sw_grad_of(sw_tensor t);
 /* Keeps the gradient of an intermediate tensor for sw_grad_of. Returns t. */
 SW_API sw_tensor sw_retain_grad(sw_tensor t);
 /* A promise not to touch t again: its memory is reused within the step as soon as no vjp will read
- * it. Using it later is an error. Done by sw_sequential for what passes between its layers. */
+ * it. Using it later is an error. Done by sw_nn_sequential for what passes between its layers. */
 SW_API void sw_release(sw_tensor t);
 /* The same values, with no gradient to the past. */
 SW_API sw_tensor sw_detach(sw_tensor t);
 
 /* Gradients of a scalar: one reverse pass. Adds to what the gradient block holds since the last
  * step: backward passes on one tape pass add up; passes after a reset are averaged with weights
- * by sample count, so that a block always holds the mean over the samples it has seen. */
+ * by sample count, so that a block always holds the mean over the samples it has seen. A pass that did
+ * not name its samples (sw_tape_samples; loaders and objectives do) counts as one. The parameters must
+ * be what they were when the loss was recorded: after a step, record anew. */
 SW_API sw_status sw_backward(sw_tensor loss);
 /* The same from any tensor with its cotangent, of the tensor's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
@@ -278,10 +284,11 @@ typedef struct sw_gradcheck_options {
     double atol, rtol;   /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
     uint64_t seed;       /* of the random cotangent */
     unsigned no_grad;    /* bit i: input i is passed without gradient */
-    unsigned switches;   /* of the tape; 0 means all */
+    unsigned switches;   /* of the tape; 0 means those of a new tape */
 } sw_gradcheck_options;
 
-/* Compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences, in f64, for
+/* Compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences, in f64, while every vjp
+ * sees NaN in values that it has not declared to read, for
  * every element of every f64 input. The inputs' data are moved and put back. `worst`, if not NULL,
  * gets the largest |analytic - numeric| / (atol + rtol·|numeric|). SW_ERR_GRADIENT names input and
  * element. Equal draws of random numbers are seen by every evaluation. */
@@ -352,6 +359,8 @@ SW_API int sw_params_count(const sw_params *params);   /* parameters, tied names
 SW_API sw_param *sw_params_at(const sw_params *params, int index);
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
 SW_API void *sw_params_x(const sw_params *params);                /* the vector */
+/* To be called after writing to the vector by hand: what was recorded before is then refused. */
+SW_API void sw_params_changed(sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
 SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
 /* A view of its own gradient: what the last backward left, also after a step (clipped, if it was). */

@@ -130,7 +130,10 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
     c.tape = sw_tape_new();
     c.tensor = sw_alloc_array(count, sizeof *c.tensor);
     sw_status status = c.tape && c.tensor ? SW_OK : SW_ERR_MEMORY;
+    if (status == SW_OK && !f)
+        status = sw_fail(SW_ERR_ARGUMENT, "gradcheck: the function is NULL");
     if (status == SW_OK) {
+        c.tape->hiding = true;
         if (c.o.switches) {
             sw_tape_set(c.tape, ~0u, false);
             sw_tape_set(c.tape, c.o.switches, true);

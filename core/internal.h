@@ -116,6 +116,7 @@ void swi_arena_unstash(swi_arena *arena, swi_stash *stash, size_t current, size_
 struct sw_params {
     sw_dtype type;
     uint64_t seed, id; /* id: never the same twice in a process */
+    uint64_t version;  /* grows when x changes */
     sw_param **list;
     int count, capacity;
     bool built, failed;
@@ -156,7 +157,8 @@ enum {
     SWI_OWNS = 8,       /* its data are a block of the arena */
     SWI_FREED = 16,     /* … that was given back */
     SWI_LEAF = 32,
-    SWI_RETIRED = 64 /* its vjp has run */
+    SWI_RETIRED = 64, /* its vjp has run */
+    SWI_CUT = 128     /* an input needs a gradient, but the operation has no vjp */
 };
 
 enum { SWI_FEW = 4 }; /* inputs that a node, or a call, has room for in itself */
@@ -176,7 +178,10 @@ struct swi_node {
     uint32_t binding;
     const void *attributes;
     void *saved;
-    size_t saved_bytes;
+    union {
+        size_t saved_bytes;
+        uint64_t version; /* a parameter's leaf: that of its set when it was made */
+    };
     void *grad; /* cotangent; NULL before the first contribution */
     void *kept; /* SWI_RETAIN on an op's node: the sum of its cotangents of all backward passes */
     sw_param *param;
@@ -210,6 +215,7 @@ struct sw_tape {
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
+    bool hiding;      /* vjps see NaN in what they have not said they read: for sw_gradcheck */
     swi_stash *stash; /* of the newest mark that can be gone back to */
 };
 
@@ -288,7 +294,7 @@ typedef struct swi_engine {
     struct {
         void *memory;
         size_t bytes;
-    } scratch[SWI_FEW];
+    } scratch[2 * SWI_FEW + 1];
 } swi_engine;
 
 /* ---- elementwise.c: kernels that the engine itself uses ---- */

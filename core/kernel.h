@@ -37,6 +37,15 @@
 #warning "compile kernels with -fno-math-errno: a square root is 29 times slower without it"
 #endif
 
+/* A copied file whose SW_KERNEL_FILE still names the first would compile the first's kernels. A header
+ * with kernels in it defines SW_KERNEL_HEADER before this one is included. */
+#if !defined(SW_KERNEL_HEADER)
+_Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
+                   __builtin_strcmp(__BASE_FILE__ + (sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)),
+                                    SW_KERNEL_FILE) == 0,
+               "SW_KERNEL_FILE is not this file's name");
+#endif
+
 enum { SW_LANES = 32 };
 
 /* Before a loop whose steps do not depend on one another although pointers may be equal (out = a):

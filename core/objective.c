@@ -60,6 +60,16 @@ static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_
     return list;
 }
 
+/* A loss on another tape would be evaluated there, and never differentiated here. */
+static sw_status check_loss(sw_tensor loss, const sw_tape *tape) {
+    if (sw_is_null(loss))
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+    if (loss.tape != tape)
+        return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that it was asked for on");
+    return SW_OK;
+}
+
 /* The loss as a number; an error that was kept before does not matter here. */
 static sw_status item_of(sw_tensor loss, double *value) {
     sw_array a = sw_value(loss);
@@ -84,9 +94,7 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     else
         loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false),
                        ids, count);
-    if (sw_is_null(loss))
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+    SW_TRY(check_loss(loss, tape));
     return item_of(loss, value);
 }
 
@@ -115,6 +123,7 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
                              &f->outputs);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
     sw_tensor loss = f->head(f->user, tape, sw_linear(rows, tw, tb), ids, count);
+    SW_TRY(check_loss(loss, tape));
     SW_TRY(sw_backward(loss));
     if (value)
         *value = sw_item(loss);
@@ -137,9 +146,7 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, value, g);
     sw_tensor loss = loss_of(f, tape, ids, count);
-    if (sw_is_null(loss))
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+    SW_TRY(check_loss(loss, tape));
     if (value)
         *value = sw_item(loss);
     SW_TRY(sw_backward(loss));
@@ -205,6 +212,7 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
+    SW_TRY(check_loss(loss, tape));
     SW_TRY(sw_backward(sw_scale(loss, (double)count))); /* the sum: one s_i for each sample */
     if (value)
         *value = sw_item(loss);

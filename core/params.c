@@ -108,8 +108,13 @@ sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t 
 }
 
 sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
-    if (!p || !target)
+    if (!p || !target) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?",
+                p ? "one to tie it to" : "set");
+        if (p)
+            p->failed = true;
         return NULL;
+    }
     if (target->owner != p) {
         sw_fail(SW_ERR_ARGUMENT, "parameter %s: %s belongs to another set", name, target->name);
         p->failed = true;
@@ -190,6 +195,7 @@ sw_status sw_params_reset(sw_params *p) {
         }
     }
     sw_free(values);
+    p->version++;
     return SW_OK;
 }
 
@@ -218,7 +224,7 @@ sw_param *sw_params_at(const sw_params *p, int index) {
 }
 
 sw_param *sw_params_find(const sw_params *p, const char *name) {
-    for (int i = 0; p && i < p->count; i++)
+    for (int i = 0; p && name && i < p->count; i++)
         if (strcmp(p->list[i]->name, name) == 0)
             return p->list[i];
     return NULL;
@@ -226,6 +232,11 @@ sw_param *sw_params_find(const sw_params *p, const char *name) {
 
 void *sw_params_x(const sw_params *p) {
     return p ? p->x : NULL;
+}
+
+void sw_params_changed(sw_params *p) {
+    if (p)
+        p->version++;
 }
 
 sw_gradient *sw_params_gradient(const sw_params *p) {

@@ -42,6 +42,10 @@ sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
     *batch = (sw_batch){0};
     if (!source || !tape)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the %s is NULL", source ? "tape" : "source");
+    if (!source->gather)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
+    if (count < 1 || !ids)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: %lld samples asked for", (long long)count);
     if (type != SW_F32 && type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not %s",
                        sw_dtype_name(type));
@@ -155,7 +159,7 @@ void sw_sampler_free(sw_sampler *s) {
 }
 
 int64_t sw_sampler_next(sw_sampler *s, const int64_t **ids) {
-    if (!s)
+    if (!s || !ids)
         return 0;
     if (s->next >= s->n) {
         s->epoch++;

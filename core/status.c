@@ -47,7 +47,7 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
     char *out = buffer[turn++ % BUFFERS];
     size_t at = 0;
     out[at++] = '[';
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank && shape; i++)
         at += (size_t)snprintf(out + at, LENGTH - at, i ? ",%lld" : "%lld", (long long)shape[i]);
     out[at++] = ']';
     out[at] = 0;

@@ -211,7 +211,8 @@ swi_node *swi_node_of(sw_tensor t) {
         return NULL;
     }
     if (node->flags & SWI_RELEASED) {
-        sw_fail(SW_ERR_STATE, "a tensor was used after sw_release");
+        sw_fail(SW_ERR_STATE, "a tensor was used after sw_release (a sequential releases what passes "
+                              "between its layers)");
         return NULL;
     }
     return node;
@@ -255,6 +256,10 @@ static bool usable(const sw_tape *tape, const sw_array *array, const char *what)
     }
     if (swi_count(array->rank, array->shape, &count) != SW_OK)
         return false;
+    if ((unsigned)array->type > SW_U8) {
+        sw_fail(SW_ERR_TYPE, "%s: %d is no element type", what, (int)array->type);
+        return false;
+    }
     if (!array->data && count > 0) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the array has no data", what);
         return false;
@@ -266,6 +271,16 @@ sw_tensor sw_input(sw_tape *tape, sw_array array) {
     if (!usable(tape, &array, "input"))
         return (sw_tensor){0};
     return leaf(tape, &array, 0);
+}
+
+sw_tensor sw_input_copy(sw_tape *tape, sw_array array) {
+    if (!usable(tape, &array, "input_copy"))
+        return (sw_tensor){0};
+    sw_tensor t = sw_buffer(tape, array.type, array.rank, array.shape);
+    if (t.tape && array.data)
+        memcpy(swi_at(tape, t.slot)->view.data, array.data,
+               (size_t)sw_array_count(&array) * swi_size(array.type));
+    return t;
 }
 
 sw_tensor sw_variable(sw_tape *tape, sw_array array) {
@@ -312,6 +327,13 @@ sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
 
 bool sw_is_null(sw_tensor t) {
     return t.tape == NULL;
+}
+
+bool sw_is_live(sw_tensor t) {
+    if (!t.tape || t.slot >= t.tape->count)
+        return false;
+    const swi_node *node = swi_at(t.tape, t.slot);
+    return node->generation == t.generation && !(node->flags & SWI_RELEASED);
 }
 
 static sw_array array_of(const swi_node *node, void *data) {
@@ -457,7 +479,8 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
         return (sw_tensor){0};
     uint32_t slot = b->leaf[param->index].slot, generation = b->leaf[param->index].generation;
     if (generation && b->pass == tape->pass && slot < tape->count &&
-        swi_at(tape, slot)->generation == generation)
+        swi_at(tape, slot)->generation == generation &&
+        (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return (sw_tensor){tape, slot, generation};
     swi_node *node = swi_new_node(tape, &slot);
     if (!node)
@@ -470,6 +493,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     node->param = param;
     node->binding = (uint32_t)(b - tape->binding);
     b->pass = tape->pass;
+    node->version = params->version;
     b->leaf[param->index].slot = slot;
     b->leaf[param->index].generation = node->generation;
     return (sw_tensor){tape, slot, node->generation};

@@ -151,6 +151,10 @@ sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *mod
     sw_module *m = sw_module_new(model, &sequential_type, 0);
     if (!m || m->type != &sequential_type)
         return m;
+    if (count > 0 && !modules) {
+        sw_fail(SW_ERR_ARGUMENT, "sequential: the list of layers is NULL");
+        return sw_module_failed(model);
+    }
     for (int i = 0; i < count; i++)
         if (sw_module_add(m, modules[i]) != SW_OK)
             return sw_module_failed(model);

@@ -20,7 +20,7 @@ sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
         sw_free(model);
         return NULL;
     }
-    model->placeholder = (sw_module){.type = &placeholder_type, .model = model, .name = "?"};
+    model->placeholder = (sw_module){.type = &placeholder_type, .model = model, .name = "?", .named = true};
     model->input.rank = -1;
     return model;
 }
@@ -87,6 +87,10 @@ static char *numbered_name(sw_model *model, const char *kind) {
 }
 
 sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes) {
+    if (!type || !type->name || !type->forward) {
+        sw_fail(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
+        return sw_module_failed(model);
+    }
     if (!model) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the model is NULL", type->name);
         return NULL;
@@ -108,7 +112,7 @@ sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t byt
     }
     sw_module *module = sw_alloc(sizeof *module);
     void *data = sw_alloc(bytes);
-    char *name = numbered_name(model, type->name);
+    char *name = sw_strdup(type->name); /* numbered when it is built */
     if (!module || !data || !name) {
         sw_free(module);
         sw_free(data);
@@ -129,6 +133,7 @@ sw_module *sw_module_name(sw_module *module, const char *name) {
         return sw_module_failed(module->model);
     sw_free((void *)(uintptr_t)module->name);
     module->name = copy;
+    module->named = true;
     return module;
 }
 
@@ -161,10 +166,31 @@ sw_param *sw_module_param(sw_module *module, const char *suffix, int rank, const
     return sw_params_add(module->model->params, name, rank, shape, options);
 }
 
+/* Layers are numbered in the order in which they are built: compilers differ in the order in which
+ * they evaluate the arguments of sw_nn_sequential(model, sw_nn_linear(…), sw_nn_linear(…), NULL). */
+static sw_status name_it(sw_module *module) {
+    if (module->named)
+        return SW_OK;
+    char *name = numbered_name(module->model, module->type->name);
+    if (!name)
+        return SW_ERR_MEMORY;
+    sw_free((void *)(uintptr_t)module->name);
+    module->name = name;
+    module->named = true;
+    return SW_OK;
+}
+
 sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
-    if (module->type->build)
-        SW_TRY(module->type->build(module, shape));
+    if (!module || !shape)
+        return sw_fail(SW_ERR_ARGUMENT, "module_build: the %s is NULL", module ? "shape" : "layer");
+    SW_TRY(name_it(module));
+    if (module->type->build) {
+        sw_status status = module->type->build(module, shape);
+        if (status != SW_OK)
+            return sw_fail(status, "layer %s: its build failed", module->name);
+    }
     module->out = *shape;
+    module->built = true;
     return SW_OK;
 }
 
@@ -218,6 +244,11 @@ sw_tensor sw_forward(sw_module *module, sw_tensor x) {
     if (!module || sw_is_null(x)) {
         if (!sw_error())
             sw_fail(SW_ERR_ARGUMENT, "forward: the %s is null", module ? "input" : "layer");
+        return (sw_tensor){0};
+    }
+    if (!module->built) {
+        sw_fail(SW_ERR_STATE, "forward: layer %s is not built: sw_model_build builds the root, a layer's "
+                              "build its children by sw_module_build", module->name);
         return (sw_tensor){0};
     }
     const char *outer = sw_tape_layer(x.tape, module->name);

@@ -50,7 +50,8 @@ SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel
 /* The same from an array. */
 SW_API sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules);
 
-/* Names a layer (before the build); otherwise it is its kind and a number: linear1. Returns it. */
+/* Names a layer (before the build); otherwise it is its kind and a number, counted in the order of the
+ * build: linear1. Returns it. */
 SW_API sw_module *sw_module_name(sw_module *module, const char *name);
 /* How its weight starts (before the build). Returns it. */
 SW_API sw_module *sw_module_init(sw_module *module, sw_init init);
@@ -108,6 +109,8 @@ struct sw_module {
     void *data; /* the layer's own, `bytes` of it, freed by the model */
     sw_module **child;
     int children;
+    bool built;
+    bool named;   /* by sw_module_name, or by the build; until then `name` is the kind's */
     sw_init init; /* of the weight; fill NULL: the layer's default */
     sw_sample_shape out;
 };

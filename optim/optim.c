@@ -74,10 +74,18 @@ static sw_status parse_group(swo_group *group, const char *text, size_t length) 
         rule = colon + 1;
     }
     const char *options = swo_name(rule, name);
+    if (strchr(name, '='))
+        return sw_fail(SW_ERR_ARGUMENT,
+                       strncmp(name, "role=", 5) == 0 || strncmp(name, "name=", 5) == 0 ||
+                               strncmp(name, "rank=", 5) == 0
+                           ? "rule: a colon is missing after %s"
+                           : "rule: the name of the rule is missing before %s",
+                       name);
     group->rule = swo_find(SWO_RULE, name);
     if (!group->rule)
         return sw_error_status();
-    return swo_parse("rule", name, group->rule->options, NULL, options, &group->base);
+    SW_TRY(swo_parse("rule", name, group->rule->options, NULL, options, &group->base));
+    return group->rule->check ? group->rule->check(group->base.value) : SW_OK;
 }
 
 static sw_status parse_rules(sw_optim *o, const char *spec) {
@@ -332,9 +340,22 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     return SW_OK;
 }
 
+/* A program built with older headers has fewer options: the rest are zero. */
+static sw_status take_options(const sw_optim_options *from, sw_optim_options *options) {
+    memset(options, 0, sizeof *options);
+    if (!from)
+        return SW_OK;
+    if (from->size < offsetof(sw_optim_options, estimator) + sizeof(char *) ||
+        from->size > sizeof *options)
+        return sw_fail(SW_ERR_ARGUMENT, "optimizer: options.size is %zu; sizeof(sw_optim_options) is %zu",
+                       from->size, sizeof *options);
+    memcpy(options, from, from->size);
+    return SW_OK;
+}
+
 sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
     if (!params) { /* what went wrong before says why, and is kept */
-        sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL");
+        sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL (is the model built?)");
         return NULL;
     }
     if (!sw_params_built(params)) {
@@ -347,8 +368,8 @@ sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
     o->params = params;
     o->type = sw_params_type(params);
     o->dim = sw_params_dim(params);
-    const sw_optim_options plain = {.size = sizeof plain};
-    if (fill(o, options ? options : &plain) != SW_OK) {
+    sw_optim_options own;
+    if (take_options(options, &own) != SW_OK || fill(o, &own) != SW_OK) {
         sw_optim_free(o);
         return NULL;
     }
@@ -406,7 +427,10 @@ double sw_optim_epoch(const sw_optim *o) {
 }
 
 sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
-    if (!o || steps < 0)
+    if (!o)
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_ARGUMENT, "set_steps: the optimizer is NULL");
+    if (steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "set_steps: %lld steps", (long long)steps);
     o->total = steps;
     return SW_OK;
@@ -422,9 +446,9 @@ double sw_optim_option(const sw_optim *o, int group, const char *name) {
         return NAN;
     }
     const swo_group *g = &o->group[group];
-    int i = swo_index(g->rule->options, name);
+    int i = name ? swo_index(g->rule->options, name) : -1;
     if (i < 0) {
-        sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name);
+        sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name ? name : "NULL");
         return NAN;
     }
     /* Before the first step: what it would be in it. */

@@ -35,12 +35,12 @@ typedef struct sw_optim_options {
     size_t size; /* sizeof(sw_optim_options) */
     /* "minibatch batch=64" (NULL: that). A wrapper takes its inner one with of=: see sw_estimator. */
     const char *estimator;
-    /* "adam lr=1e-3". Several groups: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". The
+    /* "adam lr=1e-3" (NULL: sgd). Several groups: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". The
      * first that fits a parameter takes it; one without a selector takes the rest. Selectors: role=R,
      * name=PATTERN (* and ?), rank=N. */
     const char *rule;
-    /* "cosine warmup=500", or several for different options: "cosine; linear on=weight_decay", or a
-     * line search. NULL: constant. */
+    /* "cosine warmup=500", or several: "cosine; constant warmup=10% on=weight_decay" (on one option their
+     * factors multiply), or a line search. NULL: constant. */
     const char *schedule;
     const char *average; /* "ema decay=0.999"; NULL: none */
     double clip;         /* largest 2-norm of the whole gradient; 0: no limit */
@@ -60,7 +60,7 @@ SW_API void sw_optim_free(sw_optim *optim);
  * fresh then too. */
 SW_API sw_status sw_optim_step(sw_optim *optim);
 /* One step on an objective over the optimizer's own parameters. `value`, if not NULL, gets the mean
- * loss of the step's samples before it. The objective must outlive the optimizer, and be the same
+ * loss of the step's samples before it, Inf or NaN included; NaN if it is not known. The objective must outlive the optimizer, and be the same
  * each time. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
@@ -183,6 +183,7 @@ typedef struct sw_rule {
     const char *name, *summary, *source;
     const sw_option *options;
     const sw_slot *slots;       /* ends with a NULL name; NULL: none */
+    sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
     const char *const *scalars; /* ends with NULL; NULL: none. They start at 0: `begin` sets others
                                  * when step is 1 */
     sw_unit unit;

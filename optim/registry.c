@@ -41,7 +41,7 @@ enum { MOST = 32 + REGISTERED };
 
 const void *swo_lookup(swo_kind kind, const char *name) {
     const void *list[MOST];
-    int n = swo_methods(kind, list, MOST);
+    int n = name ? swo_methods(kind, list, MOST) : 0;
     for (int i = 0; i < n; i++)
         if (strcmp(name_of(list[i]), name) == 0)
             return list[i];
@@ -200,7 +200,7 @@ static heading heading_of(swo_kind kind, const void *method) {
 
 void sw_optim_list(FILE *to) {
     const void *list[MOST];
-    for (int kind = 0; kind < SWO_KINDS; kind++) {
+    for (int kind = 0; to && kind < SWO_KINDS; kind++) {
         int n = swo_methods((swo_kind)kind, list, MOST);
         if (!n)
             continue;

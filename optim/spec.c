@@ -99,7 +99,7 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
             *unit = 'e';
         else
             number = number && *end == 0;
-        if (!number || !(v >= 0) || isinf(v))
+        if (!number || !(v >= 0) || isinf(v) || (*unit == '%' && v > 100))
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
                                             "(3ep) are needed", method, o->name, word);
         *value = v;
@@ -140,6 +140,7 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
     int first = swo_count(table), all = first + swo_count(more);
     if (all > SW_MAX_OPTIONS)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has more than %d options", kind, method, SW_MAX_OPTIONS);
+    unsigned given = 0;
     memset(out, 0, sizeof *out);
     for (int i = 0; i < all && i < SW_MAX_OPTIONS; i++) {
         out->value[i] = (i < first ? table[i] : more[i - first]).value;
@@ -159,6 +160,9 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
             return unknown(kind, method, table, more, key);
         const sw_option *o = i >= 0 ? &table[i] : &more[j];
         int at = i >= 0 ? i : first + j;
+        if (given & 1u << at)
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s is given twice", method, key);
+        given |= 1u << at;
         if (o->kind == SW_OPTION_SPEC && equals)
             end = equals + strlen(equals); /* all that follows is the inner spec */
         size_t length = equals ? (size_t)(end - equals) - 1 : 0;
@@ -188,8 +192,8 @@ sw_status swo_steps(const char *what, double value, char unit, int64_t total, in
         *steps = value / 100 * (double)total;
     } else if (unit == 'e') {
         if (per_epoch <= 0)
-            return sw_fail(SW_ERR_STATE, "%s: %g epochs, but the length of an epoch is not known", what,
-                           value);
+            return sw_fail(SW_ERR_STATE, "%s: %g epochs, but the length of an epoch is not known: "
+                                         "sw_optim_bind the objective first", what, value);
         *steps = value * (double)per_epoch;
     } else {
         *steps = value;

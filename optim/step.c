@@ -373,6 +373,7 @@ static sw_status move(sw_optim *o, void *g) {
         first_values(o, &o->group[i]);
     if (o->steps == 0)
         first_average(o);
+    sw_params_changed(o->params);
     SW_TRY(o->search ? search(o, g) : run_rules(o, g));
     if (o->objective)
         SW_TRY(commit(o->estimate));
@@ -439,6 +440,8 @@ static void prefetch(const sw_optim *o) {
 }
 
 sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *value) {
+    if (value)
+        *value = NAN;
     if (!o)
         return sw_error() ? sw_error_status()
                           : sw_fail(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
@@ -457,11 +460,11 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     o->samples += e->count;
     o->norm = NAN;
     sw_status status = e->method->estimate(e, sw_params_x(o->params), g);
+    if (value)
+        *value = e->value;
     if (status == SW_OK) {
         if (e->method->flags & SW_ESTIMATOR_DIRECT)
             o->norm = o->checked_norm;
-        if (value)
-            *value = e->value;
         prefetch(o);
         status = move(o, g);
     }

@@ -57,6 +57,12 @@ static const sw_option options[] = {
     {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient"},
     {0}};
 
+static sw_status check(const double *option) {
+    if (option[NESTEROV] != 0 && (option[MOMENTUM] == 0 || option[DAMPENING] != 0))
+        return sw_fail(SW_ERR_ARGUMENT, "sgd: nesterov needs momentum and no dampening");
+    return SW_OK;
+}
+
 static bool has_momentum(const double *option) {
     return option[MOMENTUM] != 0;
 }
@@ -66,7 +72,8 @@ static const sw_slot slots[] = {{.name = "momentum", .needed = has_momentum}, {0
 const sw_rule swo_sgd = {.size = sizeof(sw_rule), .name = "sgd",
                          .summary = "stochastic gradient descent, momentum, Nesterov",
                          .source = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
-                         .options = options, .slots = slots, .flags = SW_RULE_LINEAR,
+                         .options = options, .slots = slots, .check = check,
+                         .flags = SW_RULE_LINEAR,
                          .update = &kernels, .cost = 3};
 
 #endif

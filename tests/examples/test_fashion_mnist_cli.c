@@ -1,0 +1,512 @@
+/* The programs as a user meets them: options, messages, exit codes, results, signals. The reader
+ * insists on the counts of Fashion-MNIST, so files of that size are made up: uncompressed, to be
+ * quick to read, and easy to learn. */
+#include "run.h"
+
+#include <math.h>
+#include <sys/stat.h>
+
+/* ---- Data of our own: 70,000 pictures in which a row of bright pixels tells the class ---- */
+
+static const char *const file_name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                         "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+static const long file_size[4] = {16 + 60000L * 784, 8 + 60000, 16 + 10000L * 784, 8 + 10000};
+
+static void big_endian(FILE *f, uint32_t value) {
+    for (int shift = 24; shift >= 0; shift -= 8)
+        fputc((int)(value >> shift & 255), f);
+}
+
+static void write_file(const char *folder, int i) {
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", folder, file_name[i]);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    uint32_t n = i < 2 ? 60000 : 10000;
+    big_endian(f, i % 2 ? 0x0801 : 0x0803);
+    big_endian(f, n);
+    if (i % 2 == 0) {
+        big_endian(f, 28);
+        big_endian(f, 28);
+    }
+    static unsigned char picture[784];
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t noise = k * 2654435761u, label = noise >> 16 & 1 ? k % 10 : k * 7 % 10;
+        if (i % 2) {
+            fputc((int)label, f);
+            continue;
+        }
+        memset(picture, 0, sizeof picture);
+        /* Some of the 28 pixels of the class's row, and some of others that tell nothing. */
+        for (uint32_t j = 0; j < 28; j++) {
+            noise = noise * 1664525u + 1013904223u;
+            picture[28 * (2 * label + 3) + j] = noise >> 30 ? (unsigned char)(noise >> 22) : 0;
+            picture[noise >> 8 & 511] = (unsigned char)(noise >> 20);
+        }
+        assert_int_equal(fwrite(picture, 1, sizeof picture, f), sizeof picture);
+    }
+    assert_int_equal(fclose(f), 0);
+}
+
+static char data[600]; /* the folder of these files */
+
+static int setup(void **state) {
+    if (run_setup(state) != 0)
+        return -1;
+    snprintf(data, sizeof data, "%s", in_folder("data"));
+    if (mkdir(data, 0700) != 0)
+        return -1;
+    for (int i = 0; i < 4; i++)
+        write_file(data, i);
+    return 0;
+}
+
+static void remove_data(const char *folder) {
+    for (int i = 0; i < 4; i++) {
+        char path[700];
+        snprintf(path, sizeof path, "%s/%s", folder, file_name[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+static int teardown(void **state) {
+    remove_data(data);
+    return run_teardown(state);
+}
+
+/* A folder like `data` but for file `other`, which is missing or written by the caller. */
+static const char *folder_without(int other) {
+    static char folder[600];
+    snprintf(folder, sizeof folder, "%s", in_folder("damaged"));
+    assert_int_equal(mkdir(folder, 0700), 0);
+    for (int i = 0; i < 4; i++) {
+        char from[700], to[700];
+        snprintf(from, sizeof from, "%s/%s", data, file_name[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, file_name[i]);
+        if (i != other)
+            assert_int_equal(symlink(from, to), 0);
+    }
+    return folder;
+}
+
+#define TRAIN(...) FASHION("--data", data, "--epochs", "1", "--batch", "500", __VA_ARGS__)
+
+static void says(const output *o, int code, const char *out, const char *err) {
+    if (o->code != code || (out && !strstr(o->out, out)) || (err && !strstr(o->err, err)))
+        fail_msg("exit %d instead of %d, expected \"%s\" and \"%s\"; stdout:\n%sstderr:\n%s",
+                 o->code, code, out ? out : "", err ? err : "", o->out, o->err);
+}
+
+/* A message, nothing on stdout. */
+static void fails(const output *o, int code, const char *err) {
+    says(o, code, NULL, err);
+    assert_string_equal(o->out, "");
+    assert_true(strlen(o->err) > 0 && o->err[strlen(o->err) - 1] == '\n');
+}
+
+static void succeeds(const output *o) {
+    says(o, 0, "test_accuracy", NULL);
+}
+
+/* ---- Information ---- */
+
+static void test_information(void **state) {
+    (void)state;
+    output o = FASHION("--help");
+    says(&o, 0, "--epochs", NULL);
+    static const char *const every[] = {
+        "--data",  "--hidden",  "--batch", "--estimator", "--rule",    "--schedule", "--average",
+        "--clip",  "--dropout", "--dtype", "--seed",      "--threads", "--out",      "--verify",
+        "--quiet", "--list",    "--help",  "--version",   "example:"};
+    for (size_t i = 0; i < sizeof every / sizeof *every; i++)
+        assert_non_null(strstr(o.out, every[i]));
+    assert_string_equal(o.err, "");
+    o = FASHION("--version");
+    says(&o, 0, "swale 0.1.0", NULL);
+    assert_string_equal(o.err, "");
+    o = FASHION("--list");
+    says(&o, 0, "adamw", NULL);
+    assert_non_null(strstr(o.out, "minibatch"));
+    assert_non_null(strstr(o.out, "cosine"));
+    assert_non_null(strstr(o.out, "ema"));
+    assert_string_equal(o.err, "");
+}
+
+/* ---- Mistakes ---- */
+
+static void mistake(const char *err, const char *one, const char *two) {
+    const char *const word[] = {PROGRAM, one, two, NULL};
+    output o = run_with(0, NULL, word);
+    fails(&o, 2, err);
+}
+
+static void test_mistakes_on_the_command_line(void **state) {
+    (void)state;
+    mistake("fashion_mnist: there is no option --epoch, did you mean --epochs?\n", "--epoch", "3");
+    mistake("fashion_mnist: there is no option --sede, did you mean --seed?\n", "--sede=3", NULL);
+    mistake("fashion_mnist: there is no option --dropot, did you mean --dropout?\n", "--dropot",
+            NULL);
+    mistake("fashion_mnist: there is no option --learning-rate; see --help\n", "--learning-rate",
+            "1");
+    mistake("fashion_mnist: there is no option 3", "3", NULL);
+    mistake("--epochs needs a value: --epochs N\n", "--epochs", NULL);
+    mistake("--quiet takes no value\n", "--quiet=1", NULL);
+    mistake("--epochs -1: a number from 0 to 1e+06 is needed\n", "--epochs", "-1");
+    mistake("--epochs", "--epochs", "ten");
+    mistake("--epochs", "--epochs", "1.5");
+    mistake("--epochs", "--epochs", "99999999999999999999");
+    mistake("--epochs", "--epochs=", NULL);
+    mistake("--batch", "--batch", "0");
+    mistake("--batch", "--batch", "60001");
+    mistake("--threads", "--threads", "0");
+    mistake("--threads", "--threads", "65");
+    mistake("--seed", "--seed", "-1");
+    mistake("--dropout", "--dropout", "1");
+    mistake("--dropout", "--dropout", "nan");
+    mistake("--clip", "--clip", "-0.5");
+    mistake("--clip", "--clip", "inf");
+    mistake("--clip", "--clip", "1x");
+    mistake("--dtype f16: f32 or f64 is needed\n", "--dtype", "f16");
+    mistake("--hidden", "--hidden", "");
+    mistake("--hidden", "--hidden", "64,");
+    mistake("--hidden", "--hidden", "64,0");
+    mistake("--hidden", "--hidden", "-5");
+    mistake("--hidden", "--hidden", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"); /* 17 */
+    const char *const both[] = {PROGRAM, "--batch", "3", "--estimator", "minibatch batch=4", NULL};
+    output o = run_with(0, NULL, both);
+    fails(&o, 2, "the batch is given by --batch and by --estimator");
+}
+
+static void test_bad_specs(void **state) {
+    (void)state;
+    output o = TRAIN("--rule", "adm");
+    fails(&o, 1, "fashion_mnist: there is no rule adm, did you mean adam?\n");
+    o = TRAIN("--rule", "adam lr=-1");
+    fails(&o, 1, "fashion_mnist: adam: lr=-1 is outside [0, 1e+06]\n");
+    o = TRAIN("--rule", "role=norm: sgd; adam");
+    fails(&o, 1, "fashion_mnist: rule: role=norm: sgd has no parameters: none fits\n");
+    o = TRAIN("--schedule", "cosin");
+    fails(&o, 1, "did you mean cosine?\n");
+    o = TRAIN("--average", "ema decay=2");
+    fails(&o, 1, "ema: decay=2 is outside [0, 1)\n");
+    o = FASHION("--data", data, "--estimator", "minibach");
+    fails(&o, 1, "did you mean minibatch?\n");
+}
+
+/* ---- Data ---- */
+
+static void test_missing_data(void **state) {
+    (void)state;
+    output o = FASHION("--data", "/nonexistent/folder", "--quiet");
+    fails(&o, 1, "/nonexistent/folder (no train-images-idx3-ubyte)");
+    for (int i = 0; i < 4; i++) {
+        const char *folder = folder_without(i);
+        o = FASHION("--data", folder, "--quiet");
+        fails(&o, 1, file_name[i]);
+        remove_data(folder);
+    }
+}
+
+/* One byte of each file is wrong. In the headers that shows at once; in a picture only to --verify.
+ */
+static void test_damaged_data(void **state) {
+    (void)state;
+    const long places[] = {2, 3, 7, -1};
+    for (int i = 0; i < 4; i++) {
+        const char *folder = folder_without(i);
+        char from[700], to[700];
+        snprintf(from, sizeof from, "%s/%s", data, file_name[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, file_name[i]);
+        size_t size = (size_t)file_size[i];
+        unsigned char *bytes = malloc(size);
+        assert_non_null(bytes);
+        FILE *f = fopen(from, "rb");
+        assert_non_null(f);
+        assert_int_equal(fread(bytes, 1, size, f), size);
+        fclose(f);
+        for (int k = 0; k < 4; k++) {
+            size_t length = places[k] < 0 ? size - 1 : size; /* the last: a byte is missing */
+            if (places[k] >= 0)
+                bytes[places[k]] ^= 0x55;
+            f = fopen(to, "wb");
+            assert_non_null(f);
+            assert_int_equal(fwrite(bytes, 1, length, f), length);
+            fclose(f);
+            if (places[k] >= 0)
+                bytes[places[k]] ^= 0x55;
+            output o = FASHION("--data", folder, "--epochs", "0");
+            fails(&o, 1, to);
+        }
+        if (i % 2) { /* a label that is none */
+            bytes[1000] = 10;
+            f = fopen(to, "wb");
+            assert_non_null(f);
+            assert_int_equal(fwrite(bytes, 1, size, f), size);
+            fclose(f);
+            output o = FASHION("--data", folder, "--epochs", "0");
+            fails(&o, 1, to);
+        }
+        free(bytes);
+        remove_data(folder);
+    }
+    output o = TRAIN("--verify"); /* these pictures are not Zalando's */
+    fails(&o, 1, "SHA-256");
+}
+
+/* The real files, compressed, each with one byte flipped: gzip's CRC notices. */
+static void test_damaged_archives(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char path[700];
+        snprintf(path, sizeof path, "/usr/share/datasets/fashion-mnist/%s.gz", file_name[i]);
+        FILE *f = fopen(path, "rb");
+        if (!f)
+            skip();
+        size_t most = 1 << 25;
+        unsigned char *bytes = malloc(most);
+        assert_non_null(bytes);
+        size_t size = fread(bytes, 1, most, f);
+        assert_true(size > 1000 && size < most);
+        fclose(f);
+        const char *folder = folder_without(i);
+        snprintf(path, sizeof path, "%s/%s.gz", folder, file_name[i]);
+        for (int good = i % 2; good >= 0; good--) { /* the small ones also as they are */
+            bytes[size / 2] ^= good ? 0 : 1;
+            f = fopen(path, "wb");
+            assert_non_null(f);
+            assert_int_equal(fwrite(bytes, 1, size, f), size);
+            fclose(f);
+            output o = FASHION("--data", folder, "--epochs", "0", "--quiet");
+            if (good)
+                succeeds(&o);
+            else
+                fails(&o, 1, path);
+        }
+        free(bytes);
+        unlink(path);
+        remove_data(folder);
+    }
+}
+
+/* ---- Results ---- */
+
+static void test_results(void **state) {
+    (void)state;
+    output o = TRAIN("--quiet");
+    succeeds(&o);
+    assert_string_equal(o.err, "");
+    static const char *const names[] = {"parameters", "epochs", "epoch_seconds", "train_loss",
+                                        "test_loss", "test_accuracy"};
+    const char *line = o.out;
+    for (int i = 0; i < 6; i++) {
+        size_t length = strlen(names[i]);
+        assert_true(strncmp(line, names[i], length) == 0 && line[length] == ' ');
+        char *end;
+        double value = strtod(line + length + 1, &end);
+        assert_true(*end == '\n' && isfinite(value) && value >= 0);
+        line = end + 1;
+    }
+    assert_true(*line == 0);
+    assert_true(result(&o, "parameters") == 79510);
+    assert_true(result(&o, "epochs") == 1);
+    assert_true(result(&o, "test_accuracy") >
+                0.9); /* a row of pixels that says the class is easy */
+    o = TRAIN("--epochs", "0", "--quiet");
+    succeeds(&o);
+    assert_true(result(&o, "epochs") == 0 && result(&o, "epoch_seconds") == 0);
+    assert_true(fabs(result(&o, "train_loss") - log(10)) < 1); /* about as good as guessing */
+    o = TRAIN("--seed", "1");
+    says(&o, 0, "test_accuracy", "epoch 1/1: ");
+    assert_non_null(strstr(o.err, "linear1"));
+    assert_non_null(strstr(o.err, "seed 1, "));
+}
+
+static void test_metrics(void **state) {
+    (void)state;
+    char folder[600], path[700];
+    static char text[8192];
+    snprintf(folder, sizeof folder, "%s", in_folder("metrics"));
+    snprintf(path, sizeof path, "%s/metrics.csv", folder);
+    for (int again = 0; again < 2; again++) { /* the folder may be there */
+        output o = TRAIN("--epochs", "3", "--out", folder, "--quiet");
+        succeeds(&o);
+        read_all(path, text, sizeof text);
+        const char *header = "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,"
+                             "gradient_norm\n";
+        assert_true(strncmp(text, header, strlen(header)) == 0);
+        char *line = text + strlen(header);
+        for (int epoch = 1; epoch <= 3; epoch++) {
+            double value[8];
+            for (int i = 0; i < 8; i++) {
+                char *end;
+                value[i] = strtod(line, &end);
+                assert_true(end != line && *end == (i < 7 ? ',' : '\n'));
+                line = end + 1;
+            }
+            assert_true(value[0] == epoch && value[1] == 120 * epoch && value[2] == 0);
+            assert_true(value[3] > 0 && value[4] > 0 && value[5] > 0 && value[7] > 0);
+            if (epoch == 3) {
+                assert_true(fabs(value[5] - result(&o, "test_loss")) < 1e-6);
+                assert_true(fabs(value[6] - result(&o, "test_accuracy")) < 1e-4);
+            }
+        }
+        assert_true(*line == 0);
+    }
+    unlink(path);
+    rmdir(folder);
+    output o = TRAIN("--out", "/nonexistent/folder", "--quiet");
+    fails(&o, 1, "/nonexistent/folder/metrics.csv: No such file or directory\n");
+}
+
+/* ---- Signals ---- */
+
+static void stopped_by(int number) {
+    const char *const word[] = {PROGRAM, "--data",  data,  "--epochs",
+                                "1000",  "--batch", "100", NULL};
+    output o = run_with(number, "epoch 1/1000: ", word);
+    says(&o, 128 + number, "test_accuracy", NULL);
+    double epochs = result(&o, "epochs");
+    assert_true(epochs >= 1 && epochs < 1000);
+    /* Whole epochs are counted, each of which has said its line. */
+    char line[32];
+    snprintf(line, sizeof line, "\nepoch %.0f/1000: ", epochs);
+    assert_non_null(strstr(o.err, line));
+    snprintf(line, sizeof line, "\nepoch %.0f/1000: ", epochs + 1);
+    assert_null(strstr(o.err, line));
+    assert_true(result(&o, "epoch_seconds") > 0);
+}
+
+static void test_signals(void **state) {
+    (void)state;
+    stopped_by(SIGINT);
+    stopped_by(SIGTERM);
+    /* In the first epoch: none is done. */
+    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "2", "--batch", "1", NULL};
+    output o = run_with(SIGINT, "total ", word);
+    if (o.code == 130 && *o.out) { /* the table is written a moment before signals are caught */
+        assert_true(result(&o, "epochs") == 0);
+        assert_true(isfinite(result(&o, "test_accuracy")));
+    }
+    assert_int_equal(o.code, 130);
+}
+
+/* ---- Same results ---- */
+
+/* What is printed, without the time. */
+static const char *without_time(const output *o) {
+    static char text[4][2048];
+    static int turn;
+    char *to = text[turn++ % 4];
+    const char *cut = strstr(o->out, "epoch_seconds"), *rest = strstr(o->out, "train_loss");
+    assert_true(cut && rest);
+    snprintf(to, sizeof text[0], "%.*s%s", (int)(cut - o->out), o->out, rest);
+    return to;
+}
+
+static void test_same_seed_same_results(void **state) {
+    (void)state;
+    static const char *const threads[] = {"1", "2", "4"};
+    const char *first = NULL;
+    for (int i = 0; i < 4; i++) {
+        output o = TRAIN("--quiet", "--dropout", "0.2", "--seed", "7", "--threads", threads[i % 3]);
+        succeeds(&o);
+        const char *text = without_time(&o);
+        if (!first)
+            first = strdup(text);
+        assert_string_equal(text, first);
+    }
+    output o = TRAIN("--quiet", "--dropout", "0.2", "--seed", "8");
+    assert_string_not_equal(without_time(&o), first);
+    free((char *)(uintptr_t)first);
+}
+
+static void test_options_do_something(void **state) {
+    (void)state;
+    output plain = TRAIN("--quiet");
+    char base[2048];
+    snprintf(base, sizeof base, "%s", without_time(&plain));
+    static const struct {
+        const char *option, *value;
+        double parameters;
+    } change[] = {{"--dtype", "f64", 79510},
+                  {"--dropout", "0.5", 79510},
+                  {"--hidden", "0", 7850},
+                  {"--hidden", "64,32", 784 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10},
+                  {"--average", "ema decay=0.9 debias", 79510},
+                  {"--schedule", "cosine warmup=10%", 79510},
+                  {"--schedule", "cosine warmup=0.5ep final=0.1", 79510},
+                  {"--rule", "role=weight: sgd lr=0.1 momentum=0.9; adamw", 79510},
+                  {"--rule", "sgd lr=0.5", 79510},
+                  {"--clip", "0.1", 79510},
+                  {"--batch", "100", 79510}};
+    for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
+        output o = FASHION("--data", data, "--quiet", "--epochs", "1", "--batch", "500",
+                           change[i].option, change[i].value);
+        succeeds(&o);
+        if (!(result(&o, "parameters") == change[i].parameters))
+            fail_msg("%s %s: %g parameters", change[i].option, change[i].value,
+                     result(&o, "parameters"));
+        if (i > 0 && strcmp(without_time(&o), base) == 0) /* f64 differs, but not in six digits */
+            fail_msg("%s %s changes nothing", change[i].option, change[i].value);
+        assert_true(result(&o, "test_accuracy") > 0.5);
+    }
+}
+
+/* Nothing but Inf and NaN: the program gives up and says so. */
+static void test_divergence(void **state) {
+    (void)state;
+    output o = TRAIN("--rule", "sgd lr=1e6", "--hidden", "50,50,50,50,50,50,50,50", "--quiet");
+    fails(&o, 1, "100 steps in a row had Inf or NaN in the gradient");
+}
+
+/* ---- hello ---- */
+
+static void test_hello(void **state) {
+    (void)state;
+    setenv("SW_FASHION_MNIST", data, 1);
+    output o = RUN(HELLO);
+    unsetenv("SW_FASHION_MNIST");
+    says(&o, 0, "mean loss of the first epoch: ", NULL);
+    assert_string_equal(o.err, "");
+    double loss = strtod(o.out + strlen("mean loss of the first epoch: "), NULL);
+    assert_true(loss > 0 && loss < 1);
+    const char *end = strchr(o.out, '\n');
+    assert_true(end && !end[1]);
+}
+
+/* A folder with damaged files is found, and then refused: no silent success. */
+static void test_hello_without_data(void **state) {
+    (void)state;
+    const char *folder = folder_without(0);
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", folder, file_name[0]);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fclose(f);
+    setenv("SW_FASHION_MNIST", folder, 1);
+    output o = RUN(HELLO);
+    unsetenv("SW_FASHION_MNIST");
+    fails(&o, 1, path);
+    remove_data(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_information),
+        cmocka_unit_test(test_mistakes_on_the_command_line),
+        cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_missing_data),
+        cmocka_unit_test(test_damaged_data),
+        cmocka_unit_test(test_damaged_archives),
+        cmocka_unit_test(test_results),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_same_seed_same_results),
+        cmocka_unit_test(test_options_do_something),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_hello_without_data),
+    };
+    return cmocka_run_group_tests_name("fashion_mnist_cli", tests, setup, teardown);
+}

@@ -1,0 +1,103 @@
+/* What the tests of the optimizer share besides tests/support.h: parameters of a few shapes,
+ * gradients that a loss ⟨c, x⟩ on a tape writes, and vectors of either element type. */
+#ifndef TEST_OPTIM_SHARED_H
+#define TEST_OPTIM_SHARED_H
+
+#include "support.h"
+
+#include "extend.h"
+#include "optim.h"
+
+static const sw_dtype both_types[2] = {SW_F32, SW_F64};
+
+static inline double vec_get(sw_dtype type, const void *v, int64_t i) {
+    return type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i];
+}
+
+static inline void vec_set(sw_dtype type, void *v, int64_t i, double value) {
+    if (type == SW_F32)
+        ((float *)v)[i] = (float)value;
+    else
+        ((double *)v)[i] = value;
+}
+
+#define assert_ok(call)                                                                   \
+    do {                                                                                  \
+        sw_status status_ = (call);                                                       \
+        if (status_ != SW_OK)                                                             \
+            fail_msg("%s: status %d: %s", #call, (int)status_, sw_error() ? sw_error() : "-"); \
+    } while (0)
+
+static inline size_t params_bytes(const sw_params *p) {
+    return (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p));
+}
+
+static inline void params_set(sw_params *p, const double *values) {
+    for (int64_t i = 0; i < sw_params_dim(p); i++)
+        vec_set(sw_params_type(p), sw_params_x(p), i, values[i]);
+}
+
+/* "a" [3,4] weight, "b" [5] bias, "c" [] other: 18 elements. */
+enum { SMALL_DIM = 18 };
+static inline sw_params *small_params(sw_dtype type) {
+    sw_params *p = sw_params_new(type, 1);
+    const sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT},
+                           bias = {.size = sizeof bias, .role = SW_ROLE_BIAS};
+    assert_non_null(sw_params_add(p, "a", 2, (const int64_t[]){3, 4}, &weight));
+    assert_non_null(sw_params_add(p, "b", 1, (const int64_t[]){5}, &bias));
+    assert_non_null(sw_params_add(p, "c", 0, NULL, NULL));
+    assert_ok(sw_params_build(p));
+    for (int64_t i = 0; i < SMALL_DIM; i++)
+        vec_set(type, sw_params_x(p), i, 0.125 * (double)(i - 7));
+    return p;
+}
+
+/* ⟨c, x⟩ over every parameter, tied names too, each with the coefficients at its offset. */
+static inline sw_tensor inner_loss(sw_tape *tape, sw_params *p, const double *c) {
+    sw_tensor sum = {0};
+    for (int i = 0; i < sw_params_count(p); i++) {
+        sw_param *param = sw_params_at(p, i);
+        sw_tensor k = sw_buffer(tape, sw_params_type(p), param->rank, param->shape);
+        void *data = sw_value(k).data;
+        for (int64_t j = 0; data && j < param->count; j++)
+            vec_set(sw_params_type(p), data, j, c[param->offset + j]);
+        sw_tensor term = sw_sum(sw_mul(k, sw_param_use(tape, param)));
+        sum = i ? sw_add(sum, term) : term;
+    }
+    return sum;
+}
+
+/* One step by hand with gradient c: the derivative of ⟨c, x⟩ is 1·c, bit for bit. */
+static inline sw_status step_with(sw_optim *optim, sw_params *p, const double *c) {
+    sw_tape *tape = sw_tape_new();
+    assert_ok(sw_backward(inner_loss(tape, p, c)));
+    sw_status status = sw_optim_step(optim);
+    sw_tape_free(tape);
+    return status;
+}
+
+/* f_i(x) = ⟨c, x⟩·(1 + i/n): a source of gradients for sw_optim_minimize. */
+typedef struct linear_problem {
+    sw_objective f;
+    const double *c;
+    int64_t calls;
+} linear_problem;
+
+static inline sw_tensor linear_problem_loss(void *user, sw_tape *tape, const int64_t *ids,
+                                            int64_t count) {
+    linear_problem *p = user;
+    double factor = 0;
+    for (int64_t i = 0; i < count; i++)
+        factor += 1 + (double)ids[i] / (double)p->f.n;
+    p->calls++;
+    return sw_scale(inner_loss(tape, p->f.params, p->c), factor / (double)count);
+}
+
+static inline void linear_problem_init(linear_problem *p, sw_params *params, int64_t n,
+                                       const double *c) {
+    *p = (linear_problem){.f = {.size = sizeof(sw_objective), .n = n, .params = params, .user = p,
+                                .loss = linear_problem_loss},
+                          .c = c};
+}
+
+#endif
