@@ -20,11 +20,11 @@ CFLAGS ?=
 # square root is a call.
 NUMERICS := -fno-math-errno -fno-trapping-math -ffp-contract=off
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion
-FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
+FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden \
          -fno-semantic-interposition -MMD -MP \
          $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-LIBRARIES := -lopenblas -lz -ljansson -lm -pthread
+LIBRARIES := -lopenblas -lz -lm -pthread
 
 core_src := $(wildcard core/*.c)
 nn_src := $(wildcard nn/*.c)
@@ -79,7 +79,7 @@ deps:
 train: $(BUILD)/examples/fashion_mnist
 	$(BUILD)/examples/fashion_mnist $(ARGS)
 
-$(BUILD)/%.o: %.c | $(DEPS)
+$(BUILD)/%.o: %.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@
 

@@ -68,9 +68,9 @@ static void count_readers(const swi_node *node, swi_node *const *input, int coun
 sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
                    const sw_tensor *inputs) {
     const sw_tensor null = {0};
-    if (!op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs a shape rule and a forward function, and its "
-                                 "attributes must not be NULL", op && op->name ? op->name : "apply");
+    if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs its size, a shape rule and a forward "
+                                 "function, and its attributes must not be NULL", op && op->name ? op->name : "apply");
         return null;
     }
     if (count < 1 || !inputs || !inputs[0].tape) {
@@ -123,6 +123,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     engine.node = node;
     engine.input = from;
     engine.scratches = 0;
+    engine.stash = tape->stash;
     sw_call call = {.op = op, .tape = tape, .attributes = node->attributes, .inputs = count,
                     .in = in, .out = &node->view, .engine = &engine};
     bool had_error = swi_error_now != SW_OK;
@@ -229,8 +230,24 @@ sw_status sw_shape_broadcast(sw_call *call) {
     return sw_shape_set(call, a->type, rank, shape);
 }
 
+bool swi_mark_is_open(const sw_call *call) {
+    const swi_engine *e = call->engine;
+    if (e->stash == call->tape->stash)
+        return false;
+    sw_fail(SW_ERR_STATE, "%s: memory for a cotangent, scratch or saved values must be asked for before "
+                          "sw_tape_mark: it would go with the rewind", call->op->name);
+    return true;
+}
+
 void *sw_call_save(sw_call *call, size_t bytes) {
     swi_engine *e = call->engine;
+    if (swi_mark_is_open(call))
+        return NULL;
+    if (e->node->saved && bytes > e->node->saved_bytes) {
+        sw_fail(SW_ERR_STATE, "%s: %zu bytes to save after %zu", call->op->name, bytes,
+                e->node->saved_bytes);
+        return NULL;
+    }
     if (!e->node->saved) {
         e->node->saved = swi_arena_alloc(&call->tape->arena, bytes);
         e->node->saved_bytes = bytes;
@@ -241,6 +258,8 @@ void *sw_call_save(sw_call *call, size_t bytes) {
 
 void *sw_call_scratch(sw_call *call, size_t bytes) {
     swi_engine *e = call->engine;
+    if (swi_mark_is_open(call))
+        return NULL;
     if (e->scratches == (int)(sizeof e->scratch / sizeof *e->scratch)) {
         sw_fail(SW_ERR_STATE, "%s: too many scratch blocks in one call", call->op->name);
         return NULL;

@@ -55,6 +55,10 @@ void *sw_cotangent(sw_call *call, int input) {
     swi_engine *e = call->engine;
     if (e->state[input] == SWI_DIRECT || e->state[input] == SWI_TEMPORARY)
         return e->target[input];
+    if (swi_mark_is_open(call)) {
+        e->failed = true;
+        return NULL;
+    }
     swi_node *node = e->input[input];
     const sw_view *form = form_of(call, input);
     bool reduces = form->count != node->view.count;
@@ -221,6 +225,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     e.target = few_targets;
     e.scratches = 0;
     e.failed = false;
+    e.stash = tape->stash;
     size_t n = (size_t)node->inputs, many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
     if (node->inputs > SWI_FEW) {
         many = swi_arena_alloc(&tape->arena, many_bytes);
@@ -241,16 +246,16 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     sw_call call = {.op = node->op, .tape = tape, .attributes = node->attributes,
                     .inputs = node->inputs, .in = in, .out = &node->view, .saved = node->saved,
                     .cotangent = node->grad, .engine = &e};
+    sw_view hidden[SWI_FEW + 1];
+    if (tape->hiding && node->inputs <= SWI_FEW)
+        SW_TRY(hide(&call, hidden));
     uint32_t floor = tape->floor;
     tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
     const char *layer = tape->layer;
     tape->layer = node->layer;
-    sw_view hidden[SWI_FEW + 1];
-    if (tape->hiding && node->inputs <= SWI_FEW)
-        SW_TRY(hide(&call, hidden));
     sw_status status = node->op->vjp(&call);
     if (status == SW_OK && e.failed)
-        status = SW_ERR_MEMORY;
+        status = sw_error() ? sw_error_status() : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = collect(tape, node, &call, &e);
     tape->layer = layer;
@@ -359,6 +364,9 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
     } else {
         status = add(tape, node, &node->view, cotangent);
     }
+    for (uint32_t slot = tape->floor; status != SW_OK && slot < t.slot; slot++)
+        if (!swi_at(tape, slot)->op)
+            swi_at(tape, slot)->grad = NULL; /* half a gradient of a variable is none */
     if (top)
         each_gradient(tape, status == SW_OK ? CLOSE : FAILED);
     return status;

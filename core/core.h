@@ -227,7 +227,8 @@ SW_API sw_status sw_backward(sw_tensor loss);
 /* The same from any tensor with its cotangent, of the tensor's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 
-/* A place on the tape. sw_tape_rewind forgets everything recorded after it, also while a backward
+/* A place on the tape. sw_tape_rewind forgets everything recorded after it, gradients included that a
+ * backward after the mark left at older tensors (not those of parameters). It works while a backward
  * runs: that is how a segment is recomputed inside a vjp. Random ops that follow a rewind (or
  * sw_tape_replay) see the numbers that those which followed the mark saw. */
 typedef struct sw_mark {
@@ -448,7 +449,7 @@ typedef struct sw_objective {
                           uint64_t draw, double *value, void *g);
     /* Generalised linear model: rows a_i of the data matrix, [count, features], on the tape, and
      * the mean loss of predictions z [count, outputs]. x is W [outputs, features] first, then b
-     * [outputs] if `bias`. */
+     * [outputs] if `bias`. All of rows, head, features and outputs are needed then. */
     int64_t features, outputs;
     bool bias;
     sw_tensor (*rows)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
@@ -457,7 +458,8 @@ typedef struct sw_objective {
     void (*prefetch)(void *user, const int64_t *ids, int64_t count);
 } sw_objective;
 
-/* All of the following reset the tape, keep its switches, and see the random numbers of `draw`.
+/* All of the following reset the tape, keep its switches and bindings, and see the random numbers of
+ * `draw`.
  * x NULL means the parameters' own vector. ids NULL with count n means all samples in order. */
 
 /* Mean loss at x; records nothing. */

@@ -133,7 +133,7 @@ SW_API sw_status sw_check_real(sw_call *call);            /* all inputs f32, or 
 /* Memory that lives as long as out and that forward hands to vjp (as call->saved); NULL and an error
  * if there is none. May be asked for in `shape` or `forward`, once. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
-/* Memory for the duration of this call. */
+/* Memory for the duration of this call; up to 4 blocks. */
 SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 
 /* For `vjp`. One that records (sw_tape_mark, forward, sw_backward_from, sw_tape_rewind) asks for

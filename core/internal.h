@@ -108,6 +108,8 @@ typedef struct swi_stash {
     const int64_t *samples;
     int64_t sample_count;
 } swi_stash;
+/* Whether a block was taken after the bump pointer stood at (chunk, used). */
+bool swi_arena_after(const swi_arena *arena, size_t chunk, size_t used, const void *block);
 swi_stash *swi_arena_stash(swi_arena *arena); /* NULL: no memory */
 void swi_arena_unstash(swi_arena *arena, swi_stash *stash, size_t current, size_t used);
 
@@ -289,6 +291,7 @@ typedef struct swi_engine {
     swi_node *const *input; /* [inputs] */
     unsigned char *state;  /* vjp: [inputs] */
     void **target;         /* vjp: [inputs] */
+    swi_stash *stash; /* of the newest mark when the call began */
     int scratches;
     bool failed;
     struct {
@@ -296,6 +299,9 @@ typedef struct swi_engine {
         size_t bytes;
     } scratch[2 * SWI_FEW + 1];
 } swi_engine;
+
+/* An error if a mark was taken since the call began. */
+bool swi_mark_is_open(const sw_call *call);
 
 /* ---- elementwise.c: kernels that the engine itself uses ---- */
 

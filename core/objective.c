@@ -1,47 +1,80 @@
 /* Objectives: value and gradient of the mean loss of some samples, at any point, whoever asks. */
 #include "internal.h"
 
-static sw_status check(const sw_objective *f, const sw_tape *tape) {
+static sw_status check_glm(const sw_objective *f) {
+    if (!sw_objective_is_glm(f))
+        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows, head, "
+                                        "features and outputs are needed");
+    int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
+    if (f->params->dim != dim)
+        return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalised linear model of %lld "
+                                     "features and %lld outputs%s has %lld",
+                       (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
+                       f->bias ? " with bias" : "", (long long)dim);
+    return SW_OK;
+}
+
+static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
     if (!f || !f->params || (!f->loss && !f->gradient && !f->head))
         return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
+    if (f->size < sizeof *f)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
     if (!sw_params_built(f->params))
         return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
     if (!tape && !f->gradient)
         return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
-    return SW_OK;
+    if (g && g->params != f->params)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block belongs to other parameters");
+    return f->loss || f->gradient ? SW_OK : check_glm(f);
 }
 
 bool sw_objective_is_glm(const sw_objective *f) {
     return f && f->rows && f->head && f->features > 0 && f->outputs > 0;
 }
 
-/* Predictions of a generalised linear model: z = A Wᵀ + b, read at x. */
+/* W and b of a generalised linear model, where they lie in x. */
+static void split(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
+    sw_dtype type = f->params->type;
+    *w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});
+    *b = sw_array_of((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1,
+                     &f->outputs);
+}
+
+/* z = A Wᵀ + b, read at x; a leaf of its own if its gradient is wanted. */
 static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x,
                              const int64_t *ids, int64_t count, bool leaf) {
-    sw_dtype type = f->params->type;
-    sw_array w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});
-    const char *after = (const char *)x + (size_t)(f->outputs * f->features) * swi_size(type);
-    sw_array b = sw_array_of(after, type, 1, &f->outputs);
+    sw_array w, b;
+    split(f, x, &w, &b);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_tensor z = sw_linear(rows, sw_input(tape, w), f->bias ? sw_input(tape, b) : (sw_tensor){0});
     return leaf && !sw_is_null(z) ? sw_variable(tape, sw_value(z)) : z;
 }
 
-static sw_tensor loss_of(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count) {
-    return f->loss(f->user, tape, ids, count);
+/* What the caller had bound is bound again afterwards. */
+typedef struct bound {
+    const void *x;
+    sw_gradient *g;
+} bound;
+
+static sw_status remember(const sw_objective *f, sw_tape *tape, bound *before) {
+    const swi_binding *b = swi_binding_of(tape, f->params);
+    if (!b)
+        return SW_ERR_MEMORY;
+    *before = (bound){b->x, b->g};
+    return SW_OK;
 }
 
 static sw_status start(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g,
-                       const int64_t *ids, int64_t count, uint64_t draw) {
+                       uint64_t draw) {
     sw_tape_reset(tape);
     sw_tape_set_draw(tape, draw);
-    SW_TRY(sw_tape_bind(tape, f->params, x, g));
-    return ids ? sw_tape_samples(tape, ids, count) : SW_OK;
+    return sw_tape_bind(tape, f->params, x, g);
 }
 
-static sw_status end(const sw_objective *f, sw_tape *tape) {
+static sw_status end(const sw_objective *f, sw_tape *tape, const bound *before, sw_status status) {
     sw_tape_reset(tape);
-    return sw_tape_bind(tape, f->params, NULL, NULL);
+    sw_status after = sw_tape_bind(tape, f->params, before->x, before->g);
+    return status != SW_OK ? status : after;
 }
 
 /* The ids 0 to n-1 where none are given, in the tape's memory. */
@@ -81,16 +114,15 @@ static sw_status item_of(sw_tensor loss, double *value) {
 }
 
 static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
-                               const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
-                               double *value) {
-    SW_TRY(start(f, tape, x, NULL, NULL, 0, draw));
-    ids = all_ids(f, tape, ids, first, count);
+                               const int64_t *ids, int64_t count, uint64_t draw, double *value) {
+    SW_TRY(start(f, tape, x, NULL, draw));
+    ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
         return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_tensor loss;
     if (f->loss)
-        loss = loss_of(f, tape, ids, count);
+        loss = f->loss(f->user, tape, ids, count);
     else
         loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false),
                        ids, count);
@@ -100,37 +132,38 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
 
 sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
                              const int64_t *ids, int64_t count, uint64_t draw, double *value) {
-    SW_TRY(check(f, tape));
+    SW_TRY(check(f, tape, NULL));
     if (!f->loss && f->gradient)
         return f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL);
+    bound before;
+    SW_TRY(remember(f, tape, &before));
     bool recording = sw_tape_is(tape, SW_RECORD);
     sw_tape_set(tape, SW_RECORD, false);
-    sw_status status = value_on_tape(f, tape, x, ids, 0, count, draw, value);
+    sw_status status = value_on_tape(f, tape, x, ids, count, draw, value);
     sw_tape_set(tape, SW_RECORD, recording);
-    sw_status after = end(f, tape);
-    return status != SW_OK ? status : after;
+    return end(f, tape, &before, status);
 }
 
 /* ∇f = Σ s_i a_iᵀ / count for a generalised linear model that has no loss of its own. */
 static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x,
                               const int64_t *ids, int64_t count, double *value, sw_gradient *g) {
-    const void *at = x ? x : f->params->x;
+    sw_array w, b;
+    split(f, x ? x : f->params->x, &w, &b);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
-    sw_dtype type = f->params->type;
-    sw_array w = sw_array_of(at, type, 2, (int64_t[]){f->outputs, f->features});
-    size_t size = swi_size(type);
-    sw_array b = sw_array_of((const char *)at + (size_t)(f->outputs * f->features) * size, type, 1,
-                             &f->outputs);
+    size_t size = swi_size(f->params->type);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
     sw_tensor loss = f->head(f->user, tape, sw_linear(rows, tw, tb), ids, count);
     SW_TRY(check_loss(loss, tape));
     SW_TRY(sw_backward(loss));
     if (value)
         *value = sw_item(loss);
-    memcpy(g->data, sw_grad_of(tw).data, (size_t)(f->outputs * f->features) * size);
+    const void *dw = sw_grad_of(tw).data, *db = f->bias ? sw_grad_of(tb).data : dw;
+    if (!dw || !db)
+        return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
+    size_t weights = (size_t)(f->outputs * f->features) * size;
+    memcpy(g->data, dw, weights);
     if (f->bias)
-        memcpy((char *)g->data + (size_t)(f->outputs * f->features) * size, sw_grad_of(tb).data,
-               (size_t)f->outputs * size);
+        memcpy((char *)g->data + weights, db, (size_t)f->outputs * size);
     swi_gradient_filled(g, count);
     return SW_OK;
 }
@@ -138,14 +171,14 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
 static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                                   const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
                                   double *value, sw_gradient *g) {
-    SW_TRY(start(f, tape, x, g, NULL, 0, draw));
+    SW_TRY(start(f, tape, x, g, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, value, g);
-    sw_tensor loss = loss_of(f, tape, ids, count);
+    sw_tensor loss = f->loss(f->user, tape, ids, count);
     SW_TRY(check_loss(loss, tape));
     if (value)
         *value = sw_item(loss);
@@ -160,7 +193,7 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
 sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
                                 const int64_t *ids, int64_t count, uint64_t draw, double *value,
                                 sw_gradient *g) {
-    SW_TRY(check(f, tape));
+    SW_TRY(check(f, tape, g));
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
@@ -171,9 +204,10 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
         swi_gradient_filled(g, count);
         return SW_OK;
     }
+    bound before;
+    SW_TRY(remember(f, tape, &before));
     sw_status status = gradient_on_tape(f, tape, x, ids, 0, count, draw, value, g);
-    sw_status after = end(f, tape);
-    return status != SW_OK ? status : after;
+    return end(f, tape, &before, status);
 }
 
 sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
@@ -183,13 +217,15 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
         chunk = 1000;
     if (count <= chunk || !f || (!f->loss && f->gradient))
         return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
-    SW_TRY(check(f, tape));
+    SW_TRY(check(f, tape, g));
     if (!f->loss)
         return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
     double total = 0, part;
+    bound before;
+    SW_TRY(remember(f, tape, &before));
     sw_status status = SW_OK;
     for (int64_t first = 0; first < count && status == SW_OK; first += chunk) {
         int64_t n = count - first < chunk ? count - first : chunk;
@@ -198,14 +234,13 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
     }
     if (value)
         *value = total / (double)count;
-    sw_status after = end(f, tape);
-    return status != SW_OK ? status : after;
+    return end(f, tape, &before, status);
 }
 
 static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                              const int64_t *ids, int64_t count, uint64_t draw, double *value,
                              void *s) {
-    SW_TRY(start(f, tape, x, NULL, NULL, 0, draw));
+    SW_TRY(start(f, tape, x, NULL, draw));
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
         return sw_error_status();
@@ -223,26 +258,14 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     return SW_OK;
 }
 
-static sw_status check_glm(const sw_objective *f) {
-    if (!sw_objective_is_glm(f))
-        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows, head, "
-                                        "features and outputs are needed");
-    int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
-    if (f->params->dim != dim)
-        return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalised linear model of %lld "
-                                     "features and %lld outputs%s has %lld",
-                       (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
-                       f->bias ? " with bias" : "", (long long)dim);
-    return SW_OK;
-}
-
 sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                            int64_t count, uint64_t draw, double *value, void *s) {
-    SW_TRY(check(f, tape));
+    SW_TRY(check(f, tape, NULL));
     SW_TRY(check_glm(f));
+    bound before;
+    SW_TRY(remember(f, tape, &before));
     sw_status status = glm_on_tape(f, tape, x, ids, count, draw, value, s);
-    sw_status after = end(f, tape);
-    return status != SW_OK ? status : after;
+    return end(f, tape, &before, status);
 }
 
 static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids,
@@ -254,8 +277,6 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;
-    if (sw_error())
-        return sw_error_status();
     if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)
         return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed",
                        sw_dtype_name(rows.type), sw_shape_text(rows.rank, rows.shape),
@@ -275,7 +296,7 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
 
 sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
                                    int64_t count, const void *c, double beta, void *g) {
-    SW_TRY(check(f, tape));
+    SW_TRY(check(f, tape, NULL));
     SW_TRY(check_glm(f));
     sw_status status = combine_on_tape(f, tape, ids, count, c, beta, g);
     sw_tape_reset(tape);

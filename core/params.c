@@ -100,8 +100,10 @@ static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t
 sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t *shape,
                         const sw_param_options *options) {
     const sw_param_options plain = {.size = sizeof plain, .role = SW_ROLE_OTHER};
-    if (!p)
+    if (!p) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the set is NULL", name ? name : "?");
         return NULL;
+    }
     sw_param *param = declare(p, name, rank, shape, options ? options : &plain, NULL);
     p->failed |= !param;
     return param;

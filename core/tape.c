@@ -164,6 +164,15 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
             node->root->slot < mark.slot)
             node->root->readers--;
     }
+    /* Gradients that a backward left at older tensors in memory which goes now, go too. Inside a vjp
+     * there are none: backward refuses them. */
+    for (uint32_t slot = 0; tape->floor == 0 && slot < mark.slot; slot++) {
+        swi_node *node = swi_at(tape, slot);
+        if (node->grad && swi_arena_after(&tape->arena, mark.chunk, mark.used, node->grad))
+            node->grad = NULL;
+        if (node->kept && swi_arena_after(&tape->arena, mark.chunk, mark.used, node->kept))
+            node->kept = NULL;
+    }
     tape->count = mark.slot;
     tape->random_calls = mark.random_calls;
     tape->stash = mark.lists;
@@ -220,7 +229,7 @@ swi_node *swi_node_of(sw_tensor t) {
 
 void sw_release(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
-    if (!node)
+    if (!node || node->param) /* a parameter's leaf is everybody's */
         return;
     node->flags |= SWI_RELEASED;
     if (node->root == node)
@@ -370,6 +379,8 @@ sw_array sw_grad_of(sw_tensor t) {
     const swi_node *node = swi_node_of(t);
     if (!node)
         return (sw_array){0};
+    if (node->param && !(node->flags & SWI_NEEDS_GRAD))
+        return array_of(node, NULL);
     if (node->param) {
         swi_binding *b = &t.tape->binding[node->binding];
         size_t size = swi_size(node->view.type);

@@ -200,6 +200,8 @@ int sw_threads(void) {
 sw_status sw_set_threads(int threads) {
     if (threads < 1 || threads > MAX_THREADS)
         return sw_fail(SW_ERR_ARGUMENT, "threads: %d is outside 1 to %d", threads, MAX_THREADS);
+    if (inside_job)
+        return sw_fail(SW_ERR_STATE, "set_threads: not from inside sw_parallel");
     while (atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
         sched_yield();
     if (threads - 1 != pool.workers && pool.workers > 0)

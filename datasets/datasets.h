@@ -74,7 +74,7 @@ SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch,
 SW_API void sw_loader_free(sw_loader *loader);
 /* Puts the next batch on the tape (whose samples it names) and returns true; at the end of an
  * epoch, once, returns false, and the call after that begins the next epoch. A failure ends the
- * epoch too: what is left of it is passed over. A NULL argument is an error and passes over
+ * epoch too (a last batch that is still on the tape is one): what is left of it is passed over. A NULL argument is an error and passes over
  * nothing. While one batch is used the next one's bytes are already asked for. Allocates nothing of
  * its own. */
 SW_API bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch);

@@ -138,20 +138,20 @@ sw_source *sw_fashion_mnist(const char *directory, sw_split split) {
         return NULL;
     sw_images_options options = {
         .size = sizeof options, .classes = CLASSES, .class_names = class_names};
-    return swi_images_open(images, labels, &options, (int64_t[]){samples[split], SIDE, SIDE});
+    return swd_images_open(images, labels, &options, (int64_t[]){samples[split], SIDE, SIDE});
 }
 
 static sw_status verify_file(const char *directory, int i) {
     char path[PATH_LENGTH], hex[65];
-    unsigned char header[SWI_IDX_HEADER];
+    unsigned char header[SWD_IDX_HEADER];
     sw_array array;
-    swi_sha256 sha;
+    swd_sha256 sha;
     SW_TRY(find_file(directory, i, path));
     SW_TRY(sw_idx_read(path, &array));
-    swi_sha256_begin(&sha);
-    swi_sha256_add(&sha, header, swi_idx_header(&array, header));
-    swi_sha256_add(&sha, array.data, (size_t)sw_array_count(&array));
-    swi_sha256_end(&sha, hex);
+    swd_sha256_begin(&sha);
+    swd_sha256_add(&sha, header, swd_idx_header(&array, header));
+    swd_sha256_add(&sha, array.data, (size_t)sw_array_count(&array));
+    swd_sha256_end(&sha, hex);
     sw_idx_free(&array);
     if (strcmp(hex, file[i].sha256) != 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: SHA-256 of the contents is %s, the published one %s",

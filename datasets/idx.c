@@ -235,7 +235,7 @@ void sw_idx_free(sw_array *array) {
     *array = (sw_array){0};
 }
 
-size_t swi_idx_header(const sw_array *array, unsigned char header[SWI_IDX_HEADER]) {
+size_t swd_idx_header(const sw_array *array, unsigned char header[SWD_IDX_HEADER]) {
     size_t at = 0;
     header[at++] = 0;
     header[at++] = 0;

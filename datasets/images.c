@@ -96,7 +96,7 @@ static void free_images(sw_source *source) {
 static sw_status check_options(sw_images_options *o, const sw_images_options *given) {
     if (!given)
         return sw_fail(SW_ERR_ARGUMENT, "images: options are NULL, but `classes` is needed");
-    SW_TRY(swi_take_options("images", o, sizeof *o, given, given->size, sizeof *o));
+    SW_TRY(swd_take_options("images", o, sizeof *o, given, given->size, sizeof *o));
     if (o->classes < 1 || o->classes > MAX_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes,
                        MAX_CLASSES);
@@ -145,7 +145,7 @@ static sw_status load(images *s, const char *images_path, const char *labels_pat
     return check_labels(labels_path, &s->labels, s->pixels.shape[0], classes);
 }
 
-sw_source *swi_images_open(const char *images_path, const char *labels_path,
+sw_source *swd_images_open(const char *images_path, const char *labels_path,
                            const sw_images_options *options, const int64_t expected[3]) {
     sw_images_options o = {0};
     if (check_options(&o, options) != SW_OK)
@@ -175,7 +175,7 @@ sw_source *swi_images_open(const char *images_path, const char *labels_path,
 
 sw_source *sw_idx_images(const char *images_path, const char *labels_path,
                          const sw_images_options *options) {
-    return swi_images_open(images_path, labels_path, options, NULL);
+    return swd_images_open(images_path, labels_path, options, NULL);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* What datasets' files share and nobody else sees. Names begin with swi_. */
+/* What datasets' files share and nobody else sees. Names begin with swd_. */
 #ifndef SWALE_DATASETS_INTERNAL_H
 #define SWALE_DATASETS_INTERNAL_H
 
@@ -9,7 +9,7 @@
 
 /* Puts a caller's options over `defaults`: as many bytes as both sides know, so that a program
  * compiled before an option was added still works. `least` is the size of the first version. */
-static inline sw_status swi_take_options(const char *who, void *options, size_t size,
+static inline sw_status swd_take_options(const char *who, void *options, size_t size,
                                          const void *given, size_t given_size, size_t least) {
     if (given_size < least)
         return sw_fail(SW_ERR_ARGUMENT, "%s: options.size is %zu: set it to sizeof of the struct",
@@ -21,25 +21,25 @@ static inline sw_status swi_take_options(const char *who, void *options, size_t 
 /* ---- idx.c ---- */
 
 /* The first bytes of the file that holds `array`: magic number and dimensions. Returns how many. */
-enum { SWI_IDX_HEADER = 4 + 4 * SW_MAX_RANK };
-size_t swi_idx_header(const sw_array *array, unsigned char header[SWI_IDX_HEADER]);
+enum { SWD_IDX_HEADER = 4 + 4 * SW_MAX_RANK };
+size_t swd_idx_header(const sw_array *array, unsigned char header[SWD_IDX_HEADER]);
 
 /* ---- images.c ---- */
 
 /* sw_idx_images; if `expected` is not NULL, only for images of this shape [n, height, width]. */
-sw_source *swi_images_open(const char *images_path, const char *labels_path,
+sw_source *swd_images_open(const char *images_path, const char *labels_path,
                            const sw_images_options *options, const int64_t expected[3]);
 
 /* ---- sha256.c ---- */
 
-typedef struct swi_sha256 {
+typedef struct swd_sha256 {
     uint32_t state[8];
     uint64_t length; /* bytes taken so far */
     unsigned char block[64];
-} swi_sha256;
+} swd_sha256;
 
-void swi_sha256_begin(swi_sha256 *sha);
-void swi_sha256_add(swi_sha256 *sha, const void *bytes, size_t length);
-void swi_sha256_end(swi_sha256 *sha, char hex[65]);
+void swd_sha256_begin(swd_sha256 *sha);
+void swd_sha256_add(swd_sha256 *sha, const void *bytes, size_t length);
+void swd_sha256_end(swd_sha256 *sha, char hex[65]);
 
 #endif

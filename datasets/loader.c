@@ -7,11 +7,12 @@ struct sw_loader {
     sw_dtype type;
     bool at_end;   /* the next call ends the epoch */
     int64_t ended; /* epochs */
+    sw_tensor last; /* x of the batch given last, to see whether its tape was reset */
 };
 
 static sw_status check_options(sw_loader_options *o, const sw_loader_options *given) {
     if (given)
-        SW_TRY(swi_take_options("loader", o, sizeof *o, given, given->size, sizeof *o));
+        SW_TRY(swd_take_options("loader", o, sizeof *o, given, given->size, sizeof *o));
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
@@ -75,6 +76,11 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
                         : "batch");
         return false;
     }
+    if (loader->last.tape == tape && sw_is_live(loader->last)) {
+        sw_fail(SW_ERR_STATE, "loader: the last batch is still on the tape; call sw_tape_reset between "
+                              "batches");
+        return give_up(loader);
+    }
     if (loader->at_end)
         return end_epoch(loader);
     const int64_t *ids;
@@ -83,6 +89,7 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
         *batch = (sw_batch){0};
         return give_up(loader);
     }
+    loader->last = batch->x;
     loader->at_end = sw_sampler_at_end(loader->sampler);
     count = sw_sampler_peek(loader->sampler, &ids);
     if (count > 0 && loader->source->prefetch)

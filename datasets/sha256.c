@@ -44,13 +44,13 @@ static void compress(uint32_t state[8], const unsigned char *block) {
         state[i] += add[i];
 }
 
-void swi_sha256_begin(swi_sha256 *sha) {
+void swd_sha256_begin(swd_sha256 *sha) {
     /* 5.3.3: the same of the square roots of the first 8 primes */
-    *sha = (swi_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+    *sha = (swd_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
                                   0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
-void swi_sha256_add(swi_sha256 *sha, const void *bytes, size_t length) {
+void swd_sha256_add(swd_sha256 *sha, const void *bytes, size_t length) {
     const unsigned char *p = bytes;
     size_t held = (size_t)(sha->length % 64);
     sha->length += length;
@@ -69,24 +69,24 @@ void swi_sha256_add(swi_sha256 *sha, const void *bytes, size_t length) {
         memcpy(sha->block, p, length);
 }
 
-void swi_sha256_end(swi_sha256 *sha, char hex[65]) {
+void swd_sha256_end(swd_sha256 *sha, char hex[65]) {
     /* 5.1.1: a one bit, zeros up to 8 bytes before the end of a block, the length in bits */
     static const unsigned char padding[64] = {0x80};
     unsigned char bits[8];
     uint64_t length = sha->length;
     for (int i = 0; i < 8; i++)
         bits[i] = (unsigned char)(length * 8 >> (56 - 8 * i));
-    swi_sha256_add(sha, padding, 1 + (size_t)((119 - length % 64) % 64));
-    swi_sha256_add(sha, bits, sizeof bits);
+    swd_sha256_add(sha, padding, 1 + (size_t)((119 - length % 64) % 64));
+    swd_sha256_add(sha, bits, sizeof bits);
     for (int i = 0; i < 64; i++)
         hex[i] = "0123456789abcdef"[sha->state[i / 8] >> (28 - i % 8 * 4) & 15];
     hex[64] = 0;
 }
 
 void sw_sha256(const void *bytes, size_t length, char hex[65]) {
-    swi_sha256 sha;
-    swi_sha256_begin(&sha);
+    swd_sha256 sha;
+    swd_sha256_begin(&sha);
     if (length)
-        swi_sha256_add(&sha, bytes, length);
-    swi_sha256_end(&sha, hex);
+        swd_sha256_add(&sha, bytes, length);
+    swd_sha256_end(&sha, hex);
 }

@@ -69,8 +69,8 @@ static inline void cli_set(const char *program, const cli_option *o, const char 
         break;
     }
     }
-    fprintf(stderr, "%s: %s %s: a number from %g to %g is needed\n", program, o->name, text, o->low,
-            o->high);
+    fprintf(stderr, "%s: %s %s: a %snumber from %g to %g is needed\n", program, o->name, text,
+            o->kind == CLI_COUNT ? "whole " : "", o->low, o->high);
     exit(2);
 }
 
@@ -81,6 +81,8 @@ static inline void cli_parse(int argc, char **argv, const char *program, const c
         const char *equals = strchr(argv[i], '=');
         size_t length = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
         snprintf(word, sizeof word, "%.*s", (int)(length < 63 ? length : 63), argv[i]);
+        if (strcmp(word, "-h") == 0)
+            strcpy(word, "--help");
         const cli_option *o = table;
         while (o->name && strcmp(o->name, word) != 0)
             o++;

@@ -18,7 +18,7 @@ static settings s = {.hidden = "100", .rule = "adam lr=1e-3", .schedule = "const
 
 static const cli_option options[] = {
     {"--data", "DIR", CLI_TEXT, &s.data, 0, 0, "folder of the four IDX files (default: searched for)"},
-    {"--hidden", "N[,N…]", CLI_TEXT, &s.hidden, 0, 0, "units of the hidden layers (100); 0: none"},
+    {"--hidden", "N,N,...", CLI_TEXT, &s.hidden, 0, 0, "units of the hidden layers (100); 0: none"},
     {"--epochs", "N", CLI_COUNT, &s.epochs, 0, 1e6, "passes over the training set (10)"},
     {"--batch", "N", CLI_COUNT, &s.batch, 1, 60000, "samples in a step (64)"},
     {"--estimator", "SPEC", CLI_TEXT, &s.estimator, 0, 0, "where gradients come from (minibatch)"},
@@ -104,6 +104,7 @@ static sw_params *make_model(run *r) {
 /* --batch goes into the estimator's spec, before an inner one's. */
 static void estimator_spec(char *spec, size_t size) {
     const char *estimator = s.estimator ? s.estimator : "minibatch";
+    estimator += strspn(estimator, " ");
     size_t name = strcspn(estimator, " ");
     if (s.batch && strstr(estimator, "batch=")) {
         fprintf(stderr, "fashion_mnist: the batch is given by --batch and by --estimator\n");
@@ -141,7 +142,12 @@ static bool open_csv(run *r) {
     if (!s.out)
         return true;
     snprintf(path, sizeof path, "%s/metrics.csv", s.out);
-    if ((mkdir(s.out, 0777) != 0 && errno != EEXIST) || !(r->csv = fopen(path, "w"))) {
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0; /* the folder and those it is in */
+        mkdir(path, 0777);
+        *slash = '/';
+    }
+    if (!(r->csv = fopen(path, "w"))) {
         fprintf(stderr, "fashion_mnist: %s: %s\n", path, strerror(errno));
         return false;
     }

@@ -69,9 +69,11 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
     SW_TRY(sw_source_batch(source, model->tape, sw_params_type(model->params), model->ids, count,
                            &batch));
     sw_tensor z = sw_forward(model->root, batch.x);
-    double value = sw_item(loss(z, batch.y));
-    if (sw_error())
-        return sw_error_status();
+    sw_tensor mean = loss(z, batch.y);
+    if (sw_is_null(mean))
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
+    double value = sw_item(mean);
     *sum += value * (double)count;
     sw_array out = sw_value(z), y = sw_value(batch.y);
     if (y.type == SW_I32 && out.rank == 2 && y.rank == 1)

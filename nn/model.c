@@ -128,6 +128,12 @@ sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t byt
 sw_module *sw_module_name(sw_module *module, const char *name) {
     if (!module || module == &module->model->placeholder)
         return module;
+    if (module->built || !name || !*name || strlen(name) > 100) {
+        sw_fail(SW_ERR_ARGUMENT, "layer %s: %s", module->name,
+                module->built ? "it is built, and keeps its name"
+                              : "a name of 1 to 100 characters is needed");
+        return sw_module_failed(module->model);
+    }
     char *copy = sw_strdup(name);
     if (!copy)
         return sw_module_failed(module->model);
@@ -148,6 +154,14 @@ sw_status sw_module_add(sw_module *module, sw_module *child) {
         return sw_fail(SW_ERR_ARGUMENT, "a layer to be added is NULL");
     if (child->model != module->model)
         return sw_fail(SW_ERR_ARGUMENT, "layer %s belongs to another model", child->name);
+    if (child == &module->model->placeholder)
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_STATE, "layer %s: a layer in it could not be made", module->name);
+    for (const sw_module *up = module; up; up = up->parent)
+        if (up == child)
+            return sw_fail(SW_ERR_ARGUMENT, "layer %s cannot be part of itself", child->name);
+    if (child->parent)
+        return sw_fail(SW_ERR_ARGUMENT, "layer %s is part of a layer already", child->name);
     sw_module **more = sw_alloc_array(module->children + 1, sizeof *more);
     if (!more)
         return SW_ERR_MEMORY;
@@ -156,6 +170,7 @@ sw_status sw_module_add(sw_module *module, sw_module *child) {
     sw_free(module->child);
     module->child = more;
     more[module->children++] = child;
+    child->parent = module;
     return SW_OK;
 }
 
@@ -201,9 +216,8 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
         sw_fail(SW_ERR_ARGUMENT, "model_build: the model is NULL");
         return NULL;
     }
-    if (model->failed || !root || root == &model->placeholder) {
-        if (!sw_error())
-            sw_fail(SW_ERR_STATE, "model_build: a layer could not be made");
+    if (!model->root && (model->failed || !root || root == &model->placeholder)) {
+        sw_fail(SW_ERR_STATE, "model_build: a layer could not be made");
         return NULL;
     }
     if (root->model != model) {
@@ -211,7 +225,8 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
         return NULL;
     }
     if (model->root) {
-        sw_fail(SW_ERR_STATE, "model_build: the model is built already");
+        sw_fail(SW_ERR_STATE, model->failed ? "model_build: an earlier build of the model failed"
+                                            : "model_build: the model is built already");
         return NULL;
     }
     model->root = root;

@@ -51,7 +51,7 @@ SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel
 SW_API sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules);
 
 /* Names a layer (before the build); otherwise it is its kind and a number, counted in the order of the
- * build: linear1. Returns it. */
+ * build: linear1. At most 100 characters. Returns it. */
 SW_API sw_module *sw_module_name(sw_module *module, const char *name);
 /* How its weight starts (before the build). Returns it. */
 SW_API sw_module *sw_module_init(sw_module *module, sw_init init);
@@ -107,7 +107,7 @@ struct sw_module {
     sw_model *model;
     const char *name;
     void *data; /* the layer's own, `bytes` of it, freed by the model */
-    sw_module **child;
+    sw_module *parent, **child;
     int children;
     bool built;
     bool named;   /* by sw_module_name, or by the build; until then `name` is the kind's */

@@ -25,7 +25,6 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
         sizes.features = f->features;
         sizes.outputs = f->outputs;
     }
-    size_t size = sw_dtype_size(e->e.type);
     for (int i = 0; slots && slots[i].name; i++) {
         if (slots[i].needed && !slots[i].needed(e->e.option))
             continue;
@@ -34,6 +33,7 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
             return sw_error() ? sw_error_status()
                               : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
                                         e->e.method->name, slots[i].name);
+        size_t size = swo_slot_size(&slots[i], e->e.type);
         e->e.slot[i] = sw_alloc_array(count, size);
         if (!e->e.slot[i])
             return SW_ERR_MEMORY;
@@ -55,6 +55,18 @@ static sw_status make_sampler(sw_optim *o, swo_estimate *e) {
     return e->e.sampler ? SW_OK : SW_ERR_MEMORY;
 }
 
+/* Durations in steps as far as they are known: the length of the run may come later. */
+static sw_status first_options(const sw_optim *o, swo_estimate *e) {
+    const sw_option *table = e->e.method->options;
+    swo_values values = e->values;
+    for (int i = 0; i < swo_count(table); i++)
+        if (values.unit[i] == '%' && o->total <= 0) {
+            values.unit[i] = 's';
+            values.value[i] = NAN;
+        }
+    return swo_in_steps(o, e->e.method->name, table, &values, 0, e->resolved);
+}
+
 static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     if (e->inner)
         SW_TRY(start(o, e->inner, f));
@@ -67,11 +79,13 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     e->e.optim = o;
     e->e.seed = o->seed;
     e->e.step = 1;
-    SW_TRY(make_slots(e, f));
     if (e->inner)
         e->e.sampler = e->inner->e.sampler;
     else
         SW_TRY(make_sampler(o, e));
+    o->per_epoch = e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
+    SW_TRY(first_options(o, e));
+    SW_TRY(make_slots(e, f));
     return e->e.method->start ? e->e.method->start(&e->e) : SW_OK;
 }
 
@@ -105,7 +119,6 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
         return status;
     }
     o->objective = f;
-    o->per_epoch = o->estimate->e.sampler ? sw_sampler_steps_per_epoch(o->estimate->e.sampler) : 0;
     return SW_OK;
 }
 
@@ -121,6 +134,15 @@ int64_t sw_optim_steps_per_epoch(sw_optim *o, const sw_objective *f) {
 
 /* ---- What estimators call ---- */
 
+/* Objectives without a tape know nothing of frozen parameters: they must not count in norms. */
+static void zero_frozen(const sw_optim *o, void *g) {
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (p->frozen && !p->tied)
+            memset((char *)g + (size_t)p->offset * swo_size(o), 0, (size_t)p->count * swo_size(o));
+    }
+}
+
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
                                double *value, void *g) {
     sw_optim *o = e->optim;
@@ -133,6 +155,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     else
         SW_TRY(sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value,
                                              o->view));
+    zero_frozen(o, g);
     return swo_check(o->type, o->dim, g, &o->checked_norm);
 }
 
@@ -148,12 +171,16 @@ sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     SW_TRY(inner->method->estimate(inner, x, g));
     if (isnan(e->value))
         e->value = inner->value;
+    if (isnan(e->lr))
+        e->lr = inner->lr;
     return SW_OK;
 }
 
 sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c,
                                   double beta, void *g) {
-    return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
+    SW_TRY(sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g));
+    zero_frozen(e->optim, g);
+    return SW_OK;
 }
 
 /* sw_estimate is the first member of what the pipeline keeps. */

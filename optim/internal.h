@@ -50,6 +50,9 @@ typedef struct swo_group {
     double coefficient[SW_MAX_COEFFICIENTS];
     int64_t dim;           /* elements of its parameters */
     char *slot[SW_MAX_SLOTS];
+    int64_t slot_count[SW_MAX_SLOTS];
+    int64_t *sized[SW_MAX_SLOTS]; /* [params + 1]: bounds of each parameter's part, for slots with a
+                                   * size of their own; NULL: slot_at */
     swo_stretch *stretch;  /* [parameters at most] */
     int stretches;
     sw_param **param;      /* its parameters in the order of the vector */
@@ -71,7 +74,7 @@ typedef struct swo_estimate {
     sw_estimate e; /* first: what methods see */
     swo_values values;
     double resolved[SW_MAX_OPTIONS]; /* with durations in steps: e.option */
-    double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
+    double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS], saved_lr;
     size_t bytes;
     void *scratch[SWO_SCRATCH];
     int64_t room[SWO_SCRATCH], slot_count[SW_MAX_SLOTS];
@@ -90,6 +93,7 @@ struct sw_optim {
     int groups;
     bool *frozen; /* [params]: as of the stretches */
     void *workspace;
+    size_t workspace_bytes;
     bool rules_point;
     /* step size */
     swo_schedule schedule[SWO_SCHEDULES];
@@ -114,6 +118,7 @@ struct sw_optim {
     double average_scalar[SW_MAX_SCALARS], average_saved[SW_MAX_SCALARS];
     double average_coefficient[SW_MAX_COEFFICIENTS];
     char *average_slot[SW_MAX_SLOTS];
+    int64_t average_count[SW_MAX_SLOTS];
     void *point;
     /* counters */
     int64_t steps, skipped, samples, total, per_epoch;
@@ -128,7 +133,14 @@ sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm);
 void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out);
 double swo_inner(const sw_optim *o, const void *x, const void *y);
 
+/* Bytes of an element of a slot. */
+size_t swo_slot_size(const sw_slot *slot, sw_dtype type);
+sw_dtype swo_slot_type(const sw_slot *slot, sw_dtype type);
+
 /* step.c */
+/* Values as methods see them: durations in steps. */
+sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *table,
+                       const swo_values *values, int first, double *out);
 sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 

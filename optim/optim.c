@@ -114,6 +114,43 @@ static int group_of(const sw_optim *o, const sw_param *p) {
     return -1;
 }
 
+size_t swo_slot_size(const sw_slot *slot, sw_dtype type) {
+    return sw_dtype_size(swo_slot_type(slot, type));
+}
+
+sw_dtype swo_slot_type(const sw_slot *slot, sw_dtype type) {
+    switch (slot->type) {
+    case SW_SLOT_F32: return SW_F32;
+    case SW_SLOT_F64: return SW_F64;
+    case SW_SLOT_I32: return SW_I32;
+    case SW_SLOT_U8: return SW_U8;
+    default: return type;
+    }
+}
+
+/* One element for each of the group's, or what the rule asks for each parameter. */
+static sw_status make_slot(sw_optim *o, swo_group *group, int i) {
+    const sw_slot *slot = &group->rule->slots[i];
+    group->slot_count[i] = group->dim;
+    if (slot->count) {
+        int64_t *bound = group->sized[i] = sw_alloc_array(group->params + 1, sizeof *bound);
+        if (!bound)
+            return SW_ERR_MEMORY;
+        for (int k = 0; k < group->params; k++) {
+            const sw_slot_sizes sizes = {.dim = group->param[k]->count, .param = group->param[k],
+                                         .option = group->base.value};
+            int64_t count = slot->count(&sizes);
+            if (count < 0 || count > INT64_MAX / 64 - bound[k])
+                return sw_fail(SW_ERR_ARGUMENT, "rule %s: slot %s of %s has no size", group->rule->name,
+                               slot->name, group->param[k]->name);
+            bound[k + 1] = bound[k] + count;
+        }
+        group->slot_count[i] = bound[group->params];
+    }
+    group->slot[i] = sw_alloc_array(group->slot_count[i], swo_slot_size(slot, o->type));
+    return group->slot[i] ? SW_OK : SW_ERR_MEMORY;
+}
+
 static sw_status fill_group(sw_optim *o, int index) {
     swo_group *group = &o->group[index];
     int all = sw_params_count(o->params);
@@ -135,13 +172,9 @@ static sw_status fill_group(sw_optim *o, int index) {
                        group->selector ? group->selector : "", group->selector ? ": " : "",
                        group->rule->name, group->selector ? "" : " what earlier groups left");
     const sw_slot *slots = group->rule->slots;
-    for (int i = 0; slots && slots[i].name; i++) {
-        if (slots[i].needed && !slots[i].needed(group->base.value))
-            continue;
-        group->slot[i] = sw_alloc_array(group->dim, swo_size(o));
-        if (!group->slot[i])
-            return SW_ERR_MEMORY;
-    }
+    for (int i = 0; slots && slots[i].name; i++)
+        if (!slots[i].needed || slots[i].needed(group->base.value))
+            SW_TRY(make_slot(o, group, i));
     return SW_OK;
 }
 
@@ -162,6 +195,7 @@ static sw_status fill_groups(sw_optim *o) {
             workspace = bytes > workspace ? bytes : workspace;
         }
     }
+    o->workspace_bytes = workspace;
     if (workspace && !(o->workspace = sw_alloc(workspace)))
         return SW_ERR_MEMORY;
     o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
@@ -210,8 +244,14 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
     memcpy(s->on, on, sizeof on);
     SW_TRY(swo_parse("schedule", name, method->options, swo_schedule_options, options, &s->values));
     bool found = false;
-    for (int i = 0; i < o->groups; i++)
-        found |= swo_index(o->group[i].rule->options, on) >= 0;
+    for (int i = 0; i < o->groups; i++) {
+        const sw_option *table = o->group[i].rule->options;
+        int at = swo_index(table, on);
+        if (at >= 0 && table[at].kind != SW_OPTION_REAL)
+            return sw_fail(SW_ERR_ARGUMENT, "schedule: %s of rule %s is no real number to be scaled", on,
+                           o->group[i].rule->name);
+        found |= at >= 0;
+    }
     if (!found)
         return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s", on);
     return SW_OK;
@@ -229,7 +269,8 @@ static sw_status make_search(sw_optim *o) {
         const swo_group *group = &o->group[i / SW_MAX_SLOTS];
         if (!group->slot[i % SW_MAX_SLOTS])
             continue;
-        o->slot_before[i] = sw_alloc_array(group->dim, swo_size(o));
+        o->slot_before[i] = sw_alloc_array(group->slot_count[i % SW_MAX_SLOTS],
+                                           swo_slot_size(&group->rule->slots[i % SW_MAX_SLOTS], o->type));
         if (!o->slot_before[i])
             return SW_ERR_MEMORY;
     }
@@ -302,11 +343,13 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
     for (int i = 0; slots && slots[i].name; i++) {
         if (slots[i].needed && !slots[i].needed(o->average_values.value))
             continue;
-        o->average_slot[i] = sw_alloc_array(o->dim, swo_size(o));
+        const sw_slot_sizes sizes = {.dim = o->dim, .option = o->average_values.value};
+        o->average_count[i] = slots[i].count ? slots[i].count(&sizes) : o->dim;
+        if (o->average_count[i] < 0)
+            return sw_fail(SW_ERR_ARGUMENT, "average %s: slot %s has no size", name, slots[i].name);
+        o->average_slot[i] = sw_alloc_array(o->average_count[i], swo_slot_size(&slots[i], o->type));
         if (!o->average_slot[i])
             return SW_ERR_MEMORY;
-        if (slots[i].start == SW_START_X)
-            memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
     }
     if (o->rules_point || (o->average && o->average->point)) {
         o->point = sw_alloc_array(o->dim, swo_size(o));
@@ -333,6 +376,9 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     if (options->steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "steps = %lld; 0 (not known) or more is needed",
                        (long long)options->steps);
+    if (o->search && options->clip > 0)
+        return sw_fail(SW_ERR_ARGUMENT, "line search %s: its slopes are of the gradient as it is, not "
+                                        "clipped", o->search->name);
     o->clip = options->clip;
     o->seed = options->seed;
     o->total = options->steps;
@@ -387,7 +433,7 @@ void sw_optim_free(sw_optim *o) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         for (int s = 0; s < SW_MAX_SLOTS; s++)
-            sw_free(group->slot[s]);
+            sw_free(group->slot[s]), sw_free(group->sized[s]);
         sw_free(group->stretch);
         sw_free(group->param);
         sw_free(group->slot_at);
@@ -410,129 +456,4 @@ void sw_optim_free(sw_optim *o) {
         sw_free(o->average_slot[i]);
     sw_free(o->point);
     sw_free(o);
-}
-
-/* ---- What it tells ---- */
-
-int64_t sw_optim_steps(const sw_optim *o) {
-    return o ? o->steps : 0;
-}
-
-int64_t sw_optim_skipped(const sw_optim *o) {
-    return o ? o->skipped : 0;
-}
-
-double sw_optim_epoch(const sw_optim *o) {
-    return o && o->objective ? (double)o->samples / (double)o->objective->n : 0;
-}
-
-sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
-    if (!o)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_ARGUMENT, "set_steps: the optimizer is NULL");
-    if (steps < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "set_steps: %lld steps", (long long)steps);
-    o->total = steps;
-    return SW_OK;
-}
-
-int sw_optim_groups(const sw_optim *o) {
-    return o ? o->groups : 0;
-}
-
-double sw_optim_option(const sw_optim *o, int group, const char *name) {
-    if (!o || group < 0 || group >= o->groups) {
-        sw_fail(SW_ERR_ARGUMENT, "option: group %d of %d", group, sw_optim_groups(o));
-        return NAN;
-    }
-    const swo_group *g = &o->group[group];
-    int i = name ? swo_index(g->rule->options, name) : -1;
-    if (i < 0) {
-        sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name ? name : "NULL");
-        return NAN;
-    }
-    /* Before the first step: what it would be in it. */
-    if (o->steps == 0 && swo_options_now((sw_optim *)(uintptr_t)o) != SW_OK)
-        return NAN;
-    return g->effective[i];
-}
-
-sw_optim_memory sw_optim_bytes(const sw_optim *o) {
-    sw_optim_memory m = {0};
-    if (!o)
-        return m;
-    for (int i = 0; i < o->groups; i++)
-        for (int s = 0; s < SW_MAX_SLOTS; s++)
-            m.rule += o->group[i].slot[s] ? (size_t)o->group[i].dim * swo_size(o) : 0;
-    for (const swo_estimate *e = o->estimate; e; e = e->inner)
-        m.estimator += e->bytes;
-    for (int i = 0; i < SW_MAX_SLOTS; i++)
-        m.average += o->average_slot[i] ? (size_t)o->dim * swo_size(o) : 0;
-    return m;
-}
-
-sw_array sw_optim_state(const sw_optim *o, const sw_param *param, const char *slot) {
-    if (!o || !param || !slot)
-        return (sw_array){0};
-    if (param->tied)
-        param = param->tied;
-    for (int i = 0; i < o->groups; i++) {
-        const swo_group *g = &o->group[i];
-        for (int k = 0; k < g->params; k++) {
-            const sw_slot *slots = g->rule->slots;
-            for (int s = 0; g->param[k] == param && slots && slots[s].name; s++)
-                if (strcmp(slots[s].name, slot) == 0 && g->slot[s])
-                    return sw_array_of(g->slot[s] + (size_t)g->slot_at[k] * swo_size(o), o->type,
-                                       param->rank, param->shape);
-        }
-    }
-    return (sw_array){0};
-}
-
-static int slot_index(const sw_slot *slots, const char *name) {
-    for (int i = 0; slots && slots[i].name; i++)
-        if (strcmp(slots[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
-static sw_array vector_of(const sw_optim *o, void *data, int64_t count) {
-    return data ? sw_array_of(data, o->type, 1, &count) : (sw_array){0};
-}
-
-sw_array sw_optim_vector(const sw_optim *o, const char *slot) {
-    for (const swo_estimate *e = o ? o->estimate : NULL; e; e = e->inner) {
-        int i = slot_index(e->e.method->slots, slot);
-        if (i >= 0)
-            return vector_of(o, e->e.slot[i], e->slot_count[i]);
-    }
-    int i = o && o->average ? slot_index(o->average->slots, slot) : -1;
-    return i >= 0 ? vector_of(o, o->average_slot[i], o->dim) : (sw_array){0};
-}
-
-static bool scalar_of(const char *const *names, const double *values, const char *name, double *out) {
-    for (int i = 0; names && names[i]; i++)
-        if (strcmp(names[i], name) == 0) {
-            *out = values[i];
-            return true;
-        }
-    return false;
-}
-
-double sw_optim_scalar(const sw_optim *o, int group, const char *name) {
-    double value = NAN;
-    if (!o || group >= o->groups)
-        return NAN;
-    if (group >= 0) {
-        scalar_of(o->group[group].rule->scalars, o->group[group].scalar, name, &value);
-        return value;
-    }
-    for (const swo_estimate *e = o->estimate; e; e = e->inner)
-        if (scalar_of(e->e.method->scalars, e->scalar, name, &value))
-            return value;
-    if (o->search && scalar_of(o->search->scalars, o->search_scalar, name, &value))
-        return value;
-    if (o->average)
-        scalar_of(o->average->scalars, o->average_scalar, name, &value);
-    return value;
 }

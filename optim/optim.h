@@ -84,9 +84,10 @@ SW_API sw_status sw_optim_set_steps(sw_optim *optim, int64_t steps);
  * error for an unknown name. */
 SW_API double sw_optim_option(const sw_optim *optim, int group, const char *name);
 SW_API int sw_optim_groups(const sw_optim *optim);
-/* Bytes of state: of rules, of the estimator's vectors and tables, of the average. */
+/* Bytes: state of the rules, of the estimator (vectors and tables) and of the average; and what is only
+ * worked in (scratch, a search's vectors, the point). */
 typedef struct sw_optim_memory {
-    size_t rule, estimator, average;
+    size_t rule, estimator, average, work;
 } sw_optim_memory;
 SW_API sw_optim_memory sw_optim_bytes(const sw_optim *optim);
 /* State by name, as the methods' tables call it; views, not copies. data NULL, or NaN: no such name. */
@@ -133,18 +134,25 @@ enum { SW_MAX_SLOTS = 8, SW_MAX_OPTIONS = 24, SW_MAX_SCALARS = 16, SW_MAX_COEFFI
 
 typedef enum sw_slot_start { SW_START_ZERO = 0, SW_START_X /* a copy of x at the start */ } sw_slot_start;
 
-/* How large an estimator's slot is; a rule's and an average's have one element for each of x. */
+/* What the size of a slot may depend on. */
 typedef struct sw_slot_sizes {
-    int64_t n, dim;            /* samples, parameters */
+    int64_t n, dim;            /* samples (estimators; else 0); parameters, or elements of `param` */
     int64_t features, outputs; /* of a generalised linear model; else 0 */
+    const sw_param *param;     /* rules of unit TENSOR: whose slot it is; else NULL */
     const double *option;
 } sw_slot_sizes;
 
-/* A state vector, of the parameters' type. */
+/* The type of a slot's elements; REAL: that of the parameters. */
+typedef enum sw_slot_type { SW_SLOT_REAL = 0, SW_SLOT_F32, SW_SLOT_F64, SW_SLOT_I32, SW_SLOT_U8 } sw_slot_type;
+
+/* State of a method, zero at first. */
 typedef struct sw_slot {
     const char *name;
     sw_slot_start start;
-    int64_t (*count)(const sw_slot_sizes *sizes); /* estimators only; NULL: dim */
+    sw_slot_type type;
+    /* Elements; NULL: dim. For estimators, averages and rules of unit TENSOR (for each parameter: a
+     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. */
+    int64_t (*count)(const sw_slot_sizes *sizes);
     bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */
 } sw_slot;
 
@@ -163,7 +171,8 @@ enum {
  * hand: a stretch of the vector with the same settings, or one parameter. Kernels (kernel.h) get it
  * as `args` and index from there. */
 typedef struct sw_step {
-    int64_t step;         /* this one's number, from 1 */
+    int64_t step;         /* this one's number, from 1; it counts the optimizer's steps, also those in
+                           * which a parameter was frozen */
     const double *option; /* after schedules, in the order of the table */
     double *scalar;       /* in the order of the table, kept from step to step; a skipped step undoes
                            * what was written */
@@ -258,10 +267,11 @@ struct sw_estimator {
      * it may run several times a step, at different x, unless SW_ESTIMATOR_ONCE. Returns what
      * sw_estimate_gradient returns when that is not SW_OK. */
     sw_status (*estimate)(sw_estimate *e, const void *x, void *g);
-    /* The step was taken: tables move. May be NULL. */
+    /* The step was taken: tables move. It cannot be skipped any more. May be NULL. */
     sw_status (*commit)(sw_estimate *e);
 };
-/* Options of kind DURATION reach every method's functions in steps. */
+/* Options of kind DURATION reach every method's functions in steps (in an estimator's `start` a part of a
+ * run whose length is not yet set is NaN). */
 
 /* For `estimate`: the checked gradient of the mean loss of some samples at x. SW_SKIPPED if it holds
  * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks. */
@@ -278,20 +288,21 @@ SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int
  * commits first; scalars of both are undone by a skip. */
 SW_API sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g);
 /* A vector of `count` elements (0: dim) of the parameters' type, kept from `sample` to the end of
- * `commit`; index 0 to 3. Each estimator, also a wrapper and its inner one, has its own. */
+ * `commit`; index 0 to 3. Asking for more elements moves it. Each estimator, also a wrapper and its
+ * inner one, has its own. */
 SW_API void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count);
 /* Room for `count` ids, for a `sample` that chooses by itself; kept until the next step. */
 SW_API int64_t *sw_estimate_ids(sw_estimate *e, int64_t count);
 
 /* ---- Schedules, line searches, averages ---- */
 
-/* Multiplies an option of a rule (on=NAME, default lr). All take warmup=DURATION: a linear rise from
+/* Multiplies an option of a rule, of kind REAL (on=NAME, default lr). All take warmup=DURATION: a linear rise from
  * 1/warmup to 1 first. */
 typedef struct sw_schedule {
     size_t size; /* sizeof(sw_schedule) */
     const char *name, *summary, *source;
     const sw_option *options;
-    /* At step t from 0, counted from the end of the warm-up, of `total` (0: not known). */
+    /* At step t from 0, counted from the end of the warm-up, of `total` after it (0: not known). */
     double (*factor)(const double *option, double t, double total);
     bool needs_total;
 } sw_schedule;

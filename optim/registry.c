@@ -26,13 +26,18 @@ static const char *name_of(const void *method) {
     return ((const sw_rule *)method)->name;
 }
 
-int swo_methods(swo_kind kind, const void *list[], int capacity) {
+static int list_locked(swo_kind kind, const void *list[], int capacity) {
     int n = 0;
     for (int i = 0; built_in[kind][i] && n < capacity; i++)
         list[n++] = built_in[kind][i];
-    pthread_mutex_lock(&mutex);
     for (int i = 0; i < registered_count[kind] && n < capacity; i++)
         list[n++] = registered[kind][i];
+    return n;
+}
+
+int swo_methods(swo_kind kind, const void *list[], int capacity) {
+    pthread_mutex_lock(&mutex);
+    int n = list_locked(kind, list, capacity);
     pthread_mutex_unlock(&mutex);
     return n;
 }
@@ -68,17 +73,23 @@ const void *swo_find(swo_kind kind, const char *name) {
 static sw_status enter(swo_kind kind, const void *method) {
     if (!method || !name_of(method) || !*name_of(method))
         return sw_fail(SW_ERR_ARGUMENT, "register: the %s has no name", swo_kind_names[kind]);
-    const void *same = swo_lookup(kind, name_of(method));
-    if (same == method)
-        return SW_OK; /* again: harmless */
-    if (same)
-        return sw_fail(SW_ERR_ARGUMENT, "register: there is a %s %s already", swo_kind_names[kind],
-                       name_of(method));
+    if (*(const size_t *)method == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size must be sizeof of its type",
+                       swo_kind_names[kind], name_of(method));
+    const void *list[MOST];
     sw_status status = SW_OK;
+    bool again = false;
     pthread_mutex_lock(&mutex);
-    if (registered_count[kind] == REGISTERED)
+    int n = list_locked(kind, list, MOST);
+    for (int i = 0; i < n && status == SW_OK; i++) {
+        again |= list[i] == method; /* harmless */
+        if (list[i] != method && strcmp(name_of(list[i]), name_of(method)) == 0)
+            status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s",
+                             name_of(method), swo_kind_names[kind]);
+    }
+    if (status == SW_OK && !again && registered_count[kind] == REGISTERED)
         status = sw_fail(SW_ERR_ARGUMENT, "register: at most %d methods of a kind", REGISTERED);
-    else
+    else if (status == SW_OK && !again)
         registered[kind][registered_count[kind]++] = method;
     pthread_mutex_unlock(&mutex);
     return status;
@@ -107,6 +118,10 @@ sw_status sw_register_rule(const sw_rule *r) {
     if (r && r->unit == SW_UNIT_ELEMENT ? !r->update : r && !r->tensor)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has no %s", r->name,
                        r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
+    for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
+        if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: a size of its own needs unit "
+                                            "TENSOR", r->slots[i].name, r->name);
     if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name,
                        r->sums, SW_MAX_SUMS);

@@ -39,9 +39,8 @@ static void look_for_frozen(sw_optim *o) {
 
 /* ---- Options of this step ---- */
 
-/* Values as methods see them: durations in steps. */
-static sw_status in_steps(const sw_optim *o, const char *name, const sw_option *table,
-                          const swo_values *values, int first, double *out) {
+sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *table,
+                       const swo_values *values, int first, double *out) {
     for (int i = 0; table && table[i].name; i++) {
         int at = first + i;
         out[at] = values->value[at];
@@ -54,8 +53,8 @@ static sw_status in_steps(const sw_optim *o, const char *name, const sw_option *
 
 static sw_status resolve(sw_optim *o, swo_schedule *s) {
     const sw_option *table = s->method->options;
-    SW_TRY(in_steps(o, s->method->name, table, &s->values, 0, s->resolved));
-    SW_TRY(in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table),
+    SW_TRY(swo_in_steps(o, s->method->name, table, &s->values, 0, s->resolved));
+    SW_TRY(swo_in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table),
                     s->resolved));
     if (s->method->needs_total && o->total <= 0)
         return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set the optimizer's "
@@ -67,7 +66,8 @@ static double factor(const sw_optim *o, const swo_schedule *s) {
     double warmup = s->resolved[swo_count(s->method->options)] /* the first common option */, t = (double)o->steps;
     if (t < warmup)
         return (t + 1) / warmup;
-    return s->method->factor(s->resolved, t - warmup, (double)o->total - warmup);
+    double total = (double)o->total - warmup;
+    return s->method->factor(s->resolved, t - warmup, o->total > 0 && total > 0 ? total : 0);
 }
 
 sw_status swo_options_now(sw_optim *o) {
@@ -79,7 +79,7 @@ sw_status swo_options_now(sw_optim *o) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         const sw_option *table = group->rule->options;
-        SW_TRY(in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
+        SW_TRY(swo_in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
         int lr = swo_index(table, "lr");
         if (lr >= 0 && isnan(group->effective[lr])) {
             group->effective[lr] = o->estimate->e.lr;
@@ -99,6 +99,12 @@ sw_status swo_options_now(sw_optim *o) {
 
 /* ---- Rules ---- */
 
+static void *slot_at(const sw_optim *o, const swo_group *group, int i, int64_t at) {
+    if (!group->slot[i])
+        return NULL;
+    return group->slot[i] + (size_t)at * swo_slot_size(&group->rule->slots[i], o->type);
+}
+
 static sw_step step_of(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g) {
     size_t size = swo_size(o);
     sw_step s = {.step = o->steps + 1, .option = group->effective, .scalar = group->scalar,
@@ -108,7 +114,7 @@ static sw_step step_of(sw_optim *o, swo_group *group, const swo_stretch *at, con
                  .out = o->point ? (char *)o->point + (size_t)at->offset * size : NULL,
                  .workspace = o->workspace};
     for (int i = 0; i < SW_MAX_SLOTS; i++)
-        s.slot[i] = group->slot[i] ? group->slot[i] + (size_t)at->slot * size : NULL;
+        s.slot[i] = slot_at(o, group, i, at->slot);
     return s;
 }
 
@@ -174,6 +180,9 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
         const swo_stretch at = {p->offset, p->count, group->slot_at[k]};
         sw_step s = step_of(o, group, &at, g);
         s.param = p;
+        for (int i = 0; i < SW_MAX_SLOTS; i++)
+            if (group->sized[i])
+                s.slot[i] = slot_at(o, group, i, group->sized[i][k]);
         sw_status status = rule->tensor(&s);
         if (status == SW_SKIPPED)
             return sw_fail(SW_ERR_STATE, "rule %s: only begin and decide may skip a step", rule->name);
@@ -210,7 +219,8 @@ static void keep_slots(sw_optim *o, bool restore) {
             char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
             if (slot)
                 memcpy(restore ? slot : aside, restore ? aside : slot,
-                       (size_t)o->group[i].dim * swo_size(o));
+                       (size_t)o->group[i].slot_count[s] *
+                           swo_slot_size(&o->group[i].rule->slots[s], o->type));
         }
 }
 
@@ -239,6 +249,8 @@ static sw_status search(sw_optim *o, const void *g) {
     double slope = swo_inner(o, g, o->direction), alpha = 0;
     sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
                    .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
+    if (status == SW_OK && slope == 0)
+        return SW_OK; /* a stationary point: x stays */
     if (status == SW_OK && !(slope < 0))
         status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
                                        "%g)", o->search->name, slope);
@@ -277,7 +289,7 @@ static sw_step average_step(sw_optim *o) {
 static sw_status move_average(sw_optim *o) {
     if (!o->average)
         return SW_OK;
-    SW_TRY(in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
+    SW_TRY(swo_in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
                     o->average_option));
     sw_step s = average_step(o);
     sw_status status = o->average->begin ? o->average->begin(&s) : SW_OK;
@@ -324,8 +336,10 @@ static void remember(sw_optim *o, bool restore) {
         swo_group *g = &o->group[i];
         memcpy(restore ? g->scalar : g->saved, restore ? g->saved : g->scalar, sizeof g->scalar);
     }
-    for (swo_estimate *e = o->estimate; e; e = e->inner)
+    for (swo_estimate *e = o->estimate; e; e = e->inner) {
         memcpy(restore ? e->scalar : e->saved, restore ? e->saved : e->scalar, sizeof e->scalar);
+        *(restore ? &e->e.lr : &e->saved_lr) = restore ? e->saved_lr : e->e.lr;
+    }
     memcpy(restore ? o->search_scalar : o->search_saved, restore ? o->search_saved : o->search_scalar,
            sizeof o->search_scalar);
     memcpy(restore ? o->average_scalar : o->average_saved,
@@ -335,7 +349,10 @@ static void remember(sw_optim *o, bool restore) {
 static sw_status commit(swo_estimate *e) {
     if (e->inner)
         SW_TRY(commit(e->inner));
-    return e->e.method->commit ? e->e.method->commit(&e->e) : SW_OK;
+    sw_status status = e->e.method->commit ? e->e.method->commit(&e->e) : SW_OK;
+    return status == SW_SKIPPED ? sw_fail(SW_ERR_STATE, "estimator %s: commit cannot skip a step that "
+                                                        "was taken", e->e.method->name)
+                                : status;
 }
 
 /* An average starts from where the first step does, also if x was set after the optimizer was made. */
@@ -361,9 +378,9 @@ static sw_status clip(sw_optim *o, void *g) {
 /* From the final gradient on. */
 static sw_status move(sw_optim *o, void *g) {
     o->last_gradient = g;
+    if (isnan(o->norm)) /* combined from several gradients, which may be too large together */
+        SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
     if (o->clip > 0) {
-        if (isnan(o->norm))
-            SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
         if (o->norm > o->clip)
             SW_TRY(clip(o, g));
     }
@@ -450,16 +467,18 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     sw_gradient *gradient = sw_params_gradient(o->params);
     void *g = sw_gradient_data(gradient);
     for (swo_estimate *s = o->estimate; s; s = s->inner)
-        SW_TRY(in_steps(o, s->e.method->name, s->e.method->options, &s->values, 0, s->resolved));
+        SW_TRY(swo_in_steps(o, s->e.method->name, s->e.method->options, &s->values, 0, s->resolved));
     if (o->search)
-        SW_TRY(in_steps(o, o->search->name, o->search->options, &o->search_values, 0,
+        SW_TRY(swo_in_steps(o, o->search->name, o->search->options, &o->search_values, 0,
                         o->search_option));
     remember(o, false);
     o->draws++;
-    SW_TRY(sample(o, o->estimate));
+    sw_status status = sample(o, o->estimate);
+    if (status != SW_OK)
+        return finish(o, status);
     o->samples += e->count;
     o->norm = NAN;
-    sw_status status = e->method->estimate(e, sw_params_x(o->params), g);
+    status = e->method->estimate(e, sw_params_x(o->params), g);
     if (value)
         *value = e->value;
     if (status == SW_OK) {

@@ -82,12 +82,14 @@ sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
     vector_args args = {.x = g};
     double sum;
     sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
-    if (isfinite(sum)) {
+    const double least = type == SW_F64 ? 1e-280 : 1e-28; /* below, squares have lost their digits */
+    if (isfinite(sum) && sum > least) {
         *norm = sqrt(sum);
         return SW_OK;
     }
     double sums[2];
-    args.a = type == SW_F64 ? 0x1p-600 : 1; /* the square of the largest number fits again */
+    /* In f64 and scaled, the squares of the largest and of the smallest numbers fit. */
+    args.a = type == SW_F32 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600;
     sw_run_sums(&careful_kernels, type, &args, dim, 2, sums);
     *norm = sqrt(sums[0]) / args.a;
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;
