@@ -230,13 +230,9 @@ sw_status sw_shape_broadcast(sw_call *call) {
     return sw_shape_set(call, a->type, rank, shape);
 }
 
-bool swi_mark_is_open(const sw_call *call) {
-    const swi_engine *e = call->engine;
-    if (e->stash == call->tape->stash)
-        return false;
-    sw_fail(SW_ERR_STATE, "%s: memory for a cotangent, scratch or saved values must be asked for before "
-                          "sw_tape_mark: it would go with the rewind", call->op->name);
-    return true;
+sw_status swi_refuse_after_mark(const sw_call *call) {
+    return sw_fail(SW_ERR_STATE, "%s: memory for a cotangent, scratch or saved values must be asked for "
+                                 "before sw_tape_mark: it would go with the rewind", call->op->name);
 }
 
 void *sw_call_save(sw_call *call, size_t bytes) {

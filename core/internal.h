@@ -301,7 +301,11 @@ typedef struct swi_engine {
 } swi_engine;
 
 /* An error if a mark was taken since the call began. */
-bool swi_mark_is_open(const sw_call *call);
+sw_status swi_refuse_after_mark(const sw_call *call);
+static inline bool swi_mark_is_open(const sw_call *call) {
+    const swi_engine *e = call->engine;
+    return e->stash != call->tape->stash && swi_refuse_after_mark(call) != SW_OK;
+}
 
 /* ---- elementwise.c: kernels that the engine itself uses ---- */
 

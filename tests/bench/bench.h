@@ -51,6 +51,13 @@ __attribute__((format(printf, 1, 2))) static inline void note(const char *format
     fflush(stdout);
 }
 
+/* Lets threads that spin for a while after their work (OpenBLAS's do, for up to 90 ms) fall asleep, so that
+ * they do not take a processor from the other side. */
+static inline void settle(void) {
+    struct timespec t = {0, 150 * 1000 * 1000};
+    nanosleep(&t, NULL);
+}
+
 /* How much two threads of pure arithmetic do together, over one: 2.0 on two real cores, near 1.0 on
  * two hyperthreads of one. About 2 ms. */
 static inline void *fma_work(void *arg) {
