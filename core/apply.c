@@ -73,8 +73,10 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
                                  "function, and its attributes must not be NULL", op && op->name ? op->name : "apply");
         return null;
     }
-    if (count < 1 || !inputs || !inputs[0].tape) {
-        if (count < 1 || !inputs)
+    if (count < 1 || count > SWI_MOST || !inputs || !inputs[0].tape) {
+        if (count > SWI_MOST)
+            sw_fail(SW_ERR_ARGUMENT, "%s: %d inputs; at most %d", op->name, count, SWI_MOST);
+        else if (count < 1 || !inputs)
             sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
         else if (swi_error_now == SW_OK)
             sw_fail(SW_ERR_ARGUMENT, "%s: input 0 is a null tensor", op->name);
@@ -109,7 +111,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     }
     node->op = op;
     node->many = many;
-    node->inputs = count;
+    node->inputs = (uint16_t)count;
     if (bytes) {
         void *copy = swi_arena_alloc(&tape->arena, bytes);
         if (!copy) {

@@ -64,7 +64,7 @@ void *sw_cotangent(sw_call *call, int input) {
     bool reduces = form->count != node->view.count;
     void *place = NULL;
     if (!reduces && (node->flags & SWI_NEEDS_GRAD)) {
-        if (node->param)
+        if (node->flags & SWI_PARAM)
             place = parameter_place(e->tape, node);
         else if (!node->grad) {
             place = node->grad = swi_arena_alloc(&e->tape->arena, view_bytes(&node->view));
@@ -91,7 +91,7 @@ void sw_pass(sw_call *call, int input) {
 static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
     const sw_view *v = &node->view;
     bool reduces = v->count != form->count;
-    if (node->param) {
+    if (node->flags & SWI_PARAM) {
         sw_gradient *g = reached(tape, node);
         size_t size = swi_size(v->type);
         void *to = (char *)g->data + (size_t)node->param->offset * size;
@@ -148,7 +148,7 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
                                "%s: its vjp passed the %s cotangent on to input %d, which is %s",
                                node->op->name, sw_dtype_name(call->out->type), i,
                                sw_dtype_name(input->view.type));
-            if (!input->param && !input->grad && node->grad &&
+            if (!(input->flags & SWI_PARAM) && !input->grad && node->grad &&
                 input->view.count == call->out->count && !(node->flags & SWI_RETAIN)) {
                 /* The input takes the block over, unless a later input is passed the same. */
                 bool again = false;
@@ -239,7 +239,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = e.input[i];
         in[i] = &input->view;
-        if (input->param && moved(tape, input))
+        if ((input->flags & SWI_PARAM) && moved(tape, input))
             return sw_fail(SW_ERR_STATE, "backward: parameter %s has moved since %s read it; reset the "
                                          "tape and record anew", input->param->name, node->op->name);
     }
@@ -321,7 +321,7 @@ static void each_gradient(sw_tape *tape, enum moment moment) {
 static sw_status check_inside(const swi_node *node, uint32_t floor, const char *what) {
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
-        if (input->slot < floor && !input->param && (input->flags & SWI_NEEDS_GRAD))
+        if (input->slot < floor && !(input->flags & SWI_PARAM) && (input->flags & SWI_NEEDS_GRAD))
             return sw_fail(SW_ERR_STATE,
                            "%s: inside a vjp, %s reads a tensor from before it that needs a gradient; "
                            "the segment must take it as a sw_variable", what, node->op->name);

@@ -160,34 +160,37 @@ enum {
     SWI_FREED = 16,     /* … that was given back */
     SWI_LEAF = 32,
     SWI_RETIRED = 64, /* its vjp has run */
+    SWI_PARAM = 256,  /* the leaf of a parameter */
     SWI_CUT = 128     /* an input needs a gradient, but the operation has no vjp */
 };
 
-enum { SWI_FEW = 4 }; /* inputs that a node, or a call, has room for in itself */
+enum { SWI_FEW = 3, SWI_MOST = 65535 }; /* inputs that a node, or a call, has room for in itself */
 
 typedef struct swi_node swi_node;
+/* Three cache lines, in the order of use: operations of few inputs need the first two only. What stands
+ * in the third is set where it applies and garbage elsewhere. */
 struct swi_node {
-    sw_view view;
+    _Alignas(64) sw_view view;
     uint32_t generation;
-    uint32_t flags;
-    const sw_op *op;   /* NULL for a leaf */
-    swi_node **many;   /* inputs, where they are more than SWI_FEW */
-    swi_node *few[SWI_FEW];
-    swi_node *root;    /* whose memory this is a view of; itself if none */
-    int32_t inputs;
-    int32_t readers; /* of a root: vjps that will still read its memory */
-    uint32_t slot;   /* its own */
-    uint32_t binding;
-    const void *attributes;
+    uint16_t flags;
+    uint16_t inputs;
+    const sw_op *op; /* NULL for a leaf */
+    void *grad;      /* cotangent; NULL before the first contribution */
+
+    swi_node *few[SWI_FEW]; /* inputs */
+    swi_node *root;         /* whose memory this is a view of; itself if none */
+    uint32_t slot;          /* its own */
+    int32_t readers;        /* of a root: vjps that will still read its memory */
     void *saved;
-    union {
-        size_t saved_bytes;
-        uint64_t version; /* a parameter's leaf: that of its set when it was made */
-    };
-    void *grad; /* cotangent; NULL before the first contribution */
-    void *kept; /* SWI_RETAIN on an op's node: the sum of its cotangents of all backward passes */
-    sw_param *param;
+    const void *attributes;
     const char *layer;
+
+    swi_node **many;    /* inputs, where they are more than SWI_FEW */
+    size_t saved_bytes; /* with saved */
+    void *kept;         /* SWI_RETAIN on an op's node: the sum of its cotangents of all passes */
+    sw_param *param;    /* SWI_PARAM, and what follows */
+    uint64_t version;   /* of the set when the leaf was made */
+    uint32_t binding;
 };
 
 typedef struct swi_binding {
@@ -231,7 +234,7 @@ static inline swi_node *swi_at(const sw_tape *tape, uint32_t slot) {
 }
 
 static inline swi_node *const *swi_inputs(const swi_node *node) {
-    return node->many ? node->many : node->few;
+    return node->inputs > SWI_FEW ? node->many : node->few;
 }
 
 sw_status swi_more_nodes(sw_tape *tape);
@@ -247,19 +250,14 @@ static inline swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
     node->view = (sw_view){0};
     node->generation = ++tape->generation;
     node->flags = 0;
-    node->op = NULL;
-    node->many = NULL;
-    node->root = node;
     node->inputs = 0;
-    node->readers = 0;
-    node->slot = *slot;
-    node->binding = 0;
-    node->attributes = NULL;
-    node->saved = NULL;
-    node->saved_bytes = 0;
+    node->op = NULL;
     node->grad = NULL;
-    node->kept = NULL;
-    node->param = NULL;
+    node->root = node;
+    node->slot = *slot;
+    node->readers = 0;
+    node->saved = NULL;
+    node->attributes = NULL;
     node->layer = tape->layer;
     return node;
 }

@@ -170,7 +170,8 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
         swi_node *node = swi_at(tape, slot);
         if (node->grad && swi_arena_after(&tape->arena, mark.chunk, mark.used, node->grad))
             node->grad = NULL;
-        if (node->kept && swi_arena_after(&tape->arena, mark.chunk, mark.used, node->kept))
+        if (node->op && (node->flags & SWI_RETAIN) && node->kept &&
+            swi_arena_after(&tape->arena, mark.chunk, mark.used, node->kept))
             node->kept = NULL;
     }
     tape->count = mark.slot;
@@ -229,7 +230,7 @@ swi_node *swi_node_of(sw_tensor t) {
 
 void sw_release(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
-    if (!node || node->param) /* a parameter's leaf is everybody's */
+    if (!node || (node->flags & SWI_PARAM)) /* a parameter's leaf is everybody's */
         return;
     node->flags |= SWI_RELEASED;
     if (node->root == node)
@@ -253,7 +254,7 @@ static sw_tensor leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
         shape[i] = array->shape[i];
     node->view = (sw_view){.data = array->data, .shape = shape, .rank = array->rank,
                            .type = array->type, .count = sw_array_count(array)};
-    node->flags = SWI_LEAF | flags;
+    node->flags = (uint16_t)(SWI_LEAF | flags);
     return (sw_tensor){tape, slot, node->generation};
 }
 
@@ -379,21 +380,25 @@ sw_array sw_grad_of(sw_tensor t) {
     const swi_node *node = swi_node_of(t);
     if (!node)
         return (sw_array){0};
-    if (node->param && !(node->flags & SWI_NEEDS_GRAD))
+    if ((node->flags & SWI_PARAM) && !(node->flags & SWI_NEEDS_GRAD))
         return array_of(node, NULL);
-    if (node->param) {
+    if (node->flags & SWI_PARAM) {
         swi_binding *b = &t.tape->binding[node->binding];
         size_t size = swi_size(node->view.type);
         return array_of(node, b->g->fresh ? NULL
                                           : (char *)b->g->data + (size_t)node->param->offset * size);
     }
-    return array_of(node, node->op ? node->kept : node->grad);
+    if (!node->op)
+        return array_of(node, node->grad);
+    return array_of(node, node->flags & SWI_RETAIN ? node->kept : NULL);
 }
 
 sw_tensor sw_retain_grad(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
     if (!node)
         return (sw_tensor){0};
+    if (!(node->flags & SWI_RETAIN))
+        node->kept = NULL;
     node->flags |= SWI_RETAIN;
     return t;
 }
@@ -500,7 +505,8 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     node->view = (sw_view){.data = (char *)(uintptr_t)b->x + (size_t)param->offset * size,
                            .shape = param->shape, .rank = param->rank, .count = param->count,
                            .type = params->type};
-    node->flags = SWI_LEAF | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD);
+    node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM |
+                             (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
     node->param = param;
     node->binding = (uint32_t)(b - tape->binding);
     b->pass = tape->pass;
