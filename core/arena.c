@@ -131,16 +131,6 @@ size_t swi_arena_held(const swi_arena *a) {
     return held;
 }
 
-bool swi_arena_after(const swi_arena *a, size_t chunk, size_t used, const void *block) {
-    for (size_t i = chunk; i < (size_t)a->chunks; i++) {
-        const char *from = a->chunk[i].memory + (i == chunk ? used : 0);
-        const char *end = a->chunk[i].memory + a->chunk[i].size, *p = block;
-        if (p >= from && p < end)
-            return true;
-    }
-    return false;
-}
-
 swi_stash *swi_arena_stash(swi_arena *a) {
     swi_stash *s = swi_arena_alloc(a, sizeof *s);
     if (!s)

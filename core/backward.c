@@ -186,29 +186,26 @@ static bool moved(const sw_tape *tape, const swi_node *leaf) {
     return b->x == b->params->x && leaf->version != b->params->version;
 }
 
-/* Replaces a view by one full of NaN. */
-static sw_status blind(sw_call *call, const sw_view *view, sw_view *blank) {
+/* For sw_gradcheck: views of NaN in the place of what the vjp has not declared to read, since that may
+ * have been given back before it runs (sw_release). In memory that is kept until the reset. */
+static const sw_view *blind(sw_tape *tape, const sw_view *view) {
+    sw_view *blank = swi_arena_alloc(&tape->arena, sizeof *blank);
+    void *data = swi_arena_alloc(&tape->arena, view_bytes(view));
+    if (!blank || !data)
+        return NULL;
     *blank = *view;
-    blank->data = sw_call_scratch(call, view_bytes(view));
-    if (!blank->data)
-        return SW_ERR_MEMORY;
-    swi_fill(view->type, view->count, (double)NAN, blank->data);
-    return SW_OK;
+    blank->data = data;
+    swi_fill(view->type, view->count, (double)NAN, data);
+    return blank;
 }
 
-/* What a vjp does not declare may be given back before it runs (sw_release). */
-static sw_status hide(sw_call *call, sw_view hidden[SWI_FEW + 1]) {
-    const sw_view **in = (const sw_view **)(uintptr_t)call->in;
+static sw_status hide(sw_tape *tape, const sw_view **in, sw_call *call) {
     for (int i = 0; i < call->inputs; i++)
-        if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64) {
-            SW_TRY(blind(call, call->in[i], &hidden[i]));
-            in[i] = &hidden[i];
-        }
-    if (!(call->op->vjp_reads & SW_READS_OUT) && call->out->type <= SW_F64) {
-        SW_TRY(blind(call, call->out, &hidden[SWI_FEW]));
-        call->out = &hidden[SWI_FEW];
-    }
-    return SW_OK;
+        if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64 && !(in[i] = blind(tape, in[i])))
+            return SW_ERR_MEMORY;
+    if (!(call->op->vjp_reads & SW_READS_OUT) && call->out->type <= SW_F64)
+        call->out = (sw_view *)(uintptr_t)blind(tape, call->out);
+    return call->out ? SW_OK : SW_ERR_MEMORY;
 }
 
 static sw_status node_backward(sw_tape *tape, swi_node *node) {
@@ -246,9 +243,8 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     sw_call call = {.op = node->op, .tape = tape, .attributes = node->attributes,
                     .inputs = node->inputs, .in = in, .out = &node->view, .saved = node->saved,
                     .cotangent = node->grad, .engine = &e};
-    sw_view hidden[SWI_FEW + 1];
-    if (tape->hiding && node->inputs <= SWI_FEW)
-        SW_TRY(hide(&call, hidden));
+    if (tape->hiding)
+        SW_TRY(hide(tape, in, &call));
     uint32_t floor = tape->floor;
     tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
     const char *layer = tape->layer;

@@ -227,8 +227,8 @@ SW_API sw_status sw_backward(sw_tensor loss);
 /* The same from any tensor with its cotangent, of the tensor's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 
-/* A place on the tape. sw_tape_rewind forgets everything recorded after it, gradients included that a
- * backward after the mark left at older tensors (not those of parameters). It works while a backward
+/* A place on the tape. sw_tape_rewind forgets everything recorded after it, and the gradients at tensors
+ * from before it (not those of parameters). It works while a backward
  * runs: that is how a segment is recomputed inside a vjp. Random ops that follow a rewind (or
  * sw_tape_replay) see the numbers that those which followed the mark saw. */
 typedef struct sw_mark {

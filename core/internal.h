@@ -108,8 +108,6 @@ typedef struct swi_stash {
     const int64_t *samples;
     int64_t sample_count;
 } swi_stash;
-/* Whether a block was taken after the bump pointer stood at (chunk, used). */
-bool swi_arena_after(const swi_arena *arena, size_t chunk, size_t used, const void *block);
 swi_stash *swi_arena_stash(swi_arena *arena); /* NULL: no memory */
 void swi_arena_unstash(swi_arena *arena, swi_stash *stash, size_t current, size_t used);
 
@@ -164,7 +162,7 @@ enum {
     SWI_CUT = 128     /* an input needs a gradient, but the operation has no vjp */
 };
 
-enum { SWI_FEW = 3, SWI_MOST = 65535 }; /* inputs that a node, or a call, has room for in itself */
+enum { SWI_FEW = 3, SWI_MOST = 65535, SWI_SCRATCH = 4 }; /* inputs that a node, or a call, has room for in itself */
 
 typedef struct swi_node swi_node;
 /* Three cache lines, in the order of use: operations of few inputs need the first two only. What stands
@@ -295,7 +293,7 @@ typedef struct swi_engine {
     struct {
         void *memory;
         size_t bytes;
-    } scratch[2 * SWI_FEW + 1];
+    } scratch[SWI_SCRATCH];
 } swi_engine;
 
 /* An error if a mark was taken since the call began. */

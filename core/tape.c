@@ -164,15 +164,12 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
             node->root->slot < mark.slot)
             node->root->readers--;
     }
-    /* Gradients that a backward left at older tensors in memory which goes now, go too. Inside a vjp
-     * there are none: backward refuses them. */
+    /* Gradients at older tensors may lie in memory that goes now: all are forgotten. Inside a vjp there
+     * are none: backward refuses them. */
     for (uint32_t slot = 0; tape->floor == 0 && slot < mark.slot; slot++) {
         swi_node *node = swi_at(tape, slot);
-        if (node->grad && swi_arena_after(&tape->arena, mark.chunk, mark.used, node->grad))
-            node->grad = NULL;
-        if (node->op && (node->flags & SWI_RETAIN) && node->kept &&
-            swi_arena_after(&tape->arena, mark.chunk, mark.used, node->kept))
-            node->kept = NULL;
+        node->grad = NULL;
+        node->kept = NULL;
     }
     tape->count = mark.slot;
     tape->random_calls = mark.random_calls;

@@ -95,7 +95,7 @@ static sw_status enter(swo_kind kind, const void *method) {
     return status;
 }
 
-static sw_status check_tables(const char *name, const sw_option *options, const sw_slot *slots,
+static sw_status check_tables(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots,
                               const char *const *scalars) {
     int n = 0;
     while (slots && slots[n].name)
@@ -104,6 +104,11 @@ static sw_status check_tables(const char *name, const sw_option *options, const 
         swo_scalars(scalars) > SW_MAX_SCALARS)
         return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars",
                        name, SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
+    for (int i = 0; i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
+        if (slots[i].start == SW_START_X &&
+            (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of %s %s starts as a copy of x and must be "
+                                            "like it", slots[i].name, swo_kind_names[kind], name);
     return SW_OK;
 }
 
@@ -126,7 +131,7 @@ sw_status sw_register_rule(const sw_rule *r) {
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name,
                        r->sums, SW_MAX_SUMS);
     if (r)
-        SW_TRY(check_tables(r->name, r->options, r->slots, r->scalars));
+        SW_TRY(check_tables(SWO_RULE, r->name, r->options, r->slots, r->scalars));
     return enter(SWO_RULE, r);
 }
 
@@ -134,7 +139,7 @@ sw_status sw_register_estimator(const sw_estimator *e) {
     if (e && !e->estimate)
         return sw_fail(SW_ERR_ARGUMENT, "register: estimator %s has no estimate", e->name);
     if (e)
-        SW_TRY(check_tables(e->name, e->options, e->slots, e->scalars));
+        SW_TRY(check_tables(SWO_ESTIMATOR, e->name, e->options, e->slots, e->scalars));
     return enter(SWO_ESTIMATOR, e);
 }
 
@@ -148,13 +153,13 @@ sw_status sw_register_line_search(const sw_line_search *s) {
     if (s && !s->search)
         return sw_fail(SW_ERR_ARGUMENT, "register: line search %s has no search", s->name);
     if (s)
-        SW_TRY(check_tables(s->name, s->options, NULL, s->scalars));
+        SW_TRY(check_tables(SWO_SEARCH, s->name, s->options, NULL, s->scalars));
     return enter(SWO_SEARCH, s);
 }
 
 sw_status sw_register_average(const sw_average *a) {
     if (a)
-        SW_TRY(check_tables(a->name, a->options, a->slots, a->scalars));
+        SW_TRY(check_tables(SWO_AVERAGE, a->name, a->options, a->slots, a->scalars));
     return enter(SWO_AVERAGE, a);
 }
 

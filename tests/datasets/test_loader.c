@@ -356,6 +356,48 @@ static void a_failure_ends_the_epoch(void **state) {
     }
 }
 
+/* A loop without sw_tape_reset grew until memory was gone. */
+static void a_forgotten_reset_is_named(void **state) {
+    (void)state;
+    noting s = new_noting();
+    sw_loader *loader = open_loader(&s.source, 8, SW_SHUFFLE, 2);
+    sw_tape *tape = sw_tape_new(), *other = sw_tape_new();
+    sw_batch b;
+    assert_true(sw_loader_next(loader, tape, &b));
+    assert_false(sw_loader_next(loader, tape, &b));
+    check_error(SW_ERR_STATE, "loader: ", "call sw_tape_reset between batches");
+    assert_true(sw_is_null(b.x) && b.count == 0);
+    assert_int_equal(sw_loader_epoch(loader), 1); /* a loop over batches ends */
+    sw_tape_reset(tape);
+    for (int i = 0; i < 3; i++, sw_tape_reset(tape)) /* and the next epoch is a whole one */
+        assert_true(sw_loader_next(loader, tape, &b));
+    assert_false(sw_loader_next(loader, tape, &b));
+    assert_int_equal(sw_loader_epoch(loader), 2);
+    /* Batches on tapes in turn are nobody's mistake. */
+    assert_true(sw_loader_next(loader, tape, &b));
+    assert_true(sw_loader_next(loader, other, &b));
+    sw_tape_reset(tape);
+    assert_true(sw_loader_next(loader, tape, &b));
+    assert_null(sw_error());
+    sw_loader_free(loader);
+    sw_tape_free(tape);
+    sw_tape_free(other);
+}
+
+static void a_source_without_gather_is_refused(void **state) {
+    (void)state;
+    noting s = new_noting();
+    s.source.gather = NULL;
+    sw_tape *tape = sw_tape_new();
+    sw_batch b;
+    sw_loader *loader = sw_loader_new(&s.source, 8, NULL);
+    if (loader)
+        assert_false(sw_loader_next(loader, tape, &b));
+    check_error(SW_ERR_ARGUMENT, "", "gather");
+    sw_loader_free(loader);
+    sw_tape_free(tape);
+}
+
 static void check_no_loader(const sw_source *source, int64_t batch,
                             const sw_loader_options *options, sw_status status, const char *part) {
     assert_null(sw_loader_new(source, batch, options));
@@ -460,6 +502,8 @@ int main(void) {
         cmocka_unit_test(asks_for_the_batch_that_comes_next),
         cmocka_unit_test(ends_each_epoch_once),
         cmocka_unit_test(a_failure_ends_the_epoch),
+        cmocka_unit_test(a_forgotten_reset_is_named),
+        cmocka_unit_test(a_source_without_gather_is_refused),
         cmocka_unit_test(refuses_wrong_arguments),
         cmocka_unit_test(null_runs_through),
         cmocka_unit_test(no_allocation_after_the_first_step),

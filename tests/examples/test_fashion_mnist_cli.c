@@ -152,7 +152,7 @@ static void test_mistakes_on_the_command_line(void **state) {
     mistake("fashion_mnist: there is no option 3", "3", NULL);
     mistake("--epochs needs a value: --epochs N\n", "--epochs", NULL);
     mistake("--quiet takes no value\n", "--quiet=1", NULL);
-    mistake("--epochs -1: a number from 0 to 1e+06 is needed\n", "--epochs", "-1");
+    mistake("--epochs -1: a whole number from 0 to 1e+06 is needed\n", "--epochs", "-1");
     mistake("--epochs", "--epochs", "ten");
     mistake("--epochs", "--epochs", "1.5");
     mistake("--epochs", "--epochs", "99999999999999999999");
@@ -198,8 +198,8 @@ static void test_bad_specs(void **state) {
 
 static void test_missing_data(void **state) {
     (void)state;
-    output o = FASHION("--data", "/nonexistent/folder", "--quiet");
-    fails(&o, 1, "/nonexistent/folder (no train-images-idx3-ubyte)");
+    output o = FASHION("--data", "/dev/null/folder", "--quiet");
+    fails(&o, 1, "/dev/null/folder (no train-images-idx3-ubyte)");
     for (int i = 0; i < 4; i++) {
         const char *folder = folder_without(i);
         o = FASHION("--data", folder, "--quiet");
@@ -355,8 +355,8 @@ static void test_metrics(void **state) {
     }
     unlink(path);
     rmdir(folder);
-    output o = TRAIN("--out", "/nonexistent/folder", "--quiet");
-    fails(&o, 1, "/nonexistent/folder/metrics.csv: No such file or directory\n");
+    output o = TRAIN("--out", "/dev/null/folder", "--quiet");
+    fails(&o, 1, "/dev/null/folder/metrics.csv: Not a directory\n");
 }
 
 /* ---- Signals ---- */
@@ -476,6 +476,17 @@ static void test_hello(void **state) {
 }
 
 /* A folder with damaged files is found, and then refused: no silent success. */
+/* An operation, a layer, a rule and an estimator of one's own work together: sin 3x to 1e-4. */
+static void test_extend(void **state) {
+    (void)state;
+    output o = RUN(TEST_BUILD "/examples/extend");
+    says(&o, 0, "gradcheck: ", NULL);
+    assert_string_equal(o.err, "");
+    const char *mse = strstr(o.out, "\nmse ");
+    assert_non_null(mse);
+    assert_true(strtod(mse + 5, NULL) < 1e-3);
+}
+
 static void test_hello_without_data(void **state) {
     (void)state;
     const char *folder = folder_without(0);
@@ -505,7 +516,7 @@ int main(void) {
         cmocka_unit_test(test_same_seed_same_results),
         cmocka_unit_test(test_options_do_something),
         cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_hello), cmocka_unit_test(test_extend),
         cmocka_unit_test(test_hello_without_data),
     };
     return cmocka_run_group_tests_name("fashion_mnist_cli", tests, setup, teardown);

@@ -281,6 +281,11 @@ static void test_names_and_roles(void **state) {
     sw_model_free(model);
 }
 
+static sw_tensor as_it_is(sw_module *module, sw_tensor x) {
+    (void)module;
+    return x;
+}
+
 /* More kinds of layers than there are counters: names stay unique. */
 static void test_many_kinds(void **state) {
     (void)state;
@@ -292,7 +297,8 @@ static void test_many_kinds(void **state) {
     for (int i = 0; i < 2 * KINDS; i++) {
         int k = i % KINDS;
         snprintf(name[k], sizeof name[k], "kind_%c%c", 'a' + k / 26, 'a' + k % 26);
-        type[k] = (sw_module_type){.size = sizeof type[k], .name = name[k]};
+        type[k] = (sw_module_type){.size = sizeof type[k], .name = name[k],
+                                   .forward = as_it_is};
         list[i] = sw_module_new(model, &type[k], 0);
     }
     build(model, sw_nn_sequential_of(model, 2 * KINDS, list));
@@ -400,7 +406,7 @@ static void test_refusals(void **state) {
                                          "outputs 1 or more are needed");
     refused(bad_dropout, SW_ERR_ARGUMENT, "dropout: p = 1 is outside [0, 1)");
     refused(nan_dropout, SW_ERR_ARGUMENT, "dropout: p = nan is outside [0, 1)");
-    refused(twice, SW_ERR_ARGUMENT, "parameter linear1.weight is declared twice");
+    refused(twice, SW_ERR_ARGUMENT, "layer linear is part of a layer already");
     refused(same_name, SW_ERR_ARGUMENT, "parameter a.weight is declared twice");
     refused(null_in_list, SW_ERR_ARGUMENT, "a layer to be added is NULL");
 }
@@ -847,6 +853,139 @@ static void test_every_allocation_fails_in_turn(void **state) {
     sw_set_allocator(NULL);
 }
 
+/* ---- What was wrong once ---- */
+
+/* Compilers differ in the order in which they make the arguments of sw_nn_sequential. */
+static void test_names_do_not_depend_on_the_order_of_making(void **state) {
+    (void)state;
+    sw_model *one = sw_model_new(SW_F64, 3), *two = sw_model_new(SW_F64, 3);
+    enum { LAYERS = 5 };
+    sw_module *forth[LAYERS], *back[LAYERS];
+    for (int i = 0; i < LAYERS; i++)
+        forth[i] = i % 2 ? sw_nn_relu(one) : sw_nn_linear(one, 4 + i, i == LAYERS - 1 ? 3 : 6 + i);
+    for (int i = LAYERS - 1; i >= 0; i--)
+        back[i] = i % 2 ? sw_nn_relu(two) : sw_nn_linear(two, 4 + i, i == LAYERS - 1 ? 3 : 6 + i);
+    sw_params *p = build(one, sw_nn_sequential_of(one, LAYERS, forth)),
+              *q = build(two, sw_nn_sequential_of(two, LAYERS, back));
+    static const char *const names[LAYERS] = {"linear1", "relu1", "linear2", "relu2", "linear3"};
+    for (int i = 0; i < LAYERS; i++) {
+        assert_string_equal(forth[i]->name, names[i]);
+        assert_string_equal(back[i]->name, names[i]);
+    }
+    assert_int_equal(sw_params_count(p), sw_params_count(q));
+    for (int i = 0; i < sw_params_count(p); i++)
+        assert_string_equal(sw_params_at(p, i)->name, sw_params_at(q, i)->name);
+    assert_memory_equal(sw_params_x(p), sw_params_x(q), (size_t)sw_params_dim(p) * sizeof(double));
+    sw_model_free(one);
+    sw_model_free(two);
+}
+
+static void name_refused(const char *name) {
+    sw_model *model = sw_model_new(SW_F32, 1);
+    sw_module *layer = sw_module_name(sw_nn_linear(model, 2, 2), name);
+    expect_error(SW_ERR_ARGUMENT, "layer linear: a name of 1 to 100 characters is needed");
+    assert_null(sw_model_build(model, layer)); /* the mistake is not forgotten */
+    expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
+    sw_model_free(model);
+}
+
+static void test_names_refused(void **state) {
+    (void)state;
+    char name[102];
+    memset(name, 'n', sizeof name);
+    name[101] = 0;
+    name_refused(NULL);
+    name_refused("");
+    name_refused(name);
+    name[100] = 0; /* the longest there is */
+    sw_model *model = sw_model_new(SW_F32, 1);
+    sw_module *layer = sw_module_name(sw_nn_linear(model, 2, 2), name);
+    sw_params *p = build(model, layer);
+    assert_string_equal(layer->name, name);
+    assert_int_equal(strlen(sw_params_at(p, 0)->name), 100 + strlen(".weight"));
+    sw_module_name(layer, "late");
+    assert_non_null(strstr(sw_error(), ": it is built, and keeps its name"));
+    assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
+    sw_clear_error();
+    assert_string_equal(layer->name, name);
+    assert_ptr_equal(sw_model_params(model), p); /* nor has that spoilt the model */
+    sw_model_free(model);
+}
+
+static void test_cycles_refused(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new(SW_F32, 1);
+    sw_module *inner = sw_nn_sequential(model, sw_nn_relu(model), NULL),
+              *outer = sw_nn_sequential(model, inner, NULL);
+    assert_int_equal(sw_module_add(inner, inner), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "layer sequential cannot be part of itself");
+    assert_int_equal(sw_module_add(inner, outer), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "layer sequential cannot be part of itself");
+    assert_int_equal(sw_module_add(outer, inner), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "layer sequential is part of a layer already");
+    assert_int_equal(sw_module_add(outer, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "a layer to be added is NULL");
+    build(model, outer); /* as it was */
+    sw_model_free(model);
+}
+
+static void test_incomplete_types_refused(void **state) {
+    (void)state;
+    static const sw_module_type no_forward = {.size = sizeof(sw_module_type), .name = "odd"},
+                                no_name = {.size = sizeof(sw_module_type), .forward = as_it_is};
+    const sw_module_type *const types[] = {NULL, &no_forward, &no_name};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        sw_model *model = sw_model_new(SW_F32, 1);
+        sw_module *layer = sw_module_new(model, types[i], 0);
+        expect_error(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
+        assert_null(sw_model_build(model, layer));
+        expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
+        sw_model_free(model);
+    }
+}
+
+static void test_forward_of_an_unbuilt_layer(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new(SW_F32, 1);
+    sw_module *layer = sw_module_name(sw_nn_linear(model, 3, 2), "early");
+    sw_tape *tape = sw_tape_new();
+    assert_true(sw_is_null(sw_forward(layer, input(tape, SW_F32, 2, 3, points))));
+    expect_error(SW_ERR_STATE,
+                 "forward: layer early is not built: sw_model_build builds the root, a layer's "
+                 "build its children by sw_module_build");
+    sw_tape_free(tape);
+    sw_model_free(model);
+}
+
+static void test_evaluate_without_place_or_samples(void **state) {
+    (void)state;
+    sw_model *model = classifier(SW_F32);
+    cloud c = cloud_of(10);
+    sw_evaluation e = {7, 7};
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, NULL),
+                     SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "model_evaluate: there is no place for the result");
+    c.source.n = 0;
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e),
+                     SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "model_evaluate: the source has no samples");
+    assert_true(isnan(e.loss) && isnan(e.accuracy));
+    sw_model_free(model);
+}
+
+static void test_stale_error_and_evaluation(void **state) {
+    (void)state;
+    sw_model *model = classifier(SW_F32);
+    cloud c = cloud_of(10);
+    sw_evaluation fresh, late;
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &fresh), SW_OK);
+    sw_fail(SW_ERR_IO, "of long ago");
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &late), SW_OK);
+    expect_error(SW_ERR_IO, "of long ago");
+    assert_true(late.loss == fresh.loss && late.accuracy == fresh.accuracy);
+    sw_model_free(model);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
 
 int main(void) {
@@ -874,6 +1013,13 @@ int main(void) {
         TEST(test_evaluate_refusals),
         TEST(test_objective_equals_evaluation),
         TEST(test_every_allocation_fails_in_turn),
+        TEST(test_names_do_not_depend_on_the_order_of_making),
+        TEST(test_names_refused),
+        TEST(test_cycles_refused),
+        TEST(test_incomplete_types_refused),
+        TEST(test_forward_of_an_unbuilt_layer),
+        TEST(test_evaluate_without_place_or_samples),
+        TEST(test_stale_error_and_evaluation),
     };
     return cmocka_run_group_tests_name("nn", tests, NULL, NULL);
 }
