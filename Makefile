@@ -49,6 +49,9 @@ PUBLIC := -Icore -Inn -Ioptim -Idatasets
 # In `make -j deps train` nothing is compiled before everything is installed.
 DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
+
 .PHONY: all help deps train test check-fast bench clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -62,7 +65,7 @@ help:
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make clean      remove build/"
-	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS="
+	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
 deps:
 	@missing=; for p in $(PACKAGES); do \
@@ -81,25 +84,30 @@ train: $(BUILD)/examples/fashion_mnist
 
 $(BUILD)/%.o: %.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@
+	@echo "  CC $@"
+	$(Q)$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@
 
 $(BUILD)/libswale.a: $(library_obj)
+	@echo "  AR $@"
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/libswale.so.$(VERSION_MAJOR): $(library_obj)
-	$(CC) -shared -Wl,-soname,libswale.so.$(VERSION_MAJOR) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@echo "  LD $@"
+	$(Q)$(CC) -shared -Wl,-soname,libswale.so.$(VERSION_MAJOR) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/libswale.so: $(BUILD)/libswale.so.$(VERSION_MAJOR)
-	ln -sf libswale.so.$(VERSION_MAJOR) $@
+	$(Q)ln -sf libswale.so.$(VERSION_MAJOR) $@
 
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
+	@echo "  CC $@"
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
+	@echo "  CC $@"
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
 
 test: $(tests) $(examples) $(BUILD)/libswale.so
 	@tests/run.sh $(tests)

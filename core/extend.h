@@ -112,7 +112,8 @@ struct sw_op {
     sw_status (*forward)(sw_call *call);
     /* For each input i for which sw_wants(call, i): either fills all of sw_cotangent(call, i), in the
      * shape of the input (of the output, if `broadcasts`), or calls sw_pass(call, i). Never
-     * accumulates, never reduces broadcast axes: the engine does. NULL: no derivative. */
+     * accumulates, never reduces broadcast axes: the engine does. NULL: no derivative; gradients end
+     * here, as at sw_detach. */
     sw_status (*vjp)(sw_call *call);
     unsigned vjp_reads;   /* SW_READS(i) for each input whose values the vjp reads, SW_READS_OUT */
     bool broadcasts;      /* inputs are broadcast to the shape of the output */

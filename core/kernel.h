@@ -41,7 +41,7 @@
  * with kernels in it defines SW_KERNEL_HEADER before this one is included. */
 #if !defined(SW_KERNEL_HEADER)
 _Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
-                   __builtin_strcmp(__BASE_FILE__ + (sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)),
+                   __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)],
                                     SW_KERNEL_FILE) == 0,
                "SW_KERNEL_FILE is not this file's name");
 #endif

@@ -364,7 +364,8 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
 static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     SW_TRY(parse_rules(o, options->rule ? options->rule : "sgd"));
     SW_TRY(fill_groups(o));
-    SW_TRY(parse_schedules(o, options->schedule ? options->schedule : "constant"));
+    if (options->schedule)
+        SW_TRY(parse_schedules(o, options->schedule));
     SW_TRY(parse_estimator(options->estimator ? options->estimator : "minibatch", &o->estimate, 0));
     if (o->search && !(o->estimate->e.method->flags & SW_ESTIMATOR_DIRECT))
         return sw_fail(SW_ERR_ARGUMENT, "line search %s: the gradient of estimator %s is not that of the "

@@ -1,4 +1,4 @@
-/* What was wrong once in core. Each test failed before its mend. */
+/* What was wrong once in core: a small test for each. */
 #define _GNU_SOURCE
 #define SW_KERNEL_FILE "test_regressions.c"
 #include "kernel.h"

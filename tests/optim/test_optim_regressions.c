@@ -1,4 +1,4 @@
-/* What was wrong once in optim. Each test failed before its mend. */
+/* What was wrong once in optim: a small test for each. */
 #define _GNU_SOURCE /* barriers */
 #include "test_optim_shared.h"
 
@@ -561,9 +561,10 @@ static const sw_line_search quitter = {.size = sizeof(sw_line_search), .name = "
                                        .search = giving_up};
 
 static sw_status descending_tensor(sw_step *s) {
-    for (int64_t i = 0; i < s->count; i++)
+    for (int64_t i = 0; i < s->count; i++) {
         double step = s->option[0] * vec_get(s->type, s->g, i);
         vec_set(s->type, s->x, i, vec_get(s->type, s->x, i) - step);
+    }
     return shaped_tensor(s);
 }
 static const sw_rule descending = {.size = sizeof(sw_rule), .name = "descending",
@@ -620,6 +621,22 @@ static int64_t two(const sw_slot_sizes *sizes) {
     (void)sizes;
     return 2;
 }
+/* A rule need not have an option lr where no schedule is asked for. */
+static const sw_rule still = {.size = sizeof(sw_rule), .name = "still", .unit = SW_UNIT_TENSOR,
+                              .tensor = leave_x};
+static void test_rule_without_lr(void **state) {
+    (void)state;
+    assert_int_equal(sw_register_rule(&still), SW_OK);
+    sw_params *p = small_params(SW_F64);
+    sw_optim *o = sw_optim_new(p, "still");
+    assert_non_null(o);
+    const sw_optim_options how = {.size = sizeof how, .rule = "still", .schedule = "cosine"};
+    assert_null(sw_optim_create(p, &how));
+    expect_error(SW_ERR_ARGUMENT, "schedule: no rule here has an option lr");
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 static void test_copies_of_x_that_do_not_fit(void **state) {
     (void)state;
     static const sw_slot few[] = {{.name = "z", .start = SW_START_X, .count = two}, {0}},
@@ -805,6 +822,7 @@ int main(void) {
         TEST(test_sizes_need_tensors), TEST(test_a_name_is_taken_once),
         TEST(test_size_of_the_options), TEST(test_schedules_scale_real_numbers),
         TEST(test_total_is_never_negative), TEST(test_average_of_weights_set_later),
+        TEST(test_rule_without_lr),
         TEST(test_copies_of_x_that_do_not_fit), /* last: where it is not mended it spoils memory */
     };
     return cmocka_run_group_tests_name("optim_regressions", tests, register_all, NULL);
