@@ -249,13 +249,34 @@ SW_API void sw_tape_replay(sw_tape *tape, sw_mark mark);
 SW_API sw_tensor sw_add(sw_tensor a, sw_tensor b); /* a + b, broadcasting */
 SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
 SW_API sw_tensor sw_mul(sw_tensor a, sw_tensor b); /* a · b by element, broadcasting */
+SW_API sw_tensor sw_div(sw_tensor a, sw_tensor b); /* a / b, broadcasting */
+/* The larger, the smaller; broadcasting; NaN if one is NaN. Equal ones share the gradient in halves. */
+SW_API sw_tensor sw_maximum(sw_tensor a, sw_tensor b);
+SW_API sw_tensor sw_minimum(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_scale(sw_tensor a, double factor);
+SW_API sw_tensor sw_neg(sw_tensor x);
+SW_API sw_tensor sw_exp(sw_tensor x);
+SW_API sw_tensor sw_log(sw_tensor x);  /* -∞ at 0, NaN below */
+SW_API sw_tensor sw_sqrt(sw_tensor x); /* derivative ∞ at 0 */
+SW_API sw_tensor sw_abs(sw_tensor x);  /* derivative 0 at 0 */
+SW_API sw_tensor sw_sin(sw_tensor x);  /* radians */
+SW_API sw_tensor sw_cos(sw_tensor x);
+SW_API sw_tensor sw_pow(sw_tensor x, double exponent); /* as C's pow; the exponent is finite */
+/* Into [low, high]; derivative 1 inside and at the ends, 0 outside. */
+SW_API sw_tensor sw_clamp(sw_tensor x, double low, double high);
 SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b); /* [m,k] [k,n] → [m,n] */
 /* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out]. A null bias
  * while an error is kept gives a null tensor: it may be the one that failed. */
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
 SW_API sw_tensor sw_relu(sw_tensor x); /* max(x, 0); derivative 0 at 0; NaN stays NaN */
 SW_API sw_tensor sw_tanh(sw_tensor x);
+SW_API sw_tensor sw_sigmoid(sw_tensor x);                   /* 1 / (1 + e^-x) */
+SW_API sw_tensor sw_leaky_relu(sw_tensor x, double slope);  /* x, or slope·x below 0 (often 0.01) */
+SW_API sw_tensor sw_elu(sw_tensor x, double alpha);         /* x, or alpha (e^x - 1) below 0 (often 1) */
+SW_API sw_tensor sw_silu(sw_tensor x);                      /* x σ(x) */
+SW_API sw_tensor sw_softplus(sw_tensor x);                  /* log(1 + e^x) */
+SW_API sw_tensor sw_gelu(sw_tensor x); /* x Φ(x), Φ the normal distribution (Hendrycks, Gimpel 2016) */
+SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), ibid. */
 SW_API sw_tensor sw_sum(sw_tensor x);  /* of all elements, a scalar; 0 for none */
 SW_API sw_tensor sw_mean(sw_tensor x); /* of all elements, a scalar; NaN for none */
 /* The same elements in another shape; one length may be -1 and is worked out. No copy. */

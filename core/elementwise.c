@@ -2,71 +2,15 @@
 #define SW_KERNEL_FILE "elementwise.c"
 #include "kernel.h"
 
-#ifndef ELEMENTWISE_ARGS
-#define ELEMENTWISE_ARGS
-typedef struct binary_args {
-    const void *a, *b;
-    void *out;
-    bool a_repeats, b_repeats; /* one element for all */
-} binary_args;
-typedef struct unary_args {
-    const void *x, *dy;
-    void *out;
-    double factor;
-} unary_args;
-#endif
+#include "unary.h"
 
 #if SW_KERNEL_PASS
 
-/* out may be one of the operands. */
-#define BINARY(name, expression)                                                            \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {          \
-        const binary_args *s = args;                                                        \
-        const real *p = s->a, *q = s->b;                                                    \
-        real *out = s->out;                                                                 \
-        const int64_t p_step = !s->a_repeats, q_step = !s->b_repeats;                       \
-        (void)sums;                                                                         \
-        if (p_step & q_step) {                                                              \
-            SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                          \
-                const real a = p[i], b = q[i];                                              \
-                out[i] = expression;                                                        \
-            }                                                                               \
-        } else if (p_step) {                                                                \
-            const real b = q[0];                                                            \
-            SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                          \
-                const real a = p[i];                                                        \
-                out[i] = expression;                                                        \
-            }                                                                               \
-        } else {                                                                            \
-            const real a = p[0];                                                            \
-            for (int64_t i = begin; i < end; i++) {                                         \
-                const real b = q[i * q_step];                                               \
-                out[i] = expression;                                                        \
-            }                                                                               \
-        }                                                                                   \
-    }
-BINARY(add, a + b)
-BINARY(sub, a - b)
-BINARY(mul, a *b)
-#undef BINARY
-
-/* `x` is the input (forward) or what the vjp reads, `dy` the cotangent, `c` the op's number. */
-#define UNARY(name, expression)                                                    \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
-        const unary_args *s = args;                                                \
-        const real *restrict p = s->x, *restrict q = s->dy;                        \
-        real *restrict out = s->out;                                               \
-        const real c = (real)s->factor;                                            \
-        (void)sums, (void)q, (void)c;                                              \
-        for (int64_t i = begin; i < end; i++)                                      \
-            out[i] = expression;                                                   \
-    }
-UNARY(scale, c *p[i])
-UNARY(relu, p[i] < 0 ? 0 : p[i])
-UNARY(relu_vjp, p[i] <= 0 ? 0 : q[i])
-UNARY(tanh, SW_K(sw_k_tanh)(p[i]))
-UNARY(tanh_vjp, q[i] * (1 - p[i] * p[i]))
-#undef UNARY
+SWI_BINARY(add, a + b)
+SWI_BINARY(sub, a - b)
+SWI_BINARY(mul, a *b)
+SWI_UNARY(scale, a *v)
+SWI_UNARY(scale_vjp, a *g)
 
 static void SW_K(axpy)(void *args, int64_t begin, int64_t end, double *sums) {
     const unary_args *s = args;
@@ -118,12 +62,8 @@ static void SW_K(inner_sum)(void *args, int64_t begin, int64_t end, double *sums
 #include "internal.h"
 
 const sw_kernels swi_add_kernels = SW_KERNEL_TABLE(add);
-static const sw_kernels sub_kernels = SW_KERNEL_TABLE(sub), mul_kernels = SW_KERNEL_TABLE(mul),
-                        scale_kernels = SW_KERNEL_TABLE(scale),
-                        relu_kernels = SW_KERNEL_TABLE(relu),
-                        relu_vjp_kernels = SW_KERNEL_TABLE(relu_vjp),
-                        tanh_kernels = SW_KERNEL_TABLE(tanh),
-                        tanh_vjp_kernels = SW_KERNEL_TABLE(tanh_vjp),
+static const sw_kernels plain_scale_kernels = SW_KERNEL_TABLE(scale),
+                        sub_kernels = SW_KERNEL_TABLE(sub), mul_kernels = SW_KERNEL_TABLE(mul),
                         axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill),
                         total_kernels = SW_KERNEL_TABLE(total),
                         inner_sum_kernels = SW_KERNEL_TABLE(inner_sum);
@@ -149,7 +89,7 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
         swi_run(&mul_kernels, type, &scaled, n);
         return;
     }
-    swi_run(store ? &scale_kernels : &axpy_kernels, type, &args, n);
+    swi_run(store ? &plain_scale_kernels : &axpy_kernels, type, &args, n);
 }
 
 void swi_fill(sw_dtype type, int64_t n, double value, void *y) {
@@ -317,7 +257,7 @@ static sw_status sub_vjp(sw_call *c) {
         unary_args args = {.x = c->cotangent, .out = sw_cotangent(c, 1), .factor = -1};
         if (!args.out)
             return SW_ERR_MEMORY;
-        swi_run(&scale_kernels, c->out->type, &args, c->out->count);
+        swi_run(&plain_scale_kernels, c->out->type, &args, c->out->count);
     }
     return SW_OK;
 }
@@ -361,71 +301,42 @@ sw_tensor sw_mul(sw_tensor a, sw_tensor b) {
     return sw_apply(&mul_op, NULL, 0, 2, (sw_tensor[]){a, b});
 }
 
-/* ---- scale, relu, tanh ---- */
+/* ---- Operations of one input and up to two numbers ---- */
 
-static sw_status like_input(sw_call *c) {
+sw_status swi_unary_shape(sw_call *c) {
     SW_TRY(sw_check_real(c));
     return sw_shape_like(c, 0);
 }
 
-static sw_status unary(sw_call *c, const sw_kernels *kernels, double factor) {
-    unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = factor};
+sw_status swi_unary(sw_call *c, const sw_kernels *kernels) {
+    const double *number = c->attributes;
+    unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = number[0],
+                       .second = number[1]};
     swi_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 
-/* dx from dy and what the vjp reads */
-static sw_status unary_vjp(sw_call *c, const sw_kernels *kernels, const void *reads, double factor) {
-    unary_args args = {.x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0), .factor = factor};
+sw_status swi_unary_vjp(sw_call *c, const sw_kernels *kernels) {
+    const double *number = c->attributes;
+    const void *reads = c->op->vjp_reads & SW_READS_OUT ? c->out->data
+                        : c->op->vjp_reads & SW_READS(0) ? c->in[0]->data : c->cotangent;
+    unary_args args = {.x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0),
+                       .factor = number[0], .second = number[1]};
     if (!args.out)
         return SW_ERR_MEMORY;
     swi_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 
-static sw_status scale_forward(sw_call *c) {
-    return unary(c, &scale_kernels, *(const double *)c->attributes);
+sw_tensor swi_apply_unary(const sw_op *op, sw_tensor x, double a, double b) {
+    const double number[2] = {a, b};
+    return sw_apply(op, number, sizeof number, 1, &x);
 }
 
-static sw_status scale_vjp(sw_call *c) {
-    return unary_vjp(c, &scale_kernels, c->cotangent, *(const double *)c->attributes);
-}
-
-static sw_status relu_forward(sw_call *c) {
-    return unary(c, &relu_kernels, 0);
-}
-
-static sw_status relu_vjp(sw_call *c) {
-    return unary_vjp(c, &relu_vjp_kernels, c->out->data, 0);
-}
-
-static sw_status tanh_forward(sw_call *c) {
-    return unary(c, &tanh_kernels, 0);
-}
-
-static sw_status tanh_vjp(sw_call *c) {
-    return unary_vjp(c, &tanh_vjp_kernels, c->out->data, 0);
-}
-
-static const sw_op scale_op = {.size = sizeof(sw_op), .name = "scale", .shape = like_input,
-                               .forward = scale_forward, .vjp = scale_vjp};
-static const sw_op relu_op = {.size = sizeof(sw_op), .name = "relu", .shape = like_input,
-                              .forward = relu_forward, .vjp = relu_vjp,
-                              .vjp_reads = SW_READS_OUT};
-static const sw_op tanh_op = {.size = sizeof(sw_op), .name = "tanh", .shape = like_input,
-                              .forward = tanh_forward, .vjp = tanh_vjp,
-                              .vjp_reads = SW_READS_OUT};
+SWI_UNARY_OP(scale, 0)
 
 sw_tensor sw_scale(sw_tensor a, double factor) {
-    return sw_apply(&scale_op, &factor, sizeof factor, 1, &a);
-}
-
-sw_tensor sw_relu(sw_tensor x) {
-    return sw_apply(&relu_op, NULL, 0, 1, &x);
-}
-
-sw_tensor sw_tanh(sw_tensor x) {
-    return sw_apply(&tanh_op, NULL, 0, 1, &x);
+    return swi_apply_unary(&scale_op, a, factor, 0);
 }
 
 #endif

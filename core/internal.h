@@ -327,6 +327,11 @@ static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args,
         sw_run(kernels, type, args, n);
 }
 extern const sw_kernels swi_add_kernels;
+/* Functions of operations made by SWI_UNARY_OP (unary.h), and such an operation with its numbers. */
+sw_status swi_unary_shape(sw_call *call);
+sw_status swi_unary(sw_call *call, const sw_kernels *kernels);
+sw_status swi_unary_vjp(sw_call *call, const sw_kernels *kernels);
+sw_tensor swi_apply_unary(const sw_op *op, sw_tensor x, double a, double b);
 /* out = a ∘ b over the shape of out, a and b broadcast to it. */
 void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);
 

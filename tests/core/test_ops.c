@@ -10,6 +10,7 @@
 typedef enum kind {
     REAL,  /* uniform in ±2 */
     AWAY,  /* the same, at least 0.1 from 0: no difference quotient across relu's kink */
+    POSITIVE, /* uniform in (0.1, 2.1) */
     FIXED, /* like REAL, and never with gradient */
     UNIT,  /* uniform in (0, 1) */
     IDS    /* i32, below the last length of input 0 */
@@ -41,6 +42,21 @@ BUILD2(matmul)
 BUILD2(cross_entropy)
 BUILD2(mse)
 BUILD2(bce_with_logits)
+BUILD2(div)
+BUILD2(maximum)
+BUILD2(minimum)
+BUILD1(neg)
+BUILD1(exp)
+BUILD1(log)
+BUILD1(sqrt)
+BUILD1(abs)
+BUILD1(sin)
+BUILD1(cos)
+BUILD1(sigmoid)
+BUILD1(silu)
+BUILD1(softplus)
+BUILD1(gelu)
+BUILD1(gelu_tanh)
 BUILD1(relu)
 BUILD1(tanh)
 BUILD1(sum)
@@ -50,6 +66,18 @@ static sw_tensor build_scale(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     return sw_scale(in[0], -1.75);
 }
+#define BUILD_NUMBER(label, call)                                                      \
+    static sw_tensor build_##label(void *user, sw_tape *tape, const sw_tensor *in) {   \
+        (void)user, (void)tape;                                                        \
+        return call;                                                                   \
+    }
+BUILD_NUMBER(leaky_relu, sw_leaky_relu(in[0], 0.1))
+BUILD_NUMBER(elu, sw_elu(in[0], 1.3))
+BUILD_NUMBER(clamp, sw_clamp(in[0], -1.03, 0.97))
+BUILD_NUMBER(square, sw_pow(in[0], 2))
+BUILD_NUMBER(cube, sw_pow(in[0], 3))
+BUILD_NUMBER(inverse, sw_pow(in[0], -1))
+BUILD_NUMBER(root, sw_pow(in[0], 0.3))
 static sw_tensor build_linear(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     return sw_linear(in[0], in[1], (sw_tensor){0});
@@ -128,6 +156,28 @@ static const op_entry ops[] = {
      3,
      {REAL, REAL, REAL},
      "[2,3][4,3][4] [1,1][1,1][1] [0,3][2,3][2] [2,0][3,0][3] [5,4][1,4][1] [3,2][0,2][0]"},
+    {"div", build_div, 2, {REAL, AWAY}, BROADCASTS},
+    {"maximum", build_maximum, 2, {REAL, REAL}, BROADCASTS},
+    {"minimum", build_minimum, 2, {REAL, REAL}, BROADCASTS},
+    {"neg", build_neg, 1, {REAL}, SHAPES},
+    {"exp", build_exp, 1, {REAL}, SHAPES},
+    {"log", build_log, 1, {POSITIVE}, SHAPES},
+    {"sqrt", build_sqrt, 1, {POSITIVE}, SHAPES},
+    {"abs", build_abs, 1, {AWAY}, SHAPES},
+    {"sin", build_sin, 1, {REAL}, SHAPES},
+    {"cos", build_cos, 1, {REAL}, SHAPES},
+    {"sigmoid", build_sigmoid, 1, {REAL}, SHAPES},
+    {"silu", build_silu, 1, {REAL}, SHAPES},
+    {"softplus", build_softplus, 1, {REAL}, SHAPES},
+    {"gelu", build_gelu, 1, {REAL}, SHAPES},
+    {"gelu_tanh", build_gelu_tanh, 1, {REAL}, SHAPES},
+    {"leaky_relu", build_leaky_relu, 1, {AWAY}, SHAPES},
+    {"elu", build_elu, 1, {AWAY}, SHAPES},
+    {"clamp", build_clamp, 1, {AWAY}, SHAPES},
+    {"pow 2", build_square, 1, {REAL}, SHAPES},
+    {"pow 3", build_cube, 1, {AWAY}, SHAPES},
+    {"pow -1", build_inverse, 1, {AWAY}, SHAPES},
+    {"pow 0.3", build_root, 1, {POSITIVE}, SHAPES},
     {"relu", build_relu, 1, {AWAY}, SHAPES},
     {"tanh", build_tanh, 1, {REAL}, SHAPES},
     {"sum", build_sum, 1, {REAL}, SHAPES},
@@ -166,6 +216,8 @@ static double draw(kind k, uint64_t *seed) {
     double x = test_uniform(seed, -2, 2);
     if (k == AWAY)
         return x < 0 ? x - 0.1 : x + 0.1;
+    if (k == POSITIVE)
+        return fabs(x) + 0.1;
     return k == UNIT ? 0.05 + 0.225 * (x + 2) : x;
 }
 

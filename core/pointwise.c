@@ -1,0 +1,229 @@
+/* Functions of one number each, and div, maximum, minimum. Activations are in activation.c. */
+#define SW_KERNEL_FILE "pointwise.c"
+#include "kernel.h"
+#include "unary.h"
+
+#if SW_KERNEL_PASS
+
+SWI_UNARY(neg, -v)
+SWI_UNARY(exp, SW_K(sw_k_exp)(v))
+SWI_UNARY(log, SW_K(sw_k_log_any)(v))
+SWI_UNARY(sqrt, SW_R(sqrt)(v))
+SWI_UNARY(abs, v < 0 ? -v : v)
+SWI_UNARY(clamp, v < a ? a : v > b ? b : v)
+
+/* Of what the vjp reads, v, and the cotangent, g. */
+SWI_UNARY(neg_vjp, -g)
+SWI_UNARY(exp_vjp, g *v)                         /* v: the output */
+SWI_UNARY(log_vjp, g / v)
+SWI_UNARY(sqrt_vjp, g *SW_R(0.5) / v)            /* v: the output */
+SWI_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0) /* 0 at 0; NaN stays NaN */
+SWI_UNARY(clamp_vjp, v < a || v > b ? 0 : g)
+
+/* sin and cos: numbers beyond the polynomials' range, which are rare, go through libm one by one. */
+static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t end, int quarter,
+                                    bool derivative) {
+    const real *v = s->x, *g = s->dy;
+    real *out = s->out;
+    for (int64_t i = begin; i < end; i++)
+        if (!(v[i] <= 1000000 && v[i] >= -1000000)) {
+            double y = quarter ? cos((double)v[i]) : sin((double)v[i]);
+            out[i] = (real)(derivative ? (quarter ? y : -y) * (double)g[i] : y);
+        }
+}
+
+#define ANGLE(name, expression, quarter, derivative)                               \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const unary_args *s = args;                                                \
+        const real *restrict p = s->x, *restrict q = s->dy;                        \
+        real *restrict out = s->out;                                               \
+        int64_t far = 0;                                                           \
+        (void)sums, (void)q;                                                       \
+        for (int64_t i = begin; i < end; i++) {                                    \
+            const real v = p[i], g = q ? q[i] : 0;                                 \
+            (void)g;                                                               \
+            far += !(v <= 1000000 && v >= -1000000);                               \
+            out[i] = expression;                                                   \
+        }                                                                          \
+        if (far)                                                                   \
+            SW_K(far_angles)(s, begin, end, quarter, derivative);                  \
+    }
+ANGLE(sin, SW_K(sw_k_sin)(v), 0, false)
+ANGLE(cos, SW_K(sw_k_cos)(v), 1, false)
+ANGLE(sin_vjp, g *SW_K(sw_k_cos)(v), 1, true)
+ANGLE(cos_vjp, -g * SW_K(sw_k_sin)(v), 0, true)
+#undef ANGLE
+
+/* |v|^e by logarithm and exponential; the sign and the corners as C's pow has them. */
+static inline real SW_K(power)(real v, real e, real odd, real whole) {
+    const real a = v < 0 ? -v : v;
+    const real y = SW_K(sw_k_exp)(e * SW_K(sw_k_log_any)(a));
+    return v < 0 ? (whole != 0 ? (odd != 0 ? -y : y) : (real)NAN) : y;
+}
+
+/* a: the exponent; b: 1 if it is odd, 2 if it is whole, 0 else */
+SWI_UNARY(pow, a == 2 ? v * v : SW_K(power)(v, a, b == 1, b != 0))
+SWI_UNARY(pow_vjp, g * (a == 2 ? 2 * v : a * SW_K(power)(v, a - 1, b == 2, b != 0)))
+
+SWI_BINARY(div, a / b)
+SWI_BINARY(minus_div, -a / b)
+SWI_BINARY(mul, a *b)
+SWI_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b: NaN where one is */
+SWI_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
+SWI_BINARY(greater, a > b ? 1 : a == b ? SW_R(0.5) : 0) /* equal ones share the gradient */
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+#include <math.h>
+
+SWI_UNARY_OP(neg, 0)
+SWI_UNARY_OP(exp, SW_READS_OUT)
+SWI_UNARY_OP(log, SW_READS(0))
+SWI_UNARY_OP(sqrt, SW_READS_OUT)
+SWI_UNARY_OP(abs, SW_READS(0))
+SWI_UNARY_OP(sin, SW_READS(0))
+SWI_UNARY_OP(cos, SW_READS(0))
+SWI_UNARY_OP(clamp, SW_READS(0))
+SWI_UNARY_OP(pow, SW_READS(0))
+
+sw_tensor sw_neg(sw_tensor x) {
+    return swi_apply_unary(&neg_op, x, 0, 0);
+}
+
+sw_tensor sw_exp(sw_tensor x) {
+    return swi_apply_unary(&exp_op, x, 0, 0);
+}
+
+sw_tensor sw_log(sw_tensor x) {
+    return swi_apply_unary(&log_op, x, 0, 0);
+}
+
+sw_tensor sw_sqrt(sw_tensor x) {
+    return swi_apply_unary(&sqrt_op, x, 0, 0);
+}
+
+sw_tensor sw_abs(sw_tensor x) {
+    return swi_apply_unary(&abs_op, x, 0, 0);
+}
+
+sw_tensor sw_sin(sw_tensor x) {
+    return swi_apply_unary(&sin_op, x, 0, 0);
+}
+
+sw_tensor sw_cos(sw_tensor x) {
+    return swi_apply_unary(&cos_op, x, 0, 0);
+}
+
+sw_tensor sw_clamp(sw_tensor x, double low, double high) {
+    if (!(low <= high)) {
+        sw_fail(SW_ERR_ARGUMENT, "clamp: from %g to %g", low, high);
+        return (sw_tensor){0};
+    }
+    return swi_apply_unary(&clamp_op, x, low, high);
+}
+
+sw_tensor sw_pow(sw_tensor x, double exponent) {
+    if (!isfinite(exponent)) {
+        sw_fail(SW_ERR_ARGUMENT, "pow: the exponent is %g", exponent);
+        return (sw_tensor){0};
+    }
+    bool whole = exponent == floor(exponent), odd = whole && fmod(exponent, 2) != 0;
+    return swi_apply_unary(&pow_op, x, exponent, odd ? 1 : whole ? 2 : 0);
+}
+
+/* ---- div, maximum, minimum ---- */
+
+static const sw_kernels div_kernels = SW_KERNEL_TABLE(div),
+                        minus_div_kernels = SW_KERNEL_TABLE(minus_div),
+                        mul_kernels = SW_KERNEL_TABLE(mul),
+                        maximum_kernels = SW_KERNEL_TABLE(maximum),
+                        minimum_kernels = SW_KERNEL_TABLE(minimum),
+                        greater_kernels = SW_KERNEL_TABLE(greater);
+
+/* The cotangent, and the gradient of an input in the output's shape. */
+static sw_status views(sw_call *c, int input, sw_view *dy, sw_view *d) {
+    *dy = *d = *c->out;
+    dy->data = (void *)(uintptr_t)c->cotangent;
+    d->data = sw_cotangent(c, input);
+    return d->data ? SW_OK : SW_ERR_MEMORY;
+}
+
+static sw_status div_forward(sw_call *c) {
+    swi_binary(&div_kernels, c->in[0], c->in[1], c->out);
+    return SW_OK;
+}
+
+/* da = dy / b, db = -dy y / b */
+static sw_status div_vjp(sw_call *c) {
+    sw_view dy, d;
+    if (sw_wants(c, 0)) {
+        SW_TRY(views(c, 0, &dy, &d));
+        swi_binary(&div_kernels, &dy, c->in[1], &d);
+    }
+    if (sw_wants(c, 1)) {
+        SW_TRY(views(c, 1, &dy, &d));
+        swi_binary(&mul_kernels, &dy, c->out, &d);
+        swi_binary(&minus_div_kernels, &d, c->in[1], &d);
+    }
+    return SW_OK;
+}
+
+/* The one that was chosen gets the cotangent; equal ones get half of it each. */
+static sw_status choice_vjp(sw_call *c, int larger) {
+    sw_view dy, d;
+    for (int i = 0; i < 2; i++) {
+        if (!sw_wants(c, i))
+            continue;
+        SW_TRY(views(c, i, &dy, &d));
+        const sw_view *a = c->in[i == larger ? 0 : 1], *b = c->in[i == larger ? 1 : 0];
+        swi_binary(&greater_kernels, a, b, &d);
+        swi_binary(&mul_kernels, &d, &dy, &d);
+    }
+    return SW_OK;
+}
+
+static sw_status maximum_forward(sw_call *c) {
+    swi_binary(&maximum_kernels, c->in[0], c->in[1], c->out);
+    return SW_OK;
+}
+
+static sw_status maximum_vjp(sw_call *c) {
+    return choice_vjp(c, 0);
+}
+
+static sw_status minimum_forward(sw_call *c) {
+    swi_binary(&minimum_kernels, c->in[0], c->in[1], c->out);
+    return SW_OK;
+}
+
+static sw_status minimum_vjp(sw_call *c) {
+    return choice_vjp(c, 1);
+}
+
+static const sw_op div_op = {.size = sizeof(sw_op), .name = "div", .shape = sw_shape_broadcast,
+                             .forward = div_forward, .vjp = div_vjp, .broadcasts = true,
+                             .vjp_reads = SW_READS(1) | SW_READS_OUT};
+static const sw_op maximum_op = {.size = sizeof(sw_op), .name = "maximum",
+                                 .shape = sw_shape_broadcast, .forward = maximum_forward,
+                                 .vjp = maximum_vjp, .broadcasts = true,
+                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
+static const sw_op minimum_op = {.size = sizeof(sw_op), .name = "minimum",
+                                 .shape = sw_shape_broadcast, .forward = minimum_forward,
+                                 .vjp = minimum_vjp, .broadcasts = true,
+                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
+
+sw_tensor sw_div(sw_tensor a, sw_tensor b) {
+    return sw_apply(&div_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+sw_tensor sw_maximum(sw_tensor a, sw_tensor b) {
+    return sw_apply(&maximum_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+sw_tensor sw_minimum(sw_tensor a, sw_tensor b) {
+    return sw_apply(&minimum_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+#endif
