@@ -29,6 +29,12 @@ MAP(tanh)
 MAP(sigmoid)
 MAP(log)
 MAP(log1p)
+MAP(log_any)
+MAP(softplus)
+MAP(sin)
+MAP(cos)
+MAP(erf)
+MAP(normal)
 #undef MAP
 
 #else /* ---- once ---- */
@@ -46,6 +52,19 @@ static long double sigmoidl(long double x) {
 }
 static double sigmoid(double x) {
     return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+
+static long double softplusl(long double x) {
+    return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
+}
+static double softplus(double x) {
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+static long double normall(long double x) {
+    return erfcl(-x / sqrtl(2)) / 2;
+}
+static double normal(double x) {
+    return erfc(-x / sqrt(2)) / 2;
 }
 
 /* Errors in units in the last place of the exact result. `bound` is asserted; `measured`, what was
@@ -75,6 +94,19 @@ static const function functions[] = {
      {{0x1p-126, 3.4e38, 1, 0.9, 0.872}, {0x1p-1022, 1.79e308, 1, 0.9, 0.861}}},
     {"log1p", SW_KERNEL_TABLE(map_log1p), log1pl, log1p,
      {{0x1p-126, 1, 1, 1.35, 1.291}, {0x1p-1022, 1, 1, 1.35, 1.269}}},
+    {"log_any", SW_KERNEL_TABLE(map_log_any), logl, log,
+     {{0x1p-149, 3.4e38, 1, 1.1, 1.006}, {0x1p-1074, 1.79e308, 1, 0.9, 0.861}}},
+    {"softplus", SW_KERNEL_TABLE(map_softplus), softplusl, softplus,
+     {{0x1p-30, 80, 0, 2, 1.879}, {0x1p-60, 600, 0, 2, 1.940}}},
+    /* Near the zeros of sin and cos the ulp is as small as the distance to them: to 100 only. */
+    {"sin", SW_KERNEL_TABLE(map_sin), sinl, sin,
+     {{0x1p-126, 100, 0, 0.51, 0.500}, {0x1p-60, 100, 0, 1.5, 1.433}}},
+    {"cos", SW_KERNEL_TABLE(map_cos), cosl, cos,
+     {{0x1p-30, 100, 0, 0.51, 0.500}, {0x1p-60, 100, 0, 1.5, 1.404}}},
+    {"erf", SW_KERNEL_TABLE(map_erf), erfl, erf,
+     {{0x1p-100, 8, 0, 2.1, 2.009}, {0x1p-900, 8, 0, 2.1, 2.040}}},
+    {"normal", SW_KERNEL_TABLE(map_normal), normall, normal,
+     {{0x1p-30, 12, 0, 6.6, 6.313}, {0x1p-60, 36, 0, 5.6, 5.297}}},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions, POINTS = 4096 };
 
@@ -263,14 +295,37 @@ static sw_tensor one(int op, const sw_tensor *t) {
     case 15: return sw_linear(t[0], t[5], (sw_tensor){0});
     case 16: return sw_add(t[0], t[0]);
     case 17: return sw_scale(sw_reshape(t[0], SW_SHAPE(-1)), -3);
+    case 18: return sw_neg(t[0]);
+    case 19: return sw_exp(t[0]);
+    case 20: return sw_log(t[1]);
+    case 21: return sw_sqrt(t[1]);
+    case 22: return sw_abs(t[0]);
+    case 23: return sw_sin(t[0]);
+    case 24: return sw_cos(t[0]);
+    case 25: return sw_pow(t[1], 1.7);
+    case 26: return sw_clamp(t[0], -1, 2);
+    case 27: return sw_div(t[0], t[1]);
+    case 28: return sw_maximum(t[0], t[2]);
+    case 29: return sw_minimum(t[2], t[0]);
+    case 30: return sw_sigmoid(t[0]);
+    case 31: return sw_leaky_relu(t[0], 0.01);
+    case 32: return sw_elu(t[0], 1);
+    case 33: return sw_silu(t[0]);
+    case 34: return sw_softplus(t[0]);
+    case 35: return sw_gelu(t[0]);
+    case 36: return sw_gelu_tanh(t[0]);
     }
     return (sw_tensor){0};
 }
-enum { OPS = 18 };
+enum { OPS = 37 };
 static const char *const op_names[OPS] = {
     "add",   "sub",  "mul",           "add rows", "sub columns", "mul scalar",
     "scale", "relu", "tanh",          "dropout",  "sum",         "mean",
-    "mse",   "bce",  "cross-entropy", "linear",   "twice",       "reshape"};
+    "mse",   "bce",  "cross-entropy", "linear",   "twice",       "reshape",
+    "neg", "exp", "log", "sqrt", "abs", "sin",
+    "cos", "pow", "clamp", "div", "maximum", "minimum",
+    "sigmoid", "leaky_relu", "elu", "silu", "softplus", "gelu",
+    "gelu_tanh"};
 
 static uint64_t hash_op(int op, sw_dtype type) {
     static const int64_t shapes[][2] = {{1, 1},  {1, 3},  {3, 1},   {2, 7},    {5, 8},    {3, 15},

@@ -39,6 +39,23 @@ static sw_tensor do_mul(const sw_tensor *in) { return sw_mul(in[0], in[1]); }
 static sw_tensor do_scale(const sw_tensor *in) { return sw_scale(in[0], 0.3); }
 static sw_tensor do_relu(const sw_tensor *in) { return sw_relu(in[0]); }
 static sw_tensor do_tanh(const sw_tensor *in) { return sw_tanh(in[0]); }
+static sw_tensor do_neg(const sw_tensor *in) { return sw_neg(in[0]); }
+static sw_tensor do_exp(const sw_tensor *in) { return sw_exp(in[0]); }
+static sw_tensor do_abs(const sw_tensor *in) { return sw_abs(in[0]); }
+static sw_tensor do_sin(const sw_tensor *in) { return sw_sin(in[0]); }
+static sw_tensor do_cos(const sw_tensor *in) { return sw_cos(in[0]); }
+static sw_tensor do_clamp(const sw_tensor *in) { return sw_clamp(in[0], -0.5, 0.5); }
+static sw_tensor do_div(const sw_tensor *in) { return sw_div(in[0], in[1]); }
+static sw_tensor do_maximum(const sw_tensor *in) { return sw_maximum(in[0], in[1]); }
+static sw_tensor do_minimum(const sw_tensor *in) { return sw_minimum(in[0], in[1]); }
+static sw_tensor do_sigmoid(const sw_tensor *in) { return sw_sigmoid(in[0]); }
+static sw_tensor do_leaky_relu(const sw_tensor *in) { return sw_leaky_relu(in[0], 0.01); }
+static sw_tensor do_elu(const sw_tensor *in) { return sw_elu(in[0], 1); }
+static sw_tensor do_silu(const sw_tensor *in) { return sw_silu(in[0]); }
+static sw_tensor do_softplus(const sw_tensor *in) { return sw_softplus(in[0]); }
+static sw_tensor do_gelu(const sw_tensor *in) { return sw_gelu(in[0]); }
+static sw_tensor do_gelu_tanh(const sw_tensor *in) { return sw_gelu_tanh(in[0]); }
+static sw_tensor do_pow(const sw_tensor *in) { return sw_pow(in[0], 3); }
 static sw_tensor do_dropout(const sw_tensor *in) { return sw_dropout(in[0], 0.3, 1); }
 static sw_tensor do_reshape(const sw_tensor *in) {
     return sw_mul(sw_reshape(in[0], SW_SHAPE(-1, 100)),
@@ -63,6 +80,23 @@ static const big_case cases[] = {
     {"scale", do_scale, 1, {WHOLE}, -1},
     {"relu", do_relu, 1, {WHOLE}, -1},
     {"tanh", do_tanh, 1, {WHOLE}, -1},
+    {"neg", do_neg, 1, {WHOLE}, -1},
+    {"exp", do_exp, 1, {WHOLE}, -1},
+    {"abs", do_abs, 1, {WHOLE}, -1},
+    {"sin", do_sin, 1, {WHOLE}, -1},
+    {"cos", do_cos, 1, {WHOLE}, -1},
+    {"clamp", do_clamp, 1, {WHOLE}, -1},
+    {"div", do_div, 2, {WHOLE, {1, {700}}}, -1},
+    {"maximum", do_maximum, 2, {WHOLE, {1, {700}}}, -1},
+    {"minimum", do_minimum, 2, {WHOLE, {1, {700}}}, -1},
+    {"sigmoid", do_sigmoid, 1, {WHOLE}, -1},
+    {"leaky_relu", do_leaky_relu, 1, {WHOLE}, -1},
+    {"elu", do_elu, 1, {WHOLE}, -1},
+    {"silu", do_silu, 1, {WHOLE}, -1},
+    {"softplus", do_softplus, 1, {WHOLE}, -1},
+    {"gelu", do_gelu, 1, {WHOLE}, -1},
+    {"gelu_tanh", do_gelu_tanh, 1, {WHOLE}, -1},
+    {"pow", do_pow, 1, {WHOLE}, -1},
     {"dropout", do_dropout, 1, {WHOLE}, -1},
     {"dropout long rows", do_dropout, 1, {{2, {5, 40000}}}, -1},
     {"reshape", do_reshape, 1, {WHOLE}, -1},
