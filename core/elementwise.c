@@ -62,8 +62,8 @@ static void SW_K(inner_sum)(void *args, int64_t begin, int64_t end, double *sums
 #include "internal.h"
 
 const sw_kernels swi_add_kernels = SW_KERNEL_TABLE(add);
-static const sw_kernels plain_scale_kernels = SW_KERNEL_TABLE(scale),
-                        sub_kernels = SW_KERNEL_TABLE(sub), mul_kernels = SW_KERNEL_TABLE(mul),
+const sw_kernels swi_mul_kernels = SW_KERNEL_TABLE(mul);
+static const sw_kernels store_kernels = SW_KERNEL_TABLE(scale), sub_kernels = SW_KERNEL_TABLE(sub),
                         axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill),
                         total_kernels = SW_KERNEL_TABLE(total),
                         inner_sum_kernels = SW_KERNEL_TABLE(inner_sum);
@@ -82,14 +82,13 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
     }
     unary_args args = {.x = x, .out = y, .factor = a};
     if (store && x == y) { /* in place: not through a kernel that promises distinct memory */
-        unary_args zero = {.x = NULL, .out = y, .factor = a};
-        binary_args scaled = {.a = y, .out = y, .b_repeats = true};
-        const float f = (float)a;
-        scaled.b = type == SW_F32 ? (const void *)&f : (const void *)&zero.factor;
-        swi_run(&mul_kernels, type, &scaled, n);
+        const float narrow = (float)a;
+        binary_args scaled = {.a = y, .out = y, .b_repeats = true,
+                              .b = type == SW_F32 ? (const void *)&narrow : (const void *)&a};
+        swi_run(&swi_mul_kernels, type, &scaled, n);
         return;
     }
-    swi_run(store ? &plain_scale_kernels : &axpy_kernels, type, &args, n);
+    swi_run(store ? &store_kernels : &axpy_kernels, type, &args, n);
 }
 
 void swi_fill(sw_dtype type, int64_t n, double value, void *y) {
@@ -257,13 +256,13 @@ static sw_status sub_vjp(sw_call *c) {
         unary_args args = {.x = c->cotangent, .out = sw_cotangent(c, 1), .factor = -1};
         if (!args.out)
             return SW_ERR_MEMORY;
-        swi_run(&plain_scale_kernels, c->out->type, &args, c->out->count);
+        swi_run(&store_kernels, c->out->type, &args, c->out->count);
     }
     return SW_OK;
 }
 
 static sw_status mul_forward(sw_call *c) {
-    swi_binary(&mul_kernels, c->in[0], c->in[1], c->out);
+    swi_binary(&swi_mul_kernels, c->in[0], c->in[1], c->out);
     return SW_OK;
 }
 
@@ -276,7 +275,7 @@ static sw_status mul_vjp(sw_call *c) {
         d.data = sw_cotangent(c, i);
         if (!d.data)
             return SW_ERR_MEMORY;
-        swi_binary(&mul_kernels, &dy, c->in[1 - i], &d);
+        swi_binary(&swi_mul_kernels, &dy, c->in[1 - i], &d);
     }
     return SW_OK;
 }

@@ -27,6 +27,15 @@ SW_API const char *sw_shape_text(int rank, const int64_t *shape);
  * call. */
 SW_API const char *sw_suggest(const char *word, int count, const char *const *names);
 
+/* ---- Options --------------------------------------------------------------------------------- */
+
+/* Puts a caller's options, a struct whose first member is its size, over the defaults in `options`
+ * (`size` bytes): as many bytes as the caller has, so that a program compiled before an option was added
+ * still works. Refuses a size below `least`, that of the first version, or above `size`. who and type are
+ * for the message: "optimizer: options.size is 0; sizeof(sw_optim_options) is 72". */
+SW_API sw_status sw_take_options(const char *who, const char *type, void *options, size_t size,
+                                 const void *given, size_t least);
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Zeroed memory, aligned to 64 bytes, from the one allocation point; NULL and an error if there is

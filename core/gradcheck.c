@@ -120,7 +120,8 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
         worst = &ignored;
     *worst = 0;
     if (options)
-        c.o = *options;
+        SW_TRY(sw_take_options("gradcheck", "sw_gradcheck_options", &c.o, sizeof c.o, options,
+                               offsetof(sw_gradcheck_options, step)));
     if (c.o.step == 0)
         c.o.step = 1e-6;
     if (c.o.atol == 0)

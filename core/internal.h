@@ -326,7 +326,7 @@ static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args,
     else
         sw_run(kernels, type, args, n);
 }
-extern const sw_kernels swi_add_kernels;
+extern const sw_kernels swi_add_kernels, swi_mul_kernels;
 /* Functions of operations made by SWI_UNARY_OP (unary.h), and such an operation with its numbers. */
 sw_status swi_unary_shape(sw_call *call);
 sw_status swi_unary(sw_call *call, const sw_kernels *kernels);

@@ -99,12 +99,14 @@ static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t
 
 sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t *shape,
                         const sw_param_options *options) {
-    const sw_param_options plain = {.size = sizeof plain, .role = SW_ROLE_OTHER};
+    sw_param_options own = {.size = sizeof own, .role = SW_ROLE_OTHER};
     if (!p) {
         sw_fail(SW_ERR_ARGUMENT, "parameter %s: the set is NULL", name ? name : "?");
         return NULL;
     }
-    sw_param *param = declare(p, name, rank, shape, options ? options : &plain, NULL);
+    bool taken = !options || sw_take_options("parameter", "sw_param_options", &own, sizeof own, options,
+                                             offsetof(sw_param_options, role)) == SW_OK;
+    sw_param *param = taken ? declare(p, name, rank, shape, &own, NULL) : NULL;
     p->failed |= !param;
     return param;
 }

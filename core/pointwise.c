@@ -67,7 +67,6 @@ SWI_UNARY(pow_vjp, g * (a == 2 ? 2 * v : a * SW_K(power)(v, a - 1, b == 2, b != 
 
 SWI_BINARY(div, a / b)
 SWI_BINARY(minus_div, -a / b)
-SWI_BINARY(mul, a *b)
 SWI_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b: NaN where one is */
 SWI_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
 SWI_BINARY(greater, a > b ? 1 : a == b ? SW_R(0.5) : 0) /* equal ones share the gradient */
@@ -137,7 +136,6 @@ sw_tensor sw_pow(sw_tensor x, double exponent) {
 
 static const sw_kernels div_kernels = SW_KERNEL_TABLE(div),
                         minus_div_kernels = SW_KERNEL_TABLE(minus_div),
-                        mul_kernels = SW_KERNEL_TABLE(mul),
                         maximum_kernels = SW_KERNEL_TABLE(maximum),
                         minimum_kernels = SW_KERNEL_TABLE(minimum),
                         greater_kernels = SW_KERNEL_TABLE(greater);
@@ -164,7 +162,7 @@ static sw_status div_vjp(sw_call *c) {
     }
     if (sw_wants(c, 1)) {
         SW_TRY(views(c, 1, &dy, &d));
-        swi_binary(&mul_kernels, &dy, c->out, &d);
+        swi_binary(&swi_mul_kernels, &dy, c->out, &d);
         swi_binary(&minus_div_kernels, &d, c->in[1], &d);
     }
     return SW_OK;
@@ -179,7 +177,7 @@ static sw_status choice_vjp(sw_call *c, int larger) {
         SW_TRY(views(c, i, &dy, &d));
         const sw_view *a = c->in[i == larger ? 0 : 1], *b = c->in[i == larger ? 1 : 0];
         swi_binary(&greater_kernels, a, b, &d);
-        swi_binary(&mul_kernels, &d, &dy, &d);
+        swi_binary(&swi_mul_kernels, &d, &dy, &d);
     }
     return SW_OK;
 }

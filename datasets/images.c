@@ -96,7 +96,7 @@ static void free_images(sw_source *source) {
 static sw_status check_options(sw_images_options *o, const sw_images_options *given) {
     if (!given)
         return sw_fail(SW_ERR_ARGUMENT, "images: options are NULL, but `classes` is needed");
-    SW_TRY(swd_take_options("images", o, sizeof *o, given, given->size, sizeof *o));
+    SW_TRY(sw_take_options("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
     if (o->classes < 1 || o->classes > MAX_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes,
                        MAX_CLASSES);

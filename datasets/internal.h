@@ -7,17 +7,6 @@
 
 #include <string.h>
 
-/* Puts a caller's options over `defaults`: as many bytes as both sides know, so that a program
- * compiled before an option was added still works. `least` is the size of the first version. */
-static inline sw_status swd_take_options(const char *who, void *options, size_t size,
-                                         const void *given, size_t given_size, size_t least) {
-    if (given_size < least)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: options.size is %zu: set it to sizeof of the struct",
-                       who, given_size);
-    memcpy(options, given, given_size < size ? given_size : size);
-    return SW_OK;
-}
-
 /* ---- idx.c ---- */
 
 /* The first bytes of the file that holds `array`: magic number and dimensions. Returns how many. */

@@ -12,7 +12,7 @@ struct sw_loader {
 
 static sw_status check_options(sw_loader_options *o, const sw_loader_options *given) {
     if (given)
-        SW_TRY(swd_take_options("loader", o, sizeof *o, given, given->size, sizeof *o));
+        SW_TRY(sw_take_options("loader", "sw_loader_options", o, sizeof *o, given, sizeof *o));
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)

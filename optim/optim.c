@@ -387,19 +387,6 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     return SW_OK;
 }
 
-/* A program built with older headers has fewer options: the rest are zero. */
-static sw_status take_options(const sw_optim_options *from, sw_optim_options *options) {
-    memset(options, 0, sizeof *options);
-    if (!from)
-        return SW_OK;
-    if (from->size < offsetof(sw_optim_options, estimator) + sizeof(char *) ||
-        from->size > sizeof *options)
-        return sw_fail(SW_ERR_ARGUMENT, "optimizer: options.size is %zu; sizeof(sw_optim_options) is %zu",
-                       from->size, sizeof *options);
-    memcpy(options, from, from->size);
-    return SW_OK;
-}
-
 sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
     if (!params) { /* what went wrong before says why, and is kept */
         sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL (is the model built?)");
@@ -415,8 +402,12 @@ sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
     o->params = params;
     o->type = sw_params_type(params);
     o->dim = sw_params_dim(params);
-    sw_optim_options own;
-    if (take_options(options, &own) != SW_OK || fill(o, &own) != SW_OK) {
+    sw_optim_options own = {.size = sizeof own};
+    sw_status status = SW_OK;
+    if (options)
+        status = sw_take_options("optimizer", "sw_optim_options", &own, sizeof own, options,
+                                 offsetof(sw_optim_options, estimator) + sizeof(char *));
+    if (status != SW_OK || fill(o, &own) != SW_OK) {
         sw_optim_free(o);
         return NULL;
     }

@@ -468,6 +468,32 @@ static sw_tensor scratchy(void *user, sw_tape *tape, const sw_tensor *inputs) {
     return sw_apply(&scratchy_op, NULL, 0, 3, inputs);
 }
 
+/* Options of a program that was compiled when there were fewer: nothing behind them is read. */
+static void test_options_of_an_older_program(void **state) {
+    (void)state;
+    double x[3] = {0.5, -1, 2};
+    const sw_array a[3] = {sw_array_of(x, SW_F64, SW_SHAPE(1)),
+                           sw_array_of(x + 1, SW_F64, SW_SHAPE(1)),
+                           sw_array_of(x + 2, SW_F64, SW_SHAPE(1))};
+    const size_t older = offsetof(sw_gradcheck_options, seed);
+    sw_gradcheck_options now = {.size = older, .rtol = 1e-5}, *then = malloc(older);
+    assert_non_null(then);
+    memcpy(then, &now, older);
+    assert_int_equal(sw_gradcheck(scratchy, NULL, 3, a, then, NULL), SW_OK);
+    free(then);
+    expect_no_error();
+    now.size = 0;
+    assert_int_equal(sw_gradcheck(scratchy, NULL, 3, a, &now, NULL), SW_ERR_ARGUMENT);
+    assert_non_null(strstr(sw_error(), "gradcheck: options.size is 0; sizeof(sw_gradcheck_options)"));
+    sw_clear_error();
+    sw_params *p = sw_params_new(SW_F64, 1);
+    const sw_param_options none = {.size = 0, .role = SW_ROLE_WEIGHT};
+    assert_null(sw_params_add(p, "w", SW_SHAPE(2), &none));
+    assert_non_null(strstr(sw_error(), "parameter: options.size is 0"));
+    sw_clear_error();
+    sw_params_free(p);
+}
+
 static void test_scratch_while_hiding(void **state) {
     (void)state;
     double x[3] = {0.5, -1, 2};
@@ -897,7 +923,7 @@ int main(void) {
         TEST(test_loss_on_another_tape), TEST(test_incomplete_glm),
         TEST(test_bindings_are_restored), TEST(test_stale_errors),
         TEST(test_gradcheck_finds_undeclared_reads), TEST(test_gradcheck_of_many_inputs),
-        TEST(test_scratch_while_hiding),
+        TEST(test_options_of_an_older_program), TEST(test_scratch_while_hiding),
         TEST(test_rewind_after_backward), TEST(test_rewind_with_released_memory),
         TEST(test_memory_after_a_mark), TEST(test_saving_more),
         TEST(test_incomplete_operations), TEST(test_failed_backward_leaves_nothing),
