@@ -144,9 +144,17 @@ static void speed_up(const char *name, const char *rule, double target) {
     free_trainer(&t);
 }
 
-/* A chain of operations on one number each, two with two inputs that want a gradient (the leaf is the
- * second, so that each adds to what is there), two with one. */
-static void tiny_operations(void) {
+/* Operations on one number each; the leaf is the second input, so that each adds to what is there. */
+static sw_tensor mixed(sw_tensor y, sw_tensor x) { /* two inputs and one input in turn */
+    return sw_relu(sw_mul(sw_scale(sw_add(y, x), 0.5), x));
+}
+
+static sw_tensor pairs(sw_tensor y, sw_tensor x) { /* every input wants a gradient: the worst case */
+    return sw_mul(sw_add(sw_mul(sw_add(y, x), x), x), x);
+}
+
+static void tiny_operations(const char *forward_name, const char *backward_name,
+                            sw_tensor (*four)(sw_tensor, sw_tensor)) {
     enum { OPS = 2000 };
     double forward[ROUNDS], backward[ROUNDS];
     float one = 1;
@@ -156,7 +164,7 @@ static void tiny_operations(void) {
         sw_tensor x = sw_variable(tape, sw_array_of(&one, SW_F32, 0, NULL)), y = x;
         double start = now();
         for (int i = 0; i < OPS; i += 4)
-            y = sw_relu(sw_mul(sw_scale(sw_add(y, x), 0.5), x));
+            y = four(y, x);
         double middle = now();
         sw_backward(y);
         double end = now();
@@ -165,8 +173,8 @@ static void tiny_operations(void) {
             backward[r] = (end - middle) / OPS * 1e9;
         }
     }
-    figure("tiny_op_forward_ns", median(forward, ROUNDS), 25, AT_MOST);
-    figure("tiny_op_backward_ns", median(backward, ROUNDS), 25, AT_MOST);
+    figure(forward_name, median(forward, ROUNDS), 25, AT_MOST);
+    figure(backward_name, median(backward, ROUNDS), 25, AT_MOST);
     sw_tape_free(tape);
 }
 
@@ -178,7 +186,8 @@ int main(void) {
     against_bare("step_adam_2_threads", "adam lr=1e-3", 2, 1.0);
     speed_up("speedup_sgd_2_threads", "sgd lr=0.1", 1.6);
     speed_up("speedup_adam_2_threads", "adam lr=1e-3", 1.6);
-    tiny_operations();
+    tiny_operations("tiny_op_forward_ns", "tiny_op_backward_ns", mixed);
+    tiny_operations("tiny_pair_forward_ns", "tiny_pair_backward_ns", pairs);
     if (sw_error())
         fprintf(stderr, "%s\n", sw_error());
     return sw_error() != NULL;
