@@ -45,6 +45,8 @@ $(BUILD)/nn/%.o: INCLUDE := -Icore -Inn
 $(BUILD)/optim/%.o: INCLUDE := -Icore -Ioptim
 $(BUILD)/datasets/%.o: INCLUDE := -Icore -Idatasets
 PUBLIC := -Icore -Inn -Ioptim -Idatasets
+# stb_image's sums over damaged pictures overflow: they wrap.
+$(BUILD)/datasets/picture.o: FLAGS += -fwrapv
 
 # In `make -j deps train` nothing is compiled before everything is installed.
 DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
@@ -52,7 +54,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps train test check-fast bench clean
+.PHONY: all help deps deps-lint train test check-fast bench fuzz run-fuzz lint headers clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -64,10 +66,13 @@ help:
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
+	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
+	@echo "make lint       clang-tidy, cppcheck, and the headers as C11 and C++17; make deps-lint installs them"
 	@echo "make clean      remove build/"
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
-deps:
+deps-lint: PACKAGES += clang clang-tidy cppcheck g++
+deps deps-lint:
 	@missing=; for p in $(PACKAGES); do \
 	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 	done; \
@@ -117,6 +122,41 @@ check-fast: $(fast_tests) $(examples)
 
 bench: $(benches)
 	@tests/bench/run.sh $(benches)
+
+# Core and datasets compiled by clang under the address, undefined and fuzzer sanitizers.
+FUZZ_SECONDS ?= 60
+fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang SANITIZE=address,undefined,fuzzer-no-link OPTIMIZE=-O1 run-fuzz
+run-fuzz: $(fuzz_targets:%=$(BUILD)/tests/fuzz/fuzz_%)
+	@python3 tests/fuzz/seeds.py $(BUILD)/fuzz
+	@for target in $(fuzz_targets); do \
+	    $(BUILD)/tests/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=4096 -verbosity=0 \
+	        -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/$$target- $(BUILD)/fuzz/$$target || exit 1; \
+	done
+$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUILD)/core/% $(BUILD)/datasets/%,$(library_obj))
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
+
+
+lint: headers
+	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
+	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Iexamples 2>$(BUILD)/tidy.log
+	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
+	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ -j 4 $(PUBLIC) -Iexamples \
+	    $(library_src) examples
+	@echo "lint: nothing found"
+
+# Every public header by itself, as a user's compiler sees it. kernel.h is for C: it includes itself.
+headers:
+	@mkdir -p $(BUILD)
+	@for header in core/core.h core/extend.h core/swale.h nn/nn.h optim/optim.h datasets/datasets.h; do \
+	    for language in c:c11 c++:c++17; do \
+	        echo "#include \"$$header\"" | $(CC) -x $${language%:*} -std=$${language#*:} -Wall -Wextra -pedantic \
+	            -Werror -fsyntax-only -I. $(PUBLIC) - || exit 1; \
+	    done; \
+	done
 
 clean:
 	rm -rf build

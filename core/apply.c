@@ -190,8 +190,22 @@ sw_status sw_check_real(sw_call *call) {
     return SW_OK;
 }
 
+sw_status swi_check_equal_types(const sw_call *call, int first) {
+    const sw_dtype type = call->in[first]->type;
+    for (int i = first + 1; i < call->inputs; i++)
+        if (call->in[i]->type != type)
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s and input %d is %s; they must agree",
+                           call->op->name, first, sw_dtype_name(type), i,
+                           sw_dtype_name(call->in[i]->type));
+    return SW_OK;
+}
+
 sw_status sw_shape_broadcast(sw_call *call) {
     SW_TRY(sw_check_real(call));
+    return swi_shape_broadcast(call, call->in[0]->type);
+}
+
+sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
     const sw_view *a = call->in[0];
     bool same = true;
     for (int i = 1; i < call->inputs && same; i++) {
@@ -200,8 +214,11 @@ sw_status sw_shape_broadcast(sw_call *call) {
                (a->shape == b->shape ||
                 memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0);
     }
-    if (same)
-        return sw_shape_like(call, 0);
+    if (same) {
+        SW_TRY(sw_shape_like(call, 0));
+        call->out->type = type;
+        return SW_OK;
+    }
     int64_t shape[SW_MAX_RANK];
     int rank = 0;
     for (int i = 0; i < call->inputs; i++)
@@ -229,7 +246,7 @@ sw_status sw_shape_broadcast(sw_call *call) {
         }
         shape[rank - axis] = length;
     }
-    return sw_shape_set(call, a->type, rank, shape);
+    return sw_shape_set(call, type, rank, shape);
 }
 
 sw_status swi_refuse_after_mark(const sw_call *call) {

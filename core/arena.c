@@ -46,7 +46,7 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
         return false;
     }
     /* Half of what is held: at most a third lies idle, and 48 chunks reach any size of memory. */
-    size_t size = swi_arena_held(a) / (2 * LINE) * LINE;
+    size_t size = swi_arena_held(a) / ((size_t)2 * LINE) * LINE;
     if (size < FIRST_CHUNK)
         size = FIRST_CHUNK;
     if (size < bytes)
@@ -103,7 +103,7 @@ void swi_arena_release_any(swi_arena *a, void *block, size_t bytes) {
 static void clear_lists(swi_arena *a) {
     for (int w = 0; w < SWI_CLASSES / 64; w++)
         if (a->filled[w]) {
-            memset(a->list + 64 * w, 0, 64 * sizeof(void *));
+            memset(a->list + (size_t)64 * (size_t)w, 0, 64 * sizeof(void *));
             a->filled[w] = 0;
         }
 }

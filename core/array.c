@@ -58,3 +58,17 @@ int64_t sw_array_count(const sw_array *array) {
         n *= array->shape[i];
     return n;
 }
+
+sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape) {
+    sw_array a = sw_array_of("", type, rank, shape);
+    if (a.data)
+        a.data = sw_alloc_array(sw_array_count(&a), swi_size(type));
+    return a;
+}
+
+void sw_array_free(sw_array *array) {
+    if (!array)
+        return;
+    sw_free(array->data);
+    *array = (sw_array){0};
+}

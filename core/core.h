@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define SW_VERSION_MAJOR 0
 #define SW_VERSION_MINOR 1
@@ -45,6 +46,7 @@ typedef enum sw_status {
     SW_ERR_IO,       /* a file could not be opened, read or written */
     SW_ERR_FORMAT,   /* a file's contents are not what they should be */
     SW_ERR_GRADIENT, /* sw_gradcheck found a wrong derivative */
+    SW_ERR_NONFINITE, /* SW_CHECK found a NaN or Inf */
     SW_ERR_USER      /* for extensions */
 } sw_status;
 
@@ -118,6 +120,10 @@ typedef struct sw_array {
 SW_API sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape);
 /* Number of elements: the product of the shape, 1 for a scalar. */
 SW_API int64_t sw_array_count(const sw_array *array);
+/* An array of zeros with memory of its own, freed by sw_array_free. data NULL after an error. */
+SW_API sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape);
+/* Frees the data of an array from a function that says so, and makes it all zeros. */
+SW_API void sw_array_free(sw_array *array);
 
 /* ---- Random numbers -------------------------------------------------------------------------- */
 
@@ -157,11 +163,15 @@ SW_API void sw_tape_free(sw_tape *tape);
  * one; switches, bindings and frozen parameters stay. */
 SW_API void sw_tape_reset(sw_tape *tape);
 
-/* Independent switches, all on at first but SW_UPDATE_BUFFERS. */
+/* Independent switches; at first SW_RECORD and SW_TRAIN are on. */
 typedef enum sw_switch {
     SW_RECORD = 1,        /* keep what backward needs */
     SW_TRAIN = 2,         /* dropout drops */
-    SW_UPDATE_BUFFERS = 4 /* running statistics move */
+    SW_UPDATE_BUFFERS = 4, /* running statistics move */
+    /* Off at first. Every operation's result is looked at, forwards and backwards, and the first that holds
+     * a NaN or Inf while its inputs hold none is an error (SW_ERR_NONFINITE) which names the layer, the
+     * operation, the element and what went in. */
+    SW_CHECK = 8
 } sw_switch;
 SW_API void sw_tape_set(sw_tape *tape, unsigned switches, bool on);
 SW_API bool sw_tape_is(const sw_tape *tape, sw_switch which);
@@ -264,7 +274,10 @@ SW_API sw_tensor sw_cos(sw_tensor x);
 SW_API sw_tensor sw_pow(sw_tensor x, double exponent); /* as C's pow; the exponent is finite */
 /* Into [low, high]; derivative 1 inside and at the ends, 0 outside. */
 SW_API sw_tensor sw_clamp(sw_tensor x, double low, double high);
-SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b); /* [m,k] [k,n] → [m,n] */
+/* [..., m, k] [..., k, n] → [..., m, n]; the axes before the last two are broadcast. */
+SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b);
+/* The same with the last two axes of either side exchanged: a as [..., k, m], b as [..., n, k]. No copy. */
+SW_API sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool transpose_b);
 /* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out]. A null bias
  * while an error is kept gives a null tensor: it may be the one that failed. */
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
@@ -277,23 +290,149 @@ SW_API sw_tensor sw_silu(sw_tensor x);                      /* x σ(x) */
 SW_API sw_tensor sw_softplus(sw_tensor x);                  /* log(1 + e^x) */
 SW_API sw_tensor sw_gelu(sw_tensor x); /* x Φ(x), Φ the normal distribution (Hendrycks, Gimpel 2016) */
 SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), ibid. */
+
+/* ---- Reductions. `axes`: `count` different axes, negative ones counted from the end: SW_AXES(-1),
+ * SW_AXES(0, 2); SW_ALL_AXES for all. keepdim: they stay, with length 1. ---- */
+#define SW_AXES(...) (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]){__VA_ARGS__}
+#define SW_ALL_AXES (-1), ((const int *)0)
+
 SW_API sw_tensor sw_sum(sw_tensor x);  /* of all elements, a scalar; 0 for none */
 SW_API sw_tensor sw_mean(sw_tensor x); /* of all elements, a scalar; NaN for none */
+SW_API sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim);
+SW_API sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim);
+/* Σ (x - mean)² / (n - correction), in two passes; correction 0 (population) or 1 (sample). NaN where
+ * n ≤ correction. */
+SW_API sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction);
+/* The largest, the smallest; NaN if one is NaN; equal ones share the gradient evenly. An axis of length 0
+ * is an error unless nothing is asked for. */
+SW_API sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim);
+SW_API sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepdim);
+/* (Σ |x|^p)^(1/p) for p ≥ 1, max |x| for p = INFINITY; scaled, so that nothing overflows on the way.
+ * Derivative 0 where the norm is 0. */
+SW_API sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim);
+/* log Σ e^x, without overflow; -∞ for none. */
+SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim);
+
+/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. */
+SW_API sw_tensor sw_softmax(sw_tensor x, int axis);
+SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
+
+/* Where along an axis the largest element is, i32; the first of equal ones; NaN counts as largest. The
+ * axis goes unless keepdim. No gradient. */
+SW_API sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim);
+/* The share of rows whose largest score is at its id: scores [..., classes], ids i32 [...]; a scalar of
+ * the scores' type, NaN for no rows. A row with a NaN is a miss. No gradient. */
+SW_API sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids);
+
+/* ---- Comparisons and choice, broadcasting ---- */
+/* u8: 1 where it holds, else 0. No gradient. */
+SW_API sw_tensor sw_greater(sw_tensor a, sw_tensor b);
+SW_API sw_tensor sw_less(sw_tensor a, sw_tensor b);
+SW_API sw_tensor sw_equal(sw_tensor a, sw_tensor b);
+/* a where the condition (u8 or i32) is not 0, else b. Each gets the gradient where it was taken: an
+ * Inf or NaN in the other one's place does no harm. */
+SW_API sw_tensor sw_where(sw_tensor condition, sw_tensor a, sw_tensor b);
+
+/* ---- Shape. Negative axes count from the end. f32 and f64, with gradients; i32 and u8 without. ---- */
 /* The same elements in another shape; one length may be -1 and is worked out. No copy. */
 SW_API sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape);
+/* Exchanges two axes. */
+SW_API sw_tensor sw_transpose(sw_tensor x, int axis_a, int axis_b);
+/* Axis i of the result is axis axes[i] of x: sw_permute(x, SW_AXES(1, 2, 0)). All axes, each once. */
+SW_API sw_tensor sw_permute(sw_tensor x, int count, const int *axes);
+/* Elements begin to end - 1 along an axis. Negative ones count from the end; SW_END is the end. Outside
+ * of the axis, or end < begin: an error. */
+#define SW_END INT64_MAX
+SW_API sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end);
+/* One after the other along an axis; the other lengths are equal: sw_concat(SW_TENSORS(a, b, c), -1). */
+#define SW_TENSORS(...) \
+    (int)(sizeof((const sw_tensor[]){__VA_ARGS__}) / sizeof(sw_tensor)), (const sw_tensor[]){__VA_ARGS__}
+SW_API sw_tensor sw_concat(int count, const sw_tensor *parts, int axis);
+/* Along a new axis, of equal shapes. */
+SW_API sw_tensor sw_stack(int count, const sw_tensor *parts, int axis);
+/* Parts of the given lengths (NULL: `count` equal ones), which add up to the axis. All parts are null
+ * after an error. */
+SW_API sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengths, sw_tensor *parts);
+/* before[i] and after[i] elements of `value` around axis i; `rank` of each, x's rank; none negative. */
+SW_API sw_tensor sw_pad(sw_tensor x, int rank, const int64_t *before, const int64_t *after, double value);
+/* Repeated to the shape, as broadcasting does; -1: the length that is there. */
+SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
+
+/* ---- Gathering by ids (i32). An id out of range is an error that names it. ---- */
+/* table [rows, ...], ids of any shape → [ids..., ...]: an embedding. Rows asked for several times add
+ * up their gradients, in the order of the ids. */
+SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
+/* out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and so on. ids has x's rank and, but for the axis,
+ * x's lengths. */
+SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
+
 /* Each element is dropped with probability p in [0, 1), the rest scaled by 1/(1-p) (Srivastava et
  * al., JMLR 2014). The identity unless SW_TRAIN. The mask depends on the tape's seed and draw, on
  * `site`, on how many random ops came before on this pass, and, if axis 0 is as long as the list
  * given to sw_tape_samples, on the sample's id; otherwise on the row's number. */
 SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
 
-/* Losses, each the mean over the batch, a scalar. */
-/* logits [batch, classes], ids i32 [batch] in 0..classes-1 → mean of log Σ exp(z) - z[id] */
-SW_API sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor ids);
-/* mean over all elements of (prediction - target)², equal shapes */
-SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target);
-/* mean over all elements of log(1 + exp z) - y z for targets y in [0, 1], equal shapes */
+/* ---- Losses. The short forms are means, and fit sw_loss (nn.h). ---- */
+typedef enum sw_reduction {
+    SW_MEAN = 0,
+    SW_SUM,
+    SW_NONE /* one number for each element, or for each sample where the loss is one of rows */
+} sw_reduction;
+
+/* Cross-entropy of softmax(logits), logits [..., classes], against
+ *   ids i32 [...]:               log Σ exp(z) - z[id]
+ *   distributions [..., classes] of the logits' type (soft targets): -Σ_c t_c log softmax(z)_c
+ * The mean is over all rows. */
+SW_API sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target);
+typedef struct sw_cross_entropy_options {
+    size_t size; /* sizeof(sw_cross_entropy_options) */
+    sw_reduction reduction;
+    /* ε in [0, 1]: the target becomes (1 - ε) t + ε/classes (Szegedy et al., CVPR 2016). */
+    double label_smoothing;
+    /* Rows whose id is `ignored_id` count as nothing: loss 0, no gradient, not in the mean. */
+    bool ignore;
+    int32_t ignored_id;
+    /* w, one for each class, ≥ 0, or NULL: each class's term is multiplied by w_c. The mean of ids is then
+     * Σ loss / Σ w[id] as in PyTorch; that of distributions stays one over the rows. Copied. */
+    const double *class_weights;
+    int classes; /* how many class_weights there are */
+} sw_cross_entropy_options;
+/* options NULL: as sw_cross_entropy. SW_NONE gives [...]. The mean over no rows is NaN. */
+SW_API sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target,
+                                       const sw_cross_entropy_options *options);
+
+/* Of prediction p and target t, equal shapes, by element; the short form is the mean over all elements. */
+SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target); /* (p - t)² */
+SW_API sw_tensor sw_mse_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction);
+SW_API sw_tensor sw_l1(sw_tensor prediction, sw_tensor target); /* |p - t|, derivative 0 at 0 */
+SW_API sw_tensor sw_l1_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction);
+/* ½ d² for |d| ≤ δ, else δ (|d| - ½ δ), d = p - t, δ > 0; the short form has δ = 1 (Huber 1964) */
+SW_API sw_tensor sw_huber(sw_tensor prediction, sw_tensor target);
+SW_API sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta,
+                                  sw_reduction reduction);
+/* max(0, 1 - t s); derivative 0 at the kink. Targets must be -1 or 1: that is not checked. */
+SW_API sw_tensor sw_hinge(sw_tensor score, sw_tensor target);
+SW_API sw_tensor sw_hinge_reduced(sw_tensor score, sw_tensor target, sw_reduction reduction);
+/* log(1 + exp z) - y z for targets y in [0, 1] */
 SW_API sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target);
+SW_API sw_tensor sw_bce_with_logits_reduced(sw_tensor logits, sw_tensor target, sw_reduction reduction);
+/* Kullback-Leibler divergence of log-probabilities q from probabilities t along the last axis:
+ * Σ_c t_c (log t_c - q_c), 0 where t_c = 0. One number a row; the mean is over the rows, as the
+ * definition has it (PyTorch's "batchmean" for two axes). The derivative by t_c is 0 where t_c = 0. */
+SW_API sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target);
+SW_API sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction);
+
+/* ---- Seeing inside --------------------------------------------------------------------------- */
+
+/* Readable, one row a line; above 1000 elements the first and last three of each axis. */
+SW_API void sw_array_print(const sw_array *array, FILE *to);
+/* Operation or leaf, layer, shape, value; the gradient where there is one. */
+SW_API void sw_tensor_print(sw_tensor t, FILE *to);
+/* Name, role, shape, value, gradient. */
+SW_API void sw_param_print(const sw_param *param, FILE *to);
+/* The graph of what is on the tape, in Graphviz's DOT: operations with shape and a summary of value and
+ * gradient, grouped by layer, leaves with their parameters' names. `dot -Tsvg graph.dot`. */
+SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
 
 /* ---- Gradient check -------------------------------------------------------------------------- */
 
@@ -345,12 +484,13 @@ struct sw_param {
     sw_param *tied; /* shares that one's elements, or NULL */
 };
 
-/* How initial values are made: fills `out`, `count` values, from the stream. nn has the usual ones. */
+/* How initial values are made: fills `out`, `count` values, from the stream, or fails, and the build with
+ * it. nn has the usual ones. */
 typedef struct sw_init {
     size_t size; /* sizeof(sw_init) */
     const char *name;
-    void (*fill)(const struct sw_init *init, const sw_param *param, sw_rng *rng, double *out);
-    double a, b; /* the method's own numbers */
+    sw_status (*fill)(const struct sw_init *init, const sw_param *param, sw_rng *rng, double *out);
+    double a, b, c, d; /* the method's own numbers */
 } sw_init;
 
 /* An empty set. type: f32 or f64. Initial values depend on seed and name alone. */
@@ -370,7 +510,7 @@ SW_API sw_param *sw_params_add(sw_params *params, const char *name, int rank, co
 SW_API sw_param *sw_params_tie(sw_params *params, const char *name, sw_param *target);
 /* Lays out the vector, makes gradient and initial values. Once. */
 SW_API sw_status sw_params_build(sw_params *params);
-/* The initial values again, as after the build. */
+/* The initial values again, as after the build. After an error some of them may be missing. */
 SW_API sw_status sw_params_reset(sw_params *params);
 
 SW_API bool sw_params_built(const sw_params *params);
@@ -416,12 +556,18 @@ struct sw_source {
     int classes;                    /* 0 for real targets */
     const char *const *class_names; /* NULL or `classes` names */
     /* Writes samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape],
-     * i32 or like x). Either may be NULL. Called from several threads for different parts. */
-    sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, sw_dtype type,
-                        void *x, void *y);
+     * i32 or like x). Either may be NULL. Called from several threads for different parts. What is random
+     * (a crop, a flip) is a function of the sample's id and `draw` alone: the tape's draw, which dropout
+     * sees too, so that a method that evaluates twice in one draw sees equal pictures; or a loader's
+     * epoch. */
+    sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count,
+                        uint64_t draw, sw_dtype type, void *x, void *y);
     /* Optional: these will be gathered soon. */
     void (*prefetch)(const sw_source *source, const int64_t *ids, int64_t count);
     void (*free)(sw_source *source);
+    /* To gather takes more than copying numbers (decoding, crops, a user's function): where there are
+     * processors enough, a loader does it ahead in a thread of its own. */
+    bool costly;
 };
 SW_API void sw_source_free(sw_source *source);
 
@@ -431,9 +577,17 @@ typedef struct sw_batch {
     int64_t count;
 } sw_batch;
 
-/* Gathers samples onto the tape as inputs of the given type, and tells the tape their ids. */
+/* Gathers samples onto the tape as inputs of the given type, and tells the tape their ids. What is
+ * random in them is that of the tape's draw. */
 SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
                                  const int64_t *ids, int64_t count, sw_batch *batch);
+/* The same with a draw of one's own: equal draws, equal pictures, whatever the tape's is. */
+SW_API sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
+                                       const int64_t *ids, int64_t count, sw_batch *batch);
+/* The same into memory of one's own: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or
+ * like x; either may be NULL. Threads share the samples. */
+SW_API sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
+                                  int64_t count, void *x, void *y);
 
 /* Which samples come next: seeded, its state a few numbers. */
 typedef enum sw_order {
@@ -452,6 +606,12 @@ SW_API int64_t sw_sampler_peek(const sw_sampler *sampler, const int64_t **ids);
 SW_API int64_t sw_sampler_steps_per_epoch(const sw_sampler *sampler);
 SW_API int64_t sw_sampler_epoch(const sw_sampler *sampler); /* of the batch given last, from 0 */
 SW_API bool sw_sampler_at_end(const sw_sampler *sampler);   /* that batch was its epoch's last */
+/* How many samples of that epoch have been given, 0 to n. With the epoch it is the sampler's whole state:
+ * a new sampler of equal n, batch, order and seed goes on from there after sw_sampler_seek. */
+SW_API int64_t sw_sampler_position(const sw_sampler *sampler);
+/* Goes to where `position` samples of `epoch` (from 0) have been given. A position is a multiple of the
+ * batch or n; others, and negative numbers, are errors, and the sampler stays where it is. */
+SW_API sw_status sw_sampler_seek(sw_sampler *sampler, int64_t epoch, int64_t position);
 
 /* ---- Objectives ------------------------------------------------------------------------------ */
 

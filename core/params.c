@@ -181,16 +181,17 @@ sw_status sw_params_reset(sw_params *p) {
     double *values = sw_alloc_array(largest, sizeof *values); /* f32 and f64 start at one point */
     if (!values)
         return SW_ERR_MEMORY;
-    for (int i = 0; i < p->count; i++) {
+    sw_status status = SW_OK;
+    for (int i = 0; i < p->count && status == SW_OK; i++) {
         const sw_param *param = p->list[i];
         const sw_init *init = &p->recipe[i].init;
         if (param->tied)
             continue;
         if (init->fill) {
             sw_rng rng = {.key = sw_rng_key(p->seed, param->name)};
-            init->fill(init, param, &rng, values);
+            status = init->fill(init, param, &rng, values);
         }
-        for (int64_t k = 0; k < param->count; k++) {
+        for (int64_t k = 0; k < param->count && status == SW_OK; k++) {
             double value = init->fill ? values[k] : 0;
             if (p->type == SW_F32)
                 ((float *)p->x)[param->offset + k] = (float)value;
@@ -200,7 +201,7 @@ sw_status sw_params_reset(sw_params *p) {
     }
     sw_free(values);
     p->version++;
-    return SW_OK;
+    return status;
 }
 
 bool sw_params_built(const sw_params *p) {

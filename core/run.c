@@ -63,14 +63,14 @@ enum { SERIAL_TILES = 4, MAX_SUMS = 8, BLOCK_TILES = 64 };
 typedef struct job {
     sw_kernel *kernel;
     void *args;
-    int64_t n, first;
+    int64_t n, grain, first; /* grain: of a tile */
     int width;
     double *partial;
 } job;
 
 static void run_tile(void *args, int64_t tile) {
     const job *j = args;
-    int64_t begin = (j->first + tile) * SW_TILE, end = begin + SW_TILE;
+    int64_t begin = (j->first + tile) * j->grain, end = begin + j->grain;
     double *sums = NULL;
     if (j->partial) {
         sums = j->partial + tile * j->width;
@@ -85,16 +85,15 @@ void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
         swi_run(kernels, type, args, n);
         return;
     }
-    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n};
+    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
     sw_parallel(run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
 }
 
-void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
-                 double *sums) {
+static void run_sums(job j, int width, double *sums) {
     double partial[BLOCK_TILES * MAX_SUMS];
-    int64_t tiles = (n + SW_TILE - 1) / SW_TILE;
-    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .width = width,
-             .partial = partial};
+    int64_t tiles = (j.n + j.grain - 1) / j.grain;
+    j.width = width;
+    j.partial = partial;
     for (int i = 0; i < width; i++)
         sums[i] = 0;
     /* Blocks of tiles bound the memory for partial sums; the order of addition is that of the tiles. */
@@ -110,4 +109,29 @@ void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n
             for (int i = 0; i < width; i++)
                 sums[i] += partial[t * width + i];
     }
+}
+
+void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
+                 double *sums) {
+    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
+    run_sums(j, width, sums);
+}
+
+void swi_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum) {
+    int64_t grain = length < 1 ? SW_TILE : length < SW_TILE ? SW_TILE / length : 1;
+    if (!sum && rows < SERIAL_TILES * grain) {
+        kernel(args, 0, rows, NULL);
+        return;
+    }
+    if (sum && rows <= grain) {
+        *sum = 0;
+        if (rows > 0)
+            kernel(args, 0, rows, sum);
+        return;
+    }
+    job j = {.kernel = kernel, .args = args, .n = rows, .grain = grain};
+    if (sum)
+        run_sums(j, 1, sum);
+    else
+        sw_parallel(run_tile, &j, (rows + grain - 1) / grain);
 }

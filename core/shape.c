@@ -1,7 +1,6 @@
-/* Operations that move no number: reshape and detach; and those that sum them: sum and mean. */
+/* Shapes of one tensor: reshape and detach, which move no number; transpose, permute, slice, expand. Joining
+ * and splitting are in join.c. */
 #include "internal.h"
-
-#include <math.h>
 
 /* ---- reshape ---- */
 
@@ -46,15 +45,19 @@ static sw_status pass_vjp(sw_call *c) {
 static const sw_op reshape_op = {.size = sizeof(sw_op), .name = "reshape", .shape = reshape_shape,
                                  .vjp = pass_vjp, .is_view = true};
 
-sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape) {
+static sw_tensor with_shape(const sw_op *op, sw_tensor x, int rank, const int64_t *shape) {
     reshape_attributes a = {.rank = rank};
     if (rank < 0 || rank > SW_MAX_RANK || (rank && !shape)) {
-        sw_fail(SW_ERR_SHAPE, "reshape: a tensor has 0 to %d axes, not %d", SW_MAX_RANK, rank);
+        sw_fail(SW_ERR_SHAPE, "%s: a tensor has 0 to %d axes, not %d", op->name, SW_MAX_RANK, rank);
         return (sw_tensor){0};
     }
     for (int i = 0; i < rank; i++)
         a.shape[i] = shape[i];
-    return sw_apply(&reshape_op, &a, sizeof a, 1, &x);
+    return sw_apply(op, &a, sizeof a, 1, &x);
+}
+
+sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape) {
+    return with_shape(&reshape_op, x, rank, shape);
 }
 
 /* ---- detach ---- */
@@ -70,50 +73,232 @@ sw_tensor sw_detach(sw_tensor t) {
     return sw_apply(&detach_op, NULL, 0, 1, &t);
 }
 
-/* ---- sum and mean of all elements ---- */
+/* ---- transpose and permute: axis i of the result is axis axes[i] of x ---- */
 
-static sw_status scalar_shape(sw_call *c) {
-    SW_TRY(sw_check_real(c));
-    return sw_shape_set(c, c->in[0]->type, 0, NULL);
-}
+typedef struct permute_attributes {
+    int count;
+    int axes[SW_MAX_RANK];
+} permute_attributes;
 
-static sw_status sum_forward(sw_call *c) {
-    swi_store_scalar(c->out, swi_total(c->in[0]->type, c->in[0]->count, c->in[0]->data));
+/* Axes from the start. */
+static sw_status permuted_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
+    const permute_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    bool seen[SW_MAX_RANK] = {false};
+    if (a->count != x->rank)
+        return sw_fail(SW_ERR_SHAPE, "permute: %d axes for %s, which has %d; all are needed, each once",
+                       a->count, sw_shape_text(x->rank, x->shape), x->rank);
+    for (int i = 0; i < a->count; i++) {
+        SW_TRY(swi_axis(c, a->axes[i], &axes[i]));
+        if (seen[axes[i]])
+            return sw_fail(SW_ERR_ARGUMENT, "permute: axis %d of %s is given twice; all are needed, each "
+                                            "once",
+                           axes[i], sw_shape_text(x->rank, x->shape));
+        seen[axes[i]] = true;
+    }
     return SW_OK;
 }
 
-static sw_status mean_forward(sw_call *c) {
-    const sw_view *x = c->in[0];
-    swi_store_scalar(c->out, x->count ? swi_total(x->type, x->count, x->data) / (double)x->count : (double)NAN);
+/* The same for two exchanged axes. */
+static sw_status exchanged_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
+    const permute_attributes *a = c->attributes;
+    int first = 0, second = 0;
+    SW_TRY(swi_axis(c, a->axes[0], &first));
+    SW_TRY(swi_axis(c, a->axes[1], &second));
+    for (int i = 0; i < c->in[0]->rank; i++)
+        axes[i] = i == first ? second : i == second ? first : i;
     return SW_OK;
 }
 
-static sw_status spread(sw_call *c, double factor) {
+static const sw_op transpose_op;
+
+static sw_status order_of(const sw_call *c, int axes[SW_MAX_RANK]) {
+    return c->op == &transpose_op ? exchanged_axes(c, axes) : permuted_axes(c, axes);
+}
+
+static sw_status permute_shape(sw_call *c) {
     const sw_view *x = c->in[0];
+    int axes[SW_MAX_RANK];
+    int64_t shape[SW_MAX_RANK];
+    SW_TRY(order_of(c, axes));
+    for (int i = 0; i < x->rank; i++)
+        shape[i] = x->shape[axes[i]];
+    return sw_shape_set(c, x->type, x->rank, shape);
+}
+
+/* The result is walked through in order, x with its strides permuted. */
+static sw_status permute_forward(sw_call *c) {
+    const sw_view *x = c->in[0], *y = c->out;
+    int axes[SW_MAX_RANK];
+    int64_t stride[SW_MAX_RANK];
+    swi_box b = {.axes = x->rank};
+    SW_TRY(order_of(c, axes));
+    swi_strides(x->rank, x->shape, stride);
+    swi_strides(y->rank, y->shape, b.stride[1]);
+    for (int i = 0; i < x->rank; i++) {
+        b.length[i] = y->shape[i];
+        b.stride[0][i] = stride[axes[i]];
+    }
+    swi_copy(swi_size(x->type), b, x->data, y->data);
+    return SW_OK;
+}
+
+/* And back: the gradient of x in order. */
+static sw_status permute_vjp(sw_call *c) {
+    const sw_view *x = c->in[0], *y = c->out;
+    void *dx = sw_cotangent(c, 0);
+    int axes[SW_MAX_RANK];
+    int64_t stride[SW_MAX_RANK];
+    swi_box b = {.axes = x->rank};
+    if (!dx)
+        return SW_ERR_MEMORY;
+    SW_TRY(order_of(c, axes));
+    swi_strides(y->rank, y->shape, stride);
+    swi_strides(x->rank, x->shape, b.stride[1]);
+    for (int i = 0; i < x->rank; i++) {
+        b.length[i] = x->shape[i];
+        b.stride[0][axes[i]] = stride[i];
+    }
+    swi_copy(swi_size(x->type), b, c->cotangent, dx);
+    return SW_OK;
+}
+
+static const sw_op transpose_op = {.size = sizeof(sw_op), .name = "transpose", .shape = permute_shape,
+                                   .forward = permute_forward, .vjp = permute_vjp};
+static const sw_op permute_op = {.size = sizeof(sw_op), .name = "permute", .shape = permute_shape,
+                                 .forward = permute_forward, .vjp = permute_vjp};
+
+sw_tensor sw_transpose(sw_tensor x, int axis_a, int axis_b) {
+    const permute_attributes a = {.count = 2, .axes = {axis_a, axis_b}};
+    return sw_apply(&transpose_op, &a, sizeof a, 1, &x);
+}
+
+sw_tensor sw_permute(sw_tensor x, int count, const int *axes) {
+    permute_attributes a = {.count = count};
+    if (count < 0 || count > SW_MAX_RANK || (count && !axes)) {
+        sw_fail(SW_ERR_ARGUMENT, count > 0 && !axes ? "permute: %d axes, but their numbers are NULL"
+                                                    : "permute: %d axes; SW_AXES(...) is needed",
+                count);
+        return (sw_tensor){0};
+    }
+    for (int i = 0; i < count; i++)
+        a.axes[i] = axes[i];
+    return sw_apply(&permute_op, &a, sizeof a, 1, &x);
+}
+
+/* ---- slice ---- */
+
+typedef struct slice_attributes {
+    int axis;
+    int64_t begin, end;
+} slice_attributes;
+
+static int64_t from_start(int64_t position, int64_t length) {
+    return position == SW_END ? length : position < 0 ? position + length : position;
+}
+
+/* Which part of x it is. */
+static sw_status slice_part(const sw_call *c, swi_part *p) {
+    const slice_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    int axis = 0;
+    SW_TRY(swi_axis(c, a->axis, &axis));
+    const int64_t n = x->shape[axis], begin = from_start(a->begin, n), end = from_start(a->end, n);
+    if (begin < 0 || begin > n || end < 0 || end > n)
+        return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; positions are %lld to %lld",
+                       (long long)(a->begin == SW_END ? n : a->begin),
+                       (long long)(a->end == SW_END ? n : a->end), axis,
+                       sw_shape_text(x->rank, x->shape), (long long)-n, (long long)n);
+    if (end < begin)
+        return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; the end is before the "
+                                     "beginning",
+                       (long long)begin, (long long)end, axis, sw_shape_text(x->rank, x->shape));
+    *p = (swi_part){.rank = x->rank};
+    for (int i = 0; i < x->rank; i++)
+        p->shape[i] = p->length[i] = x->shape[i];
+    p->begin[axis] = begin;
+    p->length[axis] = end - begin;
+    return SW_OK;
+}
+
+static sw_status slice_shape(sw_call *c) {
+    swi_part p;
+    SW_TRY(slice_part(c, &p));
+    return sw_shape_set(c, c->in[0]->type, p.rank, p.length);
+}
+
+static sw_status slice_forward(sw_call *c) {
+    swi_part p;
+    SW_TRY(slice_part(c, &p));
+    swi_part_out(swi_size(c->out->type), &p, c->in[0]->data, c->out->data);
+    return SW_OK;
+}
+
+static sw_status slice_vjp(sw_call *c) {
+    static const double zero = 0; /* all bits of every type are 0 */
+    const size_t size = swi_size(c->out->type);
+    swi_part p;
     void *dx = sw_cotangent(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;
-    swi_fill(x->type, x->count, swi_load_scalar(x->type, c->cotangent) * factor, dx);
+    SW_TRY(slice_part(c, &p));
+    swi_part_in(size, &p, c->cotangent, dx);
+    swi_part_around(size, &p, &zero, dx);
     return SW_OK;
 }
 
-static sw_status sum_vjp(sw_call *c) {
-    return spread(c, 1);
+static const sw_op slice_op = {.size = sizeof(sw_op), .name = "slice", .shape = slice_shape,
+                               .forward = slice_forward, .vjp = slice_vjp};
+
+sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end) {
+    const slice_attributes a = {.axis = axis, .begin = begin, .end = end};
+    return sw_apply(&slice_op, &a, sizeof a, 1, &x);
 }
 
-static sw_status mean_vjp(sw_call *c) {
-    return spread(c, 1 / (double)c->in[0]->count);
+/* ---- expand ---- */
+
+static sw_status expand_shape(sw_call *c) {
+    const reshape_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    int64_t shape[SW_MAX_RANK];
+    for (int i = 0; i < a->rank || i < x->rank; i++) { /* from the last axis */
+        const int axis = a->rank - 1 - i;
+        const int64_t own = i < x->rank ? x->shape[x->rank - 1 - i] : -1,
+                      asked = axis >= 0 ? a->shape[axis] : -1;
+        const char *from = sw_shape_text(x->rank, x->shape), *to = sw_shape_text(a->rank, a->shape);
+        if (axis < 0)
+            return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s, which has fewer axes", from, to);
+        if (asked < 0 && (asked != -1 || own < 0))
+            return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s: axis %d is %lld; below 0 only -1 is "
+                                         "possible, for the length that is there",
+                           from, to, axis, (long long)asked);
+        if (asked >= 0 && own >= 0 && own != asked && own != 1)
+            return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s: axis %d is %lld and would be %lld; "
+                                         "only an axis of length 1 repeats",
+                           from, to, axis, (long long)own, (long long)asked);
+        shape[axis] = asked == -1 ? own : asked;
+    }
+    return sw_shape_set(c, x->type, a->rank, shape);
 }
 
-static const sw_op sum_op = {.size = sizeof(sw_op), .name = "sum", .shape = scalar_shape,
-                             .forward = sum_forward, .vjp = sum_vjp};
-static const sw_op mean_op = {.size = sizeof(sw_op), .name = "mean", .shape = scalar_shape,
-                              .forward = mean_forward, .vjp = mean_vjp};
-
-sw_tensor sw_sum(sw_tensor x) {
-    return sw_apply(&sum_op, NULL, 0, 1, &x);
+static sw_status expand_forward(sw_call *c) {
+    const sw_view *x = c->in[0], *y = c->out;
+    int64_t stride[SW_MAX_RANK];
+    swi_box b = {.axes = y->rank};
+    swi_strides(x->rank, x->shape, stride);
+    swi_strides(y->rank, y->shape, b.stride[1]);
+    for (int i = 0; i < y->rank; i++) {
+        const int own = i - (y->rank - x->rank);
+        b.length[i] = y->shape[i];
+        b.stride[0][i] = own < 0 || x->shape[own] == 1 ? 0 : stride[own];
+    }
+    swi_copy(swi_size(x->type), b, x->data, y->data);
+    return SW_OK;
 }
 
-sw_tensor sw_mean(sw_tensor x) {
-    return sw_apply(&mean_op, NULL, 0, 1, &x);
+static const sw_op expand_op = {.size = sizeof(sw_op), .name = "expand", .shape = expand_shape,
+                                .forward = expand_forward, .vjp = pass_vjp, .broadcasts = true};
+
+sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape) {
+    return with_shape(&expand_op, x, rank, shape);
 }

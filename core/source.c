@@ -12,6 +12,7 @@ typedef struct gather_job {
     const sw_source *source;
     const int64_t *ids;
     int64_t count, x_bytes, y_bytes;
+    uint64_t draw;
     sw_dtype type;
     char *x, *y;
     sw_status status[64]; /* of tile i modulo 64: a failure is rare, any one will do */
@@ -22,8 +23,8 @@ static void gather_tile(void *args, int64_t tile) {
     int64_t first = tile * GATHER_ROWS, n = j->count - first;
     if (n > GATHER_ROWS)
         n = GATHER_ROWS;
-    sw_status status = j->source->gather(j->source, j->ids + first, n, j->type,
-                                         j->x + first * j->x_bytes,
+    sw_status status = j->source->gather(j->source, j->ids + first, n, j->draw, j->type,
+                                         j->x ? j->x + first * j->x_bytes : NULL,
                                          j->y ? j->y + first * j->y_bytes : NULL);
     if (status != SW_OK)
         j->status[tile % 64] = status; /* tiles of one place are more than 64 apart: see below */
@@ -37,11 +38,10 @@ static sw_status gather_again(gather_job *job, int64_t tile) {
     return sw_fail(status, "batch: samples could not be gathered");
 }
 
-sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
-                          const int64_t *ids, int64_t count, sw_batch *batch) {
-    *batch = (sw_batch){0};
-    if (!source || !tape)
-        return sw_fail(SW_ERR_ARGUMENT, "batch: the %s is NULL", source ? "tape" : "source");
+static sw_status check_request(const sw_source *source, sw_dtype type, const int64_t *ids,
+                               int64_t count) {
+    if (!source)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
     if (!source->gather)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
     if (count < 1 || !ids)
@@ -53,32 +53,34 @@ sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
         if (ids[i] < 0 || ids[i] >= source->n)
             return sw_fail(SW_ERR_ARGUMENT, "batch: sample %lld is outside 0 to %lld",
                            (long long)ids[i], (long long)source->n - 1);
-    int64_t shape[SW_MAX_RANK] = {count}, sample = 1, target = 1;
     if (source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
         return sw_fail(SW_ERR_SHAPE, "batch: a sample has at most %d axes", SW_MAX_RANK - 1);
-    for (int i = 0; i < source->x_rank; i++)
-        sample *= shape[i + 1] = source->x_shape[i];
-    batch->x = sw_buffer(tape, type, source->x_rank + 1, shape);
-    if (sw_is_null(batch->x))
-        return sw_error_status();
-    sw_dtype y_type = source->y_type == SW_I32 ? SW_I32 : type;
-    if (source->y_rank >= 0) {
-        for (int i = 0; i < source->y_rank; i++)
-            target *= shape[i + 1] = source->y_shape[i];
-        batch->y = sw_buffer(tape, y_type, source->y_rank + 1, shape);
-        if (sw_is_null(batch->y))
-            return sw_error_status();
-    }
-    gather_job job = {.source = source, .ids = ids, .count = count, .type = type,
-                      .x_bytes = sample * (int64_t)sw_dtype_size(type),
-                      .y_bytes = target * (int64_t)sw_dtype_size(y_type),
-                      .x = sw_value(batch->x).data,
-                      .y = source->y_rank >= 0 ? sw_value(batch->y).data : NULL};
+    return SW_OK;
+}
+
+static sw_dtype target_type(const sw_source *source, sw_dtype type) {
+    return source->y_type == SW_I32 ? SW_I32 : type;
+}
+
+static int64_t sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
+    int64_t bytes = (int64_t)swi_size(type);
+    for (int i = 0; i < rank; i++)
+        bytes *= shape[i];
+    return bytes;
+}
+
+/* After check_request. */
+static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
+                        int64_t count, void *x, void *y) {
+    gather_job job = {
+        .source = source, .ids = ids, .count = count, .draw = draw, .type = type, .x = x, .y = y,
+        .x_bytes = sample_bytes(source->x_rank, source->x_shape, type),
+        .y_bytes = sample_bytes(source->y_rank, source->y_shape, target_type(source, type))};
     /* Chunks of 64 tiles, so that no two threads write one place of `status`. */
     for (int64_t at = 0; at < count; at += 64 * GATHER_ROWS) {
         gather_job part = job;
         part.ids += at;
-        part.x += at * part.x_bytes;
+        part.x = part.x ? part.x + at * part.x_bytes : NULL;
         part.y = part.y ? part.y + at * part.y_bytes : NULL;
         part.count = count - at < 64 * GATHER_ROWS ? count - at : 64 * GATHER_ROWS;
         int64_t tiles = (part.count + GATHER_ROWS - 1) / GATHER_ROWS;
@@ -87,10 +89,49 @@ sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
             if (part.status[t] != SW_OK)
                 return gather_again(&part, t);
     }
-    SW_TRY(sw_tape_samples(tape, ids, count));
-    batch->ids = tape->samples;
-    batch->count = count;
     return SW_OK;
+}
+
+sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
+                           int64_t count, void *x, void *y) {
+    SW_TRY(check_request(source, type, ids, count));
+    if (y && source->y_rank < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no targets");
+    return gather(source, type, draw, ids, count, x, y);
+}
+
+/* One tensor of `count` samples, to be filled. */
+static sw_tensor room(sw_tape *tape, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
+    int64_t shape[SW_MAX_RANK] = {count};
+    for (int i = 0; i < rank; i++)
+        shape[i + 1] = sample[i];
+    return sw_buffer(tape, type, rank + 1, shape);
+}
+
+sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
+                                const int64_t *ids, int64_t count, sw_batch *batch) {
+    *batch = (sw_batch){0};
+    if (source && !tape)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
+    SW_TRY(check_request(source, type, ids, count));
+    sw_tensor x = room(tape, type, count, source->x_rank, source->x_shape), y = {0};
+    if (sw_is_null(x))
+        return sw_error_status();
+    if (source->y_rank >= 0) {
+        y = room(tape, target_type(source, type), count, source->y_rank, source->y_shape);
+        if (sw_is_null(y))
+            return sw_error_status();
+    }
+    SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data,
+                  sw_is_null(y) ? NULL : sw_value(y).data));
+    SW_TRY(sw_tape_samples(tape, ids, count));
+    *batch = (sw_batch){.x = x, .y = y, .ids = tape->samples, .count = count};
+    return SW_OK;
+}
+
+sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
+                          const int64_t *ids, int64_t count, sw_batch *batch) {
+    return sw_source_batch_drawn(source, tape, type, sw_tape_draw(tape), ids, count, batch);
 }
 
 /* ---- Samplers ---- */
@@ -104,28 +145,29 @@ struct sw_sampler {
     int64_t *ids;
 };
 
+/* The order of s->epoch, which needs no past. */
 static void arrange(sw_sampler *s) {
     sw_rng rng = {.key = sw_rng_key(s->seed + 0x9E3779B97F4A7C15u * (uint64_t)s->epoch, "sampler")};
-    switch (s->order) {
-    case SW_SEQUENTIAL:
-        if (s->epoch == 0)
-            for (int64_t i = 0; i < s->n; i++)
-                s->ids[i] = i;
-        break;
-    case SW_SHUFFLE: /* Fisher-Yates, from the same start each time: an epoch's order needs no past */
-        for (int64_t i = 0; i < s->n; i++)
-            s->ids[i] = i;
-        for (int64_t i = s->n - 1; i > 0; i--) {
-            int64_t j = (int64_t)sw_rng_below(&rng, (uint64_t)i + 1), t = s->ids[i];
-            s->ids[i] = s->ids[j];
-            s->ids[j] = t;
-        }
-        break;
-    case SW_WITH_REPLACEMENT:
+    if (s->order == SW_WITH_REPLACEMENT) {
         for (int64_t i = 0; i < s->n; i++)
             s->ids[i] = (int64_t)sw_rng_below(&rng, (uint64_t)s->n);
-        break;
+        return;
     }
+    for (int64_t i = 0; i < s->n; i++)
+        s->ids[i] = i;
+    for (int64_t i = s->n - 1; i > 0 && s->order == SW_SHUFFLE; i--) { /* Fisher-Yates */
+        int64_t j = (int64_t)sw_rng_below(&rng, (uint64_t)i + 1), t = s->ids[i];
+        s->ids[i] = s->ids[j];
+        s->ids[j] = t;
+    }
+}
+
+static void go_to_epoch(sw_sampler *s, int64_t epoch) {
+    if (s->epoch == epoch)
+        return;
+    s->epoch = epoch;
+    if (s->order != SW_SEQUENTIAL)
+        arrange(s);
 }
 
 sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t seed) {
@@ -162,9 +204,8 @@ int64_t sw_sampler_next(sw_sampler *s, const int64_t **ids) {
     if (!s || !ids)
         return 0;
     if (s->next >= s->n) {
-        s->epoch++;
+        go_to_epoch(s, s->epoch + 1);
         s->next = 0;
-        arrange(s);
     }
     int64_t count = s->n - s->next < s->batch ? s->n - s->next : s->batch;
     *ids = s->ids + s->next;
@@ -189,4 +230,23 @@ int64_t sw_sampler_epoch(const sw_sampler *s) {
 
 bool sw_sampler_at_end(const sw_sampler *s) {
     return s->ended;
+}
+
+int64_t sw_sampler_position(const sw_sampler *s) {
+    return s->next;
+}
+
+sw_status sw_sampler_seek(sw_sampler *s, int64_t epoch, int64_t position) {
+    if (!s)
+        return sw_fail(SW_ERR_ARGUMENT, "sampler: seek of NULL");
+    if (epoch < 0 || position < 0 || position > s->n || (position % s->batch != 0 && position != s->n))
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "sampler: epoch %lld, position %lld is no place between batches of %lld out of "
+                       "%lld",
+                       (long long)epoch, (long long)position, (long long)s->batch, (long long)s->n);
+    go_to_epoch(s, epoch);
+    s->next = position;
+    s->given = epoch;
+    s->ended = position == s->n;
+    return SW_OK;
 }

@@ -37,7 +37,7 @@ void swi_error_prefix(const char *prefix) {
     if (swi_error_now == SW_OK || have + add + 1 > sizeof text)
         return;
     memmove(text + add, text, have + 1);
-    memcpy(text, prefix, add);
+    memcpy(text, prefix, add); // NOLINT(bugprone-not-null-terminated-result): it goes in front
 }
 
 const char *sw_shape_text(int rank, const int64_t *shape) {

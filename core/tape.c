@@ -28,6 +28,8 @@ void sw_tape_free(sw_tape *tape) {
         sw_free(tape->binding[i].leaf);
     sw_free(tape->binding);
     swi_arena_free(&tape->arena);
+    swi_run_deferred(tape);
+    sw_free(tape->deferred);
     sw_free(tape);
 }
 
@@ -44,6 +46,8 @@ void sw_tape_reset(sw_tape *tape) {
     tape->draw++;
     tape->pass = swi_next_id();
     swi_arena_reset(&tape->arena);
+    if (tape->deferred_count)
+        swi_run_deferred(tape);
 }
 
 void sw_tape_set(sw_tape *tape, unsigned switches, bool on) {

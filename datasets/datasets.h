@@ -18,10 +18,9 @@ extern "C" {
  * compressed by gzip: the first two bytes say which, not the name. Magic number, the exact size,
  * gzip's CRC and length are checked, trailing bytes and a second gzip member refused; inflation
  * stops at the size that the header implies, and memory is asked for only if the file could fill
- * it. Every message is "path: reason". The array's data are freed by sw_free (extend.h) or
- * sw_idx_free; after a failure the array is all zeros. */
+ * it. Every message is "path: reason". The array is freed by sw_array_free; after a failure it is all
+ * zeros. */
 SW_API sw_status sw_idx_read(const char *path, sw_array *array);
-SW_API void sw_idx_free(sw_array *array);
 
 /* Images [n, height, width] and labels [n] of two IDX files as a source, n ≥ 1: x is one vector of
  * height·width numbers, y the class id, below `classes`. A number is pixel·scale + shift, where
@@ -37,49 +36,331 @@ typedef struct sw_images_options {
 SW_API sw_source *sw_idx_images(const char *images_path, const char *labels_path,
                                 const sw_images_options *options);
 
-/* ---- Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv 1708.07747) --------------------------------- */
+/* ---- MNIST (LeCun, Bottou, Bengio, Haffner 1998), Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) ----- */
 
-typedef enum sw_split { SW_TRAINING = 0, SW_TEST = 1 } sw_split; /* 60,000 and 10,000 samples */
+typedef enum sw_data_split { SW_TRAINING = 0, SW_TEST = 1 } sw_data_split; /* 60,000 and 10,000 samples */
 
 /* 28×28 pictures in [0, 1] as vectors of 784, ten classes. Looks for the four files (with or
  * without .gz; without, if both are there) in `directory`; if that is NULL, in $SW_FASHION_MNIST,
  * /usr/share/datasets/fashion-mnist, $XDG_CACHE_HOME/fashion-mnist (or ~/.cache/fashion-mnist), in
  * this order. A place counts if it has all four. If none does, the message names the places, what
  * each lacks, and the command that gets the files. Counts and shape are checked. */
-SW_API sw_source *sw_fashion_mnist(const char *directory, sw_split split);
+SW_API sw_source *sw_fashion_mnist(const char *directory, sw_data_split split);
 /* SHA-256 of the decompressed contents of all four files against the published ones (0.4 s). */
 SW_API sw_status sw_fashion_mnist_verify(const char *directory);
 /* Where it was found: "/usr/share/datasets/fashion-mnist"; NULL and an error if nowhere. In a
  * buffer of this thread that the next call overwrites. */
 SW_API const char *sw_fashion_mnist_directory(const char *directory);
 
+/* The same for MNIST, whose files have the same names and shapes: $SW_MNIST, /usr/share/datasets/mnist,
+ * $XDG_CACHE_HOME/mnist (or ~/.cache/mnist). Debian has no package of it: the message says which four
+ * files to put there. Only sw_mnist_verify can tell it from Fashion-MNIST in the wrong folder. */
+SW_API sw_source *sw_mnist(const char *directory, sw_data_split split);
+SW_API sw_status sw_mnist_verify(const char *directory);
+SW_API const char *sw_mnist_directory(const char *directory);
+
 /* SHA-256 (FIPS 180-4) of bytes, as 64 lower-case hexadecimal digits and a zero. */
 SW_API void sw_sha256(const void *bytes, size_t length, char hex[65]);
 
+/* ---- Pictures -------------------------------------------------------------------------------- */
+
+/* A PNG or JPEG file (its contents say which) as u8 [height, width, channels]. channels: 1 grey, 3 RGB
+ * (alpha is dropped, grey from RGB is luma (77 R + 150 G + 29 B)/256), 0 what is there: 1 to 4, with alpha
+ * last. 16-bit PNG keeps the high byte; of an animation the first picture; EXIF's orientation is not
+ * followed. Limits: a file of 256 MiB, 32,768 pixels a side, 2^26 pixels, and no more pixels than a
+ * file of its length could hold. PNG: every chunk's CRC is checked. JPEG: baseline and progressive, at
+ * most 100 scans. A file that ends too soon is an error. Every message is "path: reason". The array is
+ * freed by sw_array_free; after a failure it is all zeros. */
+SW_API sw_status sw_picture_read(const char *path, int channels, sw_array *out);
+
+/* A folder with one folder per class, in order of their names' bytes, each with pictures that end in
+ * .png, .jpg or .jpeg (in any case), in order of their names' bytes: sample 0 is the first of class 0.
+ * All are read at once and kept as bytes, [channels, height, width] a sample; x has that shape. Hidden
+ * files, and files beside the classes that are not pictures by name, are passed over. Errors, which name
+ * the file: one that is not a picture or is damaged; in a class's folder, anything else than pictures;
+ * pictures beside the classes; a class without pictures; no classes; pictures of several sizes, if no size
+ * is given. */
+typedef struct sw_image_folder_options {
+    size_t size; /* sizeof(sw_image_folder_options) */
+    /* 1 to 4096 each: pictures of other sizes are resized, without keeping their proportions (cubic:
+     * Catmull-Rom up, Mitchell down). Both 0: all have the first one's size, else an error. */
+    int64_t height, width;
+    int channels;        /* 1 or 3; 0: 3 */
+    bool flat;           /* x is one vector of channels·height·width */
+    double scale, shift; /* as in sw_images_options */
+} sw_image_folder_options;
+/* options may be NULL. class_names are the folders' names; the source's. */
+SW_API sw_source *sw_image_folder(const char *path, const sw_image_folder_options *options);
+
+/* ---- CSV ------------------------------------------------------------------------------------- */
+
+typedef enum sw_csv_header {
+    SW_CSV_HEADER_AUTO = 0, /* the first row is one if none of its fields is a number */
+    SW_CSV_HEADER_YES,
+    SW_CSV_HEADER_NO
+} sw_csv_header;
+typedef enum sw_csv_target {
+    SW_CSV_NO_TARGET = 0, /* all columns are features */
+    SW_CSV_CLASS_IDS,     /* whole numbers from 0 */
+    SW_CSV_REAL           /* y_shape is {1} */
+} sw_csv_target;
+
+/* Columns are counted from 0 here, and from -1, the last, backwards. */
+typedef struct sw_csv_options {
+    size_t size;    /* sizeof(sw_csv_options) */
+    char delimiter; /* 0: ','. Not a letter, a digit, a quote, '.', '+', '-' or the end of a line */
+    sw_csv_header header;
+    sw_csv_target target;
+    int64_t target_column;   /* where the target is, unless it is given by name; not read without one */
+    const char *target_name; /* NULL, or as in the header */
+    int classes;             /* 1 to 2^20 for class ids; 0: the largest one + 1 */
+    const char *const *class_names; /* NULL or `classes` names that outlive the source */
+    const int64_t *skip;            /* columns that are not read, whatever they hold */
+    int64_t skip_count;
+    const char *const *skip_names; /* the same by name */
+    int64_t skip_names_count;
+    bool allow_nonfinite; /* nan, inf and infinity, in any case, with or without a sign */
+} sw_csv_options;
+
+/* Rows of numbers, plain or gzip: x is [features], kept as f64, each the double nearest to what is
+ * written, in every locale. UTF-8's mark at the beginning, CR before LF, blank lines at the end and
+ * blanks around a field are passed over; a field may be quoted (RFC 4180), but not go over the end of a
+ * line; a line has less than 16 MiB. Numbers are decimal: no hexadecimal ones, no number too large for a
+ * double, no empty field. Errors name path, line and column, both counted from 1:
+ * "data.csv: line 3, column 2: 'abc' is not a number". options may be NULL. */
+SW_API sw_source *sw_csv(const char *path, const sw_csv_options *options);
+
+/* ---- Arrays of your own ---------------------------------------------------------------------- */
+
+typedef struct sw_arrays_options {
+    size_t size; /* sizeof(sw_arrays_options) */
+    int classes; /* > 0: y holds class ids below it */
+    const char *const *class_names; /* NULL or `classes` names that outlive the source */
+    bool copy;           /* else x and y are read in place and outlive the source */
+    double scale, shift; /* of u8 x alone: a number is x·scale + shift; both 0: 1 and 0 */
+} sw_arrays_options;
+/* x [n, ...] of any type, y NULL or [n, ...]: class ids [n] (i32 or u8, `classes` > 0) or real numbers
+ * (f32 or f64). n ≥ 1 and at least one number a sample. Numbers are rounded to the batch's type as they
+ * are gathered. Class ids are checked here, once. options may be NULL. */
+SW_API sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options);
+
+/* ---- Generators ------------------------------------------------------------------------------ */
+/* Made once, in f64, by Philox and arithmetic of this library's own: the same bits on every machine.
+ * Gathered in the batch's type, rounded. Options NULL, and every 0 in them, mean the default beside it.
+ * Samples are independent of one another: sample i of 100 is sample i of 1000 where nothing else is said.
+ * NULL after an error: an argument out of range, no memory. ε below is N(0, 1). */
+
+/* Two half circles, the outer one of class 0 first: (cos t, sin t), then (1 - cos t, ½ - sin t), t at
+ * equal steps over [0, π] for each, plus noise·ε on each coordinate: scikit-learn's
+ * make_moons(shuffle=False). n/2 samples are of class 0, rounded down; t depends on n. */
+typedef struct sw_moons_options {
+    size_t size;  /* sizeof(sw_moons_options) */
+    int64_t n;    /* 100 */
+    double noise; /* standard deviation, ≥ 0; 0 is none */
+    uint64_t seed;
+} sw_moons_options;
+SW_API sw_source *sw_moons(const sw_moons_options *options);
+
+/* Arms of a spiral: sample i is of class c = i mod classes and the k-th of its n_c, k = i / classes, at
+ * r (cos t, sin t) with r = (k + 1)/n_c and t = 2π (turns·r + c/classes), plus noise·ε. */
+typedef struct sw_spirals_options {
+    size_t size;  /* sizeof(sw_spirals_options) */
+    int64_t n;    /* 300; at least `classes` */
+    int classes;  /* 3; 2 or more */
+    double turns; /* 1; within ±1000, negative: clockwise */
+    double noise; /* standard deviation, ≥ 0; 0 is none */
+    uint64_t seed;
+} sw_spirals_options;
+SW_API sw_source *sw_spirals(const sw_spirals_options *options);
+
+/* Gaussian blobs: sample i is of class i mod classes, at its class's centre plus spread·ε on each
+ * coordinate; centres are uniform in [-box, box). */
+typedef struct sw_blobs_options {
+    size_t size;      /* sizeof(sw_blobs_options) */
+    int64_t n;        /* 100 */
+    int classes;      /* 3 */
+    int64_t features; /* 2 */
+    double spread;    /* 1; > 0 */
+    double box;       /* 10; > 0 */
+    uint64_t seed;
+} sw_blobs_options;
+SW_API sw_source *sw_blobs(const sw_blobs_options *options);
+/* [classes, features]; NULL and an error for another source. The source's. */
+SW_API const double *sw_blobs_centres(const sw_source *source);
+
+/* y = ⟨w, x⟩ + bias + noise·ε with x ~ N(0, I) and w ~ N(0, I) by the seed; y_shape is {1}. */
+typedef struct sw_linear_samples_options {
+    size_t size;      /* sizeof(sw_linear_samples_options) */
+    int64_t n;        /* 100 */
+    int64_t features; /* 10 */
+    double bias;      /* 0 */
+    double noise;     /* standard deviation, ≥ 0; 0 is none */
+    uint64_t seed;
+} sw_linear_samples_options;
+SW_API sw_source *sw_linear_samples(const sw_linear_samples_options *options);
+
+/* The rows a_i and labels y_i, -1 or +1 as real numbers of shape {1}, of binary logistic regression,
+ *   f(x) = μ/2 ‖x‖² + 1/m Σ log(1 + exp(-y_i ⟨a_i, x⟩)),
+ * drawn from its own model: a ~ N(0, I), w ~ scale·N(0, I), P(y = 1 | a) = 1/(1 + exp(-⟨a, w⟩)). The
+ * size is that of the lectures' figure. */
+typedef struct sw_logistic_samples_options {
+    size_t size;      /* sizeof(sw_logistic_samples_options) */
+    int64_t n;        /* 200: m above */
+    int64_t features; /* 10 */
+    double scale;     /* 1; > 0: larger numbers, fewer surprises in y */
+    uint64_t seed;
+} sw_logistic_samples_options;
+SW_API sw_source *sw_logistic_samples(const sw_logistic_samples_options *options);
+
+/* w [features] of sw_linear_samples or sw_logistic_samples; NULL and an error for another source. The
+ * source's. */
+SW_API const double *sw_true_weights(const sw_source *source);
+
+/* ---- Parts of a source ----------------------------------------------------------------------- */
+/* Views: samples stay where they are. The source outlives them, or with `own` belongs to them: it is
+ * freed with the last part, and also if the call fails (but for a wrong options.size), so that calls can
+ * be nested. */
+
+typedef struct sw_wrap_options {
+    size_t size; /* sizeof(sw_wrap_options) */
+    bool own;
+} sw_wrap_options;
+/* The samples ids[0..count), copied, in this order; an id may come twice. Sample i of the subset is
+ * ids[i] of the source: an id out of range is an error that names it. count ≥ 1; options may be NULL. */
+SW_API sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count,
+                            const sw_wrap_options *options);
+/* The first `count` samples, 1 to n. */
+SW_API sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *options);
+
+typedef struct sw_split_options {
+    size_t size; /* sizeof(sw_split_options) */
+    /* One of the two, `parts` numbers: shares > 0 that add up to 1 (to 1e-9), turned into counts by the
+     * largest remainders; or counts ≥ 1 that add up to n. */
+    const double *fractions;
+    const int64_t *counts;
+    uint64_t seed;
+    /* Of every class, each part gets its share of it, give or take 1 sample (2 if there are more than two
+     * parts); counts stay exact. Class ids are needed. */
+    bool stratified;
+    bool own;
+} sw_split_options;
+/* Deals the shuffled samples out to `parts` sources: every sample to exactly one. Within a part the order
+ * is random too. A part that would be empty is an error; after one all of out[] are NULL. */
+SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *options,
+                                 sw_source **out);
+
+/* ---- Transforms ------------------------------------------------------------------------------ */
+/* They wrap a source as above, and change x as it is gathered; y and n stay. */
+
+/* What shares one mean and one standard deviation: each number of a sample; or each channel, axis 0 of
+ * samples [channels, height, width] (of a sample with other than three axes: all its numbers). */
+typedef enum sw_moments_of { SW_PER_FEATURE = 0, SW_PER_CHANNEL } sw_moments_of;
+/* How many means there are. */
+SW_API int64_t sw_moments_count(const sw_source *source, sw_moments_of which);
+/* Mean and standard deviation (population: divided by the count) of x over all samples, in one pass in
+ * f64 (Welford 1962; channels put together as in Chan, Golub, LeVeque 1983), as draw 0 has them.
+ * [sw_moments_count] each; std may be NULL. */
+SW_API sw_status sw_moments(const sw_source *source, sw_moments_of which, double *mean, double *std);
+
+/* x becomes (x - mean)/std, computed in the batch's type as (x - mean)·(1/std), both rounded to it
+ * first. Where std is 0 (a number that never changes), it counts as 1. */
+typedef struct sw_normalise_options {
+    size_t size; /* sizeof(sw_normalise_options) */
+    sw_moments_of which;
+    /* Both given, [sw_moments_count], copied; or both NULL: those of `like`, the training set, say. */
+    const double *mean, *std;
+    const sw_source *like; /* NULL: the source itself */
+    bool own;
+} sw_normalise_options;
+/* options NULL: each number of a sample by its own moments. */
+SW_API sw_source *sw_normalise(sw_source *source, const sw_normalise_options *options);
+
+/* Random crops and flips of pictures: `padding` zeros on each side, then a window of height × width at
+ * a random place, all places equally likely (to 2^-32), then, with `flip`, left and right exchanged with
+ * probability ½. All channels alike. A function of seed, sample id (in the wrapped source) and draw:
+ * batch size and threads change nothing. */
+typedef struct sw_augment_options {
+    size_t size; /* sizeof(sw_augment_options) */
+    int64_t padding;       /* ≥ 0 */
+    int64_t height, width; /* of the window; 0: the picture's own */
+    bool flip;
+    /* How a sample that is one vector is to be read: [channels, height, width], channels 0 meaning 1; the
+     * result is one vector too. All 0 for samples [height, width] or [channels, height, width]. */
+    int64_t from_channels, from_height, from_width;
+    uint64_t seed;
+    bool own;
+} sw_augment_options;
+SW_API sw_source *sw_augment(sw_source *source, const sw_augment_options *options);
+
+/* A function of one sample: x of the source as f64 → `out`, whose shape is that of the options. Called
+ * from several threads for different samples; a function of in, id and draw alone. A status other than
+ * SW_OK fails the batch. */
+typedef sw_status (*sw_map_function)(void *user, int64_t id, uint64_t draw, const double *in, double *out);
+typedef struct sw_map_options {
+    size_t size; /* sizeof(sw_map_options) */
+    bool reshape; /* else the result has the source's shape, and the next two are not read */
+    int rank;     /* 0 to 7 */
+    int64_t shape[SW_MAX_RANK];
+    bool own;
+} sw_map_options;
+/* options NULL: the shape stays. */
+SW_API sw_source *sw_map(sw_source *source, sw_map_function function, void *user,
+                         const sw_map_options *options);
+
 /* ---- Loader ---------------------------------------------------------------------------------- */
 
+typedef enum sw_prefetch {
+    SW_PREFETCH_AUTO = 0, /* ON if the source is costly and the process may run on two processors */
+    SW_PREFETCH_ON,
+    SW_PREFETCH_OFF
+} sw_prefetch;
+
 /* Batches of a source in order, shuffled, or drawn with replacement; the last batch of an epoch
- * holds what is left over. */
+ * holds what is left over. What is random in a sample sees the number of the epoch as its draw (not
+ * the tape's): an epoch has the same pictures whatever came before it. */
 typedef struct sw_loader sw_loader;
 typedef struct sw_loader_options {
     size_t size;    /* sizeof(sw_loader_options) */
     sw_dtype type;  /* of x: SW_F32 or SW_F64 */
     sw_order order;
     uint64_t seed;
+    /* ON: while a batch is used, a thread of the loader's gathers the next one into one of two buffers,
+     * and that batch's tensors read the buffer in place. It stays theirs until the tape's reset, also
+     * after sw_loader_free; batches that are on tapes two steps later are gathered without the thread.
+     * The same bits as with OFF. */
+    sw_prefetch prefetch;
+    bool drop_last; /* an incomplete last batch is left out */
 } sw_loader_options;
 /* options NULL: f32, SW_SHUFFLE, seed 0. The source must outlive the loader. NULL after an error,
- * so also when `source` is NULL. */
+ * so also when `source` is NULL, and when drop_last leaves nothing. */
 SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch,
                                 const sw_loader_options *options);
+/* Waits for the thread. A child of fork gets a thread of its own when it asks for a batch, provided that
+ * the source's gather holds no lock that a fork may leave locked. */
 SW_API void sw_loader_free(sw_loader *loader);
 /* Puts the next batch on the tape (whose samples it names) and returns true; at the end of an
  * epoch, once, returns false, and the call after that begins the next epoch. A failure ends the
- * epoch too (a last batch that is still on the tape is one): what is left of it is passed over. A NULL argument is an error and passes over
- * nothing. While one batch is used the next one's bytes are already asked for. Allocates nothing of
- * its own. */
+ * epoch too (a last batch that is still on the tape is one): what is left of it is passed over. A NULL
+ * argument is an error and passes over nothing. While one batch is used the next one's bytes are already
+ * asked for, or gathered. Allocates nothing of its own. */
 SW_API bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch);
 SW_API int64_t sw_loader_batches(const sw_loader *loader); /* in an epoch */
 SW_API int64_t sw_loader_epoch(const sw_loader *loader);   /* epochs ended */
+SW_API bool sw_loader_prefetches(const sw_loader *loader); /* in a thread of its own */
+
+/* Where a loader is: plain numbers, to be saved by their fields. A batch that was prefetched and not yet
+ * given out counts as not drawn. */
+typedef struct sw_loader_position {
+    size_t size; /* sizeof(sw_loader_position), also before sw_loader_state */
+    uint64_t seed;
+    int64_t order, n, batch, drop_last; /* order: an sw_order; drop_last: 0 or 1 */
+    int64_t epoch;    /* epochs ended */
+    int64_t position; /* samples given out in the epoch */
+} sw_loader_position;
+SW_API sw_status sw_loader_state(const sw_loader *loader, sw_loader_position *position);
+/* The batches that follow are those that would have followed there. The loader must have the position's
+ * seed, order, n, batch and drop_last: else an error that names what differs, and it stays where it is. */
+SW_API sw_status sw_loader_restore(sw_loader *loader, const sw_loader_position *position);
 
 #ifdef __cplusplus
 }

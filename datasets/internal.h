@@ -5,6 +5,7 @@
 #include "datasets.h"
 #include "extend.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* ---- idx.c ---- */
@@ -13,11 +14,88 @@
 enum { SWD_IDX_HEADER = 4 + 4 * SW_MAX_RANK };
 size_t swd_idx_header(const sw_array *array, unsigned char header[SWD_IDX_HEADER]);
 
+/* ---- stored.c ---- */
+
+/* A source of samples that lie in memory, row after row, in the type they were stored in. */
+typedef struct swd_stored {
+    sw_source source; /* first: a pointer to it is a pointer to the whole */
+    sw_array x;       /* [n, ...] of any type */
+    sw_array y;       /* class ids [n], i32 or u8, or real numbers [n, ...]; data NULL: no targets */
+    int64_t x_width, y_width; /* numbers of a sample */
+    double scale, shift;      /* of u8 x */
+    bool borrowed;            /* x and y are somebody else's */
+    char **names;             /* source.class_names, if they are ours: `classes` of them */
+} swd_stored;
+
+/* Without samples, freed by sw_source_free(&s->source) like the finished one. NULL and an error: no memory. */
+swd_stored *swd_stored_new(void);
+/* Once x, y and classes are set: n, the shapes of a sample (those of x and y without axis 0), widths. */
+void swd_stored_finish(swd_stored *s);
+/* Both finite, else an error of `who`; both 0: the default, and 0. */
+sw_status swd_check_scale(const char *who, double *scale, double *shift, double standard);
+
 /* ---- images.c ---- */
 
 /* sw_idx_images; if `expected` is not NULL, only for images of this shape [n, height, width]. */
 sw_source *swd_images_open(const char *images_path, const char *labels_path,
                            const sw_images_options *options, const int64_t expected[3]);
+
+/* ---- picture.c ---- */
+
+enum { SWD_MOST_SIDE = 4096 }; /* of a resized picture */
+/* u8 [h, w, channels], 1 or 3 of them → out, u8 [height, width, channels]. The path is for the message. */
+sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width,
+                             unsigned char *out);
+
+/* ---- number.c ---- */
+
+typedef enum swd_number { SWD_NUMBER, SWD_NONFINITE, SWD_TOO_LARGE, SWD_NO_NUMBER } swd_number;
+/* All of `text` as a decimal number, rounded to nearest; or nan, inf, infinity. */
+swd_number swd_parse_number(const char *text, double *value);
+
+/* ---- wrap.c: for sources that wrap another one ---- */
+
+/* An error unless there are samples to gather, of at most SW_MAX_RANK - 1 axes. */
+sw_status swd_check_source(const char *who, const sw_source *source);
+void swd_free_owned(sw_source *source, bool own);
+int64_t swd_sample_count(const sw_source *source); /* numbers in one x */
+int64_t swd_sample_bytes(const sw_source *source, sw_dtype type);
+sw_dtype swd_target_type(const sw_source *source, sw_dtype type);
+int64_t swd_target_bytes(const sw_source *source, sw_dtype type); /* 0: no targets */
+
+/* First member of a wrapper that keeps the samples' ids. */
+typedef struct swd_wrap {
+    sw_source source;
+    sw_source *inner;
+    bool own;
+} swd_wrap;
+/* Everything as in the inner source, which is asked to prefetch; gather and free are the caller's. */
+void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own);
+void swd_unwrap_source(swd_wrap *wrap); /* frees the inner source, if it is owned */
+
+/* Blocks of equal size for threads that gather: one of core's, and loaders'. */
+enum { SWD_SCRATCHES = 66 };
+typedef struct swd_scratch {
+    size_t bytes;
+    _Atomic(void *) block[SWD_SCRATCHES]; /* NULL: none, or in use */
+} swd_scratch;
+sw_status swd_scratch_init(swd_scratch *scratch, size_t bytes);
+void swd_scratch_free(swd_scratch *scratch);
+void *swd_scratch_take(swd_scratch *scratch); /* NULL and an error */
+void swd_scratch_give(swd_scratch *scratch, void *block);
+
+/* ---- background.c ---- */
+
+/* A thread that does one thing at a time beside the caller's. Started when it is first needed. */
+typedef struct swd_background swd_background;
+swd_background *swd_background_new(void); /* NULL and an error: no memory */
+void swd_background_free(swd_background *background); /* waits; accepts NULL */
+/* Has the thread call work(args). Nothing else may be under way. False: there is no thread to be had. */
+bool swd_background_start(swd_background *background, void (*work)(void *args), void *args);
+/* Waits. False if the thread had not begun, and it will not: what was to be done is the caller's. */
+bool swd_background_finish(swd_background *background);
+/* On which this process may run, 1 or more. */
+int swd_processors(void);
 
 /* ---- sha256.c ---- */
 

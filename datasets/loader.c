@@ -1,23 +1,119 @@
-/* Batches of a source, one after the other: a sampler says which, core gathers them. */
+/* Batches of a source, one after the other: a sampler says which, core gathers them, or a thread of
+ * the loader's does while the batch before is used.
+ *
+ * The thread fills one of two buffers, and a tape that gets the batch reads the buffer in place. A buffer
+ * belongs to the loader and to every tape that has it, until the tape's reset (sw_tape_defer): it is
+ * filled again only when the loader is alone with it, and freed by whoever is the last. */
 #include "internal.h"
+
+enum { BUFFERS = 2, TEXT = 1024, LINE = 64 };
+
+typedef struct buffer {
+    atomic_int owners; /* the loader, and tapes */
+    void *x, *y;       /* y NULL: no targets */
+} buffer;
+
+/* What the thread is asked to do; not touched by the loader until it is finished. */
+typedef struct errand {
+    const sw_source *source;
+    const int64_t *ids;
+    int64_t count;
+    uint64_t draw;
+    sw_dtype type;
+    buffer *into;
+    unsigned mode; /* of the caller's arithmetic */
+    sw_status status;
+    char text[TEXT]; /* of the error */
+} errand;
 
 struct sw_loader {
     const sw_source *source;
     sw_sampler *sampler;
-    sw_dtype type;
-    bool at_end;   /* the next call ends the epoch */
-    int64_t ended; /* epochs */
-    sw_tensor last; /* x of the batch given last, to see whether its tape was reset */
+    sw_loader_options options;
+    int64_t batch;
+    bool at_end;      /* the next call ends the epoch */
+    int64_t ended;    /* epochs */
+    int64_t position; /* samples given out in this epoch */
+    sw_tensor last;   /* x of the batch given last, to see whether its tape was reset */
+    /* With a thread; else NULL. */
+    swd_background *background;
+    buffer *buffer[BUFFERS];
+    errand errand;
+    bool under_way; /* the errand: the next batch */
 };
+
+/* ---- Making and freeing ---- */
+
+static void let_go(void *user) {
+    buffer *b = user;
+    if (atomic_fetch_sub_explicit(&b->owners, 1, memory_order_acq_rel) == 1)
+        sw_free(b);
+}
+
+/* One block: the buffer, x [samples, ...] and y [samples, ...], each at the beginning of a cache line. */
+static buffer *new_buffer(const sw_source *source, sw_dtype type, int64_t samples) {
+    int64_t x = swd_sample_bytes(source, type), y = swd_target_bytes(source, type);
+    size_t each = (size_t)(x + y), head = (sizeof(buffer) + LINE - 1) / LINE * LINE;
+    if (each > 0 && (uint64_t)samples > SIZE_MAX / 4 / each) {
+        sw_fail(SW_ERR_MEMORY, "loader: a batch of %lld samples of %zu bytes", (long long)samples, each);
+        return NULL;
+    }
+    size_t x_room = ((size_t)x * (size_t)samples + LINE - 1) / LINE * LINE;
+    buffer *b = sw_alloc(head + x_room + (size_t)y * (size_t)samples);
+    if (!b)
+        return NULL;
+    atomic_init(&b->owners, 1);
+    b->x = (char *)b + head;
+    b->y = source->y_rank >= 0 ? (char *)b + head + x_room : NULL;
+    return b;
+}
 
 static sw_status check_options(sw_loader_options *o, const sw_loader_options *given) {
     if (given)
-        SW_TRY(sw_take_options("loader", "sw_loader_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(sw_take_options("loader", "sw_loader_options", o, sizeof *o, given,
+                               offsetof(sw_loader_options, prefetch)));
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
         return sw_fail(SW_ERR_ARGUMENT, "loader: there is no order %d", (int)o->order);
+    if (o->prefetch != SW_PREFETCH_AUTO && o->prefetch != SW_PREFETCH_ON &&
+        o->prefetch != SW_PREFETCH_OFF)
+        return sw_fail(SW_ERR_ARGUMENT, "loader: prefetch %d is neither AUTO nor ON nor OFF",
+                       (int)o->prefetch);
     return SW_OK;
+}
+
+static sw_status check_sizes(const sw_source *source, int64_t batch, const sw_loader_options *o) {
+    if (source->n < 1 || batch < 1)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "loader: %lld samples in batches of %lld: both must be at least 1",
+                       (long long)source->n, (long long)batch);
+    if (o->drop_last && source->n < batch)
+        return sw_fail(SW_ERR_ARGUMENT, "loader: drop_last leaves no batch of %lld out of %lld samples",
+                       (long long)batch, (long long)source->n);
+    return SW_OK;
+}
+
+/* Memory for the thread; the thread itself is started when it is first needed. */
+static sw_status prepare(sw_loader *loader) {
+    const sw_source *source = loader->source;
+    int64_t samples = loader->batch < source->n ? loader->batch : source->n;
+    if (!source->gather || source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
+        return SW_OK; /* core will say what is wrong with it */
+    loader->background = swd_background_new();
+    if (!loader->background)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < BUFFERS; i++) {
+        loader->buffer[i] = new_buffer(source, loader->options.type, samples);
+        if (!loader->buffer[i])
+            return SW_ERR_MEMORY;
+    }
+    return SW_OK;
+}
+
+static bool wants_thread(const sw_source *source, sw_prefetch prefetch) {
+    return prefetch == SW_PREFETCH_ON ||
+           (prefetch == SW_PREFETCH_AUTO && source->costly && swd_processors() > 1);
 }
 
 sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader_options *options) {
@@ -26,20 +122,17 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
         sw_fail(SW_ERR_ARGUMENT, "loader: the source is NULL");
         return NULL;
     }
-    if (check_options(&o, options) != SW_OK)
+    if (check_options(&o, options) != SW_OK || check_sizes(source, batch, &o) != SW_OK)
         return NULL;
-    if (source->n < 1 || batch < 1) {
-        sw_fail(SW_ERR_ARGUMENT, "loader: %lld samples in batches of %lld: both must be at least 1",
-                (long long)source->n, (long long)batch);
-        return NULL;
-    }
     sw_loader *loader = sw_alloc(sizeof *loader);
     if (!loader)
         return NULL;
-    *loader = (sw_loader){.source = source, .type = o.type};
+    loader->source = source;
+    loader->options = o;
+    loader->batch = batch;
     loader->sampler = sw_sampler_new(source->n, batch, o.order, o.seed);
-    if (!loader->sampler) {
-        sw_free(loader);
+    if (!loader->sampler || (wants_thread(source, o.prefetch) && prepare(loader) != SW_OK)) {
+        sw_loader_free(loader);
         return NULL;
     }
     return loader;
@@ -48,12 +141,89 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
 void sw_loader_free(sw_loader *loader) {
     if (!loader)
         return;
+    swd_background_free(loader->background);
+    for (int i = 0; i < BUFFERS; i++)
+        if (loader->buffer[i])
+            let_go(loader->buffer[i]);
     sw_sampler_free(loader->sampler);
     sw_free(loader);
 }
 
+/* ---- The thread's part ---- */
+
+/* Alone: the library's threads are the step's. */
+static void run_errand(void *args) {
+    errand *e = args;
+    sw_float_restore(e->mode);
+    sw_clear_error();
+    e->status = e->source->gather(e->source, e->ids, e->count, e->draw, e->type, e->into->x, e->into->y);
+    if (e->status == SW_OK)
+        return;
+    const char *text = sw_error();
+    snprintf(e->text, sizeof e->text, "%s", text ? text : "batch: samples could not be gathered");
+}
+
+/* Sees to it that the next batch is at hand when it is wanted. */
+static void look_ahead(sw_loader *loader, const int64_t *ids, int64_t count) {
+    buffer *into = NULL;
+    for (int i = 0; i < BUFFERS && loader->background; i++)
+        if (atomic_load_explicit(&loader->buffer[i]->owners, memory_order_acquire) == 1)
+            into = loader->buffer[i];
+    if (into) {
+        unsigned mode = sw_float_flush();
+        sw_float_restore(mode);
+        loader->errand = (errand){.source = loader->source, .ids = ids, .count = count, .into = into,
+                                  .draw = (uint64_t)loader->ended, .type = loader->options.type,
+                                  .mode = mode};
+        loader->under_way = swd_background_start(loader->background, run_errand, &loader->errand);
+    }
+    if (!loader->under_way && loader->source->prefetch)
+        loader->source->prefetch(loader->source, ids, count);
+}
+
+/* True: the errand was run. */
+static bool finish_errand(sw_loader *loader) {
+    bool done = loader->under_way && swd_background_finish(loader->background);
+    loader->under_way = false;
+    return done;
+}
+
+/* ---- Giving out ---- */
+
+static sw_tensor view_of(sw_tape *tape, void *data, sw_dtype type, int64_t count, int rank,
+                         const int64_t *sample) {
+    sw_array array = {.data = data, .type = type, .rank = rank + 1, .shape = {count}};
+    for (int i = 0; i < rank; i++)
+        array.shape[i + 1] = sample[i];
+    return sw_input(tape, array);
+}
+
+/* The errand's batch, in place. */
+static sw_status lend(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
+    const sw_source *source = loader->source;
+    const errand *e = &loader->errand;
+    if (e->status != SW_OK)
+        return sw_fail(e->status, "%s", e->text);
+    SW_TRY(sw_tape_defer(tape, let_go, e->into));
+    atomic_fetch_add_explicit(&e->into->owners, 1, memory_order_relaxed);
+    SW_TRY(sw_tape_samples(tape, e->ids, e->count));
+    batch->x = view_of(tape, e->into->x, e->type, e->count, source->x_rank, source->x_shape);
+    if (sw_is_null(batch->x))
+        return sw_error_status();
+    if (source->y_rank >= 0) {
+        batch->y = view_of(tape, e->into->y, swd_target_type(source, e->type), e->count, source->y_rank,
+                           source->y_shape);
+        if (sw_is_null(batch->y))
+            return sw_error_status();
+    }
+    batch->ids = sw_sample_ids(tape, e->count);
+    batch->count = e->count;
+    return SW_OK;
+}
+
 static bool end_epoch(sw_loader *loader) {
     loader->at_end = false;
+    loader->position = 0;
     loader->ended++;
     return false;
 }
@@ -61,9 +231,14 @@ static bool end_epoch(sw_loader *loader) {
 /* After a failure the rest of the epoch is passed over, so that a loop over epochs comes to an end
  * even if it never looks at sw_error. */
 static bool give_up(sw_loader *loader) {
-    for (const int64_t *ids; !sw_sampler_at_end(loader->sampler);)
-        sw_sampler_next(loader->sampler, &ids);
+    finish_errand(loader);
     return end_epoch(loader);
+}
+
+/* The batch after the one given last, 0 at the end of the epoch. */
+static int64_t peek(const sw_loader *loader, const int64_t **ids) {
+    int64_t count = sw_sampler_peek(loader->sampler, ids);
+    return loader->options.drop_last && count < loader->batch ? 0 : count;
 }
 
 bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
@@ -83,24 +258,95 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     }
     if (loader->at_end)
         return end_epoch(loader);
+    if (loader->position == 0)
+        sw_sampler_seek(loader->sampler, loader->ended, 0);
     const int64_t *ids;
     int64_t count = sw_sampler_next(loader->sampler, &ids);
-    if (sw_source_batch(loader->source, tape, loader->type, ids, count, batch) != SW_OK) {
+    sw_status status = finish_errand(loader)
+                           ? lend(loader, tape, batch)
+                           : sw_source_batch_drawn(loader->source, tape, loader->options.type,
+                                                   (uint64_t)loader->ended, ids, count, batch);
+    if (status != SW_OK) {
         *batch = (sw_batch){0};
         return give_up(loader);
     }
     loader->last = batch->x;
-    loader->at_end = sw_sampler_at_end(loader->sampler);
-    count = sw_sampler_peek(loader->sampler, &ids);
-    if (count > 0 && loader->source->prefetch)
-        loader->source->prefetch(loader->source, ids, count);
+    loader->position += count;
+    count = peek(loader, &ids);
+    loader->at_end = count == 0;
+    if (count > 0)
+        look_ahead(loader, ids, count);
     return true;
 }
 
 int64_t sw_loader_batches(const sw_loader *loader) {
-    return loader ? sw_sampler_steps_per_epoch(loader->sampler) : 0;
+    if (!loader)
+        return 0;
+    return loader->options.drop_last ? loader->source->n / loader->batch
+                                     : sw_sampler_steps_per_epoch(loader->sampler);
 }
 
 int64_t sw_loader_epoch(const sw_loader *loader) {
     return loader ? loader->ended : 0;
+}
+
+bool sw_loader_prefetches(const sw_loader *loader) {
+    return loader && loader->background;
+}
+
+/* ---- Saving and restoring ---- */
+
+static sw_loader_position position_of(const sw_loader *loader) {
+    return (sw_loader_position){.size = sizeof(sw_loader_position),
+                                .seed = loader->options.seed,
+                                .order = loader->options.order,
+                                .n = loader->source->n,
+                                .batch = loader->batch,
+                                .drop_last = loader->options.drop_last,
+                                .epoch = loader->ended,
+                                .position = loader->position};
+}
+
+sw_status sw_loader_state(const sw_loader *loader, sw_loader_position *position) {
+    if (!loader || !position)
+        return sw_fail(SW_ERR_ARGUMENT, "loader state: the %s is NULL", loader ? "position" : "loader");
+    sw_loader_position now = {0};
+    SW_TRY(sw_take_options("loader state", "sw_loader_position", &now, sizeof now, position, sizeof now));
+    *position = position_of(loader);
+    return SW_OK;
+}
+
+static sw_status same(const char *what, int64_t loaders, int64_t given) {
+    return loaders == given ? SW_OK
+                            : sw_fail(SW_ERR_ARGUMENT,
+                                      "loader restore: %s is %lld here, and %lld in the saved position",
+                                      what, (long long)loaders, (long long)given);
+}
+
+sw_status sw_loader_restore(sw_loader *loader, const sw_loader_position *position) {
+    if (!loader || !position)
+        return sw_fail(SW_ERR_ARGUMENT, "loader restore: the %s is NULL", loader ? "position" : "loader");
+    sw_loader_position p = {0}, now = position_of(loader);
+    SW_TRY(sw_take_options("loader restore", "sw_loader_position", &p, sizeof p, position, sizeof p));
+    SW_TRY(same("n", now.n, p.n));
+    SW_TRY(same("batch", now.batch, p.batch));
+    SW_TRY(same("order", now.order, p.order));
+    SW_TRY(same("drop_last", now.drop_last, p.drop_last));
+    if (now.seed != p.seed)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "loader restore: seed is %llu here, and %llu in the saved position",
+                       (unsigned long long)now.seed, (unsigned long long)p.seed);
+    int64_t most = p.drop_last ? p.n - p.n % p.batch : p.n;
+    if (p.epoch < 0 || p.position < 0 || p.position > most ||
+        (p.position % p.batch != 0 && p.position != p.n))
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "loader restore: epoch %lld, position %lld is between no two batches",
+                       (long long)p.epoch, (long long)p.position);
+    finish_errand(loader);
+    SW_TRY(sw_sampler_seek(loader->sampler, p.epoch, p.position));
+    const int64_t *ids;
+    loader->ended = p.epoch;
+    loader->position = p.position;
+    loader->at_end = peek(loader, &ids) == 0;
+    return SW_OK;
 }

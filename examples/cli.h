@@ -179,8 +179,9 @@ static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t 
     int room = cli_width() - n - (int)strlen(desc) - 8;
     room = room > 40 ? 40 : room;
     int full = total > 0 && room > 0 ? (int)((double)room * (double)done / (double)total) : 0;
+    size_t bytes = 0;
     for (int i = 0; i < room; i++)
-        strcat(bar, i < full ? "█" : " ");
+        bytes += (size_t)snprintf(bar + bytes, sizeof bar - bytes, "%s", i < full ? "█" : " ");
     fprintf(stderr, "\r%s: %3d%%|%s%s%s%s\033[K", desc,
             total > 0 ? (int)(100 * done / total) : 0, p->color ? "\033[32m" : "", bar,
             p->color ? "\033[0m" : "", tail);

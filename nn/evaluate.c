@@ -41,22 +41,17 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
     return &o->objective;
 }
 
-/* How many rows have their largest output at the target's class. */
-static int64_t hits(sw_array z, sw_array y) {
-    int64_t rows = z.shape[0], classes = z.shape[1], right = 0;
-    const int32_t *id = y.data;
+/* How many rows have their largest output at the target's class; as sw_accuracy, but an id that is no
+ * class, which a loss may ignore, is a miss and no error. So is a row with a NaN. */
+static int64_t hits(sw_array z, sw_array best, sw_array y) {
+    const int64_t rows = z.shape[0], classes = z.shape[1];
+    const int32_t *at = best.data, *id = y.data;
+    int64_t right = 0;
     for (int64_t i = 0; i < rows; i++) {
-        int64_t best = 0;
-        if (z.type == SW_F32) {
-            const float *row = (const float *)z.data + i * classes;
-            for (int64_t j = 1; j < classes; j++)
-                best = row[j] > row[best] ? j : best;
-        } else {
-            const double *row = (const double *)z.data + i * classes;
-            for (int64_t j = 1; j < classes; j++)
-                best = row[j] > row[best] ? j : best;
-        }
-        right += best == id[i];
+        int64_t k = i * classes + at[i];
+        bool nan = z.type == SW_F32 ? isnan(((const float *)z.data)[k])
+                                    : isnan(((const double *)z.data)[k]);
+        right += at[i] == id[i] && !nan;
     }
     return right;
 }
@@ -76,8 +71,12 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
     double value = sw_item(mean);
     *sum += value * (double)count;
     sw_array out = sw_value(z), y = sw_value(batch.y);
-    if (y.type == SW_I32 && out.rank == 2 && y.rank == 1)
-        *right += hits(out, y);
+    if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)
+        return SW_OK;
+    sw_array best = sw_value(sw_argmax(z, 1, false));
+    if (!best.data)
+        return sw_error_status();
+    *right += hits(out, best, y);
     return SW_OK;
 }
 

@@ -1,51 +1,253 @@
-/* Initial values. `a` is the gain, `b` chooses what the variance is divided by. */
+/* Initial values. What a method's numbers a, b, c, d are is said beside it. */
 #include "internal.h"
 
+#include <cblas.h>
+#include <limits.h>
 #include <math.h>
 
-enum { FAN_IN = 0, FAN_MEAN = 1 };
-
-static double deviation(const sw_init *init, const sw_param *param) {
-    double in = (double)param->fan_in, out = (double)param->fan_out;
-    double fan = init->b == FAN_IN ? in : (in + out) / 2;
-    return fan > 0 ? init->a / sqrt(fan) : 0;
+static sw_status refuse(const sw_init *init, const sw_param *param, const char *why) {
+    return sw_fail(SW_ERR_ARGUMENT, "parameter %s: initial values %s: %s", param->name, init->name, why);
 }
 
-static void normal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
-    double s = deviation(init, param);
+/* ---- Given numbers: a, b ---- */
+
+static sw_status constant(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    (void)rng;
     for (int64_t i = 0; i < param->count; i++)
-        out[i] = s * sw_rng_normal(rng);
+        out[i] = init->a;
+    return SW_OK;
 }
 
-/* Uniform on [-√3 s, √3 s) has standard deviation s. */
-static void uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
-    double bound = sqrt(3) * deviation(init, param);
+static sw_status normal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    if (!isfinite(init->a) || !(init->b >= 0 && isfinite(init->b)))
+        return refuse(init, param, "a finite mean and a standard deviation of 0 or more are needed");
     for (int64_t i = 0; i < param->count; i++)
-        out[i] = bound * (2 * sw_rng_uniform(rng) - 1);
+        out[i] = init->a + init->b * sw_rng_normal(rng);
+    return SW_OK;
 }
 
-static void zeros(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
-    (void)init, (void)rng;
-    for (int64_t i = 0; i < param->count; i++)
-        out[i] = 0;
-}
-
-sw_init sw_init_he_normal(double gain) {
-    return (sw_init){sizeof(sw_init), "he_normal", normal, gain, FAN_IN};
-}
-
-sw_init sw_init_he_uniform(double gain) {
-    return (sw_init){sizeof(sw_init), "he_uniform", uniform, gain, FAN_IN};
-}
-
-sw_init sw_init_xavier_normal(double gain) {
-    return (sw_init){sizeof(sw_init), "xavier_normal", normal, gain, FAN_MEAN};
-}
-
-sw_init sw_init_xavier_uniform(double gain) {
-    return (sw_init){sizeof(sw_init), "xavier_uniform", uniform, gain, FAN_MEAN};
+static sw_status uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    if (!(init->a <= init->b && isfinite(init->a) && isfinite(init->b)))
+        return refuse(init, param, "low must not be above high, and both are finite");
+    for (int64_t i = 0; i < param->count; i++) {
+        double u = sw_rng_uniform(rng), v = init->a * (1 - u) + init->b * u;
+        out[i] = v < init->a ? init->a : v > init->b ? init->b : v; /* rounding */
+    }
+    return SW_OK;
 }
 
 sw_init sw_init_zeros(void) {
-    return (sw_init){sizeof(sw_init), "zeros", zeros, 0, 0};
+    return (sw_init){.size = sizeof(sw_init), .name = "zeros", .fill = constant};
+}
+
+sw_init sw_init_constant(double value) {
+    return (sw_init){.size = sizeof(sw_init), .name = "constant", .fill = constant, .a = value};
+}
+
+sw_init sw_init_normal(double mean, double deviation) {
+    return (sw_init){.size = sizeof(sw_init), .name = "normal", .fill = normal, .a = mean, .b = deviation};
+}
+
+sw_init sw_init_uniform(double low, double high) {
+    return (sw_init){.size = sizeof(sw_init), .name = "uniform", .fill = uniform, .a = low, .b = high};
+}
+
+/* ---- The truncated normal distribution: mean a, deviation b, from c to d ---- */
+
+/* P(low ≤ Z ≤ high) of the standard normal distribution. */
+static double mass(double low, double high) {
+    return low > 0 ? (erfc(low / sqrt(2)) - erfc(high / sqrt(2))) / 2
+                   : (erfc(-high / sqrt(2)) - erfc(-low / sqrt(2))) / 2;
+}
+
+/* Standard normal within [low, high], |low| ≤ |high| and high > 0, by rejection from the proposal that
+ * suits the interval (Robert, Simulation of truncated normal variables, Statistics and Computing 1995):
+ * more than one in ten is accepted. */
+typedef enum proposal { FROM_NORMAL, FROM_UNIFORM, FROM_EXPONENTIAL } proposal;
+
+static proposal proposal_for(double low, double high) {
+    if (mass(low, high) >= 0.1)
+        return FROM_NORMAL;
+    /* Over a width of 2/low the density falls by a factor of at least e²; below it, uniform. */
+    return low <= 0 || (high - low) * low <= 2 ? FROM_UNIFORM : FROM_EXPONENTIAL;
+}
+
+static double draw_truncated(proposal from, double low, double high, sw_rng *rng) {
+    const double rate = (low + sqrt(low * low + 4)) / 2, nearest = low > 0 ? low : 0;
+    for (;;) {
+        double z, accept = 1;
+        if (from == FROM_NORMAL) {
+            z = sw_rng_normal(rng);
+        } else if (from == FROM_UNIFORM) {
+            z = low + (high - low) * sw_rng_uniform(rng);
+            accept = exp((nearest - z) * (nearest + z) / 2);
+        } else {
+            z = low - log1p(-sw_rng_uniform(rng)) / rate;
+            accept = exp(-(z - rate) * (z - rate) / 2);
+        }
+        if (z >= low && z <= high && (accept >= 1 || sw_rng_uniform(rng) < accept))
+            return z;
+    }
+}
+
+static sw_status truncated_normal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    const double mean = init->a, deviation = init->b;
+    if (!isfinite(mean) || !(deviation > 0 && isfinite(deviation)))
+        return refuse(init, param, "a finite mean and a standard deviation above 0 are needed");
+    if (!(init->c < init->d))
+        return refuse(init, param, "low must be below high");
+    double low = (init->c - mean) / deviation, high = (init->d - mean) / deviation;
+    if (!(low < high) || low > 1e6 || high < -1e6)
+        return refuse(init, param, "the interval is too narrow, or a million deviations from the mean");
+    const double sign = fabs(low) > fabs(high) ? -1 : 1;
+    if (sign < 0) {
+        double swap = low;
+        low = -high;
+        high = -swap;
+    }
+    const proposal from = proposal_for(low, high);
+    for (int64_t i = 0; i < param->count; i++) {
+        double v = mean + deviation * sign * draw_truncated(from, low, high, rng);
+        out[i] = v < init->c ? init->c : v > init->d ? init->d : v; /* rounding */
+    }
+    return SW_OK;
+}
+
+sw_init sw_init_truncated_normal(double mean, double deviation, double low, double high) {
+    return (sw_init){.size = sizeof(sw_init), .name = "truncated_normal", .fill = truncated_normal,
+                     .a = mean, .b = deviation, .c = low, .d = high};
+}
+
+/* ---- Scaled by the number of inputs: gain a; b says which number divides the variance ---- */
+
+enum { FAN_IN = 0, FAN_MEAN = 1 };
+
+static sw_status deviation_of(const sw_init *init, const sw_param *param, double *deviation) {
+    double in = (double)param->fan_in, out = (double)param->fan_out;
+    double fan = init->b == FAN_IN ? in : (in + out) / 2;
+    if (!(fan > 0))
+        return refuse(init, param, "its fan_in is not known");
+    if (!isfinite(init->a))
+        return refuse(init, param, "the gain is not finite");
+    *deviation = init->a / sqrt(fan);
+    return SW_OK;
+}
+
+static sw_status scaled_normal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    double s = 0;
+    SW_TRY(deviation_of(init, param, &s));
+    for (int64_t i = 0; i < param->count; i++)
+        out[i] = s * sw_rng_normal(rng);
+    return SW_OK;
+}
+
+/* Uniform on [-√3 s, √3 s) has standard deviation s. */
+static sw_status scaled_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    double s = 0;
+    SW_TRY(deviation_of(init, param, &s));
+    double bound = sqrt(3) * s;
+    for (int64_t i = 0; i < param->count; i++)
+        out[i] = bound * (2 * sw_rng_uniform(rng) - 1);
+    return SW_OK;
+}
+
+static sw_init scaled(const char *name, bool is_normal, double gain, double fan) {
+    return (sw_init){.size = sizeof(sw_init), .name = name,
+                     .fill = is_normal ? scaled_normal : scaled_uniform, .a = gain, .b = fan};
+}
+
+sw_init sw_init_he_normal(double gain) {
+    return scaled("he_normal", true, gain, FAN_IN);
+}
+
+sw_init sw_init_he_uniform(double gain) {
+    return scaled("he_uniform", false, gain, FAN_IN);
+}
+
+sw_init sw_init_xavier_normal(double gain) {
+    return scaled("xavier_normal", true, gain, FAN_MEAN);
+}
+
+sw_init sw_init_xavier_uniform(double gain) {
+    return scaled("xavier_uniform", false, gain, FAN_MEAN);
+}
+
+sw_init sw_init_lecun_normal(void) {
+    return scaled("lecun_normal", true, 1, FAN_IN);
+}
+
+sw_init sw_init_lecun_uniform(void) {
+    return scaled("lecun_uniform", false, 1, FAN_IN);
+}
+
+/* √3 · (1/√3) / √fan_in: kaiming_uniform_(a=√5) has the gain √(2/(1 + 5)). */
+sw_init sw_init_pytorch(void) {
+    return scaled("pytorch", false, 1 / sqrt(3), FAN_IN);
+}
+
+/* ---- Orthogonal: gain a ---- */
+
+/* LAPACK: A = QR, and Q from its reflectors. */
+extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work,
+                    const int *lwork, int *info);
+extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda,
+                    const double *tau, double *work, const int *lwork, int *info);
+
+enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many */
+
+/* Q of the QR of a [n vectors, m numbers each], m ≥ n, in its place: n orthonormal vectors. Their signs are
+ * those which make R's diagonal positive: then Q of a normal matrix is uniform among all (Mezzadri 2007). */
+static sw_status orthonormalise(int m, int n, double *a) {
+    const int lwork = n * BLOCK;
+    int info = 0, failed;
+    double *tau = sw_alloc_array(n, 2 * sizeof *tau), *sign = tau + n;
+    double *work = sw_alloc_array(lwork, sizeof *work);
+    if (!tau || !work) {
+        sw_free(tau);
+        sw_free(work);
+        return SW_ERR_MEMORY;
+    }
+    openblas_set_num_threads(1); /* the bits must not depend on the number of threads */
+    dgeqrf_(&m, &n, a, &m, tau, work, &lwork, &info);
+    failed = info;
+    for (int j = 0; j < n; j++)
+        sign[j] = a[(int64_t)j * m + j] < 0 ? -1 : 1;
+    dorgqr_(&m, &n, &n, a, &m, tau, work, &lwork, &info);
+    failed |= info;
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < m; i++)
+            a[(int64_t)j * m + i] *= sign[j];
+    sw_free(tau);
+    sw_free(work);
+    return failed ? sw_fail(SW_ERR_ARGUMENT, "orthogonal: LAPACK's QR says %d", failed) : SW_OK;
+}
+
+static sw_status orthogonal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    if (param->rank < 2)
+        return refuse(init, param, "two axes or more are needed");
+    if (!isfinite(init->a))
+        return refuse(init, param, "the gain is not finite");
+    if (param->count == 0)
+        return SW_OK;
+    int64_t rows = param->shape[0], columns = param->count / rows;
+    bool wide = rows <= columns; /* then its rows are orthonormal, else its columns */
+    int64_t m = wide ? columns : rows, n = wide ? rows : columns;
+    if (m > INT_MAX || n > INT_MAX / BLOCK)
+        return refuse(init, param, "too large for LAPACK");
+    double *q = wide ? out : sw_alloc_array(param->count, sizeof *q);
+    if (!q)
+        return SW_ERR_MEMORY;
+    for (int64_t i = 0; i < param->count; i++)
+        q[i] = sw_rng_normal(rng);
+    sw_status status = orthonormalise((int)m, (int)n, q);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++)
+            out[i * columns + j] = init->a * q[wide ? i * columns + j : j * rows + i];
+    if (!wide)
+        sw_free(q);
+    return status;
+}
+
+sw_init sw_init_orthogonal(double gain) {
+    return (sw_init){.size = sizeof(sw_init), .name = "orthogonal", .fill = orthogonal, .a = gain};
 }

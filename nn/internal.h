@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-typedef struct swn_kind { /* how many layers of a kind there are, for their names */
-    const char *name;
-    int count;
-} swn_kind;
-
 typedef struct swn_objective {
     sw_objective objective;
     sw_model *model;
@@ -20,19 +15,35 @@ typedef struct swn_objective {
     struct swn_objective *next;
 } swn_objective;
 
+enum { SWN_ROLES = SW_ROLE_OTHER + 1 };
+
 struct sw_model {
     sw_params *params;
     sw_module **module; /* all layers, for freeing */
     int modules, capacity;
-    swn_kind kind[32];
-    int kinds;
     sw_module placeholder;
     sw_module *root;
     sw_sample_shape input;
+    sw_init init[SWN_ROLES]; /* for parameters of which the user says nothing; fill NULL: the layer's own */
     bool failed;
     swn_objective *objectives;
     sw_tape *tape; /* for evaluation */
     int64_t *ids;
+    sw_tape *trace;           /* while a composed layer's forward is run to work out shapes */
+    const sw_module *tracing; /* that layer */
 };
+
+extern const sw_module_type swn_placeholder_type, swn_sequential_type;
+void swn_module_free(sw_module *module);
+/* The flags of a type, which may be of a program compiled before there were any. */
+bool swn_is_name_space(const sw_module_type *type);
+bool swn_takes_ids(const sw_module *module);
+/* Zeros [batch, sample...] of an element type. */
+sw_tensor swn_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample_shape *sample);
+bool swn_same_shape(const sw_sample_shape *a, const sw_sample_shape *b);
+/* A new layer of a type, and whether it is one or the placeholder (or NULL). */
+static inline bool swn_is(const sw_module *module, const sw_module_type *type) {
+    return module && module->type == type;
+}
 
 #endif

@@ -42,21 +42,109 @@ SW_API sw_tensor sw_forward(sw_module *module, sw_tensor x);
 /* x Wᵀ + b. inputs ≥ 1, or 0: what comes in; outputs ≥ 1. W [outputs, inputs] starts by He's uniform
  * rule, b [outputs] at zero. Parameters NAME.weight and NAME.bias. */
 SW_API sw_module *sw_nn_linear(sw_model *model, int64_t inputs, int64_t outputs);
-SW_API sw_module *sw_nn_relu(sw_model *model);
+/* x Wᵀ */
+SW_API sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t outputs);
+/* Ids 0 to rows - 1, [batch, ...], to rows of the weight [rows, dim]: [batch, ..., dim]. Ids are i32, u8, or
+ * f32 and f64 that hold whole numbers (from a source, say; f32 up to 2^24); anything else is an error that
+ * names it and its place. The weight starts normal(0, 1), has fan_in dim and fan_out rows, and the role
+ * SW_ROLE_EMBEDDING. */
+SW_API sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim);
 /* Drops with probability p in [0, 1) while the tape's SW_TRAIN is on. */
 SW_API sw_module *sw_nn_dropout(sw_model *model, double p);
+
+/* Activations, each the operation of core.h that has its name. */
+SW_API sw_module *sw_nn_relu(sw_model *model);
+SW_API sw_module *sw_nn_tanh(sw_model *model);
+SW_API sw_module *sw_nn_sigmoid(sw_model *model);
+SW_API sw_module *sw_nn_leaky_relu(sw_model *model, double slope); /* finite */
+SW_API sw_module *sw_nn_elu(sw_model *model, double alpha);        /* finite */
+SW_API sw_module *sw_nn_silu(sw_model *model);
+SW_API sw_module *sw_nn_softplus(sw_model *model);
+SW_API sw_module *sw_nn_gelu(sw_model *model);
+SW_API sw_module *sw_nn_gelu_tanh(sw_model *model);
+/* The axis counts from the batch, which is 0; negative: from the end. */
+SW_API sw_module *sw_nn_softmax(sw_model *model, int axis);
+SW_API sw_module *sw_nn_log_softmax(sw_model *model, int axis);
+/* One of them by its name: "gelu". slope 0.01, alpha 1, axis -1. */
+SW_API sw_module *sw_nn_activation(sw_model *model, const char *name);
+
+/* A sample of any shape to a vector: [batch, elements]. */
+SW_API sw_module *sw_nn_flatten(sw_model *model);
+/* A sample to another shape of as many elements; the batch is not named. */
+SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape);
+
 /* One after the other; the list ends with NULL. What passes between them is released. */
 SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel));
 /* The same from an array. */
 SW_API sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules);
+/* x + f(x), for a layer f whose output is shaped like its input (He, Zhang, Ren, Sun, CVPR 2016). */
+SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
 
-/* Names a layer (before the build); otherwise it is its kind and a number, counted in the order of the
- * build: linear1. At most 100 characters. Returns it. */
+/* A layer composed of others by a function: `forward` calls sw_forward on its layers
+ * (sw_module_child(self, i), in the order given here) and operations of core.h in any way. The list ends
+ * with NULL. `kind` names it: kind "block" makes block1, block2, …; see "Names" below.
+ *
+ * Shapes are worked out at the build: `forward` is run once on a tape that does not record, with zeros
+ * [2, sample...] of the model's type; each layer that it calls is built with the shape that reaches it, and
+ * gives zeros. So `forward` must not decide by the numbers; a layer called twice must see equal shapes;
+ * one that is not called is built without knowing what comes in. Parameters are declared in the order of the
+ * calls: give each call a statement of its own, since C leaves the order within an expression open.
+ * sw_nn_compose_of has options. */
+SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind,
+                                sw_tensor (*forward)(sw_module *self, sw_tensor x), ...)
+    __attribute__((sentinel));
+
+/* ---- Names, parameters, settings ---- */
+
+/* Names. A layer not named is its kind and a number: linear1. Numbers follow the order of the build, which
+ * is that of the sequential and, in a composed layer, that of the calls. A composed layer is a name space:
+ * the names of the layers in it begin with its own, and numbers start anew: block1.linear1,
+ * block2.linear1, block2.query. So what is in a block does not depend on what is around it, a function
+ * that makes a block may be called many times, and names stay as they are when layers are added
+ * elsewhere. Two layers of one name are an error. */
+
+/* Names a layer (before the build). At most 100 characters. Returns it. */
 SW_API sw_module *sw_module_name(sw_module *module, const char *name);
+
 /* How its weight starts (before the build). Returns it. */
 SW_API sw_module *sw_module_init(sw_module *module, sw_init init);
+/* The same for any parameter, by the end of its name: sw_module_init_param(layer, "bias",
+ * sw_init_pytorch()). A parameter that the layer does not have is an error of the build. */
+SW_API sw_module *sw_module_init_param(sw_module *module, const char *suffix, sw_init init);
+/* How all weights of layers start (role SW_ROLE_WEIGHT, so not those of embeddings and norms) for which
+ * sw_module_init says nothing. Before the build. */
+SW_API sw_status sw_model_init(sw_model *model, sw_init init);
+/* The same for all parameters that are declared with a role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … */
+SW_API sw_status sw_model_init_role(sw_model *model, sw_role role, sw_init init);
+
+/* The layer's weight is the other layer's: one set of numbers, gradients add up, saved once, initial values
+ * and role of the other's. Before the build; the other layer must come first in it, and the shapes must be
+ * equal (sw_nn_linear's weight is [outputs, inputs], an embedding's [rows, dim]: they fit). Returns it. */
+SW_API sw_module *sw_module_tie(sw_module *module, sw_module *other);
+SW_API sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other,
+                                      const char *other_suffix);
+
+/* No gradient and no update for its parameters and those of all layers in it, from now on or from the build
+ * on; false: again. The last call counts. A tied parameter is one: frozen in one layer, it is frozen
+ * in the other. Returns it. */
+SW_API sw_module *sw_module_freeze(sw_module *module, bool frozen);
+
+/* The layer's own parameter NAME.suffix; NULL: it has none, or is not built. */
+SW_API sw_param *sw_module_find_param(const sw_module *module, const char *suffix);
+/* The layer inside it, counted from 0; NULL: no such. */
+SW_API sw_module *sw_module_child(const sw_module *module, int index);
 
 /* ---- Initial values -------------------------------------------------------------------------- */
+/* Functions of seed and parameter name alone; f32 ones are the f64 ones rounded. Numbers outside their
+ * range are errors of the build. */
+
+SW_API sw_init sw_init_zeros(void);
+SW_API sw_init sw_init_constant(double value);
+SW_API sw_init sw_init_normal(double mean, double deviation); /* deviation ≥ 0 */
+SW_API sw_init sw_init_uniform(double low, double high);      /* low ≤ high */
+/* Normal(mean, deviation) given that it lies within [low, high], which are values, not multiples of the
+ * deviation, and may be infinite. deviation > 0, low < high. Robert, Statistics and Computing 1995. */
+SW_API sw_init sw_init_truncated_normal(double mean, double deviation, double low, double high);
 
 /* gain scales the standard deviation: √2 after ReLU, 1 for a linear layer, 5/3 for tanh. */
 /* Variance gain²/fan_in. He, Zhang, Ren, Sun, ICCV 2015 (their gain is √2). */
@@ -65,7 +153,16 @@ SW_API sw_init sw_init_he_uniform(double gain);
 /* Variance 2 gain²/(fan_in + fan_out). Glorot, Bengio, AISTATS 2010 (their gain is 1). */
 SW_API sw_init sw_init_xavier_normal(double gain);
 SW_API sw_init sw_init_xavier_uniform(double gain);
-SW_API sw_init sw_init_zeros(void);
+/* Variance 1/fan_in. LeCun, Bottou, Orr, Müller, Efficient BackProp, 1998. */
+SW_API sw_init sw_init_lecun_normal(void);
+SW_API sw_init sw_init_lecun_uniform(void);
+/* Uniform within ±1/√fan_in: what PyTorch's linear layers start with, weight (there
+ * kaiming_uniform_(a=√5)) and bias. */
+SW_API sw_init sw_init_pytorch(void);
+/* The parameter as a matrix [shape[0], the rest] is gain times one with orthonormal rows, or columns if
+ * there are fewer of these; uniform among all such. Two axes or more. Saxe, McClelland, Ganguli, ICLR 2014.
+ * By OpenBLAS, so that the last bits may differ between processors. */
+SW_API sw_init sw_init_orthogonal(double gain);
 
 /* ---- Objectives and evaluation --------------------------------------------------------------- */
 
@@ -82,6 +179,15 @@ typedef struct sw_evaluation {
 /* Without recording or dropout, in batches of 1000, at the parameter vector x (NULL: the model's). */
 SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source,
                                    sw_loss loss, sw_evaluation *result);
+
+/* The outputs for x [n, sample...], n ≥ 0: arrays in, arrays out, in batches of 1000 rows, without dropout.
+ * x is f32, f64, i32 or u8 and is converted to the model's type; for a model that takes ids (its first
+ * layer is an embedding) to i32. y->data NULL: *y becomes a new array, to be freed by sw_array_free, and
+ * stays as it is after an error. Else y must have the output's shape and type, and is filled. The model's
+ * own tape is used: one thread at a time, not while sw_model_evaluate runs. */
+SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
+/* The same for all samples of a source, in order; what is random in them is that of draw 0. */
+SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);
 
 /* ---- Layers of one's own --------------------------------------------------------------------- */
 
@@ -100,7 +206,11 @@ typedef struct sw_module_type {
     sw_tensor (*forward)(sw_module *module, sw_tensor x);
     void (*describe)(const sw_module *module, char *text, size_t bytes); /* "784 → 100"; NULL: "" */
     void (*free)(sw_module *module); /* what `data` owns; NULL: nothing */
+    bool name_space; /* names of layers in it begin with its own: see "Names" */
+    bool takes_ids;  /* its input is ids: sw_predict gives it i32 */
 } sw_module_type;
+
+typedef struct sw_module_setting sw_module_setting;
 
 struct sw_module {
     const sw_module_type *type;
@@ -111,20 +221,42 @@ struct sw_module {
     int children;
     bool built;
     bool named;   /* by sw_module_name, or by the build; until then `name` is the kind's */
-    sw_init init; /* of the weight; fill NULL: the layer's default */
-    sw_sample_shape out;
+    bool settled; /* its name is final */
+    bool frozen;  /* as sw_module_freeze said last */
+    int number;   /* in its name, 0 if it has none */
+    sw_param **param; /* its own, in the order of declaration */
+    int params;
+    sw_module_setting *settings; /* what sw_module_init and sw_module_tie ask for */
+    sw_sample_shape in, out;     /* rank -1: not known */
 };
 
 /* A layer with `bytes` of zeroed data. A placeholder after an error. */
 SW_API sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes);
 /* Marks the model as failed and returns the placeholder, after sw_fail. */
 SW_API sw_module *sw_module_failed(sw_model *model);
-/* Declares NAME.suffix. NULL after an error. */
+/* Declares NAME.suffix, with the initial values that options give unless the user asked for others, or a
+ * name for another layer's if the user tied it. NULL after an error. */
 SW_API sw_param *sw_module_param(sw_module *module, const char *suffix, int rank,
                                  const int64_t *shape, const sw_param_options *options);
 /* Adds a layer inside a layer; its build and forward are called by the outer one's. */
 SW_API sw_status sw_module_add(sw_module *module, sw_module *child);
+/* Names the layer and builds it for samples of *shape, which becomes that of its output. */
 SW_API sw_status sw_module_build(sw_module *module, sw_sample_shape *shape);
+
+typedef struct sw_compose_options {
+    size_t size; /* sizeof(sw_compose_options) */
+    void *user;  /* for sw_module_user */
+    /* A sample's shape on its way out; NULL: worked out. Then `forward` is not run at the build, and the
+     * layers in it are built in order, without knowing what comes in. */
+    const sw_sample_shape *out;
+    bool takes_ids; /* the input is ids, i32, also in the run at the build: see sw_predict */
+} sw_compose_options;
+/* sw_nn_compose from an array, with options (NULL: none), which are copied. */
+SW_API sw_module *sw_nn_compose_of(sw_model *model, const char *kind,
+                                   sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
+                                   sw_module *const *modules, const sw_compose_options *options);
+/* The `user` of sw_compose_options; NULL for other layers. */
+SW_API void *sw_module_user(const sw_module *module);
 
 #ifdef __cplusplus
 }

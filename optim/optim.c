@@ -27,7 +27,7 @@ static bool selects(const char *selector, const sw_param *p) {
         return strcmp(selector + 5, sw_role_name(p->role)) == 0;
     if (strncmp(selector, "name=", 5) == 0)
         return matches(selector + 5, p->name);
-    return atoi(selector + 5) == p->rank; /* rank= */
+    return selector[5] - '0' == p->rank; /* rank=, one digit: check_selector */
 }
 
 static sw_status check_selector(const char *selector) {
@@ -206,7 +206,7 @@ static sw_status fill_groups(sw_optim *o) {
 
 /* Takes "on=NAME" out of a schedule's options, where it may stand anywhere. */
 static sw_status take_on(char *text, char on[64]) {
-    strcpy(on, "lr");
+    memcpy(on, "lr", sizeof "lr");
     for (char *p = text; (p = strstr(p, "on=")) != NULL; p++) {
         if (p != text && !strchr(" \t\n", p[-1]))
             continue;

@@ -177,8 +177,8 @@ static void print_default(FILE *to, const sw_option *o) {
     if (o->kind == SW_OPTION_CHOICE) {
         const char *at = o->choices;
         for (int i = 0; i < (int)o->value && at; i++)
-            at = strchr(at, '|') + 1;
-        fprintf(to, "%.*s", (int)strcspn(at, "|"), at);
+            at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL;
+        fprintf(to, "%.*s", at ? (int)strcspn(at, "|") : 0, at ? at : "");
     } else if (o->kind == SW_OPTION_SPEC) {
         fprintf(to, "minibatch");
     } else {

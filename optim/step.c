@@ -228,20 +228,19 @@ static void keep_slots(sw_optim *o, bool restore) {
 static sw_status search(sw_optim *o, const void *g) {
     size_t bytes = (size_t)o->dim * swo_size(o);
     void *x = sw_params_x(o->params);
-    double lr[64];
+    double lr[SWO_GROUPS] = {0};
     memcpy(o->x_before, x, bytes);
     keep_slots(o, false);
     for (int i = 0; i < o->groups; i++) { /* the step at lr = 1 is the direction */
         int at = swo_index(o->group[i].rule->options, "lr");
-        if (i < 64)
-            lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
+        lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
         if (at >= 0)
             o->group[i].effective[at] = 1;
     }
     sw_status status = run_rules(o, g);
     swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
     memcpy(x, o->x_before, bytes);
-    for (int i = 0; i < o->groups && i < 64; i++) {
+    for (int i = 0; i < o->groups; i++) {
         int at = swo_index(o->group[i].rule->options, "lr");
         if (at >= 0)
             o->group[i].effective[at] = lr[i];
@@ -427,7 +426,7 @@ sw_status sw_optim_step(sw_optim *o) {
 }
 
 static sw_status sample(sw_optim *o, swo_estimate *e) {
-    if (e->inner)
+    if (e->inner) // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
         SW_TRY(sample(o, e->inner));
     sw_estimate *s = &e->e;
     s->step = o->steps + 1;
@@ -476,7 +475,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     sw_status status = sample(o, o->estimate);
     if (status != SW_OK)
         return finish(o, status);
-    o->samples += e->count;
+    o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
     status = e->method->estimate(e, sw_params_x(o->params), g);
     if (value)

@@ -30,10 +30,11 @@ typedef struct model {
     sw_param *w0, *b0, *w1, *b1;
 } model;
 
-static void fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+static sw_status fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
     (void)init;
     for (int64_t i = 0; i < param->count; i++)
         out[i] = sw_rng_uniform(rng) - 0.5;
+    return SW_OK;
 }
 
 static const sw_param_options uniform = {.size = sizeof uniform,
@@ -60,8 +61,9 @@ static void make_data(void) {
         data_y[i] = (int32_t)(test_random(&seed) % CLASSES);
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, sw_dtype type,
-                        void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count,
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     (void)source;
     for (int64_t i = 0; i < count; i++) {
         for (int k = 0; k < IN && x; k++)

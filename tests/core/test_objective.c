@@ -17,10 +17,11 @@ typedef struct problem {
     int calls;
 } problem;
 
-static void fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+static sw_status fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
     (void)init;
     for (int64_t i = 0; i < param->count; i++)
         out[i] = sw_rng_uniform(rng) - 0.5;
+    return SW_OK;
 }
 
 static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
@@ -526,6 +527,63 @@ static void test_each_place(void **state) {
     }
 }
 
+/* From every place in three epochs, and back from elsewhere: the batches that would have followed. */
+static void test_seek(void **state) {
+    (void)state;
+    enum { COUNT = 11, SIZE = 4, STEPS = 9 };
+    for (int o = 0; o < 3; o++) {
+        sw_sampler *s = sw_sampler_new(COUNT, SIZE, orders[o], 5);
+        int64_t seen[STEPS][SIZE], count[STEPS], epoch[STEPS + 1], position[STEPS + 1];
+        const int64_t *ids;
+        for (int i = 0; i <= STEPS; i++) {
+            epoch[i] = sw_sampler_epoch(s);
+            position[i] = sw_sampler_position(s);
+            assert_int_equal(position[i], i == 0 ? 0 : i % 3 ? i % 3 * SIZE : COUNT);
+            if (i < STEPS) {
+                count[i] = sw_sampler_next(s, &ids);
+                memcpy(seen[i], ids, (size_t)count[i] * sizeof *ids);
+            }
+        }
+        for (int from = 0; from < STEPS; from++)
+            for (int fresh = 0; fresh < 2; fresh++) {
+                sw_sampler *t = fresh ? sw_sampler_new(COUNT, SIZE, orders[o], 5) : s;
+                assert_int_equal(sw_sampler_seek(t, epoch[from], position[from]), SW_OK);
+                assert_int_equal(sw_sampler_epoch(t), epoch[from]);
+                assert_int_equal(sw_sampler_position(t), position[from]);
+                assert_int_equal(sw_sampler_at_end(t), position[from] == COUNT);
+                if (position[from] < COUNT) {
+                    assert_int_equal(sw_sampler_peek(t, &ids), count[from]);
+                    assert_memory_equal(ids, seen[from], (size_t)count[from] * sizeof *ids);
+                }
+                for (int i = from; i < STEPS; i++) {
+                    assert_int_equal(sw_sampler_next(t, &ids), count[i]);
+                    assert_memory_equal(ids, seen[i], (size_t)count[i] * sizeof *ids);
+                    assert_int_equal(sw_sampler_at_end(t), i % 3 == 2);
+                }
+                if (fresh)
+                    sw_sampler_free(t);
+            }
+        /* The beginning of an epoch is its predecessor's end. */
+        assert_int_equal(sw_sampler_seek(s, 1, 0), SW_OK);
+        assert_int_equal(sw_sampler_next(s, &ids), SIZE);
+        assert_memory_equal(ids, seen[3], sizeof seen[3]);
+        static const int64_t wrong[][2] = {{-1, 0}, {0, -4}, {0, 3}, {0, 12}, {0, 10}};
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            char text[120];
+            snprintf(text, sizeof text,
+                     "sampler: epoch %d, position %d is no place between batches of 4 out of 11",
+                     (int)wrong[i][0], (int)wrong[i][1]);
+            assert_int_equal(sw_sampler_seek(s, wrong[i][0], wrong[i][1]), SW_ERR_ARGUMENT);
+            expect_error(SW_ERR_ARGUMENT, text);
+            assert_int_equal(sw_sampler_position(s), SIZE);
+            assert_int_equal(sw_sampler_epoch(s), 1);
+        }
+        sw_sampler_free(s);
+    }
+    assert_int_equal(sw_sampler_seek(NULL, 0, 0), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "sampler: seek of NULL");
+}
+
 static void test_sampler_errors(void **state) {
     (void)state;
     assert_null(sw_sampler_new(0, 1, SW_SHUFFLE, 1));
@@ -543,8 +601,9 @@ typedef struct counting_source {
     int64_t fail_at; /* the sample that cannot be read; -1: none */
 } counting_source;
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, sw_dtype type,
-                        void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count,
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     const counting_source *s = (const counting_source *)source;
     int64_t width = 1, targets = 1;
     for (int i = 0; i < source->x_rank; i++)
@@ -662,13 +721,101 @@ static void test_source_errors(void **state) {
     sw_source_free(NULL);
 }
 
+/* x = id + 1000·draw, y = -x */
+static sw_status drawn_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                              sw_dtype type, void *x, void *y) {
+    (void)source;
+    for (int64_t i = 0; i < count; i++) {
+        if (x)
+            test_set(&(sw_array){.data = x, .type = type}, i, (double)ids[i] + 1000. * (double)draw);
+        if (y)
+            test_set(&(sw_array){.data = y, .type = type}, i, -(double)ids[i] - 1000. * (double)draw);
+    }
+    return SW_OK;
+}
+
+static void test_draws_of_a_batch(void **state) {
+    const fixture *f = *state;
+    const sw_source s = {.size = sizeof s, .n = 30, .y_type = SW_F64, .gather = drawn_gather};
+    const int64_t ids[12] = {3, 29, 0, 7, 7, 12, 13, 14, 15, 16, 17, 18};
+    sw_batch b;
+    sw_tape_set_draw(f->tape, 5);
+    assert_int_equal(sw_source_batch(&s, f->tape, SW_F64, ids, 12, &b), SW_OK);
+    for (int i = 0; i < 12; i++)
+        assert_true(((double *)sw_value(b.x).data)[i] == (double)ids[i] + 5000);
+    assert_int_equal(sw_source_batch_drawn(&s, f->tape, SW_F64, 9, ids, 12, &b), SW_OK);
+    for (int i = 0; i < 12; i++)
+        assert_true(((double *)sw_value(b.y).data)[i] == -(double)ids[i] - 9000);
+    assert_int_equal(sw_tape_draw(f->tape), 5);
+    float x[12], y[12];
+    assert_int_equal(sw_source_gather(&s, SW_F32, 2, ids, 12, x, y), SW_OK);
+    for (int i = 0; i < 12; i++)
+        assert_true(x[i] == (float)ids[i] + 2000 && y[i] == -x[i]);
+    x[0] = y[0] = 0;
+    assert_int_equal(sw_source_gather(&s, SW_F32, 3, ids, 1, x, NULL), SW_OK);
+    assert_int_equal(sw_source_gather(&s, SW_F32, 4, ids, 1, NULL, y), SW_OK);
+    assert_true(x[0] == 3003 && y[0] == -4003);
+    assert_int_equal(sw_source_gather(&s, SW_U8, 0, ids, 1, x, NULL), SW_ERR_TYPE);
+    expect_error(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not u8");
+    assert_int_equal(sw_source_gather(NULL, SW_F32, 0, ids, 1, x, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "batch: the source is NULL");
+    const sw_source none = {.size = sizeof s, .n = 30, .y_rank = -1, .gather = drawn_gather};
+    assert_int_equal(sw_source_gather(&none, SW_F32, 0, ids, 1, x, y), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "batch: the source has no targets");
+}
+
+/* ---- Memory lent to a tape ---- */
+
+static void count_release(void *user) {
+    ++*(int *)user;
+}
+
+static void test_deferred(void **state) {
+    (void)state;
+    int times[20] = {0};
+    sw_tape *tape = sw_tape_new();
+    for (int round = 1; round <= 3; round++) {
+        sw_mark mark = sw_tape_mark(tape);
+        for (int i = 0; i < 20; i++) /* more than there is room for at first */
+            assert_int_equal(sw_tape_defer(tape, count_release, &times[i]), SW_OK);
+        assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
+        for (int i = 0; i < 20; i++)
+            assert_int_equal(times[i], round - 1); /* not before the reset, not at a rewind */
+        sw_tape_reset(tape);
+        for (int i = 0; i < 20; i++)
+            assert_int_equal(times[i], round);
+        sw_tape_reset(tape);
+    }
+    assert_int_equal(sw_tape_defer(tape, count_release, &times[0]), SW_OK);
+    assert_int_equal(sw_tape_defer(tape, NULL, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "defer: the function is NULL");
+    assert_int_equal(sw_tape_defer(NULL, count_release, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "defer: the tape is NULL");
+    sw_tape_free(tape);
+    assert_int_equal(times[0], 4);
+    assert_int_equal(times[1], 3);
+    test_allocator a;
+    test_allocator_install(&a);
+    tape = sw_tape_new();
+    test_allocator_fail(&a, 1, false);
+    assert_int_equal(sw_tape_defer(tape, count_release, &times[1]), SW_ERR_MEMORY);
+    sw_clear_error();
+    assert_int_equal(sw_tape_defer(tape, count_release, &times[2]), SW_OK);
+    sw_tape_free(tape);
+    assert_int_equal(times[1], 3);
+    assert_int_equal(times[2], 4);
+    assert_int_equal(atomic_load(&a.live), 0);
+    sw_set_allocator(NULL);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_value_and_gradient), TEST(test_switches_and_draws), TEST(test_chunks),
         TEST(test_glm), TEST(test_without_a_tape), TEST(test_accumulating_on_top),
         TEST(test_errors), TEST(test_epochs), TEST(test_orders_differ), TEST(test_each_place),
-        TEST(test_sampler_errors), TEST(test_batches), TEST(test_source_errors),
+        TEST(test_seek), TEST(test_sampler_errors), TEST(test_batches), TEST(test_source_errors),
+        TEST(test_draws_of_a_batch), TEST(test_deferred),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sw_set_threads(1);

@@ -851,7 +851,8 @@ typedef struct torn_source {
 } torn_source;
 
 static sw_status torn_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             sw_dtype type, void *x, void *y) {
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     (void)type, (void)y;
     for (int64_t i = 0; i < count; i++) {
         if (ids[i] == ((const torn_source *)source)->torn)

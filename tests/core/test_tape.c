@@ -15,9 +15,10 @@ typedef struct model {
     sw_param *w0, *b0, *w1, *unused;
 } model;
 
-static void fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+static sw_status fill_uniform(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
     for (int64_t i = 0; i < param->count; i++)
         out[i] = init->a + (init->b - init->a) * sw_rng_uniform(rng);
+    return SW_OK;
 }
 
 static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t *shape) {

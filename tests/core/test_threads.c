@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "extend.h"
+#include "ops.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define THREAD_SANITIZER 1
@@ -19,161 +19,41 @@
 
 /* ---- Equal bits ---- */
 
-enum { RUNS = 10, MOST = 3 };
+enum { RUNS = 10, MOST_OPS = 1000 };
 static const int thread_counts[] = {1, 2, 3, 4, 8};
-
-typedef struct big_case {
-    const char *name;
-    sw_tensor (*build)(const sw_tensor *in);
-    int inputs;
-    struct {
-        int rank;
-        int64_t shape[2];
-    } in[MOST];
-    int ids; /* which input holds class ids, -1 for none */
-} big_case;
-
-static sw_tensor do_add(const sw_tensor *in) { return sw_add(in[0], in[1]); }
-static sw_tensor do_sub(const sw_tensor *in) { return sw_sub(in[0], in[1]); }
-static sw_tensor do_mul(const sw_tensor *in) { return sw_mul(in[0], in[1]); }
-static sw_tensor do_scale(const sw_tensor *in) { return sw_scale(in[0], 0.3); }
-static sw_tensor do_relu(const sw_tensor *in) { return sw_relu(in[0]); }
-static sw_tensor do_tanh(const sw_tensor *in) { return sw_tanh(in[0]); }
-static sw_tensor do_neg(const sw_tensor *in) { return sw_neg(in[0]); }
-static sw_tensor do_exp(const sw_tensor *in) { return sw_exp(in[0]); }
-static sw_tensor do_abs(const sw_tensor *in) { return sw_abs(in[0]); }
-static sw_tensor do_sin(const sw_tensor *in) { return sw_sin(in[0]); }
-static sw_tensor do_cos(const sw_tensor *in) { return sw_cos(in[0]); }
-static sw_tensor do_clamp(const sw_tensor *in) { return sw_clamp(in[0], -0.5, 0.5); }
-static sw_tensor do_div(const sw_tensor *in) { return sw_div(in[0], in[1]); }
-static sw_tensor do_maximum(const sw_tensor *in) { return sw_maximum(in[0], in[1]); }
-static sw_tensor do_minimum(const sw_tensor *in) { return sw_minimum(in[0], in[1]); }
-static sw_tensor do_sigmoid(const sw_tensor *in) { return sw_sigmoid(in[0]); }
-static sw_tensor do_leaky_relu(const sw_tensor *in) { return sw_leaky_relu(in[0], 0.01); }
-static sw_tensor do_elu(const sw_tensor *in) { return sw_elu(in[0], 1); }
-static sw_tensor do_silu(const sw_tensor *in) { return sw_silu(in[0]); }
-static sw_tensor do_softplus(const sw_tensor *in) { return sw_softplus(in[0]); }
-static sw_tensor do_gelu(const sw_tensor *in) { return sw_gelu(in[0]); }
-static sw_tensor do_gelu_tanh(const sw_tensor *in) { return sw_gelu_tanh(in[0]); }
-static sw_tensor do_pow(const sw_tensor *in) { return sw_pow(in[0], 3); }
-static sw_tensor do_dropout(const sw_tensor *in) { return sw_dropout(in[0], 0.3, 1); }
-static sw_tensor do_reshape(const sw_tensor *in) {
-    return sw_mul(sw_reshape(in[0], SW_SHAPE(-1, 100)),
-                  sw_detach(sw_reshape(in[0], SW_SHAPE(-1, 100))));
-}
-static sw_tensor do_sum(const sw_tensor *in) { return sw_sum(in[0]); }
-static sw_tensor do_mean(const sw_tensor *in) { return sw_mean(in[0]); }
-static sw_tensor do_matmul(const sw_tensor *in) { return sw_matmul(in[0], in[1]); }
-static sw_tensor do_linear(const sw_tensor *in) { return sw_linear(in[0], in[1], in[2]); }
-static sw_tensor do_ce(const sw_tensor *in) { return sw_cross_entropy(in[0], in[1]); }
-static sw_tensor do_mse(const sw_tensor *in) { return sw_mse(in[0], in[1]); }
-static sw_tensor do_bce(const sw_tensor *in) { return sw_bce_with_logits(in[0], in[1]); }
-
-#define WHOLE {2, {300, 700}}
-static const big_case cases[] = {
-    {"add", do_add, 2, {WHOLE, WHOLE}, -1},
-    {"add rows", do_add, 2, {WHOLE, {1, {700}}}, -1},
-    {"sub columns", do_sub, 2, {{2, {300, 1}}, WHOLE}, -1},
-    {"sub outer", do_sub, 2, {{2, {300, 1}}, {1, {700}}}, -1},
-    {"mul", do_mul, 2, {WHOLE, WHOLE}, -1},
-    {"mul scalar", do_mul, 2, {{0, {0}}, WHOLE}, -1},
-    {"scale", do_scale, 1, {WHOLE}, -1},
-    {"relu", do_relu, 1, {WHOLE}, -1},
-    {"tanh", do_tanh, 1, {WHOLE}, -1},
-    {"neg", do_neg, 1, {WHOLE}, -1},
-    {"exp", do_exp, 1, {WHOLE}, -1},
-    {"abs", do_abs, 1, {WHOLE}, -1},
-    {"sin", do_sin, 1, {WHOLE}, -1},
-    {"cos", do_cos, 1, {WHOLE}, -1},
-    {"clamp", do_clamp, 1, {WHOLE}, -1},
-    {"div", do_div, 2, {WHOLE, {1, {700}}}, -1},
-    {"maximum", do_maximum, 2, {WHOLE, {1, {700}}}, -1},
-    {"minimum", do_minimum, 2, {WHOLE, {1, {700}}}, -1},
-    {"sigmoid", do_sigmoid, 1, {WHOLE}, -1},
-    {"leaky_relu", do_leaky_relu, 1, {WHOLE}, -1},
-    {"elu", do_elu, 1, {WHOLE}, -1},
-    {"silu", do_silu, 1, {WHOLE}, -1},
-    {"softplus", do_softplus, 1, {WHOLE}, -1},
-    {"gelu", do_gelu, 1, {WHOLE}, -1},
-    {"gelu_tanh", do_gelu_tanh, 1, {WHOLE}, -1},
-    {"pow", do_pow, 1, {WHOLE}, -1},
-    {"dropout", do_dropout, 1, {WHOLE}, -1},
-    {"dropout long rows", do_dropout, 1, {{2, {5, 40000}}}, -1},
-    {"reshape", do_reshape, 1, {WHOLE}, -1},
-    {"sum", do_sum, 1, {{1, {1000003}}}, -1},
-    {"mean", do_mean, 1, {{1, {1000003}}}, -1},
-    {"mse", do_mse, 2, {WHOLE, WHOLE}, -1},
-    {"bce", do_bce, 2, {WHOLE, WHOLE}, -1},
-    {"cross-entropy", do_ce, 2, {{2, {5000, 10}}, {1, {5000}}}, 1},
-    {"cross-entropy, more rows", do_ce, 2, {{2, {30000, 3}}, {1, {30000}}}, 1},
-    {"linear 64x100x784", do_linear, 3, {{2, {64, 784}}, {2, {100, 784}}, {1, {100}}}, -1},
-    {"linear 256x512x512", do_linear, 3, {{2, {256, 512}}, {2, {512, 512}}, {1, {512}}}, -1},
-    {"linear 5000x30x20", do_linear, 3, {{2, {5000, 20}}, {2, {30, 20}}, {1, {30}}}, -1},
-    {"matmul 130x257x300", do_matmul, 2, {{2, {130, 300}}, {2, {300, 257}}}, -1},
-    {"matmul 3x7000x90", do_matmul, 2, {{2, {3, 90}}, {2, {90, 7000}}}, -1},
-};
-enum { CASES = sizeof cases / sizeof *cases };
-
-/* Forward and backward; the hash of the value and of all gradients. */
-static uint64_t run_case(const big_case *c, sw_tape *tape, const sw_array *in) {
-    static float noise_f32[1 << 18];
-    static double noise_f64[1 << 18];
-    sw_tensor t[MOST];
-    uint64_t seed = 9;
-    for (int i = 0; noise_f64[0] == 0 && i < 1 << 18; i++)
-        noise_f32[i] = (float)(noise_f64[i] = test_uniform(&seed, -1, 1));
-    sw_tape_reset(tape);
-    sw_tape_set_draw(tape, 5);
-    for (int i = 0; i < c->inputs; i++)
-        t[i] = i == c->ids ? sw_input(tape, in[i]) : sw_variable(tape, in[i]);
-    sw_tensor y = c->build(t);
-    sw_array value = sw_value(y);
-    expect_no_error();
-    uint64_t hash = test_hash(TEST_HASH, value.data, test_bytes(&value));
-    sw_array cotangent = value;
-    assert_true(sw_array_count(&value) <= 1 << 18);
-    cotangent.data = value.type == SW_F32 ? (void *)noise_f32 : (void *)noise_f64;
-    assert_int_equal(sw_backward_from(y, cotangent), SW_OK);
-    for (int i = 0; i < c->inputs; i++)
-        if (i != c->ids) {
-            sw_array g = sw_grad_of(t[i]);
-            hash = test_hash(hash, g.data, test_bytes(&g));
-        }
-    return hash;
-}
 
 static void test_equal_bits(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
-    uint64_t seen[CASES * 2];
-    for (int number = 0; number < CASES * 2; number++) {
-        const big_case *c = &cases[number / 2];
-        sw_dtype type = (sw_dtype)(number % 2);
-        sw_array in[MOST];
-        for (int i = 0; i < c->inputs; i++) {
-            in[i] = test_filled(i == c->ids ? SW_I32 : type, c->in[i].rank, c->in[i].shape, -2, 2,
-                                (uint64_t)i);
-            for (int64_t k = 0; i == c->ids && k < sw_array_count(&in[i]); k++)
-                test_set(&in[i], k, (double)(k * 7 % c->in[0].shape[1]));
-        }
-        uint64_t first = 0;
-        for (size_t n = 0; n < sizeof thread_counts / sizeof *thread_counts; n++) {
-            assert_int_equal(sw_set_threads(thread_counts[n]), SW_OK);
-            for (int run = 0; run < RUNS; run++) {
-                uint64_t hash = run_case(c, tape, in);
-                if (n == 0 && run == 0)
-                    first = hash;
-                if (hash != first)
-                    fail_msg("%s, %s: other bits with %d threads in run %d", c->name,
-                             sw_dtype_name(type), thread_counts[n], run);
+    static uint64_t seen[MOST_OPS];
+    int number = 0;
+    for (int o = 0; op_at(o); o++) {
+        for (int type = SW_F32; type <= SW_F64; type++) {
+            op_case c = {.op = op_at(o)};
+            const char *at = c.op->big ? c.op->big : "";
+            if (!op_next(&at, (sw_dtype)type, &c))
+                continue;
+            uint64_t first = 0;
+            for (size_t n = 0; n < sizeof thread_counts / sizeof *thread_counts; n++) {
+                assert_int_equal(sw_set_threads(thread_counts[n]), SW_OK);
+                for (int run = 0; run < RUNS; run++) {
+                    uint64_t hash = op_hash(&c, tape);
+                    if (n == 0 && run == 0)
+                        first = hash;
+                    if (hash != first)
+                        fail_msg("%s, %s: other bits with %d threads in run %d", c.op->label,
+                                 sw_dtype_name((sw_dtype)type), thread_counts[n], run);
+                }
             }
+            for (int before = 0; before < number && !(c.op->flags & NO_GRADIENT); before++)
+                if (seen[before] == first) /* the hash sees what is computed */
+                    fail_msg("%s, %s has the hash of another", c.op->label, sw_dtype_name((sw_dtype)type));
+            assert_true(number < MOST_OPS);
+            seen[number++] = first;
+            op_free(&c);
         }
-        seen[number] = first;
-        for (int before = 0; before < number; before++) /* the hash sees what is computed */
-            assert_true(seen[before] != first);
-        for (int i = 0; i < c->inputs; i++)
-            test_array_free(&in[i]);
     }
+    assert_true(number > 80);
     sw_tape_free(tape);
 }
 
@@ -346,10 +226,14 @@ static void *keep_busy(void *args) {
 }
 
 static uint64_t one_result(sw_tape *tape) {
-    sw_array x = test_filled(SW_F32, SW_SHAPE(300, 700), -1, 1, 4);
-    uint64_t hash = run_case(&cases[4], tape, (sw_array[]){x, x});
-    hash ^= run_case(&cases[12], tape, &x);
-    test_array_free(&x);
+    uint64_t hash = 0;
+    for (int o = 0; o < 2; o++) {
+        op_case c = {.op = o ? &ops_elementwise[4] : &ops_reduce[0]};
+        const char *at = c.op->big;
+        assert_true(op_next(&at, SW_F32, &c));
+        hash ^= op_hash(&c, tape);
+        op_free(&c);
+    }
     return hash;
 }
 

@@ -49,7 +49,7 @@ static bytes inflate_file(int file) {
 
 /* ---- The real data ---- */
 
-static void check_split(sw_split split, int64_t n, const int *first) {
+static void check_split(sw_data_split split, int64_t n, const int *first) {
     count_memory(-1);
     sw_source *source = sw_fashion_mnist(NULL, split);
     if (!source)
@@ -66,7 +66,7 @@ static void check_split(sw_split split, int64_t n, const int *first) {
     assert_true(ids && label);
     for (int64_t i = 0; i < n; i++)
         ids[i] = i;
-    assert_int_equal(source->gather(source, ids, n, SW_F32, NULL, label), SW_OK);
+    assert_int_equal(source->gather(source, ids, n, 0, SW_F32, NULL, label), SW_OK);
     for (int64_t i = 0; i < n; i++)
         count[label[i]]++;
     for (int c = 0; c < 10; c++)
@@ -106,7 +106,7 @@ static void pixels_have_the_published_moments(void **state) {
     assert_non_null(source);
     double sum = 0, squares = 0, x[784];
     for (int64_t i = 0; i < source->n; i++) {
-        assert_int_equal(source->gather(source, &i, 1, SW_F64, x, NULL), SW_OK);
+        assert_int_equal(source->gather(source, &i, 1, 0, SW_F64, x, NULL), SW_OK);
         for (int j = 0; j < 784; j++) {
             sum += x[j];
             squares += x[j] * x[j];
@@ -161,8 +161,8 @@ static void takes_files_without_gz(void **state) {
     }
     sw_source *plain = sw_fashion_mnist(folder, SW_TEST), *source = sw_fashion_mnist(NULL, SW_TEST);
     assert_true(plain && source);
-    assert_int_equal(plain->gather(plain, ids, 64, SW_F32, plain_x, plain_label), SW_OK);
-    assert_int_equal(source->gather(source, ids, 64, SW_F32, x, label), SW_OK);
+    assert_int_equal(plain->gather(plain, ids, 64, 0, SW_F32, plain_x, plain_label), SW_OK);
+    assert_int_equal(source->gather(source, ids, 64, 0, SW_F32, x, label), SW_OK);
     assert_memory_equal(plain_x, x, sizeof x);
     assert_memory_equal(plain_label, label, sizeof label);
     sw_source_free(plain);
@@ -191,7 +191,7 @@ static void says_what_to_do_if_it_is_missing(void **state) {
     path[4000] = 0; /* a directory that fits, files that do not */
     assert_null(sw_fashion_mnist_directory(path));
     check_error(SW_ERR_IO, "xxx", "`make deps`");
-    assert_null(sw_fashion_mnist(NULL, (sw_split)2));
+    assert_null(sw_fashion_mnist(NULL, (sw_data_split)2));
     check_error(SW_ERR_ARGUMENT, "fashion-mnist", "split 2");
 }
 

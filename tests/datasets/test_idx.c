@@ -27,7 +27,7 @@ static void check_reads(int rank, const int64_t *shape) {
         assert_int_equal(sw_idx_read(path, &array), SW_OK);
         assert_null(sw_error());
         check_contents(&array, rank, shape);
-        sw_idx_free(&array);
+        sw_array_free(&array);
         assert_null(array.data);
         check_memory();
         remove_file(path);
@@ -69,7 +69,7 @@ static void reads_highly_compressed_zeros(void **state) {
     sw_array array;
     assert_int_equal(sw_idx_read(path, &array), SW_OK);
     assert_int_equal(array.shape[0], n);
-    sw_idx_free(&array);
+    sw_array_free(&array);
     remove_file(path);
     free(plain.at);
     free(packed.at);
@@ -113,7 +113,7 @@ static void refuses_what_cannot_be_opened(void **state) {
     check_error(SW_ERR_ARGUMENT, "idx", "path is NULL");
     assert_int_equal(sw_idx_read(path, NULL), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "idx", "array is NULL");
-    sw_idx_free(NULL);
+    sw_array_free(NULL);
 }
 
 static void refuses_a_very_long_path_with_its_reason(void **state) {
@@ -207,7 +207,7 @@ static void refuses_trailing_bytes_in_the_next_block(void **state) {
     sw_array array;
     assert_int_equal(sw_idx_read(path, &array), SW_OK);
     assert_memory_equal(array.data, good.at + 8, (size_t)n);
-    sw_idx_free(&array);
+    sw_array_free(&array);
     remove_file(path);
     free(moved.at);
     free(packed.at);
@@ -268,7 +268,7 @@ static bool loads(const bytes *data, unsigned char *out, size_t size) {
         assert_null(sw_error());
         assert_int_equal(sw_array_count(&array), size);
         memcpy(out, array.data, size);
-        sw_idx_free(&array);
+        sw_array_free(&array);
     } else {
         check_error(SW_ERR_FORMAT, path, NULL);
     }
@@ -334,7 +334,7 @@ static void survives_every_failed_allocation(void **state) {
                 assert_null(array.data);
                 check_error(SW_ERR_MEMORY, path, "out of memory");
             }
-            sw_idx_free(&array);
+            sw_array_free(&array);
             check_memory();
             assert_true(k < 20);
         }

@@ -119,8 +119,8 @@ static void black_is_0_and_white_is_1(void **state) {
     double z[PIXELS];
     int black = 0, white = 0;
     for (int64_t i = 0; i < N; i++) {
-        source->gather(source, &i, 1, SW_F32, x, NULL);
-        source->gather(source, &i, 1, SW_F64, z, NULL);
+        source->gather(source, &i, 1, 0, SW_F32, x, NULL);
+        source->gather(source, &i, 1, 0, SW_F64, z, NULL);
         for (int j = 0; j < PIXELS; j++) {
             const int p = pixel_of(i, j);
             assert_true(x[j] >= 0 && x[j] <= 1 && z[j] >= 0 && z[j] <= 1);
@@ -259,7 +259,8 @@ typedef struct noting {
 } noting;
 
 static sw_status note_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             sw_dtype type, void *x, void *y) {
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     noting *s = (noting *)(uintptr_t)source;
     (void)type, (void)y;
     if (s->gathered++ == s->fail_at)

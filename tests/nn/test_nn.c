@@ -407,7 +407,7 @@ static void test_refusals(void **state) {
     refused(bad_dropout, SW_ERR_ARGUMENT, "dropout: p = 1 is outside [0, 1)");
     refused(nan_dropout, SW_ERR_ARGUMENT, "dropout: p = nan is outside [0, 1)");
     refused(twice, SW_ERR_ARGUMENT, "layer linear is part of a layer already");
-    refused(same_name, SW_ERR_ARGUMENT, "parameter a.weight is declared twice");
+    refused(same_name, SW_ERR_ARGUMENT, "layer a: another layer has this name");
     refused(null_in_list, SW_ERR_ARGUMENT, "a layer to be added is NULL");
 }
 
@@ -628,7 +628,8 @@ typedef struct cloud {
 } cloud;
 
 static sw_status cloud_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                              sw_dtype type, void *x, void *y) {
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     const cloud *c = (const cloud *)(const void *)source;
     const sw_array out = {.data = x, .type = type}, real = {.data = y, .type = type};
     if (c->fails && ids[count - 1] >= 1500)

@@ -25,8 +25,8 @@ static bool skip_begin, skip_decide;
 static double seen_gradient, seen_step, decided;
 
 static void called(const char *name) {
-    strcat(calls, *calls ? " " : "");
-    strcat(calls, name);
+    size_t used = strlen(calls);
+    snprintf(calls + used, sizeof calls - used, "%s%s", used ? " " : "", name);
 }
 
 static sw_status spy_sample(sw_estimate *e) {
@@ -680,7 +680,8 @@ static void test_bytes_of_state(void **state) {
 enum { PIXELS = 784, CLASSES = 10, SAMPLES = 230 }; /* 3 batches of 64 and one of 38 */
 
 static sw_status picture_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                                sw_dtype type, void *x, void *y) {
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     (void)source;
     for (int64_t i = 0; i < count; i++) {
         uint64_t seed = (uint64_t)ids[i];
@@ -726,23 +727,55 @@ static uint64_t train(sw_dtype type, const char *rule, const char *average, doub
     return hash;
 }
 
+/* The names of a section of sw_optim_list: lines of two blanks and a word. */
+static int listed(const char *section, char names[][32], int most) {
+    char line[512];
+    int count = 0;
+    bool inside = false;
+    FILE *list = tmpfile();
+    assert_non_null(list);
+    sw_optim_list(list);
+    rewind(list);
+    while (fgets(line, sizeof line, list)) {
+        if (line[0] != ' ')
+            inside = strncmp(line, section, strlen(section)) == 0 && line[strlen(section)] == '\n';
+        else if (inside && line[2] != ' ' && count < most)
+            assert_int_equal(sscanf(line, "%31s", names[count++]), 1);
+    }
+    fclose(list);
+    return count;
+}
+
+static void same_bits(sw_dtype type, const char *rule, const char *average) {
+    uint64_t first = 0;
+    double loss = 0;
+    for (int threads = 1; threads <= 8; threads *= 2) {
+        double value = 0;
+        assert_ok(sw_set_threads(threads));
+        uint64_t hash = train(type, rule, average, 0.3, 20, &value);
+        if (threads == 1) {
+            first = hash;
+            loss = value;
+        }
+        if (hash != first || value != loss)
+            fail_msg("%s, %s, %s: other bits with %d threads", rule, average, sw_dtype_name(type), threads);
+    }
+    assert_true(isfinite(loss));
+}
+
+/* Every rule and every average there is, and those whose options change the loop. */
 static void test_threads_same_bits(void **state) {
     (void)state;
+    char rules[64][32], averages[16][32];
+    int rule_count = listed("rules", rules, 64), average_count = listed("averages", averages, 16);
+    assert_true(rule_count >= 3 && average_count >= 2);
     int before = sw_threads();
     for (int t = 0; t < 2; t++) {
-        uint64_t first = 0;
-        double loss = 0;
-        for (int threads = 1; threads <= 4; threads *= 2) {
-            double value = 0;
-            assert_ok(sw_set_threads(threads));
-            uint64_t hash = train(both_types[t], "adamw lr=1e-3", "ema decay=0.9", 0.3, 50, &value);
-            if (threads == 1) {
-                first = hash;
-                loss = value;
-            }
-            assert_true(hash == first && value == loss);
-        }
-        assert_true(isfinite(loss));
+        for (int i = 0; i < rule_count; i++)
+            same_bits(both_types[t], rules[i], "none");
+        for (int i = 0; i < average_count; i++)
+            same_bits(both_types[t], "adamw lr=1e-3", averages[i]);
+        same_bits(both_types[t], "sgd lr=0.1 momentum=0.9 nesterov weight_decay=1e-4", "none");
     }
     assert_ok(sw_set_threads(before));
 }

@@ -80,7 +80,8 @@ static inline sw_tensor problem_loss(void *user, sw_tape *tape, const int64_t *i
 }
 
 static inline sw_status problem_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                                       sw_dtype type, void *x, void *y) {
+                             uint64_t draw, sw_dtype type, void *x, void *y) {
+    (void)draw;
     const problem *p = (const problem *)source;
     for (int64_t i = 0; i < count; i++) {
         for (int64_t j = 0; x && j < p->inputs; j++) {

@@ -298,7 +298,7 @@ static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t 
     sw_tensor y = sw_buffer(tape, SW_I32, 1, &count);
     if (sw_is_null(y))
         return y;
-    assert_ok(p->source.gather(&p->source, ids, count, SW_F64, NULL, sw_value(y).data));
+    assert_ok(p->source.gather(&p->source, ids, count, 0, SW_F64, NULL, sw_value(y).data));
     return poison(p, sw_cross_entropy(z, y));
 }
 

@@ -1,0 +1,191 @@
+/* Where the largest element along an axis is, and the share of rows where it is in the right place. */
+#define SW_KERNEL_FILE "argmax.c"
+#include "kernel.h"
+
+#ifndef ARGMAX_ARGS
+#define ARGMAX_ARGS
+typedef struct argmax_args {
+    const void *x;      /* [outer, n, inner]; rows where inner is 1 */
+    const int32_t *ids; /* accuracy */
+    int32_t *out;
+    int64_t n, inner;
+} argmax_args;
+
+enum { STRIP = 128 }; /* columns at a time */
+#endif
+
+#if SW_KERNEL_PASS
+
+/* The first of the largest; the first NaN if there is one. n ≥ 1. */
+static inline int64_t SW_K(first_largest)(const real *x, int64_t n) {
+    real lane[SW_LANES], most = x[0];
+    int64_t j = 0;
+    for (int i = 0; i < SW_LANES; i++)
+        lane[i] = most;
+    for (; j + SW_LANES <= n; j += SW_LANES)
+        for (int i = 0; i < SW_LANES; i++)
+            lane[i] = ((x[j + i] > lane[i]) | (x[j + i] != x[j + i])) ? x[j + i] : lane[i];
+    for (int i = 0; j < n; i++, j++)
+        lane[i] = ((x[j] > lane[i]) | (x[j] != x[j])) ? x[j] : lane[i];
+    for (int i = 0; i < SW_LANES; i++)
+        most = ((lane[i] > most) | (lane[i] != lane[i])) ? lane[i] : most;
+    for (j = 0; j + SW_LANES <= n; j += SW_LANES) { /* the block that holds it, then where in it */
+        int found = 0;
+        for (int i = 0; i < SW_LANES; i++)
+            found |= (x[j + i] == most) | (x[j + i] != x[j + i]);
+        if (found)
+            break;
+    }
+    while (!(x[j] == most || x[j] != x[j]))
+        j++;
+    return j;
+}
+
+static void SW_K(rows)(void *args, int64_t begin, int64_t end, double *sums) {
+    const argmax_args *s = args;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++)
+        s->out[row] = (int32_t)SW_K(first_largest)((const real *)s->x + row * s->n, s->n);
+}
+
+/* Strips [begin, end): each STRIP columns, or what is left, of one matrix [n, inner]. */
+static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) {
+    const argmax_args *s = args;
+    const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
+    (void)sums;
+    for (int64_t strip = begin; strip < end; strip++) {
+        const int64_t at = strip % strips * STRIP, outer = strip / strips,
+                      width = inner - at < STRIP ? inner - at : STRIP;
+        const real *x = (const real *)s->x + outer * n * inner + at;
+        int32_t *out = s->out + outer * inner + at;
+        real most[STRIP];
+        for (int64_t i = 0; i < width; i++) {
+            most[i] = x[i];
+            out[i] = 0;
+        }
+        for (int64_t j = 1; j < n; j++)
+            for (int64_t i = 0; i < width; i++) {
+                const real v = x[j * inner + i];
+                const bool better = (v > most[i]) | ((v != v) & (most[i] == most[i]));
+                most[i] = better ? v : most[i];
+                out[i] = better ? (int32_t)j : out[i];
+            }
+    }
+}
+
+static void SW_K(hits)(void *args, int64_t begin, int64_t end, double *sums) {
+    const argmax_args *s = args;
+    for (int64_t row = begin; row < end; row++) {
+        const real *x = (const real *)s->x + row * s->n;
+        const int64_t at = SW_K(first_largest)(x, s->n);
+        sums[0] += at == s->ids[row] && x[at] == x[at] ? 1 : 0;
+    }
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows),
+                        columns_kernels = SW_KERNEL_TABLE(columns),
+                        hits_kernels = SW_KERNEL_TABLE(hits);
+
+/* ---- argmax ---- */
+
+typedef struct argmax_attributes {
+    int axis;
+    bool keepdim;
+} argmax_attributes;
+
+static sw_status argmax_shape(sw_call *c) {
+    const argmax_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    int64_t shape[SW_MAX_RANK];
+    int axis = 0, rank = 0;
+    SW_TRY(sw_check_real(c));
+    SW_TRY(swi_axis(c, a->axis, &axis));
+    if (x->shape[axis] > INT32_MAX)
+        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32",
+                       axis, sw_shape_text(x->rank, x->shape), INT32_MAX);
+    for (int i = 0; i < x->rank; i++)
+        if (i != axis)
+            shape[rank++] = x->shape[i];
+        else if (a->keepdim)
+            shape[rank++] = 1;
+    SW_TRY(sw_shape_set(c, SW_I32, rank, shape));
+    if (x->shape[axis] == 0 && c->out->count > 0)
+        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s has length 0: there is no element to choose",
+                       axis, sw_shape_text(x->rank, x->shape));
+    return SW_OK;
+}
+
+static sw_status argmax_forward(sw_call *c) {
+    const argmax_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    int axis = 0;
+    if (x->count == 0)
+        return SW_OK;
+    SW_TRY(swi_axis(c, a->axis, &axis));
+    argmax_args args = {.x = x->data, .out = c->out->data, .n = x->shape[axis], .inner = 1};
+    for (int i = axis + 1; i < x->rank; i++)
+        args.inner *= x->shape[i];
+    const int64_t outer = x->count / args.n / args.inner, level = swi_cpu_level();
+    if (args.inner == 1) {
+        swi_run_rows(rows_kernels[x->type][level], &args, outer, args.n, NULL);
+        return SW_OK;
+    }
+    const int64_t strips = (args.inner + STRIP - 1) / STRIP,
+                  width = args.inner < STRIP ? args.inner : STRIP;
+    swi_run_rows(columns_kernels[x->type][level], &args, outer * strips, args.n * width, NULL);
+    return SW_OK;
+}
+
+static const sw_op argmax_op = {.size = sizeof(sw_op), .name = "argmax", .shape = argmax_shape,
+                                .forward = argmax_forward};
+
+sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
+    const argmax_attributes a = {.axis = axis, .keepdim = keepdim};
+    return sw_apply(&argmax_op, &a, sizeof a, 1, &x);
+}
+
+/* ---- accuracy ---- */
+
+static sw_status accuracy_shape(sw_call *c) {
+    const sw_view *z = c->in[0], *ids = c->in[1];
+    if (z->type != SW_F32 && z->type != SW_F64)
+        return sw_fail(SW_ERR_TYPE, "accuracy: the scores are %s; f32 or f64 is needed",
+                       sw_dtype_name(z->type));
+    if (ids->type != SW_I32)
+        return sw_fail(SW_ERR_TYPE, "accuracy: the ids are %s; i32 is needed",
+                       sw_dtype_name(ids->type));
+    if (z->rank == 0 || ids->rank != z->rank - 1 ||
+        memcmp(z->shape, ids->shape, (size_t)ids->rank * sizeof *z->shape) != 0)
+        return sw_fail(SW_ERR_SHAPE,
+                       "accuracy: scores %s and ids %s; [...,classes] and [...] are needed",
+                       sw_shape_text(z->rank, z->shape), sw_shape_text(ids->rank, ids->shape));
+    return sw_shape_set(c, z->type, 0, NULL);
+}
+
+static sw_status accuracy_forward(sw_call *c) {
+    const sw_view *z = c->in[0];
+    const int32_t *id = c->in[1]->data;
+    const int64_t rows = c->in[1]->count, classes = z->shape[z->rank - 1];
+    for (int64_t row = 0; row < rows; row++)
+        if (id[row] < 0 || id[row] >= classes)
+            return sw_fail(SW_ERR_ARGUMENT, "accuracy: id %d in row %lld is outside 0 to %lld", id[row],
+                           (long long)row, (long long)classes - 1);
+    argmax_args args = {.x = z->data, .ids = id, .n = classes};
+    double right = 0;
+    swi_run_rows(hits_kernels[z->type][swi_cpu_level()], &args, rows, classes, &right);
+    swi_store_scalar(c->out, rows ? right / (double)rows : (double)NAN);
+    return SW_OK;
+}
+
+static const sw_op accuracy_op = {.size = sizeof(sw_op), .name = "accuracy",
+                                  .shape = accuracy_shape, .forward = accuracy_forward};
+
+sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids) {
+    return sw_apply(&accuracy_op, NULL, 0, 2, (sw_tensor[]){scores, ids});
+}
+
+#endif

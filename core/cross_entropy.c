@@ -1,0 +1,499 @@
+/* Cross-entropy of softmax(z) against class ids or distributions. With class weights w (1 if there are
+ * none), smoothing ε and K classes, a row's target is q_c = (1 - ε) t_c + ε/K (t: one-hot for an id) and
+ *     loss = -Σ_c w_c q_c log p_c,  p = softmax(z),  dz_j = p_j Σ_c w_c q_c - w_j q_j.
+ * A class without weight in the target adds 0 even where p_c = 0.
+ */
+#define SW_KERNEL_FILE "cross_entropy.c"
+#include "kernel.h"
+
+#ifndef CROSS_ENTROPY_ARGS
+#define CROSS_ENTROPY_ARGS
+typedef struct row_args {
+    const void *z;
+    const void *target;  /* ids or distributions */
+    void *out;           /* forward: what is kept for the vjp; vjp: the gradient */
+    const void *kept;
+    void *each;          /* a loss for each row, or NULL: their sum */
+    const void *dy;      /* a cotangent for each row, or NULL: `factor` for all */
+    const void *weights; /* [classes] */
+    int64_t classes;
+    double factor, hard, smooth, smooth_total; /* 1 - ε, ε/K, ε/K Σ w */
+    bool ignore;
+    int32_t ignored_id;
+} row_args;
+
+enum { WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
+#endif
+
+#if SW_KERNEL_PASS
+
+/* sum = Σ of an expression in j over [0, n) */
+#define ROW_SUM(sum, n, expression)                                 \
+    do {                                                            \
+        sum = 0;                                                    \
+        if ((n) < WIDE) {                                           \
+            for (int64_t j = 0; j < (n); j++)                       \
+                sum += expression;                                  \
+        } else {                                                    \
+            real lane[SW_LANES] = {0};                              \
+            int64_t first = 0;                                      \
+            for (; first + SW_LANES <= (n); first += SW_LANES)      \
+                for (int i = 0; i < SW_LANES; i++) {                \
+                    const int64_t j = first + i;                    \
+                    lane[i] += expression;                          \
+                }                                                   \
+            for (int64_t j = first; j < (n); j++)                   \
+                lane[j - first] += expression;                      \
+            for (int i = 0; i < SW_LANES; i++)                      \
+                sum += lane[i];                                     \
+        }                                                           \
+    } while (0)
+
+/* A NaN need not win: it shows in z - max. */
+static inline real SW_K(row_max)(const real *z, int64_t n) {
+    real max = z[0];
+    if (n < WIDE) {
+        for (int64_t j = 1; j < n; j++)
+            max = z[j] > max ? z[j] : max;
+        return max;
+    }
+    real lane[SW_LANES];
+    for (int i = 0; i < SW_LANES; i++)
+        lane[i] = z[i];
+    int64_t first = SW_LANES;
+    for (; first + SW_LANES <= n; first += SW_LANES)
+        for (int i = 0; i < SW_LANES; i++)
+            lane[i] = z[first + i] > lane[i] ? z[first + i] : lane[i];
+    for (int64_t j = first; j < n; j++)
+        lane[j - first] = z[j] > lane[j - first] ? z[j] : lane[j - first];
+    for (int i = 0; i < SW_LANES; i++)
+        max = lane[i] > max ? lane[i] : max;
+    return max;
+}
+
+/* z - max, ≤ 0: exp cannot overflow. Returns max. */
+static inline real SW_K(shift)(const real *z, int64_t n, real *to) {
+    const real max = SW_K(row_max)(z, n);
+    for (int64_t j = 0; j < n; j++)
+        to[j] = z[j] - max;
+    return max;
+}
+
+/* ---- Ids of few classes, nothing else asked for: softmax to `out`, log Σ exp(z) - z[id] to the sum ---- */
+
+static void SW_K(plain)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const int32_t *id = s->target;
+    const real *z = s->z;
+    real *p = s->out;
+    for (int64_t row = begin; row < end; row++) {
+        const real *from = z + row * k;
+        real *to = p + row * k, max = from[0];
+        for (int64_t j = 1; j < k; j++)
+            max = from[j] > max ? from[j] : max;
+        for (int64_t j = 0; j < k; j++)
+            to[j] = from[j] - max; /* ≤ 0: exp cannot overflow */
+        sums[0] -= (double)to[id[row]];
+    }
+    for (int64_t i = begin * k; i < end * k; i++)
+        p[i] = SW_K(sw_k_exp)(p[i]);
+    for (int64_t row = begin; row < end; row++) {
+        real *to = p + row * k, total = 0;
+        for (int64_t j = 0; j < k; j++)
+            total += to[j];
+        sums[0] += (double)SW_K(sw_k_log)(total); /* 1 ≤ total ≤ k */
+        const real scale = 1 / total;
+        for (int64_t j = 0; j < k; j++)
+            to[j] *= scale;
+    }
+}
+
+/* dz = factor·(softmax - one-hot) */
+static void SW_K(plain_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const int32_t *id = s->target;
+    const real *restrict p = s->kept;
+    real *restrict dz = s->out;
+    const real factor = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin * k; i < end * k; i++)
+        dz[i] = factor * p[i];
+    for (int64_t row = begin; row < end; row++)
+        dz[row * k + id[row]] -= factor;
+}
+
+/* ---- Ids with weights, smoothing, ignored rows, a loss for each row, or many classes ---- */
+
+/* Adds to the loss of a row, or to the sum. */
+static inline void SW_K(add_loss)(const row_args *s, int64_t row, real loss, double *sums) {
+    if (s->each)
+        ((real *)s->each)[row] += loss;
+    else
+        sums[0] += (double)loss;
+}
+
+/* With d = z - max and T = Σ exp d: loss = -Σ w q d + (Σ w q) log T, two numbers ≥ 0. */
+static void SW_K(ids)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const int32_t *id = s->target;
+    const real *z = s->z, *w = s->weights, hard = (real)s->hard, smooth = (real)s->smooth;
+    real *p = s->out;
+    for (int64_t row = begin; row < end; row++) {
+        real *d = p + row * k, spread = 0;
+        if (s->each)
+            ((real *)s->each)[row] = 0;
+        if (s->ignore && id[row] == s->ignored_id) {
+            for (int64_t j = 0; j < k; j++)
+                d[j] = 0;
+            continue;
+        }
+        SW_K(shift)(z + row * k, k, d);
+        const real own = hard * w[id[row]];
+        if (smooth > 0)
+            ROW_SUM(spread, k, (w[j] == 0 ? 0 : w[j] * d[j]));
+        SW_K(add_loss)(s, row, (own == 0 ? 0 : -own * d[id[row]]) - smooth * spread, sums);
+    }
+    for (int64_t i = begin * k; i < end * k; i++)
+        p[i] = SW_K(sw_k_exp)(p[i]);
+    for (int64_t row = begin; row < end; row++) {
+        real *to = p + row * k, total;
+        if (s->ignore && id[row] == s->ignored_id)
+            continue;
+        ROW_SUM(total, k, to[j]);
+        const real sum = hard * w[id[row]] + (real)s->smooth_total, scale = 1 / total;
+        SW_K(add_loss)(s, row, sum * SW_K(sw_k_log)(total), sums);
+        for (int64_t j = 0; j < k; j++)
+            to[j] *= scale;
+    }
+}
+
+static void SW_K(ids_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const int32_t *id = s->target;
+    const real *restrict p = s->kept, *restrict w = s->weights, *dy = s->dy;
+    real *restrict dz = s->out;
+    const real factor = (real)s->factor, hard = (real)s->hard, smooth = (real)s->smooth;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++) {
+        const real *from = p + row * k;
+        real *to = dz + row * k;
+        if (s->ignore && id[row] == s->ignored_id) {
+            for (int64_t j = 0; j < k; j++)
+                to[j] = 0;
+            continue;
+        }
+        const real g = dy ? dy[row] : factor, own = hard * w[id[row]],
+                   sum = g * (own + (real)s->smooth_total), each = g * smooth;
+        for (int64_t j = 0; j < k; j++)
+            to[j] = sum * from[j] - each * w[j];
+        to[id[row]] -= g * own;
+    }
+}
+
+/* ---- Distributions: log softmax to `out` ---- */
+
+static void SW_K(soft)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const real *z = s->z, *t = s->target, *w = s->weights;
+    const real hard = (real)s->hard, smooth = (real)s->smooth;
+    real *out = s->out;
+    for (int64_t row = begin; row < end; row++)
+        SW_K(shift)(z + row * k, k, out + row * k);
+    for (int64_t i = begin * k; i < end * k; i++)
+        out[i] = SW_K(sw_k_exp)(out[i]);
+    for (int64_t row = begin; row < end; row++) {
+        const real *target = t + row * k;
+        real *to = out + row * k, total, loss;
+        ROW_SUM(total, k, to[j]);
+        const real log_total = SW_K(sw_k_log)(total);
+        SW_K(shift)(z + row * k, k, to);
+        for (int64_t j = 0; j < k; j++)
+            to[j] -= log_total;
+        /* 0·∞ is 0 here, and 0·NaN is NaN */
+#define SOFT_TARGET (w[j] * (hard * target[j] + smooth))
+        ROW_SUM(loss, k, (SOFT_TARGET == 0 && to[j] == to[j] ? 0 : SOFT_TARGET * to[j]));
+        if (s->each)
+            ((real *)s->each)[row] = 0 - loss;
+        else
+            sums[0] -= (double)loss;
+    }
+}
+
+static void SW_K(soft_dz)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const real *restrict log_p = s->kept, *restrict t = s->target, *restrict w = s->weights,
+               *dy = s->dy;
+    const real factor = (real)s->factor, hard = (real)s->hard, smooth = (real)s->smooth;
+    real *restrict dz = s->out;
+    (void)sums;
+    for (int64_t i = begin * k; i < end * k; i++)
+        dz[i] = SW_K(sw_k_exp)(log_p[i]);
+    for (int64_t row = begin; row < end; row++) {
+        const real *target = t + row * k, g = dy ? dy[row] : factor;
+        real *to = dz + row * k, sum;
+        ROW_SUM(sum, k, SOFT_TARGET);
+        for (int64_t j = 0; j < k; j++)
+            to[j] = g * (to[j] * sum - SOFT_TARGET);
+    }
+#undef SOFT_TARGET
+}
+
+/* dt_c = -(1 - ε) w_c log p_c */
+static void SW_K(soft_dt)(void *args, int64_t begin, int64_t end, double *sums) {
+    const row_args *s = args;
+    const int64_t k = s->classes;
+    const real *restrict log_p = s->kept, *restrict w = s->weights, *dy = s->dy;
+    const real factor = (real)s->factor, hard = (real)s->hard;
+    real *restrict dt = s->out;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++) {
+        const real *from = log_p + row * k, g = dy ? dy[row] : factor;
+        real *to = dt + row * k;
+        for (int64_t j = 0; j < k; j++) {
+            const real weight = hard * w[j];
+            to[j] = weight == 0 && from[j] == from[j] ? 0 : g * (0 - weight * from[j]);
+        }
+    }
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+#include <math.h>
+
+static const sw_kernels plain_kernels = SW_KERNEL_TABLE(plain),
+                        plain_vjp_kernels = SW_KERNEL_TABLE(plain_vjp),
+                        ids_kernels = SW_KERNEL_TABLE(ids),
+                        ids_vjp_kernels = SW_KERNEL_TABLE(ids_vjp),
+                        soft_kernels = SW_KERNEL_TABLE(soft),
+                        soft_dz_kernels = SW_KERNEL_TABLE(soft_dz),
+                        soft_dt_kernels = SW_KERNEL_TABLE(soft_dt);
+
+/* The attributes. class_weights point to the caller's memory: only for the shape rule and forward,
+ * which keeps a copy. */
+typedef sw_cross_entropy_options options;
+
+static const options *options_of(const sw_call *c) {
+    static const options none = {.size = sizeof none};
+    return c->attributes ? c->attributes : &none;
+}
+
+typedef struct sizes {
+    int64_t rows, classes;
+    bool ids;   /* else distributions */
+    bool plain; /* ids of few classes, and a sum or mean over all rows alike */
+} sizes;
+
+static sizes sizes_of(const sw_call *c) {
+    const sw_view *z = c->in[0];
+    const options *o = options_of(c);
+    sizes n = {.rows = 1, .classes = z->shape[z->rank - 1], .ids = c->in[1]->type == SW_I32};
+    for (int axis = 0; axis < z->rank - 1; axis++)
+        n.rows *= z->shape[axis];
+    n.plain = n.ids && o->reduction != SW_NONE && o->label_smoothing == 0 && !o->ignore &&
+              !o->class_weights && n.classes < WIDE;
+    return n;
+}
+
+/* ---- Checks ---- */
+
+static sw_status check_options(const sw_call *c, const options *o, int64_t classes) {
+    SW_TRY(swi_check_reduction(c, o->reduction));
+    if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
+        return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: label_smoothing is %g; it must be in [0, 1]",
+                       o->label_smoothing);
+    if (o->ignore && c->in[1]->type != SW_I32)
+        return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: ignore needs class ids; the target is %s",
+                       sw_dtype_name(c->in[1]->type));
+    if (!o->class_weights)
+        return SW_OK;
+    if (o->classes != classes)
+        return sw_fail(SW_ERR_SHAPE, "cross_entropy: %d class weights for %lld classes", o->classes,
+                       (long long)classes);
+    for (int i = 0; i < o->classes; i++)
+        if (!(o->class_weights[i] >= 0 && o->class_weights[i] < (double)INFINITY))
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "cross_entropy: the weight of class %d is %g; it must be ≥ 0 and finite", i,
+                           o->class_weights[i]);
+    return SW_OK;
+}
+
+static sw_status cross_entropy_shape(sw_call *c) {
+    const sw_view *z = c->in[0], *t = c->in[1];
+    const options *o = options_of(c);
+    if (z->type != SW_F32 && z->type != SW_F64)
+        return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed",
+                       sw_dtype_name(z->type));
+    if (t->type != SW_I32 && t->type != z->type)
+        return sw_fail(SW_ERR_TYPE,
+                       "cross_entropy: the target is %s; class ids in i32 or distributions in %s, the "
+                       "logits' type, are needed", sw_dtype_name(t->type), sw_dtype_name(z->type));
+    int shared = t->type == SW_I32 ? z->rank - 1 : z->rank; /* axes that both have */
+    bool fits = z->rank > 0 && t->rank == shared &&
+                memcmp(z->shape, t->shape, (size_t)shared * sizeof *z->shape) == 0;
+    if (!fits)
+        return sw_fail(SW_ERR_SHAPE,
+                       t->type == SW_I32
+                           ? "cross_entropy: logits %s and ids %s; [...,classes] and [...] are needed"
+                           : "cross_entropy: logits %s and distributions %s; the shapes must be equal, "
+                             "[...,classes] (class ids are i32)",
+                       sw_shape_text(z->rank, z->shape), sw_shape_text(t->rank, t->shape));
+    if (z->shape[z->rank - 1] == 0 && sizes_of(c).rows > 0)
+        return sw_fail(SW_ERR_SHAPE, "cross_entropy: logits %s have no classes",
+                       sw_shape_text(z->rank, z->shape));
+    if (c->attributes)
+        SW_TRY(check_options(c, o, z->shape[z->rank - 1]));
+    if (o->reduction == SW_NONE)
+        return sw_shape_set(c, z->type, z->rank - 1, z->shape);
+    return sw_shape_set(c, z->type, 0, NULL);
+}
+
+static sw_status check_ids(const sw_call *c, const sizes *n) {
+    const options *o = options_of(c);
+    const int32_t *id = c->in[1]->data;
+    for (int64_t row = 0; row < n->rows; row++)
+        if ((id[row] < 0 || id[row] >= n->classes) && !(o->ignore && id[row] == o->ignored_id))
+            return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: id %d in row %lld is outside 0 to %lld",
+                           id[row], (long long)row, (long long)n->classes - 1);
+    return SW_OK;
+}
+
+/* ---- What the kernels and both passes share ---- */
+
+/* Kept: [rows, classes], then the weights [classes] unless all is plain. */
+static sw_status keep(sw_call *c, const sizes *n) {
+    const options *o = options_of(c);
+    sw_dtype type = c->in[0]->type;
+    int64_t count = c->in[0]->count + (n->plain ? 0 : n->classes);
+    c->saved = sw_call_save(c, (size_t)count * swi_size(type));
+    if (!c->saved)
+        return SW_ERR_MEMORY;
+    for (int64_t i = c->in[0]->count; i < count; i++) {
+        double weight = o->class_weights ? o->class_weights[i - c->in[0]->count] : 1;
+        if (type == SW_F32)
+            ((float *)c->saved)[i] = (float)weight;
+        else
+            ((double *)c->saved)[i] = weight;
+    }
+    return SW_OK;
+}
+
+static double weight_at(const sw_call *c, const row_args *args, int64_t i) {
+    return c->in[0]->type == SW_F32 ? (double)((const float *)args->weights)[i]
+                                    : ((const double *)args->weights)[i];
+}
+
+static row_args arguments(const sw_call *c, const sizes *n) {
+    const options *o = options_of(c);
+    /* Field by field: gcc clears a struct of this size by `rep stos`, which takes 30 ns. */
+    row_args args;
+    args.z = c->in[0]->data;
+    args.target = c->in[1]->data;
+    args.out = args.each = NULL;
+    args.kept = args.dy = args.weights = NULL;
+    args.classes = n->classes;
+    args.factor = args.hard = args.smooth = args.smooth_total = 0;
+    args.ignore = false;
+    args.ignored_id = 0;
+    if (n->plain)
+        return args;
+    args.weights = (const char *)c->saved + (size_t)c->in[0]->count * swi_size(c->in[0]->type);
+    args.hard = 1 - o->label_smoothing;
+    args.smooth = o->label_smoothing / (double)n->classes;
+    for (int64_t i = 0; o->label_smoothing > 0 && i < n->classes; i++)
+        args.smooth_total += args.smooth * weight_at(c, &args, i);
+    args.ignore = o->ignore;
+    args.ignored_id = o->ignored_id;
+    return args;
+}
+
+/* What a mean divides by: rows, or for ids the weights of those that are not ignored. */
+static double divisor(const sw_call *c, const sizes *n, const row_args *args) {
+    const options *o = options_of(c);
+    if (o->reduction != SW_MEAN)
+        return 1;
+    if (n->plain || !n->ids)
+        return (double)n->rows;
+    const int32_t *id = c->in[1]->data;
+    double total = 0;
+    for (int64_t row = 0; row < n->rows; row++)
+        if (!(o->ignore && id[row] == o->ignored_id))
+            total += weight_at(c, args, id[row]);
+    return total;
+}
+
+static void run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args,
+                double *sum) {
+    swi_run_rows((*kernels)[c->in[0]->type][swi_cpu_level()], args, n->rows, n->classes, sum);
+}
+
+/* ---- Forward and vjp ---- */
+
+static sw_status cross_entropy_forward(sw_call *c) {
+    const sizes n = sizes_of(c);
+    if (n.ids)
+        SW_TRY(check_ids(c, &n));
+    SW_TRY(keep(c, &n));
+    row_args args = arguments(c, &n);
+    args.out = c->saved;
+    const sw_kernels *kernels = n.plain ? &plain_kernels : n.ids ? &ids_kernels : &soft_kernels;
+    if (options_of(c)->reduction == SW_NONE) {
+        args.each = c->out->data;
+        run(c, &n, kernels, &args, NULL);
+        return SW_OK;
+    }
+    double sum, by = divisor(c, &n, &args);
+    run(c, &n, kernels, &args, &sum);
+    swi_store_scalar(c->out, by > 0 ? sum / by : (double)NAN);
+    return SW_OK;
+}
+
+static sw_status cross_entropy_vjp(sw_call *c) {
+    const sizes n = sizes_of(c);
+    row_args args = arguments(c, &n);
+    args.kept = c->saved;
+    if (options_of(c)->reduction == SW_NONE)
+        args.dy = c->cotangent;
+    else
+        args.factor = swi_load_scalar(c->in[0]->type, c->cotangent) / divisor(c, &n, &args);
+    if (sw_wants(c, 0)) {
+        args.out = sw_cotangent(c, 0);
+        if (!args.out)
+            return SW_ERR_MEMORY;
+        run(c, &n, n.plain ? &plain_vjp_kernels : n.ids ? &ids_vjp_kernels : &soft_dz_kernels, &args,
+            NULL);
+    }
+    if (!n.ids && sw_wants(c, 1)) {
+        args.out = sw_cotangent(c, 1);
+        if (!args.out)
+            return SW_ERR_MEMORY;
+        run(c, &n, &soft_dt_kernels, &args, NULL);
+    }
+    return SW_OK;
+}
+
+static const sw_op cross_entropy_op = {.size = sizeof(sw_op), .name = "cross_entropy",
+                                       .shape = cross_entropy_shape,
+                                       .forward = cross_entropy_forward,
+                                       .vjp = cross_entropy_vjp, .vjp_reads = SW_READS(1)};
+
+sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
+    return sw_apply(&cross_entropy_op, NULL, 0, 2, (sw_tensor[]){logits, target});
+}
+
+sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target, const options *given) {
+    options own = {.size = sizeof own};
+    if (given && sw_take_options("cross_entropy", "sw_cross_entropy_options", &own, sizeof own, given,
+                                 sizeof own) != SW_OK)
+        return (sw_tensor){0};
+    return sw_apply(&cross_entropy_op, &own, sizeof own, 2, (sw_tensor[]){logits, target});
+}
+
+#endif

@@ -1,0 +1,319 @@
+/* Gathering by ids, and the way back: gradients of equal ids add up in the order of the ids, whatever the
+ * number of threads, for each element of a gradient belongs to one tile. */
+#define SW_KERNEL_FILE "index.c"
+#include "kernel.h"
+
+#ifndef INDEX_ARGS
+#define INDEX_ARGS
+/* Arrays [outer, n, inner] and [outer, m, inner]; ids [outer, m, inner], or [m] for whole rows. */
+typedef struct index_args {
+    const void *from;
+    void *to;
+    const int32_t *ids;
+    int64_t n, m, inner, outer_block; /* outer_block: which of outer */
+} index_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* Columns [begin, end) of rows: to[ids[j]] += from[j]. */
+static void SW_K(add_rows)(void *args, int64_t begin, int64_t end, double *sums) {
+    const index_args *s = args;
+    (void)sums;
+    for (int64_t j = 0; j < s->m; j++) {
+        const real *restrict x = (const real *)s->from + j * s->inner;
+        real *restrict y = (real *)s->to + s->ids[j] * s->inner;
+        for (int64_t k = begin; k < end; k++)
+            y[k] += x[k];
+    }
+}
+
+/* Columns [begin, end) of one of outer: to[ids[j][k]][k] += from[j][k]. */
+static void SW_K(add_each)(void *args, int64_t begin, int64_t end, double *sums) {
+    const index_args *s = args;
+    const int64_t at = s->outer_block * s->m * s->inner;
+    const real *x = (const real *)s->from + at;
+    real *y = (real *)s->to + s->outer_block * s->n * s->inner;
+    const int32_t *ids = s->ids + at;
+    (void)sums;
+    for (int64_t j = 0; j < s->m; j++)
+        for (int64_t k = begin; k < end; k++)
+            y[ids[j * s->inner + k] * s->inner + k] += x[j * s->inner + k];
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+static const sw_kernels add_rows_kernels = SW_KERNEL_TABLE(add_rows),
+                        add_each_kernels = SW_KERNEL_TABLE(add_each);
+
+/* ---- Ids ---- */
+
+static sw_status check_ids_type(const sw_call *c) {
+    if (c->in[1]->type != SW_I32)
+        return sw_fail(SW_ERR_TYPE, "%s: the ids are %s; i32 is needed", c->op->name,
+                       sw_dtype_name(c->in[1]->type));
+    return SW_OK;
+}
+
+static sw_status check_ids(const sw_call *c, int64_t n) {
+    const int32_t *ids = c->in[1]->data;
+    const int64_t count = c->in[1]->count;
+    int32_t low = 0, high = -1;
+    for (int64_t i = 0; i < count; i++) {
+        low = ids[i] < low ? ids[i] : low;
+        high = ids[i] > high ? ids[i] : high;
+    }
+    if (low >= 0 && high < n)
+        return SW_OK;
+    int64_t i = 0;
+    while (ids[i] >= 0 && ids[i] < n)
+        i++;
+    if (n == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: id %d at position %lld, but there is nothing to choose from in "
+                                        "%s",
+                       c->op->name, ids[i], (long long)i,
+                       sw_shape_text(c->in[0]->rank, c->in[0]->shape));
+    return sw_fail(SW_ERR_ARGUMENT, "%s: id %d at position %lld is outside 0 to %lld", c->op->name, ids[i],
+                   (long long)i, (long long)(n - 1));
+}
+
+/* ---- Tiles: columns [0, inner) in blocks, for each of outer ---- */
+
+typedef struct index_job {
+    index_args args;
+    sw_kernel *kernel;
+    size_t size;
+    int64_t width, blocks, units, per_tile; /* columns of a block; blocks of one of outer */
+} index_job;
+
+/* A block has `width` columns of m elements each; a tile about SW_TILE elements at least. */
+static void run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int64_t outer,
+                       int64_t width) {
+    const index_args *a = &j->args;
+    if (outer * a->m * a->inner == 0)
+        return;
+    if (outer * a->m * a->inner < SWI_SERIAL)
+        width = a->inner;
+    j->width = width < a->inner ? width : a->inner;
+    j->blocks = (a->inner + j->width - 1) / j->width;
+    j->units = outer * j->blocks;
+    j->per_tile = 1 + (SW_TILE - 1) / (j->width * a->m);
+    const int64_t tiles = (j->units + j->per_tile - 1) / j->per_tile;
+    if (outer * a->m * a->inner < SWI_SERIAL)
+        for (int64_t t = 0; t < tiles; t++)
+            work(j, t);
+    else
+        sw_parallel(work, j, tiles);
+}
+
+/* The unit's columns; own: its arguments. */
+static int64_t unit_columns(const index_job *j, int64_t unit, index_args *own, int64_t *end) {
+    const int64_t begin = unit % j->blocks * j->width;
+    *own = j->args;
+    own->outer_block = unit / j->blocks;
+    *end = begin + j->width < own->inner ? begin + j->width : own->inner;
+    return begin;
+}
+
+static void add_tile(void *args, int64_t tile) {
+    const index_job *j = args;
+    for (int64_t u = tile * j->per_tile; u < (tile + 1) * j->per_tile && u < j->units; u++) {
+        index_args own;
+        int64_t end;
+        const int64_t begin = unit_columns(j, u, &own, &end);
+        j->kernel(&own, begin, end, NULL);
+    }
+}
+
+/* ---- gather_rows: table [rows, ...] and ids → [ids..., ...] ---- */
+
+static sw_status gather_rows_shape(sw_call *c) {
+    const sw_view *table = c->in[0], *ids = c->in[1];
+    const int rank = ids->rank + table->rank - 1;
+    int64_t shape[2 * SW_MAX_RANK];
+    SW_TRY(check_ids_type(c));
+    if (table->rank == 0)
+        return sw_fail(SW_ERR_SHAPE, "gather_rows: the table is a scalar; [rows, ...] is needed");
+    if (rank > SW_MAX_RANK)
+        return sw_fail(SW_ERR_SHAPE, "gather_rows: rows of %s by ids %s make %d axes; at most %d",
+                       sw_shape_text(table->rank, table->shape), sw_shape_text(ids->rank, ids->shape), rank,
+                       SW_MAX_RANK);
+    for (int i = 0; i < rank; i++)
+        shape[i] = i < ids->rank ? ids->shape[i] : table->shape[i - ids->rank + 1];
+    return sw_shape_set(c, table->type, rank, shape);
+}
+
+/* Elements of a row. */
+static int64_t row_length(const sw_view *table) {
+    int64_t n = 1;
+    for (int axis = 1; axis < table->rank; axis++)
+        n *= table->shape[axis];
+    return n;
+}
+
+typedef struct rows_copy {
+    const char *from;
+    char *to;
+    const int32_t *ids;
+    int64_t count, per_tile;
+    size_t bytes; /* of a row */
+} rows_copy;
+
+static void rows_copy_tile(void *args, int64_t tile) {
+    const rows_copy *r = args;
+    const int64_t end = (tile + 1) * r->per_tile;
+    for (int64_t j = tile * r->per_tile; j < end && j < r->count; j++)
+        memcpy(r->to + (size_t)j * r->bytes, r->from + (size_t)r->ids[j] * r->bytes, r->bytes);
+}
+
+static sw_status gather_rows_forward(sw_call *c) {
+    const sw_view *table = c->in[0], *ids = c->in[1];
+    const int64_t length = row_length(table);
+    SW_TRY(check_ids(c, table->shape[0]));
+    if (c->out->count == 0)
+        return SW_OK;
+    rows_copy r = {.from = table->data, .to = c->out->data, .ids = ids->data, .count = ids->count,
+                   .per_tile = 1 + (SW_TILE - 1) / length,
+                   .bytes = (size_t)length * swi_size(table->type)};
+    const int64_t tiles = (r.count + r.per_tile - 1) / r.per_tile;
+    if (c->out->count < SWI_SERIAL)
+        for (int64_t t = 0; t < tiles; t++)
+            rows_copy_tile(&r, t);
+    else
+        sw_parallel(rows_copy_tile, &r, tiles);
+    return SW_OK;
+}
+
+enum { ROW_BLOCK = 64 }; /* columns that one thread adds up: rows shorter than two such are for one */
+
+static sw_status gather_rows_vjp(sw_call *c) {
+    const sw_view *table = c->in[0], *ids = c->in[1];
+    void *d = sw_cotangent(c, 0);
+    if (!d)
+        return SW_ERR_MEMORY;
+    index_job j = {.args = {.from = c->cotangent, .to = d, .ids = ids->data, .n = table->shape[0],
+                            .m = ids->count, .inner = row_length(table)},
+                   .kernel = add_rows_kernels[table->type][swi_cpu_level()]};
+    swi_fill(table->type, table->count, 0, d);
+    run_blocks(&j, add_tile, 1, ROW_BLOCK);
+    return SW_OK;
+}
+
+static const sw_op gather_rows_op = {.size = sizeof(sw_op), .name = "gather_rows",
+                                     .shape = gather_rows_shape, .forward = gather_rows_forward,
+                                     .vjp = gather_rows_vjp, .vjp_reads = SW_READS(1)};
+
+sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids) {
+    return sw_apply(&gather_rows_op, NULL, 0, 2, (sw_tensor[]){table, ids});
+}
+
+/* ---- gather: one element for each id ---- */
+
+typedef struct gather_attributes {
+    int axis;
+} gather_attributes;
+
+static sw_status gather_shape(sw_call *c) {
+    const gather_attributes *a = c->attributes;
+    const sw_view *x = c->in[0], *ids = c->in[1];
+    const char *x_text = sw_shape_text(x->rank, x->shape), *text = sw_shape_text(ids->rank, ids->shape);
+    int axis = 0;
+    SW_TRY(check_ids_type(c));
+    SW_TRY(swi_axis(c, a->axis, &axis));
+    if (ids->rank != x->rank)
+        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have equally many axes", x_text,
+                       text);
+    for (int i = 0; i < x->rank; i++)
+        if (i != axis && ids->shape[i] != x->shape[i])
+            return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s: axis %d is %lld and %lld; all but axis %d "
+                                         "must be equal",
+                           x_text, text, i, (long long)x->shape[i], (long long)ids->shape[i], axis);
+    return sw_shape_set(c, x->type, ids->rank, ids->shape);
+}
+
+/* x as [outer, n, inner], ids and result as [outer, m, inner]. */
+static index_job gather_job(const sw_call *c, int64_t *outer) {
+    const gather_attributes *a = c->attributes;
+    const sw_view *x = c->in[0], *ids = c->in[1];
+    const int axis = a->axis < 0 ? a->axis + x->rank : a->axis;
+    index_job j = {.args = {.ids = ids->data, .n = x->shape[axis], .m = ids->shape[axis], .inner = 1},
+                   .size = swi_size(x->type)};
+    *outer = 1;
+    for (int i = 0; i < axis; i++)
+        *outer *= x->shape[i];
+    for (int i = axis + 1; i < x->rank; i++)
+        j.args.inner *= x->shape[i];
+    return j;
+}
+
+typedef uint8_t __attribute__((may_alias)) bits8;
+typedef uint32_t __attribute__((may_alias)) bits32;
+typedef uint64_t __attribute__((may_alias)) bits64;
+
+/* to[j][k] = from[ids[j][k]][k] */
+#define TAKE_EACH(type)                                                                      \
+    static void take_each_##type(const index_args *s, int64_t begin, int64_t end) {          \
+        const int64_t at = s->outer_block * s->m * s->inner;                                 \
+        const type *x = (const type *)s->from + s->outer_block * s->n * s->inner;            \
+        type *y = (type *)s->to + at;                                                        \
+        const int32_t *ids = s->ids + at;                                                    \
+        for (int64_t j = 0; j < s->m; j++)                                                   \
+            for (int64_t k = begin; k < end; k++)                                            \
+                y[j * s->inner + k] = x[ids[j * s->inner + k] * s->inner + k];               \
+    }
+TAKE_EACH(bits8)
+TAKE_EACH(bits32)
+TAKE_EACH(bits64)
+
+static void take_tile(void *args, int64_t tile) {
+    const index_job *j = args;
+    for (int64_t u = tile * j->per_tile; u < (tile + 1) * j->per_tile && u < j->units; u++) {
+        index_args own;
+        int64_t end;
+        const int64_t begin = unit_columns(j, u, &own, &end);
+        if (j->size == 1)
+            take_each_bits8(&own, begin, end);
+        else if (j->size == 4)
+            take_each_bits32(&own, begin, end);
+        else
+            take_each_bits64(&own, begin, end);
+    }
+}
+
+enum { COLUMN_BLOCK = 256 };
+
+static sw_status gather_forward(sw_call *c) {
+    int64_t outer;
+    index_job j = gather_job(c, &outer);
+    SW_TRY(check_ids(c, j.args.n));
+    j.args.from = c->in[0]->data;
+    j.args.to = c->out->data;
+    run_blocks(&j, take_tile, outer, COLUMN_BLOCK);
+    return SW_OK;
+}
+
+static sw_status gather_vjp(sw_call *c) {
+    const sw_view *x = c->in[0];
+    int64_t outer;
+    index_job j = gather_job(c, &outer);
+    j.args.from = c->cotangent;
+    j.args.to = sw_cotangent(c, 0);
+    if (!j.args.to)
+        return SW_ERR_MEMORY;
+    j.kernel = add_each_kernels[x->type][swi_cpu_level()];
+    swi_fill(x->type, x->count, 0, j.args.to);
+    run_blocks(&j, add_tile, outer, COLUMN_BLOCK);
+    return SW_OK;
+}
+
+static const sw_op gather_op = {.size = sizeof(sw_op), .name = "gather", .shape = gather_shape,
+                                .forward = gather_forward, .vjp = gather_vjp, .vjp_reads = SW_READS(1)};
+
+sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids) {
+    const gather_attributes a = {.axis = axis};
+    return sw_apply(&gather_op, &a, sizeof a, 2, (sw_tensor[]){x, ids});
+}
+
+#endif

@@ -1,0 +1,407 @@
+/* Reductions along axes: sum, mean, var, max, min, norm, logsumexp, made of the folds of fold.h. */
+#define SW_KERNEL_FILE "reduce.c"
+#include "kernel.h"
+
+#include "fold.h"
+
+#ifndef OUTPUT_ARGS
+#define OUTPUT_ARGS
+typedef struct output_args {
+    const void *x, *second;
+    void *out;
+    double number;
+} output_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* Between and after folds, on numbers of the outputs: out may be x or second. */
+#define ON_OUTPUTS(name, expression)                                               \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const output_args *s = args;                                               \
+        const real *p = s->x, *q = s->second ? s->second : s->x;                   \
+        real *out = s->out;                                                        \
+        const real a = (real)s->number;                                            \
+        (void)sums, (void)a;                                                       \
+        SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                     \
+            const real v = p[i], w = q[i];                                         \
+            (void)w;                                                               \
+            out[i] = expression;                                                   \
+        }                                                                          \
+    }
+ON_OUTPUTS(finite, v == (real)INFINITY || v == -(real)INFINITY ? 0 : v)
+ON_OUTPUTS(divisor, v == 0 || v == (real)INFINITY ? 1 : v)
+ON_OUTPUTS(log_plus, w + SW_K(sw_k_log_any)(v))
+ON_OUTPUTS(root_times, w *SW_R(sqrt)(v))
+ON_OUTPUTS(power_times, w *SW_K(sw_k_exp)(a *SW_K(sw_k_log_any)(v)))
+ON_OUTPUTS(over_number, v / a)
+ON_OUTPUTS(over, v / w)
+
+#else /* ---- once ---- */
+
+static const sw_kernels finite_kernels = SW_KERNEL_TABLE(finite),
+                        divisor_kernels = SW_KERNEL_TABLE(divisor),
+                        log_plus_kernels = SW_KERNEL_TABLE(log_plus),
+                        root_times_kernels = SW_KERNEL_TABLE(root_times),
+                        power_times_kernels = SW_KERNEL_TABLE(power_times),
+                        over_number_kernels = SW_KERNEL_TABLE(over_number),
+                        over_kernels = SW_KERNEL_TABLE(over);
+
+typedef struct reduce_attributes {
+    int count; /* -1: all axes */
+    int axes[SW_MAX_RANK];
+    bool keepdim;
+    int correction; /* var */
+    double p;       /* norm */
+} reduce_attributes;
+
+/* ---- Axes ---- */
+
+sw_status swi_axis(const sw_call *c, int axis, int *from_start) {
+    const sw_view *x = c->in[0];
+    if (x->rank == 0)
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of a scalar, which has none", c->op->name, axis);
+    if (axis < -x->rank || axis >= x->rank)
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s; its axes are %d to %d", c->op->name, axis,
+                       sw_shape_text(x->rank, x->shape), -x->rank, x->rank - 1);
+    *from_start = axis < 0 ? axis + x->rank : axis;
+    return SW_OK;
+}
+
+/* reduced[axis] for every axis of x. */
+static sw_status reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
+    const reduce_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    for (int i = 0; i < SW_MAX_RANK; i++)
+        reduced[i] = a->count == -1;
+    for (int i = 0; i < a->count; i++) {
+        int axis = 0;
+        SW_TRY(swi_axis(c, a->axes[i], &axis));
+        if (reduced[axis])
+            return sw_fail(SW_ERR_ARGUMENT, "%s: axis %d of %s is given twice", c->op->name, axis,
+                           sw_shape_text(x->rank, x->shape));
+        reduced[axis] = true;
+    }
+    return SW_OK;
+}
+
+/* Of a call whose axes have been checked. */
+static swi_axes axes_of(const sw_call *c) {
+    const sw_view *x = c->in[0];
+    int64_t kept[SW_MAX_RANK];
+    bool reduced[SW_MAX_RANK];
+    reduced_axes(c, reduced);
+    for (int i = 0; i < x->rank; i++)
+        kept[i] = reduced[i] ? 1 : x->shape[i];
+    return swi_axes_of(x->rank, x->shape, x->rank, kept);
+}
+
+static sw_status reduce_shape(sw_call *c) {
+    const reduce_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    bool reduced[SW_MAX_RANK];
+    int64_t shape[SW_MAX_RANK];
+    int rank = 0;
+    SW_TRY(sw_check_real(c));
+    SW_TRY(reduced_axes(c, reduced));
+    for (int i = 0; i < x->rank; i++)
+        if (!reduced[i])
+            shape[rank++] = x->shape[i];
+        else if (a->keepdim)
+            shape[rank++] = 1;
+    return sw_shape_set(c, x->type, rank, shape);
+}
+
+/* For the largest and the smallest: there is one. */
+static sw_status extreme_shape(sw_call *c) {
+    const sw_view *x = c->in[0];
+    SW_TRY(reduce_shape(c));
+    if (x->count > 0 || c->out->count == 0)
+        return SW_OK;
+    int axis = 0;
+    while (x->shape[axis] != 0)
+        axis++;
+    return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s has length 0: there is no element to choose",
+                   c->op->name, axis, sw_shape_text(x->rank, x->shape));
+}
+
+static swi_fold_job job_of(const sw_call *c, const void *m, double factor, double divisor) {
+    return (swi_fold_job){.type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data,
+                          .factor = factor, .divisor = divisor};
+}
+
+/* One number for each output, for the duration of the call. */
+static void *outputs_scratch(sw_call *c) {
+    return sw_call_scratch(c, (size_t)c->out->count * swi_size(c->out->type));
+}
+
+static void on_outputs(const sw_call *c, const sw_kernels *kernels, output_args args) {
+    swi_run(kernels, c->out->type, &args, c->out->count);
+}
+
+/* The gradient by a spread of h over each output's elements. */
+static sw_status spread(sw_call *c, const swi_spread *way, swi_spread_args args) {
+    swi_axes axes = axes_of(c);
+    args.x = way == &swi_copies ? NULL : c->in[0]->data;
+    args.out = sw_cotangent(c, 0);
+    if (!args.out)
+        return SW_ERR_MEMORY;
+    swi_spread_run(way, &axes, c->in[0]->type, &args);
+    return SW_OK;
+}
+
+static void *cotangent_over(sw_call *c, double divisor) {
+    void *h = outputs_scratch(c);
+    if (h)
+        on_outputs(c, &over_number_kernels,
+                   (output_args){.x = c->cotangent, .out = h, .number = divisor});
+    return h;
+}
+
+/* dy divided by how many elements (|elements|) were chosen: equal ones share evenly. */
+static void *cotangent_shared(sw_call *c, bool absolute) {
+    swi_axes axes = axes_of(c);
+    void *h = outputs_scratch(c);
+    if (!h)
+        return NULL;
+    swi_fold_job job = job_of(c, c->out->data, 1, 1);
+    job.out = h;
+    job.p = absolute;
+    swi_fold_run(&swi_equal_sum, &axes, &job);
+    on_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
+    return h;
+}
+
+/* ---- sum, mean ---- */
+
+static sw_status sum_forward(sw_call *c) {
+    swi_axes axes = axes_of(c);
+    swi_fold_job job = job_of(c, NULL, 1, 1);
+    swi_fold_run(&swi_sum, &axes, &job);
+    return SW_OK;
+}
+
+static sw_status sum_vjp(sw_call *c) {
+    return spread(c, &swi_copies, (swi_spread_args){.h = c->cotangent});
+}
+
+static sw_status mean_forward(sw_call *c) {
+    swi_axes axes = axes_of(c);
+    swi_fold_job job = job_of(c, NULL, 1, (double)axes.count);
+    swi_fold_run(&swi_sum, &axes, &job);
+    return SW_OK;
+}
+
+static sw_status mean_vjp(sw_call *c) {
+    swi_axes axes = axes_of(c);
+    void *h = cotangent_over(c, (double)axes.count);
+    return h ? spread(c, &swi_copies, (swi_spread_args){.h = h}) : SW_ERR_MEMORY;
+}
+
+/* ---- var ---- */
+
+/* What Σ (x - mean)² is divided by; NaN where there are too few elements. */
+static double degrees(const sw_call *c, const swi_axes *axes) {
+    const reduce_attributes *a = c->attributes;
+    int64_t n = axes->count - a->correction;
+    return n > 0 ? (double)n : (double)NAN;
+}
+
+/* Kept: the means, and what their rounding left, so that x - mean has a small error relative to the
+ * spread even where the mean is large. */
+static sw_status var_forward(sw_call *c) {
+    swi_axes axes = axes_of(c);
+    size_t bytes = (size_t)c->out->count * swi_size(c->out->type);
+    char *mean = sw_call_save(c, 2 * bytes);
+    if (!mean)
+        return SW_ERR_MEMORY;
+    swi_fold_job job = job_of(c, NULL, 1, (double)axes.count);
+    job.out = mean;
+    job.rest = mean + bytes;
+    swi_fold_run(&swi_wide_sum, &axes, &job);
+    job = job_of(c, mean, 1, degrees(c, &axes));
+    job.low = mean + bytes;
+    swi_fold_run(&swi_square_deviation_sum, &axes, &job);
+    return SW_OK;
+}
+
+/* 2 (x - mean) / (n - correction): the mean's own share of the derivative adds up to 0. */
+static sw_status var_vjp(sw_call *c) {
+    swi_axes axes = axes_of(c);
+    const char *mean = c->saved;
+    void *h = cotangent_over(c, degrees(c, &axes) / 2);
+    if (!h)
+        return SW_ERR_MEMORY;
+    const char *rest = mean + (size_t)c->out->count * swi_size(c->out->type);
+    return spread(c, &swi_deviations, (swi_spread_args){.y = mean, .low = rest, .h = h});
+}
+
+/* ---- max, min ---- */
+
+static sw_status extreme(sw_call *c, double sign) {
+    swi_axes axes = axes_of(c);
+    swi_fold_job job = job_of(c, NULL, sign, 1);
+    job.p = sign;
+    swi_fold_run(&swi_largest, &axes, &job);
+    return SW_OK;
+}
+
+static sw_status max_forward(sw_call *c) {
+    return extreme(c, 1);
+}
+
+static sw_status min_forward(sw_call *c) {
+    return extreme(c, -1);
+}
+
+static sw_status extreme_vjp(sw_call *c) {
+    void *h = cotangent_shared(c, false);
+    return h ? spread(c, &swi_chosen, (swi_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
+}
+
+/* ---- norm ---- */
+
+/* With m = max |x|: m (Σ (|x|/m)^p)^(1/p), where the sum is between 1 and n. */
+static sw_status norm_forward(sw_call *c) {
+    const reduce_attributes *a = c->attributes;
+    swi_axes axes = axes_of(c);
+    void *m = outputs_scratch(c);
+    if (!m)
+        return SW_ERR_MEMORY;
+    swi_fold_job job = job_of(c, NULL, 1, 1);
+    if (a->p == 1) {
+        swi_fold_run(&swi_abs_sum, &axes, &job);
+        return SW_OK;
+    }
+    if (axes.count == 0 || a->p == (double)INFINITY) {
+        swi_fold_run(axes.count == 0 ? &swi_sum : &swi_largest_abs, &axes, &job);
+        return SW_OK;
+    }
+    job.out = m;
+    swi_fold_run(&swi_largest_abs, &axes, &job);
+    on_outputs(c, &divisor_kernels, (output_args){.x = m, .out = m});
+    job = job_of(c, m, 1, 1);
+    job.p = a->p;
+    swi_fold_run(a->p == 2 ? &swi_square_sum : &swi_power_sum, &axes, &job);
+    on_outputs(c, a->p == 2 ? &root_times_kernels : &power_times_kernels,
+               (output_args){.x = c->out->data, .second = m, .out = c->out->data, .number = 1 / a->p});
+    return SW_OK;
+}
+
+static sw_status norm_vjp(sw_call *c) {
+    const reduce_attributes *a = c->attributes;
+    if (a->p == 1)
+        return spread(c, &swi_signs, (swi_spread_args){.h = c->cotangent});
+    if (a->p == (double)INFINITY) {
+        void *h = cotangent_shared(c, true);
+        return h ? spread(c, &swi_abs_chosen, (swi_spread_args){.y = c->out->data, .h = h})
+                 : SW_ERR_MEMORY;
+    }
+    return spread(c, a->p == 2 ? &swi_directions : &swi_powers,
+                  (swi_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p - 1});
+}
+
+/* ---- logsumexp ---- */
+
+/* m + log Σ e^(x-m), m the largest, or 0 where that is not finite. */
+static sw_status logsumexp_forward(sw_call *c) {
+    swi_axes axes = axes_of(c);
+    void *m = outputs_scratch(c);
+    if (!m)
+        return SW_ERR_MEMORY;
+    swi_fold_job job = job_of(c, NULL, 1, 1);
+    job.p = 1;
+    job.out = m;
+    swi_fold_run(&swi_largest, &axes, &job);
+    on_outputs(c, &finite_kernels, (output_args){.x = m, .out = m});
+    job = job_of(c, m, 1, 1);
+    swi_fold_run(&swi_exp_sum, &axes, &job);
+    on_outputs(c, &log_plus_kernels, (output_args){.x = c->out->data, .second = m, .out = c->out->data});
+    return SW_OK;
+}
+
+static sw_status logsumexp_vjp(sw_call *c) {
+    return spread(c, &swi_exponentials,
+                  (swi_spread_args){.y = c->out->data, .h = c->cotangent});
+}
+
+/* ---- The operations ---- */
+
+#define REDUCTION(fn, text, shape_rule, forward_of, vjp_of, reads)                              \
+    static const sw_op fn##_op = {.size = sizeof(sw_op), .name = text, .shape = shape_rule,     \
+                                  .forward = forward_of, .vjp = vjp_of, .vjp_reads = reads};
+REDUCTION(sum, "sum", reduce_shape, sum_forward, sum_vjp, 0)
+REDUCTION(mean, "mean", reduce_shape, mean_forward, mean_vjp, 0)
+REDUCTION(sum_over, "sum_over", reduce_shape, sum_forward, sum_vjp, 0)
+REDUCTION(mean_over, "mean_over", reduce_shape, mean_forward, mean_vjp, 0)
+REDUCTION(var_over, "var_over", reduce_shape, var_forward, var_vjp, SW_READS(0))
+REDUCTION(max_over, "max_over", extreme_shape, max_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT)
+REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT)
+REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT)
+REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp,
+          SW_READS(0) | SW_READS_OUT)
+
+static sw_tensor reduce(const sw_op *op, sw_tensor x, int count, const int *axes,
+                        reduce_attributes a) {
+    if (count < -1 || count > SW_MAX_RANK || (count > 0 && !axes)) {
+        sw_fail(SW_ERR_ARGUMENT,
+                count > 0 && !axes ? "%s: %d axes, but their numbers are NULL"
+                                   : "%s: %d axes; SW_AXES(...) or SW_ALL_AXES is needed",
+                op->name, count);
+        return (sw_tensor){0};
+    }
+    a.count = count;
+    for (int i = 0; i < count; i++)
+        a.axes[i] = axes[i];
+    return sw_apply(op, &a, sizeof a, 1, &x);
+}
+
+sw_tensor sw_sum(sw_tensor x) {
+    return reduce(&sum_op, x, SW_ALL_AXES, (reduce_attributes){0});
+}
+
+sw_tensor sw_mean(sw_tensor x) {
+    return reduce(&mean_op, x, SW_ALL_AXES, (reduce_attributes){0});
+}
+
+sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim) {
+    return reduce(&sum_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+}
+
+sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim) {
+    return reduce(&mean_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+}
+
+sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction) {
+    if (correction != 0 && correction != 1) {
+        sw_fail(SW_ERR_ARGUMENT, "var_over: correction %d; 0 (population) or 1 (sample) is needed",
+                correction);
+        return (sw_tensor){0};
+    }
+    return reduce(&var_over_op, x, count, axes,
+                  (reduce_attributes){.keepdim = keepdim, .correction = correction});
+}
+
+sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim) {
+    return reduce(&max_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+}
+
+sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepdim) {
+    return reduce(&min_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+}
+
+sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim) {
+    if (!(p >= 1)) {
+        sw_fail(SW_ERR_ARGUMENT, "norm_over: p is %g; 1 to INFINITY is needed", p);
+        return (sw_tensor){0};
+    }
+    if (p > 1e20) /* n^(1/p) is 1 to rounding, and only the largest elements count */
+        p = (double)INFINITY;
+    return reduce(&norm_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .p = p});
+}
+
+sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim) {
+    return reduce(&logsumexp_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+}
+
+#endif

@@ -1,0 +1,216 @@
+/* softmax and log softmax along an axis: x is seen as [outer, n, inner], rows where inner is 1.
+ * Everything is taken relative to the largest, so that exp cannot overflow. */
+#define SW_KERNEL_FILE "softmax.c"
+#include "kernel.h"
+#include "row.h"
+
+#ifndef SOFTMAX_ARGS
+#define SOFTMAX_ARGS
+typedef struct softmax_args {
+    const void *x;  /* forward: the input; vjp: the output */
+    const void *dy; /* vjp */
+    void *out;
+    int64_t n, inner;
+    bool logarithm;
+} softmax_args;
+
+enum { STRIP = 128 }; /* columns at a time */
+#endif
+
+#if SW_KERNEL_PASS
+
+static void SW_K(rows)(void *args, int64_t begin, int64_t end, double *sums) {
+    const softmax_args *s = args;
+    const int64_t n = s->n;
+    const real *x = s->x;
+    real *out = s->out;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++)
+        SW_K(shift)(x + row * n, n, out + row * n);
+    for (int64_t i = begin * n; i < end * n; i++)
+        out[i] = SW_K(sw_k_exp)(out[i]);
+    for (int64_t row = begin; row < end; row++) {
+        real *to = out + row * n, total;
+        ROW_SUM(total, n, to[j]);
+        if (s->logarithm) {
+            const real log_total = SW_K(sw_k_log)(total); /* 1 ≤ total ≤ n */
+            SW_K(shift)(x + row * n, n, to);
+            for (int64_t j = 0; j < n; j++)
+                to[j] -= log_total;
+        } else {
+            const real scale = 1 / total;
+            for (int64_t j = 0; j < n; j++)
+                to[j] *= scale;
+        }
+    }
+}
+
+/* dx = p (dy - Σ dy p);  of the logarithm y: dx = dy - e^y Σ dy */
+static void SW_K(rows_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const softmax_args *s = args;
+    const int64_t n = s->n;
+    const real *restrict x = s->x, *restrict dy = s->dy;
+    real *restrict out = s->out;
+    (void)sums;
+    if (s->logarithm)
+        for (int64_t i = begin * n; i < end * n; i++)
+            out[i] = SW_K(sw_k_exp)(x[i]);
+    for (int64_t row = begin; row < end; row++) {
+        const real *y = x + row * n, *g = dy + row * n;
+        real *to = out + row * n, total;
+        if (s->logarithm) {
+            ROW_SUM(total, n, g[j]);
+            for (int64_t j = 0; j < n; j++)
+                to[j] = g[j] - to[j] * total;
+        } else {
+            ROW_SUM(total, n, g[j] * y[j]);
+            for (int64_t j = 0; j < n; j++)
+                to[j] = y[j] * (g[j] - total);
+        }
+    }
+}
+
+/* Strips [begin, end): each STRIP columns, or what is left, of one matrix [n, inner]. Sums in f64. */
+static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) {
+    const softmax_args *s = args;
+    const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
+    (void)sums;
+    for (int64_t strip = begin; strip < end; strip++) {
+        const int64_t at = strip % strips * STRIP, base = strip / strips * n * inner + at,
+                      width = inner - at < STRIP ? inner - at : STRIP;
+        const real *restrict x = (const real *)s->x + base;
+        real *restrict out = (real *)s->out + base;
+        real max[STRIP];
+        double total[STRIP];
+        for (int64_t i = 0; i < width; i++) {
+            max[i] = x[i];
+            total[i] = 0;
+        }
+        for (int64_t j = 1; j < n; j++)
+            for (int64_t i = 0; i < width; i++)
+                max[i] = x[j * inner + i] > max[i] ? x[j * inner + i] : max[i];
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t i = 0; i < width; i++) {
+                const real e = SW_K(sw_k_exp)(x[j * inner + i] - max[i]);
+                out[j * inner + i] = e;
+                total[i] += (double)e;
+            }
+        real last[STRIP]; /* what the second pass needs of the total */
+        for (int64_t i = 0; i < width; i++)
+            last[i] = s->logarithm ? SW_K(sw_k_log)((real)total[i]) : 1 / (real)total[i];
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t i = 0; i < width; i++) {
+                const int64_t k = j * inner + i;
+                out[k] = s->logarithm ? (x[k] - max[i]) - last[i] : out[k] * last[i];
+            }
+    }
+}
+
+static void SW_K(columns_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const softmax_args *s = args;
+    const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
+    const bool logarithm = s->logarithm;
+    (void)sums;
+    for (int64_t strip = begin; strip < end; strip++) {
+        const int64_t at = strip % strips * STRIP, base = strip / strips * n * inner + at,
+                      width = inner - at < STRIP ? inner - at : STRIP;
+        const real *restrict y = (const real *)s->x + base, *restrict g = (const real *)s->dy + base;
+        real *restrict out = (real *)s->out + base;
+        double total[STRIP] = {0};
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t i = 0; i < width; i++) {
+                const int64_t k = j * inner + i;
+                total[i] += logarithm ? (double)g[k] : (double)g[k] * (double)y[k];
+            }
+        real sum[STRIP];
+        for (int64_t i = 0; i < width; i++)
+            sum[i] = (real)total[i];
+        for (int64_t j = 0; j < n; j++) {
+            const real *from = y + j * inner, *cotangent = g + j * inner;
+            real *to = out + j * inner;
+            if (logarithm)
+                for (int64_t i = 0; i < width; i++)
+                    to[i] = cotangent[i] - SW_K(sw_k_exp)(from[i]) * sum[i];
+            else
+                for (int64_t i = 0; i < width; i++)
+                    to[i] = from[i] * (cotangent[i] - sum[i]);
+        }
+    }
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows),
+                        rows_vjp_kernels = SW_KERNEL_TABLE(rows_vjp),
+                        columns_kernels = SW_KERNEL_TABLE(columns),
+                        columns_vjp_kernels = SW_KERNEL_TABLE(columns_vjp);
+
+typedef struct softmax_attributes {
+    int axis;
+    bool logarithm;
+} softmax_attributes;
+
+static sw_status softmax_shape(sw_call *c) {
+    const softmax_attributes *a = c->attributes;
+    int axis;
+    SW_TRY(sw_check_real(c));
+    SW_TRY(swi_axis(c, a->axis, &axis));
+    return sw_shape_like(c, 0);
+}
+
+static void run(const sw_call *c, softmax_args args, const sw_kernels *rows,
+                const sw_kernels *columns) {
+    const softmax_attributes *a = c->attributes;
+    const sw_view *y = c->out;
+    int axis = 0;
+    if (y->count == 0 || swi_axis(c, a->axis, &axis) != SW_OK)
+        return;
+    args.logarithm = a->logarithm;
+    args.n = y->shape[axis];
+    args.inner = 1;
+    for (int i = axis + 1; i < y->rank; i++)
+        args.inner *= y->shape[i];
+    const int64_t outer = y->count / args.n / args.inner, level = swi_cpu_level();
+    if (args.inner == 1) {
+        swi_run_rows((*rows)[y->type][level], &args, outer, args.n, NULL);
+        return;
+    }
+    const int64_t strips = (args.inner + STRIP - 1) / STRIP,
+                  width = args.inner < STRIP ? args.inner : STRIP;
+    swi_run_rows((*columns)[y->type][level], &args, outer * strips, args.n * width, NULL);
+}
+
+static sw_status softmax_forward(sw_call *c) {
+    run(c, (softmax_args){.x = c->in[0]->data, .out = c->out->data}, &rows_kernels,
+        &columns_kernels);
+    return SW_OK;
+}
+
+static sw_status softmax_vjp(sw_call *c) {
+    softmax_args args = {.x = c->out->data, .dy = c->cotangent, .out = sw_cotangent(c, 0)};
+    if (!args.out)
+        return SW_ERR_MEMORY;
+    run(c, args, &rows_vjp_kernels, &columns_vjp_kernels);
+    return SW_OK;
+}
+
+static const sw_op softmax_op = {.size = sizeof(sw_op), .name = "softmax", .shape = softmax_shape,
+                                 .forward = softmax_forward, .vjp = softmax_vjp,
+                                 .vjp_reads = SW_READS_OUT};
+static const sw_op log_softmax_op = {.size = sizeof(sw_op), .name = "log_softmax",
+                                     .shape = softmax_shape, .forward = softmax_forward,
+                                     .vjp = softmax_vjp, .vjp_reads = SW_READS_OUT};
+
+sw_tensor sw_softmax(sw_tensor x, int axis) {
+    const softmax_attributes a = {.axis = axis};
+    return sw_apply(&softmax_op, &a, sizeof a, 1, &x);
+}
+
+sw_tensor sw_log_softmax(sw_tensor x, int axis) {
+    const softmax_attributes a = {.axis = axis, .logarithm = true};
+    return sw_apply(&log_softmax_op, &a, sizeof a, 1, &x);
+}
+
+#endif

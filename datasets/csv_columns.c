@@ -1,0 +1,84 @@
+/* What becomes of each column of a CSV file. */
+#include "csv.h"
+
+static sw_status fail_columns(const swd_csv *c, const char *what, long long column) {
+    return swd_stream_fail(&c->in, SW_ERR_ARGUMENT,
+                           "%s: column %lld, but there are %lld, 0 to %lld or -1 to "
+                           "-%lld",
+                           what, column, (long long)c->columns, (long long)c->columns - 1,
+                           (long long)c->columns);
+}
+
+static sw_status by_number(const swd_csv *c, const char *what, int64_t given, int64_t *column) {
+    if (given < -c->columns || given >= c->columns)
+        return fail_columns(c, what, given);
+    *column = given < 0 ? given + c->columns : given;
+    return SW_OK;
+}
+
+static sw_status by_name(const swd_csv *c, const char *what, const char *name, bool header,
+                         int64_t *column) {
+    enum { MOST_NAMES = 1000 }; /* to suggest one of */
+    char quoted[64];
+    swd_csv_quote(name ? name : "", quoted);
+    if (!name || !header)
+        return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "%s: column %s, but %s", what, quoted,
+                               name ? "the file has no header" : "the name is NULL");
+    *column = -1;
+    for (int64_t i = 0; i < c->columns; i++) {
+        if (strcmp(c->field[i], name) != 0)
+            continue;
+        if (*column >= 0)
+            return swd_stream_fail(&c->in, SW_ERR_ARGUMENT,
+                                   "%s: columns %lld and %lld are both named %s", what,
+                                   (long long)*column, (long long)i, quoted);
+        *column = i;
+    }
+    if (*column >= 0)
+        return SW_OK;
+    const int names = (int)(c->columns < MOST_NAMES ? c->columns : MOST_NAMES);
+    return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "%s: no column is named %s%.100s", what, quoted,
+                           sw_suggest(name, names, (const char *const *)c->field));
+}
+
+static sw_status mark_skipped(swd_csv *c, bool header) {
+    int64_t column = 0;
+    for (int64_t i = 0; i < c->o.skip_count; i++) {
+        SW_TRY(by_number(c, "skip", c->o.skip[i], &column));
+        c->role[column] = SWD_SKIPPED;
+    }
+    for (int64_t i = 0; i < c->o.skip_names_count; i++) {
+        SW_TRY(by_name(c, "skip", c->o.skip_names[i], header, &column));
+        c->role[column] = SWD_SKIPPED;
+    }
+    return SW_OK;
+}
+
+static sw_status mark_target(swd_csv *c, bool header) {
+    int64_t column = 0;
+    if (c->o.target == SW_CSV_NO_TARGET)
+        return SW_OK;
+    if (c->o.target_name)
+        SW_TRY(by_name(c, "target", c->o.target_name, header, &column));
+    else
+        SW_TRY(by_number(c, "target", c->o.target_column, &column));
+    if (c->role[column] == SWD_SKIPPED)
+        return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "target: column %lld is also to be skipped",
+                               (long long)column);
+    c->role[column] = SWD_TARGET;
+    return SW_OK;
+}
+
+sw_status swd_csv_roles(swd_csv *c, bool header) {
+    c->role = sw_alloc((size_t)c->columns); /* zeros: features */
+    if (!c->role)
+        return swd_stream_fail_memory(&c->in);
+    SW_TRY(mark_skipped(c, header));
+    SW_TRY(mark_target(c, header));
+    for (int64_t i = 0; i < c->columns; i++)
+        c->features += c->role[i] == SWD_FEATURE;
+    if (c->features == 0)
+        return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "no column of %lld is left for x",
+                               (long long)c->columns);
+    return SW_OK;
+}

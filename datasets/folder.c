@@ -1,0 +1,312 @@
+/* A folder with a folder of pictures for each class. */
+#define _POSIX_C_SOURCE 200809L /* dirent.h, stat */
+#include "internal.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* ---- Lists of names ---- */
+
+typedef struct names {
+    char **name;
+    int64_t count, room;
+} names;
+
+typedef struct folder {
+    const char *path;
+    bool first_error; /* no message was kept when we began */
+    names classes;
+    names files;    /* full paths, class by class */
+    int64_t *first; /* [classes + 1]: of files */
+    sw_image_folder_options o;
+    const char *size_from; /* the picture that all others must be as large as */
+} folder;
+
+static sw_status fail_memory(const folder *f) {
+    if (f->first_error)
+        sw_clear_error();
+    return sw_fail(SW_ERR_MEMORY, "%.700s: out of memory", f->path);
+}
+
+static void free_names(names *list) {
+    for (int64_t i = 0; i < list->count; i++)
+        sw_free(list->name[i]);
+    sw_free(list->name);
+    *list = (names){0};
+}
+
+/* Takes `name` over. False: no memory. */
+static bool add_name(names *list, char *name) {
+    if (name && list->count == list->room) {
+        int64_t room = list->room ? 2 * list->room : 64;
+        char **longer = sw_alloc_array(room, sizeof *longer);
+        if (!longer) {
+            sw_free(name);
+            return false;
+        }
+        if (list->count)
+            memcpy(longer, list->name, (size_t)list->count * sizeof *longer);
+        sw_free(list->name);
+        list->name = longer;
+        list->room = room;
+    }
+    if (name)
+        list->name[list->count++] = name;
+    return name != NULL;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "directory/name" in memory of its own. */
+static char *join(const char *directory, const char *name) {
+    size_t length = strlen(directory);
+    const char *slash = length > 0 && directory[length - 1] == '/' ? "" : "/";
+    size_t size = length + strlen(name) + 2;
+    char *path = sw_alloc(size);
+    if (path)
+        snprintf(path, size, "%s%s%s", directory, slash, name);
+    return path;
+}
+
+static bool is_picture_name(const char *name) {
+    static const char *const endings[3] = {".png", ".jpg", ".jpeg"};
+    const size_t length = strlen(name);
+    for (int e = 0; e < 3; e++) {
+        size_t n = strlen(endings[e]), i = 0;
+        while (i < n && length > n && tolower((unsigned char)name[length - n + i]) == endings[e][i])
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+/* ---- Listing ---- */
+
+typedef sw_status (*visit_function)(folder *f, const char *name, char *path,
+                                    const struct stat *kind);
+
+/* Calls visit for everything in a directory that is not hidden; visit takes `path` over. */
+static sw_status visit_directory(folder *f, const char *directory, visit_function visit) {
+    DIR *open = opendir(directory);
+    if (!open)
+        return sw_fail(SW_ERR_IO, "%.700s: cannot be opened as a folder: %s", directory,
+                       strerror(errno));
+    sw_status status = SW_OK;
+    const struct dirent *entry;
+    while (status == SW_OK &&
+           (errno = 0, entry = readdir(open))) { // NOLINT(concurrency-mt-unsafe): ours alone
+        if (entry->d_name[0] == '.')
+            continue;
+        struct stat kind;
+        char *path = join(directory, entry->d_name);
+        if (!path) {
+            status = fail_memory(f);
+        } else if (stat(path, &kind) != 0) {
+            status = sw_fail(SW_ERR_IO, "%.700s: cannot be read: %s", path, strerror(errno));
+            sw_free(path);
+        } else {
+            status = visit(f, entry->d_name, path, &kind);
+        }
+    }
+    if (status == SW_OK && errno)
+        status = sw_fail(SW_ERR_IO, "%.700s: cannot be listed: %s", directory, strerror(errno));
+    closedir(open);
+    return status;
+}
+
+static sw_status visit_top(folder *f, const char *name, char *path, const struct stat *kind) {
+    sw_status status = SW_OK;
+    if (S_ISDIR(kind->st_mode)) {
+        if (!add_name(&f->classes, sw_strdup(name)))
+            status = fail_memory(f);
+    } else if (is_picture_name(name)) {
+        status =
+            sw_fail(SW_ERR_FORMAT, "%.700s: a picture outside the folders of the classes", path);
+    }
+    sw_free(path);
+    return status;
+}
+
+static sw_status visit_picture(folder *f, const char *name, char *path, const struct stat *kind) {
+    sw_status status = SW_OK;
+    if (S_ISDIR(kind->st_mode))
+        status = sw_fail(SW_ERR_FORMAT, "%.700s: a folder within the folder of a class", path);
+    else if (!S_ISREG(kind->st_mode))
+        status = sw_fail(SW_ERR_FORMAT, "%.700s: not an ordinary file", path);
+    else if (!is_picture_name(name))
+        status = sw_fail(SW_ERR_FORMAT, "%.700s: not a picture: ends in none of .png, .jpg, .jpeg",
+                         path);
+    if (status != SW_OK) {
+        sw_free(path);
+        return status;
+    }
+    return add_name(&f->files, path) ? SW_OK : fail_memory(f);
+}
+
+static sw_status list_class(folder *f, int64_t c) {
+    char *directory = join(f->path, f->classes.name[c]);
+    if (!directory)
+        return fail_memory(f);
+    const int64_t first = f->first[c] = f->files.count;
+    sw_status status = visit_directory(f, directory, visit_picture);
+    if (status == SW_OK && f->files.count == first)
+        status = sw_fail(SW_ERR_FORMAT, "%.700s: a class without pictures", directory);
+    if (status == SW_OK)
+        qsort(f->files.name + first, (size_t)(f->files.count - first), sizeof(char *),
+              compare_names);
+    sw_free(directory);
+    return status;
+}
+
+static sw_status list_pictures(folder *f) {
+    enum { MOST_CLASSES = 1 << 20 };
+    SW_TRY(visit_directory(f, f->path, visit_top));
+    const int64_t classes = f->classes.count;
+    if (classes < 1 || classes > MOST_CLASSES)
+        return sw_fail(SW_ERR_FORMAT,
+                       "%.700s: holds %s: a folder for each class is needed, with its pictures",
+                       f->path, classes ? "too many folders" : "no folder");
+    qsort(f->classes.name, (size_t)classes, sizeof(char *), compare_names);
+    f->first = sw_alloc_array(classes + 1, sizeof *f->first);
+    if (!f->first)
+        return fail_memory(f);
+    for (int64_t c = 0; c < classes; c++)
+        SW_TRY(list_class(f, c));
+    f->first[classes] = f->files.count;
+    return SW_OK;
+}
+
+/* ---- Reading ---- */
+
+/* [height, width, channels] → [channels, height, width] */
+static void make_planar(const unsigned char *in, int64_t pixels, int64_t channels,
+                        unsigned char *out) {
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < pixels; i++)
+            out[c * pixels + i] = in[i * channels + c];
+}
+
+/* With the first picture the size is known, and so is the memory for all. */
+static sw_status make_room(folder *f, swd_stored *s, const char *path, const sw_array *picture) {
+    if (f->o.height == 0) {
+        f->o.height = picture->shape[0];
+        f->o.width = picture->shape[1];
+        f->size_from = path;
+    }
+    s->x = sw_array_new(SW_U8, SW_SHAPE(f->files.count, f->o.channels, f->o.height, f->o.width));
+    return s->x.data ? SW_OK : fail_memory(f);
+}
+
+/* scratch [height, width, channels] */
+static sw_status put_picture(folder *f, swd_stored *s, int64_t i, const sw_array *picture,
+                             unsigned char *scratch) {
+    const char *path = f->files.name[i];
+    const int64_t height = f->o.height, width = f->o.width, pixels = height * width;
+    const unsigned char *from = picture->data;
+    if (picture->shape[0] != height || picture->shape[1] != width) {
+        if (f->size_from)
+            return sw_fail(SW_ERR_FORMAT,
+                           "%.350s: %lldx%lld pixels, but %.350s has %lldx%lld; with options "
+                           "height and width they are resized",
+                           path, (long long)picture->shape[1], (long long)picture->shape[0],
+                           f->size_from, (long long)width, (long long)height);
+        SW_TRY(swd_picture_resize(path, picture, height, width, scratch));
+        from = scratch;
+    }
+    make_planar(from, pixels, f->o.channels,
+                (unsigned char *)s->x.data + i * pixels * f->o.channels);
+    return SW_OK;
+}
+
+static sw_status read_pictures(folder *f, swd_stored *s) {
+    unsigned char *scratch = NULL;
+    sw_status status = SW_OK;
+    if (f->o.height > 0 &&
+        !(scratch = sw_alloc((size_t)(f->o.height * f->o.width * f->o.channels))))
+        return fail_memory(f);
+    for (int64_t i = 0; i < f->files.count && status == SW_OK; i++) {
+        sw_array picture;
+        status = sw_picture_read(f->files.name[i], f->o.channels, &picture);
+        if (status == SW_OK && i == 0)
+            status = make_room(f, s, f->files.name[i], &picture);
+        if (status == SW_OK)
+            status = put_picture(f, s, i, &picture, scratch);
+        sw_array_free(&picture);
+    }
+    sw_free(scratch);
+    return status;
+}
+
+static sw_status label(folder *f, swd_stored *s) {
+    s->y = sw_array_new(SW_I32, SW_SHAPE(f->files.count));
+    if (!s->y.data)
+        return fail_memory(f);
+    int32_t *class = s->y.data;
+    for (int64_t c = 0; c < f->classes.count; c++)
+        for (int64_t i = f->first[c]; i < f->first[c + 1]; i++)
+            class[i] = (int32_t)c;
+    return SW_OK;
+}
+
+static sw_status check_options(sw_image_folder_options *o, const sw_image_folder_options *given) {
+    if (given)
+        SW_TRY(sw_take_options("image folder", "sw_image_folder_options", o, sizeof *o, given,
+                               sizeof *o));
+    if (o->channels == 0)
+        o->channels = 3;
+    if (o->channels != 1 && o->channels != 3)
+        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (grey) or 3 (RGB)",
+                       o->channels);
+    const bool none = o->height == 0 && o->width == 0;
+    if (!none &&
+        (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "image folder: height %lld and width %lld; 1 to %d each, or both 0",
+                       (long long)o->height, (long long)o->width, SWD_MOST_SIDE);
+    return swd_check_scale("image folder", &o->scale, &o->shift, 1.0 / 255);
+}
+
+static sw_status load(folder *f, swd_stored *s) {
+    SW_TRY(list_pictures(f));
+    SW_TRY(read_pictures(f, s));
+    SW_TRY(label(f, s));
+    s->source.classes = (int)f->classes.count;
+    s->names = f->classes.name; /* the source's from here on */
+    s->source.class_names = (const char *const *)s->names;
+    f->classes = (names){0};
+    s->scale = f->o.scale;
+    s->shift = f->o.shift;
+    if (f->o.flat) {
+        s->x.shape[1] *= s->x.shape[2] * s->x.shape[3];
+        s->x.rank = 2;
+    }
+    swd_stored_finish(s);
+    return SW_OK;
+}
+
+sw_source *sw_image_folder(const char *path, const sw_image_folder_options *options) {
+    folder f = {.path = path, .first_error = !sw_error()};
+    if (check_options(&f.o, options) != SW_OK)
+        return NULL;
+    if (!path) {
+        sw_fail(SW_ERR_ARGUMENT, "image folder: the path is NULL");
+        return NULL;
+    }
+    swd_stored *s = swd_stored_new();
+    sw_status status = s ? load(&f, s) : fail_memory(&f);
+    free_names(&f.classes);
+    free_names(&f.files);
+    sw_free(f.first);
+    if (status == SW_OK)
+        return &s->source;
+    if (s)
+        sw_source_free(&s->source);
+    return NULL;
+}

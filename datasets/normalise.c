@@ -1,0 +1,238 @@
+/* Means and standard deviations of a source, and samples brought to mean 0 and standard deviation 1. */
+#define SW_KERNEL_FILE "normalise.c"
+#include "kernel.h"
+
+#ifndef NORMALISE_ARGS
+#define NORMALISE_ARGS
+typedef struct normalise_args {
+    void *x; /* [samples, width] */
+    const void *mean, *factor; /* [width], in x's type */
+    int64_t width;
+} normalise_args;
+
+typedef struct moments_args {
+    const double *x; /* [rows, width] */
+    double *mean, *m2; /* [width]; m2: the sum of squared differences from the mean */
+    int64_t rows, width, seen; /* samples before these */
+} moments_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+static inline void SW_K(shift_row)(real *restrict x, const real *restrict mean,
+                                   const real *restrict factor, int64_t width) {
+    for (int64_t i = 0; i < width; i++)
+        x[i] = (x[i] - mean[i]) * factor[i];
+}
+
+static void SW_K(shift)(void *args, int64_t begin, int64_t end, double *sums) {
+    const normalise_args *s = args;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++)
+        SW_K(shift_row)((real *)s->x + row * s->width, s->mean, s->factor, s->width);
+}
+
+static inline void SW_K(welford_row)(const double *restrict x, double *restrict mean,
+                                     double *restrict m2, double share, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+        const double d = x[i] - mean[i];
+        mean[i] += d * share;
+        m2[i] += d * (x[i] - mean[i]);
+    }
+}
+
+/* Columns [begin, end): B. P. Welford, Technometrics 4, 1962. In f64 whatever `real` is. */
+static void SW_K(welford)(void *args, int64_t begin, int64_t end, double *sums) {
+    const moments_args *s = args;
+    (void)sums;
+    for (int64_t row = 0; row < s->rows; row++)
+        SW_K(welford_row)
+        (s->x + row * s->width, s->mean, s->m2, 1 / (double)(s->seen + row + 1), begin, end);
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+static const sw_kernels shift_kernels = SW_KERNEL_TABLE(shift);
+static const sw_kernels welford_kernels = SW_KERNEL_TABLE(welford);
+
+/* ---- Moments ---- */
+
+static sw_status check_which(const char *who, const sw_source *source, sw_moments_of which) {
+    SW_TRY(swd_check_source(who, source));
+    if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who,
+                       (int)which);
+    if (swd_sample_count(source) < 1)
+        return sw_fail(SW_ERR_SHAPE, "%s: a sample %s holds no number", who,
+                       sw_shape_text(source->x_rank, source->x_shape));
+    return SW_OK;
+}
+
+static int64_t channels_of(const sw_source *source) {
+    return source->x_rank == 3 ? source->x_shape[0] : 1;
+}
+
+int64_t sw_moments_count(const sw_source *source, sw_moments_of which) {
+    if (check_which("moments", source, which) != SW_OK)
+        return 0;
+    return which == SW_PER_CHANNEL ? channels_of(source) : swd_sample_count(source);
+}
+
+/* mean and m2 [width] of each number of a sample. */
+static sw_status feature_moments(const sw_source *source, int64_t width, double *mean, double *m2) {
+    enum { MOST = 512, ABOUT = 1 << 17 }; /* samples and numbers in a chunk */
+    int64_t rows = ABOUT / width, ids[MOST];
+    rows = rows < 8 ? 8 : rows > MOST ? MOST : rows;
+    rows = rows > source->n ? source->n : rows;
+    double *x = sw_alloc_array(rows, (size_t)width * sizeof *x);
+    if (!x)
+        return SW_ERR_MEMORY;
+    sw_status status = SW_OK;
+    for (int64_t seen = 0; seen < source->n && status == SW_OK; seen += rows) {
+        int64_t count = source->n - seen < rows ? source->n - seen : rows;
+        for (int64_t i = 0; i < count; i++)
+            ids[i] = seen + i;
+        status = sw_source_gather(source, SW_F64, 0, ids, count, x, NULL);
+        moments_args args = {x, mean, m2, count, width, seen};
+        if (status == SW_OK)
+            sw_run(&welford_kernels, SW_F64, &args, width);
+    }
+    sw_free(x);
+    return status;
+}
+
+sw_status sw_moments(const sw_source *source, sw_moments_of which, double *mean, double *std) {
+    SW_TRY(check_which("moments", source, which));
+    if (!mean)
+        return sw_fail(SW_ERR_ARGUMENT, "moments: mean is NULL");
+    const int64_t width = swd_sample_count(source);
+    const int64_t groups = which == SW_PER_CHANNEL ? channels_of(source) : width;
+    const int64_t each = width / groups;
+    double *means = sw_alloc_array(2, (size_t)width * sizeof *means);
+    if (!means)
+        return SW_ERR_MEMORY;
+    double *m2 = means + width;
+    sw_status status = feature_moments(source, width, means, m2);
+    for (int64_t g = 0; g < groups && status == SW_OK; g++) {
+        double sum = 0, squares = 0;
+        for (int64_t i = g * each; i < (g + 1) * each; i++)
+            sum += means[i];
+        mean[g] = each > 1 ? sum / (double)each : sum;
+        for (int64_t i = g * each; i < (g + 1) * each; i++) {
+            const double d = means[i] - mean[g];
+            squares += m2[i] + (double)source->n * (d * d);
+        }
+        if (std)
+            std[g] = sqrt(squares / ((double)source->n * (double)each));
+    }
+    sw_free(means);
+    return status;
+}
+
+/* ---- The transform ---- */
+
+typedef struct normaliser {
+    swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
+    int64_t width;
+    double *f64; /* mean [width], then 1/std [width] */
+    float *f32;  /* the same, rounded */
+} normaliser;
+
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                        sw_dtype type, void *x, void *y) {
+    const normaliser *s = (const normaliser *)source;
+    const sw_source *inner = s->wrap.inner;
+    SW_TRY(inner->gather(inner, ids, count, draw, type, x, y));
+    if (!x)
+        return SW_OK;
+    normalise_args args = {.x = x, .width = s->width};
+    args.mean = type == SW_F32 ? (const void *)s->f32 : s->f64;
+    args.factor = type == SW_F32 ? (const void *)(s->f32 + s->width) : s->f64 + s->width;
+    shift_kernels[type][sw_cpu_level()](&args, 0, count, NULL);
+    return SW_OK;
+}
+
+static void free_normaliser(sw_source *source) {
+    normaliser *s = (normaliser *)source;
+    swd_unwrap_source(&s->wrap);
+    sw_free(s->f64);
+    sw_free(s->f32);
+    sw_free(s);
+}
+
+static sw_status check_options(const sw_source *source, const sw_normalise_options *o) {
+    SW_TRY(check_which("normalise", source, o->which));
+    if (!o->mean != !o->std)
+        return sw_fail(SW_ERR_ARGUMENT, "normalise: mean is given without std, or std without mean");
+    if (o->mean && o->like)
+        return sw_fail(SW_ERR_ARGUMENT, "normalise: both numbers and a source for them are given");
+    if (!o->like)
+        return SW_OK;
+    SW_TRY(check_which("normalise: like", o->like, o->which));
+    int64_t has = sw_moments_count(o->like, o->which), needs = sw_moments_count(source, o->which);
+    return has == needs ? SW_OK
+                        : sw_fail(SW_ERR_SHAPE, "normalise: like has %lld moments, samples %s have %lld",
+                                  (long long)has, sw_shape_text(source->x_rank, source->x_shape),
+                                  (long long)needs);
+}
+
+/* mean and std [groups] → s->f64 and s->f32, one pair for each number of a sample. */
+static sw_status set_moments(normaliser *s, int64_t groups, const double *mean, const double *std) {
+    const int64_t each = s->width / groups;
+    for (int64_t i = 0; i < s->width; i++) {
+        const double m = mean[i / each], d = std[i / each];
+        if (!isfinite(m) || !(d >= 0) || !isfinite(d))
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "normalise: mean[%lld] %g and std[%lld] %g must be finite, std not negative",
+                           (long long)(i / each), m, (long long)(i / each), d);
+        s->f64[i] = m;
+        s->f64[s->width + i] = d > 0 ? 1 / d : 1;
+        s->f32[i] = (float)m;
+        s->f32[s->width + i] = (float)s->f64[s->width + i];
+    }
+    return SW_OK;
+}
+
+static sw_status fill(normaliser *s, const sw_normalise_options *o) {
+    const sw_source *source = s->wrap.inner;
+    const int64_t groups = sw_moments_count(source, o->which);
+    s->width = swd_sample_count(source);
+    s->f64 = sw_alloc_array(2, (size_t)s->width * sizeof *s->f64);
+    s->f32 = sw_alloc_array(2, (size_t)s->width * sizeof *s->f32);
+    if (!s->f64 || !s->f32)
+        return SW_ERR_MEMORY;
+    if (o->mean)
+        return set_moments(s, groups, o->mean, o->std);
+    double *mean = sw_alloc_array(2, (size_t)groups * sizeof *mean);
+    if (!mean)
+        return SW_ERR_MEMORY;
+    sw_status status = sw_moments(o->like ? o->like : source, o->which, mean, mean + groups);
+    if (status == SW_OK)
+        status = set_moments(s, groups, mean, mean + groups);
+    sw_free(mean);
+    return status;
+}
+
+sw_source *sw_normalise(sw_source *source, const sw_normalise_options *options) {
+    sw_normalise_options o = {0};
+    if (options && sw_take_options("normalise", "sw_normalise_options", &o, sizeof o, options,
+                                   sizeof o) != SW_OK)
+        return NULL;
+    normaliser *s = check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    if (!s) {
+        swd_free_owned(source, o.own);
+        return NULL;
+    }
+    swd_wrap_source(&s->wrap, source, o.own);
+    s->wrap.source.gather = gather;
+    s->wrap.source.free = free_normaliser;
+    if (fill(s, &o) != SW_OK) {
+        free_normaliser(&s->wrap.source);
+        return NULL;
+    }
+    return &s->wrap.source;
+}
+
+#endif

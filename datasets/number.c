@@ -1,0 +1,98 @@
+/* Decimal numbers as doubles, correctly rounded, whatever the locale. */
+#define _GNU_SOURCE /* strtod_l */
+#include "internal.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool is_word(const char *text, const char *word) {
+    while (*word && (*text | 0x20) == *word)
+        text++, word++;
+    return !*word && !*text;
+}
+
+/* The parts of [digits][.digits][e[sign]digits]. */
+typedef struct decimal {
+    uint64_t digits;  /* of the mantissa, where there are at most 19 */
+    int64_t exponent; /* the value is digits · 10^exponent */
+    int significant;  /* without leading zeros */
+} decimal;
+
+/* False if `p`, after its sign, is not all of that form. */
+static bool scan(const char *p, decimal *d) {
+    int any = 0;
+    bool point = false;
+    *d = (decimal){0};
+    for (;; p++) {
+        if (*p == '.' && !point) {
+            point = true;
+            continue;
+        }
+        if (!is_digit(*p))
+            break;
+        any = 1;
+        d->exponent -= point;
+        if (d->significant > 0 || *p != '0')
+            d->significant++;
+        if (d->significant <= 19)
+            d->digits = 10 * d->digits + (uint64_t)(*p - '0');
+    }
+    if (!any)
+        return false;
+    if (*p == 'e' || *p == 'E') {
+        bool negative = *++p == '-';
+        int64_t exponent = 0;
+        p += *p == '-' || *p == '+';
+        if (!is_digit(*p))
+            return false;
+        for (; is_digit(*p); p++)
+            exponent = exponent < 1000000 ? 10 * exponent + (*p - '0') : exponent;
+        d->exponent += negative ? -exponent : exponent;
+    }
+    return !*p;
+}
+
+/* Both digits and the power of ten are doubles, so that one operation rounds once (W. Clinger, PLDI
+ * 1990). */
+static bool convert_exactly(const decimal *d, double *value) {
+    static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    if (d->significant > 19 || d->digits > (uint64_t)1 << 53 || d->exponent < -22 ||
+        d->exponent > 22)
+        return false;
+    const double digits = (double)d->digits;
+    *value = d->exponent < 0 ? digits / power[-d->exponent] : digits * power[d->exponent];
+    return true;
+}
+
+swd_number swd_parse_number(const char *text, double *value) {
+    const bool negative = *text == '-';
+    const char *p = text + (*text == '-' || *text == '+');
+    decimal d;
+    if (is_word(p, "nan")) {
+        *value = (double)NAN;
+        return SWD_NONFINITE;
+    }
+    if (is_word(p, "inf") || is_word(p, "infinity")) {
+        *value = negative ? -(double)INFINITY : (double)INFINITY;
+        return SWD_NONFINITE;
+    }
+    if (!scan(p, &d))
+        return SWD_NO_NUMBER;
+    if (!convert_exactly(&d, value)) {
+        locale_t plain =
+            newlocale(LC_ALL_MASK, "C", (locale_t)0); /* glibc's own: nothing is allocated */
+        if (!plain)
+            return SWD_NO_NUMBER;
+        *value = strtod_l(p, NULL, plain);
+        freelocale(plain);
+    }
+    *value = negative ? -*value : *value;
+    return isfinite(*value) ? SWD_NUMBER : SWD_TOO_LARGE;
+}

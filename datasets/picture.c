@@ -1,0 +1,313 @@
+/* PNG and JPEG through stb_image, resizing through stb_image_resize.
+ *
+ * Neither is trusted with the process: they see only files that picture_check.c has passed, all of
+ * their memory comes from sw_alloc, zeroed and bounded, and where there is none, or where one of
+ * their assertions fails, control comes back here by longjmp and every block is freed. */
+#include "picture.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- The memory of stb ---- */
+
+enum {
+    MOST_MEMORY = 0x7fffffff,
+    HEADER = 64
+}; /* stb counts in int; sw_alloc's alignment is kept */
+
+typedef struct block {
+    struct block *next, *previous;
+    size_t bytes;
+} block;
+_Static_assert(sizeof(block) <= HEADER, "a block's header fits");
+
+typedef struct guard {
+    block *blocks;
+    size_t in_use;
+    jmp_buf back;
+    sw_status status; /* of what ended it */
+    const char *reason;
+} guard;
+
+static _Thread_local guard *guarded;
+
+static _Noreturn void give_up(sw_status status, const char *reason) {
+    guarded->status = status;
+    guarded->reason = reason;
+    longjmp(guarded->back, 1);
+}
+
+static void *take(size_t bytes) {
+    if (bytes > MOST_MEMORY - guarded->in_use)
+        give_up(SW_ERR_FORMAT, "to decode it would take more than 2 GiB");
+    block *b = sw_alloc(HEADER + bytes);
+    if (!b)
+        give_up(SW_ERR_MEMORY, "out of memory");
+    *b = (block){.next = guarded->blocks, .bytes = bytes};
+    if (b->next)
+        b->next->previous = b;
+    guarded->blocks = b;
+    guarded->in_use += bytes;
+    return (char *)b + HEADER;
+}
+
+static void give(void *memory) {
+    if (!memory)
+        return;
+    block *b = (block *)(void *)((char *)memory - HEADER);
+    if (b->next)
+        b->next->previous = b->previous;
+    if (b->previous)
+        b->previous->next = b->next;
+    else
+        guarded->blocks = b->next;
+    guarded->in_use -= b->bytes;
+    sw_free(b);
+}
+
+static void *resize(void *memory, size_t old_bytes, size_t bytes) {
+    void *larger = take(bytes);
+    if (memory)
+        memcpy(larger, memory, old_bytes < bytes ? old_bytes : bytes);
+    give(memory);
+    return larger;
+}
+
+static void check(bool right) {
+    if (!right)
+        give_up(SW_ERR_FORMAT, "damaged in a way that the decoder did not expect");
+}
+
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Weverything"
+#else
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
+#define STBI_MALLOC(bytes) take(bytes)
+#define STBI_REALLOC_SIZED(memory, old_bytes, bytes) resize(memory, old_bytes, bytes)
+#define STBI_FREE(memory) give(memory)
+#define STBI_ASSERT(condition) check(condition)
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#define STBI_NO_GIF /* ONLY_PNG leaves its declaration */
+#define STBI_MAX_DIMENSIONS SWD_PICTURE_SIDE
+#define STBI_FAILURE_USERMSG
+/* One function is declared by this name and defined by the other. */
+#define stbi_set_unpremultiply_on_load_thread stbi__unpremultiply_on_load_thread
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+
+#define STBIR_MALLOC(bytes, context) ((void)(context), take(bytes))
+#define STBIR_FREE(memory, context) ((void)(context), give(memory))
+#define STBIR_ASSERT(condition) check(condition)
+#define STB_IMAGE_RESIZE_STATIC
+#define STB_IMAGE_RESIZE_IMPLEMENTATION
+#include <stb/stb_image_resize.h>
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#else
+#pragma GCC diagnostic pop
+#endif
+
+/* Calls work(args); what stb allocated in it is freed. False if it gave up. */
+static bool run_guarded(guard *g, void (*work)(void *args), void *args) {
+    *g = (guard){.status = SW_OK};
+    guarded = g;
+    if (setjmp(g->back) == 0)
+        work(args);
+    while (g->blocks)
+        give((char *)g->blocks + HEADER);
+    guarded = NULL;
+    return g->status == SW_OK;
+}
+
+/* ---- Errors ---- */
+
+sw_status swd_picture_fail(const swd_picture *p, sw_status status, const char *format, ...) {
+    char reason[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(reason, sizeof reason, format, list);
+    va_end(list);
+    if (status == SW_ERR_MEMORY && p->first_error)
+        sw_clear_error(); /* the allocator's message knows only of bytes */
+    return sw_fail(status, "%.700s: %s", p->path, reason);
+}
+
+/* ---- The file ---- */
+
+static sw_status read_open_file(swd_picture *p, FILE *file) {
+    unsigned char first;
+    setvbuf(file, NULL, _IONBF, 0); /* one large read */
+    if (fread(&first, 1, 1, file) != 1)
+        return ferror(file) ? swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s", strerror(errno))
+                            : swd_picture_fail(p, SW_ERR_FORMAT, "is empty");
+    long end = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    if (end < 0 || fseek(file, 0, SEEK_SET) != 0)
+        return swd_picture_fail(p, SW_ERR_IO, "its length cannot be found: not an ordinary file");
+    if (end > SWD_PICTURE_BYTES)
+        return swd_picture_fail(p, SW_ERR_FORMAT, "%ld bytes are too many: at most %d are read",
+                                end, SWD_PICTURE_BYTES);
+    p->bytes = end;
+    p->data = sw_alloc((size_t)end);
+    if (!p->data)
+        return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
+    if (fread(p->data, 1, (size_t)end, file) != (size_t)end)
+        return swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s",
+                                ferror(file) ? strerror(errno) : "it became shorter");
+    return SW_OK;
+}
+
+static sw_status read_file(swd_picture *p) {
+    FILE *file = fopen(p->path, "rb");
+    if (!file)
+        return swd_picture_fail(p, SW_ERR_IO, "cannot be opened: %s", strerror(errno));
+    sw_status status = read_open_file(p, file);
+    fclose(file);
+    return status;
+}
+
+static sw_status check_contents(swd_picture *p) {
+    static const unsigned char png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'},
+                               jpeg[2] = {0xff, 0xd8};
+    if (p->bytes >= 8 && memcmp(p->data, png, sizeof png) == 0)
+        return swd_picture_check_png(p);
+    if (p->bytes >= 2 && memcmp(p->data, jpeg, sizeof jpeg) == 0)
+        return swd_picture_check_jpeg(p);
+    const unsigned char second = p->bytes > 1 ? p->data[1] : 0;
+    if (p->bytes < 8 && memcmp(p->data, png, (size_t)p->bytes) == 0)
+        return swd_picture_fail(p, SW_ERR_FORMAT, "truncated: ends within the signature of PNG");
+    return swd_picture_fail(
+        p, SW_ERR_FORMAT, "neither PNG (begins with 89 50) nor JPEG (ff d8): begins with %02x %02x",
+        p->data[0], second);
+}
+
+/* A palette shorter than what pixels can name: stb would read past its end. Black follows. */
+static sw_status extend_palette(swd_picture *p) {
+    const int64_t want = 3 * (int64_t)p->palette, more = want - p->palette_bytes;
+    if (!p->palette_at || more <= 0)
+        return SW_OK;
+    unsigned char *longer = sw_alloc((size_t)(p->bytes + more));
+    if (!longer)
+        return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
+    const int64_t end = p->palette_at + 8 + p->palette_bytes; /* of its data; its CRC was checked */
+    memcpy(longer, p->data, (size_t)end);
+    memcpy(longer + end + more, p->data + end, (size_t)(p->bytes - end));
+    longer[p->palette_at + 2] = (unsigned char)(want >> 8);
+    longer[p->palette_at + 3] = (unsigned char)want;
+    sw_free(p->data);
+    p->data = longer;
+    p->bytes += more;
+    return SW_OK;
+}
+
+/* ---- Decoding ---- */
+
+typedef struct decode_job {
+    const swd_picture *picture;
+    int want, width, height, channels;
+    const char *reason;
+    sw_array *out;
+} decode_job;
+
+static void decode(void *args) {
+    decode_job *j = args;
+    const swd_picture *p = j->picture;
+    if (stbi_info_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels))
+        check(j->width == p->width && j->height == p->height); /* else decoding says why */
+    stbi_uc *pixels =
+        stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
+    if (!pixels) {
+        j->reason = stbi_failure_reason();
+        return;
+    }
+    const int channels = j->want ? j->want : j->channels;
+    *j->out = sw_array_new(SW_U8, SW_SHAPE(j->height, j->width, channels));
+    if (!j->out->data)
+        give_up(SW_ERR_MEMORY, "out of memory");
+    memcpy(j->out->data, pixels, (size_t)sw_array_count(j->out));
+}
+
+static sw_status read_picture(swd_picture *p, int channels, sw_array *out) {
+    decode_job job = {.picture = p, .want = channels, .out = out};
+    guard g;
+    SW_TRY(read_file(p));
+    SW_TRY(check_contents(p));
+    SW_TRY(extend_palette(p));
+    if (!run_guarded(&g, decode, &job))
+        return swd_picture_fail(p, g.status, "%s", g.reason);
+    if (!out->data)
+        return swd_picture_fail(p, SW_ERR_FORMAT, "damaged, or of a kind that is not read: %s",
+                                job.reason ? job.reason : "no reason given");
+    return SW_OK;
+}
+
+sw_status sw_picture_read(const char *path, int channels, sw_array *out) {
+    if (out)
+        *out = (sw_array){0};
+    if (!path || !out)
+        return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL", path ? "array" : "path");
+    if (channels != 0 && channels != 1 && channels != 3)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "picture: %d channels; 1 (grey), 3 (RGB) or 0 (what is there)", channels);
+    swd_picture p = {.path = path, .first_error = !sw_error()};
+    sw_status status = read_picture(&p, channels, out);
+    sw_free(p.data);
+    if (status != SW_OK)
+        sw_array_free(out);
+    return status;
+}
+
+/* ---- Resizing ---- */
+
+typedef struct resize_job {
+    const sw_array *in;
+    int width, height;
+    unsigned char *out;
+    bool done;
+} resize_job;
+
+static void resize_picture(void *args) {
+    resize_job *j = args;
+    const int64_t *shape = j->in->shape;
+    j->done = stbir_resize_uint8(j->in->data, (int)shape[1], (int)shape[0], 0, j->out, j->width,
+                                 j->height, 0, (int)shape[2]);
+}
+
+/* stb counts the bytes of its rows in int: those of the output that one input row or one output row
+ * touches, 4 h/height + 8 at most (Mitchell's and Catmull-Rom's support is 2 on either side). */
+static bool resizable(const sw_array *in, int64_t height, int64_t width) {
+    const int64_t rows = 4 * (in->shape[0] / height + 1) + 8,
+                  columns = 4 * (in->shape[1] / width + 1) + 8;
+    const int64_t row_bytes =
+        (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
+    return rows * row_bytes < MOST_MEMORY / 2;
+}
+
+sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width,
+                             unsigned char *out) {
+    const swd_picture p = {.path = path, .first_error = !sw_error()};
+    resize_job job = {.in = in, .width = (int)width, .height = (int)height, .out = out};
+    guard g;
+    if (!resizable(in, height, width))
+        return swd_picture_fail(
+            &p, SW_ERR_FORMAT, "%lldx%lld pixels cannot be resized to %lldx%lld",
+            (long long)in->shape[1], (long long)in->shape[0], (long long)width, (long long)height);
+    if (!run_guarded(&g, resize_picture, &job))
+        return swd_picture_fail(&p, g.status, "%s", g.reason);
+    return job.done ? SW_OK : swd_picture_fail(&p, SW_ERR_FORMAT, "cannot be resized");
+}

@@ -1,0 +1,152 @@
+#include "stream.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+
+enum {
+    BLOCK = 128 * 1024,   /* compressed bytes read at once */
+    PIECE = 1 << 30,      /* zlib counts in unsigned int */
+    GZIP_WINDOW = 15 + 16 /* zlib: a gzip member, its CRC and length checked */
+};
+
+sw_status swd_stream_fail(const swd_stream *s, sw_status status, const char *format, ...) {
+    char reason[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(reason, sizeof reason, format, list);
+    va_end(list);
+    return sw_fail(status, "%.700s: %s", s->path, reason);
+}
+
+sw_status swd_stream_fail_memory(const swd_stream *s) {
+    if (s->first_error)
+        sw_clear_error();
+    return swd_stream_fail(s, SW_ERR_MEMORY, "out of memory");
+}
+
+static sw_status fail_read(const swd_stream *s) {
+    return swd_stream_fail(s, SW_ERR_IO, "cannot be read: %s", strerror(errno));
+}
+
+/* ---- Opening ---- */
+
+static void *zlib_allocate(void *user, unsigned items, unsigned size) {
+    (void)user;
+    return sw_alloc_array(items, size);
+}
+
+static void zlib_release(void *user, void *memory) {
+    (void)user;
+    sw_free(memory);
+}
+
+static sw_status begin_inflate(swd_stream *s) {
+    s->block = sw_alloc(BLOCK);
+    if (!s->block)
+        return swd_stream_fail_memory(s);
+    s->z.zalloc = zlib_allocate;
+    s->z.zfree = zlib_release;
+    if (inflateInit2(&s->z, GZIP_WINDOW) != Z_OK)
+        return swd_stream_fail_memory(s);
+    s->inflating = true;
+    return SW_OK;
+}
+
+sw_status swd_stream_open(swd_stream *s, const char *path) {
+    *s = (swd_stream){.path = path, .members = s->members, .first_error = !sw_error()};
+    s->file = fopen(path, "rb");
+    if (!s->file)
+        return swd_stream_fail(s, SW_ERR_IO, "cannot be opened: %s", strerror(errno));
+    setvbuf(s->file, NULL, _IONBF, 0); /* we read in large blocks: no second copy */
+    s->magic_size = fread(s->magic, 1, sizeof s->magic, s->file);
+    if (ferror(s->file)) /* so for a directory */
+        return fail_read(s);
+    long end = fseek(s->file, 0, SEEK_END) == 0 ? ftell(s->file) : -1;
+    if (end < 0 || end == LONG_MAX || fseek(s->file, 0, SEEK_SET) != 0)
+        return swd_stream_fail(s, SW_ERR_IO, "its length cannot be found: not an ordinary file");
+    s->file_size = end;
+    s->compressed = s->magic_size == 2 && s->magic[0] == 0x1f && s->magic[1] == 0x8b;
+    return s->compressed ? begin_inflate(s) : SW_OK;
+}
+
+void swd_stream_close(swd_stream *s) {
+    if (s->inflating)
+        inflateEnd(&s->z);
+    sw_free(s->block);
+    if (s->file)
+        fclose(s->file);
+}
+
+/* ---- Reading ---- */
+
+/* Compressed bytes to go on with; z.avail_in stays 0 at the end of the file. */
+static sw_status refill(swd_stream *s) {
+    if (s->z.avail_in == 0) {
+        s->z.next_in = s->block;
+        s->z.avail_in = (uInt)fread(s->block, 1, BLOCK, s->file);
+    }
+    return ferror(s->file) ? fail_read(s) : SW_OK;
+}
+
+/* One call of inflate for at most `room` bytes; reads on in the file where it must. */
+static sw_status inflate_some(swd_stream *s, unsigned char *out, size_t room, size_t *made) {
+    SW_TRY(refill(s));
+    if (s->z.avail_in == 0)
+        return swd_stream_fail(s, SW_ERR_FORMAT, "truncated: the gzip data break off");
+    uInt piece = room < PIECE ? (uInt)room : PIECE;
+    s->z.next_out = out;
+    s->z.avail_out = piece;
+    int result = inflate(&s->z, Z_NO_FLUSH);
+    *made = piece - s->z.avail_out;
+    if (result == Z_MEM_ERROR)
+        return swd_stream_fail_memory(s);
+    s->ended = result == Z_STREAM_END;
+    if (result != Z_OK && result != Z_STREAM_END)
+        return swd_stream_fail(s, SW_ERR_FORMAT, "damaged gzip data: %s",
+                               s->z.msg ? s->z.msg : "no progress");
+    return SW_OK;
+}
+
+/* After the end of a gzip member: begins the next, if there is one. */
+static sw_status next_member(swd_stream *s) {
+    SW_TRY(refill(s));
+    if (s->z.avail_in > 0) {
+        inflateReset(&s->z);
+        s->ended = false;
+    }
+    return SW_OK;
+}
+
+sw_status swd_stream_read(swd_stream *s, void *out, size_t room, size_t *made) {
+    unsigned char *p = out;
+    *made = 0;
+    if (!s->compressed) {
+        *made = fread(p, 1, room, s->file);
+        return ferror(s->file) ? fail_read(s) : SW_OK;
+    }
+    while (*made < room) {
+        if (s->ended && s->members)
+            SW_TRY(next_member(s));
+        if (s->ended)
+            break;
+        size_t n = 0;
+        SW_TRY(inflate_some(s, p + *made, room - *made, &n));
+        *made += n;
+    }
+    return SW_OK;
+}
+
+sw_status swd_stream_check_end(swd_stream *s) {
+    unsigned char spare;
+    for (size_t made = 0; !s->ended;) {
+        SW_TRY(inflate_some(s, &spare, 1, &made));
+        if (made)
+            return swd_stream_fail(s, SW_ERR_FORMAT,
+                                   "trailing bytes: more contents than its header says");
+    }
+    SW_TRY(refill(s));
+    if (s->z.avail_in > 0)
+        return swd_stream_fail(s, SW_ERR_FORMAT, "trailing bytes after the gzip data");
+    return SW_OK;
+}

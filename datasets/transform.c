@@ -1,0 +1,312 @@
+/* Random crops and flips of pictures, and a user's function of a sample. */
+#define SW_KERNEL_FILE "transform.c"
+#include "kernel.h"
+
+#ifndef TRANSFORM_ARGS
+#define TRANSFORM_ARGS
+/* Out [channels, rows, columns] is the window of `in` [channels, height, width] at (top, left), which may
+ * be negative or reach beyond: zeros there. */
+typedef struct window_args {
+    const void *in;
+    void *out;
+    int64_t height, width, rows, columns, top, left;
+    bool flip;
+} window_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* Rows [begin, end) of channels × rows. */
+static void SW_K(window)(void *args, int64_t begin, int64_t end, double *sums) {
+    const window_args *s = args;
+    const int64_t columns = s->columns;
+    /* Columns [first, last) of the window are in the picture. */
+    int64_t first = s->left < 0 ? -s->left : 0, last = s->width - s->left;
+    last = last > columns ? columns : last;
+    first = first > columns ? columns : first;
+    last = last < first ? first : last;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t y = s->top + i % s->rows;
+        real *out = (real *)s->out + i * columns;
+        if (y < 0 || y >= s->height) {
+            memset(out, 0, (size_t)columns * sizeof *out);
+            continue;
+        }
+        const real *in = (const real *)s->in + (i / s->rows * s->height + y) * s->width + s->left;
+        if (!s->flip) {
+            memset(out, 0, (size_t)first * sizeof *out);
+            memcpy(out + first, in + first, (size_t)(last - first) * sizeof *out);
+            memset(out + last, 0, (size_t)(columns - last) * sizeof *out);
+            continue;
+        }
+        memset(out, 0, (size_t)(columns - last) * sizeof *out);
+        for (int64_t j = columns - last; j < columns - first; j++)
+            out[j] = in[columns - 1 - j];
+        memset(out + columns - first, 0, (size_t)first * sizeof *out);
+    }
+}
+
+#else /* ---- once ---- */
+
+#include "internal.h"
+
+static const sw_kernels window_kernels = SW_KERNEL_TABLE(window);
+
+/* ---- Crops and flips ---- */
+
+typedef struct augmenter {
+    swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_scratch *scratch; /* of one sample */
+    int64_t channels, height, width, rows, columns, padding;
+    bool flip;
+    uint64_t key;
+} augmenter;
+
+/* 0 to bound - 1 from 32 random bits, each as likely as the others to a share of bound/2^32. */
+static int64_t below(uint32_t bits, int64_t bound) {
+    return (int64_t)((uint64_t)bits * (uint64_t)bound >> 32);
+}
+
+static void place_window(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
+    const uint32_t counter[4] = {(uint32_t)id, (uint32_t)((uint64_t)id >> 32), (uint32_t)draw,
+                                 (uint32_t)(draw >> 32)};
+    uint32_t bits[4];
+    sw_philox(s->key, counter, bits);
+    args->top = below(bits[0], s->height + 2 * s->padding - s->rows + 1) - s->padding;
+    args->left = below(bits[1], s->width + 2 * s->padding - s->columns + 1) - s->padding;
+    args->flip = s->flip && (bits[2] & 1);
+}
+
+static sw_status augment(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw,
+                         sw_dtype type, char *x, void *picture) {
+    const sw_source *inner = s->wrap.inner;
+    const int64_t bytes = swd_sample_bytes(&s->wrap.source, type);
+    window_args args = {.in = picture, .height = s->height, .width = s->width, .rows = s->rows,
+                        .columns = s->columns};
+    for (int64_t i = 0; i < count; i++) {
+        SW_TRY(inner->gather(inner, ids + i, 1, draw, type, picture, NULL));
+        args.out = x + i * bytes;
+        place_window(s, ids[i], draw, &args);
+        window_kernels[type][sw_cpu_level()](&args, 0, s->channels * s->rows, NULL);
+    }
+    return SW_OK;
+}
+
+static sw_status gather_augmented(const sw_source *source, const int64_t *ids, int64_t count,
+                                  uint64_t draw, sw_dtype type, void *x, void *y) {
+    const augmenter *s = (const augmenter *)source;
+    const sw_source *inner = s->wrap.inner;
+    if (y)
+        SW_TRY(inner->gather(inner, ids, count, draw, type, NULL, y));
+    if (!x)
+        return SW_OK;
+    void *picture = swd_scratch_take(s->scratch);
+    if (!picture)
+        return SW_ERR_MEMORY;
+    sw_status status = augment(s, ids, count, draw, type, x, picture);
+    swd_scratch_give(s->scratch, picture);
+    return status;
+}
+
+static void free_augmenter(sw_source *source) {
+    augmenter *s = (augmenter *)source;
+    swd_unwrap_source(&s->wrap);
+    if (s->scratch)
+        swd_scratch_free(s->scratch);
+    sw_free(s->scratch);
+    sw_free(s);
+}
+
+/* How a sample is to be read, into s. */
+static sw_status read_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
+    const int rank = source->x_rank;
+    const int64_t *shape = source->x_shape;
+    const char *text = sw_shape_text(rank, shape);
+    if (o->from_channels || o->from_height || o->from_width) {
+        s->channels = o->from_channels ? o->from_channels : 1;
+        s->height = o->from_height;
+        s->width = o->from_width;
+        if (rank != 1 || s->channels < 1 || s->height < 1 || s->width < 1 ||
+            s->channels > shape[0] || s->height > shape[0] || /* no product overflows */
+            s->channels * s->height > shape[0] || s->width > shape[0] / (s->channels * s->height) ||
+            s->channels * s->height * s->width != shape[0])
+            return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]", text,
+                           (long long)s->channels, (long long)s->height, (long long)s->width);
+        return SW_OK;
+    }
+    if (rank != 2 && rank != 3)
+        return sw_fail(SW_ERR_SHAPE,
+                       "augment: a sample %s is neither [height, width] nor [channels, height, width]; for "
+                       "a vector set from_height and from_width",
+                       text);
+    s->channels = rank == 3 ? shape[0] : 1;
+    s->height = shape[rank - 2];
+    s->width = shape[rank - 1];
+    if (s->channels < 1 || s->height < 1 || s->width < 1)
+        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s holds no number", text);
+    return SW_OK;
+}
+
+static sw_status set_window(augmenter *s, const sw_augment_options *o) {
+    const int64_t most = INT32_MAX;
+    s->rows = o->height ? o->height : s->height;
+    s->columns = o->width ? o->width : s->width;
+    s->padding = o->padding;
+    if (o->padding < 0 || o->padding > most / 4 || s->height > most / 4 || s->width > most / 4)
+        return sw_fail(SW_ERR_ARGUMENT, "augment: a padding of %lld around [%lld,%lld]",
+                       (long long)o->padding, (long long)s->height, (long long)s->width);
+    if (s->rows < 1 || s->columns < 1 || s->rows > s->height + 2 * o->padding ||
+        s->columns > s->width + 2 * o->padding)
+        return sw_fail(SW_ERR_SHAPE,
+                       "augment: a window [%lld,%lld] in a picture [%lld,%lld] padded by %lld",
+                       (long long)s->rows, (long long)s->columns, (long long)s->height,
+                       (long long)s->width, (long long)o->padding);
+    if (s->channels > INT64_MAX / 16 / s->rows / s->columns)
+        return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld,%lld] has too many numbers",
+                       (long long)s->channels, (long long)s->rows, (long long)s->columns);
+    sw_source *out = &s->wrap.source;
+    if (out->x_rank == 1) {
+        out->x_shape[0] = s->channels * s->rows * s->columns;
+    } else {
+        out->x_shape[out->x_rank - 2] = s->rows;
+        out->x_shape[out->x_rank - 1] = s->columns;
+    }
+    return SW_OK;
+}
+
+static sw_status set_up(augmenter *s, const sw_source *source, const sw_augment_options *o) {
+    SW_TRY(read_shape(s, source, o));
+    SW_TRY(set_window(s, o));
+    s->flip = o->flip;
+    s->key = sw_rng_key(o->seed, "augment");
+    s->scratch = sw_alloc(sizeof *s->scratch);
+    return s->scratch ? swd_scratch_init(s->scratch, (size_t)swd_sample_bytes(source, SW_F64))
+                      : SW_ERR_MEMORY;
+}
+
+sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
+    sw_augment_options o = {0};
+    if (options &&
+        sw_take_options("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return NULL;
+    augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    if (!s) {
+        swd_free_owned(source, o.own);
+        return NULL;
+    }
+    swd_wrap_source(&s->wrap, source, o.own);
+    s->wrap.source.gather = gather_augmented;
+    s->wrap.source.free = free_augmenter;
+    s->wrap.source.costly = true;
+    if (set_up(s, source, &o) != SW_OK) {
+        free_augmenter(&s->wrap.source);
+        return NULL;
+    }
+    return &s->wrap.source;
+}
+
+/* ---- A user's function ---- */
+
+typedef struct mapper {
+    swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_scratch *scratch; /* a sample before and after, in f64 */
+    sw_map_function function;
+    void *user;
+    int64_t before, after; /* numbers */
+} mapper;
+
+static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                     void *x, double *in) {
+    const sw_source *inner = s->wrap.inner;
+    double *out = in + s->before;
+    for (int64_t i = 0; i < count; i++) {
+        SW_TRY(inner->gather(inner, ids + i, 1, draw, SW_F64, in, NULL));
+        SW_TRY(s->function(s->user, ids[i], draw, in, out));
+        if (type == SW_F64)
+            memcpy((double *)x + i * s->after, out, (size_t)s->after * sizeof *out);
+        for (int64_t j = 0; j < s->after && type == SW_F32; j++)
+            ((float *)x)[i * s->after + j] = (float)out[j];
+    }
+    return SW_OK;
+}
+
+static sw_status gather_mapped(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                               sw_dtype type, void *x, void *y) {
+    const mapper *s = (const mapper *)source;
+    const sw_source *inner = s->wrap.inner;
+    if (y)
+        SW_TRY(inner->gather(inner, ids, count, draw, type, NULL, y));
+    if (!x)
+        return SW_OK;
+    void *in = swd_scratch_take(s->scratch);
+    if (!in)
+        return SW_ERR_MEMORY;
+    sw_status status = map(s, ids, count, draw, type, x, in);
+    swd_scratch_give(s->scratch, in);
+    return status;
+}
+
+static void free_mapper(sw_source *source) {
+    mapper *s = (mapper *)source;
+    swd_unwrap_source(&s->wrap);
+    if (s->scratch)
+        swd_scratch_free(s->scratch);
+    sw_free(s->scratch);
+    sw_free(s);
+}
+
+static sw_status set_shape(sw_source *out, const sw_map_options *o) {
+    if (!o->reshape)
+        return SW_OK;
+    if (o->rank < 0 || o->rank >= SW_MAX_RANK)
+        return sw_fail(SW_ERR_SHAPE, "map: a sample has 0 to %d axes, not %d", SW_MAX_RANK - 1, o->rank);
+    int64_t count = 1;
+    for (int i = 0; i < o->rank; i++) {
+        if (o->shape[i] < 1 || count > INT64_MAX / 32 / o->shape[i])
+            return sw_fail(SW_ERR_SHAPE, "map: %s is no shape of a sample",
+                           sw_shape_text(o->rank, o->shape));
+        count *= o->shape[i];
+    }
+    out->x_rank = o->rank;
+    for (int i = 0; i < o->rank; i++)
+        out->x_shape[i] = o->shape[i];
+    return SW_OK;
+}
+
+static sw_status set_function(mapper *s, const sw_source *source, const sw_map_options *o) {
+    SW_TRY(set_shape(&s->wrap.source, o));
+    s->before = swd_sample_count(source);
+    s->after = swd_sample_count(&s->wrap.source);
+    s->scratch = sw_alloc(sizeof *s->scratch);
+    return s->scratch ? swd_scratch_init(s->scratch, (size_t)(s->before + s->after) * sizeof(double))
+                      : SW_ERR_MEMORY;
+}
+
+sw_source *sw_map(sw_source *source, sw_map_function function, void *user,
+                  const sw_map_options *options) {
+    sw_map_options o = {0};
+    if (options && sw_take_options("map", "sw_map_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return NULL;
+    sw_status status = swd_check_source("map", source);
+    if (status == SW_OK && !function)
+        status = sw_fail(SW_ERR_ARGUMENT, "map: the function is NULL");
+    mapper *s = status == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    if (!s) {
+        swd_free_owned(source, o.own);
+        return NULL;
+    }
+    swd_wrap_source(&s->wrap, source, o.own);
+    s->wrap.source.gather = gather_mapped;
+    s->wrap.source.free = free_mapper;
+    s->wrap.source.costly = true;
+    s->function = function;
+    s->user = user;
+    if (set_function(s, source, &o) != SW_OK) {
+        free_mapper(&s->wrap.source);
+        return NULL;
+    }
+    return &s->wrap.source;
+}
+
+#endif

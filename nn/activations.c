@@ -1,0 +1,129 @@
+/* Activations: operations without parameters, as layers. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+typedef struct activation {
+    double number; /* slope, alpha */
+    int axis;
+} activation;
+
+#define NUMBER(m) (((const activation *)(m)->data)->number)
+#define AXIS(m) (((const activation *)(m)->data)->axis)
+
+static void slope_describe(const sw_module *m, char *text, size_t bytes) {
+    snprintf(text, bytes, "slope %g", NUMBER(m));
+}
+
+static void alpha_describe(const sw_module *m, char *text, size_t bytes) {
+    snprintf(text, bytes, "alpha %g", NUMBER(m));
+}
+
+static void axis_describe(const sw_module *m, char *text, size_t bytes) {
+    snprintf(text, bytes, "axis %d", AXIS(m));
+}
+
+static sw_status axis_build(sw_module *m, sw_sample_shape *shape) {
+    int axis = AXIS(m);
+    if (shape->rank >= 0 && (axis < -shape->rank - 1 || axis > shape->rank))
+        return sw_fail(SW_ERR_SHAPE, "layer %s: axis %d of a batch of samples %s: %d to %d are there", m->name,
+                       axis, sw_shape_text(shape->rank, shape->length), -shape->rank - 1, shape->rank);
+    return SW_OK;
+}
+
+/* The table: name, call, build, describe. */
+#define ACTIVATIONS(X)                                                               \
+    X(relu, sw_relu(x), NULL, NULL)                                                  \
+    X(tanh, sw_tanh(x), NULL, NULL)                                                  \
+    X(sigmoid, sw_sigmoid(x), NULL, NULL)                                            \
+    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), NULL, slope_describe)                 \
+    X(elu, sw_elu(x, NUMBER(m)), NULL, alpha_describe)                               \
+    X(silu, sw_silu(x), NULL, NULL)                                                  \
+    X(softplus, sw_softplus(x), NULL, NULL)                                          \
+    X(gelu, sw_gelu(x), NULL, NULL)                                                  \
+    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL)                                        \
+    X(softmax, sw_softmax(x, AXIS(m)), axis_build, axis_describe)                    \
+    X(log_softmax, sw_log_softmax(x, AXIS(m)), axis_build, axis_describe)
+
+#define FORWARD(name, call, build, describe)                        \
+    static sw_tensor name##_forward(sw_module *m, sw_tensor x) {    \
+        (void)m;                                                    \
+        return call;                                                \
+    }
+ACTIVATIONS(FORWARD)
+
+#define TYPE(id, call, build_function, describe_function)                            \
+    {.size = sizeof(sw_module_type), .name = #id, .build = (build_function),         \
+     .forward = id##_forward, .describe = (describe_function)},
+static const sw_module_type types[] = {ACTIVATIONS(TYPE)};
+
+#define INDEX(name, call, build, describe) index_##name,
+enum { ACTIVATIONS(INDEX) COUNT };
+
+static sw_module *make(sw_model *model, int index, double number, int axis) {
+    if (!isfinite(number)) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: %g is not finite", types[index].name, number);
+        return sw_module_failed(model);
+    }
+    sw_module *m = sw_module_new(model, &types[index], sizeof(activation));
+    if (swn_is(m, &types[index]))
+        *(activation *)m->data = (activation){number, axis};
+    return m;
+}
+
+sw_module *sw_nn_relu(sw_model *model) {
+    return make(model, index_relu, 0, 0);
+}
+
+sw_module *sw_nn_tanh(sw_model *model) {
+    return make(model, index_tanh, 0, 0);
+}
+
+sw_module *sw_nn_sigmoid(sw_model *model) {
+    return make(model, index_sigmoid, 0, 0);
+}
+
+sw_module *sw_nn_leaky_relu(sw_model *model, double slope) {
+    return make(model, index_leaky_relu, slope, 0);
+}
+
+sw_module *sw_nn_elu(sw_model *model, double alpha) {
+    return make(model, index_elu, alpha, 0);
+}
+
+sw_module *sw_nn_silu(sw_model *model) {
+    return make(model, index_silu, 0, 0);
+}
+
+sw_module *sw_nn_softplus(sw_model *model) {
+    return make(model, index_softplus, 0, 0);
+}
+
+sw_module *sw_nn_gelu(sw_model *model) {
+    return make(model, index_gelu, 0, 0);
+}
+
+sw_module *sw_nn_gelu_tanh(sw_model *model) {
+    return make(model, index_gelu_tanh, 0, 0);
+}
+
+sw_module *sw_nn_softmax(sw_model *model, int axis) {
+    return make(model, index_softmax, 0, axis);
+}
+
+sw_module *sw_nn_log_softmax(sw_model *model, int axis) {
+    return make(model, index_log_softmax, 0, axis);
+}
+
+sw_module *sw_nn_activation(sw_model *model, const char *name) {
+    const char *names[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        names[i] = types[i].name;
+        if (name && strcmp(name, names[i]) == 0)
+            return make(model, i, i == index_leaky_relu ? 0.01 : 1, -1);
+    }
+    sw_fail(SW_ERR_ARGUMENT, "activation: there is no %s%s", name ? name : "NULL",
+            name ? sw_suggest(name, COUNT, names) : "");
+    return sw_module_failed(model);
+}

@@ -1,0 +1,107 @@
+/* The embedding: ids to rows of a table. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { SINGLE = 1 << 24 }; /* below it f32 tells whole numbers apart */
+
+typedef struct embedding {
+    int64_t rows, dim;
+    sw_param *weight;
+} embedding;
+
+static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
+    embedding *e = m->data;
+    if (shape->rank > SW_MAX_RANK - 2)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: ids %s for each sample: at most %d axes are possible", m->name,
+                       sw_shape_text(shape->rank, shape->length), SW_MAX_RANK - 2);
+    const sw_param_options options = {.size = sizeof options, .role = SW_ROLE_EMBEDDING, .fan_in = e->dim,
+                                      .fan_out = e->rows, .init = sw_init_normal(0, 1)};
+    e->weight = sw_module_param(m, "weight", 2, (int64_t[]){e->rows, e->dim}, &options);
+    if (!e->weight)
+        return sw_error_status();
+    if (shape->rank >= 0)
+        shape->length[shape->rank++] = e->dim;
+    return SW_OK;
+}
+
+static double number_at(const sw_array *a, int64_t i) {
+    switch (a->type) {
+    case SW_F32: return (double)((const float *)a->data)[i];
+    case SW_F64: return ((const double *)a->data)[i];
+    case SW_I32: return ((const int32_t *)a->data)[i];
+    case SW_U8: return ((const uint8_t *)a->data)[i];
+    }
+    return NAN;
+}
+
+static sw_status no_id(const sw_module *m, const sw_array *a, int64_t i, double value) {
+    const embedding *e = m->data;
+    int64_t place[SW_MAX_RANK] = {0};
+    for (int axis = a->rank - 1; axis >= 0; axis--) {
+        place[axis] = i % a->shape[axis];
+        i /= a->shape[axis];
+    }
+    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is no id: whole numbers from 0 to %lld%s are needed",
+                   m->name, value, sw_shape_text(a->rank, place), (long long)e->rows - 1,
+                   a->type == SW_F32 && e->rows > SINGLE ? ", as i32 above 2^24," : "");
+}
+
+/* The same ids as i32; a null tensor and an error if one is none. */
+static sw_tensor ids_of(const sw_module *m, sw_tensor x, const sw_array *a) {
+    const embedding *e = m->data;
+    sw_tensor t = sw_buffer(x.tape, SW_I32, a->rank, a->shape);
+    if (sw_is_null(t))
+        return t;
+    int32_t *id = sw_value(t).data;
+    double limit = a->type == SW_F32 && e->rows > SINGLE ? SINGLE : (double)e->rows;
+    for (int64_t i = 0, count = sw_array_count(a); i < count; i++) {
+        double value = number_at(a, i);
+        if (!(value >= 0 && value < limit && value == floor(value))) {
+            no_id(m, a, i, value);
+            return (sw_tensor){0};
+        }
+        id[i] = (int32_t)value;
+    }
+    return t;
+}
+
+static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
+    const embedding *e = m->data;
+    sw_array a = sw_value(x);
+    if (a.rank > SW_MAX_RANK - 1) {
+        sw_fail(SW_ERR_SHAPE, "layer %s: ids %s: at most %d axes are possible", m->name,
+                sw_shape_text(a.rank, a.shape), SW_MAX_RANK - 1);
+        return (sw_tensor){0};
+    }
+    if (a.type == SW_I32) /* looked at there */
+        return sw_gather_rows(sw_param_use(x.tape, e->weight), x);
+    sw_tensor ids = ids_of(m, x, &a);
+    if (sw_is_null(ids))
+        return ids;
+    sw_tensor y = sw_gather_rows(sw_param_use(x.tape, e->weight), ids);
+    sw_release(ids); /* its memory goes when no vjp will read it */
+    return y;
+}
+
+static void embedding_describe(const sw_module *m, char *text, size_t bytes) {
+    const embedding *e = m->data;
+    snprintf(text, bytes, "%lld rows of %lld", (long long)e->rows, (long long)e->dim);
+}
+
+static const sw_module_type embedding_type = {.size = sizeof(sw_module_type), .name = "embedding",
+                                              .build = embedding_build, .forward = embedding_forward,
+                                              .describe = embedding_describe, .takes_ids = true};
+
+sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
+    if (rows < 1 || rows > INT32_MAX || dim < 1) {
+        sw_fail(SW_ERR_ARGUMENT, "embedding: %lld rows of %lld; 1 to 2^31 - 1 rows of 1 or more are needed",
+                (long long)rows, (long long)dim);
+        return sw_module_failed(model);
+    }
+    sw_module *m = sw_module_new(model, &embedding_type, sizeof(embedding));
+    if (swn_is(m, &embedding_type))
+        *(embedding *)m->data = (embedding){.rows = rows, .dim = dim};
+    return m;
+}

@@ -1,0 +1,169 @@
+/* Arrays in, arrays out. */
+#include "internal.h"
+
+enum { BATCH = 1000 };
+
+typedef struct prediction {
+    sw_model *model;
+    const sw_array *x;       /* one of these is NULL */
+    const sw_source *source;
+    int64_t n;
+    sw_array *y, before;
+    bool own; /* y's memory was made here */
+} prediction;
+
+static sw_status prepare(const char *who, sw_model *model, sw_array *y) {
+    if (!model || !y)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "place for the outputs" : "model");
+    if (!sw_model_params(model))
+        return sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
+    if (!model->tape) {
+        model->tape = sw_tape_new();
+        sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
+    }
+    if (!model->ids)
+        model->ids = sw_alloc_array(BATCH, sizeof *model->ids);
+    return model->tape && model->ids ? SW_OK : SW_ERR_MEMORY;
+}
+
+/* ---- Inputs ---- */
+
+static double number_at(const void *data, sw_dtype type, int64_t i) {
+    switch (type) {
+    case SW_F32: return (double)((const float *)data)[i];
+    case SW_F64: return ((const double *)data)[i];
+    case SW_I32: return ((const int32_t *)data)[i];
+    case SW_U8: return ((const uint8_t *)data)[i];
+    }
+    return 0;
+}
+
+/* Rows of x in the type that the model takes: in place if it is theirs. Real ids stay as they are: the
+ * embedding looks at them. */
+static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
+    const sw_array *x = p->x;
+    sw_dtype type = sw_params_type(p->model->params);
+    if (swn_takes_ids(p->model->root))
+        type = x->type == SW_U8 ? SW_I32 : x->type;
+    sw_array rows = *x;
+    int64_t length = 1;
+    for (int i = 1; i < x->rank; i++)
+        length *= x->shape[i];
+    rows.shape[0] = count;
+    if (rows.data)
+        rows.data = (char *)x->data + (size_t)(first * length) * sw_dtype_size(x->type);
+    if (type == x->type)
+        return sw_input(p->model->tape, rows);
+    sw_tensor t = sw_buffer(p->model->tape, type, rows.rank, rows.shape);
+    void *to = sw_is_null(t) ? NULL : sw_value(t).data;
+    for (int64_t i = 0; to && i < count * length; i++) {
+        double v = number_at(rows.data, x->type, i);
+        if (type == SW_F32)
+            ((float *)to)[i] = (float)v;
+        else if (type == SW_F64)
+            ((double *)to)[i] = v;
+        else
+            ((int32_t *)to)[i] = (int32_t)v;
+    }
+    return t;
+}
+
+static sw_tensor samples_of(const prediction *p, int64_t first, int64_t count) {
+    sw_batch batch;
+    for (int64_t i = 0; i < count; i++)
+        p->model->ids[i] = first + i;
+    return sw_source_batch_drawn(p->source, p->model->tape, sw_params_type(p->model->params), 0,
+                                 p->model->ids, count, &batch) == SW_OK
+               ? batch.x
+               : (sw_tensor){0};
+}
+
+/* ---- Outputs ---- */
+
+/* The first batch says what the outputs are: makes room, or compares with what is there. */
+static sw_status make_room(prediction *p, const sw_array *z) {
+    sw_array out = *z;
+    out.shape[0] = p->n;
+    if (!p->y->data) {
+        out = sw_array_new(z->type, z->rank, out.shape);
+        p->own = out.data != NULL;
+        if (p->own)
+            *p->y = out;
+        return p->own ? SW_OK : sw_error_status();
+    }
+    bool equal = p->y->rank == out.rank;
+    for (int i = 0; equal && i < out.rank; i++)
+        equal = p->y->shape[i] == out.shape[i];
+    if (!equal)
+        return sw_fail(SW_ERR_SHAPE, "predict: y is %s, the outputs are %s",
+                       sw_shape_text(p->y->rank, p->y->shape), sw_shape_text(out.rank, out.shape));
+    if (p->y->type != out.type)
+        return sw_fail(SW_ERR_TYPE, "predict: y is %s, the outputs are %s", sw_dtype_name(p->y->type),
+                       sw_dtype_name(out.type));
+    return SW_OK;
+}
+
+static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
+    sw_tensor x = p->x ? rows_of(p, first, count) : samples_of(p, first, count);
+    if (sw_is_null(x))
+        return sw_error_status();
+    sw_tensor out = sw_forward(p->model->root, x);
+    if (sw_is_null(out))
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_USER, "predict: the output is a null tensor");
+    sw_array z = sw_value(out);
+    if (!z.data && sw_array_count(&z) > 0)
+        return sw_error_status();
+    if (z.rank < 1 || z.shape[0] != count)
+        return sw_fail(SW_ERR_SHAPE, "predict: the model makes %s of a batch of %lld",
+                       sw_shape_text(z.rank, z.shape), (long long)count);
+    if (first == 0)
+        SW_TRY(make_room(p, &z));
+    size_t bytes = (size_t)sw_array_count(&z) * sw_dtype_size(z.type);
+    if (bytes)
+        memcpy((char *)p->y->data + (size_t)first * (bytes / (size_t)count), z.data, bytes);
+    return SW_OK;
+}
+
+static sw_status predict(prediction *p) {
+    sw_tape *tape = p->model->tape;
+    sw_status status = SW_OK;
+    int64_t first = 0;
+    do {
+        int64_t count = p->n - first < BATCH ? p->n - first : BATCH;
+        sw_tape_reset(tape);
+        status = sw_tape_bind(tape, p->model->params, NULL, NULL);
+        if (status == SW_OK)
+            status = predict_batch(p, first, count);
+        first += count;
+    } while (status == SW_OK && first < p->n);
+    sw_tape_reset(tape);
+    if (status != SW_OK && p->own) {
+        sw_array_free(p->y);
+        *p->y = p->before;
+    }
+    return status;
+}
+
+sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
+    SW_TRY(prepare("predict", model, y));
+    if (!x || x->rank < 1 || (!x->data && sw_array_count(x) > 0))
+        return sw_fail(SW_ERR_ARGUMENT, "predict: x %s",
+                       !x ? "is NULL" : x->rank < 1 ? "has no axis for the samples" : "has no data");
+    const sw_sample_shape *sample = &model->input;
+    sw_sample_shape given = {.rank = x->rank - 1};
+    for (int i = 1; i < x->rank; i++)
+        given.length[i - 1] = x->shape[i];
+    if (sample->rank >= 0 && !swn_same_shape(sample, &given))
+        return sw_fail(SW_ERR_SHAPE, "predict: x is %s; each of its samples must be %s",
+                       sw_shape_text(x->rank, x->shape), sw_shape_text(sample->rank, sample->length));
+    prediction p = {.model = model, .x = x, .n = x->shape[0], .y = y, .before = *y};
+    return predict(&p);
+}
+
+sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y) {
+    SW_TRY(prepare("predict_source", model, y));
+    if (!source || source->n < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s", source ? "has no samples" : "is NULL");
+    prediction p = {.model = model, .source = source, .n = source->n, .y = y, .before = *y};
+    return predict(&p);
+}

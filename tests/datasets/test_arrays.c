@@ -1,0 +1,206 @@
+/* Arrays of the user's own as a source. */
+#include "helpers.h"
+
+static sw_array view(const void *data, sw_dtype type, int rank, const int64_t *shape) {
+    return sw_array_of(data, type, rank, shape);
+}
+
+/* Samples 2, 0, 2 in both types. */
+static void check_gather(const sw_source *s, int64_t width, const double *x) {
+    static const int64_t ids[3] = {2, 0, 2};
+    double x64[3 * 8];
+    float x32[3 * 8];
+    assert_true(width <= 8);
+    assert_int_equal(sw_source_gather(s, SW_F64, 0, ids, 3, x64, NULL), SW_OK);
+    assert_int_equal(sw_source_gather(s, SW_F32, 0, ids, 3, x32, NULL), SW_OK);
+    for (int64_t i = 0; i < 3 * width; i++) {
+        assert_true(x64[i] == x[ids[i / width] * width + i % width]);
+        assert_true(x32[i] == (float)x64[i]);
+    }
+}
+
+static void every_type_of_x(void **state) {
+    static const double x64[6] = {1, -2.5, 0.1, 1e300, 5, 6};
+    static const float x32[6] = {1, -2.5f, 0.1f, 1e30f, 5, 6};
+    static const int32_t x_i32[6] = {1, -2, 2147483647, -2147483647, 16777217, 0};
+    static const unsigned char x_u8[6] = {0, 1, 127, 128, 254, 255};
+    static const struct {
+        const void *data;
+        sw_dtype type;
+    } all[4] = {{x32, SW_F32}, {x64, SW_F64}, {x_i32, SW_I32}, {x_u8, SW_U8}};
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        sw_array x = view(all[k].data, all[k].type, SW_SHAPE(3, 1, 2));
+        double expected[6];
+        for (int i = 0; i < 6; i++)
+            expected[i] = k == 0 ? (double)x32[i] : k == 1 ? x64[i] : k == 2 ? x_i32[i] : x_u8[i];
+        count_memory(-1);
+        sw_source *s = sw_arrays(&x, NULL, NULL);
+        assert_non_null(s);
+        assert_int_equal(s->n, 3);
+        assert_int_equal(s->x_rank, 2);
+        assert_true(s->x_shape[0] == 1 && s->x_shape[1] == 2);
+        assert_int_equal(s->y_rank, -1);
+        assert_false(s->costly);
+        check_gather(s, 2, expected);
+        s->prefetch(s, (int64_t[]){0, 2}, 2);
+        sw_source_free(s);
+        check_memory();
+    }
+}
+
+static void bytes_are_scaled(void **state) {
+    static const unsigned char pixels[3] = {0, 51, 255};
+    (void)state;
+    sw_array x = view(pixels, SW_U8, SW_SHAPE(3));
+    const sw_arrays_options o = {.size = sizeof o, .scale = 1.0 / 255, .shift = -0.5};
+    sw_source *s = sw_arrays(&x, NULL, &o);
+    double got[3];
+    assert_non_null(s);
+    assert_int_equal(s->x_rank, 0);
+    assert_int_equal(sw_source_gather(s, SW_F64, 0, (int64_t[]){0, 1, 2}, 3, got, NULL), SW_OK);
+    for (int i = 0; i < 3; i++)
+        assert_true(got[i] == pixels[i] * (1.0 / 255) + -0.5);
+    sw_source_free(s);
+}
+
+static void class_ids_of_two_types(void **state) {
+    static const double numbers[3] = {1, 2, 3};
+    static const int32_t ids32[3] = {2, 0, 1};
+    static const unsigned char ids8[3] = {2, 0, 1};
+    static const char *const names[3] = {"a", "b", "c"};
+    (void)state;
+    sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)),
+             y[2] = {view(ids32, SW_I32, SW_SHAPE(3)), view(ids8, SW_U8, SW_SHAPE(3))};
+    const sw_arrays_options o = {.size = sizeof o, .classes = 3, .class_names = names};
+    for (int k = 0; k < 2; k++) {
+        int32_t got[3];
+        sw_source *s = sw_arrays(&x, &y[k], &o);
+        assert_non_null(s);
+        assert_int_equal(s->y_type, SW_I32);
+        assert_int_equal(s->y_rank, 0);
+        assert_int_equal(s->classes, 3);
+        assert_string_equal(s->class_names[2], "c");
+        assert_int_equal(sw_source_gather(s, SW_F32, 0, (int64_t[]){2, 1, 0}, 3, NULL, got), SW_OK);
+        assert_true(got[0] == 1 && got[1] == 0 && got[2] == 2);
+        sw_source_free(s);
+    }
+}
+
+static void real_targets(void **state) {
+    static const double numbers[3] = {1, 2, 3}, targets[6] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
+    (void)state;
+    sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)), y = view(targets, SW_F64, SW_SHAPE(3, 2));
+    sw_source *s = sw_arrays(&x, &y, NULL);
+    float got[2];
+    double got64[2];
+    const int64_t id = 1;
+    assert_non_null(s);
+    assert_int_equal(s->y_type, SW_F64);
+    assert_int_equal(s->y_rank, 1);
+    assert_int_equal(s->y_shape[0], 2);
+    assert_int_equal(sw_source_gather(s, SW_F32, 0, &id, 1, NULL, got), SW_OK);
+    assert_int_equal(sw_source_gather(s, SW_F64, 0, &id, 1, NULL, got64), SW_OK);
+    assert_true(got[0] == 0.3f && got[1] == 0.4f && got64[0] == 0.3 && got64[1] == 0.4);
+    sw_source_free(s);
+}
+
+static void in_place_or_copied(void **state) {
+    (void)state;
+    for (int copy = 0; copy < 2; copy++) {
+        double numbers[3] = {1, 2, 3}, expected[3] = {1, 2, 3};
+        int32_t ids[3] = {0, 1, 0}, got;
+        sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)), y = view(ids, SW_I32, SW_SHAPE(3));
+        const sw_arrays_options o = {.size = sizeof o, .classes = 2, .copy = copy};
+        count_memory(-1);
+        sw_source *s = sw_arrays(&x, &y, &o);
+        assert_non_null(s);
+        numbers[2] = 7;
+        ids[2] = 1;
+        expected[2] = copy ? 3 : 7;
+        check_gather(s, 1, expected);
+        assert_int_equal(sw_source_gather(s, SW_F64, 0, (int64_t[]){2}, 1, NULL, &got), SW_OK);
+        assert_int_equal(got, !copy);
+        sw_source_free(s);
+        check_memory();
+    }
+}
+
+static void refuses(const sw_array *x, const sw_array *y, const sw_arrays_options *o,
+                    sw_status status, const char *message) {
+    count_memory(-1);
+    assert_null(sw_arrays(x, y, o));
+    check_memory();
+    assert_string_equal(sw_error(), message);
+    assert_int_equal(sw_error_status(), status);
+    sw_clear_error();
+}
+
+static void mistakes(void **state) {
+    static const double numbers[12] = {0};
+    static const int32_t ids[3] = {0, 2, -1};
+    (void)state;
+    const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 2)),
+                   two = view(numbers, SW_F64, SW_SHAPE(2, 1));
+    const sw_array none = view(numbers, SW_F64, SW_SHAPE(3, 0)),
+                   scalar = view(numbers, SW_F64, 0, NULL);
+    const sw_array y = view(ids, SW_I32, SW_SHAPE(3)), matrix = view(ids, SW_I32, SW_SHAPE(3, 1));
+    const sw_array first = view(ids, SW_I32, SW_SHAPE(2)), empty = {.rank = 1, .shape = {3}};
+    sw_array odd = x;
+    odd.type = (sw_dtype)7;
+    const sw_arrays_options classes = {.size = sizeof classes, .classes = 3};
+    sw_arrays_options o = {.size = sizeof o};
+    refuses(NULL, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x is NULL");
+    refuses(&empty, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x has no data");
+    refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x has type 7, which is none");
+    refuses(&scalar, NULL, NULL, SW_ERR_SHAPE,
+            "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
+    refuses(&none, NULL, NULL, SW_ERR_SHAPE, "arrays: x [3,0] holds nothing");
+    refuses(&x, NULL, &classes, SW_ERR_ARGUMENT, "arrays: 3 classes, but y is NULL");
+    refuses(&x, &two, NULL, SW_ERR_SHAPE,
+            "arrays: x [3,2] and y [2,1] differ in axis 0, the samples");
+    refuses(&x, &y, NULL, SW_ERR_TYPE,
+            "arrays: y is i32; real targets are f32 or f64, and class ids need `classes`");
+    refuses(&x, &x, &classes, SW_ERR_TYPE, "arrays: y is f64; class ids are i32 or u8");
+    refuses(&x, &matrix, &classes, SW_ERR_SHAPE, "arrays: y [3,1] of class ids is not [n]");
+    refuses(&x, &y, &classes, SW_ERR_ARGUMENT, "arrays: class -1 of sample 2 is outside 0 to 2");
+    o.classes = 2;
+    refuses(&two, &first, &o, SW_ERR_ARGUMENT, "arrays: class 2 of sample 1 is outside 0 to 1");
+    o.classes = -1;
+    refuses(&x, NULL, &o, SW_ERR_ARGUMENT, "arrays: -1 classes");
+    o.classes = 0;
+    o.scale = 2;
+    refuses(&x, NULL, &o, SW_ERR_ARGUMENT,
+            "arrays: scale and shift are for u8, and x is f64: wrap the source in sw_normalise");
+}
+
+static void survives_every_failed_allocation(void **state) {
+    static const double numbers[3] = {0};
+    (void)state;
+    const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)),
+                   y = view(numbers, SW_F64, SW_SHAPE(3, 1));
+    const sw_arrays_options o = {.size = sizeof o, .copy = true};
+    sw_source *s = NULL;
+    for (int64_t k = 0; !s; k++) {
+        count_memory(k);
+        s = sw_arrays(&x, &y, &o);
+        if (!s)
+            check_error(SW_ERR_MEMORY, "out of memory", NULL);
+        sw_source_free(s);
+        check_memory();
+        assert_true(s ? k == 3 : k < 3);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_of_x),
+        cmocka_unit_test(bytes_are_scaled),
+        cmocka_unit_test(class_ids_of_two_types),
+        cmocka_unit_test(real_targets),
+        cmocka_unit_test(in_place_or_copied),
+        cmocka_unit_test(mistakes),
+        cmocka_unit_test(survives_every_failed_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

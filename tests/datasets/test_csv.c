@@ -1,0 +1,451 @@
+/* CSV files as sources, and the exact message of every mistake. */
+#include "helpers.h"
+
+#include <locale.h>
+
+static const char *write_text(const char *text) {
+    return write_file("data.csv", text, strlen(text));
+}
+
+static sw_source *open_text(const char *text, const sw_csv_options *options) {
+    const char *path = write_text(text);
+    sw_source *s = sw_csv(path, options);
+    if (!s)
+        fail_msg("%s", sw_error());
+    assert_null(sw_error());
+    remove_file(path);
+    return s;
+}
+
+/* All of x, [n, features], and of y. */
+static void check_x(const sw_source *s, int64_t n, int64_t features, const double *x) {
+    double row[64];
+    assert_int_equal(s->n, n);
+    assert_int_equal(s->x_rank, 1);
+    assert_int_equal(s->x_shape[0], features);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(sw_source_gather(s, SW_F64, 0, &i, 1, row, NULL), SW_OK);
+        assert_memory_equal(row, x + i * features, (size_t)features * sizeof *row);
+    }
+}
+
+static void check_message(const char *text, const sw_csv_options *options, sw_status status,
+                          const char *reason) {
+    char expected[PATH_SIZE + NAME_SIZE + 300];
+    const char *path = write_text(text);
+    count_memory(-1);
+    assert_null(sw_csv(path, options));
+    check_memory();
+    snprintf(expected, sizeof expected, "%s: %s", path, reason);
+    assert_string_equal(sw_error(), expected);
+    assert_int_equal(sw_error_status(), status);
+    sw_clear_error();
+    remove_file(path);
+}
+
+static void refuses(const char *text, const char *reason) {
+    check_message(text, NULL, SW_ERR_FORMAT, reason);
+}
+
+/* ---- What it reads ---- */
+
+static void plain_rows(void **state) {
+    (void)state;
+    sw_source *s = open_text("1,2.5,-3\n4e2, 0.125 ,+6\n", NULL);
+    check_x(s, 2, 3, (double[]){1, 2.5, -3, 400, 0.125, 6});
+    assert_int_equal(s->y_rank, -1);
+    assert_int_equal(s->classes, 0);
+    float x[3];
+    int64_t id = 1;
+    assert_int_equal(sw_source_gather(s, SW_F32, 0, &id, 1, x, NULL), SW_OK);
+    assert_true(x[0] == 400 && x[1] == 0.125f && x[2] == 6);
+    sw_source_free(s);
+}
+
+static void what_surrounds_the_rows(void **state) {
+    static const char *const texts[] = {"1,2\n3,4",
+                                        "1,2\n3,4\n",
+                                        "1,2\r\n3,4\r\n",
+                                        "1,2\n3,4\n\n",
+                                        "1,2\n3,4\n\n\n ",
+                                        ("\xef\xbb\xbf" "1,2\n3,4"),
+                                        "\"1\",\"2\"\n\"3\", \"4\" \n",
+                                        "a,b\n1,2\n3,4\n",
+                                        "\"a\",\"b, \"\"c\"\"\"\n1,2\n3,4\n",
+                                        "\xef\xbb\xbf\"a\",b\r\n1,2\r\n3,4\r\n\r\n",
+                                        " 1\t,2\n\t3,4 \n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        sw_source *s = open_text(texts[i], NULL);
+        check_x(s, 2, 2, (double[]){1, 2, 3, 4});
+        sw_source_free(s);
+    }
+}
+
+static void other_delimiters(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o};
+    static const char delimiters[] = {';', '\t', ' ', '|', ':'};
+    for (size_t i = 0; i < sizeof delimiters; i++) {
+        char text[] = "1_2\n3_4\n";
+        text[1] = text[5] = o.delimiter = delimiters[i];
+        sw_source *s = open_text(text, &o);
+        check_x(s, 2, 2, (double[]){1, 2, 3, 4});
+        sw_source_free(s);
+    }
+}
+
+static void class_ids(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS};
+    sw_source *s = open_text("label,a,b\n2,10,20\n0,30,40\n3.0,50,60\n", &o);
+    int32_t y[3];
+    check_x(s, 3, 2, (double[]){10, 20, 30, 40, 50, 60});
+    assert_int_equal(sw_source_gather(s, SW_F32, 0, (int64_t[]){0, 1, 2}, 3, NULL, y), SW_OK);
+    assert_true(y[0] == 2 && y[1] == 0 && y[2] == 3);
+    assert_int_equal(s->classes, 4);
+    assert_int_equal(s->y_rank, 0);
+    assert_int_equal(s->y_type, SW_I32);
+    sw_source_free(s);
+    static const char *const names[5] = {"a", "b", "c", "d", "e"};
+    o.classes = 5;
+    o.class_names = names;
+    s = open_text("2,10\n0,30\n", &o);
+    assert_int_equal(s->classes, 5);
+    assert_string_equal(s->class_names[4], "e");
+    sw_source_free(s);
+}
+
+static void real_targets_and_skipped_columns(void **state) {
+    (void)state;
+    const char *text = "id,x1,x2,when,price\nA7,1,2,monday,1.5\nB8,3,4,,-2.5\n";
+    const int64_t skip[] = {0, -2};
+    const char *const skip_names[] = {"id", "when"};
+    const sw_csv_options options[3] = {{.size = sizeof *options,
+                                        .target = SW_CSV_REAL,
+                                        .target_column = -1,
+                                        .skip = skip,
+                                        .skip_count = 2},
+                                       {.size = sizeof *options,
+                                        .target = SW_CSV_REAL,
+                                        .target_name = "price",
+                                        .skip_names = skip_names,
+                                        .skip_names_count = 2},
+                                       {.size = sizeof *options,
+                                        .target = SW_CSV_REAL,
+                                        .target_column = 4,
+                                        .skip = skip,
+                                        .skip_count = 1,
+                                        .skip_names = skip_names + 1,
+                                        .skip_names_count = 1,
+                                        .header = SW_CSV_HEADER_YES}};
+    for (int i = 0; i < 3; i++) {
+        sw_source *s = open_text(text, &options[i]);
+        double y[2];
+        float y32[2];
+        check_x(s, 2, 2, (double[]){1, 2, 3, 4});
+        assert_int_equal(s->y_rank, 1);
+        assert_int_equal(s->y_shape[0], 1);
+        assert_int_equal(s->y_type, SW_F64);
+        assert_int_equal(sw_source_gather(s, SW_F64, 0, (int64_t[]){0, 1}, 2, NULL, y), SW_OK);
+        assert_int_equal(sw_source_gather(s, SW_F32, 0, (int64_t[]){0, 1}, 2, NULL, y32), SW_OK);
+        assert_true(y[0] == 1.5 && y[1] == -2.5 && y32[0] == 1.5f && y32[1] == -2.5f);
+        sw_source_free(s);
+    }
+}
+
+static void headers(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o, .header = SW_CSV_HEADER_YES};
+    sw_source *s = open_text("1,2\n3,4\n", &o);
+    check_x(s, 1, 2, (double[]){3, 4});
+    sw_source_free(s);
+    o.header = SW_CSV_HEADER_NO;
+    s = open_text("1,2\n3,4\n", &o);
+    check_x(s, 2, 2, (double[]){1, 2, 3, 4});
+    sw_source_free(s);
+    check_message("a,b\n3,4\n", &o, SW_ERR_FORMAT, "line 1, column 1: 'a' is not a number");
+    refuses("1,b\n3,4\n", "line 1, column 2: 'b' is not a number");
+}
+
+/* gzip, in one member and in several; 3000 rows, so that the buffer is refilled within a line. */
+static void compressed_files(void **state) {
+    (void)state;
+    enum { ROWS = 3000 };
+    bytes text = make_bytes(ROWS * 100);
+    double x[ROWS];
+    text.size = 0;
+    for (int i = 0; i < ROWS; i++) {
+        x[i] = i * 0.37 + 1e-9 * i;
+        text.size += (size_t)sprintf((char *)text.at + text.size, "%.17g , %050d\n", x[i], i);
+    }
+    const size_t half = text.size / 2;
+    bytes one = gzip(text.at, text.size), first = gzip(text.at, half),
+          second = gzip(text.at + half, text.size - half);
+    bytes two = make_bytes(first.size + second.size);
+    memcpy(two.at, first.at, first.size);
+    memcpy(two.at + first.size, second.at, second.size);
+    const bytes *all[3] = {&text, &one, &two};
+    for (int k = 0; k < 3; k++) {
+        const char *path = write_file("data.csv", all[k]->at, all[k]->size);
+        count_memory(-1);
+        sw_source *s = sw_csv(path, NULL);
+        assert_non_null(s);
+        assert_int_equal(s->n, ROWS);
+        for (int64_t i = 0; i < ROWS; i++) {
+            double row[2];
+            assert_int_equal(s->gather(s, &i, 1, 0, SW_F64, row, NULL), SW_OK);
+            assert_true(row[0] == x[i] && row[1] == (double)i);
+        }
+        sw_source_free(s);
+        check_memory();
+        remove_file(path);
+    }
+    free(two.at), free(first.at), free(second.at), free(one.at), free(text.at);
+}
+
+/* ---- Numbers ---- */
+
+/* Against glibc's strtod in the C locale, which rounds correctly; bit by bit. */
+static void check_number(const char *text) {
+    char line[512];
+    double x, expected = strtod(text, NULL);
+    int64_t id = 0;
+    snprintf(line, sizeof line, "%s\n", text);
+    sw_source *s = open_text(line, NULL);
+    assert_int_equal(s->gather(s, &id, 1, 0, SW_F64, &x, NULL), SW_OK);
+    if (memcmp(&x, &expected, sizeof x) != 0)
+        fail_msg("%s: %.17g, not %.17g", text, x, expected);
+    sw_source_free(s);
+}
+
+static void numbers_are_rounded_correctly(void **state) {
+    static const char *const known[] = {"0",
+                                        "-0",
+                                        "+0",
+                                        "0.0",
+                                        "000.000e5",
+                                        ".5",
+                                        "5.",
+                                        "1e0",
+                                        "1E+2",
+                                        "1e-2",
+                                        "9007199254740993",
+                                        "9007199254740992",
+                                        "9007199254740991e22",
+                                        "1e22",
+                                        "1e23",
+                                        "8.5e-22",
+                                        "123456789012345678901234567890",
+                                        "2.2250738585072011e-308",
+                                        "2.2250738585072014e-308",
+                                        "4.9406564584124654e-324",
+                                        "1e-400",
+                                        "1.7976931348623157e308",
+                                        "0.1",
+                                        "0.30000000000000004",
+                                        "6929495644600919.5",
+                                        "0.000000000000000000000000000000000000000000000012345",
+                                        "1e00000000000000000001",
+                                        "1.00000000000000011102230246251565404236316680908203125"};
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        check_number(known[i]);
+    uint64_t seed = 5;
+    for (int i = 0; i < 2000; i++) {
+        char text[64];
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        double mantissa = (double)(seed >> 11) * 0x1p-53;
+        int digits = (int)(seed % 20), power = (int)(seed >> 33) % (i % 2 ? 600 : 30);
+        snprintf(text, sizeof text, "%.*fe%d", digits, mantissa,
+                 power / 2 - (i % 4 > 1 ? power : 0));
+        check_number(text);
+    }
+}
+
+static void numbers_do_not_depend_on_the_locale(void **state) {
+    static const char *const comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "nl_NL.UTF-8"};
+    (void)state;
+    for (size_t i = 0; i < sizeof comma / sizeof *comma; i++)
+        if (setlocale(LC_ALL, comma[i]))
+            break;
+    sw_source *s = open_text("1.5,2.00000000000000000000000001\n", NULL);
+    setlocale(LC_ALL, "C");
+    check_x(s, 1, 2, (double[]){1.5, 2});
+    sw_source_free(s);
+}
+
+static void what_is_no_number(void **state) {
+    static const char *const wrong[] = {
+        "0x10", "1e",  "1e+",   "e5",       ".",    "-",  "+-1",     "1.2.3", "1 2",    "--1",
+        "1f",   "0b1", "1_000", "\xc2\xbd", "nano", "in", "infinit", "1e5.0", "NaN(1)", "'1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[64], reason[128];
+        snprintf(text, sizeof text, "7;%s\n", wrong[i]);
+        snprintf(reason, sizeof reason, "line 1, column 2: '%s' is not a number", wrong[i]);
+        const sw_csv_options o = {.size = sizeof o, .delimiter = ';'};
+        check_message(text, &o, SW_ERR_FORMAT, reason);
+    }
+}
+
+static void numbers_that_are_not_finite(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o, .allow_nonfinite = true};
+    refuses("1\nnan\n", "line 2, column 1: 'nan' is not finite (option allow_nonfinite)");
+    refuses("1\n-INF\n", "line 2, column 1: '-INF' is not finite (option allow_nonfinite)");
+    refuses("1\n1e999\n", "line 2, column 1: '1e999' is too large");
+    check_message("1\n-1e999\n", &o, SW_ERR_FORMAT, "line 2, column 1: '-1e999' is too large");
+    sw_source *s = open_text("1,-inf\nNaN,+Infinity\n", &o);
+    double x[4];
+    assert_int_equal(s->gather(s, (int64_t[]){0, 1}, 2, 0, SW_F64, x, NULL), SW_OK);
+    assert_true(x[0] == 1 && isinf(x[1]) && x[1] < 0 && isnan(x[2]) && isinf(x[3]) && x[3] > 0);
+    sw_source_free(s);
+    o.target = SW_CSV_CLASS_IDS;
+    check_message("nan,1\n", &o, SW_ERR_FORMAT,
+                  "line 1, column 1: class 'nan' is not a whole number from 0 to 1048575");
+}
+
+/* ---- Mistakes ---- */
+
+static void mistakes_in_rows(void **state) {
+    (void)state;
+    refuses("", "is empty");
+    refuses("\n\n", "holds no row");
+    refuses("\xef\xbb\xbf", "holds no row");
+    refuses("a,b\n", "holds no row after its header");
+    refuses("1,2\n3,4\n5,abc\n", "line 3, column 2: 'abc' is not a number");
+    refuses("1,2\n3,\n", "line 2, column 2: is empty, not a number");
+    refuses("1,2\n3\n", "line 2: 1 field, but line 1 has 2");
+    refuses("\na,b\n1,2\n3,4,5,6\n", "line 1: is blank, and rows follow it");
+    refuses("a,b\n1,2\n3,4,5,6\n", "line 3: 4 fields, but line 1 has 2");
+    refuses("1\n\n2\n", "line 2: is blank, and rows follow it");
+    refuses("1,\"2\n3,4\n", "line 1, column 2: a quote is not closed on this line");
+    refuses("1,\"2\"\"\n3,4\n", "line 1, column 2: a quote is not closed on this line");
+    refuses("1,\"2\"x\n", "line 1, column 2: text after the closing quote");
+    refuses("1\n1\r2\n", "line 2, column 1: '1?2' is not a number");
+    refuses("1,2\n3,a\tvery long field that goes on and on and on and on\n",
+            "line 2, column 2: 'a?very long field that goes on and on an...' is not a number");
+    refuses("1,2\n3,"
+            "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+            "x"
+            "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+            "\n",
+            "line 2, column 2: '"
+            "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+            "x"
+            "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+            "...' is not a number");
+}
+
+static void zero_bytes_and_long_lines(void **state) {
+    (void)state;
+    const char *path = write_file("data.csv", "1\n2\0003\n", 6);
+    assert_null(sw_csv(path, NULL));
+    check_error(SW_ERR_FORMAT, path, "line 2: holds a zero byte: this is not text in UTF-8");
+    remove_file(path);
+    bytes text = make_bytes((16 << 20) + 2);
+    memset(text.at, '1', text.size);
+    memcpy(text.at, "5\n", 2);
+    path = write_file("data.csv", text.at, text.size);
+    count_memory(-1);
+    assert_null(sw_csv(path, NULL));
+    check_memory();
+    check_error(SW_ERR_FORMAT, path, "line 2: has 16777216 bytes or more");
+    remove_file(path);
+    text.at[text.size - 1] = '\n'; /* one byte less: a line, though not a number below 10^308 */
+    path = write_file("data.csv", text.at, text.size);
+    assert_null(sw_csv(path, NULL));
+    check_error(SW_ERR_FORMAT, path,
+                "line 2, column 1: '1111111111111111111111111111111111111111...' is too");
+    remove_file(path);
+    free(text.at);
+}
+
+static void mistakes_in_targets(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS, .classes = 3};
+    check_message("0,1\n3,1\n", &o, SW_ERR_FORMAT,
+                  "line 2, column 1: class '3' is not a whole number from 0 to 2");
+    check_message("0,1\n-1,1\n", &o, SW_ERR_FORMAT,
+                  "line 2, column 1: class '-1' is not a whole number from 0 to 2");
+    check_message("0,1\n1.5,1\n", &o, SW_ERR_FORMAT,
+                  "line 2, column 1: class '1.5' is not a whole number from 0 to 2");
+    o.target_column = 2;
+    check_message("0,1\n", &o, SW_ERR_ARGUMENT,
+                  "target: column 2, but there are 2, 0 to 1 or -1 to -2");
+    o.target_column = -3;
+    check_message("0,1\n", &o, SW_ERR_ARGUMENT,
+                  "target: column -3, but there are 2, 0 to 1 or -1 to -2");
+    o.target_name = "label";
+    check_message("0,1\n", &o, SW_ERR_ARGUMENT,
+                  "target: column 'label', but the file has no header");
+    check_message("lable,x\n0,1\n", &o, SW_ERR_ARGUMENT,
+                  "target: no column is named 'label', did you mean lable?");
+    check_message("label,label\n0,1\n", &o, SW_ERR_ARGUMENT,
+                  "target: columns 0 and 1 are both named 'label'");
+    check_message("label\n0\n", &o, SW_ERR_ARGUMENT, "no column of 1 is left for x");
+    const int64_t skip[] = {1, 5};
+    o.skip = skip;
+    o.skip_count = 1;
+    check_message("x,label\n0,1\n", &o, SW_ERR_ARGUMENT, "target: column 1 is also to be skipped");
+    o.skip_count = 2;
+    check_message("x,label\n0,1\n", &o, SW_ERR_ARGUMENT,
+                  "skip: column 5, but there are 2, 0 to 1 or -1 to -2");
+    o.skip_count = 0;
+    o.skip_names = (const char *const[]){NULL};
+    o.skip_names_count = 1;
+    check_message("x,label\n0,1\n", &o, SW_ERR_ARGUMENT, "skip: column '', but the name is NULL");
+}
+
+static void check_options(const sw_csv_options *o, const char *part) {
+    assert_null(sw_csv("data.csv", o));
+    check_error(SW_ERR_ARGUMENT, "csv", part);
+}
+
+static void mistakes_in_options(void **state) {
+    (void)state;
+    const sw_csv_options ok = {.size = sizeof ok};
+    sw_csv_options o;
+    static const char delimiters[] = "\"+-.0aZ\n\r\x7f";
+    for (const char *d = delimiters; *d; d++)
+        o = ok, o.delimiter = *d, check_options(&o, "cannot be the delimiter");
+    o = ok, o.header = (sw_csv_header)3, check_options(&o, "header 3 is no sw_csv_header");
+    o = ok, o.target = (sw_csv_target)9, check_options(&o, "target 9 is no sw_csv_target");
+    o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = -1, check_options(&o, "-1 classes");
+    o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = (1 << 20) + 1,
+    check_options(&o, "1048577 classes");
+    o = ok, o.classes = 2, check_options(&o, "the target is not SW_CSV_CLASS_IDS");
+    o = ok, o.target = SW_CSV_CLASS_IDS, o.class_names = (const char *const[]){"a"};
+    check_options(&o, "class_names need `classes`");
+    o = ok, o.skip_count = 1, check_options(&o, "to skip is NULL");
+    o = ok, o.skip_names_count = -1, check_options(&o, "count negative");
+    o = ok, o.size = 4, check_options(&o, "options.size is 4");
+    assert_null(sw_csv(NULL, NULL));
+    check_error(SW_ERR_ARGUMENT, "csv", "path is NULL");
+    assert_null(sw_csv("/nowhere/data.csv", NULL));
+    check_error(SW_ERR_IO, "/nowhere/data.csv", "cannot be opened: No such file");
+    assert_null(sw_csv(folder, NULL));
+    check_error(SW_ERR_IO, folder, "cannot be read: Is a directory");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_rows),
+        cmocka_unit_test(what_surrounds_the_rows),
+        cmocka_unit_test(other_delimiters),
+        cmocka_unit_test(class_ids),
+        cmocka_unit_test(real_targets_and_skipped_columns),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(compressed_files),
+        cmocka_unit_test(numbers_are_rounded_correctly),
+        cmocka_unit_test(numbers_do_not_depend_on_the_locale),
+        cmocka_unit_test(what_is_no_number),
+        cmocka_unit_test(numbers_that_are_not_finite),
+        cmocka_unit_test(mistakes_in_rows),
+        cmocka_unit_test(zero_bytes_and_long_lines),
+        cmocka_unit_test(mistakes_in_targets),
+        cmocka_unit_test(mistakes_in_options),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

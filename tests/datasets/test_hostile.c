@@ -1,0 +1,249 @@
+/* Damaged files, for every reader but IDX (test_idx.c): cut off at every byte, every bit flipped.
+ * Each is read, or refused with a message that begins with the path; no memory is left, none is
+ * taken that the file does not warrant, no file stays open. And every allocation fails in turn. */
+#include "helpers.h"
+
+#include "../golden/pictures.h"
+#include "png.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+/* ---- Memory in use at most ---- */
+
+static struct { int64_t live, in_use, most; } heap;
+
+static void *measuring_allocate(void *user, size_t size, size_t alignment) {
+    (void)user;
+    unsigned char *block = aligned_alloc(alignment, size + alignment);
+    assert_non_null(block);
+    memcpy(block, &size, sizeof size);
+    heap.live++;
+    heap.in_use += (int64_t)size;
+    heap.most = heap.in_use > heap.most ? heap.in_use : heap.most;
+    return block + alignment;
+}
+
+static void measuring_release(void *user, void *memory_of) {
+    size_t size;
+    unsigned char *block = (unsigned char *)memory_of - 64;
+    (void)user;
+    memcpy(&size, block, sizeof size);
+    heap.live--;
+    heap.in_use -= (int64_t)size;
+    free(block);
+}
+
+/* ---- The readers ---- */
+
+typedef bool reader(const char *path);
+
+static bool read_csv(const char *path) {
+    const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS, .target_column = -1};
+    sw_source *s = sw_csv(path, &o);
+    double x[64];
+    if (s && s->x_shape[0] <= 64)
+        for (int64_t i = 0; i < s->n; i++) {
+            assert_int_equal(sw_source_gather(s, SW_F64, 0, &i, 1, x, NULL), SW_OK);
+            for (int64_t j = 0; j < s->x_shape[0]; j++)
+                assert_true(isfinite(x[j]));
+        }
+    sw_source_free(s);
+    return s != NULL;
+}
+
+static bool read_picture(const char *path) {
+    sw_array a;
+    bool ok = sw_picture_read(path, 3, &a) == SW_OK;
+    unsigned sum = 0;
+    for (int64_t i = 0; ok && i < sw_array_count(&a); i++)
+        sum += ((const unsigned char *)a.data)[i]; /* every byte can be read */
+    assert_true(ok ? a.rank == 3 && a.shape[2] == 3 : !a.data && sum == 0);
+    sw_array_free(&a);
+    return ok;
+}
+
+/* The file is the only picture of its class. */
+static bool read_folder(const char *path) {
+    const sw_image_folder_options o = {.size = sizeof o, .height = 4, .width = 6, .channels = 1};
+    sw_source *s = sw_image_folder(folder, &o);
+    (void)path;
+    sw_source_free(s);
+    return s != NULL;
+}
+
+/* ---- Damage ---- */
+
+static int open_files(void) {
+    DIR *d = opendir("/proc/self/fd");
+    int count = 0;
+    if (!d)
+        return 0;
+    while (readdir(d))
+        count++;
+    closedir(d);
+    return count;
+}
+
+static bool survives(reader *read, const char *name, const void *data, size_t size, int64_t most) {
+    static const sw_allocator measuring = {sizeof(sw_allocator), NULL, measuring_allocate,
+                                           measuring_release};
+    const char *path = write_file(name, data, size);
+    memset(&heap, 0, sizeof heap);
+    sw_set_allocator(&measuring);
+    bool ok = read(path);
+    sw_set_allocator(NULL);
+    if (heap.live != 0 || heap.most > most)
+        fail_msg("%lld blocks left, %lld bytes at most", (long long)heap.live,
+                 (long long)heap.most);
+    if (ok)
+        assert_null(sw_error());
+    else
+        check_error(sw_error_status(), path, NULL);
+    remove_file(path);
+    return ok;
+}
+
+typedef struct outcome {
+    int64_t cut_read, flipped_read; /* damaged files that were read nevertheless */
+} outcome;
+
+static outcome damage(reader *read, const char *name, const bytes *file, int64_t most) {
+    outcome result = {0, 0};
+    bytes copy = make_bytes(file->size);
+    const int before = open_files();
+    memcpy(copy.at, file->at, file->size);
+    assert_true(survives(read, name, copy.at, copy.size, most));
+    for (size_t n = 0; n < copy.size; n++)
+        result.cut_read += survives(read, name, copy.at, n, most);
+    for (size_t bit = 0; bit < 8 * copy.size; bit++) {
+        copy.at[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        result.flipped_read += survives(read, name, copy.at, copy.size, most);
+        copy.at[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    }
+    assert_int_equal(open_files(), before);
+    free(copy.at);
+    return result;
+}
+
+static bytes copy_text(const char *text) {
+    bytes b = make_bytes(strlen(text));
+    memcpy(b.at, text, b.size);
+    return b;
+}
+
+/* A buffer of 64 KiB, gzip's of 128 and zlib's own of 40 at most, a table of 64 rows. */
+enum { CSV_MOST = 512 * 1024 };
+
+static void csv(void **state) {
+    static const char text[] = "a,\"b c\",label\r\n1.5,-2e3,0\r\n\"7\", .5,1\r\n";
+    bytes plain = copy_text(text), packed = gzip(plain.at, plain.size);
+    (void)state;
+    outcome of_plain = damage(read_csv, "data.csv", &plain, CSV_MOST);
+    outcome of_packed = damage(read_csv, "data.csv.gz", &packed, CSV_MOST);
+    assert_true(of_plain.cut_read > 0 && of_plain.flipped_read > 0); /* other rows are rows too */
+    assert_int_equal(of_packed.cut_read, 0);
+    assert_in_range(of_packed.flipped_read, 1,
+                    8 * 6 + 1 + 7); /* mtime, XFL, OS; FTEXT; the last byte's */
+    free(packed.at);
+    free(plain.at);
+}
+
+/* Every bit of a PNG is under a CRC, or in the signature, a length, a CRC. */
+static void png(void **state) {
+    (void)state;
+    for (int colour = 0; colour <= PNG_RGB; colour += PNG_RGB) {
+        bytes file = make_noise_png(5, 4, colour, 3);
+        outcome o = damage(read_picture, "x.png", &file, 1 << 20);
+        assert_int_equal(o.cut_read, 0);
+        assert_int_equal(o.flipped_read, 0);
+        free(file.at);
+    }
+}
+
+/* The header of a file of b bytes can promise 8192·b pixels, of which each takes 3 bytes in planes,
+ * 6 as coefficients and 2·3 as pixels; the planes of a picture one pixel high are filled up to 32
+ * rows. */
+static void jpeg(void **state) {
+    static const struct {
+        const unsigned char *at;
+        size_t size;
+    } all[] = {{golden_grey_jpeg, sizeof golden_grey_jpeg},
+               {golden_rgb_jpeg, sizeof golden_rgb_jpeg},
+               {golden_progressive_jpeg, sizeof golden_progressive_jpeg},
+               {golden_subsampled_jpeg, sizeof golden_subsampled_jpeg}};
+    (void)state;
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        bytes file = {(unsigned char *)(uintptr_t)all[k].at, all[k].size};
+        const int64_t most = 8192 * (int64_t)file.size * 15 + 32768 * 32 * 15;
+        outcome o = damage(read_picture, "x.jpg", &file, most);
+        assert_int_equal(o.cut_read, 0); /* without its end it is not whole */
+        assert_true(o.flipped_read > 0); /* JPEG has no check sum */
+    }
+}
+
+static void pictures_in_a_folder(void **state) {
+    (void)state;
+    bytes file = make_noise_png(5, 4, PNG_GREY, 3);
+    assert_int_equal(mkdir(path_of("class"), 0700), 0);
+    outcome o = damage(read_folder, "class/x.png", &file, 1 << 20);
+    assert_int_equal(o.cut_read, 0);
+    assert_int_equal(o.flipped_read, 0);
+    assert_int_equal(rmdir(path_of("class")), 0);
+    free(file.at);
+}
+
+/* ---- Memory that runs out ---- */
+
+/* Every allocation fails in turn, until none does; returns how many there are. */
+static int64_t fail_allocations(reader *read, const char *name, const void *data, size_t size,
+                                const char *prefix) {
+    const char *path = write_file(name, data, size);
+    const int before = open_files();
+    for (int64_t k = 0;; k++) {
+        count_memory(k);
+        bool ok = read(path);
+        check_memory();
+        if (ok) {
+            assert_null(sw_error());
+            assert_int_equal(open_files(), before);
+            remove_file(path);
+            return k;
+        }
+        check_error(SW_ERR_MEMORY, prefix ? prefix : path, "out of memory");
+        assert_true(k < 200);
+    }
+}
+
+static void every_allocation_fails(void **state) {
+    static const char text[] = "a,\"b c\",label\r\n1.5,-2e3,0\r\n\"7\", .5,1\r\n";
+    bytes plain = copy_text(text), packed = gzip(plain.at, plain.size);
+    bytes image = make_noise_png(5, 4, PNG_RGB, 3), short_palette = png_start(3, 1, 8, PNG_PALETTE);
+    put_chunk(&short_palette, "PLTE", "abc", 3);
+    png_end(&short_palette, (unsigned char[]){0, 0, 0}, 1, 3);
+    (void)state;
+    assert_true(fail_allocations(read_csv, "data.csv", plain.at, plain.size, NULL) >= 6);
+    assert_true(fail_allocations(read_csv, "data.csv.gz", packed.at, packed.size, NULL) >= 8);
+    assert_true(fail_allocations(read_picture, "x.png", image.at, image.size, NULL) >= 5);
+    assert_true(
+        fail_allocations(read_picture, "x.png", short_palette.at, short_palette.size, NULL) >= 6);
+    assert_true(fail_allocations(read_picture, "x.jpg", golden_rgb_jpeg, sizeof golden_rgb_jpeg,
+                                 NULL) >= 8);
+    assert_true(fail_allocations(read_picture, "x.jpg", golden_progressive_jpeg,
+                                 sizeof golden_progressive_jpeg, NULL) >= 8);
+    assert_int_equal(mkdir(path_of("class"), 0700), 0);
+    assert_true(fail_allocations(read_folder, "class/x.png", image.at, image.size, folder) >= 15);
+    assert_int_equal(rmdir(path_of("class")), 0);
+    free(short_palette.at), free(image.at), free(packed.at), free(plain.at);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(csv),
+        cmocka_unit_test(png),
+        cmocka_unit_test(jpeg),
+        cmocka_unit_test(pictures_in_a_folder),
+        cmocka_unit_test(every_allocation_fails),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

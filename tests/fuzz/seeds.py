@@ -1,0 +1,44 @@
+"""Inputs to begin with, one folder for each target: python3 seeds.py FOLDER. Standard library alone."""
+import gzip
+import os
+import re
+import struct
+import sys
+import zlib
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(depth, colour, row_bytes, palette=b"", interlace=0):
+    header = struct.pack(">IIBBBBB", 5, 4, depth, colour, 0, 0, interlace)
+    rows = b"".join(bytes([y % 5]) + bytes((37 * i + y) % 256 for i in range(row_bytes)) for y in range(4))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+            + (chunk(b"PLTE", palette) if palette else b"")
+            + chunk(b"IDAT", zlib.compress(rows * (2 if interlace else 1))) + chunk(b"IEND", b""))
+
+
+def jpegs():
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/pictures.h")) as f:
+        for numbers in re.findall(r"_jpeg\[\] = \{([^}]*)\}", f.read()):
+            yield bytes(int(n) for n in numbers.split(","))
+
+
+def main(folder):
+    idx = b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4) + bytes(range(24))
+    text = b'a,"b ""c""",d\r\n1,-2.5e3, 0\r\n"7",.5,1\r\n\r\n'
+    seeds = {
+        "idx": [idx, gzip.compress(idx), b"\0\0\x08\x01\0\0\0\0"],
+        "csv": [b"\0" + text, b"\x10" + gzip.compress(text), b"\x81" + b"1;nan\n2;-inf\n",
+                b"\x23" + b"1 2\n3 4"],
+        "picture": [png(8, 0, 5), png(8, 2, 15), png(8, 6, 20), png(16, 4, 20), png(1, 0, 1),
+                    png(4, 3, 3, b"abcdef"), png(8, 2, 15, interlace=1)] + list(jpegs())}
+    for name, inputs in seeds.items():
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+        for i, data in enumerate(inputs):
+            with open(os.path.join(folder, name, "seed%d" % i), "wb") as f:
+                f.write(data)
+
+
+main(sys.argv[1])

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""torch.nn's layers and torch.nn.init's initialisers: golden/torch_layers.h, which
+tests/nn/test_torch_layers.c reads. A layer is one line of LAYERS, an initialiser one of INITS.
+
+Of a layer: forward, and the gradients of its input and its parameters for a given cotangent; input,
+parameters and cotangent are streams that both sides draw. Of an initialiser, whose random numbers are
+other ones than swale's: moments, quantiles and extremes of a matrix of DRAWS numbers.
+
+    /usr/bin/python3 tests/golden/torch_layers.py       (Debian's python3-torch)
+"""
+import math
+import sys
+import textwrap
+
+import torch
+from torch import nn
+
+sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+from torch_shared import Stream, array, filled, flat, text_of, write
+
+# ---- Layers: label, shape of the input with its batch, module ----
+
+class Residual(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, x):
+        return x + self.f(x)
+
+
+class Gated(nn.Module):
+    def __init__(self, a, b):
+        super().__init__()
+        self.a, self.b = a, b
+
+    def forward(self, x):
+        return self.a(x) * torch.sigmoid(self.b(x))
+
+
+LAYERS = [
+    ("linear", (5, 4), nn.Linear(4, 3)),
+    ("linear_no_bias", (5, 4), nn.Linear(4, 3, bias=False)),
+    ("embedding", (4, 5), nn.Embedding(9, 4)),
+    ("relu", (3, 7), nn.ReLU()),
+    ("tanh", (3, 7), nn.Tanh()),
+    ("sigmoid", (3, 7), nn.Sigmoid()),
+    ("leaky_relu", (3, 7), nn.LeakyReLU(0.2)),
+    ("elu", (3, 7), nn.ELU(0.7)),
+    ("silu", (3, 7), nn.SiLU()),
+    ("softplus", (3, 7), nn.Softplus(threshold=100)),  # beyond 20 PyTorch takes x for it
+    ("gelu", (3, 7), nn.GELU()),
+    ("gelu_tanh", (3, 7), nn.GELU("tanh")),
+    ("softmax", (3, 7), nn.Softmax(-1)),
+    ("log_softmax", (3, 4, 2), nn.LogSoftmax(1)),
+    ("activation", (3, 7), nn.LeakyReLU(0.01)),
+    ("dropout", (3, 7), nn.Dropout(0.5).eval()),
+    ("flatten", (3, 2, 2, 3), nn.Sequential(nn.Flatten(), nn.Linear(12, 2))),
+    ("reshape", (3, 3, 4), nn.Sequential(nn.Flatten(), nn.Unflatten(1, (2, 6)), nn.Softmax(1))),
+    ("sequential", (6, 5),
+     nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.5).eval(), nn.Linear(8, 3))),
+    ("residual", (4, 5), Residual(nn.Sequential(nn.Linear(5, 5), nn.Tanh()))),
+    ("compose", (4, 5), Gated(nn.Linear(5, 3), nn.Linear(5, 3))),
+]
+IDS = {"embedding": 9}  # labels whose input is ids: below this number
+
+
+def layer_rows():
+    rows, numbers = [], []
+    for label, shape, module in LAYERS:
+        module = module.double()
+        if label in IDS:
+            stream = Stream(21)
+            count = int(torch.Size(shape).numel())
+            x = torch.tensor([stream.word() % IDS[label] for _ in range(count)]).reshape(shape)
+        else:
+            x = filled(shape, -2, 2, Stream(21)).requires_grad_()
+        stream, parameters = Stream(22), list(module.parameters())
+        with torch.no_grad():
+            for p in parameters:
+                p.copy_(filled(p.shape, -0.6, 0.6, stream))
+        y = module(x)
+        wanted = ([x] if x.requires_grad else []) + parameters
+        grads = torch.autograd.grad(y, wanted, filled(y.shape, -1, 1, Stream(23)))
+        if not x.requires_grad:
+            grads = (torch.empty(0),) + grads
+        sizes = [y.numel(), grads[0].numel(), sum(p.numel() for p in parameters)]
+        dims = ", ".join(map(str, shape))
+        rows.append(f'    {{"{label}", {IDS.get(label, 0)}, {len(shape)}, {{{dims}}}, '
+                    f'{sizes[0]}, {sizes[1]}, {sizes[2]}, {len(numbers)}}},\n')
+        numbers += flat(y)
+        for g in grads:
+            numbers += flat(g)
+    return rows, numbers
+
+
+# ---- Initialisers: label, and what fills a matrix [OUT, IN] ----
+
+OUT, IN = 400, 500
+DRAWS = OUT * IN
+QUANTILES = 19  # at 0.05, 0.10, …, 0.95
+RANK = 21       # which of the largest (smallest) is kept beside the largest: see the test
+
+INITS = [
+    ("he_normal", lambda w: nn.init.kaiming_normal_(w)),
+    ("he_normal tanh", lambda w: nn.init.kaiming_normal_(w, nonlinearity="tanh")),
+    ("he_uniform", lambda w: nn.init.kaiming_uniform_(w)),
+    ("xavier_normal", lambda w: nn.init.xavier_normal_(w)),
+    ("xavier_uniform", lambda w: nn.init.xavier_uniform_(w, gain=5 / 3)),
+    ("zeros", nn.init.zeros_),
+    ("constant", lambda w: nn.init.constant_(w, 0.3)),
+    ("normal", lambda w: nn.init.normal_(w, 0.2, 1.7)),
+    ("uniform", lambda w: nn.init.uniform_(w, -0.4, 1.1)),
+    ("truncated_normal", lambda w: nn.init.trunc_normal_(w, 0.5, 2, -1, 2)),
+    ("truncated_normal tail", lambda w: nn.init.trunc_normal_(w, 0, 1, 2, 4)),
+    ("truncated_normal slice", lambda w: nn.init.trunc_normal_(w, 0.1, 1, -1.9, -1.4)),
+    # PyTorch has no name for LeCun's; its rule for linear layers is the same.
+    ("lecun_normal", lambda w: nn.init.kaiming_normal_(w, nonlinearity="linear")),
+    ("lecun_uniform", lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear")),
+    ("pytorch", lambda w: nn.init.kaiming_uniform_(w, a=math.sqrt(5))),
+    ("pytorch bias", lambda w: w.copy_(torch.cat([nn.Linear(IN, OUT).bias for _ in range(IN)])
+                                       .reshape(w.shape))),
+    ("orthogonal", lambda w: nn.init.orthogonal_(w, 1.5)),
+]
+
+
+def wrapped(values):
+    """With nine digits: far more than the statistics tell."""
+    items = ", ".join(text_of(float(f"{float(v):.9g}")) for v in values)
+    return textwrap.fill(items, 92, subsequent_indent=" " * 6)
+
+
+def init_rows():
+    rows = []
+    torch.manual_seed(20251124)
+    for label, fill in INITS:
+        w = torch.empty(OUT, IN)
+        with torch.no_grad():
+            fill(w)
+        x = w.reshape(-1).sort().values
+        mean, std = float(x.mean()), float(x.std(unbiased=False)) if x[0] < x[-1] else 0.0
+        kurtosis = float(((x - mean)**4).mean() / std**4) if std > 0 else 0
+        at = [math.ceil((q + 1) / (QUANTILES + 1) * DRAWS) - 1 for q in range(QUANTILES)]
+        head = [mean, std, kurtosis, float(w.diagonal().mean()), float(x[0]), float(x[RANK - 1]),
+                float(x[-RANK]), float(x[-1])]
+        quantiles = wrapped(x[i] for i in at)
+        rows.append(f'    {{"{label}",\n     {wrapped(head)},\n     {{{quantiles}}}}},\n')
+    return rows
+
+
+def main():
+    rows, numbers = layer_rows()
+    write("torch_layers.h",
+          "/* The output, then the gradients of the input (none for ids) and of the parameters, at\n"
+          " * torch_layer_numbers[at]. `ids`: the input is ids below this; 0: it is real. */\n"
+          "static const struct torch_layer {\n    const char *label;\n    int ids, rank;\n"
+          "    int64_t shape[4]; /* of the input */\n"
+          "    int outputs, inputs, parameters, at; /* elements */\n} torch_layers[] = {\n"
+          + "".join(rows) + "};\n" + array("static const double torch_layer_numbers[]", numbers)
+          + f"\nenum {{ INIT_OUT = {OUT}, INIT_IN = {IN}, INIT_DRAWS = {DRAWS}, "
+          f"INIT_QUANTILES = {QUANTILES}, INIT_RANK = {RANK} }};\n"
+          "/* Of a matrix [INIT_OUT, INIT_IN]. */\n"
+          "static const struct torch_init {\n    const char *label;\n"
+          "    double mean, std, kurtosis, diagonal /* its mean */;\n"
+          "    double least, low /* the INIT_RANK-th smallest */, high, largest;\n"
+          "    double quantile[INIT_QUANTILES]; /* at 1/20, 2/20, … */\n} torch_inits[] = {\n"
+          + "".join(init_rows()) + "};\n")
+    print(f"{len(rows)} layers, {len(INITS)} initialisers", file=sys.stderr)
+
+
+main()

@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""PyTorch's values and gradients of every operation in tests/core/ops.h: golden/torch_ops.h, which
+tests/core/test_torch_ops.c reads. Labels, kinds, shapes are taken from the table itself, after the C
+preprocessor; EXPRESSIONS says what each label is in PyTorch.
+
+    /usr/bin/python3 tests/golden/torch_ops.py      (Debian's python3-torch, and cc)
+"""
+import math
+import os
+import re
+import subprocess
+import sys
+
+import torch
+import torch.nn.functional as F
+
+sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+from torch_shared import TOP, Stream, array, flat, rounded, write
+
+FIRST, LONGEST, ALL = 3, 80, 120  # see cases()
+
+
+# ---- What takes more than a name ----
+
+CLASS_WEIGHTS = [1.5, 0, 0.25, 2, 0.5, 1, 3]  # build_with of ops_loss.h
+
+
+def cross_entropy(reduction="mean", weights=False, **options):
+    """Over the last axis; PyTorch has the classes in axis 1, so rows are put one below the other."""
+    def loss(z, target):
+        classes = z.shape[-1]
+        rows = z.reshape(-1, classes)
+        soft = target.is_floating_point()
+        w = torch.tensor(CLASS_WEIGHTS[:classes]) if weights else None
+        each = F.cross_entropy(rows, target.reshape(rows.shape if soft else -1), weight=w,
+                               reduction=reduction, **options)
+        return each.reshape(z.shape[:-1]) if reduction == "none" else each
+    return loss
+
+
+def huber(delta, reduction):
+    return lambda p, t: F.huber_loss(p, t, reduction=reduction, delta=delta)
+
+
+def hinge(score, target):  # nn.HingeEmbeddingLoss is another loss
+    return F.relu(1 - target * score)
+
+
+def split_in_three(x):
+    a, b, c = x.split(x.shape[1] // 3, 1)
+    return torch.cat([c, a * b], 1)
+
+
+def kl_rows(q, t):
+    """One number a row; the mean is over rows. PyTorch's "mean" is over elements, its "batchmean" over
+    axis 0 alone."""
+    return F.kl_div(q, t, reduction="none").sum(-1)
+
+
+# ---- What each label is ----
+
+EXPRESSIONS = {
+    # elementwise
+    "add": lambda a, b: a + b,
+    "add rows": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "sub outer": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "mul scalar": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "scale": lambda x: -1.75 * x,
+    "neg": torch.neg,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "abs": torch.abs,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "pow 2": lambda x: x**2,
+    "pow 3": lambda x: x**3,
+    "pow -1": lambda x: x**-1,
+    "pow 0.3": lambda x: x**0.3,
+    "clamp": lambda x: torch.clamp(x, -1.03, 0.97),
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.1),
+    "elu": lambda x: F.elu(x, 1.3),
+    "silu": F.silu,
+    "softplus": F.softplus,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    # losses
+    "cross_entropy": cross_entropy(),
+    "cross_entropy long rows": cross_entropy(),
+    "cross_entropy sum": cross_entropy("sum"),
+    "cross_entropy none": cross_entropy("none"),
+    "cross_entropy smooth": cross_entropy(label_smoothing=0.1),
+    "cross_entropy uniform": cross_entropy(label_smoothing=1),
+    "cross_entropy weights": cross_entropy(weights=True),
+    "cross_entropy weights sum": cross_entropy("sum", weights=True),
+    "cross_entropy ignore": cross_entropy(ignore_index=2),
+    "cross_entropy ignore sum": cross_entropy("sum", ignore_index=2),
+    "cross_entropy all": cross_entropy(weights=True, label_smoothing=0.3, ignore_index=2),
+    "cross_entropy all sum": cross_entropy("sum", weights=True, label_smoothing=0.3, ignore_index=2),
+    "cross_entropy all none": cross_entropy("none", weights=True, label_smoothing=0.3, ignore_index=2),
+    "cross_entropy soft": cross_entropy(),
+    "cross_entropy soft long rows": cross_entropy(),
+    "cross_entropy soft sum": cross_entropy("sum"),
+    "cross_entropy soft none": cross_entropy("none"),
+    "cross_entropy soft smooth": cross_entropy(label_smoothing=0.1),
+    "cross_entropy soft all": cross_entropy(weights=True, label_smoothing=0.3),
+    "cross_entropy soft all none": cross_entropy("none", weights=True, label_smoothing=0.3),
+    "mse": F.mse_loss,
+    "mse sum": lambda p, t: F.mse_loss(p, t, reduction="sum"),
+    "mse none": lambda p, t: F.mse_loss(p, t, reduction="none"),
+    "l1": F.l1_loss,
+    "l1 sum": lambda p, t: F.l1_loss(p, t, reduction="sum"),
+    "l1 none": lambda p, t: F.l1_loss(p, t, reduction="none"),
+    "huber": huber(1, "mean"),
+    "huber mean": huber(1.3, "mean"),
+    "huber sum": huber(0.7, "sum"),
+    "huber none": huber(0.4, "none"),
+    "hinge": lambda s, t: hinge(s, t).mean(),
+    "hinge with gradient of the target": lambda s, t: hinge(s, t).mean(),
+    "hinge sum": lambda s, t: hinge(s, t).sum(),
+    "hinge none": hinge,
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
+    "bce_with_logits sum":
+        lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="sum"),
+    "bce_with_logits none":
+        lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="none"),
+    "kl_div": lambda q, t: kl_rows(q, t).mean(),
+    "kl_div sum": lambda q, t: kl_rows(q, t).sum(),
+    "kl_div none": lambda q, t: kl_rows(q, t),
+    # products
+    "matmul": torch.matmul,
+    "matmul wide": torch.matmul,
+    "matmul batches": torch.matmul,
+    "matmul one right side": torch.matmul,
+    "matmul one left side": torch.matmul,
+    "matmul outer batches": torch.matmul,
+    "matmul transposed a": lambda a, b: a.mT @ b,
+    "matmul transposed b": lambda a, b: a @ b.mT,
+    "matmul transposed both": lambda a, b: a.mT @ b.mT,
+    "linear": F.linear,
+    "linear with bias": F.linear,
+    "linear tall": F.linear,
+    # reductions
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "sum_over first": lambda x: x.sum(0),
+    "sum_over first few": lambda x: x.sum(0),
+    "sum_over last": lambda x: x.sum(-1, keepdim=True),
+    "sum_over last long": lambda x: x.sum(-1, keepdim=True),
+    "sum_over outer": lambda x: x.sum((-1, 0)),
+    "sum_over outer many": lambda x: x.sum((-1, 0)),
+    "sum_over none": torch.clone,  # no axes: PyTorch takes that for all
+    "sum_over all": lambda x: x.sum().reshape([1] * x.dim()),
+    "mean_over middle": lambda x: x.mean(1),
+    "mean_over outer": lambda x: x.mean((0, 2), keepdim=True),
+    "mean_over last": lambda x: x.mean(-1),
+    "var_over last": lambda x: x.var(-1, correction=0),
+    "var_over outer": lambda x: x.var((0, 2), correction=1, keepdim=True),
+    "var_over all": lambda x: x.var(unbiased=True),
+    "max_over last": lambda x: x.amax(-1),
+    "max_over outer": lambda x: x.amax((0, 2), keepdim=True),
+    "min_over middle": lambda x: x.amin(1),
+    "min_over all": lambda x: x.reshape(-1).amin(0),
+    "norm_over 1": lambda x: torch.linalg.vector_norm(x, 1, 0),
+    "norm_over 2": lambda x: torch.linalg.vector_norm(x, 2, -1, keepdim=True),
+    "norm_over 2 outer": lambda x: torch.linalg.vector_norm(x, 2, (0, 2)),
+    "norm_over 3": lambda x: torch.linalg.vector_norm(x, 3, -1),
+    "norm_over 1.5": lambda x: torch.linalg.vector_norm(x, 1.5, (0, 1)),
+    "norm_over max": lambda x: torch.linalg.vector_norm(x, math.inf, (-1, 0)),
+    "logsumexp_over last": lambda x: x.logsumexp(-1),
+    "logsumexp_over first": lambda x: x.logsumexp(0, keepdim=True),
+    "logsumexp_over all": lambda x: x.reshape(-1).logsumexp(0),
+    "softmax last": lambda x: x.softmax(-1),
+    "softmax first": lambda x: x.softmax(0),
+    "softmax middle": lambda x: x.softmax(1),
+    "log_softmax last": lambda x: x.log_softmax(-1),
+    "log_softmax first": lambda x: x.log_softmax(0),
+    "log_softmax middle": lambda x: x.log_softmax(1),
+    "argmax last": lambda x: x.argmax(-1),
+    "argmax first": lambda x: x.argmax(0, keepdim=True),
+    "accuracy": lambda scores, ids: (scores.argmax(-1) == ids).double().mean(),
+    # shape
+    "reshape": lambda x: x.reshape(-1),
+    "transpose": lambda x: x.transpose(0, -1),
+    "transpose inner": lambda x: x.transpose(-2, 1),
+    "permute": lambda x: x.permute(1, -1, 0),
+    "permute pictures": lambda x: x.permute(0, 2, 3, 1),
+    "slice": lambda x: x[1:3],
+    "slice last": lambda x: x[..., -3:],
+    "slice nothing": lambda x: x[0:0],
+    "concat": lambda a, b: torch.cat([a, b, a], -1),
+    "concat first": lambda a, b: torch.cat([a, b], 0),
+    "stack": lambda a, b: torch.stack([a, b, a], 0),
+    "stack last": lambda a, b: torch.stack([a, b], -1),
+    "split": split_in_three,
+    "split lengths": lambda x: torch.cat(x.split([1, 0, 3], -1)[::-1], -1),
+    "pad": lambda x: F.pad(x, (0, 3, 1, 2), value=0.5),
+    "pad pictures": lambda x: F.pad(x, (1, 2, 2, 1)),
+    "expand": lambda x: x.expand(4, -1, 3),
+    "expand middle": lambda x: x.expand(-1, 200, -1),
+    "gather_rows": lambda table, ids: table[ids],
+    "gather_rows short": lambda table, ids: table[ids],
+    "gather first": lambda x, ids: x.gather(0, ids),
+    "gather last": lambda x, ids: x.gather(-1, ids),
+    # comparisons and choice
+    "greater": torch.gt,
+    "less": torch.lt,
+    "equal": torch.eq,
+    "equal to the larger": lambda a, b: a == torch.maximum(a, b),
+    "where": lambda c, a, b: torch.where(c != 0, a, b),
+    "where by ids": lambda c, a, b: torch.where(c != 0, a, b),
+}
+
+# ---- The table ----
+
+STRING = r'(?:"(?:[^"\\]|\\.)*"\s*)+'
+ENTRY = re.compile(r'\{\s*"(?P<function>\w+)",\s*"(?P<label>[^"]+)",\s*\w+,\s*(?P<inputs>\d+),\s*'
+                   r'\{(?P<kinds>[^}]*)\},\s*(?P<shapes>' + STRING + r'),\s*'
+                   r'(?:' + STRING + r'|\(\(void \*\)0\)|NULL),\s*(?P<flags>[^,{]+),\s*\{')
+GRADIENT = {"REAL", "AWAY", "POSITIVE", "UNIT"}
+PLAIN = {"FIXED", "SIGN", "IDS", "ROWS", "MASK"}
+
+
+def entries():
+    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-Icore", "tests/core/ops.h"],
+                          cwd=TOP, check=True, capture_output=True, text=True).stdout
+    found = []
+    for body in re.findall(r"static const op_entry ops_\w+\[\] = \{(.*?)\n?\};", text, re.S):
+        own = [m.groupdict() for m in ENTRY.finditer(body)]
+        builds = len(re.findall(r"\bbuild_\w+,", body))
+        if len(own) != builds:
+            sys.exit(f"torch_ops.py understands {len(own)} of {builds} entries of a family")
+        found += own
+    for e in found:
+        e["inputs"] = int(e["inputs"])
+        e["kinds"] = [k.strip() for k in e["kinds"].split(",") if k.strip()]
+        e["shapes"] = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', e["shapes"]))
+        unknown = set(e["kinds"]) - GRADIENT - PLAIN
+        if unknown or len(e["kinds"]) != e["inputs"]:
+            sys.exit(f"torch_ops.py, {e['label']}: kinds {e['kinds']}")
+    return found
+
+
+def draw(kind, first, stream):
+    """op_draw of tests/core/ops.h."""
+    if kind in ("IDS", "ROWS"):
+        return stream.word() % first[-1 if kind == "IDS" else 0]
+    if kind == "MASK":
+        return stream.word() % 2
+    x = stream.uniform(-2, 2)
+    if kind == "AWAY":
+        x = x - 0.1 if x < 0 else x + 0.1
+    elif kind == "POSITIVE":
+        x = abs(x) + 0.1
+    elif kind == "SIGN":
+        x = -1 if x < 0 else 1
+    elif kind == "UNIT":
+        x = 0.05 + 0.225 * (x + 2)
+    return rounded(x)
+
+
+def inputs_of(entry, number, shapes):
+    """op_next of tests/core/ops.h: the inputs of case `number`, from 1."""
+    stream, tensors = Stream(1000 + number - 1), []
+    for kind, shape in zip(entry["kinds"], shapes):
+        count = 1
+        for length in shape:
+            count *= length
+        values = [draw(kind, shapes[0], stream) for _ in range(count)]
+        whole = kind in ("IDS", "ROWS", "MASK")
+        t = torch.tensor(values, dtype=torch.int64 if whole else torch.float64).reshape(shape)
+        tensors.append(t.requires_grad_(kind in GRADIENT))
+    return tensors
+
+
+def cases(entry):
+    """Numbers and shapes of the cases that are kept: of those with elements in every input and at most
+    ALL in inputs and result together, the first FIRST, and the longest of up to LONGEST if that is
+    longer than these; the shortest, if all have more than ALL."""
+    groups = re.findall(r"\[([\d,]*)\]", entry["shapes"])
+    shapes = [[int(n) for n in g.split(",") if n] for g in groups]
+    n, found = entry["inputs"], []
+    if len(shapes) % n:
+        sys.exit(f"torch_ops.py, {entry['label']}: {len(shapes)} shapes for {n} inputs")
+    for number in range(1, len(shapes) // n + 1):
+        group = shapes[(number - 1) * n:number * n]
+        if all(0 not in s for s in group):
+            inputs = inputs_of(entry, number, group)
+            result = EXPRESSIONS[entry["label"]](*inputs)
+            total = sum(t.numel() for t in inputs) + result.numel()
+            found.append((total, number, group))
+    if not found:
+        sys.exit(f"torch_ops.py, {entry['label']}: every case is empty")
+    found = [f for f in found if f[0] <= ALL] or [min(found, key=lambda f: f[0])]
+    kept = found[:FIRST]
+    rest = [f for f in found[FIRST:] if f[0] <= LONGEST]
+    if rest:
+        longest = max(rest, key=lambda f: f[0])
+        if longest[0] > max(f[0] for f in kept):
+            kept.append(longest)
+    return [(number, group) for _, number, group in kept]
+
+
+# ---- Values and gradients ----
+
+def golden(entry, number, shapes):
+    """[result, gradient of each input]; None for an input without."""
+    inputs = inputs_of(entry, number, shapes)
+    y = EXPRESSIONS[entry["label"]](*inputs)
+    wanted = [t for t in inputs if t.requires_grad]
+    if not wanted or "NO_GRADIENT" in FLAGS[entry["label"]]:
+        return [flat(y)] + [None] * len(inputs)
+    stream = Stream(77)  # op_cotangent of tests/core/ops.h
+    cotangent = torch.tensor([rounded(stream.uniform(-1, 1)) for _ in range(y.numel())])
+    grads = iter(torch.autograd.grad(y, wanted, cotangent.reshape(y.shape)))
+    return [flat(y)] + [flat(next(grads)) if t.requires_grad else None for t in inputs]
+
+
+FLAGS = {}
+
+
+def flags_of(entry):
+    """Names of the flags; enumerators are not macros, and stay as they are written."""
+    return {f.strip() for f in entry["flags"].split("|")} - {"0"}
+
+
+def main():
+    rows, values, missing = [], [], []
+    for entry in entries():
+        label = entry["label"]
+        FLAGS[label] = flags_of(entry)
+        if "COMPOSED" in FLAGS[label]:
+            continue
+        if label not in EXPRESSIONS:
+            missing.append(label)
+            continue
+        for number, shapes in cases(entry):
+            parts = golden(entry, number, shapes)
+            counts = [-1 if p is None else len(p) for p in parts[1:]] + [-1] * (4 - len(parts))
+            rows.append(f'    {{"{label}", {number}, {len(values)}, {len(parts[0])}, '
+                        f'{{{", ".join(map(str, counts))}}}}},\n')
+            for p in parts:
+                values += p or []
+    if missing:
+        sys.exit(f"torch_ops.py has no expression for: {', '.join(missing)}")
+    write("torch_ops.h",
+          "/* The result of a case of ops.h, then the gradients of its inputs, at numbers[at]. */\n"
+          "static const struct torch_case {\n    const char *label;\n"
+          "    int number, at, outputs, gradients[3]; /* elements; -1: none */\n} torch_cases[] = {\n"
+          + "".join(rows) + "};\n" + array("static const double torch_numbers[]", values))
+    print(f"{len(rows)} cases, {len(values)} numbers", file=sys.stderr)
+
+
+main()
