@@ -129,7 +129,8 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     sw_call call = {.op = op, .tape = tape, .attributes = node->attributes, .inputs = count,
                     .in = in, .out = &node->view, .engine = &engine};
     bool had_error = swi_error_now != SW_OK;
-    if (run(node, &call, &engine) != SW_OK) {
+    if (run(node, &call, &engine) != SW_OK ||
+        ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
         if (!had_error)
             fail_in_layer(tape);
         tape->count = slot;
@@ -141,6 +142,10 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         node->flags |= SWI_NEEDS_GRAD;
         if (op->vjp_reads)
             count_readers(node, from, count);
+        if (tape->switches & SW_KEEP) {
+            node->flags |= SWI_RETAIN;
+            node->kept = NULL;
+        }
     } else if (node->saved) {
         swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will come */
         node->saved = NULL;

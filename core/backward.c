@@ -245,6 +245,10 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
                     .cotangent = node->grad, .engine = &e};
     if (tape->hiding)
         SW_TRY(hide(tape, in, &call));
+    const bool checking = (tape->switches & SW_CHECK) != 0;
+    bool cotangent_has_inf = false;
+    if (checking)
+        SW_TRY(swi_check_cotangent(node, &cotangent_has_inf));
     uint32_t floor = tape->floor;
     tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
     const char *layer = tape->layer;
@@ -254,6 +258,8 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
         status = sw_error() ? sw_error_status() : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = collect(tape, node, &call, &e);
+    if (status == SW_OK && checking)
+        status = swi_check_gradients(tape, node, cotangent_has_inf);
     tape->layer = layer;
     tape->floor = floor;
     for (int i = 0; i < e.scratches; i++)

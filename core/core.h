@@ -168,10 +168,14 @@ typedef enum sw_switch {
     SW_RECORD = 1,        /* keep what backward needs */
     SW_TRAIN = 2,         /* dropout drops */
     SW_UPDATE_BUFFERS = 4, /* running statistics move */
-    /* Off at first. Every operation's result is looked at, forwards and backwards, and the first that holds
-     * a NaN or Inf while its inputs hold none is an error (SW_ERR_NONFINITE) which names the layer, the
-     * operation, the element and what went in. */
-    SW_CHECK = 8
+    /* Off at first. Every operation's result and every gradient is looked at, and the first NaN, or Inf that
+     * did not go in, is an error (SW_ERR_NONFINITE) which names the layer, the operation, the element and
+     * what went in. An input or a parameter that holds a NaN is named where it is read; an Inf in one, of a
+     * mask say, is let pass. */
+    SW_CHECK = 8,
+    /* Off at first. Nothing recorded from now on is given back before the reset: sw_release does nothing, and
+     * every tensor keeps its gradient, as if marked by sw_retain_grad. For sw_tape_dot and the like. */
+    SW_KEEP = 16
 } sw_switch;
 SW_API void sw_tape_set(sw_tape *tape, unsigned switches, bool on);
 SW_API bool sw_tape_is(const sw_tape *tape, sw_switch which);
@@ -424,14 +428,17 @@ SW_API sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, s
 
 /* ---- Seeing inside --------------------------------------------------------------------------- */
 
-/* Readable, one row a line; above 1000 elements the first and last three of each axis. */
+/* Type and shape, then one row a line, broken after 100 columns; above 1000 elements the first and last
+ * three of each axis. */
 SW_API void sw_array_print(const sw_array *array, FILE *to);
-/* Operation or leaf, layer, shape, value; the gradient where there is one. */
+/* Layer, operation or leaf, shape, value; the gradient where there is one (see sw_retain_grad). A null or
+ * stale tensor is called that, and is no error. */
 SW_API void sw_tensor_print(sw_tensor t, FILE *to);
 /* Name, role, shape, value, gradient. */
 SW_API void sw_param_print(const sw_param *param, FILE *to);
 /* The graph of what is on the tape, in Graphviz's DOT: operations with shape and a summary of value and
- * gradient, grouped by layer, leaves with their parameters' names. `dot -Tsvg graph.dot`. */
+ * gradient, grouped by layer, leaves with their parameters' names. With SW_KEEP all values and gradients
+ * are still there after backward. `dot -Tsvg graph.dot`. */
 SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
 
 /* ---- Gradient check -------------------------------------------------------------------------- */

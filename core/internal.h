@@ -224,6 +224,10 @@ struct sw_tape {
     int deferred_count, deferred_capacity;
 };
 
+/* A view of a node's shape on some data, and of the gradient that backward left at it (data NULL: none). */
+sw_array swi_array_of(const swi_node *node, void *data);
+sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
+
 /* ---- defer.c ---- */
 
 void swi_run_deferred(sw_tape *tape);
@@ -382,6 +386,20 @@ void swi_part_out(size_t size, const swi_part *p, const void *whole, void *part)
 void swi_part_in(size_t size, const swi_part *p, const void *part, void *whole);
 /* One value everywhere else. */
 void swi_part_around(size_t size, const swi_part *p, const void *value, void *whole);
+
+/* ---- check.c: SW_CHECK ---- */
+
+/* An error if the result of the node, run just now, holds a NaN, or an Inf that its inputs do not. */
+sw_status swi_check_result(const swi_node *node);
+/* The same for what backward hands to a node, before its vjp, and for the gradients at its inputs after it. */
+sw_status swi_check_cotangent(const swi_node *node, bool *has_inf);
+sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool cotangent_has_inf);
+
+/* ---- print.c ---- */
+
+/* "from -1.2 to 3.4, mean 0.25, 2 NaN, 1 Inf" */
+const char *swi_node_title(const swi_node *node); /* its operation, its parameter's name, or what leaf it is */
+void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, size_t bytes);
 
 /* ---- apply.c ---- */
 

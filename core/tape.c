@@ -231,8 +231,8 @@ swi_node *swi_node_of(sw_tensor t) {
 
 void sw_release(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
-    if (!node || (node->flags & SWI_PARAM)) /* a parameter's leaf is everybody's */
-        return;
+    if (!node || (node->flags & SWI_PARAM) || (t.tape->switches & SW_KEEP))
+        return; /* a parameter's leaf is everybody's */
     node->flags |= SWI_RELEASED;
     if (node->root == node)
         swi_settle(t.tape, node);
@@ -347,7 +347,7 @@ bool sw_is_live(sw_tensor t) {
     return node->generation == t.generation && !(node->flags & SWI_RELEASED);
 }
 
-static sw_array array_of(const swi_node *node, void *data) {
+sw_array swi_array_of(const swi_node *node, void *data) {
     sw_array a = {.data = data, .type = node->view.type, .rank = node->view.rank};
     for (int i = 0; i < a.rank; i++)
         a.shape[i] = node->view.shape[i];
@@ -356,7 +356,7 @@ static sw_array array_of(const swi_node *node, void *data) {
 
 sw_array sw_value(sw_tensor t) {
     const swi_node *node = swi_node_of(t);
-    return node ? array_of(node, node->view.data) : (sw_array){0};
+    return node ? swi_array_of(node, node->view.data) : (sw_array){0};
 }
 
 double sw_item(sw_tensor t) {
@@ -377,21 +377,20 @@ double sw_item(sw_tensor t) {
     return NAN;
 }
 
+sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node) {
+    void *data = node->op ? node->flags & SWI_RETAIN ? node->kept : NULL : node->grad;
+    if (node->flags & SWI_PARAM) {
+        const sw_gradient *g = tape->binding[node->binding].g;
+        data = !(node->flags & SWI_NEEDS_GRAD) || g->fresh
+                   ? NULL
+                   : (char *)g->data + (size_t)node->param->offset * swi_size(node->view.type);
+    }
+    return swi_array_of(node, data);
+}
+
 sw_array sw_grad_of(sw_tensor t) {
     const swi_node *node = swi_node_of(t);
-    if (!node)
-        return (sw_array){0};
-    if ((node->flags & SWI_PARAM) && !(node->flags & SWI_NEEDS_GRAD))
-        return array_of(node, NULL);
-    if (node->flags & SWI_PARAM) {
-        swi_binding *b = &t.tape->binding[node->binding];
-        size_t size = swi_size(node->view.type);
-        return array_of(node, b->g->fresh ? NULL
-                                          : (char *)b->g->data + (size_t)node->param->offset * size);
-    }
-    if (!node->op)
-        return array_of(node, node->grad);
-    return array_of(node, node->flags & SWI_RETAIN ? node->kept : NULL);
+    return node ? swi_gradient_at(t.tape, node) : (sw_array){0};
 }
 
 sw_tensor sw_retain_grad(sw_tensor t) {

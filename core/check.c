@@ -1,0 +1,151 @@
+/* SW_CHECK: every result and every gradient is looked at, and the first that went wrong is an error which
+ * says where it was made and out of what. */
+#define SW_KERNEL_FILE "check.c"
+#include "kernel.h"
+
+#if SW_KERNEL_PASS
+
+/* sums[0] += how many are NaN, sums[1] += how many are Inf */
+static void SW_K(count_nonfinite)(void *args, int64_t begin, int64_t end, double *sums) {
+    const real *x = args;
+    real nan = 0, wrong = 0; /* whole numbers up to SW_TILE: exact */
+    for (int64_t i = begin; i < end; i++) {
+        nan += x[i] == x[i] ? 0 : 1;
+        wrong += x[i] - x[i] == 0 ? 0 : 1;
+    }
+    sums[0] += (double)nan;
+    sums[1] += (double)(wrong - nan);
+}
+
+#else
+
+#include "internal.h"
+
+#include <stdio.h>
+
+static const sw_kernels count_nonfinite_kernels = SW_KERNEL_TABLE(count_nonfinite);
+
+typedef struct findings {
+    bool nan, inf;
+} findings;
+
+static findings look(sw_dtype type, int64_t count, const void *data) {
+    double sums[2] = {0};
+    if (type == SW_F32 || type == SW_F64)
+        sw_run_sums(&count_nonfinite_kernels, type, (void *)(uintptr_t)data, count, 2, sums);
+    return (findings){sums[0] > 0, sums[1] > 0};
+}
+
+/* "NaN at [3,7]": the first NaN, or the first Inf where there is none. */
+static const char *place(const sw_view *like, const void *data, bool nan, char text[160]) {
+    int64_t at = 0, index[SW_MAX_RANK];
+    const size_t size = swi_size(like->type);
+    double value = 0;
+    for (; at < like->count; at++) {
+        value = swi_load_scalar(like->type, (const char *)data + (size_t)at * size);
+        if (nan ? isnan(value) : isinf(value))
+            break;
+    }
+    for (int axis = like->rank - 1; axis >= 0; at /= like->shape[axis--])
+        index[axis] = at % like->shape[axis];
+    snprintf(text, 160, "%s at %s", nan ? "NaN" : value < 0 ? "-Inf" : "Inf", sw_shape_text(like->rank, index));
+    return text;
+}
+
+/* ", input 1 linear1.weight f32 [100,784] from -0.1 to 0.1" for each input, as far as there is room. */
+static void describe_inputs(const swi_node *node, char *text, size_t bytes) {
+    size_t at = 0;
+    for (int i = 0; i < node->inputs && i < 4; i++) {
+        const swi_node *input = swi_inputs(node)[i];
+        char summary[96] = "(given back)";
+        if (!(input->root->flags & SWI_FREED))
+            swi_summary(input->view.type, input->view.count, input->view.data, summary, sizeof summary);
+        int n = snprintf(text + at, bytes - at, "%s input %d%s%s %s %s %s", i ? "," : "", i,
+                         input->flags & SWI_PARAM ? " " : "",
+                         input->flags & SWI_PARAM ? input->param->name : "",
+                         sw_dtype_name(input->view.type),
+                         sw_shape_text(input->view.rank, input->view.shape), summary);
+        at += (size_t)n < bytes - at ? (size_t)n : bytes - at - 1;
+    }
+}
+
+/* What the inputs hold together: a result may hand on an Inf, as a mask of -Inf does, but not make one. */
+static findings of_inputs(const swi_node *node, bool values_that_vjp_reads, int *nan_in) {
+    findings all = {false, false};
+    for (int i = 0; i < node->inputs; i++) {
+        const swi_node *input = swi_inputs(node)[i];
+        if (values_that_vjp_reads && !swi_reads(node->op, i))
+            continue; /* given back, perhaps */
+        findings f = look(input->view.type, input->view.count, input->view.data);
+        if (f.nan && !all.nan && nan_in)
+            *nan_in = i;
+        all.nan |= f.nan;
+        all.inf |= f.inf;
+    }
+    return all;
+}
+
+sw_status swi_check_result(const swi_node *node) {
+    findings out = look(node->view.type, node->view.count, node->view.data);
+    if (!out.nan && !out.inf)
+        return SW_OK;
+    char where[160], inputs[512];
+    int nan_in = 0;
+    findings in = of_inputs(node, false, &nan_in);
+    if (in.nan) { /* results are checked, so that this is a leaf */
+        const swi_node *leaf = swi_inputs(node)[nan_in];
+        return sw_fail(SW_ERR_NONFINITE, "%s: %s%s, input %d, holds %s", node->op->name,
+                       leaf->flags & SWI_PARAM ? "parameter " : "the tensor",
+                       leaf->flags & SWI_PARAM ? leaf->param->name : "", nan_in,
+                       place(&leaf->view, leaf->view.data, true, where));
+    }
+    if (!out.nan && in.inf)
+        return SW_OK;
+    describe_inputs(node, inputs, sizeof inputs);
+    return sw_fail(SW_ERR_NONFINITE, "%s: made %s out of%s", node->op->name,
+                   place(&node->view, node->view.data, out.nan, where), inputs);
+}
+
+/* The message begins with the layer, as those of a forward pass do. */
+static sw_status fail_backward(const swi_node *node, const char *text) {
+    return sw_fail(SW_ERR_NONFINITE, "%s%s%sbackward: %s: %s", node->layer ? "layer " : "",
+                   node->layer ? node->layer : "", node->layer ? ": " : "", node->op->name, text);
+}
+
+sw_status swi_check_cotangent(const swi_node *node, bool *has_inf) {
+    findings f = look(node->view.type, node->view.count, node->grad);
+    char where[160], text[224];
+    *has_inf = f.inf;
+    if (!f.nan)
+        return SW_OK;
+    snprintf(text, sizeof text, "the cotangent that it was given holds %s",
+             place(&node->view, node->grad, true, where));
+    return fail_backward(node, text);
+}
+
+sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool cotangent_has_inf) {
+    for (int i = 0; i < node->inputs; i++) {
+        const swi_node *input = swi_inputs(node)[i];
+        const void *data = input->grad;
+        if (!(input->flags & SWI_NEEDS_GRAD))
+            continue;
+        if (input->flags & SWI_PARAM)
+            data = (const char *)tape->binding[input->binding].g->data +
+                   (size_t)input->param->offset * swi_size(input->view.type);
+        if (!data)
+            continue;
+        findings f = look(input->view.type, input->view.count, data);
+        if (!f.nan && (!f.inf || cotangent_has_inf || of_inputs(node, true, NULL).inf))
+            continue;
+        char where[160], inputs[512] = "", text[800];
+        describe_inputs(node, inputs, sizeof inputs);
+        snprintf(text, sizeof text, "the gradient of input %d%s%s became %s;%s", i,
+                 input->flags & SWI_PARAM ? ", parameter " : "",
+                 input->flags & SWI_PARAM ? input->param->name : "",
+                 place(&input->view, data, f.nan, where), inputs);
+        return fail_backward(node, text);
+    }
+    return SW_OK;
+}
+
+#endif
