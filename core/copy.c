@@ -218,7 +218,7 @@ static void cut(copy_job *j) {
     const piece *w = &j->whole;
     if (j->way == EXCHANGE) {
         j->rows = least(w->rows, BAND);
-        j->run = least(w->run, 4 * PIECE / j->rows);
+        j->run = least(w->run, 4 * (int64_t)PIECE / j->rows);
     } else {
         j->run = least(w->run, LONGEST_RUN);
         j->rows = least(w->rows, 1 + (PIECE - 1) / j->run);

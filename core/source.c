@@ -114,6 +114,7 @@ sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype
     if (source && !tape)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
     SW_TRY(check_request(source, type, ids, count));
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): check_request refuses NULL */
     sw_tensor x = room(tape, type, count, source->x_rank, source->x_shape), y = {0};
     if (sw_is_null(x))
         return sw_error_status();

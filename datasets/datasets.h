@@ -48,6 +48,8 @@ typedef enum sw_data_split { SW_TRAINING = 0, SW_TEST = 1 } sw_data_split; /* 60
 SW_API sw_source *sw_fashion_mnist(const char *directory, sw_data_split split);
 /* SHA-256 of the decompressed contents of all four files against the published ones (0.4 s). */
 SW_API sw_status sw_fashion_mnist_verify(const char *directory);
+/* These checksums: of training images, training labels, test images, test labels. */
+SW_API sw_status sw_fashion_mnist_checksums(const char *directory, char sha256[4][65]);
 /* Where it was found: "/usr/share/datasets/fashion-mnist"; NULL and an error if nowhere. In a
  * buffer of this thread that the next call overwrites. */
 SW_API const char *sw_fashion_mnist_directory(const char *directory);
@@ -57,6 +59,7 @@ SW_API const char *sw_fashion_mnist_directory(const char *directory);
  * files to put there. Only sw_mnist_verify can tell it from Fashion-MNIST in the wrong folder. */
 SW_API sw_source *sw_mnist(const char *directory, sw_data_split split);
 SW_API sw_status sw_mnist_verify(const char *directory);
+SW_API sw_status sw_mnist_checksums(const char *directory, char sha256[4][65]);
 SW_API const char *sw_mnist_directory(const char *directory);
 
 /* SHA-256 (FIPS 180-4) of bytes, as 64 lower-case hexadecimal digits and a zero. */
@@ -72,6 +75,16 @@ SW_API void sw_sha256(const void *bytes, size_t length, char hex[65]);
  * most 100 scans. A file that ends too soon is an error. Every message is "path: reason". The array is
  * freed by sw_array_free; after a failure it is all zeros. */
 SW_API sw_status sw_picture_read(const char *path, int channels, sw_array *out);
+
+/* A picture, u8 [height, width, channels] or [height, width], in another size, 1 to 32,768 pixels a side:
+ * cubic, Catmull-Rom up, Mitchell down; proportions are the caller's. `out` as above. */
+SW_API sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out);
+/* The one thing on an even background, as the pictures of Fashion-MNIST were made (Xiao, Rasul, Vollgraf
+ * 2017): u8 [side, side], the thing light on 0, its longer side `side` pixels, in the middle. The picture
+ * is grey or RGB, with or without alpha (sw_picture_read's, channels 0), the thing dark on light or light
+ * on dark; what is transparent is white. The background is the median of the outermost pixels; what is
+ * within 5 % of it is trimmed from each side. An error if nothing is left. `out` as above. */
+SW_API sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *out);
 
 /* A folder with one folder per class, in order of their names' bytes, each with pictures that end in
  * .png, .jpg or .jpeg (in any case), in order of their names' bytes: sample 0 is the first of class 0.

@@ -158,29 +158,39 @@ static sw_source *open_set(const image_set *set, const char *directory, sw_data_
     return swd_images_open(images, labels, &options, (int64_t[]){samples[split], SIDE, SIDE});
 }
 
-static sw_status verify_file(const image_set *set, const char *directory, int i) {
-    char path[PATH_LENGTH], hex[65];
+static sw_status checksum(const char *path, char sha256[65]) {
     unsigned char header[SWD_IDX_HEADER];
     sw_array array;
     swd_sha256 sha;
-    SW_TRY(find_file(directory, i, path));
     SW_TRY(sw_idx_read(path, &array));
     swd_sha256_begin(&sha);
     swd_sha256_add(&sha, header, swd_idx_header(&array, header));
     swd_sha256_add(&sha, array.data, (size_t)sw_array_count(&array));
-    swd_sha256_end(&sha, hex);
+    swd_sha256_end(&sha, sha256);
     sw_array_free(&array);
-    if (strcmp(hex, set->sha256[i]) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: SHA-256 of the contents is %s, the published one %s",
-                       path, hex, set->sha256[i]);
+    return SW_OK;
+}
+
+static sw_status checksums(const image_set *set, const char *directory, char sha256[FILES][65]) {
+    char found[PATH_LENGTH], path[PATH_LENGTH];
+    SW_TRY(find_directory(set, directory, found));
+    for (int i = 0; i < FILES; i++) {
+        SW_TRY(find_file(found, i, path));
+        SW_TRY(checksum(path, sha256[i]));
+    }
     return SW_OK;
 }
 
 static sw_status verify(const image_set *set, const char *directory) {
-    char found[PATH_LENGTH];
+    char found[PATH_LENGTH], path[PATH_LENGTH], sha256[65];
     SW_TRY(find_directory(set, directory, found));
-    for (int i = 0; i < FILES; i++)
-        SW_TRY(verify_file(set, found, i));
+    for (int i = 0; i < FILES; i++) {
+        SW_TRY(find_file(found, i, path));
+        SW_TRY(checksum(path, sha256));
+        if (strcmp(sha256, set->sha256[i]) != 0)
+            return sw_fail(SW_ERR_FORMAT, "%.700s: SHA-256 of the contents is %s, the published one %s",
+                           path, sha256, set->sha256[i]);
+    }
     return SW_OK;
 }
 
@@ -200,6 +210,10 @@ sw_status sw_fashion_mnist_verify(const char *directory) {
     return verify(&fashion, directory);
 }
 
+sw_status sw_fashion_mnist_checksums(const char *directory, char sha256[FILES][65]) {
+    return checksums(&fashion, directory, sha256);
+}
+
 const char *sw_fashion_mnist_directory(const char *directory) {
     static _Thread_local char kept[PATH_LENGTH];
     return tell_directory(&fashion, directory, kept);
@@ -211,6 +225,10 @@ sw_source *sw_mnist(const char *directory, sw_data_split split) {
 
 sw_status sw_mnist_verify(const char *directory) {
     return verify(&digits, directory);
+}
+
+sw_status sw_mnist_checksums(const char *directory, char sha256[FILES][65]) {
+    return checksums(&digits, directory, sha256);
 }
 
 const char *sw_mnist_directory(const char *directory) {
