@@ -654,6 +654,10 @@ typedef struct sw_objective {
 SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
                                     const int64_t *ids, int64_t count, uint64_t draw,
                                     double *value);
+/* The same over many samples, in chunks of at most `chunk` (0: 1000), in a fixed order. */
+SW_API sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x,
+                                            const int64_t *ids, int64_t count, int64_t chunk,
+                                            uint64_t draw, double *value);
 /* Mean loss (unless NULL) and its gradient at x. g is overwritten: it need not be fresh. */
 SW_API sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
                                        const int64_t *ids, int64_t count, uint64_t draw,

@@ -36,6 +36,11 @@ SW_API const char *sw_suggest(const char *word, int count, const char *const *na
 SW_API sw_status sw_take_options(const char *who, const char *type, void *options, size_t size,
                                  const void *given, size_t least);
 
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+/* Seconds of a clock that only goes forward, from an arbitrary start. */
+SW_API double sw_seconds(void);
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Zeroed memory, aligned to 64 bytes, from the one allocation point; NULL and an error if there is

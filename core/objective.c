@@ -114,9 +114,10 @@ static sw_status item_of(sw_tensor loss, double *value) {
 }
 
 static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
-                               const int64_t *ids, int64_t count, uint64_t draw, double *value) {
+                               const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
+                               double *value) {
     SW_TRY(start(f, tape, x, NULL, draw));
-    ids = all_ids(f, tape, ids, 0, count);
+    ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_error_status();
     SW_TRY(sw_tape_samples(tape, ids, count));
@@ -132,6 +133,14 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
 
 sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
                              const int64_t *ids, int64_t count, uint64_t draw, double *value) {
+    return sw_objective_value_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value);
+}
+
+sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x,
+                                     const int64_t *ids, int64_t count, int64_t chunk, uint64_t draw,
+                                     double *value) {
+    if (chunk <= 0)
+        chunk = 1000;
     SW_TRY(check(f, tape, NULL));
     if (!f->loss && f->gradient)
         return f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL);
@@ -139,7 +148,17 @@ sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x
     SW_TRY(remember(f, tape, &before));
     bool recording = sw_tape_is(tape, SW_RECORD);
     sw_tape_set(tape, SW_RECORD, false);
-    sw_status status = value_on_tape(f, tape, x, ids, count, draw, value);
+    double total = 0, part = 0;
+    int64_t first = 0;
+    sw_status status;
+    do {
+        int64_t n = count - first < chunk ? count - first : chunk;
+        status = value_on_tape(f, tape, x, ids, first, n, draw, &part);
+        total += part * (double)n;
+        first += n;
+    } while (status == SW_OK && first < count);
+    if (status == SW_OK)
+        *value = count <= chunk ? part : total / (double)count;
     sw_tape_set(tape, SW_RECORD, recording);
     return end(f, tape, &before, status);
 }

@@ -100,7 +100,7 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     if (f->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: an objective of %lld samples", (long long)f->n);
-    if (!o->tape && !(o->tape = sw_tape_new()))
+    if (!sw_optim_tape(o))
         return SW_ERR_MEMORY;
     if (!o->view && !(o->view = sw_gradient_view(o->params)))
         return SW_ERR_MEMORY;
@@ -120,6 +120,14 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
     }
     o->objective = f;
     return SW_OK;
+}
+
+sw_tape *sw_optim_tape(sw_optim *o) {
+    if (!o)
+        sw_fail(SW_ERR_ARGUMENT, "tape: the optimizer is NULL");
+    else if (!o->tape)
+        o->tape = sw_tape_new();
+    return o ? o->tape : NULL;
 }
 
 sw_status sw_optim_bind(sw_optim *o, const sw_objective *objective) {

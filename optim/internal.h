@@ -124,6 +124,8 @@ struct sw_optim {
     int64_t steps, skipped, samples, total, per_epoch;
     double norm;
     const void *last_gradient;
+    /* what is watched */
+    struct swo_watch *watch; /* NULL: nothing */
 };
 
 /* vector.c */
@@ -143,6 +145,16 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
                        const swo_values *values, int first, double *out);
 sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
+sw_status swo_run_rules(sw_optim *o, const void *g);
+
+/* search.c: x moves along the rules' direction by what the search chooses. */
+sw_status swo_search(sw_optim *o, const void *g);
+
+/* watch.c */
+void swo_watch_before(sw_optim *o);
+void swo_watch_after(sw_optim *o, const void *g);
+void swo_watch_free(sw_optim *o);
+size_t swo_watch_bytes(const sw_optim *o);
 
 /* bind.c */
 sw_status swo_bind(sw_optim *o, const sw_objective *objective);

@@ -232,7 +232,8 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
         if (o->search)
             return sw_fail(SW_ERR_ARGUMENT, "schedule: two line searches");
         o->search = search;
-        return swo_parse("line search", name, search->options, NULL, options, &o->search_values);
+        SW_TRY(swo_parse("line search", name, search->options, NULL, options, &o->search_values));
+        return search->check ? search->check(o->search_values.value) : SW_OK;
     }
     const sw_schedule *method = swo_find(SWO_SCHEDULE, name);
     if (!method)
@@ -447,5 +448,6 @@ void sw_optim_free(sw_optim *o) {
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         sw_free(o->average_slot[i]);
     sw_free(o->point);
+    swo_watch_free(o);
     sw_free(o);
 }

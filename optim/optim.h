@@ -21,6 +21,7 @@
 
 #include "extend.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #ifdef __cplusplus
@@ -98,8 +99,97 @@ SW_API sw_array sw_optim_vector(const sw_optim *optim, const char *slot);
 /* A scalar of a group's rule ("d"); group -1: of estimator, line search or average. */
 SW_API double sw_optim_scalar(const sw_optim *optim, int group, const char *name);
 
+/* The tape on which objectives are evaluated, made on demand: for its switches (SW_CHECK). The optimizer's
+ * own; NULL after an error. */
+SW_API sw_tape *sw_optim_tape(sw_optim *optim);
+
+/* 2-norms over the parameters of a layer, of the last step taken: x after it, the gradient that the rule saw
+ * (combined and clipped), and x after less x before. */
+typedef struct sw_norms {
+    double parameter, gradient, update;
+} sw_norms;
+/* Whether steps take them. A step then copies x and reads x and g again; off, it costs nothing. */
+SW_API sw_status sw_optim_watch(sw_optim *optim, bool on);
+/* layer: the part of names before a dot, "linear1" for linear1.weight and linear1.bias, or a whole name;
+ * NULL: all parameters. Tied ones count once. NaN before the first step that was watched; a skipped step
+ * leaves them. An unknown name, or an optimizer that is not watched, is an error. */
+SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_norms *norms);
+
 /* Every method with its options, made from the tables. */
 SW_API void sw_optim_list(FILE *to);
+
+/* ---- Training -------------------------------------------------------------------------------- */
+
+/* What callbacks of sw_train see. Steps are counted with the skipped ones, as epochs are: of the whole run,
+ * also what the optimizer did before this call. */
+typedef struct sw_train_state {
+    sw_optim *optim;
+    int64_t step, steps;            /* done; of the whole run, 0: no end is set */
+    int64_t steps_per_epoch, epoch; /* epochs: complete ones */
+    double loss;                    /* of this step; NaN: skipped, or not known */
+    double mean_loss;               /* over the steps since the last evaluation */
+    double gradient_norm;           /* of the last step taken, before clipping */
+    bool skipped;                   /* this step was */
+    double seconds, period_seconds; /* spent on steps, not in callbacks: in this call; since the last
+                                     * evaluation */
+    const void *point;              /* `evaluate`: where to; else NULL */
+    double metric; /* `evaluate`: mean_loss; may be set to what the target is compared with */
+    bool stop;     /* may be set: the run ends here */
+} sw_train_state;
+
+/* An error (any status but SW_OK) ends the run and is what sw_train returns. */
+typedef sw_status sw_train_callback(void *user, sw_train_state *state);
+
+typedef enum sw_goal { SW_GOAL_NONE = 0, SW_GOAL_BELOW, SW_GOAL_ABOVE } sw_goal;
+
+typedef struct sw_train_options {
+    size_t size; /* sizeof(sw_train_options) */
+    /* Length of the whole run: one of the two, or neither: the optimizer's own steps if they are set, else
+     * until something below ends it. An optimizer that has done part of it goes on from there. An epoch of an
+     * estimator without batches is one step. */
+    int64_t epochs, steps;
+    void *user; /* for the callbacks, each of which may be NULL */
+    sw_train_callback *log; /* after every log_every-th step (0: each) */
+    int64_t log_every;
+    /* After every evaluate_every-th step (0: each epoch), and at the end of a run that is complete. */
+    sw_train_callback *evaluate;
+    int64_t evaluate_every;
+    sw_train_callback *progress; /* every progress_every-th step (0: 16), each epoch, and the last step */
+    int64_t progress_every;
+    /* Ends the run when the metric of an evaluation is at most, or at least, the target; without `evaluate`
+     * it is the mean loss since the last time. */
+    sw_goal goal;
+    double target;
+    double tolerance; /* ends the run when the norm of a step's gradient is at most this; 0: never */
+    int64_t most_skipped; /* that many steps skipped in a row are an error; 0: 100 */
+    const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step. For signals */
+} sw_train_options;
+
+typedef enum sw_train_reason {
+    SW_TRAIN_COMPLETE = 0, /* all steps were done */
+    SW_TRAIN_TARGET,
+    SW_TRAIN_TOLERANCE,
+    SW_TRAIN_CALLBACK, /* a callback asked for it */
+    SW_TRAIN_STOP,     /* the stop flag: what was cut short is not evaluated */
+    SW_TRAIN_SKIPPED,  /* too many in a row: an error */
+    SW_TRAIN_ERROR
+} sw_train_reason;
+
+typedef struct sw_train_result {
+    sw_train_reason reason;
+    int64_t steps, skipped;     /* taken and skipped by this call */
+    double epochs;              /* done by this call */
+    double seconds;             /* spent on steps */
+    double mean_loss;           /* over the steps of the last period between evaluations, whole or not */
+    double metric;              /* of the last evaluation (or the mean loss then); NaN: there was none */
+    double gradient_norm;       /* of the last step taken */
+} sw_train_result;
+
+/* Takes steps on the objective until the run is complete or one of the options ends it. Sets the optimizer's
+ * length of the run where it is not set. `result`, unless NULL, is filled whatever happens. README.md shows
+ * the same by public calls. */
+SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const sw_train_options *options,
+                          sw_train_result *result);
 
 /* ---- Methods of one's own -------------------------------------------------------------------- */
 /* A method is a constant with functions. It is registered once under its name and then used in specs
@@ -126,6 +216,8 @@ typedef struct sw_option {
     const char *help;
     double search_low, search_high; /* range for tuning; equal: not tuned */
     bool search_log;                /* … on a logarithmic scale */
+    char unit; /* of a DURATION's default: 's' (or 0) steps, '%' of the run, 'e' epochs. SW_OPEN_LOW: more
+                * than 0 is needed */
 } sw_option;
 /* Tables end with an option whose name is NULL. */
 
@@ -296,13 +388,15 @@ SW_API int64_t *sw_estimate_ids(sw_estimate *e, int64_t count);
 
 /* ---- Schedules, line searches, averages ---- */
 
-/* Multiplies an option of a rule, of kind REAL (on=NAME, default lr). All take warmup=DURATION: a linear rise from
- * 1/warmup to 1 first. */
+/* Multiplies an option of a rule, of kind REAL (on=NAME, default lr). All take warmup=DURATION: a linear rise
+ * from 1/warmup to 1 first; and over=DURATION: its length after that, where it is not the rest of the run
+ * ("cosine over=50%"). */
 typedef struct sw_schedule {
     size_t size; /* sizeof(sw_schedule) */
     const char *name, *summary, *source;
     const sw_option *options;
-    /* At step t from 0, counted from the end of the warm-up, of `total` after it (0: not known). */
+    /* At step t from 0, counted from the end of the warm-up, of `total` after it (0: not known). t may
+     * reach total and more. The common options warmup and over follow the schedule's own, in steps. */
     double (*factor)(const double *option, double t, double total);
     bool needs_total;
 } sw_schedule;
@@ -317,7 +411,8 @@ struct sw_search {
     double initial;       /* the rule's lr: a first guess */
     void *optim;
 };
-/* f(α) and f'(α); Inf and NaN are handed back as they are, with SW_OK: the search shrinks. */
+/* f(α) and f'(α); Inf and NaN are handed back as they are, with SW_OK: the search shrinks. slope NULL: the
+ * value alone, without a backward pass. */
 SW_API sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope);
 
 typedef struct sw_line_search {
@@ -326,6 +421,7 @@ typedef struct sw_line_search {
     const sw_option *options;
     const char *const *scalars;
     sw_status (*search)(sw_search *search, double *alpha); /* SW_SKIPPED: no step */
+    sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
 } sw_line_search;
 
 /* Moves after each step, reading x. Kernels get an sw_step without g. */

@@ -11,9 +11,11 @@ const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", 
 static const void *const built_in[SWO_KINDS][32] = {
     [SWO_ESTIMATOR] = {&swo_minibatch},
     [SWO_RULE] = {&swo_sgd, &swo_adam, &swo_adamw},
-    [SWO_SCHEDULE] = {&swo_constant, &swo_cosine},
-    [SWO_SEARCH] = {NULL},
-    [SWO_AVERAGE] = {&swo_none, &swo_ema},
+    [SWO_SCHEDULE] = {&swo_constant, &swo_step, &swo_exponential, &swo_linear, &swo_polynomial,
+                      &swo_inverse_sqrt, &swo_inverse_time, &swo_cosine, &swo_restarts,
+                      &swo_cosine_cycles, &swo_cyclic, &swo_one_cycle},
+    [SWO_SEARCH] = {&swo_armijo, &swo_wolfe},
+    [SWO_AVERAGE] = {&swo_none, &swo_ema, &swo_polyak, &swo_swa, &swo_lawa_queue, &swo_lawa_ema},
 };
 
 enum { REGISTERED = 64 };
@@ -182,7 +184,7 @@ static void print_default(FILE *to, const sw_option *o) {
     } else if (o->kind == SW_OPTION_SPEC) {
         fprintf(to, "minibatch");
     } else {
-        fprintf(to, "%g", o->value);
+        fprintf(to, "%g%s", o->value, o->unit == '%' ? "%" : o->unit == 'e' ? "ep" : "");
     }
 }
 

@@ -102,6 +102,8 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
         if (!number || !(v >= 0) || isinf(v) || (*unit == '%' && v > 100))
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
                                             "(3ep) are needed", method, o->name, word);
+        if ((o->open & SW_OPEN_LOW) && v == 0)
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; more than 0 is needed", method, o->name, word);
         *value = v;
         return SW_OK;
     default: break;
@@ -144,7 +146,8 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
     memset(out, 0, sizeof *out);
     for (int i = 0; i < all && i < SW_MAX_OPTIONS; i++) {
         out->value[i] = (i < first ? table[i] : more[i - first]).value;
-        out->unit[i] = 's';
+        char unit = (i < first ? table[i] : more[i - first]).unit;
+        out->unit[i] = unit ? unit : 's';
     }
     for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
         const char *end = word_end(text);

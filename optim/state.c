@@ -66,7 +66,7 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
             m.average += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
     if (o->search)
         m.work += 4 * vector + m.rule; /* x, direction, trial, its gradient; slots aside */
-    m.work += (o->point ? vector : 0) + o->workspace_bytes;
+    m.work += (o->point ? vector : 0) + o->workspace_bytes + swo_watch_bytes(o);
     return m;
 }
 

@@ -56,18 +56,20 @@ static sw_status resolve(sw_optim *o, swo_schedule *s) {
     SW_TRY(swo_in_steps(o, s->method->name, table, &s->values, 0, s->resolved));
     SW_TRY(swo_in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table),
                     s->resolved));
-    if (s->method->needs_total && o->total <= 0)
+    if (s->method->needs_total && o->total <= 0 && !(s->resolved[swo_count(table) + SWO_OVER] > 0))
         return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set the optimizer's "
                                      "steps", s->method->name);
     return SW_OK;
 }
 
 static double factor(const sw_optim *o, const swo_schedule *s) {
-    double warmup = s->resolved[swo_count(s->method->options)] /* the first common option */, t = (double)o->steps;
+    const double *common = s->resolved + swo_count(s->method->options), warmup = common[SWO_WARMUP];
+    double t = (double)o->steps, total = common[SWO_OVER];
     if (t < warmup)
         return (t + 1) / warmup;
-    double total = (double)o->total - warmup;
-    return s->method->factor(s->resolved, t - warmup, o->total > 0 && total > 0 ? total : 0);
+    if (!(total > 0))
+        total = o->total > 0 ? fmax((double)o->total - warmup, 0) : 0;
+    return s->method->factor(s->resolved, t - warmup, total);
 }
 
 sw_status swo_options_now(sw_optim *o) {
@@ -203,75 +205,11 @@ static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     return SW_OK;
 }
 
-static sw_status run_rules(sw_optim *o, const void *g) {
+sw_status swo_run_rules(sw_optim *o, const void *g) {
     unsigned mode = sw_float_flush(); /* moments decay into subnormal numbers and stay there */
     sw_status status = run_rules_flushed(o, g);
     sw_float_restore(mode);
     return status;
-}
-
-/* ---- Line search ---- */
-
-/* Copies the rules' slots aside, or back. */
-static void keep_slots(sw_optim *o, bool restore) {
-    for (int i = 0; i < o->groups; i++)
-        for (int s = 0; s < SW_MAX_SLOTS; s++) {
-            char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
-            if (slot)
-                memcpy(restore ? slot : aside, restore ? aside : slot,
-                       (size_t)o->group[i].slot_count[s] *
-                           swo_slot_size(&o->group[i].rule->slots[s], o->type));
-        }
-}
-
-/* x moves along the rule's direction by what the search chooses. */
-static sw_status search(sw_optim *o, const void *g) {
-    size_t bytes = (size_t)o->dim * swo_size(o);
-    void *x = sw_params_x(o->params);
-    double lr[SWO_GROUPS] = {0};
-    memcpy(o->x_before, x, bytes);
-    keep_slots(o, false);
-    for (int i = 0; i < o->groups; i++) { /* the step at lr = 1 is the direction */
-        int at = swo_index(o->group[i].rule->options, "lr");
-        lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
-        if (at >= 0)
-            o->group[i].effective[at] = 1;
-    }
-    sw_status status = run_rules(o, g);
-    swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
-    memcpy(x, o->x_before, bytes);
-    for (int i = 0; i < o->groups; i++) {
-        int at = swo_index(o->group[i].rule->options, "lr");
-        if (at >= 0)
-            o->group[i].effective[at] = lr[i];
-    }
-    double slope = swo_inner(o, g, o->direction), alpha = 0;
-    sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
-                   .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
-    if (status == SW_OK && slope == 0)
-        return SW_OK; /* a stationary point: x stays */
-    if (status == SW_OK && !(slope < 0))
-        status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
-                                       "%g)", o->search->name, slope);
-    if (status == SW_OK)
-        status = o->search->search(&s, &alpha);
-    if (status == SW_OK)
-        swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
-    else
-        keep_slots(o, true);
-    return status;
-}
-
-sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope) {
-    sw_optim *o = search->optim;
-    sw_estimate *e = &o->estimate->e;
-    *value = *slope = NAN;
-    swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
-    sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
-    if (status != SW_OK && status != SW_SKIPPED)
-        return status;
-    *slope = swo_inner(o, o->trial_gradient, o->direction);
-    return SW_OK;
 }
 
 /* ---- Average ---- */
@@ -285,11 +223,15 @@ static sw_step average_step(sw_optim *o) {
     return s;
 }
 
+static sw_status average_options(sw_optim *o) {
+    return o->average ? swo_in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
+                                     o->average_option)
+                      : SW_OK;
+}
+
 static sw_status move_average(sw_optim *o) {
     if (!o->average)
         return SW_OK;
-    SW_TRY(swo_in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
-                    o->average_option));
     sw_step s = average_step(o);
     sw_status status = o->average->begin ? o->average->begin(&s) : SW_OK;
     if (status == SW_SKIPPED)
@@ -307,6 +249,8 @@ const void *sw_optim_point(sw_optim *o) {
     if (o->steps == 0)
         return x;
     if (o->average) {
+        if (average_options(o) != SW_OK)
+            return NULL;
         sw_step s = average_step(o);
         sw_status status = o->average->point_begin ? o->average->point_begin(&s) : SW_OK;
         if (status != SW_OK)
@@ -385,12 +329,15 @@ static sw_status move(sw_optim *o, void *g) {
     }
     look_for_frozen(o);
     SW_TRY(swo_options_now(o));
+    SW_TRY(average_options(o)); /* what is wrong with them shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i]);
     if (o->steps == 0)
         first_average(o);
     sw_params_changed(o->params);
-    SW_TRY(o->search ? search(o, g) : run_rules(o, g));
+    swo_watch_before(o);
+    SW_TRY(o->search ? swo_search(o, g) : swo_run_rules(o, g));
+    swo_watch_after(o, g);
     if (o->objective)
         SW_TRY(commit(o->estimate));
     o->steps++;

@@ -717,7 +717,7 @@ static net net_new(sw_dtype type, double p) {
 static uint64_t train(sw_dtype type, const char *rule, const char *average, double p, int steps,
                       double *value) {
     net n = net_new(type, p);
-    sw_optim *o = MAKE(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5);
+    sw_optim *o = MAKE(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5, .steps = steps);
     for (int i = 0; i < steps; i++)
         assert_ok(sw_optim_minimize(o, n.f, value));
     uint64_t hash = test_hash(TEST_HASH, sw_params_x(n.params), params_bytes(n.params));

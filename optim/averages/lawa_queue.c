@@ -1,0 +1,83 @@
+/* LAWA (Kaddour 2022; Sanyal et al. 2023): the mean of the last k snapshots of x, one at every so many-th
+ * step, as soon as there are k. */
+#define SW_KERNEL_FILE "averages/lawa_queue.c"
+#include "kernel.h"
+#include "../optim.h"
+
+#ifndef LAWA_OPTIONS
+#define LAWA_OPTIONS
+enum { LENGTH, START, EVERY };
+enum { PLACE };
+#endif
+
+#if SW_KERNEL_PASS
+
+static void SW_K(push)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    real *snapshot = (real *)s->slot[0] + (int64_t)s->coefficient[PLACE] * s->count;
+    (void)sums;
+    memcpy(snapshot + begin, (const real *)s->x + begin, (size_t)(end - begin) * sizeof *snapshot);
+}
+
+/* q₀ + Σ (q_j - q₀)/k: equal snapshots give themselves, bit for bit. */
+static void SW_K(mean)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    const real *restrict q = s->slot[0];
+    real *restrict out = s->out;
+    const int64_t k = (int64_t)s->option[LENGTH], dim = s->count;
+    const real share = (real)(1 / s->option[LENGTH]);
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        out[i] = 0;
+    for (int64_t j = 1; j < k; j++)
+        for (int64_t i = begin; i < end; i++)
+            out[i] += q[j * dim + i] - q[i];
+    for (int64_t i = begin; i < end; i++)
+        out[i] = q[i] + share * out[i];
+}
+
+#else
+
+#include "../methods.h"
+
+#include <math.h>
+
+static const sw_kernels push_kernels = SW_KERNEL_TABLE(push), mean_kernels = SW_KERNEL_TABLE(mean);
+
+static const sw_option options[] = {
+    {.name = "length", .kind = SW_OPTION_INTEGER, .value = 10, .low = 1, .high = 1e6,
+     .help = "k, snapshots in the queue"},
+    {.name = "start", .kind = SW_OPTION_DURATION, .value = 2, .unit = '%',
+     .help = "first step of which one may be taken"},
+    {.name = "every", .kind = SW_OPTION_DURATION, .value = 0.2, .unit = '%', .open = SW_OPEN_LOW,
+     .help = "taken at steps that are multiples of this"},
+    {0}};
+
+static int64_t queue_count(const sw_slot_sizes *sizes) {
+    const int64_t length = (int64_t)sizes->option[LENGTH];
+    return sizes->dim > INT64_MAX / length ? -1 : sizes->dim * length;
+}
+
+static const sw_slot slots[] = {{.name = "queue", .count = queue_count}, {0}};
+static const char *const scalars[] = {"count", NULL}; /* snapshots taken, those that are gone included */
+enum { COUNT };
+
+static sw_status begin(sw_step *s) {
+    if (!swo_average_due(s->step, s->option[START], s->option[EVERY]))
+        return SW_SKIPPED;
+    s->coefficient[PLACE] = fmod(s->scalar[COUNT]++, s->option[LENGTH]); /* over the oldest */
+    return SW_OK;
+}
+
+static sw_status full(sw_step *s) {
+    return s->scalar[COUNT] < s->option[LENGTH] ? SW_SKIPPED : SW_OK;
+}
+
+const sw_average swo_lawa_queue = {.size = sizeof(sw_average), .name = "lawa_queue",
+                                   .summary = "the mean of the latest snapshots",
+                                   .source = "Kaddour 2022; Ajroldi et al., AlgoPerf 2024",
+                                   .options = options, .slots = slots, .scalars = scalars,
+                                   .begin = begin, .update = &push_kernels, .point_begin = full,
+                                   .point = &mean_kernels};
+
+#endif

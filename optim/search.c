@@ -1,0 +1,71 @@
+/* A step whose length a line search chooses; the searches are in searches/. */
+#include "internal.h"
+
+#include <math.h>
+
+/* Copies the rules' slots aside, or back. */
+static void keep_slots(sw_optim *o, bool restore) {
+    for (int i = 0; i < o->groups; i++)
+        for (int s = 0; s < SW_MAX_SLOTS; s++) {
+            char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
+            if (slot)
+                memcpy(restore ? slot : aside, restore ? aside : slot,
+                       (size_t)o->group[i].slot_count[s] *
+                           swo_slot_size(&o->group[i].rule->slots[s], o->type));
+        }
+}
+
+/* x moves along the rule's direction by what the search chooses. */
+sw_status swo_search(sw_optim *o, const void *g) {
+    size_t bytes = (size_t)o->dim * swo_size(o);
+    void *x = sw_params_x(o->params);
+    double lr[SWO_GROUPS] = {0};
+    memcpy(o->x_before, x, bytes);
+    keep_slots(o, false);
+    for (int i = 0; i < o->groups; i++) { /* the step at lr = 1 is the direction */
+        int at = swo_index(o->group[i].rule->options, "lr");
+        lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
+        if (at >= 0)
+            o->group[i].effective[at] = 1;
+    }
+    sw_status status = swo_run_rules(o, g);
+    swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
+    memcpy(x, o->x_before, bytes);
+    for (int i = 0; i < o->groups; i++) {
+        int at = swo_index(o->group[i].rule->options, "lr");
+        if (at >= 0)
+            o->group[i].effective[at] = lr[i];
+    }
+    double slope = swo_inner(o, g, o->direction), alpha = 0;
+    sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
+                   .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
+    if (status == SW_OK && slope == 0)
+        return SW_OK; /* a stationary point: x stays */
+    if (status == SW_OK && !(slope < 0))
+        status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
+                                       "%g)", o->search->name, slope);
+    if (status == SW_OK)
+        status = o->search->search(&s, &alpha);
+    if (status == SW_OK)
+        swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
+    else
+        keep_slots(o, true);
+    return status;
+}
+
+sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope) {
+    sw_optim *o = search->optim;
+    sw_estimate *e = &o->estimate->e;
+    *value = NAN;
+    if (slope)
+        *slope = NAN;
+    swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
+    if (!slope) /* in the parts in which sw_estimate_gradient takes all samples */
+        return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count,
+                                          e->ids ? e->count : 0, e->draw, value);
+    sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
+    if (status != SW_OK && status != SW_SKIPPED)
+        return status;
+    *slope = swo_inner(o, o->trial_gradient, o->direction);
+    return SW_OK;
+}

@@ -1,0 +1,201 @@
+/* The loop around sw_optim_minimize: how long, who is told, when it ends. */
+#include "internal.h"
+
+#include <math.h>
+
+typedef struct run {
+    const sw_objective *objective;
+    sw_train_options how;
+    sw_train_state state;
+    sw_train_result *result;
+    int64_t period; /* steps between evaluations */
+    /* of the steps since the last one */
+    double sum;
+    int64_t known; /* losses in it */
+    bool fresh;    /* none was taken yet */
+    int64_t skipped_in_a_row;
+    bool ended;
+} run;
+
+static void end(run *r, sw_train_reason reason) {
+    if (!r->ended)
+        r->result->reason = reason;
+    r->ended = true;
+}
+
+/* ---- How long ---- */
+
+static sw_status check(const sw_train_options *how) {
+    if (how->epochs < 0 || how->steps < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs, %lld steps; 0 (not given) or more is needed",
+                       (long long)how->epochs, (long long)how->steps);
+    if (how->epochs && how->steps)
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs and %lld steps; one of the two is needed",
+                       (long long)how->epochs, (long long)how->steps);
+    if (how->log_every < 0 || how->evaluate_every < 0 || how->progress_every < 0 || how->most_skipped < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "train: log_every, evaluate_every, progress_every and most_skipped "
+                                        "must be 0 (the default) or more");
+    if (!(how->tolerance >= 0))
+        return sw_fail(SW_ERR_ARGUMENT, "train: tolerance = %g; 0 (never) or more is needed", how->tolerance);
+    if (how->goal < SW_GOAL_NONE || how->goal > SW_GOAL_ABOVE || (how->goal && isnan(how->target)))
+        return sw_fail(SW_ERR_ARGUMENT, "train: goal = %d, target = %g; a target needs SW_GOAL_BELOW or "
+                                        "SW_GOAL_ABOVE", (int)how->goal, how->target);
+    return SW_OK;
+}
+
+static sw_status set_length(run *r, sw_optim *o) {
+    const sw_train_options *how = &r->how;
+    sw_train_state *s = &r->state;
+    if (how->epochs > INT64_MAX / s->steps_per_epoch)
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many",
+                       (long long)how->epochs, (long long)s->steps_per_epoch);
+    s->steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : o->total;
+    if (!s->steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate &&
+        !how->progress)
+        return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
+                                        "tolerance, a stop flag or a callback");
+    return o->total ? SW_OK : sw_optim_set_steps(o, s->steps);
+}
+
+static sw_status start(run *r, sw_optim *o) {
+    SW_TRY(check(&r->how));
+    SW_TRY(sw_optim_bind(o, r->objective));
+    sw_train_state *s = &r->state;
+    const int64_t per_epoch = sw_optim_steps_per_epoch(o, r->objective);
+    s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* no batches: a step sees all samples */
+    SW_TRY(set_length(r, o));
+    s->step = sw_optim_steps(o) + sw_optim_skipped(o);
+    s->epoch = s->step / s->steps_per_epoch;
+    r->period = r->how.evaluate_every ? r->how.evaluate_every : s->steps_per_epoch;
+    r->how.log_every += !r->how.log_every;
+    r->how.progress_every += r->how.progress_every ? 0 : 16;
+    r->how.most_skipped += r->how.most_skipped ? 0 : 100;
+    r->fresh = true;
+    return SW_OK;
+}
+
+/* ---- A step ---- */
+
+static sw_status step(run *r) {
+    sw_train_state *s = &r->state;
+    double begin = sw_seconds();
+    sw_status status = sw_optim_minimize(s->optim, r->objective, &s->loss);
+    double seconds = sw_seconds() - begin;
+    if (r->fresh)
+        s->period_seconds = r->sum = 0, s->mean_loss = NAN, r->known = 0, r->fresh = false;
+    s->seconds += seconds;
+    s->period_seconds += seconds;
+    s->skipped = status == SW_SKIPPED;
+    if (status != SW_OK && status != SW_SKIPPED)
+        return status;
+    s->step++;
+    s->epoch = s->step / s->steps_per_epoch;
+    r->skipped_in_a_row = s->skipped ? r->skipped_in_a_row + 1 : 0;
+    if (s->skipped) {
+        s->loss = NAN;
+        r->result->skipped++;
+        if (r->skipped_in_a_row < r->how.most_skipped)
+            return SW_OK;
+        end(r, SW_TRAIN_SKIPPED);
+        return sw_fail(SW_ERR_NONFINITE, "train: %lld steps in a row were skipped, the gradient held Inf or "
+                                         "NaN or a search found no step; a smaller lr, or clip, may help",
+                       (long long)r->skipped_in_a_row);
+    }
+    r->result->steps++;
+    s->gradient_norm = sw_optim_gradient_norm(s->optim);
+    if (!isnan(s->loss)) {
+        r->sum += s->loss;
+        r->known++;
+    }
+    s->mean_loss = r->known ? r->sum / (double)r->known : NAN;
+    if (s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0)
+        end(r, SW_TRAIN_TOLERANCE);
+    return SW_OK;
+}
+
+/* ---- Who is told ---- */
+
+static sw_status call(run *r, sw_train_callback *callback) {
+    sw_train_state *s = &r->state;
+    sw_status status = callback ? callback(r->how.user, s) : SW_OK;
+    if (status != SW_OK)
+        return sw_error() ? status : sw_fail(status, "train: a callback returned status %d", (int)status);
+    if (s->stop)
+        end(r, SW_TRAIN_CALLBACK);
+    return SW_OK;
+}
+
+static sw_status evaluate(run *r) {
+    sw_train_state *s = &r->state;
+    s->metric = s->mean_loss;
+    if (r->how.evaluate) {
+        s->point = sw_optim_point(s->optim);
+        if (!s->point)
+            return sw_error_status();
+        sw_status status = call(r, r->how.evaluate);
+        s->point = NULL;
+        SW_TRY(status);
+    }
+    r->result->metric = s->metric;
+    r->fresh = true;
+    if ((r->how.goal == SW_GOAL_BELOW && s->metric <= r->how.target) ||
+        (r->how.goal == SW_GOAL_ABOVE && s->metric >= r->how.target)) {
+        r->ended = false; /* the better reason */
+        end(r, SW_TRAIN_TARGET);
+    }
+    return SW_OK;
+}
+
+static sw_status tell(run *r) {
+    sw_train_state *s = &r->state;
+    const bool last = s->step == s->steps || r->ended;
+    if (s->step % r->how.log_every == 0)
+        SW_TRY(call(r, r->how.log));
+    if (s->step % r->how.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
+        SW_TRY(call(r, r->how.progress));
+    const bool asked = r->ended && r->result->reason == SW_TRAIN_CALLBACK;
+    if (s->step % r->period == 0 || (last && !asked))
+        SW_TRY(evaluate(r));
+    return SW_OK;
+}
+
+static sw_status loop(run *r) {
+    const sw_train_state *s = &r->state;
+    while (!r->ended && (s->steps == 0 || s->step < s->steps)) {
+        if (r->how.stop && *r->how.stop) {
+            end(r, SW_TRAIN_STOP);
+        } else {
+            SW_TRY(step(r));
+            SW_TRY(tell(r));
+        }
+    }
+    return SW_OK;
+}
+
+sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_options *options,
+                   sw_train_result *result) {
+    sw_train_result own;
+    run r = {.objective = objective, .how = {.size = sizeof r.how}, .result = result ? result : &own,
+             .state = {.optim = o, .loss = NAN, .mean_loss = NAN, .gradient_norm = NAN, .metric = NAN}};
+    *r.result = (sw_train_result){.reason = SW_TRAIN_COMPLETE, .mean_loss = NAN, .metric = NAN,
+                                  .gradient_norm = NAN};
+    sw_status status = SW_OK;
+    if (!o)
+        status = sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
+    if (status == SW_OK && options)
+        status = sw_take_options("train", "sw_train_options", &r.how, sizeof r.how, options,
+                                 offsetof(sw_train_options, stop) + sizeof r.how.stop);
+    if (status == SW_OK)
+        status = start(&r, o);
+    const int64_t before = r.state.step;
+    if (status == SW_OK)
+        status = loop(&r);
+    if (status != SW_OK)
+        end(&r, SW_TRAIN_ERROR);
+    if (status == SW_OK || r.state.steps_per_epoch)
+        r.result->epochs = (double)(r.state.step - before) / (double)r.state.steps_per_epoch;
+    r.result->seconds = r.state.seconds;
+    r.result->mean_loss = r.state.mean_loss;
+    r.result->gradient_norm = r.state.gradient_norm;
+    return status;
+}

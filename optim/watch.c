@@ -1,0 +1,128 @@
+/* Norms of parameters, gradients and updates of the last step, while somebody watches. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+typedef struct swo_watch {
+    void *x;        /* before the step, then the update */
+    sw_norms *norm; /* [parameters]; of tied ones unused */
+} swo_watch;
+
+static void free_watch(swo_watch *w) {
+    if (!w)
+        return;
+    sw_free(w->x);
+    sw_free(w->norm);
+    sw_free(w);
+}
+
+void swo_watch_free(sw_optim *o) {
+    free_watch(o->watch);
+    o->watch = NULL;
+}
+
+size_t swo_watch_bytes(const sw_optim *o) {
+    return o->watch ? (size_t)o->dim * swo_size(o) : 0;
+}
+
+sw_status sw_optim_watch(sw_optim *o, bool on) {
+    if (!o)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "watch: the optimizer is NULL");
+    if (!on)
+        swo_watch_free(o);
+    if (!on || o->watch)
+        return SW_OK;
+    const int params = sw_params_count(o->params);
+    swo_watch *w = sw_alloc(sizeof *w);
+    if (!w)
+        return SW_ERR_MEMORY;
+    w->x = sw_alloc_array(o->dim, swo_size(o));
+    w->norm = sw_alloc_array(params, sizeof *w->norm);
+    if (!w->x || !w->norm) {
+        free_watch(w);
+        return SW_ERR_MEMORY;
+    }
+    for (int i = 0; i < params; i++)
+        w->norm[i] = (sw_norms){NAN, NAN, NAN};
+    o->watch = w;
+    return SW_OK;
+}
+
+void swo_watch_before(sw_optim *o) {
+    if (o->watch)
+        memcpy(o->watch->x, sw_params_x(o->params), (size_t)o->dim * swo_size(o));
+}
+
+static double norm_of(const sw_optim *o, const sw_param *p, const void *vector) {
+    double norm;
+    swo_check(o->type, p->count, (const char *)vector + (size_t)p->offset * swo_size(o), &norm);
+    return norm;
+}
+
+void swo_watch_after(sw_optim *o, const void *g) {
+    swo_watch *w = o->watch;
+    if (!w)
+        return;
+    const void *x = sw_params_x(o->params);
+    swo_apply(o, o->dim, 1, x, -1, w->x, w->x);
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (!p->tied)
+            w->norm[i] = (sw_norms){norm_of(o, p, x), norm_of(o, p, g), norm_of(o, p, w->x)};
+    }
+}
+
+/* ---- By layer ---- */
+
+/* "linear1" fits linear1.weight and linear1, not linear10.weight. */
+static bool fits(const char *layer, const char *name) {
+    size_t length = layer ? strlen(layer) : 0;
+    return !layer || (strncmp(name, layer, length) == 0 && (name[length] == 0 || name[length] == '.'));
+}
+
+static sw_status unknown(const sw_optim *o, const char *layer) {
+    enum { NAMES = 256 }; /* what could have been meant: names, and their parts before dots */
+    char text[NAMES][64];
+    const char *names[NAMES];
+    int count = 0;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const char *name = sw_params_at(o->params, i)->name;
+        for (size_t end = 1; end <= strlen(name) && end < sizeof text[0] && count < NAMES; end++) {
+            if (name[end] != '.' && name[end] != 0)
+                continue;
+            snprintf(text[count], sizeof text[count], "%.*s", (int)end, name);
+            if (count == 0 || strcmp(text[count], text[count - 1]) != 0) {
+                names[count] = text[count];
+                count++;
+            }
+        }
+    }
+    return sw_fail(SW_ERR_ARGUMENT, "norms: there is no layer %s%s", layer, sw_suggest(layer, count, names));
+}
+
+sw_status sw_optim_norms(const sw_optim *o, const char *layer, sw_norms *norms) {
+    if (!o || !norms)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "norms: an argument is NULL");
+    if (!o->watch)
+        return sw_fail(SW_ERR_STATE, "norms: call sw_optim_watch(optim, true) before the step");
+    bool any = false;
+    sw_norms sum = {0};
+    const int count = sw_params_count(o->params);
+    for (int i = 0; i < count; i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        bool in = false;
+        for (int k = i; k < count && !p->tied && !in; k++) { /* by its own name or a tied one's */
+            const sw_param *other = sw_params_at(o->params, k);
+            in = (other == p || other->tied == p) && fits(layer, other->name);
+        }
+        if (!in)
+            continue;
+        any = true;
+        const sw_norms *n = &o->watch->norm[i]; /* hypot neither overflows nor loses small ones */
+        sum = (sw_norms){hypot(sum.parameter, n->parameter), hypot(sum.gradient, n->gradient),
+                         hypot(sum.update, n->update)};
+    }
+    *norms = sum;
+    return any ? SW_OK : unknown(o, layer);
+}
