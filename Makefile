@@ -24,7 +24,7 @@ FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidd
          -fno-semantic-interposition -MMD -MP \
          $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-LIBRARIES := -lopenblas -lz -lm -pthread
+LIBRARIES := -lopenblas -ljansson -lz -lm -pthread
 
 core_src := $(wildcard core/*.c)
 nn_src := $(wildcard nn/*.c)

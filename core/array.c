@@ -7,6 +7,7 @@ size_t sw_dtype_size(sw_dtype type) {
     case SW_F64: return 8;
     case SW_I32: return 4;
     case SW_U8: return 1;
+    case SW_I64: return 8;
     }
     return 0;
 }
@@ -17,6 +18,7 @@ const char *sw_dtype_name(sw_dtype type) {
     case SW_F64: return "f64";
     case SW_I32: return "i32";
     case SW_U8: return "u8";
+    case SW_I64: return "i64";
     }
     return "?";
 }

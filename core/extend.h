@@ -27,6 +27,16 @@ SW_API const char *sw_shape_text(int rank, const int64_t *shape);
  * call. */
 SW_API const char *sw_suggest(const char *word, int count, const char *const *names);
 
+/* Faults that are told all at once: "a is missing; b is [2] here and [3] in the file; … and 12 more". Starts
+ * as {0}; goes into a message of sw_fail as its text. */
+typedef struct sw_faults {
+    int count, told;
+    size_t used;
+    char text[2000];
+} sw_faults;
+SW_API void sw_faults_add(sw_faults *faults, const char *format, ...) SW_PRINTF(2, 3);
+SW_API const char *sw_faults_text(sw_faults *faults);
+
 /* ---- Options --------------------------------------------------------------------------------- */
 
 /* Puts a caller's options, a struct whose first member is its size, over the defaults in `options`

@@ -14,7 +14,7 @@ extern _Thread_local sw_status swi_error_now;
 void swi_error_prefix(const char *prefix); /* in front of the message that is kept */
 /* sw_dtype_size in line */
 static inline size_t swi_size(sw_dtype type) {
-    return (0x1484u >> (4 * (unsigned)type)) & 15u;
+    return (0x81484u >> (4 * (unsigned)type)) & 15u;
 }
 void *swi_alloc_raw(size_t bytes);         /* not zeroed */
 /* The product of a shape, checked for rank, sign and overflow. */

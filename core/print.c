@@ -12,6 +12,7 @@ static double element(sw_dtype type, const void *data, int64_t i) {
     case SW_F64: return ((const double *)data)[i];
     case SW_I32: return ((const int32_t *)data)[i];
     case SW_U8: return ((const uint8_t *)data)[i];
+    case SW_I64: return (double)((const int64_t *)data)[i];
     }
     return (double)NAN;
 }

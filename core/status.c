@@ -7,7 +7,7 @@
 #include <string.h>
 
 _Thread_local sw_status swi_error_now;
-static _Thread_local char text[1024];
+static _Thread_local char text[4096]; /* a path, and a list of faults */
 
 const char *sw_error(void) {
     return swi_error_now == SW_OK ? NULL : text;
@@ -52,6 +52,27 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
     out[at++] = ']';
     out[at] = 0;
     return out;
+}
+
+enum { FAULT = 400, MORE = 32 }; /* bytes of one at most, and of "; … and 12 more" */
+
+void sw_faults_add(sw_faults *f, const char *format, ...) {
+    char one[FAULT];
+    va_list list;
+    va_start(list, format);
+    int length = vsnprintf(one, sizeof one, format, list);
+    va_end(list);
+    f->count++;
+    if (length < 0 || f->told < f->count - 1 || f->used + FAULT + MORE > sizeof f->text)
+        return; /* nothing is told after one that was left out */
+    f->used += (size_t)snprintf(f->text + f->used, FAULT + MORE, "%s%s", f->told ? "; " : "", one);
+    f->told++;
+}
+
+const char *sw_faults_text(sw_faults *f) {
+    if (f->told < f->count)
+        snprintf(f->text + f->used, MORE, "; … and %d more", f->count - f->told);
+    return f->text;
 }
 
 /* Levenshtein's distance, for short words. */

@@ -259,6 +259,16 @@ static sw_tensor leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
     return (sw_tensor){tape, slot, node->generation};
 }
 
+static bool on_tape(sw_dtype type, const char *what) {
+    if ((unsigned)type <= SW_U8)
+        return true;
+    if (type == SW_I64)
+        sw_fail(SW_ERR_TYPE, "%s: i64 is for files; i32 is needed", what);
+    else
+        sw_fail(SW_ERR_TYPE, "%s: %d is no element type", what, (int)type);
+    return false;
+}
+
 static bool usable(const sw_tape *tape, const sw_array *array, const char *what) {
     int64_t count;
     if (!tape) {
@@ -267,10 +277,8 @@ static bool usable(const sw_tape *tape, const sw_array *array, const char *what)
     }
     if (swi_count(array->rank, array->shape, &count) != SW_OK)
         return false;
-    if ((unsigned)array->type > SW_U8) {
-        sw_fail(SW_ERR_TYPE, "%s: %d is no element type", what, (int)array->type);
+    if (!on_tape(array->type, what))
         return false;
-    }
     if (!array->data && count > 0) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the array has no data", what);
         return false;
@@ -312,6 +320,8 @@ sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape
         sw_fail(SW_ERR_ARGUMENT, "buffer: the tape is NULL");
         return (sw_tensor){0};
     }
+    if (!on_tape(type, "buffer"))
+        return (sw_tensor){0};
     if (swi_count(rank, shape, &count) != SW_OK)
         return (sw_tensor){0};
     for (int i = 0; i < rank; i++)
@@ -331,6 +341,7 @@ sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
         case SW_F64: *(double *)data = value; break;
         case SW_I32: *(int32_t *)data = (int32_t)value; break;
         case SW_U8: *(uint8_t *)data = (uint8_t)value; break;
+        case SW_I64: break; /* refused by sw_buffer */
         }
     }
     return t;
@@ -373,6 +384,7 @@ double sw_item(sw_tensor t) {
     case SW_F64: return *(const double *)node->view.data;
     case SW_I32: return *(const int32_t *)node->view.data;
     case SW_U8: return *(const uint8_t *)node->view.data;
+    case SW_I64: break; /* not on tapes */
     }
     return NAN;
 }

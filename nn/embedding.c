@@ -32,6 +32,7 @@ static double number_at(const sw_array *a, int64_t i) {
     case SW_F64: return ((const double *)a->data)[i];
     case SW_I32: return ((const int32_t *)a->data)[i];
     case SW_U8: return ((const uint8_t *)a->data)[i];
+    case SW_I64: break; /* not on tapes */
     }
     return NAN;
 }

@@ -114,6 +114,25 @@ sw_module *sw_model_root(const sw_model *model) {
     return model ? model->root : NULL;
 }
 
+/* ---- Files ---- */
+
+static sw_status check_built(const sw_model *model, const char *what) {
+    if (sw_model_params(model))
+        return SW_OK;
+    return sw_error() ? sw_error_status() : sw_fail(SW_ERR_STATE, "%s: the model is %s", what,
+                                                    model ? "not built" : "NULL");
+}
+
+sw_status sw_model_save(const sw_model *model, const char *path) {
+    sw_status status = check_built(model, "model_save");
+    return status == SW_OK ? sw_params_save(model->params, path) : status;
+}
+
+sw_status sw_model_load(sw_model *model, const char *path) {
+    sw_status status = check_built(model, "model_load");
+    return status == SW_OK ? sw_params_load(model->params, path) : status;
+}
+
 /* ---- Print ---- */
 
 static int64_t parameters_of(const sw_module *m) {

@@ -31,6 +31,9 @@ SW_API sw_status sw_model_input(sw_model *model, int rank, const int64_t *shape)
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
 SW_API sw_params *sw_model_params(const sw_model *model); /* NULL before the build */
 SW_API sw_module *sw_model_root(const sw_model *model);
+/* All that the model has learned, by name, in a file: see sw_params_save and sw_params_load in core.h. */
+SW_API sw_status sw_model_save(const sw_model *model, const char *path);
+SW_API sw_status sw_model_load(sw_model *model, const char *path);
 /* A table: layer, what it is, output shape, parameters. */
 SW_API void sw_model_print(const sw_model *model, FILE *to);
 

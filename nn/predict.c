@@ -35,6 +35,7 @@ static double number_at(const void *data, sw_dtype type, int64_t i) {
     case SW_F64: return ((const double *)data)[i];
     case SW_I32: return ((const int32_t *)data)[i];
     case SW_U8: return ((const uint8_t *)data)[i];
+    case SW_I64: break; /* no input of a tape */
     }
     return 0;
 }

@@ -160,6 +160,10 @@ size_t swo_watch_bytes(const sw_optim *o);
 sw_status swo_bind(sw_optim *o, const sw_objective *objective);
 void swo_free_estimate(swo_estimate *e);
 
+/* state.c */
+/* Slot s of the group's parameter k: in its shape, or a vector where the slot has its own size. */
+sw_array swo_state_of(const sw_optim *o, const swo_group *g, int k, int s);
+
 int swo_scalars(const char *const *names);
 size_t swo_size(const sw_optim *o);
 

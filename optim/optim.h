@@ -115,6 +115,35 @@ SW_API sw_status sw_optim_watch(sw_optim *optim, bool on);
  * leaves them. An unknown name, or an optimizer that is not watched, is an error. */
 SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_norms *norms);
 
+/* ---- Saving, and going on ---- */
+/* A file holds what a run needs to go on as if it had not been interrupted, bit for bit: the parameters; the
+ * state of rules (by parameter), of the estimator and those inside it, of line search and average; the
+ * sampler's place; counters. Equal states give equal files.
+ *
+ * To go on, a program makes the same optimizer again, binds it (sw_optim_bind) if it was bound when it
+ * was saved, since an estimator's tables are made for its objective, and loads. Specs are the program's, and
+ * not read from the file. Methods, groups, seed, n, and options that are whole numbers or choices (batch,
+ * nesterov) must be those of the file; real numbers and durations (lr, decay), clip, and schedules, which
+ * have no state, may be others: a run may go on with a smaller step. The length of the run is the file's unless
+ * the program has set one. All that does not fit is listed in one message, and nothing is changed after any
+ * error.
+ *
+ * What is the program's own, like the place of a loader, goes into the same file through an archive, under names
+ * that do not begin with "optim.":
+ *
+ *     sw_archive *a = sw_archive_new();
+ *     sw_optim_pack(optim, a);
+ *     sw_archive_put_copy(a, "loader", sw_array_of(place, SW_I64, SW_SHAPE(2)));
+ *     sw_archive_save(a, path);
+ *     sw_archive_free(a);
+ *
+ * The parameters alone are read from such a file by sw_params_unpack with the prefix "optim.x.". */
+SW_API sw_status sw_optim_save(const sw_optim *optim, const char *path);
+SW_API sw_status sw_optim_load(sw_optim *optim, const char *path);
+/* Vectors are not copied: the archive is to be saved before the next step. */
+SW_API sw_status sw_optim_pack(const sw_optim *optim, sw_archive *archive);
+SW_API sw_status sw_optim_unpack(sw_optim *optim, const sw_archive *archive);
+
 /* Every method with its options, made from the tables. */
 SW_API void sw_optim_list(FILE *to);
 
@@ -446,6 +475,12 @@ SW_API sw_status sw_register_average(const sw_average *average);
 /* NULL: no such name. */
 SW_API const sw_rule *sw_rule_find(const char *name);
 SW_API const sw_estimator *sw_estimator_find(const char *name);
+/* All there are, in the order of sw_optim_list: index from 0; NULL beyond the last. */
+SW_API const sw_rule *sw_rule_at(int index);
+SW_API const sw_estimator *sw_estimator_at(int index);
+SW_API const sw_schedule *sw_schedule_at(int index);
+SW_API const sw_line_search *sw_line_search_at(int index);
+SW_API const sw_average *sw_average_at(int index);
 
 #ifdef __cplusplus
 }

@@ -173,6 +173,32 @@ const sw_estimator *sw_estimator_find(const char *name) {
     return swo_lookup(SWO_ESTIMATOR, name);
 }
 
+static const void *method_at(swo_kind kind, int index) {
+    const void *list[MOST];
+    const int n = swo_methods(kind, list, MOST);
+    return index >= 0 && index < n ? list[index] : NULL;
+}
+
+const sw_rule *sw_rule_at(int index) {
+    return method_at(SWO_RULE, index);
+}
+
+const sw_estimator *sw_estimator_at(int index) {
+    return method_at(SWO_ESTIMATOR, index);
+}
+
+const sw_schedule *sw_schedule_at(int index) {
+    return method_at(SWO_SCHEDULE, index);
+}
+
+const sw_line_search *sw_line_search_at(int index) {
+    return method_at(SWO_SEARCH, index);
+}
+
+const sw_average *sw_average_at(int index) {
+    return method_at(SWO_AVERAGE, index);
+}
+
 /* ---- The list ---- */
 
 static void print_default(FILE *to, const sw_option *o) {

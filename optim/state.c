@@ -70,8 +70,7 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
     return m;
 }
 
-/* Slot s of the group's parameter k: in its shape, or a vector where the slot has its own size. */
-static sw_array state_of(const sw_optim *o, const swo_group *g, int k, int s) {
+sw_array swo_state_of(const sw_optim *o, const swo_group *g, int k, int s) {
     const sw_slot *slot = &g->rule->slots[s];
     const sw_param *p = g->param[k];
     size_t size = swo_slot_size(slot, o->type);
@@ -93,7 +92,7 @@ sw_array sw_optim_state(const sw_optim *o, const sw_param *param, const char *sl
             const sw_slot *slots = g->rule->slots;
             for (int s = 0; g->param[k] == param && slots && slots[s].name; s++)
                 if (strcmp(slots[s].name, slot) == 0 && g->slot[s])
-                    return state_of(o, g, k, s);
+                    return swo_state_of(o, g, k, s);
         }
     }
     return (sw_array){0};

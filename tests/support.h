@@ -85,6 +85,7 @@ static inline double test_get(const sw_array *a, int64_t i) {
     case SW_F64: return ((const double *)a->data)[i];
     case SW_I32: return ((const int32_t *)a->data)[i];
     case SW_U8: return ((const uint8_t *)a->data)[i];
+    case SW_I64: return (double)((const int64_t *)a->data)[i];
     }
     return NAN;
 }
@@ -95,6 +96,7 @@ static inline void test_set(const sw_array *a, int64_t i, double value) {
     case SW_F64: ((double *)a->data)[i] = value; break;
     case SW_I32: ((int32_t *)a->data)[i] = (int32_t)value; break;
     case SW_U8: ((uint8_t *)a->data)[i] = (uint8_t)value; break;
+    case SW_I64: ((int64_t *)a->data)[i] = (int64_t)value; break;
     }
 }
 

@@ -1,0 +1,253 @@
+/* Archives: named arrays and texts, in memory. safetensors.c is their file. */
+#include "archive.h"
+
+#include <limits.h>
+
+/* ---- Making room ---- */
+
+/* Room for one more in a list of `count` elements of `size` bytes. */
+static sw_status grow(void **list, int count, int *room, size_t size) {
+    if (count < *room)
+        return SW_OK;
+    if (*room > INT_MAX / 2)
+        return sw_fail(SW_ERR_MEMORY, "out of memory: more than %d names", *room);
+    const int more = *room ? 2 * *room : 16;
+    void *longer = sw_alloc_array(more, size);
+    if (!longer)
+        return SW_ERR_MEMORY;
+    if (count)
+        memcpy(longer, *list, (size_t)count * size);
+    sw_free(*list);
+    *list = longer;
+    *room = more;
+    return SW_OK;
+}
+
+swi_entry *swi_archive_add(sw_archive *a, const char *name) {
+    void *list = a->entry;
+    sw_status status = grow(&list, a->entries, &a->entry_room, sizeof *a->entry);
+    a->entry = list;
+    char *copy = status == SW_OK ? sw_strdup(name) : NULL;
+    if (!copy)
+        return NULL;
+    swi_entry *entry = &a->entry[a->entries++];
+    *entry = (swi_entry){.name = copy};
+    return entry;
+}
+
+sw_status swi_archive_add_text(sw_archive *a, const char *key, const char *text) {
+    void *list = a->text;
+    sw_status status = grow(&list, a->texts, &a->text_room, sizeof *a->text);
+    a->text = list;
+    SW_TRY(status);
+    swi_text add = {sw_strdup(key), sw_strdup(text)};
+    if (!add.key || !add.text) {
+        sw_free(add.key);
+        sw_free(add.text);
+        return SW_ERR_MEMORY;
+    }
+    a->text[a->texts++] = add;
+    return SW_OK;
+}
+
+/* ---- New, open, free, save ---- */
+
+sw_archive *sw_archive_new(void) {
+    return sw_alloc(sizeof(sw_archive));
+}
+
+sw_archive *sw_archive_open(const char *path) {
+    if (!path) {
+        sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
+        return NULL;
+    }
+    sw_archive *a = sw_archive_new();
+    if (a && (a->path = sw_strdup(path)) && swi_safetensors_read(a) == SW_OK)
+        return a;
+    sw_archive_free(a);
+    return NULL;
+}
+
+void sw_archive_free(sw_archive *a) {
+    if (!a)
+        return;
+    for (int i = 0; i < a->entries; i++) {
+        sw_free(a->entry[i].name);
+        sw_free(a->entry[i].owned);
+    }
+    for (int i = 0; i < a->texts; i++) {
+        sw_free(a->text[i].key);
+        sw_free(a->text[i].text);
+    }
+    sw_free(a->entry);
+    sw_free(a->text);
+    sw_free(a->block);
+    sw_free(a->path);
+    sw_free(a);
+}
+
+/* The archive is NULL because something failed before, which is kept, or by mistake. */
+static sw_status no_archive(void) {
+    return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "archive: the archive is NULL");
+}
+
+sw_status sw_archive_save(const sw_archive *a, const char *path) {
+    if (!a)
+        return no_archive();
+    if (!path)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
+    if (a->failed)
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_STATE, "%.700s: not saved: the archive lacks what could not be put "
+                                                  "into it", path);
+    return swi_safetensors_write(a, path);
+}
+
+/* ---- Putting in ---- */
+
+static sw_status put(sw_archive *a, const char *name, const sw_array *array, bool copy) {
+    int64_t count;
+    if (!name || !*name)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: an array needs a name");
+    if (strcmp(name, "__metadata__") == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: the name __metadata__ is the format's own");
+    if (swi_archive_find(a, name) >= 0)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: there are two arrays %s", name);
+    const char *stored = swi_stored_name(array->type);
+    if (!stored)
+        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is no element type", name, (int)array->type);
+    SW_TRY(swi_count(array->rank, array->shape, &count));
+    if (!array->data && count > 0)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
+    const size_t bytes = (size_t)count * swi_size(array->type);
+    void *own = copy ? swi_alloc_raw(bytes) : NULL;
+    swi_entry *entry = copy && !own ? NULL : swi_archive_add(a, name);
+    if (!entry) {
+        sw_free(own);
+        return SW_ERR_MEMORY;
+    }
+    if (copy && bytes)
+        memcpy(own, array->data, bytes);
+    entry->stored = stored;
+    entry->array = *array;
+    entry->owned = own;
+    if (own)
+        entry->array.data = own;
+    else if (!array->data) /* nothing in it, but there */
+        entry->array.data = entry->name;
+    return SW_OK;
+}
+
+sw_status sw_archive_put(sw_archive *a, const char *name, sw_array array) {
+    sw_status status = a ? put(a, name, &array, false) : no_archive();
+    if (a && status != SW_OK)
+        a->failed = true;
+    return status;
+}
+
+sw_status sw_archive_put_copy(sw_archive *a, const char *name, sw_array array) {
+    sw_status status = a ? put(a, name, &array, true) : no_archive();
+    if (a && status != SW_OK)
+        a->failed = true;
+    return status;
+}
+
+static int find_text(const sw_archive *a, const char *key) {
+    for (int i = 0; i < a->texts; i++)
+        if (strcmp(a->text[i].key, key) == 0)
+            return i;
+    return -1;
+}
+
+static sw_status set_text(sw_archive *a, const char *key, const char *text) {
+    if (!key || !text)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: a text and its key must not be NULL");
+    const int i = find_text(a, key);
+    if (i < 0)
+        return swi_archive_add_text(a, key, text);
+    char *copy = sw_strdup(text);
+    if (!copy)
+        return SW_ERR_MEMORY;
+    sw_free(a->text[i].text);
+    a->text[i].text = copy;
+    return SW_OK;
+}
+
+sw_status sw_archive_set_text(sw_archive *a, const char *key, const char *text) {
+    sw_status status = a ? set_text(a, key, text) : no_archive();
+    if (a && status != SW_OK)
+        a->failed = true;
+    return status;
+}
+
+/* ---- Looking in ---- */
+
+int swi_archive_find(const sw_archive *a, const char *name) {
+    for (int i = 0; i < a->entries; i++)
+        if (strcmp(a->entry[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+int sw_archive_count(const sw_archive *a) {
+    return a ? a->entries : 0;
+}
+
+sw_archive_item sw_archive_at(const sw_archive *a, int index) {
+    if (!a || index < 0 || index >= a->entries)
+        return (sw_archive_item){0};
+    const swi_entry *entry = &a->entry[index];
+    return (sw_archive_item){entry->name, entry->stored, entry->array};
+}
+
+bool sw_archive_has(const sw_archive *a, const char *name) {
+    return a && name && swi_archive_find(a, name) >= 0;
+}
+
+static sw_status no_array(const sw_archive *a, const char *name) {
+    enum { MOST = 256 };
+    const char *names[MOST], *path = a->path ? a->path : "archive";
+    const int count = a->entries < MOST ? a->entries : MOST;
+    for (int i = 0; i < count; i++)
+        names[i] = a->entry[i].name;
+    return sw_fail(SW_ERR_ARGUMENT, "%.700s: there is no array %s%s", path, name, sw_suggest(name, count, names));
+}
+
+sw_array sw_archive_get(const sw_archive *a, const char *name) {
+    const sw_array none = {0};
+    if (!a || !name) {
+        if (!a)
+            no_archive();
+        else
+            sw_fail(SW_ERR_ARGUMENT, "archive: the name of the array is NULL");
+        return none;
+    }
+    const int i = swi_archive_find(a, name);
+    if (i < 0) {
+        no_array(a, name);
+        return none;
+    }
+    if (!a->entry[i].array.data) {
+        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive", name,
+                a->entry[i].stored);
+        return none;
+    }
+    return a->entry[i].array;
+}
+
+const char *sw_archive_text(const sw_archive *a, const char *key) {
+    const int i = a && key ? find_text(a, key) : -1;
+    return i >= 0 ? a->text[i].text : NULL;
+}
+
+int sw_archive_texts(const sw_archive *a) {
+    return a ? a->texts : 0;
+}
+
+const char *sw_archive_key(const sw_archive *a, int index) {
+    return a && index >= 0 && index < a->texts ? a->text[index].key : NULL;
+}
+
+const char *sw_archive_path(const sw_archive *a) {
+    return a ? a->path : NULL;
+}

@@ -1,0 +1,212 @@
+/* Parameters to and from archives. */
+#include "archive.h"
+#include "file.h"
+
+#include <math.h>
+
+/* PREFIX + NAME in memory of its own; NULL and an error. */
+static char *join(const char *prefix, const char *name) {
+    const size_t length = strlen(prefix), rest = strlen(name) + 1;
+    char *whole = sw_alloc(length + rest);
+    if (whole) {
+        memcpy(whole, prefix, length);
+        memcpy(whole + length, name, rest);
+    }
+    return whole;
+}
+
+static sw_status check_built(const sw_params *p, const char *what) {
+    if (!p)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "%s: the parameters are NULL", what);
+    return p->built ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the parameters are not built", what);
+}
+
+/* ---- Out ---- */
+
+static sw_status pack_one(const sw_param *p, sw_archive *a, const char *prefix) {
+    char *name = join(prefix, p->name), *target = p->tied ? join(prefix, p->tied->name) : NULL;
+    sw_status status = !name || (p->tied && !target) ? SW_ERR_MEMORY
+                       : p->tied                     ? sw_archive_set_text(a, name, target)
+                                                     : sw_archive_put(a, name, sw_param_value(p));
+    sw_free(name);
+    sw_free(target);
+    return status;
+}
+
+sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
+    sw_status status = check_built(p, "params_pack");
+    if (status == SW_OK && !a)
+        status = sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
+    for (int i = 0; status == SW_OK && i < p->count; i++)
+        status = pack_one(p->list[i], a, prefix ? prefix : "");
+    if (a && status != SW_OK)
+        a->failed = true;
+    return status;
+}
+
+sw_status sw_params_save(const sw_params *p, const char *path) {
+    SW_TRY(check_built(p, "params_save"));
+    sw_archive *a = sw_archive_new();
+    sw_status status = a ? sw_params_pack(p, a, NULL) : SW_ERR_MEMORY;
+    if (status == SW_OK)
+        status = sw_archive_save(a, path);
+    sw_archive_free(a);
+    return status;
+}
+
+/* ---- In: what fits what ---- */
+
+typedef struct match {
+    const sw_params *params;
+    const sw_archive *archive;
+    const char *prefix;
+    int *from;  /* [params]: the entry that a parameter is read from; -1: none, or it is tied */
+    bool *used; /* [entries] */
+    bool no_memory;
+    sw_faults faults;
+} match;
+
+/* The entry of a name, its own or that of which a text says that it holds the name's numbers too; -1. */
+static int entry_of(match *m, const char *name, bool aliases) {
+    char *whole = join(m->prefix, name);
+    const char *target = whole && aliases ? sw_archive_text(m->archive, whole) : whole;
+    const int i = target ? swi_archive_find(m->archive, target) : -1;
+    m->no_memory |= !whole;
+    sw_free(whole);
+    return i;
+}
+
+static bool same_numbers(const swi_entry *a, const swi_entry *b) {
+    const int64_t count = sw_array_count(&a->array);
+    return a->array.data && b->array.data && a->array.type == b->array.type && count == sw_array_count(&b->array) &&
+           memcmp(a->array.data, b->array.data, (size_t)count * swi_size(a->array.type)) == 0;
+}
+
+/* Looks for a parameter under its name and those that are tied to it. */
+static void find_source(match *m, const sw_param *p, bool aliases) {
+    int *from = &m->from[p->index];
+    for (int i = p->index; i < m->params->count; i++) { /* tied names come after what they are tied to */
+        const sw_param *name = m->params->list[i];
+        if (name != p && name->tied != p)
+            continue;
+        const int entry = entry_of(m, name->name, aliases);
+        if (entry < 0)
+            continue;
+        m->used[entry] = true;
+        if (*from < 0)
+            *from = entry;
+        else if (!same_numbers(&m->archive->entry[*from], &m->archive->entry[entry]))
+            sw_faults_add(&m->faults, "%.150s and %.150s are tied here and differ in the file",
+                          m->archive->entry[*from].name, m->archive->entry[entry].name);
+    }
+}
+
+static void check_shape(match *m, const sw_param *p) {
+    const sw_array *a = &m->archive->entry[m->from[p->index]].array;
+    if (a->rank != p->rank || memcmp(a->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
+        sw_faults_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
+                      sw_shape_text(a->rank, a->shape));
+}
+
+/* Can its numbers be had in the type of the parameters? */
+static void check_numbers(match *m, const sw_param *p) {
+    const swi_entry *entry = &m->archive->entry[m->from[p->index]];
+    const double *x = entry->array.data;
+    if (!x || (entry->array.type != SW_F32 && entry->array.type != SW_F64)) {
+        sw_faults_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
+                      entry->stored);
+        return;
+    }
+    const int64_t count = entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
+    for (int64_t i = 0; i < count; i++)
+        if (isfinite(x[i]) && !isfinite((float)x[i])) {
+            sw_faults_add(&m->faults, "%.200s holds %g, which is beyond f32", p->name, x[i]);
+            return;
+        }
+}
+
+static void look_for_unexpected(match *m) {
+    const size_t length = strlen(m->prefix);
+    for (int i = 0; i < m->archive->entries; i++)
+        if (!m->used[i] && strncmp(m->archive->entry[i].name, m->prefix, length) == 0)
+            sw_faults_add(&m->faults, "%.200s is not expected", m->archive->entry[i].name + length);
+}
+
+static sw_status match_names(match *m) {
+    const char *path = m->archive->path ? m->archive->path : "archive";
+    const sw_params *p = m->params;
+    const bool had_error = sw_error() != NULL;
+    for (int i = 0; i < p->count; i++) {
+        m->from[i] = -1;
+        if (p->list[i]->tied)
+            continue;
+        find_source(m, p->list[i], false);
+        if (m->from[i] < 0)
+            find_source(m, p->list[i], true);
+        if (m->from[i] < 0)
+            sw_faults_add(&m->faults, "%.200s is missing", p->list[i]->name);
+    }
+    if (m->no_memory)
+        return swi_file_no_memory(path, had_error);
+    look_for_unexpected(m);
+    for (int i = 0; i < p->count; i++)
+        if (m->from[i] >= 0)
+            check_shape(m, p->list[i]);
+    for (int i = 0; i < p->count; i++)
+        if (m->from[i] >= 0)
+            check_numbers(m, p->list[i]);
+    return m->faults.count == 0 ? SW_OK
+                                : swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s",
+                                                sw_faults_text(&m->faults));
+}
+
+/* ---- In: the numbers ---- */
+
+static void copy(const sw_param *p, const sw_array *from) {
+    const sw_array to = sw_param_value(p);
+    if (from->type == to.type) {
+        memcpy(to.data, from->data, (size_t)p->count * swi_size(to.type));
+        return;
+    }
+    for (int64_t i = 0; i < p->count; i++) {
+        if (to.type == SW_F32)
+            ((float *)to.data)[i] = (float)((const double *)from->data)[i];
+        else
+            ((double *)to.data)[i] = (double)((const float *)from->data)[i];
+    }
+}
+
+static sw_status unpack(match *m, sw_params *p) {
+    const char *path = m->archive->path ? m->archive->path : "archive";
+    const bool had_error = sw_error() != NULL;
+    m->from = sw_alloc_array(p->count, sizeof *m->from);
+    m->used = sw_alloc_array(m->archive->entries, sizeof *m->used);
+    if (!m->from || !m->used)
+        return swi_file_no_memory(path, had_error);
+    SW_TRY(match_names(m));
+    for (int i = 0; i < p->count; i++)
+        if (m->from[i] >= 0 && p->list[i]->count > 0)
+            copy(p->list[i], &m->archive->entry[m->from[i]].array);
+    sw_params_changed(p);
+    sw_gradient_make_fresh(p->gradient);
+    return SW_OK;
+}
+
+sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix) {
+    SW_TRY(check_built(p, "params_unpack"));
+    if (!a)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
+    match m = {.params = p, .archive = a, .prefix = prefix ? prefix : ""};
+    sw_status status = unpack(&m, p);
+    sw_free(m.from);
+    sw_free(m.used);
+    return status;
+}
+
+sw_status sw_params_load(sw_params *p, const char *path) {
+    SW_TRY(check_built(p, "params_load"));
+    sw_archive *a = sw_archive_open(path);
+    sw_status status = a ? sw_params_unpack(p, a, NULL) : sw_error_status();
+    sw_archive_free(a);
+    return status;
+}

@@ -1,0 +1,453 @@
+/* The file of an archive: the format safetensors.
+ *
+ *     u64, little-endian       length N of the header, at most 100,000,000
+ *     N bytes                  JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [0,24]}, …},
+ *                              with "__metadata__": {"key": "text"}; spaces up to N
+ *     the rest                 the arrays, one after the other without holes; offsets begin here
+ *
+ * Written as the package writes it: types of larger elements first, then by name, N a multiple of 8, so
+ * that every array is aligned in the file. */
+#include "archive.h"
+#include "file.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "arrays are written as they lie in memory: little-endian"
+#endif
+
+enum { LONGEST_HEADER = 100000000, ALIGNMENT = 8 };
+
+/* ---- Element types, in the package's order ---- */
+
+typedef struct stored_type {
+    const char *name;
+    int bytes;
+    int as; /* the sw_dtype that is made of it; -1: none */
+} stored_type;
+
+static const stored_type types[] = {
+    {"BOOL", 1, -1},        {"U8", 1, SW_U8},       {"I8", 1, -1},          {"F8_E5M2", 1, -1},
+    {"F8_E4M3", 1, -1},     {"F8_E8M0", 1, -1},     {"F8_E4M3FNUZ", 1, -1}, {"F8_E5M2FNUZ", 1, -1},
+    {"I16", 2, -1},         {"U16", 2, -1},         {"F16", 2, SW_F32},     {"BF16", 2, SW_F32},
+    {"I32", 4, SW_I32},     {"U32", 4, -1},         {"F32", 4, SW_F32},     {"C64", 8, -1},
+    {"F64", 8, SW_F64},     {"I64", 8, SW_I64},     {"U64", 8, -1},
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+static const stored_type *find_type(const char *name) {
+    for (int i = 0; i < TYPES; i++)
+        if (strcmp(types[i].name, name) == 0)
+            return &types[i];
+    return NULL;
+}
+
+static const stored_type *type_of(sw_dtype type) {
+    for (int i = 0; i < TYPES; i++)
+        if (types[i].as == (int)type && (size_t)types[i].bytes == sw_dtype_size(type))
+            return &types[i];
+    return NULL;
+}
+
+const char *swi_stored_name(sw_dtype type) {
+    const stored_type *t = type_of(type);
+    return t ? t->name : NULL;
+}
+
+/* ---- 16-bit numbers ---- */
+
+/* binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits */
+static float from_f16(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3FFu;
+    uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
+    float value;
+    if (exponent == 31)
+        bits = sign | 0x7F800000u | fraction << 13; /* Inf, NaN */
+    if (exponent == 0) { /* fraction · 2⁻²⁴, exact in f32 */
+        value = (float)fraction * 0x1p-24f;
+        memcpy(&bits, &value, sizeof bits);
+        bits |= sign;
+    }
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* bfloat16: the upper half of an f32 */
+static float from_bf16(uint16_t half) {
+    const uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* 16-bit numbers that lie in the second half of `data` to f32, from the first on: none is overwritten
+ * before it was read. */
+static void widen(char *data, int64_t count, float (*convert)(uint16_t)) {
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, data + 2 * count + 2 * i, sizeof half);
+        const float value = convert(half);
+        memcpy(data + 4 * i, &value, sizeof value);
+    }
+}
+
+/* ---- Reading: the header ---- */
+
+typedef struct tensor {
+    const char *name;
+    const stored_type *type;
+    int rank;
+    int64_t shape[SW_MAX_RANK], count, begin, end;
+} tensor;
+
+typedef struct header {
+    const char *path;
+    json_t *json;
+    tensor *tensor;
+    int tensors;
+} header;
+
+#define FAIL(h, ...) swi_file_fail((h)->path, SW_ERR_FORMAT, __VA_ARGS__)
+
+static sw_status read_shape(const header *h, tensor *t, const json_t *shape) {
+    if (!json_is_array(shape))
+        return FAIL(h, "%.200s has no shape", t->name);
+    if (json_array_size(shape) > SW_MAX_RANK)
+        return FAIL(h, "%.200s has %zu axes; at most %d are read", t->name, json_array_size(shape), SW_MAX_RANK);
+    t->rank = (int)json_array_size(shape);
+    t->count = 1;
+    for (int i = 0; i < t->rank; i++) {
+        const json_t *length = json_array_get(shape, (size_t)i);
+        if (!json_is_integer(length) || json_integer_value(length) < 0)
+            return FAIL(h, "%.200s: axis %d of its shape is no length", t->name, i);
+        t->shape[i] = json_integer_value(length);
+        if (t->shape[i] > 0 && t->count > INT64_MAX / 16 / t->shape[i])
+            return FAIL(h, "%.200s: its shape has too many elements", t->name);
+        t->count *= t->shape[i];
+    }
+    return SW_OK;
+}
+
+static sw_status read_tensor(const header *h, tensor *t, const char *name, const json_t *json) {
+    const json_t *type = json_object_get(json, "dtype"), *offsets = json_object_get(json, "data_offsets");
+    *t = (tensor){.name = name};
+    if (!json_is_string(type))
+        return FAIL(h, "%.200s has no dtype", name);
+    t->type = find_type(json_string_value(type));
+    if (!t->type)
+        return FAIL(h, "%.200s: there is no dtype %.100s here", name, json_string_value(type));
+    SW_TRY(read_shape(h, t, json_object_get(json, "shape")));
+    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
+        return FAIL(h, "%.200s has no data_offsets", name);
+    t->begin = json_integer_value(begin);
+    t->end = json_integer_value(end);
+    return SW_OK;
+}
+
+static sw_status read_texts(const header *h, sw_archive *a, json_t *metadata) {
+    const char *key;
+    json_t *value;
+    if (!json_is_object(metadata))
+        return FAIL(h, "its __metadata__ is no object");
+    const bool had_error = sw_error() != NULL;
+    json_object_foreach(metadata, key, value) {
+        if (!json_is_string(value))
+            return FAIL(h, "%.200s in its __metadata__ is no text", key);
+        if (swi_archive_add_text(a, key, json_string_value(value)) != SW_OK)
+            return swi_file_no_memory(h->path, had_error);
+    }
+    return SW_OK;
+}
+
+static sw_status read_tensors(header *h, sw_archive *a) {
+    const char *name;
+    json_t *value;
+    const bool had_error = sw_error() != NULL;
+    h->tensor = sw_alloc_array((int64_t)json_object_size(h->json), sizeof *h->tensor);
+    if (!h->tensor)
+        return swi_file_no_memory(h->path, had_error);
+    json_object_foreach(h->json, name, value) {
+        if (strcmp(name, "__metadata__") == 0)
+            SW_TRY(read_texts(h, a, value));
+        else
+            SW_TRY(read_tensor(h, &h->tensor[h->tensors++], name, value));
+    }
+    return SW_OK;
+}
+
+static int by_offset(const void *a, const void *b) {
+    const tensor *s = a, *t = b;
+    if (s->begin != t->begin)
+        return s->begin < t->begin ? -1 : 1;
+    if (s->end != t->end) /* empty ones before the one that begins there */
+        return s->end < t->end ? -1 : 1;
+    return strcmp(s->name, t->name);
+}
+
+/* Each begins where the last ended, and the last ends with the file. */
+static sw_status check_offsets(const header *h, int64_t data_bytes) {
+    int64_t at = 0;
+    for (int i = 0; i < h->tensors; i++) {
+        const tensor *t = &h->tensor[i];
+        if (t->begin != at)
+            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld", t->name,
+                        (long long)t->begin, (long long)at);
+        if (t->end < t->begin || t->end - t->begin != t->count * t->type->bytes)
+            return FAIL(h, "%.200s: %s %s takes %lld bytes, but its data_offsets are [%lld,%lld]", t->name,
+                        t->type->name, sw_shape_text(t->rank, t->shape), (long long)(t->count * t->type->bytes),
+                        (long long)t->begin, (long long)t->end);
+        at = t->end;
+    }
+    if (at != data_bytes)
+        return FAIL(h, "its arrays have %lld bytes, and %lld follow its header", (long long)at, (long long)data_bytes);
+    return SW_OK;
+}
+
+static sw_status parse(header *h, const char *text, size_t length) {
+    json_error_t error;
+    h->json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
+    if (!h->json && json_error_code(&error) == json_error_out_of_memory)
+        return swi_file_fail(h->path, SW_ERR_MEMORY, "out of memory: its header has %zu bytes", length);
+    if (!h->json)
+        return FAIL(h, "its header is not JSON as it should be: %s, at byte %d", error.text, error.position);
+    for (size_t i = (size_t)error.position; i < length; i++)
+        if (text[i] != ' ')
+            return FAIL(h, "byte %zu of its header comes after the end and is no space", i);
+    return SW_OK;
+}
+
+static sw_status read_header(swi_reader *r, sw_archive *a, header *h) {
+    unsigned char bytes[8];
+    uint64_t length = 0;
+    const bool had_error = sw_error() != NULL;
+    if (r->size < 8)
+        return FAIL(h, "not a safetensors file: it has %lld bytes", (long long)r->size);
+    SW_TRY(swi_reader_take(r, bytes, 8));
+    for (int i = 7; i >= 0; i--)
+        length = length << 8 | bytes[i];
+    if (length > LONGEST_HEADER)
+        return FAIL(h, "not a safetensors file: a header of %llu bytes; at most %d are allowed",
+                    (unsigned long long)length, LONGEST_HEADER);
+    if ((int64_t)length > r->size - 8)
+        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there", (unsigned long long)length,
+                    (long long)r->size - 8);
+    char *text = swi_alloc_raw((size_t)length);
+    if (!text)
+        return swi_file_no_memory(h->path, had_error);
+    sw_status status = swi_reader_take(r, text, (int64_t)length);
+    if (status == SW_OK && (length == 0 || text[0] != '{'))
+        status = FAIL(h, "not a safetensors file: its header does not begin with {");
+    if (status == SW_OK)
+        status = parse(h, text, (size_t)length);
+    sw_free(text);
+    SW_TRY(status);
+    SW_TRY(read_tensors(h, a));
+    if (h->tensors)
+        qsort(h->tensor, (size_t)h->tensors, sizeof *h->tensor, by_offset);
+    return check_offsets(h, r->size - 8 - (int64_t)length);
+}
+
+/* ---- Reading: the arrays ---- */
+
+/* Bytes that an array takes in memory, where each begins at a multiple of 8. */
+static int64_t room_of(const tensor *t) {
+    const int64_t bytes = t->type->as < 0 ? 0 : t->count * (int64_t)sw_dtype_size((sw_dtype)t->type->as);
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static sw_status read_data(swi_reader *r, const tensor *t, char *to) {
+    const int64_t bytes = t->count * t->type->bytes;
+    if (t->type->as < 0)
+        return swi_reader_skip(r, bytes);
+    if (t->type->bytes != 2)
+        return swi_reader_take(r, to, bytes);
+    SW_TRY(swi_reader_take(r, to + bytes, bytes));
+    widen(to, t->count, strcmp(t->type->name, "F16") == 0 ? from_f16 : from_bf16);
+    return SW_OK;
+}
+
+static sw_status read_arrays(swi_reader *r, sw_archive *a, const header *h) {
+    int64_t total = 0, at = 0;
+    const bool had_error = sw_error() != NULL;
+    for (int i = 0; i < h->tensors; i++)
+        total += room_of(&h->tensor[i]);
+    a->block = swi_alloc_raw((size_t)total);
+    if (!a->block)
+        return swi_file_no_memory(h->path, had_error);
+    for (int i = 0; i < h->tensors; i++) {
+        const tensor *t = &h->tensor[i];
+        swi_entry *entry = swi_archive_add(a, t->name);
+        if (!entry)
+            return swi_file_no_memory(h->path, had_error);
+        char *to = (char *)a->block + at;
+        SW_TRY(read_data(r, t, to));
+        at += room_of(t);
+        entry->stored = t->type->name;
+        entry->array = (sw_array){.data = t->type->as < 0 ? NULL : to, .rank = t->rank,
+                                  .type = t->type->as < 0 ? SW_U8 : (sw_dtype)t->type->as};
+        memcpy(entry->array.shape, t->shape, sizeof t->shape);
+    }
+    return SW_OK;
+}
+
+sw_status swi_safetensors_read(sw_archive *a) {
+    swi_reader r;
+    header h = {.path = a->path};
+    sw_status status = swi_reader_open(&r, a->path);
+    if (status == SW_OK)
+        status = read_header(&r, a, &h);
+    if (status == SW_OK)
+        status = read_arrays(&r, a, &h);
+    swi_reader_close(&r);
+    json_decref(h.json);
+    sw_free(h.tensor);
+    return status;
+}
+
+/* ---- Writing ---- */
+
+static int by_type_and_name(const void *a, const void *b) {
+    const swi_entry *s = *(const swi_entry *const *)a, *t = *(const swi_entry *const *)b;
+    const stored_type *s_type = type_of(s->array.type), *t_type = type_of(t->array.type);
+    if (s_type != t_type)
+        return s_type > t_type ? -1 : 1;
+    return strcmp(s->name, t->name);
+}
+
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const swi_text *)a)->key, ((const swi_text *)b)->key);
+}
+
+/* jansson takes no text that is not UTF-8, and says no more than that it failed. */
+static sw_status set_failed(const char *path, const char *key, const char *text) {
+    json_t *key_there = json_string(key), *text_there = text ? json_string(text) : NULL,
+           *memory_there = json_string_nocheck(text && key_there ? text : key);
+    sw_status status =
+        memory_there && !key_there ? swi_file_fail(path, SW_ERR_ARGUMENT, "the name %.200s is not UTF-8", key)
+        : memory_there && text && !text_there
+            ? swi_file_fail(path, SW_ERR_ARGUMENT, "the text of %.200s is not UTF-8", key)
+            : swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
+    json_decref(key_there);
+    json_decref(text_there);
+    json_decref(memory_there);
+    return status;
+}
+
+static sw_status put_texts(json_t *json, const char *path, const sw_archive *a) {
+    if (a->texts == 0)
+        return SW_OK;
+    const bool had_error = sw_error() != NULL;
+    swi_text *sorted = sw_alloc_array(a->texts, sizeof *sorted);
+    if (!sorted)
+        return swi_file_no_memory(path, had_error);
+    memcpy(sorted, a->text, (size_t)a->texts * sizeof *sorted);
+    qsort(sorted, (size_t)a->texts, sizeof *sorted, by_key);
+    json_t *metadata = json_object();
+    sw_status status = SW_OK;
+    for (int i = 0; i < a->texts && status == SW_OK; i++)
+        if (json_object_set_new(metadata, sorted[i].key, json_string(sorted[i].text)) != 0)
+            status = set_failed(path, sorted[i].key, sorted[i].text);
+    sw_free(sorted);
+    if (status == SW_OK)
+        return json_object_set_new(json, "__metadata__", metadata) == 0 ? SW_OK : set_failed(path, "", NULL);
+    json_decref(metadata);
+    return status;
+}
+
+static json_t *integers(int count, const int64_t *values) {
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        if (json_array_append_new(list, json_integer(values[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+/* s and o of a format take over what they are given, also when it fails; NULL makes it fail. */
+static json_t *describe(const swi_entry *entry, const int64_t offsets[2]) {
+    json_t *shape = integers(entry->array.rank, entry->array.shape), *range = integers(2, offsets);
+    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", type_of(entry->array.type)->name, "shape", shape,
+                                    "data_offsets", range);
+    return tensor_json;
+}
+
+static int64_t bytes_of(const swi_entry *entry) {
+    return sw_array_count(&entry->array) * (int64_t)sw_dtype_size(entry->array.type);
+}
+
+static sw_status make_header(json_t *json, const char *path, const sw_archive *a, swi_entry *const *sorted) {
+    int64_t offsets[2] = {0, 0};
+    SW_TRY(put_texts(json, path, a));
+    for (int i = 0; i < a->entries; i++) {
+        offsets[1] = offsets[0] + bytes_of(sorted[i]);
+        if (json_object_set_new(json, sorted[i]->name, describe(sorted[i], offsets)) != 0)
+            return set_failed(path, sorted[i]->name, NULL);
+        offsets[0] = offsets[1];
+    }
+    return SW_OK;
+}
+
+/* Length and header, as they are in the file. */
+static sw_status print_header(const json_t *json, const char *path, char **text, size_t *size) {
+    const bool had_error = sw_error() != NULL;
+    const size_t length = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0,
+                 padded = (length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (length == 0)
+        return swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
+    if (padded > LONGEST_HEADER)
+        return swi_file_fail(path, SW_ERR_ARGUMENT, "its names and texts take %zu bytes; at most %d are allowed",
+                             padded, LONGEST_HEADER);
+    *size = 8 + padded;
+    *text = swi_alloc_raw(*size);
+    if (!*text)
+        return swi_file_no_memory(path, had_error);
+    memset(*text, ' ', *size);
+    for (int i = 0; i < 8; i++)
+        (*text)[i] = (char)(unsigned char)((uint64_t)padded >> 8 * i);
+    if (json_dumpb(json, *text + 8, length, JSON_COMPACT) != length)
+        return swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
+    return SW_OK;
+}
+
+static sw_status write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted, int count) {
+    swi_writer w;
+    sw_status status = swi_writer_open(&w, path);
+    if (status == SW_OK)
+        status = swi_writer_put(&w, text, size);
+    for (int i = 0; i < count && status == SW_OK; i++)
+        status = swi_writer_put(&w, sorted[i]->array.data, (size_t)bytes_of(sorted[i]));
+    if (status == SW_OK)
+        status = swi_writer_commit(&w);
+    swi_writer_close(&w);
+    return status;
+}
+
+sw_status swi_safetensors_write(const sw_archive *a, const char *path) {
+    const bool had_error = sw_error() != NULL;
+    for (int i = 0; i < a->entries; i++)
+        if (!a->entry[i].array.data)
+            return swi_file_fail(path, SW_ERR_TYPE, "%.200s is %s, which is not written", a->entry[i].name,
+                                 a->entry[i].stored);
+    swi_entry **sorted = sw_alloc_array(a->entries, sizeof *sorted);
+    if (!sorted)
+        return swi_file_no_memory(path, had_error);
+    for (int i = 0; i < a->entries; i++)
+        sorted[i] = &a->entry[i];
+    if (a->entries)
+        qsort(sorted, (size_t)a->entries, sizeof *sorted, by_type_and_name);
+    char *text = NULL;
+    size_t size = 0;
+    json_t *json = json_object();
+    sw_status status = make_header(json, path, a, sorted);
+    if (status == SW_OK)
+        status = print_header(json, path, &text, &size);
+    json_decref(json);
+    if (status == SW_OK)
+        status = write_file(path, text, size, sorted, a->entries);
+    sw_free(text);
+    sw_free(sorted);
+    return status;
+}
