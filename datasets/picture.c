@@ -1,84 +1,12 @@
 /* PNG and JPEG through stb_image, resizing through stb_image_resize.
  *
- * Neither is trusted with the process: they see only files that picture_check.c has passed, all of
- * their memory comes from sw_alloc, zeroed and bounded, and where there is none, or where one of
- * their assertions fails, control comes back here by longjmp and every block is freed. */
+ * Neither is trusted with the process: they see only files that picture_check.c has passed, and run
+ * within swd_stb_run. */
 #include "picture.h"
 
 #include <errno.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-/* ---- The memory of stb ---- */
-
-enum {
-    MOST_MEMORY = 0x7fffffff,
-    HEADER = 64
-}; /* stb counts in int; sw_alloc's alignment is kept */
-
-typedef struct block {
-    struct block *next, *previous;
-    size_t bytes;
-} block;
-_Static_assert(sizeof(block) <= HEADER, "a block's header fits");
-
-typedef struct guard {
-    block *blocks;
-    size_t in_use;
-    jmp_buf back;
-    sw_status status; /* of what ended it */
-    const char *reason;
-} guard;
-
-static _Thread_local guard *guarded;
-
-static _Noreturn void give_up(sw_status status, const char *reason) {
-    guarded->status = status;
-    guarded->reason = reason;
-    longjmp(guarded->back, 1);
-}
-
-static void *take(size_t bytes) {
-    if (bytes > MOST_MEMORY - guarded->in_use)
-        give_up(SW_ERR_FORMAT, "to decode it would take more than 2 GiB");
-    block *b = sw_alloc(HEADER + bytes);
-    if (!b)
-        give_up(SW_ERR_MEMORY, "out of memory");
-    *b = (block){.next = guarded->blocks, .bytes = bytes};
-    if (b->next)
-        b->next->previous = b;
-    guarded->blocks = b;
-    guarded->in_use += bytes;
-    return (char *)b + HEADER;
-}
-
-static void give(void *memory) {
-    if (!memory)
-        return;
-    block *b = (block *)(void *)((char *)memory - HEADER);
-    if (b->next)
-        b->next->previous = b->previous;
-    if (b->previous)
-        b->previous->next = b->next;
-    else
-        guarded->blocks = b->next;
-    guarded->in_use -= b->bytes;
-    sw_free(b);
-}
-
-static void *resize(void *memory, size_t old_bytes, size_t bytes) {
-    void *larger = take(bytes);
-    if (memory)
-        memcpy(larger, memory, old_bytes < bytes ? old_bytes : bytes);
-    give(memory);
-    return larger;
-}
-
-static void check(bool right) {
-    if (!right)
-        give_up(SW_ERR_FORMAT, "damaged in a way that the decoder did not expect");
-}
 
 #if defined(__clang__)
 #pragma clang diagnostic push
@@ -94,10 +22,10 @@ static void check(bool right) {
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #endif
 
-#define STBI_MALLOC(bytes) take(bytes)
-#define STBI_REALLOC_SIZED(memory, old_bytes, bytes) resize(memory, old_bytes, bytes)
-#define STBI_FREE(memory) give(memory)
-#define STBI_ASSERT(condition) check(condition)
+#define STBI_MALLOC(bytes) swd_stb_take(bytes)
+#define STBI_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_resize(memory, old_bytes, bytes)
+#define STBI_FREE(memory) swd_stb_give(memory)
+#define STBI_ASSERT(condition) swd_stb_check(condition)
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_NO_STDIO
@@ -110,9 +38,9 @@ static void check(bool right) {
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb/stb_image.h>
 
-#define STBIR_MALLOC(bytes, context) ((void)(context), take(bytes))
-#define STBIR_FREE(memory, context) ((void)(context), give(memory))
-#define STBIR_ASSERT(condition) check(condition)
+#define STBIR_MALLOC(bytes, context) ((void)(context), swd_stb_take(bytes))
+#define STBIR_FREE(memory, context) ((void)(context), swd_stb_give(memory))
+#define STBIR_ASSERT(condition) swd_stb_check(condition)
 #define STB_IMAGE_RESIZE_STATIC
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
 #include <stb/stb_image_resize.h>
@@ -122,18 +50,6 @@ static void check(bool right) {
 #else
 #pragma GCC diagnostic pop
 #endif
-
-/* Calls work(args); what stb allocated in it is freed. False if it gave up. */
-static bool run_guarded(guard *g, void (*work)(void *args), void *args) {
-    *g = (guard){.status = SW_OK};
-    guarded = g;
-    if (setjmp(g->back) == 0)
-        work(args);
-    while (g->blocks)
-        give((char *)g->blocks + HEADER);
-    guarded = NULL;
-    return g->status == SW_OK;
-}
 
 /* ---- Errors ---- */
 
@@ -228,7 +144,7 @@ static void decode(void *args) {
     decode_job *j = args;
     const swd_picture *p = j->picture;
     if (stbi_info_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels))
-        check(j->width == p->width && j->height == p->height); /* else decoding says why */
+        swd_stb_check(j->width == p->width && j->height == p->height); /* else decoding says why */
     stbi_uc *pixels =
         stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
     if (!pixels) {
@@ -238,17 +154,17 @@ static void decode(void *args) {
     const int channels = j->want ? j->want : j->channels;
     *j->out = sw_array_new(SW_U8, SW_SHAPE(j->height, j->width, channels));
     if (!j->out->data)
-        give_up(SW_ERR_MEMORY, "out of memory");
+        swd_stb_give_up(SW_ERR_MEMORY, "out of memory");
     memcpy(j->out->data, pixels, (size_t)sw_array_count(j->out));
 }
 
 static sw_status read_picture(swd_picture *p, int channels, sw_array *out) {
     decode_job job = {.picture = p, .want = channels, .out = out};
-    guard g;
+    swd_stb g;
     SW_TRY(read_file(p));
     SW_TRY(check_contents(p));
     SW_TRY(extend_palette(p));
-    if (!run_guarded(&g, decode, &job))
+    if (!swd_stb_run(&g, decode, &job))
         return swd_picture_fail(p, g.status, "%s", g.reason);
     if (!out->data)
         return swd_picture_fail(p, SW_ERR_FORMAT, "damaged, or of a kind that is not read: %s",
@@ -295,19 +211,19 @@ static bool resizable(const sw_array *in, int64_t height, int64_t width) {
                   columns = 4 * (in->shape[1] / width + 1) + 8;
     const int64_t row_bytes =
         (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
-    return rows * row_bytes < MOST_MEMORY / 2;
+    return rows * row_bytes < SWD_STB_MEMORY / 2;
 }
 
 sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width,
                              unsigned char *out) {
     const swd_picture p = {.path = path, .first_error = !sw_error()};
     resize_job job = {.in = in, .width = (int)width, .height = (int)height, .out = out};
-    guard g;
+    swd_stb g;
     if (!resizable(in, height, width))
         return swd_picture_fail(
             &p, SW_ERR_FORMAT, "%lldx%lld pixels cannot be resized to %lldx%lld",
             (long long)in->shape[1], (long long)in->shape[0], (long long)width, (long long)height);
-    if (!run_guarded(&g, resize_picture, &job))
+    if (!swd_stb_run(&g, resize_picture, &job))
         return swd_picture_fail(&p, g.status, "%s", g.reason);
     return job.done ? SW_OK : swd_picture_fail(&p, SW_ERR_FORMAT, "cannot be resized");
 }

@@ -1,0 +1,73 @@
+/* The memory in which stb's functions run. All of it comes from sw_alloc, zeroed and bounded; where there
+ * is none, or where one of their assertions fails, control comes back to swd_stb_run by longjmp and every
+ * block is freed. */
+#include "picture.h"
+
+enum { HEADER = 64 }; /* sw_alloc's alignment is kept */
+
+struct swd_stb_block {
+    struct swd_stb_block *next, *previous;
+    size_t bytes;
+};
+typedef struct swd_stb_block block;
+_Static_assert(sizeof(block) <= HEADER, "a block's header fits");
+
+static _Thread_local swd_stb *guarded;
+
+_Noreturn void swd_stb_give_up(sw_status status, const char *reason) {
+    guarded->status = status;
+    guarded->reason = reason;
+    longjmp(guarded->back, 1);
+}
+
+void *swd_stb_take(size_t bytes) {
+    if (bytes > SWD_STB_MEMORY - guarded->in_use)
+        swd_stb_give_up(SW_ERR_FORMAT, "that would take more than 2 GiB of memory");
+    block *b = sw_alloc(HEADER + bytes);
+    if (!b)
+        swd_stb_give_up(SW_ERR_MEMORY, "out of memory");
+    *b = (block){.next = guarded->blocks, .bytes = bytes};
+    if (b->next)
+        b->next->previous = b;
+    guarded->blocks = b;
+    guarded->in_use += bytes;
+    return (char *)b + HEADER;
+}
+
+void swd_stb_give(void *memory) {
+    if (!memory)
+        return;
+    block *b = (block *)(void *)((char *)memory - HEADER);
+    if (b->next)
+        b->next->previous = b->previous;
+    if (b->previous)
+        b->previous->next = b->next;
+    else
+        guarded->blocks = b->next;
+    guarded->in_use -= b->bytes;
+    sw_free(b);
+}
+
+void *swd_stb_resize(void *memory, size_t old_bytes, size_t bytes) {
+    void *larger = swd_stb_take(bytes);
+    if (memory)
+        memcpy(larger, memory, old_bytes < bytes ? old_bytes : bytes);
+    swd_stb_give(memory);
+    return larger;
+}
+
+void swd_stb_check(bool right) {
+    if (!right)
+        swd_stb_give_up(SW_ERR_FORMAT, "holds what stb did not expect");
+}
+
+bool swd_stb_run(swd_stb *g, void (*work)(void *args), void *args) {
+    *g = (swd_stb){.status = SW_OK};
+    guarded = g;
+    if (setjmp(g->back) == 0)
+        work(args);
+    while (g->blocks)
+        swd_stb_give((char *)g->blocks + HEADER);
+    guarded = NULL;
+    return g->status == SW_OK;
+}

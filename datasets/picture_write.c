@@ -1,0 +1,139 @@
+/* PNG files through stb_image_write.
+ *
+ * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
+ * swd_stb_run, as the decoder does. */
+#define _POSIX_C_SOURCE 200809L /* lstat */
+#include "picture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Weverything"
+#else
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-variable"
+#endif
+
+#define STBIW_MALLOC(bytes) swd_stb_take((size_t)(bytes))
+#define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) \
+    swd_stb_resize(memory, (size_t)(old_bytes), (size_t)(bytes))
+#define STBIW_FREE(memory) swd_stb_give(memory)
+#define STBIW_ASSERT(condition) swd_stb_check(condition)
+/* Without STBI_WRITE_NO_STDIO: it leaves a declaration without its function. */
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#else
+#pragma GCC diagnostic pop
+#endif
+
+/* ---- The file ---- */
+
+static sw_status write_to(const swd_picture *p, FILE *file, const char *name) {
+    if (!file)
+        return swd_picture_fail(p, SW_ERR_IO, "%s cannot be opened for writing: %s", name,
+                                strerror(errno));
+    const bool all = fwrite(p->data, 1, (size_t)p->bytes, file) == (size_t)p->bytes;
+    const int why = errno; /* of fwrite, before fclose */
+    if (fclose(file) != 0 || !all)
+        return swd_picture_fail(p, SW_ERR_IO, "cannot be written: %s", strerror(all ? errno : why));
+    return SW_OK;
+}
+
+/* A new file beside it, whole before it takes the name: who reads sees the old picture or the new one. */
+static sw_status replace_file(const swd_picture *p, char *name, size_t bytes) {
+    FILE *file = NULL;
+    for (int i = 0; !file && i < 100; i++) { /* others write too, or were stopped while they did */
+        snprintf(name, bytes, "%s.part%d", p->path, i);
+        file = fopen(name, "wbx");
+        if (!file && errno != EEXIST)
+            break;
+    }
+    if (!file)
+        return write_to(p, NULL, name);
+    sw_status status = write_to(p, file, name);
+    if (status == SW_OK && rename(name, p->path) != 0)
+        status = swd_picture_fail(p, SW_ERR_IO, "cannot be replaced: %s", strerror(errno));
+    if (status != SW_OK)
+        remove(name);
+    return status;
+}
+
+/* What is there and is not an ordinary file (a device, a pipe, a link) stays what it is. */
+static sw_status write_file(const swd_picture *p) {
+    struct stat there;
+    if (lstat(p->path, &there) == 0 && !S_ISREG(there.st_mode))
+        return write_to(p, fopen(p->path, "wb"), "it");
+    const size_t bytes = strlen(p->path) + sizeof ".part99";
+    char *name = sw_alloc(bytes);
+    if (!name)
+        return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
+    sw_status status = replace_file(p, name, bytes);
+    sw_free(name);
+    return status;
+}
+
+/* ---- The picture ---- */
+
+typedef struct encode_job {
+    swd_picture *picture;
+    const void *pixels;
+    int channels;
+    sw_status status;
+} encode_job;
+
+static void encode(void *args) {
+    encode_job *j = args;
+    swd_picture *p = j->picture;
+    int bytes = 0;
+    p->data = stbi_write_png_to_mem(j->pixels, 0, (int)p->width, (int)p->height, j->channels, &bytes);
+    swd_stb_check(p->data != NULL);
+    p->bytes = bytes;
+    j->status = write_file(p);
+}
+
+static sw_status check_pixels(const swd_picture *p, const sw_array *a) {
+    const long long height = p->height, width = p->width;
+    if (a->type != SW_U8 || a->rank < 2 || a->rank > 3 ||
+        (a->rank == 3 && (a->shape[2] < 1 || a->shape[2] > 4)))
+        return swd_picture_fail(p, SW_ERR_SHAPE,
+                                "a picture is u8 [height, width] or [height, width, 1 to 4 channels], "
+                                "not %s %s", sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape));
+    if (height < 1 || width < 1)
+        return swd_picture_fail(p, SW_ERR_SHAPE, "%lldx%lld pixels: there are none", width, height);
+    if (height > SWD_PICTURE_SIDE || width > SWD_PICTURE_SIDE || height * width > SWD_PICTURE_PIXELS)
+        return swd_picture_fail(p, SW_ERR_SHAPE,
+                                "%lldx%lld pixels are too many: at most %d a side and %d in all are "
+                                "written", width, height, SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
+    return SW_OK;
+}
+
+sw_status sw_picture_write(const char *path, const sw_array *picture) {
+    if (!path || !picture || !picture->data)
+        return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL",
+                       !path ? "path" : !picture ? "array" : "array's data");
+    if (!*path)
+        return sw_fail(SW_ERR_ARGUMENT, "picture: the path is empty");
+    swd_picture p = {.path = path, .first_error = !sw_error()};
+    if (picture->rank >= 2) {
+        p.height = picture->shape[0];
+        p.width = picture->shape[1];
+    }
+    SW_TRY(check_pixels(&p, picture));
+    encode_job job = {.picture = &p, .pixels = picture->data,
+                      .channels = picture->rank == 3 ? (int)picture->shape[2] : 1};
+    swd_stb g;
+    if (!swd_stb_run(&g, encode, &job))
+        return swd_picture_fail(&p, g.status, "%s", g.reason);
+    return job.status;
+}
