@@ -54,6 +54,9 @@ SW_API sw_status sw_fashion_mnist_checksums(const char *directory, char sha256[4
  * buffer of this thread that the next call overwrites. */
 SW_API const char *sw_fashion_mnist_directory(const char *directory);
 
+/* The ten classes' names, also without the files. */
+SW_API const char *const *sw_fashion_mnist_classes(void);
+
 /* The same for MNIST, whose files have the same names and shapes: $SW_MNIST, /usr/share/datasets/mnist,
  * $XDG_CACHE_HOME/mnist (or ~/.cache/mnist). Debian has no package of it: the message says which four
  * files to put there. Only sw_mnist_verify can tell it from Fashion-MNIST in the wrong folder. */

@@ -219,6 +219,10 @@ const char *sw_fashion_mnist_directory(const char *directory) {
     return tell_directory(&fashion, directory, kept);
 }
 
+const char *const *sw_fashion_mnist_classes(void) {
+    return fashion.class_names;
+}
+
 sw_source *sw_mnist(const char *directory, sw_data_split split) {
     return open_set(&digits, directory, split);
 }

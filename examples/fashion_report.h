@@ -1,0 +1,408 @@
+/* What fashion_mnist --out DIR leaves there:
+ *
+ *     metrics.csv, metrics.jsonl   a line for each epoch (and norms.csv with --norms: one for each layer)
+ *     run.json                     options, versions, seed, processor, checksums of the data, results
+ *     curves.gp, curves.png        learning curves, by gnuplot where it is installed
+ *     confusion.csv, .gp, .png     how often which class was taken for which
+ *     misread.png                  test pictures that were taken for something else, the surest ones
+ *     weights.png                  the first layer's weights as pictures
+ *
+ * Included once, by fashion_mnist.c, whose settings `asked` and `options` it reads. */
+#include "plot.h"
+
+#include <jansson.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+typedef struct report {
+    FILE *csv, *jsonl, *norms; /* NULL without --out */
+} report;
+
+typedef struct result {
+    const char *name;
+    double value;
+    int digits;
+} result;
+
+/* ---- Files ---- */
+
+static FILE *open_in_folder(const char *name, const char *mode) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", asked.out, name);
+    FILE *file = fopen(path, mode);
+    if (!file)
+        sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
+    return file;
+}
+
+/* Closes a file; what went wrong while it was written shows here at the latest. */
+static sw_status close_file(FILE *file, const char *name) {
+    if (!file)
+        return sw_error_status();
+    bool bad = ferror(file) != 0;
+    return fclose(file) != 0 || bad ? sw_fail(SW_ERR_IO, "%s/%s could not be written", asked.out, name) : SW_OK;
+}
+
+static sw_status make_folder(void) {
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/", asked.out) >= (int)sizeof path)
+        return sw_fail(SW_ERR_ARGUMENT, "--out: a path of %zu bytes is too long", strlen(asked.out));
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0; /* the folder and those it is in; whether it worked, opening a file says */
+        mkdir(path, 0777);
+        *slash = '/';
+    }
+    return SW_OK;
+}
+
+/* Runs gnuplot on a script in the folder, where it is installed; without it the script is left. */
+static void run_gnuplot(const char *script) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        if (chdir(asked.out) == 0 && freopen("/dev/null", "w", stderr))
+            execlp("gnuplot", "gnuplot", script, (char *)NULL);
+        _exit(127);
+    }
+    int status;
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* ---- run.json ---- */
+
+static json_t *option_value(const cli_option *o) {
+    switch (o->kind) {
+    case CLI_COUNT: return json_integer(*(const int64_t *)o->value);
+    case CLI_REAL: return json_real(*(const double *)o->value);
+    case CLI_FLAG: return json_boolean(*(const bool *)o->value);
+    case CLI_TEXT: {
+        const char *text = *(const char *const *)o->value;
+        return text ? json_string(text) : json_null();
+    }
+    }
+    return json_null();
+}
+
+/* The number with as many digits as on stdout. */
+static json_t *rounded(double value, int digits) {
+    char text[64];
+    snprintf(text, sizeof text, "%.*f", digits, value);
+    return isfinite(value) ? digits ? json_real(strtod(text, NULL)) : json_integer((json_int_t)value)
+                           : json_null();
+}
+
+/* results NULL: the run has only begun. */
+static sw_status write_run_json(const result *results) {
+    static const char *const name[4] = {"train_images", "train_labels", "test_images", "test_labels"};
+    char sha256[4][65];
+    SW_TRY(sw_fashion_mnist_checksums(asked.data, sha256));
+    json_t *root = json_object(), *given = json_object(), *sums = json_object();
+    for (const cli_option *o = options; o->name; o++)
+        if (o->value != &asked.help && o->value != &asked.list && o->value != &asked.version)
+            json_object_set_new(given, o->name + 2, option_value(o));
+    for (int i = 0; i < 4; i++)
+        json_object_set_new(sums, name[i], json_string(sha256[i]));
+    json_object_set_new(root, "program", json_string("fashion_mnist"));
+    json_object_set_new(root, "version", json_string(sw_version()));
+    json_object_set_new(root, "build", json_string(sw_build_info()));
+    json_object_set_new(root, "kernels", json_string(sw_cpu_name()));
+    json_object_set_new(root, "blas_core", json_string(sw_blas_core()));
+    json_object_set_new(root, "threads", json_integer(sw_threads()));
+    json_object_set_new(root, "seed", json_integer(asked.seed));
+    json_object_set_new(root, "options", given);
+    json_object_set_new(root, "data", json_string(sw_fashion_mnist_directory(asked.data)));
+    json_object_set_new(root, "data_sha256", sums);
+    json_object_set_new(root, "interrupted", json_boolean(cli_signal != 0));
+    json_t *values = results ? json_object() : json_null();
+    for (const result *r = results; r && r->name; r++)
+        json_object_set_new(values, r->name, rounded(r->value, r->digits));
+    json_object_set_new(root, "results", values);
+    FILE *file = open_in_folder("run.json", "w");
+    bool written = file && root && json_dumpf(root, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
+    json_decref(root);
+    if (file)
+        fputc('\n', file);
+    SW_TRY(close_file(file, "run.json"));
+    return written ? SW_OK : sw_fail(SW_ERR_IO, "%s/run.json could not be written", asked.out);
+}
+
+/* ---- An epoch ---- */
+
+/* goes_on: the files of an interrupted run are continued. */
+static sw_status report_start(report *r, bool goes_on) {
+    if (!asked.out)
+        return SW_OK;
+    SW_TRY(make_folder());
+    const char *mode = goes_on ? "a" : "w";
+    if (!(r->csv = open_in_folder("metrics.csv", mode)) || !(r->jsonl = open_in_folder("metrics.jsonl", mode)) ||
+        (asked.norms && !(r->norms = open_in_folder("norms.csv", mode))))
+        return sw_error_status();
+    if (ftell(r->csv) == 0)
+        fprintf(r->csv, "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm\n");
+    if (r->norms && ftell(r->norms) == 0)
+        fprintf(r->norms, "epoch,layer,parameter,gradient,update\n");
+    return write_run_json(NULL);
+}
+
+/* One line of norms.csv and one member of the epoch's object for each layer that has parameters. */
+static sw_status write_norms(report *r, const sw_model *model, const sw_train_state *state, json_t *epoch) {
+    const sw_params *params = sw_model_params(model);
+    json_t *layers = json_object();
+    json_object_set_new(epoch, "norms", layers);
+    for (int i = 0; i < sw_params_count(params); i++) {
+        char layer[128];
+        const char *name = sw_params_at(params, i)->name, *dot = strrchr(name, '.');
+        snprintf(layer, sizeof layer, "%.*s", dot ? (int)(dot - name) : (int)strlen(name), name);
+        if (json_object_get(layers, layer))
+            continue;
+        sw_norms n;
+        SW_TRY(sw_optim_norms(state->optim, layer, &n));
+        fprintf(r->norms, "%lld,%s,%.9g,%.9g,%.9g\n", (long long)state->epoch, layer, n.parameter, n.gradient,
+                n.update);
+        json_object_set_new(layers, layer, json_pack("{s:f,s:f,s:f}", "parameter", n.parameter, "gradient",
+                                                     n.gradient, "update", n.update));
+    }
+    return SW_OK;
+}
+
+static void set_number(json_t *object, const char *name, double value) {
+    json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null()); /* JSON has no NaN */
+}
+
+static sw_status report_epoch(report *r, const sw_model *model, const sw_train_state *state,
+                              const sw_evaluation *test) {
+    if (!r->csv)
+        return SW_OK;
+    int64_t steps = sw_optim_steps(state->optim), skipped = sw_optim_skipped(state->optim);
+    fprintf(r->csv, "%lld,%lld,%lld,%.6f,%.9g,%.9g,%.6f,%.9g\n", (long long)state->epoch, (long long)steps,
+            (long long)skipped, state->period_seconds, state->mean_loss, test->loss, test->accuracy,
+            state->gradient_norm);
+    json_t *line = json_object();
+    json_object_set_new(line, "epoch", json_integer(state->epoch));
+    json_object_set_new(line, "steps", json_integer(steps));
+    json_object_set_new(line, "skipped", json_integer(skipped));
+    set_number(line, "seconds", state->period_seconds);
+    set_number(line, "train_loss", state->mean_loss);
+    set_number(line, "test_loss", test->loss);
+    set_number(line, "test_accuracy", test->accuracy);
+    set_number(line, "gradient_norm", state->gradient_norm);
+    sw_status status = r->norms ? write_norms(r, model, state, line) : SW_OK;
+    bool bad = json_dumpf(line, r->jsonl, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0;
+    json_decref(line);
+    fputc('\n', r->jsonl);
+    bad |= fflush(r->csv) != 0 || fflush(r->jsonl) != 0 || (r->norms && fflush(r->norms) != 0);
+    return status != SW_OK ? status : bad ? sw_fail(SW_ERR_IO, "%s: metrics could not be written", asked.out) : SW_OK;
+}
+
+/* ---- Predictions ---- */
+
+static int largest(const double p[10]) {
+    int best = 0;
+    for (int k = 1; k < 10; k++)
+        best = p[k] > p[best] ? k : best;
+    return best;
+}
+
+/* Probabilities of row i of outputs y [n, 10]. */
+static void softmax(const sw_array *y, int64_t i, double p[10]) {
+    double top = -INFINITY, sum = 0;
+    for (int k = 0; k < 10; k++) {
+        p[k] = y->type == SW_F32 ? (double)((const float *)y->data)[10 * i + k]
+                                 : ((const double *)y->data)[10 * i + k];
+        top = p[k] > top ? p[k] : top;
+    }
+    for (int k = 0; k < 10; k++)
+        sum += p[k] = exp(p[k] - top);
+    for (int k = 0; k < 10; k++)
+        p[k] /= sum;
+}
+
+enum { ACROSS = 8, DOWN = 4, SHEET = ACROSS * DOWN };
+
+typedef struct misreading {
+    int64_t id;
+    int truth, given;
+    double sure;
+} misreading;
+
+typedef struct readings {
+    int64_t confusion[10][10]; /* [truth][given] */
+    misreading worst[SHEET];   /* the surest first */
+    int misread;               /* of them */
+} readings;
+
+static void keep_if_sure(readings *r, const misreading *m) {
+    int at = r->misread;
+    if (at < SHEET)
+        r->misread++;
+    else if (r->worst[--at].sure >= m->sure)
+        return;
+    for (; at > 0 && r->worst[at - 1].sure < m->sure; at--)
+        r->worst[at] = r->worst[at - 1];
+    r->worst[at] = *m;
+}
+
+static sw_status read_test_set(sw_model *model, const sw_source *test, readings *r) {
+    sw_array y = {0};
+    int64_t *ids = calloc((size_t)test->n, sizeof *ids);
+    int32_t *truth = calloc((size_t)test->n, sizeof *truth);
+    for (int64_t i = 0; ids && i < test->n; i++)
+        ids[i] = i;
+    sw_status status = ids && truth ? sw_source_gather(test, SW_F32, 0, ids, test->n, NULL, truth)
+                                    : sw_fail(SW_ERR_MEMORY, "out of memory");
+    if (status == SW_OK)
+        status = sw_predict_source(model, test, &y);
+    for (int64_t i = 0; status == SW_OK && i < test->n; i++) {
+        double p[10];
+        softmax(&y, i, p);
+        const misreading m = {i, truth[i], largest(p), p[largest(p)]};
+        r->confusion[m.truth][m.given]++;
+        if (m.given != m.truth)
+            keep_if_sure(r, &m);
+    }
+    sw_array_free(&y);
+    free(ids);
+    free(truth);
+    return status;
+}
+
+/* ---- Plots by gnuplot ---- */
+
+static sw_status write_script(const char *name, const char *text) {
+    FILE *file = open_in_folder(name, "w");
+    if (file)
+        fputs(text, file);
+    SW_TRY(close_file(file, name));
+    run_gnuplot(name);
+    return SW_OK;
+}
+
+static sw_status plot_curves(void) {
+    return write_script("curves.gp",
+                        "# gnuplot curves.gp\n"
+                        "set terminal pngcairo size 1000,400\n"
+                        "set output 'curves.png'\n"
+                        "set datafile separator ','\n"
+                        "set key autotitle columnhead\n"
+                        "set grid\n"
+                        "set xlabel 'epoch'\n"
+                        "set multiplot layout 1,2\n"
+                        "set ylabel 'loss'\n"
+                        "plot 'metrics.csv' using 1:5 with linespoints lw 2 title 'training', \\\n"
+                        "     '' using 1:6 with linespoints lw 2 title 'test'\n"
+                        "set ylabel 'test accuracy'\n"
+                        "set key off\n"
+                        "plot 'metrics.csv' using 1:7 with linespoints lw 2 lc 3\n"
+                        "unset multiplot\n");
+}
+
+static sw_status plot_confusion(const readings *r) {
+    const char *const *names = sw_fashion_mnist_classes();
+    FILE *file = open_in_folder("confusion.csv", "w");
+    for (int k = 0; file && k < 10; k++)
+        fprintf(file, "%s%s", k ? "," : "truth,", names[k]);
+    for (int truth = 0; file && truth < 10; truth++) {
+        fprintf(file, "\n%s", names[truth]);
+        for (int given = 0; given < 10; given++)
+            fprintf(file, ",%lld", (long long)r->confusion[truth][given]);
+    }
+    if (file)
+        fputc('\n', file);
+    SW_TRY(close_file(file, "confusion.csv"));
+    return write_script("confusion.gp",
+                        "# gnuplot confusion.gp\n"
+                        "set terminal pngcairo size 800,720\n"
+                        "set output 'confusion.png'\n"
+                        "set datafile separator ','\n"
+                        "set xlabel 'taken for'\n"
+                        "set ylabel 'is'\n"
+                        "set xtics rotate by 45 right\n"
+                        "set yrange [9.5:-0.5]\n"
+                        "set xrange [-0.5:9.5]\n"
+                        "set palette defined (0 'white', 1 '#0072b2')\n"
+                        "set logscale cb\n"
+                        "set cbrange [1:1000]\n"
+                        "unset key\n"
+                        "plot 'confusion.csv' matrix rowheaders columnheaders using 1:2:($3 > 0 ? $3 : 1) "
+                        "with image, \\\n"
+                        "     '' matrix rowheaders columnheaders using 1:2:($3 > 0 ? sprintf('%d', $3) : '') "
+                        "with labels\n");
+}
+
+/* ---- Sheets of pictures ---- */
+
+static sw_status draw_misread(const sw_source *test, const readings *r) {
+    enum { CELL = 100, HIGH = 134, PICTURE = 84 };
+    const char *const *names = sw_fashion_mnist_classes();
+    char path[4096];
+    plot p = plot_new(ACROSS * CELL + 8, DOWN * HIGH + 30);
+    plot_text(&p, 10, 20, 9, PLOT_LEFT, false, PLOT_BLACK, "what it is, and what it was taken for: the surest mistakes");
+    for (int i = 0; i < r->misread; i++) {
+        const misreading *m = &r->worst[i];
+        const double left = i % ACROSS * CELL + 8.0, top = i / ACROSS * HIGH + 32.0;
+        float x[784];
+        unsigned colour[784];
+        SW_TRY(sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL));
+        for (int k = 0; k < 784; k++)
+            colour[k] = plot_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
+        plot_panel(&p, left + 4, top, PICTURE, PICTURE, 0, 1, 0, 1);
+        plot_field(&p, 28, 28, colour);
+        plot_text(&p, left + CELL / 2 - 4, top + PICTURE + 16, 8, PLOT_CENTRE, false, PLOT_GREEN, names[m->truth]);
+        plot_text(&p, left + CELL / 2 - 4, top + PICTURE + 32, 8, PLOT_CENTRE, false, PLOT_RED, names[m->given]);
+    }
+    snprintf(path, sizeof path, "%s/misread.png", asked.out);
+    plot_save(&p, path);
+    return sw_error_status();
+}
+
+/* Each unit's weights, blue below 0 and orange above, on a scale of its own; at most 100. */
+static sw_status draw_weights(const sw_model *model) {
+    enum { CELL = 62, PICTURE = 56 };
+    const sw_param *weight = sw_params_at(sw_model_params(model), 0);
+    const sw_array w = sw_param_value(weight);
+    int units = w.shape[0] < 100 ? (int)w.shape[0] : 100, across = units < 10 ? units : 10;
+    char path[4096];
+    plot p = plot_new(across * CELL + 6, (units + across - 1) / across * CELL + 6);
+    for (int u = 0; u < units; u++) {
+        double x[784], most = 0;
+        unsigned colour[784];
+        for (int k = 0; k < 784; k++) {
+            x[k] = w.type == SW_F32 ? (double)((const float *)w.data)[784 * u + k]
+                                    : ((const double *)w.data)[784 * u + k];
+            most = fabs(x[k]) > most ? fabs(x[k]) : most;
+        }
+        for (int k = 0; k < 784; k++)
+            colour[k] = plot_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
+        plot_panel(&p, u % across * CELL + 6, u / across * CELL + 6, PICTURE, PICTURE, 0, 1, 0, 1);
+        plot_field(&p, 28, 28, colour);
+        plot_frame(&p, PLOT_LIGHT);
+    }
+    snprintf(path, sizeof path, "%s/weights.png", asked.out);
+    plot_save(&p, path);
+    return sw_error_status();
+}
+
+/* ---- The end ---- */
+
+static void report_free(report *r) {
+    FILE *file[3] = {r->csv, r->jsonl, r->norms};
+    for (int i = 0; i < 3; i++)
+        if (file[i])
+            fclose(file[i]);
+    *r = (report){0};
+}
+
+static sw_status report_end(report *r, sw_model *model, const sw_source *test, const result *results) {
+    readings read = {0};
+    if (!r->csv)
+        return SW_OK;
+    report_free(r);
+    SW_TRY(write_run_json(results));
+    SW_TRY(read_test_set(model, test, &read));
+    if (asked.epochs > 0)
+        SW_TRY(plot_curves());
+    SW_TRY(plot_confusion(&read));
+    SW_TRY(draw_misread(test, &read));
+    return draw_weights(model);
+}

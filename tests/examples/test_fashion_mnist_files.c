@@ -1,0 +1,276 @@
+/* What fashion_mnist writes and reads: weights, checkpoints, pictures, reports. */
+#include "fashion_data.h"
+
+#include <jansson.h>
+
+#include "datasets.h"
+
+static bool is_file(const char *path) {
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0;
+}
+
+static char *contents(const char *path) {
+    static char text[4][1 << 16];
+    static int turn;
+    char *to = text[turn++ % 4];
+    read_all(path, to, sizeof text[0]);
+    return to;
+}
+
+/* A path in the folder of this program that stays: in_folder's are used up by runs. */
+static const char *stays(const char *name) {
+    static char path[16][600];
+    static int turn;
+    char *p = path[turn++ % 16];
+    snprintf(p, sizeof path[0], "%s", in_folder(name));
+    return p;
+}
+
+static void same_file(const char *a, const char *b) {
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    assert_true(f && g);
+    int x, y;
+    do {
+        x = getc(f);
+        y = getc(g);
+        assert_int_equal(x, y);
+    } while (x != EOF);
+    fclose(f);
+    fclose(g);
+}
+
+/* ---- Weights ---- */
+
+static void test_save_and_load(void **state) {
+    (void)state;
+    const char *one = stays("one.safetensors"), *two = stays("two.safetensors");
+    output trained = TRAIN("--quiet", "--hidden", "30,20", "--save", one, "--average", "ema decay=0.9");
+    succeeds(&trained);
+    char loss[64];
+    snprintf(loss, sizeof loss, "\ntest_loss %.6f\n", result(&trained, "test_loss"));
+    /* The layers are those of the file; nothing is trained; and what was evaluated was saved. */
+    output loaded = FASHION("--data", data, "--quiet", "--load", one, "--save", two);
+    says(&loaded, 0, loss, NULL);
+    assert_true(result(&loaded, "epochs") == 0);
+    assert_true(result(&loaded, "parameters") == result(&trained, "parameters"));
+    same_file(one, two);
+    /* Training goes on from them: better than from the start. */
+    loaded = TRAIN("--quiet", "--load", one);
+    succeeds(&loaded);
+    assert_true(result(&loaded, "epochs") == 1);
+    assert_true(result(&loaded, "train_loss") < result(&trained, "train_loss"));
+    loaded = FASHION("--data", data, "--quiet", "--load", one, "--dtype", "f64");
+    succeeds(&loaded);
+    assert_true(fabs(result(&loaded, "test_loss") - result(&trained, "test_loss")) < 2e-6);
+    loaded = FASHION("--data", data, "--quiet", "--load", one, "--hidden", "30");
+    fails(&loaded, 1, "linear3.weight");
+    assert_non_null(strstr(loaded.err, one));
+    assert_non_null(strstr(loaded.err, "linear2.weight"));
+    loaded = FASHION("--data", data, "--quiet", "--load", in_folder("nothing"));
+    fails(&loaded, 1, "nothing: ");
+    loaded = TRAIN("--quiet", "--save", "/dev/null/no");
+    assert_int_equal(loaded.code, 1);
+    unlink(one);
+    unlink(two);
+}
+
+/* ---- Pictures ---- */
+
+/* A row of bright pixels like that of class k of the made-up data, `zoom` times as large, dark on light or
+ * light on dark. Its corners are marked, so that it is not moved. */
+static void write_picture(const char *path, int k, int zoom, bool dark_on_light) {
+    static unsigned char pixels[28 * 28 * 64];
+    const int side = 28 * zoom;
+    for (int i = 0; i < side * side; i++) {
+        int y = i / side / zoom, x = i % side / zoom, value = 0;
+        if (y == 2 * k + 3 && x % 4 == 0)
+            value = 220;
+        if ((y == 0 || y == 27) && x == 14)
+            value = 60;
+        if ((x == 0 || x == 27) && y == 14)
+            value = 60;
+        pixels[i] = (unsigned char)(dark_on_light ? 255 - value : value);
+    }
+    const sw_array picture = sw_array_of(pixels, SW_U8, SW_SHAPE(side, side));
+    assert_int_equal(sw_picture_write(path, &picture), SW_OK);
+}
+
+static void test_predict(void **state) {
+    (void)state;
+    const char *weights = stays("weights.safetensors"), *picture = stays("picture.png");
+    const char *const *names = sw_fashion_mnist_classes();
+    output o = TRAIN("--quiet", "--epochs", "3", "--save", weights);
+    succeeds(&o);
+    int right = 0;
+    for (int k = 0; k < 10; k++)
+        for (int how = 0; how < 2; how++) {
+            write_picture(picture, k, how ? 8 : 1, how);
+            char begins[700];
+            snprintf(begins, sizeof begins, "%s: %s\n", picture, names[k]);
+            o = FASHION("--load", weights, "--predict", picture); /* without any data set */
+            says(&o, 0, "%", NULL);
+            assert_string_equal(o.err, "");
+            right += strncmp(o.out, begins, strlen(begins)) == 0;
+            int lines = 0;
+            double before = 100;
+            for (char *at = strchr(o.out, '\n') + 1; *at; at = strchr(at, '\n') + 1, lines++) {
+                double percent = strtod(at + 14, NULL);
+                assert_true(percent <= before && percent >= 0);
+                before = percent;
+            }
+            assert_int_equal(lines, 5);
+        }
+    assert_true(right >= 16); /* of 20: the network is no perfect one */
+    o = FASHION("--load", weights, "--predict", in_folder("no.png"));
+    fails(&o, 1, "no.png: ");
+    FILE *f = fopen(picture, "wb");
+    fputs("no picture", f);
+    fclose(f);
+    o = FASHION("--load", weights, "--predict", picture);
+    fails(&o, 1, "picture.png: ");
+    unlink(weights);
+    unlink(picture);
+}
+
+/* ---- Checkpoints ---- */
+
+static void test_checkpoint(void **state) {
+    (void)state;
+    const char *state_file = stays("run.safetensors"), *whole = stays("whole.safetensors"),
+               *parts = stays("parts.safetensors");
+    output o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--save", whole);
+    succeeds(&o);
+    /* Interrupted, and gone on with: the same weights. */
+    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "4", "--batch", "500", "--dropout", "0.2",
+                                "--checkpoint", state_file, "--save", parts, NULL};
+    o = run_with(SIGINT, "epoch 1/4: ", word);
+    if (o.code == 130)
+        assert_true(result(&o, "epochs") >= 1);
+    assert_true(is_file(state_file));
+    o = run_with(0, NULL, word);
+    succeeds(&o);
+    assert_true(result(&o, "epochs") == 4);
+    same_file(whole, parts);
+    o = TRAIN("--quiet", "--epochs", "4", "--batch", "100", "--checkpoint", state_file);
+    assert_int_equal(o.code, 1);
+    unlink(state_file);
+    unlink(whole);
+    unlink(parts);
+}
+
+/* ---- Reports ---- */
+
+static void expect_size(const char *path, int64_t height, int64_t width) {
+    sw_array picture;
+    assert_int_equal(sw_picture_read(path, 3, &picture), SW_OK);
+    assert_int_equal(picture.shape[0], height);
+    assert_int_equal(picture.shape[1], width);
+    sw_array_free(&picture);
+}
+
+static void expect_run_json(const char *path, const output *o) {
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    const json_t *results = json_object_get(root, "results"), *given = json_object_get(root, "options");
+    assert_true(json_number_value(json_object_get(results, "test_accuracy")) == result(o, "test_accuracy"));
+    assert_true(json_integer_value(json_object_get(results, "epochs")) == 2);
+    assert_string_equal(json_string_value(json_object_get(given, "hidden")), "12");
+    assert_true(json_is_true(json_object_get(given, "norms")));
+    assert_int_equal(strlen(json_string_value(
+                         json_object_get(json_object_get(root, "data_sha256"), "test_labels"))), 64);
+    assert_non_null(json_string_value(json_object_get(root, "blas_core")));
+    assert_true(json_is_false(json_object_get(root, "interrupted")));
+    json_decref(root);
+}
+
+static void expect_json_lines(const char *text, int lines) {
+    for (int i = 1; i <= lines; i++) {
+        char line[4096];
+        assert_int_equal(sscanf(text, "%4095[^\n]", line), 1);
+        json_t *epoch = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(epoch);
+        assert_true(json_integer_value(json_object_get(epoch, "epoch")) == i);
+        const json_t *norms = json_object_get(json_object_get(epoch, "norms"), "linear2");
+        assert_true(json_number_value(json_object_get(norms, "gradient")) > 0);
+        assert_true(json_number_value(json_object_get(norms, "update")) > 0);
+        json_decref(epoch);
+        text = strchr(text, '\n') + 1;
+    }
+    assert_true(*text == 0);
+}
+
+static void test_report(void **state) {
+    (void)state;
+    char folder[600];
+    snprintf(folder, sizeof folder, "%s", in_folder("report"));
+    output o = TRAIN("--quiet", "--epochs", "2", "--hidden", "12", "--norms", "--out", folder);
+    succeeds(&o);
+    expect_run_json(in_report(folder, "run.json"), &o);
+    expect_json_lines(contents(in_report(folder, "metrics.jsonl")), 2);
+    const char *norms = contents(in_report(folder, "norms.csv"));
+    assert_true(strncmp(norms, "epoch,layer,parameter,gradient,update\n1,linear1,", 48) == 0);
+    assert_non_null(strstr(norms, "\n2,linear2,"));
+    /* The confusion matrix adds up, and its diagonal is the accuracy. */
+    const char *at = contents(in_report(folder, "confusion.csv"));
+    long sum = 0, diagonal = 0;
+    for (int truth = 0; truth < 10; truth++) {
+        at = strchr(at, '\n') + 1;
+        const char *cell = at;
+        for (int given = 0; given < 10; given++) {
+            cell = strchr(cell, ',') + 1;
+            sum += strtol(cell, NULL, 10);
+            diagonal += given == truth ? strtol(cell, NULL, 10) : 0;
+        }
+    }
+    assert_int_equal(sum, 10000);
+    assert_true(fabs((double)diagonal / 1e4 - result(&o, "test_accuracy")) < 1e-9);
+    expect_size(in_report(folder, "misread.png"), 4 * 134 + 30, 8 * 100 + 8);
+    expect_size(in_report(folder, "weights.png"), 2 * 62 + 6, 10 * 62 + 6);
+    if (system("command -v gnuplot >/dev/null 2>&1") == 0) {
+        expect_size(in_report(folder, "curves.png"), 400, 1000);
+        expect_size(in_report(folder, "confusion.png"), 720, 800);
+    }
+    remove_report(folder);
+}
+
+/* Ctrl-C: the step ends, and all that there is to tell is written. */
+static void test_report_of_an_interrupted_run(void **state) {
+    (void)state;
+    char folder[600];
+    snprintf(folder, sizeof folder, "%s", in_folder("stopped"));
+    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "1000", "--batch", "500", "--hidden", "12",
+                                "--out", folder, NULL};
+    output o = run_with(SIGINT, "epoch 1/1000: ", word);
+    says(&o, 130, "test_accuracy", NULL);
+    assert_non_null(strstr(contents(in_report(folder, "run.json")), "\"interrupted\": true"));
+    assert_true(is_file(in_report(folder, "metrics.csv")));
+    assert_true(is_file(in_report(folder, "confusion.csv")));
+    assert_true(is_file(in_report(folder, "weights.png")));
+    remove_report(folder);
+}
+
+/* The check mode changes no bit where all is well, and names who was first where it is not. */
+static void test_check(void **state) {
+    (void)state;
+    output plain = TRAIN("--quiet"), checked;
+    double loss = result(&plain, "test_loss");
+    checked = TRAIN("--quiet", "--check");
+    succeeds(&checked);
+    assert_true(result(&checked, "test_loss") == loss);
+    checked = TRAIN("--rule", "sgd lr=1e6", "--hidden", "50,50,50,50,50,50,50,50", "--check", "--quiet");
+    fails(&checked, 1, "fashion_mnist: layer linear");
+    assert_non_null(strstr(checked.err, "Inf at "));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_checkpoint),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_report_of_an_interrupted_run),
+        cmocka_unit_test(test_check),
+    };
+    return cmocka_run_group_tests_name("fashion_mnist_files", tests, setup, teardown);
+}
