@@ -86,7 +86,8 @@ SW_API sw_status sw_picture_resize(const sw_array *picture, int64_t height, int6
  * 2017): u8 [side, side], the thing light on 0, its longer side `side` pixels, in the middle. The picture
  * is grey or RGB, with or without alpha (sw_picture_read's, channels 0), the thing dark on light or light
  * on dark; what is transparent is white. The background is the median of the outermost pixels; what is
- * within 5 % of it is trimmed from each side. An error if nothing is left. `out` as above. */
+ * within 5 % of it, but for one pixel in 200, is trimmed from each side. An error if nothing is left. `out`
+ * as above. */
 SW_API sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *out);
 
 /* u8 [height, width] or [height, width, channels] as a PNG file of 8 bits a channel: 1 grey, 2 grey and

@@ -84,16 +84,25 @@ typedef struct box {
     int64_t top, bottom, left, right; /* the last two of each pair are one beyond */
 } box;
 
+/* Whether a row or a column of pixels has some of the thing in it: more than one in 200, which is more than
+ * the noise of a photograph has. */
+static bool has_thing(const unsigned char *x, int64_t count, int64_t step, int ground) {
+    int64_t other = 0;
+    for (int64_t i = 0; i < count; i++)
+        other += abs(x[i * step] - ground) > EVEN;
+    return other > count / 200;
+}
+
 static box trim(const unsigned char *x, int64_t height, int64_t width, int ground) {
-    box b = {height, 0, width, 0};
-    for (int64_t i = 0; i < height; i++)
-        for (int64_t j = 0; j < width; j++)
-            if (abs(x[i * width + j] - ground) > EVEN) {
-                b.top = i < b.top ? i : b.top;
-                b.left = j < b.left ? j : b.left;
-                b.bottom = i + 1;
-                b.right = j + 1 > b.right ? j + 1 : b.right;
-            }
+    box b = {0, height, 0, width};
+    while (b.top < height && !has_thing(x + b.top * width, width, 1, ground))
+        b.top++;
+    while (b.bottom > b.top && !has_thing(x + (b.bottom - 1) * width, width, 1, ground))
+        b.bottom--;
+    while (b.left < width && !has_thing(x + b.left, height, width, ground))
+        b.left++;
+    while (b.right > b.left && !has_thing(x + b.right - 1, height, width, ground))
+        b.right--;
     return b;
 }
 
@@ -132,7 +141,7 @@ static sw_status subject(const unsigned char *x, int64_t height, int64_t width, 
                          sw_array *result) {
     const int ground = background(x, height, width);
     const box b = trim(x, height, width, ground);
-    if (b.bottom == 0)
+    if (b.bottom == b.top || b.right == b.left)
         return sw_fail(SW_ERR_FORMAT, "picture_subject: there is nothing on the background (brightness %d)",
                        ground);
     sw_array thing = sw_array_new(SW_U8, SW_SHAPE(b.bottom - b.top, b.right - b.left));

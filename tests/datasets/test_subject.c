@@ -62,6 +62,22 @@ static void on_any_background(void **state) {
     test_array_free(&alone);
 }
 
+/* Single pixels of noise on a large picture are not taken for the thing. */
+static void noise_is_not_a_thing(void **state) {
+    (void)state;
+    sw_array photo = blank(600, 500, 1, 250);
+    fill(&photo, 100, 100, 400, 200, 0, 0);
+    for (int i = 0; i < 40; i++)
+        fill(&photo, 15 * i, (37 * i) % 500, 1, 1, 0, 100);
+    sw_array out = subject_of(&photo);
+    const unsigned char *x = out.data;
+    assert_int_equal(x[0 * SIDE + 14], 255);
+    assert_int_equal(x[27 * SIDE + 14], 255);
+    assert_int_equal(x[14 * SIDE + 6], 0);
+    sw_array_free(&out);
+    test_array_free(&photo);
+}
+
 /* Brightness within the thing stays in proportion: half way from background to black is half. */
 static void keeps_brightness(void **state) {
     (void)state;
@@ -181,6 +197,7 @@ static void checksums_of_the_set(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(on_any_background, test_clear),
+        cmocka_unit_test_teardown(noise_is_not_a_thing, test_clear),
         cmocka_unit_test_teardown(keeps_brightness, test_clear),
         cmocka_unit_test_teardown(size_and_background_do_not_matter, test_clear),
         cmocka_unit_test_teardown(resizes, test_clear),
