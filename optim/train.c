@@ -148,9 +148,9 @@ static sw_status evaluate(run *r) {
 
 static sw_status tell(run *r) {
     sw_train_state *s = &r->state;
-    const bool last = s->step == s->steps || r->ended;
     if (s->step % r->how.log_every == 0)
         SW_TRY(call(r, r->how.log));
+    const bool last = s->step == s->steps || r->ended;
     if (s->step % r->how.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
         SW_TRY(call(r, r->how.progress));
     const bool asked = r->ended && r->result->reason == SW_TRAIN_CALLBACK;
