@@ -127,10 +127,10 @@ static sw_tensor logistic_loss(void *user, sw_tape *tape, const int64_t *ids, in
     return sw_bce_with_logits(sw_linear(a, w, b), y);
 }
 
-static problem *logistic_of(int64_t n) {
+static problem *logistic_in(sw_dtype type, int64_t n) {
     problem *p = calloc(1, sizeof *p);
     assert_non_null(p);
-    p->params = sw_params_new(SW_F64, 1);
+    p->params = sw_params_new(type, 1);
     assert_non_null(sw_params_add(p->params, "w", 2, (const int64_t[]){1, FEATURES}, NULL));
     assert_non_null(sw_params_add(p->params, "b", 1, (const int64_t[]){1}, NULL));
     assert_ok(sw_params_build(p->params));
@@ -138,6 +138,10 @@ static problem *logistic_of(int64_t n) {
     p->f = (sw_objective){.size = sizeof(sw_objective), .n = n, .params = p->params, .user = p,
                           .loss = logistic_loss};
     return p;
+}
+
+static problem *logistic_of(int64_t n) {
+    return logistic_in(SW_F64, n);
 }
 
 static problem *logistic_problem(void) {
@@ -370,6 +374,32 @@ static void test_trials_that_are_no_numbers(void **state) {
         }
 }
 
+/* ---- In f32: the loss falls in every step, by f32's own numbers, to where f64 ends ---- */
+
+static void test_single_precision(void **state) {
+    (void)state;
+    static const char *const searches[] = {"armijo c=0.5", "wolfe"};
+    for (int s = 0; s < 2; s++) {
+        double end[2];
+        for (int t = 0; t < 2; t++) {
+            problem *p = logistic_in(both_types[t], 60);
+            sw_optim *o = make(p, ALL, "sgd lr=1", searches[s]);
+            double value, before = (double)INFINITY;
+            for (int i = 0; i < 60; i++) {
+                sw_status status = sw_optim_minimize(o, &p->f, &value);
+                assert_true(status == SW_OK || status == SW_SKIPPED);
+                assert_true(value <= before);
+                before = value;
+            }
+            end[t] = value;
+            sw_optim_free(o);
+            problem_free(p);
+        }
+        /* f is flat where f32 stops: within some of its ulps, 6e-8 each. */
+        assert_true(fabs(end[0] - end[1]) <= 1e-6);
+    }
+}
+
 /* ---- Giving up moves nothing ---- */
 
 static void gives_up(double (*f)(const double *, double *, int64_t), const char *search, int64_t evaluations) {
@@ -507,7 +537,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_conditions_hold),   TEST(test_every_search_is_here),
         TEST(test_backtracking),      TEST(test_exact_minimiser),
-        TEST(test_trials_that_are_no_numbers), TEST(test_giving_up),
+        TEST(test_trials_that_are_no_numbers), TEST(test_giving_up), TEST(test_single_precision),
         TEST(test_a_bad_gradient),    TEST(test_all_samples),
         TEST(test_refused),
     };
