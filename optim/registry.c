@@ -252,7 +252,7 @@ void sw_optim_list(FILE *to) {
         int n = swo_methods((swo_kind)kind, list, MOST);
         if (!n)
             continue;
-        fprintf(to, "%ss\n", swo_kind_names[kind]);
+        fprintf(to, "%s%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s");
         for (int i = 0; i < n; i++) {
             heading h = heading_of((swo_kind)kind, list[i]);
             fprintf(to, "  %-12s %s", name_of(list[i]), h.summary ? h.summary : "");

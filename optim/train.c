@@ -148,9 +148,9 @@ static sw_status evaluate(run *r) {
 
 static sw_status tell(run *r) {
     sw_train_state *s = &r->state;
-    const bool last = s->step == s->steps || r->ended;
     if (s->step % r->how.log_every == 0)
         SW_TRY(call(r, r->how.log));
+    const bool last = s->step == s->steps || r->ended;
     if (s->step % r->how.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
         SW_TRY(call(r, r->how.progress));
     const bool asked = r->ended && r->result->reason == SW_TRAIN_CALLBACK;
@@ -174,15 +174,17 @@ static sw_status loop(run *r) {
 
 sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_options *options,
                    sw_train_result *result) {
-    sw_train_result own;
+    sw_train_result own = {.reason = SW_TRAIN_COMPLETE};
     run r = {.objective = objective, .how = {.size = sizeof r.how}, .result = result ? result : &own,
              .state = {.optim = o, .loss = NAN, .mean_loss = NAN, .gradient_norm = NAN, .metric = NAN}};
     *r.result = (sw_train_result){.reason = SW_TRAIN_COMPLETE, .mean_loss = NAN, .metric = NAN,
                                   .gradient_norm = NAN};
+    if (!o) {
+        end(&r, SW_TRAIN_ERROR);
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
+    }
     sw_status status = SW_OK;
-    if (!o)
-        status = sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
-    if (status == SW_OK && options)
+    if (options)
         status = sw_take_options("train", "sw_train_options", &r.how, sizeof r.how, options,
                                  offsetof(sw_train_options, stop) + sizeof r.how.stop);
     if (status == SW_OK)
@@ -192,7 +194,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
         status = loop(&r);
     if (status != SW_OK)
         end(&r, SW_TRAIN_ERROR);
-    if (status == SW_OK || r.state.steps_per_epoch)
+    if (r.state.steps_per_epoch)
         r.result->epochs = (double)(r.state.step - before) / (double)r.state.steps_per_epoch;
     r.result->seconds = r.state.seconds;
     r.result->mean_loss = r.state.mean_loss;
