@@ -205,7 +205,8 @@ static sw_status check_offsets(const header *h, int64_t data_bytes) {
     return SW_OK;
 }
 
-/* Twice: a jansson that is out of memory for a moment drops bytes of a name, and goes on. */
+/* Twice: where jansson (2.14) finds no memory for a token longer than the ones before it, it drops a byte of it
+ * and goes on (or ends in an assertion, which nobody can help). */
 static sw_status parse(header *h, const char *text, size_t length) {
     json_error_t error;
     json_t *again = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);

@@ -59,13 +59,15 @@ ssize_t write(int file, const void *data, size_t size) {
     return (ssize_t)syscall(SYS_write, file, data, io.piecemeal && size > 7 ? 7 : size);
 }
 
+/* Does not wait for the disk. */
 int fsync(int file) {
+    assert_true(fcntl(file, F_GETFD) >= 0);
     if (io.piecemeal && io.calls % 2) {
         io.calls++;
         errno = EINTR;
         return -1;
     }
-    return io_fails(EIO) ? -1 : (int)syscall(SYS_fsync, file);
+    return io_fails(EIO) ? -1 : 0;
 }
 
 int close(int file) {
@@ -461,40 +463,64 @@ static void damaged_at_every_byte_and_bit(void **state) {
 
 /* ---- No memory ---- */
 
-static void every_allocation_fails(void **state) {
+static void saving_without_memory(void **state) {
     (void)state;
     test_allocator memory;
     const char *path = path_of("memory");
-    bool done = false;
-    for (int reading = 0; reading < 2; reading++) {
-        for (int good = 0; good < 2; good++) {
-            done = false;
-            for (long long k = 1; !done; k++) {
-                write_file("memory", golden_written, sizeof golden_written);
-                test_all_memory(&memory);
-                test_allocator_fail(&memory, k, good);
-                sw_archive *a = reading ? sw_archive_open(path) : make_archive(false, k % 2);
-                if (reading ? a != NULL : sw_archive_save(a, path) == SW_OK)
-                    done = true;
-                if (done && reading)
-                    check_archive(a);
-                if (done != !memory.failed)
-                    fail_msg("%s, request %lld", reading ? "open" : "save", k);
-                if (!done) {
-                    /* with no memory at all jansson cannot tell why */
-                    const bool unsure = good && strstr(sw_error(), "not JSON as it should be");
-                    if (sw_error_status() != SW_ERR_MEMORY && !unsure)
-                        fail_msg("%s, request %lld: %s", reading ? "open" : "save", k, sw_error());
-                    if (reading && k > 2) /* from the archive and its path on */
-                        assert_int_equal(strncmp(sw_error(), path, strlen(path)), 0);
-                    sw_clear_error();
-                }
-                sw_archive_free(a);
-                assert_int_equal(memory.live, 0);
-                test_all_memory(NULL);
-                check_file(path, golden_written, sizeof golden_written);
-                assert_int_equal(count_entries(folder), 1);
+    for (int good = 0; good < 2; good++) {
+        bool done = false;
+        write_file("memory", "old", 3);
+        for (long long k = 1; !done; k++) {
+            test_all_memory(&memory);
+            test_allocator_fail(&memory, k, good);
+            sw_archive *a = make_archive(false, k % 2);
+            done = sw_archive_save(a, path) == SW_OK;
+            assert_int_equal(done, !memory.failed);
+            assert_int_equal(sw_error_status(), done ? SW_OK : SW_ERR_MEMORY);
+            sw_clear_error();
+            sw_archive_free(a);
+            assert_int_equal(memory.live, 0);
+            test_all_memory(NULL);
+            check_file(path, done ? (const void *)golden_written : "old", done ? sizeof golden_written : 3);
+            assert_int_equal(count_entries(folder), 1);
+        }
+    }
+    remove_file(path);
+}
+
+/* Names of at most 13 bytes: for longer ones jansson's buffer grows, and where it cannot, jansson 2.14 may
+ * end in an assertion. */
+static void opening_without_memory(void **state) {
+    (void)state;
+    test_allocator memory;
+    const char *path = path_of("memory");
+    sw_archive *a = sw_archive_new();
+    sw_archive_put(a, "x", sw_array_of(a_data, SW_F32, SW_SHAPE(2)));
+    sw_archive_put(a, "größe", sw_array_of(&scalar, SW_F64, 0, NULL));
+    sw_archive_set_text(a, "about", "it");
+    assert_int_equal(sw_archive_save(a, path), SW_OK);
+    sw_archive_free(a);
+    for (int good = 0; good < 2; good++) {
+        bool done = false;
+        for (long long k = 1; !done; k++) {
+            test_all_memory(&memory);
+            test_allocator_fail(&memory, k, good);
+            a = sw_archive_open(path);
+            done = a != NULL;
+            if (done) {
+                assert_memory_equal(sw_archive_get(a, "x").data, a_data, sizeof a_data);
+                assert_memory_equal(sw_archive_get(a, "größe").data, &scalar, sizeof scalar);
+                assert_string_equal(sw_archive_text(a, "about"), "it");
+                expect_no_error();
             }
+            assert_int_equal(done, !memory.failed);
+            assert_int_equal(sw_error_status(), done ? SW_OK : SW_ERR_MEMORY);
+            if (!done && k > 2) /* from the archive and its path on */
+                assert_int_equal(strncmp(sw_error(), path, strlen(path)), 0);
+            sw_clear_error();
+            sw_archive_free(a);
+            assert_int_equal(memory.live, 0);
+            test_all_memory(NULL);
         }
     }
     remove_file(path);
@@ -790,7 +816,8 @@ int main(void) {
         cmocka_unit_test_setup(every_rule_broken, test_clear),
         cmocka_unit_test_setup(legal_files, test_clear),
         cmocka_unit_test_setup(damaged_at_every_byte_and_bit, test_clear),
-        cmocka_unit_test_setup(every_allocation_fails, test_clear),
+        cmocka_unit_test_setup(saving_without_memory, test_clear),
+        cmocka_unit_test_setup(opening_without_memory, test_clear),
         cmocka_unit_test_setup(every_call_fails, test_clear),
         cmocka_unit_test_setup(calls_in_pieces, test_clear),
         cmocka_unit_test_setup(a_file_grows_too_large, test_clear),
