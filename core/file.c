@@ -82,7 +82,7 @@ static sw_status find_target(swi_writer *w, mode_t *mode, bool *exists) {
     struct stat kind;
     const bool had_error = sw_error() != NULL;
     *exists = stat(w->path, &kind) == 0;
-    if (!*exists && errno != ENOENT)
+    if (!*exists && (errno != ENOENT || !*w->path))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
     if (*exists && !S_ISREG(kind.st_mode)) /* to take the place of /dev/null would be a bad joke */
         return swi_file_fail(w->path, SW_ERR_IO, "not an ordinary file");

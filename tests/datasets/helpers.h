@@ -1,76 +1,14 @@
-/* What the tests of this folder share: files in a folder of their own, IDX and gzip made in memory,
- * an allocator that counts and fails on demand. Include it first. */
+/* What the tests of this folder share: IDX and gzip made in memory, an allocator that counts and fails on
+ * demand. Include it first. */
 #ifndef TESTS_DATASETS_HELPERS_H
 #define TESTS_DATASETS_HELPERS_H
-#define _GNU_SOURCE
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "files.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "datasets.h"
 #include "extend.h"
-
-/* ---- Files ---- */
-
-enum { PATH_SIZE = 4096, NAME_SIZE = 256 };
-
-typedef struct bytes {
-    unsigned char *at;
-    size_t size;
-} bytes;
-
-static char folder[PATH_SIZE]; /* of this program */
-
-static inline int make_folder(void **state) {
-    const char *base = getenv("TMPDIR");
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/swale-XXXXXX", base && *base ? base : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static inline int remove_folder(void **state) {
-    (void)state;
-    return rmdir(folder); /* fails if a test left something behind */
-}
-
-/* The path of a file in the folder, in one of a few buffers. */
-static inline const char *path_of(const char *name) {
-    static char path[8][PATH_SIZE + NAME_SIZE];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
-
-static inline const char *write_file(const char *name, const void *data, size_t size) {
-    const char *path = path_of(name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-    return path;
-}
-
-static inline void remove_file(const char *path) {
-    assert_int_equal(remove(path), 0);
-}
-
-static inline bytes make_bytes(size_t size) {
-    bytes b = {malloc(size ? size : 1), size};
-    assert_non_null(b.at);
-    return b;
-}
 
 /* ---- IDX and gzip ---- */
 
