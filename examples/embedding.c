@@ -6,7 +6,7 @@
 #include "plot.h"
 #include <swale.h>
 
-enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200 }; /* 26 letters and the blank */
+enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200, INPUTS = 2 * CONTEXT }; /* with the blank */
 
 static const char text[] =
     "Far out at sea a small boat rode over the long grey waves. An old man sat at the oars, and beside him "
@@ -98,9 +98,9 @@ static void draw(const double *place) {
     plot p = plot_new(640, 520);
     plot_panel(&p, 70, 40, 550, 420, -most[0], most[0], -most[1], most[1]);
     plot_axes(&p, "letters, by a network that guesses the next one", "first number", "second number");
-    for (int32_t i = 1; i < LETTERS; i++)
+    for (int64_t i = 1; i < LETTERS; i++)
         plot_text(&p, plot_x(&p, place[2 * i]), plot_y(&p, place[2 * i + 1]) + 5, 14, PLOT_CENTRE, false,
-                  is_vowel(i) ? PLOT_RED : PLOT_BLUE, (const char[]){alphabet[i], 0});
+                  is_vowel((int32_t)i) ? PLOT_RED : PLOT_BLUE, (const char[]){alphabet[i], 0});
     plot_key(&p, 0, 4, PLOT_RED, "vowels");
     plot_key(&p, 1, 4, PLOT_BLUE, "consonants");
     plot_save(&p, out);
@@ -121,7 +121,7 @@ int main(int argc, char **argv) {
     sw_model *model = sw_model_new(SW_F64, (uint64_t)seed);
     sw_module *letters = sw_nn_embedding(model, LETTERS, 2);
     sw_module *net = sw_nn_sequential(model, letters, sw_nn_flatten(model),
-                                      sw_nn_linear(model, 2 * CONTEXT, 32), sw_nn_tanh(model),
+                                      sw_nn_linear(model, INPUTS, 32), sw_nn_tanh(model),
                                       sw_nn_linear(model, 32, LETTERS), NULL);
     sw_model_input(model, SW_SHAPE(CONTEXT));
     const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=100",
@@ -143,7 +143,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "embedding: %s\n", sw_error());
     else
         printf("loss %.4f\naccuracy %.4f\napart %.4f\nwritten %s\npicture %s\n", result.loss,
-               result.accuracy, apart(place), written, out);
+               result.accuracy, place ? apart(place) : 0, written, out);
     sw_optim_free(optim), sw_model_free(model), sw_source_free(source);
     return sw_error() != NULL;
 }

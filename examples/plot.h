@@ -50,7 +50,8 @@ static inline unsigned plot_mix(unsigned from, unsigned to, double t) {
 
 /* One fine pixel: `cover` of the colour over what is there. */
 static inline void plot_dot(plot *p, int x, int y, unsigned colour, double cover) {
-    unsigned char *at = (unsigned char *)p->pixels.data + 3 * (y * PLOT_FINE * p->width + x);
+    const int64_t pixel = (int64_t)y * PLOT_FINE * p->width + x;
+    unsigned char *at = (unsigned char *)p->pixels.data + 3 * pixel;
     const unsigned there = (unsigned)at[0] << 16 | (unsigned)at[1] << 8 | at[2];
     const unsigned mixed = plot_mix(there, colour, cover);
     for (int c = 0; c < 3; c++)
@@ -157,7 +158,7 @@ static inline void plot_text(plot *p, double x, double y, double size, plot_alig
     for (const char *c = text; *c; c++)
         along += plot_advance(*c);
     along = -(along - 2) * unit * (int)align / 2;
-    for (const char *c = text; *c; along += plot_advance(*c++) * unit) {
+    for (const char *c = text; *c; c++) {
         double before[2] = {0};
         bool first = true;
         for (const char *s = plot_glyph(*c); *s; s++) {
@@ -175,6 +176,7 @@ static inline void plot_text(plot *p, double x, double y, double size, plot_alig
             first = false;
             s++;
         }
+        along += plot_advance(*c) * unit;
     }
 }
 
@@ -182,7 +184,7 @@ static inline void plot_text(plot *p, double x, double y, double size, plot_alig
 
 static inline plot plot_new(int width, int height) {
     plot p = {.width = width, .height = height, .right = width, .bottom = height, .x1 = 1, .y1 = 1};
-    p.pixels = sw_array_new(SW_U8, SW_SHAPE(PLOT_FINE * height, PLOT_FINE * width, 3));
+    p.pixels = sw_array_new(SW_U8, SW_SHAPE((int64_t)PLOT_FINE * height, (int64_t)PLOT_FINE * width, 3));
     if (p.pixels.data)
         memset(p.pixels.data, 255, (size_t)sw_array_count(&p.pixels));
     return p;
@@ -222,13 +224,14 @@ static inline void plot_axes(plot *p, const char *title, const char *x_label, co
     char number[32];
     const double middle_x = (p->left + p->right) / 2, middle_y = (p->top + p->bottom) / 2;
     const double dx = plot_tick(p->x1 - p->x0), dy = plot_tick(p->y1 - p->y0);
-    for (double i = ceil(p->x0 / dx - 1e-9); x_label && i * dx <= p->x1 + 1e-9 * dx; i++) {
+    const int first_x = (int)ceil(p->x0 / dx - 1e-9), first_y = (int)ceil(p->y0 / dy - 1e-9);
+    for (int i = first_x; x_label && i * dx <= p->x1 + 1e-9 * dx; i++) {
         const double x = plot_x(p, i * dx);
         snprintf(number, sizeof number, "%g", i * dx);
         plot_line(p, x, p->top, x, p->bottom, 1, PLOT_LIGHT);
         plot_text(p, x, p->bottom + 16, 8, PLOT_CENTRE, false, PLOT_BLACK, number);
     }
-    for (double i = ceil(p->y0 / dy - 1e-9); y_label && i * dy <= p->y1 + 1e-9 * dy; i++) {
+    for (int i = first_y; y_label && i * dy <= p->y1 + 1e-9 * dy; i++) {
         const double y = plot_y(p, i * dy);
         snprintf(number, sizeof number, "%g", i * dy);
         plot_line(p, p->left, y, p->right, y, 1, PLOT_LIGHT);

@@ -7,7 +7,7 @@
 #include "plot.h"
 #include <swale.h>
 
-enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34 };
+enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, PIXELS = SIDE * SIDE };
 static const unsigned class_colour[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};
 
 static const char *out = "spirals.png";
@@ -37,15 +37,16 @@ static unsigned colour_of(const double *probability) {
 /* The network's opinion of every pixel of a panel, in one pass. */
 static void draw_field(plot *p, sw_module *net, sw_tape *tape) {
     sw_tape_reset(tape);
-    sw_tensor points = sw_buffer(tape, SW_F64, SW_SHAPE(SIDE * SIDE, 2));
+    sw_tensor points = sw_buffer(tape, SW_F64, SW_SHAPE(PIXELS, 2));
     double *xy = sw_value(points).data;
-    for (int i = 0; xy && i < SIDE * SIDE; i++) {
-        xy[2 * i] = p->x0 + (p->x1 - p->x0) * (i % SIDE + 0.5) / SIDE;
-        xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * (i / SIDE + 0.5) / SIDE; /* the first row is at the top */
+    for (int64_t i = 0; xy && i < PIXELS; i++) {
+        const int64_t row = i / SIDE, column = i % SIDE; /* the first row is at the top */
+        xy[2 * i] = p->x0 + (p->x1 - p->x0) * ((double)column + 0.5) / SIDE;
+        xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * ((double)row + 0.5) / SIDE;
     }
     const double *probability = sw_value(sw_softmax(sw_forward(net, points), -1)).data;
-    static unsigned colour[SIDE * SIDE];
-    for (int i = 0; probability && i < SIDE * SIDE; i++)
+    static unsigned colour[PIXELS];
+    for (int64_t i = 0; probability && i < PIXELS; i++)
         colour[i] = colour_of(probability + CLASSES * i);
     plot_field(p, SIDE, SIDE, colour);
 }
@@ -84,7 +85,7 @@ int main(int argc, char **argv) {
         for (int64_t step = 0; i > 0 && step < every && !sw_error(); step++)
             sw_optim_minimize(optim, loss, NULL);
         sw_model_evaluate(model, NULL, source, sw_cross_entropy, &result);
-        snprintf(title, sizeof title, "step %lld: %.0f%%", (long long)(i * every), 100 * result.accuracy);
+        snprintf(title, sizeof title, "step %lld: %.0f%%", (long long)i * every, 100 * result.accuracy);
         plot_panel(&p, GAP + i * (SIDE + GAP), TOP, SIDE, SIDE, -1.15, 1.15, -1.15, 1.15);
         draw_field(&p, net, tape);
         draw_points(&p, source);

@@ -1,10 +1,10 @@
-/* The programs that draw: what they reach, the same bits from every number of threads, and pictures like those
- * that are committed in examples/gallery.
+/* The programs that draw: what they reach, the same bits from every number of threads, and pictures like
+ * those that are committed in examples/gallery.
  *
  * They compute in f64. OpenBLAS chooses its kernels by the processor, and their sums differ in the last bits,
  * 1e-16; what training makes of that stays far below what moves an edge by a pixel, unless it lies within
  * 1e-6 of a pixel's border or so. On the cores that were tried (Prescott to SkylakeX) no byte differed. So
- * the pictures are compared by pixels: at most one in a thousand may differ. One of another seed fails that. */
+ * the pictures are compared by pixels: at most one in a thousand may differ. One of another seed fails. */
 #include "run.h"
 
 #include "datasets.h"
@@ -151,7 +151,8 @@ static void mistakes(void **state) {
         assert_string_equal(o.err, message);
         assert_string_equal(o.out, "");
         o = RUN(path_of_program(p), "--seed", "-1");
-        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 1e+15 is needed\n", p->name);
+        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 1e+15 is needed\n",
+                 p->name);
         assert_int_equal(o.code, 2);
         assert_string_equal(o.err, message);
     }
