@@ -33,6 +33,7 @@ datasets_src := $(wildcard datasets/*.c)
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+pictures := spirals regression embedding
 test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c)
 tests := $(test_src:%.c=$(BUILD)/%)
 fast_tests = $(filter-out %/test_accuracy,$(tests))
@@ -54,7 +55,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint train test check-fast bench fuzz run-fuzz lint headers clean
+.PHONY: all help deps deps-lint train gallery test check-fast bench fuzz run-fuzz lint headers clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -64,6 +65,7 @@ help:
 	@echo "make            the library and the examples, in $(BUILD)/"
 	@echo "make deps       install what is needed (Debian)"
 	@echo "make train      train on Fashion-MNIST"
+	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
@@ -86,6 +88,14 @@ deps deps-lint:
 
 train: $(BUILD)/examples/fashion_mnist
 	$(BUILD)/examples/fashion_mnist $(ARGS)
+
+# The pictures of examples/README.md. `cp build/gallery/*.png examples/gallery/` where they are meant to change.
+gallery: $(pictures:%=$(BUILD)/examples/%)
+	@mkdir -p $(BUILD)/gallery
+	@for p in $(pictures); do \
+	    echo "  RUN $(BUILD)/examples/$$p"; \
+	    $(BUILD)/examples/$$p --out $(BUILD)/gallery/$$p.png || exit 1; \
+	done
 
 $(BUILD)/%.o: %.c Makefile | $(DEPS)
 	@mkdir -p $(@D)

@@ -112,6 +112,12 @@ static inline void cli_print_options(const cli_option *table, FILE *to) {
     }
 }
 
+/* What --help says: an example, then the options. */
+static inline void cli_help(const char *example, const cli_option *table) {
+    printf("example: %s\n\n", example);
+    cli_print_options(table, stdout);
+}
+
 /* ---- Signals: the first asks to stop after this step, the second ends at once ---- */
 
 static volatile sig_atomic_t cli_signal;

@@ -1,0 +1,136 @@
+/* A curve fitted to noisy points, and how sure the network is of it.
+ *
+ * Dropout is left on after training: each pass then asks another part of the network. Where there are data
+ * all parts agree; where there are none each goes its own way. Mean and spread of many passes are the
+ * prediction and its uncertainty (Gal, Ghahramani, Dropout as a Bayesian approximation, ICML 2016). */
+#include "cli.h"
+#include "plot.h"
+#include <swale.h>
+
+enum { GRID = 281 }; /* points of the curve */
+
+static const char *out = "regression.png";
+static int64_t seed = 1, samples = 80, steps = 2000, passes = 500;
+static double dropout = 0.1;
+static bool help;
+
+static const cli_option options[] = {
+    {"--samples", "N", CLI_COUNT, &samples, 2, 10000, "points that it learns from (80)"},
+    {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of AdamW, 40 points each (2000)"},
+    {"--dropout", "P", CLI_REAL, &dropout, 0, 0.9, "share of the units that are dropped (0.1)"},
+    {"--passes", "N", CLI_COUNT, &passes, 2, 100000, "forward passes for mean and spread (500)"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of data, initial weights and dropout (1)"},
+    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture (regression.png)"},
+    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
+    {0}};
+
+static double truth(double x) {
+    return sin(3 * x);
+}
+
+static bool has_data(double x) {
+    return fabs(x) >= 0.5 && fabs(x) <= 1.3;
+}
+
+/* Points about the curve in two stretches; between them, and outside, there are none. */
+static sw_source *make_samples(double *x, double *y) {
+    sw_rng rng = {.key = sw_rng_key((uint64_t)seed, "samples")};
+    for (int64_t i = 0; i < samples; i++) {
+        const double u = sw_rng_uniform(&rng);
+        x[i] = (i % 2 ? 1 : -1) * (0.5 + 0.8 * u);
+        y[i] = truth(x[i]) + 0.1 * sw_rng_normal(&rng);
+    }
+    const sw_array inputs = sw_array_of(x, SW_F64, SW_SHAPE(samples, 1));
+    const sw_array targets = sw_array_of(y, SW_F64, SW_SHAPE(samples, 1));
+    return sw_arrays(&inputs, &targets, NULL);
+}
+
+/* Mean and standard deviation of `passes` outputs at each point of x [GRID]. */
+static void ask_often(sw_module *net, double *x, double *mean, double *deviation) {
+    sw_tape *tape = sw_tape_new();
+    sw_tape_set(tape, SW_RECORD, false); /* no gradients; SW_TRAIN stays on, so that dropout drops */
+    sw_tape_set_seed(tape, (uint64_t)seed);
+    double sum[GRID] = {0}, squares[GRID] = {0};
+    for (int64_t pass = 0; pass < passes && !sw_error(); pass++) {
+        const double *y =
+            sw_value(sw_forward(net, sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(GRID, 1))))).data;
+        for (int i = 0; y && i < GRID; i++) {
+            sum[i] += y[i];
+            squares[i] += y[i] * y[i];
+        }
+        sw_tape_reset(tape); /* the next pass draws other units */
+    }
+    for (int i = 0; i < GRID; i++) {
+        mean[i] = sum[i] / (double)passes;
+        const double variance = squares[i] / (double)passes - mean[i] * mean[i];
+        deviation[i] = variance > 0 ? sqrt(variance) : 0;
+    }
+    sw_tape_free(tape);
+}
+
+static void draw(double *x, const double *mean, const double *deviation, const double *data_x,
+                 const double *data_y) {
+    double low[GRID], high[GRID], exact[GRID];
+    plot p = plot_new(760, 420);
+    plot_panel(&p, 70, 40, 660, 320, x[0], x[GRID - 1], -2, 2);
+    plot_axes(&p, "a fit and its uncertainty by dropout", "x", "y");
+    for (int width = 2; width >= 1; width--) {
+        for (int i = 0; i < GRID; i++) {
+            low[i] = mean[i] - width * deviation[i];
+            high[i] = mean[i] + width * deviation[i];
+            exact[i] = truth(x[i]);
+        }
+        plot_band(&p, GRID, x, low, high, PLOT_SKY, width == 2 ? 0.25 : 0.35);
+    }
+    plot_curve(&p, GRID, x, exact, 1.2, PLOT_GREY);
+    plot_curve(&p, GRID, x, mean, 2.4, PLOT_BLUE);
+    for (int64_t i = 0; i < samples; i++)
+        plot_point(&p, data_x[i], data_y[i], 3, PLOT_RED);
+    plot_key(&p, 0, 2.4, PLOT_BLUE, "mean of the passes");
+    plot_key(&p, 1, 10, plot_mix(PLOT_WHITE, PLOT_SKY, 0.5), "1 and 2 standard deviations");
+    plot_key(&p, 2, 1.2, PLOT_GREY, "sin 3x");
+    plot_save(&p, out);
+}
+
+int main(int argc, char **argv) {
+    cli_parse(argc, argv, "regression", options);
+    if (help)
+        return cli_help("regression --dropout 0.2 --out regression.png", options), 0;
+    static double data_x[10000], data_y[10000];
+    double x[GRID], mean[GRID], deviation[GRID], loss = 0;
+
+    sw_source *source = make_samples(data_x, data_y);
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)seed);
+    sw_module *net = sw_nn_sequential(
+        model, sw_nn_linear(model, 1, 64), sw_nn_relu(model), sw_nn_dropout(model, dropout),
+        sw_nn_linear(model, 64, 64), sw_nn_relu(model), sw_nn_dropout(model, dropout),
+        sw_nn_linear(model, 64, 1), NULL);
+    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=40",
+                                  .rule = "adamw lr=3e-3", .schedule = "cosine", .seed = (uint64_t)seed,
+                                  .steps = steps};
+    sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
+    const sw_objective *f = sw_model_objective(model, source, sw_mse);
+    for (int64_t step = 0; step < steps && !sw_error(); step++)
+        sw_optim_minimize(optim, f, &loss);
+
+    for (int i = 0; i < GRID; i++)
+        x[i] = -2 + 4.0 * i / (GRID - 1);
+    ask_often(net, x, mean, deviation);
+    draw(x, mean, deviation, data_x, data_y);
+    double error = 0, spread[2] = {0}; /* of the mean from the truth; near data and far from them */
+    int points[2] = {0};
+    for (int i = 0; i < GRID; i++) {
+        const bool far = !has_data(x[i]);
+        spread[far] += deviation[i];
+        error += far ? 0 : fabs(mean[i] - truth(x[i]));
+        points[far]++;
+    }
+
+    if (sw_error())
+        fprintf(stderr, "regression: %s\n", sw_error());
+    else
+        printf("error %.4f\ndeviation_near_data %.4f\ndeviation_elsewhere %.4f\npicture %s\n",
+               error / points[0], spread[0] / points[0], spread[1] / points[1], out);
+    sw_optim_free(optim), sw_model_free(model), sw_source_free(source);
+    return sw_error() != NULL;
+}

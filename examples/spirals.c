@@ -1,0 +1,103 @@
+/* Three spirals and a network that learns to tell them apart: the plane, coloured by what the network thinks
+ * of each point, at the beginning and as it learns.
+ *
+ * A network without hidden layers could only draw straight lines. Two hidden layers of 32 units are enough
+ * for these; the picture shows how they bend the lines, roughly at first, then into the arms. */
+#include "cli.h"
+#include "plot.h"
+#include <swale.h>
+
+enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, PIXELS = SIDE * SIDE };
+static const unsigned class_colour[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};
+
+static const char *out = "spirals.png";
+static int64_t seed = 1, samples = 300, every = 200;
+static double noise = 0.02;
+static bool help;
+
+static const cli_option options[] = {
+    {"--samples", "N", CLI_COUNT, &samples, 3, 100000, "points, dealt out to the three arms (300)"},
+    {"--noise", "S", CLI_REAL, &noise, 0, 1, "their standard deviation about the arms (0.02)"},
+    {"--every", "K", CLI_COUNT, &every, 1, 100000, "steps from one panel to the next (200)"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the noise and of the initial weights (1)"},
+    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture (spirals.png)"},
+    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
+    {0}};
+
+/* The class that is most likely, paler the less likely it is: in steps, which look like contour lines. */
+static unsigned colour_of(const double *probability) {
+    int best = 0;
+    for (int c = 1; c < CLASSES; c++)
+        if (probability[c] > probability[best])
+            best = c;
+    const double sure = (probability[best] - 1.0 / CLASSES) / (1 - 1.0 / CLASSES);
+    return plot_mix(PLOT_WHITE, class_colour[best], 0.08 + 0.42 * floor(sure * 5.999) / 5);
+}
+
+/* The network's opinion of every pixel of a panel, in one pass. */
+static void draw_field(plot *p, sw_module *net, sw_tape *tape) {
+    sw_tape_reset(tape);
+    sw_tensor points = sw_buffer(tape, SW_F64, SW_SHAPE(PIXELS, 2));
+    double *xy = sw_value(points).data;
+    for (int64_t i = 0; xy && i < PIXELS; i++) {
+        const int64_t row = i / SIDE, column = i % SIDE; /* the first row is at the top */
+        xy[2 * i] = p->x0 + (p->x1 - p->x0) * ((double)column + 0.5) / SIDE;
+        xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * ((double)row + 0.5) / SIDE;
+    }
+    const double *probability = sw_value(sw_softmax(sw_forward(net, points), -1)).data;
+    static unsigned colour[PIXELS];
+    for (int64_t i = 0; probability && i < PIXELS; i++)
+        colour[i] = colour_of(probability + CLASSES * i);
+    plot_field(p, SIDE, SIDE, colour);
+}
+
+static void draw_points(plot *p, const sw_source *source) {
+    double xy[2];
+    int32_t class;
+    for (int64_t i = 0; i < samples; i++)
+        if (sw_source_gather(source, SW_F64, 0, &i, 1, xy, &class) == SW_OK)
+            plot_point(p, xy[0], xy[1], 2, class_colour[class]);
+}
+
+int main(int argc, char **argv) {
+    cli_parse(argc, argv, "spirals", options);
+    if (help)
+        return cli_help("spirals --every 100 --out spirals.png", options), 0;
+
+    /* The data, the network, and what moves it. f64, so that the picture does not depend on the processor. */
+    const sw_spirals_options arms = {.size = sizeof arms, .n = samples, .classes = CLASSES, .turns = 1.4,
+                                     .noise = noise, .seed = (uint64_t)seed};
+    sw_source *source = sw_spirals(&arms);
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)seed);
+    sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 2, 32), sw_nn_tanh(model),
+                                      sw_nn_linear(model, 32, 32), sw_nn_tanh(model),
+                                      sw_nn_linear(model, 32, CLASSES), NULL);
+    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=100",
+                                  .rule = "adam lr=0.01", .seed = (uint64_t)seed};
+    sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
+    const sw_objective *loss = sw_model_objective(model, source, sw_cross_entropy);
+    sw_tape *tape = sw_tape_new();
+    sw_evaluation result = {0};
+
+    plot p = plot_new(PANELS * (SIDE + GAP) + GAP, TOP + SIDE + GAP);
+    for (int i = 0; i < PANELS && !sw_error(); i++) {
+        char title[64];
+        for (int64_t step = 0; i > 0 && step < every && !sw_error(); step++)
+            sw_optim_minimize(optim, loss, NULL);
+        sw_model_evaluate(model, NULL, source, sw_cross_entropy, &result);
+        snprintf(title, sizeof title, "step %lld: %.0f%%", (long long)i * every, 100 * result.accuracy);
+        plot_panel(&p, GAP + i * (SIDE + GAP), TOP, SIDE, SIDE, -1.15, 1.15, -1.15, 1.15);
+        draw_field(&p, net, tape);
+        draw_points(&p, source);
+        plot_frame(&p, PLOT_GREY);
+        plot_axes(&p, title, NULL, NULL);
+    }
+    plot_save(&p, out);
+
+    if (sw_error())
+        fprintf(stderr, "spirals: %s\n", sw_error());
+    else
+        printf("loss %.4f\naccuracy %.4f\npicture %s\n", result.loss, result.accuracy, out);
+    sw_tape_free(tape), sw_optim_free(optim), sw_model_free(model), sw_source_free(source);
+    return sw_error() != NULL;
+}

@@ -1,0 +1,10 @@
+/* examples/spirals.c without memory. */
+#define _POSIX_C_SOURCE 200809L
+#include "support.h"
+
+#define main program_main
+#include "../../examples/spirals.c"
+#undef main
+
+#define PROGRAM_ARGUMENTS (char[]){"--every"}, (char[]){"1"}, (char[]){"--samples"}, (char[]){"9"}
+#include "chain.h"

@@ -1,0 +1,185 @@
+/* The programs that draw: what they reach, the same bits from every number of threads, and pictures like
+ * those that are committed in examples/gallery.
+ *
+ * They compute in f64. OpenBLAS chooses its kernels by the processor, and their sums differ in the last bits,
+ * 1e-16; what training makes of that stays far below what moves an edge by a pixel, unless it lies within
+ * 1e-6 of a pixel's border or so. On the cores that were tried (Prescott to SkylakeX) no byte differed. So
+ * the pictures are compared by pixels: at most one in a thousand may differ. One of another seed fails. */
+#include "run.h"
+
+#include "datasets.h"
+
+#include <math.h>
+
+typedef struct program {
+    const char *name;
+    const char *quick[5]; /* options for a short run */
+    struct {
+        const char *name;
+        double low, high;
+    } reached[3];
+} program;
+
+static const program programs[] = {
+    {"spirals", {"--samples", "30", "--every", "1"}, {{"accuracy", 0.97, 1}, {"loss", 0, 0.15}}},
+    {"regression", {"--steps", "2", "--passes", "2"},
+     {{"error", 0, 0.05}, {"deviation_near_data", 0.01, 0.15}, {"deviation_elsewhere", 0.17, 1}}},
+    /* With the letters' frequencies alone the loss would be 2.8; at the beginning `apart` is 0.8. */
+    {"embedding", {"--steps", "2"}, {{"loss", 0, 1.8}, {"accuracy", 0.42, 1}, {"apart", 2, 10}}}};
+enum { PROGRAMS = sizeof programs / sizeof *programs, MOST_BYTES = 100000 };
+
+static const char *path_of_program(const program *p) {
+    static char path[256];
+    snprintf(path, sizeof path, TEST_BUILD "/examples/%s", p->name);
+    return path;
+}
+
+/* The program with its usual settings; the picture is in the folder. */
+static const output *draw(const program *p, const char *picture, const char *seed) {
+    static output o;
+    o = RUN(path_of_program(p), "--seed", seed, "--out", in_folder(picture));
+    if (o.code != 0 || *o.err)
+        fail_msg("%s: exit %d: %s", p->name, o.code, o.err);
+    return &o;
+}
+
+static size_t read_file(const char *path, unsigned char *bytes) {
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t size = fread(bytes, 1, MOST_BYTES + 1, f);
+    fclose(f);
+    assert_true(size > 0 && size <= MOST_BYTES);
+    return size;
+}
+
+/* The share of pixels that are not equal; 1 for pictures of different size. */
+static double difference(const char *a_path, const char *b_path) {
+    sw_array a, b;
+    assert_int_equal(sw_picture_read(a_path, 3, &a), SW_OK);
+    assert_int_equal(sw_picture_read(b_path, 3, &b), SW_OK);
+    int64_t different = 0;
+    const int64_t pixels = a.shape[0] * a.shape[1];
+    if (a.shape[0] == b.shape[0] && a.shape[1] == b.shape[1])
+        for (int64_t i = 0; i < pixels; i++)
+            different += memcmp((char *)a.data + 3 * i, (char *)b.data + 3 * i, 3) != 0;
+    else
+        different = pixels;
+    sw_array_free(&a);
+    sw_array_free(&b);
+    return (double)different / (double)pixels;
+}
+
+static void results_and_bits(void **state) {
+    (void)state;
+    static unsigned char one[MOST_BYTES + 1], many[MOST_BYTES + 1];
+    for (const program *p = programs; p < programs + PROGRAMS; p++) {
+        char kept[512];
+        static char first[sizeof((output *)0)->out];
+        snprintf(kept, sizeof kept, "examples/gallery/%s.png", p->name);
+        setenv("SW_THREADS", "1", 1);
+        const output *o = draw(p, "a.png", "1");
+        for (int i = 0; i < 3 && p->reached[i].name; i++) {
+            const double value = result(o, p->reached[i].name);
+            if (!(value >= p->reached[i].low && value <= p->reached[i].high))
+                fail_msg("%s: %s %g", p->name, p->reached[i].name, value);
+        }
+        memcpy(first, o->out, sizeof first);
+        setenv("SW_THREADS", "3", 1);
+        setenv("SW_CPU", "baseline", 1);
+        o = draw(p, "b.png", "1");
+        unsetenv("SW_THREADS");
+        unsetenv("SW_CPU");
+        assert_non_null(strstr(first, "picture "));
+        assert_memory_equal(o->out, first, (size_t)(strstr(first, "picture ") - first));
+        const size_t size = read_file(in_folder("a.png"), one);
+        assert_int_equal(size, read_file(in_folder("b.png"), many));
+        assert_memory_equal(one, many, size);
+        const double apart = difference(in_folder("a.png"), kept);
+        if (!(apart <= 0.001))
+            fail_msg("%s differs in %.2f %% of the pixels: `make gallery`, look at both, and copy it if the "
+                     "change is meant", kept, 100 * apart);
+        unlink(in_folder("a.png"));
+        unlink(in_folder("b.png"));
+    }
+}
+
+static void another_seed_is_another_picture(void **state) {
+    (void)state;
+    const program *p = &programs[2];
+    draw(p, "a.png", "2");
+    assert_true(difference(in_folder("a.png"), "examples/gallery/embedding.png") > 0.01);
+    unlink(in_folder("a.png"));
+}
+
+/* Another set of kernels for the products, as on another processor. */
+static void another_core_is_the_same_picture(void **state) {
+    (void)state;
+    setenv("OPENBLAS_CORETYPE", "Prescott", 1);
+    for (const program *p = programs; p < programs + PROGRAMS; p += 2) {
+        char kept[512];
+        snprintf(kept, sizeof kept, "examples/gallery/%s.png", p->name);
+        draw(p, "a.png", "1");
+        assert_true(difference(in_folder("a.png"), kept) <= 0.001);
+        unlink(in_folder("a.png"));
+    }
+    unsetenv("OPENBLAS_CORETYPE");
+}
+
+/* ---- As a user meets them ---- */
+
+static void help_begins_with_an_example(void **state) {
+    (void)state;
+    for (const program *p = programs; p < programs + PROGRAMS; p++) {
+        char begin[64];
+        output o = RUN(path_of_program(p), "--help");
+        snprintf(begin, sizeof begin, "example: %s --", p->name);
+        assert_int_equal(o.code, 0);
+        assert_int_equal(strncmp(o.out, begin, strlen(begin)), 0);
+        assert_non_null(strstr(o.out, "--seed N"));
+        assert_non_null(strstr(o.out, "--out FILE.png"));
+        assert_string_equal(o.err, "");
+    }
+}
+
+static void mistakes(void **state) {
+    (void)state;
+    for (const program *p = programs; p < programs + PROGRAMS; p++) {
+        char message[256];
+        output o = RUN(path_of_program(p), "--sede", "3");
+        snprintf(message, sizeof message, "%s: there is no option --sede, did you mean --seed?\n", p->name);
+        assert_int_equal(o.code, 2);
+        assert_string_equal(o.err, message);
+        assert_string_equal(o.out, "");
+        o = RUN(path_of_program(p), "--seed", "-1");
+        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 1e+15 is needed\n",
+                 p->name);
+        assert_int_equal(o.code, 2);
+        assert_string_equal(o.err, message);
+    }
+}
+
+static void places_that_cannot_be_written(void **state) {
+    (void)state;
+    for (const program *p = programs; p < programs + PROGRAMS; p++) {
+        char message[256];
+        const char *const *q = p->quick;
+        const char *const word[] = {path_of_program(p), "--out", "/dev/null/x.png", q[0], q[1], q[2], q[3],
+                                    NULL};
+        output o = run_with(0, NULL, word);
+        snprintf(message, sizeof message,
+                 "%s: /dev/null/x.png: /dev/null/x.png.part0 cannot be opened for writing: Not a directory\n",
+                 p->name);
+        assert_int_equal(o.code, 1);
+        assert_string_equal(o.err, message);
+        assert_string_equal(o.out, "");
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_begins_with_an_example),     cmocka_unit_test(mistakes),
+        cmocka_unit_test(places_that_cannot_be_written),   cmocka_unit_test(results_and_bits),
+        cmocka_unit_test(another_seed_is_another_picture), cmocka_unit_test(another_core_is_the_same_picture),
+    };
+    return cmocka_run_group_tests_name("gallery", tests, run_setup, run_teardown);
+}

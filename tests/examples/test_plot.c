@@ -1,0 +1,169 @@
+/* What plot.h paints, looked at as pixels of the file. */
+#define _POSIX_C_SOURCE 200809L
+#include "support.h"
+
+#include <unistd.h>
+
+#include "../../examples/plot.h"
+
+static char path[64] = "/tmp/swale-plot-XXXXXX";
+
+static sw_array saved(plot *p) {
+    sw_array a;
+    plot_save(p, path);
+    expect_no_error();
+    assert_int_equal(sw_picture_read(path, 3, &a), SW_OK);
+    return a;
+}
+
+static unsigned colour_at(const sw_array *a, int x, int y) {
+    const unsigned char *p = (const unsigned char *)a->data + 3 * (y * a->shape[1] + x);
+    return (unsigned)p[0] << 16 | (unsigned)p[1] << 8 | p[2];
+}
+
+static void a_picture_is_white_and_of_its_size(void **state) {
+    (void)state;
+    plot p = plot_new(7, 4);
+    sw_array a = saved(&p);
+    assert_null(p.pixels.data);
+    assert_int_equal(a.shape[0], 4);
+    assert_int_equal(a.shape[1], 7);
+    for (int i = 0; i < 28; i++)
+        assert_int_equal(colour_at(&a, i % 7, i / 7), PLOT_WHITE);
+    sw_array_free(&a);
+}
+
+/* A third of a pixel covered, two thirds left white: 255 - 255/3 = 170. */
+static void edges_are_smooth(void **state) {
+    (void)state;
+    plot p = plot_new(4, 1);
+    plot_rectangle(&p, 1, 0, 4.0 / 3, 1, 0x000000, 1);
+    plot_rectangle(&p, 3, 0, 9, 9, 0x0000ff, 0.2); /* beyond the picture; 255·0.8 = 204 */
+    sw_array a = saved(&p);
+    assert_int_equal(colour_at(&a, 0, 0), 0xffffff);
+    assert_int_equal(colour_at(&a, 1, 0), 0x000000);
+    assert_int_equal(colour_at(&a, 2, 0), 0xaaaaaa);
+    assert_int_equal(colour_at(&a, 3, 0), 0xccccff);
+    sw_array_free(&a);
+}
+
+/* A panel of 10x10 units over 20x20 pixels at (5, 5); y points up. */
+static void data_are_where_they_belong(void **state) {
+    (void)state;
+    const unsigned field[4] = {0x110000, 0x220000, 0x330000, 0x440000};
+    const double x[2] = {-5, 15}, y[2] = {3.25, 3.25}, low[2] = {-9, -9}, high[2] = {1, 1};
+    plot p = plot_new(30, 30);
+    plot_panel(&p, 5, 5, 20, 20, 0, 10, 0, 10);
+    plot_field(&p, 2, 2, field);
+    plot_band(&p, 2, x, low, high, 0x00ff00, 1);
+    plot_curve(&p, 2, x, y, 1, 0x0000ff);
+    plot_point(&p, 8, 8, 2, 0xff0000);
+    sw_array a = saved(&p);
+    assert_int_equal(colour_at(&a, 5, 5), 0x110000);
+    assert_int_equal(colour_at(&a, 24, 5), 0x220000);
+    assert_int_equal(colour_at(&a, 5, 20), 0x330000);
+    assert_int_equal(colour_at(&a, 24, 20), 0x440000);
+    assert_int_equal(colour_at(&a, 10, 24), 0x00ff00);
+    assert_int_equal(colour_at(&a, 10, 22), 0x330000);
+    assert_int_equal(colour_at(&a, 10, 18), 0x0000ff); /* 25 - 6.5 ± ½ */
+    assert_int_equal(colour_at(&a, 21, 9), 0xff0000);  /* the disc's middle is at (21, 9) */
+    for (int i = 0; i < 30; i++) { /* nothing left or right of the panel, above it or below */
+        assert_int_equal(colour_at(&a, 4, i), PLOT_WHITE);
+        assert_int_equal(colour_at(&a, 25, i), PLOT_WHITE);
+        assert_int_equal(colour_at(&a, i, 4), PLOT_WHITE);
+        assert_int_equal(colour_at(&a, i, 25), PLOT_WHITE);
+    }
+    sw_array_free(&a);
+}
+
+/* No two letters look alike (those that there are not are boxes, as # is), all stay within their width, and
+ * upwards is the same turned by a quarter. */
+static void letters(void **state) {
+    (void)state;
+    static unsigned char shape[96][30 * 30];
+    for (int c = ' '; c < 127; c++) {
+        const char text[2] = {(char)c, 0};
+        int ink = 0;
+        plot p = plot_new(30, 30), q = plot_new(30, 30);
+        plot_text(&p, 4, 22, 12, PLOT_LEFT, false, 0, text);
+        plot_text(&q, 22, 26, 12, PLOT_LEFT, true, 0, text);
+        sw_array a = saved(&p), b = saved(&q);
+        for (int i = 0; i < 900; i++) {
+            const int x = i % 30, y = i / 30;
+            shape[c - ' '][i] = colour_at(&a, x, y) < 0xd0d0d0;
+            ink += shape[c - ' '][i];
+            if (shape[c - ' '][i])
+                assert_true(x >= 2 && x < 4 + 2 * plot_advance((char)c) && y > 8);
+            assert_int_equal(colour_at(&a, x, y), colour_at(&b, y, 29 - x));
+        }
+        assert_true((ink > 0) == (c != ' '));
+        sw_array_free(&a);
+        sw_array_free(&b);
+    }
+    static const char all[] = /* but I and l, which look alike */
+        " abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ0123456789.,:'!?-+=/%()<>_*~#";
+    for (const char *c = all; *c; c++)
+        for (const char *d = all; d < c; d++)
+            if (memcmp(shape[*c - ' '], shape[*d - ' '], sizeof shape[0]) == 0)
+                fail_msg("%c looks like %c", *c, *d);
+}
+
+static void ticks_are_round_and_few(void **state) {
+    (void)state;
+    for (double length = 1e-4; length < 1e6; length *= 1.07) {
+        const double tick = plot_tick(length), power = pow(10, floor(log10(tick) + 1e-9));
+        const double first = tick / power;
+        assert_true(fabs(first - 1) < 1e-9 || fabs(first - 2) < 1e-9 || fabs(first - 5) < 1e-9);
+        assert_true(length / tick <= 6.0000001 && length / tick > 2.3999);
+    }
+}
+
+/* Nothing is painted without memory, nothing written after an error. */
+static void after_an_error_there_is_no_picture(void **state) {
+    (void)state;
+    const double x[2] = {0, 1};
+    test_allocator a;
+    unlink(path);
+    test_allocator_install(&a);
+    test_allocator_fail(&a, 1, false);
+    plot p = plot_new(10, 10);
+    plot_axes(&p, "title", "x", "y");
+    plot_curve(&p, 2, x, x, 1, PLOT_BLUE);
+    plot_band(&p, 2, x, x, x, PLOT_BLUE, 0.5);
+    plot_point(&p, 0.5, 0.5, 2, PLOT_RED);
+    plot_save(&p, path);
+    assert_int_equal(sw_error_status(), SW_ERR_MEMORY);
+    sw_clear_error();
+    test_allocator_fail(&a, 0, false);
+    p = plot_new(10, 10);
+    sw_fail(SW_ERR_USER, "something else");
+    plot_save(&p, path);
+    expect_error(SW_ERR_USER, "something else");
+    assert_true(access(path, F_OK) != 0);
+    assert_int_equal(atomic_load(&a.live), 0);
+    sw_set_allocator(NULL);
+}
+
+static int setup(void **state) {
+    (void)state;
+    const int file = mkstemp(path);
+    return file >= 0 && close(file) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    unlink(path);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_picture_is_white_and_of_its_size),
+        cmocka_unit_test(edges_are_smooth),
+        cmocka_unit_test(data_are_where_they_belong),
+        cmocka_unit_test(letters),
+        cmocka_unit_test(ticks_are_round_and_few),
+        cmocka_unit_test(after_an_error_there_is_no_picture),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
