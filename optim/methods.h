@@ -5,9 +5,18 @@
 #include "optim.h"
 
 extern const sw_estimator swo_minibatch;
-extern const sw_rule swo_sgd, swo_adam, swo_adamw;
+extern const sw_rule swo_sgd, swo_adagrad, swo_rmsprop, swo_adadelta, swo_adam, swo_amsgrad, swo_adamw,
+    swo_nadam, swo_nadamw, swo_nadamp, swo_generalized_adam, swo_radam, swo_adamax, swo_lion, swo_fromage,
+    swo_nag_gs, swo_amos;
 extern const sw_schedule swo_constant, swo_cosine;
 extern const sw_option swo_schedule_options[]; /* that all schedules take */
 extern const sw_average swo_none, swo_ema;
+
+/* The option of all rules that divide by the root of a mean or sum of squares: the lecture's AdaGrad and
+ * RMSProp have ε inside, PyTorch outside. Without ε, 0/0 waits where a gradient is 0: its range begins
+ * at 1e-30, which f32 holds. */
+#define EPS_IN_ROOT_ROW(default_value)                                                          \
+    {.name = "eps_in_root", .kind = SW_OPTION_BOOL, .value = default_value,                     \
+     .help = "√(v + ε) instead of √v + ε"}
 
 #endif

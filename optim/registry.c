@@ -8,9 +8,11 @@
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search",
                                                "average"};
 
-static const void *const built_in[SWO_KINDS][32] = {
+static const void *const built_in[SWO_KINDS][64] = {
     [SWO_ESTIMATOR] = {&swo_minibatch},
-    [SWO_RULE] = {&swo_sgd, &swo_adam, &swo_adamw},
+    [SWO_RULE] = {&swo_sgd, &swo_adagrad, &swo_rmsprop, &swo_adadelta, &swo_adam, &swo_amsgrad, &swo_adamw,
+                  &swo_nadam, &swo_nadamw, &swo_nadamp, &swo_generalized_adam, &swo_radam, &swo_adamax,
+                  &swo_lion, &swo_fromage, &swo_nag_gs, &swo_amos},
     [SWO_SCHEDULE] = {&swo_constant, &swo_cosine},
     [SWO_SEARCH] = {NULL},
     [SWO_AVERAGE] = {&swo_none, &swo_ema},
@@ -42,7 +44,7 @@ int swo_methods(swo_kind kind, const void *list[], int capacity) {
     return n;
 }
 
-enum { MOST = 32 + REGISTERED };
+enum { MOST = 64 + REGISTERED };
 
 const void *swo_lookup(swo_kind kind, const char *name) {
     const void *list[MOST];
