@@ -98,7 +98,9 @@ SW_API sw_array sw_optim_vector(const sw_optim *optim, const char *slot);
 /* A scalar of a group's rule ("d"); group -1: of estimator, line search or average. */
 SW_API double sw_optim_scalar(const sw_optim *optim, int group, const char *name);
 
-/* Every method with its options, made from the tables. */
+/* Every method, made from the tables: its source; its state in bytes a parameter, and how many bytes a
+ * parameter a step of a rule or an average moves to and from memory, both in f32; its options with
+ * defaults and ranges, and the range in which a search looks. */
 SW_API void sw_optim_list(FILE *to);
 
 /* ---- Methods of one's own -------------------------------------------------------------------- */
@@ -210,7 +212,8 @@ typedef struct sw_rule {
     /* Another vector to evaluate at: fills out; x stays. Sees option, scalar, slot and step of the last
      * step, and no g. NULL: x. */
     const sw_kernels *point;
-    double cost; /* passes over parameter-sized memory in a step, for the list */
+    double cost; /* passes over parameter-sized memory in a step, for the list; 0: x, g and the slots are
+                  * read once, x and the slots written once */
 } sw_rule;
 
 /* ---- Estimators ---- */

@@ -43,7 +43,7 @@ static const sw_option options[] = {
      .search_low = 1e-2, .search_high = 10, .search_log = true},
     {.name = "rho", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "ρ, decay of both means",
      .search_low = 0.8, .search_high = 0.99},
-    {.name = "eps", .value = 1e-6, .low = 0, .high = 1, .open = SW_OPEN_LOW,
+    {.name = "eps", .value = 1e-6, .low = 1e-30, .high = 1,
      .help = "ε; it is also where the first steps come from", .search_low = 1e-8, .search_high = 1e-4,
      .search_log = true},
     EPS_IN_ROOT_ROW(1),
