@@ -11,39 +11,61 @@
  */
 #define SW_KERNEL_FILE "rules/amos.c"
 #include "kernel.h"
-#include "../internal.h"
 #include "../methods.h"
 
 #ifndef AMOS_OPTIONS
 #define AMOS_OPTIONS
 enum { LR, BETA, MOMENTUM, EXTRA_L2, C, D, WEIGHT, CONV, HEAD, EMBEDDING, BIAS, NORM, OTHER };
 enum { V, B, M }; /* slots */
-enum { CORRECTION, ETA };
-
-typedef struct amos_row {
-    void *x, *m; /* m NULL: no momentum */
-    const void *g;
-    double of_x, of_g, momentum;
-} amos_row;
+enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √ξ; elements of a row */
 #endif
 
 #if SW_KERNEL_PASS
 
+/* Σ g² of n elements; in f64, so that squares neither overflow nor vanish. */
+static inline double SW_K(squares)(const real *g, int64_t n) {
+    double lane[SW_LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + SW_LANES <= n; i += SW_LANES)
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)g[i + j] * (double)g[i + j];
+    for (int j = 0; j < SW_LANES && n >= SW_LANES; j++)
+        sum += lane[j];
+    for (; i < n; i++)
+        sum += (double)g[i] * (double)g[i];
+    return sum;
+}
+
+/* Rows [begin, end): a row's g is met again in the cache. */
 static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
-    const amos_row *s = args;
-    real *restrict x = s->x, *restrict m = s->m;
-    const real *restrict g = s->g;
-    const real of_x = (real)s->of_x, of_g = (real)s->of_g, mu = (real)s->momentum,
-               fresh = (real)(1 - s->momentum);
+    const sw_step *s = args;
+    const double *o = s->option, xi = o[LR], eta = s->coefficient[ETA];
+    const int64_t n = (int64_t)s->coefficient[LENGTH];
+    double *v = s->slot[V], *b = s->slot[B];
     (void)sums;
-    if (!m)
-        for (int64_t i = begin; i < end; i++)
-            x[i] -= of_x * x[i] + of_g * g[i];
-    else
-        for (int64_t i = begin; i < end; i++) {
-            m[i] = mu * m[i] - fresh * (of_x * x[i] + of_g * g[i]);
-            x[i] += m[i];
+    for (int64_t row = begin; row < end; row++) {
+        real *restrict x = (real *)s->x + row * n;
+        const real *restrict g = (const real *)s->g + row * n;
+        const double square = SW_K(squares)(g, n) / (double)n;
+        v[row] = o[BETA] * v[row] + (1 - o[BETA]) * square;
+        const double r = s->coefficient[CORRECTION] / (v[row] > 0x1p-125 ? v[row] : 0x1p-125);
+        const double gamma = xi * xi * r * square / sqrt(1 + s->coefficient[DECAY_FADES] * b[row]);
+        const double fade = 1 / (1 + s->coefficient[STEP_FADES] * b[row]);
+        b[row] += gamma * (1 + b[row]);
+
+        const real of_x = (real)(fade * (gamma / 2 + o[EXTRA_L2])), of_g = (real)(fade * xi * eta * sqrt(r)),
+                   mu = (real)o[MOMENTUM], fresh = (real)(1 - o[MOMENTUM]);
+        if (s->slot[M]) {
+            real *restrict m = (real *)s->slot[M] + row * n;
+            for (int64_t i = 0; i < n; i++) {
+                m[i] = mu * m[i] - fresh * (of_x * x[i] + of_g * g[i]);
+                x[i] += m[i];
+            }
+        } else {
+            for (int64_t i = 0; i < n; i++)
+                x[i] -= of_x * x[i] + of_g * g[i];
         }
+    }
 }
 
 #else
@@ -56,8 +78,7 @@ static int64_t rows(const sw_param *p) {
 
 /* The scale that the tensor's elements are to have. */
 static double scale(const sw_param *p, const double *o) {
-    const int64_t length = rows(p) > 0 ? p->count / rows(p) : 1;
-    const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : length > 0 ? length : 1);
+    const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : p->count / rows(p));
     switch (p->role) {
     case SW_ROLE_WEIGHT: return sqrt(o[p->rank > 2 ? CONV : WEIGHT] / fan_in);
     case SW_ROLE_HEAD: return sqrt(o[HEAD] / fan_in);
@@ -68,37 +89,32 @@ static double scale(const sw_param *p, const double *o) {
     }
 }
 
-static void update_row(void *args, int64_t row) {
-    const sw_step *s = args;
-    const double *o = s->option, xi = o[LR], eta = s->coefficient[ETA], beta = o[BETA];
-    const int64_t length = s->count / rows(s->param);
-    const size_t at = (size_t)(row * length) * sw_dtype_size(s->type);
-    double *v = (double *)s->slot[V] + row, *b = (double *)s->slot[B] + row, norm;
+/* Rows in a tile: about SW_TILE elements. */
+static int64_t grain(const sw_step *s) {
+    const int64_t length = (int64_t)s->coefficient[LENGTH];
+    return length < SW_TILE ? SW_TILE / length : 1;
+}
 
-    const char *g = (const char *)s->g + at;
-    swo_check(s->type, length, g, &norm);
-    const double square = norm * norm / (double)length;
-    *v = beta * *v + (1 - beta) * square;
-    const double r = s->coefficient[CORRECTION] / fmax(*v, 0x1p-125);
-    const double gamma = xi * xi * r * square / sqrt(1 + o[C] * sqrt(xi) * *b);
-    const double slower = 1 / (1 + o[D] * sqrt(xi * eta) * *b);
-    *b += gamma * (1 + *b);
-
-    amos_row a = {.x = (char *)s->x + at, .m = s->slot[M] ? (char *)s->slot[M] + at : NULL, .g = g,
-                  .of_x = slower * (gamma / 2 + o[EXTRA_L2]), .of_g = slower * xi * eta * sqrt(r),
-                  .momentum = o[MOMENTUM]};
-    sw_run(&kernels, s->type, &a, length);
+static void update_rows(void *args, int64_t tile) {
+    sw_step *s = args;
+    const int64_t n = rows(s->param), begin = tile * grain(s), end = begin + grain(s);
+    kernels[s->type][sw_cpu_level()](s, begin, end < n ? end : n, NULL);
 }
 
 static sw_status tensor(sw_step *s) {
+    const double *o = s->option;
     const int64_t n = rows(s->param);
-    s->coefficient[CORRECTION] = 1 - pow(s->option[BETA], (double)s->step);
-    s->coefficient[ETA] = scale(s->param, s->option);
-    if (n == 1 || s->count < 4 * SW_TILE) /* a long row is shared out itself */
-        for (int64_t i = 0; i < n; i++)
-            update_row(s, i);
+    if (s->count == 0)
+        return SW_OK;
+    s->coefficient[CORRECTION] = 1 - pow(o[BETA], (double)s->step);
+    s->coefficient[ETA] = scale(s->param, o);
+    s->coefficient[STEP_FADES] = o[D] * sqrt(o[LR] * s->coefficient[ETA]);
+    s->coefficient[DECAY_FADES] = o[C] * sqrt(o[LR]);
+    s->coefficient[LENGTH] = (double)(s->count / n);
+    if (s->count < 4 * SW_TILE) /* too little to share out */
+        kernels[s->type][sw_cpu_level()](s, 0, n, NULL);
     else
-        sw_parallel(update_row, s, n);
+        sw_parallel(update_rows, s, (n + grain(s) - 1) / grain(s));
     return SW_OK;
 }
 

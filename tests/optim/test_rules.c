@@ -214,6 +214,39 @@ static void test_zero_gradient(void **state) {
         }
 }
 
+/* NadamP's roots over all magnitudes: without momentum its first step is g/((g²)^(1/p) + ε). f32 errors: of
+ * the root as rules/nadamp.c states them, and 6 roundings around it. */
+static void test_roots_of_nadamp(void **state) {
+    (void)state;
+    const double power[] = {1, 1.5, 2, 3, 4};
+    for (int k = 0; k < 5; k++)
+        for (int t = 0; t < 2; t++)
+            for (int from = -17; from < 18; from += 5) {
+                const sw_dtype type = both_types[t];
+                const double unit = type == SW_F64 ? 0x1p-53 : 0x1p-24;
+                const double root = power[k] == 1.5 ? 2.5 : power[k] == 2 ? 1 : 2 * 88 / power[k] + 4;
+                sw_params *p = small_params(type);
+                char spec[100];
+                double x[SMALL_DIM] = {0}, g[SMALL_DIM];
+                params_set(p, x);
+                snprintf(spec, sizeof spec, "nadamp lr=1 beta1=0 eps=1e-30 weight_decay=0 p=%g", power[k]);
+                sw_optim *optim = sw_optim_new(p, spec);
+                for (int i = 0; i < SMALL_DIM; i++)
+                    g[i] = (i % 2 ? -1 : 1) * (double)(float)(pow(10, from + i % 5) * (1 + 0.37 * i));
+                assert_ok(step_with(optim, p, g));
+                for (int i = 0; i < SMALL_DIM; i++) {
+                    long double exact = powl((long double)g[i] * g[i], 1 / (long double)power[k]);
+                    double expected = (double)(-g[i] / (exact + 1e-30L));
+                    double now = vec_get(type, sw_params_x(p), i);
+                    if (!(fabs(now / expected - 1) <= (root + 6) * unit))
+                        fail_msg("%s, %s: g = %g moves x by %.9g, not %.9g: %.2g units", spec,
+                                 sw_dtype_name(type), g[i], now, expected, fabs(now / expected - 1) / unit);
+                }
+                sw_optim_free(optim);
+                sw_params_free(p);
+            }
+}
+
 /* ---- What must not move ---- */
 
 typedef struct snapshot {
@@ -580,6 +613,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_rosenbrock, test_clear),
         cmocka_unit_test_teardown(test_no_momentum, test_clear),
         cmocka_unit_test_teardown(test_zero_gradient, test_clear),
+        cmocka_unit_test_teardown(test_roots_of_nadamp, test_clear),
         cmocka_unit_test_teardown(test_nan_is_refused, test_clear),
         cmocka_unit_test_teardown(test_frozen_and_tied, test_clear),
         cmocka_unit_test_teardown(test_two_groups, test_clear),
