@@ -479,6 +479,41 @@ static void test_no_two_agree(void **state) {
                 fail_msg("%s and %s are %g apart after ten steps", spec[i], spec[j], distance(x[i], x[j]));
 }
 
+/* ---- What a line search builds on: the step is lr times a direction ---- */
+
+static void first_step(const char *name, double lr, double moved[SMALL_DIM]) {
+    char spec[100];
+    sw_params *p = small_params(SW_F64);
+    const double *x = sw_params_x(p);
+    double start[SMALL_DIM], g[SMALL_DIM];
+    snprintf(spec, sizeof spec, "%s lr=%g", name, lr);
+    sw_optim *optim = sw_optim_new(p, spec);
+    uint64_t seed = 10;
+    memcpy(start, x, sizeof start);
+    random_gradient(g, &seed);
+    assert_ok(step_with(optim, p, g));
+    for (int i = 0; i < SMALL_DIM; i++)
+        moved[i] = x[i] - start[i];
+    sw_optim_free(optim);
+    sw_params_free(p);
+}
+
+static void test_linear_in_lr(void **state) {
+    (void)state;
+    int linear = 0;
+    for (int i = 0; i < ENTRIES; i++) {
+        double one[SMALL_DIM], two[SMALL_DIM];
+        bool flag = sw_rule_find(entries[i].name)->flags & SW_RULE_LINEAR;
+        first_step(entries[i].name, 0.25, one);
+        first_step(entries[i].name, 0.5, two);
+        linear += flag;
+        for (int k = 0; k < SMALL_DIM && flag; k++) /* x and its step are at most 4: a few roundings of that */
+            if (!(fabs(two[k] - 2 * one[k]) <= 8 * 4 * 0x1p-53))
+                fail_msg("%s: a step of %g, of %g with twice the learning rate", entries[i].name, one[k], two[k]);
+    }
+    assert_int_equal(linear, ENTRIES - 3); /* fromage, nag_gs, amos */
+}
+
 /* ---- Memory ---- */
 
 /* A matrix and a vector that threads share, and remainders of tiles and lanes. */
@@ -619,6 +654,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_two_groups, test_clear),
         cmocka_unit_test_teardown(test_pairs_that_are_one, test_clear),
         cmocka_unit_test_teardown(test_no_two_agree, test_clear),
+        cmocka_unit_test_teardown(test_linear_in_lr, test_clear),
         cmocka_unit_test_teardown(test_bytes_of_state, test_clear),
         cmocka_unit_test_teardown(test_threads, test_clear),
         cmocka_unit_test_teardown(test_levels, test_clear),
