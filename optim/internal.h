@@ -30,6 +30,7 @@ sw_status swo_steps(const char *what, double value, char unit, int64_t total, in
 
 typedef enum swo_kind { SWO_ESTIMATOR, SWO_RULE, SWO_SCHEDULE, SWO_SEARCH, SWO_AVERAGE, SWO_KINDS } swo_kind;
 extern const char *const swo_kind_names[SWO_KINDS];
+enum { SWO_METHODS = 128 }; /* of a kind, at most: the library's own and registered ones */
 /* The method, or NULL and an error with a suggestion. */
 const void *swo_find(swo_kind kind, const char *name);
 const void *swo_lookup(swo_kind kind, const char *name); /* no error */

@@ -5,7 +5,9 @@
 #include "optim.h"
 
 extern const sw_estimator swo_minibatch;
-extern const sw_rule swo_sgd, swo_adam, swo_adamw;
+extern const sw_rule swo_sgd, swo_adagrad, swo_rmsprop, swo_adadelta, swo_adam, swo_amsgrad, swo_adamw,
+    swo_nadam, swo_nadamw, swo_nadamp, swo_generalized_adam, swo_radam, swo_adamax, swo_lion, swo_fromage,
+    swo_nag_gs, swo_amos;
 extern const sw_schedule swo_constant, swo_cosine, swo_restarts, swo_cosine_cycles, swo_step,
     swo_exponential, swo_linear, swo_polynomial, swo_inverse_sqrt, swo_inverse_time, swo_cyclic,
     swo_one_cycle;
@@ -17,5 +19,12 @@ extern const sw_average swo_none, swo_ema, swo_lawa_ema, swo_lawa_queue, swo_pol
 /* Whether an average that looks at every so many-th step from a start on looks at this one. Both are rounded
  * up to whole steps. */
 bool swo_average_due(int64_t step, double start, double every);
+
+/* The option of all rules that divide by the root of a mean or sum of squares: the lecture's AdaGrad and
+ * RMSProp have ε inside, PyTorch outside. Without ε, 0/0 waits where a gradient is 0: its range begins
+ * at 1e-30, which f32 holds. */
+#define EPS_IN_ROOT_ROW(default_value)                                                          \
+    {.name = "eps_in_root", .kind = SW_OPTION_BOOL, .value = default_value,                     \
+     .help = "√(v + ε) instead of √v + ε"}
 
 #endif

@@ -144,7 +144,9 @@ SW_API sw_status sw_optim_load(sw_optim *optim, const char *path);
 SW_API sw_status sw_optim_pack(const sw_optim *optim, sw_archive *archive);
 SW_API sw_status sw_optim_unpack(sw_optim *optim, const sw_archive *archive);
 
-/* Every method with its options, made from the tables. */
+/* Every method, made from the tables: its source; its state in bytes a parameter, and how many bytes a
+ * parameter a step of a rule or an average moves to and from memory, both in f32; its options with
+ * defaults and ranges, and the range in which a search looks. */
 SW_API void sw_optim_list(FILE *to);
 
 /* ---- Training -------------------------------------------------------------------------------- */
@@ -331,7 +333,8 @@ typedef struct sw_rule {
     /* Another vector to evaluate at: fills out; x stays. Sees option, scalar, slot and step of the last
      * step, and no g. NULL: x. */
     const sw_kernels *point;
-    double cost; /* passes over parameter-sized memory in a step, for the list */
+    double cost; /* passes over parameter-sized memory in a step, for the list; 0: x, g and the slots are
+                  * read once, x and the slots written once */
 } sw_rule;
 
 /* ---- Estimators ---- */

@@ -3,14 +3,15 @@
 #include "methods.h"
 
 #include <pthread.h>
-#include <stdio.h>
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search",
                                                "average"};
 
-static const void *const built_in[SWO_KINDS][32] = {
+static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
     [SWO_ESTIMATOR] = {&swo_minibatch},
-    [SWO_RULE] = {&swo_sgd, &swo_adam, &swo_adamw},
+    [SWO_RULE] = {&swo_sgd, &swo_adagrad, &swo_rmsprop, &swo_adadelta, &swo_adam, &swo_amsgrad, &swo_adamw,
+                  &swo_nadam, &swo_nadamw, &swo_nadamp, &swo_generalized_adam, &swo_radam, &swo_adamax,
+                  &swo_lion, &swo_fromage, &swo_nag_gs, &swo_amos},
     [SWO_SCHEDULE] = {&swo_constant, &swo_step, &swo_exponential, &swo_linear, &swo_polynomial,
                       &swo_inverse_sqrt, &swo_inverse_time, &swo_cosine, &swo_restarts,
                       &swo_cosine_cycles, &swo_cyclic, &swo_one_cycle},
@@ -18,7 +19,7 @@ static const void *const built_in[SWO_KINDS][32] = {
     [SWO_AVERAGE] = {&swo_none, &swo_ema, &swo_polyak, &swo_swa, &swo_lawa_queue, &swo_lawa_ema},
 };
 
-enum { REGISTERED = 64 };
+enum { REGISTERED = SWO_METHODS / 2 };
 static const void *registered[SWO_KINDS][REGISTERED];
 static int registered_count[SWO_KINDS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -44,11 +45,9 @@ int swo_methods(swo_kind kind, const void *list[], int capacity) {
     return n;
 }
 
-enum { MOST = 32 + REGISTERED };
-
 const void *swo_lookup(swo_kind kind, const char *name) {
-    const void *list[MOST];
-    int n = name ? swo_methods(kind, list, MOST) : 0;
+    const void *list[SWO_METHODS];
+    int n = name ? swo_methods(kind, list, SWO_METHODS) : 0;
     for (int i = 0; i < n; i++)
         if (strcmp(name_of(list[i]), name) == 0)
             return list[i];
@@ -58,9 +57,9 @@ const void *swo_lookup(swo_kind kind, const char *name) {
 const void *swo_find(swo_kind kind, const char *name) {
     const void *method = swo_lookup(kind, name);
     if (!method) {
-        const void *list[MOST];
-        const char *names[MOST];
-        int n = swo_methods(kind, list, MOST);
+        const void *list[SWO_METHODS];
+        const char *names[SWO_METHODS];
+        int n = swo_methods(kind, list, SWO_METHODS);
         for (int i = 0; i < n; i++)
             names[i] = name_of(list[i]);
         if (*name)
@@ -78,11 +77,11 @@ static sw_status enter(swo_kind kind, const void *method) {
     if (*(const size_t *)method == 0)
         return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size must be sizeof of its type",
                        swo_kind_names[kind], name_of(method));
-    const void *list[MOST];
+    const void *list[SWO_METHODS];
     sw_status status = SW_OK;
     bool again = false;
     pthread_mutex_lock(&mutex);
-    int n = list_locked(kind, list, MOST);
+    int n = list_locked(kind, list, SWO_METHODS);
     for (int i = 0; i < n && status == SW_OK; i++) {
         again |= list[i] == method; /* harmless */
         if (list[i] != method && strcmp(name_of(list[i]), name_of(method)) == 0)
@@ -174,8 +173,8 @@ const sw_estimator *sw_estimator_find(const char *name) {
 }
 
 static const void *method_at(swo_kind kind, int index) {
-    const void *list[MOST];
-    const int n = swo_methods(kind, list, MOST);
+    const void *list[SWO_METHODS];
+    const int n = swo_methods(kind, list, SWO_METHODS);
     return index >= 0 && index < n ? list[index] : NULL;
 }
 
@@ -197,71 +196,4 @@ const sw_line_search *sw_line_search_at(int index) {
 
 const sw_average *sw_average_at(int index) {
     return method_at(SWO_AVERAGE, index);
-}
-
-/* ---- The list ---- */
-
-static void print_default(FILE *to, const sw_option *o) {
-    if (o->kind == SW_OPTION_CHOICE) {
-        const char *at = o->choices;
-        for (int i = 0; i < (int)o->value && at; i++)
-            at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL;
-        fprintf(to, "%.*s", at ? (int)strcspn(at, "|") : 0, at ? at : "");
-    } else if (o->kind == SW_OPTION_SPEC) {
-        fprintf(to, "minibatch");
-    } else {
-        fprintf(to, "%g%s", o->value, o->unit == '%' ? "%" : o->unit == 'e' ? "ep" : "");
-    }
-}
-
-static void print_options(FILE *to, const sw_option *table) {
-    for (int i = 0; table && table[i].name; i++) {
-        const sw_option *o = &table[i];
-        fprintf(to, "      %s=", o->name);
-        print_default(to, o);
-        if (o->kind == SW_OPTION_CHOICE)
-            fprintf(to, "  (%s)", o->choices);
-        else if (o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER)
-            fprintf(to, "  %c%g, %g%c", o->open & SW_OPEN_LOW ? '(' : '[', o->low, o->high,
-                    o->open & SW_OPEN_HIGH ? ')' : ']');
-        fprintf(to, "  %s\n", o->help ? o->help : "");
-    }
-}
-
-typedef struct heading {
-    const char *summary, *source;
-    const sw_option *options;
-} heading;
-
-static heading heading_of(swo_kind kind, const void *method) {
-#define HEADING(type) ((heading){((const type *)method)->summary, ((const type *)method)->source, \
-                                 ((const type *)method)->options})
-    switch (kind) {
-    case SWO_ESTIMATOR: return HEADING(sw_estimator);
-    case SWO_RULE: return HEADING(sw_rule);
-    case SWO_SCHEDULE: return HEADING(sw_schedule);
-    case SWO_SEARCH: return HEADING(sw_line_search);
-    default: return HEADING(sw_average);
-    }
-#undef HEADING
-}
-
-void sw_optim_list(FILE *to) {
-    const void *list[MOST];
-    for (int kind = 0; to && kind < SWO_KINDS; kind++) {
-        int n = swo_methods((swo_kind)kind, list, MOST);
-        if (!n)
-            continue;
-        fprintf(to, "%s%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s");
-        for (int i = 0; i < n; i++) {
-            heading h = heading_of((swo_kind)kind, list[i]);
-            fprintf(to, "  %-12s %s", name_of(list[i]), h.summary ? h.summary : "");
-            if (h.source)
-                fprintf(to, "  [%s]", h.source);
-            fputc('\n', to);
-            print_options(to, h.options);
-            if (kind == SWO_SCHEDULE)
-                print_options(to, swo_schedule_options);
-        }
-    }
 }

@@ -54,7 +54,8 @@ static const sw_option options[] = {
      .search_low = 0, .search_high = 0.99},
     {.name = "dampening", .value = 0, .low = 0, .high = 1, .help = "τ"},
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .help = "look ahead along the momentum"},
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient"},
+    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
+     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
     {0}};
 
 static sw_status check(const double *option) {
@@ -73,7 +74,6 @@ const sw_rule swo_sgd = {.size = sizeof(sw_rule), .name = "sgd",
                          .summary = "stochastic gradient descent, momentum, Nesterov",
                          .source = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
                          .options = options, .slots = slots, .check = check,
-                         .flags = SW_RULE_LINEAR,
-                         .update = &kernels, .cost = 3};
+                         .flags = SW_RULE_LINEAR, .update = &kernels};
 
 #endif

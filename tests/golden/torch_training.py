@@ -38,6 +38,18 @@ RULES = [
     ("adam lr=0.01 beta1=0.8 beta2=0.95 eps=1e-4 weight_decay=0.1", torch.optim.Adam,
      dict(lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1)),
     ("adamw lr=0.01 weight_decay=0.1", torch.optim.AdamW, dict(lr=0.01, weight_decay=0.1)),
+    ("amsgrad lr=0.01 beta2=0.9", torch.optim.Adam, dict(lr=0.01, betas=(0.9, 0.9), amsgrad=True)),
+    ("adagrad lr=0.05 lr_decay=0.01 initial=0.01", torch.optim.Adagrad,
+     dict(lr=0.05, lr_decay=0.01, initial_accumulator_value=0.01)),
+    ("rmsprop lr=0.005 eps=1e-3", torch.optim.RMSprop, dict(lr=0.005, eps=1e-3)),
+    ("rmsprop lr=0.002 alpha=0.9 eps=1e-2 centered momentum=0.8", torch.optim.RMSprop,
+     dict(lr=0.002, alpha=0.9, eps=1e-2, centered=True, momentum=0.8)),
+    ("adadelta lr=1 eps=1e-4", torch.optim.Adadelta, dict(lr=1, eps=1e-4)),
+    # 1.13 is right with foreach alone: see pytorch/pytorch, pull request 92699.
+    ("nadam lr=0.01 weight_decay=0.01", torch.optim.NAdam,
+     dict(lr=0.01, weight_decay=0.01, foreach=True)),
+    ("radam lr=0.02 beta2=0.95", torch.optim.RAdam, dict(lr=0.02, betas=(0.9, 0.95))),
+    ("adamax lr=0.02", torch.optim.Adamax, dict(lr=0.02)),
 ]
 
 

@@ -100,4 +100,26 @@ static inline void linear_problem_init(linear_problem *p, sw_params *params, int
                           .c = c};
 }
 
+/* The names that sw_optim_list prints below "rules"; calls `see` with each. Returns how many. */
+static inline int each_rule(void (*see)(const char *name)) {
+    FILE *list = tmpfile();
+    assert_non_null(list);
+    sw_optim_list(list);
+    rewind(list);
+    char line[400], name[64];
+    bool rules = false;
+    int count = 0;
+    while (fgets(line, sizeof line, list)) {
+        if (line[0] != ' ')
+            rules = strcmp(line, "rules\n") == 0;
+        else if (rules && line[2] != ' ') { /* options stand further in */
+            assert_int_equal(sscanf(line, "%63s", name), 1);
+            see(name);
+            count++;
+        }
+    }
+    fclose(list);
+    return count;
+}
+
 #endif

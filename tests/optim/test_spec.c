@@ -609,12 +609,13 @@ static void list_mentions(const char *text, const char *name, const sw_option *o
 
 static void test_list(void **state) {
     (void)state;
-    static char text[20000];
+    static char text[200000];
     FILE *to = tmpfile();
     assert_non_null(to);
     sw_optim_list(to);
     rewind(to);
     size_t n = fread(text, 1, sizeof text - 1, to);
+    assert_true(n < sizeof text - 1);
     text[n] = 0;
     fclose(to);
     static const char *const rules[] = {"sgd", "adam", "adamw", "kinds", "pointed"},
@@ -633,7 +634,20 @@ static void test_list(void **state) {
     list_mentions(text, "none", NULL);
     assert_non_null(strstr(text, "\n      side=middle  (left|middle|right)  a side\n"));
     assert_non_null(strstr(text, "\n      open=0.5  (0, 1)  an open interval\n"));
-    assert_non_null(strstr(text, "\n      batch=64  [1, 1e+09]  samples in a step\n"));
+    assert_non_null(strstr(text, "\n      batch=64  [1, 1e+09]  samples in a step; search 16 to 512, log\n"));
+    assert_non_null(strstr(text, "\n      nesterov=false  look ahead"));
+    assert_non_null(strstr(text, "\n      momentum=0  [0, 1)  μ; search 0 to 0.99\n"));
+    /* State and traffic: 4 bytes for each of x read, g read, x written, and two for each slot. */
+    static const char *const states[] = {
+        "[Loshchilov, Hutter, ICLR 2019]\n      state 8 bytes a parameter: m, v; a step moves 28\n",
+        "Sutskever et al. 2013]\n      state 0 to 4 bytes a parameter: momentum; a step moves 12\n",
+        "(centered)]\n      state 4 to 12 bytes a parameter: v, mean, momentum; a step moves 20\n",
+        "Bernstein et al., NeurIPS 2020]\n      state 0 bytes a parameter; a step moves 20\n",
+        /* a number for each of 1000 rows, in f64 */
+        "state 0.016 to 4.02 bytes a parameter of a 1000 x 1000 matrix: v, b, m; a step moves 12\n"};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (!strstr(text, states[i]))
+            fail_msg("the list does not say %s", states[i]);
 }
 
 /* ---- Garbage ---- */

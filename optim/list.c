@@ -1,0 +1,128 @@
+/* What there is, for people: every method with what its tables say. */
+#include "internal.h"
+#include "methods.h"
+
+#include <stdio.h>
+
+/* ---- Options ---- */
+
+static void print_default(FILE *to, const sw_option *o) {
+    if (o->kind == SW_OPTION_CHOICE) {
+        const char *at = o->choices;
+        for (int i = 0; i < (int)o->value && at; i++)
+            at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL;
+        fprintf(to, "%.*s", at ? (int)strcspn(at, "|") : 0, at ? at : "");
+    } else if (o->kind == SW_OPTION_SPEC) {
+        fprintf(to, "minibatch");
+    } else if (o->kind == SW_OPTION_BOOL) {
+        fprintf(to, o->value != 0 ? "true" : "false");
+    } else {
+        fprintf(to, "%g%s", o->value, o->unit == '%' ? "%" : o->unit == 'e' ? "ep" : "");
+    }
+}
+
+static void print_options(FILE *to, const sw_option *table) {
+    for (int i = 0; table && table[i].name; i++) {
+        const sw_option *o = &table[i];
+        fprintf(to, "      %s=", o->name);
+        print_default(to, o);
+        if (o->kind == SW_OPTION_CHOICE)
+            fprintf(to, "  (%s)", o->choices);
+        else if (o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER)
+            fprintf(to, "  %c%g, %g%c", o->open & SW_OPEN_LOW ? '(' : '[', o->low, o->high,
+                    o->open & SW_OPEN_HIGH ? ')' : ']');
+        fprintf(to, "  %s", o->help ? o->help : "");
+        if (o->search_low < o->search_high)
+            fprintf(to, "; search %g to %g%s", o->search_low, o->search_high, o->search_log ? ", log" : "");
+        fputc('\n', to);
+    }
+}
+
+/* ---- State and traffic, in bytes a parameter ---- */
+
+/* Where a slot has a size of its own, of a matrix like this one. */
+enum { SIDE = 1000 };
+static const sw_param matrix = {.name = "matrix", .rank = 2, .shape = {SIDE, SIDE},
+                                .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
+
+static double slot_bytes(const sw_slot *slot, const double *option) {
+    const sw_slot_sizes sizes = {.dim = matrix.count, .param = &matrix, .option = option};
+    const int64_t count = slot->count ? slot->count(&sizes) : matrix.count;
+    return count < 0 ? 0 : (double)count * (double)swo_slot_size(slot, SW_F32) / (double)matrix.count;
+}
+
+/* An estimator's slot may depend on the objective: then it is a table, and only named. */
+static bool is_table(swo_kind kind, const sw_slot *slot) {
+    return kind == SWO_ESTIMATOR && slot->count;
+}
+
+/* "state 4 to 12 bytes a parameter: v, mean, momentum; moves 20": from what the defaults need to all slots. */
+static void print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost) {
+    double value[SW_MAX_OPTIONS] = {0}, least = 0, most = 0;
+    bool sized = false;
+    for (int i = 0; i < swo_count(options) && i < SW_MAX_OPTIONS; i++)
+        value[i] = options[i].value;
+    for (int i = 0; slots && slots[i].name; i++) {
+        if (is_table(kind, &slots[i]))
+            continue;
+        const double bytes = slot_bytes(&slots[i], value);
+        most += bytes;
+        least += !slots[i].needed || slots[i].needed(value) ? bytes : 0;
+        sized |= slots[i].count != NULL;
+    }
+    fprintf(to, "      state %.3g", least);
+    if (most > least)
+        fprintf(to, " to %.3g", most);
+    fprintf(to, " bytes a parameter%s", sized ? " of a 1000 x 1000 matrix" : "");
+    for (int i = 0; slots && slots[i].name; i++)
+        fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, is_table(kind, &slots[i]) ? " (a table)" : "");
+    const double x = kind == SWO_RULE ? 3 * sizeof(float) : sizeof(float); /* an average only reads x */
+    if (kind != SWO_ESTIMATOR && (kind == SWO_RULE || least > 0))
+        fprintf(to, "; a step moves %.3g", cost > 0 ? cost * (double)sizeof(float) : x + 2 * least);
+    fputc('\n', to);
+}
+
+/* ---- Methods ---- */
+
+typedef struct heading {
+    const char *name, *summary, *source;
+    const sw_option *options;
+    const sw_slot *slots; /* those that have a table of them */
+    double cost;
+} heading;
+
+static heading heading_of(swo_kind kind, const void *method) {
+#define HEADING(type) .name = ((const type *)method)->name, .summary = ((const type *)method)->summary, \
+                      .source = ((const type *)method)->source, .options = ((const type *)method)->options
+    switch (kind) {
+    case SWO_ESTIMATOR: return (heading){HEADING(sw_estimator), .slots = ((const sw_estimator *)method)->slots};
+    case SWO_RULE: return (heading){HEADING(sw_rule), .slots = ((const sw_rule *)method)->slots,
+                                    .cost = ((const sw_rule *)method)->cost};
+    case SWO_SCHEDULE: return (heading){HEADING(sw_schedule)};
+    case SWO_SEARCH: return (heading){HEADING(sw_line_search)};
+    default: return (heading){HEADING(sw_average), .slots = ((const sw_average *)method)->slots};
+    }
+#undef HEADING
+}
+
+void sw_optim_list(FILE *to) {
+    const void *list[SWO_METHODS];
+    for (int k = 0; to && k < SWO_KINDS; k++) {
+        const swo_kind kind = (swo_kind)k;
+        const int n = swo_methods(kind, list, SWO_METHODS);
+        if (n)
+            fprintf(to, "%s%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s");
+        for (int i = 0; i < n; i++) {
+            const heading h = heading_of(kind, list[i]);
+            fprintf(to, "  %-12s %s", h.name, h.summary ? h.summary : "");
+            if (h.source)
+                fprintf(to, "  [%s]", h.source);
+            fputc('\n', to);
+            if (kind == SWO_RULE || kind == SWO_ESTIMATOR || kind == SWO_AVERAGE)
+                print_state(to, kind, h.options, h.slots, h.cost);
+            print_options(to, h.options);
+            if (kind == SWO_SCHEDULE)
+                print_options(to, swo_schedule_options);
+        }
+    }
+}

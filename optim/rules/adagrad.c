@@ -1,0 +1,64 @@
+/* AdaGrad (Duchi, Hazan, Singer 2011):
+ *     g ← g + λθ
+ *     v ← v + g²
+ *     θ ← θ - η/(1 + (t - 1) κ) · g / (√(v₀ + v) + ε)    or √(v₀ + v + ε): eps_in_root
+ * v₀ (initial) is what torch starts v with; κ (lr_decay) is torch's too. */
+#define SW_KERNEL_FILE "rules/adagrad.c"
+#include "kernel.h"
+#include "../methods.h"
+
+#ifndef ADAGRAD_OPTIONS
+#define ADAGRAD_OPTIONS
+enum { LR, EPS, EPS_IN_ROOT, WEIGHT_DECAY, LR_DECAY, INITIAL };
+enum { STEP_SIZE, INSIDE, OUTSIDE };
+#endif
+
+#if SW_KERNEL_PASS
+
+static void SW_K(adagrad)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    real *restrict x = s->x;
+    const real *restrict gradient = s->g;
+    real *restrict v = s->slot[0];
+    const real lr = (real)s->coefficient[STEP_SIZE], inside = (real)s->coefficient[INSIDE],
+               outside = (real)s->coefficient[OUTSIDE], decay = (real)s->option[WEIGHT_DECAY];
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real g = gradient[i] + decay * x[i];
+        v[i] += g * g;
+        x[i] -= lr * g / (SW_R(sqrt)(v[i] + inside) + outside);
+    }
+}
+
+#else
+
+static const sw_kernels kernels = SW_KERNEL_TABLE(adagrad);
+
+static sw_status begin(sw_step *s) {
+    const double *o = s->option;
+    const bool in_root = o[EPS_IN_ROOT] != 0;
+    s->coefficient[STEP_SIZE] = o[LR] / (1 + (double)(s->step - 1) * o[LR_DECAY]);
+    s->coefficient[INSIDE] = o[INITIAL] + (in_root ? o[EPS] : 0);
+    s->coefficient[OUTSIDE] = in_root ? 0 : o[EPS];
+    return SW_OK;
+}
+
+static const sw_option options[] = {
+    {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate",
+     .search_low = 1e-3, .search_high = 1, .search_log = true},
+    {.name = "eps", .value = 1e-10, .low = 1e-30, .high = 1, .help = "ε of the denominator",
+     .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
+    EPS_IN_ROOT_ROW(0),
+    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
+     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
+    {.name = "lr_decay", .value = 0, .low = 0, .high = 1e6, .help = "κ: the t-th step is η/(1 + (t-1)κ)"},
+    {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, what the sum begins with"},
+    {0}};
+static const sw_slot slots[] = {{.name = "v"}, {0}};
+
+const sw_rule swo_adagrad = {.size = sizeof(sw_rule), .name = "adagrad",
+                             .summary = "each element's step falls with its own gradients",
+                             .source = "Duchi, Hazan, Singer, JMLR 2011", .options = options,
+                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels};
+
+#endif

@@ -1,0 +1,42 @@
+/* What Adam and its kin share. Each of them is, with its own coefficients,
+ *     g ← g + λθ                                         λ = 0 if the decay is decoupled
+ *     m ← β1 m + ϕ g                                     ϕ = 1 - β1
+ *     v ← β2 v + (1 - β2) g²
+ *     θ ← (1 - ηλ) θ - (a m + b g) / (√(v/(1 - β2ᵗ) + ε) + ε)    one of the two ε is 0
+ * adam: a = η/(1 - β1ᵗ), b = 0; nadam, nadamw, …: see there. The loop is in adam.c.
+ */
+#ifndef SWALE_RULES_ADAM_H
+#define SWALE_RULES_ADAM_H
+
+#include "../methods.h"
+
+/* The options all of them begin with. */
+enum { LR, BETA1, BETA2, EPS, EPS_IN_ROOT, WEIGHT_DECAY, ADAM_OPTIONS };
+/* ALONG_M, ALONG_G: a and b. FRESH: ϕ. V_SCALE: 1/(1 - β2ᵗ). INSIDE, OUTSIDE: ε. PLAIN: no
+ * denominator in this step. The last is free for one's own. */
+enum { ALONG_M, ALONG_G, FRESH, V_SCALE, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
+
+#define ADAM_OPTION_ROWS(lr_default, decay_default, decay_help)                                    \
+    {.name = "lr", .value = lr_default, .low = 0, .high = 1e6, .help = "η, learning rate",         \
+     .search_low = 1e-4, .search_high = 1e-1, .search_log = true},                                 \
+    {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH,                     \
+     .help = "decay of the mean of g", .search_low = 0.8, .search_high = 0.98},                    \
+    {.name = "beta2", .value = 0.999, .low = 0, .high = 1, .open = SW_OPEN_HIGH,                   \
+     .help = "decay of the mean of g²", .search_low = 0.95, .search_high = 0.9999},                \
+    {.name = "eps", .value = 1e-8, .low = 1e-30, .high = 1, .help = "ε of the denominator",            \
+     .search_low = 1e-10, .search_high = 1e-4, .search_log = true},                                \
+    EPS_IN_ROOT_ROW(0),                                                                            \
+    {.name = "weight_decay", .value = decay_default, .low = 0, .high = 1e6, .help = decay_help,    \
+     .search_low = 1e-5, .search_high = 0.5, .search_log = true}
+#define DECAY_IN_GRADIENT "λ, added to the gradient"
+#define DECAY_DECOUPLED "λ, decoupled: θ ← (1 - ηλ) θ"
+
+/* The loop: slots m and v; v NULL: no denominator. */
+extern const sw_kernels swo_adam_kernels;
+extern const sw_slot swo_adam_slots[];
+/* All coefficients as Adam has them. */
+void swo_adam_begin(sw_step *step, bool decoupled);
+/* … and as NadamW has them. */
+void swo_nadamw_begin(sw_step *step);
+
+#endif

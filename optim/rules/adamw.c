@@ -1,0 +1,19 @@
+/* AdamW (Loshchilov, Hutter, ICLR 2019): Adam, but the decay passes by the denominator:
+ *     m ← β1 m + (1 - β1) g
+ *     v ← β2 v + (1 - β2) g²
+ *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · m / (√(v/(1 - β2ᵗ)) + ε)
+ */
+#include "adam.h"
+
+static sw_status begin(sw_step *s) {
+    swo_adam_begin(s, true);
+    return SW_OK;
+}
+
+static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
+
+const sw_rule swo_adamw = {.size = sizeof(sw_rule), .name = "adamw",
+                           .summary = "Adam with decoupled weight decay",
+                           .source = "Loshchilov, Hutter, ICLR 2019", .options = options,
+                           .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
+                           .update = &swo_adam_kernels};

@@ -1,0 +1,59 @@
+/* Fromage (Bernstein, Vahdat, Yue, Liu, NeurIPS 2020), for each tensor:
+ *     θ ← (θ - η ‖θ‖/‖g‖ g) / √(1 + η²)
+ * Norms are at least min_norm: a tensor of zeros still moves, and a gradient of zeros does no harm.
+ */
+#define SW_KERNEL_FILE "rules/fromage.c"
+#include "kernel.h"
+#include "../internal.h"
+#include "../methods.h"
+
+#ifndef FROMAGE_OPTIONS
+#define FROMAGE_OPTIONS
+enum { LR, MIN_NORM };
+enum { OF_X, OF_G };
+#endif
+
+#if SW_KERNEL_PASS
+
+static void SW_K(fromage)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    real *restrict x = s->x;
+    const real *restrict g = s->g;
+    const real of_x = (real)s->coefficient[OF_X], of_g = (real)s->coefficient[OF_G];
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        x[i] = of_x * x[i] - of_g * g[i];
+}
+
+#else
+
+static const sw_kernels kernels = SW_KERNEL_TABLE(fromage);
+
+static double norm(const sw_step *s, const void *v) {
+    double value;
+    swo_check(s->type, s->count, v, &value);
+    return value > s->option[MIN_NORM] ? value : s->option[MIN_NORM];
+}
+
+static sw_status tensor(sw_step *s) {
+    const double lr = s->option[LR];
+    s->coefficient[OF_X] = 1 / sqrt(1 + lr * lr);
+    s->coefficient[OF_G] = lr * norm(s, s->x) / norm(s, s->g) * s->coefficient[OF_X];
+    sw_run(&kernels, s->type, s, s->count);
+    return SW_OK;
+}
+
+static const sw_option options[] = {
+    {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, the step relative to the tensor's norm",
+     .search_low = 1e-4, .search_high = 1e-1, .search_log = true},
+    {.name = "min_norm", .value = 1e-6, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
+     .help = "what a norm is at least"},
+    {0}};
+
+const sw_rule swo_fromage = {.size = sizeof(sw_rule), .name = "fromage",
+                             .summary = "steps relative to the norm of each tensor",
+                             .source = "Bernstein et al., NeurIPS 2020", .options = options,
+                             .unit = SW_UNIT_TENSOR, .tensor = tensor,
+                             .cost = 5}; /* x and g are read twice, once for their norms */
+
+#endif

@@ -1,0 +1,95 @@
+/* RMSProp (Tieleman, Hinton 2012), as torch.optim.RMSprop defines it:
+ *     g ← g + λθ
+ *     v ← α v + (1 - α) g²
+ *     centered:  ḡ ← α ḡ + (1 - α) g,  and v - ḡ² in place of v below
+ *     d = g / (√v + ε)                             or √(v + ε): eps_in_root
+ *     θ ← θ - η d;  with momentum  b ← μ b + d,  θ ← θ - η b
+ * v - ḡ² is at least 0, and is taken to be so where rounding says otherwise.
+ */
+#define SW_KERNEL_FILE "rules/rmsprop.c"
+#include "kernel.h"
+#include "../methods.h"
+
+#ifndef RMSPROP_OPTIONS
+#define RMSPROP_OPTIONS
+enum { LR, ALPHA, EPS, EPS_IN_ROOT, WEIGHT_DECAY, MOMENTUM, CENTERED };
+enum { V, MEAN, BUFFER }; /* slots */
+#endif
+
+#if SW_KERNEL_PASS
+
+/* One loop for each of the four combinations: both are constants where this is called. */
+static inline __attribute__((always_inline)) void SW_K(loop)(const sw_step *s, int64_t begin, int64_t end,
+                                                             const bool centered, const bool momentum) {
+    real *restrict x = s->x;
+    const real *restrict gradient = s->g;
+    real *restrict v = s->slot[V], *restrict mean = s->slot[MEAN], *restrict b = s->slot[BUFFER];
+    const real lr = (real)s->option[LR], alpha = (real)s->option[ALPHA],
+               fresh = (real)(1 - s->option[ALPHA]), decay = (real)s->option[WEIGHT_DECAY],
+               mu = (real)s->option[MOMENTUM], eps = (real)s->option[EPS],
+               inside = s->option[EPS_IN_ROOT] != 0 ? eps : 0, outside = eps - inside;
+    for (int64_t i = begin; i < end; i++) {
+        const real g = gradient[i] + decay * x[i];
+        v[i] = alpha * v[i] + fresh * (g * g);
+        real square = v[i];
+        if (centered) {
+            mean[i] = alpha * mean[i] + fresh * g;
+            square -= mean[i] * mean[i];
+            square = square > 0 ? square : 0;
+        }
+        real d = g / (SW_R(sqrt)(square + inside) + outside);
+        if (momentum)
+            d = b[i] = mu * b[i] + d;
+        x[i] -= lr * d;
+    }
+}
+
+static void SW_K(rmsprop)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    (void)sums;
+    if (s->slot[MEAN] && s->slot[BUFFER])
+        SW_K(loop)(s, begin, end, true, true);
+    else if (s->slot[MEAN])
+        SW_K(loop)(s, begin, end, true, false);
+    else if (s->slot[BUFFER])
+        SW_K(loop)(s, begin, end, false, true);
+    else
+        SW_K(loop)(s, begin, end, false, false);
+}
+
+#else
+
+static const sw_kernels kernels = SW_KERNEL_TABLE(rmsprop);
+
+static const sw_option options[] = {
+    {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate",
+     .search_low = 1e-5, .search_high = 1e-1, .search_log = true},
+    {.name = "alpha", .value = 0.99, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
+     .help = "α, decay of the mean of g²", .search_low = 0.9, .search_high = 0.999},
+    {.name = "eps", .value = 1e-8, .low = 1e-30, .high = 1, .help = "ε of the denominator",
+     .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
+    EPS_IN_ROOT_ROW(0),
+    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
+     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
+    {.name = "momentum", .value = 0, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "μ, of the steps",
+     .search_low = 0, .search_high = 0.99},
+    {.name = "centered", .kind = SW_OPTION_BOOL, .help = "divide by the standard deviation of g"},
+    {0}};
+
+static bool has_momentum(const double *option) {
+    return option[MOMENTUM] != 0;
+}
+
+static bool is_centered(const double *option) {
+    return option[CENTERED] != 0;
+}
+
+static const sw_slot slots[] = {{.name = "v"}, {.name = "mean", .needed = is_centered},
+                                {.name = "momentum", .needed = has_momentum}, {0}};
+
+const sw_rule swo_rmsprop = {.size = sizeof(sw_rule), .name = "rmsprop",
+                             .summary = "divides by the root of the mean square of recent gradients",
+                             .source = "Tieleman, Hinton 2012; Graves 2013 (centered)", .options = options,
+                             .slots = slots, .flags = SW_RULE_LINEAR, .update = &kernels};
+
+#endif

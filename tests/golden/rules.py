@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""100 steps of every elementwise rule, for tests/optim/test_rules_golden.c: golden/rules.h.
+
+Who is asked: torch.optim and optax where they have the method in that form, else NumPy, written from the
+equations of the papers, in order of operations. Parameters are one-dimensional, tall, wide and a scalar;
+starting point and gradients are drawn by both sides (below and in the test): of different scales, with
+zeros among them, one element whose gradient never changes and one whose gradient is 0 for 20 steps. The
+learning rate warms up and falls as half a cosine.
+
+Kept are the parameters after the steps in CHECKED, with 14 digits, worked out in float64. In float32
+(state, gradients, constants) the same reference tells what rounding alone does; the tolerance for f32 is
+FACTOR times that, since another order of the same operations rounds otherwise, and not below FLOOR. A
+distance is max |a - b| / max |b| over the steps kept and one parameter, the worst of the four.
+
+    python3 tests/golden/rules.py       (an environment with PyTorch 2, optax and NumPy 2)
+"""
+import math
+import os
+import sys
+
+sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+import jax
+
+jax.config.update("jax_enable_x64", True)
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+from torch_shared import HERE, Stream, rounded
+
+FACTOR, FLOOR = 16, 1e-6
+STEPS, WARMUP, FINAL = 100, 10, 0.1
+CHECKED = [1, 2, 3, 10, 100]
+# Name, shape, scale of its gradients, role: see golden_params in the test.
+PARAMS = [("vector", (4,), 1, "bias"), ("tall", (5, 2), 2.0**-10, "weight"), ("wide", (2, 4), 64, "head"),
+          ("scalar", (), 1, "other")]
+SIZES = [math.prod(shape) for _, shape, _, _ in PARAMS]
+BOUNDS = np.cumsum([0] + SIZES)
+
+
+def split(vector):
+    return [vector[a:b].reshape(p[1]) for a, b, p in zip(BOUNDS, BOUNDS[1:], PARAMS)]
+
+
+def draw():
+    stream = Stream(31)
+    x = np.array([rounded(stream.uniform(-1, 1)) for _ in range(BOUNDS[-1])])
+    g = np.zeros((STEPS, BOUNDS[-1]))
+    for t in range(STEPS):
+        for p, (_, _, scale, _) in enumerate(PARAMS):
+            for i in range(BOUNDS[p], BOUNDS[p + 1]):
+                u = rounded(stream.uniform(-1, 1))
+                g[t, i] = 0 if abs(u) < 0.1 or (i == 1 and t < 20) else 0.25 if i == 0 else u * scale
+    return x, g
+
+
+X0, G = draw()
+
+
+def factor(t):  # swale's "cosine warmup=10 final=0.1": t from 0
+    if t < WARMUP:
+        return (t + 1) / WARMUP
+    return FINAL + (1 - FINAL) * 0.5 * (1 + math.cos(math.pi * (t - WARMUP) / (STEPS - WARMUP)))
+
+
+# ---- Who is asked. Each gives the path [STEPS, dim] in element type T ----
+
+def by_torch(make, lr, **options):
+    def run(T):
+        dtype = torch.float64 if T is np.float64 else torch.float32
+        x = [torch.tensor(v, dtype=dtype).requires_grad_() for v in split(X0)]
+        optimizer, path = make(x, lr=lr, **options), []
+        for t in range(STEPS):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * factor(t)
+            for p, g in zip(x, split(G[t])):
+                p.grad = torch.tensor(g, dtype=dtype)
+            optimizer.step()
+            path.append(np.concatenate([p.detach().numpy().reshape(-1) for p in x]))
+        return np.array(path)
+    return run
+
+
+def by_optax(make, lr, **options):
+    def run(T):
+        x = [jnp.array(v, T) for v in split(X0)]
+        rule, path = make(lambda count: lr * factor(int(count)), **options), []
+        state = rule.init(x)
+        for t in range(STEPS):
+            step, state = rule.update([jnp.array(g, T) for g in split(G[t])], state, x)
+            x = optax.apply_updates(x, step)
+            path.append(np.concatenate([np.asarray(p).reshape(-1) for p in x]))
+        return np.array(path)
+    return run
+
+
+def by_numpy(make, lr, **options):
+    """make(T, **options) gives step(t, lr, p, x, g, state) → x for parameter p; t from 1."""
+    def run(T):
+        step, x, path = make(T, **options), [np.array(v, T) for v in split(X0)], []
+        states = [{} for _ in PARAMS]
+        for t in range(STEPS):
+            g = [np.array(v, T) for v in split(G[t])]
+            x = [step(t + 1, lr * factor(t), p, x[p], g[p], states[p]) for p in range(len(PARAMS))]
+            path.append(np.concatenate([v.reshape(-1) for v in x]))
+        return np.array(path)
+    return run
+
+
+# ---- From the equations ----
+
+def zeros(state, name, x):
+    return state.get(name, np.zeros_like(x))
+
+
+def over_root(T, v, eps, inside, p=2):
+    root = np.sqrt if p == 2 else lambda y: y ** T(1 / p)
+    return root(v + T(eps)) if inside else root(v) + T(eps)
+
+
+def moments(T, x, g, s, beta1, beta2):
+    s["m"] = T(beta1) * zeros(s, "m", x) + T(1 - beta1) * g
+    s["v"] = T(beta2) * zeros(s, "v", x) + T(1 - beta2) * g * g
+    return s["m"], s["v"]
+
+
+def nadamw(T, beta1=0.9, beta2=0.999, eps=1e-8, inside=False, decay=0.01, p=2, nesterov=True, plain=False):
+    """AlgoPerf's NadamW, NadamP (p) and Generalized Adam (nesterov, plain)."""
+    def step(t, lr, _, x, g, s):
+        if plain:
+            s["buf"] = g + T(beta1) * zeros(s, "buf", x)
+            direction = g + T(beta1) * s["buf"] if nesterov else s["buf"]
+        else:
+            m, v = moments(T, x, g, s, beta1, beta2)
+            if nesterov:
+                m = (T(beta1) * m + T(1 - beta1) * g) / T(1 - beta1**t)
+            direction = m / over_root(T, v / T(1 - beta2**t), eps, inside, p)
+        return x - T(lr) * (direction + T(decay) * x)
+    return step
+
+
+def amsgrad(T, eps, inside, beta2):
+    def step(t, lr, _, x, g, s):
+        m, v = moments(T, x, g, s, 0.9, beta2)
+        s["max"] = np.maximum(zeros(s, "max", x), v)
+        return x - T(lr / (1 - 0.9**t)) * m / over_root(T, s["max"] / T(1 - beta2**t), eps, inside)
+    return step
+
+
+def nadam(T, eps, beta1=0.9, beta2=0.999):
+    """Dozat's, ε inside."""
+    def mu(t):
+        return beta1 * (1 - 0.5 * 0.96 ** (t * 0.004))
+
+    def step(t, lr, _, x, g, s):
+        m, v = moments(T, x, g, s, beta1, beta2)
+        s["product"] = s.get("product", 1) * mu(t)
+        look = T((1 - mu(t)) / (1 - s["product"])) * g + T(mu(t + 1) / (1 - s["product"] * mu(t + 1))) * m
+        return x - T(lr) * look / np.sqrt(v / T(1 - beta2**t) + T(eps))
+    return step
+
+
+def radam(T, eps, beta1=0.9, beta2=0.999):
+    """ε inside, beside v without correction: as torch has it outside, beside √v."""
+    def step(t, lr, _, x, g, s):
+        m, v = moments(T, x, g, s, beta1, beta2)
+        most = 2 / (1 - beta2) - 1
+        rho = most - 2 * t * beta2**t / (1 - beta2**t)
+        if rho <= 5:
+            return x - T(lr) * m / T(1 - beta1**t)
+        r = math.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+        return x - T(lr * r * math.sqrt(1 - beta2**t)) * (m / T(1 - beta1**t)) / np.sqrt(v + T(eps))
+    return step
+
+
+def rmsprop(T, alpha, eps, momentum):
+    """Centered, ε inside, η outside the buffer (optax has it inside)."""
+    def step(t, lr, _, x, g, s):
+        s["v"] = T(alpha) * zeros(s, "v", x) + T(1 - alpha) * g * g
+        s["mean"] = T(alpha) * zeros(s, "mean", x) + T(1 - alpha) * g
+        s["buf"] = T(momentum) * zeros(s, "buf", x) + g / np.sqrt(s["v"] - s["mean"] ** 2 + T(eps))
+        return x - T(lr) * s["buf"]
+    return step
+
+
+def adadelta(T, rho, eps):
+    """ε outside."""
+    def step(t, lr, _, x, g, s):
+        s["v"] = T(rho) * zeros(s, "v", x) + T(1 - rho) * g * g
+        d = (np.sqrt(zeros(s, "a", x)) + T(eps)) / (np.sqrt(s["v"]) + T(eps)) * g
+        s["a"] = T(rho) * zeros(s, "a", x) + T(1 - rho) * d * d
+        return x - T(lr) * d
+    return step
+
+
+def nag_gs(T, mu, gamma):
+    """Leplat et al. 2022; the order of the steps is that of the authors' code."""
+    def step(t, alpha, _, x, g, s):
+        now, v = s.get("gamma", gamma), s.get("v", x)
+        if t > 1:
+            v = (T(now) * v + T(alpha * mu) * x - T(alpha) * g) / T(alpha * mu + now)
+        s["v"], s["gamma"] = v, (alpha * mu + now) / (1 + alpha)
+        return x + (v - x) * T(alpha / (1 + alpha))
+    return step
+
+
+def amos(T, beta=0.999, momentum=0.0, extra=0.0, c=0.25, d=0.25, scale=None):
+    """Tian, Parikh 2022: one v and b for a row, for all of a vector. Weights are [out, in]."""
+    kind = {"weight": 2, "head": 1, "bias": 0.5, "other": 1, **(scale or {})}
+
+    def step(t, xi, p, x, g, s):
+        role = PARAMS[p][3]
+        eta = math.sqrt(kind[role] / x.shape[1]) if role in ("weight", "head") else kind[role]
+        axes = tuple(range(1, x.ndim)) if x.ndim >= 2 else None
+        g2 = np.mean(g.astype(np.float64) ** 2, axis=axes, keepdims=True)
+        v = s["v"] = beta * s.get("v", 0) + (1 - beta) * g2
+        b = s.get("b", np.zeros_like(g2))
+        r = (1 - beta**t) / np.maximum(v, 2.0**-125)
+        gamma = (1 + c * math.sqrt(xi) * b) ** -0.5 * xi**2 * r * g2
+        shrink = 1 / (1 + d * math.sqrt(xi * eta) * b)
+        s["b"] = b + gamma * (1 + b)
+        step = -(T(1) * (shrink * (gamma / 2 + extra)).astype(T) * x +
+                 (shrink * xi * eta * np.sqrt(r)).astype(T) * g)
+        if momentum:
+            step = s["m"] = T(momentum) * zeros(s, "m", x) + T(1 - momentum) * step
+        return x + step
+    return step
+
+
+# ---- swale's spec, and the reference ----
+
+O = torch.optim
+CASES = [
+    ("sgd lr=0.01", by_torch(O.SGD, 0.01)),
+    ("sgd lr=0.01 momentum=0.9 dampening=0.3 weight_decay=0.1",
+     by_torch(O.SGD, 0.01, momentum=0.9, dampening=0.3, weight_decay=0.1)),
+    ("sgd lr=0.01 momentum=0.8 nesterov weight_decay=0.1",
+     by_torch(O.SGD, 0.01, momentum=0.8, nesterov=True, weight_decay=0.1)),
+    ("adagrad lr=0.1", by_torch(O.Adagrad, 0.1)),
+    ("adagrad lr=0.1 eps=1e-3 weight_decay=0.1 lr_decay=0.02 initial=0.5",
+     by_torch(O.Adagrad, 0.1, eps=1e-3, weight_decay=0.1, lr_decay=0.02, initial_accumulator_value=0.5)),
+    ("adagrad lr=0.1 eps=1e-6 eps_in_root initial=0.1",
+     by_optax(optax.adagrad, 0.1, initial_accumulator_value=0.1, eps=1e-6)),
+    ("rmsprop lr=0.01", by_torch(O.RMSprop, 0.01)),
+    ("rmsprop lr=0.01 alpha=0.9 eps=1e-3 centered momentum=0.8 weight_decay=0.1",
+     by_torch(O.RMSprop, 0.01, alpha=0.9, eps=1e-3, centered=True, momentum=0.8, weight_decay=0.1)),
+    ("rmsprop lr=0.01 alpha=0.9 momentum=0.5", by_torch(O.RMSprop, 0.01, alpha=0.9, momentum=0.5)),
+    ("rmsprop lr=0.01 alpha=0.9 eps=1e-6 eps_in_root", by_optax(optax.rmsprop, 0.01, decay=0.9, eps=1e-6)),
+    ("rmsprop lr=0.01 alpha=0.9 eps=1e-3 eps_in_root centered",
+     by_optax(optax.rmsprop, 0.01, decay=0.9, eps=1e-3, centered=True)),
+    ("rmsprop lr=0.01 alpha=0.9 eps=1e-3 eps_in_root centered momentum=0.7",
+     by_numpy(rmsprop, 0.01, alpha=0.9, eps=1e-3, momentum=0.7)),
+    ("adadelta lr=1", by_torch(O.Adadelta, 1)),
+    ("adadelta lr=2 rho=0.95 eps=1e-4 weight_decay=0.1",
+     by_torch(O.Adadelta, 2, rho=0.95, eps=1e-4, weight_decay=0.1)),
+    ("adadelta lr=1 eps=1e-3 eps_in_root=false", by_numpy(adadelta, 1, rho=0.9, eps=1e-3)),
+    ("adam lr=0.03", by_torch(O.Adam, 0.03)),
+    ("adam lr=0.01 beta1=0.8 beta2=0.95 eps=1e-4 weight_decay=0.1",
+     by_torch(O.Adam, 0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1)),
+    ("adam lr=0.03 eps=1e-4 eps_in_root", by_optax(optax.adam, 0.03, eps=0, eps_root=1e-4)),
+    ("amsgrad lr=0.03 beta2=0.9", by_torch(O.Adam, 0.03, betas=(0.9, 0.9), amsgrad=True)),
+    ("amsgrad lr=0.03 beta1=0.8 beta2=0.95 weight_decay=0.1",
+     by_torch(O.Adam, 0.03, betas=(0.8, 0.95), amsgrad=True, weight_decay=0.1)),
+    ("amsgrad lr=0.03 beta2=0.9 correction=before", by_optax(optax.amsgrad, 0.03, b2=0.9)),
+    ("amsgrad lr=0.03 beta2=0.9 eps=1e-4 eps_in_root correction=none",
+     by_optax(optax.amsgrad, 0.03, b2=0.9, eps=0, eps_root=1e-4, bias_correction_mu=False,
+              bias_correction_nu=False)),
+    ("amsgrad lr=0.03 beta2=0.9 eps=1e-3 eps_in_root",
+     by_numpy(amsgrad, 0.03, eps=1e-3, inside=True, beta2=0.9)),
+    ("adamw lr=0.03", by_torch(O.AdamW, 0.03)),
+    ("adamw lr=0.02 beta1=0.85 weight_decay=0.5",
+     by_torch(O.AdamW, 0.02, betas=(0.85, 0.999), weight_decay=0.5)),
+    ("adamw lr=0.03 eps=1e-4 eps_in_root weight_decay=0.1",
+     by_optax(optax.adamw, 0.03, eps=0, eps_root=1e-4, weight_decay=0.1)),
+    ("nadam lr=0.03", by_torch(O.NAdam, 0.03)),
+    ("nadam lr=0.03 momentum_decay=0.1 weight_decay=0.1",
+     by_torch(O.NAdam, 0.03, momentum_decay=0.1, weight_decay=0.1)),
+    ("nadam lr=0.03 beta1=0.8 weight_decay=0.2 decoupled",
+     by_torch(O.NAdam, 0.03, betas=(0.8, 0.999), weight_decay=0.2, decoupled_weight_decay=True)),
+    ("nadam lr=0.03 eps=1e-4 eps_in_root", by_numpy(nadam, 0.03, eps=1e-4)),
+    ("nadamw lr=0.03", by_numpy(nadamw, 0.03)),
+    ("nadamw lr=0.02 beta1=0.8 beta2=0.95 eps=1e-4 eps_in_root weight_decay=0",
+     by_numpy(nadamw, 0.02, beta1=0.8, beta2=0.95, eps=1e-4, inside=True, decay=0)),
+    ("nadamp lr=0.03", by_numpy(nadamw, 0.03, p=1.5)),
+    ("nadamp lr=0.03 p=2 weight_decay=0.3", by_numpy(nadamw, 0.03, decay=0.3)),
+    ("nadamp lr=0.03 p=3 eps=1e-5 eps_in_root weight_decay=0",
+     by_numpy(nadamw, 0.03, p=3, eps=1e-5, inside=True, decay=0)),
+    ("generalized_adam lr=0.03", by_numpy(nadamw, 0.03)),
+    ("generalized_adam lr=0.02 nesterov=false weight_decay=0.2",
+     by_numpy(nadamw, 0.02, nesterov=False, decay=0.2)),
+    ("generalized_adam lr=0.01 disable_preconditioning", by_numpy(nadamw, 0.01, plain=True)),
+    ("generalized_adam lr=0.01 disable_preconditioning nesterov=false weight_decay=0",
+     by_numpy(nadamw, 0.01, plain=True, nesterov=False, decay=0)),
+    ("radam lr=0.03", by_torch(O.RAdam, 0.03)),
+    ("radam lr=0.03 beta2=0.9 weight_decay=0.1",
+     by_torch(O.RAdam, 0.03, betas=(0.9, 0.9), weight_decay=0.1)),
+    ("radam lr=0.03 weight_decay=0.2 decoupled",
+     by_torch(O.RAdam, 0.03, weight_decay=0.2, decoupled_weight_decay=True)),
+    ("radam lr=0.03 eps=1e-6 eps_in_root", by_numpy(radam, 0.03, eps=1e-6)),
+    ("adamax lr=0.03", by_torch(O.Adamax, 0.03)),
+    ("adamax lr=0.03 beta2=0.9 eps=1e-3 weight_decay=0.1",
+     by_torch(O.Adamax, 0.03, betas=(0.9, 0.9), eps=1e-3, weight_decay=0.1)),
+    ("lion lr=0.01", by_optax(optax.lion, 0.01, weight_decay=0)),
+    ("lion lr=0.01 beta1=0.95 beta2=0.98 weight_decay=0.5",
+     by_optax(optax.lion, 0.01, b1=0.95, b2=0.98, weight_decay=0.5)),
+    ("fromage lr=0.05", by_optax(optax.fromage, 0.05)),
+    ("fromage lr=0.05 min_norm=1.5", by_optax(optax.fromage, 0.05, min_norm=1.5)),
+    ("nag_gs lr=0.05", by_numpy(nag_gs, 0.05, mu=1, gamma=1.5)),
+    ("nag_gs lr=0.2 mu=3 gamma=0.5", by_numpy(nag_gs, 0.2, mu=3, gamma=0.5)),
+    ("amos lr=0.05", by_numpy(amos, 0.05)),
+    ("amos lr=0.1 beta=0.9 momentum=0.8 extra_l2=1e-3 c=1 d=2 weight=0.5 head=3 bias=0.2 other=0.3",
+     by_numpy(amos, 0.1, beta=0.9, momentum=0.8, extra=1e-3, c=1, d=2,
+              scale={"weight": 0.5, "head": 3, "bias": 0.2, "other": 0.3})),
+]
+
+
+def distance(path, exact):
+    a, b = (p[[t - 1 for t in CHECKED]].astype(np.float64) for p in (path, exact))
+    return max(float(np.max(np.abs(a - b)[:, i:j]) / np.max(np.abs(b[:, i:j])))
+               for i, j in zip(BOUNDS, BOUNDS[1:]))
+
+
+def digits(values):
+    lines, line = [], "       "
+    for v in values:
+        item = f" {v:.14g},"
+        if len(line) + len(item) > 110:
+            lines.append(line)
+            line = "       "
+        line += item
+    return "\n".join(lines + [line])
+
+
+def main():
+    text = []
+    for name, run in CASES:
+        exact, single = run(np.float64), run(np.float32)
+        assert exact.dtype == np.float64 and single.dtype == np.float32, name
+        assert np.all(np.isfinite(exact)), name
+        apart = distance(single, exact)
+        print(f"{name}: f32 {apart:.2g}, ends at {np.max(np.abs(exact[-1])):.3g}", file=sys.stderr)
+        text.append(f'    {{"{name}", {max(FLOOR, FACTOR * apart):.2g}, /* {FACTOR} × {apart:.1e} */\n'
+                    "     (const double[]){\n"
+                    f"{digits(exact[[t - 1 for t in CHECKED]].reshape(-1))}\n     }}}},\n")
+    path = os.path.join(HERE, "rules.h")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"/* Made by rules.py with PyTorch {torch.__version__.split('+')[0]}, optax "
+                   f"{optax.__version__}, NumPy {np.__version__}: do not edit. */\n"
+                   "#ifndef SWALE_RULES_GOLDEN_H\n#define SWALE_RULES_GOLDEN_H\n\n"
+                   f"enum {{ STEPS = {STEPS}, DIM = {BOUNDS[-1]}, CHECKED = {len(CHECKED)} }};\n"
+                   f"static const int checked[CHECKED] = {{{', '.join(map(str, CHECKED))}}};\n\n"
+                   "/* All parameters after each step of `checked`; `tolerance` is for f32. */\n"
+                   "static const struct golden {\n    const char *rule;\n    double tolerance;\n"
+                   "    const double *points; /* [CHECKED, DIM] */\n} goldens[] = {\n" + "".join(text) +
+                   "};\n\n#endif\n")
+    print(f"rules.h: {os.path.getsize(path) / 1000:.0f} kB", file=sys.stderr)
+
+
+main()
