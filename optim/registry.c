@@ -9,7 +9,7 @@ const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", 
                                                "average"};
 
 static const void *const built_in[SWO_KINDS][32] = {
-    [SWO_ESTIMATOR] = {&swo_minibatch},
+    [SWO_ESTIMATOR] = {&swo_minibatch, &swo_full, &swo_sag, &swo_saga, &swo_svrg, &swo_sam, &swo_asam},
     [SWO_RULE] = {&swo_sgd, &swo_adam, &swo_adamw},
     [SWO_SCHEDULE] = {&swo_constant, &swo_cosine},
     [SWO_SEARCH] = {NULL},

@@ -477,6 +477,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         return finish(o, status);
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
+    o->statistics = true;
     status = e->method->estimate(e, sw_params_x(o->params), g);
     if (value)
         *value = e->value;
