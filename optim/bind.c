@@ -93,6 +93,8 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     else
         SW_TRY(make_sampler(o, e));
     e->e.wants_lr = any_auto(o);
+    if (e->inner)
+        e->e.lr = e->inner->e.lr;
     e->e.per_epoch = e->inner ? e->inner->e.per_epoch
                      : e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
     o->per_epoch = e->e.per_epoch;

@@ -432,6 +432,8 @@ static sw_status sample(sw_optim *o, swo_estimate *e) {
     s->step = o->steps + 1;
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
     s->value = NAN;
+    if (e->inner)
+        s->lr = NAN; /* the inner one's, which may change from step to step */
     if (s->method->sample)
         return s->method->sample(s);
     if (e->inner) {
