@@ -73,7 +73,7 @@ static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
 static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale), square_kernels = SW_KERNEL_TABLE(square),
                         move_kernels = SW_KERNEL_TABLE(move);
 
-enum { RHO, SCALE, ETA, OF };
+enum { RHO, SCALE, ETA, P, OF };
 enum { WEIGHTS, ALL };
 static const sw_option options[] = {
     {.name = "rho", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e6,
@@ -82,6 +82,7 @@ static const sw_option options[] = {
     {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "weights|all", .help = "where T is |x|"},
     {.name = "eta", .kind = SW_OPTION_REAL, .value = 0.01, .low = 0, .high = 1e6,
      .help = "added to |x| for scale=weights"},
+    {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 2, .high = 2, .help = "T is made for the 2-norm alone"},
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
     {0}};
 
