@@ -36,22 +36,6 @@ static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
         u[i] = SW_K(measure)(x[i], relative, offset) * g[i];
 }
 
-/* Σ (u/max|u|)² */
-static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
-    const asam_args *s = args;
-    const real *restrict u = s->u;
-    const real largest = (real)s->largest;
-    real lane[SW_LANES] = {0};
-    int64_t i = begin;
-    for (; i + SW_LANES <= end; i += SW_LANES)
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += (u[i + j] / largest) * (u[i + j] / largest);
-    for (int j = 0; i < end; i++, j++)
-        lane[j] += (u[i] / largest) * (u[i] / largest);
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
-}
-
 /* out = x + factor T u/max|u| */
 static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
     const asam_args *s = args;
@@ -70,8 +54,7 @@ static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include <math.h>
 
-static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale), square_kernels = SW_KERNEL_TABLE(square),
-                        move_kernels = SW_KERNEL_TABLE(move);
+static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale), move_kernels = SW_KERNEL_TABLE(move);
 
 enum { RHO, SCALE, ETA, P, OF };
 enum { WEIGHTS, ALL };
@@ -115,7 +98,6 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
     const double rho = e->option[RHO] > 0 ? e->option[RHO] : standard;
     asam_args args = {.x = x, .g = g, .u = sw_estimate_scratch(e, 2, 0), .out = out};
     int64_t index;
-    double sum;
     if (!args.u)
         return SW_ERR_MEMORY;
     run(e, &scale_kernels, &args);
@@ -123,8 +105,7 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
     *flat = args.largest == 0;
     if (*flat)
         return SW_OK;
-    sw_run_sums(&square_kernels, e->type, &args, e->dim, 1, &sum);
-    args.factor = rho / sqrt(sum);
+    args.factor = rho / swo_norm_over(e, args.u, args.largest);
     run(e, &move_kernels, &args);
     return SW_OK;
 }

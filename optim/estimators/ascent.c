@@ -7,6 +7,7 @@
 typedef struct largest_args {
     const void *v;
     void *out;
+    double largest;
 } largest_args;
 #endif
 
@@ -37,13 +38,29 @@ static void SW_K(largest)(void *args, int64_t begin, int64_t end, double *sums) 
     }
 }
 
+/* Σ (v/largest)² */
+static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
+    const largest_args *s = args;
+    const real *restrict v = s->v;
+    const real largest = (real)s->largest;
+    real lane[SW_LANES] = {0};
+    int64_t i = begin;
+    for (; i + SW_LANES <= end; i += SW_LANES)
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (v[i + j] / largest) * (v[i + j] / largest);
+    for (int j = 0; i < end; i++, j++)
+        lane[j] += (v[i] / largest) * (v[i] / largest);
+    for (int j = 0; j < SW_LANES; j++)
+        sums[0] += (double)lane[j];
+}
+
 #else
 
 #include "ascent.h"
 
 #include <math.h>
 
-static const sw_kernels largest_kernels = SW_KERNEL_TABLE(largest);
+static const sw_kernels largest_kernels = SW_KERNEL_TABLE(largest), square_kernels = SW_KERNEL_TABLE(square);
 
 static double at(sw_dtype type, const void *v, int64_t i) {
     return fabs(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]);
@@ -65,6 +82,13 @@ sw_status swo_largest(sw_estimate *e, const void *v, double *largest, int64_t *i
     for (*index = best * SW_TILE; *index < e->dim - 1 && at(e->type, v, *index) < *largest;)
         ++*index;
     return SW_OK;
+}
+
+double swo_norm_over(const sw_estimate *e, const void *v, double largest) {
+    largest_args args = {.v = v, .largest = largest};
+    double sum;
+    sw_run_sums(&square_kernels, e->type, &args, e->dim, 1, &sum);
+    return sqrt(sum);
 }
 
 sw_status swo_ascent(sw_estimate *e, const void *x, void *g, swo_ascend *ascend) {

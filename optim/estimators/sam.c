@@ -29,7 +29,7 @@ static inline real SW_K(power_of)(real a, real power) {
 /* |h|^q = |h| |h|^(q-1) */
 static inline real SW_K(term)(real g, real largest, real power) {
     const real h = (g < 0 ? -g : g) / largest;
-    return power == 1 ? h * h : h * SW_K(power_of)(h, power);
+    return h * SW_K(power_of)(h, power);
 }
 
 /* Σ |h|^q */
@@ -122,10 +122,13 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
         move_one(e->type, out, index, g, rho);
     } else if (isinf(p)) {
         sw_run(&move_sign_kernels, e->type, &args, e->dim);
+    } else if (p == 2) {
+        args.factor = rho / swo_norm_over(e, g, args.largest);
+        sw_run(&move_2_kernels, e->type, &args, e->dim);
     } else {
         sw_run_sums(&power_sum_kernels, e->type, &args, e->dim, 1, &sum);
         args.factor = rho / pow(sum, 1 / p);
-        sw_run(p == 2 ? &move_2_kernels : &move_kernels, e->type, &args, e->dim);
+        sw_run(&move_kernels, e->type, &args, e->dim);
     }
     return SW_OK;
 }

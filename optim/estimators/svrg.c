@@ -116,11 +116,11 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = alpha(e)};
     if (!there)
         return SW_ERR_MEMORY;
+    if (args.alpha == 0)
+        return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
     if (due(e))
         SW_TRY(refresh(e, x));
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
-    if (args.alpha == 0)
-        return SW_OK;
     SW_TRY(sw_estimate_gradient(e, e->slot[POINT], e->ids, e->count, NULL, there));
     sw_run(&correct_kernels, e->type, &args, e->dim);
     return SW_OK;

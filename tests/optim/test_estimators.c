@@ -32,7 +32,7 @@ static const entry entries[] = {
     {"svrg", NULL, "svrg batch=4 period=3", false, 3, 2, false},
     {"svrg", NULL, "svrg batch=4 period=3 replay=step", false, 1, 2, false},
     {"svrg", NULL, "svrg batch=4 period=3 snapshot=random", false, 3, 2, false},
-    {"svrg", NULL, "svrg batch=4 period=3 snapshot=mean alpha=0.5 over=20", false, 3, 2, false},
+    {"svrg", NULL, "svrg batch=4 period=3 snapshot=mean alpha=0.5 over=200", false, 3, 2, false},
     {"sam", "minibatch", "sam of=minibatch batch=4", false, 1, 2, false},
     {"sam", "minibatch", "sam p=1 of=minibatch batch=4", false, 1, 2, false},
     {"sam", "minibatch", "sam p=1.5 of=minibatch batch=4", false, 1, 2, false},
