@@ -89,7 +89,7 @@ static void they_converge_linearly(void **state) {
  * most 2⁻²⁴·√4000·‖d‖/n = 4e-6 of a gradient that starts near 1. */
 static void in_f32_down_to_rounding(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+    for (size_t i = 0; i < WITH_BOTH; i++) {
         int epochs;
         assert_true(converge(&runs[i], SW_F32, 1, 4e-6, &epochs) <= 4e-6);
     }
@@ -448,6 +448,32 @@ static void steep_rows_come_more_often(void **state) {
     assert_true(lr[1] > lr[0]);
 }
 
+/* ---- The full gradient ---- */
+
+/* x ← 0 - g from 2300 samples, at most 1000 at once. Sums of 2300 numbers below 4: 1e-12. */
+static void full_goes_in_chunks(void **state) {
+    (void)state;
+    for (int glm = 0; glm < 2; glm++) {
+        logistic *p = logistic_of(SW_F64, 2300, 3, 0, glm);
+        uint64_t seed = 8;
+        for (int64_t i = 0; i < p->m * p->n; i++)
+            p->a[i] = test_uniform(&seed, -1, 2);
+        for (int64_t i = 0; i < p->m; i++)
+            p->y[i] = i < 1100 ? 1 : -1; /* chunks that differ, of 1000, 1000 and 300 */
+        sw_optim *o = optim_of(p->params, "full", "sgd lr=1", 1);
+        double x[LOGISTIC_MOST] = {0}, g[LOGISTIC_MOST], value, expected;
+        expected = logistic_part(p, 0, x, 0, p->m, g);
+        assert_ok(sw_optim_minimize(o, &p->f, &value));
+        logistic_x(p, x);
+        assert_int_equal(p->most, 1000);
+        assert_true(fabs(value - expected) < 1e-12);
+        for (int64_t j = 0; j < p->n; j++)
+            assert_true(fabs(x[j] + g[j]) < 1e-12);
+        sw_optim_free(o);
+        logistic_free(p);
+    }
+}
+
 /* ---- Start and end ---- */
 
 /* init=sgd: n steps, every sample once, each with its own gradient; then the table is full. */
@@ -563,7 +589,7 @@ static void svrgs_alpha_falls(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&spy);
+    return sw_register_estimator(&spy) != SW_OK;
 }
 
 int main(void) {
@@ -580,6 +606,7 @@ int main(void) {
         cmocka_unit_test(the_search_finds_l),
         cmocka_unit_test(a_wrapper_hands_on_each_lr),
         cmocka_unit_test(steep_rows_come_more_often),
+        cmocka_unit_test(full_goes_in_chunks),
         cmocka_unit_test(init_sgd_is_an_epoch_of_sgd),
         cmocka_unit_test(tol_says_when_to_stop),
         cmocka_unit_test(svrg_keeps_the_snapshot_it_says),

@@ -14,11 +14,13 @@ typedef struct logistic {
     int64_t m, n;
     double mu;     /* of the penalty in the loss: 0 for a generalised linear model */
     double *a, *y; /* [m, n], [m] of -1 and 1 */
+    int64_t most;  /* rows asked for at once */
 } logistic;
 
 static inline sw_tensor logistic_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    const logistic *p = user;
+    logistic *p = user;
     const sw_dtype type = sw_params_type(p->params);
+    p->most = count > p->most ? count : p->most;
     sw_tensor rows = sw_buffer(tape, type, SW_SHAPE(count, p->n));
     void *data = sw_value(rows).data;
     for (int64_t i = 0; data && i < count; i++)
