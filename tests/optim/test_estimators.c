@@ -213,6 +213,7 @@ static int64_t run(const entry *e, sw_dtype type, int64_t poison_at, double what
         bytes after = all_of(e, o, p);
         if (status == SW_SKIPPED) {
             assert_same_bytes(e->spec, &before, &after);
+            assert_int_equal(sw_optim_skipped(o), 1);
         } else {
             assert_ok(status);
             k++;

@@ -403,6 +403,42 @@ static void the_search_finds_l(void **state) {
         }
 }
 
+/* After each step L is what the search left it at times 2^(-1/n), so that it halves in an epoch; a row's own
+ * L_i starts from half of what it was, and doubles or stays. */
+static void what_was_found_sinks(void **state) {
+    (void)state;
+    for (int own = 0; own < 2; own++) {
+        enum { LEAVES = 256 };
+        logistic *p = logistic_new(SW_F64, 0, true);
+        sw_optim *o = optim_of(p->params, own ? "test_spy of=sag sampling=lipschitz" : "test_spy of=sag",
+                               "sgd lr=auto weight_decay=0.1", 4);
+        double before[2 * LEAVES] = {0}, most = 1;
+        int sunk = 0, risen = 0;
+        for (int k = 0; k < 2000; k++) {
+            steps(o, p, 1);
+            const double l = sw_optim_scalar(o, -1, "L_row");
+            most = own ? fmax(most, l) : l;
+            most *= exp2(-1 / 200.0);
+            assert_true(fabs(sw_optim_scalar(o, -1, "L") / most - 1) < 1e-15);
+            most = sw_optim_scalar(o, -1, "L");
+            if (!own)
+                continue;
+            const double *tree = sw_optim_vector(o, "tree").data, was = before[LEAVES + spied.id];
+            int power;
+            assert_true(tree[LEAVES + spied.id] == l);
+            if (was > 0) {
+                assert_true(l >= was / 2 && frexp(l / was, &power) == 0.5);
+                sunk += l < was;
+                risen += l > was;
+            }
+            memcpy(before, tree, sizeof before);
+        }
+        assert_true(!own || (sunk > 100 && risen > 10));
+        sw_optim_free(o);
+        logistic_free(p);
+    }
+}
+
 /* A wrapper hands on what its inner one proposes in each step, not only in the first. */
 static void a_wrapper_hands_on_each_lr(void **state) {
     (void)state;
@@ -604,6 +640,7 @@ int main(void) {
         cmocka_unit_test(numbers_do_what_rows_do),
         cmocka_unit_test(given_l_gives_the_step),
         cmocka_unit_test(the_search_finds_l),
+        cmocka_unit_test(what_was_found_sinks),
         cmocka_unit_test(a_wrapper_hands_on_each_lr),
         cmocka_unit_test(steep_rows_come_more_often),
         cmocka_unit_test(full_goes_in_chunks),
