@@ -163,13 +163,21 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
     return end(f, tape, &before, status);
 }
 
+/* Into the block, or into the mean with what is there. */
+static void mean_in(sw_gradient *g, int64_t at, int64_t n, const void *part, double keep, double weight) {
+    const sw_dtype type = g->params->type;
+    void *to = (char *)g->data + (size_t)at * swi_size(type);
+    if (keep > 0)
+        swi_axpy(type, n, keep, to, to, true);
+    swi_axpy(type, n, weight, part, to, keep == 0);
+}
+
 /* ∇f = Σ s_i a_iᵀ / count for a generalised linear model that has no loss of its own. */
 static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x,
                               const int64_t *ids, int64_t count, double *value, sw_gradient *g) {
     sw_array w, b;
     split(f, x ? x : f->params->x, &w, &b);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
-    size_t size = swi_size(f->params->type);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
     sw_tensor loss = f->head(f->user, tape, sw_linear(rows, tw, tb), ids, count);
     SW_TRY(check_loss(loss, tape));
@@ -179,11 +187,12 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     const void *dw = sw_grad_of(tw).data, *db = f->bias ? sw_grad_of(tb).data : dw;
     if (!dw || !db)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
-    size_t weights = (size_t)(f->outputs * f->features) * size;
-    memcpy(g->data, dw, weights);
+    const int64_t weights = f->outputs * f->features, before = g->fresh ? 0 : g->samples;
+    const double keep = (double)before / (double)(before + count);
+    mean_in(g, 0, weights, dw, keep, 1 - keep);
     if (f->bias)
-        memcpy((char *)g->data + weights, db, (size_t)f->outputs * size);
-    swi_gradient_filled(g, count);
+        mean_in(g, weights, f->outputs, db, keep, 1 - keep);
+    swi_gradient_filled(g, before + count);
     return SW_OK;
 }
 
@@ -237,8 +246,6 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
     if (count <= chunk || !f || (!f->loss && f->gradient))
         return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
     SW_TRY(check(f, tape, g));
-    if (!f->loss)
-        return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);

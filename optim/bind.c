@@ -20,7 +20,7 @@ void swo_free_estimate(swo_estimate *e) {
 
 static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
     const sw_slot *slots = e->e.method->slots;
-    sw_slot_sizes sizes = {.n = e->e.n, .dim = e->e.dim, .option = e->e.option};
+    sw_slot_sizes sizes = {.n = e->e.n, .dim = e->e.dim, .option = e->e.option, .type = e->e.type};
     if (sw_objective_is_glm(f)) {
         sizes.features = f->features;
         sizes.outputs = f->outputs;
@@ -48,11 +48,20 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
 static sw_status make_sampler(sw_optim *o, swo_estimate *e) {
     const sw_option *options = e->e.method->options;
     int batch = swo_index(options, "batch"), order = swo_index(options, "order");
-    if (batch < 0)
+    if (batch < 0 || (e->e.method->flags & SW_ESTIMATOR_OWN_IDS))
         return SW_OK;
     sw_order how = order < 0 ? SW_SHUFFLE : (sw_order)(int)e->e.option[order];
     e->e.sampler = sw_sampler_new(e->e.n, (int64_t)e->e.option[batch], how, o->seed);
     return e->e.sampler ? SW_OK : SW_ERR_MEMORY;
+}
+
+static bool any_auto(const sw_optim *o) {
+    for (int i = 0; i < o->groups; i++) {
+        int lr = swo_index(o->group[i].rule->options, "lr");
+        if (lr >= 0 && isnan(o->group[i].base.value[lr]))
+            return true;
+    }
+    return false;
 }
 
 /* Durations in steps as far as they are known: the length of the run may come later. */
@@ -83,10 +92,18 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
         e->e.sampler = e->inner->e.sampler;
     else
         SW_TRY(make_sampler(o, e));
-    o->per_epoch = e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
+    e->e.wants_lr = any_auto(o);
+    if (e->inner)
+        e->e.lr = e->inner->e.lr;
+    e->e.per_epoch = e->inner ? e->inner->e.per_epoch
+                     : e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
+    o->per_epoch = e->e.per_epoch;
     SW_TRY(first_options(o, e));
     SW_TRY(make_slots(e, f));
-    return e->e.method->start ? e->e.method->start(&e->e) : SW_OK;
+    if (e->e.method->start)
+        SW_TRY(e->e.method->start(&e->e));
+    o->per_epoch = e->e.per_epoch;
+    return SW_OK;
 }
 
 sw_status swo_bind(sw_optim *o, const sw_objective *f) {
@@ -158,13 +175,23 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     sw_gradient_aim(o->view, g);
     if (!value)
         value = &ignored;
-    if (ids)
-        SW_TRY(sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view));
-    else
-        SW_TRY(sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value,
-                                             o->view));
+    bool move = o->statistics && ids == e->ids;
+    if (move)
+        o->statistics = false;
+    sw_tape_set(e->tape, SW_UPDATE_BUFFERS, move);
+    sw_status status =
+        ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view)
+            : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value,
+                                            o->view);
+    sw_tape_set(e->tape, SW_UPDATE_BUFFERS, false);
+    SW_TRY(status);
     zero_frozen(o, g);
     return swo_check(o->type, o->dim, g, &o->checked_norm);
+}
+
+sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
+                            double *value) {
+    return sw_objective_value(e->objective, e->tape, x, ids, count, e->draw, value);
 }
 
 sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,

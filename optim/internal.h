@@ -112,6 +112,7 @@ struct sw_optim {
     sw_gradient *view;             /* aimed at whatever a gradient is written to */
     uint64_t draws;
     double checked_norm;           /* of the gradient that was checked last */
+    bool statistics;               /* running statistics have yet to move in this step */
     /* average */
     const sw_average *average;
     swo_values average_values;
@@ -132,7 +133,8 @@ struct sw_optim {
 /* vector.c */
 /* SW_SKIPPED if g holds Inf or NaN; its 2-norm. */
 sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm);
-/* out = a x + b y; y may be NULL */
+/* out = a x + b y; y may be NULL; out may be one of them */
+void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out);
 void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out);
 double swo_inner(const sw_optim *o, const void *x, const void *y);
 

@@ -4,7 +4,7 @@
 
 #include "optim.h"
 
-extern const sw_estimator swo_minibatch;
+extern const sw_estimator swo_minibatch, swo_full, swo_sag, swo_saga, swo_svrg, swo_sam, swo_asam;
 extern const sw_rule swo_sgd, swo_adagrad, swo_rmsprop, swo_adadelta, swo_adam, swo_amsgrad, swo_adamw,
     swo_nadam, swo_nadamw, swo_nadamp, swo_generalized_adam, swo_radam, swo_adamax, swo_lion, swo_fromage,
     swo_nag_gs, swo_amos;

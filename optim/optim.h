@@ -263,6 +263,7 @@ typedef struct sw_slot_sizes {
     int64_t features, outputs; /* of a generalised linear model; else 0 */
     const sw_param *param;     /* rules of unit TENSOR: whose slot it is; else NULL */
     const double *option;
+    sw_dtype type;             /* of the parameters */
 } sw_slot_sizes;
 
 /* The type of a slot's elements; REAL: that of the parameters. */
@@ -345,7 +346,8 @@ enum {
     SW_ESTIMATOR_DIRECT = 4,    /* g is what sw_estimate_gradient gave, unchanged: a line search needs
                                  * that, since its trials are of the same samples */
     SW_ESTIMATOR_ONCE = 8,      /* `estimate` may run once a step only (its tables take what it saw) */
-    SW_ESTIMATOR_AGAIN = 16     /* a wrapper that runs the inner estimate more than once a step */
+    SW_ESTIMATOR_AGAIN = 16,    /* a wrapper that runs the inner estimate more than once a step */
+    SW_ESTIMATOR_OWN_IDS = 32   /* `sample` makes its ids without a sampler */
 };
 
 typedef struct sw_estimator sw_estimator;
@@ -364,7 +366,9 @@ struct sw_estimate {
     int64_t n, dim;
     void *slot[SW_MAX_SLOTS];
     uint64_t seed;            /* of the optimizer: for a stream of one's own, sw_rng_key(seed, "sag") */
-    sw_sampler *sampler;      /* over n with option "batch"; NULL without one */
+    sw_sampler *sampler;      /* over n with option "batch"; NULL without one, or with OWN_IDS */
+    int64_t per_epoch;        /* steps of an epoch: the sampler's, unless `start` sets another; 0: unknown */
+    bool wants_lr;            /* a rule has lr=auto: what `lr` is, is asked for */
     const int64_t *ids;       /* set by `sample`; NULL with count n: all */
     int64_t count;
     uint64_t draw;            /* of random numbers: a new one for each sampling (skipped steps use one
@@ -394,13 +398,21 @@ struct sw_estimator {
     /* The step was taken: tables move. It cannot be skipped any more. May be NULL. */
     sw_status (*commit)(sw_estimate *e);
 };
-/* Options of kind DURATION reach every method's functions in steps (in an estimator's `start` a part of a
+/* A scalar named "converged" becomes 1 when the estimator's own test says that x is good enough, so that a
+ * loop can end: sw_optim_scalar(optim, -1, "converged").
+ *
+ * Options of kind DURATION reach every method's functions in steps (in an estimator's `start` a part of a
  * run whose length is not yet set is NaN). */
 
 /* For `estimate`: the checked gradient of the mean loss of some samples at x. SW_SKIPPED if it holds
- * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks. */
+ * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks.
+ * Running statistics (SW_UPDATE_BUFFERS) move in one evaluation of a step: the first by this function with
+ * the step's own samples (ids is e->ids). */
 SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids,
                                       int64_t count, double *value, void *g);
+/* The mean loss alone, Inf or NaN included. */
+SW_API sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
+                                   double *value);
 /* For a generalised linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
 SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
                                  double *value, void *s);

@@ -8,7 +8,7 @@ const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", 
                                                "average"};
 
 static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
-    [SWO_ESTIMATOR] = {&swo_minibatch},
+    [SWO_ESTIMATOR] = {&swo_minibatch, &swo_full, &swo_sag, &swo_saga, &swo_svrg, &swo_sam, &swo_asam},
     [SWO_RULE] = {&swo_sgd, &swo_adagrad, &swo_rmsprop, &swo_adadelta, &swo_adam, &swo_amsgrad, &swo_adamw,
                   &swo_nadam, &swo_nadamw, &swo_nadamp, &swo_generalized_adam, &swo_radam, &swo_adamax,
                   &swo_lion, &swo_fromage, &swo_nag_gs, &swo_amos},

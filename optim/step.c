@@ -379,6 +379,8 @@ static sw_status sample(sw_optim *o, swo_estimate *e) {
     s->step = o->steps + 1;
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
     s->value = NAN;
+    if (e->inner)
+        s->lr = NAN; /* the inner one's, which may change from step to step */
     if (s->method->sample)
         return s->method->sample(s);
     if (e->inner) {
@@ -424,6 +426,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         return finish(o, status);
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
+    o->statistics = true;
     status = e->method->estimate(e, sw_params_x(o->params), g);
     if (value)
         *value = e->value;

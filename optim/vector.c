@@ -47,9 +47,11 @@ static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) 
     const real a = (real)s->a, b = (real)s->b;
     (void)sums;
     if (y)
+        SW_INDEPENDENT
         for (int64_t i = begin; i < end; i++)
             out[i] = a * x[i] + b * y[i];
     else
+        SW_INDEPENDENT
         for (int64_t i = begin; i < end; i++)
             out[i] = a * x[i];
 }
@@ -73,9 +75,13 @@ static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
                         combine_kernels = SW_KERNEL_TABLE(combine),
                         inner_kernels = SW_KERNEL_TABLE(inner);
 
-void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
+void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
-    sw_run(&combine_kernels, o->type, &args, n);
+    sw_run(&combine_kernels, type, &args, n);
+}
+
+void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
+    swo_combine(o->type, n, a, x, b, y, out);
 }
 
 sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {

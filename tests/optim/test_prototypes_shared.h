@@ -285,13 +285,13 @@ static inline bytes fingerprint(const claim *c, sw_optim *optim, sw_params *para
         for (int i = 0; i < sw_params_count(params); i++) {
             sw_array a = sw_optim_state(optim, sw_params_at(params, i), *name);
             if (a.data)
-                append(&b, a.data, (size_t)sw_array_count(&a) * size);
+                append(&b, a.data, (size_t)sw_array_count(&a) * sw_dtype_size(a.type));
         }
     for (const char *const *name = c->tables; name && *name; name++) {
         sw_array a = sw_optim_vector(optim, *name);
         assert_non_null(a.data);
         if (!c->live || c->live(optim))
-            append(&b, a.data, (size_t)sw_array_count(&a) * size);
+            append(&b, a.data, (size_t)sw_array_count(&a) * sw_dtype_size(a.type));
     }
     for (const char *const *name = c->scalars; name && *name; name++) {
         bool found = false;
@@ -435,6 +435,38 @@ static inline problem *large_problem(sw_dtype type) {
 
 static inline problem *net_problem(sw_dtype type) {
     return problem_new(type, net_sizes, &net_x0[0], 0, NULL);
+}
+
+/* Rows and head besides the loss: a generalised linear model. The loss stays for those who ask. */
+static inline sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
+    problem *p = user;
+    sw_batch b;
+    return sw_source_batch(&p->source, tape, sw_params_type(p->params), ids, count, &b) == SW_OK
+               ? b.x : (sw_tensor){0};
+}
+
+static inline sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
+                          int64_t count) {
+    problem *p = user;
+    sw_tensor y = sw_buffer(tape, SW_I32, 1, &count);
+    if (sw_is_null(y))
+        return y;
+    assert_ok(p->source.gather(&p->source, ids, count, 0, SW_F64, NULL, sw_value(y).data));
+    return poison(p, sw_cross_entropy(z, y));
+}
+
+static inline problem *line_problem(sw_dtype type) {
+    return problem_new(type, line_sizes, &sag_x0[0], 0, NULL);
+}
+
+static inline problem *glm_problem(sw_dtype type) {
+    problem *p = line_problem(type);
+    p->objective.rows = glm_rows;
+    p->objective.head = glm_head;
+    p->objective.features = INPUTS;
+    p->objective.outputs = CLASSES;
+    p->objective.bias = true;
+    return p;
 }
 
 #endif

@@ -284,38 +284,6 @@ static void svrg_on_threads(void **state) {
 
 /* ---- SAG's tests ---- */
 
-/* Rows and head besides the loss: a generalised linear model. The loss stays for those who ask. */
-static sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    problem *p = user;
-    sw_batch b;
-    return sw_source_batch(&p->source, tape, sw_params_type(p->params), ids, count, &b) == SW_OK
-               ? b.x : (sw_tensor){0};
-}
-
-static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
-                          int64_t count) {
-    problem *p = user;
-    sw_tensor y = sw_buffer(tape, SW_I32, 1, &count);
-    if (sw_is_null(y))
-        return y;
-    assert_ok(p->source.gather(&p->source, ids, count, 0, SW_F64, NULL, sw_value(y).data));
-    return poison(p, sw_cross_entropy(z, y));
-}
-
-static problem *line_problem(sw_dtype type) {
-    return problem_new(type, line_sizes, &sag_x0[0], 0, NULL);
-}
-
-static problem *glm_problem(sw_dtype type) {
-    problem *p = line_problem(type);
-    p->objective.rows = glm_rows;
-    p->objective.head = glm_head;
-    p->objective.features = INPUTS;
-    p->objective.outputs = CLASSES;
-    p->objective.bias = true;
-    return p;
-}
-
 static void look_at_sum(problem *p, sw_optim *optim, int step) {
     const sw_dtype type = sw_params_type(p->params);
     sw_array d = sw_optim_vector(optim, "d"), y = sw_optim_vector(optim, "y");

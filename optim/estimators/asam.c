@@ -1,0 +1,123 @@
+/* ASAM, adaptive SAM (J. Kwon, J. Kim, H. Park, I. K. Choi, ICML 2021), in the 2-norm:
+ *     g = ∇f(x + ε),  ε = ρ T² ∇f(x) / ‖T ∇f(x)‖
+ * T measures each element in its own units, so that scaling a layer up and the next one down changes
+ * nothing. Two forms of it are in use:
+ *     scale=weights  T = |x| + eta on weights, 1 on biases and the like; ρ = 0.5  (SamsungLabs/ASAM)
+ *     scale=all      T = |x| on all; ρ = 2                                        (davda54/sam)
+ * Weights: matrices of layers, embeddings and heads, and what has "weight" in its name.
+ */
+#define SW_KERNEL_FILE "estimators/asam.c"
+#include "kernel.h"
+
+#ifndef ASAM_ARGS
+#define ASAM_ARGS
+typedef struct asam_args {
+    const void *x, *g;
+    void *u, *out;
+    double relative, offset; /* T = relative |x| + offset */
+    double largest, factor;  /* max |u|, ρ/‖u/max|u|‖ */
+} asam_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+static inline real SW_K(measure)(real x, real relative, real offset) {
+    return relative * (x < 0 ? -x : x) + offset;
+}
+
+/* u = T g */
+static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
+    const asam_args *s = args;
+    const real *restrict x = s->x, *restrict g = s->g;
+    real *restrict u = s->u;
+    const real relative = (real)s->relative, offset = (real)s->offset;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        u[i] = SW_K(measure)(x[i], relative, offset) * g[i];
+}
+
+/* out = x + factor T u/max|u| */
+static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
+    const asam_args *s = args;
+    const real *restrict x = s->x, *restrict u = s->u;
+    real *restrict out = s->out;
+    const real relative = (real)s->relative, offset = (real)s->offset, largest = (real)s->largest,
+               factor = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        out[i] = x[i] + factor * (SW_K(measure)(x[i], relative, offset) * (u[i] / largest));
+}
+
+#else
+
+#include "ascent.h"
+
+#include <math.h>
+
+static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale), move_kernels = SW_KERNEL_TABLE(move);
+
+enum { RHO, SCALE, ETA, P, OF };
+enum { WEIGHTS, ALL };
+static const sw_option options[] = {
+    {.name = "rho", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e6,
+     .help = "ρ, the size of ε; 0: 0.5 for scale=weights, 2 for all", .search_low = 0.1, .search_high = 4,
+     .search_log = true},
+    {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "weights|all", .help = "where T is |x|"},
+    {.name = "eta", .kind = SW_OPTION_REAL, .value = 0.01, .low = 0, .high = 1e6,
+     .help = "added to |x| for scale=weights"},
+    {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 2, .high = 2, .help = "T is made for the 2-norm alone"},
+    {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
+    {0}};
+
+static bool is_weight(const sw_param *p) {
+    return p->role == SW_ROLE_WEIGHT || p->role == SW_ROLE_HEAD || p->role == SW_ROLE_EMBEDDING ||
+           strstr(p->name, "weight") != NULL;
+}
+
+/* Runs a kernel over each parameter with the T that is its own. */
+static void run(const sw_estimate *e, const sw_kernels *kernels, const asam_args *whole) {
+    const bool all = e->option[SCALE] == ALL;
+    for (int i = 0; i < sw_params_count(e->params); i++) {
+        const sw_param *p = sw_params_at(e->params, i);
+        if (p->tied)
+            continue;
+        const size_t at = (size_t)p->offset * sw_dtype_size(e->type);
+        asam_args args = *whole;
+        args.x = (const char *)whole->x + at;
+        args.g = (const char *)whole->g + at;
+        args.u = (char *)whole->u + at;
+        args.out = (char *)whole->out + at;
+        args.relative = all || is_weight(p);
+        args.offset = all ? 0 : is_weight(p) ? e->option[ETA] : 1;
+        sw_run(kernels, e->type, &args, p->count);
+    }
+}
+
+static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out, bool *flat) {
+    const double standard = e->option[SCALE] == ALL ? 2 : 0.5;
+    const double rho = e->option[RHO] > 0 ? e->option[RHO] : standard;
+    asam_args args = {.x = x, .g = g, .u = sw_estimate_scratch(e, 2, 0), .out = out};
+    int64_t index;
+    if (!args.u)
+        return SW_ERR_MEMORY;
+    run(e, &scale_kernels, &args);
+    SW_TRY(swo_largest(e, args.u, &args.largest, &index));
+    *flat = args.largest == 0;
+    if (*flat)
+        return SW_OK;
+    args.factor = rho / swo_norm_over(e, args.u, args.largest);
+    run(e, &move_kernels, &args);
+    return SW_OK;
+}
+
+static sw_status estimate(sw_estimate *e, const void *x, void *g) {
+    return swo_ascent(e, x, g, ascend);
+}
+
+const sw_estimator swo_asam = {.size = sizeof(sw_estimator), .name = "asam",
+                               .summary = "SAM, each element measured by its own size",
+                               .source = "Kwon, Kim, Park, Choi, ICML 2021", .options = options,
+                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
+                               .estimate = estimate};
+
+#endif

@@ -1,0 +1,146 @@
+/* SAM, sharpness-aware minimisation (P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur, ICLR 2021):
+ *     g = ∇f(x + ε),  ε = argmax ⟨∇f(x), ε⟩ over ‖ε‖_p ≤ ρ
+ *       = ρ sign(h) |h|^(q-1) / (Σ |h|^q)^(1/p),  h = ∇f(x)/max|∇f(x)|,  1/p + 1/q = 1
+ * p = 2: ρ h/‖h‖. p = ∞: ρ sign(h). p = 1: ρ at the largest |h|, the first of equal ones. Powers of h stay
+ * between 0 and 1 and its largest is 1, so that nothing overflows and no sum is 0.
+ *
+ * Both gradients are the inner estimator's (of=), of the same samples with the same random numbers. One
+ * whose tables take a single evaluation (sag, saga) is refused.
+ */
+#define SW_KERNEL_FILE "estimators/sam.c"
+#include "kernel.h"
+
+#ifndef SAM_ARGS
+#define SAM_ARGS
+typedef struct sam_args {
+    const void *x, *g;
+    void *out;
+    double largest, power, factor; /* max |g|, q - 1, ρ / (Σ |h|^q)^(1/p) */
+} sam_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* a^power for a in [0, 1]; 0^power = 0 */
+static inline real SW_K(power_of)(real a, real power) {
+    return SW_K(sw_k_exp)(power * SW_K(sw_k_log_any)(a));
+}
+
+/* |h|^q = |h| |h|^(q-1) */
+static inline real SW_K(term)(real g, real largest, real power) {
+    const real h = (g < 0 ? -g : g) / largest;
+    return h * SW_K(power_of)(h, power);
+}
+
+/* Σ |h|^q */
+static void SW_K(power_sum)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sam_args *s = args;
+    const real *restrict g = s->g;
+    const real largest = (real)s->largest, power = (real)s->power;
+    real lane[SW_LANES] = {0};
+    int64_t i = begin;
+    for (; i + SW_LANES <= end; i += SW_LANES)
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += SW_K(term)(g[i + j], largest, power);
+    for (int j = 0; i < end; i++, j++)
+        lane[j] += SW_K(term)(g[i], largest, power);
+    for (int j = 0; j < SW_LANES; j++)
+        sums[0] += (double)lane[j];
+}
+
+/* out = x + factor sign(h) |h|^(q-1) */
+static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sam_args *s = args;
+    const real *restrict x = s->x, *restrict g = s->g;
+    real *restrict out = s->out;
+    const real largest = (real)s->largest, power = (real)s->power, factor = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real h = (g[i] < 0 ? -g[i] : g[i]) / largest, size = factor * SW_K(power_of)(h, power);
+        out[i] = x[i] + (g[i] < 0 ? -size : size);
+    }
+}
+
+/* The same for p = 2. */
+static void SW_K(move_2)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sam_args *s = args;
+    const real *restrict x = s->x, *restrict g = s->g;
+    real *restrict out = s->out;
+    const real largest = (real)s->largest, factor = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        out[i] = x[i] + factor * (g[i] / largest);
+}
+
+/* The same for p = ∞: an element without gradient stays. */
+static void SW_K(move_sign)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sam_args *s = args;
+    const real *restrict x = s->x, *restrict g = s->g;
+    real *restrict out = s->out;
+    const real factor = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        out[i] = x[i] + (g[i] > 0 ? factor : g[i] < 0 ? -factor : (real)0);
+}
+
+#else
+
+#include "ascent.h"
+
+#include <math.h>
+
+static const sw_kernels power_sum_kernels = SW_KERNEL_TABLE(power_sum), move_kernels = SW_KERNEL_TABLE(move),
+                        move_2_kernels = SW_KERNEL_TABLE(move_2), move_sign_kernels = SW_KERNEL_TABLE(move_sign);
+
+enum { RHO, P, OF };
+static const sw_option options[] = {
+    {.name = "rho", .kind = SW_OPTION_REAL, .value = 0.05, .low = 0, .high = 1e6, .help = "ρ, the size of ε",
+     .search_low = 0.01, .search_high = 0.5, .search_log = true},
+    {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 1, .high = INFINITY,
+     .help = "the norm that measures ε; inf: the largest element"},
+    {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
+    {0}};
+
+static void move_one(sw_dtype type, void *x, int64_t i, const void *g, double rho) {
+    if (type == SW_F32)
+        ((float *)x)[i] += ((const float *)g)[i] < 0 ? -(float)rho : (float)rho;
+    else
+        ((double *)x)[i] += ((const double *)g)[i] < 0 ? -rho : rho;
+}
+
+static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out, bool *flat) {
+    const double p = e->option[P], rho = e->option[RHO];
+    sam_args args = {.x = x, .g = g, .out = out, .power = 1 / (p - 1), .factor = rho};
+    int64_t index;
+    double sum;
+    SW_TRY(swo_largest(e, g, &args.largest, &index));
+    *flat = args.largest == 0 || rho == 0;
+    if (*flat)
+        return SW_OK;
+    if (p == 1) {
+        memcpy(out, x, (size_t)e->dim * sw_dtype_size(e->type));
+        move_one(e->type, out, index, g, rho);
+    } else if (isinf(p)) {
+        sw_run(&move_sign_kernels, e->type, &args, e->dim);
+    } else if (p == 2) {
+        args.factor = rho / swo_norm_over(e, g, args.largest);
+        sw_run(&move_2_kernels, e->type, &args, e->dim);
+    } else {
+        sw_run_sums(&power_sum_kernels, e->type, &args, e->dim, 1, &sum);
+        args.factor = rho / pow(sum, 1 / p);
+        sw_run(&move_kernels, e->type, &args, e->dim);
+    }
+    return SW_OK;
+}
+
+static sw_status estimate(sw_estimate *e, const void *x, void *g) {
+    return swo_ascent(e, x, g, ascend);
+}
+
+const sw_estimator swo_sam = {.size = sizeof(sw_estimator), .name = "sam",
+                              .summary = "the gradient at the worst point nearby",
+                              .source = "Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021", .options = options,
+                              .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
+                              .estimate = estimate};
+
+#endif

@@ -1,0 +1,86 @@
+/* What SAG and SAGA share: a table of the gradients that were seen last, its sum, who comes next, and an
+ * estimate of the Lipschitz constants.
+ *
+ * The n samples are cut into rows of `batch` neighbours, the last one of what is left over. With w_r
+ * samples in row r, f = 1/n Σ_r w_r f_r, f_r the mean over the row. The table holds y_r, the gradient of
+ * f_r when it was visited last, and d = Σ w_r y_r. A visit to row r gives g_r = ∇f_r(x) and
+ *     t = w_r (g_r - y_r);
+ * when the step was taken, y_r ← g_r and d ← d + t.
+ *
+ * A generalised linear model (sw_objective: rows, head) keeps a number s for each sample and output
+ * instead, since ∇f_i = s_i a_iᵀ: n·outputs numbers instead of rows·dim. Any other objective is
+ * evaluated a row at a time: with batch=1 that is one sample a step, and a table of n·dim. */
+#ifndef SWALE_ESTIMATORS_TABLE_H
+#define SWALE_ESTIMATORS_TABLE_H
+
+#include "../methods.h"
+
+/* Options. */
+enum { BATCH, SAMPLING, INIT, STEP, LIPSCHITZ, L2, TOL, TABLE_LIMIT };
+enum { UNIFORM, BY_LIPSCHITZ };                       /* SAMPLING */
+enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTRED, FROM_SGD }; /* INIT */
+enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
+
+#define TABLE_OPTIONS(init, step, init_help)                                                               \
+    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 1, .low = 1, .high = 1e9,                        \
+     .help = "samples in a row of the table, and in a step"},                                              \
+    {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
+     .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
+    {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centred|sgd",     \
+     .help = init_help},                                                                                   \
+    {.name = "step", .kind = SW_OPTION_CHOICE, .value = step,                                              \
+     .choices = "1/L|2/(L+n*l2)|1/(3L)|1/(2L+min(2n*l2,L))|1/(16L)",                                       \
+     .help = "what lr=auto is, with l2 in L, and n rows"},                                                 \
+    {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                     \
+     .help = "L, the largest Lipschitz constant of a row's gradient; 0: searched for if lr=auto"},         \
+    {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                            \
+     .help = "the penalty that the rule's weight_decay adds: for step and tol"},                           \
+    {.name = "tol", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                           \
+     .help = "the scalar converged becomes 1 when the estimate's 2-norm is not above it"},                 \
+    {.name = "table_limit", .kind = SW_OPTION_REAL, .value = 1024, .low = 0, .high = 1e12,                 \
+     .open = SW_OPEN_LOW, .help = "MiB; a larger table is refused"},                                       \
+    {0}
+
+/* Slots. `table`, `sum`: y and d. `order`: the rows, those that were visited first. `tree`: their L_i.
+ * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. */
+enum { TABLE, SUM, ORDER, TREE, CENTRE };
+#define TABLE_SLOTS(size)                                                                                  \
+    {.name = "table", .count = size}, {.name = "sum"},                                                     \
+    {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                      \
+    {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz},      \
+    {.name = "centre", .needed = swo_table_centred}, {0}
+
+/* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
+ * estimated; that of the row visited last; with tol, the norm and whether it is small enough. */
+enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED };
+extern const char *const swo_table_scalars[];
+
+/* Elements of the table; -1 and an error where it is larger than allowed. */
+int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
+int64_t swo_table_order(const sw_slot_sizes *s);
+int64_t swo_table_tree(const sw_slot_sizes *s);
+bool swo_table_by_lipschitz(const double *option);
+bool swo_table_centred(const double *option);
+
+/* A visit, between sample and commit. */
+typedef struct swo_visit {
+    int64_t row, samples; /* samples: w_r */
+    bool first;           /* the row has not been visited before */
+    double probability;   /* with which it was drawn */
+    void *entry;          /* g_r, or the s of its samples: what the table will hold */
+    void *change;         /* t, dim elements */
+} swo_visit;
+
+sw_status swo_table_start(sw_estimate *e);
+sw_status swo_table_sample(sw_estimate *e);
+/* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
+sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit);
+/* Samples that the sum is divided by: n, or with init=seen those visited, this row's among them. */
+double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
+/* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
+bool swo_table_sgd(const sw_estimate *e);
+/* For tol: looks at the estimate g at x. */
+sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g);
+sw_status swo_table_commit(sw_estimate *e);
+
+#endif
