@@ -6,10 +6,14 @@
 # Other compilers and sanitizers build into a folder of their own below build/.
 
 PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
-           libcmocka-dev
+           libcmocka-dev pkgconf groff-base
 
 comma := ,
-VERSION_MAJOR := 0
+space := $(subst ,, )
+# Major, minor and patch: core.h is where they are written.
+version := $(shell sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$$/\1/p' core/core.h)
+VERSION := $(subst $(space),.,$(version))
+SONAME := libswale.so.$(word 1,$(version))
 SANITIZE ?=
 variant := $(if $(filter-out cc gcc,$(notdir $(CC))),$(notdir $(CC)))$(if $(SANITIZE),$(if $(filter-out cc gcc,$(notdir $(CC))),-)$(subst $(comma),-,$(SANITIZE)))
 BUILD := build$(if $(variant),/$(variant))
@@ -23,13 +27,15 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion
 FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden \
          -fno-semantic-interposition -MMD -MP \
          $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
+# The same bytes from every folder.
+FLAGS += -ffile-prefix-map=$(CURDIR)=.
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBRARIES := -lopenblas -lz -lm -pthread
 
-core_src := $(wildcard core/*.c)
-nn_src := $(wildcard nn/*.c)
-optim_src := $(wildcard optim/*.c optim/*/*.c)
-datasets_src := $(wildcard datasets/*.c)
+core_src := $(sort $(wildcard core/*.c))
+nn_src := $(sort $(wildcard nn/*.c))
+optim_src := $(sort $(wildcard optim/*.c optim/*/*.c))
+datasets_src := $(sort $(wildcard datasets/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
@@ -54,7 +60,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint train test check-fast bench fuzz run-fuzz lint headers clean
+.PHONY: all help deps deps-lint install install-headers uninstall train test check-fast bench fuzz run-fuzz lint headers clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -95,14 +101,17 @@ $(BUILD)/%.o: %.c Makefile | $(DEPS)
 $(BUILD)/libswale.a: $(library_obj)
 	@echo "  AR $@"
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) rcsD $@ $^
 
-$(BUILD)/libswale.so.$(VERSION_MAJOR): $(library_obj)
+$(BUILD)/libswale.so.$(VERSION): $(library_obj)
 	@echo "  LD $@"
-	$(Q)$(CC) -shared -Wl,-soname,libswale.so.$(VERSION_MAJOR) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/libswale.so: $(BUILD)/libswale.so.$(VERSION_MAJOR)
-	$(Q)ln -sf libswale.so.$(VERSION_MAJOR) $@
+$(BUILD)/$(SONAME): $(BUILD)/libswale.so.$(VERSION)
+	$(Q)ln -sf $(<F) $@
+
+$(BUILD)/libswale.so: $(BUILD)/$(SONAME)
+	$(Q)ln -sf $(<F) $@
 
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
@@ -113,6 +122,75 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
+
+# The manual page of an example, from what its --help says.
+$(BUILD)/examples/%.1: $(BUILD)/examples/% examples/%.c examples/man.awk
+	$(Q)$< --help >$@.help
+	$(Q)awk -f examples/man.awk -v program=$* -v version=$(VERSION) examples/$*.c $@.help >$@
+	@rm -f $@.help
+
+# Where `make install` puts things; DESTDIR comes before each, for packages.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+INSTALL ?= install
+
+public_headers := core/core.h core/extend.h core/kernel.h core/kernel_types.h core/kernel_math.h core/swale.h \
+                  nn/nn.h optim/optim.h datasets/datasets.h
+installed_headers := $(addprefix $(INCLUDEDIR)/swale/,$(notdir $(public_headers)))
+installed := $(installed_headers) $(addprefix $(LIBDIR)/,libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so \
+             pkgconfig/swale.pc pkgconfig/swale-kernels.pc) $(BINDIR)/fashion_mnist $(MANDIR)/man1/fashion_mnist.1
+
+# Folders below the prefix are given relative to it, so that pkg-config can be told another one.
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+define swale_pc
+prefix=$(PREFIX)
+includedir=$(call below_prefix,$(INCLUDEDIR))
+libdir=$(call below_prefix,$(LIBDIR))
+
+Name: swale
+Description: tape autodiff, layers and optimizers as interchangeable parts
+Version: $(VERSION)
+Cflags: -I$${includedir}/swale
+Libs: -L$${libdir} -lswale
+Libs.private: $(LIBRARIES)
+endef
+# For programs with kernels of their own. kernel.h brings <math.h> along.
+define swale_kernels_pc
+Name: swale-kernels
+Description: compiler options for kernels written with swale's kernel.h
+Version: $(VERSION)
+Requires: swale = $(VERSION)
+Cflags: $(NUMERICS)
+Libs: -lm
+endef
+install: export SWALE_PC = $(swale_pc)
+install: export SWALE_KERNELS_PC = $(swale_kernels_pc)
+
+install: install-headers $(BUILD)/libswale.a $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist \
+         $(BUILD)/examples/fashion_mnist.1
+	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR)/man1)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/libswale.a $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libswale.so
+	$(Q)echo "$$SWALE_PC" >$(BUILD)/swale.pc
+	$(Q)echo "$$SWALE_KERNELS_PC" >$(BUILD)/swale-kernels.pc
+	$(Q)$(INSTALL) -m 644 $(BUILD)/swale.pc $(BUILD)/swale-kernels.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1
+
+install-headers:
+	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale
+	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale
+
+# What install put there, and the folder that is swale's own. In a DESTDIR, the folders too, if empty.
+uninstall:
+	$(Q)rm -f $(addprefix $(DESTDIR),$(installed))
+	@$(if $(DESTDIR),cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
+	    $(patsubst /%,%,$(sort $(dir $(installed)))),rmdir $(INCLUDEDIR)/swale) 2>/dev/null || :
 
 test: $(tests) $(examples) $(BUILD)/libswale.so
 	@tests/run.sh $(tests)
