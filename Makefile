@@ -39,6 +39,8 @@ datasets_src := $(sort $(wildcard datasets/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+# Not under sanitizers, which a user's program would have to be linked with.
+install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh)
 test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c)
 tests := $(test_src:%.c=$(BUILD)/%)
 fast_tests = $(filter-out %/test_accuracy,$(tests))
@@ -60,7 +62,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint install install-headers uninstall train test check-fast bench fuzz run-fuzz lint headers clean
+.PHONY: all help deps deps-lint install install-headers uninstall symbols train test check-fast bench fuzz run-fuzz lint headers clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -69,11 +71,13 @@ all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
 help:
 	@echo "make            the library and the examples, in $(BUILD)/"
 	@echo "make deps       install what is needed (Debian)"
+	@echo "make install    to PREFIX=/usr/local, BINDIR, LIBDIR, INCLUDEDIR, MANDIR; DESTDIR=; make uninstall"
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
 	@echo "make lint       clang-tidy, cppcheck, and the headers as C11 and C++17; make deps-lint installs them"
+	@echo "make symbols    tests/install/symbols.txt: the names that libswale.so exports"
 	@echo "make clean      remove build/"
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
@@ -192,11 +196,17 @@ uninstall:
 	@$(if $(DESTDIR),cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
 	    $(patsubst /%,%,$(sort $(dir $(installed)))),rmdir $(INCLUDEDIR)/swale) 2>/dev/null || :
 
-test: $(tests) $(examples) $(BUILD)/libswale.so
-	@tests/run.sh $(tests)
+test check-fast: export TEST_BUILD := $(BUILD)
+test: $(tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
+	@tests/run.sh $(tests) $(install_tests)
 
-check-fast: $(fast_tests) $(examples)
-	@tests/run.sh $(fast_tests)
+check-fast: $(fast_tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
+	@tests/run.sh $(fast_tests) $(install_tests)
+
+# The names that libswale.so exports, as the tests want them.
+symbols: $(BUILD)/libswale.so
+	@TEST_BUILD=$(BUILD) tests/install/test_symbols.sh --write
+	@git diff --stat tests/install/symbols.txt
 
 bench: $(benches)
 	@tests/bench/run.sh $(benches)
@@ -226,13 +236,17 @@ lint: headers
 	    $(library_src) examples
 	@echo "lint: nothing found"
 
-# Every public header by itself, as a user's compiler sees it. kernel.h is for C: it includes itself.
+# Every public header by itself, as a user's compiler sees it, here and as installed. kernel.h is for C: it
+# includes itself.
 headers:
-	@mkdir -p $(BUILD)
-	@for header in core/core.h core/extend.h core/swale.h nn/nn.h optim/optim.h datasets/datasets.h; do \
-	    for language in c:c11 c++:c++17; do \
-	        echo "#include \"$$header\"" | $(CC) -x $${language%:*} -std=$${language#*:} -Wall -Wextra -pedantic \
-	            -Werror -fsyntax-only -I. $(PUBLIC) - || exit 1; \
+	@rm -rf $(BUILD)/headers
+	@$(MAKE) --no-print-directory install-headers DESTDIR= INCLUDEDIR=$(CURDIR)/$(BUILD)/headers
+	@for flags in "$(PUBLIC)" -I$(BUILD)/headers/swale; do \
+	    for header in core.h extend.h swale.h nn.h optim.h datasets.h; do \
+	        for language in c:c11 c++:c++17; do \
+	            echo "#include <$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} -Wall -Wextra -pedantic \
+	                -Werror -fsyntax-only $$flags - || exit 1; \
+	        done; \
 	    done; \
 	done
 

@@ -2,6 +2,7 @@
 # What `make install` gives a user, in empty folders, without a look at this one: headers, libraries,
 # pkg-config, the manual page; and that `make uninstall` takes it all away. Speaks like cmocka, for
 # tests/run.sh. Words are the names of tests; none: all.
+# shellcheck disable=SC2046,SC2086 # flags are words
 cd "$(dirname "$0")/../.." || exit 1
 : "${MAKE:=make}" "${CC:=cc}" "${CXX:=c++}"
 folder=$(mktemp -d) || exit 1
@@ -57,8 +58,7 @@ compile_headers() {
     for header in core datasets extend nn optim swale; do
         for name in "$header.h" "swale/$header.h"; do
             printf '#include <%s>\n#include <%s>\n' "$name" "$name" >"$folder/header"
-            # shellcheck disable=SC2046
-            "$@" $warnings -fsyntax-only $(config --cflags swale) -I"$stage/usr/local/include" "$folder/header"
+                    "$@" $warnings -fsyntax-only $(config --cflags swale) -I"$stage/usr/local/include" "$folder/header"
         done
     done
 }
@@ -73,10 +73,8 @@ build_examples() {
     mkdir -p "$folder/user"
     cp examples/hello.c examples/extend.c "$folder/user"
     cd "$folder/user"
-    # shellcheck disable=SC2046
     "$CC" $warnings hello.c -o hello "$@" $(config $static --cflags --libs swale)
     # kernel.h includes the file with the kernels again: -I.
-    # shellcheck disable=SC2046
     "$CC" $warnings -O2 -I. extend.c -o extend "$@" $(config $static --cflags --libs swale-kernels)
 }
 run_examples() {
@@ -130,7 +128,6 @@ int main(void) {
     printf("%d.%d.%d %s\n", SW_VERSION_MAJOR, SW_VERSION_MINOR, SW_VERSION_PATCH, sw_version());
 }
 END
-    # shellcheck disable=SC2046
     "$CC" $warnings "$folder/version.c" -o "$folder/version" $(config --cflags --libs swale)
     LD_LIBRARY_PATH=$stage/usr/local/lib
     export LD_LIBRARY_PATH
