@@ -62,7 +62,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint install install-headers uninstall symbols train test check-fast bench fuzz run-fuzz lint headers clean
+.PHONY: all help deps deps-lint install install-headers uninstall symbols train test check-fast bench fuzz run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -76,12 +76,14 @@ help:
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
-	@echo "make lint       clang-tidy, cppcheck, and the headers as C11 and C++17; make deps-lint installs them"
+	@echo "make lint       clang-tidy, cppcheck, doc, and the headers as C11 and C++17; make deps-lint installs them"
+	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
 	@echo "make symbols    tests/install/symbols.txt: the names that libswale.so exports"
+	@echo "make check-reproducible   two builds in two folders are equal byte for byte"
 	@echo "make clean      remove build/"
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
-deps-lint: PACKAGES += clang clang-tidy cppcheck g++
+deps-lint: PACKAGES += clang clang-tidy cppcheck g++ doxygen
 deps deps-lint:
 	@missing=; for p in $(PACKAGES); do \
 	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
@@ -228,7 +230,7 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
 
 
-lint: headers
+lint: headers doc
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
 	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Iexamples 2>$(BUILD)/tidy.log
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
@@ -249,6 +251,19 @@ headers:
 	        done; \
 	    done; \
 	done
+
+# The headers as pages, in build/doc. Everything that Doxygen or the filter has to say is an error. Doxygen
+# looks at neither the filter's exit status nor its messages: so the filter runs by itself first.
+doc_input := $(filter-out core/swale.h core/kernel_types.h,$(public_headers))
+doc:
+	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
+	@rm -rf build/doc && mkdir -p build/doc
+	@DOXYGEN_INPUT='.doxygen/main.dox $(doc_input)' DOXYGEN_VERSION=$(VERSION) doxygen .doxygen/Doxyfile
+	@echo "doc: build/doc/index.html"
+
+# Two builds in two folders, equal byte for byte.
+check-reproducible:
+	@tests/install/reproducible.sh
 
 clean:
 	rm -rf build
