@@ -6,7 +6,8 @@
 #                                none of their own, those after the first with a reference to it
 #     any other comment          the text of the section, or at the top of the file, of the file
 #
-# A function without text is an error: exit status 1. Within a comment, lines "- ..." are a list, other indented lines are shown as they are, `x` is code.
+# A function without text is an error: exit status 1. Within a comment, lines "- ..." are a list, other
+# indented lines are shown as they are, `x` is code.
 
 function trim(s) { gsub(/^[ \t]+|[ \t]+$/, "", s); return s }
 
@@ -18,25 +19,25 @@ function escape(s) {
 }
 
 # The text of a comment, /* and the stars taken away, as Doxygen is to see it.
-function rendered(comment,    n, i, line, lines, out, verbatim, list, indented) {
+function rendered(comment,    n, i, part, row, out, verbatim, list, indented) {
     sub(/^\/\*[ \t]?/, "", comment)
     sub(/[ \t]*\*\/$/, "", comment)
-    n = split(comment, line, "\n")
+    n = split(comment, part, "\n")
     for (i = 1; i <= n; i++) {
-        lines = line[i]
-        if (i > 1 && !sub(/^[ \t]*\*[ \t]?/, "", lines))
-            sub(/^[ \t]+/, "", lines)
-        indented = lines ~ /^[ \t][ \t]/
-        if (lines ~ /^[ \t]*- /)
+        row = part[i]
+        if (i > 1 && !sub(/^[ \t]*\*[ \t]?/, "", row)) # " * text"; else aligned under code
+            sub(/^[ \t]+/, "", row)
+        indented = row ~ /^[ \t][ \t]/
+        if (row ~ /^[ \t]*- /)
             list = 1
-        else if (lines ~ /^[^ \t]/ || trim(lines) == "")
+        else if (row ~ /^[^ \t]/ || trim(row) == "")
             list = 0
         if (indented && !list && !verbatim)
             out = out "\n@verbatim"
         if (verbatim && !(indented && !list))
             out = out "\n@endverbatim"
         verbatim = indented && !list
-        out = out (i > 1 || verbatim ? "\n" : "") (verbatim ? lines : escape(lines))
+        out = out (i > 1 || verbatim ? "\n" : "") (verbatim ? row : escape(row))
     }
     return out (verbatim ? "\n@endverbatim" : "")
 }
@@ -109,14 +110,14 @@ function code(line, own,    name, start, end) {
 }
 
 # With lines that follow until what is open is closed.
-function complete(line_,    rest, start) {
+function complete(joined,    rest, start) {
     for (;;) {
-        rest = line_
+        rest = joined
         while ((start = index(rest, "/*")) && index(substr(rest, start), "*/"))
             rest = substr(rest, start + index(substr(rest, start), "*/") + 1)
         if (!start || at >= count)
-            return line_
-        line_ = line_ "\n" line[++at]
+            return joined
+        joined = joined "\n" line[++at]
     }
 }
 
