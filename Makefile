@@ -6,10 +6,14 @@
 # Other compilers and sanitizers build into a folder of their own below build/.
 
 PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
-           libcmocka-dev
+           libcmocka-dev pkgconf groff-base
 
 comma := ,
-VERSION_MAJOR := 0
+space := $(subst ,, )
+# Major, minor and patch: core.h is where they are written.
+version := $(shell sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$$/\1/p' core/core.h)
+VERSION := $(subst $(space),.,$(version))
+SONAME := libswale.so.$(word 1,$(version))
 SANITIZE ?=
 variant := $(if $(filter-out cc gcc,$(notdir $(CC))),$(notdir $(CC)))$(if $(SANITIZE),$(if $(filter-out cc gcc,$(notdir $(CC))),-)$(subst $(comma),-,$(SANITIZE)))
 BUILD := build$(if $(variant),/$(variant))
@@ -23,17 +27,21 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion
 FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden \
          -fno-semantic-interposition -MMD -MP \
          $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
+# The same bytes from every folder.
+FLAGS += -ffile-prefix-map=$(CURDIR)=.
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBRARIES := -lopenblas -ljansson -lz -lm -pthread
 
-core_src := $(wildcard core/*.c)
-nn_src := $(wildcard nn/*.c)
-optim_src := $(wildcard optim/*.c optim/*/*.c)
-datasets_src := $(wildcard datasets/*.c)
+core_src := $(sort $(wildcard core/*.c))
+nn_src := $(sort $(wildcard nn/*.c))
+optim_src := $(sort $(wildcard optim/*.c optim/*/*.c))
+datasets_src := $(sort $(wildcard datasets/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 pictures := spirals regression embedding
+# Not under sanitizers, which a user's program would have to be linked with.
+install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh)
 test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c)
 tests := $(test_src:%.c=$(BUILD)/%)
 fast_tests = $(filter-out %/test_accuracy,$(tests))
@@ -55,7 +63,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint train gallery test check-fast bench fuzz run-fuzz lint headers clean
+.PHONY: all help deps deps-lint install install-headers uninstall symbols train gallery test check-fast bench fuzz run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -64,16 +72,20 @@ all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
 help:
 	@echo "make            the library and the examples, in $(BUILD)/"
 	@echo "make deps       install what is needed (Debian)"
+	@echo "make install    to PREFIX=/usr/local, BINDIR, LIBDIR, INCLUDEDIR, MANDIR; DESTDIR=; make uninstall"
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
-	@echo "make lint       clang-tidy, cppcheck, and the headers as C11 and C++17; make deps-lint installs them"
+	@echo "make lint       clang-tidy, cppcheck, doc, and the headers as C11 and C++17; make deps-lint installs them"
+	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
+	@echo "make symbols    tests/install/symbols.txt: the names that libswale.so exports"
+	@echo "make check-reproducible   two builds in two folders are equal byte for byte"
 	@echo "make clean      remove build/"
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
-deps-lint: PACKAGES += clang clang-tidy cppcheck g++
+deps-lint: PACKAGES += clang clang-tidy cppcheck g++ doxygen
 deps deps-lint:
 	@missing=; for p in $(PACKAGES); do \
 	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
@@ -105,14 +117,17 @@ $(BUILD)/%.o: %.c Makefile | $(DEPS)
 $(BUILD)/libswale.a: $(library_obj)
 	@echo "  AR $@"
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) rcsD $@ $^
 
-$(BUILD)/libswale.so.$(VERSION_MAJOR): $(library_obj)
+$(BUILD)/libswale.so.$(VERSION): $(library_obj)
 	@echo "  LD $@"
-	$(Q)$(CC) -shared -Wl,-soname,libswale.so.$(VERSION_MAJOR) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/libswale.so: $(BUILD)/libswale.so.$(VERSION_MAJOR)
-	$(Q)ln -sf libswale.so.$(VERSION_MAJOR) $@
+$(BUILD)/$(SONAME): $(BUILD)/libswale.so.$(VERSION)
+	$(Q)ln -sf $(<F) $@
+
+$(BUILD)/libswale.so: $(BUILD)/$(SONAME)
+	$(Q)ln -sf $(<F) $@
 
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
@@ -124,11 +139,86 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
 
-test: $(tests) $(examples) $(BUILD)/libswale.so
-	@tests/run.sh $(tests)
+# The manual page of an example, from what its --help says.
+$(BUILD)/examples/%.1: $(BUILD)/examples/% examples/%.c examples/man.awk
+	$(Q)$< --help >$@.help
+	$(Q)awk -f examples/man.awk -v program=$* -v version=$(VERSION) examples/$*.c $@.help >$@
+	@rm -f $@.help
 
-check-fast: $(fast_tests) $(examples)
-	@tests/run.sh $(fast_tests)
+# Where `make install` puts things; DESTDIR comes before each, for packages.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+INSTALL ?= install
+
+public_headers := core/core.h core/extend.h core/kernel.h core/kernel_types.h core/kernel_math.h core/swale.h \
+                  nn/nn.h optim/optim.h datasets/datasets.h
+installed_headers := $(addprefix $(INCLUDEDIR)/swale/,$(notdir $(public_headers)))
+installed := $(installed_headers) $(addprefix $(LIBDIR)/,libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so \
+             pkgconfig/swale.pc pkgconfig/swale-kernels.pc) $(BINDIR)/fashion_mnist $(MANDIR)/man1/fashion_mnist.1
+
+# Folders below the prefix are given relative to it, so that pkg-config can be told another one.
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+define swale_pc
+prefix=$(PREFIX)
+includedir=$(call below_prefix,$(INCLUDEDIR))
+libdir=$(call below_prefix,$(LIBDIR))
+
+Name: swale
+Description: tape autodiff, layers and optimizers as interchangeable parts
+Version: $(VERSION)
+Cflags: -I$${includedir}/swale
+Libs: -L$${libdir} -lswale
+Libs.private: $(LIBRARIES)
+endef
+# For programs with kernels of their own. kernel.h brings <math.h> along.
+define swale_kernels_pc
+Name: swale-kernels
+Description: compiler options for kernels written with swale's kernel.h
+Version: $(VERSION)
+Requires: swale = $(VERSION)
+Cflags: $(NUMERICS)
+Libs: -lm
+endef
+install: export SWALE_PC = $(swale_pc)
+install: export SWALE_KERNELS_PC = $(swale_kernels_pc)
+
+install: install-headers $(BUILD)/libswale.a $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist \
+         $(BUILD)/examples/fashion_mnist.1
+	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR)/man1)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/libswale.a $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libswale.so
+	$(Q)echo "$$SWALE_PC" >$(BUILD)/swale.pc
+	$(Q)echo "$$SWALE_KERNELS_PC" >$(BUILD)/swale-kernels.pc
+	$(Q)$(INSTALL) -m 644 $(BUILD)/swale.pc $(BUILD)/swale-kernels.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1
+
+install-headers:
+	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale
+	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale
+
+# What install put there, and the folder that is swale's own. In a DESTDIR, the folders too, if empty.
+uninstall:
+	$(Q)rm -f $(addprefix $(DESTDIR),$(installed))
+	@$(if $(DESTDIR),cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
+	    $(patsubst /%,%,$(sort $(dir $(installed)))),rmdir $(INCLUDEDIR)/swale) 2>/dev/null || :
+
+test check-fast: export TEST_BUILD := $(BUILD)
+test: $(tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
+	@tests/run.sh $(tests) $(install_tests)
+
+check-fast: $(fast_tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
+	@tests/run.sh $(fast_tests) $(install_tests)
+
+# The names that libswale.so exports, as the tests want them.
+symbols: $(BUILD)/libswale.so
+	@TEST_BUILD=$(BUILD) tests/install/test_symbols.sh --write
+	@git diff --stat tests/install/symbols.txt
 
 bench: $(benches)
 	@tests/bench/run.sh $(benches)
@@ -150,7 +240,7 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
 
 
-lint: headers
+lint: headers doc
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
 	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Iexamples 2>$(BUILD)/tidy.log
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
@@ -158,15 +248,32 @@ lint: headers
 	    $(library_src) examples
 	@echo "lint: nothing found"
 
-# Every public header by itself, as a user's compiler sees it. kernel.h is for C: it includes itself.
+# Every public header by itself, as a user's compiler sees it, here and as installed. kernel.h is for C: it
+# includes itself.
 headers:
-	@mkdir -p $(BUILD)
-	@for header in core/core.h core/extend.h core/swale.h nn/nn.h optim/optim.h datasets/datasets.h; do \
-	    for language in c:c11 c++:c++17; do \
-	        echo "#include \"$$header\"" | $(CC) -x $${language%:*} -std=$${language#*:} -Wall -Wextra -pedantic \
-	            -Werror -fsyntax-only -I. $(PUBLIC) - || exit 1; \
+	@rm -rf $(BUILD)/headers
+	@$(MAKE) --no-print-directory install-headers DESTDIR= INCLUDEDIR=$(CURDIR)/$(BUILD)/headers
+	@for flags in "$(PUBLIC)" -I$(BUILD)/headers/swale; do \
+	    for header in core.h extend.h swale.h nn.h optim.h datasets.h; do \
+	        for language in c:c11 c++:c++17; do \
+	            echo "#include <$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} -Wall -Wextra -pedantic \
+	                -Werror -fsyntax-only $$flags - || exit 1; \
+	        done; \
 	    done; \
 	done
+
+# The headers as pages, in build/doc. Everything that Doxygen or the filter has to say is an error. Doxygen
+# looks at neither the filter's exit status nor its messages: so the filter runs by itself first.
+doc_input := $(filter-out core/swale.h core/kernel_types.h,$(public_headers))
+doc:
+	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
+	@rm -rf build/doc && mkdir -p build/doc
+	@DOXYGEN_INPUT='.doxygen/main.dox $(doc_input)' DOXYGEN_VERSION=$(VERSION) doxygen .doxygen/Doxyfile
+	@echo "doc: build/doc/index.html"
+
+# Two builds in two folders, equal byte for byte.
+check-reproducible:
+	@tests/install/reproducible.sh
 
 clean:
 	rm -rf build

@@ -54,6 +54,7 @@ typedef enum sw_status {
 SW_API const char *sw_error(void);
 /* The status that went with it, SW_OK if there is none. */
 SW_API sw_status sw_error_status(void);
+/* Forgets both. */
 SW_API void sw_clear_error(void);
 /* Records a message (unless one is kept already) and returns `status`: `return sw_fail(...)`. */
 SW_API sw_status sw_fail(sw_status status, const char *format, ...) SW_PRINTF(2, 3);
@@ -159,7 +160,9 @@ typedef struct sw_tensor {
     uint32_t generation;
 } sw_tensor;
 
+/* An empty tape; NULL after an error. */
 SW_API sw_tape *sw_tape_new(void);
+/* Its tensors with it; accepts NULL. */
 SW_API void sw_tape_free(sw_tape *tape);
 /* Forgets every tensor in O(1) and keeps the memory for the next step. The draw number goes up by
  * one; switches, bindings and frozen parameters stay. */
@@ -216,7 +219,7 @@ SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
 /* The leaf of a parameter; one leaf per tape and pass, however often it is asked for. */
 SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);
 
-SW_API bool sw_is_null(sw_tensor t);
+SW_API bool sw_is_null(sw_tensor t); /* {0}: what an operation returns after an error */
 /* Not null, and of the tape's present pass: without an error if it is not. A handle dies with its tape. */
 SW_API bool sw_is_live(sw_tensor t);
 /* The values, in the tape's memory, until the reset. data is NULL on a null or stale tensor. */
@@ -304,6 +307,7 @@ SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.0
 
 SW_API sw_tensor sw_sum(sw_tensor x);  /* of all elements, a scalar; 0 for none */
 SW_API sw_tensor sw_mean(sw_tensor x); /* of all elements, a scalar; NaN for none */
+/* The same over some axes. */
 SW_API sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim);
 /* Σ (x - mean)² / (n - correction), in two passes; correction 0 (population) or 1 (sample). NaN where
@@ -522,12 +526,12 @@ SW_API sw_status sw_params_build(sw_params *params);
 /* The initial values again, as after the build. After an error some of them may be missing. */
 SW_API sw_status sw_params_reset(sw_params *params);
 
-SW_API bool sw_params_built(const sw_params *params);
-SW_API sw_dtype sw_params_type(const sw_params *params);
-SW_API uint64_t sw_params_seed(const sw_params *params);
+SW_API bool sw_params_built(const sw_params *params);     /* sw_params_build has succeeded */
+SW_API sw_dtype sw_params_type(const sw_params *params);  /* SW_F32 or SW_F64 */
+SW_API uint64_t sw_params_seed(const sw_params *params);  /* of initial values */
 SW_API int64_t sw_params_dim(const sw_params *params); /* elements of the vector */
 SW_API int sw_params_count(const sw_params *params);   /* parameters, tied names included */
-SW_API sw_param *sw_params_at(const sw_params *params, int index);
+SW_API sw_param *sw_params_at(const sw_params *params, int index); /* in the order of declaration, from 0 */
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
 SW_API void *sw_params_x(const sw_params *params);                /* the vector */
 /* To be called after writing to the vector by hand: what was recorded before is then refused. */

@@ -25,12 +25,14 @@
 #define SW_K_BIAS 1023u
 #endif
 
+/* The bits of a number. */
 static inline SW_K_UINT SW_K(sw_k_bits)(real x) {
     SW_K_UINT u;
     memcpy(&u, &x, sizeof u);
     return u;
 }
 
+/* The number that has these bits. */
 static inline real SW_K(sw_k_from_bits)(SW_K_UINT u) {
     real x;
     memcpy(&x, &u, sizeof x);
@@ -98,6 +100,7 @@ static inline real SW_K(sw_k_expm1_negative)(real x) {
     return s * em1 + (s - 1);
 }
 
+/* tanh x; -1 and 1 beyond the range; NaN stays NaN. */
 static inline real SW_K(sw_k_tanh)(real x) {
     real a = x < 0 ? -x : x;
     real e = SW_K(sw_k_expm1_negative)(-2 * a); /* tanh a = (1 - e^-2a) / (1 + e^-2a) */
@@ -105,6 +108,7 @@ static inline real SW_K(sw_k_tanh)(real x) {
     return x < 0 ? -t : t;
 }
 
+/* 1 / (1 + e^-x); NaN stays NaN. */
 static inline real SW_K(sw_k_sigmoid)(real x) {
     real a = x < 0 ? x : -x;
     real e = SW_K(sw_k_exp)(a); /* never overflows */
@@ -201,10 +205,12 @@ static inline real SW_K(sw_k_sin_cos)(real angle, int quarter) {
     return (real)(q & 2 ? -y : y);
 }
 
+/* sin x, x in radians, |x| ≤ 10^6 */
 static inline real SW_K(sw_k_sin)(real x) {
     return SW_K(sw_k_sin_cos)(x, 0);
 }
 
+/* cos x, likewise */
 static inline real SW_K(sw_k_cos)(real x) {
     return SW_K(sw_k_sin_cos)(x, 1);
 }
@@ -269,6 +275,7 @@ static inline real SW_K(sw_k_gauss)(real x, real c) {
     return SW_K(sw_k_exp)(-c * (h * h)) * SW_K(sw_k_exp)(-c * ((x - h) * (x + h)));
 }
 
+/* erf x = 2/√π ∫ e^(-t²) dt from 0 to x */
 static inline real SW_K(sw_k_erf)(real x) {
     const real a = x < 0 ? -x : x;
     const real b = a < 1 ? 1 : a > 7 ? (real)7 : a;

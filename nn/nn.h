@@ -141,8 +141,8 @@ SW_API sw_module *sw_module_child(const sw_module *module, int index);
 /* Functions of seed and parameter name alone; f32 ones are the f64 ones rounded. Numbers outside their
  * range are errors of the build. */
 
-SW_API sw_init sw_init_zeros(void);
-SW_API sw_init sw_init_constant(double value);
+SW_API sw_init sw_init_zeros(void);                           /* all 0 */
+SW_API sw_init sw_init_constant(double value);                /* all equal */
 SW_API sw_init sw_init_normal(double mean, double deviation); /* deviation ≥ 0 */
 SW_API sw_init sw_init_uniform(double low, double high);      /* low ≤ high */
 /* Normal(mean, deviation) given that it lies within [low, high], which are values, not multiples of the

@@ -71,7 +71,7 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
 SW_API const void *sw_optim_point(sw_optim *optim);
 
 SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
-SW_API int64_t sw_optim_skipped(const sw_optim *optim);
+SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that had Inf or NaN in the gradient */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step, before clipping */
 SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
 /* What the first sw_optim_minimize does: the estimator meets its objective and makes its tables. For

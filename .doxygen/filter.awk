@@ -1,0 +1,165 @@
+# Doxygen's input filter for the public headers: their plain comments become Doxygen's.
+#
+#     /* ---- Title ---- */         a section: a topic (group) of its own, to the next such line
+#     a comment before a declaration, or behind it on its line: that declaration's text
+#     a comment before several declarations without a blank line between: the text of all of them that have
+#                                none of their own, those after the first with a reference to it
+#     any other comment          the text of the section, or at the top of the file, of the file
+#
+# A function without text is an error: exit status 1. Within a comment, lines "- ..." are a list, other
+# indented lines are shown as they are, `x` is code.
+
+function trim(s) { gsub(/^[ \t]+|[ \t]+$/, "", s); return s }
+
+function escape(s) {
+    gsub(/[\\@<>&#%]/, "\\\\&", s)
+    while (match(s, /`[^`]+`/))
+        s = substr(s, 1, RSTART - 1) "<tt>" substr(s, RSTART + 1, RLENGTH - 2) "</tt>" substr(s, RSTART + RLENGTH)
+    return s
+}
+
+# The text of a comment, /* and the stars taken away, as Doxygen is to see it.
+function rendered(comment,    n, i, part, row, out, verbatim, list, indented) {
+    sub(/^\/\*[ \t]?/, "", comment)
+    sub(/[ \t]*\*\/$/, "", comment)
+    n = split(comment, part, "\n")
+    for (i = 1; i <= n; i++) {
+        row = part[i]
+        if (i > 1 && !sub(/^[ \t]*\*[ \t]?/, "", row)) # " * text"; else aligned under code
+            sub(/^[ \t]+/, "", row)
+        indented = row ~ /^[ \t][ \t]/
+        if (row ~ /^[ \t]*- /)
+            list = 1
+        else if (row ~ /^[^ \t]/ || trim(row) == "")
+            list = 0
+        if (indented && !list && !verbatim)
+            out = out "\n@verbatim"
+        if (verbatim && !(indented && !list))
+            out = out "\n@endverbatim"
+        verbatim = indented && !list
+        out = out (i > 1 || verbatim ? "\n" : "") (verbatim ? row : escape(row))
+    }
+    return out (verbatim ? "\n@endverbatim" : "")
+}
+
+function topic(name) {
+    name = tolower(name)
+    gsub(/[^a-z0-9]+/, "_", name)
+    return "topic_" header "_" name
+}
+
+# A section's line: its title up to the first full stop; what follows is its text.
+function section(comment,    title, rest) {
+    comment = rendered(comment)
+    gsub(/\n/, " ", comment)
+    sub(/^ *-+ */, "", comment)
+    sub(/ *-+ *$/, "", comment)
+    title = rest = trim(comment)
+    sub(/\. .*/, "", title)
+    rest = title == rest ? "" : trim(substr(rest, length(title) + 2))
+    close_section()
+    group = topic(title)
+    return "/** @defgroup " group " " title "\n@ingroup topic_" header "\n" rest " @{ */"
+}
+
+function close_section() {
+    if (group)
+        print "/** @} */"
+    group = ""
+}
+
+# The name of the function, the type or the macro that a line declares; "" if it declares none.
+function declared(line,    name) {
+    if (line ~ /^#define [A-Za-z_0-9]+/ || line ~ /^typedef (struct|enum) [a-z_0-9]+ /) {
+        split(line, word, /[ (]/)
+        return line ~ /^#/ ? word[2] : word[3]
+    }
+    if (line ~ /^typedef / && match(line, /\(\*[a-z_0-9]+\)/))
+        return substr(line, RSTART + 2, RLENGTH - 3)
+    if (line ~ /^ *(SW_API|static inline|typedef) / && match(line, /[a-zA-Z_0-9]+\(/)) {
+        name = substr(line, RSTART, RLENGTH - 1)
+        if (name == "SW_K" && match(line, /SW_K\([a-z_0-9]+\)\(/))
+            name = substr(line, RSTART + 5, RLENGTH - 7)
+        return name
+    }
+    return ""
+}
+
+# A line that is not a comment alone; what is behind code on its line is about it. `own`: it has a comment
+# before it.
+function code(line, own,    name, start, end) {
+    name = declared(line)
+    if (name && !own && !index(line, "/*") && line !~ /^(#|typedef)/) {
+        if (above)
+            print "/** " (above_name ? "With @ref " above_name " \"" above_name "\": " : "") above " */"
+        else {
+            print FILENAME ":" at ": " name " has no comment" >"/dev/stderr"
+            bare = 1
+        }
+    }
+    if (name && !above_name)
+        above_name = name
+    if (trim(line) == "" || line ~ /^#(if|else|endif|undef|include)/)
+        above = above_name = ""
+    while (line !~ /^#(endif|else)/ && (start = index(line, "/*"))) {
+        end = start + 3 + index(substr(line, start + 2), "*/")
+        printf "%s/**< %s */", substr(line, 1, start - 1), rendered(substr(line, start, end - start))
+        line = substr(line, end)
+    }
+    print line
+}
+
+# With lines that follow until what is open is closed.
+function complete(joined,    rest, start) {
+    for (;;) {
+        rest = joined
+        while ((start = index(rest, "/*")) && index(substr(rest, start), "*/"))
+            rest = substr(rest, start + index(substr(rest, start), "*/") + 1)
+        if (!start || at >= count)
+            return joined
+        joined = joined "\n" line[++at]
+    }
+}
+
+# What stands alone and before nothing.
+function detached(comment) {
+    if (group) # closed and opened again: a group cannot be added to itself
+        print "/** @} */\n/** @addtogroup " group "\n" rendered(comment) " @{ */"
+}
+
+BEGIN {
+    header = ARGV[1]
+    sub(/.*\//, "", header)
+    sub(/\.h$/, "", header)
+    print "/** @defgroup topic_" header " " header ".h */"
+}
+
+{ text = text (NR > 1 ? "\n" : "") $0 }
+
+END {
+    count = split(text, line, "\n")
+    for (at = 1; at <= count; at++) {
+        joined = complete(line[at])
+        comment = trim(joined)
+        if (comment !~ /^\/\*/ || index(comment, "*/") != length(comment) - 1)
+            code(joined)
+        else if (!seen++)
+            print "/** @file\n" rendered(comment) " */"
+        else if (comment ~ /^\/\* ----/)
+            print section(comment)
+        else if (at == count || trim(line[at + 1]) == "" || line[at + 1] ~ /^[ \t]*\/\*/ ||
+                 line[at + 1] ~ /^#(if|else|endif|ifn?def|undef|include)/)
+            detached(comment)
+        else {
+            print "/** " rendered(comment) " */"
+            if (joined ~ /^\/\*/) { # not within a struct
+                above = rendered(comment)
+                above_name = ""
+            }
+            at++
+            code(complete(line[at]), 1)
+        }
+    }
+    close_section()
+    exit bare
+}

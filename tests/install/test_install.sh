@@ -1,0 +1,195 @@
+#!/bin/sh
+# What `make install` gives a user, in empty folders, without a look at this one: headers, libraries,
+# pkg-config, the manual page; and that `make uninstall` takes it all away. Speaks like cmocka, for
+# tests/run.sh. Words are the names of tests; none: all.
+# shellcheck disable=SC2046,SC2086 # flags are words
+cd "$(dirname "$0")/../.." || exit 1
+: "${MAKE:=make}" "${CC:=cc}" "${CXX:=c++}"
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' INT TERM
+stage=$folder/stage
+warnings="-Wall -Wextra -pedantic -Werror"
+version=$(sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$/\1/p' core/core.h | paste -sd. -)
+
+die() {
+    echo "$*"
+    exit 1
+}
+skip() {
+    echo "$*"
+    exit 77
+}
+
+# As a packager does it, whatever the user's umask.
+install_into() {
+    mkdir "$1"
+    (umask 077 && "$MAKE" --no-print-directory install DESTDIR="$1" PREFIX=/usr/local)
+}
+# pkg-config that finds nothing but what is in the stage.
+config() {
+    PKG_CONFIG_LIBDIR=$stage/usr/local/lib/pkgconfig PKG_CONFIG_PATH='' \
+        PKG_CONFIG_SYSROOT_DIR=$stage pkg-config "$@"
+}
+needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
+
+test_files() {
+    {
+        echo "755 usr/local/bin/fashion_mnist"
+        for header in core datasets extend kernel kernel_math kernel_types nn optim swale; do
+            echo "644 usr/local/include/swale/$header.h"
+        done
+        echo "644 usr/local/lib/libswale.a"
+        echo "777 usr/local/lib/libswale.so libswale.so.${version%%.*}"
+        echo "777 usr/local/lib/libswale.so.${version%%.*} libswale.so.$version"
+        echo "755 usr/local/lib/libswale.so.$version"
+        echo "644 usr/local/lib/pkgconfig/swale-kernels.pc"
+        echo "644 usr/local/lib/pkgconfig/swale.pc"
+        echo "644 usr/local/share/man/man1/fashion_mnist.1"
+    } >"$folder/expected"
+    find "$stage" ! -type d -printf '%m %P %l\n' | sed 's/ *$//' | LC_ALL=C sort -k 2 >"$folder/found"
+    diff "$folder/expected" "$folder/found"
+    readelf -d "$stage/usr/local/lib/libswale.so" | grep -F "soname: [libswale.so.${version%%.*}]"
+}
+
+# Each header by itself, by its plain name with pkg-config's flags and as <swale/...>; kernel.h and its
+# parts are test_shared's.
+compile_headers() {
+    for header in core datasets extend nn optim swale; do
+        for name in "$header.h" "swale/$header.h"; do
+            printf '#include <%s>\n#include <%s>\n' "$name" "$name" >"$folder/header"
+                    "$@" $warnings -fsyntax-only $(config --cflags swale) -I"$stage/usr/local/include" "$folder/header"
+        done
+    done
+}
+test_headers_c11() { compile_headers "$CC" -x c -std=c11; }
+test_headers_cxx17() {
+    echo 'int main() { return 0; }' | "$CXX" -x c++ -std=c++17 -fsyntax-only - || skip "no C++ compiler"
+    compile_headers "$CXX" -x c++ -std=c++17
+}
+
+# The two examples, copied to where nothing else is. Words: more options for the linker.
+build_examples() {
+    mkdir -p "$folder/user"
+    cp examples/hello.c examples/extend.c "$folder/user"
+    cd "$folder/user"
+    "$CC" $warnings hello.c -o hello "$@" $(config $static --cflags --libs swale)
+    # kernel.h includes the file with the kernels again: -I.
+    "$CC" $warnings -O2 -I. extend.c -o extend "$@" $(config $static --cflags --libs swale-kernels)
+}
+run_examples() {
+    ./hello | tee hello.out
+    grep -q '^mean loss of the first epoch: 0\.[0-9]*$' hello.out
+    ./extend | tee extend.out
+    grep -q '^mse 0\.000' extend.out
+}
+
+test_shared() {
+    static=''
+    build_examples
+    for program in hello extend; do
+        needed $program | grep -qx "libswale.so.${version%%.*}"
+    done
+    # What the library needs is the library's business.
+    if needed hello | grep openblas; then die "hello is linked with OpenBLAS itself"; fi
+    LD_LIBRARY_PATH=$stage/usr/local/lib
+    export LD_LIBRARY_PATH
+    run_examples
+}
+
+# Where there is only the archive: the linker takes the shared library otherwise.
+test_static() {
+    static=--static
+    stage=$folder/archive
+    cp -a "$folder/stage" "$stage"
+    rm "$stage"/usr/local/lib/libswale.so*
+    build_examples
+    if needed hello | grep swale; then die "hello is linked with the shared library"; fi
+    run_examples
+}
+
+test_all_static() {
+    echo 'int main(void) { return 0; }' | "$CC" -x c - -static -o "$folder/probe" -lopenblas -lz -lm ||
+        skip "no archives of OpenBLAS, zlib and C's library"
+    static=--static
+    build_examples -static
+    [ -z "$(needed hello)" ]
+    run_examples
+}
+
+# core.h, sw_version(), pkg-config and the program agree.
+test_version() {
+    [ "$(config --modversion swale)" = "$version" ]
+    [ "$(config --modversion swale-kernels)" = "$version" ]
+    cat >"$folder/version.c" <<'END'
+#include <stdio.h>
+#include <swale.h>
+int main(void) {
+    printf("%d.%d.%d %s\n", SW_VERSION_MAJOR, SW_VERSION_MINOR, SW_VERSION_PATCH, sw_version());
+}
+END
+    "$CC" $warnings "$folder/version.c" -o "$folder/version" $(config --cflags --libs swale)
+    LD_LIBRARY_PATH=$stage/usr/local/lib
+    export LD_LIBRARY_PATH
+    said=$("$folder/version")
+    [ "$said" = "$version $version" ] || die "core.h and sw_version() say $said, the Makefile $version"
+    unset LD_LIBRARY_PATH # the program needs no libswale.so
+    "$stage/usr/local/bin/fashion_mnist" --version | grep -F "swale $version"
+}
+
+# Every option of --help is there, and groff has nothing to say about the page.
+test_manual() {
+    page=$stage/usr/local/share/man/man1/fashion_mnist.1
+    "$stage/usr/local/bin/fashion_mnist" --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' >"$folder/options"
+    [ "$(wc -l <"$folder/options")" -gt 10 ]
+    while read -r option; do
+        escaped=$(echo "$option" | sed 's/-/\\-/g')
+        grep -qF "\\fB$escaped\\fR" "$page" || die "$option is not in the manual page"
+    done <"$folder/options"
+    command -v groff || skip "no groff"
+    groff -ww -Kutf8 -Tutf8 -man "$page" 2>"$folder/complaints" >"$folder/page"
+    [ ! -s "$folder/complaints" ] || die "$(cat "$folder/complaints")"
+    tr -s ' \n' ' ' <"$folder/page" | grep -q 'trains a multilayer perceptron'
+}
+
+test_uninstall() {
+    "$MAKE" --no-print-directory uninstall DESTDIR="$stage" PREFIX=/usr/local
+    left=$(find "$stage" -mindepth 1)
+    [ -z "$left" ] || die "left over: $left"
+}
+
+# Without DESTDIR, in folders of the user's choice; what is somebody else's stays, empty folders too.
+test_folders() {
+    home=$folder/home
+    mkdir -p "$home/include/swale" "$home/l/pkgconfig" "$home/m/man1"
+    echo mine | tee "$home/include/swale/mine.h" "$home/l/libmine.so" "$home/l/pkgconfig/mine.pc" >"$home/mine"
+    find "$home" | sort >"$folder/before"
+    set -- PREFIX="$home" BINDIR="$home/b" LIBDIR="$home/l" INCLUDEDIR="$home/include" MANDIR="$home/m" DESTDIR=
+    "$MAKE" --no-print-directory install "$@"
+    "$MAKE" --no-print-directory install "$@" # over itself
+    for file in b/fashion_mnist l/libswale.so m/man1/fashion_mnist.1 include/swale/swale.h; do
+        [ -f "$home/$file" ] || die "no $file"
+    done
+    flags=$(PKG_CONFIG_PATH=$home/l/pkgconfig pkg-config --cflags --libs swale)
+    [ "$(echo $flags)" = "-I$home/include/swale -L$home/l -lswale" ] || die "pkg-config says $flags"
+    "$MAKE" --no-print-directory uninstall "$@"
+    rmdir "$home/b" # made by install; in a prefix, empty folders stay
+    find "$home" | sort | diff "$folder/before" -
+}
+
+install_into "$stage" >"$folder/log" 2>&1 || {
+    cat "$folder/log"
+    exit 1
+}
+for name in ${*:-files headers_c11 headers_cxx17 shared static all_static version manual uninstall folders}; do
+    (
+        set -e
+        "test_$name"
+    ) >"$folder/log" 2>&1
+    case $? in
+    0) echo "[       OK ] install_$name" ;;
+    77) tail -n 1 "$folder/log" && echo "[  SKIPPED ] install_$name" ;;
+    *) cat "$folder/log" && echo "[  FAILED  ] install_$name" && failed=yes ;;
+    esac
+done
+[ -z "$failed" ]

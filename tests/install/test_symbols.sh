@@ -1,0 +1,46 @@
+#!/bin/sh
+# The names that the libraries give away: of the shared one exactly those of symbols.txt, which are those
+# that the headers declare; of the archive nothing that could be a user's. `make symbols`, this script with
+# the word --write, writes symbols.txt anew: a look at what changed in it is part of every change.
+cd "$(dirname "$0")/../.." || exit 1
+build=${TEST_BUILD:-build}
+list=tests/install/symbols.txt
+exported=$(mktemp) && declared=$(mktemp) && log=$(mktemp) || exit 1
+trap 'rm -f "$exported" "$declared" "$log"' EXIT
+LC_ALL=C
+export LC_ALL
+nm -D --defined-only "$build/libswale.so" | awk '{ print $NF }' | sort >"$exported"
+[ -s "$exported" ] || exit 1
+
+if [ "$1" = --write ]; then
+    cp "$exported" $list
+    exit
+fi
+
+test_list() {
+    diff $list "$exported" && return
+    echo "(< $list, > libswale.so; if it is meant: make symbols)"
+    return 1
+}
+test_headers() {
+    sed '/^#/d' core/core.h core/extend.h nn/nn.h optim/optim.h datasets/datasets.h | tr '\n' ' ' |
+        grep -o 'SW_API [^;(]*(' | sed 's/ *($//; s/.*[ *]//' | sort >"$declared"
+    diff "$declared" "$exported" && return
+    echo "(< declared with SW_API, > exported by libswale.so)"
+    return 1
+}
+# swi_, swn_, swo_ and swd_ are those of folders, for their own files.
+test_archive() {
+    ! nm -g --defined-only "$build/libswale.a" | awk 'NF == 3 { print $3 }' | grep -v '^sw[inod]\{0,1\}_'
+}
+
+for name in list headers archive; do
+    if "test_$name" >"$log"; then
+        echo "[       OK ] symbols_$name"
+    else
+        cat "$log"
+        echo "[  FAILED  ] symbols_$name"
+        failed=yes
+    fi
+done
+[ -z "$failed" ]
