@@ -63,7 +63,8 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint install install-headers uninstall symbols train gallery test check-fast bench fuzz run-fuzz lint headers doc check-reproducible clean
+.PHONY: all help deps deps-lint install install-headers uninstall symbols train gallery test \
+        check-fast bench bench-peers fuzz run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -77,6 +78,7 @@ help:
 	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
+	@echo "make bench-peers  speed against PyTorch, JAX and kann, where they are: PEERS_PYTHON=, KANN_DIR="
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
 	@echo "make lint       clang-tidy, cppcheck, doc, and the headers as C11 and C++17; make deps-lint installs them"
 	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
@@ -223,6 +225,15 @@ symbols: $(BUILD)/libswale.so
 bench: $(benches)
 	@tests/bench/run.sh $(benches)
 
+# Other frameworks are used where they are installed: see tests/README.md.
+peers := $(BUILD)/tests/bench/peers/side_swale $(if $(KANN_DIR),$(BUILD)/tests/bench/peers/side_kann)
+bench-peers: $(peers) $(BUILD)/examples/fashion_mnist
+	@PEERS_BUILD=$(BUILD) KANN_DIR=$(KANN_DIR) tests/bench/run.sh tests/bench/peers/run.py
+$(BUILD)/tests/bench/peers/side_kann: tests/bench/peers/side_kann.c $(KANN_DIR)/kann.c $(KANN_DIR)/kautodiff.c
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	$(Q)$(CC) -std=gnu11 -O3 -march=native -w -MMD -MF $@.d -DHAVE_CBLAS -DHAVE_PTHREAD -I$(KANN_DIR) $(filter %.c,$^) -o $@ $(LIBRARIES)
+
 # Core and datasets compiled by clang under the address, undefined and fuzzer sanitizers.
 FUZZ_SECONDS ?= 60
 fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -278,4 +289,4 @@ check-reproducible:
 clean:
 	rm -rf build
 
--include $(library_obj:.o=.d) $(examples:=.d) $(tests:=.d) $(benches:=.d)
+-include $(library_obj:.o=.d) $(examples:=.d) $(tests:=.d) $(benches:=.d) $(peers:=.d)

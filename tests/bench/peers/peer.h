@@ -1,0 +1,110 @@
+/* What the sides written in C share: the protocol, and Fashion-MNIST's files by zlib and nothing else.
+ *
+ * A side is a process that reads a request a line, "train hidden=100 batch=64 path=loop steps=200", and
+ * answers "ok SECONDS CHECK" (seconds for one step, picture or load; a number that shows that the work
+ * was done: a loss, an accuracy) or "no REASON". Between requests it waits for its standard input. */
+#ifndef SWALE_PEER_H
+#define SWALE_PEER_H
+
+#include "../bench.h"
+
+#include <limits.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { PEER_WORDS = 16 };
+
+typedef struct request {
+    char line[1024];
+    char *word[PEER_WORDS]; /* the verb, then name=value */
+    int words;
+} request;
+
+/* The next request; 0 at the end of the input. */
+static inline int next_request(request *r) {
+    if (!fgets(r->line, sizeof r->line, stdin))
+        return 0;
+    r->words = 0;
+    for (char *at = strtok(r->line, " \n"); at && r->words < PEER_WORDS; at = strtok(NULL, " \n"))
+        r->word[r->words++] = at;
+    return r->words > 0;
+}
+
+static inline int is(const request *r, const char *verb) {
+    return strcmp(r->word[0], verb) == 0;
+}
+
+static inline const char *setting(const request *r, const char *name) {
+    size_t length = strlen(name);
+    for (int i = 1; i < r->words; i++)
+        if (strncmp(r->word[i], name, length) == 0 && r->word[i][length] == '=')
+            return r->word[i] + length + 1;
+    return "";
+}
+
+static inline int number(const request *r, const char *name) {
+    return atoi(setting(r, name));
+}
+
+/* "512,1024" or "100x784" to numbers. */
+static inline int numbers(const char *text, int most, int *out) {
+    int count = 0;
+    for (char *end; *text && count < most; text = *end ? end + 1 : end)
+        out[count++] = (int)strtol(text, &end, 10);
+    return count;
+}
+
+static inline void answer(double seconds, double check) {
+    printf("ok %.9g %.6g\n", seconds, check);
+    fflush(stdout);
+}
+
+static inline void refuse(const char *reason) {
+    printf("no %s\n", reason);
+    fflush(stdout);
+}
+
+/* A fifth of the steps untimed, then all of them: seconds a step. */
+static inline double timed(void (*run)(void *, int), void *args, int steps) {
+    run(args, steps / 5 + 1);
+    double start = now();
+    run(args, steps);
+    return (now() - start) / steps;
+}
+
+/* ---- Files ---- */
+
+enum { IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, FILES };
+static const char *const file_name[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+
+/* The contents of $PEERS_DATA/NAME.gz, to be freed; NULL if it is not there. */
+static inline unsigned char *inflated(int file, size_t *bytes) {
+    char path[4096];
+    const char *folder = getenv("PEERS_DATA");
+    snprintf(path, sizeof path, "%s/%s.gz", folder ? folder : ".", file_name[file]);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return NULL;
+    fseek(f, 0, SEEK_END);
+    size_t packed = (size_t)ftell(f);
+    rewind(f);
+    unsigned char *in = malloc(packed), *out = NULL;
+    if (in && packed > 18 && fread(in, 1, packed, f) == packed) {
+        const unsigned char *end = in + packed - 4; /* gzip ends with the length */
+        *bytes = (size_t)end[0] | (size_t)end[1] << 8 | (size_t)end[2] << 16 | (size_t)end[3] << 24;
+        out = malloc(*bytes);
+        z_stream z = {.next_in = in, .avail_in = (uInt)packed, .next_out = out,
+                      .avail_out = (uInt)*bytes};
+        if (!out || inflateInit2(&z, 15 + 16) != Z_OK || inflate(&z, Z_FINISH) != Z_STREAM_END) {
+            free(out);
+            out = NULL;
+        }
+        inflateEnd(&z);
+    }
+    free(in);
+    fclose(f);
+    return out;
+}
+
+#endif

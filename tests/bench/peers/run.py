@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Speed against other frameworks: see tests/README.md. Prints lines "name value target ok|short" and, behind
+#, tables.
+
+PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
+PEERS_SECTIONS   some of: load steps job inference optimizer sweep
+PEERS_THREADS    threads of every side, and one besides (2)
+PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
+PEERS_COMPILE=0  without torch.compile
+"""
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+from sides import BUILD, HERE, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio
+
+SECTIONS = ["load", "steps", "job", "inference", "optimizer", "sweep"]
+THREADS = min(int(os.environ.get("PEERS_THREADS", 2)), len(os.sched_getaffinity(0)))
+COUNTS = sorted({1, THREADS})
+COMPILE = os.environ.get("PEERS_COMPILE", "1") != "0"
+MAIN = {"hidden": "100", "batch": 64}
+EPOCHS, JOB_ROUNDS = 10, 3
+IN_MODEL, LARGE = "100x784,100,10x100,10", "10000000"  # shapes of parameters
+
+PATHS = {  # of each framework, for each verb
+    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "optim": ["minimize"]},
+    "torch": {"train": ["default", "foreach", "fused", "compile-default", "compile-fused", "compile-step"],
+              "infer": ["inference_mode", "no_grad", "trace", "compile"],
+              "optim": ["default", "foreach", "fused", "compile-step"]},
+    "jax": {"train": ["step", "scan"], "infer": ["jit"], "optim": ["jit"]},
+    "kann": {"train": ["blas", "mt"], "infer": ["blas"], "optim": []},
+}
+SWEEP_PATHS = {"torch": ["fused", "compile-fused"]}  # what was ahead for one setting is not always for others
+
+
+# ---- Who is there ----
+
+
+def python_with(module):
+    wanted = os.environ.get("PEERS_PYTHON")
+    for python in [wanted] if wanted else ["python3", "/usr/bin/python3"]:
+        found = shutil.which(python)
+        if found and subprocess.run([found, "-c", f"import numpy, {module}"], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL).returncode == 0:
+            return found
+    return None
+
+
+def commands():
+    """How each side is started; a framework that is not installed is missing."""
+    found = {"swale": [os.path.join(BUILD, "tests/bench/peers/side_swale")]}
+    for framework, modules in {"torch": "torch", "jax": "jax, optax"}.items():
+        python = python_with(modules)
+        if python:
+            found[framework] = [python, os.path.join(HERE, f"side_{framework}.py")]
+        else:
+            note(f"{framework}: not compared: no Python that has {modules} (PEERS_PYTHON)")
+    if os.environ.get("KANN_DIR"):
+        found["kann"] = [os.path.join(BUILD, "tests/bench/peers/side_kann")]
+    else:
+        note("kann: not compared: KANN_DIR does not say where its sources are")
+    return found
+
+
+def environment(framework, threads):
+    if framework == "jax" and threads == 1:
+        return {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false " + os.environ.get("XLA_FLAGS", "")}
+    return {}
+
+
+def start(framework, threads):
+    return Side(framework, threads, COMMANDS[framework], environment(framework, threads))
+
+
+def start_all():
+    sides = []
+    for framework in COMMANDS:
+        for threads in COUNTS:
+            try:
+                sides.append(start(framework, threads))
+                note(f"{framework}, {threads}: {sides[-1].hello}")
+            except Refused as reason:
+                note(f"{framework}: not compared: {reason}")
+    return sides
+
+
+def ways(verb, framework=None, threads=None, paths=PATHS):
+    """Everything that the sides can do about a verb: all, or one framework's, or one number of threads'."""
+    return [Way(side, path) for side in SIDES
+            if framework in (None, side.framework) and threads in (None, side.threads)
+            for path in paths.get(side.framework, PATHS[side.framework]).get(verb, [])
+            if (COMPILE or not path.startswith("compile")) and not (path == "mt" and side.threads == 1)]
+
+
+def others(*args, **more):
+    return [way for way in ways(*args, **more) if way.side.framework != "swale"]
+
+
+def forget():
+    for side in SIDES:
+        try:
+            side.ask("forget")
+        except Refused:
+            pass
+
+
+def by_framework(way):
+    return way.side.framework
+
+
+def by_group(way):
+    return way.group
+
+
+# ---- Sections ----
+
+
+def load():
+    note("seconds for the four files of Fashion-MNIST, and zlib's inflation of them alone")
+    [ours, baseline] = alternate([Way(SIDES[0], "swale"), Way(SIDES[0], "zlib")], "load", {}, 11)
+    peers = alternate([Way(side, "load") for side in SIDES if side.threads == 1 and side is not SIDES[0]],
+                      "load", {}, 3)
+    for way in [ours, baseline] + peers:
+        note(f"  {way.side.framework + ', ' + way.path:<34} {way.median:8.4f} s, {way.checks[0]:.0f} samples")
+    figure("load_over_zlib", 1 / ratio(baseline, ours), 1.2, at_least=False)
+
+
+def check_losses(ways):
+    for way in ways:
+        if not 0 < way.checks[-1] < 1.5:
+            figure(f"loss_{'_'.join(map(str, way.group))}", way.checks[-1], 1.5, at_least=False)
+
+
+def steps():
+    note("784-100-10, ReLU, batch 64, adam (kann: RMSprop), shuffled, gathering included: a step")
+    final = compare(ways("train", "swale"), others("train"), "train", MAIN, by_group)
+    check_losses(final)
+    ours = {way.side.threads: way for way in final if way.side.framework == "swale"}
+    for way in final:
+        framework, threads = way.group
+        target = {"torch": 2, "kann": 1.2}.get(framework)
+        if framework != "swale":
+            figure(f"steps_vs_{framework}_{threads}_thread{'s' * (threads > 1)}", ratio(way, ours[threads]), target)
+    for way in fastest(final, by_framework):
+        if way.side.framework != "swale":
+            target = {"torch": 3}.get(way.side.framework)
+            figure(f"steps_vs_{way.side.framework}_best", ratio(way, ours[THREADS]), target)
+            BEST[way.side.framework] = way.path
+    forget()
+
+
+def run_job(framework, threads):
+    """From the start of a process to its end: seconds, peak memory in MB, test accuracy."""
+    path = BEST.get(framework, {"torch": "fused", "jax": "scan", "kann": "blas"}.get(framework))
+    if path and path.startswith("compile"):
+        path = "fused"  # compiling takes longer than the job
+    if framework == "swale":
+        command, text = [os.path.join(BUILD, "examples/fashion_mnist"), "--quiet", "--threads", str(threads),
+                         "--epochs", str(EPOCHS)], ""
+    else:
+        command, text = COMMANDS[framework], f"job hidden=100 batch=64 epochs={EPOCHS} path={path}\n"
+    processors = sorted(os.sched_getaffinity(0))[:threads]
+    every = dict(os.environ, OMP_NUM_THREADS=str(threads), PEERS_THREADS=str(threads),
+                 **environment(framework, threads))
+    begin = time.monotonic()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=every,
+                               stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: os.sched_setaffinity(0, processors))
+    process.stdin.write(text.encode())
+    process.stdin.close()
+    lines = process.stdout.read().decode().split("\n")
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begin
+    values = [line.split()[-1] for line in lines if line.startswith(("test_accuracy", "ok"))]
+    if process.returncode != 0 or not values:
+        raise Refused(f"the job failed: {lines[:2]}")
+    return seconds, usage.ru_maxrss / 1024, float(values[-1])
+
+
+def job():
+    note(f"the whole job: start of the process, loading, {EPOCHS} epochs with the test set after each, end")
+    results = {}
+    for _ in range(JOB_ROUNDS):
+        for framework in COMMANDS:
+            for threads in COUNTS:
+                try:
+                    results.setdefault((framework, threads), []).append(run_job(framework, threads))
+                except Refused as reason:
+                    note(f"{framework}, {threads}: left out: {reason}")
+    for (framework, threads), runs in results.items():
+        seconds, memory, accuracy = map(statistics.median, zip(*runs))
+        note(f"  {framework:<8} {threads} threads {seconds:9.3f} s {memory:8.1f} MB, accuracy {accuracy:.4f}")
+    ours = [run[0] for run in results["swale", THREADS]]
+    for framework in COMMANDS:
+        theirs = [min((results.get((framework, threads), []) for threads in COUNTS),
+                      key=lambda runs: statistics.median(run[0] for run in runs) if runs else 1e9)]
+        if framework != "swale" and theirs[0]:
+            figure(f"job_vs_{framework}", statistics.median(a[0] / b for a, b in zip(theirs[0], ours)))
+    figure("job_memory_mb", max(run[1] for run in results["swale", THREADS]), 150, at_least=False)
+
+
+def inference():
+    for batch, name in [(1, "latency"), (1000, "throughput")]:
+        note(f"784-100-10 in batches of {batch}: a picture")
+        final = compare(ways("infer", "swale"), others("infer"), "infer", {"batch": batch}, by_group, batch)
+        best = {way.side.framework: way for way in fastest(final, by_framework)}
+        for path in PATHS["swale"]["infer"]:
+            [ours] = fastest([way for way in final if way.side.framework == "swale" and way.path == path],
+                             by_framework)
+            for framework, way in best.items():
+                if framework != "swale":
+                    figure(f"{name}_{path}_vs_{framework}", ratio(way, ours), 1)
+        forget()
+
+
+def optimizer():
+    for shapes, name in [(IN_MODEL, "79510"), (LARGE, "10M")]:
+        note(f"adamw alone, {name} parameters in f32: a step")
+        final = alternate(ways("optim", "swale", THREADS) + others("optim", threads=THREADS), "optim",
+                          {"shapes": shapes}, 11)
+        from sides import table
+        table(final, "11 rounds", 1, final[0])
+        for way in final[1:]:
+            target = {"default": 0.6, "fused": 1.1}.get(way.path)
+            label = way.path.replace("-", "_")
+            figure(f"adamw_{name}_over_{way.side.framework}_{label}", 1 / ratio(way, final[0]), target, False)
+        forget()
+
+
+def sweep():
+    for hidden in ["512", "1024", "1024,1024"]:
+        for batch in [16, 64, 256, 1024]:
+            note(f"784-{hidden.replace(',', '-')}-10, batch {batch}: a step")
+            final = compare(ways("train", "swale", THREADS), others("train", paths=SWEEP), "train",
+                            {"hidden": hidden, "batch": batch}, by_framework)
+            for way in final[1:]:
+                figure(f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.side.framework}", ratio(way, final[0]), 1)
+            forget()
+
+
+SWEEP = {name: dict(paths, train=SWEEP_PATHS.get(name, paths["train"])) for name, paths in PATHS.items()}
+BEST = {}
+wanted = os.environ.get("PEERS_SECTIONS", " ".join(SECTIONS)).split()
+unknown = [name for name in wanted if name not in SECTIONS]
+if unknown:
+    sys.exit(f"PEERS_SECTIONS: {' '.join(unknown)}: known are {' '.join(SECTIONS)}")
+COMMANDS = commands()
+if "PEERS_DATA" not in os.environ:
+    first = start("swale", 1)
+    os.environ["PEERS_DATA"] = first.hello.split("data in ", 1)[1]
+    first.end()
+SIDES = start_all()
+for name in SECTIONS:
+    if name in wanted:
+        globals()[name]()
+for side in SIDES:
+    side.end()

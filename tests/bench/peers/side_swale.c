@@ -1,0 +1,280 @@
+/* swale's side: see peer.h. Threads: SW_THREADS. */
+#include "peer.h"
+
+#include <swale.h>
+
+enum { INPUTS = 784, CLASSES = 10, MOST_LAYERS = 8, PICTURES = 10000, CHECKED = 1000 };
+
+static sw_source *data[2]; /* by sw_data_split, read when first asked for */
+
+static void reply(double seconds, double check) {
+    if (sw_error())
+        refuse(sw_error());
+    else
+        answer(seconds, check);
+    sw_clear_error();
+}
+
+static const sw_source *source(sw_data_split split) {
+    if (!data[split])
+        data[split] = sw_fashion_mnist(NULL, split);
+    return data[split];
+}
+
+/* ---- Training: a loop written by hand, gathering included ---- */
+
+typedef struct trainer {
+    char hidden[64];
+    int batch;
+    sw_model *model;
+    sw_module *mlp;
+    sw_optim *optim;
+    sw_loader *loader;
+    sw_tape *tape;
+    double loss; /* of the last step */
+} trainer;
+
+static trainer t; /* one at a time: a new setting makes a new one */
+
+static void free_trainer(void) {
+    sw_tape_free(t.tape);
+    sw_loader_free(t.loader);
+    sw_optim_free(t.optim);
+    sw_model_free(t.model);
+    t = (trainer){0};
+}
+
+static void make_trainer(const char *hidden, int batch) {
+    int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units), count = 0, inputs = INPUTS;
+    sw_module *module[2 * MOST_LAYERS + 1];
+    if (t.batch == batch && strcmp(t.hidden, hidden) == 0)
+        return;
+    free_trainer();
+    snprintf(t.hidden, sizeof t.hidden, "%s", hidden);
+    t.batch = batch;
+    t.model = sw_model_new(SW_F32, 1);
+    for (int i = 0; i < layers; inputs = units[i++]) {
+        module[count++] = sw_nn_linear(t.model, inputs, units[i]);
+        module[count++] = sw_nn_relu(t.model);
+    }
+    module[count++] = sw_nn_linear(t.model, inputs, CLASSES);
+    t.mlp = sw_nn_sequential_of(t.model, count, module);
+    t.optim = sw_optim_new(sw_model_build(t.model, t.mlp), "adam lr=1e-3");
+    const sw_loader_options options = {.size = sizeof options, .drop_last = true};
+    t.loader = sw_loader_new(source(SW_TRAINING), batch, &options);
+    t.tape = sw_tape_new();
+}
+
+static void train(void *args, int steps) {
+    (void)args;
+    for (int i = 0; i < steps && !sw_error(); i++) {
+        sw_batch b;
+        if (!sw_loader_next(t.loader, t.tape, &b))
+            sw_loader_next(t.loader, t.tape, &b);
+        sw_tensor loss = sw_cross_entropy(sw_forward(t.mlp, b.x), b.y);
+        sw_backward(loss);
+        sw_optim_step(t.optim);
+        if (i + 1 == steps)
+            t.loss = sw_item(loss);
+        sw_tape_reset(t.tape);
+    }
+}
+
+static void answer_train(const request *r) {
+    make_trainer(setting(r, "hidden"), number(r, "batch"));
+    double seconds = timed(train, NULL, number(r, "steps"));
+    reply(seconds, t.loss);
+}
+
+/* ---- Inference: pictures are floats in memory, outputs go to memory ---- */
+
+typedef struct inference {
+    int batch, at;
+    sw_tape *tape; /* NULL: by sw_predict */
+    float *x, *y;  /* [PICTURES, INPUTS], [PICTURES, CLASSES] */
+    int32_t *label;
+} inference;
+
+static void infer(void *args, int steps) {
+    inference *f = args;
+    for (int i = 0; i < steps; i++, f->at = (f->at + f->batch) % PICTURES) {
+        float *to = f->y + (size_t)f->at * CLASSES;
+        const sw_array x = sw_array_of(f->x + (size_t)f->at * INPUTS, SW_F32, SW_SHAPE(f->batch, INPUTS));
+        if (!f->tape) {
+            sw_array y = sw_array_of(to, SW_F32, SW_SHAPE(f->batch, CLASSES));
+            sw_predict(t.model, &x, &y);
+        } else {
+            sw_array y = sw_value(sw_forward(t.mlp, sw_input(f->tape, x)));
+            if (y.data)
+                memcpy(to, y.data, (size_t)f->batch * CLASSES * sizeof *to);
+            sw_tape_reset(f->tape);
+        }
+    }
+}
+
+static double accuracy(const inference *f) {
+    int right = 0;
+    for (int i = 0; i < CHECKED; i++) {
+        int best = 0;
+        for (int c = 1; c < CLASSES; c++)
+            if (f->y[i * CLASSES + c] > f->y[i * CLASSES + best])
+                best = c;
+        right += best == f->label[i];
+    }
+    return (double)right / CHECKED;
+}
+
+static void answer_infer(const request *r) {
+    static inference f;
+    make_trainer("100", 64);
+    if (!f.x) {
+        f.x = malloc(sizeof(float) * PICTURES * INPUTS);
+        f.y = malloc(sizeof(float) * PICTURES * CLASSES);
+        f.label = malloc(sizeof(int32_t) * PICTURES);
+        int64_t *ids = malloc(sizeof *ids * PICTURES);
+        if (!f.x || !f.y || !f.label || !ids) {
+            refuse("out of memory");
+            return;
+        }
+        for (int i = 0; i < PICTURES; i++)
+            ids[i] = i;
+        sw_source_gather(source(SW_TEST), SW_F32, 0, ids, PICTURES, f.x, f.label);
+        free(ids);
+    }
+    if (sw_optim_steps(t.optim) < 500)
+        train(NULL, 500);
+    f.batch = number(r, "batch");
+    f.tape = NULL;
+    if (strcmp(setting(r, "path"), "tape") == 0) {
+        f.tape = sw_tape_new();
+        sw_tape_set(f.tape, SW_RECORD | SW_TRAIN, false);
+    }
+    double seconds = timed(infer, &f, number(r, "steps"));
+    f.at = 0;
+    infer(&f, CHECKED / f.batch);
+    reply(seconds / f.batch, accuracy(&f));
+    sw_tape_free(f.tape);
+}
+
+/* ---- The optimizer alone: the gradient is there already ---- */
+
+typedef struct optimizer {
+    char shapes[64];
+    sw_params *params;
+    sw_optim *optim;
+    sw_objective objective;
+    bool filled;
+} optimizer;
+
+static optimizer o;
+
+/* The gradient stays what it was: nothing to do but for the first time. */
+static sw_status gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
+                          double *value, void *g) {
+    (void)user, (void)x, (void)ids, (void)count, (void)draw;
+    for (int64_t i = 0; !o.filled && i < sw_params_dim(o.params); i++)
+        ((float *)g)[i] = (float)(i % 17 - 8) / 8;
+    o.filled = true;
+    *value = 0;
+    return SW_OK;
+}
+
+static void make_optimizer(const char *shapes) {
+    int units[32], count, k = 0;
+    if (strcmp(o.shapes, shapes) == 0)
+        return;
+    sw_optim_free(o.optim);
+    sw_params_free(o.params);
+    o = (optimizer){.params = sw_params_new(SW_F32, 1)};
+    snprintf(o.shapes, sizeof o.shapes, "%s", shapes);
+    for (const char *at = shapes; *at; k++) { /* 100x784,100,10x100,10 */
+        char name[32], one[64];
+        size_t length = strcspn(at, ",");
+        snprintf(one, sizeof one, "%.*s", (int)length, at);
+        snprintf(name, sizeof name, "p%d", k);
+        count = numbers(one, 2, units);
+        sw_params_add(o.params, name, count, (int64_t[]){units[0], units[1]}, NULL);
+        at += length + (at[length] == ',');
+    }
+    sw_params_build(o.params);
+    o.optim = sw_optim_new(o.params, "adamw lr=1e-3");
+    o.objective = (sw_objective){.size = sizeof o.objective, .n = 1, .params = o.params,
+                                 .gradient = gradient};
+}
+
+static void step(void *args, int steps) {
+    (void)args;
+    for (int i = 0; i < steps; i++)
+        sw_optim_minimize(o.optim, &o.objective, NULL);
+}
+
+static void answer_optim(const request *r) {
+    make_optimizer(setting(r, "shapes"));
+    double seconds = timed(step, NULL, number(r, "steps"));
+    reply(seconds, ((const float *)sw_params_x(o.params))[0]);
+}
+
+/* ---- Loading ---- */
+
+static void load_by_swale(void *args, int times) {
+    double *samples = args;
+    for (int i = 0; i < times; i++) {
+        sw_source *training = sw_fashion_mnist(NULL, SW_TRAINING), *test = sw_fashion_mnist(NULL, SW_TEST);
+        *samples = training && test ? (double)(training->n + test->n) : 0;
+        sw_source_free(training);
+        sw_source_free(test);
+    }
+}
+
+static void load_by_zlib(void *args, int times) {
+    double *samples = args;
+    for (int i = 0; i < times; i++) {
+        *samples = 0;
+        for (int file = 0; file < FILES; file++) {
+            size_t bytes = 0;
+            unsigned char *contents = inflated(file, &bytes);
+            *samples += contents && (file == LABELS || file == TEST_LABELS) ? (double)bytes - 8 : 0;
+            free(contents);
+        }
+    }
+}
+
+static void answer_load(const request *r) {
+    double samples = 0;
+    bool zlib = strcmp(setting(r, "path"), "zlib") == 0;
+    double seconds = timed(zlib ? load_by_zlib : load_by_swale, &samples, number(r, "steps"));
+    if (samples == 0 && !sw_error())
+        refuse("the four files are not there, compressed by gzip");
+    else
+        reply(seconds, samples);
+}
+
+int main(void) {
+    const char *folder = sw_fashion_mnist_directory(NULL);
+    if (!folder) {
+        refuse(sw_error());
+        return 1;
+    }
+    printf("ok 0 0 %s; %d threads; data in %s\n", sw_build_info(), sw_threads(), folder);
+    fflush(stdout);
+    for (request r; next_request(&r);) {
+        if (is(&r, "train"))
+            answer_train(&r);
+        else if (is(&r, "infer"))
+            answer_infer(&r);
+        else if (is(&r, "optim"))
+            answer_optim(&r);
+        else if (is(&r, "load"))
+            answer_load(&r);
+        else if (is(&r, "forget"))
+            free_trainer(), reply(0, 0);
+        else
+            refuse("unknown request");
+    }
+    free_trainer();
+    sw_optim_free(o.optim);
+    sw_params_free(o.params);
+    sw_source_free(data[0]);
+    sw_source_free(data[1]);
+    return 0;
+}

@@ -1,0 +1,157 @@
+"""PyTorch's side: see peer.h. PEERS_THREADS threads."""
+import functools
+import os
+
+import torch
+from torch.nn import functional
+
+import peer
+
+@functools.lru_cache(None)
+def pictures(split):
+    x, y = peer.load(split)
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def network(hidden):
+    layers, inputs = [], peer.INPUTS
+    for units in map(int, hidden.split(",")):
+        layers += [torch.nn.Linear(inputs, units), torch.nn.ReLU()]
+        inputs = units
+    return torch.nn.Sequential(*layers, torch.nn.Linear(inputs, peer.CLASSES))
+
+
+def optimizer(kind, parameters, path):
+    """path: default, foreach or fused, with compile- before it, or compile-step."""
+    ways = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}, "step": {"foreach": True}}
+    made = kind(parameters, lr=1e-3, **ways[path.removeprefix("compile-")])
+    return made, torch.compile(made.step) if path == "compile-step" else made.step
+
+
+class Training:
+    def __init__(self, hidden, batch, path):
+        self.x, self.y = pictures("train")
+        self.batch, self.at = batch, len(self.y)
+        self.rows = torch.empty(batch, peer.INPUTS)
+        self.model = network(hidden)
+        self.optimizer, self.step = optimizer(torch.optim.Adam, self.model.parameters(), path)
+        self.loss = torch.compile(self.loss_of) if path.startswith("compile") else self.loss_of
+
+    def loss_of(self, x, y):
+        return functional.cross_entropy(self.model(x), y)
+
+    def run(self, steps):
+        for _ in range(steps):
+            if self.at + self.batch > len(self.y):
+                self.order, self.at = torch.randperm(len(self.y)), 0
+            ids = self.order[self.at:self.at + self.batch]
+            self.at += self.batch
+            x = torch.index_select(self.x, 0, ids, out=self.rows)
+            loss = self.loss(x, torch.index_select(self.y, 0, ids))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.step()
+        return loss
+
+
+training = peer.once(Training)
+
+
+def train(hidden, batch, path, steps):
+    seconds, loss = peer.timed(training(hidden, int(batch), path).run, int(steps))
+    return seconds, loss.item()
+
+
+@torch.inference_mode()
+def evaluate(model, split):
+    x, y = pictures(split)
+    loss = right = 0
+    for rows, ids in zip(x.split(1000), y.split(1000)):
+        scores = model(rows)
+        loss += functional.cross_entropy(scores, ids, reduction="sum").item()
+        right += (scores.argmax(1) == ids).sum().item()
+    return right / len(y)
+
+
+def job(hidden, batch, epochs, path):
+    trained = Training(hidden, int(batch), path)
+    steps = len(trained.y) // trained.batch
+    for _ in range(int(epochs)):
+        trained.run(steps)
+        accuracy = evaluate(trained.model, "t10k")
+    evaluate(trained.model, "train")
+    return 0, accuracy
+
+
+@peer.once
+def predictor(batch, path):
+    model = training("100", 64, "default")
+    model.run(500)
+    model = model.model.eval()
+    if path == "trace":
+        with torch.inference_mode():
+            traced = torch.jit.trace(model, torch.zeros(batch, peer.INPUTS))
+        model = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
+    elif path == "compile":
+        model = torch.compile(model)
+    batches = pictures("t10k")[0].split(batch)
+
+    def run(steps):
+        with torch.no_grad() if path == "no_grad" else torch.inference_mode():
+            for i in range(steps):
+                scores = model(batches[i % len(batches)])
+        return scores
+
+    return model, run
+
+
+def infer(batch, path, steps):
+    batch = int(batch)
+    model, run = predictor(batch, path)
+    seconds, _ = peer.timed(run, int(steps))
+    x, y = pictures("t10k")
+    with torch.inference_mode():
+        scores = torch.cat([model(rows) for rows in x[:peer.CHECKED].split(batch)])
+    return seconds / batch, (scores.argmax(1) == y[:peer.CHECKED]).float().mean().item()
+
+
+@peer.once
+def updater(shapes, path):
+    parameters = []
+    for shape in shapes.split(","):
+        parameter = torch.nn.Parameter(torch.zeros([int(length) for length in shape.split("x")]))
+        parameter.grad = (torch.arange(parameter.numel()) % 17 - 8).float().view_as(parameter) / 8
+        parameters.append(parameter)
+    return parameters, optimizer(torch.optim.AdamW, parameters, path)[1]
+
+
+def optim(shapes, path, steps):
+    parameters, step = updater(shapes, path)
+
+    def run(steps):
+        for _ in range(steps):
+            step()
+
+    seconds, _ = peer.timed(run, int(steps))
+    return seconds, parameters[0].flatten()[0].item()
+
+
+def load(path, steps):
+    def run(steps):
+        for _ in range(steps):
+            samples = sum(len(torch.from_numpy(peer.load(split)[1])) for split in ("train", "t10k"))
+        return samples
+    return peer.timed(run, int(steps))
+
+
+def forget():
+    peer.cached.clear()
+    if hasattr(torch, "_dynamo"):
+        torch._dynamo.reset()
+
+
+threads = int(os.environ.get("PEERS_THREADS", 1))
+torch.set_num_threads(threads)
+torch.manual_seed(1)
+peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
+           {f.__name__: f for f in (train, job, infer, optim, load, forget)})

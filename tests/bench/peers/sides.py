@@ -1,0 +1,170 @@
+"""The sides as processes that a comparison asks in turn, and what it prints."""
+import os
+import select
+import statistics
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get("PEERS_BUILD", "build")
+ROUNDS = int(os.environ.get("PEERS_ROUNDS", 11))
+SECONDS = float(os.environ.get("PEERS_SECONDS", 0.2))  # of one run, about
+SETTLE = 0.2  # until threads that spin after their work are asleep (OpenBLAS's do for up to 90 ms)
+PATIENCE = 600  # seconds for one answer: compilers take their time
+
+
+class Refused(Exception):
+    """A side cannot do this, or is gone."""
+
+
+class Side:
+    """One process of a framework with a number of threads."""
+
+    def __init__(self, framework, threads, command, environment=None):
+        self.framework, self.threads = framework, threads
+        self.log = os.path.join(BUILD, "peers", f"{framework}-{threads}.log")
+        os.makedirs(os.path.dirname(self.log), exist_ok=True)
+        count = str(threads)
+        every = dict(os.environ, SW_THREADS=count, OMP_NUM_THREADS=count, PEERS_THREADS=count,
+                     **(environment or {}))
+        processors = sorted(os.sched_getaffinity(0))[:threads]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=every,
+                preexec_fn=lambda: os.sched_setaffinity(0, processors))
+        self.rest = b""
+        self.hello = self.answer()[2]
+
+    def answer(self):
+        deadline = time.monotonic() + PATIENCE
+        while b"\n" not in self.rest:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
+            piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not piece:
+                self.end()
+                raise Refused(f"{'ended' if ready else 'no answer'}: see {self.log}")
+            self.rest += piece
+        line, _, self.rest = self.rest.partition(b"\n")
+        verdict, _, text = line.decode().partition(" ")
+        if verdict != "ok":
+            raise Refused(text)
+        seconds, check, *hello = text.split(" ", 2)
+        return float(seconds), float(check), hello[0] if hello else ""
+
+    def ask(self, verb, **settings):
+        """Seconds for a step (picture, load) and the number that shows what was done."""
+        words = [verb, *(f"{name}={value}" for name, value in settings.items())]
+        try:
+            self.process.stdin.write((" ".join(words) + "\n").encode())
+            self.process.stdin.flush()
+        except OSError:
+            raise Refused(f"ended: see {self.log}")
+        return self.answer()[:2]
+
+    def end(self):
+        self.process.stdin.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+class Way:
+    """A side that goes a certain way about it: an optimizer's variant, compiled or not."""
+
+    def __init__(self, side, path):
+        self.side, self.path = side, path
+        self.seconds, self.checks = [], []
+
+    @property
+    def group(self):
+        return self.side.framework, self.side.threads
+
+    @property
+    def label(self):
+        return f"{self.side.framework}, {self.side.threads} threads, {self.path}".replace(
+            "1 threads", "1 thread")
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+    def calibrate(self, verb, settings, unit):
+        """How many steps take about SECONDS."""
+        self.steps = 3
+        for _ in range(2):
+            seconds, _ = self.side.ask(verb, path=self.path, steps=self.steps, **settings)
+            self.steps = max(2, min(20000, round(SECONDS / (seconds * unit + 1e-9))))
+
+    def run(self, verb, settings):
+        seconds, check = self.side.ask(verb, path=self.path, steps=self.steps, **settings)
+        self.seconds.append(seconds)
+        self.checks.append(check)
+
+
+def alternate(ways, verb, settings, rounds, unit=1):
+    """Rounds in which each way runs once, beginning with another one each time; those that can do it.
+    unit: how many of what seconds are counted for make up a step."""
+    able = []
+    for way in ways:
+        way.seconds, way.checks = [], []
+        try:
+            way.calibrate(verb, settings, unit)
+            able.append(way)
+        except Refused as reason:
+            note(f"{way.label}: left out: {reason}")
+    for r in range(rounds):
+        for way in able[r % len(able):] + able[:r % len(able)]:
+            time.sleep(SETTLE)
+            way.run(verb, settings)
+    return able
+
+
+def fastest(ways, key):
+    """Of the ways with an equal key the one with the smallest median."""
+    best = {}
+    for way in sorted(ways, key=lambda way: way.median):
+        best.setdefault(key(way), way)
+    return list(best.values())
+
+
+def compare(ours, theirs, verb, settings, key, unit=1):
+    """A trial of all ways of the others; then the fastest of each key against ours. Prints both tables,
+    and gives back the ways of the second."""
+    trial = alternate(theirs, verb, settings, 3, unit) if len(theirs) > 1 else theirs
+    if len(theirs) > 1:
+        table(trial, "trial, 3 rounds", unit)
+    final = alternate(ours + (fastest(trial, key) if len(theirs) > 1 else trial), verb, settings, ROUNDS, unit)
+    table(final, f"{ROUNDS} rounds", unit, final[0] if final else None)
+    return final
+
+
+def ratio(theirs, ours):
+    """Their seconds over ours: the median over rounds."""
+    return statistics.median(a / b for a, b in zip(theirs.seconds, ours.seconds))
+
+
+# ---- What is printed ----
+
+
+def note(text):
+    print("#", text, flush=True)
+
+
+def figure(name, value, target=None, at_least=True):
+    """As tests/bench/bench.h does."""
+    if target is None:
+        print(f"{name:<32} {value:9.3f} {'-':<8} reported", flush=True)
+        return
+    good = value >= target if at_least else value <= target
+    print(f"{name:<32} {value:9.3f} {'>=' if at_least else '<='}{target:<6g} {'ok' if good else 'short'}",
+          flush=True)
+
+
+def table(ways, title, unit=1, reference=None):
+    note(f"  {title:<34} {'µs':>11} {'a second':>11} {'spread':>7} {'check':>8}" +
+         (f" {'ratio':>7}" if reference else ""))
+    for way in ways:
+        spread = (max(way.seconds) - min(way.seconds)) / way.median
+        line = f"  {way.label:<34} {way.median * 1e6:11.3f} {1 / way.median:11.1f} {spread:7.0%} " \
+               f"{statistics.median(way.checks):8.4f}"
+        note(line + (f" {ratio(way, reference):7.2f}" if reference else ""))
