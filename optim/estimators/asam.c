@@ -65,7 +65,8 @@ static const sw_option options[] = {
     {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "weights|all", .help = "where T is |x|"},
     {.name = "eta", .kind = SW_OPTION_REAL, .value = 0.01, .low = 0, .high = 1e6,
      .help = "added to |x| for scale=weights"},
-    {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 2, .high = 2, .help = "T is made for the 2-norm alone"},
+    {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 2, .high = 2,
+     .help = "T is made for the 2-norm alone"},
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
     {0}};
 

@@ -7,10 +7,10 @@
 
 #include "../internal.h"
 
-static const sw_option options[] = {
-    TABLE_OPTIONS(FROM_ZERO, ONE_3L,
-                  "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
-                  "n steps of SGD")};
+static const sw_option options[] = {TABLE_OPTIONS(
+    FROM_ZERO, ONE_3L,
+    "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
+    "n steps of SGD")};
 
 static int64_t size(const sw_slot_sizes *s) {
     return swo_table_size("saga", s);

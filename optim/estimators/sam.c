@@ -90,7 +90,8 @@ static void SW_K(move_sign)(void *args, int64_t begin, int64_t end, double *sums
 #include <math.h>
 
 static const sw_kernels power_sum_kernels = SW_KERNEL_TABLE(power_sum), move_kernels = SW_KERNEL_TABLE(move),
-                        move_2_kernels = SW_KERNEL_TABLE(move_2), move_sign_kernels = SW_KERNEL_TABLE(move_sign);
+                        move_2_kernels = SW_KERNEL_TABLE(move_2),
+                        move_sign_kernels = SW_KERNEL_TABLE(move_sign);
 
 enum { RHO, P, OF };
 static const sw_option options[] = {

@@ -61,7 +61,8 @@ static const sw_option options[] = {
      .help = "which iterate of the period it is"},
     {.name = "alpha", .kind = SW_OPTION_REAL, .value = 1, .low = 0, .high = 1,
      .help = "how much of the correction is taken"},
-    {.name = "over", .kind = SW_OPTION_DURATION, .value = 0, .help = "alpha falls to 0 in this time; 0: it stays"},
+    {.name = "over", .kind = SW_OPTION_DURATION, .value = 0,
+     .help = "alpha falls to 0 in this time; 0: it stays"},
     {.name = "replay", .kind = SW_OPTION_CHOICE, .choices = "period|step",
      .help = "how long dropout and augmentation draw the same numbers"},
     {0}};
@@ -73,7 +74,8 @@ static bool has_next(const double *option) {
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
  * period in two halves, each exact in f64. */
 static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", NULL};
-static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"}, {.name = "next", .needed = has_next}, {0}};
+static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
+                                {.name = "next", .needed = has_next}, {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)

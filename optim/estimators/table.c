@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-const char *const swo_table_scalars[] = {"seen", "samples_seen", "filled", "L", "L_row", "norm", "converged", NULL};
+const char *const swo_table_scalars[] = {"seen",  "samples_seen", "filled",    "L",
+                                         "L_row", "norm",         "converged", NULL};
 
 /* Scratch: from estimate to commit, and for the search. */
 enum { NEW_ENTRY, CHANGE, WORK, ROW_GRADIENT };
@@ -108,9 +109,10 @@ static double step_size(const sw_estimate *e) {
 sw_status swo_table_start(sw_estimate *e) {
     int32_t *order = e->slot[ORDER];
     if (e->option[SAMPLING] == BY_LIPSCHITZ && e->option[LIPSCHITZ] > 0)
-        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
-                                        "lipschitz=%g leaves it nothing to find", e->method->name,
-                       e->option[LIPSCHITZ]);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
+                       "lipschitz=%g leaves it nothing to find",
+                       e->method->name, e->option[LIPSCHITZ]);
     e->per_epoch = rows(e);
     for (int64_t i = 0; i < rows(e); i++)
         order[i] = (int32_t)i;
@@ -241,7 +243,9 @@ static sw_status search(sw_estimate *e, const void *x, const void *g, double *l,
  * of what it was at each visit, and L their largest, which sinks likewise. */
 static sw_status find_l(sw_estimate *e, const void *x, const swo_visit *v, const void *g) {
     const bool own = e->option[SAMPLING] == BY_LIPSCHITZ;
-    const double before = !own ? e->scalar[L] : v->first ? mean_l(e) : swo_tree_get(e->slot[TREE], rows(e), v->row);
+    const double before = !own       ? e->scalar[L]
+                          : v->first ? mean_l(e)
+                                     : swo_tree_get(e->slot[TREE], rows(e), v->row);
     double l = own && !v->first ? before / 2 : before;
     bool found;
     SW_TRY(search(e, x, g, &l, &found));

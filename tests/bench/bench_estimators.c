@@ -162,7 +162,8 @@ static void free_regression(regression *p) {
 }
 
 static void on_a_regression(const char *name, const char *estimator, int64_t features, double target) {
-    regression *of = regression_of(features, estimator, 1), *plain = regression_of(features, "minibatch batch=1", 0);
+    regression *of = regression_of(features, estimator, 1),
+               *plain = regression_of(features, "minibatch batch=1", 0);
     compare(name, &of->side, &plain->side, 2 * N, target);
     free_regression(of);
     free_regression(plain);

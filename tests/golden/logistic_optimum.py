@@ -27,7 +27,8 @@ def gradient(x, mu):
 
 
 def optimum(mu):
-    fit = LogisticRegression(C=1 / (mu * M), fit_intercept=False, tol=1e-11, max_iter=10000, solver="newton-cg")
+    fit = LogisticRegression(C=1 / (mu * M), fit_intercept=False, tol=1e-11, max_iter=10000,
+                             solver="newton-cg")
     return fit.fit(a, y).coef_[0]
 
 

@@ -111,9 +111,11 @@ static problem *make_problem(const entry *e, sw_dtype type) {
 }
 
 static sw_optim *make_optim(const entry *e, problem *p) {
-    return sw_optim_create(p->params,
-                           &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = e->spec,
-                                               .rule = "adam lr=0.01", .average = "ema decay=0.9", .seed = SEED});
+    return sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                          .estimator = e->spec,
+                                                          .rule = "adam lr=0.01",
+                                                          .average = "ema decay=0.9",
+                                                          .seed = SEED});
 }
 
 /* Steps that should see other masks than those before; counts the samples that do. */
@@ -172,7 +174,8 @@ static bool lives(const entry *e, sw_optim *o, const char *slot) {
         return since != 0 && (double)(sw_optim_steps(o) + 1) - since < 3;
     }
     if (strstr(all, "init=full") || strstr(all, "init=centred"))
-        return sw_optim_scalar(o, -1, "filled") == 1 || strcmp(slot, "order") == 0 || strcmp(slot, "tree") == 0;
+        return sw_optim_scalar(o, -1, "filled") == 1 || strcmp(slot, "order") == 0 ||
+               strcmp(slot, "tree") == 0;
     return true;
 }
 
@@ -312,7 +315,8 @@ static void steps_allocate_nothing(void **state) {
         for (int k = 0; k < 12; k++)
             assert_ok(sw_optim_minimize(o, &p->objective, NULL));
         if (atomic_load(&a.calls) != 0)
-            fail_msg("%s: %lld requests in 12 later steps", entries[i].spec, (long long)atomic_load(&a.calls));
+            fail_msg("%s: %lld requests in 12 later steps", entries[i].spec,
+                     (long long)atomic_load(&a.calls));
         sw_optim_free(o);
         problem_free(p);
     }
@@ -324,8 +328,8 @@ static void steps_allocate_nothing(void **state) {
 
 static void refused(const char *spec, const char *rule, bool glm, const char *message) {
     problem *p = glm ? glm_problem(SW_F32) : dropout_problem(SW_F32);
-    sw_optim *o = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = spec,
-                                                                 .rule = rule});
+    sw_optim *o = sw_optim_create(
+        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = spec, .rule = rule});
     assert_true(!o || sw_optim_bind(o, &p->objective) == SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, message);
     sw_optim_free(o);
@@ -336,20 +340,26 @@ static void refused(const char *spec, const char *rule, bool glm, const char *me
 static void a_table_too_large_says_its_size(void **state) {
     (void)state;
     refused("sag table_limit=0.001", "sgd", false,
-            "estimator sag: the table of 12 rows of 53 f32 needs 2544 bytes, and table_limit is 0.001 MiB; raise it, "
-            "take a larger batch (one row each), or give the objective rows and head, if it is a generalised linear "
+            "estimator sag: the table of 12 rows of 53 f32 needs 2544 bytes, and table_limit is 0.001 MiB; "
+            "raise it, "
+            "take a larger batch (one row each), or give the objective rows and head, if it is a generalised "
+            "linear "
             "model");
     refused("saga batch=5 table_limit=0.0005", "sgd", false,
-            "estimator saga: the table of 3 rows of 53 f32 needs 636 bytes, and table_limit is 0.0005 MiB; raise it, "
-            "take a larger batch (one row each), or give the objective rows and head, if it is a generalised linear "
+            "estimator saga: the table of 3 rows of 53 f32 needs 636 bytes, and table_limit is 0.0005 MiB; "
+            "raise it, "
+            "take a larger batch (one row each), or give the objective rows and head, if it is a generalised "
+            "linear "
             "model");
     refused("saga table_limit=0.0001", "sgd", true,
-            "estimator saga: the table of 12 rows of 3 f32 needs 144 bytes, and table_limit is 0.0001 MiB; raise it");
+            "estimator saga: the table of 12 rows of 3 f32 needs 144 bytes, and table_limit is 0.0001 MiB; "
+            "raise it");
     refused("sag table_limit=0", "sgd", true, "sag: table_limit=0 is outside (0, 1e+12]");
     /* Exactly the limit is not above it: 2544 bytes are 0.00242614746 MiB. */
     problem *p = dropout_problem(SW_F32);
-    sw_optim *o = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                 .estimator = "sag table_limit=0.00242614746093750"});
+    sw_optim *o =
+        sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                       .estimator = "sag table_limit=0.00242614746093750"});
     assert_ok(sw_optim_bind(o, &p->objective));
     sw_optim_free(o);
     problem_free(p);
@@ -358,7 +368,8 @@ static void a_table_too_large_says_its_size(void **state) {
 static void they_refuse_by_name(void **state) {
     (void)state;
     refused("sag sampling=lipschitz lipschitz=3", "sgd", false,
-            "estimator sag: sampling=lipschitz finds an L_i for each row by itself; lipschitz=3 leaves it nothing to "
+            "estimator sag: sampling=lipschitz finds an L_i for each row by itself; lipschitz=3 leaves it "
+            "nothing to "
             "find");
     refused("sag init=ful", "sgd", false, "sag: init=ful; one of seen|zero|full|centred|sgd is needed");
     refused("sag btach=2", "sgd", false, "estimator sag has no option btach, did you mean batch?");

@@ -38,7 +38,8 @@ static given *given_new(sw_dtype type) {
     assert_non_null(sw_params_add(params, "layer.bias", SW_SHAPE(40), &bias));
     assert_non_null(sw_params_add(params, "other", SW_SHAPE(960), &other));
     assert_ok(sw_params_build(params));
-    p->f = (sw_objective){.size = sizeof p->f, .n = 1, .params = params, .user = p, .gradient = given_gradient};
+    p->f =
+        (sw_objective){.size = sizeof p->f, .n = 1, .params = params, .user = p, .gradient = given_gradient};
     return p;
 }
 
@@ -56,8 +57,9 @@ static void fill(given *p, double size, uint64_t seed) {
 
 /* ε of one step: the second evaluation's point less the first's. */
 static void epsilon(given *p, const char *estimator, double *eps) {
-    sw_optim *o = sw_optim_create(p->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                  .rule = "sgd lr=0", .estimator = estimator});
+    sw_optim *o = sw_optim_create(
+        p->f.params,
+        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=0", .estimator = estimator});
     if (!o)
         fail_msg("%s: %s", estimator, sw_error());
     p->points = 0;
@@ -158,8 +160,9 @@ static void no_gradient_no_move(void **state) {
     static const char *const specs[] = {"sam", "sam p=1", "sam p=inf", "sam p=1.5", "asam", "asam scale=all"};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         given *f = given_new(SW_F64);
-        sw_optim *o = sw_optim_create(f->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                       .rule = "sgd lr=1", .estimator = specs[i]});
+        sw_optim *o = sw_optim_create(
+            f->f.params,
+            &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=1", .estimator = specs[i]});
         assert_ok(sw_optim_minimize(o, &f->f, NULL));
         for (int64_t k = 0; k < DIM; k++)
             assert_true(vec_get(SW_F64, sw_params_x(f->f.params), k) == 0);
@@ -185,7 +188,9 @@ static void asam_is_the_formula(void **state) {
         const char *spec;
         bool all;
         double rho, eta;
-    } of[] = {{"asam", false, 0.5, 0.01}, {"asam scale=all", true, 2, 0}, {"asam rho=0.1 eta=0.5", false, 0.1, 0.5}};
+    } of[] = {{"asam", false, 0.5, 0.01},
+              {"asam scale=all", true, 2, 0},
+              {"asam rho=0.1 eta=0.5", false, 0.1, 0.5}};
     for (size_t k = 0; k < sizeof of / sizeof *of; k++)
         for (int e = -1; e <= 1; e++) {
             given *f = given_new(SW_F64);
@@ -204,25 +209,29 @@ static void asam_is_the_formula(void **state) {
             for (int64_t i = 0; i < DIM; i++) {
                 const double expected = of[k].rho * t[i] * t[i] * ldexp(f->g[i], -700 * e) / sqrt(square);
                 if (!(fabs(eps[i] - expected) <= 5e-13 * fabs(expected) + 0x1p-52))
-                    fail_msg("%s, element %lld: %.17g, expected %.17g", of[k].spec, (long long)i, eps[i], expected);
+                    fail_msg("%s, element %lld: %.17g, expected %.17g", of[k].spec, (long long)i, eps[i],
+                             expected);
             }
             given_free(f);
         }
 }
 
 static sw_optim *make(given *f, const char *estimator) {
-    return sw_optim_create(f->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
+    return sw_optim_create(f->f.params,
+                           &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
 }
 
 static void they_refuse_by_name(void **state) {
     (void)state;
     given *f = given_new(SW_F64);
     assert_null(make(f, "sam rho=0.1 of=sag"));
-    expect_error(SW_ERR_ARGUMENT, "estimator sam of=sag: sam evaluates more than once a step, and the tables of sag "
-                                  "take one evaluation");
+    expect_error(SW_ERR_ARGUMENT,
+                 "estimator sam of=sag: sam evaluates more than once a step, and the tables of sag "
+                 "take one evaluation");
     assert_null(make(f, "asam of=sam of=saga batch=2"));
-    expect_error(SW_ERR_ARGUMENT, "estimator sam of=saga: sam evaluates more than once a step, and the tables of saga "
-                                  "take one evaluation");
+    expect_error(SW_ERR_ARGUMENT,
+                 "estimator sam of=saga: sam evaluates more than once a step, and the tables of saga "
+                 "take one evaluation");
     assert_null(make(f, "asam p=inf"));
     expect_error(SW_ERR_ARGUMENT, "asam: p=inf is outside [2, 2]");
     assert_null(make(f, "sam p=0.5"));

@@ -29,7 +29,8 @@ static inline sw_tensor logistic_rows(void *user, sw_tape *tape, const int64_t *
     return rows;
 }
 
-static inline sw_tensor logistic_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
+static inline sw_tensor logistic_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
+                                      int64_t count) {
     const logistic *p = user;
     const sw_dtype type = sw_params_type(p->params);
     sw_tensor minus_y = sw_buffer(tape, type, SW_SHAPE(count, 1));
