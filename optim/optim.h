@@ -191,7 +191,8 @@ typedef struct sw_train_options {
      * it is the mean loss since the last time. */
     sw_goal goal;
     double target;
-    double tolerance; /* ends the run when the norm of a step's gradient is at most this; 0: never */
+    double tolerance; /* ends the run when the norm of a step's gradient is at most this; 0: never. So does
+                       * an estimator whose own test says that x is good enough: "sag tol=1e-8" */
     int64_t most_skipped; /* that many steps skipped in a row are an error; 0: 100 */
     const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step. For signals */
 } sw_train_options;

@@ -108,7 +108,8 @@ static sw_status step(run *r) {
         r->known++;
     }
     s->mean_loss = r->known ? r->sum / (double)r->known : NAN;
-    if (s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0)
+    if ((s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0) ||
+        sw_optim_scalar(s->optim, -1, "converged") == 1)
         end(r, SW_TRAIN_TOLERANCE);
     return SW_OK;
 }

@@ -343,6 +343,19 @@ static void test_tolerance(void **state) {
     problem_free(p);
 }
 
+/* An estimator's own test ends the run too. */
+static void test_estimator_has_converged(void **state) {
+    (void)state;
+    problem *p = problem_new();
+    sw_optim *o = MAKE(p, .estimator = "sag batch=1 tol=1e-6", .rule = "sgd lr=0.1");
+    sw_train_result r;
+    assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 100000), &r));
+    assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);
+    assert_true(r.steps < 10000 && sw_optim_scalar(o, -1, "norm") <= 1e-6);
+    sw_optim_free(o);
+    problem_free(p);
+}
+
 static void test_too_many_skipped(void **state) {
     (void)state;
     static const int64_t limits[] = {0, 1, 5};
@@ -487,7 +500,7 @@ int main(void) {
         TEST(test_equals_the_loop_by_hand), TEST(test_readme_shows_that_loop),
         TEST(test_lengths),                 TEST(test_epochs_without_batches),
         TEST(test_callbacks),               TEST(test_callbacks_stop_a_run),
-        TEST(test_targets),                 TEST(test_tolerance),
+        TEST(test_targets),                 TEST(test_tolerance), TEST(test_estimator_has_converged),
         TEST(test_too_many_skipped),        TEST(test_stop_and_go_on),
         TEST(test_refused),                 TEST(test_no_memory),
     };
