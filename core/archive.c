@@ -128,7 +128,7 @@ static sw_status put(sw_archive *a, const char *name, const sw_array *array, boo
         sw_free(own);
         return SW_ERR_MEMORY;
     }
-    if (copy && bytes)
+    if (copy && array->data)
         memcpy(own, array->data, bytes);
     entry->stored = stored;
     entry->array = *array;

@@ -131,8 +131,8 @@ static sw_status open_temporary(swi_writer *w) {
 }
 
 sw_status swi_writer_open(swi_writer *w, const char *path) {
-    mode_t mode;
-    bool exists;
+    mode_t mode = 0;
+    bool exists = false;
     const bool had_error = sw_error() != NULL;
     *w = (swi_writer){.path = path, .file = -1, .folder = -1};
     SW_TRY(find_target(w, &mode, &exists));

@@ -3,15 +3,14 @@
 #include "file.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* PREFIX + NAME in memory of its own; NULL and an error. */
 static char *join(const char *prefix, const char *name) {
-    const size_t length = strlen(prefix), rest = strlen(name) + 1;
-    char *whole = sw_alloc(length + rest);
-    if (whole) {
-        memcpy(whole, prefix, length);
-        memcpy(whole + length, name, rest);
-    }
+    const size_t size = strlen(prefix) + strlen(name) + 1;
+    char *whole = sw_alloc(size);
+    if (whole)
+        snprintf(whole, size, "%s%s", prefix, name);
     return whole;
 }
 
