@@ -66,7 +66,6 @@ Q := $(if $(V),,@)
 .PHONY: all help deps deps-lint install install-headers uninstall symbols train gallery test \
         check-fast bench bench-peers fuzz run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
-.SECONDARY:
 
 all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
 

@@ -98,8 +98,10 @@ sw_status sw_archive_save(const sw_archive *a, const char *path) {
         return sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
     if (a->failed)
         return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_STATE, "%.700s: not saved: the archive lacks what could not be put "
-                                                  "into it", path);
+                          : sw_fail(SW_ERR_STATE,
+                                    "%.700s: not saved: the archive lacks what could not be put "
+                                    "into it",
+                                    path);
     return swi_safetensors_write(a, path);
 }
 
@@ -126,7 +128,7 @@ static sw_status put(sw_archive *a, const char *name, const sw_array *array, boo
         sw_free(own);
         return SW_ERR_MEMORY;
     }
-    if (copy && bytes)
+    if (copy && array->data)
         memcpy(own, array->data, bytes);
     entry->stored = stored;
     entry->array = *array;
@@ -210,7 +212,8 @@ static sw_status no_array(const sw_archive *a, const char *name) {
     const int count = a->entries < MOST ? a->entries : MOST;
     for (int i = 0; i < count; i++)
         names[i] = a->entry[i].name;
-    return sw_fail(SW_ERR_ARGUMENT, "%.700s: there is no array %s%s", path, name, sw_suggest(name, count, names));
+    return sw_fail(SW_ERR_ARGUMENT, "%.700s: there is no array %s%s", path, name,
+                   sw_suggest(name, count, names));
 }
 
 sw_array sw_archive_get(const sw_archive *a, const char *name) {
@@ -228,8 +231,8 @@ sw_array sw_archive_get(const sw_archive *a, const char *name) {
         return none;
     }
     if (!a->entry[i].array.data) {
-        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive", name,
-                a->entry[i].stored);
+        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive",
+                name, a->entry[i].stored);
         return none;
     }
     return a->entry[i].array;

@@ -622,8 +622,8 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
  * once; a text says under which name: {"head.weight": "embedding.weight"}. Nothing else is in the file, so
  * equal parameters give equal files.
  *
- * Reading: F64, F32, F16 and BF16 are converted to the type of the parameters, f64 rounded to the nearest f32;
- * a finite number beyond f32's range is an error. Names that are missing, that are not expected, whose shape
+ * Reading: F64, F32, F16 and BF16 are converted to the type of the parameters, f64 rounded to the nearest
+ * f32; a finite number beyond f32's range is an error. Names that are missing, that are not expected, whose shape
  * or type is another: all are listed in one message, and nothing is changed after any error. Tied
  * parameters may be in the file under any of their names, or under several with equal numbers.
  * Afterwards it is as after sw_params_changed, and their gradient block is fresh. */

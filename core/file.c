@@ -98,12 +98,12 @@ static sw_status open_folder(swi_writer *w) {
     char *slash = strrchr(w->target, '/');
     if (slash && slash != w->target)
         *slash = 0;
-    w->folder = open(!slash ? "." : slash == w->target ? "/" : w->target,
-                     O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    w->folder = open(!slash ? "." : slash == w->target ? "/" : w->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (slash)
         *slash = '/';
-    return w->folder >= 0 ? SW_OK
-                          : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(errno));
+    return w->folder >= 0
+               ? SW_OK
+               : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(errno));
 }
 
 /* One that nobody else has: in this process by the number, in others by the process's. */
@@ -131,8 +131,8 @@ static sw_status open_temporary(swi_writer *w) {
 }
 
 sw_status swi_writer_open(swi_writer *w, const char *path) {
-    mode_t mode;
-    bool exists;
+    mode_t mode = 0;
+    bool exists = false;
     const bool had_error = sw_error() != NULL;
     *w = (swi_writer){.path = path, .file = -1, .folder = -1};
     SW_TRY(find_target(w, &mode, &exists));
@@ -152,7 +152,8 @@ static sw_status write_all(swi_writer *w, const char *data, size_t bytes) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(n < 0 ? errno : ENOSPC));
+            return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s",
+                                 strerror(n < 0 ? errno : ENOSPC));
         data += n;
         bytes -= (size_t)n;
     }
@@ -197,8 +198,10 @@ sw_status swi_writer_commit(swi_writer *w) {
     sw_free(w->temporary);
     w->temporary = NULL;
     if (flush(w->folder) != 0)
-        return swi_file_fail(w->path, SW_ERR_IO, "the new file is there, but its folder cannot be flushed to the "
-                                                 "disk: %s", strerror(errno));
+        return swi_file_fail(w->path, SW_ERR_IO,
+                             "the new file is there, but its folder cannot be flushed to the "
+                             "disk: %s",
+                             strerror(errno));
     return SW_OK;
 }
 

@@ -3,15 +3,14 @@
 #include "file.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* PREFIX + NAME in memory of its own; NULL and an error. */
 static char *join(const char *prefix, const char *name) {
-    const size_t length = strlen(prefix), rest = strlen(name) + 1;
-    char *whole = sw_alloc(length + rest);
-    if (whole) {
-        memcpy(whole, prefix, length);
-        memcpy(whole + length, name, rest);
-    }
+    const size_t size = strlen(prefix) + strlen(name) + 1;
+    char *whole = sw_alloc(size);
+    if (whole)
+        snprintf(whole, size, "%s%s", prefix, name);
     return whole;
 }
 
@@ -36,7 +35,8 @@ static sw_status pack_one(const sw_param *p, sw_archive *a, const char *prefix) 
 sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
     sw_status status = check_built(p, "params_pack");
     if (status == SW_OK && !a)
-        status = sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
+        status =
+            sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
     for (int i = 0; status == SW_OK && i < p->count; i++)
         status = pack_one(p->list[i], a, prefix ? prefix : "");
     if (a && status != SW_OK)
@@ -78,7 +78,8 @@ static int entry_of(match *m, const char *name, bool aliases) {
 
 static bool same_numbers(const swi_entry *a, const swi_entry *b) {
     const int64_t count = sw_array_count(&a->array);
-    return a->array.data && b->array.data && a->array.type == b->array.type && count == sw_array_count(&b->array) &&
+    return a->array.data && b->array.data && a->array.type == b->array.type &&
+           count == sw_array_count(&b->array) &&
            memcmp(a->array.data, b->array.data, (size_t)count * swi_size(a->array.type)) == 0;
 }
 
@@ -104,8 +105,8 @@ static void find_source(match *m, const sw_param *p, bool aliases) {
 static void check_shape(match *m, const sw_param *p) {
     const sw_array *a = &m->archive->entry[m->from[p->index]].array;
     if (a->rank != p->rank || memcmp(a->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
-        sw_faults_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
-                      sw_shape_text(a->rank, a->shape));
+        sw_faults_add(&m->faults, "%.200s is %s here and %s in the file", p->name,
+                      sw_shape_text(p->rank, p->shape), sw_shape_text(a->rank, a->shape));
 }
 
 /* Can its numbers be had in the type of the parameters? */
@@ -113,11 +114,12 @@ static void check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const double *x = entry->array.data;
     if (!x || (entry->array.type != SW_F32 && entry->array.type != SW_F64)) {
-        sw_faults_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
-                      entry->stored);
+        sw_faults_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed",
+                      p->name, entry->stored);
         return;
     }
-    const int64_t count = entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
+    const int64_t count =
+        entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
     for (int64_t i = 0; i < count; i++)
         if (isfinite(x[i]) && !isfinite((float)x[i])) {
             sw_faults_add(&m->faults, "%.200s holds %g, which is beyond f32", p->name, x[i]);
@@ -195,7 +197,8 @@ static sw_status unpack(match *m, sw_params *p) {
 sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix) {
     SW_TRY(check_built(p, "params_unpack"));
     if (!a)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
     match m = {.params = p, .archive = a, .prefix = prefix ? prefix : ""};
     sw_status status = unpack(&m, p);
     sw_free(m.from);

@@ -28,11 +28,11 @@ typedef struct stored_type {
 } stored_type;
 
 static const stored_type types[] = {
-    {"BOOL", 1, -1},        {"U8", 1, SW_U8},       {"I8", 1, -1},          {"F8_E5M2", 1, -1},
-    {"F8_E4M3", 1, -1},     {"F8_E8M0", 1, -1},     {"F8_E4M3FNUZ", 1, -1}, {"F8_E5M2FNUZ", 1, -1},
-    {"I16", 2, -1},         {"U16", 2, -1},         {"F16", 2, SW_F32},     {"BF16", 2, SW_F32},
-    {"I32", 4, SW_I32},     {"U32", 4, -1},         {"F32", 4, SW_F32},     {"C64", 8, -1},
-    {"F64", 8, SW_F64},     {"I64", 8, SW_I64},     {"U64", 8, -1},
+    {"BOOL", 1, -1},    {"U8", 1, SW_U8},   {"I8", 1, -1},          {"F8_E5M2", 1, -1},
+    {"F8_E4M3", 1, -1}, {"F8_E8M0", 1, -1}, {"F8_E4M3FNUZ", 1, -1}, {"F8_E5M2FNUZ", 1, -1},
+    {"I16", 2, -1},     {"U16", 2, -1},     {"F16", 2, SW_F32},     {"BF16", 2, SW_F32},
+    {"I32", 4, SW_I32}, {"U32", 4, -1},     {"F32", 4, SW_F32},     {"C64", 8, -1},
+    {"F64", 8, SW_F64}, {"I64", 8, SW_I64}, {"U64", 8, -1},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -59,12 +59,13 @@ const char *swi_stored_name(sw_dtype type) {
 
 /* binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits */
 static float from_f16(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3FFu;
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u,
+                   fraction = half & 0x3FFu;
     uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
     float value;
     if (exponent == 31)
         bits = sign | 0x7F800000u | fraction << 13; /* Inf, NaN */
-    if (exponent == 0) { /* fraction · 2⁻²⁴, exact in f32 */
+    if (exponent == 0) {                            /* fraction · 2⁻²⁴, exact in f32 */
         value = (float)fraction * 0x1p-24f;
         memcpy(&bits, &value, sizeof bits);
         bits |= sign;
@@ -114,7 +115,8 @@ static sw_status read_shape(const header *h, tensor *t, const json_t *shape) {
     if (!json_is_array(shape))
         return FAIL(h, "%.200s has no shape", t->name);
     if (json_array_size(shape) > SW_MAX_RANK)
-        return FAIL(h, "%.200s has %zu axes; at most %d are read", t->name, json_array_size(shape), SW_MAX_RANK);
+        return FAIL(h, "%.200s has %zu axes; at most %d are read", t->name, json_array_size(shape),
+                    SW_MAX_RANK);
     t->rank = (int)json_array_size(shape);
     t->count = 1;
     for (int i = 0; i < t->rank; i++) {
@@ -192,21 +194,22 @@ static sw_status check_offsets(const header *h, int64_t data_bytes) {
     for (int i = 0; i < h->tensors; i++) {
         const tensor *t = &h->tensor[i];
         if (t->begin != at)
-            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld", t->name,
-                        (long long)t->begin, (long long)at);
+            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld",
+                        t->name, (long long)t->begin, (long long)at);
         if (t->end < t->begin || t->end - t->begin != t->count * t->type->bytes)
             return FAIL(h, "%.200s: %s %s takes %lld bytes, but its data_offsets are [%lld,%lld]", t->name,
-                        t->type->name, sw_shape_text(t->rank, t->shape), (long long)(t->count * t->type->bytes),
-                        (long long)t->begin, (long long)t->end);
+                        t->type->name, sw_shape_text(t->rank, t->shape),
+                        (long long)(t->count * t->type->bytes), (long long)t->begin, (long long)t->end);
         at = t->end;
     }
     if (at != data_bytes)
-        return FAIL(h, "its arrays have %lld bytes, and %lld follow its header", (long long)at, (long long)data_bytes);
+        return FAIL(h, "its arrays have %lld bytes, and %lld follow its header", (long long)at,
+                    (long long)data_bytes);
     return SW_OK;
 }
 
-/* Twice: where jansson (2.14) finds no memory for a token longer than the ones before it, it drops a byte of it
- * and goes on (or ends in an assertion, which nobody can help). */
+/* Twice: where jansson (2.14) finds no memory for a token longer than the ones before it, it drops a byte of
+ * it and goes on (or ends in an assertion, which nobody can help). */
 static sw_status parse(header *h, const char *text, size_t length) {
     json_error_t error;
     json_t *again = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
@@ -236,8 +239,8 @@ static sw_status read_header(swi_reader *r, sw_archive *a, header *h) {
         return FAIL(h, "not a safetensors file: a header of %llu bytes; at most %d are allowed",
                     (unsigned long long)length, LONGEST_HEADER);
     if ((int64_t)length > r->size - 8)
-        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there", (unsigned long long)length,
-                    (long long)r->size - 8);
+        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there",
+                    (unsigned long long)length, (long long)r->size - 8);
     char *text = swi_alloc_raw((size_t)length);
     if (!text)
         return swi_file_no_memory(h->path, had_error);
@@ -290,7 +293,8 @@ static sw_status read_arrays(swi_reader *r, sw_archive *a, const header *h) {
         SW_TRY(read_data(r, t, to));
         at += room_of(t);
         entry->stored = t->type->name;
-        entry->array = (sw_array){.data = t->type->as < 0 ? NULL : to, .rank = t->rank,
+        entry->array = (sw_array){.data = t->type->as < 0 ? NULL : to,
+                                  .rank = t->rank,
                                   .type = t->type->as < 0 ? SW_U8 : (sw_dtype)t->type->as};
         memcpy(entry->array.shape, t->shape, sizeof t->shape);
     }
@@ -329,11 +333,11 @@ static int by_key(const void *a, const void *b) {
 static sw_status set_failed(const char *path, const char *key, const char *text) {
     json_t *key_there = json_string(key), *text_there = text ? json_string(text) : NULL,
            *memory_there = json_string_nocheck(text && key_there ? text : key);
-    sw_status status =
-        memory_there && !key_there ? swi_file_fail(path, SW_ERR_ARGUMENT, "the name %.200s is not UTF-8", key)
-        : memory_there && text && !text_there
-            ? swi_file_fail(path, SW_ERR_ARGUMENT, "the text of %.200s is not UTF-8", key)
-            : swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
+    sw_status status = memory_there && !key_there
+                           ? swi_file_fail(path, SW_ERR_ARGUMENT, "the name %.200s is not UTF-8", key)
+                       : memory_there && text && !text_there
+                           ? swi_file_fail(path, SW_ERR_ARGUMENT, "the text of %.200s is not UTF-8", key)
+                           : swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
     json_decref(key_there);
     json_decref(text_there);
     json_decref(memory_there);
@@ -374,8 +378,8 @@ static json_t *integers(int count, const int64_t *values) {
 /* s and o of a format take over what they are given, also when it fails; NULL makes it fail. */
 static json_t *describe(const swi_entry *entry, const int64_t offsets[2]) {
     json_t *shape = integers(entry->array.rank, entry->array.shape), *range = integers(2, offsets);
-    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", type_of(entry->array.type)->name, "shape", shape,
-                                    "data_offsets", range);
+    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", type_of(entry->array.type)->name, "shape",
+                                    shape, "data_offsets", range);
     return tensor_json;
 }
 
@@ -403,8 +407,9 @@ static sw_status print_header(const json_t *json, const char *path, char **text,
     if (length == 0)
         return swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
     if (padded > LONGEST_HEADER)
-        return swi_file_fail(path, SW_ERR_ARGUMENT, "its names and texts take %zu bytes; at most %d are allowed",
-                             padded, LONGEST_HEADER);
+        return swi_file_fail(path, SW_ERR_ARGUMENT,
+                             "its names and texts take %zu bytes; at most %d are allowed", padded,
+                             LONGEST_HEADER);
     *size = 8 + padded;
     *text = swi_alloc_raw(*size);
     if (!*text)
@@ -417,7 +422,8 @@ static sw_status print_header(const json_t *json, const char *path, char **text,
     return SW_OK;
 }
 
-static sw_status write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted, int count) {
+static sw_status write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted,
+                            int count) {
     swi_writer w;
     sw_status status = swi_writer_open(&w, path);
     if (status == SW_OK)

@@ -167,6 +167,16 @@ void swo_free_estimate(swo_estimate *e);
 /* Slot s of the group's parameter k: in its shape, or a vector where the slot has its own size. */
 sw_array swo_state_of(const sw_optim *o, const swo_group *g, int k, int s);
 
+/* describe.c */
+/* Methods, with those of their options that are no mere numbers: optimizers of equal texts have states of equal
+ * meaning. */
+typedef struct swo_meaning {
+    const char *key;
+    char *(*text)(const sw_optim *o); /* freed by the caller; NULL and an error */
+} swo_meaning;
+enum { SWO_MEANINGS = 4 };
+extern const swo_meaning swo_meanings[SWO_MEANINGS];
+
 int swo_scalars(const char *const *names);
 size_t swo_size(const sw_optim *o);
 

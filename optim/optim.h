@@ -124,12 +124,12 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  * was saved, since an estimator's tables are made for its objective, and loads. Specs are the program's, and
  * not read from the file. Methods, groups, seed, n, and options that are whole numbers or choices (batch,
  * nesterov) must be those of the file; real numbers and durations (lr, decay), clip, and schedules, which
- * have no state, may be others: a run may go on with a smaller step. The length of the run is the file's unless
- * the program has set one. All that does not fit is listed in one message, and nothing is changed after any
+ * have no state, may be others: a run may go on with a smaller step. The length of the run is the file's
+ * unless the program has set one. All that does not fit is listed in one message, and nothing is changed after any
  * error.
  *
- * What is the program's own, like the place of a loader, goes into the same file through an archive, under names
- * that do not begin with "optim.":
+ * What is the program's own, like the place of a loader, goes into the same file through an archive, under
+ * names that do not begin with "optim.":
  *
  *     sw_archive *a = sw_archive_new();
  *     sw_optim_pack(optim, a);

@@ -19,8 +19,8 @@ typedef struct counters {
     int64_t steps, skipped, samples, draws, total;
     int64_t epoch, position; /* of the sampler; 0, 0 without one */
 } counters;
-static const char *const counter_names[] = {"seed", "n", "steps", "skipped", "samples", "draws", "total",
-                                            "sampler_epoch", "sampler_position"};
+static const char *const counter_names[] = {"seed",  "n",     "steps",         "skipped",         "samples",
+                                            "draws", "total", "sampler_epoch", "sampler_position"};
 enum { COUNTERS = sizeof counter_names / sizeof *counter_names };
 _Static_assert(sizeof(counters) == COUNTERS * sizeof(int64_t), "a name for each");
 
@@ -88,9 +88,9 @@ static sw_status find_piece(visitor *v, const char *name, const sw_array *to, co
     const sw_array *a = &item.array;
     if (!a->data || a->type != to->type || a->rank != to->rank ||
         memcmp(a->shape, to->shape, (size_t)a->rank * sizeof *a->shape) != 0) {
-        sw_faults_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown, sw_dtype_name(to->type),
-                      sw_shape_text(to->rank, to->shape), a->data ? sw_dtype_name(a->type) : item.stored,
-                      sw_shape_text(a->rank, a->shape));
+        sw_faults_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown,
+                      sw_dtype_name(to->type), sw_shape_text(to->rank, to->shape),
+                      a->data ? sw_dtype_name(a->type) : item.stored, sw_shape_text(a->rank, a->shape));
         return SW_OK;
     }
     return remember_piece(v, to, a->data);
@@ -162,7 +162,8 @@ static sw_status visit_group(visitor *v, const sw_optim *o, int index) {
     for (int k = 0; k < g->params; k++)
         for (int s = 0; slots && slots[s].name; s++)
             if (g->slot[s])
-                SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), "optim.slot.%s.%s", g->param[k]->name, slots[s].name));
+                SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), "optim.slot.%s.%s", g->param[k]->name,
+                                    slots[s].name));
     SW_TRY(visit_scalars(v, where, g->rule->scalars, g->scalar));
     SW_TRY(visit_options(v, where, g->rule->options, g->effective, &g->base));
     if (g->rule->point) /* they may serve it too */
@@ -181,8 +182,8 @@ static sw_status visit_estimator(visitor *v, const sw_optim *o) {
         const sw_slot *slots = e->e.method->slots;
         for (int s = 0; slots && slots[s].name; s++)
             if (e->e.slot[s])
-                SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]), "optim.%s.%s", where,
-                                    slots[s].name));
+                SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]),
+                                    "optim.%s.%s", where, slots[s].name));
         SW_TRY(visit_scalars(v, where, e->e.method->scalars, e->scalar));
         SW_TRY(visit_number(v, &e->e.lr, NULL, "optim.%s.proposed_lr", where));
         const size_t length = strlen(where);
@@ -223,80 +224,16 @@ static sw_sampler *sampler_of(const sw_optim *o) {
 
 static counters counters_of(const sw_optim *o) {
     const sw_sampler *s = sampler_of(o);
-    return (counters){.seed = (int64_t)o->seed, .n = o->objective ? o->objective->n : 0, .steps = o->steps,
-                      .skipped = o->skipped, .samples = o->samples, .draws = (int64_t)o->draws, .total = o->total,
-                      .epoch = s ? sw_sampler_epoch(s) : 0, .position = s ? sw_sampler_position(s) : 0};
+    return (counters){.seed = (int64_t)o->seed,
+                      .n = o->objective ? o->objective->n : 0,
+                      .steps = o->steps,
+                      .skipped = o->skipped,
+                      .samples = o->samples,
+                      .draws = (int64_t)o->draws,
+                      .total = o->total,
+                      .epoch = s ? sw_sampler_epoch(s) : 0,
+                      .position = s ? sw_sampler_position(s) : 0};
 }
-
-/* ---- What the state means ---- */
-
-/* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
-static void print_method(char *out, size_t size, const char *name, const sw_option *table, const swo_values *values) {
-    size_t at = (size_t)snprintf(out, size, "%s", name);
-    for (int i = 0; table && table[i].name && at < size; i++) {
-        const bool says = table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL ||
-                          table[i].kind == SW_OPTION_CHOICE;
-        if (says && values->value[i] != table[i].value)
-            at += (size_t)snprintf(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
-    }
-}
-
-enum { METHOD_TEXT = 1536 };
-
-static char *rules_text(const sw_optim *o) {
-    const size_t size = (size_t)o->groups * METHOD_TEXT;
-    char *text = sw_alloc(size);
-    for (int i = 0; text && i < o->groups; i++) {
-        const swo_group *g = &o->group[i];
-        size_t at = strlen(text);
-        at += (size_t)snprintf(text + at, size - at, "%s%s%s", i ? "; " : "", g->selector ? g->selector : "",
-                               g->selector ? ": " : "");
-        print_method(text + at, size - at, g->rule->name, g->rule->options, &g->base);
-    }
-    return text;
-}
-
-static char *estimator_text(const sw_optim *o) {
-    enum { DEPTH = 6 };
-    const size_t size = (size_t)DEPTH * METHOD_TEXT;
-    char *text = sw_alloc(size);
-    for (const swo_estimate *e = o->estimate; text && e; e = e->inner) {
-        const size_t at = strlen(text);
-        print_method(text + at, size - at, e->e.method->name, e->e.method->options, &e->values);
-        if (e->inner)
-            snprintf(text + strlen(text), size - strlen(text), " of=");
-    }
-    return text;
-}
-
-static char *average_text(const sw_optim *o) {
-    char *text = sw_alloc(METHOD_TEXT);
-    if (text && o->average)
-        print_method(text, METHOD_TEXT, o->average->name, o->average->options, &o->average_values);
-    else if (text)
-        snprintf(text, METHOD_TEXT, "none");
-    return text;
-}
-
-static char *search_text(const sw_optim *o) {
-    char *text = sw_alloc(METHOD_TEXT);
-    if (text && o->search)
-        print_method(text, METHOD_TEXT, o->search->name, o->search->options, &o->search_values);
-    else if (text)
-        snprintf(text, METHOD_TEXT, "none");
-    return text;
-}
-
-static const struct {
-    const char *key;
-    char *(*text)(const sw_optim *o);
-} meanings[] = {
-    {"optim.rule", rules_text},
-    {"optim.estimator", estimator_text},
-    {"optim.average", average_text},
-    {"optim.line_search", search_text},
-};
-enum { MEANINGS = sizeof meanings / sizeof *meanings };
 
 /* ---- Damage ---- */
 
@@ -319,7 +256,8 @@ static void print_checksum(const sw_archive *a, char text[17]) {
         const sw_archive_item item = sw_archive_at(a, i);
         if (strncmp(item.name, "optim.", 6) == 0 && item.array.data)
             sum += hash(item.name, strlen(item.name)) *
-                   (1 | hash(item.array.data, (size_t)sw_array_count(&item.array) * sw_dtype_size(item.array.type)));
+                   (1 | hash(item.array.data,
+                             (size_t)sw_array_count(&item.array) * sw_dtype_size(item.array.type)));
     }
     snprintf(text, 17, "%016llx", (unsigned long long)sum);
 }
@@ -331,9 +269,9 @@ static sw_status pack(const sw_optim *o, sw_archive *a) {
     counters c = counters_of(o);
     double norm = sw_optim_gradient_norm(o);
     SW_TRY(sw_archive_set_text(a, "optim.format", format));
-    for (int i = 0; i < MEANINGS; i++) {
-        char *text = meanings[i].text(o);
-        sw_status status = text ? sw_archive_set_text(a, meanings[i].key, text) : SW_ERR_MEMORY;
+    for (int i = 0; i < SWO_MEANINGS; i++) {
+        char *text = swo_meanings[i].text(o);
+        sw_status status = text ? sw_archive_set_text(a, swo_meanings[i].key, text) : SW_ERR_MEMORY;
         sw_free(text);
         SW_TRY(status);
     }
@@ -380,15 +318,17 @@ static sw_status check_format(const sw_archive *a) {
         return sw_fail(SW_ERR_FORMAT, "%.700s: holds no optimizer's state%s", path_of(a),
                        sw_archive_count(a) ? ": parameters alone are loaded by sw_params_load" : "");
     if (strcmp(text, format) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: an optimizer's state in format %.40s; this version of swale reads %s",
+        return sw_fail(SW_ERR_FORMAT,
+                       "%.700s: an optimizer's state in format %.40s; this version of swale reads %s",
                        path_of(a), text, format);
     return SW_OK;
 }
 
 static sw_status compare_meanings(visitor *v, const sw_optim *o) {
-    for (int i = 0; i < MEANINGS; i++) {
-        const char *there = sw_archive_text(v->in, meanings[i].key), *shown = meanings[i].key + strlen("optim.");
-        char *here = meanings[i].text(o);
+    for (int i = 0; i < SWO_MEANINGS; i++) {
+        const char *there = sw_archive_text(v->in, swo_meanings[i].key),
+                   *shown = swo_meanings[i].key + strlen("optim.");
+        char *here = swo_meanings[i].text(o);
         if (!here)
             return SW_ERR_MEMORY;
         if (!there || strcmp(here, there) != 0)
@@ -431,11 +371,15 @@ static sw_status check_bound(const sw_optim *o, const sw_archive *a) {
         return SW_OK; /* a fault among others */
     const bool there = *(const int64_t *)n.data > 0, here = o->objective != NULL;
     if (there && !here)
-        return sw_fail(SW_ERR_STATE, "%.700s: holds the state of an estimator: call sw_optim_bind with the objective "
-                                     "before loading", path_of(a));
+        return sw_fail(SW_ERR_STATE,
+                       "%.700s: holds the state of an estimator: call sw_optim_bind with the objective "
+                       "before loading",
+                       path_of(a));
     if (!there && here)
-        return sw_fail(SW_ERR_STATE, "%.700s: saved before an objective was bound, and here one is: load before "
-                                     "sw_optim_bind", path_of(a));
+        return sw_fail(SW_ERR_STATE,
+                       "%.700s: saved before an objective was bound, and here one is: load before "
+                       "sw_optim_bind",
+                       path_of(a));
     return SW_OK;
 }
 
@@ -447,8 +391,8 @@ static void compare_counters(visitor *v, counters *c) {
         sw_faults_add(&v->faults, "the seed is %llu here and %llu in the file", (unsigned long long)here.seed,
                       (unsigned long long)c->seed);
     if (c->n != here.n)
-        sw_faults_add(&v->faults, "the objective has %lld samples here and %lld in the file", (long long)here.n,
-                      (long long)c->n);
+        sw_faults_add(&v->faults, "the objective has %lld samples here and %lld in the file",
+                      (long long)here.n, (long long)c->n);
     if (c->steps < 0 || c->skipped < 0 || c->samples < 0 || c->total < 0)
         sw_faults_add(&v->faults, "a counter is negative");
 }
@@ -475,7 +419,8 @@ static sw_status match(visitor *v, sw_optim *o, counters *c, double *norm) {
                        sw_faults_text(&v->faults));
     print_checksum(v->in, checksum);
     if (!there || strcmp(there, checksum) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved", path_of(v->in));
+        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved",
+                       path_of(v->in));
     return SW_OK;
 }
 
@@ -488,8 +433,8 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     if (sampler_of(o) && sw_sampler_seek(sampler_of(o), c.epoch, c.position) != SW_OK) {
         if (!had_error)
             sw_clear_error();
-        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is no place between batches", path_of(v->in),
-                       (long long)c.position, (long long)c.epoch);
+        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is no place between batches",
+                       path_of(v->in), (long long)c.position, (long long)c.epoch);
     }
     copy_pieces(v, COUNTERS, v->pieces);
     o->steps = c.steps;

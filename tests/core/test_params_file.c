@@ -89,14 +89,15 @@ static void equal_numbers_give_equal_files(void **state) {
 }
 
 /* An archive with one array under each of the names, in turn from `x`. */
-static const char *archive_of(int count, const char *const *names, sw_dtype type, int64_t length, const void *x) {
+static const char *archive_of(int count, const char *const *names, sw_dtype type, int64_t length,
+                              const void *x) {
     const char *path = path_of("made");
     sw_archive *a = sw_archive_new();
     for (int i = 0; i < count; i++)
-        sw_archive_put(a, names[i],
-                       sw_array_of((const char *)x + (size_t)i * (size_t)(length < 0 ? 1 : length) *
-                                                         sw_dtype_size(type),
-                                   type, length < 0 ? 0 : 1, &length));
+        sw_archive_put(
+            a, names[i],
+            sw_array_of((const char *)x + (size_t)i * (size_t)(length < 0 ? 1 : length) * sw_dtype_size(type),
+                        type, length < 0 ? 0 : 1, &length));
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
     return path;
@@ -133,12 +134,14 @@ static void element_types(void **state) {
     assert_int_equal(sw_params_load(q, path), SW_OK);
     static const int32_t whole[4] = {1, 2, 3, 4};
     path = archive_of(2, names, SW_I32, 2, whole);
-    expect_misfit(p, path, "a is of type I32 in the file; F64, F32, F16 or BF16 is needed; "
-                           "b is of type I32 in the file; F64, F32, F16 or BF16 is needed");
+    expect_misfit(p, path,
+                  "a is of type I32 in the file; F64, F32, F16 or BF16 is needed; "
+                  "b is of type I32 in the file; F64, F32, F16 or BF16 is needed");
     remove_file(path);
     sw_params_free(p);
     sw_params_free(q);
-    path = write_file("kinds", golden_kinds, sizeof golden_kinds); /* halves, of which only two are asked for */
+    path =
+        write_file("kinds", golden_kinds, sizeof golden_kinds); /* halves, of which only two are asked for */
     sw_archive *a = sw_archive_open(path), *two = sw_archive_new();
     sw_archive_put(two, "m.f16", sw_archive_get(a, "f16"));
     sw_archive_put(two, "m.bf16", sw_archive_get(a, "bf16"));
@@ -196,8 +199,10 @@ static void tied_names(void **state) {
     static const float x[30] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
                                 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     static float other[15];
-    const sw_array matrix = sw_array_of(x, SW_F32, SW_SHAPE(5, 3)), twin = sw_array_of(x + 15, SW_F32, SW_SHAPE(5, 3)),
-                   differs = sw_array_of(other, SW_F32, SW_SHAPE(5, 3)), bias = sw_array_of(x, SW_F32, SW_SHAPE(5));
+    const sw_array matrix = sw_array_of(x, SW_F32, SW_SHAPE(5, 3)),
+                   twin = sw_array_of(x + 15, SW_F32, SW_SHAPE(5, 3)),
+                   differs = sw_array_of(other, SW_F32, SW_SHAPE(5, 3)),
+                   bias = sw_array_of(x, SW_F32, SW_SHAPE(5));
     const char *path = path_of("tied");
     const struct {
         const char *name[2], *alias, *of, *faults;
@@ -208,8 +213,11 @@ static void tied_names(void **state) {
         {{"head.weight", "embedding.weight"}, NULL, NULL, NULL, {&matrix, &twin}},
         {{"shared"}, "head.weight", "shared", NULL, {&matrix}}, /* a name that only the text knows */
         {{"shared"}, "wte", "shared", "embedding.weight is missing; shared is not expected", {&matrix}},
-        {{"head.weight", "embedding.weight"}, NULL, NULL,
-         "embedding.weight and head.weight are tied here and differ in the file", {&matrix, &differs}},
+        {{"head.weight", "embedding.weight"},
+         NULL,
+         NULL,
+         "embedding.weight and head.weight are tied here and differ in the file",
+         {&matrix, &differs}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sw_archive *a = sw_archive_new();
@@ -290,9 +298,11 @@ static void two_models_in_one_file(void **state) {
     sw_archive_free(a);
     char text[PATH_SIZE + 200];
     assert_int_equal(sw_params_load(one, path), SW_ERR_FORMAT); /* the whole file is another matter */
-    snprintf(text, sizeof text, "%s: does not fit the parameters: w is missing; b is missing; two.embedding.weight is "
-                                "not expected; two.head.bias is not expected; more is not expected; one.b is not "
-                                "expected; one.w is not expected", path);
+    snprintf(text, sizeof text,
+             "%s: does not fit the parameters: w is missing; b is missing; two.embedding.weight is "
+             "not expected; two.head.bias is not expected; more is not expected; one.b is not "
+             "expected; one.w is not expected",
+             path);
     expect_error(SW_ERR_FORMAT, text);
     sw_params_free(one);
     sw_params_free(two);

@@ -186,12 +186,14 @@ static void reads_the_packages_file(void **state) {
     static const char *const halves[] = {"f16", "bf16", "f32", "f64"};
     for (int k = 0; k < 4; k++) {
         const sw_array x = sw_archive_get(a, halves[k]);
-        assert_true(x.type == (k == 3 ? SW_F64 : SW_F32) && x.rank == 2 && x.shape[0] == 2 && x.shape[1] == 3);
+        assert_true(x.type == (k == 3 ? SW_F64 : SW_F32) && x.rank == 2 && x.shape[0] == 2 &&
+                    x.shape[1] == 3);
         for (int i = 0; i < 6; i++)
             assert_true(test_get(&x, i) == i - 1.5);
     }
     sw_array x = sw_archive_get(a, "i64");
-    assert_true(((int64_t *)x.data)[0] == -(INT64_C(1) << 62) && ((int64_t *)x.data)[1] == (INT64_C(1) << 62) + 1);
+    assert_true(((int64_t *)x.data)[0] == -(INT64_C(1) << 62) &&
+                ((int64_t *)x.data)[1] == (INT64_C(1) << 62) + 1);
     x = sw_archive_get(a, "i32");
     for (int i = 0; i < 4; i++)
         assert_true(test_get(&x, i) == i - 2);
@@ -234,8 +236,10 @@ static void every_16_bit_number(void **state) {
     } kinds[2] = {{"F16", 10, 15}, {"BF16", 7, 127}};
     for (int k = 0; k < 2; k++) {
         char header[200];
-        const int length = snprintf(header + 8, 150, "{\"x\":{\"dtype\":\"%s\",\"shape\":[65536],"
-                                                     "\"data_offsets\":[0,131072]}}", kinds[k].type);
+        const int length = snprintf(header + 8, 150,
+                                    "{\"x\":{\"dtype\":\"%s\",\"shape\":[65536],"
+                                    "\"data_offsets\":[0,131072]}}",
+                                    kinds[k].type);
         memset(header, 0, 8);
         header[0] = (char)length;
         bytes file = make_bytes((size_t)length + 8 + 2 * ALL);
@@ -283,10 +287,10 @@ static bytes make_file(const char *header, int64_t header_length, size_t data) {
 
 static void every_rule_broken(void **state) {
     (void)state;
-#define ONE(dtype, shape, begin, end) \
+#define ONE(dtype, shape, begin, end)                                                                        \
     "{\"x\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}}"
-#define TWO(begin, end, begin2, end2)                                                               \
-    "{\"x\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[" begin "," end "]},"                \
+#define TWO(begin, end, begin2, end2)                                                                        \
+    "{\"x\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[" begin "," end "]},"                          \
     "\"y\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[" begin2 "," end2 "]}}"
     static const struct {
         const char *header;
@@ -294,13 +298,16 @@ static void every_rule_broken(void **state) {
         size_t data;
         const char *reason;
     } cases[] = {
-        {"", 100000001, 0, "not a safetensors file: a header of 100000001 bytes; at most 100000000 are allowed"},
-        {"", -2, 0, "not a safetensors file: a header of 18446744073709551614 bytes; at most 100000000 are allowed"},
+        {"", 100000001, 0,
+         "not a safetensors file: a header of 100000001 bytes; at most 100000000 are allowed"},
+        {"", -2, 0,
+         "not a safetensors file: a header of 18446744073709551614 bytes; at most 100000000 are allowed"},
         {"{}", 3, 0, "truncated: a header of 3 bytes, of which 2 are there"},
         {"", 0, 0, "not a safetensors file: its header does not begin with {"},
         {" {}", -1, 0, "not a safetensors file: its header does not begin with {"},
         {"[]", -1, 0, "not a safetensors file: its header does not begin with {"},
-        {"{", -1, 0, "its header is not JSON as it should be: string or '}' expected near end of file, at byte 1"},
+        {"{", -1, 0,
+         "its header is not JSON as it should be: string or '}' expected near end of file, at byte 1"},
         {"{}\n", -1, 0, "byte 2 of its header comes after the end and is no space"},
         {"{}  {", -1, 0, "byte 4 of its header comes after the end and is no space"},
         {"{\"x\xff\":1}", -1, 0,
@@ -326,7 +333,8 @@ static void every_rule_broken(void **state) {
         {ONE("F32", "[1.0]", "0", "4"), -1, 4, "x: axis 0 of its shape is no length"},
         {ONE("F32", "[\"1\"]", "0", "4"), -1, 4, "x: axis 0 of its shape is no length"},
         {ONE("F32", "[4294967296,4294967296]", "0", "0"), -1, 0, "x: its shape has too many elements"},
-        {ONE("U8", "[9223372036854775807]", "0", "9223372036854775807"), -1, 0, "x: its shape has too many elements"},
+        {ONE("U8", "[9223372036854775807]", "0", "9223372036854775807"), -1, 0,
+         "x: its shape has too many elements"},
         {ONE("U8", "[4611686018427387904,4,0]", "0", "0"), -1, 0, "x: its shape has too many elements"},
         {ONE("U8", "[9223372036854775808]", "0", "0"), -1, 0,
          "its header is not JSON as it should be: too big integer near '9223372036854775808', at byte 47"},
@@ -334,8 +342,10 @@ static void every_rule_broken(void **state) {
         {ONE("F32", "[2]", "0", "4"), -1, 4, "x: F32 [2] takes 8 bytes, but its data_offsets are [0,4]"},
         {ONE("F32", "[]", "0", "-9223372036854775808"), -1, 4,
          "x: F32 [] takes 4 bytes, but its data_offsets are [0,-9223372036854775808]"},
-        {ONE("F32", "[0]", "4", "4"), -1, 4, "x begins at byte 4 of the data, and what is before it ends at 0"},
-        {ONE("F32", "[]", "-4", "0"), -1, 0, "x begins at byte -4 of the data, and what is before it ends at 0"},
+        {ONE("F32", "[0]", "4", "4"), -1, 4,
+         "x begins at byte 4 of the data, and what is before it ends at 0"},
+        {ONE("F32", "[]", "-4", "0"), -1, 0,
+         "x begins at byte -4 of the data, and what is before it ends at 0"},
         {ONE("F32", "[]", "0", "4"), -1, 3, "its arrays have 4 bytes, and 3 follow its header"},
         {ONE("F32", "[]", "0", "4"), -1, 5, "its arrays have 4 bytes, and 5 follow its header"},
         {"{}", -1, 1, "its arrays have 0 bytes, and 1 follow its header"},
@@ -344,7 +354,8 @@ static void every_rule_broken(void **state) {
         {TWO("0", "4", "0", "4"), -1, 4, "y begins at byte 0 of the data, and what is before it ends at 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bytes b = make_file(cases[i].header, cases[i].length == -2 ? INT64_MAX : cases[i].length, cases[i].data);
+        bytes b =
+            make_file(cases[i].header, cases[i].length == -2 ? INT64_MAX : cases[i].length, cases[i].data);
         char text[PATH_SIZE + 300];
         if (cases[i].length == -2) {
             memset(b.at, 0xFF, 8);
@@ -382,12 +393,14 @@ static void legal_files(void **state) {
         /* an f64 at an odd place of the data */
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
          "\"b\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[1,9]},"
-         "\"c\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[9,11],\"more\":[{}]}}", 11, 3},
+         "\"c\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[9,11],\"more\":[{}]}}",
+         11, 3},
         /* an empty one between two, and one of no known use at their end */
         {"{\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]},"
          "\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
          "\"e\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[2,2]},"
-         "\"z\":{\"dtype\":\"C64\",\"shape\":[0],\"data_offsets\":[4,4]}}", 4, 4},
+         "\"z\":{\"dtype\":\"C64\",\"shape\":[0],\"data_offsets\":[4,4]}}",
+         4, 4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bytes b = make_file(cases[i].header, -1, cases[i].data);

@@ -25,6 +25,12 @@ def jpegs():
             yield bytes(int(n) for n in numbers.split(","))
 
 
+def safetensors():
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/package_files.h")) as f:
+        for numbers in re.findall(r"\[\] = \{([^}]*)\}", f.read()):
+            yield bytes(int(n) for n in numbers.split(","))
+
+
 def main(folder):
     idx = b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4) + bytes(range(24))
     text = b'a,"b ""c""",d\r\n1,-2.5e3, 0\r\n"7",.5,1\r\n\r\n'
@@ -33,7 +39,8 @@ def main(folder):
         "csv": [b"\0" + text, b"\x10" + gzip.compress(text), b"\x81" + b"1;nan\n2;-inf\n",
                 b"\x23" + b"1 2\n3 4"],
         "picture": [png(8, 0, 5), png(8, 2, 15), png(8, 6, 20), png(16, 4, 20), png(1, 0, 1),
-                    png(4, 3, 3, b"abcdef"), png(8, 2, 15, interlace=1)] + list(jpegs())}
+                    png(4, 3, 3, b"abcdef"), png(8, 2, 15, interlace=1)] + list(jpegs()),
+        "safetensors": list(safetensors())}
     for name, inputs in seeds.items():
         os.makedirs(os.path.join(folder, name), exist_ok=True)
         for i, data in enumerate(inputs):

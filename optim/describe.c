@@ -1,0 +1,69 @@
+/* An optimizer in words, as far as they say what its state means: for files. */
+#include "internal.h"
+
+#include <stdio.h>
+
+/* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
+static void print_method(char *out, size_t size, const char *name, const sw_option *table,
+                         const swo_values *values) {
+    size_t at = (size_t)snprintf(out, size, "%s", name);
+    for (int i = 0; table && table[i].name && at < size; i++) {
+        const bool says = table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL ||
+                          table[i].kind == SW_OPTION_CHOICE;
+        if (says && values->value[i] != table[i].value)
+            at += (size_t)snprintf(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
+    }
+}
+
+enum { METHOD_TEXT = 1536 };
+
+static char *rules_text(const sw_optim *o) {
+    const size_t size = (size_t)o->groups * METHOD_TEXT;
+    char *text = sw_alloc(size);
+    for (int i = 0; text && i < o->groups; i++) {
+        const swo_group *g = &o->group[i];
+        size_t at = strlen(text);
+        at += (size_t)snprintf(text + at, size - at, "%s%s%s", i ? "; " : "", g->selector ? g->selector : "",
+                               g->selector ? ": " : "");
+        print_method(text + at, size - at, g->rule->name, g->rule->options, &g->base);
+    }
+    return text;
+}
+
+static char *estimator_text(const sw_optim *o) {
+    enum { DEPTH = 6 };
+    const size_t size = (size_t)DEPTH * METHOD_TEXT;
+    char *text = sw_alloc(size);
+    for (const swo_estimate *e = o->estimate; text && e; e = e->inner) {
+        const size_t at = strlen(text);
+        print_method(text + at, size - at, e->e.method->name, e->e.method->options, &e->values);
+        if (e->inner)
+            snprintf(text + strlen(text), size - strlen(text), " of=");
+    }
+    return text;
+}
+
+static char *average_text(const sw_optim *o) {
+    char *text = sw_alloc(METHOD_TEXT);
+    if (text && o->average)
+        print_method(text, METHOD_TEXT, o->average->name, o->average->options, &o->average_values);
+    else if (text)
+        snprintf(text, METHOD_TEXT, "none");
+    return text;
+}
+
+static char *search_text(const sw_optim *o) {
+    char *text = sw_alloc(METHOD_TEXT);
+    if (text && o->search)
+        print_method(text, METHOD_TEXT, o->search->name, o->search->options, &o->search_values);
+    else if (text)
+        snprintf(text, METHOD_TEXT, "none");
+    return text;
+}
+
+const swo_meaning swo_meanings[SWO_MEANINGS] = {
+    {"optim.rule", rules_text},
+    {"optim.estimator", estimator_text},
+    {"optim.average", average_text},
+    {"optim.line_search", search_text},
+};

@@ -1,0 +1,60 @@
+/* A model saved and loaded in another one of the same layers. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include "files.h"
+
+#include "nn.h"
+
+static sw_model *make(uint64_t seed, int64_t hidden) {
+    sw_model *net = sw_model_new(SW_F32, seed);
+    sw_module *root = sw_nn_sequential(net, sw_nn_linear(net, 3, hidden), sw_nn_relu(net),
+                                       sw_nn_linear(net, hidden, 2), NULL);
+    assert_non_null(sw_model_build(net, root));
+    return net;
+}
+
+static void a_model_comes_back(void **state) {
+    (void)state;
+    const char *path = path_of("model");
+    sw_model *one = make(1, 4), *two = make(2, 4);
+    const size_t size = (size_t)sw_params_dim(sw_model_params(one)) * sizeof(float);
+    const void *x = sw_params_x(sw_model_params(one)), *y = sw_params_x(sw_model_params(two));
+    assert_int_equal(sw_model_save(one, path), SW_OK);
+    assert_memory_not_equal(x, y, size);
+    assert_int_equal(sw_model_load(two, path), SW_OK);
+    assert_memory_equal(x, y, size);
+    sw_archive *a = sw_archive_open(path);
+    assert_int_equal(sw_archive_count(a), 4);
+    assert_true(sw_archive_has(a, "linear1.weight") && sw_archive_has(a, "linear2.bias"));
+    sw_archive_free(a);
+    sw_model_free(one);
+    sw_model_free(two);
+    one = make(1, 5);
+    assert_int_equal(sw_model_load(one, path), SW_ERR_FORMAT);
+    char text[PATH_SIZE + 300];
+    snprintf(text, sizeof text, "%s: does not fit the parameters: linear1.weight is [5,3] here and [4,3] in the file; "
+                                "linear1.bias is [5] here and [4] in the file; linear2.weight is [2,5] here and [2,4] "
+                                "in the file", path);
+    expect_error(SW_ERR_FORMAT, text);
+    sw_model_free(one);
+    remove_file(path);
+}
+
+static void mistakes(void **state) {
+    (void)state;
+    sw_model *net = sw_model_new(SW_F32, 1);
+    assert_int_equal(sw_model_save(net, "x"), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "model_save: the model is not built");
+    assert_int_equal(sw_model_load(NULL, "x"), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "model_load: the model is NULL");
+    sw_model_free(net);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_model_comes_back, test_clear),
+        cmocka_unit_test_setup(mistakes, test_clear),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
