@@ -132,20 +132,27 @@ static bool make_model(run *r) {
            (!asked.load || sw_model_load(r->model, asked.load) == SW_OK);
 }
 
-/* --batch goes into the estimator's spec, before an inner one's. */
+/* --batch goes into the estimator's spec, of a wrapper (sam) into that of the innermost. */
 static void estimator_spec(char *spec, size_t size) {
-    const char *estimator = asked.estimator ? asked.estimator : "minibatch";
-    estimator += strspn(estimator, " ");
-    size_t name = strcspn(estimator, " ");
-    if (asked.batch && strstr(estimator, "batch=")) {
+    const char *outer = asked.estimator ? asked.estimator : "minibatch";
+    outer += strspn(outer, " ");
+    if (asked.batch && strstr(outer, "batch=")) {
         fprintf(stderr, "fashion_mnist: the batch is given by --batch and by --estimator\n");
         exit(2);
     }
-    if (asked.batch)
-        snprintf(spec, size, "%.*s batch=%lld%s", (int)name, estimator, (long long)asked.batch,
-                 estimator + name);
-    else
-        snprintf(spec, size, "%s", estimator);
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(outer, " "), outer);
+    const sw_estimator *method = sw_estimator_find(name);
+    bool wraps = method && method->flags & SW_ESTIMATOR_WRAPPER && !strstr(outer, " of=");
+    snprintf(spec, size, "%s%s", outer, wraps && asked.batch ? " of=minibatch" : "");
+    if (!asked.batch)
+        return;
+    char *inner = spec, rest[512];
+    for (char *of = strstr(spec, " of="); of; of = strstr(of + 1, " of="))
+        inner = of + 4;
+    inner += strcspn(inner, " ");
+    snprintf(rest, sizeof rest, "%s", inner);
+    snprintf(inner, size - (size_t)(inner - spec), " batch=%lld%s", (long long)asked.batch, rest);
 }
 
 static bool read_data(run *r) {

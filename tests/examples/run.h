@@ -60,7 +60,8 @@ static inline int run_teardown(void **state) {
 
 /* `word`s end with NULL. If `number` is a signal it is sent as soon as stderr holds `when`. */
 static inline output run_with(int number, const char *when, const char *const *word) {
-    static output o;
+    output o;
+    memset(&o, 0, sizeof o);
     char *argv[40];
     int count = 0;
     while (word[count] && count < 39) {

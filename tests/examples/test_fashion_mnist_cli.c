@@ -350,6 +350,14 @@ static void test_options_do_something(void **state) {
                   {"--rule", "sgd lr=0.5", 79510},
                   {"--clip", "0.1", 79510},
                   {"--batch", "100", 79510}};
+    /* --batch reaches the innermost estimator: the same run, written in two ways. */
+    output by_option = TRAIN("--quiet", "--estimator", "sam rho=0.01"),
+           by_spec = FASHION("--data", data, "--quiet", "--epochs", "1", "--estimator",
+                             "sam rho=0.01 of=minibatch batch=500"),
+           of_svrg = TRAIN("--quiet", "--estimator", "sam rho=0.01 of=svrg period=1ep");
+    assert_string_equal(without_time(&by_option), without_time(&by_spec));
+    assert_string_not_equal(without_time(&by_option), base);
+    succeeds(&of_svrg);
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
         output o = FASHION("--data", data, "--quiet", "--epochs", "1", "--batch", "500",
                            change[i].option, change[i].value);
