@@ -62,7 +62,8 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint install install-headers uninstall symbols train test check-fast bench fuzz run-fuzz lint headers doc check-reproducible clean
+.PHONY: all help deps deps-lint install install-headers uninstall symbols train test check-fast bench fuzz \
+        run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -76,7 +77,7 @@ help:
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
-	@echo "make lint       clang-tidy, cppcheck, doc, and the headers as C11 and C++17; make deps-lint installs them"
+	@echo "make lint       clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs them"
 	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
 	@echo "make symbols    tests/install/symbols.txt: the names that libswale.so exports"
 	@echo "make check-reproducible   two builds in two folders are equal byte for byte"
@@ -143,11 +144,13 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
 
-public_headers := core/core.h core/extend.h core/kernel.h core/kernel_types.h core/kernel_math.h core/swale.h \
+public_headers := $(addprefix core/,core.h extend.h kernel.h kernel_types.h kernel_math.h swale.h) \
                   nn/nn.h optim/optim.h datasets/datasets.h
 installed_headers := $(addprefix $(INCLUDEDIR)/swale/,$(notdir $(public_headers)))
-installed := $(installed_headers) $(addprefix $(LIBDIR)/,libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so \
-             pkgconfig/swale.pc pkgconfig/swale-kernels.pc) $(BINDIR)/fashion_mnist $(MANDIR)/man1/fashion_mnist.1
+installed_libraries := libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so pkgconfig/swale.pc \
+                       pkgconfig/swale-kernels.pc
+installed := $(installed_headers) $(addprefix $(LIBDIR)/,$(installed_libraries)) $(BINDIR)/fashion_mnist \
+             $(MANDIR)/man1/fashion_mnist.1
 
 # Folders below the prefix are given relative to it, so that pkg-config can be told another one.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
@@ -246,8 +249,8 @@ headers:
 	@for flags in "$(PUBLIC)" -I$(BUILD)/headers/swale; do \
 	    for header in core.h extend.h swale.h nn.h optim.h datasets.h; do \
 	        for language in c:c11 c++:c++17; do \
-	            echo "#include <$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} -Wall -Wextra -pedantic \
-	                -Werror -fsyntax-only $$flags - || exit 1; \
+	            echo "#include <$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} \
+	                -Wall -Wextra -pedantic -Werror -fsyntax-only $$flags - || exit 1; \
 	        done; \
 	    done; \
 	done

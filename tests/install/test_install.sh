@@ -58,7 +58,8 @@ compile_headers() {
     for header in core datasets extend nn optim swale; do
         for name in "$header.h" "swale/$header.h"; do
             printf '#include <%s>\n#include <%s>\n' "$name" "$name" >"$folder/header"
-                    "$@" $warnings -fsyntax-only $(config --cflags swale) -I"$stage/usr/local/include" "$folder/header"
+                    "$@" $warnings -fsyntax-only $(config --cflags swale) -I"$stage/usr/local/include" \
+                "$folder/header"
         done
     done
 }
@@ -162,9 +163,10 @@ test_uninstall() {
 test_folders() {
     home=$folder/home
     mkdir -p "$home/include/swale" "$home/l/pkgconfig" "$home/m/man1"
-    echo mine | tee "$home/include/swale/mine.h" "$home/l/libmine.so" "$home/l/pkgconfig/mine.pc" >"$home/mine"
+    touch "$home/include/swale/mine.h" "$home/l/libmine.so" "$home/l/pkgconfig/mine.pc"
     find "$home" | sort >"$folder/before"
-    set -- PREFIX="$home" BINDIR="$home/b" LIBDIR="$home/l" INCLUDEDIR="$home/include" MANDIR="$home/m" DESTDIR=
+    set -- PREFIX="$home" BINDIR="$home/b" LIBDIR="$home/l" INCLUDEDIR="$home/include" MANDIR="$home/m" \
+        DESTDIR=
     "$MAKE" --no-print-directory install "$@"
     "$MAKE" --no-print-directory install "$@" # over itself
     for file in b/fashion_mnist l/libswale.so m/man1/fashion_mnist.1 include/swale/swale.h; do
@@ -181,7 +183,8 @@ install_into "$stage" >"$folder/log" 2>&1 || {
     cat "$folder/log"
     exit 1
 }
-for name in ${*:-files headers_c11 headers_cxx17 shared static all_static version manual uninstall folders}; do
+all="files headers_c11 headers_cxx17 shared static all_static version manual uninstall folders"
+for name in ${*:-$all}; do
     (
         set -e
         "test_$name"
