@@ -92,6 +92,26 @@ typedef struct product {
     grid grid;
 } product;
 
+/* A tile of a C that is one row or one column: y = X v, or y = Xᵀ v. A call for a product would pack all
+ * of X for it, at several times the cost. y is made zero here: some versions read it in spite of beta = 0. */
+static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
+    bool row = p->M == 1, transposed = row ? !p->tb : p->ta;
+    int64_t outputs = row ? n : m, ldx = row ? p->ldb : p->lda;
+    int64_t v_step = row ? (p->ta ? p->lda : 1) : (p->tb ? 1 : p->ldb), y_step = row ? 1 : p->ldc;
+    const void *X = row ? B : A, *v = row ? A : B;
+    CBLAS_TRANSPOSE t = transposed ? CblasTrans : CblasNoTrans;
+    int64_t rows = transposed ? p->K : outputs, columns = transposed ? outputs : p->K;
+    for (int64_t i = 0; p->beta == 0 && i < outputs; i++)
+        memset((char *)C + i * y_step * (int64_t)sw_dtype_size(p->type), 0, sw_dtype_size(p->type));
+    double beta = p->beta == 0 ? 1 : p->beta;
+    if (p->type == SW_F32)
+        cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, (float)p->alpha, X, (int)ldx, v,
+                    (int)v_step, (float)beta, C, (int)y_step);
+    else
+        cblas_dgemv(CblasRowMajor, t, (int)rows, (int)columns, p->alpha, X, (int)ldx, v, (int)v_step, beta,
+                    C, (int)y_step);
+}
+
 static void tile(void *args, int64_t index) {
     const product *p = args;
     const grid *g = &p->grid;
@@ -108,7 +128,9 @@ static void tile(void *args, int64_t index) {
     const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
     void *C = p->C + (m0 * p->ldc + n0) * size;
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
-    if (p->type == SW_F32)
+    if (p->M == 1 || p->N == 1)
+        vector_tile(p, m, n, A, B, C);
+    else if (p->type == SW_F32)
         cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
                     (int)p->lda, B, (int)p->ldb, (float)p->beta, C, (int)p->ldc);
     else
