@@ -4,7 +4,8 @@
  * machine, never from the number of threads. Where OpenBLAS has a kernel for small matrices (its
  * AVX-512 targets, for M·N·K up to 100³), tiles of that size skip its packing and run at 1.2 to 1.7
  * times the speed of one call, as long as the reduced dimension is short, so that the operands of a
- * tile stay in the cache. Above that, a few large tiles. tests/README.md has the table behind this.
+ * tile stay in the cache. Above that, a few large tiles: a power of two of them, so that they come out even
+ * on two, four or eight threads. tests/README.md has the table behind this.
  */
 #include "internal.h"
 
@@ -12,11 +13,13 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16 };
+enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16, HALVES_MULTIPLE = 4 };
 static const double small_work = 1e6;  /* M·N·K of OpenBLAS's small kernel */
 static const double medium_work = 1e8; /* up to here A Bᵀ is faster in small tiles */
 static const double large_tile = 1.2e7; /* at least this much work in a large tile */
-enum { LARGE_TILES = 8, LARGE_WIDTH = 256 }; /* narrower ones repack too often */
+enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower ones repack too often */
+static const double halves_work = 4e6;       /* from here on two halves pay for waking a thread … */
+enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
 enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -71,14 +74,16 @@ static grid choose(bool a_transposed, bool b_transposed, int64_t M, int64_t N, i
         }
         return even(M, N, row_tiles, ceil_div(N, columns), COLUMN_MULTIPLE);
     }
-    int64_t tiles = (int64_t)(work / large_tile), longest = M > N ? M : N;
-    if (tiles > LARGE_TILES)
-        tiles = LARGE_TILES;
-    if (tiles > longest / LARGE_WIDTH)
-        tiles = longest / LARGE_WIDTH;
-    if (tiles < 1)
-        tiles = 1;
-    return M > N ? even(M, N, tiles, 1, 1) : even(M, N, 1, tiles, COLUMN_MULTIPLE);
+    int64_t longest = M > N ? M : N, tiles = 1;
+    while (tiles < LARGE_TILES && work >= large_tile * 2 * (double)tiles &&
+           longest >= LARGE_WIDTH * 2 * tiles)
+        tiles *= 2;
+    int64_t multiple = COLUMN_MULTIPLE;
+    if (tiles == 1 && work >= halves_work && longest >= HALVES_WIDTH) {
+        tiles = 2;
+        multiple = HALVES_MULTIPLE;
+    }
+    return M > N ? even(M, N, tiles, 1, 1) : even(M, N, 1, tiles, multiple);
 }
 
 typedef struct product {
