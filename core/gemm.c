@@ -4,7 +4,8 @@
  * machine, never from the number of threads. Where OpenBLAS has a kernel for small matrices (its
  * AVX-512 targets, for M·N·K up to 100³), tiles of that size skip its packing and run at 1.2 to 1.7
  * times the speed of one call, as long as the reduced dimension is short, so that the operands of a
- * tile stay in the cache. Above that, a few large tiles. tests/README.md has the table behind this.
+ * tile stay in the cache. Above that, a few large tiles: a power of two of them, so that they come out even
+ * on two, four or eight threads. tests/README.md has the table behind this.
  */
 #include "internal.h"
 
@@ -12,11 +13,13 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16 };
+enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16, HALVES_MULTIPLE = 4 };
 static const double small_work = 1e6;  /* M·N·K of OpenBLAS's small kernel */
 static const double medium_work = 1e8; /* up to here A Bᵀ is faster in small tiles */
 static const double large_tile = 1.2e7; /* at least this much work in a large tile */
-enum { LARGE_TILES = 8, LARGE_WIDTH = 256 }; /* narrower ones repack too often */
+enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower ones repack too often */
+static const double halves_work = 4e6;       /* from here on two halves pay for waking a thread … */
+enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
 enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -71,14 +74,16 @@ static grid choose(bool a_transposed, bool b_transposed, int64_t M, int64_t N, i
         }
         return even(M, N, row_tiles, ceil_div(N, columns), COLUMN_MULTIPLE);
     }
-    int64_t tiles = (int64_t)(work / large_tile), longest = M > N ? M : N;
-    if (tiles > LARGE_TILES)
-        tiles = LARGE_TILES;
-    if (tiles > longest / LARGE_WIDTH)
-        tiles = longest / LARGE_WIDTH;
-    if (tiles < 1)
-        tiles = 1;
-    return M > N ? even(M, N, tiles, 1, 1) : even(M, N, 1, tiles, COLUMN_MULTIPLE);
+    int64_t longest = M > N ? M : N, tiles = 1;
+    while (tiles < LARGE_TILES && work >= large_tile * 2 * (double)tiles &&
+           longest >= LARGE_WIDTH * 2 * tiles)
+        tiles *= 2;
+    int64_t multiple = COLUMN_MULTIPLE;
+    if (tiles == 1 && work >= halves_work && longest >= HALVES_WIDTH) {
+        tiles = 2;
+        multiple = HALVES_MULTIPLE;
+    }
+    return M > N ? even(M, N, tiles, 1, 1) : even(M, N, 1, tiles, multiple);
 }
 
 typedef struct product {
@@ -91,6 +96,26 @@ typedef struct product {
     int64_t lda, ldb, ldc;
     grid grid;
 } product;
+
+/* A tile of a C that is one row or one column: y = X v, or y = Xᵀ v. A call for a product would pack all
+ * of X for it, at several times the cost. y is made zero here: some versions read it in spite of beta = 0. */
+static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
+    bool row = p->M == 1, transposed = row ? !p->tb : p->ta;
+    int64_t outputs = row ? n : m, ldx = row ? p->ldb : p->lda;
+    int64_t v_step = row ? (p->ta ? p->lda : 1) : (p->tb ? 1 : p->ldb), y_step = row ? 1 : p->ldc;
+    const void *X = row ? B : A, *v = row ? A : B;
+    CBLAS_TRANSPOSE t = transposed ? CblasTrans : CblasNoTrans;
+    int64_t rows = transposed ? p->K : outputs, columns = transposed ? outputs : p->K;
+    for (int64_t i = 0; p->beta == 0 && i < outputs; i++)
+        memset((char *)C + i * y_step * (int64_t)sw_dtype_size(p->type), 0, sw_dtype_size(p->type));
+    double beta = p->beta == 0 ? 1 : p->beta;
+    if (p->type == SW_F32)
+        cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, (float)p->alpha, X, (int)ldx, v,
+                    (int)v_step, (float)beta, C, (int)y_step);
+    else
+        cblas_dgemv(CblasRowMajor, t, (int)rows, (int)columns, p->alpha, X, (int)ldx, v, (int)v_step, beta,
+                    C, (int)y_step);
+}
 
 static void tile(void *args, int64_t index) {
     const product *p = args;
@@ -108,7 +133,9 @@ static void tile(void *args, int64_t index) {
     const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
     void *C = p->C + (m0 * p->ldc + n0) * size;
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
-    if (p->type == SW_F32)
+    if (p->M == 1 || p->N == 1)
+        vector_tile(p, m, n, A, B, C);
+    else if (p->type == SW_F32)
         cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
                     (int)p->lda, B, (int)p->ldb, (float)p->beta, C, (int)p->ldc);
     else

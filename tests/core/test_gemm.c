@@ -123,7 +123,8 @@ static void test_alpha_and_beta(void **state) {
         }
 }
 
-/* Around M·N·K = 1e6, K = 128, 64 rows, columns in sixteens, 8e6 of work a tile, 1e8 in all. */
+/* Around M·N·K = 1e6 and 4e6, K = 128, 64 rows, columns in sixteens, 96 to be halved, two to eight tiles of
+ * 190 and 1.2e7 each, 1e8 in all. */
 static void test_tile_choices(void **state) {
     (void)state;
     static const int64_t sizes[][3] = {
@@ -132,6 +133,8 @@ static void test_tile_choices(void **state) {
         {2, 5, 150000},  {129, 257, 127}, {129, 257, 128}, {129, 257, 129},  {500, 500, 33},
         {64, 15, 1100},  {64, 17, 1100},  {300, 16, 300},  {1000, 130, 100}, {130, 1000, 200},
         {7, 30000, 20},  {30000, 7, 20},  {255, 513, 511},
+        {95, 96, 500},   {96, 95, 500},   {95, 95, 500},   {101, 97, 450},  {379, 200, 320},
+        {380, 200, 320}, {200, 761, 320}, {1521, 110, 580},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         check_all_forms(sizes[i][0], sizes[i][1], sizes[i][2], i % 3 == 1 ? 5 : 0, 1,

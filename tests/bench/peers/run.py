@@ -6,6 +6,7 @@ PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/b
 PEERS_SECTIONS   some of: load steps job inference optimizer sweep
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
+PEERS_EPOCHS     of the whole job (10)
 PEERS_COMPILE=0  without torch.compile
 """
 import os
@@ -15,14 +16,15 @@ import subprocess
 import sys
 import time
 
-from sides import BUILD, HERE, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio
+from sides import BUILD, HERE, ROUNDS, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio, table
 
 SECTIONS = ["load", "steps", "job", "inference", "optimizer", "sweep"]
 THREADS = min(int(os.environ.get("PEERS_THREADS", 2)), len(os.sched_getaffinity(0)))
 COUNTS = sorted({1, THREADS})
 COMPILE = os.environ.get("PEERS_COMPILE", "1") != "0"
 MAIN = {"hidden": "100", "batch": 64}
-EPOCHS, JOB_ROUNDS = 10, 3
+EPOCHS = int(os.environ.get("PEERS_EPOCHS", 10))
+JOB_ROUNDS = min(ROUNDS, 3)
 IN_MODEL, LARGE = "100x784,100,10x100,10", "10000000"  # shapes of parameters
 
 PATHS = {  # of each framework, for each verb
@@ -143,7 +145,8 @@ def steps():
         framework, threads = way.group
         target = {"torch": 2, "kann": 1.2}.get(framework)
         if framework != "swale":
-            figure(f"steps_vs_{framework}_{threads}_thread{'s' * (threads > 1)}", ratio(way, ours[threads]), target)
+            name = f"steps_vs_{framework}_{threads}_thread{'s' * (threads > 1)}"
+            figure(name, ratio(way, ours[threads]), target)
     for way in fastest(final, by_framework):
         if way.side.framework != "swale":
             target = {"torch": 3}.get(way.side.framework)
@@ -221,9 +224,8 @@ def optimizer():
     for shapes, name in [(IN_MODEL, "79510"), (LARGE, "10M")]:
         note(f"adamw alone, {name} parameters in f32: a step")
         final = alternate(ways("optim", "swale", THREADS) + others("optim", threads=THREADS), "optim",
-                          {"shapes": shapes}, 11)
-        from sides import table
-        table(final, "11 rounds", 1, final[0])
+                          {"shapes": shapes}, ROUNDS)
+        table(final, f"{ROUNDS} rounds", 1, final[0])
         for way in final[1:]:
             target = {"default": 0.6, "fused": 1.1}.get(way.path)
             label = way.path.replace("-", "_")
@@ -238,7 +240,8 @@ def sweep():
             final = compare(ways("train", "swale", THREADS), others("train", paths=SWEEP), "train",
                             {"hidden": hidden, "batch": batch}, by_framework)
             for way in final[1:]:
-                figure(f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.side.framework}", ratio(way, final[0]), 1)
+                name = f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.side.framework}"
+                figure(name, ratio(way, final[0]), 1)
             forget()
 
 

@@ -146,7 +146,8 @@ class Updating:
     def __init__(self, shapes):
         self.adamw = optax.adamw(1e-3)
         shapes = [[int(length) for length in shape.split("x")] for shape in shapes.split(",")]
-        self.gradient = [(jnp.arange(numpy.prod(s)) % 17 - 8).astype(jnp.float32).reshape(s) / 8 for s in shapes]
+        self.gradient = [(jnp.arange(numpy.prod(shape)) % 17 - 8).astype(jnp.float32).reshape(shape) / 8
+                         for shape in shapes]
         parameters = [jnp.zeros(s) for s in shapes]
         self.carry = parameters, self.adamw.init(parameters)
         self.call = jax.jit(self.step, donate_argnums=0)

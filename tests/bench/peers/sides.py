@@ -130,10 +130,12 @@ def fastest(ways, key):
 def compare(ours, theirs, verb, settings, key, unit=1):
     """A trial of all ways of the others; then the fastest of each key against ours. Prints both tables,
     and gives back the ways of the second."""
-    trial = alternate(theirs, verb, settings, 3, unit) if len(theirs) > 1 else theirs
+    finalists = theirs
     if len(theirs) > 1:
-        table(trial, "trial, 3 rounds", unit)
-    final = alternate(ours + (fastest(trial, key) if len(theirs) > 1 else trial), verb, settings, ROUNDS, unit)
+        trial = alternate(theirs, verb, settings, min(3, ROUNDS), unit)
+        table(trial, "trial", unit)
+        finalists = fastest(trial, key)
+    final = alternate(ours + finalists, verb, settings, ROUNDS, unit)
     table(final, f"{ROUNDS} rounds", unit, final[0] if final else None)
     return final
 
