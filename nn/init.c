@@ -200,7 +200,7 @@ enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many 
 static sw_status orthonormalise(int m, int n, double *a) {
     const int lwork = n * BLOCK;
     int info = 0, failed;
-    double *tau = sw_alloc_array(n, 2 * sizeof *tau), *sign = tau + n;
+    double *tau = sw_alloc_array(n, 2 * sizeof *tau), *sign = tau ? tau + n : NULL;
     double *work = sw_alloc_array(lwork, sizeof *work);
     if (!tau || !work) {
         sw_free(tau);
