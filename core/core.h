@@ -595,9 +595,9 @@ SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_a
 SW_API sw_status sw_archive_set_text(sw_archive *archive, const char *key, const char *text);
 /* Writes the file: to a temporary file in the same folder, which takes the old one's place when all of it is
  * on the disk. So there is the old file or the new one, whole, whatever happens in between; after
- * an error it is the old one (unless the message says otherwise). A symbolic link is followed; an
- * existing file's permissions are kept. Anything but an ordinary file is refused. Two that save
- * under one name at the same time leave one of both files, whole. */
+ * an error it is the old one (unless the message says otherwise). A symbolic link is followed, but for one
+ * that leads nowhere; an existing file's permissions are kept. Anything but an ordinary file is refused.
+ * Two that save under one name at the same time leave one of both files, whole. */
 SW_API sw_status sw_archive_save(const sw_archive *archive, const char *path);
 
 SW_API int sw_archive_count(const sw_archive *archive); /* of arrays */
