@@ -420,6 +420,7 @@ void swi_fold_run(const swi_fold *fold, const swi_axes *a, const swi_fold_job *j
         return;
     for (int64_t part = 1; part < w.parts; part++)
         for (int64_t i = 0; i < a->outputs; i++) {
+            /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written by the tiles */
             const double more = partial[part * a->outputs + i];
             partial[i] = fold->largest ? LARGEST(partial[i], more) : SUM(partial[i], more);
         }

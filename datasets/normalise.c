@@ -180,6 +180,7 @@ static sw_status check_options(const sw_source *source, const sw_normalise_optio
 
 /* mean and std [groups] → s->f64 and s->f32, one pair for each number of a sample. */
 static sw_status set_moments(normaliser *s, int64_t groups, const double *mean, const double *std) {
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is one group at least */
     const int64_t each = s->width / groups;
     for (int64_t i = 0; i < s->width; i++) {
         const double m = mean[i / each], d = std[i / each];

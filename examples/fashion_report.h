@@ -340,7 +340,8 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
     plot_text(&p, 10, 20, 9, PLOT_LEFT, false, PLOT_BLACK, "what it is, and what it was taken for: the surest mistakes");
     for (int i = 0; i < r->misread; i++) {
         const misreading *m = &r->worst[i];
-        const double left = i % ACROSS * CELL + 8.0, top = i / ACROSS * HIGH + 32.0;
+        const int column = i % ACROSS, row = i / ACROSS;
+        const double left = column * CELL + 8, top = row * HIGH + 32, middle = left + 46;
         float x[784];
         unsigned colour[784];
         SW_TRY(sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL));
@@ -348,8 +349,8 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
             colour[k] = plot_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
         plot_panel(&p, left + 4, top, PICTURE, PICTURE, 0, 1, 0, 1);
         plot_field(&p, 28, 28, colour);
-        plot_text(&p, left + CELL / 2 - 4, top + PICTURE + 16, 8, PLOT_CENTRE, false, PLOT_GREEN, names[m->truth]);
-        plot_text(&p, left + CELL / 2 - 4, top + PICTURE + 32, 8, PLOT_CENTRE, false, PLOT_RED, names[m->given]);
+        plot_text(&p, middle, top + PICTURE + 16, 8, PLOT_CENTRE, false, PLOT_GREEN, names[m->truth]);
+        plot_text(&p, middle, top + PICTURE + 32, 8, PLOT_CENTRE, false, PLOT_RED, names[m->given]);
     }
     snprintf(path, sizeof path, "%s/misread.png", asked.out);
     plot_save(&p, path);
@@ -374,7 +375,8 @@ static sw_status draw_weights(const sw_model *model) {
         }
         for (int k = 0; k < 784; k++)
             colour[k] = plot_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
-        plot_panel(&p, u % across * CELL + 6, u / across * CELL + 6, PICTURE, PICTURE, 0, 1, 0, 1);
+        const int column = u % across, row = u / across;
+        plot_panel(&p, column * CELL + 6, row * CELL + 6, PICTURE, PICTURE, 0, 1, 0, 1);
         plot_field(&p, 28, 28, colour);
         plot_frame(&p, PLOT_LIGHT);
     }

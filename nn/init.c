@@ -200,13 +200,13 @@ enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many 
 static sw_status orthonormalise(int m, int n, double *a) {
     const int lwork = n * BLOCK;
     int info = 0, failed;
-    double *tau = sw_alloc_array(n, 2 * sizeof *tau), *work = sw_alloc_array(lwork, sizeof *work);
+    double *tau = sw_alloc_array(n, 2 * sizeof *tau), *sign = tau ? tau + n : NULL;
+    double *work = sw_alloc_array(lwork, sizeof *work);
     if (!tau || !work) {
         sw_free(tau);
         sw_free(work);
         return SW_ERR_MEMORY;
     }
-    double *sign = tau + n;
     openblas_set_num_threads(1); /* the bits must not depend on the number of threads */
     dgeqrf_(&m, &n, a, &m, tau, work, &lwork, &info);
     failed = info;

@@ -105,7 +105,7 @@ static sw_status check_tables(swo_kind kind, const char *name, const sw_option *
         swo_scalars(scalars) > SW_MAX_SCALARS)
         return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars",
                        name, SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
-    for (int i = 0; i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
+    for (int i = 0; slots && i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
         if (slots[i].start == SW_START_X &&
             (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
             return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of %s %s starts as a copy of x and must be "

@@ -147,7 +147,7 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
     for (int i = 0; i < all && i < SW_MAX_OPTIONS; i++) {
         out->value[i] = (i < first ? table[i] : more[i - first]).value;
         char unit = (i < first ? table[i] : more[i - first]).unit;
-        out->unit[i] = unit ? unit : 's';
+        out->unit[i] = (char)(unit ? unit : 's');
     }
     for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
         const char *end = word_end(text);

@@ -106,11 +106,12 @@ static sw_status tensor(sw_step *s) {
     const int64_t n = rows(s->param);
     if (s->count == 0)
         return SW_OK;
+    const int64_t length = s->count / n; /* of a row */
     s->coefficient[CORRECTION] = 1 - pow(o[BETA], (double)s->step);
     s->coefficient[ETA] = scale(s->param, o);
     s->coefficient[STEP_FADES] = o[D] * sqrt(o[LR] * s->coefficient[ETA]);
     s->coefficient[DECAY_FADES] = o[C] * sqrt(o[LR]);
-    s->coefficient[LENGTH] = (double)(s->count / n);
+    s->coefficient[LENGTH] = (double)length;
     if (s->count < 4 * SW_TILE) /* too little to share out */
         kernels[s->type][sw_cpu_level()](s, 0, n, NULL);
     else

@@ -21,13 +21,14 @@ enum { LAST };
 
 static sw_status search(sw_search *s, double *alpha) {
     double a = s->scalar[LAST] > 0 ? s->option[GROWTH] * s->scalar[LAST] : s->initial;
-    for (int i = 0; i < (int)s->option[TRIALS]; i++, a *= s->option[SHRINK]) {
+    for (int i = 0; i < (int)s->option[TRIALS]; i++) {
         double value;
         SW_TRY(sw_search_eval(s, a, &value, NULL));
         if (isfinite(value) && value <= s->value + s->option[C] * a * s->slope) {
             *alpha = s->scalar[LAST] = a;
             return SW_OK;
         }
+        a *= s->option[SHRINK];
     }
     return SW_SKIPPED;
 }
