@@ -28,15 +28,14 @@ sw_status swi_count(int rank, const int64_t *shape, int64_t *count) {
         return sw_fail(SW_ERR_SHAPE, "an array has 0 to %d axes, not %d", SW_MAX_RANK, rank);
     int64_t n = 1;
     bool empty = false;
-    for (int i = 0; i < rank; i++) {
+    for (int i = 0; i < rank; i++)
         if (shape[i] < 0)
             return sw_fail(SW_ERR_SHAPE, "axis %d of %s is negative", i, sw_shape_text(rank, shape));
+    for (int i = 0; i < rank; i++) {
         empty |= shape[i] == 0;
-    }
-    for (int i = 0; i < rank && !empty; i++) {
-        if (n > (INT64_MAX / 16) / shape[i])
+        if (shape[i] > 0 && n > (INT64_MAX / 16) / shape[i])
             return sw_fail(SW_ERR_SHAPE, "%s has too many elements", sw_shape_text(rank, shape));
-        n *= shape[i];
+        n *= shape[i] > 0 ? shape[i] : 1; /* so that no product of some of the lengths overflows */
     }
     *count = empty ? 0 : n;
     return SW_OK;
@@ -52,6 +51,24 @@ sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *s
     for (int i = 0; i < rank; i++)
         a.shape[i] = shape[i];
     return a;
+}
+
+sw_status swi_element(const char *what, sw_dtype type, double value, void *element) {
+    const double low = type == SW_U8 ? 0 : INT32_MIN, high = type == SW_U8 ? UINT8_MAX : INT32_MAX;
+    if (type == SW_F32) {
+        *(float *)element = (float)value;
+    } else if (type == SW_F64) {
+        *(double *)element = value;
+    } else {
+        if (!(value >= low && value <= high) || value != (double)(int64_t)value)
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %g is not a whole number from %.0f to %.0f (%s)", what, value,
+                           low, high, sw_dtype_name(type));
+        if (type == SW_I32)
+            *(int32_t *)element = (int32_t)value;
+        else
+            *(uint8_t *)element = (uint8_t)value;
+    }
+    return SW_OK;
 }
 
 int64_t sw_array_count(const sw_array *array) {

@@ -119,7 +119,8 @@ typedef struct sw_array {
         __VA_ARGS__                                               \
     }
 
-/* A view of `data`. A rank outside 0..SW_MAX_RANK or a negative length gives data NULL and an error. */
+/* A view of `data`. A rank outside 0..SW_MAX_RANK, a negative length, or lengths whose product, but for those
+ * that are 0, is 2^59 or more gives data NULL and an error. */
 SW_API sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape);
 /* Number of elements: the product of the shape, 1 for a scalar. */
 SW_API int64_t sw_array_count(const sw_array *array);
@@ -214,7 +215,7 @@ SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
 /* Memory of the tape, uninitialised, to be filled through sw_value before use; no gradient. */
 SW_API sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
-/* A scalar constant. */
+/* A scalar constant; of i32 and u8 a whole number that they have. */
 SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
 /* The leaf of a parameter; one leaf per tape and pass, however often it is asked for. */
 SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);
@@ -594,9 +595,9 @@ SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_a
 SW_API sw_status sw_archive_set_text(sw_archive *archive, const char *key, const char *text);
 /* Writes the file: to a temporary file in the same folder, which takes the old one's place when all of it is
  * on the disk. So there is the old file or the new one, whole, whatever happens in between; after
- * an error it is the old one (unless the message says otherwise). A symbolic link is followed; an
- * existing file's permissions are kept. Anything but an ordinary file is refused. Two that save
- * under one name at the same time leave one of both files, whole. */
+ * an error it is the old one (unless the message says otherwise). A symbolic link is followed, but for one
+ * that leads nowhere; an existing file's permissions are kept. Anything but an ordinary file is refused.
+ * Two that save under one name at the same time leave one of both files, whole. */
 SW_API sw_status sw_archive_save(const sw_archive *archive, const char *path);
 
 SW_API int sw_archive_count(const sw_archive *archive); /* of arrays */

@@ -5,6 +5,7 @@
  */
 #define SW_KERNEL_FILE "cross_entropy.c"
 #include "kernel.h"
+#include "row.h"
 
 #ifndef CROSS_ENTROPY_ARGS
 #define CROSS_ENTROPY_ARGS
@@ -21,63 +22,9 @@ typedef struct row_args {
     bool ignore;
     int32_t ignored_id;
 } row_args;
-
-enum { WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
 #endif
 
 #if SW_KERNEL_PASS
-
-/* sum = Σ of an expression in j over [0, n) */
-#define ROW_SUM(sum, n, expression)                                 \
-    do {                                                            \
-        sum = 0;                                                    \
-        if ((n) < WIDE) {                                           \
-            for (int64_t j = 0; j < (n); j++)                       \
-                sum += expression;                                  \
-        } else {                                                    \
-            real lane[SW_LANES] = {0};                              \
-            int64_t first = 0;                                      \
-            for (; first + SW_LANES <= (n); first += SW_LANES)      \
-                for (int i = 0; i < SW_LANES; i++) {                \
-                    const int64_t j = first + i;                    \
-                    lane[i] += expression;                          \
-                }                                                   \
-            for (int64_t j = first; j < (n); j++)                   \
-                lane[j - first] += expression;                      \
-            for (int i = 0; i < SW_LANES; i++)                      \
-                sum += lane[i];                                     \
-        }                                                           \
-    } while (0)
-
-/* A NaN need not win: it shows in z - max. */
-static inline real SW_K(row_max)(const real *z, int64_t n) {
-    real max = z[0];
-    if (n < WIDE) {
-        for (int64_t j = 1; j < n; j++)
-            max = z[j] > max ? z[j] : max;
-        return max;
-    }
-    real lane[SW_LANES];
-    for (int i = 0; i < SW_LANES; i++)
-        lane[i] = z[i];
-    int64_t first = SW_LANES;
-    for (; first + SW_LANES <= n; first += SW_LANES)
-        for (int i = 0; i < SW_LANES; i++)
-            lane[i] = z[first + i] > lane[i] ? z[first + i] : lane[i];
-    for (int64_t j = first; j < n; j++)
-        lane[j - first] = z[j] > lane[j - first] ? z[j] : lane[j - first];
-    for (int i = 0; i < SW_LANES; i++)
-        max = lane[i] > max ? lane[i] : max;
-    return max;
-}
-
-/* z - max, ≤ 0: exp cannot overflow. Returns max. */
-static inline real SW_K(shift)(const real *z, int64_t n, real *to) {
-    const real max = SW_K(row_max)(z, n);
-    for (int64_t j = 0; j < n; j++)
-        to[j] = z[j] - max;
-    return max;
-}
 
 /* ---- Ids of few classes, nothing else asked for: softmax to `out`, log Σ exp(z) - z[id] to the sum ---- */
 
@@ -298,7 +245,7 @@ static sizes sizes_of(const sw_call *c) {
     for (int axis = 0; axis < z->rank - 1; axis++)
         n.rows *= z->shape[axis];
     n.plain = n.ids && o->reduction != SW_NONE && o->label_smoothing == 0 && !o->ignore &&
-              !o->class_weights && n.classes < WIDE;
+              !o->class_weights && n.classes < SWI_WIDE;
     return n;
 }
 

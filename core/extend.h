@@ -37,6 +37,11 @@ typedef struct sw_faults {
 SW_API void sw_faults_add(sw_faults *faults, const char *format, ...) SW_PRINTF(2, 3);
 SW_API const char *sw_faults_text(sw_faults *faults);
 
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+/* Writes a whole file as sw_archive_save does: under the path is the old file or the new one, whole. */
+SW_API sw_status sw_file_replace(const char *path, const void *bytes, size_t count);
+
 /* ---- Options --------------------------------------------------------------------------------- */
 
 /* Puts a caller's options, a struct whose first member is its size, over the defaults in `options`

@@ -84,6 +84,8 @@ static sw_status find_target(swi_writer *w, mode_t *mode, bool *exists) {
     *exists = stat(w->path, &kind) == 0;
     if (!*exists && (errno != ENOENT || !*w->path))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
+    if (!*exists && lstat(w->path, &kind) == 0) /* it would not stay one */
+        return swi_file_fail(w->path, SW_ERR_IO, "a link to a file that is not there");
     if (*exists && !S_ISREG(kind.st_mode)) /* to take the place of /dev/null would be a bad joke */
         return swi_file_fail(w->path, SW_ERR_IO, "not an ordinary file");
     if (*exists && !realpath(w->path, real))
@@ -215,4 +217,17 @@ void swi_writer_close(swi_writer *w) {
     sw_free(w->temporary);
     sw_free(w->target);
     sw_free(w->buffer);
+}
+
+sw_status sw_file_replace(const char *path, const void *bytes, size_t count) {
+    swi_writer w;
+    if (!path || (!bytes && count))
+        return sw_fail(SW_ERR_ARGUMENT, "file_replace: the %s NULL", path ? "bytes are" : "path is");
+    sw_status status = swi_writer_open(&w, path);
+    if (status == SW_OK)
+        status = swi_writer_put(&w, bytes, count);
+    if (status == SW_OK)
+        status = swi_writer_commit(&w);
+    swi_writer_close(&w);
+    return status;
 }

@@ -19,6 +19,8 @@ static inline size_t swi_size(sw_dtype type) {
 void *swi_alloc_raw(size_t bytes);         /* not zeroed */
 /* The product of a shape, checked for rank, sign and overflow. */
 sw_status swi_count(int rank, const int64_t *shape, int64_t *count);
+/* A number as an element of a type of tapes, or an error of `what`: it is none. */
+sw_status swi_element(const char *what, sw_dtype type, double value, void *element);
 uint64_t swi_mix(uint64_t bits);
 const char *swi_blas_config(void);
 

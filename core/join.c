@@ -218,25 +218,8 @@ static sw_status pad_part(const sw_call *c, swi_part *p) {
     return SW_OK;
 }
 
-/* The value as an element; an error if it is none. */
 static sw_status pad_value(const sw_call *c, void *element) {
-    const double value = ((const pad_attributes *)c->attributes)->value;
-    const sw_dtype type = c->in[0]->type;
-    const double low = type == SW_U8 ? 0 : INT32_MIN, high = type == SW_U8 ? UINT8_MAX : INT32_MAX;
-    if (type == SW_F32) {
-        *(float *)element = (float)value;
-    } else if (type == SW_F64) {
-        *(double *)element = value;
-    } else {
-        if (!(value >= low && value <= high) || value != (double)(int64_t)value)
-            return sw_fail(SW_ERR_ARGUMENT, "pad: %g is not a whole number from %.0f to %.0f (%s)", value,
-                           low, high, sw_dtype_name(type));
-        if (type == SW_I32)
-            *(int32_t *)element = (int32_t)value;
-        else
-            *(uint8_t *)element = (uint8_t)value;
-    }
-    return SW_OK;
+    return swi_element("pad", c->in[0]->type, ((const pad_attributes *)c->attributes)->value, element);
 }
 
 static sw_status pad_shape(sw_call *c) {

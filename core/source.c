@@ -222,7 +222,7 @@ int64_t sw_sampler_peek(const sw_sampler *s, const int64_t **ids) {
 }
 
 int64_t sw_sampler_steps_per_epoch(const sw_sampler *s) {
-    return (s->n + s->batch - 1) / s->batch;
+    return (s->n - 1) / s->batch + 1; /* n + batch may be too large */
 }
 
 int64_t sw_sampler_epoch(const sw_sampler *s) {

@@ -334,17 +334,9 @@ sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape
 
 sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
     sw_tensor t = sw_buffer(tape, type, 0, NULL);
-    if (t.tape) {
-        void *data = swi_at(tape, t.slot)->view.data;
-        switch (type) {
-        case SW_F32: *(float *)data = (float)value; break;
-        case SW_F64: *(double *)data = value; break;
-        case SW_I32: *(int32_t *)data = (int32_t)value; break;
-        case SW_U8: *(uint8_t *)data = (uint8_t)value; break;
-        case SW_I64: break; /* refused by sw_buffer */
-        }
-    }
-    return t;
+    if (!t.tape || swi_element("constant", type, value, swi_at(tape, t.slot)->view.data) == SW_OK)
+        return t;
+    return (sw_tensor){0};
 }
 
 bool sw_is_null(sw_tensor t) {

@@ -93,9 +93,8 @@ SW_API sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_ar
 /* u8 [height, width] or [height, width, channels] as a PNG file of 8 bits a channel: 1 grey, 2 grey and
  * alpha, 3 RGB, 4 RGBA; what sw_picture_read with channels 0 reads again, but for [height, width], which
  * comes back as [height, width, 1]. At most 32,768 pixels a side and 2^26 in all. Equal pictures give
- * equal bytes. The file is written beside the path (PATH.part0) and renamed, so that a failure leaves what
- * was there; a device, a pipe or a link is written to as it is. Every message about the file or the
- * picture is "path: reason". */
+ * equal bytes. The file is replaced whole, as by sw_archive_save; a device or a pipe is written to as it is.
+ * Every message about the file or the picture is "path: reason". */
 SW_API sw_status sw_picture_write(const char *path, const sw_array *picture);
 
 /* A folder with one folder per class, in order of their names' bytes, each with pictures that end in

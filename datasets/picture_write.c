@@ -2,7 +2,7 @@
  *
  * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
  * swd_stb_run, as the decoder does. */
-#define _POSIX_C_SOURCE 200809L /* lstat */
+#define _POSIX_C_SOURCE 200809L /* stat */
 #include "picture.h"
 
 #include <errno.h>
@@ -39,10 +39,11 @@
 
 /* ---- The file ---- */
 
-static sw_status write_to(const swd_picture *p, FILE *file, const char *name) {
+/* A device, a pipe: what is there stays what it is. */
+static sw_status write_to(const swd_picture *p) {
+    FILE *file = fopen(p->path, "wb");
     if (!file)
-        return swd_picture_fail(p, SW_ERR_IO, "%s cannot be opened for writing: %s", name,
-                                strerror(errno));
+        return swd_picture_fail(p, SW_ERR_IO, "cannot be opened for writing: %s", strerror(errno));
     const bool all = fwrite(p->data, 1, (size_t)p->bytes, file) == (size_t)p->bytes;
     const int why = errno; /* of fwrite, before fclose */
     if (fclose(file) != 0 || !all)
@@ -50,37 +51,11 @@ static sw_status write_to(const swd_picture *p, FILE *file, const char *name) {
     return SW_OK;
 }
 
-/* A new file beside it, whole before it takes the name: who reads sees the old picture or the new one. */
-static sw_status replace_file(const swd_picture *p, char *name, size_t bytes) {
-    FILE *file = NULL;
-    for (int i = 0; !file && i < 100; i++) { /* others write too, or were stopped while they did */
-        snprintf(name, bytes, "%s.part%d", p->path, i);
-        file = fopen(name, "wbx");
-        if (!file && errno != EEXIST)
-            break;
-    }
-    if (!file)
-        return write_to(p, NULL, name);
-    sw_status status = write_to(p, file, name);
-    if (status == SW_OK && rename(name, p->path) != 0)
-        status = swd_picture_fail(p, SW_ERR_IO, "cannot be replaced: %s", strerror(errno));
-    if (status != SW_OK)
-        remove(name);
-    return status;
-}
-
-/* What is there and is not an ordinary file (a device, a pipe, a link) stays what it is. */
 static sw_status write_file(const swd_picture *p) {
     struct stat there;
-    if (lstat(p->path, &there) == 0 && !S_ISREG(there.st_mode))
-        return write_to(p, fopen(p->path, "wb"), "it");
-    const size_t bytes = strlen(p->path) + sizeof ".part99";
-    char *name = sw_alloc(bytes);
-    if (!name)
-        return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
-    sw_status status = replace_file(p, name, bytes);
-    sw_free(name);
-    return status;
+    if (stat(p->path, &there) == 0 && !S_ISREG(there.st_mode))
+        return write_to(p);
+    return sw_file_replace(p->path, p->data, (size_t)p->bytes);
 }
 
 /* ---- The picture ---- */

@@ -26,17 +26,6 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
     return SW_OK;
 }
 
-static double number_at(const sw_array *a, int64_t i) {
-    switch (a->type) {
-    case SW_F32: return (double)((const float *)a->data)[i];
-    case SW_F64: return ((const double *)a->data)[i];
-    case SW_I32: return ((const int32_t *)a->data)[i];
-    case SW_U8: return ((const uint8_t *)a->data)[i];
-    case SW_I64: break; /* not on tapes */
-    }
-    return NAN;
-}
-
 static sw_status no_id(const sw_module *m, const sw_array *a, int64_t i, double value) {
     const embedding *e = m->data;
     int64_t place[SW_MAX_RANK] = {0};
@@ -58,7 +47,7 @@ static sw_tensor ids_of(const sw_module *m, sw_tensor x, const sw_array *a) {
     int32_t *id = sw_value(t).data;
     double limit = a->type == SW_F32 && e->rows > SINGLE ? SINGLE : (double)e->rows;
     for (int64_t i = 0, count = sw_array_count(a); i < count; i++) {
-        double value = number_at(a, i);
+        double value = swn_number_at(a, i);
         if (!(value >= 0 && value < limit && value == floor(value))) {
             no_id(m, a, i, value);
             return (sw_tensor){0};
@@ -71,6 +60,8 @@ static sw_tensor ids_of(const sw_module *m, sw_tensor x, const sw_array *a) {
 static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
     const embedding *e = m->data;
     sw_array a = sw_value(x);
+    if (!sw_is_live(x))
+        return (sw_tensor){0}; /* sw_value said why */
     if (a.rank > SW_MAX_RANK - 1) {
         sw_fail(SW_ERR_SHAPE, "layer %s: ids %s: at most %d axes are possible", m->name,
                 sw_shape_text(a.rank, a.shape), SW_MAX_RANK - 1);

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-enum { BATCH = 1000 };
-
 static sw_tensor objective_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const swn_objective *o = user;
     sw_batch batch;
@@ -41,6 +39,26 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
     return &o->objective;
 }
 
+sw_status swn_evaluation(const char *who, sw_model *model) {
+    if (!sw_model_params(model))
+        return sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
+    if (!model->tape) {
+        model->tape = sw_tape_new();
+        sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
+    }
+    if (!model->ids)
+        model->ids = sw_alloc_array(SWN_BATCH, sizeof *model->ids);
+    return model->tape && model->ids ? SW_OK : SW_ERR_MEMORY;
+}
+
+sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t first, int64_t count,
+                               sw_batch *batch) {
+    for (int64_t i = 0; i < count; i++)
+        model->ids[i] = first + i;
+    return sw_source_batch_drawn(source, model->tape, sw_params_type(model->params), 0, model->ids, count,
+                                 batch);
+}
+
 /* How many rows have their largest output at the target's class; as sw_accuracy, but an id that is no
  * class, which a loss may ignore, is a miss and no error. So is a row with a NaN. */
 static int64_t hits(sw_array z, sw_array best, sw_array y) {
@@ -56,27 +74,30 @@ static int64_t hits(sw_array z, sw_array best, sw_array y) {
     return right;
 }
 
+/* So far: the sum of the losses, rows that were right, samples whose outputs could be right or wrong. */
+typedef struct tally {
+    double loss;
+    int64_t right, judged;
+} tally;
+
 static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_loss loss, int64_t first,
-                                int64_t count, double *sum, int64_t *right) {
+                                int64_t count, tally *t) {
     sw_batch batch;
-    for (int64_t i = 0; i < count; i++)
-        model->ids[i] = first + i;
-    SW_TRY(sw_source_batch(source, model->tape, sw_params_type(model->params), model->ids, count,
-                           &batch));
+    SW_TRY(swn_evaluation_batch(model, source, first, count, &batch));
     sw_tensor z = sw_forward(model->root, batch.x);
     sw_tensor mean = loss(z, batch.y);
     if (sw_is_null(mean))
         return sw_error() ? sw_error_status()
                           : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
-    double value = sw_item(mean);
-    *sum += value * (double)count;
+    t->loss += sw_item(mean) * (double)count;
     sw_array out = sw_value(z), y = sw_value(batch.y);
     if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)
         return SW_OK;
     sw_array best = sw_value(sw_argmax(z, 1, false));
     if (!best.data)
         return sw_error_status();
-    *right += hits(out, best, y);
+    t->right += hits(out, best, y);
+    t->judged += count;
     return SW_OK;
 }
 
@@ -90,31 +111,21 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
     if (!model || !source || !loss)
         return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the %s is NULL",
                        !model ? "model" : !source ? "source" : "loss");
-    if (!sw_model_params(model))
-        return sw_fail(SW_ERR_STATE, "model_evaluate: the model is not built");
-    if (!model->tape) {
-        model->tape = sw_tape_new();
-        sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
-    }
-    if (!model->ids)
-        model->ids = sw_alloc_array(BATCH, sizeof *model->ids);
-    if (!model->tape || !model->ids)
-        return SW_ERR_MEMORY;
-    double sum = 0;
-    int64_t right = 0;
+    SW_TRY(swn_evaluation("model_evaluate", model));
+    tally t = {0};
     sw_status status = SW_OK;
-    for (int64_t first = 0; first < source->n && status == SW_OK; first += BATCH) {
-        int64_t count = source->n - first < BATCH ? source->n - first : BATCH;
+    for (int64_t first = 0; first < source->n && status == SW_OK; first += SWN_BATCH) {
+        int64_t count = source->n - first < SWN_BATCH ? source->n - first : SWN_BATCH;
         sw_tape_reset(model->tape);
         status = sw_tape_bind(model->tape, model->params, x, NULL);
         if (status == SW_OK)
-            status = evaluate_batch(model, source, loss, first, count, &sum, &right);
+            status = evaluate_batch(model, source, loss, first, count, &t);
     }
     sw_tape_reset(model->tape);
     if (status == SW_OK) {
-        result->loss = sum / (double)source->n;
-        if (source->classes)
-            result->accuracy = (double)right / (double)source->n;
+        result->loss = t.loss / (double)source->n;
+        if (source->classes && t.judged == source->n)
+            result->accuracy = (double)t.right / (double)source->n;
     }
     return status;
 }

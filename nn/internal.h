@@ -41,6 +41,16 @@ bool swn_takes_ids(const sw_module *module);
 /* Zeros [batch, sample...] of an element type. */
 sw_tensor swn_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample_shape *sample);
 bool swn_same_shape(const sw_sample_shape *a, const sw_sample_shape *b);
+/* Evaluation in batches: a tape that does not record, and the ids of a batch, kept by the model. who is for
+ * the message. */
+enum { SWN_BATCH = 1000 };
+sw_status swn_evaluation(const char *who, sw_model *model);
+/* Samples [first, first + count), at most SWN_BATCH, onto that tape. What is random in
+ * them is that of draw 0. */
+sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t first, int64_t count,
+                               sw_batch *batch);
+/* Element i of an array of a type that a tape has. */
+double swn_number_at(const sw_array *array, int64_t i);
 /* A new layer of a type, and whether it is one or the placeholder (or NULL). */
 static inline bool swn_is(const sw_module *module, const sw_module_type *type) {
     return module && module->type == type;

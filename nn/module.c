@@ -1,6 +1,7 @@
 /* A layer: made, named, set up, built, run. */
 #include "internal.h"
 
+#include <math.h>
 #include <stdio.h>
 
 struct sw_module_setting { /* of one parameter */
@@ -45,6 +46,17 @@ sw_tensor swn_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample
     if (a.data)
         memset(a.data, 0, (size_t)sw_array_count(&a) * sw_dtype_size(type));
     return t;
+}
+
+double swn_number_at(const sw_array *a, int64_t i) {
+    switch (a->type) {
+    case SW_F32: return (double)((const float *)a->data)[i];
+    case SW_F64: return ((const double *)a->data)[i];
+    case SW_I32: return ((const int32_t *)a->data)[i];
+    case SW_U8: return ((const uint8_t *)a->data)[i];
+    case SW_I64: break; /* not on tapes */
+    }
+    return NAN;
 }
 
 /* ---- Made ---- */

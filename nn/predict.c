@@ -1,8 +1,6 @@
 /* Arrays in, arrays out. */
 #include "internal.h"
 
-enum { BATCH = 1000 };
-
 typedef struct prediction {
     sw_model *model;
     const sw_array *x;       /* one of these is NULL */
@@ -15,31 +13,10 @@ typedef struct prediction {
 static sw_status prepare(const char *who, sw_model *model, sw_array *y) {
     if (!model || !y)
         return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "place for the outputs" : "model");
-    if (!sw_model_params(model))
-        return sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
-    if (!model->tape) {
-        model->tape = sw_tape_new();
-        sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
-    }
-    if (!model->ids)
-        model->ids = sw_alloc_array(BATCH, sizeof *model->ids);
-    return model->tape && model->ids ? SW_OK : SW_ERR_MEMORY;
+    return swn_evaluation(who, model);
 }
 
 /* ---- Inputs ---- */
-
-/* NOLINTBEGIN(clang-analyzer-core.NullDereference): rows are asked for where there are some */
-static double number_at(const void *data, sw_dtype type, int64_t i) {
-    switch (type) {
-    case SW_F32: return (double)((const float *)data)[i];
-    case SW_F64: return ((const double *)data)[i];
-    case SW_I32: return ((const int32_t *)data)[i];
-    case SW_U8: return ((const uint8_t *)data)[i];
-    case SW_I64: break; /* no input of a tape */
-    }
-    return 0;
-}
-/* NOLINTEND(clang-analyzer-core.NullDereference) */
 
 /* Rows of x in the type that the model takes: in place if it is theirs. Real ids stay as they are: the
  * embedding looks at them. */
@@ -60,7 +37,7 @@ static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
     sw_tensor t = sw_buffer(p->model->tape, type, rows.rank, rows.shape);
     void *to = sw_is_null(t) ? NULL : sw_value(t).data;
     for (int64_t i = 0; to && i < count * length; i++) {
-        double v = number_at(rows.data, x->type, i);
+        double v = swn_number_at(&rows, i);
         if (type == SW_F32)
             ((float *)to)[i] = (float)v;
         else if (type == SW_F64)
@@ -73,12 +50,7 @@ static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
 
 static sw_tensor samples_of(const prediction *p, int64_t first, int64_t count) {
     sw_batch batch;
-    for (int64_t i = 0; i < count; i++)
-        p->model->ids[i] = first + i;
-    return sw_source_batch_drawn(p->source, p->model->tape, sw_params_type(p->model->params), 0,
-                                 p->model->ids, count, &batch) == SW_OK
-               ? batch.x
-               : (sw_tensor){0};
+    return swn_evaluation_batch(p->model, p->source, first, count, &batch) == SW_OK ? batch.x : (sw_tensor){0};
 }
 
 /* ---- Outputs ---- */
@@ -134,7 +106,7 @@ static sw_status predict(prediction *p) {
     sw_status status = SW_OK;
     int64_t first = 0;
     do {
-        int64_t count = p->n - first < BATCH ? p->n - first : BATCH;
+        int64_t count = p->n - first < SWN_BATCH ? p->n - first : SWN_BATCH;
         sw_tape_reset(tape);
         status = sw_tape_bind(tape, p->model->params, NULL, NULL);
         if (status == SW_OK)
@@ -154,6 +126,8 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
     if (!x || x->rank < 1 || (!x->data && sw_array_count(x) > 0))
         return sw_fail(SW_ERR_ARGUMENT, "predict: x %s",
                        !x ? "is NULL" : x->rank < 1 ? "has no axis for the samples" : "has no data");
+    if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
+        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
     const sw_sample_shape *sample = &model->input;
     sw_sample_shape given = {.rank = x->rank - 1};
     for (int i = 1; i < x->rank; i++)

@@ -253,10 +253,31 @@ static void test_rank(void **state) {
     expect_error(SW_ERR_SHAPE, "axis 1 of [1,-1] is negative");
     assert_non_null(sw_array_of(&x, SW_F32, 8, shape).data);
     expect_no_error();
-    /* An empty axis makes any other length harmless. */
-    sw_array huge = sw_array_of(&x, SW_F32, SW_SHAPE(INT64_MAX, 0, INT64_MAX));
-    assert_non_null(huge.data);
-    assert_int_equal(sw_array_count(&huge), 0);
+    /* Also where an axis is empty the others have a product: strides and parts of shapes are made of it. */
+    sw_array large = sw_array_of(&x, SW_F32, SW_SHAPE(1ll << 29, 0, 1ll << 29));
+    assert_non_null(large.data);
+    assert_int_equal(sw_array_count(&large), 0);
+    assert_null(sw_array_of(&x, SW_F32, SW_SHAPE(1ll << 40, 1ll << 40, 0)).data);
+    expect_error(SW_ERR_SHAPE, "[1099511627776,1099511627776,0] has too many elements");
+    assert_null(sw_array_of(&x, SW_F32, SW_SHAPE(1ll << 40, 0, 1ll << 40)).data);
+    expect_error(SW_ERR_SHAPE, "[1099511627776,0,1099511627776] has too many elements");
+}
+
+/* What is no element of the type is refused, not converted: that would be undefined. */
+static void test_constants(void **state) {
+    const fixture *f = *state;
+    assert_true(sw_item(sw_constant(f->tape, SW_I32, -2147483648.0)) == -2147483648.0);
+    assert_true(sw_item(sw_constant(f->tape, SW_U8, 255)) == 255);
+    assert_true(isnan(sw_item(sw_constant(f->tape, SW_F32, NAN))));
+    expect_no_error();
+    expect_null(sw_constant(f->tape, SW_I32, 3e9), SW_ERR_ARGUMENT,
+                "constant: 3e+09 is not a whole number from -2147483648 to 2147483647 (i32)");
+    expect_null(sw_constant(f->tape, SW_I32, NAN), SW_ERR_ARGUMENT,
+                "constant: nan is not a whole number from -2147483648 to 2147483647 (i32)");
+    expect_null(sw_constant(f->tape, SW_U8, -1), SW_ERR_ARGUMENT,
+                "constant: -1 is not a whole number from 0 to 255 (u8)");
+    expect_null(sw_constant(f->tape, SW_U8, 1.5), SW_ERR_ARGUMENT,
+                "constant: 1.5 is not a whole number from 0 to 255 (u8)");
 }
 
 /* ---- Moments ---- */
@@ -585,7 +606,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_products), TEST(test_layer_is_named), TEST(test_broadcasting), TEST(test_losses),
         TEST(test_reshape), TEST(test_types), TEST(test_arguments), TEST(test_rank),
-        TEST(test_item), TEST(test_backward), TEST(test_stale), TEST(test_released),
+        TEST(test_constants), TEST(test_item), TEST(test_backward), TEST(test_stale), TEST(test_released),
         TEST(test_rewound), TEST(test_tapes), TEST(test_null_tensors), TEST(test_first_message),
         TEST(test_threads_have_their_own), TEST(test_parameters), TEST(test_user_operations),
     };

@@ -594,6 +594,17 @@ static void test_sampler_errors(void **state) {
     expect_error(SW_ERR_ARGUMENT, "sampler: 9 is no order");
 }
 
+/* No sum of n and the batch overflows. */
+static void test_endless_batch(void **state) {
+    (void)state;
+    const int64_t *ids;
+    sw_sampler *s = sw_sampler_new(5, INT64_MAX, SW_SEQUENTIAL, 1);
+    assert_int_equal(sw_sampler_steps_per_epoch(s), 1);
+    assert_int_equal(sw_sampler_next(s, &ids), 5);
+    assert_true(sw_sampler_at_end(s));
+    sw_sampler_free(s);
+}
+
 /* ---- Sources ---- */
 
 typedef struct counting_source {
@@ -814,7 +825,7 @@ int main(void) {
         TEST(test_value_and_gradient), TEST(test_switches_and_draws), TEST(test_chunks),
         TEST(test_glm), TEST(test_without_a_tape), TEST(test_accumulating_on_top),
         TEST(test_errors), TEST(test_epochs), TEST(test_orders_differ), TEST(test_each_place),
-        TEST(test_seek), TEST(test_sampler_errors), TEST(test_batches), TEST(test_source_errors),
+        TEST(test_seek), TEST(test_sampler_errors), TEST(test_endless_batch), TEST(test_batches), TEST(test_source_errors),
         TEST(test_draws_of_a_batch), TEST(test_deferred),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "json_memory.h"
 
+#include "extend.h"
 #include "files.h"
 
 #include "../golden/package_files.h"
@@ -715,6 +716,37 @@ static void what_is_there_is_kept(void **state) {
     expect_no_error();
 }
 
+/* To follow such a link is to make a file that nobody named; to replace it, to lose the link. */
+static void a_link_that_leads_nowhere_is_refused(void **state) {
+    (void)state;
+    struct stat kind;
+    char text[2 * PATH_SIZE];
+    sw_archive *a = make_archive(false, false);
+    const char *link = path_of("link");
+    snprintf(text, sizeof text, "%s: a link to a file that is not there", link);
+    assert_int_equal(symlink("nowhere", link), 0);
+    assert_int_equal(sw_archive_save(a, link), SW_ERR_IO);
+    expect_error(SW_ERR_IO, text);
+    assert_int_equal(lstat(link, &kind), 0);
+    assert_true(S_ISLNK(kind.st_mode));
+    remove_file(link);
+    sw_archive_free(a);
+}
+
+static void replaces_a_file(void **state) {
+    (void)state;
+    const char *path = write_file("bytes", "old", 3);
+    assert_int_equal(sw_file_replace(path, "newer", 5), SW_OK);
+    check_file(path, "newer", 5);
+    assert_int_equal(sw_file_replace(path, NULL, 0), SW_OK);
+    check_file(path, "", 0);
+    remove_file(path);
+    assert_int_equal(sw_file_replace(NULL, "x", 1), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "file_replace: the path is NULL");
+    assert_int_equal(sw_file_replace(path, NULL, 1), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "file_replace: the bytes are NULL");
+}
+
 static void *save_many(void *path) {
     sw_archive *a = make_archive(false, false);
     for (int i = 0; i < 20; i++)
@@ -836,6 +868,8 @@ int main(void) {
         cmocka_unit_test_setup(a_file_grows_too_large, test_clear),
         cmocka_unit_test_setup(places_that_cannot_be_written, test_clear),
         cmocka_unit_test_setup(what_is_there_is_kept, test_clear),
+        cmocka_unit_test_setup(a_link_that_leads_nowhere_is_refused, test_clear),
+        cmocka_unit_test_setup(replaces_a_file, test_clear),
         cmocka_unit_test_setup(two_threads_save_under_one_name, test_clear),
         cmocka_unit_test_setup(mistakes, test_clear),
         cmocka_unit_test_setup(no_i64_on_tapes, test_clear),

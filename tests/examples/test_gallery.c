@@ -167,7 +167,7 @@ static void places_that_cannot_be_written(void **state) {
                                     NULL};
         output o = run_with(0, NULL, word);
         snprintf(message, sizeof message,
-                 "%s: /dev/null/x.png: /dev/null/x.png.part0 cannot be opened for writing: Not a directory\n",
+                 "%s: /dev/null/x.png: cannot be written: Not a directory\n",
                  p->name);
         assert_int_equal(o.code, 1);
         assert_string_equal(o.err, message);

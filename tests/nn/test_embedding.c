@@ -32,6 +32,21 @@ static void test_rows(void **state) {
     }
 }
 
+/* Ids of a pass that is over are refused, not read. */
+static void test_stale_ids(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new(SW_F32, 1);
+    sw_module *layer = sw_nn_embedding(model, ROWS, DIM);
+    built(model, layer);
+    sw_tape *tape = sw_tape_new();
+    sw_tensor x = tensor_of(tape, SW_F32, SW_SHAPE(2), (const double[]){1, 2});
+    sw_tape_reset(tape);
+    assert_true(sw_is_null(sw_forward(layer, x)));
+    expect_error(SW_ERR_STATE, "a tensor was used after its tape was reset");
+    sw_tape_free(tape);
+    sw_model_free(model);
+}
+
 /* The start is normal(0, 1): standard errors 1/√n and √(2/n), five of them. */
 static void test_start(void **state) {
     (void)state;
@@ -297,7 +312,7 @@ static void test_freeze(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows),    TEST(test_start),         TEST(test_gradients),  TEST(test_ids_refused),
+        TEST(test_rows),    TEST(test_stale_ids), TEST(test_start),         TEST(test_gradients),  TEST(test_ids_refused),
         TEST(test_refusals), TEST(test_tied),         TEST(test_tied_and_frozen), TEST(test_tie_a_bias),
         TEST(test_ties_refused), TEST(test_freeze),
     };

@@ -147,6 +147,29 @@ static void test_orthogonal(void **state) {
     assert_true(fabs(square - 0.5) <= 5 * sqrt(0.125 / DRAWS));
 }
 
+static void test_orthogonal_without_memory(void **state) {
+    (void)state;
+    test_allocator a;
+    test_allocator_install(&a);
+    long long requests = 1;
+    for (long long k = 0; k <= requests; k++) {
+        sw_params *p = sw_params_new(SW_F64, 1);
+        const sw_param_options options = {.size = sizeof options, .init = sw_init_orthogonal(1)};
+        sw_params_add(p, "w", SW_SHAPE(5, 3), &options);
+        test_allocator_fail(&a, k, false);
+        sw_status status = sw_params_build(p);
+        if (k == 0)
+            requests = atomic_load(&a.calls);
+        test_allocator_fail(&a, 0, false);
+        assert_int_equal(status, k ? SW_ERR_MEMORY : SW_OK);
+        sw_clear_error();
+        sw_params_free(p);
+        assert_int_equal(atomic_load(&a.live), 0);
+    }
+    assert_true(requests > 5);
+    sw_set_allocator(NULL);
+}
+
 /* Equal bits for equal seed and name, other numbers for another name; f32 are the f64 rounded. */
 static void test_names_and_types(void **state) {
     (void)state;
@@ -263,7 +286,7 @@ static void test_defaults_of_a_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_moments),  TEST(test_truncated_normal), TEST(test_orthogonal),
+        TEST(test_moments),  TEST(test_truncated_normal), TEST(test_orthogonal), TEST(test_orthogonal_without_memory),
         TEST(test_names_and_types), TEST(test_refusals),  TEST(test_defaults_of_a_model),
     };
     return cmocka_run_group_tests_name("init", tests, NULL, NULL);

@@ -754,6 +754,55 @@ static void test_evaluate_without_classes(void **state) {
     sw_model_free(model);
 }
 
+static sw_tensor nothing_like_classes(sw_module *module, sw_tensor x) {
+    (void)module;
+    return sw_reshape(x, SW_SHAPE(-1, 1, 1));
+}
+
+static sw_tensor mean_of(sw_tensor z, sw_tensor y) {
+    (void)y;
+    return sw_mean(z);
+}
+
+/* Outputs that are not [batch, classes] have no accuracy; 0 would be a claim. */
+static void test_evaluate_other_outputs(void **state) {
+    (void)state;
+    static const sw_module_type type = {.size = sizeof type, .name = "odd", .forward = nothing_like_classes};
+    sw_model *model = sw_model_new(SW_F64, 1);
+    build(model, sw_module_new(model, &type, 0));
+    cloud c = cloud_of(40);
+    sw_evaluation e;
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, mean_of, &e), SW_OK);
+    assert_true(isfinite(e.loss) && isnan(e.accuracy));
+    sw_model_free(model);
+}
+
+static sw_status draw_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                             sw_dtype type, void *x, void *y) {
+    const sw_array out = {.data = x, .type = type}, target = {.data = y, .type = type};
+    for (int64_t i = 0; i < count; i++) {
+        test_set(&out, i, (double)(draw * 7 + (uint64_t)ids[i]));
+        test_set(&target, i, 0);
+    }
+    (void)source;
+    return SW_OK;
+}
+
+/* What is random in a source is that of draw 0, so that an evaluation can be compared with another. */
+static void test_evaluate_sees_draw_0(void **state) {
+    (void)state;
+    const sw_source source = {.size = sizeof source, .n = 3, .x_rank = 1, .x_shape = {1}, .y_rank = 1,
+                              .y_shape = {1}, .y_type = SW_F64, .gather = draw_gather};
+    sw_model *model = sw_model_new(SW_F64, 1);
+    build(model, sw_nn_sequential(model, NULL));
+    for (int again = 0; again < 2; again++) {
+        sw_evaluation e;
+        assert_int_equal(sw_model_evaluate(model, NULL, &source, sw_l1, &e), SW_OK);
+        assert_true(e.loss == 1);
+    }
+    sw_model_free(model);
+}
+
 static void test_evaluate_refusals(void **state) {
     (void)state;
     sw_model *model = classifier(SW_F64), *unbuilt = sw_model_new(SW_F64, 1);
@@ -1011,6 +1060,8 @@ int main(void) {
         TEST(test_evaluate),
         TEST(test_evaluate_leaves_no_trace),
         TEST(test_evaluate_without_classes),
+        TEST(test_evaluate_other_outputs),
+        TEST(test_evaluate_sees_draw_0),
         TEST(test_evaluate_refusals),
         TEST(test_objective_equals_evaluation),
         TEST(test_every_allocation_fails_in_turn),
