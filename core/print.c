@@ -58,6 +58,8 @@ typedef struct style {
 } style;
 
 static int number(const style *s, double x, char text[32]) {
+    if (isnan(x))
+        x = (double)NAN; /* whose sign means nothing */
     return snprintf(text, 32, s->whole && isfinite(x) ? "%.0f" : s->scientific ? "%.4e" : "%.4f", x);
 }
 

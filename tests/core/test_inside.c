@@ -42,7 +42,7 @@ static void test_array_print(void **state) {
     const uint8_t bytes[] = {0, 255};
     const sw_array u8 = sw_array_of(bytes, SW_U8, SW_SHAPE(2, 1));
     expect_print(&u8, "u8 [2,1]\n[[  0],\n [255]]\n");
-    const double wide[] = {1e-9, 3, NAN, -INFINITY};
+    const double wide[] = {1e-9, 3, -(double)NAN, -INFINITY};
     const sw_array odd = sw_array_of(wide, SW_F64, SW_SHAPE(4));
     expect_print(&odd, "f64 [4]\n[1.0000e-09, 3.0000e+00,        nan,       -inf]\n");
     const sw_array empty = sw_array_of(wide, SW_F64, SW_SHAPE(2, 0));
