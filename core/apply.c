@@ -68,9 +68,11 @@ static void count_readers(const swi_node *node, swi_node *const *input, int coun
 sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
                    const sw_tensor *inputs) {
     const sw_tensor null = {0};
-    if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
+    if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) ||
+        (bytes && !attributes)) {
         sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs its size, a shape rule and a forward "
-                                 "function, and its attributes must not be NULL", op && op->name ? op->name : "apply");
+                                 "function, and its attributes must not be NULL",
+                op && op->name ? op->name : "apply");
         return null;
     }
     if (count < 1 || count > SWI_MOST || !inputs || !inputs[0].tape) {

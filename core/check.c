@@ -48,7 +48,8 @@ static const char *place(const sw_view *like, const void *data, bool nan, char t
     }
     for (int axis = like->rank - 1; axis >= 0; at /= like->shape[axis--])
         index[axis] = at % like->shape[axis];
-    snprintf(text, 160, "%s at %s", nan ? "NaN" : value < 0 ? "-Inf" : "Inf", sw_shape_text(like->rank, index));
+    snprintf(text, 160, "%s at %s", nan ? "NaN" : value < 0 ? "-Inf" : "Inf",
+             sw_shape_text(like->rank, index));
     return text;
 }
 

@@ -164,7 +164,8 @@ enum {
     SWI_CUT = 128     /* an input needs a gradient, but the operation has no vjp */
 };
 
-enum { SWI_FEW = 3, SWI_MOST = 65535, SWI_SCRATCH = 4 }; /* inputs that a node, or a call, has room for in itself */
+/* Inputs that a node has room for in itself, and at most; blocks of scratch in a call. */
+enum { SWI_FEW = 3, SWI_MOST = 65535, SWI_SCRATCH = 4 };
 
 typedef struct swi_node swi_node;
 /* Three cache lines, in the order of use: operations of few inputs need the first two only. What stands
@@ -393,14 +394,15 @@ void swi_part_around(size_t size, const swi_part *p, const void *value, void *wh
 
 /* An error if the result of the node, run just now, holds a NaN, or an Inf that its inputs do not. */
 sw_status swi_check_result(const swi_node *node);
-/* The same for what backward hands to a node, before its vjp, and for the gradients at its inputs after it. */
+/* The same for what backward hands to a node, before its vjp, and for its inputs' gradients after it. */
 sw_status swi_check_cotangent(const swi_node *node, bool *has_inf);
 sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool cotangent_has_inf);
 
 /* ---- print.c ---- */
 
+/* A node's operation, its parameter's name, or what leaf it is. */
+const char *swi_node_title(const swi_node *node);
 /* "from -1.2 to 3.4, mean 0.25, 2 NaN, 1 Inf" */
-const char *swi_node_title(const swi_node *node); /* its operation, its parameter's name, or what leaf it is */
 void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, size_t bytes);
 
 /* ---- apply.c ---- */

@@ -143,8 +143,8 @@ static sw_status check_split(const sw_view *x, int axis, int count, const int64_
             break;
     }
     if (lengths && total != n)
-        return sw_fail(SW_ERR_SHAPE, "split: %d lengths add up to %s than axis %d of %s, which is %lld", count,
-                       total > n ? "more" : "less", at, text, (long long)n);
+        return sw_fail(SW_ERR_SHAPE, "split: %d lengths add up to %s than axis %d of %s, which is %lld",
+                       count, total > n ? "more" : "less", at, text, (long long)n);
     return SW_OK;
 }
 

@@ -58,12 +58,14 @@ ANGLE(cos_vjp, -g * SW_K(sw_k_sin)(v), 0, true)
 static inline real SW_K(power)(real v, real e, real odd, real whole) {
     const real a = v < 0 ? -v : v;
     const real y = SW_K(sw_k_exp)(e * SW_K(sw_k_log_any)(a));
-    return v < 0 ? (whole != 0 ? (odd != 0 ? -y : y) : (real)NAN) : y;
+    const real below = whole != 0 ? (odd != 0 ? -y : y) : v == -(real)INFINITY ? y : (real)NAN;
+    const real at_zero = odd != 0 ? (e > 0 ? v : 1 / v) : y; /* -0 has a sign */
+    return e == 0 ? 1 : v < 0 ? below : v == 0 ? at_zero : y;
 }
 
 /* a: the exponent; b: 1 if it is odd, 2 if it is whole, 0 else */
 SWI_UNARY(pow, a == 2 ? v * v : SW_K(power)(v, a, b == 1, b != 0))
-SWI_UNARY(pow_vjp, g * (a == 2 ? 2 * v : a * SW_K(power)(v, a - 1, b == 2, b != 0)))
+SWI_UNARY(pow_vjp, a == 0 ? 0 : g * (a == 2 ? 2 * v : a * SW_K(power)(v, a - 1, b == 2, b != 0)))
 
 SWI_BINARY(div, a / b)
 SWI_BINARY(minus_div, -a / b)

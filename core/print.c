@@ -58,6 +58,8 @@ typedef struct style {
 } style;
 
 static int number(const style *s, double x, char text[32]) {
+    if (isnan(x))
+        x = (double)NAN; /* whose sign means nothing */
     return snprintf(text, 32, s->whole && isfinite(x) ? "%.0f" : s->scientific ? "%.4e" : "%.4f", x);
 }
 
@@ -121,9 +123,17 @@ static void write_axis(style *s, int axis, int64_t at) {
     fputc(']', s->to);
 }
 
+/* Elements; in an empty array, the rows, which are empty, up to the axis of length 0. */
+static int64_t brackets_or_numbers(const sw_array *a) {
+    int64_t n = 1;
+    for (int axis = 0; axis < a->rank && a->shape[axis] > 0; axis++)
+        n *= a->shape[axis];
+    return n;
+}
+
 static void write_values(const sw_array *a, FILE *to) {
     style s = {.array = a, .to = to, .whole = true, .least = INFINITY,
-               .shortened = sw_array_count(a) > MOST};
+               .shortened = brackets_or_numbers(a) > MOST};
     each_shown(&s, 0, 0, see_extent);
     s.whole = s.whole && s.most < 1e9;
     s.scientific = !s.whole && (s.most >= 1e6 || s.most < 1e-3 || s.most / s.least > 1e6);

@@ -1,7 +1,7 @@
 /* Data sources: gathering a batch onto a tape, and which samples come next. */
 #include "internal.h"
 
-enum { GATHER_ROWS = 8 }; /* rows in a tile of work */
+enum { GATHER_ROWS = 8, MOST_TILES = 64 }; /* rows in a tile of work; tiles of a job */
 
 void sw_source_free(sw_source *source) {
     if (source && source->free)
@@ -15,7 +15,7 @@ typedef struct gather_job {
     uint64_t draw;
     sw_dtype type;
     char *x, *y;
-    sw_status status[64]; /* of tile i modulo 64: a failure is rare, any one will do */
+    sw_status status[MOST_TILES];
 } gather_job;
 
 static void gather_tile(void *args, int64_t tile) {
@@ -27,7 +27,7 @@ static void gather_tile(void *args, int64_t tile) {
                                          j->x ? j->x + first * j->x_bytes : NULL,
                                          j->y ? j->y + first * j->y_bytes : NULL);
     if (status != SW_OK)
-        j->status[tile % 64] = status; /* tiles of one place are more than 64 apart: see below */
+        j->status[tile] = status;
 }
 
 /* Errors are kept by thread: the message of a failure may be another thread's. Asked once more here, the
@@ -76,13 +76,13 @@ static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, c
         .source = source, .ids = ids, .count = count, .draw = draw, .type = type, .x = x, .y = y,
         .x_bytes = sample_bytes(source->x_rank, source->x_shape, type),
         .y_bytes = sample_bytes(source->y_rank, source->y_shape, target_type(source, type))};
-    /* Chunks of 64 tiles, so that no two threads write one place of `status`. */
-    for (int64_t at = 0; at < count; at += 64 * GATHER_ROWS) {
+    const int64_t most = (int64_t)MOST_TILES * GATHER_ROWS;
+    for (int64_t at = 0; at < count; at += most) {
         gather_job part = job;
         part.ids += at;
         part.x = part.x ? part.x + at * part.x_bytes : NULL;
         part.y = part.y ? part.y + at * part.y_bytes : NULL;
-        part.count = count - at < 64 * GATHER_ROWS ? count - at : 64 * GATHER_ROWS;
+        part.count = count - at < most ? count - at : most;
         int64_t tiles = (part.count + GATHER_ROWS - 1) / GATHER_ROWS;
         sw_parallel(gather_tile, &part, tiles);
         for (int64_t t = 0; t < tiles; t++)

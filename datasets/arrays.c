@@ -5,7 +5,9 @@ static sw_status check_array(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
     if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
-        return sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is none", name, (int)a->type);
+        return a->type == SW_I64
+                   ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
+                   : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is none", name, (int)a->type);
     if (a->rank < 1 || a->rank > SW_MAX_RANK)
         return sw_fail(SW_ERR_SHAPE,
                        "arrays: %s has %d axes; 1 to %d are needed, axis 0 for the samples", name,
@@ -83,7 +85,7 @@ sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_optio
         return NULL;
     if (check(x, y, &o) != SW_OK)
         return NULL;
-    swd_stored *s = swd_stored_new();
+    swd_stored *s = swd_stored_new(sizeof(swd_stored));
     if (!s)
         return NULL;
     if (!o.copy) {

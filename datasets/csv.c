@@ -172,7 +172,7 @@ static sw_status load(swd_csv *c, const char *path, table *t, swd_stored **s) {
     if (c->in.magic_size == 0)
         return swd_stream_fail(&c->in, SW_ERR_FORMAT, "is empty");
     SW_TRY(read_rows(c, t));
-    *s = swd_stored_new();
+    *s = swd_stored_new(sizeof(swd_stored));
     return *s ? finish(c, t, *s) : swd_stream_fail_memory(&c->in);
 }
 

@@ -300,7 +300,7 @@ sw_source *sw_image_folder(const char *path, const sw_image_folder_options *opti
         sw_fail(SW_ERR_ARGUMENT, "image folder: the path is NULL");
         return NULL;
     }
-    swd_stored *s = swd_stored_new();
+    swd_stored *s = swd_stored_new(sizeof(swd_stored));
     sw_status status = s ? load(&f, s) : fail_memory(&f);
     free_names(&f.classes);
     free_names(&f.files);

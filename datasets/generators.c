@@ -98,73 +98,54 @@ static void add_normals(uint64_t key, double scale, int64_t n, double *out) {
 typedef enum kind { MOONS, SPIRALS, BLOBS, LINEAR, LOGISTIC } kind;
 
 typedef struct made {
-    sw_source source; /* first: a pointer to it is a pointer to the whole */
+    swd_stored stored; /* first: a pointer to its source is a pointer to the whole */
     kind kind;
-    double *x;       /* [n, features] */
-    int32_t *label;  /* [n], or */
-    double *target;  /* [n] */
-    double *hidden;  /* centres [classes, features] or weights [features]; NULL */
+    double *x;      /* its x [n, features]; */
+    int32_t *label; /* its y [n], or */
+    double *target; /* [n, 1] */
+    double *hidden; /* centres [classes, features] or weights [features]; NULL */
 } made;
 
-static void put(sw_dtype type, void *out, int64_t at, const double *from, int64_t count) {
-    if (type == SW_F64) {
-        memcpy((double *)out + at, from, (size_t)count * sizeof *from);
-        return;
-    }
-    float *to = (float *)out + at;
-    for (int64_t i = 0; i < count; i++)
-        to[i] = (float)from[i];
-}
-
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
-    const made *m = (const made *)source;
-    const int64_t features = source->x_shape[0];
-    (void)draw;
-    for (int64_t i = 0; i < count && x; i++)
-        put(type, x, i * features, m->x + ids[i] * features, features);
-    for (int64_t i = 0; i < count && y; i++)
-        if (m->label)
-            ((int32_t *)y)[i] = m->label[ids[i]];
-        else
-            put(type, y, i, m->target + ids[i], 1);
-    return SW_OK;
-}
-
 static void free_made(sw_source *source) {
-    made *m = (made *)source;
-    sw_free(m->x);
-    sw_free(m->label);
-    sw_free(m->target);
-    sw_free(m->hidden);
-    sw_free(m);
+    sw_free(((made *)source)->hidden);
+    swd_stored_free(source);
+}
+
+/* One of ours of a kind; else NULL. */
+static const made *made_by(const sw_source *source, kind which) {
+    const made *m = source && source->free == free_made ? (const made *)source : NULL;
+    return m && m->kind == which ? m : NULL;
 }
 
 /* classes 0: real targets. hidden: elements of its own, or 0. All zeros. */
 static made *new_made(kind which, int64_t n, int64_t features, int classes, int64_t hidden) {
-    made *m = sw_alloc(sizeof *m);
-    if (!m)
-        return NULL;
-    m->kind = which;
-    m->source = (sw_source){.size = sizeof m->source, .n = n, .x_rank = 1, .x_shape = {features},
-                            .y_rank = classes ? 0 : 1, .y_shape = {classes ? 0 : 1},
-                            .y_type = classes ? SW_I32 : SW_F64, .classes = classes,
-                            .gather = gather, .free = free_made};
-    if (features <= INT64_MAX / 16 / n)
-        m->x = sw_alloc_array(n * features, sizeof *m->x);
-    else
+    if (features > INT64_MAX / 16 / n) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %lld samples of %lld numbers", (long long)n,
                 (long long)features);
-    if (m->x && classes)
-        m->label = sw_alloc_array(n, sizeof *m->label);
-    else if (m->x)
-        m->target = sw_alloc_array(n, sizeof *m->target);
-    if (hidden && (m->label || m->target))
-        m->hidden = sw_alloc_array(hidden, sizeof *m->hidden);
-    if ((!m->label && !m->target) || (hidden && !m->hidden)) {
-        free_made(&m->source);
         return NULL;
     }
+    swd_stored *s = swd_stored_new(sizeof(made));
+    if (!s)
+        return NULL;
+    made *m = (made *)s;
+    m->kind = which;
+    s->source.free = free_made;
+    s->source.classes = classes;
+    s->x = sw_array_new(SW_F64, SW_SHAPE(n, features));
+    if (s->x.data)
+        s->y = classes ? sw_array_new(SW_I32, SW_SHAPE(n)) : sw_array_new(SW_F64, SW_SHAPE(n, 1));
+    if (s->y.data && hidden)
+        m->hidden = sw_alloc_array(hidden, sizeof *m->hidden);
+    if (!s->y.data || (hidden && !m->hidden)) {
+        free_made(&s->source);
+        return NULL;
+    }
+    swd_stored_finish(s);
+    m->x = s->x.data;
+    if (classes)
+        m->label = s->y.data;
+    else
+        m->target = s->y.data;
     return m;
 }
 
@@ -223,7 +204,7 @@ sw_source *sw_moons(const sw_moons_options *options) {
         m->label[i] = 1;
     if (o.noise > 0)
         add_normals(sw_rng_key(o.seed, "moons noise"), o.noise, 2 * o.n, m->x);
-    return &m->source;
+    return &m->stored.source;
 }
 
 /* ---- Spirals ---- */
@@ -260,7 +241,7 @@ sw_source *sw_spirals(const sw_spirals_options *options) {
     }
     if (o.noise > 0)
         add_normals(sw_rng_key(o.seed, "spirals noise"), o.noise, 2 * o.n, m->x);
-    return &m->source;
+    return &m->stored.source;
 }
 
 /* ---- Blobs ---- */
@@ -300,12 +281,13 @@ sw_source *sw_blobs(const sw_blobs_options *options) {
         memcpy(m->x + i * features, m->hidden + m->label[i] * features, (size_t)features * sizeof *m->x);
     }
     add_normals(sw_rng_key(o.seed, "blobs noise"), o.spread, o.n * features, m->x);
-    return &m->source;
+    return &m->stored.source;
 }
 
 const double *sw_blobs_centres(const sw_source *source) {
-    if (source && source->gather == gather && ((const made *)source)->kind == BLOBS)
-        return ((const made *)source)->hidden;
+    const made *m = made_by(source, BLOBS);
+    if (m)
+        return m->hidden;
     sw_fail(SW_ERR_ARGUMENT, "blobs_centres: the source is %s", source ? "not of sw_blobs" : "NULL");
     return NULL;
 }
@@ -351,7 +333,7 @@ sw_source *sw_linear_samples(const sw_linear_samples_options *options) {
         m->target[i] += o.bias;
     if (o.noise > 0)
         add_normals(sw_rng_key(o.seed, "linear noise"), o.noise, o.n, m->target);
-    return &m->source;
+    return &m->stored.source;
 }
 
 static sw_status logistic_options(sw_logistic_samples_options *o,
@@ -378,12 +360,12 @@ sw_source *sw_logistic_samples(const sw_logistic_samples_options *options) {
         call(&logistic_kernels, &m->target[i], NULL, &p, NULL, 1);
         m->target[i] = uniform(key, i) < p ? 1 : -1;
     }
-    return &m->source;
+    return &m->stored.source;
 }
 
 const double *sw_true_weights(const sw_source *source) {
-    const made *m = source && source->gather == gather ? (const made *)source : NULL;
-    if (m && (m->kind == LINEAR || m->kind == LOGISTIC))
+    const made *linear = made_by(source, LINEAR), *m = linear ? linear : made_by(source, LOGISTIC);
+    if (m)
         return m->hidden;
     sw_fail(SW_ERR_ARGUMENT, "true_weights: %s",
             source ? "the source is neither of sw_linear_samples nor of sw_logistic_samples"

@@ -55,7 +55,7 @@ sw_source *swd_images_open(const char *images_path, const char *labels_path,
     sw_images_options o = {0};
     if (check_options(&o, options) != SW_OK)
         return NULL;
-    swd_stored *s = swd_stored_new();
+    swd_stored *s = swd_stored_new(sizeof(swd_stored));
     if (!s)
         return NULL;
     if (load(s, images_path, labels_path, o.classes, expected) != SW_OK) {

@@ -27,8 +27,10 @@ typedef struct swd_stored {
     char **names;             /* source.class_names, if they are ours: `classes` of them */
 } swd_stored;
 
-/* Without samples, freed by sw_source_free(&s->source) like the finished one. NULL and an error: no memory. */
-swd_stored *swd_stored_new(void);
+/* Without samples, the first member of a struct of `bytes`, the rest of it zeros; freed by
+ * sw_source_free(&s->source) like the finished one. NULL and an error: no memory. */
+swd_stored *swd_stored_new(size_t bytes);
+void swd_stored_free(sw_source *source); /* source.free, unless the struct has more to free before */
 /* Once x, y and classes are set: n, the shapes of a sample (those of x and y without axis 0), widths. */
 void swd_stored_finish(swd_stored *s);
 /* Both finite, else an error of `who`; both 0: the default, and 0. */

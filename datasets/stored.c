@@ -106,7 +106,7 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
     }
 }
 
-static void free_stored(sw_source *source) {
+void swd_stored_free(sw_source *source) {
     swd_stored *s = (swd_stored *)source;
     if (!s->borrowed) {
         sw_array_free(&s->x);
@@ -118,8 +118,8 @@ static void free_stored(sw_source *source) {
     sw_free(s);
 }
 
-swd_stored *swd_stored_new(void) {
-    swd_stored *s = sw_alloc(sizeof *s);
+swd_stored *swd_stored_new(size_t bytes) {
+    swd_stored *s = sw_alloc(bytes);
     if (!s)
         return NULL;
     s->source = (sw_source){.size = sizeof(sw_source),
@@ -127,7 +127,7 @@ swd_stored *swd_stored_new(void) {
                             .y_type = SW_F64,
                             .gather = gather,
                             .prefetch = prefetch,
-                            .free = free_stored};
+                            .free = swd_stored_free};
     return s;
 }
 

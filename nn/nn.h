@@ -179,8 +179,8 @@ typedef struct sw_evaluation {
     double loss;     /* mean over the source */
     double accuracy; /* share of samples whose largest output is the target's class; NaN without */
 } sw_evaluation;
-/* Without recording or dropout, in batches of 1000, at the parameter vector x (NULL: the model's). Accuracy is
- * of outputs [batch, classes] and class ids. What is random in the source is that of draw 0. */
+/* Without recording or dropout, in batches of 1000, at the parameter vector x (NULL: the model's). Accuracy
+ * is of outputs [batch, classes] and class ids. What is random in the source is that of draw 0. */
 SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source,
                                    sw_loss loss, sw_evaluation *result);
 

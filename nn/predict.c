@@ -50,7 +50,8 @@ static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
 
 static sw_tensor samples_of(const prediction *p, int64_t first, int64_t count) {
     sw_batch batch;
-    return swn_evaluation_batch(p->model, p->source, first, count, &batch) == SW_OK ? batch.x : (sw_tensor){0};
+    sw_status status = swn_evaluation_batch(p->model, p->source, first, count, &batch);
+    return status == SW_OK ? batch.x : (sw_tensor){0};
 }
 
 /* ---- Outputs ---- */
@@ -127,7 +128,8 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
         return sw_fail(SW_ERR_ARGUMENT, "predict: x %s",
                        !x ? "is NULL" : x->rank < 1 ? "has no axis for the samples" : "has no data");
     if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
-        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
+        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed",
+                       sw_dtype_name(x->type));
     const sw_sample_shape *sample = &model->input;
     sw_sample_shape given = {.rank = x->rank - 1};
     for (int i = 1; i < x->rank; i++)
@@ -142,7 +144,8 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
 sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y) {
     SW_TRY(prepare("predict_source", model, y));
     if (!source || source->n < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s", source ? "has no samples" : "is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s",
+                       source ? "has no samples" : "is NULL");
     prediction p = {.model = model, .source = source, .n = source->n, .y = y, .before = *y};
     return predict(&p);
 }

@@ -42,12 +42,14 @@ static void test_array_print(void **state) {
     const uint8_t bytes[] = {0, 255};
     const sw_array u8 = sw_array_of(bytes, SW_U8, SW_SHAPE(2, 1));
     expect_print(&u8, "u8 [2,1]\n[[  0],\n [255]]\n");
-    const double wide[] = {1e-9, 3, NAN, -INFINITY};
+    const double wide[] = {1e-9, 3, -(double)NAN, -INFINITY};
     const sw_array odd = sw_array_of(wide, SW_F64, SW_SHAPE(4));
     expect_print(&odd, "f64 [4]\n[1.0000e-09, 3.0000e+00,        nan,       -inf]\n");
     const sw_array empty = sw_array_of(wide, SW_F64, SW_SHAPE(2, 0));
     expect_print(&empty, "f64 [2,0]\n[[],\n []]\n");
     const sw_array none = {0};
+    const sw_array long_and_empty = sw_array_of(wide, SW_F64, SW_SHAPE(1001, 0, 1ll << 40));
+    expect_print(&long_and_empty, "f64 [1001,0,1099511627776]\n[[],\n [],\n [],\n ...,\n [],\n [],\n []]\n");
     expect_print(&none, "f32 [], no data\n");
     const sw_array blocks = sw_array_of(wide, SW_F64, SW_SHAPE(2, 1, 1));
     expect_print(&blocks, "f64 [2,1,1]\n[[[1.0000e-09]],\n [[3.0000e+00]]]\n");

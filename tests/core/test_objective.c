@@ -825,7 +825,8 @@ int main(void) {
         TEST(test_value_and_gradient), TEST(test_switches_and_draws), TEST(test_chunks),
         TEST(test_glm), TEST(test_without_a_tape), TEST(test_accumulating_on_top),
         TEST(test_errors), TEST(test_epochs), TEST(test_orders_differ), TEST(test_each_place),
-        TEST(test_seek), TEST(test_sampler_errors), TEST(test_endless_batch), TEST(test_batches), TEST(test_source_errors),
+        TEST(test_seek), TEST(test_sampler_errors), TEST(test_endless_batch),
+        TEST(test_batches), TEST(test_source_errors),
         TEST(test_draws_of_a_batch), TEST(test_deferred),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

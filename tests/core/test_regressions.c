@@ -917,6 +917,31 @@ static void test_dlopen(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* Zeros, infinities, NaN and the exponent 0 as C has them; a derivative of 0 and 1 for the exponents 0 and 1. */
+static void test_corners_of_pow(void **state) {
+    const fixture *f = *state;
+    static const double exponents[] = {0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 2.5};
+    const double in[] = {0.0, -0.0, 1, -1, INFINITY, -(double)INFINITY, NAN, -2};
+    enum { N = sizeof in / sizeof *in };
+    for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
+        sw_tape_reset(f->tape);
+        sw_tensor x = sw_variable(f->tape, sw_array_of(in, SW_F64, SW_SHAPE(N))), y = sw_pow(x, exponents[e]);
+        const double *value = sw_value(y).data, ones[N] = {1, 1, 1, 1, 1, 1, 1, 1};
+        for (int i = 0; i < N; i++) {
+            const double expected = pow(in[i], exponents[e]);
+            /* An ulp or two of exp and log beside 2^±3; all else is exact. */
+            bool near = isfinite(expected) && fabs(value[i] - expected) <= 1e-14 * fabs(expected);
+            if (isnan(expected) ? !isnan(value[i])
+                                : (value[i] != expected && !near) || signbit(value[i]) != signbit(expected))
+                fail_msg("%g to the %g: %g, C has %g", in[i], exponents[e], value[i], expected);
+        }
+        assert_int_equal(sw_backward_from(y, sw_array_of(ones, SW_F64, SW_SHAPE(N))), SW_OK);
+        const double *dx = sw_grad_of(x).data;
+        for (int i = 0; i < N && exponents[e] >= 0 && exponents[e] <= 1 && exponents[e] != 0.5; i++)
+            assert_true(dx[i] == exponents[e]);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -929,7 +954,7 @@ int main(void) {
         TEST(test_memory_after_a_mark), TEST(test_saving_more),
         TEST(test_incomplete_operations), TEST(test_failed_backward_leaves_nothing),
         TEST(test_leaves), TEST(test_input_copy), TEST(test_set_threads_inside),
-        TEST(test_flush), TEST(test_message_of_a_worker), TEST(test_dlopen),
+        TEST(test_flush), TEST(test_message_of_a_worker), TEST(test_dlopen), TEST(test_corners_of_pow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,8 @@ static void mistakes(void **state) {
     refuses(NULL, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x is NULL");
     refuses(&empty, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x has no data");
     refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x has type 7, which is none");
+    odd.type = SW_I64;
+    refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x is i64; f32, f64, i32 or u8 is needed");
     refuses(&scalar, NULL, NULL, SW_ERR_SHAPE,
             "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
     refuses(&none, NULL, NULL, SW_ERR_SHAPE, "arrays: x [3,0] holds nothing");

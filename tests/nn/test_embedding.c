@@ -312,9 +312,9 @@ static void test_freeze(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows),    TEST(test_stale_ids), TEST(test_start),         TEST(test_gradients),  TEST(test_ids_refused),
+        TEST(test_rows),    TEST(test_start),         TEST(test_gradients),  TEST(test_ids_refused),
         TEST(test_refusals), TEST(test_tied),         TEST(test_tied_and_frozen), TEST(test_tie_a_bias),
-        TEST(test_ties_refused), TEST(test_freeze),
+        TEST(test_ties_refused), TEST(test_freeze), TEST(test_stale_ids),
     };
     return cmocka_run_group_tests_name("embedding", tests, NULL, NULL);
 }
