@@ -4,7 +4,7 @@
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · (β1 m + (1 - β1) g) / ((v/(1 - β2ᵗ))^(1/p) + ε)
  * p = 2 is NadamW; p = 1.5, the other of the competition's, is quick too. Any other root is e^(log(v)/p): its
  * relative error in f32 is up to 88/p·2^-24 and some units in the last place, the rounding of the logarithm.
- * Both see no v below the smallest normal number.
+ * Both take v as within the normal numbers.
  */
 #define SW_KERNEL_FILE "rules/nadamp.c"
 #include "kernel.h"
@@ -13,78 +13,106 @@
 #ifndef NADAMP_OPTIONS
 #define NADAMP_OPTIONS
 enum { POWER = ADAM_OPTIONS };
-enum { SQUARE_ROOT, TWO_THIRDS, ANY_ROOT };
+enum { BLOCK = 256 };
 #endif
 
 #if SW_KERNEL_PASS
 
+/* 0 has no logarithm, and squares of f32 reach Inf beyond |g| = 1.8e19. */
 static inline real SW_K(normal_number)(real v) {
 #if SW_KERNEL_F32
-    const real least = 1.17549435e-38f;
+    const real least = 1.17549435e-38f, most = 3.4028234e38f;
 #else
-    const real least = 2.2250738585072014e-308;
+    const real least = 2.2250738585072014e-308, most = 1.7976931348623157e308;
 #endif
-    return v > least ? v : least;
+    v = v > least ? v : least;
+    return v < most ? v : most;
 }
 
-/* v^(2/3) = v y, y = v^(-1/3). The leading half of v's bits, taken as a whole number, is nearly a multiple of
- * its logarithm; a constant less a third of that number are the leading bits of a y within 4 %. Then twice
- * y ← y (1 - h)^(-1/3) with h = 1 - v y³, by its series up to h³, which leaves an error of h⁴/7: 3e-5, then
- * what is rounding: 1.4e-7 in f32 and 2.5e-16 in f64 at most, by trial over the range. */
-static inline real SW_K(two_thirds)(real v) {
+/* A number within 3.5 % of v^(-1/3), in f64 3e-5. Bits taken as a whole number are nearly a multiple of the
+ * logarithm: a constant less a third of them. Vector code before AVX-512 converts whole numbers of 32 bits
+ * only: the leading half of those of f64 passes through the mantissa of 2^52. */
+static inline real SW_K(inverse_cube_root)(real v) {
 #if SW_KERNEL_F32
-    const real start = 21666.98f, unit = 8388608.0f; /* 2^23: adding it makes a whole number of the mantissa */
-    enum { HALF = 16 };
+    const real leading = (real)(int32_t)SW_K(sw_k_bits)(v);
+    return SW_K(sw_k_from_bits)((uint32_t)(int32_t)(1419899904.0f - leading * (1 / 3.0f)));
 #else
-    const real start = 1430188287.16, unit = 4503599627370496.0; /* 2^52 */
-    enum { HALF = 32 };
+    const real start = 1430188287.16, unit = 4503599627370496.0;
+    const real leading = SW_K(sw_k_from_bits)(SW_K(sw_k_bits)(unit) | SW_K(sw_k_bits)(v) >> 32) - unit;
+    const real guess = start - leading * (1 / 3.0) + unit;
+    const real y = SW_K(sw_k_from_bits)((SW_K(sw_k_bits)(guess) - SW_K(sw_k_bits)(unit)) << 32);
+    const real h = 1 - (v * y) * (y * y);
+    return y + y * (h * (1 / 3.0 + h * (2 / 9.0 + h * (14 / 81.0))));
 #endif
-    const real leading = SW_K(sw_k_from_bits)(SW_K(sw_k_bits)(unit) | SW_K(sw_k_bits)(v) >> HALF) - unit;
-    const real guess = start - leading * (1 / (real)3) + unit;
-    real y = SW_K(sw_k_from_bits)((SW_K(sw_k_bits)(guess) - SW_K(sw_k_bits)(unit)) << HALF);
-    for (int twice = 0; twice < 2; twice++) {
-        const real h = 1 - (v * y) * (y * y);
-        y += y * (h * (1 / (real)3 + h * (2 / (real)9 + h * (14 / (real)81))));
+}
+
+/* (1 - h)^(-1/3) - 1: in f32 for |h| ≤ 0.103, within 9e-8; in f64 the series, for |h| ≤ 1e-4. */
+static inline real SW_K(correction)(real h) {
+#if SW_KERNEL_F32
+    const real c1 = 0.333329139f, c2 = 0.222215569f, c3 = 0.174468768f, c4 = 0.145823882f;
+#else
+    const real c1 = 1 / 3.0, c2 = 2 / 9.0, c3 = 14 / 81.0, c4 = 35 / 243.0;
+#endif
+    return h * ((c1 + c2 * h) + h * h * (c3 + c4 * h));
+}
+
+/* root ← root^(2/3): of v it is w (1 - h)^(-1/3), w = v y, h = 1 - v y³, y about v^(-1/3). Largest relative
+ * error, by trial of every f32 of 20 octaves and many others: 2.2e-7 in f32, 2.3e-16 in f64. A stage at a time:
+ * in one loop the chain of operations is so long that the processor waits for results most of the time. */
+static inline void SW_K(two_thirds)(real *restrict root, int64_t n) {
+    real other[BLOCK];
+    for (int64_t i = 0; i < n; i++)
+        other[i] = SW_K(inverse_cube_root)(root[i]);
+    for (int64_t i = 0; i < n; i++) {
+        const real y = other[i], w = root[i] * y;
+        root[i] = w;
+        other[i] = 1 - w * (y * y);
     }
-    return v * y;
+    for (int64_t i = 0; i < n; i++)
+        root[i] += root[i] * SW_K(correction)(other[i]);
 }
 
-static inline real SW_K(root)(real v, real exponent, const int which) {
-    if (which == SQUARE_ROOT)
-        return SW_R(sqrt)(v);
-    v = SW_K(normal_number)(v);
-    return which == TWO_THIRDS ? SW_K(two_thirds)(v) : SW_K(sw_k_exp)(exponent * SW_K(sw_k_log)(v));
+static inline void SW_K(take_root)(real *restrict root, int64_t n, double p) {
+    const real exponent = (real)(1 / p);
+    if (p == 2) {
+        for (int64_t i = 0; i < n; i++)
+            root[i] = SW_R(sqrt)(root[i]);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        root[i] = SW_K(normal_number)(root[i]);
+    if (p == 1.5)
+        SW_K(two_thirds)(root, n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            root[i] = SW_K(sw_k_exp)(exponent * SW_K(sw_k_log)(root[i]));
 }
 
-/* One loop for each root: it is a constant where this is called. */
-static inline __attribute__((always_inline)) void SW_K(loop)(const sw_step *s, int64_t begin, int64_t end,
-                                                             const int which) {
-    real *restrict x = s->x;
-    const real *restrict g = s->g;
-    real *restrict m = s->slot[0], *restrict v = s->slot[1];
+/* By blocks, which stay in the nearest cache: one pass over memory. */
+static void SW_K(nadamp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
                scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
-               outside = (real)s->coefficient[OUTSIDE], shrink = (real)s->coefficient[SHRINK],
-               exponent = (real)(1 / s->option[POWER]);
-    for (int64_t i = begin; i < end; i++) {
-        m[i] = beta1 * m[i] + fresh1 * g[i];
-        v[i] = beta2 * v[i] + fresh2 * (g[i] * g[i]);
-        x[i] = shrink * x[i] -
-               (a * m[i] + b * g[i]) / (SW_K(root)(v[i] * scale + inside, exponent, which) + outside);
-    }
-}
-
-static void SW_K(nadamp)(void *args, int64_t begin, int64_t end, double *sums) {
-    const sw_step *s = args;
+               outside = (real)s->coefficient[OUTSIDE], shrink = (real)s->coefficient[SHRINK];
     (void)sums;
-    if (s->option[POWER] == 2)
-        SW_K(loop)(s, begin, end, SQUARE_ROOT);
-    else if (s->option[POWER] == 1.5)
-        SW_K(loop)(s, begin, end, TWO_THIRDS);
-    else
-        SW_K(loop)(s, begin, end, ANY_ROOT);
+    for (; begin < end; begin += BLOCK) {
+        real along[BLOCK], root[BLOCK];
+        const int64_t n = end - begin < BLOCK ? end - begin : BLOCK;
+        real *restrict x = (real *)s->x + begin, *restrict m = (real *)s->slot[0] + begin,
+             *restrict v = (real *)s->slot[1] + begin;
+        const real *restrict g = (const real *)s->g + begin;
+        for (int64_t i = 0; i < n; i++) {
+            m[i] = beta1 * m[i] + fresh1 * g[i];
+            v[i] = beta2 * v[i] + fresh2 * (g[i] * g[i]);
+            along[i] = a * m[i] + b * g[i];
+            root[i] = v[i] * scale + inside;
+        }
+        SW_K(take_root)(root, n, s->option[POWER]);
+        for (int64_t i = 0; i < n; i++)
+            x[i] = shrink * x[i] - along[i] / (root[i] + outside);
+    }
 }
 
 #else

@@ -224,7 +224,7 @@ static void test_roots_of_nadamp(void **state) {
             for (int from = -17; from < 18; from += 5) {
                 const sw_dtype type = both_types[t];
                 const double unit = type == SW_F64 ? 0x1p-53 : 0x1p-24;
-                const double root = power[k] == 1.5 ? 2.5 : power[k] == 2 ? 1 : 2 * 88 / power[k] + 4;
+                const double root = power[k] == 1.5 ? 3.7 : power[k] == 2 ? 1 : 2 * 88 / power[k] + 4;
                 sw_params *p = small_params(type);
                 char spec[100];
                 double x[SMALL_DIM] = {0}, g[SMALL_DIM];
@@ -245,6 +245,68 @@ static void test_roots_of_nadamp(void **state) {
                 sw_optim_free(optim);
                 sw_params_free(p);
             }
+}
+
+/* In [1, 2^1.5), so that squares take three octaves. */
+static double roots_of(sw_dtype type, int64_t i) {
+    const double g = 1 + (2.8284271247461903 - 1) * (double)(i * 7919 % 60000) / 60000;
+    return type == SW_F32 ? (double)(float)g : g;
+}
+static sw_status roots_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
+                                double *value, void *g) {
+    const sw_params *p = user;
+    (void)x, (void)ids, (void)count, (void)draw;
+    *value = 0;
+    for (int64_t i = 0; g && i < sw_params_dim(p); i++)
+        vec_set(sw_params_type(p), g, i, roots_of(sw_params_type(p), i));
+    return SW_OK;
+}
+
+/* The same at p = 1.5 for many numbers of three octaves, after which the root's error repeats. */
+static void test_two_thirds_densely(void **state) {
+    (void)state;
+    enum { MANY = 60000 };
+    for (int t = 0; t < 2; t++) {
+        const sw_dtype type = both_types[t];
+        const double unit = type == SW_F64 ? 0x1p-53 : 0x1p-24;
+        sw_params *p = sw_params_new(type, 1);
+        assert_non_null(sw_params_add(p, "w", 1, (const int64_t[]){MANY}, NULL));
+        assert_ok(sw_params_build(p));
+        memset(sw_params_x(p), 0, params_bytes(p));
+        sw_optim *optim = sw_optim_new(p, "nadamp lr=1 beta1=0 beta2=0 eps=1e-30 weight_decay=0");
+        const sw_objective f = {.size = sizeof f, .n = 1, .params = p, .user = p, .gradient = roots_gradient};
+        assert_ok(sw_optim_minimize(optim, &f, NULL));
+        for (int64_t i = 0; i < MANY; i++) {
+            const double given = roots_of(type, i), now = vec_get(type, sw_params_x(p), i);
+            const long double square = type == SW_F32 ? (long double)((float)given * (float)given)
+                                                      : (long double)(given * given);
+            const double expected = (double)(-given / (cbrtl(square) * cbrtl(square)));
+            if (!(fabs(now / expected - 1) <= (3.7 + 3) * unit)) /* a sum, a division, x */
+                fail_msg("%s: g = %.17g moves x by %.17g, not %.17g", sw_dtype_name(type), given, now, expected);
+        }
+        sw_optim_free(optim);
+        sw_params_free(p);
+    }
+}
+
+/* Squares of f32 that are Inf: the step is that of the largest number, or none, and never NaN. */
+static void test_square_beyond_f32(void **state) {
+    (void)state;
+    static const char *const specs[] = {"nadamp", "nadamp p=3", "adam", "rmsprop", "adagrad", "amsgrad"};
+    for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
+        sw_params *p = small_params(SW_F32);
+        sw_optim *optim = sw_optim_new(p, specs[k]);
+        double g[SMALL_DIM];
+        for (int i = 0; i < SMALL_DIM; i++)
+            g[i] = i % 2 ? 1e30 : 1;
+        for (int step = 0; step < 3; step++)
+            assert_ok(step_with(optim, p, g));
+        for (int i = 0; i < SMALL_DIM; i++)
+            if (!isfinite(vec_get(SW_F32, sw_params_x(p), i)))
+                fail_msg("%s: x[%d] = %g", specs[k], i, vec_get(SW_F32, sw_params_x(p), i));
+        sw_optim_free(optim);
+        sw_params_free(p);
+    }
 }
 
 /* ---- What must not move ---- */
@@ -649,6 +711,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_no_momentum, test_clear),
         cmocka_unit_test_teardown(test_zero_gradient, test_clear),
         cmocka_unit_test_teardown(test_roots_of_nadamp, test_clear),
+        cmocka_unit_test_teardown(test_two_thirds_densely, test_clear),
+        cmocka_unit_test_teardown(test_square_beyond_f32, test_clear),
         cmocka_unit_test_teardown(test_nan_is_refused, test_clear),
         cmocka_unit_test_teardown(test_frozen_and_tied, test_clear),
         cmocka_unit_test_teardown(test_two_groups, test_clear),
