@@ -7,6 +7,8 @@
  *     plot_curve(&p, n, x, y, 2, PLOT_BLUE);
  *     plot_save(&p, "curve.png");
  *
+ * After plot_logarithmic(&p, false, true) the panel's y is logarithmic; data are given as they are.
+ *
  * Everything is painted three times as large and shrunk at the end, which smooths the edges. There are only
  * additions, multiplications, divisions and square roots, in double: equal data give equal bytes on every
  * machine. Nothing needs a check: after an error nothing is painted, and sw_error() tells. */
@@ -17,6 +19,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* 0xRRGGBB. The colours of Okabe and Ito, which people who are colour-blind can tell apart. */
@@ -33,6 +36,7 @@ typedef struct plot {
     int width, height;
     double left, top, right, bottom; /* the panel at hand, in pixels from the upper left corner */
     double x0, x1, y0, y1;           /* what it shows */
+    bool log_x, log_y;               /* on a logarithmic axis */
     bool clipped;                    /* nothing is painted outside of it */
 } plot;
 
@@ -195,13 +199,38 @@ static inline void plot_panel(plot *p, double left, double top, double width, do
                               double x1, double y0, double y1) {
     p->left = left, p->top = top, p->right = left + width, p->bottom = top + height;
     p->x0 = x0, p->x1 = x1, p->y0 = y0, p->y1 = y1;
+    p->log_x = p->log_y = false;
+}
+
+/* Axes of the panel at hand that are logarithmic: their ends must be above 0. */
+static inline void plot_logarithmic(plot *p, bool x, bool y) {
+    p->log_x = x, p->log_y = y;
+}
+
+/* log2 x for x > 0, by log m = 2 (t + t³/3 + …), t = (m - 1)/(m + 1), |t| < 0.18: the same on every machine. */
+static inline double plot_log2(double x) {
+    int exponent;
+    double m = frexp(x, &exponent), sum = 0;
+    if (m < 0.70710678118654752)
+        m *= 2, exponent--;
+    const double t = (m - 1) / (m + 1);
+    for (int k = 21; k > 0; k -= 2)
+        sum = sum * t * t + 1.0 / k;
+    return exponent + 2 * t * sum / 0.69314718055994531;
+}
+
+/* How far v is from v0 to v1: 0 and 1 there. What has no logarithm is far below. */
+static inline double plot_share(double v, double v0, double v1, bool logarithmic) {
+    if (!logarithmic)
+        return (v - v0) / (v1 - v0);
+    return v > 0 ? plot_log2(v / v0) / plot_log2(v1 / v0) : -1000;
 }
 
 static inline double plot_x(const plot *p, double x) {
-    return p->left + (p->right - p->left) * (x - p->x0) / (p->x1 - p->x0);
+    return p->left + (p->right - p->left) * plot_share(x, p->x0, p->x1, p->log_x);
 }
 static inline double plot_y(const plot *p, double y) {
-    return p->bottom - (p->bottom - p->top) * (y - p->y0) / (p->y1 - p->y0);
+    return p->bottom - (p->bottom - p->top) * plot_share(y, p->y0, p->y1, p->log_y);
 }
 
 /* 1, 2 or 5 times a power of ten, so that there are six at most. */
@@ -219,28 +248,63 @@ static inline double plot_tick(double length) {
     return 10 * power / down;
 }
 
+/* The first tick from v0 on (index 0), and those after it. */
+static inline double plot_tick_at(double v0, double v1, bool logarithmic, int index) {
+    if (!logarithmic) {
+        const double step = plot_tick(v1 - v0);
+        return ((int)ceil(v0 / step - 1e-9) + index) * step;
+    }
+    const double decades = plot_log2(v1 / v0) / plot_log2(10); /* powers of ten: seven at most */
+    const int every = (int)ceil(decades / 6 - 1e-9);
+    int exponent = 0;
+    double power = 1;
+    for (; power > v0 * (1 - 1e-9); exponent--)
+        power /= 10;
+    for (; power < v0 * (1 - 1e-9) || exponent % every; exponent++)
+        power *= 10;
+    for (int i = 0; i < index * every; i++)
+        power *= 10;
+    return power;
+}
+
+/* As %g, but 1e-6 for 1e-06, and 1e-4 for 0.0001. */
+static inline void plot_number(double v, char number[32]) {
+    const bool power = v != 0 && (fabs(v) < 0.000999 || fabs(v) > 99999);
+    snprintf(number, 32, power ? "%.4e" : "%g", v);
+    char *e = power ? strchr(number, 'e') : NULL, *end = e;
+    if (!e)
+        return;
+    const int exponent = atoi(e + 1);
+    while (end[-1] == '0')
+        end--;
+    end -= end[-1] == '.';
+    snprintf(end, (size_t)(number + 32 - end), "e%d", exponent);
+}
+
 /* A faint grid with its numbers for each axis that has a label, and the title. */
 static inline void plot_axes(plot *p, const char *title, const char *x_label, const char *y_label) {
     char number[32];
     const double middle_x = (p->left + p->right) / 2, middle_y = (p->top + p->bottom) / 2;
-    const double dx = plot_tick(p->x1 - p->x0), dy = plot_tick(p->y1 - p->y0);
-    const int first_x = (int)ceil(p->x0 / dx - 1e-9), first_y = (int)ceil(p->y0 / dy - 1e-9);
-    for (int i = first_x; x_label && i * dx <= p->x1 + 1e-9 * dx; i++) {
-        const double x = plot_x(p, i * dx);
-        snprintf(number, sizeof number, "%g", i * dx);
+    for (int i = 0; x_label; i++) {
+        const double at = plot_tick_at(p->x0, p->x1, p->log_x, i), x = plot_x(p, at);
+        if (!(x <= p->right + 1e-6))
+            break;
+        plot_number(at, number);
         plot_line(p, x, p->top, x, p->bottom, 1, PLOT_LIGHT);
         plot_text(p, x, p->bottom + 16, 8, PLOT_CENTRE, false, PLOT_BLACK, number);
     }
-    for (int i = first_y; y_label && i * dy <= p->y1 + 1e-9 * dy; i++) {
-        const double y = plot_y(p, i * dy);
-        snprintf(number, sizeof number, "%g", i * dy);
+    for (int i = 0; y_label; i++) {
+        const double at = plot_tick_at(p->y0, p->y1, p->log_y, i), y = plot_y(p, at);
+        if (!(y >= p->top - 1e-6))
+            break;
+        plot_number(at, number);
         plot_line(p, p->left, y, p->right, y, 1, PLOT_LIGHT);
         plot_text(p, p->left - 8, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, number);
     }
     if (x_label)
         plot_text(p, middle_x, p->bottom + 35, 9, PLOT_CENTRE, false, PLOT_BLACK, x_label);
     if (y_label)
-        plot_text(p, p->left - 42, middle_y, 9, PLOT_CENTRE, true, PLOT_BLACK, y_label);
+        plot_text(p, p->left - (p->log_y ? 54 : 42), middle_y, 9, PLOT_CENTRE, true, PLOT_BLACK, y_label);
     if (title)
         plot_text(p, middle_x, p->top - 12, 10, PLOT_CENTRE, false, PLOT_BLACK, title);
 }

@@ -1,0 +1,72 @@
+/* Curves that a program gathers while it runs: drawn on a panel of plot.h, and written as CSV beside the
+ * picture. Not part of the library. */
+#ifndef SWALE_EXAMPLES_CURVES_H
+#define SWALE_EXAMPLES_CURVES_H
+
+#include "plot.h"
+
+#include <errno.h>
+
+enum { CURVE_MOST = 2048 };
+
+typedef struct curve {
+    const char *name;
+    unsigned colour;
+    double width;
+    int n;
+    double x[CURVE_MOST], y[CURVE_MOST];
+} curve;
+
+/* One more point; what does not fit is left out. */
+static inline void curve_add(curve *c, double x, double y) {
+    if (c->n < CURVE_MOST) {
+        c->x[c->n] = x;
+        c->y[c->n++] = y;
+    }
+}
+
+/* The mean of y over the last part of the points, 0 < part <= 1. */
+static inline double curve_end(const curve *c, double part) {
+    const int first = (int)((1 - part) * c->n);
+    double sum = 0;
+    for (int i = first; i < c->n; i++)
+        sum += c->y[i];
+    return sum / (c->n - first);
+}
+
+/* All curves on the panel, the first on top, with a key from `row` on. */
+static inline void curves_draw(plot *p, int count, const curve *c, int row) {
+    for (int i = count - 1; i >= 0; i--)
+        plot_curve(p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour);
+    for (int i = 0; i < count; i++)
+        plot_key(p, row + i, c[i].width + 1, c[i].colour, c[i].name);
+}
+
+/* Where the numbers of a picture go: FILE.csv for FILE.png. */
+static inline void curves_path(const char *picture, char path[4096]) {
+    size_t length = strlen(picture);
+    if (length > 4 && strcmp(picture + length - 4, ".png") == 0)
+        length -= 4;
+    snprintf(path, 4096, "%.*s.csv", (int)(length < 4000 ? length : 4000), picture);
+}
+
+/* A line for each point, "curve",x,y; nothing after an error. */
+static inline void curves_save(const char *picture, const char *x, const char *y, int count, const curve *c) {
+    char path[4096];
+    curves_path(picture, path);
+    FILE *file = sw_error() ? NULL : fopen(path, "w");
+    if (!file) {
+        if (!sw_error())
+            sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
+        return;
+    }
+    fprintf(file, "curve,%s,%s\n", x, y);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < c[i].n; k++)
+            fprintf(file, "\"%s\",%.9g,%.9g\n", c[i].name, c[i].x[k], c[i].y[k]);
+    const bool bad = ferror(file) != 0;
+    if (fclose(file) != 0 || bad)
+        sw_fail(SW_ERR_IO, "%s could not be written", path);
+}
+
+#endif

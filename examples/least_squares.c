@@ -1,0 +1,196 @@
+/* What a constant step does with the noise of its gradients: a straight line w t + b through 100 points, so that
+ * all that happens can be seen in the plane of w and b.
+ *
+ * Gradient descent and two line searches walk to the minimum. SGD with two samples a step walks there too, and
+ * then about it, at a height that is proportional to the step h: if C is the covariance of its gradients there
+ * and H the Hessian, the covariance S of x settles where H S + S H = h C, and f - f* has the mean
+ *
+ *     tr(H S)/2 = h tr(C)/4
+ *
+ * (Mandt, Hoffman, Blei, JMLR 2017), and a little more for steps that are not small. */
+#include "cli.h"
+#include "curves.h"
+#include <swale.h>
+
+enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, PIXELS = SIDE * SIDE, SHOWN = 700 };
+
+static const char *out = "least_squares.png";
+static int64_t seed = 1, steps = 20000;
+static bool help;
+
+static const cli_option options[] = {
+    {"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "of SGD at each step size (20000)"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the points, and of the order they are drawn in (1)"},
+    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; its numbers go to FILE.csv (least_squares.png)"},
+    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
+    {0}};
+
+static const double floor_step[FLOORS] = {0.1, 0.05, 0.02, 0.01, 0.005};
+static const unsigned floor_colour[FLOORS] = {PLOT_RED, PLOT_ORANGE, PLOT_PURPLE, PLOT_GREEN, PLOT_SKY};
+static const double beginning[2] = {-0.5, 3.5}; /* w, b */
+static double t[M], y[M];
+
+/* ---- The problem in closed form: f(x) = 1/m sum (w t_i + b - y_i)^2 ---- */
+
+static double optimum[2], least, largest_eigenvalue, noise; /* noise: tr C of two samples at the optimum */
+
+static double value_at(const double *x) {
+    double sum = 0;
+    for (int i = 0; i < M; i++)
+        sum += (x[0] * t[i] + x[1] - y[i]) * (x[0] * t[i] + x[1] - y[i]) / M;
+    return sum;
+}
+
+static sw_source *make_problem(void) {
+    sw_rng rng = {.key = sw_rng_key((uint64_t)seed, "points")};
+    double mean_t = 0, mean_y = 0, tt = 0, ty = 0;
+    for (int i = 0; i < M; i++) {
+        t[i] = 2 * sw_rng_uniform(&rng);
+        y[i] = 1 + t[i] + 0.5 * sw_rng_normal(&rng);
+        mean_t += t[i] / M, mean_y += y[i] / M, tt += t[i] * t[i] / M, ty += t[i] * y[i] / M;
+    }
+    optimum[0] = (ty - mean_t * mean_y) / (tt - mean_t * mean_t);
+    optimum[1] = mean_y - optimum[0] * mean_t;
+    least = value_at(optimum);
+    /* The Hessian is 2 [tt mean_t; mean_t 1]. */
+    largest_eigenvalue = tt + 1 + sqrt((tt - 1) * (tt - 1) + 4 * mean_t * mean_t);
+    for (int i = 0; i < M; i++) {
+        const double r = 2 * (optimum[0] * t[i] + optimum[1] - y[i]);
+        noise += r * r * (t[i] * t[i] + 1) / M / 2;
+    }
+    const sw_array inputs = sw_array_of(t, SW_F64, SW_SHAPE(M, 1)), targets = sw_array_of(y, SW_F64, SW_SHAPE(M, 1));
+    return sw_arrays(&inputs, &targets, NULL);
+}
+
+/* ---- Walks ---- */
+
+typedef struct walk {
+    const char *name, *estimator, *schedule;
+    double lr; /* 0: one over the largest eigenvalue */
+    unsigned colour;
+    curve *gap;  /* NULL, or where means of f - f* over a two-hundredth of the steps go */
+    double goal; /* where f - f* is not above it, it ends */
+    int64_t taken;
+    double floor; /* mean of f - f* over the last three quarters */
+    int n;        /* places, the first of them */
+    double w[PLACES], b[PLACES];
+} walk;
+
+/* Where it is after `step` steps. */
+static void look(walk *k, const double *x, int64_t step) {
+    const int64_t block = (steps + 199) / 200;
+    static double sum;
+    const double gap = value_at(x) - least;
+    if (k->n < PLACES)
+        k->w[k->n] = x[0], k->b[k->n++] = x[1];
+    if (step == 0 && k->gap)
+        curve_add(k->gap, 0, gap);
+    sum = step % block == 1 || block == 1 ? gap : sum + gap;
+    if (step > 0 && step % block == 0 && k->gap)
+        curve_add(k->gap, (double)step - (double)block / 2, sum / (double)block);
+    if (step > steps / 4)
+        k->floor += gap / (double)(steps - steps / 4);
+}
+
+static void go(walk *k, const sw_source *source) {
+    char rule[64];
+    sw_model *model = sw_model_new(SW_F64, 0);
+    sw_params *params = sw_model_build(model, sw_nn_linear(model, 1, 1));
+    snprintf(rule, sizeof rule, "sgd lr=%.17g", k->lr > 0 ? k->lr : 1 / largest_eigenvalue);
+    const sw_optim_options how = {.size = sizeof how, .estimator = k->estimator, .rule = rule,
+                                  .schedule = k->schedule, .seed = (uint64_t)seed};
+    sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
+    const sw_objective *f = sw_model_objective(model, source, sw_mse);
+    double *x = sw_error() ? NULL : sw_params_x(params);
+    if (x) {
+        memcpy(x, beginning, sizeof beginning);
+        sw_params_changed(params);
+    }
+    for (; !sw_error(); k->taken++) {
+        look(k, x, k->taken);
+        if (k->taken == steps || value_at(x) - least <= k->goal)
+            break;
+        sw_optim_minimize(optim, f, NULL);
+    }
+    sw_optim_free(optim), sw_model_free(model);
+}
+
+/* ---- The picture ---- */
+
+/* f in steps of a factor of 2, which look like contour lines. */
+static void draw_contours(plot *p) {
+    static unsigned colour[PIXELS];
+    for (int i = 0; i < PIXELS; i++) {
+        const double x[2] = {p->x0 + (p->x1 - p->x0) * (i % SIDE + 0.5) / SIDE,
+                             p->y1 - (p->y1 - p->y0) * (i / SIDE + 0.5) / SIDE};
+        const double level = floor(plot_log2((value_at(x) - least) / 0.01)); /* 0 and below: the innermost */
+        colour[i] = plot_mix(PLOT_WHITE, PLOT_GREY, fmin(fmax(level, 0) * 0.06, 0.7));
+    }
+    plot_field(p, SIDE, SIDE, colour);
+}
+
+static void draw(const walk *k, int searches, const curve *gap) {
+    const double h[2] = {0.004, 0.15}, theory[2] = {h[0] * noise / 4, h[1] * noise / 4};
+    plot p = plot_new(1200, 440);
+    plot_panel(&p, 70, 40, SIDE, SIDE, -1.25, 1.75, 0, 3.8);
+    draw_contours(&p);
+    plot_axes(&p, "f(w, b), and ways down", "w", "b");
+    for (int i = searches; i >= 0; i--) /* SGD's first steps lie below the others */
+        plot_curve(&p, i < searches ? k[i].n : k[i].n < SHOWN ? k[i].n : SHOWN, k[i].w, k[i].b,
+                   i < searches ? 2 : 0.8, k[i].colour);
+    for (int i = 0; i < searches; i++)
+        for (int j = 0; j < k[i].n; j++)
+            plot_point(&p, k[i].w[j], k[i].b[j], 2, k[i].colour);
+    for (int i = 0; i <= searches; i++)
+        plot_key(&p, i, 2, k[i].colour, i < searches ? k[i].name : "SGD, batch 2, step 0.1");
+    plot_frame(&p, PLOT_GREY);
+    plot_panel(&p, 490, 40, 330, SIDE, 0, (double)steps, 1e-4, 100);
+    plot_logarithmic(&p, false, true);
+    plot_axes(&p, "SGD, batch 2", "steps", "f - f*");
+    curves_draw(&p, FLOORS, gap, 0);
+    plot_panel(&p, 910, 40, 270, SIDE, h[0], h[1], 1e-4, 1);
+    plot_logarithmic(&p, true, true);
+    plot_axes(&p, "the noise floor", "step", "mean of f - f*");
+    plot_curve(&p, 2, h, theory, 1.2, PLOT_GREY);
+    for (int i = 0; i < FLOORS; i++)
+        plot_point(&p, k[searches + i].lr, k[searches + i].floor, 5, k[searches + i].colour);
+    plot_key(&p, 0, 1.2, PLOT_GREY, "step tr(C) / 4");
+    plot_save(&p, out);
+}
+
+int main(int argc, char **argv) {
+    cli_parse(argc, argv, "least_squares", options);
+    if (help)
+        return cli_help("least_squares --steps 5000 --out least_squares.png", options), 0;
+    enum { SEARCHES = 3 };
+    static walk k[SEARCHES + FLOORS] = {
+        {.name = "GD", .estimator = "full", .colour = PLOT_BLACK, .goal = 1e-10},
+        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .colour = PLOT_BLUE, .goal = 1e-10},
+        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .colour = PLOT_GREEN, .goal = 1e-10}};
+    static curve gap[FLOORS];
+    static char name[FLOORS][32];
+    sw_source *source = make_problem();
+    for (int i = 0; i < SEARCHES + FLOORS; i++) {
+        const int j = i - SEARCHES;
+        if (j >= 0) {
+            snprintf(name[j], sizeof name[j], "step %g", floor_step[j]);
+            gap[j].name = name[j], gap[j].width = 1.4, gap[j].colour = floor_colour[j];
+            k[i] = (walk){.name = name[j], .estimator = "minibatch batch=2 order=replacement", .lr = floor_step[j],
+                          .colour = floor_colour[j], .gap = &gap[j], .goal = -1};
+        }
+        go(&k[i], source);
+    }
+    draw(k, SEARCHES, gap);
+    curves_save(out, "steps", "gap", FLOORS, gap);
+    sw_source_free(source);
+    if (sw_error())
+        return fprintf(stderr, "least_squares: %s\n", sw_error()), 1;
+    printf("gd_steps %lld\narmijo_steps %lld\nwolfe_steps %lld\n", (long long)k[0].taken, (long long)k[1].taken,
+           (long long)k[2].taken);
+    for (int i = 0; i < FLOORS; i++)
+        printf("floor_%g %.3e\n", floor_step[i], k[SEARCHES + i].floor);
+    for (int i = 0; i < FLOORS; i++)
+        printf("theory_%g %.3e\n", floor_step[i], floor_step[i] * noise / 4);
+    printf("picture %s\n", out);
+    return 0;
+}
