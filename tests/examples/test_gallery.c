@@ -25,7 +25,9 @@ static const program programs[] = {
     {"regression", {"--steps", "2", "--passes", "2"},
      {{"error", 0, 0.05}, {"deviation_near_data", 0.01, 0.15}, {"deviation_elsewhere", 0.17, 1}}},
     /* With the letters' frequencies alone the loss would be 2.8; at the beginning `apart` is 0.8. */
-    {"embedding", {"--steps", "2"}, {{"loss", 0, 1.8}, {"accuracy", 0.42, 1}, {"apart", 2, 10}}}};
+    {"embedding", {"--steps", "2"}, {{"loss", 0, 1.8}, {"accuracy", 0.42, 1}, {"apart", 2, 10}}},
+    /* w1 at the end; the minimum is at 1. */
+    {"rosenbrock", {"--steps", "2"}, {{"lion", 0.9, 1.1}, {"fromage", 0.9, 1.2}, {"sgd", 0.7, 1}}}};
 enum { PROGRAMS = sizeof programs / sizeof *programs, MOST_BYTES = 100000 };
 
 static const char *path_of_program(const program *p) {

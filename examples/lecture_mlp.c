@@ -1,0 +1,136 @@
+/* The lecture's run: 784-100-10 with ELU on Fashion-MNIST, pixels from 0 to 255 as they are, batches of 1024, ten
+ * epochs at learning rate 4e-4, by SGD, heavy ball, Nesterov's momentum and Adam. Weights start LeCun normal,
+ * biases at zero, the same for all four; the incomplete last batch of an epoch is dropped. */
+#include "cli.h"
+#include "curves.h"
+#include <swale.h>
+
+enum { METHODS = 4, CURVES = 4 };
+
+static const char *out = "lecture_mlp.png", *data;
+static int64_t seed = 1, epochs = 10, threads;
+static bool help;
+
+static const cli_option options[] = {
+    {"--data", "DIR", CLI_TEXT, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "passes over the training set (10)"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 9e15, "of initial values and order (1)"},
+    {"--threads", "N", CLI_COUNT, &threads, 1, 64, "threads (all processors); same results for all"},
+    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; its numbers go to FILE.csv (lecture_mlp.png)"},
+    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
+    {0}};
+
+static const struct {
+    const char *name, *rule;
+    unsigned colour;
+} methods[METHODS] = {{"sgd", "sgd lr=4e-4", PLOT_GREY},
+                      {"momentum", "sgd lr=4e-4 momentum=0.8", PLOT_BLUE},
+                      {"nesterov", "sgd lr=4e-4 momentum=0.8 nesterov", PLOT_GREEN},
+                      {"adam", "adam lr=4e-4", PLOT_RED}};
+
+/* Of each method, by epoch from 0: losses, then accuracies; training, then test. */
+enum { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY };
+static curve curves[CURVES][METHODS];
+
+/* A picture's numbers come between 0 and 1; the lecture's network saw bytes. */
+static sw_status to_bytes(void *user, int64_t id, uint64_t draw, const double *in, double *to) {
+    (void)user, (void)id, (void)draw;
+    for (int i = 0; i < 784; i++)
+        to[i] = rint(in[i] * 255);
+    return SW_OK;
+}
+
+static sw_source *bytes_of(sw_data_split split) {
+    sw_source *own = sw_fashion_mnist(data, split);
+    const sw_map_options how = {.size = sizeof how, .own = true};
+    return own ? sw_map(own, to_bytes, NULL, &how) : NULL;
+}
+
+static sw_model *make_model(void) {
+    sw_model *model = sw_model_new(SW_F32, (uint64_t)seed);
+    sw_model_init(model, sw_init_lecun_normal());
+    sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_elu(model, 1),
+                                           sw_nn_linear(model, 100, 10), NULL));
+    return model;
+}
+
+/* Loss and accuracy on both sets, as the method's next points. */
+static void note(sw_model *model, int m, double epoch, const sw_source *train, const sw_source *test) {
+    sw_evaluation on_train = {0}, on_test = {0};
+    sw_model_evaluate(model, NULL, train, sw_cross_entropy, &on_train);
+    sw_model_evaluate(model, NULL, test, sw_cross_entropy, &on_test);
+    curve_add(&curves[TRAIN_LOSS][m], epoch, on_train.loss);
+    curve_add(&curves[TEST_LOSS][m], epoch, on_test.loss);
+    curve_add(&curves[TRAIN_ACCURACY][m], epoch, on_train.accuracy);
+    curve_add(&curves[TEST_ACCURACY][m], epoch, on_test.accuracy);
+    fprintf(stderr, "%s, epoch %g: train loss %.4f, test accuracy %.4f\n", methods[m].name, epoch, on_train.loss,
+            on_test.accuracy);
+}
+
+static void train(int m, const sw_source *set, const sw_source *test) {
+    sw_model *model = make_model();
+    sw_optim *optim = sw_error() ? NULL : sw_optim_new(sw_model_params(model), methods[m].rule);
+    const sw_loader_options how = {.size = sizeof how, .seed = (uint64_t)seed, .drop_last = true};
+    sw_loader *loader = sw_error() ? NULL : sw_loader_new(set, 1024, &how);
+    sw_tape *tape = sw_tape_new();
+    note(model, m, 0, set, test);
+    for (int64_t epoch = 1; epoch <= epochs && !sw_error() && !cli_signal; epoch++) {
+        for (sw_batch b; sw_loader_next(loader, tape, &b); sw_tape_reset(tape)) {
+            sw_backward(sw_cross_entropy(sw_forward(sw_model_root(model), b.x), b.y));
+            sw_optim_step(optim);
+        }
+        note(model, m, (double)epoch, set, test);
+    }
+    sw_tape_free(tape), sw_loader_free(loader), sw_optim_free(optim), sw_model_free(model);
+}
+
+/* ---- The figure: loss and accuracy, training dashed by being thin ---- */
+
+static void draw_panel(plot *p, double left, const char *title, int train_curve, double low, double high,
+                       bool logarithmic) {
+    plot_panel(p, left, 40, 400, 320, 0, (double)epochs, low, high);
+    plot_logarithmic(p, false, logarithmic);
+    plot_axes(p, title, "epoch", logarithmic ? "loss" : "accuracy");
+    for (int m = 0; m < METHODS; m++) {
+        const curve *a = &curves[train_curve][m], *b = &curves[train_curve + 1][m];
+        plot_curve(p, a->n, a->x, a->y, 1, methods[m].colour);
+        plot_curve(p, b->n, b->x, b->y, 2.4, methods[m].colour);
+        if (logarithmic)
+            plot_key(p, m, 2.4, methods[m].colour, methods[m].name);
+    }
+    plot_frame(p, PLOT_GREY);
+}
+
+int main(int argc, char **argv) {
+    cli_parse(argc, argv, "lecture_mlp", options);
+    if (help)
+        return cli_help("lecture_mlp --epochs 10 --out lecture_mlp.png", options), 0;
+    if (threads)
+        sw_set_threads((int)threads);
+    cli_catch_signals();
+    sw_source *set = bytes_of(SW_TRAINING), *test = set ? bytes_of(SW_TEST) : NULL;
+    static char name[CURVES][METHODS][48];
+    static const char *const what[CURVES] = {"train loss", "test loss", "train accuracy", "test accuracy"};
+    for (int m = 0; m < METHODS && !sw_error() && !cli_signal; m++) {
+        for (int c = 0; c < CURVES; c++) {
+            snprintf(name[c][m], sizeof name[c][m], "%s %s", methods[m].name, what[c]);
+            curves[c][m].name = name[c][m];
+        }
+        train(m, set, test);
+    }
+    plot p = plot_new(1010, 420);
+    draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
+    draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
+    plot_save(&p, out);
+    if (!cli_signal)
+        curves_save(out, "epoch", "value", CURVES * METHODS, curves[0]);
+    sw_source_free(set), sw_source_free(test);
+    if (sw_error())
+        return fprintf(stderr, "lecture_mlp: %s\n", sw_error()), 1;
+    for (int m = 0; m < METHODS; m++) {
+        const curve *c = &curves[TEST_ACCURACY][m];
+        printf("%s_test_accuracy %.4f\n", methods[m].name, c->n ? c->y[c->n - 1] : (double)NAN);
+    }
+    printf("picture %s\n", out);
+    return cli_exit_code();
+}

@@ -1,0 +1,81 @@
+/* The programs that compare rules, on a small job: lecture_mlp and optimizer_zoo. (rosenbrock: test_gallery.) */
+#include "fashion_data.h"
+
+#define LECTURE TEST_BUILD "/examples/lecture_mlp"
+#define ZOO TEST_BUILD "/examples/optimizer_zoo"
+
+static int lines_of(const char *path, const char *begins) {
+    char line[2048];
+    int count = 0;
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        count += strncmp(line, begins, strlen(begins)) == 0;
+    fclose(f);
+    return count;
+}
+
+static const char *at(const char *name) {
+    static char path[4][600];
+    static int turn;
+    char *p = path[turn++ % 4];
+    snprintf(p, sizeof path[0], "%s", in_folder(name));
+    return p;
+}
+
+static void test_lecture_mlp(void **state) {
+    (void)state;
+    const char *picture = at("lecture.png"), *table = at("lecture.csv");
+    char first[2048];
+    output o = RUN(LECTURE, "--data", data, "--epochs", "1", "--threads", "1", "--out", picture);
+    says(&o, 0, "adam_test_accuracy", "nesterov, epoch 0: ");
+    snprintf(first, sizeof first, "%s", o.out);
+    static const char *const names[] = {"sgd_test_accuracy", "momentum_test_accuracy", "nesterov_test_accuracy",
+                                        "adam_test_accuracy"};
+    for (int i = 0; i < 4; i++)
+        assert_true(result(&o, names[i]) > 0.05 && result(&o, names[i]) <= 1);
+    /* The same start for all: four equal first lines. */
+    double loss[4];
+    const char *line = o.err;
+    for (int i = 0; i < 4; i++) {
+        line = strstr(line, "epoch 0: train loss ");
+        assert_non_null(line);
+        loss[i] = strtod(line += strlen("epoch 0: train loss "), NULL);
+        assert_true(loss[i] == loss[0]);
+    }
+    assert_int_equal(lines_of(table, "\"adam test loss\","), 2);
+    o = RUN(LECTURE, "--data", data, "--epochs", "1", "--threads", "3", "--out", picture);
+    assert_string_equal(o.out, first);
+    unlink(picture);
+    unlink(table);
+    o = RUN(LECTURE, "--data", in_folder("nowhere"), "--out", picture);
+    fails(&o, 1, "lecture_mlp: ");
+    o = RUN(LECTURE, "--epoch", "1");
+    fails(&o, 2, "did you mean --epochs?");
+}
+
+static void test_optimizer_zoo(void **state) {
+    (void)state;
+    const char *picture = at("zoo.png"), *table = at("zoo.csv");
+    output o = RUN(ZOO, "--data", data, "--rules", "sgd,adam", "--trials", "2", "--epochs", "1", "--seeds", "2", "--out",
+                   picture);
+    says(&o, 0, "adam 0.", "sgd: ");
+    assert_non_null(strstr(o.out, "\nsgd 0."));
+    assert_null(strstr(o.out, "lion"));
+    assert_int_equal(lines_of(table, "sgd,"), 2);
+    assert_int_equal(lines_of(table, "adam,"), 2);
+    unlink(picture);
+    unlink(table);
+    o = RUN(ZOO, "--rules", "sdg");
+    fails(&o, 2, "--rules sdg: there is none of these");
+    o = RUN(ZOO, "--help");
+    says(&o, 0, "example: optimizer_zoo", NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lecture_mlp),
+        cmocka_unit_test(test_optimizer_zoo),
+    };
+    return cmocka_run_group_tests_name("rules_programs", tests, setup, teardown);
+}
