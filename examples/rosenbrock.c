@@ -15,7 +15,7 @@ static bool help;
 static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 1, 1e7, "of each rule (2000)"},
     {"--lr", "X", CLI_REAL, &lr, 1e-9, 1, "learning rate of all (0.003)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 9e15, "for rules that draw random numbers: none so far (1)"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "for rules that draw random numbers: none so far (1)"},
     {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; the walks go to FILE.csv (rosenbrock.png)"},
     {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
     {0}};
