@@ -34,11 +34,11 @@ static inline double curve_end(const curve *c, double part) {
     return sum / (c->n - first);
 }
 
-/* All curves on the panel, the first on top, with a key from `row` on. */
+/* All curves on the panel, the first on top, with a key from `row` on (below 0: none). */
 static inline void curves_draw(plot *p, int count, const curve *c, int row) {
     for (int i = count - 1; i >= 0; i--)
         plot_curve(p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && row >= 0; i++)
         plot_key(p, row + i, c[i].width + 1, c[i].colour, c[i].name);
 }
 

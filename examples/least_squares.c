@@ -1,9 +1,9 @@
-/* What a constant step does with the noise of its gradients: a straight line w t + b through 100 points, so that
- * all that happens can be seen in the plane of w and b.
+/* What a constant step does with the noise of its gradients: a straight line w t + b through 100 points, so
+ * that all that happens can be seen in the plane of w and b.
  *
- * Gradient descent and two line searches walk to the minimum. SGD with two samples a step walks there too, and
- * then about it, at a height that is proportional to the step h: if C is the covariance of its gradients there
- * and H the Hessian, the covariance S of x settles where H S + S H = h C, and f - f* has the mean
+ * Gradient descent and two line searches walk to the minimum. SGD with two samples a step walks there too,
+ * and then about it, at a height that is proportional to the step h: if C is the covariance of its gradients
+ * there and H the Hessian, the covariance S of x settles where H S + S H = h C, and f - f* has the mean
  *
  *     tr(H S)/2 = h tr(C)/4
  *
@@ -21,7 +21,7 @@ static bool help;
 static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "of SGD at each step size (20000)"},
     {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the points, and of the order they are drawn in (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; its numbers go to FILE.csv (least_squares.png)"},
+    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture, and FILE.csv (least_squares.png)"},
     {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
     {0}};
 
@@ -54,11 +54,13 @@ static sw_source *make_problem(void) {
     least = value_at(optimum);
     /* The Hessian is 2 [tt mean_t; mean_t 1]. */
     largest_eigenvalue = tt + 1 + sqrt((tt - 1) * (tt - 1) + 4 * mean_t * mean_t);
+    noise = 0;
     for (int i = 0; i < M; i++) {
         const double r = 2 * (optimum[0] * t[i] + optimum[1] - y[i]);
         noise += r * r * (t[i] * t[i] + 1) / M / 2;
     }
-    const sw_array inputs = sw_array_of(t, SW_F64, SW_SHAPE(M, 1)), targets = sw_array_of(y, SW_F64, SW_SHAPE(M, 1));
+    const sw_array inputs = sw_array_of(t, SW_F64, SW_SHAPE(M, 1));
+    const sw_array targets = sw_array_of(y, SW_F64, SW_SHAPE(M, 1));
     return sw_arrays(&inputs, &targets, NULL);
 }
 
@@ -94,6 +96,7 @@ static void look(walk *k, const double *x, int64_t step) {
 
 static void go(walk *k, const sw_source *source) {
     char rule[64];
+    k->taken = 0, k->n = 0, k->floor = 0;
     sw_model *model = sw_model_new(SW_F64, 0);
     sw_params *params = sw_model_build(model, sw_nn_linear(model, 1, 1));
     snprintf(rule, sizeof rule, "sgd lr=%.17g", k->lr > 0 ? k->lr : 1 / largest_eigenvalue);
@@ -164,9 +167,11 @@ int main(int argc, char **argv) {
         return cli_help("least_squares --steps 5000 --out least_squares.png", options), 0;
     enum { SEARCHES = 3 };
     static walk k[SEARCHES + FLOORS] = {
-        {.name = "GD", .estimator = "full", .colour = PLOT_BLACK, .goal = 1e-10},
-        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .colour = PLOT_BLUE, .goal = 1e-10},
-        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .colour = PLOT_GREEN, .goal = 1e-10}};
+        {.name = "GD", .estimator = "full", .goal = 1e-10, .colour = PLOT_BLACK},
+        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .goal = 1e-10,
+         .colour = PLOT_BLUE},
+        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .goal = 1e-10,
+         .colour = PLOT_GREEN}};
     static curve gap[FLOORS];
     static char name[FLOORS][32];
     sw_source *source = make_problem();
@@ -174,9 +179,9 @@ int main(int argc, char **argv) {
         const int j = i - SEARCHES;
         if (j >= 0) {
             snprintf(name[j], sizeof name[j], "step %g", floor_step[j]);
-            gap[j].name = name[j], gap[j].width = 1.4, gap[j].colour = floor_colour[j];
-            k[i] = (walk){.name = name[j], .estimator = "minibatch batch=2 order=replacement", .lr = floor_step[j],
-                          .colour = floor_colour[j], .gap = &gap[j], .goal = -1};
+            gap[j].n = 0, gap[j].name = name[j], gap[j].width = 1.4, gap[j].colour = floor_colour[j];
+            k[i].name = name[j], k[i].estimator = "minibatch batch=2 order=replacement";
+            k[i].lr = floor_step[j], k[i].colour = floor_colour[j], k[i].gap = &gap[j], k[i].goal = -1;
         }
         go(&k[i], source);
     }
@@ -185,8 +190,8 @@ int main(int argc, char **argv) {
     sw_source_free(source);
     if (sw_error())
         return fprintf(stderr, "least_squares: %s\n", sw_error()), 1;
-    printf("gd_steps %lld\narmijo_steps %lld\nwolfe_steps %lld\n", (long long)k[0].taken, (long long)k[1].taken,
-           (long long)k[2].taken);
+    printf("gd_steps %lld\narmijo_steps %lld\nwolfe_steps %lld\n", (long long)k[0].taken,
+           (long long)k[1].taken, (long long)k[2].taken);
     for (int i = 0; i < FLOORS; i++)
         printf("floor_%g %.3e\n", floor_step[i], k[SEARCHES + i].floor);
     for (int i = 0; i < FLOORS; i++)

@@ -207,7 +207,7 @@ static inline void plot_logarithmic(plot *p, bool x, bool y) {
     p->log_x = x, p->log_y = y;
 }
 
-/* log2 x for x > 0, by log m = 2 (t + t³/3 + …), t = (m - 1)/(m + 1), |t| < 0.18: the same on every machine. */
+/* log2 x for x > 0, by log m = 2 (t + t³/3 + …), t = (m - 1)/(m + 1), |t| < 0.18: equal bits everywhere. */
 static inline double plot_log2(double x) {
     int exponent;
     double m = frexp(x, &exponent), sum = 0;

@@ -1,5 +1,5 @@
 /* A program that chains its calls and asks once, run within the test, with allocations failing in turn: it
- * says so, ends with 1, leaks nothing and leaves no picture. Include support.h, then the program with its
+ * says so, ends with 1, leaks nothing and leaves neither picture nor numbers. Include support.h, then the program with its
  * main as program_main, then this. */
 #ifndef TEST_EXAMPLES_CHAIN_H
 #define TEST_EXAMPLES_CHAIN_H
@@ -22,11 +22,13 @@ static int chain_quietly(int count, char **argv) {
 
 static void every_failure_is_said_once(void **state) {
     char *argv[] = {(char[]){"program"}, (char[]){"--out"}, chain_path, PROGRAM_ARGUMENTS, NULL};
+    char numbers[80];
     test_allocator a;
     (void)state;
     const int file = mkstemp(chain_path);
     assert_true(file >= 0 && close(file) == 0);
     unlink(chain_path);
+    snprintf(numbers, sizeof numbers, "%s.csv", chain_path); /* of those that have them */
     test_allocator_install(&a);
     for (long long k = 1, done = 0; !done; k += k < 60 ? 1 : k / 2) { /* stb's are thousands */
         test_allocator_fail(&a, k, k % 2 == 0);
@@ -34,6 +36,7 @@ static void every_failure_is_said_once(void **state) {
         done = atomic_load(&a.failed) == 0;
         if (code != !done || (sw_error() != NULL) != !done || (access(chain_path, F_OK) == 0) != done)
             fail_msg("allocation %lld: exit %d, %s", k, code, sw_error() ? sw_error() : "no message");
+        assert_true(done || access(numbers, F_OK) != 0);
         if (!done)
             assert_int_equal(sw_error_status(), SW_ERR_MEMORY);
         assert_int_equal(atomic_load(&a.live), 0);
@@ -41,6 +44,7 @@ static void every_failure_is_said_once(void **state) {
     }
     sw_set_allocator(NULL);
     unlink(chain_path);
+    unlink(numbers);
 }
 
 int main(void) {

@@ -118,6 +118,63 @@ static void ticks_are_round_and_few(void **state) {
     }
 }
 
+static void logarithms(void **state) {
+    (void)state;
+    for (double x = 1e-300; x < 1e300; x *= 1.37) /* one rounding of the sum, and of the product */
+        assert_true(fabs(plot_log2(x) - log2(x)) <= 4e-16 * (1 + fabs(log2(x))));
+    assert_true(plot_log2(1) == 0 && plot_log2(1024) == 10 && plot_log2(0.125) == -3);
+}
+
+/* From 1e-6 to 1 over 60 pixels a decade is 10; 0 and below are under the panel, and leave no mark. */
+static void a_logarithmic_axis(void **state) {
+    (void)state;
+    const double x[2] = {1, 100}, y[2] = {1e-3, 1e-3}, nothing[2] = {0, -1};
+    plot p = plot_new(40, 80);
+    plot_panel(&p, 10, 10, 20, 60, 1, 100, 1e-6, 1);
+    plot_logarithmic(&p, true, true);
+    assert_true(fabs(plot_x(&p, 10) - 20) < 1e-9 && fabs(plot_y(&p, 1e-6) - 70) < 1e-9);
+    plot_curve(&p, 2, x, y, 1, 0x0000ff);
+    plot_curve(&p, 2, x, nothing, 1, 0xff0000);
+    plot_point(&p, 10, 0.1, 2, 0x00ff00);
+    plot_panel(&p, 10, 10, 20, 60, 0, 10, 0, 6); /* the next panel's axes are linear again */
+    assert_true(fabs(plot_y(&p, 1) - 60) < 1e-9);
+    sw_array a = saved(&p);
+    assert_int_equal(colour_at(&a, 20, 20), 0x00ff00);
+    for (int i = 0; i < 80; i++) {
+        assert_int_equal(colour_at(&a, 12, i) == 0x0000ff, false); /* two rows, half each */
+        assert_int_equal(colour_at(&a, 12, i) != PLOT_WHITE, i == 39 || i == 40);
+    }
+    sw_array_free(&a);
+}
+
+static void ticks_of_a_logarithmic_axis(void **state) {
+    (void)state;
+    static const struct {
+        double low, high, tick[8];
+        const char *number[8];
+    } axis[] = {{1e-14, 10, {1e-12, 1e-9, 1e-6, 1e-3, 1}, {"1e-12", "1e-9", "1e-6", "0.001", "1"}},
+                {0.004, 0.15, {0.01, 0.1}, {"0.01", "0.1"}},
+                {1e-4, 100, {1e-4, 1e-3, 0.01, 0.1, 1, 10, 100}, {"1e-4", "0.001", "0.01", "0.1", "1", "10", "100"}},
+                {50, 3e6, {100, 1e3, 1e4, 1e5, 1e6}, {"100", "1000", "10000", "1e5", "1e6"}}};
+    for (size_t i = 0; i < sizeof axis / sizeof *axis; i++) {
+        char number[32];
+        int k = 0;
+        for (; k < 8 && axis[i].tick[k] > 0; k++) {
+            const double at = plot_tick_at(axis[i].low, axis[i].high, true, k);
+            if (!(fabs(at / axis[i].tick[k] - 1) < 1e-9))
+                fail_msg("%g instead of %g", at, axis[i].tick[k]);
+            plot_number(at, number);
+            assert_string_equal(number, axis[i].number[k]);
+        }
+        assert_true(plot_tick_at(axis[i].low, axis[i].high, true, k) > axis[i].high);
+    }
+    char number[32];
+    plot_number(-2.5e-7, number);
+    assert_string_equal(number, "-2.5e-7");
+    plot_number(0, number);
+    assert_string_equal(number, "0");
+}
+
 /* Nothing is painted without memory, nothing written after an error. */
 static void after_an_error_there_is_no_picture(void **state) {
     (void)state;
@@ -163,6 +220,9 @@ int main(void) {
         cmocka_unit_test(data_are_where_they_belong),
         cmocka_unit_test(letters),
         cmocka_unit_test(ticks_are_round_and_few),
+        cmocka_unit_test(logarithms),
+        cmocka_unit_test(a_logarithmic_axis),
+        cmocka_unit_test(ticks_of_a_logarithmic_axis),
         cmocka_unit_test(after_an_error_there_is_no_picture),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

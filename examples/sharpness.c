@@ -1,0 +1,214 @@
+/* Flat and sharp minima: SGD and SAM (Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021) on a few pictures of
+ * Fashion-MNIST, of which many have a wrong label. A network that fits them all has learned the mistakes too.
+ *
+ * SAM takes the gradient at the worst point nearby. Whether it ends where the loss is flatter is measured on
+ * the whole training set, and not by SAM's own first-order step:
+ *
+ *     sharpness   max f(x + e) - f(x) over |e| <= rho, by projected gradient ascent from several points
+ *     eigenvalue  the largest of the Hessian H, by power iteration with H v = (g(x + h v) - g(x - h v))/(2h)
+ *
+ * and beside it the accuracy on test pictures with true labels. The units are tanh: a loss with ReLU has
+ * kinks instead of second derivatives, and power iteration finds them. All is f64, so h can be small. */
+#include "cli.h"
+#include "curves.h"
+#include "landscape.h"
+#include <swale.h>
+
+enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* points on each side */ };
+
+static const char *out = "sharpness.png", *data;
+static int64_t seed = 1, seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, epochs = 60;
+static double wrong = 0.4, lr = 0.02, rho = 0.2;
+static bool help;
+
+static const cli_option options[] = {
+    {"--samples", "N", CLI_COUNT, &samples, 100, 60000, "training pictures (2000)"},
+    {"--test", "N", CLI_COUNT, &test_samples, 100, 10000, "test pictures (5000)"},
+    {"--wrong", "P", CLI_REAL, &wrong, 0, 0.9, "share of training labels that are wrong (0.4)"},
+    {"--hidden", "N", CLI_COUNT, &hidden, 1, 1000, "units of the hidden layer (64)"},
+    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "of batches of 50 (60)"},
+    {"--lr", "LR", CLI_REAL, &lr, 1e-6, 10, "of both, with momentum 0.9 and cosine decay (0.02)"},
+    {"--rho", "RHO", CLI_REAL, &rho, 1e-3, 10, "how far SAM looks, and sharpness too (0.2)"},
+    {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs of each (3)"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the first run: labels, initial weights, order (1)"},
+    {"--data", "DIR", CLI_TEXT, &data, 0, 0, "where Fashion-MNIST is"},
+    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture, and FILE.csv with its numbers (sharpness.png)"},
+    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
+    {0}};
+
+/* The first pictures, some of them with another label. */
+static sw_source *mislabelled(const sw_source *from, uint64_t run) {
+    const sw_arrays_options how = {.size = sizeof how, .classes = CLASSES, .copy = true};
+    sw_array x = sw_array_new(SW_F64, SW_SHAPE(samples, PIXELS)), y = sw_array_new(SW_I32, SW_SHAPE(samples));
+    int64_t *ids = sw_alloc_array(samples, sizeof *ids);
+    sw_source *source = NULL;
+    sw_rng rng = {.key = sw_rng_key(run, "labels")};
+    for (int64_t i = 0; ids && i < samples; i++)
+        ids[i] = i;
+    if (!sw_error() && sw_source_gather(from, SW_F64, 0, ids, samples, x.data, y.data) == SW_OK) {
+        int32_t *label = y.data;
+        for (int64_t i = 0; i < samples; i++)
+            if (sw_rng_uniform(&rng) < wrong)
+                label[i] = (label[i] + 1 + (int32_t)sw_rng_below(&rng, CLASSES - 1)) % CLASSES;
+        source = sw_arrays(&x, &y, &how);
+    }
+    sw_array_free(&x), sw_array_free(&y), sw_free(ids);
+    return source;
+}
+
+/* ---- Runs ---- */
+
+enum { SGD, SAM, METHODS };
+enum { ACCURACY, LOSS, SHARPNESS, EIGENVALUE, RESULTS };
+static const char *const result_name[RESULTS] = {"accuracy", "loss", "sharpness", "eigenvalue"};
+static double result[METHODS][RESULTS][MOST_SEEDS];
+
+/* Accuracy of each method on test and training pictures, means over the seeds; slices along the sharpest
+ * direction, of each method and run. */
+enum { SLICES = 2 * METHODS, CURVES = SLICES + METHODS * MOST_SEEDS };
+static curve curves[CURVES];
+static char curve_name[CURVES][48];
+
+static void make_curves(void) {
+    static const char *const method[METHODS] = {"SGD", "SAM"};
+    static const unsigned dark[METHODS] = {PLOT_RED, PLOT_BLUE}, light[METHODS] = {PLOT_ORANGE, PLOT_SKY};
+    for (int i = 0; i < CURVES; i++) {
+        const int m = i % METHODS;
+        const bool training = i / METHODS == 1;
+        if (i < SLICES)
+            snprintf(curve_name[i], sizeof curve_name[i], "%s, %s", method[m],
+                     training ? "training" : "test");
+        else
+            snprintf(curve_name[i], sizeof curve_name[i], "%s, rise of run %d", method[m],
+                     (i - SLICES) / METHODS + 1);
+        curves[i].name = curve_name[i];
+        curves[i].n = 0;
+        curves[i].colour = training ? light[m] : dark[m];
+        curves[i].width = i < METHODS ? 2.4 : 1.4;
+    }
+}
+
+static void measure(const sw_objective *f, int method, int run) {
+    const int64_t dim = sw_params_dim(f->params);
+    double *room = sw_alloc_array(3 * dim, sizeof *room);
+    landscape a = {.f = f, .tape = sw_tape_new(), .g = sw_gradient_new(f->params), .dim = dim,
+                .x = sw_params_x(f->params)};
+    if (!sw_error()) {
+        a.e = room, a.v = room + dim, a.there = room + 2 * dim;
+        a.loss = result[method][LOSS][run] = landscape_value(&a, a.x, 0, NULL);
+        result[method][EIGENVALUE][run] = landscape_eigenvalue(&a, (uint64_t)(seed + run));
+        result[method][SHARPNESS][run] = landscape_rise(&a, rho, (uint64_t)(seed + run));
+    }
+    for (int i = -SLICE; i <= SLICE && !sw_error(); i++) {
+        const double along = 3 * rho * i / SLICE;
+        curve_add(&curves[SLICES + METHODS * run + method], along,
+                  landscape_value(&a, a.v, along, NULL) - a.loss);
+    }
+    sw_tape_free(a.tape), sw_gradient_free(a.g), sw_free(room);
+}
+
+/* One more point of a curve; the first run makes them. */
+static double look(sw_model *model, const sw_source *source, curve *c, int64_t epoch, int run) {
+    sw_evaluation e = {0};
+    sw_model_evaluate(model, NULL, source, sw_cross_entropy, &e);
+    if (run == 0)
+        curve_add(c, (double)epoch, 0);
+    for (int i = 0; i < c->n; i++)
+        c->y[i] += c->x[i] == (double)epoch ? e.accuracy / (double)seeds : 0;
+    return e.accuracy;
+}
+
+static void train(const sw_source *training, const sw_source *test, int method, int run,
+                  cli_progress *progress) {
+    enum { BATCH = 50 };
+    char estimator[96], rule[64], what[32];
+    const int64_t steps = (samples + BATCH - 1) / BATCH, all = METHODS * seeds * epochs;
+    const int64_t before = (METHODS * run + method) * epochs, every = 1 + (epochs - 1) / 30;
+    double loss = NAN;
+    snprintf(estimator, sizeof estimator, "sam rho=%.17g of=minibatch batch=%d", rho, BATCH);
+    snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9", lr);
+    snprintf(what, sizeof what, "%s %d", method == SAM ? "SAM" : "SGD", run + 1);
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)(seed + run));
+    sw_params *params = sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden),
+                                                               sw_nn_tanh(model),
+                                                               sw_nn_linear(model, hidden, CLASSES), NULL));
+    const sw_optim_options how = {.size = sizeof how, .rule = rule, .schedule = "cosine",
+                                  .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
+                                  .seed = (uint64_t)(seed + run), .steps = epochs * steps};
+    sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
+    const sw_objective *f = sw_model_objective(model, training, sw_cross_entropy);
+    for (int64_t epoch = 0; epoch <= epochs && !sw_error(); epoch++) {
+        for (int64_t step = 0; epoch > 0 && step < steps && !sw_error(); step++)
+            sw_optim_minimize(optim, f, &loss);
+        if (epoch % every == 0 || epoch == epochs) {
+            look(model, training, &curves[METHODS + method], epoch, run);
+            result[method][ACCURACY][run] = look(model, test, &curves[method], epoch, run);
+        }
+        cli_progress_draw(progress, what, epoch, epochs, before + epoch, all, loss);
+    }
+    if (!sw_error())
+        measure(f, method, run);
+    sw_optim_free(optim), sw_model_free(model);
+}
+
+/* ---- What comes out ---- */
+
+static void draw(void) {
+    double most = 0;
+    for (int i = SLICES; i < SLICES + METHODS * seeds; i++)
+        for (int k = 0; k < curves[i].n; k++)
+            most = fmax(most, curves[i].y[k]);
+    plot p = plot_new(1000, 420);
+    plot_panel(&p, 70, 40, 420, 320, 0, (double)epochs, 0, 1.2);
+    plot_axes(&p, "accuracy, mean of the runs", "epoch", "share that is right");
+    curves_draw(&p, 2 * METHODS, curves, 0);
+    plot_panel(&p, 570, 40, 410, 320, -3 * rho, 3 * rho, -0.02 * most, 1.1 * most);
+    plot_axes(&p, "loss along the sharpest direction", "distance", "rise of the loss");
+    curves_draw(&p, METHODS * (int)seeds, curves + SLICES, -1);
+    plot_key(&p, 0, 2.4, PLOT_RED, "SGD");
+    plot_key(&p, 1, 2.4, PLOT_BLUE, "SAM");
+    plot_save(&p, out);
+}
+
+/* The mean over the runs, and their standard deviation (of one: 0). */
+static void print_results(void) {
+    for (int r = 0; r < RESULTS; r++)
+        for (int m = 0; m < METHODS; m++) {
+            double mean = 0, square = 0;
+            for (int i = 0; i < seeds; i++)
+                mean += result[m][r][i] / (double)seeds;
+            for (int i = 0; i < seeds; i++)
+                square += (result[m][r][i] - mean) * (result[m][r][i] - mean);
+            const char *const name = m == SAM ? "sam" : "sgd";
+            printf("%s_%s %.4f\n%s_%s_deviation %.4f\n", name, result_name[r], mean, name, result_name[r],
+                   seeds > 1 ? sqrt(square / (double)(seeds - 1)) : 0);
+        }
+    printf("picture %s\n", out);
+}
+
+int main(int argc, char **argv) {
+    cli_parse(argc, argv, "sharpness", options);
+    if (help)
+        return cli_help("sharpness --rho 0.1 --out sharpness.png", options), 0;
+    cli_progress progress = cli_progress_start(false);
+    sw_source *training = sw_fashion_mnist(data, SW_TRAINING);
+    sw_source *every = sw_error() ? NULL : sw_fashion_mnist(data, SW_TEST);
+    sw_source *test = sw_error() ? NULL : sw_take(every, test_samples, NULL);
+    make_curves();
+    for (int run = 0; run < seeds && !sw_error(); run++) {
+        sw_source *source = mislabelled(training, (uint64_t)(seed + run));
+        for (int method = 0; method < METHODS && !sw_error(); method++)
+            train(source, test, method, run, &progress);
+        sw_source_free(source);
+    }
+    if (progress.live)
+        cli_progress_line(&progress, "");
+    draw();
+    curves_save(out, "x", "y", SLICES + METHODS * (int)seeds, curves);
+    if (sw_error())
+        fprintf(stderr, "sharpness: %s\n", sw_error());
+    else
+        print_results();
+    sw_source_free(test), sw_source_free(every), sw_source_free(training);
+    return sw_error() != NULL;
+}
