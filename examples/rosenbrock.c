@@ -5,7 +5,7 @@
 #include "curves.h"
 #include <swale.h>
 
-enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE };
+enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 200 /* of a walk that are drawn */ };
 
 static const char *out = "rosenbrock.png";
 static int64_t steps = 2000, seed = 1;
@@ -61,7 +61,7 @@ static end walk(const sw_rule *rule, curve *path) {
         w[0] = 0.1, w[1] = 3;
         sw_params_changed(params);
     }
-    const int64_t every = (steps + CURVE_MOST - 2) / (CURVE_MOST - 1);
+    const int64_t every = (steps + PLACES - 1) / PLACES;
     for (; w && !sw_error(); e.taken++) {
         if (e.taken % every == 0)
             curve_add(path, w[0], w[1]);

@@ -26,10 +26,10 @@ static const char *at(const char *name) {
 static void test_lecture_mlp(void **state) {
     (void)state;
     const char *picture = at("lecture.png"), *table = at("lecture.csv");
-    char first[2048];
     output o = RUN(LECTURE, "--data", data, "--epochs", "1", "--threads", "1", "--out", picture);
     says(&o, 0, "adam_test_accuracy", "nesterov, epoch 0: ");
-    snprintf(first, sizeof first, "%s", o.out);
+    static char first[sizeof o.out];
+    memcpy(first, o.out, sizeof first);
     static const char *const names[] = {"sgd_test_accuracy", "momentum_test_accuracy", "nesterov_test_accuracy",
                                         "adam_test_accuracy"};
     for (int i = 0; i < 4; i++)
@@ -59,8 +59,8 @@ static void test_optimizer_zoo(void **state) {
     const char *picture = at("zoo.png"), *table = at("zoo.csv");
     output o = RUN(ZOO, "--data", data, "--rules", "sgd,adam", "--trials", "2", "--epochs", "1", "--seeds", "2", "--out",
                    picture);
-    says(&o, 0, "adam 0.", "sgd: ");
-    assert_non_null(strstr(o.out, "\nsgd 0."));
+    says(&o, 0, "adam ", "sgd: ");
+    assert_non_null(strstr(o.out, "\nsgd "));
     assert_null(strstr(o.out, "lion"));
     assert_int_equal(lines_of(table, "sgd,"), 2);
     assert_int_equal(lines_of(table, "adam,"), 2);
