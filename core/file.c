@@ -97,7 +97,7 @@ static sw_status find_target(swi_writer *w, mode_t *mode, bool *exists) {
 
 /* Opened beforehand: a folder that cannot be flushed is found out while nothing has happened yet. */
 static sw_status open_folder(swi_writer *w) {
-    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): find_target has found it */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): set just before */
     char *slash = strrchr(w->target, '/');
     if (slash && slash != w->target)
         *slash = 0;
