@@ -5,7 +5,7 @@
 #include "curves.h"
 #include <swale.h>
 
-enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 200 /* of a walk that are drawn */ };
+enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 160 /* of a walk that are drawn */ };
 
 static const char *out = "rosenbrock.png";
 static int64_t steps = 2000, seed = 1;
