@@ -60,6 +60,13 @@ enum { SW_LANES = 32 };
 #else
 #define SW_INDEPENDENT _Pragma("GCC ivdep")
 #endif
+/* Before the loop over SW_LANES partial sums: clang would unroll it before it looks for vectors in it, and then
+ * find none. */
+#if defined(__clang__)
+#define SW_OVER_LANES _Pragma("clang loop unroll(disable)")
+#else
+#define SW_OVER_LANES
+#endif
 #define SW_K_JOIN(name, type, level) name##_##type##_##level
 #define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
 #define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)

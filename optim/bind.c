@@ -159,8 +159,7 @@ int64_t sw_optim_steps_per_epoch(sw_optim *o, const sw_objective *f) {
 
 /* ---- What estimators call ---- */
 
-/* Objectives without a tape know nothing of frozen parameters: they must not count in norms. */
-static void zero_frozen(const sw_optim *o, void *g) {
+void swo_zero_frozen(const sw_optim *o, void *g) {
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (p->frozen && !p->tied)
@@ -185,7 +184,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
                                             o->view);
     sw_tape_set(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
-    zero_frozen(o, g);
+    swo_zero_frozen(o, g); /* objectives without a tape know nothing of frozen parameters */
     return swo_check(o->type, o->dim, g, &o->checked_norm);
 }
 
@@ -213,9 +212,7 @@ sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
 
 sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c,
                                   double beta, void *g) {
-    SW_TRY(sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g));
-    zero_frozen(e->optim, g);
-    return SW_OK;
+    return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
 }
 
 /* sw_estimate is the first member of what the pipeline keeps. */

@@ -20,6 +20,9 @@ const char *swo_name(const char *text, char name[64]);
  * (or NULL), whose options follow the first's. */
 sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
                     const sw_option *more, const char *text, swo_values *out);
+bool swo_in_range(const sw_option *option, double value);
+/* "[0, 1)"; valid until this thread's next call. */
+const char *swo_range_text(const sw_option *option);
 int swo_count(const sw_option *table);
 int swo_index(const sw_option *table, const char *name); /* -1: none */
 /* A duration in steps. */
@@ -124,8 +127,7 @@ struct sw_optim {
     void *point;
     /* counters */
     int64_t steps, skipped, samples, total, per_epoch;
-    double norm;
-    const void *last_gradient;
+    double norm, saved_norm;
     /* what is watched */
     struct swo_watch *watch; /* NULL: nothing */
 };
@@ -162,6 +164,8 @@ size_t swo_watch_bytes(const sw_optim *o);
 /* bind.c */
 sw_status swo_bind(sw_optim *o, const sw_objective *objective);
 void swo_free_estimate(swo_estimate *e);
+/* Zeros where parameters are frozen: they must not count in norms. */
+void swo_zero_frozen(const sw_optim *o, void *g);
 
 /* state.c */
 /* Slot s of the group's parameter k: in its shape, or a vector where the slot has its own size. */

@@ -26,8 +26,10 @@ static void print_options(FILE *to, const sw_option *table) {
         const sw_option *o = &table[i];
         fprintf(to, "      %s=", o->name);
         print_default(to, o);
-        if (o->kind == SW_OPTION_CHOICE)
-            fprintf(to, "  (%s)", o->choices);
+        if (o->kind == SW_OPTION_CHOICE || o->kind == SW_OPTION_BOOL)
+            fprintf(to, "  (%s)", o->kind == SW_OPTION_BOOL ? "true|false" : o->choices);
+        else if (o->kind == SW_OPTION_DURATION)
+            fprintf(to, "  (steps, %% or ep)");
         else if (o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER)
             fprintf(to, "  %c%g, %g%c", o->open & SW_OPEN_LOW ? '(' : '[', o->low, o->high,
                     o->open & SW_OPEN_HIGH ? ')' : ']');
@@ -73,11 +75,13 @@ static void print_state(FILE *to, swo_kind kind, const sw_option *options, const
     fprintf(to, "      state %.3g", least);
     if (most > least)
         fprintf(to, " to %.3g", most);
-    fprintf(to, " bytes a parameter%s", sized ? " of a 1000 x 1000 matrix" : "");
+    fprintf(to, " bytes a parameter%s", sized && kind == SWO_RULE ? " of a 1000 x 1000 matrix" : "");
     for (int i = 0; slots && slots[i].name; i++)
         fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, is_table(kind, &slots[i]) ? " (a table)" : "");
     const double x = kind == SWO_RULE ? 3 * sizeof(float) : sizeof(float); /* an average only reads x */
-    if (kind != SWO_ESTIMATOR && (kind == SWO_RULE || least > 0))
+    if (kind == SWO_AVERAGE && sized) /* a vector of many is written */
+        fprintf(to, "; a step that takes one moves %.3g", 2 * x);
+    else if (kind != SWO_ESTIMATOR && (kind == SWO_RULE || least > 0))
         fprintf(to, "; a step moves %.3g", cost > 0 ? cost * (double)sizeof(float) : x + 2 * least);
     fputc('\n', to);
 }
@@ -88,18 +92,21 @@ typedef struct heading {
     const char *name, *summary, *source;
     const sw_option *options;
     const sw_slot *slots; /* those that have a table of them */
-    double cost;
+    double moves;     /* of rules: sw_rule.cost */
+    const char *cost; /* in words */
 } heading;
 
 static heading heading_of(swo_kind kind, const void *method) {
 #define HEADING(type) .name = ((const type *)method)->name, .summary = ((const type *)method)->summary, \
                       .source = ((const type *)method)->source, .options = ((const type *)method)->options
     switch (kind) {
-    case SWO_ESTIMATOR: return (heading){HEADING(sw_estimator), .slots = ((const sw_estimator *)method)->slots};
+    case SWO_ESTIMATOR: return (heading){HEADING(sw_estimator),
+                                         .slots = ((const sw_estimator *)method)->slots,
+                                         .cost = ((const sw_estimator *)method)->cost};
     case SWO_RULE: return (heading){HEADING(sw_rule), .slots = ((const sw_rule *)method)->slots,
-                                    .cost = ((const sw_rule *)method)->cost};
+                                    .moves = ((const sw_rule *)method)->cost};
     case SWO_SCHEDULE: return (heading){HEADING(sw_schedule)};
-    case SWO_SEARCH: return (heading){HEADING(sw_line_search)};
+    case SWO_SEARCH: return (heading){HEADING(sw_line_search), .cost = ((const sw_line_search *)method)->cost};
     default: return (heading){HEADING(sw_average), .slots = ((const sw_average *)method)->slots};
     }
 #undef HEADING
@@ -119,7 +126,9 @@ void sw_optim_list(FILE *to) {
                 fprintf(to, "  [%s]", h.source);
             fputc('\n', to);
             if (kind == SWO_RULE || kind == SWO_ESTIMATOR || kind == SWO_AVERAGE)
-                print_state(to, kind, h.options, h.slots, h.cost);
+                print_state(to, kind, h.options, h.slots, h.moves);
+            if (h.cost)
+                fprintf(to, "      cost: %s\n", h.cost);
             print_options(to, h.options);
             if (kind == SWO_SCHEDULE)
                 print_options(to, swo_schedule_options);

@@ -16,6 +16,8 @@ enum { SWO_WARMUP, SWO_OVER };                 /* they */
 extern const sw_line_search swo_armijo, swo_wolfe;
 extern const sw_average swo_none, swo_ema, swo_lawa_ema, swo_lawa_queue, swo_polyak, swo_swa;
 
+/* Steps that a part of a run stands for: 0.2% of 1234 is 3. */
+double swo_whole_steps(double steps);
 /* Whether an average that looks at every so many-th step from a start on looks at this one. Both are rounded
  * up to whole steps. */
 bool swo_average_due(int64_t step, double start, double every);

@@ -286,6 +286,10 @@ static sw_status parse_schedules(sw_optim *o, const char *spec) {
     }
     if (!o->search)
         return SW_OK;
+    for (int i = 0; i < o->schedules; i++)
+        if (strcmp(o->schedule[i].on, "lr") == 0)
+            return sw_fail(SW_ERR_ARGUMENT, "line search %s: it chooses what schedule %s would scale, lr",
+                           o->search->name, o->schedule[i].method->name);
     for (int i = 0; i < o->groups; i++)
         if (!(o->group[i].rule->flags & SW_RULE_LINEAR))
             return sw_fail(SW_ERR_ARGUMENT, "line search %s: the step of rule %s is not its learning "

@@ -41,7 +41,8 @@ typedef struct sw_optim_options {
      * name=PATTERN (* and ?), rank=N. */
     const char *rule;
     /* "cosine warmup=500", or several: "cosine; constant warmup=10% on=weight_decay" (on one option their
-     * factors multiply), or a line search. NULL: constant. */
+     * factors multiply), or a line search in place of those of lr. NULL: constant. A scaled option that leaves
+     * its range, other than lr, ends the step with an error. */
     const char *schedule;
     const char *average; /* "ema decay=0.999"; NULL: none */
     double clip;         /* largest 2-norm of the whole gradient; 0: no limit */
@@ -61,8 +62,8 @@ SW_API void sw_optim_free(sw_optim *optim);
  * fresh then too. */
 SW_API sw_status sw_optim_step(sw_optim *optim);
 /* One step on an objective over the optimizer's own parameters. `value`, if not NULL, gets the mean
- * loss of the step's samples before it, Inf or NaN included; NaN if it is not known. The objective must outlive the optimizer, and be the same
- * each time. */
+ * loss of the step's samples before it, Inf or NaN included; NaN if it is not known. The objective must outlive
+ * the optimizer, and be the same each time. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
@@ -72,7 +73,7 @@ SW_API const void *sw_optim_point(sw_optim *optim);
 
 SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
 SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that had Inf or NaN in the gradient */
-SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step, before clipping */
+SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
 SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
 /* What the first sw_optim_minimize does: the estimator meets its objective and makes its tables. For
  * looking at them earlier. */
@@ -145,7 +146,8 @@ SW_API sw_status sw_optim_pack(const sw_optim *optim, sw_archive *archive);
 SW_API sw_status sw_optim_unpack(sw_optim *optim, const sw_archive *archive);
 
 /* Every method, made from the tables: its source; its state in bytes a parameter, and how many bytes a
- * parameter a step of a rule or an average moves to and from memory, both in f32; its options with
+ * parameter a step of a rule or an average moves to and from memory, both in f32; how many gradients a step of
+ * an estimator evaluates, and what a trial of a line search; its options with
  * defaults and ranges, and the range in which a search looks. */
 SW_API void sw_optim_list(FILE *to);
 
@@ -398,6 +400,7 @@ struct sw_estimator {
     sw_status (*estimate)(sw_estimate *e, const void *x, void *g);
     /* The step was taken: tables move. It cannot be skipped any more. May be NULL. */
     sw_status (*commit)(sw_estimate *e);
+    const char *cost; /* of a step, for the list: "2 gradients of a batch"; may be NULL */
 };
 /* A scalar named "converged" becomes 1 when the estimator's own test says that x is good enough, so that a
  * loop can end: sw_optim_scalar(optim, -1, "converged").
@@ -417,7 +420,8 @@ SW_API sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t 
 /* For a generalised linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
 SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
                                  double *value, void *s);
-/* … and back: g = beta·g + Σ c_i [a_i, 1] for coefficients c [count, outputs] (dim elements). */
+/* … and back: g = beta·g + Σ c_i [a_i, 1] for coefficients c [count, outputs] (dim elements), also where
+ * parameters are frozen: the pipeline sets the final gradient to 0 there. */
 SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count,
                                          const void *c, double beta, void *g);
 /* For a wrapper: the inner one's estimate at x. The first call of a step fills e->value. A wrapper's
@@ -447,13 +451,14 @@ typedef struct sw_schedule {
 } sw_schedule;
 
 /* A search along the rule's direction d from x: f(α) = f(x + α d), on the step's samples. d is the
- * rule's step at lr = 1: exact to the rounding of x, so that f32 wants α of moderate size. */
+ * rule's step at lr = 1 (with several groups: their learning rates over the largest): exact to the rounding
+ * of x, so that f32 wants α of moderate size. */
 typedef struct sw_search sw_search;
 struct sw_search {
     const double *option;
     double *scalar;       /* kept from step to step */
     double value, slope;  /* f(0), f'(0) < 0 */
-    double initial;       /* the rule's lr: a first guess */
+    double initial;       /* the rule's lr, of several the largest: a first guess */
     void *optim;
 };
 /* f(α) and f'(α); Inf and NaN are handed back as they are, with SW_OK: the search shrinks. slope NULL: the
@@ -467,6 +472,7 @@ typedef struct sw_line_search {
     const char *const *scalars;
     sw_status (*search)(sw_search *search, double *alpha); /* SW_SKIPPED: no step */
     sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
+    const char *cost; /* of a trial, for the list: "1 value"; may be NULL */
 } sw_line_search;
 
 /* Moves after each step, reading x. Kernels get an sw_step without g. */

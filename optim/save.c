@@ -443,7 +443,6 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     o->draws = (uint64_t)c.draws;
     o->total = o->total ? o->total : c.total;
     o->norm = norm;
-    o->last_gradient = NULL;
     sw_params_changed(o->params);
     sw_gradient_make_fresh(sw_params_gradient(o->params));
     return SW_OK;

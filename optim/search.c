@@ -19,14 +19,18 @@ static void keep_slots(sw_optim *o, bool restore) {
 sw_status swo_search(sw_optim *o, const void *g) {
     size_t bytes = (size_t)o->dim * swo_size(o);
     void *x = sw_params_x(o->params);
-    double lr[SWO_GROUPS] = {0};
+    double lr[SWO_GROUPS] = {0}, largest = 0;
     memcpy(o->x_before, x, bytes);
     keep_slots(o, false);
-    for (int i = 0; i < o->groups; i++) { /* the step at lr = 1 is the direction */
+    for (int i = 0; i < o->groups; i++) {
         int at = swo_index(o->group[i].rule->options, "lr");
         lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
+        largest = lr[i] > largest ? lr[i] : largest;
+    }
+    for (int i = 0; i < o->groups; i++) { /* the step at lr = 1 is the direction */
+        int at = swo_index(o->group[i].rule->options, "lr");
         if (at >= 0)
-            o->group[i].effective[at] = 1;
+            o->group[i].effective[at] = largest > 0 ? lr[i] / largest : 1;
     }
     sw_status status = swo_run_rules(o, g);
     swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
@@ -38,7 +42,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
     }
     double slope = swo_inner(o, g, o->direction), alpha = 0;
     sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
-                   .value = o->estimate->e.value, .slope = slope, .initial = lr[0], .optim = o};
+                   .value = o->estimate->e.value, .slope = slope, .initial = largest, .optim = o};
     if (status == SW_OK && slope == 0)
         return SW_OK; /* a stationary point: x stays */
     if (status == SW_OK && !(slope < 0))

@@ -42,14 +42,14 @@ const char *swo_name(const char *text, char name[64]) {
 
 /* ---- One value ---- */
 
-static const char *range_text(const sw_option *o) {
+const char *swo_range_text(const sw_option *o) {
     static _Thread_local char text[96];
     snprintf(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[',
              o->low, o->high, o->open & SW_OPEN_HIGH || isinf(o->high) ? ')' : ']');
     return text;
 }
 
-static bool in_range(const sw_option *o, double v) {
+bool swo_in_range(const sw_option *o, double v) {
     bool low = o->open & SW_OPEN_LOW ? v > o->low : v >= o->low;
     bool high = o->open & SW_OPEN_HIGH ? v < o->high : v <= o->high;
     return low && high;
@@ -116,9 +116,9 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
         return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a number", method, o->name, word);
     if (o->kind == SW_OPTION_INTEGER && v != floor(v))
         return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a whole number", method, o->name, word);
-    if (!in_range(o, v))
+    if (!swo_in_range(o, v))
         return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is outside %s", method, o->name, word,
-                       range_text(o));
+                       swo_range_text(o));
     *value = v;
     return SW_OK;
 }

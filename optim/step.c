@@ -63,13 +63,31 @@ static sw_status resolve(sw_optim *o, swo_schedule *s) {
 }
 
 static double factor(const sw_optim *o, const swo_schedule *s) {
-    const double *common = s->resolved + swo_count(s->method->options), warmup = common[SWO_WARMUP];
+    const double *common = s->resolved + swo_count(s->method->options),
+                 warmup = swo_whole_steps(common[SWO_WARMUP]);
     double t = (double)o->steps, total = common[SWO_OVER];
     if (t < warmup)
         return (t + 1) / warmup;
     if (!(total > 0))
         total = o->total > 0 ? fmax((double)o->total - warmup, 0) : 0;
     return s->method->factor(s->resolved, t - warmup, total);
+}
+
+/* A learning rate may grow as it likes; a decay of 1 or an ε of 0 would end in NaN. */
+static sw_status check_scaled(const sw_optim *o, const swo_group *group) {
+    for (int k = 0; k < o->schedules; k++) {
+        const char *on = o->schedule[k].on;
+        const int at = swo_index(group->rule->options, on);
+        if (at < 0 || strcmp(on, "lr") == 0)
+            continue;
+        const sw_option *option = &group->rule->options[at];
+        if (!swo_in_range(option, group->effective[at]))
+            return sw_fail(SW_ERR_ARGUMENT, "rule %s: %s = %g in step %lld, scaled by the schedule, is "
+                                            "outside %s",
+                           group->rule->name, on, group->effective[at], (long long)o->steps + 1,
+                           swo_range_text(option));
+    }
+    return SW_OK;
 }
 
 sw_status swo_options_now(sw_optim *o) {
@@ -95,6 +113,7 @@ sw_status swo_options_now(sw_optim *o) {
             if (at >= 0)
                 group->effective[at] *= factors[k];
         }
+        SW_TRY(check_scaled(o, group));
     }
     return SW_OK;
 }
@@ -275,6 +294,7 @@ const void *sw_optim_point(sw_optim *o) {
 /* ---- The step ---- */
 
 static void remember(sw_optim *o, bool restore) {
+    *(restore ? &o->norm : &o->saved_norm) = restore ? o->saved_norm : o->norm;
     for (int i = 0; i < o->groups; i++) {
         swo_group *g = &o->group[i];
         memcpy(restore ? g->scalar : g->saved, restore ? g->saved : g->scalar, sizeof g->scalar);
@@ -320,7 +340,6 @@ static sw_status clip(sw_optim *o, void *g) {
 
 /* From the final gradient on. */
 static sw_status move(sw_optim *o, void *g) {
-    o->last_gradient = g;
     if (isnan(o->norm)) /* combined from several gradients, which may be too large together */
         SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
     if (o->clip > 0) {
@@ -433,6 +452,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (status == SW_OK) {
         if (e->method->flags & SW_ESTIMATOR_DIRECT)
             o->norm = o->checked_norm;
+        else /* tables and snapshots may be older than what is frozen now */
+            swo_zero_frozen(o, g);
         prefetch(o);
         status = move(o, g);
     }
@@ -441,8 +462,5 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
 }
 
 double sw_optim_gradient_norm(const sw_optim *o) {
-    double norm = o ? o->norm : NAN;
-    if (o && isnan(norm) && o->last_gradient)
-        swo_check(o->type, o->dim, o->last_gradient, &norm);
-    return norm;
+    return o ? o->norm : NAN;
 }

@@ -16,10 +16,11 @@ typedef struct vector_args {
 
 /* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. */
 static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
-    const real *g = (const real *)((const vector_args *)args)->x + begin;
+    const real *restrict g = (const real *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
     real lane[SW_LANES] = {0};
     for (; i + SW_LANES <= n; i += SW_LANES)
+        SW_OVER_LANES
         for (int j = 0; j < SW_LANES; j++)
             lane[j] += g[i + j] * g[i + j];
     for (int j = 0; i < n; i++, j++)
@@ -60,10 +61,16 @@ static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) 
 static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *x = s->x, *y = s->y;
-    double total = 0;
-    for (int64_t i = begin; i < end; i++)
-        total += (double)x[i] * (double)y[i];
-    sums[0] += total;
+    double lane[SW_LANES] = {0};
+    int64_t i = begin;
+    for (; i + SW_LANES <= end; i += SW_LANES)
+        SW_OVER_LANES
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)x[i + j] * (double)y[i + j];
+    for (int j = 0; i < end; i++, j++)
+        lane[j] += (double)x[i] * (double)y[i];
+    for (int j = 0; j < SW_LANES; j++)
+        sums[0] += lane[j];
 }
 
 #else

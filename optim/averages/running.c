@@ -41,14 +41,13 @@ static const sw_kernels kernels = SW_KERNEL_TABLE(running);
 static const char *const scalars[] = {"count", NULL};
 enum { COUNT };
 
-/* A part of a run in whole steps: 0.2% of 1234 steps is every third. */
-static double whole(double steps) {
+double swo_whole_steps(double steps) {
     return ceil(steps - 1e-9 * steps);
 }
 
 bool swo_average_due(int64_t step, double start, double every) {
-    double period = fmax(whole(every), 1);
-    return (double)step >= whole(start) && fmod((double)step, period) == 0;
+    double period = fmax(swo_whole_steps(every), 1);
+    return (double)step >= swo_whole_steps(start) && fmod((double)step, period) == 0;
 }
 
 /* Before anything was averaged the point is the last iterate. */

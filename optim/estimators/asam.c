@@ -119,6 +119,7 @@ const sw_estimator swo_asam = {.size = sizeof(sw_estimator), .name = "asam",
                                .summary = "SAM, each element measured by its own size",
                                .source = "Kwon, Kim, Park, Choi, ICML 2021", .options = options,
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
+                               .cost = "2 gradients of the inner estimator",
                                .estimate = estimate};
 
 #endif

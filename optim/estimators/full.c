@@ -14,4 +14,5 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
 
 const sw_estimator swo_full = {.size = sizeof(sw_estimator), .name = "full",
                                .summary = "the gradient of all samples", .source = "Cauchy 1847",
-                               .flags = SW_ESTIMATOR_DIRECT, .start = start, .estimate = estimate};
+                               .flags = SW_ESTIMATOR_DIRECT, .start = start,
+                               .cost = "1 gradient of all n samples", .estimate = estimate};

@@ -17,4 +17,5 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
 const sw_estimator swo_minibatch = {.size = sizeof(sw_estimator), .name = "minibatch",
                                     .summary = "the mean gradient of a batch",
                                     .source = "Robbins, Monro 1951", .options = options,
-                                    .flags = SW_ESTIMATOR_DIRECT, .estimate = estimate};
+                                    .flags = SW_ESTIMATOR_DIRECT, .cost = "1 gradient of a batch",
+                                    .estimate = estimate};

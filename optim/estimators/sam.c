@@ -121,7 +121,7 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
     if (p == 1) {
         memcpy(out, x, (size_t)e->dim * sw_dtype_size(e->type));
         move_one(e->type, out, index, g, rho);
-    } else if (isinf(p)) {
+    } else if (p > 1e20) { /* q - 1 < 1e-20: powers are 1, or with q - 1 = 0 no number at h = 0 */
         sw_run(&move_sign_kernels, e->type, &args, e->dim);
     } else if (p == 2) {
         args.factor = rho / swo_norm_over(e, g, args.largest);
@@ -142,6 +142,7 @@ const sw_estimator swo_sam = {.size = sizeof(sw_estimator), .name = "sam",
                               .summary = "the gradient at the worst point nearby",
                               .source = "Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021", .options = options,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
+                              .cost = "2 gradients of the inner estimator",
                               .estimate = estimate};
 
 #endif

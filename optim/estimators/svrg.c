@@ -48,7 +48,7 @@ static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
 enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY };
 enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
 enum { POINT, FULL, NEXT };                   /* slots */
-enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW };   /* scalars */
+enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN }; /* scalars */
 
 static const sw_option options[] = {
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 64, .low = 1, .high = 1e9,
@@ -72,19 +72,30 @@ static bool has_next(const double *option) {
 }
 
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
- * period in two halves, each exact in f64. */
-static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", NULL};
+ * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. */
+static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", NULL};
 static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
                                 {.name = "next", .needed = has_next}, {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)
         return ceil(e->option[PERIOD]);
-    return ceil(2 * (double)e->n / e->option[BATCH]);
+    return ceil(2 * (double)e->n / fmin(e->option[BATCH], (double)e->n));
 }
 
+/* A bit for each parameter, and after the 52nd a hash of them. */
+static double frozen(const sw_estimate *e) {
+    const uint64_t prime = 9007199254740881u; /* the largest below 2^53 */
+    uint64_t bits = 0;
+    for (int i = 0; i < sw_params_count(e->params); i++)
+        bits = (2 * bits + sw_params_at(e->params, i)->frozen) % prime;
+    return (double)bits;
+}
+
+/* The full gradient knows nothing of what was frozen when it was taken. */
 static bool due(const sw_estimate *e) {
-    return e->scalar[SINCE] == 0 || (double)e->step - e->scalar[SINCE] >= period(e);
+    return e->scalar[SINCE] == 0 || (double)e->step - e->scalar[SINCE] >= period(e) ||
+           e->scalar[FROZEN] != frozen(e);
 }
 
 static double alpha(const sw_estimate *e) {
@@ -110,6 +121,7 @@ static sw_status refresh(sw_estimate *e, const void *x) {
     SW_TRY(sw_estimate_gradient(e, e->slot[POINT], NULL, e->n, NULL, e->slot[FULL]));
     e->scalar[SINCE] = (double)e->step; /* a skip takes it back: then both are built again */
     e->scalar[INNER] = 0;
+    e->scalar[FROZEN] = frozen(e);
     return SW_OK;
 }
 
@@ -144,6 +156,7 @@ const sw_estimator swo_svrg = {.size = sizeof(sw_estimator), .name = "svrg",
                                .summary = "a batch's gradient, corrected by that at a snapshot",
                                .source = "Johnson, Zhang, NIPS 2013", .options = options, .slots = slots,
                                .scalars = scalars, .flags = SW_ESTIMATOR_OBJECTIVE, .sample = sample,
+                               .cost = "2 gradients of a batch, and one of all n samples every period",
                                .estimate = estimate, .commit = commit};
 
 #endif

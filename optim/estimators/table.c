@@ -88,7 +88,8 @@ static double mean_l(const sw_estimate *e) {
 /* Of the smoothness that steps meet: max L_i for uniform draws. Rows drawn half uniformly and half by L_i
  * meet the harmonic mean of max L_i and of the mean, those not yet seen the maximum. */
 static double smoothness(const sw_estimate *e) {
-    const double l2 = e->option[L2], most = e->scalar[L] + l2, n = (double)rows(e);
+    const double l2 = e->option[L2], n = (double)rows(e);
+    const double most = (e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L]) + l2;
     if (e->option[SAMPLING] != BY_LIPSCHITZ)
         return most;
     const double seen = e->scalar[SEEN] / n;
@@ -274,6 +275,7 @@ static sw_status visit_glm(sw_estimate *e, const void *x, const swo_visit *v, vo
             return SW_ERR_MEMORY;
         swo_combine(e->type, count, 1 / (double)v->samples, v->entry, 0, NULL, c);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, c, 0, *row_gradient));
+        swo_zero_frozen(e->optim, *row_gradient);
     }
     swo_combine(e->type, count, 1, v->entry, -1, entry_at(e, v->row), c);
     return sw_estimate_glm_combine(e, e->ids, e->count, c, 0, v->change);
@@ -304,10 +306,9 @@ sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
     SW_TRY(is_glm(e) ? visit_glm(e, x, &v, &row_gradient) : visit_row(e, x, &v));
     if (v.first && e->option[INIT] == CENTRED)
         swo_combine(e->type, e->dim, 1, v.change, (double)v.samples, e->slot[CENTRE], v.change);
-    if (searches(e)) {
+    if (searches(e))
         SW_TRY(find_l(e, x, &v, row_gradient));
-        e->lr = step_size(e);
-    }
+    e->lr = step_size(e);
     *visit = v;
     return SW_OK;
 }
@@ -326,6 +327,7 @@ sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g) {
     if (!all)
         return SW_ERR_MEMORY;
     swo_combine(e->type, e->dim, 1, g, e->option[L2], x, all);
+    swo_zero_frozen(e->optim, all);
     SW_TRY(swo_check(e->type, e->dim, all, &e->scalar[NORM]));
     e->scalar[CONVERGED] = e->scalar[SEEN] == (double)rows(e) && e->scalar[NORM] <= e->option[TOL];
     return SW_OK;

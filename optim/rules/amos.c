@@ -27,6 +27,7 @@ static inline double SW_K(squares)(const real *g, int64_t n) {
     double lane[SW_LANES] = {0}, sum = 0;
     int64_t i = 0;
     for (; i + SW_LANES <= n; i += SW_LANES)
+        SW_OVER_LANES
         for (int j = 0; j < SW_LANES; j++)
             lane[j] += (double)g[i + j] * (double)g[i + j];
     for (int j = 0; j < SW_LANES && n >= SW_LANES; j++)

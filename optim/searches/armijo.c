@@ -36,4 +36,5 @@ static sw_status search(sw_search *s, double *alpha) {
 const sw_line_search swo_armijo = {.size = sizeof(sw_line_search), .name = "armijo",
                                    .summary = "shrinks the step until the loss falls enough",
                                    .source = "Armijo 1966; Nocedal, Wright 2006, algorithm 3.1",
-                                   .options = options, .scalars = scalars, .search = search};
+                                   .options = options, .scalars = scalars, .cost = "1 value a trial",
+                                   .search = search};

@@ -142,5 +142,6 @@ static sw_status check(const double *option) {
 const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search), .name = "wolfe",
                                   .summary = "strong Wolfe conditions: enough descent, a flat end",
                                   .source = "Nocedal, Wright 2006, algorithms 3.5 and 3.6",
-                                  .options = options, .scalars = scalars, .search = search,
+                                  .options = options, .scalars = scalars,
+                                  .cost = "1 gradient a trial", .search = search,
                                   .check = check};

@@ -243,8 +243,8 @@ static void test_list_has_units(void **state) {
     rewind(to);
     text[fread(text, 1, sizeof text - 1, to)] = 0;
     fclose(to);
-    assert_non_null(strstr(text, "\n      every=30%  between two drops\n"));
-    assert_non_null(strstr(text, "\n      per=1  how long"));
+    assert_non_null(strstr(text, "\n      every=30%  (steps, % or ep)  between two drops\n"));
+    assert_non_null(strstr(text, "\n      per=1  (steps, % or ep)  how long"));
 }
 
 int main(void) {
