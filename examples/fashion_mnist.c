@@ -221,10 +221,15 @@ static bool resume(run *r) {
     if (!there)
         return true;
     fclose(there);
-    if (sw_optim_bind(r->optim, r->objective) != SW_OK || sw_optim_load(r->optim, asked.checkpoint) != SW_OK)
-        return false;
     int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
-    r->epochs = (sw_optim_steps(r->optim) + sw_optim_skipped(r->optim)) / (each ? each : 1);
+    each = each ? each : 1;
+    /* Its length is what is asked for now, and not the file's: a schedule would have ended there. */
+    if (sw_error() || (asked.epochs > 0 && sw_optim_set_steps(r->optim, asked.epochs * each) != SW_OK) ||
+        sw_optim_load(r->optim, asked.checkpoint) != SW_OK)
+        return false;
+    r->epochs = (sw_optim_steps(r->optim) + sw_optim_skipped(r->optim)) / each;
+    if (!asked.quiet)
+        fprintf(stderr, "going on from %s, after %lld epochs\n", asked.checkpoint, (long long)r->epochs);
     return true;
 }
 

@@ -34,6 +34,7 @@ static inline void landscape_scale(double *v, int64_t dim, double factor) {
 static inline double landscape_value(landscape *a, const double *d, double c, const double **gradient) {
     double value = NAN;
     for (int64_t i = 0; i < a->dim; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): not after an error */
         a->there[i] = a->x[i] + c * d[i];
     if (!gradient)
         sw_objective_value_chunked(a->f, a->tape, a->there, NULL, a->f->n, 0, 0, &value);

@@ -80,7 +80,7 @@ typedef struct walk {
 
 /* Where it is after `step` steps. */
 static void look(walk *k, const double *x, int64_t step) {
-    const int64_t block = (steps + 199) / 200;
+    const int64_t block = (steps + 199) / 200, settled = steps - steps / 4;
     static double sum;
     const double gap = value_at(x) - least;
     if (k->n < PLACES)
@@ -91,7 +91,7 @@ static void look(walk *k, const double *x, int64_t step) {
     if (step > 0 && step % block == 0 && k->gap)
         curve_add(k->gap, (double)step - (double)block / 2, sum / (double)block);
     if (step > steps / 4)
-        k->floor += gap / (double)(steps - steps / 4);
+        k->floor += gap / (double)settled;
 }
 
 static void go(walk *k, const sw_source *source) {
@@ -109,7 +109,7 @@ static void go(walk *k, const sw_source *source) {
         memcpy(x, beginning, sizeof beginning);
         sw_params_changed(params);
     }
-    for (; !sw_error(); k->taken++) {
+    for (; x && !sw_error(); k->taken++) {
         look(k, x, k->taken);
         if (k->taken == steps || value_at(x) - least <= k->goal)
             break;
@@ -124,8 +124,9 @@ static void go(walk *k, const sw_source *source) {
 static void draw_contours(plot *p) {
     static unsigned colour[PIXELS];
     for (int i = 0; i < PIXELS; i++) {
-        const double x[2] = {p->x0 + (p->x1 - p->x0) * (i % SIDE + 0.5) / SIDE,
-                             p->y1 - (p->y1 - p->y0) * (i / SIDE + 0.5) / SIDE};
+        const int row = i / SIDE, column = i % SIDE; /* the first row is at the top */
+        const double x[2] = {p->x0 + (p->x1 - p->x0) * (column + 0.5) / SIDE,
+                             p->y1 - (p->y1 - p->y0) * (row + 0.5) / SIDE};
         const double level = floor(plot_log2((value_at(x) - least) / 0.01)); /* 0 and below: the innermost */
         colour[i] = plot_mix(PLOT_WHITE, PLOT_GREY, fmin(fmax(level, 0) * 0.06, 0.7));
     }

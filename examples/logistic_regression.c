@@ -212,8 +212,8 @@ typedef struct theorem_run {
 static bool watch_theorem(void *user, const double *x, int64_t step) {
     theorem_run *t = user;
     double mean[N];
-    if (step > 0 && step % (M / PER_PASS) == 0) {
-        const int at = (int)(step / (M / PER_PASS)) - 1;
+    const int at = (int)(step / (M / PER_PASS)) - 1;
+    if (at >= 0 && step % (M / PER_PASS) == 0) {
         for (int j = 0; j < N; j++)
             mean[j] = t->sum[j] / (double)step; /* of x_0 to x_(k-1) */
         t->curve[LAST].y[at] += (value_at(x, NULL, NULL) - least) / SEEDS;
@@ -231,11 +231,13 @@ static bool prove(curve c[THEOREM]) {
     bool holds = true;
     for (int i = 0; i < THEOREM; i++)
         c[i].n = 0;
-    for (int64_t i = 1; i <= passes / 2 * PER_PASS; i++) {
-        const double k = (double)(i * (M / PER_PASS)), pass = k / M;
+    const int64_t points = passes / 2 * PER_PASS;
+    for (int64_t i = 1; i <= points; i++) {
+        const int64_t step = i * (M / PER_PASS);
+        const double k = (double)step, pass = k / M;
         curve_add(&c[LAST], pass, 0), curve_add(&c[MEAN], pass, 0);
         curve_add(&c[LAST_BOUND], pass, pow(1 - rate, k) * (1.5 * gap + 4 * largest_l / M * square));
-        curve_add(&c[MEAN_BOUND], pass, 48 * M / k * gap + 128 * largest_l / k * square);
+        curve_add(&c[MEAN_BOUND], pass, 48.0 * M / k * gap + 128 * largest_l / k * square);
     }
     for (int64_t i = 0; i < SEEDS; i++) {
         theorem_run t = {.curve = c};
@@ -254,7 +256,8 @@ static void draw(curve *c) {
     plot_logarithmic(&p, false, true);
     plot_axes(&p, title, "gradient evaluations / m", "f - f*");
     curves_draw(&p, METHODS, c, 8);
-    plot_panel(&p, 700, 40, 320, 360, 0, (double)(passes / 2), 1e-14, 1e8);
+    const int64_t half = passes / 2;
+    plot_panel(&p, 700, 40, 320, 360, 0, (double)half, 1e-14, 1e8);
     plot_logarithmic(&p, false, true);
     plot_axes(&p, "SAG, step 1/(16L), mean of 20 seeds", "steps / m", "f - f*");
     curves_draw(&p, THEOREM, c + METHODS, 0);

@@ -30,7 +30,7 @@ static const cli_option options[] = {
 static double halton(int d, int64_t i) {
     static const int prime[DIMS] = {997, 991, 983, 977, 971, 967, 953, 947, 941, 937};
     const int base = prime[d];
-    int digit[1000];
+    int digit[1000] = {0};
     char site[32];
     snprintf(site, sizeof site, "halton %d", d);
     sw_rng rng = {.key = sw_rng_key((uint64_t)seed, site)};
@@ -135,10 +135,10 @@ static void tune(entry *e, sw_source *const *part, FILE *csv) {
 }
 
 static void judge(entry *e, int i, const sw_source *train, const sw_source *test) {
-    double sum = 0, seconds = 0, time;
+    double sum = 0, seconds = 0, time = 0;
     e->low = 1, e->high = 0;
     for (int64_t k = 0; k < seeds && *e->spec && !sw_error() && !cli_signal; k++) {
-        sw_evaluation now;
+        sw_evaluation now = {0};
         watcher w = {k == 0 ? &by_step[i] : NULL, &by_second[i], 0};
         if (!run(e->spec, (uint64_t)(seed + 1 + k), train, test, &w, &now, &time))
             continue;
@@ -172,7 +172,8 @@ static void draw(int rules) {
     double most = 1, last = 1;
     plot p = plot_new(1180, 440);
     for (int i = 0; i < rules; i++) {
-        by_step[i].colour = by_second[i].colour = plot_mix(hue[i % 8], PLOT_WHITE, i / 8 * 0.35);
+        const int paler = i / 8; /* the hues come again */
+        by_step[i].colour = by_second[i].colour = plot_mix(hue[i % 8], PLOT_WHITE, paler * 0.35);
         by_step[i].width = by_second[i].width = 1.3;
         const curve *c = &by_second[i];
         most = c->n && c->x[c->n - 1] > most ? c->x[c->n - 1] : most;

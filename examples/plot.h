@@ -68,7 +68,7 @@ typedef struct plot_box {
 } plot_box;
 
 static inline int plot_fine(double at, double low, double high) {
-    const double clamped = at < low ? low : at > high ? high : at;
+    const double clamped = !(at > low) ? low : at > high ? high : at; /* NaN: low */
     return (int)ceil(clamped * PLOT_FINE - 0.5);
 }
 
@@ -188,6 +188,8 @@ static inline void plot_text(plot *p, double x, double y, double size, plot_alig
 
 static inline plot plot_new(int width, int height) {
     plot p = {.width = width, .height = height, .right = width, .bottom = height, .x1 = 1, .y1 = 1};
+    if (sw_error())
+        return p;
     p.pixels = sw_array_new(SW_U8, SW_SHAPE((int64_t)PLOT_FINE * height, (int64_t)PLOT_FINE * width, 3));
     if (p.pixels.data)
         memset(p.pixels.data, 255, (size_t)sw_array_count(&p.pixels));
@@ -274,7 +276,7 @@ static inline void plot_number(double v, char number[32]) {
     char *e = power ? strchr(number, 'e') : NULL, *end = e;
     if (!e)
         return;
-    const int exponent = atoi(e + 1);
+    const int exponent = (int)strtol(e + 1, NULL, 10);
     while (end[-1] == '0')
         end--;
     end -= end[-1] == '.';
@@ -284,6 +286,8 @@ static inline void plot_number(double v, char number[32]) {
 /* A faint grid with its numbers for each axis that has a label, and the title. */
 static inline void plot_axes(plot *p, const char *title, const char *x_label, const char *y_label) {
     char number[32];
+    if (!p->pixels.data)
+        return;
     const double middle_x = (p->left + p->right) / 2, middle_y = (p->top + p->bottom) / 2;
     for (int i = 0; x_label; i++) {
         const double at = plot_tick_at(p->x0, p->x1, p->log_x, i), x = plot_x(p, at);

@@ -99,7 +99,7 @@ static void measure(const sw_objective *f, int method, int run) {
         result[method][EIGENVALUE][run] = landscape_eigenvalue(&a, (uint64_t)(seed + run));
         result[method][SHARPNESS][run] = landscape_rise(&a, rho, (uint64_t)(seed + run));
     }
-    for (int i = -SLICE; i <= SLICE && !sw_error(); i++) {
+    for (int i = -SLICE; a.v && i <= SLICE && !sw_error(); i++) {
         const double along = 3 * rho * i / SLICE;
         curve_add(&curves[SLICES + METHODS * run + method], along,
                   landscape_value(&a, a.v, along, NULL) - a.loss);
@@ -157,7 +157,8 @@ static void draw(void) {
     double most = 0;
     for (int i = SLICES; i < SLICES + METHODS * seeds; i++)
         for (int k = 0; k < curves[i].n; k++)
-            most = fmax(most, curves[i].y[k]);
+            most = isfinite(curves[i].y[k]) ? fmax(most, curves[i].y[k]) : most;
+    most = most > 0 ? most : 1;
     plot p = plot_new(1000, 420);
     plot_panel(&p, 70, 40, 420, 320, 0, (double)epochs, 0, 1.2);
     plot_axes(&p, "accuracy, mean of the runs", "epoch", "share that is right");

@@ -152,6 +152,16 @@ static void test_checkpoint(void **state) {
     succeeds(&o);
     assert_true(result(&o, "epochs") == 4);
     same_file(whole, parts);
+    /* Asked for more epochs, the run goes on under its schedule, which does not end where the first one did. */
+    unlink(state_file);
+    o = TRAIN("--quiet", "--epochs", "2", "--schedule", "cosine", "--checkpoint", state_file);
+    succeeds(&o);
+    const double before = result(&o, "train_loss");
+    o = TRAIN("--quiet", "--epochs", "4", "--schedule", "cosine", "--checkpoint", state_file);
+    succeeds(&o);
+    assert_true(result(&o, "epochs") == 4 && result(&o, "train_loss") < before);
+    unlink(state_file);
+    o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--checkpoint", state_file);
     o = TRAIN("--quiet", "--epochs", "4", "--batch", "100", "--checkpoint", state_file);
     assert_int_equal(o.code, 1);
     unlink(state_file);

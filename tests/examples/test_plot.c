@@ -118,6 +118,22 @@ static void ticks_are_round_and_few(void **state) {
     }
 }
 
+/* What is not a number leaves no mark, and what is beside it stays. */
+static void numbers_that_are_none(void **state) {
+    (void)state;
+    const double x[4] = {0, 1, 2, 3}, y[4] = {2, NAN, INFINITY, 2};
+    plot p = plot_new(30, 40);
+    plot_panel(&p, 0, 0, 30, 40, 0, 3, 0, 4);
+    plot_curve(&p, 4, x, y, 1, 0x0000ff);
+    plot_point(&p, NAN, 2, 3, 0x0000ff);
+    plot_point(&p, 2.5, 2, 2, 0x00ff00);
+    sw_array a = saved(&p);
+    for (int i = 0; i < 40; i++)
+        for (int j = 0; j < 30; j++)
+            assert_int_equal(colour_at(&a, j, i) != PLOT_WHITE, hypot(j + 0.5 - 25, i + 0.5 - 20) < 2.4);
+    sw_array_free(&a);
+}
+
 static void logarithms(void **state) {
     (void)state;
     for (double x = 1e-300; x < 1e300; x *= 1.37) /* one rounding of the sum, and of the product */
@@ -195,6 +211,10 @@ static void after_an_error_there_is_no_picture(void **state) {
     p = plot_new(10, 10);
     sw_fail(SW_ERR_USER, "something else");
     plot_save(&p, path);
+    p = plot_new(10, 10);
+    plot_panel(&p, 0, 0, 10, 10, 0, 0, NAN, NAN); /* what was to be shown was not worked out */
+    plot_axes(&p, "title", "x", "y");
+    plot_save(&p, path);
     expect_error(SW_ERR_USER, "something else");
     assert_true(access(path, F_OK) != 0);
     assert_int_equal(atomic_load(&a.live), 0);
@@ -220,6 +240,7 @@ int main(void) {
         cmocka_unit_test(data_are_where_they_belong),
         cmocka_unit_test(letters),
         cmocka_unit_test(ticks_are_round_and_few),
+        cmocka_unit_test(numbers_that_are_none),
         cmocka_unit_test(logarithms),
         cmocka_unit_test(a_logarithmic_axis),
         cmocka_unit_test(ticks_of_a_logarithmic_axis),
