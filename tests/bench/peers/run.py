@@ -16,7 +16,8 @@ import subprocess
 import sys
 import time
 
-from sides import BUILD, HERE, ROUNDS, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio, table
+from sides import (BUILD, HERE, ROUNDS, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio,
+                   table)
 
 SECTIONS = ["load", "steps", "job", "inference", "optimizer", "sweep"]
 THREADS = min(int(os.environ.get("PEERS_THREADS", 2)), len(os.sched_getaffinity(0)))
@@ -94,7 +95,8 @@ def ways(verb, framework=None, threads=None, paths=PATHS):
     return [Way(side, path) for side in SIDES
             if framework in (None, side.framework) and threads in (None, side.threads)
             for path in paths.get(side.framework, PATHS[side.framework]).get(verb, [])
-            if (COMPILE or not path.startswith("compile")) and not (path.startswith("mt") and side.threads == 1)]
+            if (COMPILE or not path.startswith("compile"))
+            and not (path.startswith("mt") and side.threads == 1)]
 
 
 def others(*args, **more):
@@ -137,7 +139,7 @@ def check_losses(ways):
 
 
 def steps():
-    note("784-100-10, ReLU, batch 64, adam (kann: its RMSprop, or adam), shuffled, gathering included: a step")
+    note("784-100-10, ReLU, batch 64, adam (kann: its RMSprop, or adam), shuffled gathering included: a step")
     final = compare(ways("train", "swale"), others("train"), "train", MAIN, by_group)
     check_losses(final)
     ours = {way.side.threads: way for way in final if way.side.framework == "swale"}
