@@ -234,7 +234,7 @@ bench-peers: $(peers) $(BUILD)/examples/fashion_mnist
 $(BUILD)/tests/bench/peers/side_kann: tests/bench/peers/side_kann.c $(KANN_DIR)/kann.c $(KANN_DIR)/kautodiff.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) -std=gnu11 -O3 -march=native -w -MMD -MF $@.d -DHAVE_CBLAS -DHAVE_PTHREAD -I$(KANN_DIR) $(filter %.c,$^) -o $@ $(LIBRARIES)
+	$(Q)$(CC) -std=gnu11 -O3 -march=native -fno-math-errno -fno-trapping-math -w -MMD -MF $@.d -DHAVE_CBLAS -DHAVE_PTHREAD -I$(KANN_DIR) $(filter %.c,$^) -o $@ $(LIBRARIES)
 
 # Core and datasets compiled by clang under the address, undefined and fuzzer sanitizers.
 FUZZ_SECONDS ?= 60

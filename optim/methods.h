@@ -28,5 +28,16 @@ bool swo_average_due(int64_t step, double start, double every);
 #define EPS_IN_ROOT_ROW(default_value)                                                          \
     {.name = "eps_in_root", .kind = SW_OPTION_BOOL, .value = default_value,                     \
      .help = "√(v + ε) instead of √v + ε"}
+/* … and of those whose decay goes the way of the gradient. */
+#define WEIGHT_DECAY_ROW                                                                        \
+    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient", \
+     .search_low = 1e-6, .search_high = 1e-2, .search_log = true}
+
+/* The first options of estimators that take batches of a sampler. */
+#define BATCH_ROWS                                                                              \
+    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 64, .low = 1, .high = 1e9,            \
+     .help = "samples in a step", .search_low = 16, .search_high = 512, .search_log = true},    \
+    {.name = "order", .kind = SW_OPTION_CHOICE, .value = SW_SHUFFLE,                            \
+     .choices = "shuffle|sequential|replacement", .help = "how samples are drawn"}
 
 #endif

@@ -51,10 +51,7 @@ enum { POINT, FULL, NEXT };                   /* slots */
 enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN }; /* scalars */
 
 static const sw_option options[] = {
-    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 64, .low = 1, .high = 1e9,
-     .help = "samples in a step", .search_low = 16, .search_high = 512, .search_log = true},
-    {.name = "order", .kind = SW_OPTION_CHOICE, .value = SW_SHUFFLE,
-     .choices = "shuffle|sequential|replacement", .help = "how samples are drawn"},
+    BATCH_ROWS,
     {.name = "period", .kind = SW_OPTION_DURATION, .value = 0,
      .help = "from snapshot to snapshot; 0: 2n samples"},
     {.name = "snapshot", .kind = SW_OPTION_CHOICE, .choices = "last|random|mean",

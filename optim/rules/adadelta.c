@@ -47,8 +47,7 @@ static const sw_option options[] = {
      .help = "ε; it is also where the first steps come from", .search_low = 1e-8, .search_high = 1e-4,
      .search_log = true},
     EPS_IN_ROOT_ROW(1),
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
-     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
+    WEIGHT_DECAY_ROW,
     {0}};
 static const sw_slot slots[] = {{.name = "v"}, {.name = "a"}, {0}};
 

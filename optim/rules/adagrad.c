@@ -49,8 +49,7 @@ static const sw_option options[] = {
     {.name = "eps", .value = 1e-10, .low = 1e-30, .high = 1, .help = "ε of the denominator",
      .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
     EPS_IN_ROOT_ROW(0),
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
-     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
+    WEIGHT_DECAY_ROW,
     {.name = "lr_decay", .value = 0, .low = 0, .high = 1e6, .help = "κ: the t-th step is η/(1 + (t-1)κ)"},
     {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, what the sum begins with"},
     {0}};

@@ -52,8 +52,7 @@ static const sw_option options[] = {
      .help = "decay of the largest |g|", .search_low = 0.95, .search_high = 0.9999},
     {.name = "eps", .value = 1e-8, .low = 1e-30, .high = 1, .help = "ε, added to |g|",
      .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
-     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
+    WEIGHT_DECAY_ROW,
     {0}};
 static const sw_slot slots[] = {{.name = "m"}, {.name = "u"}, {0}};
 

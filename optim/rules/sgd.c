@@ -54,8 +54,7 @@ static const sw_option options[] = {
      .search_low = 0, .search_high = 0.99},
     {.name = "dampening", .value = 0, .low = 0, .high = 1, .help = "τ"},
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .help = "look ahead along the momentum"},
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient",
-     .search_low = 1e-6, .search_high = 1e-2, .search_log = true},
+    WEIGHT_DECAY_ROW,
     {0}};
 
 static sw_status check(const double *option) {

@@ -16,7 +16,8 @@ import subprocess
 import sys
 import time
 
-from sides import BUILD, HERE, ROUNDS, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio, table
+from sides import (BUILD, HERE, ROUNDS, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio,
+                   table)
 
 SECTIONS = ["load", "steps", "job", "inference", "optimizer", "sweep"]
 THREADS = min(int(os.environ.get("PEERS_THREADS", 2)), len(os.sched_getaffinity(0)))
@@ -33,7 +34,7 @@ PATHS = {  # of each framework, for each verb
               "infer": ["inference_mode", "no_grad", "trace", "compile"],
               "optim": ["default", "foreach", "fused", "compile-step"]},
     "jax": {"train": ["step", "scan"], "infer": ["jit"], "optim": ["jit"]},
-    "kann": {"train": ["blas", "mt"], "infer": ["blas"], "optim": []},
+    "kann": {"train": ["blas", "mt", "blas-adam", "mt-adam"], "infer": ["blas"], "optim": []},
 }
 SWEEP_PATHS = {"torch": ["fused", "compile-fused"]}  # what was ahead for one setting is not always for others
 
@@ -94,7 +95,8 @@ def ways(verb, framework=None, threads=None, paths=PATHS):
     return [Way(side, path) for side in SIDES
             if framework in (None, side.framework) and threads in (None, side.threads)
             for path in paths.get(side.framework, PATHS[side.framework]).get(verb, [])
-            if (COMPILE or not path.startswith("compile")) and not (path == "mt" and side.threads == 1)]
+            if (COMPILE or not path.startswith("compile"))
+            and not (path.startswith("mt") and side.threads == 1)]
 
 
 def others(*args, **more):
@@ -110,11 +112,11 @@ def forget():
 
 
 def by_framework(way):
-    return way.side.framework
+    return way.name
 
 
 def by_group(way):
-    return way.group
+    return way.name, way.side.threads
 
 
 # ---- Sections ----
@@ -133,25 +135,24 @@ def load():
 def check_losses(ways):
     for way in ways:
         if not 0 < way.checks[-1] < 1.5:
-            figure(f"loss_{'_'.join(map(str, way.group))}", way.checks[-1], 1.5, at_least=False)
+            figure(f"loss_{'_'.join(map(str, by_group(way)))}", way.checks[-1], 1.5, at_least=False)
 
 
 def steps():
-    note("784-100-10, ReLU, batch 64, adam (kann: RMSprop), shuffled, gathering included: a step")
+    note("784-100-10, ReLU, batch 64, adam (kann: its RMSprop, or adam), shuffled gathering included: a step")
     final = compare(ways("train", "swale"), others("train"), "train", MAIN, by_group)
     check_losses(final)
     ours = {way.side.threads: way for way in final if way.side.framework == "swale"}
     for way in final:
-        framework, threads = way.group
-        target = {"torch": 2, "kann": 1.2}.get(framework)
+        framework, threads = by_group(way)
+        target = {"torch": 2, "kann": 1.2, "kann_adam": 1.2}.get(framework)
         if framework != "swale":
             name = f"steps_vs_{framework}_{threads}_thread{'s' * (threads > 1)}"
             figure(name, ratio(way, ours[threads]), target)
     for way in fastest(final, by_framework):
         if way.side.framework != "swale":
-            target = {"torch": 3}.get(way.side.framework)
-            figure(f"steps_vs_{way.side.framework}_best", ratio(way, ours[THREADS]), target)
-            BEST[way.side.framework] = way.path
+            figure(f"steps_vs_{way.name}_best", ratio(way, ours[THREADS]), {"torch": 3}.get(way.name))
+            BEST[way.name] = way.path
     forget()
 
 
@@ -240,8 +241,8 @@ def sweep():
             final = compare(ways("train", "swale", THREADS), others("train", paths=SWEEP), "train",
                             {"hidden": hidden, "batch": batch}, by_framework)
             for way in final[1:]:
-                name = f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.side.framework}"
-                figure(name, ratio(way, final[0]), 1)
+                name = f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.name}"
+                figure(name, ratio(way, final[0]), None if way.name == "kann" else 1)
             forget()
 
 

@@ -124,7 +124,7 @@ def predictor(batch):
     trained = training("100", 64, "step")
     trained.run(500)
     x = pictures("t10k")[0]
-    return trained.carry[0], [x[i:i + batch] for i in range(0, peer.CHECKED, batch)]
+    return trained.carry[0], [x[i:i + batch] for i in range(0, len(x), batch)]
 
 
 def infer(batch, path, steps):
@@ -138,7 +138,7 @@ def infer(batch, path, steps):
 
     seconds, _ = peer.timed(run, int(steps))
     y = pictures("t10k")[1][:peer.CHECKED]
-    scores = jnp.concatenate([predict(parameters, rows) for rows in batches])
+    scores = jnp.concatenate([predict(parameters, rows) for rows in batches[:peer.CHECKED // batch]])
     return seconds / batch, float((scores.argmax(1) == y).mean())
 
 

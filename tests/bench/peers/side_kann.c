@@ -1,10 +1,12 @@
 /* kann's side (github.com/attractivechaos/kann): see peer.h. Compiled against its sources where KANN_DIR
- * says that they are; nothing of it is here. It has RMSprop but no Adam, which saves it a third of the
- * optimizer's work. PEERS_THREADS threads: path=blas gives them to OpenBLAS, path=mt to kann. */
+ * says that they are; nothing of it is here. PEERS_THREADS threads: path=blas gives them to OpenBLAS, path=mt
+ * to kann. The optimizer is its RMSprop, a third less memory to go through than for Adam, which it does not
+ * have; for equal work, path=blas-adam and path=mt-adam have one written here. */
 #include "peer.h"
 
 #include <cblas.h>
 #include <kann.h>
+#include <math.h>
 
 enum { INPUTS = 784, CLASSES = 10, MOST_LAYERS = 8, PICTURES = 10000, CHECKED = 1000, CHUNK = 1000 };
 
@@ -45,7 +47,8 @@ typedef struct trainer {
     char hidden[64], path[16];
     int batch, at, *order;
     kann_t *net;
-    float *x, *y, *state;
+    float *x, *y, *state, *second; /* second: Adam's */
+    int steps;
     float loss;
 } trainer;
 
@@ -56,12 +59,12 @@ static void free_trainer(void) {
         kann_mt(t.net, 0, 0);
         kann_delete(t.net);
     }
-    free(t.order), free(t.x), free(t.y), free(t.state);
+    free(t.order), free(t.x), free(t.y), free(t.state), free(t.second);
     t = (trainer){0};
 }
 
 static void make_trainer(const char *hidden, int batch, const char *path) {
-    int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units), mt = strcmp(path, "mt") == 0;
+    int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units), mt = strncmp(path, "mt", 2) == 0;
     openblas_set_num_threads(mt ? 1 : threads);
     if (t.batch == batch && strcmp(t.hidden, hidden) == 0 && strcmp(t.path, path) == 0)
         return;
@@ -78,12 +81,25 @@ static void make_trainer(const char *hidden, int batch, const char *path) {
     t.x = malloc(sizeof *t.x * (size_t)batch * INPUTS);
     t.y = malloc(sizeof *t.y * (size_t)batch * CLASSES);
     t.state = calloc((size_t)kann_size_var(t.net), sizeof *t.state);
+    if (strstr(path, "adam"))
+        t.second = calloc((size_t)kann_size_var(t.net), sizeof *t.second);
     if (mt)
         kann_mt(t.net, threads, batch);
     kann_feed_bind(t.net, KANN_F_IN, 0, &t.x);
     kann_feed_bind(t.net, KANN_F_TRUTH, 0, &t.y);
     kann_set_batch_size(t.net, batch);
     kann_switch(t.net, 1);
+}
+
+static void adam(int n, const float *restrict g, float *restrict x, float *restrict m, float *restrict v) {
+    t.steps++;
+    const float step = 1e-3f / (1 - powf(0.9f, (float)t.steps));
+    const float scale = 1 / sqrtf(1 - powf(0.999f, (float)t.steps));
+    for (int i = 0; i < n; i++) {
+        m[i] = 0.9f * m[i] + 0.1f * g[i];
+        v[i] = 0.999f * v[i] + 0.001f * g[i] * g[i];
+        x[i] -= step * m[i] / (sqrtf(v[i]) * scale + 1e-8f);
+    }
 }
 
 static void train(void *args, int steps) {
@@ -99,7 +115,10 @@ static void train(void *args, int steps) {
             memcpy(t.y + k * CLASSES, training.y + id * CLASSES, sizeof *t.y * CLASSES);
         }
         t.loss = kann_cost(t.net, 0, 1);
-        kann_RMSprop(kann_size_var(t.net), 1e-3f, 0, 0.9f, t.net->g, t.net->x, t.state);
+        if (t.second)
+            adam(kann_size_var(t.net), t.net->g, t.net->x, t.state, t.second);
+        else
+            kann_RMSprop(kann_size_var(t.net), 1e-3f, 0, 0.9f, t.net->g, t.net->x, t.state);
     }
 }
 
