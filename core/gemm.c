@@ -132,15 +132,23 @@ static void tile(void *args, int64_t index) {
     const void *A = p->A + (p->ta ? m0 : m0 * p->lda) * size;
     const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
     void *C = p->C + (m0 * p->ldc + n0) * size;
-    CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
-    if (p->M == 1 || p->N == 1)
+    if (p->M == 1 || p->N == 1) {
         vector_tile(p, m, n, A, B, C);
-    else if (p->type == SW_F32)
+        return;
+    }
+    CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
+    double beta = p->beta;
+    if (beta == 0 && !has_small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
+        for (int64_t row = 0; row < m; row++)
+            memset((char *)C + row * p->ldc * size, 0, (size_t)(n * size));
+        beta = 1;
+    }
+    if (p->type == SW_F32)
         cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
-                    (int)p->lda, B, (int)p->ldb, (float)p->beta, C, (int)p->ldc);
+                    (int)p->lda, B, (int)p->ldb, (float)beta, C, (int)p->ldc);
     else
         cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B,
-                    (int)p->ldb, p->beta, C, (int)p->ldc);
+                    (int)p->ldb, beta, C, (int)p->ldc);
 }
 
 static void scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
