@@ -215,7 +215,8 @@ SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
 /* Memory of the tape, uninitialised, to be filled through sw_value before use; no gradient. */
 SW_API sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
-/* A scalar constant; of i32 and u8 a whole number that they have. */
+/* A scalar constant; of i32 and u8 a whole number that they have. A number is added to a tensor by it:
+ * sw_add(x, sw_constant(tape, SW_F32, 1)). */
 SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
 /* The leaf of a parameter; one leaf per tape and pass, however often it is asked for. */
 SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);

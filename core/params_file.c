@@ -56,10 +56,12 @@ sw_status sw_params_save(const sw_params *p, const char *path) {
 
 /* ---- In: what fits what ---- */
 
+enum { PREFIX_ROOM = 64 }; /* of a prefix that is looked for */
+
 typedef struct match {
     const sw_params *params;
     const sw_archive *archive;
-    const char *prefix;
+    const char *prefix; /* of the names in the file */
     int *from;  /* [params]: the entry that a parameter is read from; -1: none, or it is tied */
     bool *used; /* [entries] */
     bool no_memory;
@@ -134,6 +136,35 @@ static void look_for_unexpected(match *m) {
             sw_faults_add(&m->faults, "%.200s is not expected", m->archive->entry[i].name + length);
 }
 
+/* Is something of that name with that beginning in the file for every parameter? */
+static bool all_begin_with(const match *m, const char *prefix) {
+    char name[PREFIX_ROOM + 256];
+    for (int i = 0; i < m->params->count; i++) {
+        const sw_param *p = m->params->list[i];
+        const int length = snprintf(name, sizeof name, "%s%s", prefix, p->name);
+        if (!p->tied && (length >= (int)sizeof name || swi_archive_find(m->archive, name) < 0))
+            return false;
+    }
+    return true;
+}
+
+/* The beginning that all names have in the file, and not here: "optim.x.", or "module." of a PyTorch model. */
+static bool find_prefix(const match *m, char prefix[PREFIX_ROOM]) {
+    const char *first = m->params->count > 0 ? m->params->list[0]->name : "";
+    const size_t length = strlen(first);
+    for (int i = 0; i < m->archive->entries && length > 0; i++) {
+        const char *name = m->archive->entry[i].name;
+        const size_t whole = strlen(name), extra = whole > length ? whole - length : 0;
+        if (extra == 0 || extra >= PREFIX_ROOM || strcmp(name + extra, first) != 0)
+            continue;
+        memcpy(prefix, name, extra);
+        prefix[extra] = 0;
+        if (all_begin_with(m, prefix))
+            return true;
+    }
+    return false;
+}
+
 static sw_status match_names(match *m) {
     const char *path = m->archive->path ? m->archive->path : "archive";
     const sw_params *p = m->params;
@@ -157,9 +188,14 @@ static sw_status match_names(match *m) {
     for (int i = 0; i < p->count; i++)
         if (m->from[i] >= 0)
             check_numbers(m, p->list[i]);
-    return m->faults.count == 0 ? SW_OK
-                                : swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s",
-                                                sw_faults_text(&m->faults));
+    if (m->faults.count == 0)
+        return SW_OK;
+    char prefix[PREFIX_ROOM];
+    if (!*m->prefix && find_prefix(m, prefix))
+        return swi_file_fail(path, SW_ERR_FORMAT,
+                             "has the parameters under names that begin with \"%s\": sw_params_unpack takes such "
+                             "a prefix, and sw_optim_load an optimizer's state", prefix);
+    return swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s", sw_faults_text(&m->faults));
 }
 
 /* ---- In: the numbers ---- */

@@ -15,11 +15,13 @@ enum { SWI_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
         } else {                                                    \
             real lane[SW_LANES] = {0};                              \
             int64_t first = 0;                                      \
-            for (; first + SW_LANES <= (n); first += SW_LANES)      \
+            for (; first + SW_LANES <= (n); first += SW_LANES) {    \
+                SW_OVER_LANES                                       \
                 for (int i = 0; i < SW_LANES; i++) {                \
                     const int64_t j = first + i;                    \
                     lane[i] += expression;                          \
                 }                                                   \
+            }                                                       \
             for (int64_t j = first; j < (n); j++)                   \
                 lane[j - first] += expression;                      \
             for (int i = 0; i < SW_LANES; i++)                      \
@@ -41,9 +43,11 @@ static inline real SW_K(row_max)(const real *z, int64_t n) {
     for (int i = 0; i < SW_LANES; i++)
         lane[i] = z[i];
     int64_t first = SW_LANES;
-    for (; first + SW_LANES <= n; first += SW_LANES)
+    for (; first + SW_LANES <= n; first += SW_LANES) {
+        SW_OVER_LANES
         for (int i = 0; i < SW_LANES; i++)
             lane[i] = z[first + i] > lane[i] ? z[first + i] : lane[i];
+    }
     for (int64_t j = first; j < n; j++)
         lane[j - first] = z[j] > lane[j - first] ? z[j] : lane[j - first];
     for (int i = 0; i < SW_LANES; i++)

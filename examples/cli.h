@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +103,24 @@ static inline void cli_parse(int argc, char **argv, const char *program, const c
         }
         cli_set(program, o, text);
     }
+}
+
+/* Can a file be written there at the end of a long run? If not, exit 2 at its beginning. path NULL: none is. */
+static inline void cli_check_output(const char *program, const char *option, const char *path) {
+    char folder[4096];
+    struct stat there;
+    if (!path)
+        return;
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    snprintf(slash ? slash + 1 : folder, 2, "%s", slash ? "" : ".");
+    errno = 0;
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
+        errno = EISDIR;
+    else if (access(folder, W_OK) == 0)
+        return;
+    fprintf(stderr, "%s: %s %s: %s\n", program, option, path, strerror(errno));
+    exit(2);
 }
 
 static inline void cli_print_options(const cli_option *table, FILE *to) {

@@ -57,6 +57,8 @@ typedef struct run {
     double *seconds; /* of each epoch of this process, training only */
     int64_t timed, epochs; /* done: by this process; of the whole run */
     sw_evaluation result;
+    sw_array subject; /* of --predict: 28 by 28 */
+    bool usage;       /* the command line is wrong */
 } run;
 
 static void usage(void) {
@@ -107,6 +109,15 @@ static int hidden_of_file(const sw_archive *file, int64_t units[MAX_LAYERS]) {
     return layers > 1 ? layers - 1 : 0;
 }
 
+/* What was not said becomes what is taken: run.json tells it. */
+static void name_hidden(int layers, const int64_t units[MAX_LAYERS]) {
+    static char text[MAX_LAYERS * 24];
+    size_t length = (size_t)snprintf(text, sizeof text, "%s", layers ? "" : "0");
+    for (int i = 0; i < layers; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%lld", i ? "," : "", (long long)units[i]);
+    asked.hidden = text;
+}
+
 static bool make_model(run *r) {
     int64_t units[MAX_LAYERS], inputs = 784;
     sw_module *module[3 * MAX_LAYERS + 1];
@@ -119,6 +130,7 @@ static bool make_model(run *r) {
         return false;
     int layers = file ? hidden_of_file(file, units) : parse_hidden(units), count = 0;
     sw_archive_free(file);
+    name_hidden(layers, units);
     r->model = sw_model_new(strcmp(asked.dtype, "f64") == 0 ? SW_F64 : SW_F32, (uint64_t)asked.seed);
     for (int i = 0; i < layers; i++) {
         module[count++] = sw_nn_linear(r->model, inputs, units[i]);
@@ -165,12 +177,16 @@ static bool read_data(run *r) {
 }
 
 static bool make_optimizer(run *r) {
-    char estimator[512];
+    static char estimator[512];
+    if (!asked.batch && !asked.estimator)
+        asked.batch = 64;
     estimator_spec(estimator, sizeof estimator);
+    asked.estimator = estimator;
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = asked.rule,
                                   .schedule = asked.schedule, .average = asked.average, .clip = asked.clip,
                                   .seed = (uint64_t)asked.seed};
     r->optim = sw_optim_create(sw_model_params(r->model), &how);
+    r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
     if (r->optim && asked.check)
         sw_tape_set(sw_optim_tape(r->optim), SW_CHECK, true);
     return r->optim && (!asked.norms || sw_optim_watch(r->optim, true) == SW_OK);
@@ -233,6 +249,14 @@ static bool resume(run *r) {
     return true;
 }
 
+static void say_how_to_go_on(run *r) {
+    char line[512];
+    snprintf(line, sizeof line, "interrupted after %lld of %lld epochs; %s%.300s", (long long)r->epochs,
+             (long long)asked.epochs, asked.checkpoint ? "the same command goes on from " : "with --checkpoint FILE it "
+             "could go on", asked.checkpoint ? asked.checkpoint : "");
+    cli_progress_line(&r->progress, line);
+}
+
 static bool train(run *r) {
     r->seconds = calloc((size_t)asked.epochs + 1, sizeof *r->seconds);
     if (!r->seconds)
@@ -244,12 +268,9 @@ static bool train(run *r) {
         return false;
     if (asked.checkpoint && cli_signal && sw_optim_save(r->optim, asked.checkpoint) != SW_OK)
         return false;
-    const void *point = sw_optim_point(r->optim), *x = sw_params_x(sw_model_params(r->model));
-    if (point && point != x) /* from here on the model is where it was evaluated */
-        memcpy((void *)(uintptr_t)x, point,
-               (size_t)sw_params_dim(sw_model_params(r->model)) * (strcmp(asked.dtype, "f64") ? 4 : 8));
-    sw_params_changed(sw_model_params(r->model));
-    return point != NULL;
+    if (cli_signal && !asked.quiet)
+        say_how_to_go_on(r);
+    return sw_optim_adopt_point(r->optim) == SW_OK; /* from here on the model is where it was evaluated */
 }
 
 static bool print_results(run *r) {
@@ -286,18 +307,22 @@ static bool learn(run *r) {
 
 /* ---- A picture ---- */
 
+/* Before the training: a picture that cannot be read is said at once. */
+static bool read_picture(run *r) {
+    sw_array picture;
+    if (asked.predict && sw_picture_read(asked.predict, 0, &picture) == SW_OK)
+        sw_picture_subject(&picture, 28, &r->subject), sw_array_free(&picture);
+    return !asked.predict || r->subject.data;
+}
+
 /* The five likeliest classes of what is in it, with bars. */
 static bool predict(run *r) {
-    sw_array picture, subject = {0}, y = {0};
-    if (sw_picture_read(asked.predict, 0, &picture) == SW_OK)
-        sw_picture_subject(&picture, 28, &subject);
-    sw_array_free(&picture);
+    sw_array y = {0};
     float x[784];
-    for (int i = 0; subject.data && i < 784; i++)
-        x[i] = (float)((const unsigned char *)subject.data)[i] / 255;
+    for (int i = 0; i < 784; i++)
+        x[i] = (float)((const unsigned char *)r->subject.data)[i] / 255;
     const sw_array row = sw_array_of(x, SW_F32, SW_SHAPE(1, 784));
-    bool good = subject.data && sw_predict(r->model, &row, &y) == SW_OK;
-    sw_array_free(&subject);
+    bool good = sw_predict(r->model, &row, &y) == SW_OK;
     double p[10];
     if (good)
         softmax(&y, 0, p);
@@ -327,21 +352,29 @@ int main(int argc, char **argv) {
         return 0;
     }
     run r = {0};
+    if (asked.norms && !asked.out) {
+        fprintf(stderr, "fashion_mnist: --norms needs --out: that is where they go\n");
+        return 2;
+    }
+    cli_check_output("fashion_mnist", "--save", asked.save);
+    cli_check_output("fashion_mnist", "--checkpoint", asked.checkpoint);
     if (asked.threads)
         sw_set_threads((int)asked.threads);
+    asked.threads = sw_threads();
     bool only_predict = asked.predict && asked.load && asked.epochs < 0;
     if (asked.epochs < 0)
         asked.epochs = asked.load ? 0 : 10;
-    bool good = make_model(&r) && (only_predict || learn(&r));
+    bool good = read_picture(&r) && make_model(&r) && (only_predict || learn(&r));
     if (good && asked.predict && !cli_signal)
         good = predict(&r);
     if (sw_error())
         fprintf(stderr, "fashion_mnist: %s\n", sw_error());
     report_free(&r.report);
+    sw_array_free(&r.subject);
     free(r.seconds);
     sw_optim_free(r.optim);
     sw_model_free(r.model);
     sw_source_free(r.train);
     sw_source_free(r.test);
-    return good ? cli_exit_code() : 1;
+    return good ? cli_exit_code() : r.usage ? 2 : 1;
 }

@@ -11,7 +11,6 @@
 #include "plot.h"
 
 #include <jansson.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 typedef struct report {
@@ -73,7 +72,10 @@ static void run_gnuplot(const char *script) {
 
 static json_t *option_value(const cli_option *o) {
     switch (o->kind) {
-    case CLI_COUNT: return json_integer(*(const int64_t *)o->value);
+    case CLI_COUNT: {
+        const int64_t n = *(const int64_t *)o->value;
+        return (double)n < o->low ? json_null() : json_integer((json_int_t)n);
+    }
     case CLI_REAL: return json_real(*(const double *)o->value);
     case CLI_FLAG: return json_boolean(*(const bool *)o->value);
     case CLI_TEXT: {
@@ -269,17 +271,19 @@ static sw_status read_test_set(sw_model *model, const sw_source *test, readings 
 
 /* ---- Plots by gnuplot ---- */
 
-static sw_status write_script(const char *name, const char *text) {
+static sw_status write_script(const char *name, const char *first, const char *text) {
     FILE *file = open_in_folder(name, "w");
     if (file)
-        fputs(text, file);
+        fprintf(file, "%s%s", first, text);
     SW_TRY(close_file(file, name));
     run_gnuplot(name);
     return SW_OK;
 }
 
 static sw_status plot_curves(void) {
-    return write_script("curves.gp",
+    char tics[64]; /* whole epochs, some ten of them */
+    snprintf(tics, sizeof tics, "set xtics %lld\n", (long long)(asked.epochs + 9) / 10);
+    return write_script("curves.gp", tics,
                         "# gnuplot curves.gp\n"
                         "set terminal pngcairo size 1000,400\n"
                         "set output 'curves.png'\n"
@@ -310,7 +314,7 @@ static sw_status plot_confusion(const readings *r) {
     if (file)
         fputc('\n', file);
     SW_TRY(close_file(file, "confusion.csv"));
-    return write_script("confusion.gp",
+    return write_script("confusion.gp", "",
                         "# gnuplot confusion.gp\n"
                         "set terminal pngcairo size 800,720\n"
                         "set output 'confusion.png'\n"

@@ -28,6 +28,9 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
         sw_fail(SW_ERR_STATE, "model_objective: the model is not built");
         return NULL;
     }
+    for (swn_objective *o = model->objectives; o; o = o->next)
+        if (o->source == source && o->loss == loss && o->objective.n == source->n)
+            return &o->objective;
     swn_objective *o = sw_alloc(sizeof *o);
     if (!o)
         return NULL;

@@ -172,7 +172,8 @@ SW_API sw_init sw_init_orthogonal(double gain);
 /* The mean loss of predictions against targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
-/* f_i(x) = loss(model(x_i), y_i) over a data source, which must outlive it. Owned by the model. */
+/* f_i(x) = loss(model(x_i), y_i) over a data source, which must outlive it. Owned by the model; the same
+ * source and loss give the same objective again. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
 typedef struct sw_evaluation {
@@ -187,8 +188,9 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
 /* The outputs for x [n, sample...], n ≥ 0: arrays in, arrays out, in batches of 1000 rows, without dropout.
  * x is f32, f64, i32 or u8 and is converted to the model's type; for a model that takes ids (its first
  * layer is an embedding) to i32. y->data NULL: *y becomes a new array, to be freed by sw_array_free, and
- * stays as it is after an error. Else y must have the output's shape and type, and is filled. The model's
- * own tape is used: one thread at a time, not while sw_model_evaluate runs. */
+ * stays as it is after an error. Else y must have the output's shape and type, and is filled. x is taken as
+ * it is: where the training data were scaled or normalised (pictures: bytes over 255), so must x be. The
+ * model's own tape is used: one thread at a time, not while sw_model_evaluate runs. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* The same for all samples of a source, in order; what is random in them is that of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);

@@ -70,6 +70,9 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
  * next step. Bind it with sw_tape_bind or pass it as `x`; the training vector is not touched. NULL
  * after an error. */
 SW_API const void *sw_optim_point(sw_optim *optim);
+/* Makes that vector the parameters' own, for the end of a run: what is saved, predicted or trained further is
+ * then what was evaluated. Where the two are one already, nothing happens. */
+SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 
 SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
 SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that had Inf or NaN in the gradient */
@@ -205,7 +208,7 @@ typedef enum sw_train_reason {
     SW_TRAIN_TOLERANCE,
     SW_TRAIN_CALLBACK, /* a callback asked for it */
     SW_TRAIN_STOP,     /* the stop flag: what was cut short is not evaluated */
-    SW_TRAIN_SKIPPED,  /* too many in a row: an error */
+    SW_TRAIN_SKIPPED,  /* too many in a row, or all of a run: an error */
     SW_TRAIN_ERROR
 } sw_train_reason;
 

@@ -291,6 +291,21 @@ const void *sw_optim_point(sw_optim *o) {
     return o->point;
 }
 
+sw_status sw_optim_adopt_point(sw_optim *o) {
+    if (!o)
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_ARGUMENT, "optim_adopt_point: the optimizer is NULL");
+    const void *point = sw_optim_point(o);
+    void *x = sw_params_x(o->params);
+    if (!point)
+        return sw_error_status();
+    if (point != x) {
+        memcpy(x, point, (size_t)o->dim * swo_size(o));
+        sw_params_changed(o->params);
+    }
+    return SW_OK;
+}
+
 /* ---- The step ---- */
 
 static void remember(sw_optim *o, bool restore) {

@@ -107,6 +107,34 @@ static void test_each_tile_once(void **state) {
     }
 }
 
+static void count_elements(void *args, int64_t begin, int64_t end, double *sums) {
+    unsigned char *times = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        times[i]++;
+}
+
+/* About every number of tiles at which something changes: each element once. */
+static void test_each_element_once(void **state) {
+    (void)state;
+    static const sw_kernels count_kernels = {{count_elements, count_elements, count_elements},
+                                             {count_elements, count_elements, count_elements}};
+    static const int64_t tiles[] = {0, 1, 3, 4, 5, 63, 64, 65, 127, 128, 129, 200};
+    static unsigned char times[201 * SW_TILE];
+    for (int threads = 1; threads <= 3; threads++) {
+        sw_set_threads(threads);
+        for (size_t k = 0; k < sizeof tiles / sizeof *tiles; k++)
+            for (int64_t n = tiles[k] * SW_TILE - 1; n <= tiles[k] * SW_TILE + 1; n++) {
+                memset(times, 0, sizeof times);
+                if (n >= 0)
+                    sw_run(&count_kernels, SW_F32, times, n);
+                for (int64_t i = 0; i < (int64_t)sizeof times; i++)
+                    if (times[i] != (i < n))
+                        fail_msg("%lld of %lld: %d times", (long long)i, (long long)n, times[i]);
+            }
+    }
+}
+
 static void sleep_tile(void *args, int64_t tile) {
     (void)tile;
     count_tile(args, tile);
@@ -281,6 +309,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_equal_bits, test_clear),
         cmocka_unit_test_setup(test_each_tile_once, test_clear),
+        cmocka_unit_test_setup(test_each_element_once, test_clear),
         cmocka_unit_test_setup(test_threads_take_part, test_clear),
         cmocka_unit_test_setup(test_nested, test_clear),
         cmocka_unit_test_setup(test_calls_at_once, test_clear),

@@ -89,20 +89,32 @@ static void test_mistakes_on_the_command_line(void **state) {
     fails(&o, 2, "the batch is given by --batch and by --estimator");
 }
 
+/* What a long run would only find out at its end. */
+static void test_outputs_are_checked_first(void **state) {
+    (void)state;
+    mistake("--save /nowhere/shoes.safetensors: No such file or directory\n", "--save", "/nowhere/shoes.safetensors");
+    mistake("--save /: Is a directory\n", "--save", "/");
+    mistake("--checkpoint /nowhere/run: No such file or directory\n", "--checkpoint", "/nowhere/run");
+    mistake("--norms needs --out", "--norms", NULL);
+    output o = TRAIN("--predict", "/nowhere/photo.jpg");
+    fails(&o, 1, "/nowhere/photo.jpg");
+    assert_null(strstr(o.err, "epoch 1/"));
+}
+
 static void test_bad_specs(void **state) {
     (void)state;
     output o = TRAIN("--rule", "adm");
-    fails(&o, 1, "fashion_mnist: there is no rule adm, did you mean adam?\n");
+    fails(&o, 2, "fashion_mnist: there is no rule adm, did you mean adam?\n");
     o = TRAIN("--rule", "adam lr=-1");
-    fails(&o, 1, "fashion_mnist: adam: lr=-1 is outside [0, 1e+06]\n");
+    fails(&o, 2, "fashion_mnist: adam: lr=-1 is outside [0, 1e+06]\n");
     o = TRAIN("--rule", "role=norm: sgd; adam");
-    fails(&o, 1, "fashion_mnist: rule: role=norm: sgd has no parameters: none fits\n");
+    fails(&o, 2, "fashion_mnist: rule: role=norm: sgd has no parameters: none fits\n");
     o = TRAIN("--schedule", "cosin");
-    fails(&o, 1, "did you mean cosine?\n");
+    fails(&o, 2, "did you mean cosine?\n");
     o = TRAIN("--average", "ema decay=2");
-    fails(&o, 1, "ema: decay=2 is outside [0, 1)\n");
+    fails(&o, 2, "ema: decay=2 is outside [0, 1)\n");
     o = FASHION("--data", data, "--estimator", "minibach");
-    fails(&o, 1, "did you mean minibatch?\n");
+    fails(&o, 2, "did you mean minibatch?\n");
 }
 
 /* ---- Data ---- */
@@ -285,6 +297,8 @@ static void stopped_by(int number) {
     snprintf(line, sizeof line, "\nepoch %.0f/1000: ", epochs + 1);
     assert_null(strstr(o.err, line));
     assert_true(result(&o, "epoch_seconds") > 0);
+    snprintf(line, sizeof line, "\ninterrupted after %.0f of 1000", epochs);
+    assert_non_null(strstr(o.err, line));
 }
 
 static void test_signals(void **state) {
@@ -424,6 +438,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_information),
         cmocka_unit_test(test_mistakes_on_the_command_line),
+        cmocka_unit_test(test_outputs_are_checked_first),
         cmocka_unit_test(test_bad_specs),
         cmocka_unit_test(test_missing_data),
         cmocka_unit_test(test_damaged_data),

@@ -70,7 +70,7 @@ static void test_save_and_load(void **state) {
     loaded = FASHION("--data", data, "--quiet", "--load", in_folder("nothing"));
     fails(&loaded, 1, "nothing: ");
     loaded = TRAIN("--quiet", "--save", "/dev/null/no");
-    assert_int_equal(loaded.code, 1);
+    assert_int_equal(loaded.code, 2);
     unlink(one);
     unlink(two);
 }
@@ -187,6 +187,10 @@ static void expect_run_json(const char *path, const output *o) {
     assert_true(json_integer_value(json_object_get(results, "epochs")) == 2);
     assert_string_equal(json_string_value(json_object_get(given, "hidden")), "12");
     assert_true(json_is_true(json_object_get(given, "norms")));
+    /* What was not said: the values that were taken. */
+    assert_int_equal(json_integer_value(json_object_get(given, "batch")), 500);
+    assert_string_equal(json_string_value(json_object_get(given, "estimator")), "minibatch batch=500");
+    assert_true(json_integer_value(json_object_get(given, "threads")) >= 1);
     assert_int_equal(strlen(json_string_value(
                          json_object_get(json_object_get(root, "data_sha256"), "test_labels"))), 64);
     assert_non_null(json_string_value(json_object_get(root, "blas_core")));

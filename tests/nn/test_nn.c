@@ -846,6 +846,8 @@ static void test_objective_equals_evaluation(void **state) {
     sw_model *model = classifier(SW_F64);
     cloud c = cloud_of(300);
     const sw_objective *f = sw_model_objective(model, &c.source, sw_cross_entropy);
+    assert_ptr_equal(sw_model_objective(model, &c.source, sw_cross_entropy), f);
+    assert_ptr_not_equal(sw_model_objective(model, &c.source, sw_mse), f);
     assert_non_null(f);
     assert_int_equal(f->n, 300);
     assert_ptr_equal(f->params, sw_model_params(model));

@@ -152,6 +152,26 @@ static void test_training_is_not_touched(void **state) {
         }
 }
 
+/* The evaluated point becomes the parameters' own, and is then no other. */
+static void test_adopted(void **state) {
+    (void)state;
+    EACH(i) {
+        sw_params *p = small_params(SW_F64);
+        sw_optim *o = make(p, "sgd lr=1", goldens[i].average, STEPS);
+        assert_ok(sw_optim_adopt_point(o));
+        for (int t = 1; t <= 40; t++)
+            move_to(o, p, t);
+        double point[DIM];
+        memcpy(point, sw_optim_point(o), sizeof point);
+        assert_ok(sw_optim_adopt_point(o));
+        assert_memory_equal(sw_params_x(p), point, sizeof point);
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+    assert_int_equal(sw_optim_adopt_point(NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "optim_adopt_point: the optimizer is NULL");
+}
+
 /* ---- Skipped steps ---- */
 
 static const char *slot_of(const char *average) {
@@ -254,6 +274,7 @@ int main(void) {
         TEST(test_every_average_is_here),           TEST(test_training_is_not_touched),
         TEST(test_skipped_steps_move_nothing),      TEST(test_memory),
         TEST(test_unknown_length),                  TEST(test_refused),
+        TEST(test_adopted),
     };
     return cmocka_run_group_tests_name("averages", tests, NULL, NULL);
 }

@@ -387,6 +387,22 @@ static void test_too_many_skipped(void **state) {
     }
 }
 
+/* A run without a single step did not train: no success, however short it was. */
+static void test_all_skipped(void **state) {
+    (void)state;
+    problem *p = problem_new();
+    p->nan_from = 1;
+    p->nan_to = 1000;
+    sw_optim *o = MAKE(p, RULE);
+    sw_train_result r;
+    assert_int_equal(sw_train(&p->f, o, OPTIONS(.steps = 6), &r), SW_ERR_NONFINITE);
+    expect_error(SW_ERR_NONFINITE, "train: all 6 steps were skipped, the gradient held Inf or NaN or a search found "
+                                   "no step; look for them in the data, or take a smaller lr");
+    assert_true(r.reason == SW_TRAIN_SKIPPED && r.steps == 0 && r.skipped == 6);
+    sw_optim_free(o);
+    problem_free(p);
+}
+
 /* ---- Stopped by a flag, and going on: the bits of a run that was not stopped ---- */
 
 static void test_stop_and_go_on(void **state) {
@@ -501,7 +517,7 @@ int main(void) {
         TEST(test_lengths),                 TEST(test_epochs_without_batches),
         TEST(test_callbacks),               TEST(test_callbacks_stop_a_run),
         TEST(test_targets),                 TEST(test_tolerance), TEST(test_estimator_has_converged),
-        TEST(test_too_many_skipped),        TEST(test_stop_and_go_on),
+        TEST(test_too_many_skipped),        TEST(test_all_skipped), TEST(test_stop_and_go_on),
         TEST(test_refused),                 TEST(test_no_memory),
     };
     return cmocka_run_group_tests_name("train", tests, set_up, NULL);

@@ -1,0 +1,174 @@
+/* A table of one's own: rows of a CSV file, features and at the end a class id. Splits it, trains until the
+ * validation loss no longer falls, keeps the best weights together with the means and deviations that the
+ * features were normalised by, and asks the saved file about a row. */
+#include "cli.h"
+#include <swale.h>
+
+static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_CLASS_IDS, .target_column = -1};
+
+enum { HIDDEN = 32 };
+
+static const char *csv = "examples/iris.csv", *load, *out = "own_data.safetensors", *row;
+static int64_t seed = 1, epochs = 200, patience = 20;
+static bool help;
+
+static const cli_option options[] = {
+    {"--csv", "FILE", CLI_TEXT, &csv, 0, 0, "numbers, the last of each row a class id (examples/iris.csv)"},
+    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "at most so many (200)"},
+    {"--patience", "N", CLI_COUNT, &patience, 1, 1e6, "epochs without a better validation loss (20)"},
+    {"--out", "FILE", CLI_TEXT, &out, 0, 0, "the network and its normalisation (own_data.safetensors)"},
+    {"--load", "FILE", CLI_TEXT, &load, 0, 0, "such a file: no training, --predict alone"},
+    {"--predict", "X,X,...", CLI_TEXT, &row, 0, 0, "the features of a row whose class is asked for"},
+    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of split, initial weights and order (1)"},
+    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
+    {0}};
+
+static sw_model *make_network(int64_t features, int64_t classes) {
+    sw_model *model = sw_model_new(SW_F32, (uint64_t)seed);
+    sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, features, HIDDEN), sw_nn_relu(model),
+                                           sw_nn_linear(model, HIDDEN, classes), NULL));
+    return model;
+}
+
+/* ---- Training, with early stopping ---- */
+
+typedef struct watch {
+    sw_model *model;
+    const sw_source *validation;
+    float *best; /* the weights of the lowest loss */
+    double lowest;
+    int64_t since;
+} watch;
+
+static sw_status after_epoch(void *user, sw_train_state *state) {
+    watch *w = user;
+    sw_evaluation result;
+    SW_TRY(sw_model_evaluate(w->model, state->point, w->validation, sw_cross_entropy, &result));
+    w->since++;
+    if (result.loss < w->lowest) {
+        memcpy(w->best, state->point, sizeof *w->best * (size_t)sw_params_dim(sw_model_params(w->model)));
+        w->lowest = result.loss;
+        w->since = 0;
+    }
+    state->stop = w->since >= patience;
+    return SW_OK;
+}
+
+/* Leaves the best weights in the model. */
+static void train(sw_model *model, const sw_source *data, const sw_source *validation, sw_train_result *result) {
+    sw_params *params = sw_model_params(model);
+    const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
+    watch w = {.model = model, .validation = validation, .best = sw_alloc(bytes), .lowest = INFINITY};
+    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=16", .seed = (uint64_t)seed,
+                                  .rule = "adamw lr=1e-2 weight_decay=0.01"};
+    sw_optim *optim = sw_optim_create(params, &how);
+    const sw_train_options until = {.size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w,
+                                    .stop = &cli_signal};
+    if (w.best && sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result) == SW_OK &&
+        w.lowest < INFINITY) {
+        memcpy(sw_params_x(params), w.best, bytes);
+        sw_params_changed(params);
+    }
+    sw_optim_free(optim), sw_free(w.best);
+}
+
+/* ---- Files ---- */
+
+static void write_file(const sw_model *model, int64_t features, double *mean, double *std) {
+    sw_archive *a = sw_archive_new();
+    sw_params_pack(sw_model_params(model), a, "network.");
+    sw_archive_put(a, "mean", sw_array_of(mean, SW_F64, SW_SHAPE(features)));
+    sw_archive_put(a, "std", sw_array_of(std, SW_F64, SW_SHAPE(features)));
+    if (!sw_error())
+        sw_archive_save(a, out);
+    sw_archive_free(a);
+}
+
+static void learn(void) {
+    const double share[] = {0.6, 0.2, 0.2};
+    sw_source *part[3] = {0};
+    sw_source *all = sw_csv(csv, &columns);
+    const int64_t features = all ? all->x_shape[0] : 0;
+    const sw_split_options how = {sizeof how, .fractions = share, .stratified = true, .seed = (uint64_t)seed};
+    if (!all || sw_split_source(all, 3, &how, part) != SW_OK) {
+        sw_source_free(all);
+        return;
+    }
+    double *mean = sw_alloc_array(features, sizeof *mean);
+    double *std = sw_alloc_array(features, sizeof *std);
+    sw_moments(part[0], SW_PER_FEATURE, mean, std); /* of the training rows alone */
+    const sw_normalise_options same = {sizeof same, .mean = mean, .std = std, .own = true};
+    for (int i = 0; i < 3; i++)
+        part[i] = sw_normalise(part[i], &same);
+    sw_model *model = make_network(features, all->classes);
+    sw_train_result result = {0};
+    sw_evaluation validation, test;
+    train(model, part[0], part[1], &result);
+    sw_model_evaluate(model, NULL, part[1], sw_cross_entropy, &validation);
+    sw_model_evaluate(model, NULL, part[2], sw_cross_entropy, &test);
+    write_file(model, features, mean, std);
+    if (!sw_error())
+        printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\nfile %s\n",
+               result.epochs, validation.loss, validation.accuracy, test.accuracy, out);
+    sw_model_free(model), sw_free(mean), sw_free(std);
+    for (int i = 0; i < 3; i++)
+        sw_source_free(part[i]);
+    sw_source_free(all);
+}
+
+/* ---- A row ---- */
+
+/* Numbers between commas, exactly `count`. */
+static bool read_row(const char *text, int64_t count, const double *mean, const double *std, double *x) {
+    for (int64_t i = 0; i < count; i++) {
+        char *end;
+        x[i] = (strtod(text, &end) - mean[i]) / (std[i] > 0 ? std[i] : 1);
+        if (end == text || *end != (i + 1 < count ? ',' : 0))
+            return sw_fail(SW_ERR_ARGUMENT, "--predict %s: %lld numbers between commas are needed", row,
+                           (long long)count), false;
+        text = end + 1;
+    }
+    return true;
+}
+
+static void predict(const char *path) {
+    sw_archive *a = sw_archive_open(path);
+    const sw_array first = sw_archive_get(a, "network.linear1.weight"), mean = sw_archive_get(a, "mean"),
+                   last = sw_archive_get(a, "network.linear2.weight"), std = sw_archive_get(a, "std");
+    const int64_t features = sw_array_count(&mean);
+    if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features ||
+                        sw_array_count(&std) != features))
+        sw_fail(SW_ERR_FORMAT, "%s: no file of this program", path);
+    sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
+    double *values = sw_alloc_array(features + 1, sizeof *values);
+    sw_array x = sw_array_of(values, SW_F64, SW_SHAPE(1, features)), y = {0};
+    if (model && values && sw_params_unpack(sw_model_params(model), a, "network.") == SW_OK &&
+        read_row(row, features, mean.data, std.data, values) && sw_predict(model, &x, &y) == SW_OK) {
+        const float *score = y.data;
+        int best = 0;
+        for (int c = 1; c < last.shape[0]; c++)
+            best = score[c] > score[best] ? c : best;
+        printf("class %d\n", best);
+    }
+    sw_array_free(&y), sw_free(values), sw_model_free(model), sw_archive_free(a);
+}
+
+int main(int argc, char **argv) {
+    cli_parse(argc, argv, "own_data", options);
+    if (help)
+        return cli_help("own_data --csv examples/iris.csv --predict 5.1,3.5,1.4,0.2", options), 0;
+    if (load && !row) {
+        fprintf(stderr, "own_data: --load needs --predict\n");
+        return 2;
+    }
+    if (!load) {
+        cli_check_output("own_data", "--out", out);
+        cli_catch_signals();
+        learn();
+    }
+    if (row && !sw_error() && !cli_signal)
+        predict(load ? load : out);
+    if (sw_error())
+        fprintf(stderr, "own_data: %s\n", sw_error());
+    return sw_error() ? 1 : cli_exit_code();
+}

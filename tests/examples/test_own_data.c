@@ -1,0 +1,66 @@
+/* examples/own_data.c as a user runs it: learns, stops early, saves, answers from the file. */
+#include "run.h"
+
+#include <math.h>
+
+#define OWN TEST_BUILD "/examples/own_data"
+
+static void fails(const output *o, int code, const char *err) {
+    assert_int_equal(o->code, code);
+    assert_string_equal(o->out, "");
+    if (!strstr(o->err, err))
+        fail_msg("%s", o->err);
+}
+
+static void test_learns_and_answers(void **state) {
+    (void)state;
+    char file[600]; /* in_folder's are used again */
+    snprintf(file, sizeof file, "%s", in_folder("iris.safetensors"));
+    output o = RUN(OWN, "--out", file, "--predict", "5.1,3.5,1.4,0.2");
+    assert_int_equal(o.code, 0);
+    assert_string_equal(o.err, "");
+    /* 30 flowers; a linear classifier has 29 of them right. */
+    assert_true(result(&o, "test_accuracy") >= 0.9 && result(&o, "validation_accuracy") >= 0.9);
+    assert_true(result(&o, "epochs") >= 21 && result(&o, "epochs") < 200); /* stopped early */
+    assert_true(result(&o, "class") == 0);
+    output again = RUN(OWN, "--out", file, "--predict", "5.1,3.5,1.4,0.2");
+    assert_string_equal(again.out, o.out);
+    static const char *const rows[] = {"5.0,3.4,1.5,0.2", "5.9,3.0,4.2,1.3", "6.5,3.0,5.8,2.2"};
+    for (int k = 0; k < 3; k++) {
+        o = RUN(OWN, "--load", file, "--predict", rows[k]);
+        assert_int_equal(o.code, 0);
+        assert_true(result(&o, "class") == k);
+    }
+    o = RUN(OWN, "--load", file, "--predict", "1,2,3");
+    fails(&o, 1, "own_data: --predict 1,2,3: 4 numbers between commas are needed\n");
+    o = RUN(OWN, "--load", file, "--predict", "1,2,3,4,5");
+    fails(&o, 1, "4 numbers between commas");
+    unlink(file);
+}
+
+static void test_mistakes(void **state) {
+    (void)state;
+    output o = RUN(OWN, "--load", "x");
+    fails(&o, 2, "--load needs --predict");
+    o = RUN(OWN, "--out", "/nowhere/x");
+    fails(&o, 2, "--out /nowhere/x: No such file or directory");
+    o = RUN(OWN, "--csv", in_folder("none.csv"));
+    fails(&o, 1, "none.csv");
+    o = RUN(OWN, "--load", in_folder("none"), "--predict", "1");
+    fails(&o, 1, "none");
+    char bad[600], file[600];
+    snprintf(bad, sizeof bad, "%s", in_folder("bad.csv"));
+    snprintf(file, sizeof file, "%s", in_folder("out.safetensors"));
+    FILE *f = fopen(bad, "w");
+    assert_non_null(f);
+    fputs("1,2,0\n3,x,1\n", f);
+    fclose(f);
+    o = RUN(OWN, "--csv", bad, "--out", file);
+    fails(&o, 1, "line 2, column 2");
+    unlink(bad);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_answers), cmocka_unit_test(test_mistakes)};
+    return cmocka_run_group_tests_name("own_data", tests, run_setup, run_teardown);
+}
