@@ -56,7 +56,7 @@ sw_status sw_params_save(const sw_params *p, const char *path) {
 
 /* ---- In: what fits what ---- */
 
-enum { PREFIX_ROOM = 64 }; /* of a prefix that is looked for */
+enum { PREFIX_ROOM = 64, PREFIX_TRIES = 8 }; /* of a prefix that is looked for */
 
 typedef struct match {
     const sw_params *params;
@@ -148,15 +148,23 @@ static bool all_begin_with(const match *m, const char *prefix) {
     return true;
 }
 
+static bool none_found(const match *m) {
+    for (int i = 0; i < m->params->count; i++)
+        if (m->from[i] >= 0)
+            return false;
+    return true;
+}
+
 /* The beginning that all names have in the file, and not here: "optim.x.", or "module." of a PyTorch model. */
 static bool find_prefix(const match *m, char prefix[PREFIX_ROOM]) {
     const char *first = m->params->count > 0 ? m->params->list[0]->name : "";
     const size_t length = strlen(first);
-    for (int i = 0; i < m->archive->entries && length > 0; i++) {
+    for (int i = 0, tries = 0; i < m->archive->entries && length > 0 && tries < PREFIX_TRIES; i++) {
         const char *name = m->archive->entry[i].name;
         const size_t whole = strlen(name), extra = whole > length ? whole - length : 0;
-        if (extra == 0 || extra >= PREFIX_ROOM || strcmp(name + extra, first) != 0)
+        if (extra == 0 || extra >= PREFIX_ROOM || name[extra - 1] != '.' || strcmp(name + extra, first) != 0)
             continue;
+        tries++;
         memcpy(prefix, name, extra);
         prefix[extra] = 0;
         if (all_begin_with(m, prefix))
@@ -191,7 +199,7 @@ static sw_status match_names(match *m) {
     if (m->faults.count == 0)
         return SW_OK;
     char prefix[PREFIX_ROOM];
-    if (!*m->prefix && find_prefix(m, prefix))
+    if (!*m->prefix && none_found(m) && find_prefix(m, prefix))
         return swi_file_fail(path, SW_ERR_FORMAT,
                              "has the parameters under names that begin with \"%s\": sw_params_unpack takes such "
                              "a prefix, and sw_optim_load an optimizer's state", prefix);

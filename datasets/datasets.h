@@ -164,7 +164,7 @@ typedef struct sw_arrays_options {
     double scale, shift; /* of u8 x alone: a number is x·scale + shift; both 0: 1 and 0 */
 } sw_arrays_options;
 /* x [n, ...] of any type but i64, y NULL or [n, ...]: class ids [n] (i32 or u8, `classes` > 0) or real numbers
- * (f32 or f64). n ≥ 1 and at least one number a sample. Numbers are rounded to the batch's type as they
+ * (f32 or f64), in the shape of the outputs they are compared with: [n, 1] for a last layer of one unit. n ≥ 1 and at least one number a sample. Numbers are rounded to the batch's type as they
  * are gathered. Class ids are checked here, once. options may be NULL. */
 SW_API sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options);
 

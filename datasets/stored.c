@@ -17,9 +17,11 @@ enum { CACHE_LINE = 64, ROWS_AHEAD = 2 };
 
 /* Asks for memory that is read soon: rows lie anywhere, which no hardware foresees. */
 static inline void fetch_lines(const void *from, int64_t bytes) {
-    for (const char *line = from, *last = line + bytes - 1; line < last; line += CACHE_LINE)
-        __builtin_prefetch(line);
-    __builtin_prefetch((const char *)from + bytes - 1);
+    const char *line = from;
+    for (int64_t at = 0; at < bytes; at += CACHE_LINE)
+        __builtin_prefetch(line + at);
+    if (bytes > 0)
+        __builtin_prefetch(line + bytes - 1); /* rows begin anywhere in a line */
 }
 #endif
 

@@ -111,12 +111,14 @@ static inline void cli_check_output(const char *program, const char *option, con
     struct stat there;
     if (!path)
         return;
-    snprintf(folder, sizeof folder, "%s", path);
+    const size_t length = (size_t)snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
     snprintf(slash ? slash + 1 : folder, 2, "%s", slash ? "" : ".");
     errno = 0;
-    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
-        errno = EISDIR;
+    if (length == 0 || length >= sizeof folder)
+        errno = length ? ENAMETOOLONG : ENOENT;
+    else if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        errno = S_ISDIR(there.st_mode) ? EISDIR : EINVAL; /* saving puts an ordinary file in its place */
     else if (access(folder, W_OK) == 0)
         return;
     fprintf(stderr, "%s: %s %s: %s\n", program, option, path, strerror(errno));

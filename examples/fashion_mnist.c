@@ -146,7 +146,7 @@ static bool make_model(run *r) {
 
 /* --batch goes into the estimator's spec, of a wrapper (sam) into that of the innermost. */
 static void estimator_spec(char *spec, size_t size) {
-    const char *outer = asked.estimator ? asked.estimator : "minibatch";
+    const char *outer = asked.estimator;
     outer += strspn(outer, " ");
     if (asked.batch && strstr(outer, "batch=")) {
         fprintf(stderr, "fashion_mnist: the batch is given by --batch and by --estimator\n");
@@ -177,11 +177,12 @@ static bool read_data(run *r) {
 }
 
 static bool make_optimizer(run *r) {
-    static char estimator[512];
-    if (!asked.batch && !asked.estimator)
-        asked.batch = 64;
+    char estimator[512];
+    if (!asked.estimator) {
+        asked.estimator = "minibatch";
+        asked.batch = asked.batch ? asked.batch : 64;
+    }
     estimator_spec(estimator, sizeof estimator);
-    asked.estimator = estimator;
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = asked.rule,
                                   .schedule = asked.schedule, .average = asked.average, .clip = asked.clip,
                                   .seed = (uint64_t)asked.seed};
@@ -237,6 +238,12 @@ static bool resume(run *r) {
     if (!there)
         return true;
     fclose(there);
+    if (asked.load) {
+        fprintf(stderr, "fashion_mnist: --checkpoint %s is there, and a run goes on from it: leave --load out\n",
+                asked.checkpoint);
+        r->usage = true;
+        return false;
+    }
     int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
     each = each ? each : 1;
     /* Its length is what is asked for now, and not the file's: a schedule would have ended there. */
@@ -249,12 +256,15 @@ static bool resume(run *r) {
     return true;
 }
 
-static void say_how_to_go_on(run *r) {
-    char line[512];
-    snprintf(line, sizeof line, "interrupted after %lld of %lld epochs; %s%.300s", (long long)r->epochs,
-             (long long)asked.epochs, asked.checkpoint ? "the same command goes on from " : "with --checkpoint FILE it "
-             "could go on", asked.checkpoint ? asked.checkpoint : "");
-    cli_progress_line(&r->progress, line);
+static void say_how_to_go_on(const run *r) {
+    const int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
+    const int64_t steps = sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
+    fprintf(stderr, "%sinterrupted after %lld of %lld epochs and %lld steps; ", r->progress.live ? "\r\033[K" : "",
+            (long long)r->epochs, (long long)asked.epochs, (long long)(each > 0 ? steps % each : 0));
+    if (asked.checkpoint)
+        fprintf(stderr, "the same command goes on from %s\n", asked.checkpoint);
+    else
+        fprintf(stderr, "with --checkpoint FILE it could go on\n");
 }
 
 static bool train(run *r) {
@@ -268,7 +278,7 @@ static bool train(run *r) {
         return false;
     if (asked.checkpoint && cli_signal && sw_optim_save(r->optim, asked.checkpoint) != SW_OK)
         return false;
-    if (cli_signal && !asked.quiet)
+    if (cli_signal)
         say_how_to_go_on(r);
     return sw_optim_adopt_point(r->optim) == SW_OK; /* from here on the model is where it was evaluated */
 }
@@ -369,6 +379,9 @@ int main(int argc, char **argv) {
         good = predict(&r);
     if (sw_error())
         fprintf(stderr, "fashion_mnist: %s\n", sw_error());
+    if (sw_error() && asked.load && strstr(sw_error(), "\"optim.x.\""))
+        fprintf(stderr, "fashion_mnist: %s is a checkpoint: --checkpoint goes on from it, and --save writes its "
+                        "weights\n", asked.load);
     report_free(&r.report);
     sw_array_free(&r.subject);
     free(r.seconds);

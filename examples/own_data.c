@@ -54,8 +54,8 @@ static sw_status after_epoch(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
-/* Leaves the best weights in the model. */
-static void train(sw_model *model, const sw_source *data, const sw_source *validation, sw_train_result *result) {
+/* Leaves the best weights in the model; false: there are none, after an error or an early Ctrl-C. */
+static bool train(sw_model *model, const sw_source *data, const sw_source *validation, sw_train_result *result) {
     sw_params *params = sw_model_params(model);
     const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
     watch w = {.model = model, .validation = validation, .best = sw_alloc(bytes), .lowest = INFINITY};
@@ -64,12 +64,17 @@ static void train(sw_model *model, const sw_source *data, const sw_source *valid
     sw_optim *optim = sw_optim_create(params, &how);
     const sw_train_options until = {.size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w,
                                     .stop = &cli_signal};
-    if (w.best && sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result) == SW_OK &&
-        w.lowest < INFINITY) {
+    if (w.best)
+        sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result);
+    const bool learned = w.lowest < INFINITY;
+    if (learned) {
         memcpy(sw_params_x(params), w.best, bytes);
         sw_params_changed(params);
+    } else if (!cli_signal && !sw_error()) {
+        sw_fail(SW_ERR_NONFINITE, "no epoch had a finite validation loss");
     }
     sw_optim_free(optim), sw_free(w.best);
+    return learned && !sw_error();
 }
 
 /* ---- Files ---- */
@@ -103,11 +108,15 @@ static void learn(void) {
     sw_model *model = make_network(features, all->classes);
     sw_train_result result = {0};
     sw_evaluation validation, test;
-    train(model, part[0], part[1], &result);
-    sw_model_evaluate(model, NULL, part[1], sw_cross_entropy, &validation);
-    sw_model_evaluate(model, NULL, part[2], sw_cross_entropy, &test);
-    write_file(model, features, mean, std);
-    if (!sw_error())
+    const bool learned = train(model, part[0], part[1], &result);
+    if (learned) {
+        sw_model_evaluate(model, NULL, part[1], sw_cross_entropy, &validation);
+        sw_model_evaluate(model, NULL, part[2], sw_cross_entropy, &test);
+        write_file(model, features, mean, std);
+    }
+    if (cli_signal)
+        fprintf(stderr, "own_data: interrupted%s\n", learned ? "; the best weights until then are kept" : "");
+    if (learned && !sw_error())
         printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\nfile %s\n",
                result.epochs, validation.loss, validation.accuracy, test.accuracy, out);
     sw_model_free(model), sw_free(mean), sw_free(std);
@@ -123,7 +132,7 @@ static bool read_row(const char *text, int64_t count, const double *mean, const 
     for (int64_t i = 0; i < count; i++) {
         char *end;
         x[i] = (strtod(text, &end) - mean[i]) / (std[i] > 0 ? std[i] : 1);
-        if (end == text || *end != (i + 1 < count ? ',' : 0))
+        if (end == text || *end != (i + 1 < count ? ',' : 0) || !isfinite(x[i]))
             return sw_fail(SW_ERR_ARGUMENT, "--predict %s: %lld numbers between commas are needed", row,
                            (long long)count), false;
         text = end + 1;
@@ -137,7 +146,7 @@ static void predict(const char *path) {
                    last = sw_archive_get(a, "network.linear2.weight"), std = sw_archive_get(a, "std");
     const int64_t features = sw_array_count(&mean);
     if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features ||
-                        sw_array_count(&std) != features))
+                        mean.type != SW_F64 || std.type != SW_F64 || sw_array_count(&std) != features))
         sw_fail(SW_ERR_FORMAT, "%s: no file of this program", path);
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
@@ -159,6 +168,10 @@ int main(int argc, char **argv) {
         return cli_help("own_data --csv examples/iris.csv --predict 5.1,3.5,1.4,0.2", options), 0;
     if (load && !row) {
         fprintf(stderr, "own_data: --load needs --predict\n");
+        return 2;
+    }
+    if (!load && strcmp(csv, out) == 0) {
+        fprintf(stderr, "own_data: --out %s is the table itself\n", out);
         return 2;
     }
     if (!load) {

@@ -208,7 +208,7 @@ typedef enum sw_train_reason {
     SW_TRAIN_TOLERANCE,
     SW_TRAIN_CALLBACK, /* a callback asked for it */
     SW_TRAIN_STOP,     /* the stop flag: what was cut short is not evaluated */
-    SW_TRAIN_SKIPPED,  /* too many in a row, or all of a run: an error */
+    SW_TRAIN_SKIPPED,  /* too many in a row, or all of this call: an error */
     SW_TRAIN_ERROR
 } sw_train_reason;
 

@@ -133,8 +133,13 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
         names[count++] = table[i].name;
     for (int i = 0; more && more[i].name && count < 2 * SW_MAX_OPTIONS; i++)
         names[count++] = more[i].name;
+    const char *nearest = sw_suggest(word, count, names);
+    char list[600];
+    size_t at = 0;
+    for (int i = 0; i < count && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "; it has ", names[i]);
     return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word,
-                   sw_suggest(word, count, names));
+                   *nearest || count == 0 ? nearest : list);
 }
 
 sw_status swo_parse(const char *kind, const char *method, const sw_option *table,

@@ -193,8 +193,10 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     const int64_t before = r.state.step;
     if (status == SW_OK)
         status = loop(&r);
-    if (status == SW_OK && !r.ended && sw_optim_steps(o) == 0 && r.result->skipped > 0) {
-        end(&r, SW_TRAIN_SKIPPED);
+    const bool stopped = r.result->reason != SW_TRAIN_COMPLETE && r.result->reason != SW_TRAIN_CALLBACK;
+    if (status == SW_OK && !stopped && r.result->steps == 0 && r.result->skipped > 0) {
+        r.result->reason = SW_TRAIN_SKIPPED;
+        r.ended = true;
         status = sw_fail(SW_ERR_NONFINITE, "train: all %lld steps were skipped, the gradient held Inf or NaN or a "
                                            "search found no step; look for them in the data, or take a smaller lr",
                          (long long)r.result->skipped);

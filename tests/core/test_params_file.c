@@ -184,6 +184,14 @@ static void all_that_does_not_fit_at_once(void **state) {
     expect_misfit(p, path, "a is missing; b is missing; c is missing; count is not expected; "
                            "module.a is not expected; module.b is not expected");
     sw_params_free(p);
+    /* No prefix where one name fits, or where a name only ends alike. */
+    static const char *const half[] = {"ema.a", "ema.b", "a"}, *const alike[] = {"ra", "rb"};
+    p = plain_params(SW_F32, 2, mine, 1);
+    expect_misfit(p, archive_of(3, half, SW_F32, 2, x), "b is missing; ema.a is not expected; ema.b is not expected; "
+                                                        "a is [1] here and [2] in the file");
+    expect_misfit(p, archive_of(2, alike, SW_F32, 1, x), "a is missing; b is missing; ra is not expected; rb is not "
+                                                         "expected");
+    sw_params_free(p);
     archive_of(0, theirs, SW_F32, 2, x);
     enum { MANY = 300 };
     static char name[MANY][16];

@@ -94,6 +94,8 @@ static void test_outputs_are_checked_first(void **state) {
     (void)state;
     mistake("--save /nowhere/shoes.safetensors: No such file or directory\n", "--save", "/nowhere/shoes.safetensors");
     mistake("--save /: Is a directory\n", "--save", "/");
+    mistake("--save : No such file or directory\n", "--save", "");
+    mistake("--save /dev/null: Invalid argument\n", "--save", "/dev/null");
     mistake("--checkpoint /nowhere/run: No such file or directory\n", "--checkpoint", "/nowhere/run");
     mistake("--norms needs --out", "--norms", NULL);
     output o = TRAIN("--predict", "/nowhere/photo.jpg");

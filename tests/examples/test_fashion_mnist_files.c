@@ -160,6 +160,10 @@ static void test_checkpoint(void **state) {
     o = TRAIN("--quiet", "--epochs", "4", "--schedule", "cosine", "--checkpoint", state_file);
     succeeds(&o);
     assert_true(result(&o, "epochs") == 4 && result(&o, "train_loss") < before);
+    o = TRAIN("--quiet", "--load", state_file, "--hidden", "100");
+    fails(&o, 1, "is a checkpoint: --checkpoint goes on from it");
+    o = TRAIN("--quiet", "--load", whole, "--checkpoint", state_file);
+    fails(&o, 2, "leave --load out");
     unlink(state_file);
     o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--checkpoint", state_file);
     o = TRAIN("--quiet", "--epochs", "4", "--batch", "100", "--checkpoint", state_file);
@@ -189,7 +193,7 @@ static void expect_run_json(const char *path, const output *o) {
     assert_true(json_is_true(json_object_get(given, "norms")));
     /* What was not said: the values that were taken. */
     assert_int_equal(json_integer_value(json_object_get(given, "batch")), 500);
-    assert_string_equal(json_string_value(json_object_get(given, "estimator")), "minibatch batch=500");
+    assert_string_equal(json_string_value(json_object_get(given, "estimator")), "minibatch");
     assert_true(json_integer_value(json_object_get(given, "threads")) >= 1);
     assert_int_equal(strlen(json_string_value(
                          json_object_get(json_object_get(root, "data_sha256"), "test_labels"))), 64);

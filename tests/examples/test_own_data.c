@@ -35,6 +35,23 @@ static void test_learns_and_answers(void **state) {
     fails(&o, 1, "own_data: --predict 1,2,3: 4 numbers between commas are needed\n");
     o = RUN(OWN, "--load", file, "--predict", "1,2,3,4,5");
     fails(&o, 1, "4 numbers between commas");
+    o = RUN(OWN, "--load", file, "--predict", "nan,2,3,4");
+    fails(&o, 1, "4 numbers between commas");
+    /* A deviation of another type would be read as what it is not. */
+    FILE *f = fopen(file, "r+b");
+    assert_non_null(f);
+    char head[2048];
+    head[fread(head, 1, sizeof head - 1, f)] = 0;
+    char *at = NULL;
+    for (size_t i = 8; !at && i + 16 < sizeof head; i++)
+        if (memcmp(head + i, "\"std\":{\"dtype\":\"F64\"", 20) == 0)
+            at = head + i;
+    assert_non_null(at);
+    assert_int_equal(fseek(f, at - head + 16, SEEK_SET), 0);
+    fputs("I64", f);
+    fclose(f);
+    o = RUN(OWN, "--load", file, "--predict", "1,2,3,4");
+    fails(&o, 1, "no file of this program");
     unlink(file);
 }
 
@@ -42,6 +59,8 @@ static void test_mistakes(void **state) {
     (void)state;
     output o = RUN(OWN, "--load", "x");
     fails(&o, 2, "--load needs --predict");
+    o = RUN(OWN, "--csv", "x.csv", "--out", "x.csv");
+    fails(&o, 2, "--out x.csv is the table");
     o = RUN(OWN, "--out", "/nowhere/x");
     fails(&o, 2, "--out /nowhere/x: No such file or directory");
     o = RUN(OWN, "--csv", in_folder("none.csv"));
@@ -57,6 +76,15 @@ static void test_mistakes(void **state) {
     fclose(f);
     o = RUN(OWN, "--csv", bad, "--out", file);
     fails(&o, 1, "line 2, column 2");
+    f = fopen(bad, "w"); /* numbers of which f32 makes Inf */
+    assert_non_null(f);
+    for (int i = 0; i < 20; i++)
+        fprintf(f, "%s,%d,%d\n", i % 3 ? "1e300" : "-1e300", i, i % 2);
+    fclose(f);
+    o = RUN(OWN, "--csv", bad, "--out", file, "--epochs", "3");
+    assert_int_equal(o.code, 1);
+    assert_string_equal(o.out, "");
+    assert_int_not_equal(access(file, F_OK), 0);
     unlink(bad);
 }
 

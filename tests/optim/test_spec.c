@@ -108,8 +108,9 @@ static void test_names_and_numbers(void **state) {
     REFUSED("rule adam has no option beta3, did you mean beta1?", .rule = "adam beta3=0.9");
     REFUSED("rule adam has no option weigth_decay, did you mean weight_decay?",
             .rule = "adam weigth_decay=1");
-    REFUSED("rule sgd has no option 0.1", .rule = "sgd 0.1");
-    REFUSED("rule sgd has no option ", .rule = "sgd =1");
+    REFUSED("rule sgd has no option 0.1; it has lr, momentum, dampening, nesterov, "
+            "weight_decay", .rule = "sgd 0.1");
+    REFUSED("rule sgd has no option ; it has lr, momentum, dampening, nesterov, weight_decay", .rule = "sgd =1");
     REFUSED("kinds: count=1.5 is not a whole number", .rule = "kinds count=1.5");
     REFUSED("kinds: count=6 is outside [-5, 5]", .rule = "kinds count=6");
     REFUSED("kinds: count needs a value: count=…", .rule = "kinds count");
@@ -240,7 +241,7 @@ static void test_wrappers(void **state) {
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]",
             .estimator = "wrapper radius=1 of=wrapper of=minibatch batch=0");
     /* All that follows of= is the inner one's. */
-    REFUSED("estimator minibatch has no option radius",
+    REFUSED("estimator minibatch has no option radius; it has batch, order",
             .estimator = "wrapper of=minibatch radius=1");
     REFUSED("wrapper: of needs a value: of=…", .estimator = "wrapper of");
     REFUSED("estimator: wrappers inside wrappers, more than 4 deep",

@@ -400,6 +400,17 @@ static void test_all_skipped(void **state) {
                                    "no step; look for them in the data, or take a smaller lr");
     assert_true(r.reason == SW_TRAIN_SKIPPED && r.steps == 0 && r.skipped == 6);
     sw_optim_free(o);
+    /* After good steps of an earlier call too. */
+    sw_params_reset(p->params);
+    p->calls = 0;
+    p->nan_from = 3;
+    o = MAKE(p, RULE);
+    assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 2), &r));
+    assert_ok(sw_optim_set_steps(o, 9));
+    assert_int_equal(sw_train(&p->f, o, OPTIONS(.steps = 9), &r), SW_ERR_NONFINITE);
+    sw_clear_error();
+    assert_true(r.reason == SW_TRAIN_SKIPPED && r.steps == 0 && r.skipped == 7);
+    sw_optim_free(o);
     problem_free(p);
 }
 
