@@ -510,7 +510,7 @@ static void test_refused(void **state) {
     refused(p, (sw_optim_options){.schedule = "armijo shrink=1"}, "armijo: shrink=1 is outside (0, 1)");
     refused(p, (sw_optim_options){.schedule = "armijo growth=0.9"}, "armijo: growth=0.9 is outside [1, 1000]");
     refused(p, (sw_optim_options){.schedule = "armijo c1=0.1"},
-            "line search armijo has no option c1");
+            "line search armijo has no option c1; it has c, shrink, growth, trials");
     refused(p, (sw_optim_options){.schedule = "armijo; wolfe"}, "schedule: two line searches");
     refused(p, (sw_optim_options){.schedule = "wolfe", .estimator = "other"},
             "line search wolfe: the gradient of estimator other is not that of the loss which the search would "
