@@ -1,13 +1,27 @@
 /* The one point where the library allocates. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
 
+/* Large blocks ask for large pages: an optimizer's step walks along several vectors at once, and with pages of
+ * 4 KiB waits for their addresses as much as for them. */
+enum { LARGE_PAGE = 1 << 21, LARGE = 2 * LARGE_PAGE };
+
 static void *default_allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
+#ifdef MADV_HUGEPAGE
+    if (bytes >= LARGE) {
+        void *memory = aligned_alloc(LARGE_PAGE, (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
+        if (memory)
+            (void)madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE); /* a wish: it may be refused */
+        return memory;
+    }
+#endif
     return aligned_alloc(alignment, bytes);
 }
 
