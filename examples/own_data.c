@@ -66,7 +66,7 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
                                     .stop = &cli_signal};
     if (w.best)
         sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result);
-    const bool learned = w.lowest < INFINITY;
+    const bool learned = w.best && w.lowest < INFINITY;
     if (learned) {
         memcpy(sw_params_x(params), w.best, bytes);
         sw_params_changed(params);
