@@ -97,6 +97,11 @@ typedef struct product {
     grid grid;
 } product;
 
+static void zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64_t size) {
+    for (int64_t i = 0; i < rows; i++)
+        memset((char *)C + i * ldc * size, 0, (size_t)(columns * size));
+}
+
 /* A tile of a C that is one row or one column: y = X v, or y = Xᵀ v. A call for a product would pack all
  * of X for it, at several times the cost. y is made zero here: some versions read it in spite of beta = 0. */
 static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
@@ -106,8 +111,8 @@ static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, c
     const void *X = row ? B : A, *v = row ? A : B;
     CBLAS_TRANSPOSE t = transposed ? CblasTrans : CblasNoTrans;
     int64_t rows = transposed ? p->K : outputs, columns = transposed ? outputs : p->K;
-    for (int64_t i = 0; p->beta == 0 && i < outputs; i++)
-        memset((char *)C + i * y_step * (int64_t)sw_dtype_size(p->type), 0, sw_dtype_size(p->type));
+    if (p->beta == 0)
+        zero(C, outputs, 1, y_step, (int64_t)sw_dtype_size(p->type));
     double beta = p->beta == 0 ? 1 : p->beta;
     if (p->type == SW_F32)
         cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, (float)p->alpha, X, (int)ldx, v,
@@ -139,8 +144,7 @@ static void tile(void *args, int64_t index) {
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
     double beta = p->beta;
     if (beta == 0 && !has_small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
-        for (int64_t row = 0; row < m; row++)
-            memset((char *)C + row * p->ldc * size, 0, (size_t)(n * size));
+        zero(C, m, n, p->ldc, size);
         beta = 1;
     }
     if (p->type == SW_F32)

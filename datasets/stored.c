@@ -15,13 +15,16 @@ typedef struct stored_args {
 
 enum { CACHE_LINE = 64, ROWS_AHEAD = 2 };
 
-/* Asks for memory that is read soon: rows lie anywhere, which no hardware foresees. */
-static inline void fetch_lines(const void *from, int64_t bytes) {
-    const char *line = from;
-    for (int64_t at = 0; at < bytes; at += CACHE_LINE)
-        __builtin_prefetch(line + at);
-    if (bytes > 0)
-        __builtin_prefetch(line + bytes - 1); /* rows begin anywhere in a line */
+/* Asks for memory that is read soon (rows lie anywhere, which no hardware foresees), or in a step from now: then
+ * in the second-level cache, since it would not outlast the step in the first. */
+static inline void fetch_lines(const void *from, int64_t bytes, bool soon) {
+    for (int64_t at = 0; bytes > 0 && at < bytes + CACHE_LINE - 1; at += CACHE_LINE) {
+        const char *line = (const char *)from + (at < bytes ? at : bytes - 1); /* rows begin anywhere in one */
+        if (soon)
+            __builtin_prefetch(line, 0, 3);
+        else
+            __builtin_prefetch(line, 0, 2);
+    }
 }
 #endif
 
@@ -42,7 +45,7 @@ static inline void fetch_lines(const void *from, int64_t bytes) {
         for (int64_t row = begin; row < end; row++) {                                              \
             if (row + ROWS_AHEAD < end)                                                            \
                 fetch_lines((const stored *)s->from + s->ids[row + ROWS_AHEAD] * width,            \
-                            width * (int64_t)sizeof(stored));                                      \
+                            width * (int64_t)sizeof(stored), true);                                \
             SW_K(name##_row)                                                                       \
             ((const stored *)s->from + s->ids[row] * width, (real *)s->out + row * width, width,   \
              (real)s->scale, (real)s->shift);                                                      \
@@ -102,18 +105,13 @@ static sw_status gather(const sw_source *source, const int64_t *ids, int64_t cou
     return SW_OK;
 }
 
-/* Asks for the lines in the second-level cache (2): a batch would not outlast a step in the
- * first. */
 static void prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
     const swd_stored *s = (const swd_stored *)source;
     const int64_t x_bytes = s->x_width * (int64_t)sw_dtype_size(s->x.type);
     const int64_t y_bytes = s->y_width * (int64_t)sw_dtype_size(s->y.type);
     const char *x = s->x.data, *y = s->y.data;
     for (int64_t i = 0; i < count; i++) {
-        const char *row = x + ids[i] * x_bytes, *last = row + x_bytes - 1;
-        for (const char *line = row; line < last; line += CACHE_LINE)
-            __builtin_prefetch(line, 0, 2);
-        __builtin_prefetch(last, 0, 2); /* rows begin anywhere in a line */
+        fetch_lines(x + ids[i] * x_bytes, x_bytes, false);
         if (y)
             __builtin_prefetch(y + ids[i] * y_bytes, 0, 2);
     }

@@ -128,10 +128,10 @@ static void learn(void) {
 /* ---- A row ---- */
 
 /* Numbers between commas, exactly `count`. */
-static bool read_row(const char *text, int64_t count, const double *mean, const double *std, double *x) {
+static bool read_row(const char *text, int64_t count, double *x) {
     for (int64_t i = 0; i < count; i++) {
         char *end;
-        x[i] = (strtod(text, &end) - mean[i]) / (std[i] > 0 ? std[i] : 1);
+        x[i] = strtod(text, &end);
         if (end == text || *end != (i + 1 < count ? ',' : 0) || !isfinite(x[i]))
             return sw_fail(SW_ERR_ARGUMENT, "--predict %s: %lld numbers between commas are needed", row,
                            (long long)count), false;
@@ -151,15 +151,18 @@ static void predict(const char *path) {
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
     sw_array x = sw_array_of(values, SW_F64, SW_SHAPE(1, features)), y = {0};
+    const sw_normalise_options same = {sizeof same, .mean = mean.data, .std = std.data, .own = true};
+    sw_source *question = NULL;
     if (model && values && sw_params_unpack(sw_model_params(model), a, "network.") == SW_OK &&
-        read_row(row, features, mean.data, std.data, values) && sw_predict(model, &x, &y) == SW_OK) {
+        read_row(row, features, values) && (question = sw_normalise(sw_arrays(&x, NULL, NULL), &same)) &&
+        sw_predict_source(model, question, &y) == SW_OK) {
         const float *score = y.data;
         int best = 0;
         for (int c = 1; c < last.shape[0]; c++)
             best = score[c] > score[best] ? c : best;
         printf("class %d\n", best);
     }
-    sw_array_free(&y), sw_free(values), sw_model_free(model), sw_archive_free(a);
+    sw_array_free(&y), sw_source_free(question), sw_free(values), sw_model_free(model), sw_archive_free(a);
 }
 
 int main(int argc, char **argv) {

@@ -195,8 +195,8 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
         status = loop(&r);
     const bool stopped = r.result->reason != SW_TRAIN_COMPLETE && r.result->reason != SW_TRAIN_CALLBACK;
     if (status == SW_OK && !stopped && r.result->steps == 0 && r.result->skipped > 0) {
-        r.result->reason = SW_TRAIN_SKIPPED;
-        r.ended = true;
+        r.ended = false; /* the better reason */
+        end(&r, SW_TRAIN_SKIPPED);
         status = sw_fail(SW_ERR_NONFINITE, "train: all %lld steps were skipped, the gradient held Inf or NaN or a "
                                            "search found no step; look for them in the data, or take a smaller lr",
                          (long long)r.result->skipped);
