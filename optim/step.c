@@ -51,6 +51,10 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
     return SW_OK;
 }
 
+double swo_whole_steps(double steps) {
+    return ceil(steps - 1e-9 * steps);
+}
+
 static sw_status resolve(sw_optim *o, swo_schedule *s) {
     const sw_option *table = s->method->options;
     SW_TRY(swo_in_steps(o, s->method->name, table, &s->values, 0, s->resolved));

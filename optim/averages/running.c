@@ -41,10 +41,6 @@ static const sw_kernels kernels = SW_KERNEL_TABLE(running);
 static const char *const scalars[] = {"count", NULL};
 enum { COUNT };
 
-double swo_whole_steps(double steps) {
-    return ceil(steps - 1e-9 * steps);
-}
-
 bool swo_average_due(int64_t step, double start, double every) {
     double period = fmax(swo_whole_steps(every), 1);
     return (double)step >= swo_whole_steps(start) && fmod((double)step, period) == 0;

@@ -1,14 +1,6 @@
 /* Parts of an optimizer that did not get on with one another once: a small test for each. */
 #include "test_estimators_shared.h"
 
-static sw_optim *made(sw_params *p, sw_optim_options how) {
-    how.size = sizeof how;
-    sw_optim *o = sw_optim_create(p, &how);
-    if (!o)
-        fail_msg("%s", sw_error());
-    return o;
-}
-
 /* f = mean of h_i/2 Σ s_j (x_j - t_j)², without a tape: its gradient is h_i s_j (x_j - t_j). */
 typedef struct bowl {
     sw_objective f;
@@ -50,7 +42,7 @@ static void test_norm_after_a_skip(void **state) {
     sw_params *p = small_params(SW_F64);
     bowl b;
     bowl_init(&b, p, 4);
-    sw_optim *o = made(p, (sw_optim_options){.rule = "sgd", .estimator = "minibatch batch=2"});
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd", .estimator = "minibatch batch=2");
     assert_ok(sw_optim_minimize(o, &b.f, NULL));
     const double norm = sw_optim_gradient_norm(o);
     assert_true(isfinite(norm) && norm > 0);
@@ -59,7 +51,7 @@ static void test_norm_after_a_skip(void **state) {
     assert_true(sw_optim_gradient_norm(o) == norm);
     sw_optim_free(o);
 
-    o = made(p, (sw_optim_options){.rule = "sgd"}); /* by hand */
+    o = NEW_OPTIM(p, .rule = "sgd"); /* by hand */
     double c[SMALL_DIM] = {3, 4};
     assert_ok(step_with(o, p, c));
     c[0] = INFINITY;
@@ -83,7 +75,7 @@ static void test_freezing_within_a_period(void **state) {
             sw_param *a = sw_params_find(p, "a");
             sw_param_freeze(a, first);
             sw_optim *o =
-                made(p, (sw_optim_options){.rule = "sgd lr=0.125", .estimator = "svrg period=100"});
+                NEW_OPTIM(p, .rule = "sgd lr=0.125", .estimator = "svrg period=100");
             for (int step = 0; step < 6; step++) {
                 if (step == 3)
                     sw_param_freeze(a, !first);
@@ -141,7 +133,7 @@ static void test_warmup_of_part_of_a_step(void **state) {
     for (size_t k = 0; k < sizeof schedules / sizeof *schedules; k++) {
         sw_params *p = small_params(SW_F64);
         sw_optim *o =
-            made(p, (sw_optim_options){.rule = "sgd lr=1", .schedule = schedules[k], .steps = 1234});
+            NEW_OPTIM(p, .rule = "sgd lr=1", .schedule = schedules[k], .steps = 1234);
         const double c[SMALL_DIM] = {1e-3};
         double most = 0;
         for (int step = 0; step < 130; step++) {
@@ -169,7 +161,7 @@ static void test_schedules_keep_to_ranges(void **state) {
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         sw_params *p = small_params(SW_F64);
-        sw_optim *o = made(p, (sw_optim_options){.rule = cases[k].rule, .schedule = cases[k].schedule});
+        sw_optim *o = NEW_OPTIM(p, .rule = cases[k].rule, .schedule = cases[k].schedule);
         const double c[SMALL_DIM] = {1};
         sw_status status = SW_OK;
         for (int step = 0; step < 5 && status == SW_OK; step++)
@@ -191,8 +183,8 @@ static void test_search_keeps_the_ratio_of_groups(void **state) {
         sw_params *p = small_params(SW_F64);
         bowl b;
         bowl_init(&b, p, 1);
-        sw_optim *o = made(p, (sw_optim_options){.rule = "role=weight: sgd lr=0.125; sgd lr=0.5",
-                                                 .estimator = "full", .schedule = searches[k]});
+        sw_optim *o = NEW_OPTIM(p, .rule = "role=weight: sgd lr=0.125; sgd lr=0.5",
+                                                 .estimator = "full", .schedule = searches[k]);
         for (int step = 0; step < 3; step++) {
             double x[SMALL_DIM], part[SMALL_DIM];
             for (int i = 0; i < SMALL_DIM; i++)
@@ -224,8 +216,8 @@ static void test_no_schedule_of_what_a_search_chooses(void **state) {
                                                            .estimator = "full", .schedule = refused[k]}));
         expect_error(SW_ERR_ARGUMENT, messages[k]);
     }
-    sw_optim_free(made(p, (sw_optim_options){.rule = "sgd momentum=0.5", .estimator = "full",
-                                             .schedule = "armijo; linear over=10 on=momentum"}));
+    sw_optim_free(NEW_OPTIM(p, .rule = "sgd momentum=0.5", .estimator = "full",
+                                             .schedule = "armijo; linear over=10 on=momentum"));
     sw_params_free(p);
 }
 
@@ -244,9 +236,9 @@ static void test_sam_of_a_huge_p(void **state) {
             b.scale[3] = d.scale[3] = 0;
             char spec[64];
             snprintf(spec, sizeof spec, "sam p=%s of=full", norms[k]);
-            sw_optim *o = made(p, (sw_optim_options){.rule = "sgd lr=0.1", .estimator = spec}),
-                     *infinite = made(q, (sw_optim_options){.rule = "sgd lr=0.1",
-                                                            .estimator = "sam p=inf of=full"});
+            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.1", .estimator = spec),
+                     *infinite = NEW_OPTIM(q, .rule = "sgd lr=0.1",
+                                                            .estimator = "sam p=inf of=full");
             for (int step = 0; step < 3; step++) {
                 assert_ok(sw_optim_minimize(o, &b.f, NULL));
                 assert_ok(sw_optim_minimize(infinite, &d.f, NULL));

@@ -9,15 +9,6 @@
 static const double some[SMALL_DIM] = {1,    -2,  0.5, 3,   -0.25, 0.125, 2,  -1, 1.5,
                                        0.75, -3,  1,   0.5, -0.5,  0.25,  -1, 2,  4};
 
-static sw_optim *make(sw_params *p, const sw_optim_options *how) {
-    sw_optim *o = sw_optim_create(p, how);
-    if (!o)
-        fail_msg("%s", sw_error());
-    return o;
-}
-#define MAKE(p, ...)                                                                               \
-    make(p, &(const sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__})
-
 /* ---- A method of each kind that writes down when it is called ---- */
 
 static char calls[2000];
@@ -180,7 +171,7 @@ static void test_order_of_minimize(void **state) {
     sw_params *p = small_params(SW_F64);
     linear_problem f;
     linear_problem_init(&f, p, 4, some);
-    sw_optim *o = MAKE(p, .rule = "spy", .estimator = "outer of=spy", .average = "spy", .clip = 1);
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy", .estimator = "outer of=spy", .average = "spy", .clip = 1);
     double value = 0, x[SMALL_DIM], inner = 0, norm = 0;
     memcpy(x, sw_params_x(p), sizeof x);
     for (int i = 0; i < SMALL_DIM; i++) {
@@ -214,7 +205,7 @@ static void test_order_of_minimize(void **state) {
 static void test_order_of_step(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F32);
-    sw_optim *o = MAKE(p, .rule = "spy", .average = "spy");
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy", .average = "spy");
     assert_ok(step_with(o, p, some));
     assert_ok(step_with(o, p, some));
     assert_string_equal(calls, "begin measure decide update average average-update "
@@ -228,7 +219,7 @@ static void test_order_of_step(void **state) {
 static void test_order_of_groups(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
-    sw_optim *o = MAKE(p, .rule = "name=a: spy; name=b: tensor_spy; spy lr=2");
+    sw_optim *o = NEW_OPTIM(p, .rule = "name=a: spy; name=b: tensor_spy; spy lr=2");
     assert_ok(step_with(o, p, some));
     assert_string_equal(calls, "begin begin measure measure decide decide update b update");
     double sum = 0;
@@ -266,7 +257,7 @@ static void skip_of(sw_dtype type, double bad, int at, int before) {
                                   .steps = 10,
                                   .clip = 2};
     sw_params *p = small_params(type), *q = small_params(type);
-    sw_optim *o = make(p, &how), *clean = make(q, &how);
+    sw_optim *o = new_optim(p, &how), *clean = new_optim(q, &how);
     double c[SMALL_DIM];
     for (int i = 0; i < 6; i++) {
         for (int k = 0; k < SMALL_DIM; k++)
@@ -313,7 +304,7 @@ static void bad_in_vector(sw_dtype type, int64_t n, int64_t at, double bad) {
     sw_params *p = sw_params_new(type, 1);
     assert_non_null(sw_params_add(p, "w", 1, &n, NULL));
     assert_ok(sw_params_build(p));
-    sw_optim *o = MAKE(p, .rule = "sgd lr=1");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1");
     double *c = calloc((size_t)n, sizeof *c);
     assert_non_null(c);
     c[at] = bad;
@@ -344,7 +335,7 @@ static void test_large_gradients_are_not_skipped(void **state) {
     const double large[2] = {1e30, 1e200}, larger[2] = {(double)3e38f, 1e308};
     for (int t = 0; t < 2; t++) {
         sw_params *p = small_params(both_types[t]);
-        sw_optim *o = MAKE(p, .rule = "sgd lr=0");
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0");
         double c[SMALL_DIM] = {0};
         c[3] = (double)(float)3e0 * large[t];
         c[5] = 4 * large[t];
@@ -359,7 +350,7 @@ static void test_large_gradients_are_not_skipped(void **state) {
         sw_optim_free(o);
         /* Clipping such a gradient: of norm 1, not zero. */
         params_set(p, (const double[SMALL_DIM]){0});
-        o = MAKE(p, .rule = "sgd lr=1", .clip = 1);
+        o = NEW_OPTIM(p, .rule = "sgd lr=1", .clip = 1);
         assert_ok(step_with(o, p, c));
         for (int i = 0; i < SMALL_DIM; i++) { /* sqrt, division, product: three roundings */
             double each = vec_get(both_types[t], sw_params_x(p), i);
@@ -376,7 +367,7 @@ static void test_begin_and_decide_may_skip(void **state) {
     sw_params *p = small_params(SW_F64);
     linear_problem f;
     linear_problem_init(&f, p, 4, some);
-    sw_optim *o = MAKE(p, .rule = "spy", .estimator = "spy", .average = "spy");
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy", .estimator = "spy", .average = "spy");
     assert_ok(sw_optim_minimize(o, &f.f, NULL));
     double before[SMALL_DIM];
     memcpy(before, sw_params_x(p), sizeof before);
@@ -398,7 +389,7 @@ static void test_begin_and_decide_may_skip(void **state) {
     assert_ok(sw_optim_minimize(o, &f.f, NULL));
     assert_true(seen_step == 2);
     sw_optim_free(o);
-    o = MAKE(p, .rule = "tensor_spy"); /* too late to skip */
+    o = NEW_OPTIM(p, .rule = "tensor_spy"); /* too late to skip */
     skip_decide = true;
     assert_int_equal(step_with(o, p, some), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "rule tensor_spy: only begin and decide may skip a step");
@@ -417,7 +408,7 @@ static void test_clip(void **state) {
     for (int t = 0; t < 2; t++) {
         sw_params *p = small_params(both_types[t]);
         params_set(p, (const double[SMALL_DIM]){0});
-        sw_optim *o = MAKE(p, .rule = "sgd lr=1", .clip = 0.75);
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .clip = 0.75);
         assert_ok(step_with(o, p, some));
         double moved = 0;
         for (int i = 0; i < SMALL_DIM; i++) {
@@ -431,7 +422,7 @@ static void test_clip(void **state) {
         sw_optim_free(o);
         /* A gradient within the limit goes through bit for bit. */
         params_set(p, (const double[SMALL_DIM]){0});
-        o = MAKE(p, .rule = "sgd lr=1", .clip = norm * 1.001);
+        o = NEW_OPTIM(p, .rule = "sgd lr=1", .clip = norm * 1.001);
         assert_ok(step_with(o, p, some));
         for (int i = 0; i < SMALL_DIM; i++)
             assert_true(vec_get(both_types[t], sw_params_x(p), i) == -some[i]);
@@ -443,7 +434,7 @@ static void test_clip(void **state) {
 static void test_gradient_norm(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
-    sw_optim *o = MAKE(p, .rule = "sgd");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
     assert_true(isnan(sw_optim_gradient_norm(o)));
     assert_true(isnan(sw_optim_gradient_norm(NULL)));
     double c[SMALL_DIM] = {0};
@@ -494,7 +485,7 @@ static void test_frozen(void **state) {
         for (int i = 0; i < SMALL_DIM; i++) /* decay leaves zeros alone, and must not cancel g */
             vec_set(SW_F32, sw_params_x(p), i, 100 + i);
         sw_param_freeze(sw_params_at(p, 1), true);
-        sw_optim *o = MAKE(p, .rule = rules[k]);
+        sw_optim *o = NEW_OPTIM(p, .rule = rules[k]);
         frozen_step(o, p, true, false, true);
         sw_array own = sw_optim_state(o, sw_params_at(p, 1),
                                       k == 0   ? "m"
@@ -546,7 +537,7 @@ static void test_groups_have_rates_of_their_own(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     params_set(p, (const double[SMALL_DIM]){0});
-    sw_optim *o = MAKE(p, .rule = "name=b: sgd lr=0.5; role=weight: sgd lr=2; sgd lr=0.25");
+    sw_optim *o = NEW_OPTIM(p, .rule = "name=b: sgd lr=0.5; role=weight: sgd lr=2; sgd lr=0.25");
     assert_ok(step_with(o, p, some));
     for (int i = 0; i < SMALL_DIM; i++) {
         double lr = i < 12 ? 2 : i < 17 ? 0.5 : 0.25;
@@ -565,7 +556,7 @@ static void test_refusals(void **state) {
     linear_problem_init(&f, p, 4, some);
     linear_problem_init(&g, p, 4, some);
     linear_problem_init(&other, q, 4, some);
-    sw_optim *o = MAKE(p, .rule = "sgd");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
     assert_ok(step_with(o, p, some));
@@ -590,7 +581,7 @@ static void test_refusals(void **state) {
     assert_int_equal(sw_optim_set_steps(o, -1), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "set_steps: -1 steps");
     sw_optim_free(o);
-    o = MAKE(p, .rule = "sgd", .estimator = "hungry");
+    o = NEW_OPTIM(p, .rule = "sgd", .estimator = "hungry");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "step: hungry evaluates the objective by itself: call "
                                "sw_optim_minimize instead");
@@ -598,7 +589,7 @@ static void test_refusals(void **state) {
     assert_true(sw_optim_epoch(o) == 1);
     assert_int_equal(sw_optim_steps_per_epoch(o, &f.f), 0);
     sw_optim_free(o);
-    o = MAKE(p, .rule = "sgd", .estimator = "outer of=hungry");
+    o = NEW_OPTIM(p, .rule = "sgd", .estimator = "outer of=hungry");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
     sw_clear_error();
     sw_optim_free(o);
@@ -617,12 +608,12 @@ static void test_refusals(void **state) {
 static void test_point(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
-    sw_optim *o = MAKE(p, .rule = "sgd lr=1");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1");
     assert_ptr_equal(sw_optim_point(o), sw_params_x(p));
     assert_ok(step_with(o, p, some));
     assert_ptr_equal(sw_optim_point(o), sw_params_x(p));
     sw_optim_free(o);
-    o = MAKE(p, .rule = "sgd lr=1", .average = "ema decay=0.5");
+    o = NEW_OPTIM(p, .rule = "sgd lr=1", .average = "ema decay=0.5");
     params_set(p, (const double[SMALL_DIM]){8, 4}); /* after it was made, before the first step */
     assert_ptr_equal(sw_optim_point(o), sw_params_x(p));
     assert_ok(step_with(o, p, some));
@@ -641,7 +632,7 @@ static void test_point(void **state) {
 static void test_state_by_name(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F32);
-    sw_optim *o = MAKE(p, .rule = "role=weight: adam; sgd momentum=0.5");
+    sw_optim *o = NEW_OPTIM(p, .rule = "role=weight: adam; sgd momentum=0.5");
     assert_ok(step_with(o, p, some));
     sw_array m = sw_optim_state(o, sw_params_at(p, 0), "m");
     assert_true(m.type == SW_F32 && m.rank == 2 && m.shape[0] == 3 && m.shape[1] == 4);
@@ -662,7 +653,7 @@ static void test_bytes_of_state(void **state) {
     sw_params *p = small_params(SW_F64);
     linear_problem f;
     linear_problem_init(&f, p, 4, some);
-    sw_optim *o = MAKE(p, .rule = "role=weight: adam; sgd", .estimator = "spy", .average = "ema");
+    sw_optim *o = NEW_OPTIM(p, .rule = "role=weight: adam; sgd", .estimator = "spy", .average = "ema");
     sw_optim_memory bytes = sw_optim_bytes(o);
     assert_int_equal(bytes.rule, 2 * 12 * 8);
     assert_int_equal(bytes.average, SMALL_DIM * 8);
@@ -717,7 +708,7 @@ static net net_new(sw_dtype type, double p) {
 static uint64_t train(sw_dtype type, const char *rule, const char *average, double p, int steps,
                       double *value) {
     net n = net_new(type, p);
-    sw_optim *o = MAKE(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5, .steps = steps);
+    sw_optim *o = NEW_OPTIM(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5, .steps = steps);
     for (int i = 0; i < steps; i++)
         assert_ok(sw_optim_minimize(o, n.f, value));
     uint64_t hash = test_hash(TEST_HASH, sw_params_x(n.params), params_bytes(n.params));
@@ -816,7 +807,7 @@ static void test_hand_loop_equals_minimize(void **state) {
                                       .schedule = "cosine warmup=3", .average = "ema decay=0.9",
                                       .estimator = "minibatch batch=48", .seed = 9, .steps = 12};
         net n = net_new(both_types[t], 0), m = net_new(both_types[t], 0);
-        sw_optim *o = make(n.params, &how), *by_hand = make(m.params, &how);
+        sw_optim *o = new_optim(n.params, &how), *by_hand = new_optim(m.params, &how);
         sw_sampler *sampler = sw_sampler_new(SAMPLES, 48, SW_SHUFFLE, how.seed);
         sw_tape *tape = sw_tape_new();
         for (int i = 0; i < 12; i++) {
@@ -849,7 +840,7 @@ static void test_hand_loop_equals_minimize(void **state) {
 static void test_sixteen_bytes(void **state) {
     (void)state;
     net n = net_new(SW_F32, 0);
-    sw_optim *o = MAKE(n.params, .rule = "adam");
+    sw_optim *o = NEW_OPTIM(n.params, .rule = "adam");
     assert_ok(sw_optim_minimize(o, n.f, NULL));
     sw_optim_memory bytes = sw_optim_bytes(o);
     size_t x = params_bytes(n.params), g = 4 * (size_t)sw_params_dim(n.params);
@@ -867,7 +858,7 @@ static void test_no_allocation_after_the_first_step(void **state) {
     test_allocator_install(&a);
     for (int t = 0; t < 2; t++) {
         net n = net_new(both_types[t], 0.3);
-        sw_optim *o = MAKE(n.params, .rule = "role=bias: sgd momentum=0.9; adamw", .clip = 1,
+        sw_optim *o = NEW_OPTIM(n.params, .rule = "role=bias: sgd momentum=0.9; adamw", .clip = 1,
                            .average = "ema", .schedule = "cosine warmup=1ep", .steps = 20);
         assert_ok(sw_optim_minimize(o, n.f, NULL));
         long long after_first = atomic_load(&a.calls);
@@ -943,13 +934,13 @@ static void test_minimize_can_be_tried_again(void **state) {
     linear_problem_init(&g, q, 5, some);
     const sw_optim_options how = {.size = sizeof how, .rule = "adam lr=0.1",
                                   .estimator = "minibatch batch=2"};
-    sw_optim *clean = make(q, &how);
+    sw_optim *clean = new_optim(q, &how);
     assert_ok(sw_optim_minimize(clean, &g.f, NULL));
     for (long long k = 1; k < 200; k++) {
         params_set(p, (const double[SMALL_DIM]){0});
         for (int64_t i = 0; i < SMALL_DIM; i++)
             vec_set(SW_F64, sw_params_x(p), i, 0.125 * (double)(i - 7));
-        sw_optim *o = make(p, &how);
+        sw_optim *o = new_optim(p, &how);
         test_allocator_fail(&a, k, false);
         sw_status status = sw_optim_minimize(o, &f.f, NULL);
         bool reached = atomic_load(&a.failed) > 0;
@@ -995,7 +986,7 @@ static void draws(const char *estimator, uint64_t seed, int steps) {
     linear_problem f;
     linear_problem_init(&f, p, 10, some);
     f.f.loss = watching_loss;
-    sw_optim *o = MAKE(p, .rule = "sgd lr=0", .estimator = estimator, .seed = seed);
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0", .estimator = estimator, .seed = seed);
     seen = 0;
     for (int i = 0; i < steps; i++)
         assert_ok(sw_optim_minimize(o, &f.f, NULL));

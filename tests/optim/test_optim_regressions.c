@@ -29,13 +29,6 @@ static void table_init(table *t, sw_params *p, int64_t n, double value, double g
         t->g[i] = g;
 }
 
-static sw_optim *make(sw_params *p, const sw_optim_options *how) {
-    sw_optim *o = sw_optim_create(p, how);
-    if (!o)
-        fail_msg("%s", sw_error());
-    return o;
-}
-
 static void refused(sw_params *p, sw_optim_options how, const char *message) {
     how.size = sizeof how;
     assert_null(sw_optim_create(p, &how));
@@ -256,7 +249,7 @@ static void test_search_at_a_stationary_point(void **state) {
         table_init(&f, p, 1, 3, 0);
         const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=0.1",
                                       .schedule = "eager"};
-        sw_optim *o = make(p, &how);
+        sw_optim *o = new_optim(p, &how);
         char before[SMALL_DIM * sizeof(double)];
         memcpy(before, sw_params_x(p), params_bytes(p));
         searched = 0;
@@ -285,7 +278,7 @@ static void test_combined_gradient_is_checked(void **state) {
     table_init(&f, p, 1, 1, 0.5);
     f.g[11] = 1e37; /* fine, until it is taken a hundred times */
     const sw_optim_options how = {.size = sizeof how, .estimator = "hundredfold"};
-    sw_optim *o = make(p, &how);
+    sw_optim *o = new_optim(p, &how);
     float before[SMALL_DIM];
     memcpy(before, sw_params_x(p), sizeof before);
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
@@ -336,7 +329,7 @@ static void test_frozen_without_a_tape(void **state) {
                 f.g[frozen->offset + i] = 1000;
             const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=1",
                                           .clip = clipped ? 1 : 0};
-            sw_optim *o = make(p, &how);
+            sw_optim *o = new_optim(p, &how);
             double was[SMALL_DIM];
             for (int i = 0; i < SMALL_DIM; i++)
                 was[i] = vec_get(both_types[t], sw_params_x(p), i);
@@ -382,7 +375,7 @@ static void test_commit_cannot_skip(void **state) {
     table f;
     table_init(&f, p, 1, 1, 1);
     const sw_optim_options how = {.size = sizeof how, .estimator = "late_skip"};
-    sw_optim *o = make(p, &how);
+    sw_optim *o = new_optim(p, &how);
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "estimator late_skip: commit cannot skip a step that was taken");
     assert_int_equal(sw_optim_skipped(o), 0);
@@ -396,7 +389,7 @@ static void test_sample_may_skip(void **state) {
     table f;
     table_init(&f, p, 3, 1, 1);
     const sw_optim_options how = {.size = sizeof how, .estimator = "moody"};
-    sw_optim *o = make(p, &how);
+    sw_optim *o = new_optim(p, &how);
     double before[SMALL_DIM], value = 7;
     memcpy(before, sw_params_x(p), sizeof before);
     sample_skips = true;
@@ -424,7 +417,7 @@ static void test_auto_through_a_wrapper(void **state) {
         table_init(&f, p, 1, 1, 1);
         const sw_optim_options how = {.size = sizeof how, .estimator = estimators[i],
                                       .rule = "sgd lr=auto"};
-        sw_optim *o = make(p, &how);
+        sw_optim *o = new_optim(p, &how);
         double before = vec_get(SW_F64, sw_params_x(p), 0);
         assert_ok(sw_optim_minimize(o, &f.f, NULL));
         assert_true(vec_get(SW_F64, sw_params_x(p), 0) == before - 0.25);
@@ -439,7 +432,7 @@ static void start_sees(const char *estimator, int64_t steps, double wait, double
     table f;
     table_init(&f, p, 10, 1, 1); /* 3 steps an epoch */
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .steps = steps};
-    sw_optim *o = make(p, &how);
+    sw_optim *o = new_optim(p, &how);
     started_with[0] = started_with[1] = -1;
     assert_ok(sw_optim_bind(o, &f.f));
     const double expected[2] = {wait, rest};
@@ -469,7 +462,7 @@ static void test_typed_slots(void **state) {
         table f;
         table_init(&f, p, N, 1, 1);
         const sw_optim_options how = {.size = sizeof how, .estimator = "patient"};
-        sw_optim *o = make(p, &how);
+        sw_optim *o = new_optim(p, &how);
         assert_ok(sw_optim_bind(o, &f.f));
         static const struct {
             const char *name;
@@ -580,7 +573,7 @@ static void test_search_puts_slots_back(void **state) {
     table f;
     table_init(&f, p, 1, 1, 1);
     const sw_optim_options how = {.size = sizeof how, .rule = "descending", .schedule = "quitter"};
-    sw_optim *o = make(p, &how);
+    sw_optim *o = new_optim(p, &how);
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
     static const char *const slots[] = {"left", "note", "sum"};
     for (int k = 0; k < 3; k++)
@@ -743,7 +736,7 @@ static void test_size_of_the_options(void **state) {
     const sw_optim_options older = {.size = offsetof(sw_optim_options, schedule),
                                     .rule = "sgd lr=0.5",
                                     .schedule = "no such schedule", .clip = -1};
-    sw_optim *o = make(p, &older);
+    sw_optim *o = new_optim(p, &older);
     assert_true(sw_optim_option(o, 0, "lr") == 0.5);
     sw_optim_free(o);
     sw_params_free(p);
@@ -772,7 +765,7 @@ static void test_total_is_never_negative(void **state) {
         sw_params *p = small_params(SW_F64);
         const sw_optim_options how = {.size = sizeof how, .schedule = cases[k].schedule,
                                       .steps = cases[k].steps};
-        sw_optim *o = make(p, &how);
+        sw_optim *o = new_optim(p, &how);
         double c[SMALL_DIM] = {1};
         least_total = 0;
         last_total = -1;
@@ -794,7 +787,7 @@ static void test_average_of_weights_set_later(void **state) {
         sw_params *p = small_params(both_types[t]);
         const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=1",
                                       .average = "ema decay=0.75"};
-        sw_optim *o = make(p, &how);
+        sw_optim *o = new_optim(p, &how);
         double x[SMALL_DIM], c[SMALL_DIM];
         for (int i = 0; i < SMALL_DIM; i++) { /* loaded from a file, say */
             x[i] = 64 + i;

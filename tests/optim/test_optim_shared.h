@@ -28,6 +28,15 @@ static inline void vec_set(sw_dtype type, void *v, int64_t i, double value) {
             fail_msg("%s: status %d: %s", #call, (int)status_, sw_error() ? sw_error() : "-"); \
     } while (0)
 
+static inline sw_optim *new_optim(sw_params *p, const sw_optim_options *how) {
+    sw_optim *o = sw_optim_create(p, how);
+    if (!o)
+        fail_msg("%s", sw_error());
+    return o;
+}
+#define NEW_OPTIM(p, ...) \
+    new_optim(p, &(const sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__})
+
 static inline size_t params_bytes(const sw_params *p) {
     return (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p));
 }

@@ -52,14 +52,7 @@ static void problem_free(problem *p) {
 
 enum { PER_EPOCH = 4 };
 #define RULE .estimator = "minibatch batch=3", .rule = "sgd lr=0.1 momentum=0.5"
-static sw_optim *make(problem *p, sw_optim_options how) {
-    how.size = sizeof how;
-    sw_optim *o = sw_optim_create(p->params, &how);
-    if (!o)
-        fail_msg("%s", sw_error());
-    return o;
-}
-#define MAKE(p, ...) make(p, (sw_optim_options){__VA_ARGS__})
+#define MAKE(p, ...) NEW_OPTIM((p)->params, __VA_ARGS__)
 #define OPTIONS(...) (&(const sw_train_options){.size = sizeof(sw_train_options), __VA_ARGS__})
 
 /* ---- By hand ---- */

@@ -18,15 +18,6 @@ static sw_params *layered(sw_dtype type) {
     return p;
 }
 
-static sw_optim *make(sw_params *p, sw_optim_options how) {
-    how.size = sizeof how;
-    sw_optim *o = sw_optim_create(p, &how);
-    if (!o)
-        fail_msg("%s", sw_error());
-    return o;
-}
-#define MAKE(p, ...) make(p, (sw_optim_options){__VA_ARGS__})
-
 static void expect(const sw_optim *o, const char *layer, double parameter, double gradient, double update) {
     sw_norms n;
     assert_ok(sw_optim_norms(o, layer, &n));
@@ -49,7 +40,7 @@ static void test_norms_by_layer(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
         sw_params *p = layered(both_types[t]);
-        sw_optim *o = MAKE(p, .rule = "sgd lr=0.5");
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5");
         assert_ok(sw_optim_watch(o, true));
         expect_nan(o, "linear1");
         expect_nan(o, NULL);
@@ -77,7 +68,7 @@ static void test_norms_by_layer(void **state) {
 static void test_gradient_is_the_rules(void **state) {
     (void)state;
     sw_params *p = layered(SW_F64);
-    sw_optim *o = MAKE(p, .rule = "sgd lr=1", .clip = 2.5);
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .clip = 2.5);
     assert_ok(sw_optim_watch(o, true));
     assert_ok(step_with(o, p, (const double[DIM]){1.5, 2}));
     sw_norms n;
@@ -91,7 +82,7 @@ static void test_gradient_is_the_rules(void **state) {
 static void test_skipped_and_frozen(void **state) {
     (void)state;
     sw_params *p = layered(SW_F32);
-    sw_optim *o = MAKE(p, .rule = "sgd lr=0.5");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5");
     assert_ok(sw_optim_watch(o, true));
     double bad[DIM] = {1, 1, 1, 1, 1, (double)NAN};
     assert_int_equal(step_with(o, p, bad), SW_SKIPPED);
@@ -120,7 +111,7 @@ static void test_large_norms(void **state) {
     const double huge[2] = {1e30, 1e200};
     for (int t = 0; t < 2; t++) {
         sw_params *p = layered(both_types[t]);
-        sw_optim *o = MAKE(p, .rule = "sgd lr=0");
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0");
         assert_ok(sw_optim_watch(o, true));
         assert_ok(step_with(o, p, (const double[DIM]){0, 0, 3 * huge[t], 4 * huge[t]}));
         sw_norms n;
@@ -136,7 +127,7 @@ static void test_watching_changes_nothing(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
         sw_params *p = layered(both_types[t]), *q = layered(both_types[t]);
-        sw_optim *o = MAKE(p, .rule = "adam lr=0.1"), *bare = MAKE(q, .rule = "adam lr=0.1");
+        sw_optim *o = NEW_OPTIM(p, .rule = "adam lr=0.1"), *bare = NEW_OPTIM(q, .rule = "adam lr=0.1");
         size_t before = sw_optim_bytes(o).work;
         assert_ok(sw_optim_watch(o, true));
         assert_int_equal(sw_optim_bytes(o).work - before, params_bytes(p));
@@ -165,7 +156,7 @@ static void test_watching_changes_nothing(void **state) {
 static void test_messages(void **state) {
     (void)state;
     sw_params *p = layered(SW_F64);
-    sw_optim *o = MAKE(p, .rule = "sgd");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
     sw_norms n;
     assert_int_equal(sw_optim_norms(o, NULL, &n), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "norms: call sw_optim_watch(optim, true) before the step");
@@ -214,7 +205,7 @@ static void test_tape(void **state) {
         for (int bound = 0; bound < 2; bound++) {
             sw_params *p = layered(SW_F64);
             seen s = {.f = {.size = sizeof s.f, .n = 1, .params = p, .user = &s, .loss = seeing_loss}};
-            sw_optim *o = MAKE(p, .rule = "sgd");
+            sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
             if (bound)
                 assert_ok(sw_optim_bind(o, &s.f));
             sw_tape *tape = sw_optim_tape(o);
@@ -236,7 +227,7 @@ static void test_no_memory(void **state) {
     test_allocator_install(&a);
     for (long long k = 1;; k++) {
         sw_params *p = layered(SW_F64);
-        sw_optim *o = MAKE(p, .rule = "sgd");
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
         test_allocator_fail(&a, k, false);
         sw_status watched = sw_optim_watch(o, true);
         sw_tape *tape = watched == SW_OK ? sw_optim_tape(o) : NULL;
