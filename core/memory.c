@@ -9,20 +9,20 @@
 enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
 
 /* Large blocks ask for large pages: an optimizer's step walks along several vectors at once, and with pages of
- * 4 KiB waits for their addresses as much as for them. */
-enum { LARGE_PAGE = 1 << 21, LARGE = 2 * LARGE_PAGE };
+ * 4 KiB waits for their addresses as much as for them. They do not begin at a large page: vectors that lie alike in
+ * theirs would meet in the same banks of memory at every element. */
+enum { PAGE = 4096, LARGE = 1 << 22 };
 
 static void *default_allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
+    char *memory = aligned_alloc(alignment, bytes);
 #ifdef MADV_HUGEPAGE
-    if (bytes >= LARGE) {
-        void *memory = aligned_alloc(LARGE_PAGE, (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
-        if (memory)
-            (void)madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE); /* a wish: it may be refused */
-        return memory;
+    if (memory && bytes >= LARGE) { /* its whole pages; a wish, which may be refused */
+        char *first = memory + (PAGE - (uintptr_t)memory % PAGE) % PAGE;
+        (void)madvise(first, (size_t)(memory + bytes - first) / PAGE * PAGE, MADV_HUGEPAGE);
     }
 #endif
-    return aligned_alloc(alignment, bytes);
+    return memory;
 }
 
 static void default_release(void *user, void *memory) {
