@@ -13,7 +13,7 @@
  *
  * The header includes the file again once for each type and level, with SW_KERNEL_PASS set to 1,
  * `real` to the element type and SW_K(name) to a name of its own, under the instruction set of that
- * level. What is between the includes and the #if is seen once (guard shared types there).
+ * level. SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code that is of one type or level alone. What is between the includes and the #if is seen once (guard shared types there).
  *
  * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math
  * -ffp-contract=off, never -ffast-math; keep SW_LANES partial sums in a reduction; use ternaries
@@ -67,6 +67,16 @@ enum { SW_LANES = 32 };
 #else
 #define SW_OVER_LANES
 #endif
+/* total += Σ of SW_LANES partial sums, taken as `type`: four chains of additions, for one would take longer
+ * than adding up a hundred vectors. */
+#define SW_ADD_LANES(type, total, lane)                                   \
+    do {                                                                  \
+        type four_[4] = {0};                                              \
+        for (int j_ = 0; j_ < SW_LANES; j_ += 4)                          \
+            for (int k_ = 0; k_ < 4; k_++)                                \
+                four_[k_] += (type)(lane)[j_ + k_];                       \
+        (total) += (four_[0] + four_[1]) + (four_[2] + four_[3]);         \
+    } while (0)
 #define SW_K_JOIN(name, type, level) name##_##type##_##level
 #define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
 #define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)
@@ -82,6 +92,7 @@ enum { SW_LANES = 32 };
 #endif /* SWALE_KERNEL_H */
 
 #define SW_KERNEL_PASS 1
+#define SW_KERNEL_AVX512 0
 
 #define SW_KERNEL_LEVEL baseline
 #include "kernel_types.h"
@@ -108,6 +119,8 @@ enum { SW_LANES = 32 };
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
 #endif
 #define SW_KERNEL_LEVEL avx512
+#undef SW_KERNEL_AVX512
+#define SW_KERNEL_AVX512 1
 #include "kernel_types.h"
 #undef SW_KERNEL_LEVEL
 #if defined(__clang__)
@@ -118,6 +131,7 @@ enum { SW_LANES = 32 };
 
 #endif /* __x86_64__ */
 
+#undef SW_KERNEL_AVX512
 #undef SW_KERNEL_PASS
 #define SW_KERNEL_PASS 0
 #endif

@@ -38,8 +38,7 @@ typedef struct loss_args {
                 lane[j] += SW_K(name##_of)(p[i + j], t[i + j], delta);             \
         for (int j = 0; i < end; i++, j++)                                         \
             lane[j] += SW_K(name##_of)(p[i], t[i], delta);                         \
-        for (int j = 0; j < SW_LANES; j++)                                         \
-            sums[0] += (double)lane[j];                                            \
+        SW_ADD_LANES(double, sums[0], lane);                                       \
     }
 
 /* NAME: the cotangent times an expression. */

@@ -24,8 +24,7 @@ enum { SWI_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
             }                                                       \
             for (int64_t j = first; j < (n); j++)                   \
                 lane[j - first] += expression;                      \
-            for (int i = 0; i < SW_LANES; i++)                      \
-                sum += lane[i];                                     \
+            SW_ADD_LANES(real, sum, lane);                          \
         }                                                           \
     } while (0)
 #endif

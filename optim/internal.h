@@ -135,6 +135,8 @@ struct sw_optim {
 /* vector.c */
 /* SW_SKIPPED if g holds Inf or NaN; its 2-norm. */
 sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm);
+/* The 2-norms of x and of y, in one pass. */
+void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]);
 /* out = a x + b y; y may be NULL; out may be one of them */
 void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out);
 void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out);

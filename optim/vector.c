@@ -5,6 +5,7 @@
 
 #ifndef VECTOR_ARGS
 #define VECTOR_ARGS
+enum { WIDE = 2 * SW_LANES };
 typedef struct vector_args {
     const void *x, *y;
     void *out;
@@ -14,19 +15,26 @@ typedef struct vector_args {
 
 #if SW_KERNEL_PASS
 
-/* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. */
+/* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. Twice as many partial sums as
+ * elsewhere: additions wait for the sum before, and in the cache that would take longer than reading. */
 static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *restrict g = (const real *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
-    real lane[SW_LANES] = {0};
-    for (; i + SW_LANES <= n; i += SW_LANES)
+    real lane[WIDE] = {0};
+    for (; i + WIDE <= n; i += WIDE)
         SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
+        for (int j = 0; j < WIDE; j++)
             lane[j] += g[i + j] * g[i + j];
     for (int j = 0; i < n; i++, j++)
         lane[j] += g[i] * g[i];
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
+    SW_ADD_LANES(double, sums[0], lane);
+    SW_ADD_LANES(double, sums[0], lane + SW_LANES);
+}
+
+static void SW_K(two_squares)(void *args, int64_t begin, int64_t end, double *sums) {
+    vector_args of_y = {.x = ((const vector_args *)args)->y};
+    SW_K(square)(args, begin, end, sums);
+    SW_K(square)(&of_y, begin, end, sums + 1);
 }
 
 /* The same where squares overflowed: scaled by a, in f64; sums[1] counts Inf and NaN. */
@@ -69,8 +77,7 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
             lane[j] += (double)x[i + j] * (double)y[i + j];
     for (int j = 0; i < end; i++, j++)
         lane[j] += (double)x[i] * (double)y[i];
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += lane[j];
+    SW_ADD_LANES(double, sums[0], lane);
 }
 
 #else
@@ -78,6 +85,7 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 #include "internal.h"
 
 static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
+                        two_squares_kernels = SW_KERNEL_TABLE(two_squares),
                         careful_kernels = SW_KERNEL_TABLE(careful_square),
                         combine_kernels = SW_KERNEL_TABLE(combine),
                         inner_kernels = SW_KERNEL_TABLE(inner);
@@ -91,21 +99,34 @@ void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const 
     swo_combine(o->type, n, a, x, b, y, out);
 }
 
-sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
-    vector_args args = {.x = g};
-    double sum;
-    sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
-    const double least = type == SW_F64 ? 1e-280 : 1e-28; /* below, squares have lost their digits */
+/* The norm of g from its Σ g², or by another look at g where that has overflowed or lost its digits. */
+static sw_status norm_of(sw_dtype type, int64_t dim, const void *g, double sum, double *norm) {
+    const double least = type == SW_F64 ? 1e-280 : 1e-28;
     if (isfinite(sum) && sum > least) {
         *norm = sqrt(sum);
         return SW_OK;
     }
     double sums[2];
     /* In f64 and scaled, the squares of the largest and of the smallest numbers fit. */
-    args.a = type == SW_F32 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600;
+    vector_args args = {.x = g, .a = type == SW_F32 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600};
     sw_run_sums(&careful_kernels, type, &args, dim, 2, sums);
     *norm = sqrt(sums[0]) / args.a;
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;
+}
+
+sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
+    vector_args args = {.x = g};
+    double sum;
+    sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
+    return norm_of(type, dim, g, sum, norm);
+}
+
+void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
+    vector_args args = {.x = x, .y = y};
+    double sums[2];
+    sw_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
+    norm_of(type, dim, x, sums[0], &norm[0]);
+    norm_of(type, dim, y, sums[1], &norm[1]);
 }
 
 double swo_inner(const sw_optim *o, const void *x, const void *y) {

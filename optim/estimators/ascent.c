@@ -50,8 +50,7 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
             lane[j] += (v[i + j] / largest) * (v[i + j] / largest);
     for (int j = 0; i < end; i++, j++)
         lane[j] += (v[i] / largest) * (v[i] / largest);
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
+    SW_ADD_LANES(double, sums[0], lane);
 }
 
 #else

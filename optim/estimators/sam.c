@@ -44,8 +44,7 @@ static void SW_K(power_sum)(void *args, int64_t begin, int64_t end, double *sums
             lane[j] += SW_K(term)(g[i + j], largest, power);
     for (int j = 0; i < end; i++, j++)
         lane[j] += SW_K(term)(g[i], largest, power);
-    for (int j = 0; j < SW_LANES; j++)
-        sums[0] += (double)lane[j];
+    SW_ADD_LANES(double, sums[0], lane);
 }
 
 /* out = x + factor sign(h) |h|^(q-1) */

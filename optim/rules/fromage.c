@@ -29,16 +29,12 @@ static void SW_K(fromage)(void *args, int64_t begin, int64_t end, double *sums) 
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(fromage);
 
-static double norm(const sw_step *s, const void *v) {
-    double value;
-    swo_check(s->type, s->count, v, &value);
-    return value > s->option[MIN_NORM] ? value : s->option[MIN_NORM];
-}
-
 static sw_status tensor(sw_step *s) {
-    const double lr = s->option[LR];
+    const double lr = s->option[LR], least = s->option[MIN_NORM];
+    double norm[2];
+    swo_norms(s->type, s->count, s->x, s->g, norm);
     s->coefficient[OF_X] = 1 / sqrt(1 + lr * lr);
-    s->coefficient[OF_G] = lr * norm(s, s->x) / norm(s, s->g) * s->coefficient[OF_X];
+    s->coefficient[OF_G] = lr * fmax(norm[0], least) / fmax(norm[1], least) * s->coefficient[OF_X];
     sw_run(&kernels, s->type, s, s->count);
     return SW_OK;
 }
