@@ -8,6 +8,7 @@
 #define SW_KERNEL_FILE "rules/adadelta.c"
 #include "kernel.h"
 #include "../methods.h"
+#include "roots.h"
 
 #ifndef ADADELTA_OPTIONS
 #define ADADELTA_OPTIONS
@@ -16,22 +17,37 @@ enum { LR, RHO, EPS, EPS_IN_ROOT, WEIGHT_DECAY };
 
 #if SW_KERNEL_PASS
 
-static void SW_K(adadelta)(void *args, int64_t begin, int64_t end, double *sums) {
-    const sw_step *s = args;
-    real *restrict x = s->x;
-    const real *restrict gradient = s->g;
-    real *restrict v = s->slot[0], *restrict a = s->slot[1];
+/* With ε in the roots their quotient is the root of one quotient. */
+BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_root, real *restrict x,
+                                    const real *restrict gradient, real *restrict v, real *restrict a) {
     const real lr = (real)s->option[LR], rho = (real)s->option[RHO], fresh = (real)(1 - s->option[RHO]),
-               decay = (real)s->option[WEIGHT_DECAY], eps = (real)s->option[EPS],
-               inside = s->option[EPS_IN_ROOT] != 0 ? eps : 0, outside = eps - inside;
-    (void)sums;
-    for (int64_t i = begin; i < end; i++) {
-        const real g = gradient[i] + decay * x[i];
+               decay = (real)s->option[WEIGHT_DECAY], eps = (real)s->option[EPS];
+    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK], above[ROOT_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
+        const real g = along[i] = gradient[i] + decay * x[i];
         v[i] = rho * v[i] + fresh * (g * g);
-        const real d = (SW_R(sqrt)(a[i] + inside) + outside) / (SW_R(sqrt)(v[i] + inside) + outside) * g;
+        root[i] = in_root ? (a[i] + eps) / (v[i] + eps) : v[i];
+        above[i] = a[i];
+    }
+    SW_K(roots)(root, n);
+    if (!in_root)
+        SW_K(roots)(above, n);
+    for (int64_t i = 0; i < n; i++) {
+        const real d = (in_root ? root[i] : (above[i] + eps) / (root[i] + eps)) * along[i];
         a[i] = rho * a[i] + fresh * (d * d);
         x[i] -= lr * d;
     }
+}
+
+static void SW_K(adadelta)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    real *x = s->x, *v = s->slot[0], *a = s->slot[1];
+    const real *g = s->g;
+    (void)sums;
+    if (s->option[EPS_IN_ROOT] != 0)
+        BY_BLOCKS(begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));
+    else
+        BY_BLOCKS(begin, end, SW_K(adadelta_block)(s, n, false, x + begin, g + begin, v + begin, a + begin));
 }
 
 #else

@@ -6,6 +6,7 @@
 #define SW_KERNEL_FILE "rules/adagrad.c"
 #include "kernel.h"
 #include "../methods.h"
+#include "roots.h"
 
 #ifndef ADAGRAD_OPTIONS
 #define ADAGRAD_OPTIONS
@@ -15,19 +16,28 @@ enum { STEP_SIZE, INSIDE, OUTSIDE };
 
 #if SW_KERNEL_PASS
 
-static void SW_K(adagrad)(void *args, int64_t begin, int64_t end, double *sums) {
-    const sw_step *s = args;
-    real *restrict x = s->x;
-    const real *restrict gradient = s->g;
-    real *restrict v = s->slot[0];
+BLOCK_FUNCTION SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x,
+                                   const real *restrict gradient, real *restrict v) {
     const real lr = (real)s->coefficient[STEP_SIZE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], decay = (real)s->option[WEIGHT_DECAY];
-    (void)sums;
-    for (int64_t i = begin; i < end; i++) {
+    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
         const real g = gradient[i] + decay * x[i];
         v[i] += g * g;
-        x[i] -= lr * g / (SW_R(sqrt)(v[i] + inside) + outside);
+        along[i] = lr * g;
+        root[i] = v[i] + inside;
     }
+    SW_K(roots)(root, n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] -= along[i] / (root[i] + outside);
+}
+
+static void SW_K(adagrad)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    real *x = s->x, *v = s->slot[0];
+    const real *g = s->g;
+    (void)sums;
+    BY_BLOCKS(begin, end, SW_K(adagrad_block)(s, n, x + begin, g + begin, v + begin));
 }
 
 #else

@@ -8,8 +8,31 @@
 #define SW_KERNEL_FILE "rules/adam.c"
 #include "kernel.h"
 #include "adam.h"
+#include "roots.h"
 
 #if SW_KERNEL_PASS
+
+/* With the denominator, n ≤ ROOT_BLOCK elements. */
+BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
+                                real *restrict m, real *restrict v) {
+    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
+               fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
+               a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
+               scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
+               outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2],
+               shrink = (real)s->coefficient[SHRINK];
+    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
+        const real g = gradient[i] + l2 * x[i];
+        m[i] = beta1 * m[i] + fresh1 * g;
+        v[i] = beta2 * v[i] + fresh2 * (g * g);
+        along[i] = a * m[i] + b * g;
+        root[i] = v[i] * scale + inside;
+    }
+    SW_K(roots)(root, n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = shrink * x[i] - along[i] / (root[i] + outside);
+}
 
 static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
@@ -19,9 +42,7 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
-               scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
-               outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2],
-               shrink = (real)s->coefficient[SHRINK];
+               l2 = (real)s->coefficient[L2], shrink = (real)s->coefficient[SHRINK];
     (void)sums;
     if (!v) {
         for (int64_t i = begin; i < end; i++) {
@@ -37,12 +58,7 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
             x[i] = shrink * x[i] - (a * m[i] + b * g);
         }
     } else {
-        for (int64_t i = begin; i < end; i++) {
-            const real g = gradient[i] + l2 * x[i];
-            m[i] = beta1 * m[i] + fresh1 * g;
-            v[i] = beta2 * v[i] + fresh2 * (g * g);
-            x[i] = shrink * x[i] - (a * m[i] + b * g) / (SW_R(sqrt)(v[i] * scale + inside) + outside);
-        }
+        BY_BLOCKS(begin, end, SW_K(adam_block)(s, n, x + begin, gradient + begin, m + begin, v + begin));
     }
 }
 

@@ -12,6 +12,7 @@
 #define SW_KERNEL_FILE "rules/amos.c"
 #include "kernel.h"
 #include "../methods.h"
+#include "row.h"
 
 #ifndef AMOS_OPTIONS
 #define AMOS_OPTIONS
@@ -22,19 +23,19 @@ enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √
 
 #if SW_KERNEL_PASS
 
-/* Σ g² of n elements; in f64, so that squares neither overflow nor vanish. */
-static inline double SW_K(squares)(const real *g, int64_t n) {
-    double lane[SW_LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + SW_LANES <= n; i += SW_LANES)
-        SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += (double)g[i + j] * (double)g[i + j];
-    for (int j = 0; j < SW_LANES && n >= SW_LANES; j++)
-        sum += lane[j];
-    for (; i < n; i++)
+/* Σ g² of n elements in f64, where squares of f32 neither overflow nor vanish. */
+static double SW_K(careful_squares)(const real *g, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
         sum += (double)g[i] * (double)g[i];
     return sum;
+}
+
+/* The same, in `real` as long as that keeps the digits. */
+static inline double SW_K(squares)(const real *g, int64_t n) {
+    real sum;
+    ROW_SUM(sum, n, g[j] * g[j]);
+    return sum > SW_R(1e-28) && sum < SW_R(1e38) ? (double)sum : SW_K(careful_squares)(g, n);
 }
 
 /* Rows [begin, end): a row's g is met again in the cache. */

@@ -9,6 +9,7 @@
 #define SW_KERNEL_FILE "rules/rmsprop.c"
 #include "kernel.h"
 #include "../methods.h"
+#include "roots.h"
 
 #ifndef RMSPROP_OPTIONS
 #define RMSPROP_OPTIONS
@@ -18,18 +19,16 @@ enum { V, MEAN, BUFFER }; /* slots */
 
 #if SW_KERNEL_PASS
 
-/* One loop for each of the four combinations: both are constants where this is called. */
-static inline __attribute__((always_inline)) void SW_K(loop)(const sw_step *s, int64_t begin, int64_t end,
-                                                             const bool centered, const bool momentum) {
-    real *restrict x = s->x;
-    const real *restrict gradient = s->g;
-    real *restrict v = s->slot[V], *restrict mean = s->slot[MEAN], *restrict b = s->slot[BUFFER];
+BLOCK_FUNCTION SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool centered, const bool momentum,
+                                   real *restrict x, const real *restrict gradient, real *restrict v,
+                                   real *restrict mean, real *restrict b) {
     const real lr = (real)s->option[LR], alpha = (real)s->option[ALPHA],
                fresh = (real)(1 - s->option[ALPHA]), decay = (real)s->option[WEIGHT_DECAY],
                mu = (real)s->option[MOMENTUM], eps = (real)s->option[EPS],
                inside = s->option[EPS_IN_ROOT] != 0 ? eps : 0, outside = eps - inside;
-    for (int64_t i = begin; i < end; i++) {
-        const real g = gradient[i] + decay * x[i];
+    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
+        const real g = along[i] = gradient[i] + decay * x[i];
         v[i] = alpha * v[i] + fresh * (g * g);
         real square = v[i];
         if (centered) {
@@ -37,11 +36,25 @@ static inline __attribute__((always_inline)) void SW_K(loop)(const sw_step *s, i
             square -= mean[i] * mean[i];
             square = square > 0 ? square : 0;
         }
-        real d = g / (SW_R(sqrt)(square + inside) + outside);
+        root[i] = square + inside;
+    }
+    SW_K(roots)(root, n);
+    for (int64_t i = 0; i < n; i++) {
+        real d = along[i] / (root[i] + outside);
         if (momentum)
             d = b[i] = mu * b[i] + d;
         x[i] -= lr * d;
     }
+}
+
+/* One loop for each of the four combinations: both are constants where this is called. */
+BLOCK_FUNCTION SW_K(loop)(const sw_step *s, int64_t begin, int64_t end, const bool centered,
+                          const bool momentum) {
+    real *x = s->x, *v = s->slot[V], *mean = s->slot[MEAN], *b = s->slot[BUFFER];
+    const real *g = s->g;
+    BY_BLOCKS(begin, end,
+              SW_K(rmsprop_block)(s, n, centered, momentum, x + begin, g + begin, v + begin,
+                                  centered ? mean + begin : NULL, momentum ? b + begin : NULL));
 }
 
 static void SW_K(rmsprop)(void *args, int64_t begin, int64_t end, double *sums) {
