@@ -25,17 +25,29 @@ enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √
 
 /* Σ g² of n elements in f64, where squares of f32 neither overflow nor vanish. */
 static double SW_K(careful_squares)(const real *g, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)g[i] * (double)g[i];
+    double lane[SW_LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + SW_LANES <= n; i += SW_LANES)
+        SW_OVER_LANES
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)g[i + j] * (double)g[i + j];
+    for (int j = 0; i < n; i++, j++)
+        lane[j] += (double)g[i] * (double)g[i];
+    SW_ADD_LANES(double, sum, lane);
     return sum;
 }
 
-/* The same, in `real` as long as that keeps the digits. */
+/* The same from sums of squares in `real`, where those keep their digits. */
 static inline double SW_K(squares)(const real *g, int64_t n) {
-    real sum;
-    ROW_SUM(sum, n, g[j] * g[j]);
-    return sum > SW_R(1e-28) && sum < SW_R(1e38) ? (double)sum : SW_K(careful_squares)(g, n);
+    double sum = 0;
+    for (int64_t begin = 0; begin < n; begin += SW_TILE) {
+        const real *part = g + begin;
+        const int64_t length = n - begin < SW_TILE ? n - begin : SW_TILE;
+        real square;
+        ROW_SUM(square, length, part[j] * part[j]);
+        sum += square > SW_R(1e-28) && square < SW_R(1e38) ? (double)square : SW_K(careful_squares)(part, length);
+    }
+    return sum;
 }
 
 /* Rows [begin, end): a row's g is met again in the cache. */

@@ -170,6 +170,36 @@ static void test_first_steps_by_hand(void **state) {
     first_step("adamw lr=0.1 eps=0.5 weight_decay=1", (1 - 0.1) - 0.1 * 0.5 / (0.5 + 0.5));
 }
 
+/* Amos and Fromage ask for directions alone: gradients whose squares leave f32 at either end move x as others
+ * do. A power of 2 is exact; the sum of squares is rounded in f32 or in f64: 40 units a step are ample. */
+static void test_scale_of_gradients(void **state) {
+    (void)state;
+    static const char *const specs[] = {"amos", "amos momentum=0.9", "fromage min_norm=1e-30"};
+    enum { TAKEN = 5 };
+    for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
+        double x[3][SMALL_DIM];
+        for (int k = 0; k < 3; k++) {
+            sw_params *p = small_params(SW_F32);
+            sw_optim *optim = sw_optim_new(p, specs[s]);
+            uint64_t seed = 1;
+            for (int step = 0; step < TAKEN; step++) {
+                double g[SMALL_DIM];
+                for (int i = 0; i < SMALL_DIM; i++)
+                    g[i] = ldexp((double)(float)test_uniform(&seed, -1, 1), (int[]){0, -55, 70}[k]);
+                assert_ok(step_with(optim, p, g));
+            }
+            for (int i = 0; i < SMALL_DIM; i++)
+                x[k][i] = vec_get(SW_F32, sw_params_x(p), i);
+            sw_optim_free(optim);
+            sw_params_free(p);
+        }
+        for (int k = 1; k < 3; k++)
+            for (int i = 0; i < SMALL_DIM; i++)
+                if (!(fabs(x[k][i] - x[0][i]) <= TAKEN * 40 * 0x1p-24))
+                    fail_msg("%s: x[%d] = %.9g, not %.9g", specs[s], i, x[k][i], x[0][i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_sgd_follows_numpy, test_clear),
@@ -180,6 +210,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_limits_coincide, test_clear),
         cmocka_unit_test_teardown(test_nesterov_is_refused, test_clear),
         cmocka_unit_test_teardown(test_first_steps_by_hand, test_clear),
+        cmocka_unit_test_teardown(test_scale_of_gradients, test_clear),
     };
     return cmocka_run_group_tests_name("optim_rules", tests, NULL, NULL);
 }

@@ -292,7 +292,8 @@ static void test_two_thirds_densely(void **state) {
 /* Squares of f32 that are Inf: the step is that of the largest number, or none, and never NaN. */
 static void test_square_beyond_f32(void **state) {
     (void)state;
-    static const char *const specs[] = {"nadamp", "nadamp p=3", "adam", "rmsprop", "adagrad", "amsgrad"};
+    static const char *const specs[] = {"nadamp", "nadamp p=3", "adam", "rmsprop", "adagrad",
+                                        "amsgrad", "adadelta", "adadelta eps_in_root=0", "amos"};
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
         sw_params *p = small_params(SW_F32);
         sw_optim *optim = sw_optim_new(p, specs[k]);
