@@ -67,7 +67,8 @@ SW_API const char *sw_version(void);
 SW_API const char *sw_build_info(void);
 /* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it. */
 SW_API const char *sw_cpu_name(void);
-/* "SkylakeX" and the like: the kernels that OpenBLAS chose. */
+/* "SkylakeX" and the like: the kernels that OpenBLAS uses. Before main, where it has taken a processor that is
+ * newer than itself for one without AVX2, it is made to choose again, unless OPENBLAS_CORETYPE is set. */
 SW_API const char *sw_blas_core(void);
 
 /* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS.

@@ -10,7 +10,6 @@
 #include "internal.h"
 
 #include <cblas.h>
-#include <pthread.h>
 #include <string.h>
 
 enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16, HALVES_MULTIPLE = 4 };
@@ -21,24 +20,6 @@ enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower ones repack too often *
 static const double halves_work = 4e6;       /* from here on two halves pay for waking a thread … */
 enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
 enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool has_small_kernel;
-
-static void initialise(void) {
-    openblas_set_num_threads(1); /* one owner of the threads: ours */
-    const char *core = openblas_get_corename();
-    has_small_kernel = strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 ||
-                       strcmp(core, "SapphireRapids") == 0;
-}
-
-const char *sw_blas_core(void) {
-    return openblas_get_corename();
-}
-
-const char *swi_blas_config(void) {
-    return openblas_get_config();
-}
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -58,11 +39,11 @@ static grid even(int64_t M, int64_t N, int64_t row_tiles, int64_t column_tiles, 
     return g;
 }
 
-static grid choose(bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K) {
+static grid choose(bool small_kernel, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K) {
     double work = (double)M * (double)N * (double)K;
     if (work <= small_work)
         return even(M, N, 1, 1, 1);
-    if (has_small_kernel &&
+    if (small_kernel &&
         (K <= SMALL_REDUCTION || (!a_transposed && b_transposed && work <= medium_work))) {
         int64_t row_tiles = ceil_div(M, ROWS), rows = ceil_div(M, row_tiles);
         int64_t columns = (int64_t)(small_work / ((double)rows * (double)K));
@@ -88,7 +69,7 @@ static grid choose(bool a_transposed, bool b_transposed, int64_t M, int64_t N, i
 
 typedef struct product {
     sw_dtype type;
-    bool ta, tb;
+    bool ta, tb, small_kernel;
     int64_t M, N, K;
     double alpha, beta;
     const char *A, *B;
@@ -143,7 +124,7 @@ static void tile(void *args, int64_t index) {
     }
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
     double beta = p->beta;
-    if (beta == 0 && !has_small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
+    if (beta == 0 && !p->small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
         zero(C, m, n, p->ldc, size);
         beta = 1;
     }
@@ -174,14 +155,14 @@ void sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int
              void *C, int64_t ldc) {
     if (M == 0 || N == 0)
         return;
-    product p = {.type = type, .ta = a_transposed, .tb = b_transposed, .M = M, .N = N, .K = K,
+    product p = {.type = type, .ta = a_transposed, .tb = b_transposed,
+                 .small_kernel = swi_blas_small_kernel(), .M = M, .N = N, .K = K,
                  .alpha = alpha, .beta = beta, .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb,
                  .ldc = ldc};
     if (K == 0) {
         scale_rows(&p);
         return;
     }
-    pthread_once(&once, initialise);
-    p.grid = choose(a_transposed, b_transposed, M, N, K);
+    p.grid = choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
     sw_parallel(tile, &p, p.grid.row_tiles * p.grid.column_tiles);
 }

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* ---- status.c, memory.c, array.c, rng.c, gemm.c ---- */
+/* ---- status.c, memory.c, array.c, rng.c ---- */
 
 /* This thread's first error since the last clear. */
 extern _Thread_local sw_status swi_error_now;
@@ -22,7 +22,6 @@ sw_status swi_count(int rank, const int64_t *shape, int64_t *count);
 /* A number as an element of a type of tapes, or an error of `what`: it is none. */
 sw_status swi_element(const char *what, sw_dtype type, double value, void *element);
 uint64_t swi_mix(uint64_t bits);
-const char *swi_blas_config(void);
 
 static inline void swi_store_scalar(const sw_view *out, double value) {
     if (out->type == SW_F32)
@@ -34,6 +33,16 @@ static inline void swi_store_scalar(const sw_view *out, double value) {
 static inline double swi_load_scalar(sw_dtype type, const void *data) {
     return type == SW_F32 ? (double)*(const float *)data : *(const double *)data;
 }
+
+/* ---- blas.c ---- */
+
+/* The core that OpenBLAS should have chosen instead of `core`; NULL if its choice is well. */
+const char *swi_better_core(const char *core, bool avx2, bool avx512);
+/* Has it choose again where it should; whether it did. */
+bool swi_choose_core(void);
+/* Whether it has a kernel for small matrices. Readies it at the first call. */
+bool swi_blas_small_kernel(void);
+const char *swi_blas_config(void);
 
 /* ---- arena.c: memory of one pass ---- */
 
@@ -325,6 +334,7 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
 void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
                 int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store);
 void swi_fill(sw_dtype type, int64_t n, double value, void *y);
+int swi_cpu_best(void);      /* level of this processor, whatever SW_CPU says */
 extern atomic_int swi_level; /* of the kernels; -1 before the first question */
 static inline int swi_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);

@@ -8,7 +8,7 @@
 static const char *const level_names[SW_LEVELS] = {"baseline", "avx2", "avx512"};
 atomic_int swi_level = -1;
 
-static int detect(void) {
+int swi_cpu_best(void) {
     int best = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -18,6 +18,11 @@ static int detect(void) {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         best = 2;
 #endif
+    return best;
+}
+
+static int detect(void) {
+    const int best = swi_cpu_best();
     const char *forced = getenv("SW_CPU");
     for (int i = 0; forced && i < best; i++)
         if (strcmp(forced, level_names[i]) == 0)

@@ -1,10 +1,12 @@
 /* sw_gemm against sums in long double: every transposition and type, sizes on both sides of every
  * choice of tiles, rows longer than needed, alpha and beta, and nothing to sum. */
+#define _DEFAULT_SOURCE
 #include "support.h"
 
 #include <float.h>
 
 #include "extend.h"
+#include "internal.h"
 
 typedef struct product {
     sw_dtype type;
@@ -195,6 +197,51 @@ static void test_ones(void **state) {
     free(c64);
 }
 
+/* ---- OpenBLAS's choice of kernels (blas.c) ---- */
+
+extern void gotoblas_dynamic_init(void) __attribute__((weak));
+extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+
+static void test_better_core(void **state) {
+    (void)state;
+    assert_string_equal(swi_better_core("Prescott", true, true), "SkylakeX");
+    assert_string_equal(swi_better_core("Prescott", true, false), "Haswell");
+    assert_string_equal(swi_better_core("Nehalem", true, false), "Haswell");
+    assert_string_equal(swi_better_core("Barcelona", true, true), "SkylakeX");
+    assert_null(swi_better_core("Prescott", false, false));
+    static const char *const fine[] = {"Haswell", "Zen", "Excavator", "SkylakeX", "Cooperlake", "SapphireRapids",
+                                       "one of the future", "armv8"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        assert_null(swi_better_core(fine[i], true, true));
+}
+
+/* What main found. A user's own choice would be left alone. */
+static void test_core_suits_processor(void **state) {
+    (void)state;
+    if (getenv("OPENBLAS_CORETYPE"))
+        skip();
+    const int level = swi_cpu_best();
+    assert_null(swi_better_core(sw_blas_core(), level >= 1, level >= 2));
+}
+
+/* OpenBLAS made to take this processor for an old one, and had choose again. */
+static void test_choosing_again(void **state) {
+    (void)state;
+    if (!gotoblas_dynamic_init || getenv("OPENBLAS_CORETYPE") || swi_cpu_best() < 1)
+        skip();
+    assert_int_equal(setenv("OPENBLAS_CORETYPE", "Nehalem", 1), 0);
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    assert_string_equal(sw_blas_core(), "Nehalem");
+    assert_false(swi_choose_core()); /* as the user wants it */
+    unsetenv("OPENBLAS_CORETYPE");
+    assert_true(swi_choose_core());
+    assert_string_equal(sw_blas_core(), swi_better_core("Nehalem", true, swi_cpu_best() >= 2));
+    assert_null(getenv("OPENBLAS_CORETYPE"));
+    assert_false(swi_choose_core());
+    test_small(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_small, test_clear),
@@ -203,6 +250,9 @@ int main(void) {
         cmocka_unit_test_setup(test_nothing_to_sum, test_clear),
         cmocka_unit_test_setup(test_no_elements, test_clear),
         cmocka_unit_test_setup(test_ones, test_clear),
+        cmocka_unit_test_setup(test_better_core, test_clear),
+        cmocka_unit_test_setup(test_core_suits_processor, test_clear),
+        cmocka_unit_test_setup(test_choosing_again, test_clear),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sw_set_threads(1);
