@@ -189,7 +189,8 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
  * x is f32, f64, i32 or u8 and is converted to the model's type; for a model that takes ids (its first
  * layer is an embedding) to i32. y->data NULL: *y becomes a new array, to be freed by sw_array_free, and
  * stays as it is after an error. Else y must have the output's shape and type, and is filled. x is taken as
- * it is: where the training data were scaled or normalised (pictures: bytes over 255), so must x be. The
+ * it is: where the training data were scaled or normalised (pictures: bytes over 255), so must x be. Rows that
+ * begin at a multiple of 64 bytes, as sw_array_new's do, are up to a third faster to multiply. The
  * model's own tape is used: one thread at a time, not while sw_model_evaluate runs. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* The same for all samples of a source, in order; what is random in them is that of draw 0. */

@@ -128,9 +128,9 @@ static void answer_infer(const request *r) {
     static inference f;
     make_trainer("100", 64);
     if (!f.x) {
-        f.x = malloc(sizeof(float) * PICTURES * INPUTS);
-        f.y = malloc(sizeof(float) * PICTURES * CLASSES);
-        f.label = malloc(sizeof(int32_t) * PICTURES);
+        f.x = sw_alloc_array((int64_t)PICTURES * INPUTS, sizeof *f.x); /* aligned, as the peers' arrays are */
+        f.y = sw_alloc_array((int64_t)PICTURES * CLASSES, sizeof *f.y);
+        f.label = sw_alloc_array(PICTURES, sizeof *f.label);
         int64_t *ids = malloc(sizeof *ids * PICTURES);
         if (!f.x || !f.y || !f.label || !ids) {
             refuse("out of memory");
