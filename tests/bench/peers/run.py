@@ -10,6 +10,7 @@ PEERS_EPOCHS     of the whole job (10)
 PEERS_COMPILE=0  without torch.compile
 """
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ PATHS = {  # of each framework, for each verb
     "jax": {"train": ["step", "scan"], "infer": ["jit"], "optim": ["jit"]},
     "kann": {"train": ["blas", "mt", "blas-adam", "mt-adam"], "infer": ["blas"], "optim": []},
 }
+CORE = None  # OpenBLAS's kernels in swale
 SWEEP_PATHS = {"torch": ["fused", "compile-fused"]}  # what was ahead for one setting is not always for others
 
 
@@ -69,6 +71,9 @@ def commands():
 
 
 def environment(framework, threads):
+    """kann gets the kernels that swale has OpenBLAS use, also where OpenBLAS takes the processor for an old one."""
+    if framework == "kann" and CORE:
+        return {"OPENBLAS_CORETYPE": CORE}
     if framework == "jax" and threads == 1:
         return {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false " + os.environ.get("XLA_FLAGS", "")}
     return {}
@@ -79,11 +84,14 @@ def start(framework, threads):
 
 
 def start_all():
+    global CORE
     sides = []
     for framework in COMMANDS:
         for threads in COUNTS:
             try:
                 sides.append(start(framework, threads))
+                if framework == "swale":
+                    CORE = re.search(r"(\w+) MAX_THREADS|$", sides[-1].hello)[1]
                 note(f"{framework}, {threads}: {sides[-1].hello}")
             except Refused as reason:
                 note(f"{framework}: not compared: {reason}")
