@@ -7,6 +7,7 @@ PEERS_SECTIONS   some of: load steps job inference optimizer sweep
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
+PEERS_SWEEP      settings of the sweep, like "512:16 1024,1024:256" (all twelve)
 PEERS_COMPILE=0  without torch.compile
 """
 import os
@@ -243,15 +244,16 @@ def optimizer():
 
 
 def sweep():
-    for hidden in ["512", "1024", "1024,1024"]:
-        for batch in [16, 64, 256, 1024]:
-            note(f"784-{hidden.replace(',', '-')}-10, batch {batch}: a step")
-            final = compare(ways("train", "swale", THREADS), others("train", paths=SWEEP), "train",
-                            {"hidden": hidden, "batch": batch}, by_framework)
-            for way in final[1:]:
-                name = f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.name}"
-                figure(name, ratio(way, final[0]), None if way.name == "kann" else 1)
-            forget()
+    settings = os.environ.get("PEERS_SWEEP", "").split() or [
+        f"{hidden}:{batch}" for hidden in ["512", "1024", "1024,1024"] for batch in [16, 64, 256, 1024]]
+    for hidden, batch in (setting.split(":") for setting in settings):
+        note(f"784-{hidden.replace(',', '-')}-10, batch {batch}: a step")
+        final = compare(ways("train", "swale", THREADS), others("train", paths=SWEEP), "train",
+                        {"hidden": hidden, "batch": batch}, by_framework)
+        for way in final[1:]:
+            name = f"{hidden.replace(',', 'x')}_b{batch}_vs_{way.name}"
+            figure(name, ratio(way, final[0]), None if way.name == "kann" else 1)
+        forget()
 
 
 SWEEP = {name: dict(paths, train=SWEEP_PATHS.get(name, paths["train"])) for name, paths in PATHS.items()}
