@@ -24,9 +24,9 @@ int swi_cpu_best(void) {
 static int detect(void) {
     const int best = swi_cpu_best();
     const char *forced = getenv("SW_CPU");
-    for (int i = 0; forced && i < best; i++)
+    for (int i = 0; forced && i < SW_LEVELS; i++)
         if (strcmp(forced, level_names[i]) == 0)
-            return i;
+            return i < best ? i : best;
     return best;
 }
 

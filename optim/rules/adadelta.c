@@ -8,7 +8,7 @@
 #define SW_KERNEL_FILE "rules/adadelta.c"
 #include "kernel.h"
 #include "../methods.h"
-#include "roots.h"
+#include "blocks.h"
 
 #ifndef ADADELTA_OPTIONS
 #define ADADELTA_OPTIONS
@@ -22,7 +22,7 @@ BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_r
                                     const real *restrict gradient, real *restrict v, real *restrict a) {
     const real lr = (real)s->option[LR], rho = (real)s->option[RHO], fresh = (real)(1 - s->option[RHO]),
                decay = (real)s->option[WEIGHT_DECAY], eps = (real)s->option[EPS];
-    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK], above[ROOT_BLOCK];
+    _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH], above[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         const real g = along[i] = gradient[i] + decay * x[i];
         v[i] = rho * v[i] + fresh * (g * g);
@@ -45,9 +45,9 @@ static void SW_K(adadelta)(void *args, int64_t begin, int64_t end, double *sums)
     const real *g = s->g;
     (void)sums;
     if (s->option[EPS_IN_ROOT] != 0)
-        BY_BLOCKS(begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));
+        BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));
     else
-        BY_BLOCKS(begin, end, SW_K(adadelta_block)(s, n, false, x + begin, g + begin, v + begin, a + begin));
+        BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, false, x + begin, g + begin, v + begin, a + begin));
 }
 
 #else

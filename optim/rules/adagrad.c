@@ -6,7 +6,7 @@
 #define SW_KERNEL_FILE "rules/adagrad.c"
 #include "kernel.h"
 #include "../methods.h"
-#include "roots.h"
+#include "blocks.h"
 
 #ifndef ADAGRAD_OPTIONS
 #define ADAGRAD_OPTIONS
@@ -20,7 +20,7 @@ BLOCK_FUNCTION SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x
                                    const real *restrict gradient, real *restrict v) {
     const real lr = (real)s->coefficient[STEP_SIZE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], decay = (real)s->option[WEIGHT_DECAY];
-    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         const real g = gradient[i] + decay * x[i];
         v[i] += g * g;
@@ -37,7 +37,7 @@ static void SW_K(adagrad)(void *args, int64_t begin, int64_t end, double *sums) 
     real *x = s->x, *v = s->slot[0];
     const real *g = s->g;
     (void)sums;
-    BY_BLOCKS(begin, end, SW_K(adagrad_block)(s, n, x + begin, g + begin, v + begin));
+    BY_BLOCKS(s, begin, end, SW_K(adagrad_block)(s, n, x + begin, g + begin, v + begin));
 }
 
 #else

@@ -8,11 +8,11 @@
 #define SW_KERNEL_FILE "rules/adam.c"
 #include "kernel.h"
 #include "adam.h"
-#include "roots.h"
+#include "blocks.h"
 
 #if SW_KERNEL_PASS
 
-/* With the denominator, n ≤ ROOT_BLOCK elements. */
+/* With the denominator, n ≤ BLOCK_LENGTH elements. */
 BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
                                 real *restrict m, real *restrict v) {
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
@@ -21,7 +21,7 @@ BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, c
                scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2],
                shrink = (real)s->coefficient[SHRINK];
-    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         const real g = gradient[i] + l2 * x[i];
         m[i] = beta1 * m[i] + fresh1 * g;
@@ -58,7 +58,7 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
             x[i] = shrink * x[i] - (a * m[i] + b * g);
         }
     } else {
-        BY_BLOCKS(begin, end, SW_K(adam_block)(s, n, x + begin, gradient + begin, m + begin, v + begin));
+        BY_BLOCKS(s, begin, end, SW_K(adam_block)(s, n, x + begin, gradient + begin, m + begin, v + begin));
     }
 }
 

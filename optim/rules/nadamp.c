@@ -9,7 +9,7 @@
 #define SW_KERNEL_FILE "rules/nadamp.c"
 #include "kernel.h"
 #include "adam.h"
-#include "roots.h"
+#include "blocks.h"
 
 #ifndef NADAMP_OPTIONS
 #define NADAMP_OPTIONS
@@ -84,7 +84,7 @@ BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x,
                a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
                scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], shrink = (real)s->coefficient[SHRINK];
-    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + fresh1 * g[i];
         v[i] = beta2 * v[i] + fresh2 * (g[i] * g[i]);
@@ -101,7 +101,7 @@ static void SW_K(nadamp)(void *args, int64_t begin, int64_t end, double *sums) {
     real *x = s->x, *m = s->slot[0], *v = s->slot[1];
     const real *g = s->g;
     (void)sums;
-    BY_BLOCKS(begin, end, SW_K(nadamp_block)(s, n, x + begin, g + begin, m + begin, v + begin));
+    BY_BLOCKS(s, begin, end, SW_K(nadamp_block)(s, n, x + begin, g + begin, m + begin, v + begin));
 }
 
 #else

@@ -9,7 +9,7 @@
 #define SW_KERNEL_FILE "rules/rmsprop.c"
 #include "kernel.h"
 #include "../methods.h"
-#include "roots.h"
+#include "blocks.h"
 
 #ifndef RMSPROP_OPTIONS
 #define RMSPROP_OPTIONS
@@ -26,7 +26,7 @@ BLOCK_FUNCTION SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool cente
                fresh = (real)(1 - s->option[ALPHA]), decay = (real)s->option[WEIGHT_DECAY],
                mu = (real)s->option[MOMENTUM], eps = (real)s->option[EPS],
                inside = s->option[EPS_IN_ROOT] != 0 ? eps : 0, outside = eps - inside;
-    _Alignas(64) real along[ROOT_BLOCK], root[ROOT_BLOCK];
+    _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         const real g = along[i] = gradient[i] + decay * x[i];
         v[i] = alpha * v[i] + fresh * (g * g);
@@ -52,7 +52,7 @@ BLOCK_FUNCTION SW_K(loop)(const sw_step *s, int64_t begin, int64_t end, const bo
                           const bool momentum) {
     real *x = s->x, *v = s->slot[V], *mean = s->slot[MEAN], *b = s->slot[BUFFER];
     const real *g = s->g;
-    BY_BLOCKS(begin, end,
+    BY_BLOCKS(s, begin, end,
               SW_K(rmsprop_block)(s, n, centered, momentum, x + begin, g + begin, v + begin,
                                   centered ? mean + begin : NULL, momentum ? b + begin : NULL));
 }

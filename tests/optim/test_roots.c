@@ -1,7 +1,7 @@
-/* roots.h: square roots by multiplications are the rounded exact ones, on every level and for every number. */
+/* blocks.h: square roots by multiplications are the rounded exact ones, on every level and for every number. */
 #define SW_KERNEL_FILE "test_roots.c"
 #include "kernel.h"
-#include "rules/roots.h"
+#include "rules/blocks.h"
 
 #ifndef TEST_ROOTS_ARGS
 #define TEST_ROOTS_ARGS
