@@ -5,8 +5,8 @@
  * Debian 12 and Ubuntu 22.04 have such versions. There it is asked again, for the kernels that the processor's
  * instructions allow, by the variable OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
  *
- * That happens before main, because other threads must not be in OpenBLAS meanwhile. A program that loads swale
- * later, by dlopen, while its own threads compute products, is the exception: it sets the variable itself.
+ * That happens before main, because other threads must neither be in OpenBLAS nor read the environment meanwhile. A
+ * program that loads swale later, by dlopen, while its own threads do, is the exception: it sets the variable itself.
  */
 #define _DEFAULT_SOURCE
 #include "internal.h"
@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Exported by an OpenBLAS that chooses kernels as it runs (DYNAMIC_ARCH); others do not have them. */
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
@@ -36,6 +37,7 @@ const char *swi_better_core(const char *core, bool avx2, bool avx512) {
 bool swi_choose_core(void) {
     if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit || getenv(variable))
         return false;
+    gotoblas_dynamic_init(); /* has been called, unless OpenBLAS is linked statically: then it comes after this */
     const int level = swi_cpu_best();
     const char *better = swi_better_core(openblas_get_corename(), level >= 1, level >= 2);
     if (!better || setenv(variable, better, 1) != 0)
@@ -43,7 +45,7 @@ bool swi_choose_core(void) {
     gotoblas_dynamic_quit();
     gotoblas_dynamic_init();
     unsetenv(variable); /* not for the programs that this one starts */
-    return true;
+    return strcasecmp(openblas_get_corename(), better) == 0;
 }
 
 __attribute__((constructor)) static void choose_core(void) {

@@ -38,7 +38,7 @@ static inline double swi_load_scalar(sw_dtype type, const void *data) {
 
 /* The core that OpenBLAS should have chosen instead of `core`; NULL if its choice is well. */
 const char *swi_better_core(const char *core, bool avx2, bool avx512);
-/* Has it choose again where it should; whether it did. */
+/* Has it choose again where it should; whether it chose that. */
 bool swi_choose_core(void);
 /* Whether it has a kernel for small matrices. Readies it at the first call. */
 bool swi_blas_small_kernel(void);

@@ -13,7 +13,7 @@
  *
  * The header includes the file again once for each type and level, with SW_KERNEL_PASS set to 1,
  * `real` to the element type and SW_K(name) to a name of its own, under the instruction set of that
- * level. SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code that is of one type or level alone. What is between the includes and the #if is seen once (guard shared types there).
+ * level. There SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code of one type or level alone. What is between the includes and the #if is seen once (guard shared types there).
  *
  * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math
  * -ffp-contract=off, never -ffast-math; keep SW_LANES partial sums in a reduction; use ternaries
@@ -67,8 +67,8 @@ enum { SW_LANES = 32 };
 #else
 #define SW_OVER_LANES
 #endif
-/* total += Σ of SW_LANES partial sums, taken as `type`: four chains of additions, for one would take longer
- * than adding up a hundred vectors. */
+/* total += Σ lane[j], j < SW_LANES: the end of a reduction. total has a value; lane is an array of partial sums of any
+ * type, and the additions are of `type`. In four chains: in one, each would wait for the one before. */
 #define SW_ADD_LANES(type, total, lane)                                   \
     do {                                                                  \
         type four_[4] = {0};                                              \

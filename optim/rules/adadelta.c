@@ -17,12 +17,18 @@ enum { LR, RHO, EPS, EPS_IN_ROOT, WEIGHT_DECAY };
 
 #if SW_KERNEL_PASS
 
-/* With ε in the roots their quotient is the root of one quotient. */
+/* With ε in the roots their quotient is the root of one quotient, as long as that is a normal number. */
 BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_root, real *restrict x,
                                     const real *restrict gradient, real *restrict v, real *restrict a) {
+#if SW_KERNEL_F32
+    const real least = 0x1p-63f; /* root of the smallest normal number */
+#else
+    const real least = 0x1p-511;
+#endif
     const real lr = (real)s->option[LR], rho = (real)s->option[RHO], fresh = (real)(1 - s->option[RHO]),
                decay = (real)s->option[WEIGHT_DECAY], eps = (real)s->option[EPS];
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH], above[BLOCK_LENGTH];
+    int tiny = 0;
     for (int64_t i = 0; i < n; i++) {
         const real g = along[i] = gradient[i] + decay * x[i];
         v[i] = rho * v[i] + fresh * (g * g);
@@ -30,8 +36,15 @@ BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_r
         above[i] = a[i];
     }
     SW_K(roots)(root, n);
-    if (!in_root)
+    if (in_root) {
+        for (int64_t i = 0; i < n; i++)
+            tiny |= root[i] < least;
+        for (int64_t i = 0; tiny && i < n; i++)
+            if (root[i] < least)
+                root[i] = SW_R(sqrt)(a[i] + eps) / SW_R(sqrt)(v[i] + eps);
+    } else {
         SW_K(roots)(above, n);
+    }
     for (int64_t i = 0; i < n; i++) {
         const real d = (in_root ? root[i] : (above[i] + eps) / (root[i] + eps)) * along[i];
         a[i] = rho * a[i] + fresh * (d * d);

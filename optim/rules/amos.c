@@ -45,7 +45,8 @@ static inline double SW_K(squares)(const real *g, int64_t n) {
         const int64_t length = n - begin < SW_TILE ? n - begin : SW_TILE;
         real square;
         ROW_SUM(square, length, part[j] * part[j]);
-        sum += square > SW_R(1e-28) && square < SW_R(1e38) ? (double)square : SW_K(careful_squares)(part, length);
+        const bool kept = !SW_KERNEL_F32 || (square > SW_R(1e-28) && square < SW_R(1e38));
+        sum += kept ? (double)square : SW_K(careful_squares)(part, length);
     }
     return sum;
 }

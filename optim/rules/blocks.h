@@ -54,6 +54,8 @@ enum {
 BLOCK_FUNCTION SW_K(fetch_ahead)(const sw_step *s, int64_t begin) {
     const void *const vector[] = {s->x, s->g, s->slot[0], s->slot[1], s->slot[2]};
     enum { BYTES = BLOCK_LENGTH * (int)sizeof(real) };
+    if ((s->count - begin) * (int64_t)sizeof(real) < FETCHED_AHEAD + BYTES)
+        return; /* the end */
     for (size_t k = 0; k < sizeof vector / sizeof *vector; k++)
         for (int at = 0; vector[k] && at < BYTES; at += 64)
             __builtin_prefetch((const char *)vector[k] + begin * (int64_t)sizeof(real) + FETCHED_AHEAD + at);

@@ -224,6 +224,13 @@ static void test_core_suits_processor(void **state) {
     assert_null(swi_better_core(sw_blas_core(), level >= 1, level >= 2));
 }
 
+static int choose_well(void **state) {
+    (void)state;
+    unsetenv("OPENBLAS_CORETYPE");
+    swi_choose_core();
+    return 0;
+}
+
 /* OpenBLAS made to take this processor for an old one, and had choose again. */
 static void test_choosing_again(void **state) {
     (void)state;
@@ -252,7 +259,7 @@ int main(void) {
         cmocka_unit_test_setup(test_ones, test_clear),
         cmocka_unit_test_setup(test_better_core, test_clear),
         cmocka_unit_test_setup(test_core_suits_processor, test_clear),
-        cmocka_unit_test_setup(test_choosing_again, test_clear),
+        cmocka_unit_test_setup_teardown(test_choosing_again, test_clear, choose_well),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sw_set_threads(1);

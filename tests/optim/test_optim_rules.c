@@ -200,6 +200,125 @@ static void test_scale_of_gradients(void **state) {
     }
 }
 
+/* ---- Rules by blocks, and rows by parts ---- */
+
+/* g from the bits of its place, so that every length asks for something else. */
+static double drawn(int64_t i, double scale) {
+    return (double)(float)((double)(i * 7919 % 1009) / 1009 - 0.3) * scale;
+}
+
+typedef struct field {
+    sw_params *params;
+    double scale[2]; /* of gradients, in the first half of each row of 5000 and elsewhere */
+} field;
+
+static sw_status field_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
+                                double *value, void *g) {
+    const field *f = user;
+    (void)x, (void)ids, (void)count, (void)draw;
+    *value = 0;
+    for (int64_t i = 0; g && i < sw_params_dim(f->params); i++)
+        vec_set(sw_params_type(f->params), g, i, drawn(i, f->scale[i % 5000 >= 2500]));
+    return SW_OK;
+}
+
+static void take_steps(const field *f, sw_optim *optim, int steps) {
+    const sw_objective objective = {.size = sizeof objective, .n = 1, .params = f->params, .user = (void *)f,
+                                    .gradient = field_gradient};
+    for (int i = 0; i < steps; i++)
+        assert_ok(sw_optim_minimize(optim, &objective, NULL));
+}
+
+/* Amos's v after one step is (1 - β) times a row's mean square, in f64: short and long rows, whole parts of 4096 and
+ * others, squares that f32 cannot hold. Sums of n squares in 32 partial sums of f32 have at most n/32 + 40 roundings. */
+static void test_rows_of_amos(void **state) {
+    (void)state;
+    static const int64_t length[] = {3, 64, 100, 4096, 5000};
+    static const double scale[][2] = {{1, 1}, {0x1p-70, 0x1p-70}, {0x1p70, 0x1p70}, {0x1p-70, 1}, {1, 0x1p70}};
+    for (size_t k = 0; k < sizeof length / sizeof *length; k++)
+        for (size_t s = 0; s < sizeof scale / sizeof *scale; s++)
+            for (int t = 0; t < 2; t++) {
+                field f = {.params = sw_params_new(both_types[t], 1), .scale = {scale[s][0], scale[s][1]}};
+                sw_param *w = sw_params_add(f.params, "w", 2, (const int64_t[]){2, length[k]}, NULL);
+                assert_ok(sw_params_build(f.params));
+                sw_optim *optim = sw_optim_new(f.params, "amos beta=0.5");
+                take_steps(&f, optim, 1);
+                const double *v = sw_optim_state(optim, w, "v").data;
+                for (int64_t row = 0; row < 2; row++) {
+                    double square = 0;
+                    for (int64_t j = row * length[k]; j < (row + 1) * length[k]; j++) {
+                        const double g = drawn(j, f.scale[j % 5000 >= 2500]);
+                        square += g * g;
+                    }
+                    const double unit = t ? 0x1p-53 : 0x1p-24, expected = 0.5 * square / (double)length[k];
+                    if (!(fabs(v[row] / expected - 1) <= ((double)length[k] / 32 + 40) * unit))
+                        fail_msg("%s, rows of %lld, %g and %g: v = %.9g, not %.9g", sw_dtype_name(both_types[t]),
+                                 (long long)length[k], f.scale[0], f.scale[1], v[row], expected);
+                }
+                sw_optim_free(optim);
+                sw_params_free(f.params);
+            }
+}
+
+/* Adadelta's quotient of roots where that of the numbers beneath leaves f32: f32 against f64. */
+static void test_small_quotients_of_adadelta(void **state) {
+    (void)state;
+    static const char *const specs[] = {"adadelta", "adadelta eps=1e-8", "adadelta eps=1e-30 lr=1e6",
+                                        "adadelta eps_in_root=0"};
+    for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
+        for (int exponent = -10; exponent <= 18; exponent += 2) {
+            double x[2][SMALL_DIM];
+            for (int t = 0; t < 2; t++) {
+                sw_params *p = small_params(both_types[t]);
+                double g[SMALL_DIM], zero[SMALL_DIM] = {0};
+                params_set(p, zero);
+                sw_optim *optim = sw_optim_new(p, specs[k]);
+                for (int i = 0; i < SMALL_DIM; i++) /* large and small ones in one block */
+                    g[i] = (double)(float)((i % 3 ? pow(10, exponent) : 1) * (1 + 0.1 * i));
+                for (int step = 0; step < 5; step++)
+                    assert_ok(step_with(optim, p, g));
+                for (int i = 0; i < SMALL_DIM; i++)
+                    x[t][i] = vec_get(both_types[t], sw_params_x(p), i);
+                sw_optim_free(optim);
+                sw_params_free(p);
+            }
+            for (int i = 0; i < SMALL_DIM; i++) /* 5 steps of about 20 roundings, each amplified by at most 2 */
+                if (!(fabs(x[0][i] - x[1][i]) <= 200 * 0x1p-24 * fabs(x[1][i])) || x[1][i] == 0)
+                    fail_msg("%s, 1e%d: x[%d] = %.9g in f32, %.9g in f64", specs[k], exponent, i, x[0][i], x[1][i]);
+        }
+}
+
+/* A vector too long for the cache is fetched ahead; in two groups, each half of it is not: equal bits. */
+static void test_long_vectors(void **state) {
+    (void)state;
+    static const char *const rules[] = {"adam", "rmsprop centered momentum=0.5", "adagrad", "adadelta", "nadamp"};
+    enum { ROWS = 2, LENGTH = (1 << 17) + 37 };
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
+        float *x[2];
+        sw_params *p[2];
+        for (int halves = 0; halves < 2; halves++) {
+            char spec[200];
+            const sw_param_options other = {.size = sizeof other, .role = halves ? SW_ROLE_BIAS : SW_ROLE_WEIGHT};
+            field f = {.params = p[halves] = sw_params_new(SW_F32, 1), .scale = {1, 1e-3}};
+            sw_params_add(p[halves], "a", 1, (const int64_t[]){LENGTH},
+                          &(sw_param_options){.size = sizeof(sw_param_options), .role = SW_ROLE_WEIGHT});
+            sw_params_add(p[halves], "b", 1, (const int64_t[]){LENGTH}, &other);
+            assert_ok(sw_params_build(p[halves]));
+            x[halves] = sw_params_x(p[halves]);
+            for (int64_t i = 0; i < ROWS * LENGTH; i++)
+                x[halves][i] = (float)drawn(i + 5, 1);
+            snprintf(spec, sizeof spec, halves ? "role=bias: %s; %s" : "%s", rules[k], rules[k]);
+            sw_optim *optim = sw_optim_new(p[halves], spec);
+            take_steps(&f, optim, 2);
+            sw_optim_free(optim);
+        }
+        if (memcmp(x[0], x[1], ROWS * LENGTH * sizeof(float)) != 0)
+            fail_msg("%s: other bits in halves", rules[k]);
+        sw_params_free(p[0]);
+        sw_params_free(p[1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_sgd_follows_numpy, test_clear),
@@ -211,6 +330,9 @@ int main(void) {
         cmocka_unit_test_teardown(test_nesterov_is_refused, test_clear),
         cmocka_unit_test_teardown(test_first_steps_by_hand, test_clear),
         cmocka_unit_test_teardown(test_scale_of_gradients, test_clear),
+        cmocka_unit_test_teardown(test_rows_of_amos, test_clear),
+        cmocka_unit_test_teardown(test_small_quotients_of_adadelta, test_clear),
+        cmocka_unit_test_teardown(test_long_vectors, test_clear),
     };
     return cmocka_run_group_tests_name("optim_rules", tests, NULL, NULL);
 }
