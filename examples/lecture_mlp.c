@@ -107,29 +107,34 @@ int main(int argc, char **argv) {
         return cli_help("lecture_mlp --epochs 10 --out lecture_mlp.png", options), 0;
     if (threads)
         sw_set_threads((int)threads);
+    char path[4096];
+    curves_path(out, path);
+    cli_check_output("lecture_mlp", "--out", out);
+    cli_check_output("lecture_mlp", "--out", path);
     cli_catch_signals();
     sw_source *set = bytes_of(SW_TRAINING), *test = set ? bytes_of(SW_TEST) : NULL;
     static char name[CURVES][METHODS][48];
     static const char *const what[CURVES] = {"train loss", "test loss", "train accuracy", "test accuracy"};
-    for (int m = 0; m < METHODS && !sw_error() && !cli_signal; m++) {
+    for (int m = 0; m < METHODS; m++)
         for (int c = 0; c < CURVES; c++) {
             snprintf(name[c][m], sizeof name[c][m], "%s %s", methods[m].name, what[c]);
             curves[c][m].name = name[c][m];
         }
+    for (int m = 0; m < METHODS && !sw_error() && !cli_signal; m++)
         train(m, set, test);
-    }
     plot p = plot_new(1010, 420);
     draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
     draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
     plot_save(&p, out);
-    if (!cli_signal)
+    if (!sw_error())
         curves_save(out, "epoch", "value", CURVES * METHODS, curves[0]);
     sw_source_free(set), sw_source_free(test);
     if (sw_error())
         return fprintf(stderr, "lecture_mlp: %s\n", sw_error()), 1;
     for (int m = 0; m < METHODS; m++) {
         const curve *c = &curves[TEST_ACCURACY][m];
-        printf("%s_test_accuracy %.4f\n", methods[m].name, c->n ? c->y[c->n - 1] : (double)NAN);
+        if (c->n == epochs + 1) /* not of what a signal cut short */
+            printf("%s_test_accuracy %.4f\n", methods[m].name, c->y[c->n - 1]);
     }
     printf("picture %s\n", out);
     return cli_exit_code();

@@ -153,12 +153,31 @@ static void judge(entry *e, int i, const sw_source *train, const sw_source *test
 
 /* ---- What comes of it ---- */
 
-static bool wanted(const char *name) {
-    const size_t length = strlen(name);
-    for (const char *at = only; at && *at; at += strcspn(at, ","), at += *at == ',')
-        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == 0))
-            return true;
-    return !only;
+/* The rules that --rules asks for, or all; a name that is none ends the program. */
+static int choose(void) {
+    const char *names[MOST];
+    int count = 0, rules = 0;
+    for (; sw_rule_at(count) && count < MOST; count++)
+        names[count] = sw_rule_at(count)->name;
+    bool asked[MOST] = {false};
+    for (const char *at = only; at && *at; at += strcspn(at, ","), at += *at == ',') {
+        char word[64];
+        int i = 0;
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, ","), at);
+        while (i < count && strcmp(names[i], word) != 0)
+            i++;
+        if (i == count) {
+            fprintf(stderr, "optimizer_zoo: --rules: there is no rule %s%s\n", word, sw_suggest(word, count, names));
+            exit(2);
+        }
+        asked[i] = true;
+    }
+    for (int i = 0; i < count; i++)
+        if (asked[i] || !only || !*only) {
+            zoo[rules].rule = sw_rule_at(i);
+            by_step[rules++].name = names[i];
+        }
+    return rules;
 }
 
 static int by_mean(const void *a, const void *b) {
@@ -204,33 +223,31 @@ int main(int argc, char **argv) {
     if (threads)
         sw_set_threads((int)threads);
     cli_catch_signals();
-    int rules = 0;
-    for (int i = 0; sw_rule_at(i) && rules < MOST; i++)
-        if (wanted(sw_rule_at(i)->name))
-            zoo[rules++].rule = sw_rule_at(i);
-    if (!rules)
-        return fprintf(stderr, "optimizer_zoo: --rules %s: there is none of these\n", only), 2;
+    const int rules = choose();
+    curves_path(out, path);
+    cli_check_output("optimizer_zoo", "--out", out);
+    cli_check_output("optimizer_zoo", "--out", path);
     sw_source *test = sw_fashion_mnist(data, SW_TEST), *all = test ? sw_fashion_mnist(data, SW_TRAINING) : NULL;
     sw_source *part[2] = {0};
     const int64_t counts[2] = {55000, 5000};
     if (all)
         sw_split_source(all, 2, &(sw_split_options){sizeof(sw_split_options), .counts = counts, .own = true,
                                                     .seed = (uint64_t)seed}, part);
-    curves_path(out, path);
     FILE *csv = sw_error() ? NULL : fopen(path, "w");
     if (!csv && !sw_error())
         sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
     if (csv)
         fprintf(csv, "rule,trial,spec,validation_loss,validation_accuracy\n");
     for (int i = 0; i < rules && csv && !sw_error() && !cli_signal; i++) {
-        by_step[i].name = zoo[i].rule->name;
         tune(&zoo[i], part, csv);
         judge(&zoo[i], i, part[0], test);
-        fprintf(stderr, "%s: %.4f\n", zoo[i].rule->name, zoo[i].mean);
+        if (zoo[i].runs)
+            fprintf(stderr, "%s: %.4f\n", zoo[i].rule->name, zoo[i].mean);
     }
     if (csv)
         fclose(csv);
-    draw(rules);
+    if (!sw_error())
+        draw(rules);
     sw_source_free(part[0]), sw_source_free(part[1]), sw_source_free(test);
     if (sw_error())
         return fprintf(stderr, "optimizer_zoo: %s\n", sw_error()), 1;

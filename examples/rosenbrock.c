@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
         return fprintf(stderr, "rosenbrock: %s\n", sw_error()), 1;
     printf("rule w1 w2 f\n");
     for (int i = 0; i < rules; i++)
-        printf("%s %.6f %.6f %.3e%s\n", path[i].name, ends[i].w1, ends[i].w2, ends[i].f,
+        printf("%s %.7g %.7g %.3e%s\n", path[i].name, ends[i].w1, ends[i].w2, ends[i].f,
                ends[i].taken < steps ? " (diverged)" : "");
     printf("picture %s\n", out);
     return 0;

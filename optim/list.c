@@ -112,13 +112,25 @@ static heading heading_of(swo_kind kind, const void *method) {
 #undef HEADING
 }
 
+/* How specs of a kind are written. */
+static const char *const how_to[SWO_KINDS] = {
+    [SWO_ESTIMATOR] = "    \"minibatch batch=64\"; around another: \"sam rho=0.05 of=svrg\"",
+    [SWO_RULE] = "    \"adamw lr=1e-3\"; groups of parameters: \"role=bias: sgd lr=0.1; adamw\". [a, b): a, but not b, is\n"
+                 "    allowed; search: the range to tune it in, log: on a logarithmic scale. Bytes are those of f32;\n"
+                 "    what a step moves is that of the defaults, and the gradient's look for Inf and NaN comes to it",
+    [SWO_SCHEDULE] = "    \"cosine warmup=5%\", of the learning rate or of what on=OPTION names; several: \"cosine; linear\n"
+                     "    final=0.5 on=momentum\". Durations: 500 (steps), 10% (of the run), 3ep (epochs)",
+    [SWO_SEARCH] = "    \"armijo\", in place of a schedule",
+    [SWO_AVERAGE] = "    \"ema decay=0.999\"",
+};
+
 void sw_optim_list(FILE *to) {
     const void *list[SWO_METHODS];
     for (int k = 0; to && k < SWO_KINDS; k++) {
         const swo_kind kind = (swo_kind)k;
         const int n = swo_methods(kind, list, SWO_METHODS);
         if (n)
-            fprintf(to, "%s%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s");
+            fprintf(to, "%s%s\n%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s", how_to[kind]);
         for (int i = 0; i < n; i++) {
             const heading h = heading_of(kind, list[i]);
             fprintf(to, "  %-12s %s", h.name, h.summary ? h.summary : "");

@@ -206,6 +206,7 @@ static sw_status fill_groups(sw_optim *o) {
 
 /* Takes "on=NAME" out of a schedule's options, where it may stand anywhere. */
 static sw_status take_on(char *text, char on[64]) {
+    bool taken = false;
     memcpy(on, "lr", sizeof "lr");
     for (char *p = text; (p = strstr(p, "on=")) != NULL; p++) {
         if (p != text && !strchr(" \t\n", p[-1]))
@@ -213,8 +214,10 @@ static sw_status take_on(char *text, char on[64]) {
         const char *end = swo_name(p + 3, on);
         if (!*on)
             return sw_fail(SW_ERR_ARGUMENT, "schedule: on= needs the name of an option");
+        if (taken)
+            return sw_fail(SW_ERR_ARGUMENT, "schedule: two on= in one; schedules of other options follow a ;");
+        taken = true;
         memset(p, ' ', (size_t)(end - p));
-        break;
     }
     return SW_OK;
 }

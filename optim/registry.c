@@ -2,6 +2,7 @@
 #include "internal.h"
 #include "methods.h"
 
+#include <math.h>
 #include <pthread.h>
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search",
@@ -96,6 +97,31 @@ static sw_status enter(swo_kind kind, const void *method) {
     return status;
 }
 
+/* What a typed spec would stumble over long after, or only when the state is saved. */
+static sw_status check_names(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    if (name && name[strspn(name, letters)])
+        return sw_fail(SW_ERR_ARGUMENT, "register: the name of %s %s may have letters, digits and _ only",
+                       swo_kind_names[kind], name);
+    for (int i = 0; options && options[i].name; i++) {
+        const sw_option *o = &options[i];
+        const bool number = o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER;
+        if (number && !isnan(o->value) && !swo_in_range(o, o->value))
+            return sw_fail(SW_ERR_ARGUMENT, "register: option %s of %s %s is %g by default, outside its range %s",
+                           o->name, swo_kind_names[kind], name, o->value, swo_range_text(o));
+        for (int k = 0; k < i; k++)
+            if (strcmp(options[k].name, o->name) == 0)
+                return sw_fail(SW_ERR_ARGUMENT, "register: %s %s has two options %s", swo_kind_names[kind], name,
+                               o->name);
+    }
+    for (int i = 0; slots && slots[i].name; i++)
+        for (int k = 0; k < i; k++)
+            if (strcmp(slots[k].name, slots[i].name) == 0)
+                return sw_fail(SW_ERR_ARGUMENT, "register: %s %s has two slots %s", swo_kind_names[kind], name,
+                               slots[i].name);
+    return SW_OK;
+}
+
 static sw_status check_tables(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots,
                               const char *const *scalars) {
     int n = 0;
@@ -105,6 +131,7 @@ static sw_status check_tables(swo_kind kind, const char *name, const sw_option *
         swo_scalars(scalars) > SW_MAX_SCALARS)
         return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars",
                        name, SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
+    SW_TRY(check_names(kind, name, options, slots));
     for (int i = 0; slots && i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
         if (slots[i].start == SW_START_X &&
             (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
@@ -147,6 +174,8 @@ sw_status sw_register_estimator(const sw_estimator *e) {
 sw_status sw_register_schedule(const sw_schedule *s) {
     if (s && !s->factor)
         return sw_fail(SW_ERR_ARGUMENT, "register: schedule %s has no factor", s->name);
+    if (s)
+        SW_TRY(check_tables(SWO_SCHEDULE, s->name, s->options, NULL, NULL));
     return enter(SWO_SCHEDULE, s);
 }
 

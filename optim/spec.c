@@ -104,6 +104,9 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
                                             "(3ep) are needed", method, o->name, word);
         if ((o->open & SW_OPEN_LOW) && v == 0)
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; more than 0 is needed", method, o->name, word);
+        if (*unit == 's' && v > 0 && v < 1)
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is less than a step; a part of the run is written %s=%g%%",
+                           method, o->name, word, o->name, 100 * v);
         *value = v;
         return SW_OK;
     default: break;

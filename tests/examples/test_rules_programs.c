@@ -50,6 +50,8 @@ static void test_lecture_mlp(void **state) {
     unlink(table);
     o = RUN(LECTURE, "--data", in_folder("nowhere"), "--out", picture);
     fails(&o, 1, "lecture_mlp: ");
+    o = RUN(LECTURE, "--out", "/nowhere/lecture.png");
+    fails(&o, 2, "--out /nowhere/lecture.png");
     o = RUN(LECTURE, "--epoch", "1");
     fails(&o, 2, "did you mean --epochs?");
 }
@@ -67,7 +69,13 @@ static void test_optimizer_zoo(void **state) {
     unlink(picture);
     unlink(table);
     o = RUN(ZOO, "--rules", "sdg");
-    fails(&o, 2, "--rules sdg: there is none of these");
+    fails(&o, 2, "there is no rule sdg, did you mean sgd?");
+    o = RUN(ZOO, "--rules", "adam,adm");
+    fails(&o, 2, "there is no rule adm, did you mean adam?");
+    o = RUN(ZOO, "--data", in_folder("nowhere"), "--out", picture);
+    fails(&o, 1, "optimizer_zoo: ");
+    o = RUN(ZOO, "--out", "/nowhere/zoo.png");
+    fails(&o, 2, "--out /nowhere/zoo.png");
     o = RUN(ZOO, "--help");
     says(&o, 0, "example: optimizer_zoo", NULL);
 }

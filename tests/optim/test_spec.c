@@ -173,6 +173,9 @@ static void test_other_parts_refused(void **state) {
     REFUSED("schedule: no rule here has an option beta1", .rule = "sgd",
             .schedule = "cosine on=beta1");
     REFUSED("schedule: on= needs the name of an option", .schedule = "cosine on=");
+    REFUSED("schedule: two on= in one; schedules of other options follow a ;",
+            .schedule = "cosine on=lr final=0.5 on=momentum");
+    REFUSED("cosine: over=0.5 is less than a step; a part of the run is written over=50%", .schedule = "cosine over=0.5");
     REFUSED("schedule: at most 4", .schedule = "cosine; cosine; cosine; cosine; cosine");
     REFUSED("the name of the schedule is missing", .schedule = "cosine;");
     REFUSED("there is no average em, did you mean ema?", .average = "em");
@@ -593,6 +596,31 @@ static void test_registering_the_others(void **state) {
     sw_clear_error();
 }
 
+/* Tables that a spec, or a file of the state, would stumble over later. */
+static void test_registering_bad_tables(void **state) {
+    (void)state;
+    static const sw_option outside[] = {{.name = "lr", .value = 1e-3, .high = 1e-4}, {0}},
+                           twice[] = {{.name = "lr", .high = 1}, {.name = "mu", .high = 1}, {.name = "lr", .high = 1},
+                                      {0}};
+    static const sw_slot slots[] = {{.name = "m"}, {.name = "v"}, {.name = "m"}, {0}};
+    static const sw_rule spaced = {.size = sizeof(sw_rule), .name = "ada belief", .update = &no_kernels},
+                         of_default = {.size = sizeof(sw_rule), .name = "narrow", .options = outside,
+                                       .update = &no_kernels},
+                         of_options = {.size = sizeof(sw_rule), .name = "doubled", .options = twice,
+                                       .update = &no_kernels},
+                         of_slots = {.size = sizeof(sw_rule), .name = "crammed", .slots = slots,
+                                     .update = &no_kernels};
+    assert_int_equal(sw_register_rule(&spaced), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "register: the name of rule ada belief may have letters, digits and _ only");
+    assert_int_equal(sw_register_rule(&of_default), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT,
+                 "register: option lr of rule narrow is 0.001 by default, outside its range [0, 0.0001]");
+    assert_int_equal(sw_register_rule(&of_options), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "register: rule doubled has two options lr");
+    assert_int_equal(sw_register_rule(&of_slots), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "register: rule crammed has two slots m");
+}
+
 /* ---- The list ---- */
 
 static void list_mentions(const char *text, const char *name, const sw_option *options) {
@@ -763,6 +791,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_option_before_the_first_step, test_clear),
         cmocka_unit_test_teardown(test_registering, test_clear),
         cmocka_unit_test_teardown(test_registering_the_others, test_clear),
+        cmocka_unit_test_teardown(test_registering_bad_tables, test_clear),
         cmocka_unit_test_teardown(test_list, test_clear),
         cmocka_unit_test_teardown(test_garbage, test_clear),
     };
