@@ -237,7 +237,7 @@ typedef enum sw_option_kind {
     SW_OPTION_INTEGER,
     SW_OPTION_BOOL,     /* 0 or 1; also written true, false, or the bare name */
     SW_OPTION_CHOICE,   /* one of "a|b|c": its number from 0 */
-    SW_OPTION_DURATION, /* in steps: "500", "10%" of the run, "3ep" epochs */
+    SW_OPTION_DURATION, /* in steps: "500", 0 or at least 1; "10%" of the run; "3ep" epochs */
     SW_OPTION_SPEC      /* the inner estimator of a wrapper; must be written last */
 } sw_option_kind;
 
@@ -491,7 +491,8 @@ typedef struct sw_average {
     const sw_kernels *point;                   /* fills out; NULL: slot 0 is the point */
 } sw_average;
 
-/* Registers a method, which must be a constant that stays. A name is taken once. Thread-safe. */
+/* Registers a method, which must be a constant that stays. A name is taken once and holds no blank and none of
+ * ; : = , . Options and slots each have names of their own; a default lies in its range. Thread-safe. */
 SW_API sw_status sw_register_rule(const sw_rule *rule);
 SW_API sw_status sw_register_estimator(const sw_estimator *estimator);
 SW_API sw_status sw_register_schedule(const sw_schedule *schedule);

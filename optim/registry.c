@@ -99,9 +99,8 @@ static sw_status enter(swo_kind kind, const void *method) {
 
 /* What a typed spec would stumble over long after, or only when the state is saved. */
 static sw_status check_names(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-    if (name && name[strspn(name, letters)])
-        return sw_fail(SW_ERR_ARGUMENT, "register: the name of %s %s may have letters, digits and _ only",
+    if (name && name[strcspn(name, " \t\n;:=,")])
+        return sw_fail(SW_ERR_ARGUMENT, "register: the name of %s %s holds a blank or one of ; : = , which part specs",
                        swo_kind_names[kind], name);
     for (int i = 0; options && options[i].name; i++) {
         const sw_option *o = &options[i];

@@ -128,7 +128,7 @@ static void test_freezing_a_table(void **state) {
 /* 10% of 1234 steps is no whole number. */
 static void test_warmup_of_part_of_a_step(void **state) {
     (void)state;
-    static const char *const schedules[] = {"constant warmup=10%", "constant warmup=0.5",
+    static const char *const schedules[] = {"constant warmup=10%", "constant warmup=1.5",
                                             "constant warmup=4.01", "cosine warmup=10%"};
     for (size_t k = 0; k < sizeof schedules / sizeof *schedules; k++) {
         sw_params *p = small_params(SW_F64);
