@@ -324,7 +324,7 @@ typedef struct sw_rule {
     const sw_slot *slots;       /* ends with a NULL name; NULL: none */
     sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
     const char *const *scalars; /* ends with NULL; NULL: none. They start at 0: `begin` sets others
-                                 * when step is 1 */
+                                 * when step is 1. One that is not named here may not be written */
     sw_unit unit;
     unsigned flags;
     /* Once for each group and step, in this order; all but the update may be NULL. Only begin and

@@ -216,6 +216,15 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
     return SW_OK;
 }
 
+/* What is kept in a scalar that the table does not name would be lost when the state is saved. */
+static sw_status look_for_undeclared(const swo_group *group) {
+    for (int i = swo_scalars(group->rule->scalars); i < SW_MAX_SCALARS; i++)
+        if (group->scalar[i] != 0)
+            return sw_fail(SW_ERR_STATE, "rule %s writes scalar %d, which its table does not name: it would not be "
+                                         "saved", group->rule->name, i);
+    return SW_OK;
+}
+
 static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         sw_step s = whole(o, &o->group[i], g);
@@ -223,6 +232,8 @@ static sw_status run_rules_flushed(sw_optim *o, const void *g) {
             SW_TRY(o->group[i].rule->begin(&s));
     }
     SW_TRY(measure(o, g));
+    for (int i = 0; i < o->groups; i++)
+        SW_TRY(look_for_undeclared(&o->group[i]));
     for (int i = 0; i < o->groups; i++)
         SW_TRY(update(o, &o->group[i], g));
     return SW_OK;

@@ -125,6 +125,16 @@ static const sw_rule tensor_rule = {.size = sizeof(sw_rule), .name = "tensor_spy
                                     .options = lr_options, .unit = SW_UNIT_TENSOR,
                                     .tensor = tensor_update};
 
+/* Keeps something where its table, which has one scalar, names none. */
+static sw_status careless_begin(sw_step *s) {
+    s->scalar[0] = 1;
+    s->scalar[1] = 2;
+    return SW_OK;
+}
+static const char *const one_scalar[] = {"one", NULL};
+static const sw_rule careless = {.size = sizeof(sw_rule), .name = "careless", .options = lr_options,
+                                 .scalars = one_scalar, .begin = careless_begin, .update = &update_kernels};
+
 static sw_status average_begin(sw_step *s) {
     called("average");
     s->scalar[0]++;
@@ -1035,6 +1045,21 @@ static void test_orders_of_samples(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, test_clear)
 
+/* The last one: other tests ask every rule that is registered. */
+static void test_scalars_are_declared(void **state) {
+    (void)state;
+    assert_ok(sw_register_rule(&careless));
+    sw_params *p = small_params(SW_F64);
+    sw_optim *o = sw_optim_new(p, "careless");
+    double before[SMALL_DIM], g[SMALL_DIM] = {1};
+    memcpy(before, sw_params_x(p), sizeof before);
+    assert_int_equal(step_with(o, p, g), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "rule careless writes scalar 1, which its table does not name: it would not be saved");
+    assert_memory_equal(before, sw_params_x(p), sizeof before);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_order_of_minimize),
@@ -1061,6 +1086,7 @@ int main(void) {
         TEST(test_every_allocation_fails_in_turn),
         TEST(test_minimize_can_be_tried_again),
         TEST(test_orders_of_samples),
+        TEST(test_scalars_are_declared),
     };
     return cmocka_run_group_tests_name("optim_pipeline", tests, register_all, NULL);
 }
