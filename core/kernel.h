@@ -13,7 +13,8 @@
  *
  * The header includes the file again once for each type and level, with SW_KERNEL_PASS set to 1,
  * `real` to the element type and SW_K(name) to a name of its own, under the instruction set of that
- * level. There SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code of one type or level alone. What is between the includes and the #if is seen once (guard shared types there).
+ * level. There SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code of one type or level alone. What
+ * is between the includes and the #if is seen once (guard shared types there).
  *
  * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math
  * -ffp-contract=off, never -ffast-math; keep SW_LANES partial sums in a reduction; use ternaries
