@@ -25,7 +25,8 @@ bool swo_in_range(const sw_option *option, double value);
 const char *swo_range_text(const sw_option *option);
 int swo_count(const sw_option *table);
 int swo_index(const sw_option *table, const char *name); /* -1: none */
-/* A duration in steps. */
+/* A duration in steps. A part of the run or of an epoch need not be a whole number of them; one that is whole in
+ * exact arithmetic, as 7% of 100, is whole here too. */
 sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
                     double *steps);
 

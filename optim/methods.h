@@ -16,8 +16,13 @@ enum { SWO_WARMUP, SWO_OVER };                 /* they */
 extern const sw_line_search swo_armijo, swo_wolfe;
 extern const sw_average swo_none, swo_ema, swo_lawa_ema, swo_lawa_queue, swo_polyak, swo_swa;
 
-/* Steps that a part of a run stands for: 0.2% of 1234 is 3. */
+/* Durations reach methods in steps and may have a fraction: 7% of 50 steps are 3.5. */
+/* Rounded up to whole steps: 0.2% of 1234 is 3. */
 double swo_whole_steps(double steps);
+/* A number of steps that is whole up to rounding, made whole. */
+double swo_exact_steps(double steps);
+/* ⌊t/length⌋ as in exact arithmetic: the number of periods that are complete at step t. */
+double swo_periods(double t, double length);
 /* Whether an average that looks at every so many-th step from a start on looks at this one. Both are rounded
  * up to whole steps. */
 bool swo_average_due(int64_t step, double start, double every);

@@ -237,7 +237,8 @@ typedef enum sw_option_kind {
     SW_OPTION_INTEGER,
     SW_OPTION_BOOL,     /* 0 or 1; also written true, false, or the bare name */
     SW_OPTION_CHOICE,   /* one of "a|b|c": its number from 0 */
-    SW_OPTION_DURATION, /* in steps: "500", 0 or at least 1; "10%" of the run; "3ep" epochs */
+    SW_OPTION_DURATION, /* in steps: "500", 0 or at least 1; "10%" of the run; "3ep" epochs. The last two as in
+                         * exact arithmetic: 7% of 100 steps are 7, of 50 they are 3.5 */
     SW_OPTION_SPEC      /* the inner estimator of a wrapper; must be written last */
 } sw_option_kind;
 

@@ -52,7 +52,7 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
 }
 
 double swo_whole_steps(double steps) {
-    return ceil(steps - 1e-9 * steps);
+    return ceil(swo_exact_steps(steps));
 }
 
 static sw_status resolve(sw_optim *o, swo_schedule *s) {

@@ -48,12 +48,12 @@ static double beginning(double period, double growth, double i) {
 static double restarts(const double *option, double t, double total) {
     (void)total;
     const double T0 = option[PERIOD], m = option[GROWTH];
-    double i = floor(m == 1 ? t / T0 : log1p(t / T0 * (m - 1)) / log(m));
-    if (t < beginning(T0, m, i)) /* rounding at the seam */
+    double i = m == 1 ? swo_periods(t, T0) : floor(log1p(t / T0 * (m - 1)) / log(m));
+    if (t < swo_exact_steps(beginning(T0, m, i))) /* rounding at the seam */
         i--;
-    else if (t >= beginning(T0, m, i + 1))
+    else if (t >= swo_exact_steps(beginning(T0, m, i + 1)))
         i++;
-    double begin = beginning(T0, m, i);
+    const double begin = swo_exact_steps(beginning(T0, m, i));
     return half_wave(option[LOW], (t - begin) / (beginning(T0, m, i + 1) - begin));
 }
 
@@ -78,7 +78,7 @@ static double cosine_cycles(const double *option, double t, double total) {
     if (!(t < total))
         return option[ENDS];
     const double low = option[ENDS], length = total / option[CYCLES], rise = option[RISE] * length;
-    const double u = t - floor(t / length) * length;
+    const double u = fmax(t - swo_periods(t, length) * length, 0);
     return u < rise ? low + (1 - low) * (u / rise) : half_wave(low, (u - rise) / (length - rise));
 }
 

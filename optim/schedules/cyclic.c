@@ -24,7 +24,7 @@ static const sw_option cyclic_options[] = {
 static double cyclic(const double *option, double t, double total) {
     (void)total;
     const double up = option[UP], down = option[DOWN] > 0 ? option[DOWN] : up, length = up + down;
-    const double cycle = floor(t / length), u = t - cycle * length;
+    const double cycle = swo_periods(t, length), u = fmax(t - cycle * length, 0);
     const double triangle = u <= up ? u / up : (length - u) / down;
     const int height = (int)option[HEIGHT];
     const double scale = height == TRIANGULAR2 ? ldexp(1, -(int)fmin(cycle, 1100))

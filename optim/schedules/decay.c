@@ -16,7 +16,7 @@ static const sw_option step_options[] = {
 
 static double step(const double *option, double t, double total) {
     (void)total;
-    return pow(option[STEP_FACTOR], floor(t / option[EVERY]));
+    return pow(option[STEP_FACTOR], swo_periods(t, option[EVERY]));
 }
 
 const sw_schedule swo_step = {.size = sizeof(sw_schedule), .name = "step",
