@@ -414,6 +414,7 @@ sw_status sw_optim_step(sw_optim *o) {
                           : sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
     void *g = sw_gradient_data(gradient);
     remember(o, false);
+    swo_zero_frozen(o, g); /* sw_backward may have written them before they were frozen */
     sw_status status = swo_check(o->type, o->dim, g, &o->norm);
     if (status == SW_OK)
         status = move(o, g);

@@ -517,6 +517,38 @@ static void test_frozen(void **state) {
     }
 }
 
+/* A parameter that is frozen between sw_backward and sw_optim_step has no part in the step: neither in the norm
+ * that clips, nor by a gradient that is not a number. The bits are those of one frozen before sw_backward. */
+static void test_frozen_after_backward(void **state) {
+    (void)state;
+    const double broken[] = {1e6, (double)INFINITY, (double)NAN};
+    for (int t = 0; t < 2; t++)
+        for (size_t k = 0; k < sizeof broken / sizeof *broken; k++) {
+            char x[2][SMALL_DIM * sizeof(double)];
+            double norm[2];
+            for (int late = 0; late < 2; late++) {
+                double c[SMALL_DIM];
+                memcpy(c, some, sizeof c);
+                c[13] = broken[k]; /* of b */
+                sw_params *p = small_params(both_types[t]);
+                sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5 momentum=0.9", .clip = 0.5);
+                sw_tape *tape = sw_tape_new();
+                sw_param_freeze(sw_params_at(p, 1), !late);
+                assert_ok(sw_backward(inner_loss(tape, p, c)));
+                sw_param_freeze(sw_params_at(p, 1), true);
+                assert_ok(sw_optim_step(o));
+                norm[late] = sw_optim_gradient_norm(o);
+                memcpy(x[late], sw_params_x(p), params_bytes(p));
+                memset(x[late] + params_bytes(p), 0, sizeof x[late] - params_bytes(p));
+                sw_tape_free(tape);
+                sw_optim_free(o);
+                sw_params_free(p);
+            }
+            assert_memory_equal(x[0], x[1], sizeof x[0]);
+            assert_true(norm[0] == norm[1] && norm[0] > 0);
+        }
+}
+
 static void test_tied(void **state) {
     (void)state;
     sw_params *p = sw_params_new(SW_F64, 1);
@@ -1071,7 +1103,7 @@ int main(void) {
         TEST(test_begin_and_decide_may_skip),
         TEST(test_clip),
         TEST(test_gradient_norm),
-        TEST(test_frozen),
+        TEST(test_frozen), TEST(test_frozen_after_backward),
         TEST(test_tied),
         TEST(test_groups_have_rates_of_their_own),
         TEST(test_refusals),
