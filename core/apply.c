@@ -3,13 +3,12 @@
 
 #include <stdio.h>
 
-static sw_status fail_in_layer(const sw_tape *tape) {
+static void name_the_layer(const sw_tape *tape) {
     if (tape->layer) {
         char prefix[128];
         snprintf(prefix, sizeof prefix, "layer %s: ", tape->layer);
         swi_error_prefix(prefix);
     }
-    return sw_error_status();
 }
 
 static void release_scratch(swi_engine *e) {
@@ -54,7 +53,7 @@ static void refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_ten
         snprintf(prefix, sizeof prefix, "%s: input %d: ", op->name, index);
         swi_error_prefix(prefix);
     }
-    fail_in_layer(tape);
+    name_the_layer(tape);
 }
 
 static void count_readers(const swi_node *node, swi_node *const *input, int count) {
@@ -134,7 +133,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     if (run(node, &call, &engine) != SW_OK ||
         ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
         if (!had_error)
-            fail_in_layer(tape);
+            name_the_layer(tape);
         tape->count = slot;
         return null;
     }

@@ -97,7 +97,7 @@ sw_status sw_archive_save(const sw_archive *a, const char *path) {
     if (!path)
         return sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
     if (a->failed)
-        return sw_error() ? sw_error_status()
+        return sw_error() ? a->failed
                           : sw_fail(SW_ERR_STATE,
                                     "%.700s: not saved: the archive lacks what could not be put "
                                     "into it",
@@ -143,14 +143,14 @@ static sw_status put(sw_archive *a, const char *name, const sw_array *array, boo
 sw_status sw_archive_put(sw_archive *a, const char *name, sw_array array) {
     sw_status status = a ? put(a, name, &array, false) : no_archive();
     if (a && status != SW_OK)
-        a->failed = true;
+        a->failed = status;
     return status;
 }
 
 sw_status sw_archive_put_copy(sw_archive *a, const char *name, sw_array array) {
     sw_status status = a ? put(a, name, &array, true) : no_archive();
     if (a && status != SW_OK)
-        a->failed = true;
+        a->failed = status;
     return status;
 }
 
@@ -178,7 +178,7 @@ static sw_status set_text(sw_archive *a, const char *key, const char *text) {
 sw_status sw_archive_set_text(sw_archive *a, const char *key, const char *text) {
     sw_status status = a ? set_text(a, key, text) : no_archive();
     if (a && status != SW_OK)
-        a->failed = true;
+        a->failed = status;
     return status;
 }
 

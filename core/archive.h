@@ -22,7 +22,7 @@ struct sw_archive {
     swi_text *text;
     int texts, text_room;
     void *block; /* the file's arrays */
-    bool failed; /* something could not be put in */
+    sw_status failed; /* why something could not be put in; SW_OK: all of it was */
 };
 
 /* What the format calls an element type; NULL: it is none. */

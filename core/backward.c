@@ -255,7 +255,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     tape->layer = node->layer;
     sw_status status = node->op->vjp(&call);
     if (status == SW_OK && e.failed)
-        status = sw_error() ? sw_error_status() : SW_ERR_MEMORY;
+        status = sw_last_failure(); /* sw_cotangent's */
     if (status == SW_OK)
         status = collect(tape, node, &call, &e);
     if (status == SW_OK && checking)
@@ -377,7 +377,7 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
 sw_status sw_backward(sw_tensor loss) {
     const swi_node *node = swi_node_of(loss);
     if (!node)
-        return sw_error_status();
+        return sw_last_failure();
     if (node->view.count != 1)
         return sw_fail(SW_ERR_SHAPE, "backward: the loss must be one number, its shape is %s",
                        sw_shape_text(node->view.rank, node->view.shape));
@@ -390,7 +390,7 @@ sw_status sw_backward(sw_tensor loss) {
 sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
     const swi_node *node = swi_node_of(t);
     if (!node)
-        return sw_error_status();
+        return sw_last_failure();
     const sw_view *v = &node->view;
     if (cotangent.type != v->type)
         return sw_fail(SW_ERR_TYPE, "backward: the tensor is %s, its cotangent %s",

@@ -2,7 +2,8 @@
  *
  * Conventions of every function here
  *   - A function that can fail returns sw_status, or a null pointer, or a null tensor. The reason
- *     is in sw_error(), which keeps the first message of this thread until sw_clear_error().
+ *     is in sw_error(), which keeps the first message of this thread until sw_clear_error(): "Errors"
+ *     below.
  *   - An operation on a null tensor does nothing and returns a null tensor, so that a program
  *     chains without checks and asks once.
  *   - Shapes are row-major and counted in elements; axis 0 is the batch where there is one.
@@ -34,6 +35,32 @@ extern "C" {
 #endif
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
+/* No call needs a check. The first failure of a thread is recorded, with a message that sw_error() gives, and
+ * is pending until sw_clear_error(). What follows from it (a null tensor, a NULL pointer) passes through
+ * further calls without effect, and a program asks sw_error() once, at its end.
+ *
+ * What continues or ends while an error is pending:
+ *   - Whatever goes over data or takes steps does not start, and does not continue: sw_loader_next returns
+ *     false; sw_train, sw_optim_minimize and sw_optim_step return the status of the pending error and
+ *     change nothing. So a mistake ends a training loop at once, with its own message.
+ *   - Every other function does its work, and its status, NULL or null tensor tells of its own failure alone.
+ *     The message of such a later failure is not kept: sw_error() is that of the first. A function that is
+ *     given a NULL pointer or a null tensor takes the pending error for the reason.
+ *
+ * A program that handles an error and goes on clears it:
+ *
+ *     if (sw_model_load(net, "last.safetensors") != SW_OK)
+ *         sw_clear_error();            // there is none yet: train from the start
+ *
+ * A library, or a callback of sw_train, that is called while its caller's error may be pending, and tries
+ * something that may fail, leaves things as they were by clearing only an error of its own:
+ *
+ *     const bool pending = sw_error() != NULL;
+ *     sw_archive *cache = sw_archive_open(path);
+ *     if (!cache && !pending)
+ *         sw_clear_error();
+ *
+ * A callback that returns SW_OK and leaves an error pending ends sw_train as one that returns its status. */
 
 typedef enum sw_status {
     SW_OK = 0,
@@ -50,13 +77,13 @@ typedef enum sw_status {
     SW_ERR_USER      /* for extensions */
 } sw_status;
 
-/* The first message of this thread since the last sw_clear_error, or NULL. Valid until then. */
+/* The pending message of this thread, its first since the last sw_clear_error, or NULL. Valid until then. */
 SW_API const char *sw_error(void);
 /* The status that went with it, SW_OK if there is none. */
 SW_API sw_status sw_error_status(void);
-/* Forgets both. */
+/* Nothing is pending any more. */
 SW_API void sw_clear_error(void);
-/* Records a message (unless one is kept already) and returns `status`: `return sw_fail(...)`. */
+/* Records a message (unless one is pending already) and returns `status`: `return sw_fail(...)`. */
 SW_API sw_status sw_fail(sw_status status, const char *format, ...) SW_PRINTF(2, 3);
 
 /* ---- The library ----------------------------------------------------------------------------- */
@@ -291,7 +318,7 @@ SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b);
 /* The same with the last two axes of either side exchanged: a as [..., k, m], b as [..., n, k]. No copy. */
 SW_API sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool transpose_b);
 /* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out]. A null bias
- * while an error is kept gives a null tensor: it may be the one that failed. */
+ * while an error is pending gives a null tensor: it may be the one that failed. */
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
 SW_API sw_tensor sw_relu(sw_tensor x); /* max(x, 0); derivative 0 at 0; NaN stays NaN */
 SW_API sw_tensor sw_tanh(sw_tensor x);

@@ -19,6 +19,21 @@ extern "C" {
             return sw_try_status;             \
     } while (0)
 
+/* ---- Failures -------------------------------------------------------------------------------- */
+/* A function returns the status of its own failure, also while an earlier error is pending, whose message is
+ * the one that stays. sw_error_status() is the status of that message, so it does not serve for this.
+ *
+ *     const uint64_t before = sw_failures();
+ *     sw_tensor t = users_function(...);
+ *     if (sw_is_null(t))
+ *         return sw_failures() != before ? sw_last_failure() : sw_fail(SW_ERR_USER, "... a null tensor");
+ */
+
+/* How many failures this thread has recorded by sw_fail, whether or not the message was kept. */
+SW_API uint64_t sw_failures(void);
+/* The status of the latest of them: what a function returns when a function it called has just failed. */
+SW_API sw_status sw_last_failure(void);
+
 /* ---- Messages -------------------------------------------------------------------------------- */
 
 /* "[64,784]", in a buffer that stays valid for the next few calls of this thread. */

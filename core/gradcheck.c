@@ -33,16 +33,18 @@ static sw_tensor build(const check *c) {
     return c->f(c->user, c->tape, c->tensor);
 }
 
-static sw_status failed(void) {
-    return sw_error() ? sw_error_status()
-                      : sw_fail(SW_ERR_USER, "gradcheck: the function gave a null tensor");
+/* Since `before`, a count of sw_failures. */
+static sw_status function_failed(uint64_t before) {
+    return sw_failures() != before ? sw_last_failure()
+                                   : sw_fail(SW_ERR_USER, "gradcheck: the function gave a null tensor");
 }
 
 /* ⟨f(inputs), cotangent⟩ */
 static sw_status contracted(const check *c, double *value) {
+    const uint64_t failures = sw_failures();
     sw_tensor t = build(c);
     if (sw_is_null(t))
-        return failed();
+        return function_failed(failures);
     sw_array out = sw_value(t);
     *value = 0;
     for (int64_t i = 0; i < c->length; i++)
@@ -76,9 +78,10 @@ static sw_status compare(const check *c, int input, const double *analytic, doub
 }
 
 static sw_status run(check *c, double *worst) {
+    const uint64_t failures = sw_failures();
     sw_tensor out = build(c);
     if (sw_is_null(out))
-        return failed();
+        return function_failed(failures);
     sw_array value = sw_value(out);
     if (value.type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed",

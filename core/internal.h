@@ -130,7 +130,8 @@ struct sw_params {
     uint64_t version;  /* grows when x changes */
     sw_param **list;
     int count, capacity;
-    bool built, failed;
+    bool built;
+    sw_status failed; /* why a parameter could not be declared; SW_OK: all were */
     int64_t dim;
     void *x;
     sw_gradient *gradient;
@@ -351,6 +352,9 @@ static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args,
 /* A kernel over rows of `length` elements: tiles of about SW_TILE elements. `sum`: NULL, or the one sum
  * that the kernel adds to. */
 void swi_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum);
+/* As sw_linear without a bias, also while an error is pending, where sw_linear takes a null bias for one that
+ * failed. (linear.c) */
+sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight);
 /* An axis of input 0 counted from the start, or an error. (reduce.c) */
 sw_status swi_axis(const sw_call *call, int axis, int *from_start);
 /* An error unless it is one of the three. (loss.c) */

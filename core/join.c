@@ -171,7 +171,7 @@ sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengths, sw_
         parts[i] = (sw_tensor){0};
     const sw_view *view = input_view(x);
     if (!view)
-        return sw_error_status();
+        return sw_last_failure();
     int64_t begin = 0, length = 0;
     SW_TRY(check_split(view, axis, count, lengths, &length));
     for (int i = 0; i < count; i++) {
@@ -180,7 +180,7 @@ sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengths, sw_
         if (sw_is_null(parts[i])) {
             for (int k = 0; k < i; k++)
                 parts[k] = (sw_tensor){0};
-            return sw_error_status();
+            return sw_last_failure();
         }
         begin = end;
     }

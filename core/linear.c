@@ -289,6 +289,10 @@ static const sw_op linear_op = {.size = sizeof(sw_op), .name = "linear", .shape 
                                 .forward = linear_forward, .vjp = linear_vjp,
                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
 
+sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight) {
+    return sw_apply(&linear_op, NULL, 0, 2, (sw_tensor[]){x, weight});
+}
+
 sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias) {
     if (sw_is_null(bias) && swi_error_now != SW_OK)
         return bias; /* a bias that failed is not "no bias" */

@@ -46,7 +46,8 @@ static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x
     sw_array w, b;
     split(f, x, &w, &b);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
-    sw_tensor z = sw_linear(rows, sw_input(tape, w), f->bias ? sw_input(tape, b) : (sw_tensor){0});
+    sw_tensor z = f->bias ? sw_linear(rows, sw_input(tape, w), sw_input(tape, b))
+                          : swi_linear_no_bias(rows, sw_input(tape, w));
     return leaf && !sw_is_null(z) ? sw_variable(tape, sw_value(z)) : z;
 }
 
@@ -93,11 +94,12 @@ static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_
     return list;
 }
 
-/* A loss on another tape would be evaluated there, and never differentiated here. */
-static sw_status check_loss(sw_tensor loss, const sw_tape *tape) {
+/* A loss on another tape would be evaluated there, and never differentiated here. `before` is the count of
+ * sw_failures from before the loss was asked for. */
+static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
     if (sw_is_null(loss))
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+        return sw_failures() != before ? sw_last_failure()
+                                       : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
     if (loss.tape != tape)
         return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that it was asked for on");
     return SW_OK;
@@ -119,15 +121,16 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     SW_TRY(start(f, tape, x, NULL, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
-        return sw_error_status();
+        return sw_last_failure();
     SW_TRY(sw_tape_samples(tape, ids, count));
+    const uint64_t failures = sw_failures();
     sw_tensor loss;
     if (f->loss)
         loss = f->loss(f->user, tape, ids, count);
     else
         loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false),
                        ids, count);
-    SW_TRY(check_loss(loss, tape));
+    SW_TRY(check_loss(loss, tape, failures));
     return item_of(loss, value);
 }
 
@@ -177,10 +180,12 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
                               const int64_t *ids, int64_t count, double *value, sw_gradient *g) {
     sw_array w, b;
     split(f, x ? x : f->params->x, &w, &b);
+    const uint64_t failures = sw_failures();
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
-    sw_tensor loss = f->head(f->user, tape, sw_linear(rows, tw, tb), ids, count);
-    SW_TRY(check_loss(loss, tape));
+    sw_tensor z = f->bias ? sw_linear(rows, tw, tb) : swi_linear_no_bias(rows, tw);
+    sw_tensor loss = f->head(f->user, tape, z, ids, count);
+    SW_TRY(check_loss(loss, tape, failures));
     SW_TRY(sw_backward(loss));
     if (value)
         *value = sw_item(loss);
@@ -202,12 +207,13 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
     SW_TRY(start(f, tape, x, g, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
-        return sw_error_status();
+        return sw_last_failure();
     SW_TRY(sw_tape_samples(tape, ids, count));
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, value, g);
+    const uint64_t failures = sw_failures();
     sw_tensor loss = f->loss(f->user, tape, ids, count);
-    SW_TRY(check_loss(loss, tape));
+    SW_TRY(check_loss(loss, tape, failures));
     if (value)
         *value = sw_item(loss);
     SW_TRY(sw_backward(loss));
@@ -269,11 +275,12 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     SW_TRY(start(f, tape, x, NULL, draw));
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
-        return sw_error_status();
+        return sw_last_failure();
     SW_TRY(sw_tape_samples(tape, ids, count));
+    const uint64_t failures = sw_failures();
     sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
-    SW_TRY(check_loss(loss, tape));
+    SW_TRY(check_loss(loss, tape, failures));
     SW_TRY(sw_backward(sw_scale(loss, (double)count))); /* the sum: one s_i for each sample */
     if (value)
         *value = sw_item(loss);
@@ -299,7 +306,7 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
     sw_tape_reset(tape);
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
-        return sw_error_status();
+        return sw_last_failure();
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;

@@ -107,7 +107,8 @@ sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t 
     bool taken = !options || sw_take_options("parameter", "sw_param_options", &own, sizeof own, options,
                                              offsetof(sw_param_options, role)) == SW_OK;
     sw_param *param = taken ? declare(p, name, rank, shape, &own, NULL) : NULL;
-    p->failed |= !param;
+    if (!param)
+        p->failed = sw_last_failure();
     return param;
 }
 
@@ -116,12 +117,12 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
         sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?",
                 p ? "one to tie it to" : "set");
         if (p)
-            p->failed = true;
+            p->failed = SW_ERR_ARGUMENT;
         return NULL;
     }
     if (target->owner != p) {
         sw_fail(SW_ERR_ARGUMENT, "parameter %s: %s belongs to another set", name, target->name);
-        p->failed = true;
+        p->failed = SW_ERR_ARGUMENT;
         return NULL;
     }
     while (target->tied)
@@ -129,14 +130,16 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     const sw_param_options options = {.size = sizeof options, .role = target->role,
                                       .fan_in = target->fan_in, .fan_out = target->fan_out};
     sw_param *param = declare(p, name, target->rank, target->shape, &options, target);
-    p->failed |= !param;
+    if (!param)
+        p->failed = sw_last_failure();
     return param;
 }
 
 sw_status sw_params_build(sw_params *p) {
-    if (!p || p->failed)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_STATE, "build: a parameter could not be declared");
+    if (!p)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "build: the set is NULL");
+    if (p->failed)
+        return sw_error() ? p->failed : sw_fail(SW_ERR_STATE, "build: a parameter could not be declared");
     if (p->built)
         return sw_fail(SW_ERR_STATE, "build: the parameters are built already");
     int64_t dim = 0;

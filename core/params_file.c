@@ -40,7 +40,7 @@ sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) 
     for (int i = 0; status == SW_OK && i < p->count; i++)
         status = pack_one(p->list[i], a, prefix ? prefix : "");
     if (a && status != SW_OK)
-        a->failed = true;
+        a->failed = status;
     return status;
 }
 
@@ -253,7 +253,7 @@ sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix
 sw_status sw_params_load(sw_params *p, const char *path) {
     SW_TRY(check_built(p, "params_load"));
     sw_archive *a = sw_archive_open(path);
-    sw_status status = a ? sw_params_unpack(p, a, NULL) : sw_error_status();
+    sw_status status = a ? sw_params_unpack(p, a, NULL) : sw_last_failure();
     sw_archive_free(a);
     return status;
 }

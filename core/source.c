@@ -117,11 +117,11 @@ sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): check_request refuses NULL */
     sw_tensor x = room(tape, type, count, source->x_rank, source->x_shape), y = {0};
     if (sw_is_null(x))
-        return sw_error_status();
+        return sw_last_failure();
     if (source->y_rank >= 0) {
         y = room(tape, target_type(source, type), count, source->y_rank, source->y_shape);
         if (sw_is_null(y))
-            return sw_error_status();
+            return sw_last_failure();
     }
     SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data,
                   sw_is_null(y) ? NULL : sw_value(y).data));

@@ -8,6 +8,9 @@
 
 _Thread_local sw_status swi_error_now;
 static _Thread_local char text[4096]; /* a path, and a list of faults */
+/* Of every failure, also of those whose message was not kept because an earlier error is pending. */
+static _Thread_local sw_status latest_status;
+static _Thread_local uint64_t failures;
 
 const char *sw_error(void) {
     return swi_error_now == SW_OK ? NULL : text;
@@ -21,7 +24,19 @@ void sw_clear_error(void) {
     swi_error_now = SW_OK;
 }
 
+uint64_t sw_failures(void) {
+    return failures;
+}
+
+sw_status sw_last_failure(void) {
+    return latest_status;
+}
+
 sw_status sw_fail(sw_status status, const char *format, ...) {
+    if (status != SW_OK) {
+        latest_status = status;
+        failures++;
+    }
     if (swi_error_now == SW_OK && status != SW_OK) {
         va_list list;
         va_start(list, format);

@@ -464,7 +464,7 @@ static swi_binding *open_binding(sw_tape *tape, sw_params *params, const char *w
 sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g) {
     swi_binding *b = open_binding(tape, params, "bind");
     if (!b)
-        return sw_error_status();
+        return sw_last_failure();
     if (g && g->params != params)
         return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
     if (g && !g->data)
@@ -477,7 +477,7 @@ sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradi
 sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
     swi_binding *b = open_binding(tape, params, "freeze");
     if (!b)
-        return sw_error_status();
+        return sw_last_failure();
     b->frozen = frozen;
     return SW_OK;
 }

@@ -73,7 +73,7 @@ static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *
 static sw_status copy_array(sw_array *out, const sw_array *in) {
     *out = sw_array_new(in->type, in->rank, in->shape);
     if (!out->data)
-        return sw_error_status();
+        return sw_last_failure();
     memcpy(out->data, in->data, (size_t)sw_array_count(in) * sw_dtype_size(in->type));
     return SW_OK;
 }

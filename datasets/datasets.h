@@ -363,13 +363,18 @@ SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch,
  * the source's gather holds no lock that a fork may leave locked. */
 SW_API void sw_loader_free(sw_loader *loader);
 /* Puts the next batch on the tape (whose samples it names) and returns true; at the end of an
- * epoch, once, returns false, and the call after that begins the next epoch. A failure ends the
+ * epoch, once, returns false, and the call after that begins the next epoch. While an error is pending
+ * (core.h, "Errors"), whoever's it is, it returns false and the loader stays where it is: a loop whose
+ * optimizer, model or step has failed ends at once, and goes on with the same batch after sw_clear_error.
+ * A failure of the loader's own ends the
  * epoch too (a last batch that is still on the tape is one): what is left of it is passed over. A NULL
  * argument is an error and passes over nothing. While one batch is used the next one's bytes are already
  * asked for, or gathered. Allocates nothing of its own. */
 SW_API bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch);
 SW_API int64_t sw_loader_batches(const sw_loader *loader); /* in an epoch */
-SW_API int64_t sw_loader_epoch(const sw_loader *loader);   /* epochs ended */
+/* Epochs ended. While an error is pending every refused sw_loader_next counts as one, so that a loop until
+ * some epoch ends as well; after sw_clear_error it is again the number of those that ended. */
+SW_API int64_t sw_loader_epoch(const sw_loader *loader);
 SW_API bool sw_loader_prefetches(const sw_loader *loader); /* in a thread of its own */
 
 /* Where a loader is: plain numbers, to be saved by their fields. A batch that was prefetched and not yet

@@ -33,6 +33,7 @@ struct sw_loader {
     int64_t batch;
     bool at_end;      /* the next call ends the epoch */
     int64_t ended;    /* epochs */
+    int64_t refused;  /* calls since the last batch that found an error pending */
     int64_t position; /* samples given out in this epoch */
     sw_tensor last;   /* x of the batch given last, to see whether its tape was reset */
     /* With a thread; else NULL. */
@@ -209,12 +210,12 @@ static sw_status lend(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     SW_TRY(sw_tape_samples(tape, e->ids, e->count));
     batch->x = view_of(tape, e->into->x, e->type, e->count, source->x_rank, source->x_shape);
     if (sw_is_null(batch->x))
-        return sw_error_status();
+        return sw_last_failure();
     if (source->y_rank >= 0) {
         batch->y = view_of(tape, e->into->y, swd_target_type(source, e->type), e->count, source->y_rank,
                            source->y_shape);
         if (sw_is_null(batch->y))
-            return sw_error_status();
+            return sw_last_failure();
     }
     batch->ids = sw_sample_ids(tape, e->count);
     batch->count = e->count;
@@ -251,6 +252,11 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
                         : "batch");
         return false;
     }
+    if (sw_error()) { /* whoever clears it goes on from this batch, prefetched or not */
+        loader->refused++;
+        return false;
+    }
+    loader->refused = 0;
     if (loader->last.tape == tape && sw_is_live(loader->last)) {
         sw_fail(SW_ERR_STATE, "loader: the last batch is still on the tape; call sw_tape_reset between "
                               "batches");
@@ -287,7 +293,10 @@ int64_t sw_loader_batches(const sw_loader *loader) {
 }
 
 int64_t sw_loader_epoch(const sw_loader *loader) {
-    return loader ? loader->ended : 0;
+    if (!loader)
+        return 0;
+    /* A loop until some epoch, which never checks sw_error, ends too. */
+    return loader->ended + (sw_error() ? loader->refused : 0);
 }
 
 bool sw_loader_prefetches(const sw_loader *loader) {

@@ -38,7 +38,7 @@ sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t wid
     int64_t shape[3] = {height, width, in.shape[2]};
     sw_array result = sw_array_new(SW_U8, picture->rank, shape);
     if (!result.data)
-        return sw_error_status();
+        return sw_last_failure();
     sw_status status = swd_picture_resize("picture_resize", &in, height, width, result.data);
     if (status == SW_OK)
         *out = result;

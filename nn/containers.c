@@ -139,14 +139,16 @@ static sw_status compose_trace(sw_module *m, sw_tape *tape, sw_sample_shape *sha
     sw_dtype type = m->type->takes_ids ? SW_I32 : sw_params_type(m->model->params);
     sw_tensor x = swn_zeros(tape, type, SAMPLES, shape);
     if (sw_is_null(x))
-        return sw_error_status();
+        return sw_last_failure();
     const char *outer = sw_tape_layer(tape, m->name);
+    const uint64_t failures = sw_failures();
     sw_tensor y = m->type->forward(m, x);
     sw_tape_layer(tape, outer);
     sw_array a = sw_is_null(y) ? (sw_array){0} : sw_value(y);
     if (!a.data)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
+        return sw_failures() != failures
+                   ? sw_last_failure()
+                   : sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
     if (a.rank < 1 || a.shape[0] != SAMPLES)
         return sw_fail(SW_ERR_SHAPE, "layer %s: its forward makes %s of a batch of %d; axis 0 must stay the "
                                      "batch", m->name, sw_shape_text(a.rank, a.shape), SAMPLES);

@@ -20,7 +20,7 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
                                       .fan_out = e->rows, .init = sw_init_normal(0, 1)};
     e->weight = sw_module_param(m, "weight", 2, (int64_t[]){e->rows, e->dim}, &options);
     if (!e->weight)
-        return sw_error_status();
+        return sw_last_failure();
     if (shape->rank >= 0)
         shape->length[shape->rank++] = e->dim;
     return SW_OK;

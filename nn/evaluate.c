@@ -87,18 +87,19 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
                                 int64_t count, tally *t) {
     sw_batch batch;
     SW_TRY(swn_evaluation_batch(model, source, first, count, &batch));
+    const uint64_t failures = sw_failures();
     sw_tensor z = sw_forward(model->root, batch.x);
     sw_tensor mean = loss(z, batch.y);
     if (sw_is_null(mean))
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
+        return sw_failures() != failures ? sw_last_failure()
+                                         : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
     t->loss += sw_item(mean) * (double)count;
     sw_array out = sw_value(z), y = sw_value(batch.y);
     if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)
         return SW_OK;
     sw_array best = sw_value(sw_argmax(z, 1, false));
     if (!best.data)
-        return sw_error_status();
+        return sw_last_failure();
     t->right += hits(out, best, y);
     t->judged += count;
     return SW_OK;

@@ -35,7 +35,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     if (l->has_bias)
         l->bias = sw_module_param(m, "bias", 1, &l->outputs, &bias);
     if (!l->weight || (l->has_bias && !l->bias))
-        return sw_error_status();
+        return sw_last_failure();
     *shape = (sw_sample_shape){.rank = 1, .length = {l->outputs}};
     return SW_OK;
 }

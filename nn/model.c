@@ -39,7 +39,7 @@ sw_status sw_model_input(sw_model *model, int rank, const int64_t *shape) {
         return sw_fail(SW_ERR_ARGUMENT, "model_input: the model is NULL");
     sw_array check = sw_array_of(model, SW_F32, rank, shape);
     if (!check.data)
-        return sw_error_status();
+        return sw_last_failure();
     model->input.rank = rank;
     for (int i = 0; i < rank; i++)
         model->input.length[i] = shape[i];
@@ -119,8 +119,9 @@ sw_module *sw_model_root(const sw_model *model) {
 static sw_status check_built(const sw_model *model, const char *what) {
     if (sw_model_params(model))
         return SW_OK;
-    return sw_error() ? sw_error_status() : sw_fail(SW_ERR_STATE, "%s: the model is %s", what,
-                                                    model ? "not built" : "NULL");
+    if (sw_error() && (!model || model->failed)) /* what failed then says more */
+        return sw_last_failure();
+    return sw_fail(SW_ERR_STATE, "%s: the model is %s", what, model ? "not built" : "NULL");
 }
 
 sw_status sw_model_save(const sw_model *model, const char *path) {

@@ -65,7 +65,7 @@ static sw_status make_room(prediction *p, const sw_array *z) {
         p->own = out.data != NULL;
         if (p->own)
             *p->y = out;
-        return p->own ? SW_OK : sw_error_status();
+        return p->own ? SW_OK : sw_last_failure();
     }
     bool equal = p->y->rank == out.rank;
     for (int i = 0; equal && i < out.rank; i++)
@@ -82,13 +82,15 @@ static sw_status make_room(prediction *p, const sw_array *z) {
 static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
     sw_tensor x = p->x ? rows_of(p, first, count) : samples_of(p, first, count);
     if (sw_is_null(x))
-        return sw_error_status();
+        return sw_last_failure();
+    const uint64_t failures = sw_failures();
     sw_tensor out = sw_forward(p->model->root, x);
     if (sw_is_null(out))
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_USER, "predict: the output is a null tensor");
+        return sw_failures() != failures ? sw_last_failure()
+                                         : sw_fail(SW_ERR_USER, "predict: the output is a null tensor");
     sw_array z = sw_value(out);
     if (!z.data && sw_array_count(&z) > 0)
-        return sw_error_status();
+        return sw_last_failure();
     if (z.rank < 1 || z.shape[0] != count)
         return sw_fail(SW_ERR_SHAPE, "predict: the model makes %s of a batch of %lld",
                        sw_shape_text(z.rank, z.shape), (long long)count);

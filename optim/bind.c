@@ -28,10 +28,12 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
     for (int i = 0; slots && slots[i].name; i++) {
         if (slots[i].needed && !slots[i].needed(e->e.option))
             continue;
+        const uint64_t failures = sw_failures();
         int64_t count = slots[i].count ? slots[i].count(&sizes) : e->e.dim;
         if (count < 0)
-            return sw_error() ? sw_error_status()
-                              : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
+            return sw_failures() != failures
+                       ? sw_last_failure()
+                       : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
                                         e->e.method->name, slots[i].name);
         size_t size = swo_slot_size(&slots[i], e->e.type);
         e->e.slot[i] = sw_alloc_array(count, size);

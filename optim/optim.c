@@ -83,7 +83,7 @@ static sw_status parse_group(swo_group *group, const char *text, size_t length) 
                        name);
     group->rule = swo_find(SWO_RULE, name);
     if (!group->rule)
-        return sw_error_status();
+        return sw_last_failure();
     SW_TRY(swo_parse("rule", name, group->rule->options, NULL, options, &group->base));
     return group->rule->check ? group->rule->check(group->base.value) : SW_OK;
 }
@@ -240,7 +240,7 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
     }
     const sw_schedule *method = swo_find(SWO_SCHEDULE, name);
     if (!method)
-        return sw_error_status();
+        return sw_last_failure();
     if (o->schedules == SWO_SCHEDULES)
         return sw_fail(SW_ERR_ARGUMENT, "schedule: at most %d", SWO_SCHEDULES);
     swo_schedule *s = &o->schedule[o->schedules++];
@@ -308,7 +308,7 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
     const char *options = swo_name(spec, name);
     const sw_estimator *method = swo_find(SWO_ESTIMATOR, name);
     if (!method)
-        return sw_error_status();
+        return sw_last_failure();
     if (depth > 4)
         return sw_fail(SW_ERR_ARGUMENT, "estimator: wrappers inside wrappers, more than 4 deep");
     swo_estimate *e = *made = sw_alloc(sizeof *e);
@@ -339,7 +339,7 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
     const char *options = swo_name(spec, name);
     o->average = swo_find(SWO_AVERAGE, name);
     if (!o->average)
-        return sw_error_status();
+        return sw_last_failure();
     SW_TRY(swo_parse("average", name, o->average->options, NULL, options, &o->average_values));
     if (o->average == &swo_none) {
         o->average = NULL;

@@ -59,11 +59,13 @@ SW_API void sw_optim_free(sw_optim *optim);
 
 /* One step from the gradient that is in the parameters' own block, which is fresh afterwards. For
  * hand-written loops, and estimators that need one gradient. SW_SKIPPED: see above; the block is
- * fresh then too. */
+ * fresh then too. While an error is pending (core.h, "Errors") no step is taken, and its status is
+ * returned. */
 SW_API sw_status sw_optim_step(sw_optim *optim);
 /* One step on an objective over the optimizer's own parameters. `value`, if not NULL, gets the mean
  * loss of the step's samples before it, Inf or NaN included; NaN if it is not known. The objective must outlive
- * the optimizer, and be the same each time. */
+ * the optimizer, and be the same each time. While an error is pending no step is taken, and its status is
+ * returned. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
@@ -173,7 +175,8 @@ typedef struct sw_train_state {
     bool stop;     /* may be set: the run ends here */
 } sw_train_state;
 
-/* An error (any status but SW_OK) ends the run and is what sw_train returns. */
+/* An error (any status but SW_OK, or SW_OK with an error left pending) ends the run and is what sw_train
+ * returns. A callback that handles an error clears it by sw_clear_error. */
 typedef sw_status sw_train_callback(void *user, sw_train_state *state);
 
 typedef enum sw_goal { SW_GOAL_NONE = 0, SW_GOAL_BELOW, SW_GOAL_ABOVE } sw_goal;
@@ -224,7 +227,8 @@ typedef struct sw_train_result {
 
 /* Takes steps on the objective until the run is complete or one of the options ends it. Sets the optimizer's
  * length of the run where it is not set. `result`, unless NULL, is filled whatever happens. README.md shows
- * the same by public calls. */
+ * the same by public calls. An error that is pending (core.h, "Errors") when it is called, or that the
+ * objective or a callback leaves pending, ends it: no step is taken after it. */
 SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const sw_train_options *options,
                           sw_train_result *result);
 

@@ -461,7 +461,7 @@ sw_status sw_optim_load(sw_optim *o, const char *path) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_load: the optimizer is NULL");
     sw_archive *a = sw_archive_open(path);
-    sw_status status = a ? sw_optim_unpack(o, a) : sw_error_status();
+    sw_status status = a ? sw_optim_unpack(o, a) : sw_last_failure();
     sw_archive_free(a);
     return status;
 }

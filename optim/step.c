@@ -287,6 +287,8 @@ const void *sw_optim_point(sw_optim *o) {
             return NULL;
         sw_step s = average_step(o);
         sw_status status = o->average->point_begin ? o->average->point_begin(&s) : SW_OK;
+        if (status != SW_OK && status != SW_SKIPPED)
+            sw_fail(status, "average %s: its point_begin failed", o->average->name);
         if (status != SW_OK)
             return status == SW_SKIPPED ? x : NULL;
         if (!o->average->point)
@@ -313,7 +315,7 @@ sw_status sw_optim_adopt_point(sw_optim *o) {
     const void *point = sw_optim_point(o);
     void *x = sw_params_x(o->params);
     if (!point)
-        return sw_error_status();
+        return sw_last_failure();
     if (point != x) {
         memcpy(x, point, (size_t)o->dim * swo_size(o));
         sw_params_changed(o->params);
@@ -403,6 +405,8 @@ static sw_status finish(sw_optim *o, sw_status status) {
 sw_status sw_optim_step(sw_optim *o) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
+    if (sw_error()) /* what was recorded since it failed is not to be trusted */
+        return sw_error_status();
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
         if ((e->e.method->flags & (SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER)) || o->search)
             return sw_fail(SW_ERR_STATE, "step: %s evaluates the objective by itself: call "
@@ -410,8 +414,7 @@ sw_status sw_optim_step(sw_optim *o) {
                            o->search ? o->search->name : e->e.method->name);
     sw_gradient *gradient = sw_params_gradient(o->params);
     if (sw_gradient_is_fresh(gradient))
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+        return sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
     void *g = sw_gradient_data(gradient);
     remember(o, false);
     swo_zero_frozen(o, g); /* sw_backward may have written them before they were frozen */
@@ -460,6 +463,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (!o)
         return sw_error() ? sw_error_status()
                           : sw_fail(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
+    if (sw_error())
+        return sw_error_status();
     SW_TRY(swo_bind(o, objective));
     sw_estimate *e = &o->estimate->e;
     sw_gradient *gradient = sw_params_gradient(o->params);

@@ -121,6 +121,8 @@ static sw_status call(run *r, sw_train_callback *callback) {
     sw_status status = callback ? callback(r->how.user, s) : SW_OK;
     if (status != SW_OK)
         return sw_error() ? status : sw_fail(status, "train: a callback returned status %d", (int)status);
+    if (sw_error()) /* one that the callback did not clear */
+        return sw_error_status();
     if (s->stop)
         end(r, SW_TRAIN_CALLBACK);
     return SW_OK;
@@ -132,7 +134,7 @@ static sw_status evaluate(run *r) {
     if (r->how.evaluate) {
         s->point = sw_optim_point(s->optim);
         if (!s->point)
-            return sw_error_status();
+            return sw_last_failure();
         sw_status status = call(r, r->how.evaluate);
         s->point = NULL;
         SW_TRY(status);
@@ -170,7 +172,7 @@ static sw_status loop(run *r) {
             SW_TRY(tell(r));
         }
     }
-    return SW_OK;
+    return sw_error_status(); /* of a loss that did not clear it */
 }
 
 sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_options *options,
@@ -183,6 +185,10 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     if (!o) {
         end(&r, SW_TRAIN_ERROR);
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
+    }
+    if (sw_error()) {
+        end(&r, SW_TRAIN_ERROR);
+        return sw_error_status();
     }
     sw_status status = SW_OK;
     if (options)

@@ -102,8 +102,10 @@ static sw_status unknown(const sw_optim *o, const char *layer) {
 }
 
 sw_status sw_optim_norms(const sw_optim *o, const char *layer, sw_norms *norms) {
+    if (!o && sw_error())
+        return sw_error_status();
     if (!o || !norms)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "norms: an argument is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "norms: an argument is NULL");
     if (!o->watch)
         return sw_fail(SW_ERR_STATE, "norms: call sw_optim_watch(optim, true) before the step");
     bool any = false;
