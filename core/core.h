@@ -625,7 +625,9 @@ SW_API sw_status sw_archive_set_text(sw_archive *archive, const char *key, const
 /* Writes the file: to a temporary file in the same folder, which takes the old one's place when all of it is
  * on the disk. So there is the old file or the new one, whole, whatever happens in between; after
  * an error it is the old one (unless the message says otherwise). A symbolic link is followed, but for one
- * that leads nowhere; an existing file's permissions are kept. Anything but an ordinary file is refused.
+ * that leads nowhere; an existing file's permissions are kept. Anything but an ordinary file is refused, and so
+ * is a file that is write-protected. A file beyond the process's limit (`ulimit -f`) is an error, without a
+ * signal. Names of 255 bytes and paths of 4,095 can be written: the temporary file has a short name.
  * Two that save under one name at the same time leave one of both files, whole. */
 SW_API sw_status sw_archive_save(const sw_archive *archive, const char *path);
 

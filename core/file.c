@@ -1,17 +1,18 @@
 /* Reading files, and writing them so that there is always one that is whole. */
-#define _XOPEN_SOURCE 700 /* realpath, fsync */
+#define _XOPEN_SOURCE 700 /* openat, renameat, fsync, sigtimedwait */
 #include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 64 * 1024, PIECE = 1 << 30 };
+enum { BUFFER = 64 * 1024, PIECE = 1 << 30, MOST_LINKS = 40 };
 
 sw_status swi_file_fail(const char *path, sw_status status, const char *format, ...) {
     char reason[2600];
@@ -32,17 +33,36 @@ sw_status swi_file_no_memory(const char *path, bool had_error) {
 
 /* ---- Reading ---- */
 
-sw_status swi_reader_open(swi_reader *r, const char *path) {
+/* O_NONBLOCK: to open a FIFO that no program writes to would wait for one; it has no effect on a regular file.
+ * O_NOCTTY: a terminal that is refused must not become the process's own. */
+int sw_file_open(const char *path, int64_t *bytes) {
     struct stat kind;
-    *r = (swi_reader){.path = path, .file = open(path, O_RDONLY | O_CLOEXEC)};
-    if (r->file < 0)
-        return swi_file_fail(path, SW_ERR_IO, "cannot be opened: %s", strerror(errno));
-    if (fstat(r->file, &kind) != 0)
-        return swi_file_fail(path, SW_ERR_IO, "cannot be read: %s", strerror(errno));
-    if (!S_ISREG(kind.st_mode))
-        return swi_file_fail(path, SW_ERR_IO, "not an ordinary file");
-    r->size = kind.st_size;
-    return SW_OK;
+    *bytes = 0;
+    const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0) {
+        swi_file_fail(path, SW_ERR_IO, "cannot be opened: %s", strerror(errno));
+        return -1;
+    }
+    if (fstat(file, &kind) != 0)
+        swi_file_fail(path, SW_ERR_IO, "cannot be read: %s", strerror(errno));
+    else if (S_ISFIFO(kind.st_mode) || S_ISSOCK(kind.st_mode))
+        swi_file_fail(path, SW_ERR_IO, "not an ordinary file but a pipe or a socket, whose length is not known: "
+                                       "write its contents to a file first");
+    else if (!S_ISREG(kind.st_mode))
+        swi_file_fail(path, SW_ERR_IO, "not an ordinary file%s",
+                      S_ISDIR(kind.st_mode) ? " (cannot be read: Is a directory)" : "");
+    else {
+        *bytes = kind.st_size;
+        return file;
+    }
+    close(file);
+    return -1;
+}
+
+sw_status swi_reader_open(swi_reader *r, const char *path) {
+    *r = (swi_reader){.path = path};
+    r->file = sw_file_open(path, &r->size);
+    return r->file >= 0 ? SW_OK : SW_ERR_IO;
 }
 
 void swi_reader_close(swi_reader *r) {
@@ -76,82 +96,147 @@ sw_status swi_reader_skip(swi_reader *r, int64_t bytes) {
 
 /* ---- Writing ---- */
 
-/* The file that a path names, links followed; one that is not there is itself. */
-static sw_status find_target(swi_writer *w, mode_t *mode, bool *exists) {
-    char real[PATH_MAX];
-    struct stat kind;
-    const bool had_error = sw_error() != NULL;
-    *exists = stat(w->path, &kind) == 0;
+/* A file that may not be written to is not replaced either, although the permissions of its folder would
+ * allow it. Bits of the mode count for root too, whom access() always allows. */
+static sw_status writer_check_mode(const swi_writer *w, mode_t mode) {
+    if ((mode & 0222) == 0)
+        return swi_file_fail(w->path, SW_ERR_IO,
+                             "cannot be written: it is write-protected (mode %03o); make it writable (chmod u+w) "
+                             "or choose another name",
+                             (unsigned)mode & 0777u);
+    if (faccessat(AT_FDCWD, w->path, W_OK, AT_EACCESS) != 0)
+        return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
+    return SW_OK;
+}
+
+/* What is under the path, links followed, before anything has happened. */
+static sw_status writer_check_target(const swi_writer *w, struct stat *kind, bool *exists) {
+    struct stat link;
+    *exists = stat(w->path, kind) == 0;
     if (!*exists && (errno != ENOENT || !*w->path))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
-    if (!*exists && lstat(w->path, &kind) == 0) /* it would not stay one */
+    if (!*exists && lstat(w->path, &link) == 0) /* it would not stay a link */
         return swi_file_fail(w->path, SW_ERR_IO, "a link to a file that is not there");
-    if (*exists && !S_ISREG(kind.st_mode)) /* to take the place of /dev/null would be a bad joke */
+    if (!*exists)
+        return SW_OK;
+    if (!S_ISREG(kind->st_mode)) /* never replace a device such as /dev/null */
         return swi_file_fail(w->path, SW_ERR_IO, "not an ordinary file");
-    if (*exists && !realpath(w->path, real))
-        return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
-    *mode = *exists ? kind.st_mode & 07777 : 0;
-    w->target = sw_strdup(*exists ? real : w->path);
-    return w->target ? SW_OK : swi_file_no_memory(w->path, had_error);
+    return writer_check_mode(w, kind->st_mode);
 }
 
-/* Opened beforehand: a folder that cannot be flushed is found out while nothing has happened yet. */
-static sw_status open_folder(swi_writer *w) {
-    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): set just before */
-    char *slash = strrchr(w->target, '/');
-    if (slash && slash != w->target)
-        *slash = 0;
-    w->folder = open(!slash ? "." : slash == w->target ? "/" : w->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (slash)
-        *slash = '/';
-    return w->folder >= 0
-               ? SW_OK
-               : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(errno));
-}
-
-/* One that nobody else has: in this process by the number, in others by the process's. */
-static sw_status open_temporary(swi_writer *w) {
-    static atomic_uint next;
-    enum { TRIES = 1000, MORE = 48 };
-    const size_t size = strlen(w->target) + MORE;
+/* Opens the folder of `path`, which is relative to the folder opened before, and keeps the last component. A
+ * folder that cannot be opened, and so not flushed, is found out while nothing has happened yet. */
+static sw_status writer_enter(swi_writer *w, const char *path) {
     const bool had_error = sw_error() != NULL;
-    char *name = sw_alloc(size);
-    if (!name)
+    char *copy = sw_strdup(path);
+    if (!copy)
         return swi_file_no_memory(w->path, had_error);
+    char *slash = strrchr(copy, '/');
+    if (slash)
+        *slash = 0;
+    const int folder = openat(w->folder >= 0 ? w->folder : AT_FDCWD,
+                              !slash ? "." : slash == copy ? "/" : copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int reason = errno;
+    if (w->folder >= 0)
+        close(w->folder);
+    w->folder = folder;
+    if (slash) /* the last component, in place of the whole */
+        memmove(copy, slash + 1, strlen(slash + 1) + 1);
+    sw_free(w->name);
+    w->name = copy;
+    return folder >= 0 ? SW_OK
+                       : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(reason));
+}
+
+/* Folder and name of the file itself, where the path is a symbolic link. All calls are relative to an open
+ * folder: names of NAME_MAX bytes and paths of PATH_MAX can be written to. */
+static sw_status writer_find(swi_writer *w, bool exists) {
+    char link[PATH_MAX];
+    struct stat kind;
+    SW_TRY(writer_enter(w, w->path));
+    for (int links = 0; exists && links < MOST_LINKS; links++) {
+        const ssize_t length = readlinkat(w->folder, w->name, link, sizeof link - 1);
+        if (length < 0)
+            break;
+        link[length] = 0;
+        SW_TRY(writer_enter(w, link));
+    }
+    /* A file that is open, but has no name any more, is reached through /dev/stdout. */
+    if (exists && (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
+        return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: the file has no name any more");
+    return SW_OK;
+}
+
+/* A name that no other file of the folder has, by process and number. It is short, whatever the length of the
+ * target's name, and hidden. */
+static sw_status writer_open_temporary(swi_writer *w) {
+    static atomic_uint next;
+    enum { TRIES = 1000 };
     for (int i = 0; i < TRIES && w->file < 0; i++) {
-        snprintf(name, size, "%s.%ld-%u.tmp", w->target, (long)getpid(), atomic_fetch_add(&next, 1));
-        w->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        snprintf(w->temporary, sizeof w->temporary, ".swale-%ld-%u.tmp", (long)getpid(),
+                 atomic_fetch_add(&next, 1));
+        w->file = openat(w->folder, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (w->file < 0 && errno != EEXIST)
             break;
     }
-    if (w->file >= 0) {
-        w->temporary = name;
+    if (w->file >= 0)
         return SW_OK;
-    }
-    sw_status status = swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
-    sw_free(name);
-    return status;
+    w->temporary[0] = 0;
+    return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
 }
 
 sw_status swi_writer_open(swi_writer *w, const char *path) {
-    mode_t mode = 0;
+    struct stat kind;
     bool exists = false;
     const bool had_error = sw_error() != NULL;
     *w = (swi_writer){.path = path, .file = -1, .folder = -1};
-    SW_TRY(find_target(w, &mode, &exists));
-    SW_TRY(open_folder(w));
+    SW_TRY(writer_check_target(w, &kind, &exists));
+    SW_TRY(writer_find(w, exists));
     w->buffer = sw_alloc(BUFFER);
     if (!w->buffer)
         return swi_file_no_memory(path, had_error);
-    SW_TRY(open_temporary(w));
-    if (exists && fchmod(w->file, mode) != 0)
+    SW_TRY(writer_open_temporary(w));
+    if (exists && fchmod(w->file, kind.st_mode & 07777) != 0)
         return swi_file_fail(path, SW_ERR_IO, "its permissions cannot be kept: %s", strerror(errno));
     return SW_OK;
 }
 
+/* Takes away a signal that is pending now and was not before. */
+static void discard_signal(int number, const sigset_t *before) {
+    const struct timespec at_once = {0};
+    sigset_t one;
+    if (sigismember(before, number))
+        return;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    while (sigtimedwait(&one, NULL, &at_once) < 0 && errno == EINTR)
+        ;
+}
+
+/* write(), except that a file beyond the process's limit (`ulimit -f`) and a pipe that nobody reads are errors
+ * and not deadly signals: both are blocked in this thread, and what the call raised is taken away. A pipe's
+ * comes with the part that was written, too. */
+static ssize_t write_quietly(int file, const void *data, size_t bytes) {
+    sigset_t quiet, mask, pending;
+    sigemptyset(&quiet);
+    sigaddset(&quiet, SIGXFSZ);
+    sigaddset(&quiet, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &quiet, &mask);
+    const ssize_t n = write(file, data, bytes);
+    const int reason = errno;
+    if (n < 0 || (size_t)n < bytes) {
+        discard_signal(SIGXFSZ, &pending);
+        discard_signal(SIGPIPE, &pending);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    errno = reason;
+    return n;
+}
+
 static sw_status write_all(swi_writer *w, const char *data, size_t bytes) {
     while (bytes > 0) {
-        const ssize_t n = write(w->file, data, bytes < PIECE ? bytes : PIECE);
+        const ssize_t n = write_quietly(w->file, data, bytes < PIECE ? bytes : PIECE);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -196,10 +281,9 @@ sw_status swi_writer_commit(swi_writer *w) {
     w->file = -1;
     if (closed != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
-    if (rename(w->temporary, w->target) != 0)
+    if (renameat(w->folder, w->temporary, w->folder, w->name) != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be put in its place: %s", strerror(errno));
-    sw_free(w->temporary);
-    w->temporary = NULL;
+    w->temporary[0] = 0;
     if (flush(w->folder) != 0)
         return swi_file_fail(w->path, SW_ERR_IO,
                              "the new file is there, but its folder cannot be flushed to the "
@@ -211,12 +295,11 @@ sw_status swi_writer_commit(swi_writer *w) {
 void swi_writer_close(swi_writer *w) {
     if (w->file >= 0)
         close(w->file);
-    if (w->temporary)
-        unlink(w->temporary);
+    if (w->temporary[0])
+        unlinkat(w->folder, w->temporary, 0);
     if (w->folder >= 0)
         close(w->folder);
-    sw_free(w->temporary);
-    sw_free(w->target);
+    sw_free(w->name);
     sw_free(w->buffer);
 }
 
@@ -231,4 +314,22 @@ sw_status sw_file_replace(const char *path, const void *bytes, size_t count) {
         status = swi_writer_commit(&w);
     swi_writer_close(&w);
     return status;
+}
+
+/* A device, a pipe: it stays what it is. */
+static sw_status write_in_place(const char *path, const void *bytes, size_t count) {
+    swi_writer w = {.path = path, .file = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)};
+    if (w.file < 0)
+        return swi_file_fail(path, SW_ERR_IO, "cannot be opened for writing: %s", strerror(errno));
+    sw_status status = write_all(&w, bytes, count);
+    if (close(w.file) != 0 && status == SW_OK)
+        status = swi_file_fail(path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
+    return status;
+}
+
+sw_status sw_file_write(const char *path, const void *bytes, size_t count) {
+    struct stat kind;
+    if (path && (bytes || !count) && stat(path, &kind) == 0 && !S_ISREG(kind.st_mode))
+        return write_in_place(path, bytes, count);
+    return sw_file_replace(path, bytes, count);
 }

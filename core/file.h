@@ -21,8 +21,8 @@ sw_status swi_reader_skip(swi_reader *r, int64_t bytes);
 /* A file that is to take another one's place. */
 typedef struct swi_writer {
     const char *path;
-    char *target;    /* the file itself, where the path is a symbolic link */
-    char *temporary; /* in the target's folder; NULL: not there */
+    char *name;         /* of the file itself, in its folder, where the path is a symbolic link */
+    char temporary[48]; /* in the same folder; "": not there */
     int file, folder;
     char *buffer;
     size_t used;

@@ -1,6 +1,7 @@
 /* swale datasets: readers and loaders. Built on core alone.
  *
- * Every reader checks what it reads and names file and reason in sw_error(). Pictures stay as they
+ * Every reader checks what it reads and names file and reason in sw_error(). It reads regular files: a pipe or a
+ * device is refused at once, and /dev/stdin is read where it is redirected from a file. Pictures stay as they
  * are stored, one byte a pixel, and are normalised as they are gathered.
  */
 #ifndef SWALE_DATASETS_H

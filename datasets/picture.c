@@ -2,11 +2,13 @@
  *
  * Neither is trusted with the process: they see only files that picture_check.c has passed, and run
  * within swd_stb_run. */
+#define _POSIX_C_SOURCE 200809L /* read */
 #include "picture.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #if defined(__clang__)
 #pragma clang diagnostic push
@@ -66,34 +68,33 @@ sw_status swd_picture_fail(const swd_picture *p, sw_status status, const char *f
 
 /* ---- The file ---- */
 
-static sw_status read_open_file(swd_picture *p, FILE *file) {
-    unsigned char first;
-    setvbuf(file, NULL, _IONBF, 0); /* one large read */
-    if (fread(&first, 1, 1, file) != 1)
-        return ferror(file) ? swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s", strerror(errno))
-                            : swd_picture_fail(p, SW_ERR_FORMAT, "is empty");
-    long end = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    if (end < 0 || fseek(file, 0, SEEK_SET) != 0)
-        return swd_picture_fail(p, SW_ERR_IO, "its length cannot be found: not an ordinary file");
-    if (end > SWD_PICTURE_BYTES)
-        return swd_picture_fail(p, SW_ERR_FORMAT, "%ld bytes are too many: at most %d are read",
-                                end, SWD_PICTURE_BYTES);
-    p->bytes = end;
-    p->data = sw_alloc((size_t)end);
+static sw_status picture_read_open(swd_picture *p, int file) {
+    if (p->bytes == 0)
+        return swd_picture_fail(p, SW_ERR_FORMAT, "is empty");
+    if (p->bytes > SWD_PICTURE_BYTES)
+        return swd_picture_fail(p, SW_ERR_FORMAT, "%lld bytes are too many: at most %d are read",
+                                (long long)p->bytes, SWD_PICTURE_BYTES);
+    p->data = sw_alloc((size_t)p->bytes);
     if (!p->data)
         return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
-    if (fread(p->data, 1, (size_t)end, file) != (size_t)end)
-        return swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s",
-                                ferror(file) ? strerror(errno) : "it became shorter");
+    for (int64_t at = 0; at < p->bytes;) {
+        const ssize_t n = read(file, p->data + at, (size_t)(p->bytes - at));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s",
+                                    n < 0 ? strerror(errno) : "it became shorter");
+        at += n;
+    }
     return SW_OK;
 }
 
-static sw_status read_file(swd_picture *p) {
-    FILE *file = fopen(p->path, "rb");
-    if (!file)
-        return swd_picture_fail(p, SW_ERR_IO, "cannot be opened: %s", strerror(errno));
-    sw_status status = read_open_file(p, file);
-    fclose(file);
+static sw_status picture_read_file(swd_picture *p) {
+    const int file = sw_file_open(p->path, &p->bytes);
+    if (file < 0)
+        return SW_ERR_IO;
+    sw_status status = picture_read_open(p, file);
+    close(file);
     return status;
 }
 
@@ -162,7 +163,7 @@ static void decode(void *args) {
 static sw_status read_picture(swd_picture *p, int channels, sw_array *out) {
     decode_job job = {.picture = p, .want = channels, .out = out};
     swd_stb g;
-    SW_TRY(read_file(p));
+    SW_TRY(picture_read_file(p));
     SW_TRY(check_contents(p));
     SW_TRY(extend_palette(p));
     if (!swd_stb_run(&g, decode, &job))

@@ -2,12 +2,7 @@
  *
  * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
  * swd_stb_run, as the decoder does. */
-#define _POSIX_C_SOURCE 200809L /* stat */
 #include "picture.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
 #if defined(__clang__)
 #pragma clang diagnostic push
@@ -37,27 +32,6 @@
 #pragma GCC diagnostic pop
 #endif
 
-/* ---- The file ---- */
-
-/* A device, a pipe: what is there stays what it is. */
-static sw_status write_to(const swd_picture *p) {
-    FILE *file = fopen(p->path, "wb");
-    if (!file)
-        return swd_picture_fail(p, SW_ERR_IO, "cannot be opened for writing: %s", strerror(errno));
-    const bool all = fwrite(p->data, 1, (size_t)p->bytes, file) == (size_t)p->bytes;
-    const int why = errno; /* of fwrite, before fclose */
-    if (fclose(file) != 0 || !all)
-        return swd_picture_fail(p, SW_ERR_IO, "cannot be written: %s", strerror(all ? errno : why));
-    return SW_OK;
-}
-
-static sw_status write_file(const swd_picture *p) {
-    struct stat there;
-    if (stat(p->path, &there) == 0 && !S_ISREG(there.st_mode))
-        return write_to(p);
-    return sw_file_replace(p->path, p->data, (size_t)p->bytes);
-}
-
 /* ---- The picture ---- */
 
 typedef struct encode_job {
@@ -74,7 +48,7 @@ static void encode(void *args) {
     p->data = stbi_write_png_to_mem(j->pixels, 0, (int)p->width, (int)p->height, j->channels, &bytes);
     swd_stb_check(p->data != NULL);
     p->bytes = bytes;
-    j->status = write_file(p);
+    j->status = sw_file_write(p->path, p->data, (size_t)p->bytes);
 }
 
 static sw_status check_pixels(const swd_picture *p, const sw_array *a) {

@@ -1,8 +1,9 @@
+#define _POSIX_C_SOURCE 200809L /* fdopen */
 #include "stream.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 enum {
     BLOCK = 128 * 1024,   /* compressed bytes read at once */
@@ -55,17 +56,18 @@ static sw_status begin_inflate(swd_stream *s) {
 
 sw_status swd_stream_open(swd_stream *s, const char *path) {
     *s = (swd_stream){.path = path, .members = s->members, .first_error = !sw_error()};
-    s->file = fopen(path, "rb");
-    if (!s->file)
-        return swd_stream_fail(s, SW_ERR_IO, "cannot be opened: %s", strerror(errno));
+    const int file = sw_file_open(path, &s->file_size);
+    if (file < 0)
+        return SW_ERR_IO;
+    s->file = fdopen(file, "rb");
+    if (!s->file) {
+        close(file);
+        return swd_stream_fail_memory(s);
+    }
     setvbuf(s->file, NULL, _IONBF, 0); /* we read in large blocks: no second copy */
     s->magic_size = fread(s->magic, 1, sizeof s->magic, s->file);
-    if (ferror(s->file)) /* so for a directory */
+    if (ferror(s->file) || fseek(s->file, 0, SEEK_SET) != 0)
         return fail_read(s);
-    long end = fseek(s->file, 0, SEEK_END) == 0 ? ftell(s->file) : -1;
-    if (end < 0 || end == LONG_MAX || fseek(s->file, 0, SEEK_SET) != 0)
-        return swd_stream_fail(s, SW_ERR_IO, "its length cannot be found: not an ordinary file");
-    s->file_size = end;
     s->compressed = s->magic_size == 2 && s->magic[0] == 0x1f && s->magic[1] == 0x8b;
     return s->compressed ? begin_inflate(s) : SW_OK;
 }

@@ -40,6 +40,14 @@ int open(const char *path, int flags, ...) {
     return io_fails(EACCES) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
+int openat(int at, const char *path, int flags, ...) {
+    va_list list;
+    va_start(list, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+    va_end(list);
+    return io_fails(EACCES) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
+}
+
 ssize_t read(int file, void *out, size_t size) {
     if (io_fails(EIO))
         return -1;
@@ -76,8 +84,8 @@ int close(int file) {
     return io_fails(EIO) ? -1 : result;
 }
 
-int rename(const char *from, const char *to) {
-    return io_fails(EACCES) ? -1 : (int)syscall(SYS_rename, from, to);
+int renameat(int from_folder, const char *from, int to_folder, const char *to) {
+    return io_fails(EACCES) ? -1 : (int)syscall(SYS_renameat, from_folder, from, to_folder, to);
 }
 
 int fchmod(int file, mode_t mode) {

@@ -7,6 +7,7 @@
 #include "png.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 /* ---- Memory in use at most ---- */
@@ -237,8 +238,64 @@ static void every_allocation_fails(void **state) {
     free(short_palette.at), free(image.at), free(packed.at), free(plain.at);
 }
 
+/* ---- Pipes ---- */
+
+static bool read_idx(const char *path) {
+    sw_array a;
+    return sw_idx_read(path, &a) == SW_OK;
+}
+
+/* To open a pipe for reading would wait for a writer: then the alarm ends the test. */
+static void pipes_are_refused_at_once(void **state) {
+    (void)state;
+    static reader *const all[] = {read_idx, read_csv, read_picture};
+    static const char reason[] = "not an ordinary file but a pipe or a socket, whose length is not known: write its "
+                                 "contents to a file first";
+    const int before = open_files();
+    alarm(60);
+    const char *path = path_of("pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_false(all[i](path));
+        check_error(SW_ERR_IO, path, reason);
+    }
+    remove_file(path);
+    const char *class = path_of("class");
+    assert_int_equal(mkdir(class, 0700), 0);
+    path = path_of("class/pipe.png");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_null(sw_image_folder(folder, NULL));
+    check_error(SW_ERR_FORMAT, path, "not an ordinary file");
+    remove_file(path);
+    assert_int_equal(rmdir(class), 0);
+    path = path_of("train-images-idx3-ubyte");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_null(sw_fashion_mnist(folder, SW_TRAINING));
+    check_error(SW_ERR_IO, folder, "is not there");
+    remove_file(path);
+    alarm(0);
+    assert_int_equal(open_files(), before);
+}
+
+/* The one device that is read: where the shell has redirected it from a file. */
+static void standard_input_is_read_where_it_is_a_file(void **state) {
+    (void)state;
+    static const char text[] = "1,0\n2,1\n";
+    const char *path = write_file("input", text, sizeof text - 1);
+    const int kept = dup(STDIN_FILENO), file = open(path, O_RDONLY);
+    assert_true(kept >= 0 && file >= 0);
+    assert_int_equal(dup2(file, STDIN_FILENO), STDIN_FILENO);
+    assert_true(read_csv("/dev/stdin"));
+    assert_null(sw_error());
+    assert_int_equal(dup2(kept, STDIN_FILENO), STDIN_FILENO);
+    assert_int_equal(close(kept) + close(file), 0);
+    remove_file(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pipes_are_refused_at_once),
+        cmocka_unit_test(standard_input_is_read_where_it_is_a_file),
         cmocka_unit_test(csv),
         cmocka_unit_test(png),
         cmocka_unit_test(jpeg),
