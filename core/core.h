@@ -73,7 +73,7 @@ typedef enum sw_status {
     SW_ERR_IO,       /* a file could not be opened, read or written */
     SW_ERR_FORMAT,   /* a file's contents are not what they should be */
     SW_ERR_GRADIENT, /* sw_gradcheck found a wrong derivative */
-    SW_ERR_NONFINITE, /* SW_CHECK found a NaN or Inf */
+    SW_ERR_NONFINITE, /* SW_CHECK found a NaN or Inf, or a step would make x or a state infinite */
     SW_ERR_USER      /* for extensions */
 } sw_status;
 

@@ -155,6 +155,12 @@ sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 sw_status swo_run_rules(sw_optim *o, const void *g);
 
+/* trial.c: before the update kernels, once begin and decide are done. */
+/* Whether the gradient is so large that a state might become infinite. */
+bool swo_may_overflow(const sw_optim *o);
+/* The updates on copies: SW_ERR_NONFINITE if they would make a state or x Inf or NaN; the message names it. */
+sw_status swo_try_rules(sw_optim *o, const void *g);
+
 /* search.c: x moves along the rules' direction by what the search chooses. */
 sw_status swo_search(sw_optim *o, const void *g);
 

@@ -13,8 +13,10 @@
  * estimator commits its tables; the average moves. Rules compute with subnormal numbers (below 1e-38 in
  * f32) taken as zero: see sw_float_flush. A gradient with Inf or NaN ends the step with
  * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
- * on, so that the next step sees other samples. After any other error than that the step may have been
- * taken in part.
+ * on, so that the next step sees other samples. A step by which a very large gradient (2-norm above 2^50 in f32,
+ * 2^484 in f64) would make x or a state of a rule Inf or NaN is refused with SW_ERR_NONFINITE, which names
+ * the rule, the parameter and the state; nothing but the sampler has moved then, either. After any other
+ * error the step may have been taken in part.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H

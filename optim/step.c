@@ -234,6 +234,8 @@ static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     SW_TRY(measure(o, g));
     for (int i = 0; i < o->groups; i++)
         SW_TRY(look_for_undeclared(&o->group[i]));
+    if (swo_may_overflow(o))
+        SW_TRY(swo_try_rules(o, g));
     for (int i = 0; i < o->groups; i++)
         SW_TRY(update(o, &o->group[i], g));
     return SW_OK;

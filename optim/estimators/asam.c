@@ -14,6 +14,7 @@
 typedef struct asam_args {
     const void *x, *g;
     void *u, *out;
+    double unit;             /* a power of 2 in which T is measured where Tg would overflow or vanish */
     double relative, offset; /* T = relative |x| + offset */
     double largest, factor;  /* max |u|, ρ/‖u/max|u|‖ */
 } asam_args;
@@ -88,25 +89,39 @@ static void run(const sw_estimate *e, const sw_kernels *kernels, const asam_args
         args.g = (const char *)whole->g + at;
         args.u = (char *)whole->u + at;
         args.out = (char *)whole->out + at;
-        args.relative = all || is_weight(p);
-        args.offset = all ? 0 : is_weight(p) ? e->option[ETA] : 1;
+        args.relative = all || is_weight(p) ? whole->unit : 0;
+        args.offset = all ? 0 : whole->unit * (is_weight(p) ? e->option[ETA] : 1);
         sw_run(kernels, e->type, &args, p->count);
     }
+}
+
+/* u = T g and its largest element; u is a multiple of that by a power of 2 where T g has no place among the normal
+ * numbers: ε does not depend on the length of u. 2^-128 makes any |x| so small that its product with any g is finite. */
+static sw_status asam_scaled(sw_estimate *e, asam_args *args) {
+    const bool f32 = e->type == SW_F32;
+    int64_t index;
+    args->unit = 1;
+    run(e, &scale_kernels, args);
+    SW_TRY(swo_largest(e, args->u, &args->largest, &index));
+    if (isfinite(args->largest) && args->largest > (f32 ? 0x1p-100 : 0x1p-900))
+        return SW_OK;
+    args->unit = isfinite(args->largest) ? (f32 ? 0x1p60 : 0x1p500) : (f32 ? 0x1p-128 : 0x1p-1024);
+    run(e, &scale_kernels, args);
+    return swo_largest(e, args->u, &args->largest, &index);
 }
 
 static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out, bool *flat) {
     const double standard = e->option[SCALE] == ALL ? 2 : 0.5;
     const double rho = e->option[RHO] > 0 ? e->option[RHO] : standard;
     asam_args args = {.x = x, .g = g, .u = sw_estimate_scratch(e, 2, 0), .out = out};
-    int64_t index;
     if (!args.u)
         return SW_ERR_MEMORY;
-    run(e, &scale_kernels, &args);
-    SW_TRY(swo_largest(e, args.u, &args.largest, &index));
+    SW_TRY(asam_scaled(e, &args));
     *flat = args.largest == 0;
     if (*flat)
         return SW_OK;
     args.factor = rho / swo_norm_over(e, args.u, args.largest);
+    args.unit = 1;
     run(e, &move_kernels, &args);
     return SW_OK;
 }

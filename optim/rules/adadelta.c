@@ -31,7 +31,7 @@ BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_r
     int tiny = 0;
     for (int64_t i = 0; i < n; i++) {
         const real g = along[i] = gradient[i] + decay * x[i];
-        v[i] = rho * v[i] + fresh * (g * g);
+        v[i] = rho * v[i] + (fresh * g) * g;
         root[i] = in_root ? (a[i] + eps) / (v[i] + eps) : v[i];
         above[i] = a[i];
     }
@@ -47,7 +47,7 @@ BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_r
     }
     for (int64_t i = 0; i < n; i++) {
         const real d = (in_root ? root[i] : (above[i] + eps) / (root[i] + eps)) * along[i];
-        a[i] = rho * a[i] + fresh * (d * d);
+        a[i] = rho * a[i] + (fresh * d) * d;
         x[i] -= lr * d;
     }
 }

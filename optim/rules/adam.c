@@ -18,20 +18,20 @@ BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, c
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
-               scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
+               scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2],
                shrink = (real)s->coefficient[SHRINK];
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         const real g = gradient[i] + l2 * x[i];
         m[i] = beta1 * m[i] + fresh1 * g;
-        v[i] = beta2 * v[i] + fresh2 * (g * g);
+        v[i] = beta2 * v[i] + (fresh2 * g) * g;
         along[i] = a * m[i] + b * g;
-        root[i] = v[i] * scale + inside;
+        root[i] = v[i] + inside;
     }
     SW_K(roots)(root, n);
     for (int64_t i = 0; i < n; i++)
-        x[i] = shrink * x[i] - along[i] / (root[i] + outside);
+        x[i] = shrink * x[i] - along[i] / (root[i] * scale + outside);
 }
 
 static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -54,7 +54,7 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
         for (int64_t i = begin; i < end; i++) {
             const real g = gradient[i] + l2 * x[i];
             m[i] = beta1 * m[i] + fresh1 * g;
-            v[i] = beta2 * v[i] + fresh2 * (g * g);
+            v[i] = beta2 * v[i] + (fresh2 * g) * g;
             x[i] = shrink * x[i] - (a * m[i] + b * g);
         }
     } else {
@@ -67,15 +67,20 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
 const sw_kernels swo_adam_kernels = SW_KERNEL_TABLE(adam);
 const sw_slot swo_adam_slots[] = {{.name = "m"}, {.name = "v"}, {0}};
 
+void swo_adam_root(sw_step *s, double correction, double p) {
+    const bool in_root = s->option[EPS_IN_ROOT] != 0;
+    s->coefficient[ROOT_SCALE] = p == 2 ? sqrt(1 / correction) : pow(1 / correction, 1 / p);
+    s->coefficient[INSIDE] = in_root ? s->option[EPS] * correction : 0;
+    s->coefficient[OUTSIDE] = in_root ? 0 : s->option[EPS];
+}
+
 void swo_adam_begin(sw_step *s, bool decoupled) {
     const double *o = s->option, t = (double)s->step;
     double *c = s->coefficient;
     c[ALONG_M] = o[LR] / (1 - pow(o[BETA1], t));
     c[ALONG_G] = 0;
     c[FRESH] = 1 - o[BETA1];
-    c[V_SCALE] = 1 / (1 - pow(o[BETA2], t));
-    c[INSIDE] = o[EPS_IN_ROOT] != 0 ? o[EPS] : 0;
-    c[OUTSIDE] = o[EPS_IN_ROOT] != 0 ? 0 : o[EPS];
+    swo_adam_root(s, 1 - pow(o[BETA2], t), 2);
     c[L2] = decoupled ? 0 : o[WEIGHT_DECAY];
     c[SHRINK] = decoupled ? 1 - o[LR] * o[WEIGHT_DECAY] : 1;
     c[PLAIN] = 0;

@@ -4,6 +4,9 @@
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - (a m + b g) / (√(v/(1 - β2ᵗ) + ε) + ε)    one of the two ε is 0
  * adam: a = η/(1 - β1ᵗ), b = 0; nadam, nadamw, …: see there. The loop is in adam.c.
+ *
+ * The products are ((1 - β2) g) g, and √(v + ε(1 - β2ᵗ))/√(1 - β2ᵗ) instead of √(v/(1 - β2ᵗ) + ε): no
+ * intermediate result is larger than v itself, so that f32 takes every g whose v it can hold, as PyTorch's does.
  */
 #ifndef SWALE_RULES_ADAM_H
 #define SWALE_RULES_ADAM_H
@@ -12,9 +15,9 @@
 
 /* The options all of them begin with. */
 enum { LR, BETA1, BETA2, EPS, EPS_IN_ROOT, WEIGHT_DECAY, ADAM_OPTIONS };
-/* ALONG_M, ALONG_G: a and b. FRESH: ϕ. V_SCALE: 1/(1 - β2ᵗ). INSIDE, OUTSIDE: ε. PLAIN: no
- * denominator in this step. The last is free for one's own. */
-enum { ALONG_M, ALONG_G, FRESH, V_SCALE, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
+/* ALONG_M, ALONG_G: a and b. FRESH: ϕ. ROOT_SCALE, INSIDE, OUTSIDE: the denominator is
+ * √(v + INSIDE)·ROOT_SCALE + OUTSIDE. PLAIN: no denominator in this step. A rule's own coefficients follow. */
+enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
 
 #define ADAM_OPTION_ROWS(lr_default, decay_default, decay_help)                                    \
     {.name = "lr", .value = lr_default, .low = 0, .high = 1e6, .help = "η, learning rate",         \
@@ -36,6 +39,8 @@ extern const sw_kernels swo_adam_kernels;
 extern const sw_slot swo_adam_slots[];
 /* All coefficients as Adam has them. */
 void swo_adam_begin(sw_step *step, bool decoupled);
+/* ROOT_SCALE, INSIDE and OUTSIDE for (v/correction)^(1/p) + ε, or (v/correction + ε)^(1/p) with eps_in_root. */
+void swo_adam_root(sw_step *step, double correction, double p);
 /* … and as NadamW has them. */
 void swo_nadamw_begin(sw_step *step);
 

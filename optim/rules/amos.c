@@ -68,17 +68,20 @@ static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
         const double fade = 1 / (1 + s->coefficient[STEP_FADES] * b[row]);
         b[row] += gamma * (1 + b[row]);
 
-        const real of_x = (real)(fade * (gamma / 2 + o[EXTRA_L2])), of_g = (real)(fade * xi * eta * sqrt(r)),
+        /* √r may be too small a number for f32, and g is then large: it is scaled down first. */
+        const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
+        const real of_x = (real)(fade * (gamma / 2 + o[EXTRA_L2])),
+                   of_g = (real)(fade * xi * eta * (root / scale)), down = (real)scale,
                    mu = (real)o[MOMENTUM], fresh = (real)(1 - o[MOMENTUM]);
         if (s->slot[M]) {
             real *restrict m = (real *)s->slot[M] + row * n;
             for (int64_t i = 0; i < n; i++) {
-                m[i] = mu * m[i] - fresh * (of_x * x[i] + of_g * g[i]);
+                m[i] = mu * m[i] - fresh * (of_x * x[i] + of_g * (down * g[i]));
                 x[i] += m[i];
             }
         } else {
             for (int64_t i = 0; i < n; i++)
-                x[i] -= of_x * x[i] + of_g * g[i];
+                x[i] -= of_x * x[i] + of_g * (down * g[i]);
         }
     }
 }

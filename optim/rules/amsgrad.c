@@ -28,16 +28,16 @@ static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) 
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], first = (real)s->coefficient[FIRST_SCALE],
-               scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
+               scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2];
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         const real g = gradient[i] + l2 * x[i];
         m[i] = beta1 * m[i] + fresh1 * g;
-        v[i] = beta2 * v[i] + fresh2 * (g * g);
+        v[i] = beta2 * v[i] + (fresh2 * g) * g;
         const real now = first * v[i], before = largest[i];
         largest[i] = now > before ? now : before;
-        x[i] -= a * m[i] / (SW_R(sqrt)(largest[i] * scale + inside) + outside);
+        x[i] -= a * m[i] / (SW_R(sqrt)(largest[i] + inside) * scale + outside);
     }
 }
 
@@ -48,9 +48,9 @@ static const sw_kernels kernels = SW_KERNEL_TABLE(amsgrad);
 static sw_status begin(sw_step *s) {
     double *c = s->coefficient;
     swo_adam_begin(s, false);
-    c[FIRST_SCALE] = s->option[CORRECTION] == BEFORE ? c[V_SCALE] : 1;
+    c[FIRST_SCALE] = s->option[CORRECTION] == BEFORE ? 1 / (1 - pow(s->option[BETA2], (double)s->step)) : 1;
     if (s->option[CORRECTION] != AFTER)
-        c[V_SCALE] = 1;
+        swo_adam_root(s, 1, 2);
     if (s->option[CORRECTION] == NONE)
         c[ALONG_M] = s->option[LR];
     return SW_OK;

@@ -1,6 +1,7 @@
 /* Fromage (Bernstein, Vahdat, Yue, Liu, NeurIPS 2020), for each tensor:
  *     θ ← (θ - η ‖θ‖/‖g‖ g) / √(1 + η²)
  * Norms are at least min_norm: a tensor of zeros still moves, and a gradient of zeros does no harm.
+ * The kernel scales g by a power of 2 to a norm of about 1 first: η ‖θ‖/‖g‖ alone may be no number of f32.
  */
 #define SW_KERNEL_FILE "rules/fromage.c"
 #include "kernel.h"
@@ -10,7 +11,7 @@
 #ifndef FROMAGE_OPTIONS
 #define FROMAGE_OPTIONS
 enum { LR, MIN_NORM };
-enum { OF_X, OF_G };
+enum { OF_X, OF_G, SCALE };
 #endif
 
 #if SW_KERNEL_PASS
@@ -19,22 +20,31 @@ static void SW_K(fromage)(void *args, int64_t begin, int64_t end, double *sums) 
     const sw_step *s = args;
     real *restrict x = s->x;
     const real *restrict g = s->g;
-    const real of_x = (real)s->coefficient[OF_X], of_g = (real)s->coefficient[OF_G];
+    const real of_x = (real)s->coefficient[OF_X], of_g = (real)s->coefficient[OF_G],
+               scale = (real)s->coefficient[SCALE];
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        x[i] = of_x * x[i] - of_g * g[i];
+        x[i] = of_x * x[i] - of_g * (scale * g[i]);
 }
 
 #else
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(fromage);
 
+/* 2^-k with 2^k ≤ norm < 2^(k+1), within the normal numbers of the type. */
+static double fromage_scale(sw_dtype type, double norm) {
+    const int most = type == SW_F32 ? 126 : 1000, k = ilogb(norm);
+    return ldexp(1, k > most ? -most : k < -most ? most : -k);
+}
+
 static sw_status tensor(sw_step *s) {
     const double lr = s->option[LR], least = s->option[MIN_NORM];
     double norm[2];
     swo_norms(s->type, s->count, s->x, s->g, norm);
     s->coefficient[OF_X] = 1 / sqrt(1 + lr * lr);
-    s->coefficient[OF_G] = lr * fmax(norm[0], least) / fmax(norm[1], least) * s->coefficient[OF_X];
+    const double of_x = fmax(norm[0], least), of_g = fmax(norm[1], least);
+    s->coefficient[SCALE] = fromage_scale(s->type, of_g);
+    s->coefficient[OF_G] = lr * of_x / (of_g * s->coefficient[SCALE]) * s->coefficient[OF_X];
     sw_run(&kernels, s->type, s, s->count);
     return SW_OK;
 }

@@ -83,18 +83,18 @@ BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x,
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
-               scale = (real)s->coefficient[V_SCALE], inside = (real)s->coefficient[INSIDE],
+               scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], shrink = (real)s->coefficient[SHRINK];
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + fresh1 * g[i];
-        v[i] = beta2 * v[i] + fresh2 * (g[i] * g[i]);
+        v[i] = beta2 * v[i] + (fresh2 * g[i]) * g[i];
         along[i] = a * m[i] + b * g[i];
-        root[i] = v[i] * scale + inside;
+        root[i] = v[i] + inside;
     }
     SW_K(take_root)(root, n, s->option[POWER]);
     for (int64_t i = 0; i < n; i++)
-        x[i] = shrink * x[i] - along[i] / (root[i] + outside);
+        x[i] = shrink * x[i] - along[i] / (root[i] * scale + outside);
 }
 
 static void SW_K(nadamp)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -111,6 +111,7 @@ static const sw_kernels kernels = SW_KERNEL_TABLE(nadamp);
 
 static sw_status begin(sw_step *s) {
     swo_nadamw_begin(s);
+    swo_adam_root(s, 1 - pow(s->option[BETA2], (double)s->step), s->option[POWER]);
     return SW_OK;
 }
 

@@ -18,7 +18,7 @@ static sw_status begin(sw_step *s) {
     const double most = 2 / (1 - beta2) - 1, rho = most - 2 * t * power / (1 - power);
     double *c = s->coefficient;
     swo_adam_begin(s, s->option[DECOUPLED] != 0);
-    c[V_SCALE] = 1; /* ε meets v as it is */
+    swo_adam_root(s, 1, 2); /* ε is added to √v without its correction */
     c[PLAIN] = rho > 5 ? 0 : 1;
     if (rho > 5)
         c[ALONG_M] *= sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho) * (1 - power));

@@ -29,7 +29,7 @@ BLOCK_FUNCTION SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool cente
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         const real g = along[i] = gradient[i] + decay * x[i];
-        v[i] = alpha * v[i] + fresh * (g * g);
+        v[i] = alpha * v[i] + (fresh * g) * g;
         real square = v[i];
         if (centered) {
             mean[i] = alpha * mean[i] + fresh * g;

@@ -216,6 +216,33 @@ static void asam_is_the_formula(void **state) {
         }
 }
 
+/* The same in f32 where T g is no normal number of it: too large, too small. Sums in 32 lanes of 157 terms: 157
+ * roundings of the square, half of that in the root, 8 more in the other factors; x and x + ε are rounded. */
+static void asam_at_the_ends_of_f32(void **state) {
+    (void)state;
+    static const double sizes[][2] = {{1e10, 1e30}, {1e30, 1e38}, {1e-20, 1e-30}, {1, 1e-38}}; /* of x, g */
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        given *f = given_new(SW_F32);
+        double eps[DIM], x[DIM], square = 0;
+        uint64_t seed = 9;
+        fill(f, sizes[k][1], 4);
+        for (int64_t i = 0; i < DIM; i++) {
+            x[i] = (double)(float)(sizes[k][0] * test_uniform(&seed, -1, 1));
+            vec_set(SW_F32, sw_params_x(f->f.params), i, x[i]);
+            square += x[i] * f->g[i] * x[i] * f->g[i];
+        }
+        epsilon(f, "asam scale=all", eps);
+        for (int64_t i = 0; i < DIM; i++) {
+            const double expected = 2 * x[i] * x[i] * f->g[i] / sqrt(square),
+                         bound = (157 / 2 + 8) * 0x1p-24 * fabs(expected) +
+                                 0x1p-24 * (fabs(x[i]) + fabs(x[i] + expected));
+            if (!(fabs(eps[i] - expected) <= bound))
+                fail_msg("x = %g, g = %g: %.9g, expected %.9g", x[i], f->g[i], eps[i], expected);
+        }
+        given_free(f);
+    }
+}
+
 static sw_optim *make(given *f, const char *estimator) {
     return sw_optim_create(f->f.params,
                            &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
@@ -249,6 +276,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(epsilon_is_the_worst_of_its_size), cmocka_unit_test(ties_go_to_the_lowest_index),
         cmocka_unit_test(no_gradient_no_move),              cmocka_unit_test(asam_is_the_formula),
+        cmocka_unit_test(asam_at_the_ends_of_f32),
         cmocka_unit_test(they_refuse_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

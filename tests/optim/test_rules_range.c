@@ -1,0 +1,224 @@
+/* Gradients at the ends of what an element type holds: a step is that of the same rule in f64, or it is refused
+ * before anything has moved. Every registered rule is driven through it. */
+#include "test_optim_shared.h"
+
+#include <math.h>
+
+/* ---- One parameter under a rule ---- */
+
+typedef struct run {
+    sw_params *p;
+    sw_optim *o;
+} run;
+
+static run run_new(sw_dtype type, const char *spec) {
+    run r = {.p = small_params(type)};
+    r.o = sw_optim_new(r.p, spec);
+    if (!r.o)
+        fail_msg("%s: %s", spec, sw_error());
+    return r;
+}
+
+static void run_free(run *r) {
+    sw_optim_free(r->o);
+    sw_params_free(r->p);
+}
+
+static double run_x(const run *r, int i) {
+    return vec_get(sw_params_type(r->p), sw_params_x(r->p), i);
+}
+
+/* x, all slots of the rule, scalars, the number of steps. */
+static uint64_t run_hash(const run *r, const sw_rule *rule) {
+    const int64_t steps = sw_optim_steps(r->o);
+    uint64_t hash = test_hash(TEST_HASH, sw_params_x(r->p), params_bytes(r->p));
+    hash = test_hash(hash, &steps, sizeof steps);
+    for (int k = 0; k < sw_params_count(r->p); k++)
+        for (int i = 0; rule->slots && rule->slots[i].name; i++) {
+            sw_array a = sw_optim_state(r->o, sw_params_at(r->p, k), rule->slots[i].name);
+            if (a.data)
+                hash = test_hash(hash, a.data, test_bytes(&a));
+        }
+    for (int i = 0; rule->scalars && rule->scalars[i]; i++) {
+        double value = sw_optim_scalar(r->o, 0, rule->scalars[i]);
+        hash = test_hash(hash, &value, sizeof value);
+    }
+    return hash;
+}
+
+/* Specs of every rule: as it is by default, and with the options that choose another loop or state. */
+enum { SPECS = 100 };
+static char specs[SPECS][160];
+static int spec_count;
+
+static void add_spec(const char *name) {
+    static const char *const variants[][3] = {
+        {"sgd", "momentum=0.9", "momentum=0.9 nesterov"},
+        {"rmsprop", "centered", "centered momentum=0.9 eps_in_root"},
+        {"adadelta", "eps_in_root=0", "weight_decay=0.1"},
+        {"adagrad", "eps_in_root", "initial=0.1"},
+        {"adam", "eps_in_root", "weight_decay=0.1"},
+        {"nadam", "eps_in_root", "decoupled weight_decay=0.1"},
+        {"amsgrad", "correction=before", "correction=none"},
+        {"nadamp", "p=3", "p=2 eps_in_root"},
+        {"radam", "beta2=0.5", "decoupled weight_decay=0.1"},
+        {"generalized_adam", "disable_preconditioning", "nesterov=0"},
+        {"amos", "momentum=0.9", "c=0"},
+    };
+    assert_true(spec_count + 3 <= SPECS);
+    snprintf(specs[spec_count++], sizeof *specs, "%s lr=0.01", name);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        for (int k = 1; k < 3 && strcmp(variants[i][0], name) == 0; k++)
+            snprintf(specs[spec_count++], sizeof *specs, "%s lr=0.01 %s", name, variants[i][k]);
+}
+
+static const sw_rule *rule_of(const char *spec) {
+    char name[64];
+    assert_int_equal(sscanf(spec, "%63s", name), 1);
+    return sw_rule_find(name);
+}
+
+/* ---- Large gradients ---- */
+
+enum { LARGE_STEPS = 6, LARGE_AT = 13 }; /* an element of "b" */
+
+/* Step t's gradient: `large` at first, then such that the state must still be right. */
+static void large_gradient(double g[SMALL_DIM], double large, int t) {
+    for (int i = 0; i < SMALL_DIM; i++)
+        g[i] = 0.5 * (i - 7);
+    g[LARGE_AT] = (double)(float)(t < 2 ? large : t % 2 ? large / 64 : large / 8);
+}
+
+/* A step of f32 is a chain of some 20 roundings of its own size, and the states behind it are means whose
+ * errors, relative to themselves, are at most one more rounding a step; with powers and centered variances, which
+ * lose up to 7 bits by the difference v - ḡ² of the first steps, 2^-24 · 2^12 is an upper bound. Then x is
+ * rounded. */
+static double large_bound(double moved, double x) {
+    return 0x1p-12 * moved + LARGE_STEPS * 0x1p-23 * fabs(x);
+}
+
+static bool large_step(run *r, const char *spec, const double *g) {
+    const sw_rule *rule = rule_of(spec);
+    const uint64_t before = run_hash(r, rule);
+    sw_status status = step_with(r->o, r->p, g);
+    if (status == SW_OK)
+        return true;
+    if (status != SW_ERR_NONFINITE || !sw_error() || !strstr(sw_error(), rule->name) ||
+        !strstr(sw_error(), "parameter b ") || !strstr(sw_error(), "nothing has moved"))
+        fail_msg("%s: status %d: %s", spec, (int)status, sw_error() ? sw_error() : "-");
+    sw_clear_error();
+    if (run_hash(r, rule) != before)
+        fail_msg("%s: a step that was refused has moved something", spec);
+    return false;
+}
+
+/* The largest power of 2 that passed for all steps. */
+static double largest_accepted(const char *spec) {
+    double accepted = 0;
+    for (double large = 0x1p20; large < 0x1p128; large *= large < 0x1p50 ? 1024 : 2) {
+        run r = run_new(SW_F32, spec), exact = run_new(SW_F64, spec);
+        bool all = true;
+        double moved = 0, before = run_x(&exact, LARGE_AT);
+        for (int t = 0; t < LARGE_STEPS && all; t++) {
+            double g[SMALL_DIM];
+            large_gradient(g, large, t);
+            all = large_step(&r, spec, g);
+            assert_ok(step_with(exact.o, exact.p, g));
+            moved += fabs(run_x(&exact, LARGE_AT) - before);
+            before = run_x(&exact, LARGE_AT);
+            for (int i = 0; i < SMALL_DIM && all; i++)
+                if (!isfinite(run_x(&r, i)))
+                    fail_msg("%s: x[%d] is %g after a gradient of %g", spec, i, run_x(&r, i), large);
+            if (all && !(fabs(run_x(&r, LARGE_AT) - before) <= large_bound(moved, before)))
+                fail_msg("%s, step %d: x is %.9g after a gradient of %g, and %.9g in f64", spec, t,
+                         run_x(&r, LARGE_AT), large, before);
+        }
+        accepted = all ? large : accepted;
+        run_free(&r);
+        run_free(&exact);
+    }
+    return accepted;
+}
+
+static void test_large_gradients_move_right_or_are_refused(void **state) {
+    (void)state;
+    for (int i = 0; i < spec_count; i++)
+        largest_accepted(specs[i]);
+}
+
+/* What f32 can hold is accepted: (1 - β) g² below 3.4e38 in a mean, g² in a sum, g itself where nothing is squared.
+ * A second such step adds as much. */
+static void test_range_of_squares(void **state) {
+    (void)state;
+    static const struct {
+        const char *spec;
+        double least; /* accepted at least */
+    } cases[] = {
+        {"adam", 3e20},    {"adamw", 3e20}, {"nadam", 3e20},   {"nadamw", 3e20},    {"amsgrad", 3e20},
+        {"nadamp", 3e20},  {"radam", 3e20}, {"rmsprop", 1e20}, {"rmsprop centered", 1e20},
+        {"adadelta", 3e19}, {"adagrad", 1e19}, {"adamax", 1e37}, {"lion", 1e37},    {"generalized_adam", 3e20},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double accepted = largest_accepted(cases[i].spec);
+        if (!(2 * accepted > cases[i].least))
+            fail_msg("%s: gradients above %g are refused", cases[i].spec, accepted);
+    }
+}
+
+/* One gradient of 3e19 and then 1. The later ones do not count beside it, so that with the large one factored out
+ *     m̂ₜ/√v̂ₜ = 0.1·0.9^(t-1)/(1 - 0.9ᵗ) · √((1 - 0.999ᵗ)/(0.001·0.999^(t-1))).
+ * Each step is at most 0.1 of x below 1; 32 half units of 1 a step bound its roundings. */
+static void test_adam_goes_on_after_a_large_gradient(void **state) {
+    (void)state;
+    run r = run_new(SW_F32, "adam lr=0.1");
+    double x = run_x(&r, LARGE_AT);
+    for (int t = 1; t <= 20; t++) {
+        double g[SMALL_DIM] = {0};
+        g[LARGE_AT] = t == 1 ? 3e19 : 1;
+        assert_ok(step_with(r.o, r.p, g));
+        x -= 0.1 * (0.1 * pow(0.9, t - 1) / (1 - pow(0.9, t))) *
+             sqrt((1 - pow(0.999, t)) / (0.001 * pow(0.999, t - 1)));
+        if (!(fabs(run_x(&r, LARGE_AT) - x) <= t * 32 * 0x1p-24))
+            fail_msg("step %d: x is %.9g, not %.9g", t, run_x(&r, LARGE_AT), x);
+    }
+    run_free(&r);
+}
+
+/* The sums of AdaGrad reach the end by many steps of permitted size; with clipping the gradient is small again. */
+static void test_refusal_by_state_and_clip(void **state) {
+    (void)state;
+    run r = run_new(SW_F32, "adagrad lr=0.1");
+    double g[SMALL_DIM] = {0};
+    g[LARGE_AT] = 9e18; /* squared 8.1e37: four fit, not five */
+    for (int t = 0; t < 4; t++)
+        assert_ok(step_with(r.o, r.p, g));
+    const uint64_t before = run_hash(&r, rule_of("adagrad"));
+    assert_int_equal(step_with(r.o, r.p, g), SW_ERR_NONFINITE);
+    assert_non_null(strstr(sw_error(), "rule adagrad: this step would make the state v of parameter b Inf or NaN"));
+    sw_clear_error();
+    assert_true(run_hash(&r, rule_of("adagrad")) == before);
+    g[LARGE_AT] = 1; /* and goes on */
+    assert_ok(step_with(r.o, r.p, g));
+    run_free(&r);
+
+    sw_params *p = small_params(SW_F32);
+    sw_optim *o = NEW_OPTIM(p, .rule = "adagrad lr=0.1", .clip = 1);
+    g[LARGE_AT] = 3e38;
+    const double x = vec_get(SW_F32, sw_params_x(p), LARGE_AT);
+    assert_ok(step_with(o, p, g)); /* the first step is lr, whatever g; two roundings of it and one of x */
+    assert_true(fabs(vec_get(SW_F32, sw_params_x(p), LARGE_AT) - (x - 0.1)) <= 4 * 0x1p-24);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+int main(void) {
+    each_rule(add_spec);
+#define TEST(name) cmocka_unit_test_teardown(name, test_clear)
+    const struct CMUnitTest tests[] = {
+        TEST(test_large_gradients_move_right_or_are_refused),
+        TEST(test_range_of_squares),
+        TEST(test_adam_goes_on_after_a_large_gradient),
+        TEST(test_refusal_by_state_and_clip),
+    };
+    return cmocka_run_group_tests_name("range of the rules", tests, NULL, NULL);
+}
