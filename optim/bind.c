@@ -103,7 +103,7 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     SW_TRY(first_options(o, e));
     SW_TRY(make_slots(e, f));
     if (e->e.method->start)
-        SW_TRY(e->e.method->start(&e->e));
+        SW_TRY(swo_returned("estimator", e->e.method->name, "start", false, e->e.method->start(&e->e)));
     o->per_epoch = e->e.per_epoch;
     return SW_OK;
 }
@@ -204,7 +204,7 @@ sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int
 
 sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     sw_estimate *inner = e->inner;
-    SW_TRY(inner->method->estimate(inner, x, g));
+    SW_TRY(swo_returned("estimator", inner->method->name, "estimate", true, inner->method->estimate(inner, x, g)));
     if (isnan(e->value))
         e->value = inner->value;
     if (isnan(e->lr))

@@ -30,6 +30,12 @@ int swo_index(const sw_option *table, const char *name); /* -1: none */
 sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
                     double *steps);
 
+/* ---- call.c ---- */
+
+/* Every status that a method's function or a callback returns passes through here, so that an error has a message:
+ * "rule mine: begin returned status 2 without a message". SW_SKIPPED is an error unless may_skip. */
+sw_status swo_returned(const char *kind, const char *name, const char *function, bool may_skip, sw_status status);
+
 /* ---- registry.c ---- */
 
 typedef enum swo_kind { SWO_ESTIMATOR, SWO_RULE, SWO_SCHEDULE, SWO_SEARCH, SWO_AVERAGE, SWO_KINDS } swo_kind;

@@ -85,7 +85,9 @@ static sw_status parse_group(swo_group *group, const char *text, size_t length) 
     if (!group->rule)
         return sw_last_failure();
     SW_TRY(swo_parse("rule", name, group->rule->options, NULL, options, &group->base));
-    return group->rule->check ? group->rule->check(group->base.value) : SW_OK;
+    return group->rule->check
+               ? swo_returned("rule", name, "check", false, group->rule->check(group->base.value))
+               : SW_OK;
 }
 
 static sw_status parse_rules(sw_optim *o, const char *spec) {
@@ -236,7 +238,9 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
             return sw_fail(SW_ERR_ARGUMENT, "schedule: two line searches");
         o->search = search;
         SW_TRY(swo_parse("line search", name, search->options, NULL, options, &o->search_values));
-        return search->check ? search->check(o->search_values.value) : SW_OK;
+        return search->check
+                   ? swo_returned("line search", name, "check", false, search->check(o->search_values.value))
+                   : SW_OK;
     }
     const sw_schedule *method = swo_find(SWO_SCHEDULE, name);
     if (!method)

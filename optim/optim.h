@@ -236,7 +236,11 @@ SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const 
 
 /* ---- Methods of one's own -------------------------------------------------------------------- */
 /* A method is a constant with functions. It is registered once under its name and then used in specs
- * like the built-in ones. */
+ * like the built-in ones.
+ *
+ * A function that fails calls sw_fail, whose message is what the program shows. Where it returns an error without
+ * one, the message is that of the optimizer, and names the method and the function: "rule mine: begin returned
+ * status 2 without a message". */
 
 typedef enum sw_option_kind {
     SW_OPTION_REAL = 0,

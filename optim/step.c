@@ -183,7 +183,7 @@ static sw_status measure(sw_optim *o, const void *g) {
                 sums[j] += total[k][j];
         if (rule->decide) {
             sw_step s = whole(o, &o->group[i], g);
-            SW_TRY(rule->decide(&s, sums));
+            SW_TRY(swo_returned("rule", rule->name, "decide", true, rule->decide(&s, sums)));
         }
     }
     return SW_OK;
@@ -211,7 +211,7 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
         sw_status status = rule->tensor(&s);
         if (status == SW_SKIPPED)
             return sw_fail(SW_ERR_STATE, "rule %s: only begin and decide may skip a step", rule->name);
-        SW_TRY(status);
+        SW_TRY(swo_returned("rule", rule->name, "tensor", false, status));
     }
     return SW_OK;
 }
@@ -227,9 +227,10 @@ static sw_status look_for_undeclared(const swo_group *group) {
 
 static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
         sw_step s = whole(o, &o->group[i], g);
-        if (o->group[i].rule->begin)
-            SW_TRY(o->group[i].rule->begin(&s));
+        if (rule->begin)
+            SW_TRY(swo_returned("rule", rule->name, "begin", true, rule->begin(&s)));
     }
     SW_TRY(measure(o, g));
     for (int i = 0; i < o->groups; i++)
@@ -272,7 +273,7 @@ static sw_status move_average(sw_optim *o) {
     sw_status status = o->average->begin ? o->average->begin(&s) : SW_OK;
     if (status == SW_SKIPPED)
         return SW_OK;
-    SW_TRY(status);
+    SW_TRY(swo_returned("average", o->average->name, "begin", true, status));
     if (o->average->update)
         sw_run(o->average->update, o->type, &s, s.count);
     return SW_OK;
@@ -289,8 +290,7 @@ const void *sw_optim_point(sw_optim *o) {
             return NULL;
         sw_step s = average_step(o);
         sw_status status = o->average->point_begin ? o->average->point_begin(&s) : SW_OK;
-        if (status != SW_OK && status != SW_SKIPPED)
-            sw_fail(status, "average %s: its point_begin failed", o->average->name);
+        status = swo_returned("average", o->average->name, "point_begin", true, status);
         if (status != SW_OK)
             return status == SW_SKIPPED ? x : NULL;
         if (!o->average->point)
@@ -349,7 +349,7 @@ static sw_status commit(swo_estimate *e) {
     sw_status status = e->e.method->commit ? e->e.method->commit(&e->e) : SW_OK;
     return status == SW_SKIPPED ? sw_fail(SW_ERR_STATE, "estimator %s: commit cannot skip a step that "
                                                         "was taken", e->e.method->name)
-                                : status;
+                                : swo_returned("estimator", e->e.method->name, "commit", false, status);
 }
 
 /* An average starts from where the first step does, also if x was set after the optimizer was made. */
@@ -437,7 +437,7 @@ static sw_status sample(sw_optim *o, swo_estimate *e) {
     if (e->inner)
         s->lr = NAN; /* the inner one's, which may change from step to step */
     if (s->method->sample)
-        return s->method->sample(s);
+        return swo_returned("estimator", s->method->name, "sample", true, s->method->sample(s));
     if (e->inner) {
         s->ids = s->inner->ids;
         s->count = s->inner->count;
@@ -484,7 +484,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
     o->statistics = true;
-    status = e->method->estimate(e, sw_params_x(o->params), g);
+    status = swo_returned("estimator", e->method->name, "estimate", true,
+                          e->method->estimate(e, sw_params_x(o->params), g));
     if (value)
         *value = e->value;
     if (status == SW_OK) {

@@ -116,11 +116,10 @@ static sw_status step(run *r) {
 
 /* ---- Who is told ---- */
 
-static sw_status call(run *r, sw_train_callback *callback) {
+static sw_status call(run *r, sw_train_callback *callback, const char *name) {
     sw_train_state *s = &r->state;
-    sw_status status = callback ? callback(r->how.user, s) : SW_OK;
-    if (status != SW_OK)
-        return sw_error() ? status : sw_fail(status, "train: a callback returned status %d", (int)status);
+    if (callback)
+        SW_TRY(swo_returned("train", "callback", name, false, callback(r->how.user, s)));
     if (sw_error()) /* one that the callback did not clear */
         return sw_error_status();
     if (s->stop)
@@ -135,7 +134,7 @@ static sw_status evaluate(run *r) {
         s->point = sw_optim_point(s->optim);
         if (!s->point)
             return sw_last_failure();
-        sw_status status = call(r, r->how.evaluate);
+        sw_status status = call(r, r->how.evaluate, "evaluate");
         s->point = NULL;
         SW_TRY(status);
     }
@@ -152,10 +151,10 @@ static sw_status evaluate(run *r) {
 static sw_status tell(run *r) {
     sw_train_state *s = &r->state;
     if (s->step % r->how.log_every == 0)
-        SW_TRY(call(r, r->how.log));
+        SW_TRY(call(r, r->how.log, "log"));
     const bool last = s->step == s->steps || r->ended;
     if (s->step % r->how.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
-        SW_TRY(call(r, r->how.progress));
+        SW_TRY(call(r, r->how.progress, "progress"));
     const bool asked = r->ended && r->result->reason == SW_TRAIN_CALLBACK;
     if (s->step % r->period == 0 || (last && !asked))
         SW_TRY(evaluate(r));

@@ -285,7 +285,10 @@ static void test_callbacks_stop_a_run(void **state) {
         d = (diary){.who = who[i], .stop_at = 4, .status = SW_ERR_USER};
         told(i == 0 ? "l1 l2 l3 l4" : i == 1 ? "l1 l2 l3 l4 p4 e4" : "l1 l2 l3 l4 p4",
              OPTIONS(ALL_CALLBACKS(d), .epochs = 4), &d, SW_TRAIN_ERROR);
-        expect_error(SW_ERR_USER, "train: a callback returned status 11");
+        static const char *const messages[] = {"train callback: log returned status 11 without a message",
+                                               "train callback: evaluate returned status 11 without a message",
+                                               "train callback: progress returned status 11 without a message"};
+        expect_error(SW_ERR_USER, messages[i]);
     }
 }
 

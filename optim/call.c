@@ -1,0 +1,12 @@
+/* What functions of methods and callbacks return. */
+#include "internal.h"
+
+sw_status swo_returned(const char *kind, const char *name, const char *function, bool may_skip, sw_status status) {
+    if (status == SW_OK || (status == SW_SKIPPED && may_skip))
+        return status;
+    if (status == SW_SKIPPED)
+        return sw_fail(SW_ERR_STATE, "%s %s: %s returned SW_SKIPPED, but a step cannot be skipped there", kind, name,
+                       function);
+    /* Kept only where the function itself, or whoever failed before it, left no message. */
+    return sw_fail(status, "%s %s: %s returned status %d without a message", kind, name, function, (int)status);
+}
