@@ -14,7 +14,8 @@ SWI_UNARY(sigmoid_vjp, g *v *(1 - v)) /* v: the output */
 SWI_UNARY(leaky_relu, v < 0 ? a *v : v)
 SWI_UNARY(leaky_relu_vjp, v <= 0 ? a *g : g)
 SWI_UNARY(elu, v < 0 ? a *SW_K(sw_k_expm1_negative)(v < 0 ? v : 0) : v)
-SWI_UNARY(elu_vjp, v <= 0 ? g *a *SW_K(sw_k_exp)(v < 0 ? v : 0) : g)
+/* Not v <= 0: a NaN goes through the exponential and stays one. */
+SWI_UNARY(elu_vjp, v > 0 ? g : g *a *SW_K(sw_k_exp)(v > 0 ? 0 : v))
 SWI_UNARY(silu, v *SW_K(sw_k_sigmoid)(v))
 SWI_UNARY(softplus, SW_K(sw_k_softplus)(v))
 SWI_UNARY(softplus_vjp, g *SW_K(sw_k_sigmoid)(v))
@@ -35,16 +36,17 @@ static inline real SW_K(gelu_slope)(real v) {
 SWI_UNARY(gelu, v < -40 ? 0 : v *SW_K(sw_k_normal)(v))
 SWI_UNARY(gelu_vjp, v > 40 ? g : v < -40 ? 0 : g *SW_K(gelu_slope)(v))
 
-/* ½ v (1 + tanh u), u = √(2/π) (v + 0.044715 v³) */
+/* ½ v (1 + tanh u) = v σ(2u), u = √(2/π) (v + 0.044715 v³). The sum would lose the digits of small results
+ * below 0. Derivative s + v s (1 - s) 2u', s = σ(2u). */
 static inline real SW_K(gelu_u)(real v) {
     return SW_R(0.79788456080286535588) * (v + SW_R(0.044715) * v * v * v);
 }
 static inline real SW_K(gelu_tanh_slope)(real v) {
-    const real t = SW_K(sw_k_tanh)(SW_K(gelu_u)(v));
+    const real s = SW_K(sw_k_sigmoid)(2 * SW_K(gelu_u)(v));
     const real du = SW_R(0.79788456080286535588) * (1 + 3 * SW_R(0.044715) * v * v);
-    return SW_R(0.5) * (1 + t) + SW_R(0.5) * v * (1 - t * t) * du;
+    return s + v * s * (1 - s) * 2 * du;
 }
-SWI_UNARY(gelu_tanh, v < -40 ? 0 : SW_R(0.5) * v * (1 + SW_K(sw_k_tanh)(SW_K(gelu_u)(v))))
+SWI_UNARY(gelu_tanh, v < -40 ? 0 : v *SW_K(sw_k_sigmoid)(2 * SW_K(gelu_u)(v)))
 SWI_UNARY(gelu_tanh_vjp, v > 40 ? g : v < -40 ? 0 : g *SW_K(gelu_tanh_slope)(v))
 
 #else /* ---- once ---- */
