@@ -23,16 +23,17 @@ enum { LONGEST_HEADER = 100000000, ALIGNMENT = 8 };
 
 typedef struct stored_type {
     const char *name;
-    int bytes;
+    int bits;
     int as; /* the sw_dtype that is made of it; -1: none */
 } stored_type;
 
 static const stored_type types[] = {
-    {"BOOL", 1, -1},    {"U8", 1, SW_U8},   {"I8", 1, -1},          {"F8_E5M2", 1, -1},
-    {"F8_E4M3", 1, -1}, {"F8_E8M0", 1, -1}, {"F8_E4M3FNUZ", 1, -1}, {"F8_E5M2FNUZ", 1, -1},
-    {"I16", 2, -1},     {"U16", 2, -1},     {"F16", 2, SW_F32},     {"BF16", 2, SW_F32},
-    {"I32", 4, SW_I32}, {"U32", 4, -1},     {"F32", 4, SW_F32},     {"C64", 8, -1},
-    {"F64", 8, SW_F64}, {"I64", 8, SW_I64}, {"U64", 8, -1},
+    {"BOOL", 8, -1},      {"F4", 4, -1},           {"F6_E2M3", 6, -1},     {"F6_E3M2", 6, -1},
+    {"U8", 8, SW_U8},     {"I8", 8, -1},           {"F8_E5M2", 8, -1},     {"F8_E4M3", 8, -1},
+    {"F8_E8M0", 8, -1},   {"F8_E4M3FNUZ", 8, -1},  {"F8_E5M2FNUZ", 8, -1}, {"I16", 16, -1},
+    {"U16", 16, -1},      {"F16", 16, SW_F32},     {"BF16", 16, SW_F32},   {"I32", 32, SW_I32},
+    {"U32", 32, -1},      {"F32", 32, SW_F32},     {"C64", 64, -1},        {"F64", 64, SW_F64},
+    {"I64", 64, SW_I64},  {"U64", 64, -1},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -45,7 +46,7 @@ static const stored_type *find_type(const char *name) {
 
 static const stored_type *type_of(sw_dtype type) {
     for (int i = 0; i < TYPES; i++)
-        if (types[i].as == (int)type && (size_t)types[i].bytes == sw_dtype_size(type))
+        if (types[i].as == (int)type && (size_t)types[i].bits == 8 * sw_dtype_size(type))
             return &types[i];
     return NULL;
 }
@@ -109,6 +110,11 @@ typedef struct header {
     int tensors;
 } header;
 
+/* In the file. The product cannot overflow: read_shape bounds the count. */
+static int64_t stored_bytes(const tensor *t) {
+    return t->type->bits >= 8 ? t->count * (t->type->bits / 8) : t->count * t->type->bits / 8;
+}
+
 #define FAIL(h, ...) swi_file_fail((h)->path, SW_ERR_FORMAT, __VA_ARGS__)
 
 static sw_status read_shape(const header *h, tensor *t, const json_t *shape) {
@@ -151,6 +157,8 @@ static sw_status read_tensor(const header *h, tensor *t, const char *name, const
 static sw_status read_texts(const header *h, sw_archive *a, json_t *metadata) {
     const char *key;
     json_t *value;
+    if (json_is_null(metadata)) /* no texts: so does the package read it */
+        return SW_OK;
     if (!json_is_object(metadata))
         return FAIL(h, "its __metadata__ is no object");
     const bool had_error = sw_error() != NULL;
@@ -196,10 +204,13 @@ static sw_status check_offsets(const header *h, int64_t data_bytes) {
         if (t->begin != at)
             return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld",
                         t->name, (long long)t->begin, (long long)at);
-        if (t->end < t->begin || t->end - t->begin != t->count * t->type->bytes)
+        if (t->type->bits < 8 && t->count * t->type->bits % 8 != 0)
+            return FAIL(h, "%.200s: %s %s does not end at a whole byte", t->name, t->type->name,
+                        sw_shape_text(t->rank, t->shape));
+        if (t->end < t->begin || t->end - t->begin != stored_bytes(t))
             return FAIL(h, "%.200s: %s %s takes %lld bytes, but its data_offsets are [%lld,%lld]", t->name,
                         t->type->name, sw_shape_text(t->rank, t->shape),
-                        (long long)(t->count * t->type->bytes), (long long)t->begin, (long long)t->end);
+                        (long long)stored_bytes(t), (long long)t->begin, (long long)t->end);
         at = t->end;
     }
     if (at != data_bytes)
@@ -266,10 +277,10 @@ static int64_t room_of(const tensor *t) {
 }
 
 static sw_status read_data(swi_reader *r, const tensor *t, char *to) {
-    const int64_t bytes = t->count * t->type->bytes;
+    const int64_t bytes = stored_bytes(t);
     if (t->type->as < 0)
         return swi_reader_skip(r, bytes);
-    if (t->type->bytes != 2)
+    if (t->type->bits != 16)
         return swi_reader_take(r, to, bytes);
     SW_TRY(swi_reader_take(r, to + bytes, bytes));
     widen(to, t->count, strcmp(t->type->name, "F16") == 0 ? from_f16 : from_bf16);

@@ -17,7 +17,8 @@ extern "C" {
 
 /* The contents of an IDX file of unsigned bytes (type 0x08, rank 1 to SW_MAX_RANK), or of one
  * compressed by gzip: the first two bytes say which, not the name. Magic number, the exact size,
- * gzip's CRC and length are checked, trailing bytes and a second gzip member refused; inflation
+ * gzip's CRC and length are checked, trailing bytes and a second gzip member refused (but for zeros after the gzip
+ * data, which are padding); inflation
  * stops at the size that the header implies, and memory is asked for only if the file could fill
  * it. Every message is "path: reason". The array is freed by sw_array_free; after a failure it is all
  * zeros. */

@@ -36,9 +36,32 @@
 #define STBI_FAILURE_USERMSG
 /* One function is declared by this name and defined by the other. */
 #define stbi_set_unpremultiply_on_load_thread stbi__unpremultiply_on_load_thread
+/* Version 2.27 doubles chroma in width with a fault: it mixes the next-to-last pixel of a row from the wrong
+ * neighbor. The name with an argument list, so where stb defines the function, is another one; without one, where
+ * stb takes its address, it is ours. */
+static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far,
+                                             int w, int hs);
+#define stbi__resample_row_h_2(out, in_near, in_far, w, hs) \
+    picture_resample_of_stb(out, in_near, in_far, w, hs)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb/stb_image.h>
+#undef stbi__resample_row_h_2
+
+/* w samples to 2·w, as libjpeg does it: each pixel is ¾ of the sample that it lies in and ¼ of the nearest other
+ * one; the first and the last have none. Of two pixels the left one's half is rounded down, the right one's up.
+ * One or two samples are repeated. */
+static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far,
+                                             int w, int hs) {
+    (void)in_far, (void)hs;
+    for (int i = 0; i < w; i++) {
+        const int near = in_near[i], left = w > 2 && i > 0 ? in_near[i - 1] : near,
+                  right = w > 2 && i < w - 1 ? in_near[i + 1] : near;
+        out[2 * i] = (unsigned char)((3 * near + left + 1) >> 2);
+        out[2 * i + 1] = (unsigned char)((3 * near + right + 2) >> 2);
+    }
+    return out;
+}
 
 #define STBIR_MALLOC(bytes, context) ((void)(context), swd_stb_take(bytes))
 #define STBIR_FREE(memory, context) ((void)(context), swd_stb_give(memory))

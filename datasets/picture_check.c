@@ -125,6 +125,19 @@ static int64_t next_marker(const swd_picture *p, int64_t at) {
     return -1;
 }
 
+/* A restart marker after the last block of a scan, which the decoder takes for the beginning of another segment:
+ * fill bytes instead, which may precede any marker. `at` is the place of the marker that ends the scan. */
+static void fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
+    int64_t ff = at - 1; /* the first of the ff before the marker */
+    for (;;) {
+        while (ff > begin && p->data[ff - 1] == 0xff)
+            ff--;
+        if (ff - 2 < begin || p->data[ff - 2] != 0xff || p->data[ff - 1] < RST0 || p->data[ff - 1] >= RST0 + 8)
+            return;
+        p->data[--ff] = 0xff;
+    }
+}
+
 /* Every block of 8×8 costs at least one bit, the code of its DC coefficient. */
 static sw_status check_frame(swd_picture *p, int marker, const unsigned char *data,
                              int64_t length) {
@@ -176,7 +189,10 @@ sw_status swd_picture_check_jpeg(swd_picture *p) {
             REQUIRE(p->width > 0, "damaged: a scan before the frame's header");
             REQUIRE(++scans <= MOST_SCANS, "more than %d scans", MOST_SCANS);
         }
-        at = next_marker(p, at + length);
+        const int64_t data = at + length;
+        at = next_marker(p, data);
+        if (marker == SOS && at >= 0)
+            fill_last_restart(p, data, at);
     }
     return swd_picture_fail(p, SW_ERR_FORMAT, "truncated: ends before the end of the picture");
 }

@@ -110,9 +110,22 @@ static sw_status inflate_some(swd_stream *s, unsigned char *out, size_t room, si
     return SW_OK;
 }
 
+/* After the end of a gzip member: passes over zeros, which pad a file to whole blocks (of a tape, of a disk).
+ * What follows them is in z.next_in; z.avail_in is 0 at the end of the file. */
+static sw_status stream_skip_padding(swd_stream *s) {
+    for (;;) {
+        SW_TRY(refill(s));
+        if (s->z.avail_in == 0)
+            return SW_OK;
+        for (; s->z.avail_in > 0; s->z.avail_in--, s->z.next_in++)
+            if (*s->z.next_in != 0)
+                return SW_OK;
+    }
+}
+
 /* After the end of a gzip member: begins the next, if there is one. */
 static sw_status next_member(swd_stream *s) {
-    SW_TRY(refill(s));
+    SW_TRY(stream_skip_padding(s));
     if (s->z.avail_in > 0) {
         inflateReset(&s->z);
         s->ended = false;
@@ -147,7 +160,7 @@ sw_status swd_stream_check_end(swd_stream *s) {
             return swd_stream_fail(s, SW_ERR_FORMAT,
                                    "trailing bytes: more contents than its header says");
     }
-    SW_TRY(refill(s));
+    SW_TRY(stream_skip_padding(s));
     if (s->z.avail_in > 0)
         return swd_stream_fail(s, SW_ERR_FORMAT, "trailing bytes after the gzip data");
     return SW_OK;

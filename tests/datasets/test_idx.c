@@ -152,8 +152,8 @@ static void refuses_trailing_bytes(void **state) {
     memcpy(more.at, good.at, good.size);
     more.at[good.size] = 0;
     check_refused_both(more.at, more.size, "trailing bytes", "more contents");
-    /* After the gzip member: a zero, another member, an empty member. */
-    bytes empty = gzip("", 0), tail[3] = {{(unsigned char[]){0}, 1}, packed, empty};
+    /* After the gzip member: zeros and something else, another member, an empty member. */
+    bytes empty = gzip("", 0), tail[3] = {{(unsigned char[]){0, 0, 1}, 3}, packed, empty};
     for (int i = 0; i < 3; i++) {
         bytes both = make_bytes(packed.size + tail[i].size);
         memcpy(both.at, packed.at, packed.size);
@@ -163,6 +163,27 @@ static void refuses_trailing_bytes(void **state) {
     }
     free(empty.at);
     free(more.at);
+    free(packed.at);
+    free(good.at);
+}
+
+/* As gzip and Python's module do: zeros pad a file to whole blocks. Also more of them than are read at once. */
+static void zeros_after_the_gzip_data_are_passed_over(void **state) {
+    (void)state;
+    static const size_t zeros[] = {1, 512, 300000};
+    bytes good = make_idx(3, cube), packed = gzip(good.at, good.size);
+    for (int i = 0; i < 3; i++) {
+        bytes padded = make_bytes(packed.size + zeros[i]);
+        sw_array array;
+        memset(padded.at, 0, padded.size);
+        memcpy(padded.at, packed.at, packed.size);
+        const char *path = write_file("padded", padded.at, padded.size);
+        assert_int_equal(sw_idx_read(path, &array), SW_OK);
+        assert_memory_equal(array.data, good.at + 16, good.size - 16);
+        sw_array_free(&array);
+        remove_file(path);
+        free(padded.at);
+    }
     free(packed.at);
     free(good.at);
 }
@@ -486,6 +507,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_cannot_be_opened),
         cmocka_unit_test(refuses_a_very_long_path_with_its_reason),
         cmocka_unit_test(refuses_wrong_headers),
+        cmocka_unit_test(zeros_after_the_gzip_data_are_passed_over),
         cmocka_unit_test(refuses_trailing_bytes),
         cmocka_unit_test(refuses_a_split_gzip_file),
         cmocka_unit_test(refuses_trailing_bytes_in_the_next_block),

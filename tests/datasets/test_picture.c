@@ -96,19 +96,29 @@ static void png_with_a_palette(void **state) {
 
 /* ---- JPEG ---- */
 
+static bytes copy_of(const void *data, size_t size) {
+    bytes b = make_bytes(size);
+    memcpy(b.at, data, size);
+    return b;
+}
+
 /* Both decoders' inverse transforms are within 1 of the exact one (ISO 10918-2), so their samples
  * differ by 2 at most. Grey: that is all. RGB by JFIF: R = Y + 1.402 Cr, B = Y + 1.772 Cb, G = Y -
  * 0.344 Cb - 0.714 Cr: 2 + 1.772·2 = 5.6 at most, and both round once more: 6. */
-static void check_jpeg(const void *data, size_t size, const unsigned char *expected, int channels,
-                       int apart) {
+static void check_jpeg_of(int width, const void *data, size_t size, const unsigned char *expected, int channels,
+                          int apart) {
     bytes file = {(unsigned char *)(uintptr_t)data, size};
     sw_array a = read_bytes_as(&file, 0);
-    check_shape(&a, GOLDEN_HEIGHT, GOLDEN_WIDTH, channels);
+    check_shape(&a, GOLDEN_HEIGHT, width, channels);
     const unsigned char *p = a.data;
-    for (int i = 0; i < GOLDEN_HEIGHT * GOLDEN_WIDTH * channels; i++)
+    for (int i = 0; i < GOLDEN_HEIGHT * width * channels; i++)
         if (abs(p[i] - expected[i]) > apart)
             fail_msg("number %d is %d, by Pillow %d", i, p[i], expected[i]);
     free_picture(&a);
+}
+
+static void check_jpeg(const void *data, size_t size, const unsigned char *expected, int channels, int apart) {
+    check_jpeg_of(GOLDEN_WIDTH, data, size, expected, channels, apart);
 }
 
 static void jpeg_as_pillow_reads_it(void **state) {
@@ -117,6 +127,31 @@ static void jpeg_as_pillow_reads_it(void **state) {
     check_jpeg(golden_rgb_jpeg, sizeof golden_rgb_jpeg, golden_rgb_pixels, 3, 6);
     check_jpeg(golden_progressive_jpeg, sizeof golden_progressive_jpeg, golden_progressive_pixels,
                3, 6);
+}
+
+/* Chroma of half the width (4:2:2), up to the last column: the same weights of samples that differ by 2 at most,
+ * and the same rounding, so the bound stays. Neighboring samples differ by 100 and more. */
+static void jpeg_of_halved_chroma_as_pillow_reads_it(void **state) {
+    (void)state;
+    check_jpeg_of(3, golden_halved_3_jpeg, sizeof golden_halved_3_jpeg, golden_halved_3_pixels, 3, 6);
+    check_jpeg_of(18, golden_halved_18_jpeg, sizeof golden_halved_18_jpeg, golden_halved_18_pixels, 3, 6);
+    check_jpeg_of(19, golden_halved_19_jpeg, sizeof golden_halved_19_jpeg, golden_halved_19_pixels, 3, 6);
+}
+
+/* Restart markers, also with fill bytes, between the last block and the marker that ends a scan. */
+static void jpeg_with_a_restart_before_its_end(void **state) {
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } added[] = {{"\xff\xd0", 2}, {"\xff\xd7", 2}, {"\xff\xff\xd0\xff\xff", 5}, {"\xff\xd0\xff\xd1", 4}};
+    (void)state;
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        bytes file = copy_of(golden_rgb_jpeg, sizeof golden_rgb_jpeg - 2);
+        put_bytes(&file, added[i].bytes, added[i].size);
+        put_bytes(&file, "\xff\xd9", 2);
+        check_jpeg(file.at, file.size, golden_rgb_pixels, 3, 6);
+        free(file.at);
+    }
 }
 
 static void jpeg_in_the_channels_asked_for(void **state) {
@@ -241,12 +276,6 @@ static size_t find_frame(const bytes *file) {
     return 0;
 }
 
-static bytes copy_of(const void *data, size_t size) {
-    bytes b = make_bytes(size);
-    memcpy(b.at, data, size);
-    return b;
-}
-
 static void refuses_impossible_jpeg_files(void **state) {
     (void)state;
     bytes file = copy_of(golden_rgb_jpeg, sizeof golden_rgb_jpeg);
@@ -304,6 +333,8 @@ int main(void) {
         cmocka_unit_test(png_of_few_and_of_many_bits),
         cmocka_unit_test(png_with_a_palette),
         cmocka_unit_test(jpeg_as_pillow_reads_it),
+        cmocka_unit_test(jpeg_of_halved_chroma_as_pillow_reads_it),
+        cmocka_unit_test(jpeg_with_a_restart_before_its_end),
         cmocka_unit_test(jpeg_in_the_channels_asked_for),
         cmocka_unit_test(refuses_what_is_no_picture),
         cmocka_unit_test(refuses_impossible_png_files),

@@ -15,9 +15,14 @@ def pixel(x, y):
     return (int(128 + 100 * math.sin(x / 3)), int(128 + 90 * math.cos(y / 4)), (7 * x + 11 * y) % 256)
 
 
-def picture(mode):
-    image = Image.new("RGB", (WIDTH, HEIGHT))
-    image.putdata([pixel(x, y) for y in range(HEIGHT) for x in range(WIDTH)])
+def stripe(x, y):
+    """Other colors every two pixels, so that each sample of halved chroma differs from its neighbors."""
+    return ((230, 40, 60), (30, 200, 90), (60, 50, 220), (210, 200, 30), (120, 20, 160))[(x // 2 + y // 5) % 5]
+
+
+def picture(mode, pixel=pixel, width=WIDTH):
+    image = Image.new("RGB", (width, HEIGHT))
+    image.putdata([pixel(x, y) for y in range(HEIGHT) for x in range(width)])
     return image.convert(mode)
 
 
@@ -42,6 +47,13 @@ def main():
         if name != "subsampled":  # decoders are free in how they interpolate chroma
             out.append("static const unsigned char golden_%s_pixels[] = {\n    %s};"
                        % (name, rows(decoded.tobytes())))
+        out.append("")
+    for width in (3, 18, 19):
+        file = io.BytesIO()
+        picture("RGB", stripe, width).save(file, "JPEG", quality=90, optimize=True, subsampling=1)
+        out.append("static const unsigned char golden_halved_%d_jpeg[] = {\n    %s};" % (width, rows(file.getvalue())))
+        out.append("static const unsigned char golden_halved_%d_pixels[] = {\n    %s};"
+                   % (width, rows(Image.open(file).tobytes())))
         out.append("")
     out.append("#endif")
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "pictures.h"), "w") as f:
