@@ -274,7 +274,9 @@ static bool train(run *r) {
     r->progress = cli_progress_start(asked.quiet);
     const sw_train_options how = {.size = sizeof how, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
                                   .progress = show, .stop = &cli_signal};
-    if (asked.epochs > 0 && sw_train(r->objective, r->optim, &how, NULL) != SW_OK)
+    /* Of a run that was complete when its checkpoint was written, nothing is left. */
+    const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
+    if (left < 0 || (left > 0 && sw_train(r->objective, r->optim, &how, NULL) != SW_OK))
         return false;
     if (asked.checkpoint && cli_signal && sw_optim_save(r->optim, asked.checkpoint) != SW_OK)
         return false;

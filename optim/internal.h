@@ -93,6 +93,10 @@ typedef struct swo_estimate {
     struct swo_estimate *inner;
 } swo_estimate;
 
+/* Who set the length of the run. sw_train replaces one that it set itself, or that came from a file; the
+ * program's own stays. */
+typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE, SWO_LENGTH_PROGRAM } swo_length;
+
 struct sw_optim {
     sw_params *params;
     sw_dtype type;
@@ -134,6 +138,7 @@ struct sw_optim {
     void *point;
     /* counters */
     int64_t steps, skipped, samples, total, per_epoch;
+    swo_length length; /* where `total` is from */
     double norm, saved_norm;
     /* what is watched */
     struct swo_watch *watch; /* NULL: nothing */

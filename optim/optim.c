@@ -395,6 +395,7 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     o->clip = options->clip;
     o->seed = options->seed;
     o->total = options->steps;
+    o->length = o->total ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
     o->norm = NAN;
     return SW_OK;
 }

@@ -133,7 +133,7 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  * not read from the file. Methods, groups, seed, n, and options that are whole numbers or choices (batch,
  * nesterov) must be those of the file; real numbers and durations (lr, decay), clip, and schedules, which
  * have no state, may be others: a run may go on with a smaller step. The length of the run is the file's
- * unless the program has set one. All that does not fit is listed in one message, and nothing is changed after any
+ * unless the program has set one, or gives one to sw_train. All that does not fit is listed in one message, and nothing is changed after any
  * error.
  *
  * What is the program's own, like the place of a loader, goes into the same file through an archive, under
@@ -185,9 +185,11 @@ typedef enum sw_goal { SW_GOAL_NONE = 0, SW_GOAL_BELOW, SW_GOAL_ABOVE } sw_goal;
 
 typedef struct sw_train_options {
     size_t size; /* sizeof(sw_train_options) */
-    /* Length of the whole run: one of the two, or neither: the optimizer's own steps if they are set, else
-     * until something below ends it. An optimizer that has done part of it goes on from there. An epoch of an
-     * estimator without batches is one step. */
+    /* Length of the whole run, from the optimizer's first step: one of the two, or neither: the optimizer's own
+     * steps if the program or a file has set them, else until something below ends it. An optimizer that has
+     * done part of it, in an earlier call or before it was saved, goes on from there: to train e epochs more,
+     * give those that are done plus e. A call with nothing left to do is an error (SW_ERR_STATE);
+     * sw_train_remaining tells beforehand. An epoch of an estimator without batches is one step. */
     int64_t epochs, steps;
     void *user; /* for the callbacks, each of which may be NULL */
     sw_train_callback *log; /* after every log_every-th step (0: each) */
@@ -227,12 +229,18 @@ typedef struct sw_train_result {
     double gradient_norm;       /* of the last step taken */
 } sw_train_result;
 
-/* Takes steps on the objective until the run is complete or one of the options ends it. Sets the optimizer's
- * length of the run where it is not set. `result`, unless NULL, is filled whatever happens. README.md shows
+/* Takes steps on the objective until the run is complete or one of the options ends it. A length that is given here
+ * is also that of the schedules, unless the program has set the optimizer's own (sw_optim_options.steps,
+ * sw_optim_set_steps), which stays: after a call with epochs = 5, one with epochs = 10 takes five more, and a
+ * schedule goes on as that of a run of ten, from its middle. `result`, unless NULL, is filled whatever happens. README.md shows
  * the same by public calls. An error that is pending (core.h, "Errors") when it is called, or that the
  * objective or a callback leaves pending, ends it: no step is taken after it. */
 SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const sw_train_options *options,
                           sw_train_result *result);
+/* The steps that sw_train with these options (or NULL) has left, skipped ones counted: 0 where all that is asked for
+ * is done, as after loading the state of a complete run; INT64_MAX where no length is set. Binds the objective,
+ * takes no step. -1 after an error. */
+SW_API int64_t sw_train_remaining(const sw_objective *objective, sw_optim *optim, const sw_train_options *options);
 
 /* ---- Methods of one's own -------------------------------------------------------------------- */
 /* A method is a constant with functions. It is registered once under its name and then used in specs

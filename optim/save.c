@@ -441,7 +441,10 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     o->skipped = c.skipped;
     o->samples = c.samples;
     o->draws = (uint64_t)c.draws;
-    o->total = o->total ? o->total : c.total;
+    if (o->length != SWO_LENGTH_PROGRAM && c.total > 0) {
+        o->total = c.total;
+        o->length = SWO_LENGTH_FILE;
+    }
     o->norm = norm;
     sw_params_changed(o->params);
     sw_gradient_make_fresh(sw_params_gradient(o->params));

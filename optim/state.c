@@ -22,6 +22,7 @@ sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
     if (steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "set_steps: %lld steps", (long long)steps);
     o->total = steps;
+    o->length = steps ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
     return SW_OK;
 }
 

@@ -43,29 +43,56 @@ static sw_status check(const sw_train_options *how) {
     return SW_OK;
 }
 
-static sw_status set_length(run *r, sw_optim *o) {
+/* The steps of the whole run, 0 if no end is set, and those that are done. */
+static sw_status train_find_length(run *r, sw_optim *o) {
     const sw_train_options *how = &r->how;
     sw_train_state *s = &r->state;
+    SW_TRY(check(how));
+    SW_TRY(sw_optim_bind(o, r->objective));
+    const int64_t per_epoch = sw_optim_steps_per_epoch(o, r->objective);
+    s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* no batches: a step sees all samples */
     if (how->epochs > INT64_MAX / s->steps_per_epoch)
         return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many",
                        (long long)how->epochs, (long long)s->steps_per_epoch);
-    s->steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : o->total;
+    /* A length that an earlier call set is not the optimizer's own. */
+    const int64_t own = o->length == SWO_LENGTH_TRAIN ? 0 : o->total;
+    s->steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : own;
+    s->step = sw_optim_steps(o) + sw_optim_skipped(o);
+    s->epoch = s->step / s->steps_per_epoch;
+    return SW_OK;
+}
+
+/* Where all that was asked for is done: how to ask for as much again. */
+static sw_status train_nothing_left(const run *r) {
+    const sw_train_options *how = &r->how;
+    const sw_train_state *s = &r->state;
+    const long long done = (long long)s->step, epochs = (long long)s->epoch;
+    if (how->epochs)
+        return sw_fail(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done %lld steps, %lld whole "
+                                     "epochs, and the length asked for is %lld epochs of the whole run; for %lld "
+                                     "more give epochs = %lld",
+                       done, epochs, (long long)how->epochs, (long long)how->epochs,
+                       epochs + (long long)how->epochs);
+    return sw_fail(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done %lld steps, and the length %s "
+                                 "is %lld steps of the whole run; for %lld more give steps = %lld",
+                   done, how->steps ? "asked for" : "that the optimizer has", (long long)s->steps,
+                   (long long)s->steps, done + (long long)s->steps);
+}
+
+static sw_status train_start(run *r, sw_optim *o) {
+    const sw_train_options *how = &r->how;
+    const sw_train_state *s = &r->state;
+    SW_TRY(train_find_length(r, o));
     if (!s->steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate &&
         !how->progress)
         return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
                                         "tolerance, a stop flag or a callback");
-    return o->total ? SW_OK : sw_optim_set_steps(o, s->steps);
-}
-
-static sw_status start(run *r, sw_optim *o) {
-    SW_TRY(check(&r->how));
-    SW_TRY(sw_optim_bind(o, r->objective));
-    sw_train_state *s = &r->state;
-    const int64_t per_epoch = sw_optim_steps_per_epoch(o, r->objective);
-    s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* no batches: a step sees all samples */
-    SW_TRY(set_length(r, o));
-    s->step = sw_optim_steps(o) + sw_optim_skipped(o);
-    s->epoch = s->step / s->steps_per_epoch;
+    if (s->steps && s->step >= s->steps)
+        return train_nothing_left(r);
+    if (o->length != SWO_LENGTH_PROGRAM && (how->epochs || how->steps)) {
+        o->total = s->steps;
+        o->length = SWO_LENGTH_TRAIN;
+    }
     r->period = r->how.evaluate_every ? r->how.evaluate_every : s->steps_per_epoch;
     r->how.log_every += !r->how.log_every;
     r->how.progress_every += r->how.progress_every ? 0 : 16;
@@ -194,7 +221,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
         status = sw_take_options("train", "sw_train_options", &r.how, sizeof r.how, options,
                                  offsetof(sw_train_options, stop) + sizeof r.how.stop);
     if (status == SW_OK)
-        status = start(&r, o);
+        status = train_start(&r, o);
     const int64_t before = r.state.step;
     if (status == SW_OK)
         status = loop(&r);
@@ -214,4 +241,21 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     r.result->mean_loss = r.state.mean_loss;
     r.result->gradient_norm = r.state.gradient_norm;
     return status;
+}
+
+int64_t sw_train_remaining(const sw_objective *objective, sw_optim *o, const sw_train_options *options) {
+    run r = {.objective = objective, .how = {.size = sizeof r.how}};
+    if (!o) {
+        if (!sw_error())
+            sw_fail(SW_ERR_ARGUMENT, "train_remaining: the optimizer is NULL");
+        return -1;
+    }
+    if (options && sw_take_options("train_remaining", "sw_train_options", &r.how, sizeof r.how, options,
+                                   offsetof(sw_train_options, stop) + sizeof r.how.stop) != SW_OK)
+        return -1;
+    if (train_find_length(&r, o) != SW_OK)
+        return -1;
+    if (r.state.steps == 0)
+        return INT64_MAX;
+    return r.state.step < r.state.steps ? r.state.steps - r.state.step : 0;
 }

@@ -160,6 +160,11 @@ static void test_checkpoint(void **state) {
     o = TRAIN("--quiet", "--epochs", "4", "--schedule", "cosine", "--checkpoint", state_file);
     succeeds(&o);
     assert_true(result(&o, "epochs") == 4 && result(&o, "train_loss") < before);
+    /* Of a complete run nothing is left to train: the same command gives the same results. */
+    const double after = result(&o, "train_loss");
+    o = TRAIN("--quiet", "--epochs", "4", "--schedule", "cosine", "--checkpoint", state_file);
+    succeeds(&o);
+    assert_true(result(&o, "epochs") == 4 && result(&o, "train_loss") == after);
     o = TRAIN("--quiet", "--load", state_file, "--hidden", "100");
     fails(&o, 1, "is a checkpoint: --checkpoint goes on from it");
     o = TRAIN("--quiet", "--load", whole, "--checkpoint", state_file);

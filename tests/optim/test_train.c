@@ -152,14 +152,94 @@ static void test_lengths(void **state) {
         double total = (double)(cases[i].of_optim ? cases[i].of_optim : cases[i].done);
         double factor = 1 - (double)(cases[i].done - 1) / total;
         assert_true(fabs(sw_optim_option(o, 0, "lr") - 0.1 * factor) <= 1e-16);
-        /* Complete is complete. */
-        if (cases[i].epochs || cases[i].steps) {
-            assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = cases[i].epochs, .steps = cases[i].steps), &r));
-            assert_true(r.steps == 0 && r.reason == SW_TRAIN_COMPLETE && p->calls == cases[i].done);
-        }
+        /* Complete is complete, and to ask for the same again is a mistake. */
+        const sw_train_options *again = OPTIONS(.epochs = cases[i].epochs, .steps = cases[i].steps);
+        assert_int_equal(sw_train_remaining(&p->f, o, again), 0);
+        assert_int_equal(sw_train(&p->f, o, again, &r), SW_ERR_STATE);
+        assert_non_null(sw_error());
+        assert_memory_equal(sw_error(), "train: nothing is left to do: ", 30);
+        sw_clear_error();
+        assert_true(r.steps == 0 && r.reason == SW_TRAIN_ERROR && p->calls == cases[i].done);
         sw_optim_free(o);
         problem_free(p);
     }
+}
+
+/* A loop that means "one epoch more" each time is told so, with what to ask for instead. */
+static void test_nothing_left(void **state) {
+    (void)state;
+    problem *p = problem_new();
+    sw_optim *o = MAKE(p, RULE);
+    sw_train_result r;
+    assert_int_equal(sw_train_remaining(&p->f, o, OPTIONS(.epochs = 3)), 12);
+    assert_int_equal(sw_train_remaining(&p->f, o, OPTIONS(.steps = 5)), 5);
+    assert_true(sw_train_remaining(&p->f, o, NULL) == INT64_MAX);
+    assert_int_equal(p->calls, 0);
+    assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = 1), &r));
+    assert_int_equal(sw_train(&p->f, o, OPTIONS(.epochs = 1), &r), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done 4 steps, 1 whole epochs, and the "
+                               "length asked for is 1 epochs of the whole run; for 1 more give epochs = 2");
+    assert_int_equal(r.reason, SW_TRAIN_ERROR);
+    assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = 2), &r)); /* as the message says */
+    assert_true(r.steps == 4 && r.reason == SW_TRAIN_COMPLETE && p->calls == 8);
+    assert_int_equal(sw_train(&p->f, o, OPTIONS(.steps = 3), &r), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done 8 steps, and the length asked for "
+                               "is 3 steps of the whole run; for 3 more give steps = 11");
+    assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 11), &r));
+    assert_int_equal(r.steps, 3);
+    assert_ok(sw_optim_set_steps(o, 11));
+    assert_int_equal(sw_train(&p->f, o, NULL, &r), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done 11 steps, and the length that the "
+                               "optimizer has is 11 steps of the whole run; for 11 more give steps = 22");
+    assert_int_equal(sw_train_remaining(&p->f, o, NULL), 0);
+    assert_int_equal(sw_train_remaining(&p->f, NULL, NULL), -1);
+    expect_error(SW_ERR_ARGUMENT, "train_remaining: the optimizer is NULL");
+    assert_int_equal(sw_train_remaining(&p->f, o, OPTIONS(.epochs = -1)), -1);
+    expect_error(SW_ERR_ARGUMENT, "train: -1 epochs, 0 steps; 0 (not given) or more is needed");
+    sw_optim_free(o);
+    problem_free(p);
+}
+
+static double rate_after(sw_optim *o, problem *p, const sw_train_options *how) {
+    assert_ok(sw_train(&p->f, o, how, NULL));
+    return sw_optim_option(o, 0, "lr");
+}
+
+/* Schedules have the length that was asked for last; one that the program itself has set stays. */
+static void test_longer_runs_have_longer_schedules(void **state) {
+    (void)state;
+    for (int loaded = 0; loaded < 2; loaded++) { /* one that comes from a file is as one of an earlier call */
+        problem *p = problem_new();
+        sw_optim *o = MAKE(p, RULE, .schedule = "linear");
+        /* Step t (from 0) of T has 0.1 (1 - t/T); each side rounds four times, by 1.1e-16 of at most 0.1. */
+        assert_true(fabs(rate_after(o, p, OPTIONS(.epochs = 2)) - 0.1 * (1 - 7.0 / 8)) <= 1e-16);
+        if (loaded) {
+            sw_archive *a = sw_archive_new();
+            assert_ok(sw_optim_pack(o, a));
+            sw_optim *again = MAKE(p, RULE, .schedule = "linear");
+            assert_ok(sw_optim_bind(again, &p->f));
+            assert_ok(sw_optim_unpack(again, a));
+            sw_archive_free(a);
+            sw_optim_free(o);
+            o = again;
+            assert_int_equal(sw_train_remaining(&p->f, o, NULL), 0); /* the file's length */
+        }
+        assert_int_equal(sw_train_remaining(&p->f, o, OPTIONS(.epochs = 3)), 4);
+        assert_true(fabs(rate_after(o, p, OPTIONS(.epochs = 3)) - 0.1 * (1 - 11.0 / 12)) <= 1e-16);
+        assert_ok(sw_optim_set_steps(o, 100));
+        assert_true(fabs(rate_after(o, p, OPTIONS(.epochs = 4)) - 0.1 * (1 - 15.0 / 100)) <= 1e-16);
+        sw_optim_free(o);
+        problem_free(p);
+    }
+    /* A call without a length after one with 8 steps: the 8 are not the optimizer's own. */
+    problem *p = problem_new();
+    sw_optim *o = MAKE(p, RULE);
+    sw_train_result r;
+    assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = 2), &r));
+    assert_ok(sw_train(&p->f, o, OPTIONS(.goal = SW_GOAL_BELOW, .target = 1e9), &r));
+    assert_true(r.reason == SW_TRAIN_TARGET && r.steps == PER_EPOCH);
+    sw_optim_free(o);
+    problem_free(p);
 }
 
 static sw_status whole_estimate(sw_estimate *e, const void *x, void *g) {
@@ -522,6 +602,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_equals_the_loop_by_hand), TEST(test_readme_shows_that_loop),
         TEST(test_lengths),                 TEST(test_epochs_without_batches),
+        TEST(test_nothing_left),            TEST(test_longer_runs_have_longer_schedules),
         TEST(test_callbacks),               TEST(test_callbacks_stop_a_run),
         TEST(test_targets),                 TEST(test_tolerance), TEST(test_estimator_has_converged),
         TEST(test_too_many_skipped),        TEST(test_all_skipped), TEST(test_stop_and_go_on),
