@@ -310,7 +310,10 @@ SW_API sw_tensor sw_sqrt(sw_tensor x); /* derivative ∞ at 0 */
 SW_API sw_tensor sw_abs(sw_tensor x);  /* derivative 0 at 0 */
 SW_API sw_tensor sw_sin(sw_tensor x);  /* radians */
 SW_API sw_tensor sw_cos(sw_tensor x);
-SW_API sw_tensor sw_pow(sw_tensor x, double exponent); /* as C's pow; the exponent is finite */
+/* x^exponent with the corners of C's pow; the exponent is finite. Within 0.51 (f32) and 0.56 (f64) units in the
+ * last place, so exact wherever the exact result is a number of the type: 2³ = 8. Derivative
+ * exponent · x^(exponent - 1), within 1.7 units; 0 everywhere for the exponent 0. */
+SW_API sw_tensor sw_pow(sw_tensor x, double exponent);
 /* Into [low, high]; derivative 1 inside and at the ends, 0 outside. */
 SW_API sw_tensor sw_clamp(sw_tensor x, double low, double high);
 /* [..., m, k] [..., k, n] → [..., m, n]; the axes before the last two are broadcast. */

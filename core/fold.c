@@ -34,7 +34,7 @@ TOTAL(SUM, double)
 /* NAME_rows and NAME_columns of an expression in v, m, low and p, joined by SUM or LARGEST. The order
  * depends on [rows, length] alone. quick: see FOLD_COLUMNS. */
 #define FOLD(name, JOIN, start, lanes, quick, expression)                                       \
-    static inline lanes SW_K(name##_of)(real v, real m, real low, real p) {                     \
+    static inline lanes SW_K(name##_of)(real v, real m, real low, double p) {                   \
         (void)m, (void)low, (void)p;                                                            \
         return (lanes)(expression);                                                             \
     }                                                                                           \
@@ -46,7 +46,7 @@ TOTAL(SUM, double)
 #define FOLD_SHORT(name, JOIN, start, lanes)                                                    \
     static int64_t SW_K(name##_short)(const swi_fold_args *s, int64_t begin, int64_t end) {     \
         const real *x = s->x, *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;           \
-        const real p = (real)s->p;                                                              \
+        const double p = s->p;                                                                  \
         const int64_t n = s->length, stride = s->stride;                                        \
         int64_t row = begin;                                                                    \
         for (; row + SW_LANES <= end; row += SW_LANES) {                                        \
@@ -69,7 +69,8 @@ TOTAL(SUM, double)
 #define FOLD_ROWS(name, JOIN, start, lanes)                                                     \
     static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {       \
         const swi_fold_args *s = args;                                                          \
-        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x, p = (real)s->p;      \
+        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                      \
+        const double p = s->p;                                                                  \
         const int64_t n = s->length;                                                            \
         (void)sums;                                                                             \
         if (n < WIDE)                                                                           \
@@ -111,7 +112,8 @@ TOTAL(SUM, double)
 #define FOLD_COLUMNS(name, JOIN, start, lanes, quick)                                           \
     static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {    \
         const swi_fold_args *s = args;                                                          \
-        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x, p = (real)s->p;      \
+        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                      \
+        const double p = s->p;                                                                  \
         lanes group[WIDTH];                                                                     \
         (void)sums;                                                                             \
         for (int64_t first = begin; first < end; first += WIDTH) {                              \
@@ -157,22 +159,23 @@ FOLD(wide_sum, SUM, 0, double, true, v)
 FOLD(abs_sum, SUM, 0, real, false, v < 0 ? -v : v)
 FOLD(square_deviation_sum, SUM, 0, real, false, ((v - m) - low) * ((v - m) - low))
 FOLD(square_sum, SUM, 0, real, false, (v / m) * (v / m))
-FOLD(power_sum, SUM, 0, real, false, SW_K(sw_k_exp)(p *SW_K(sw_k_log_any)((v < 0 ? -v : v) / m)))
+FOLD(power_sum, SUM, 0, real, false, SW_K(sw_k_power)(SW_R(fabs)(v) / m, p, 0))
 FOLD(exp_sum, SUM, 0, real, false, SW_K(sw_k_exp)(v - m))
-FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v * p < 0 ? -v : v, m) ? 1 : 0)
-FOLD(largest, LARGEST, LEAST, real, false, v *p)
+FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v * (real)p < 0 ? -v : v, m) ? 1 : 0)
+FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
 FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
 
 /* NAME_rows and NAME_columns of an expression in v, y, low, h and p. Short rows, which lie close
  * together, go with their numbers repeated, so that the loop is long. */
 #define SPREAD(name, expression)                                                                \
-    static inline real SW_K(name##_of)(real v, real y, real low, real h, real p) {              \
+    static inline real SW_K(name##_of)(real v, real y, real low, real h, double p) {            \
         (void)v, (void)y, (void)low, (void)h, (void)p;                                          \
         return expression;                                                                      \
     }                                                                                           \
     static void SW_K(name##_short)(const swi_spread_args *s, int64_t begin, int64_t end) {      \
         const real *x = s->x ? s->x : s->out, *y = s->y ? s->y : s->h,                          \
-                   *low = s->low ? s->low : s->h, *h = s->h, p = (real)s->p;                    \
+                   *low = s->low ? s->low : s->h, *h = s->h;                                    \
+        const double p = s->p;                                                                  \
         real *out = s->out, each_y[WIDTH], each_low[WIDTH], each_h[WIDTH];                      \
         const int64_t n = s->length, most = WIDTH / n;                                          \
         for (int64_t row = begin; row < end; row += most) {                                     \
@@ -191,7 +194,7 @@ FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
     static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {       \
         const swi_spread_args *s = args;                                                        \
         const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;           \
-        const real p = (real)s->p;                                                              \
+        const double p = s->p;                                                                  \
         (void)sums;                                                                             \
         if (s->length < WIDE && s->length == s->stride) {                                       \
             SW_K(name##_short)(s, begin, end);                                                  \
@@ -208,7 +211,7 @@ FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
     static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {    \
         const swi_spread_args *s = args;                                                        \
         const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;           \
-        const real p = (real)s->p;                                                              \
+        const double p = s->p;                                                                  \
         (void)sums;                                                                             \
         for (int64_t row = begin; row < end; row++) {                                           \
             const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;             \
@@ -228,7 +231,7 @@ SPREAD(chosen, SW_K(same)(v, y) ? h : 0)
 SPREAD(abs_chosen, SW_K(same)(v < 0 ? -v : v, y) ? SW_K(with_sign)(v, h) : 0)
 SPREAD(directions, y == 0 ? 0 : (v / y) * h)
 SPREAD(powers, y == 0 ? 0
-               : SW_K(with_sign)(v, SW_K(sw_k_exp)(p *SW_K(sw_k_log_any)((v < 0 ? -v : v) / y)) * h))
+               : SW_K(with_sign)(v, SW_K(sw_k_power)(SW_R(fabs)(v) / y, p, 0) * h))
 SPREAD(exponentials, y == LEAST ? 0 : SW_K(sw_k_exp)(v - y) * h)
 
 #else /* ---- once ---- */

@@ -9,7 +9,7 @@ SWI_UNARY(neg, -v)
 SWI_UNARY(exp, SW_K(sw_k_exp)(v))
 SWI_UNARY(log, SW_K(sw_k_log_any)(v))
 SWI_UNARY(sqrt, SW_R(sqrt)(v))
-SWI_UNARY(abs, v < 0 ? -v : v)
+SWI_UNARY(abs, SW_R(fabs)(v))
 SWI_UNARY(clamp, v < a ? a : v > b ? b : v)
 
 /* Of what the vjp reads, v, and the cotangent, g. */
@@ -54,18 +54,64 @@ ANGLE(sin_vjp, g *SW_K(sw_k_cos)(v), 1, true)
 ANGLE(cos_vjp, -g * SW_K(sw_k_sin)(v), 0, true)
 #undef ANGLE
 
-/* |v|^e by logarithm and exponential; the sign and the corners as C's pow has them. */
-static inline real SW_K(power)(real v, real e, real odd, real whole) {
-    const real a = v < 0 ? -v : v;
-    const real y = SW_K(sw_k_exp)(e * SW_K(sw_k_log_any)(a));
-    const real below = whole != 0 ? (odd != 0 ? -y : y) : v == -(real)INFINITY ? y : (real)NAN;
-    const real at_zero = odd != 0 ? (e > 0 ? v : 1 / v) : y; /* -0 has a sign */
-    return e == 0 ? 1 : v < 0 ? below : v == 0 ? at_zero : y;
+/* v^(e + e_low) with the sign and the corners of C's pow. hole: what is added below 0, NaN unless the exponent
+ * is a whole number, else 0. sign: v for odd exponents, else 0. Both are numbers because gcc does not vectorize
+ * a loop with a truth value that is the same for all elements. */
+static inline __attribute__((always_inline)) real SW_K(signed_power)(real v, double e, double e_low, real hole,
+                                                                     real sign) {
+    const real y = SW_K(sw_k_power)(SW_R(fabs)(v), e, e_low);
+    const real z = ((v < 0) & (v > -(real)INFINITY)) ? y + hole : y;
+    return SW_R(copysign)(z, sign);
 }
 
-/* a: the exponent; b: 1 if it is odd, 2 if it is whole, 0 else */
-SWI_UNARY(pow, a == 2 ? v * v : SW_K(power)(v, a, b == 1, b != 0))
-SWI_UNARY(pow_vjp, a == 0 ? 0 : g * (a == 2 ? 2 * v : a * SW_K(power)(v, a - 1, b == 2, b != 0)))
+static inline double SW_K(within_2_64)(double e) {
+    return e > 0x1p64 ? 0x1p64 : e < -0x1p64 ? -0x1p64 : e; /* all of these are even */
+}
+
+/* x^factor; second: 1 if the exponent is odd, 2 if it is even, 0 if it is no whole number */
+static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
+    const unary_args *s = args;
+    const real *restrict p = s->x;
+    real *restrict out = s->out;
+    const double e = SW_K(within_2_64)(s->factor);
+    const real hole = s->second == 0 ? (real)NAN : 0;
+    (void)sums;
+    if (e == 0)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = 1;
+    else if (e == 2)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = p[i] * p[i];
+    else if (s->second == 1)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = SW_K(signed_power)(p[i], e, 0, hole, p[i]);
+    else
+        for (int64_t i = begin; i < end; i++)
+            out[i] = SW_K(signed_power)(p[i], e, 0, hole, 0);
+}
+
+/* e x^(e-1), where e - 1 = d + d_low exactly */
+static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const unary_args *s = args;
+    const real *restrict p = s->x, *restrict g = s->dy;
+    real *restrict out = s->out;
+    const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e,
+                 d_low = (e - (d - part)) + (-1 - part);
+    const real hole = s->second == 0 ? (real)NAN : 0;
+    (void)sums;
+    if (e == 0 || e == 1)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = e == 0 ? 0 : g[i];
+    else if (e == 2)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = g[i] * (2 * p[i]);
+    else if (s->second == 2)
+        for (int64_t i = begin; i < end; i++)
+            out[i] = g[i] * (real)(e * (double)SW_K(signed_power)(p[i], d, d_low, hole, p[i]));
+    else
+        for (int64_t i = begin; i < end; i++)
+            out[i] = g[i] * (real)(e * (double)SW_K(signed_power)(p[i], d, d_low, hole, 0));
+}
 
 SWI_BINARY(div, a / b)
 SWI_BINARY(minus_div, -a / b)

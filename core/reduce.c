@@ -33,7 +33,7 @@ ON_OUTPUTS(finite, v == (real)INFINITY || v == -(real)INFINITY ? 0 : v)
 ON_OUTPUTS(divisor, v == 0 || v == (real)INFINITY ? 1 : v)
 ON_OUTPUTS(log_plus, w + SW_K(sw_k_log_any)(v))
 ON_OUTPUTS(root_times, w *SW_R(sqrt)(v))
-ON_OUTPUTS(power_times, w *SW_K(sw_k_exp)(a *SW_K(sw_k_log_any)(v)))
+ON_OUTPUTS(power_times, w *SW_K(sw_k_power)(v, s->number, 0))
 ON_OUTPUTS(over_number, v / a)
 ON_OUTPUTS(over, v / w)
 
@@ -281,7 +281,7 @@ static sw_status norm_forward(sw_call *c) {
     swi_fold_run(&swi_largest_abs, &axes, &job);
     on_outputs(c, &divisor_kernels, (output_args){.x = m, .out = m});
     job = job_of(c, m, 1, 1);
-    job.p = a->p;
+    job.p = a->p < 0x1p64 ? a->p : 0x1p64; /* the largest exponent of sw_k_power: no sum is changed by it */
     swi_fold_run(a->p == 2 ? &swi_square_sum : &swi_power_sum, &axes, &job);
     on_outputs(c, a->p == 2 ? &root_times_kernels : &power_times_kernels,
                (output_args){.x = c->out->data, .second = m, .out = c->out->data, .number = 1 / a->p});
@@ -298,7 +298,7 @@ static sw_status norm_vjp(sw_call *c) {
                  : SW_ERR_MEMORY;
     }
     return spread(c, a->p == 2 ? &swi_directions : &swi_powers,
-                  (swi_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p - 1});
+                  (swi_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p < 0x1p64 ? a->p - 1 : 0x1p64});
 }
 
 /* ---- logsumexp ---- */

@@ -21,22 +21,18 @@ typedef struct sam_args {
 
 #if SW_KERNEL_PASS
 
-/* a^power for a in [0, 1]; 0^power = 0 */
-static inline real SW_K(power_of)(real a, real power) {
-    return SW_K(sw_k_exp)(power * SW_K(sw_k_log_any)(a));
-}
-
 /* |h|^q = |h| |h|^(q-1) */
-static inline real SW_K(term)(real g, real largest, real power) {
+static inline real SW_K(term)(real g, real largest, double power) {
     const real h = (g < 0 ? -g : g) / largest;
-    return h * SW_K(power_of)(h, power);
+    return h * SW_K(sw_k_power)(h, power, 0);
 }
 
 /* Σ |h|^q */
 static void SW_K(power_sum)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict g = s->g;
-    const real largest = (real)s->largest, power = (real)s->power;
+    const real largest = (real)s->largest;
+    const double power = s->power;
     real lane[SW_LANES] = {0};
     int64_t i = begin;
     for (; i + SW_LANES <= end; i += SW_LANES)
@@ -52,10 +48,11 @@ static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict x = s->x, *restrict g = s->g;
     real *restrict out = s->out;
-    const real largest = (real)s->largest, power = (real)s->power, factor = (real)s->factor;
+    const real largest = (real)s->largest, factor = (real)s->factor;
+    const double power = s->power;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real h = (g[i] < 0 ? -g[i] : g[i]) / largest, size = factor * SW_K(power_of)(h, power);
+        const real h = (g[i] < 0 ? -g[i] : g[i]) / largest, size = factor * SW_K(sw_k_power)(h, power, 0);
         out[i] = x[i] + (g[i] < 0 ? -size : size);
     }
 }

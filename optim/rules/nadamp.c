@@ -65,7 +65,7 @@ static inline real SW_K(two_thirds)(real v) {
 }
 
 BLOCK_FUNCTION SW_K(take_root)(real *restrict root, int64_t n, double p) {
-    const real exponent = (real)(1 / p);
+    const double exponent = 1 / p;
     if (p == 2) {
         SW_K(roots)(root, n);
         return;
@@ -75,7 +75,7 @@ BLOCK_FUNCTION SW_K(take_root)(real *restrict root, int64_t n, double p) {
             root[i] = SW_K(two_thirds)(root[i]);
     else
         for (int64_t i = 0; i < n; i++)
-            root[i] = SW_K(sw_k_exp)(exponent * SW_K(sw_k_log)(SW_K(normal_number)(root[i])));
+            root[i] = SW_K(sw_k_power)(SW_K(normal_number)(root[i]), exponent, 0);
 }
 
 BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict g,
