@@ -65,7 +65,7 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 Q := $(if $(V),,@)
 
 .PHONY: all help deps deps-lint install install-headers uninstall symbols train gallery test \
-        check-fast bench bench-peers fuzz run-fuzz lint headers doc check-reproducible clean
+        check-fast check-graphs check-peer-samples bench bench-peers fuzz run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
@@ -79,6 +79,8 @@ help:
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make bench-peers  speed against PyTorch, JAX and kann, where they are: PEERS_PYTHON=, KANN_DIR="
+	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
+	@echo "make check-peer-samples  PyTorch's own samples of operations, layers and rules: PEERS_PYTHON="
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
 	@echo "make lint       clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs them"
 	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
@@ -235,6 +237,15 @@ $(BUILD)/tests/bench/peers/side_kann: tests/bench/peers/side_kann.c $(KANN_DIR)/
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) -std=gnu11 -O3 -march=native -fno-math-errno -fno-trapping-math -w -MMD -MF $@.d -DHAVE_CBLAS -DHAVE_PTHREAD -I$(KANN_DIR) $(filter %.c,$^) -o $@ $(LIBRARIES)
+
+# Values and gradients against PyTorch's: see tests/README.md.
+COUNT ?= 20000
+NETWORKS ?= 500
+SEED ?= 1
+check-graphs: $(BUILD)/libswale.so
+	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_graphs.py --count $(COUNT) --networks $(NETWORKS) --seed $(SEED)
+check-peer-samples: $(BUILD)/libswale.so
+	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 
 # Core and datasets compiled by clang under the address, undefined and fuzzer sanitizers.
 FUZZ_SECONDS ?= 60

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""PyTorch's own samples in swale: see tests/README.md. `make check-peer-samples`.
+
+    check_samples.py [--only NAME,NAME] [--verbose]
+"""
+import argparse
+import collections
+import sys
+import time
+import warnings
+
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.opinfo.core import BinaryUfuncInfo, UnaryUfuncInfo
+
+import counterparts
+import known_differences
+import samples
+import swale
+from counterparts import COUNTERPARTS, NO_COUNTERPART, NotOffered
+from swale import lib
+
+
+class Report:
+    def __init__(self, verbose):
+        self.compared = collections.Counter()   # by section
+        self.not_offered = collections.Counter()
+        self.refused = 0                         # error inputs that swale refuses too
+        self.failures = []
+        self.known = list(known_differences.KNOWN)
+        self.hits = collections.Counter()
+        self.verbose = verbose
+
+    def fail(self, text):
+        self.failures.append(text)
+        if len(self.failures) <= 200:
+            print("different: " + text, flush=True)
+
+    def excuse(self, name, what, place):
+        """Whether the difference is a listed one; place(known) says where it holds."""
+        for known in self.known:
+            if known.name == name and known.what == what and place(known):
+                self.hits[id(known)] += 1
+                return True
+        return False
+
+    def finish(self, partial):
+        for known in self.known:
+            if not self.hits[id(known)] and not partial:
+                self.fail(f"{known.name}: the known difference ({known.what}: {known.cause}) no longer occurs; "
+                          "take it out of known_differences.py")
+
+
+def short(value):
+    def one(x):
+        if x.numel() <= 6:
+            return f"{x.detach().tolist()}"
+        return f"{str(x.dtype).split('.')[1]}{list(x.shape)}"
+    text = str(samples.tree(one, value))
+    return text if len(text) < 300 else text[:300] + "…"
+
+
+def run_sample(report, tape, name, call, counterpart, arguments, dtype, by_element, section="operations"):
+    try:
+        comparison = samples.Comparison(tape, call, counterpart, arguments, dtype, by_element,
+                                        samples.SLOPES.get(name))
+    except NotOffered as reason:
+        report.not_offered[f"{name}: {reason}"] += 1
+        return
+    except swale.Refused as message:
+        text = str(message)
+        if not report.excuse(name, "refused", lambda known: known.when(text)):
+            report.fail(f"{name} ({dtype}): swale refuses {short(arguments)}: {text}")
+        report.compared[section] += 1
+        return
+    report.compared[section] += 1
+    for what, i, mask, got, wanted in comparison.differences:
+        inputs = samples.tensors_of(arguments)
+        rest = mask
+        for known in report.known:
+            if known.name == name and known.what == what:
+                excused = known.when(inputs, arguments, i, got, wanted)
+                if (rest & excused).any():
+                    report.hits[id(known)] += 1
+                    rest = rest & ~torch.as_tensor(excused)
+        if not rest.any():
+            continue
+        if tuple(got.shape) != tuple(wanted.shape):
+            detail = f"shape {list(got.shape)}, PyTorch {list(wanted.shape)}"
+        else:
+            place = tuple(int(x) for x in rest.nonzero()[0])
+            detail = f"at {list(place)} {got[place]!r}, PyTorch {float(wanted[place])!r}"
+            inside = [float(x[place]) for x in inputs if tuple(x.shape) == tuple(wanted.shape)]
+            detail += f", {int(rest.sum())} of {rest.numel()}; inputs there {inside}"
+        report.fail(f"{name} ({dtype}): {what} {i} of {short(arguments)}: {detail}")
+
+
+def errors_of(report, tape, info, name, counterpart):
+    if info.error_inputs_func is None:
+        return
+    for error in info.error_inputs("cpu"):
+        sample = error.sample_input
+        arguments = ([sample.input, *sample.args], sample.kwargs)
+        try:
+            p = samples.Pass(tape, arguments, False)
+            args, kwargs = p.arguments
+            counterpart(*args, **kwargs)
+        except NotOffered as reason:
+            report.not_offered[f"{name}, an error: {reason}"] += 1
+        except swale.Refused:
+            report.refused += 1
+        except (TypeError, AttributeError) as reason:  # the call cannot be written
+            report.not_offered[f"{name}, an error: cannot be written ({str(reason)[:60]})"] += 1
+        else:
+            text = str(error.error_regex)
+            if not report.excuse(name, "accepted", lambda known, text=text: known.when(text)):
+                report.fail(f"{name}: swale accepts {short(arguments)}; PyTorch: {text}")
+        lib.sw_clear_error()
+
+
+def drawn(draw, dtype, gradients):
+    """The samples of a generator. Some cannot make theirs with gradients."""
+    try:
+        return list(draw("cpu", dtype, requires_grad=gradients))
+    except ValueError:
+        found = list(draw("cpu", dtype, requires_grad=False))
+        for sample in found:
+            for x in samples.tensors_of([sample.input, *sample.args]):
+                x.requires_grad_(gradients and x.is_floating_point())
+        return found
+
+
+def operations(report, tape, only):
+    seen = set()
+    for info in op_db:
+        counterpart = COUNTERPARTS.get(info.name)
+        if counterpart is None or (only and info.name not in only):
+            continue
+        seen.add(info.name)
+        before = sum(report.compared.values())
+        begin = time.time()
+        by_element = isinstance(info, (BinaryUfuncInfo, UnaryUfuncInfo))
+        for dtype in (torch.float64, torch.float32):
+            if dtype not in info.dtypes:
+                continue
+            grads = info.supports_autograd
+            # The generators draw from PyTorch's and Python's streams.
+            torch.manual_seed(0)
+            for draw in [info.sample_inputs] + [info.reference_inputs] * (info.reference_inputs_func is not None):
+                for sample in drawn(draw, dtype, grads):
+                    arguments = ([sample.input, *sample.args], sample.kwargs)
+                    run_sample(report, tape, info.name, info.op, counterpart, arguments, dtype, by_element)
+        errors_of(report, tape, info, info.name, counterpart)
+        if report.verbose:
+            print(f"# {info.name} {info.variant_test_name}: {sum(report.compared.values()) - before} samples, "
+                  f"{time.time() - begin:.1f} s", flush=True)
+    if only:
+        return
+    names = {info.name for info in op_db}
+    for name in sorted(set(COUNTERPARTS) - names):
+        report.fail(f"{name} is in counterparts.py and not in op_db")
+    # Complete: every operation of core.h is reached, or listed with the reason.
+    for name in swale.operations():
+        if name in counterparts.used and name in NO_COUNTERPART:
+            report.fail(f"{name} is listed as having no counterpart, and has one")
+        if name not in counterparts.used and name not in NO_COUNTERPART:
+            report.fail(f"{name} has neither a counterpart in counterparts.py nor a reason in NO_COUNTERPART")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    only = set(filter(None, options.only.split(",")))
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    report = Report(options.verbose)
+    tape = lib.sw_tape_new()
+    begin = time.time()
+    operations(report, tape, only)
+    report.finish(bool(only))
+    total = sum(report.not_offered.values())
+    print(f"# not offered: {total}")
+    for reason, count in sorted(report.not_offered.items(), key=lambda pair: -pair[1]) if report.verbose else []:
+        print(f"#   {count:6} {reason}")
+    print(f"check-peer-samples: {sum(report.compared.values())} samples compared "
+          f"({', '.join(f'{k} {v}' for k, v in report.compared.items())}), {report.refused} error inputs refused, "
+          f"{total} not offered, {sum(report.hits.values())} known differences, "
+          f"{len(report.failures)} other differences, {time.time() - begin:.0f} s")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Where swale and PyTorch differ on purpose or by a documented choice. check_samples.py fails on any other
+difference, and on an entry that no longer occurs.
+
+Known(name, what, cause, when): name of the operation in op_db, class or rule; what is
+    value, gradient   when(inputs, arguments, index, got, wanted) is the mask of the elements where it holds
+    refused           swale refuses a sample: when(message of swale)
+    accepted          swale accepts an error input: when(PyTorch's message)
+"""
+import collections
+
+import torch
+
+Known = collections.namedtuple("Known", "name what cause when")
+
+
+def at_nan(inputs, arguments, index, got, wanted):
+    """Where an input is NaN."""
+    mask = torch.zeros(wanted.shape, dtype=torch.bool)
+    for x in inputs:
+        if x.is_floating_point():
+            mask = mask | torch.isnan(x.detach()).expand(wanted.shape) if fits(x, wanted) else mask
+    return mask
+
+
+def fits(x, wanted):
+    return tuple(torch.broadcast_shapes(x.shape, wanted.shape)) == tuple(wanted.shape)
+
+
+def at_bounds(low, high):
+    """Where the input is one of the bounds."""
+    def when(inputs, arguments, index, got, wanted):
+        (x, *_), named = arguments
+        a, b = named.get("min_val", low), named.get("max_val", high)
+        return (x.detach() == a) | (x.detach() == b)
+    return when
+
+
+def above_threshold(inputs, arguments, index, got, wanted):
+    """Where PyTorch's softplus is the identity."""
+    (x, *_), named = arguments
+    return x.detach() * named.get("beta", 1) > named.get("threshold", 20)
+
+
+KNOWN = [
+    Known("abs", "gradient", "a NaN stays one; PyTorch's sign of NaN is 0", at_nan),
+    Known("nn.functional.hardtanh", "gradient", "sw_clamp's derivative at its bounds is 1, PyTorch's here 0",
+          at_bounds(-1.0, 1.0)),
+    Known("nn.functional.relu6", "gradient", "sw_clamp's derivative at its bounds is 1, PyTorch's here 0",
+          at_bounds(0.0, 6.0)),
+    Known("nn.functional.softplus", "value", "PyTorch's is the identity above a threshold", above_threshold),
+    Known("nn.functional.softplus", "gradient", "PyTorch's is the identity above a threshold", above_threshold),
+    Known("nn.functional.dropout", "refused", "with probability 1 nothing is left", lambda message:
+          "p = 1 is outside" in message),
+    Known("nn.functional.elu", "gradient", "NaN at NaN; PyTorch's is NaN or the cotangent, by the place in its "
+          "vectors", at_nan),
+    Known("nn.functional.cross_entropy", "refused", "weights of classes are not negative",
+          lambda message: "it must be ≥ 0" in message),
+] + [
+    Known(name, "gradient", "sw_clamp passes the cotangent at NaN, PyTorch gives 0", at_nan)
+    for name in ("nn.functional.hardtanh", "nn.functional.relu6")
+] + [
+    Known(name, "gradient", "of NaN none is the larger: no gradient; PyTorch gives all of it to both", at_nan)
+    for name in ("max", "min", "maximum", "minimum")
+]

@@ -1,0 +1,471 @@
+"""Every operation of core.h: what it is in PyTorch, and a random call of it for graphs.py.
+
+OPERATIONS[name] is an Operation. `torch` takes the arguments of the C function (tensors, numbers, Axes, …) and
+computes the same in PyTorch. `draw(builder)` returns arguments for one call; tensors among them are
+graphs.Node objects. `exact`: the result is computed without rounding. `kink` returns distances, which must not
+be near 0 for rounded inputs: at 0 the result or the derivative jumps, so that a rounding error of either side
+would decide. `slope`: the derivative as a function of the
+result, where both sides compute it so: the result's rounding is then in the derivative. `mixes`: the gradient is
+a difference of terms as large as the cotangent, like softmax's.
+"""
+import math
+
+import torch
+import torch.nn.functional as F
+
+from swale import Axes, CrossEntropy, Lengths, Parts, Reduction, Shape
+
+F64 = torch.float64
+
+
+class Retry(Exception):
+    """These arguments cannot be drawn from the graph as it is."""
+
+
+class Operation:
+    def __init__(self, function, draw, exact=False, kink=None, slope=None, mixes=False):
+        self.torch, self.draw, self.exact, self.kink, self.slope = function, draw, exact, kink, slope
+        self.mixes = mixes
+
+
+OPERATIONS = {}
+
+
+def operation(name, function, draw, **more):
+    OPERATIONS[name] = Operation(function, draw, **more)
+
+
+# ---- Operations of one and of two tensors ----
+
+
+def unary(name, function, domain="real", **more):
+    operation(name, function, lambda b: [b.real(domain)], **more)
+
+
+def binary(name, function, **more):
+    operation(name, function, lambda b: b.broadcasting(2), **more)
+
+
+binary("sw_add", torch.add)
+binary("sw_sub", torch.sub)
+binary("sw_mul", torch.mul)
+operation("sw_div", torch.div, lambda b: b.divided())
+binary("sw_maximum", torch.maximum, exact=True, kink=lambda x, y: x - y)
+binary("sw_minimum", torch.minimum, exact=True, kink=lambda x, y: x - y)
+operation("sw_scale", lambda x, factor: x * factor, lambda b: [b.real(), b.number(3)])
+unary("sw_neg", torch.neg, exact=True)
+unary("sw_exp", torch.exp)
+unary("sw_log", torch.log, "positive")
+unary("sw_sqrt", torch.sqrt, "positive")
+unary("sw_abs", torch.abs, exact=True, kink=lambda x: x)
+unary("sw_sin", torch.sin)
+unary("sw_cos", torch.cos)
+
+
+def draw_pow(b):
+    exponent = b.choice([2, 3, -1, 0, 1, 0.5, -2, 1.5, 4, 0.25, -0.5, 5])
+    whole = exponent == int(exponent)
+    return [b.real("real" if whole and exponent >= 0 else "nonzero" if whole else "positive"), float(exponent)]
+
+
+operation("sw_pow", torch.pow, draw_pow)
+
+
+def draw_clamp(b):
+    low = b.number(1.5)
+    return [b.real(), low, b.choice([low, low + b.rng.randrange(9) / 4, math.inf])]
+
+
+def clamp(x, low, high):
+    """The derivative is 1 at the ends, as core.h says; PyTorch's depends on its version."""
+    return torch.where((x < low) | (x > high), torch.clamp(x.detach(), low, high), x)
+
+
+operation("sw_clamp", clamp, draw_clamp, exact=True,
+          kink=lambda x, low, high: torch.minimum((x - low).abs(), (x - high).abs()))
+unary("sw_relu", F.relu, exact=True, kink=lambda x: x)
+unary("sw_tanh", torch.tanh, slope=lambda y: 1 - y * y)
+unary("sw_sigmoid", torch.sigmoid, slope=lambda y: y * (1 - y))
+operation("sw_leaky_relu", F.leaky_relu, lambda b: [b.real(), b.number(1)], kink=lambda x, slope: x)
+operation("sw_elu", F.elu, lambda b: [b.real(), b.number(2)], kink=lambda x, alpha: x)
+unary("sw_silu", F.silu)
+# PyTorch's own is linear above a threshold of 20; this one is not.
+unary("sw_softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype)))
+# F.gelu is 0 below -8.3; torch.special.ndtr loses digits from -3 on.
+unary("sw_gelu", lambda x: x * 0.5 * torch.special.erfc(-x * math.sqrt(0.5)))
+# F.gelu's ½ (1 + tanh u) loses digits below 0; this is σ(2 u).
+unary("sw_gelu_tanh", lambda x: x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+unary("sw_detach", torch.detach, exact=True)
+# Masks cannot be drawn by PyTorch: with p = 0, or while the tape does not train, it is the identity.
+operation("sw_dropout", lambda x, p, site: x,
+          lambda b: [b.real(), 0.0 if b.train else b.rng.random() * 0.9, b.rng.randrange(2**32)], exact=True)
+
+
+# ---- Products ----
+
+
+def draw_matmul(b, transposed=False):
+    a = b.real(least=2)
+    shape = list(a.shape)
+    ta, tb = (b.rng.random() < 0.5, b.rng.random() < 0.5) if transposed else (False, False)
+    if b.rng.random() < 0.5:  # a square of itself, or two that fit by chance
+        inner = shape[-2] if ta else shape[-1]
+        other = b.find(lambda n: n.real and n.rank >= 2 and n.shape[-1 if tb else -2] == inner and
+                       fits(n.shape[:-2], shape[:-2]))
+        if other is not None:
+            return [a, other] + ([ta, tb] if transposed else [])
+    inner, n = (shape[-2] if ta else shape[-1]), b.length()
+    tail = [n, inner] if tb else [inner, n]
+    batch = b.related(shape[:-2])
+    return [a, b.leaf(batch + tail)] + ([ta, tb] if transposed else [])
+
+
+def fits(a, b):
+    return all(x == y or x == 1 or y == 1 for x, y in zip(reversed(a), reversed(b)))
+
+
+operation("sw_matmul", torch.matmul, draw_matmul)
+operation("sw_matmul_transposed",
+          lambda a, c, ta, tb: torch.matmul(a.mT if ta else a, c.mT if tb else c),
+          lambda b: draw_matmul(b, True))
+
+
+def draw_linear(b):
+    x = b.real(exactly=2)
+    n = b.length()
+    weight = b.find(lambda node: node.real and node.rank == 2 and node.shape[1] == x.shape[1]) \
+        if b.rng.random() < 0.4 else None
+    weight = weight or b.leaf([n, x.shape[1]])
+    bias = None if b.rng.random() < 0.3 else b.leaf([weight.shape[0]])
+    return [x, weight, bias]
+
+
+operation("sw_linear", F.linear, draw_linear)
+
+# ---- Reductions ----
+
+
+def reducing(function):
+    """function(x, dim, keepdim, …) over Axes; no axes at all is an axis of length 1 at the end."""
+    def over(x, axes, keepdim, *more):
+        if axes is Axes.ALL:
+            dims = tuple(range(x.dim()))
+        else:
+            dims = tuple(axes)
+        if not dims:
+            return function(x.unsqueeze(-1), (-1,), False, *more)
+        return function(x, dims, keepdim, *more)
+    return over
+
+
+def draw_reduced(b, *more, filled=False, domain="real"):
+    x = b.real(domain, filled=filled)
+    return [x, b.axes(x.rank), b.rng.random() < 0.4, *more]
+
+
+def gap(largest):
+    """Distance between the largest and the second largest along the axes."""
+    def distances(x, dims, keepdim):
+        rest = [axis for axis in range(x.dim()) if axis not in [d % x.dim() for d in dims]]
+        rows = x.permute(rest + [d % x.dim() for d in dims]).reshape([x.shape[a] for a in rest] + [-1])
+        if rows.shape[-1] < 2:
+            return torch.ones(1, dtype=x.dtype)
+        top = torch.topk(rows if largest else -rows, 2, -1).values
+        return top[..., 0] - top[..., 1]
+    return reducing(distances)
+
+
+def norm(x, dims, keepdim, p):
+    return torch.linalg.vector_norm(x, p, dims, keepdim)
+
+
+def norm_kink(x, axes, keepdim, p):
+    if p == math.inf:
+        return gap(True)(x.abs(), axes, keepdim)
+    return x if p < 2 else reducing(norm)(x, axes, keepdim, p)
+
+
+operation("sw_sum", torch.sum, lambda b: [b.real()])
+operation("sw_mean", torch.mean, lambda b: [b.real()])
+operation("sw_sum_over", reducing(torch.sum), draw_reduced)
+operation("sw_mean_over", reducing(torch.mean), draw_reduced)
+operation("sw_var_over", reducing(lambda x, dims, keepdim, correction: torch.var(
+    x, dims, correction=correction, keepdim=keepdim)), lambda b: draw_reduced(b, b.rng.randrange(2)))
+operation("sw_max_over", reducing(torch.amax), lambda b: draw_reduced(b, filled=True), exact=True,
+          kink=gap(True))
+operation("sw_min_over", reducing(torch.amin), lambda b: draw_reduced(b, filled=True), exact=True,
+          kink=gap(False))
+operation("sw_norm_over", lambda x, p, axes, keepdim: reducing(norm)(x, axes, keepdim, p),
+          lambda b: (lambda x, axes, keepdim, p: [x, p, axes, keepdim])(
+              *draw_reduced(b, b.choice([1.0, 2.0, 2.0, 3.0, 1.5, math.inf]))),
+          kink=lambda x, p, axes, keepdim: norm_kink(x, axes, keepdim, p))
+operation("sw_logsumexp_over", reducing(torch.logsumexp), draw_reduced)
+
+
+def draw_along(b):
+    x = b.real(least=1)
+    return [x, b.axis(x.rank)]
+
+
+operation("sw_softmax", torch.softmax, draw_along, mixes=True)
+operation("sw_log_softmax", torch.log_softmax, draw_along, mixes=True)
+
+
+def draw_argmax(b):
+    x = b.real(least=1, filled=True)
+    return [x, b.axis(x.rank), b.rng.random() < 0.4]
+
+
+operation("sw_argmax", lambda x, axis, keepdim: torch.argmax(x, axis, keepdim).to(torch.int32), draw_argmax,
+          exact=True, kink=lambda x, axis, keepdim: gap(True)(x, (axis,), keepdim))
+
+
+def draw_rows(b):
+    x = b.real(least=1, filled=True)
+    return [x, b.ids(x.shape[:-1], x.shape[-1])]
+
+
+operation("sw_accuracy", lambda x, ids: (x.argmax(-1) == ids).to(x.dtype).mean(), draw_rows,
+          kink=lambda x, ids: gap(True)(x, (-1,), False))
+
+# ---- Comparison and choice ----
+
+for name_, function_ in (("greater", torch.gt), ("less", torch.lt), ("equal", torch.eq)):
+    operation("sw_" + name_, lambda x, y, compare=function_: compare(x, y).to(torch.uint8),
+              lambda b: b.broadcasting(2), exact=True, kink=lambda x, y: x - y)
+
+
+def draw_where(b):
+    x, y = b.broadcasting(2)
+    shape = torch.broadcast_shapes(x.shape, y.shape)
+    condition = b.find(lambda n: not n.real and fits(n.shape, shape)) if b.rng.random() < 0.5 else None
+    return [condition or b.mask(b.related(list(shape))), x, y]
+
+
+operation("sw_where", lambda condition, x, y: torch.where(condition != 0, x, y), draw_where, exact=True)
+
+# ---- Shape ----
+
+
+def draw_reshape(b):
+    x = b.any()
+    count, shape = math.prod(x.shape), []
+    left = count
+    for _ in range(b.rng.randrange(4)):
+        divisors = [d for d in range(1, max(1, min(left, 12)) + 1) if left and left % d == 0] or [0, 1, 2]
+        shape.append(b.choice(divisors))
+        left = left // shape[-1] if shape[-1] else left
+    if math.prod(shape) != count:
+        shape.append(left if count else 0)
+    if shape and 0 not in shape and b.rng.random() < 0.4:
+        shape[b.rng.randrange(len(shape))] = -1
+    return [x, Shape(shape)]
+
+
+operation("sw_reshape", torch.reshape, draw_reshape, exact=True)
+
+
+def draw_transpose(b):
+    x = b.any(least=1)
+    return [x, b.axis(x.rank), b.axis(x.rank)]
+
+
+def draw_permute(b):
+    x = b.any()
+    order = list(range(x.rank))
+    b.rng.shuffle(order)
+    return [x, Axes(a - x.rank if b.rng.random() < 0.3 else a for a in order)]
+
+
+def draw_slice(b):
+    x = b.any(least=1)
+    axis = b.axis(x.rank)
+    n = x.shape[axis]
+    begin = b.rng.randrange(n + 1)
+    end = b.rng.randrange(begin, n + 1)
+    if b.rng.random() < 0.2 and begin < n:
+        begin -= n
+    if b.rng.random() < 0.2:
+        end = 2**63 - 1
+    elif b.rng.random() < 0.2 and end < n:
+        end -= n
+    return [x, axis, begin, end]
+
+
+def torch_slice(x, axis, begin, end):
+    n = x.shape[axis]
+    begin = begin + n if begin < 0 else begin
+    end = n if end == 2**63 - 1 else end + n if end < 0 else end
+    return x.narrow(axis, begin, end - begin)
+
+
+def draw_concat(b):
+    x = b.any(least=1)
+    axis = b.axis(x.rank)
+    parts = [x]
+    for _ in range(b.rng.randrange(4)):
+        other = b.find(lambda n: n.kind == x.kind and n.rank == x.rank and
+                       all(i == axis % x.rank or n.shape[i] == x.shape[i] for i in range(x.rank)))
+        if other is None or (x.real and b.rng.random() < 0.4):
+            if not x.real:
+                break
+            shape = list(x.shape)
+            shape[axis] = b.length()
+            other = b.leaf(shape)
+        parts.append(other)
+    b.rng.shuffle(parts)
+    return [Parts(parts), axis]
+
+
+def draw_stack(b):
+    x = b.any(most=6)
+    parts = [x]
+    for _ in range(b.rng.randrange(3)):
+        other = b.find(lambda n: n.kind == x.kind and n.shape == x.shape)
+        parts.append(other if b.rng.random() < 0.6 or not x.real else b.leaf(x.shape))
+    b.rng.shuffle(parts)
+    return [Parts(parts), b.rng.randrange(-x.rank - 1, x.rank + 1)]
+
+
+def draw_split(b):
+    x = b.any(least=1)
+    axis = b.axis(x.rank)
+    n = x.shape[axis]
+    count = b.rng.randrange(1, 4)
+    if b.rng.random() < 0.5 and n % count == 0:
+        return [x, axis, count, None, b.rng.randrange(count)]
+    cuts = sorted(b.rng.randrange(n + 1) for _ in range(count - 1))
+    lengths = [high - low for low, high in zip([0] + cuts, cuts + [n])]
+    return [x, axis, count, Lengths(lengths), b.rng.randrange(count)]
+
+
+def torch_split(x, axis, count, lengths, which):
+    if lengths is None:
+        lengths = [x.shape[axis] // count] * count
+    return torch.split(x, list(lengths), axis)[which]
+
+
+def draw_pad(b):
+    x = b.any()
+    before = [b.choice([0, 0, 1, 2]) for _ in x.shape]
+    after = [b.choice([0, 0, 1, 3]) for _ in x.shape]
+    return [x, Shape(before), Lengths(after), b.number(2) if x.real else 1.0]
+
+
+def torch_pad(x, before, after, value):
+    pairs = [length for pair in zip(reversed(before), reversed(after)) for length in pair]
+    return F.pad(x, pairs, value=value) if pairs else x * 1
+
+
+def draw_expand(b):
+    x = b.any(most=5)
+    shape = [b.choice([-1, n]) if n != 1 else b.choice([-1, 1, 2, 3, 0]) for n in x.shape]
+    return [x, Shape([b.length() for _ in range(b.rng.randrange(3))] + shape)]
+
+
+operation("sw_transpose", torch.transpose, draw_transpose, exact=True)
+operation("sw_permute", lambda x, axes: x.permute(tuple(axes)), draw_permute, exact=True)
+operation("sw_slice", torch_slice, draw_slice, exact=True)
+operation("sw_concat", lambda parts, axis: torch.cat(list(parts), axis), draw_concat, exact=True)
+operation("sw_stack", lambda parts, axis: torch.stack(list(parts), axis), draw_stack, exact=True)
+operation("sw_split", torch_split, draw_split, exact=True)
+operation("sw_pad", torch_pad, draw_pad, exact=True)
+operation("sw_expand", lambda x, shape: x.expand(tuple(shape)), draw_expand, exact=True)
+
+
+def draw_gather_rows(b):
+    table = b.real(least=1)
+    shape = [b.length() for _ in range(b.rng.randrange(0, 3))]
+    return [table, b.ids(shape, table.shape[0])]
+
+
+def draw_gather(b):
+    x = b.real(least=1)
+    axis = b.axis(x.rank)
+    shape = list(x.shape)
+    shape[axis] = b.length()
+    return [x, axis, b.ids(shape, x.shape[axis])]
+
+
+operation("sw_gather_rows", lambda table, ids: table[ids.long()], draw_gather_rows, exact=True)
+operation("sw_gather", lambda x, axis, ids: torch.gather(x, axis, ids.long()), draw_gather, exact=True)
+
+# ---- Losses ----
+
+
+def rows_of(z, target):
+    """PyTorch has the classes in axis 1: rows one below the other."""
+    rows = z.reshape(-1, z.shape[-1]) if z.numel() else z.reshape(math.prod(z.shape[:-1]), z.shape[-1])
+    soft = target.is_floating_point()
+    return rows, target.reshape(rows.shape) if soft else target.reshape(-1).long()
+
+
+def cross_entropy(z, target, options=None):
+    options = options or {}
+    reduction = ["mean", "sum", "none"][options.get("reduction", 0)]
+    weights = options.get("class_weights")
+    rows, flat = rows_of(z, target)
+    more = {"ignore_index": options["ignored_id"]} if options.get("ignore") else {}
+    each = F.cross_entropy(rows, flat, weight=torch.tensor(weights, dtype=z.dtype) if weights else None,
+                           reduction=reduction, label_smoothing=options.get("label_smoothing", 0.0), **more)
+    return each.reshape(z.shape[:-1]) if reduction == "none" else each
+
+
+def draw_targets(b):
+    z = b.real(least=1, filled=True)
+    if b.rng.random() < 0.6:
+        return z, b.ids(z.shape[:-1], z.shape[-1])
+    return z, b.distributions(z.shape)
+
+
+def draw_cross_entropy_with(b):
+    z, target = draw_targets(b)
+    options = CrossEntropy(reduction=b.rng.randrange(3))
+    if b.rng.random() < 0.5:
+        options["label_smoothing"] = b.choice([0.1, 0.5, 1.0])
+    if b.rng.random() < 0.5 and target.kind == "ids":
+        options["ignore"] = True
+        options["ignored_id"] = b.choice([0, 1, -100])
+    if b.rng.random() < 0.5:
+        options["class_weights"] = [b.choice([0.5, 1.0, 2.0, 0.25, 3.0]) for _ in range(z.shape[-1])]
+    return [z, target, options]
+
+
+operation("sw_cross_entropy", cross_entropy, lambda b: list(draw_targets(b)), mixes=True)
+operation("sw_cross_entropy_with", cross_entropy, draw_cross_entropy_with, mixes=True)
+
+
+def kl_rows(q, t):
+    return F.kl_div(q, t, reduction="none").sum(-1)
+
+
+def reduced(each, mean=torch.mean):
+    return [mean, torch.sum, lambda x: x][each]
+
+
+def loss(name, each, draw, kink=None, middle=False):
+    """The short form, and the one with a reduction; `middle`: a number comes before the reduction."""
+    operation(name, lambda p, t: each(p, t).mean(), draw, kink=kink)
+    if middle:
+        operation(name + "_reduced", lambda p, t, delta, how: reduced(how)(each(p, t, delta)),
+                  lambda b: draw(b) + [0.25 + b.rng.randrange(8) / 4, Reduction(b.rng.randrange(3))],
+                  kink=kink and (lambda p, t, delta, how: kink(p, t, delta)))
+    else:
+        operation(name + "_reduced", lambda p, t, how: reduced(how)(each(p, t)),
+                  lambda b: draw(b) + [Reduction(b.rng.randrange(3))],
+                  kink=kink and (lambda p, t, how: kink(p, t)))
+
+
+def draw_pair(kind="real"):
+    return lambda b: b.equal_pair(kind)
+
+
+loss("sw_mse", lambda p, t: (p - t)**2, draw_pair())
+loss("sw_l1", lambda p, t: F.l1_loss(p, t, reduction="none"), draw_pair(), kink=lambda p, t: p - t)
+loss("sw_huber", lambda p, t, delta=1.0: F.huber_loss(p, t, reduction="none", delta=delta), draw_pair(),
+     middle=True)
+loss("sw_hinge", lambda s, t: F.relu(1 - t * s), draw_pair("sign"), kink=lambda s, t: 1 - t * s)
+# PyTorch's own gives 0 for exp(-114), as it adds before it takes the logarithm.
+loss("sw_bce_with_logits", lambda z, y: torch.logaddexp(z, torch.zeros((), dtype=z.dtype)) - z * y,
+     draw_pair("unit"))
+loss("sw_kl_div", kl_rows, lambda b: b.divergence())

@@ -1,0 +1,278 @@
+"""libswale.so through ctypes: the functions of the public headers, with the types that the headers declare.
+
+SWALE_BUILD names the folder of libswale.so (default: build). A function whose declaration holds a type that
+is not in TYPES (callbacks, variable arguments) has no entry in `lib`.
+"""
+import ctypes
+import os
+import re
+
+import numpy as np
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(TOP, os.environ.get("SWALE_BUILD", "build"))
+
+F32, F64, I32, U8, I64 = range(5)
+NUMPY = {F32: np.float32, F64: np.float64, I32: np.int32, U8: np.uint8, I64: np.int64}
+TYPE_OF = {np.dtype(kind): number for number, kind in NUMPY.items()}
+TYPE_NAMES = {F32: "SW_F32", F64: "SW_F64", I32: "SW_I32", U8: "SW_U8", I64: "SW_I64"}
+C_NAMES = {F32: "float", F64: "double", I32: "int32_t", U8: "uint8_t", I64: "int64_t"}
+MAX_RANK = 8
+OK, SKIPPED = 0, 1
+RECORD, TRAIN, UPDATE_BUFFERS, CHECK, KEEP = 1, 2, 4, 8, 16
+
+
+class Tensor(ctypes.Structure):
+    _fields_ = [("tape", ctypes.c_void_p), ("slot", ctypes.c_uint32), ("generation", ctypes.c_uint32)]
+
+
+class Array(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("type", ctypes.c_int), ("rank", ctypes.c_int),
+                ("shape", ctypes.c_int64 * MAX_RANK)]
+
+
+class Init(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("name", ctypes.c_char_p), ("fill", ctypes.c_void_p),
+                ("a", ctypes.c_double), ("b", ctypes.c_double), ("c", ctypes.c_double),
+                ("d", ctypes.c_double)]
+
+
+class Param(ctypes.Structure):
+    pass
+
+
+Param._fields_ = [("name", ctypes.c_char_p), ("role", ctypes.c_int), ("rank", ctypes.c_int),
+                  ("shape", ctypes.c_int64 * MAX_RANK), ("count", ctypes.c_int64),
+                  ("offset", ctypes.c_int64), ("fan_in", ctypes.c_int64), ("fan_out", ctypes.c_int64),
+                  ("frozen", ctypes.c_bool), ("index", ctypes.c_int), ("owner", ctypes.c_void_p),
+                  ("tied", ctypes.POINTER(Param))]
+
+
+class CrossEntropyOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("label_smoothing", ctypes.c_double),
+                ("ignore", ctypes.c_bool), ("ignored_id", ctypes.c_int32),
+                ("class_weights", ctypes.POINTER(ctypes.c_double)), ("classes", ctypes.c_int)]
+
+
+class OptimOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("estimator", ctypes.c_char_p), ("rule", ctypes.c_char_p),
+                ("schedule", ctypes.c_char_p), ("average", ctypes.c_char_p), ("clip", ctypes.c_double),
+                ("seed", ctypes.c_uint64), ("steps", ctypes.c_int64)]
+
+
+TYPES = {"void": None, "int": ctypes.c_int, "unsigned": ctypes.c_uint, "double": ctypes.c_double,
+         "bool": ctypes.c_bool, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64,
+         "int32_t": ctypes.c_int32, "size_t": ctypes.c_size_t, "sw_tensor": Tensor, "sw_array": Array,
+         "sw_init": Init, "sw_status": ctypes.c_int, "sw_dtype": ctypes.c_int, "sw_role": ctypes.c_int,
+         "sw_reduction": ctypes.c_int, "sw_switch": ctypes.c_int, "sw_loss": ctypes.c_void_p,
+         "sw_order": ctypes.c_int}
+HEADERS = ["core/core.h", "core/extend.h", "nn/nn.h", "optim/optim.h", "datasets/datasets.h"]
+
+
+def c_type(text):
+    """The ctypes type of a declaration's type, or KeyError."""
+    text = re.sub(r"\bconst\b|\bstruct\b", "", text).strip()
+    if text.endswith("*"):
+        base = text[:-1].strip()
+        return {"char": ctypes.c_char_p, "sw_param": ctypes.POINTER(Param)}.get(base, ctypes.c_void_p)
+    return TYPES[text]
+
+
+def declarations():
+    """{name: (result, [parameter types])} as texts, of every SW_API function in the public headers."""
+    found = {}
+    for header in HEADERS:
+        with open(os.path.join(TOP, header), encoding="utf-8") as file:
+            text = re.sub(r"/\*.*?\*/", " ", file.read(), flags=re.S)
+        text = re.sub(r"^\s*#(?:[^\n]*\\\n)*[^\n]*$", "", text, flags=re.M)
+        for result, name, arguments in re.findall(
+                r"SW_API\s+([\w\s]+?[\s*]+)(sw_\w+)\(((?:[^()]|\([^()]*\))*)\)", text):
+            kinds = []
+            for argument in re.split(r",(?![^(]*\))", arguments):
+                argument = " ".join(argument.split())
+                if argument == "void":
+                    continue
+                array = re.search(r"\[\d*\]$", argument)
+                match = re.match(r"(.*?[\s*])\w+(?:\[\d*\])?$", argument)
+                kind = match.group(1).strip() if match else argument
+                kinds.append(kind + " *" if array else kind)
+            found[name] = (" ".join(result.split()), kinds)
+    return found
+
+
+DECLARED = declarations()
+# Functions of core.h that give a tensor without computing one from others.
+LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_buffer", "sw_constant", "sw_param_use",
+          "sw_retain_grad"}
+
+
+def operations():
+    """Names of all operations on tensors: what takes a tensor and gives one, and sw_split."""
+    return [name for name, (result, kinds) in DECLARED.items()
+            if (result == "sw_tensor" and name not in LEAVES and name != "sw_forward" and name != "sw_apply")
+            or name == "sw_split"]
+
+
+class Library:
+    """The shared library; every declared function with known types is an attribute."""
+
+    def __init__(self):
+        self.handle = ctypes.CDLL(os.path.join(BUILD, "libswale.so"))
+        for name, (result, kinds) in DECLARED.items():
+            try:
+                types = [c_type(kind) for kind in kinds]
+                restype = c_type(result)
+            except KeyError:
+                continue
+            function = getattr(self.handle, name)
+            function.argtypes, function.restype = types, restype
+            setattr(self, name, function)
+
+    def error(self):
+        """The pending error's text, which is cleared; "" without one."""
+        text = self.sw_error()
+        self.sw_clear_error()
+        return text.decode() if text else ""
+
+    def address(self, name):
+        return ctypes.cast(getattr(self.handle, name), ctypes.c_void_p)
+
+
+lib = Library()
+
+
+class Refused(Exception):
+    """swale refused a call; str() is its message."""
+
+
+def check(status):
+    if status != OK:
+        raise Refused(lib.error())
+
+
+def array_of(values):
+    """An sw_array that reads a NumPy array in place: C-contiguous, of one of swale's types."""
+    assert values.flags.c_contiguous and values.dtype in TYPE_OF, (values.dtype, values.flags)
+    shape = (ctypes.c_int64 * MAX_RANK)(*values.shape)
+    return Array(values.ctypes.data, TYPE_OF[values.dtype], values.ndim, shape)
+
+
+def numbers(array):
+    """A NumPy copy of an sw_array; None where it has no data."""
+    if not array.data:
+        return None
+    shape = tuple(array.shape[:array.rank])
+    kind = np.dtype(NUMPY[array.type])
+    count = int(np.prod(shape, dtype=np.int64))
+    text = ctypes.string_at(array.data, count * kind.itemsize) if count else b""
+    return np.frombuffer(text, kind).reshape(shape)
+
+
+# ---- Arguments that stand for several of a C function's ----
+
+
+class Axes(tuple):
+    """int count, const int *axes; None (SW_ALL_AXES) is Axes.ALL."""
+    ALL = None
+
+    def expand(self):
+        return [len(self), (ctypes.c_int * max(1, len(self)))(*self)]
+
+    def text(self):
+        return f"SW_AXES({', '.join(map(str, self))})" if self else "0, NULL"
+
+
+class AllAxes:
+    def expand(self):
+        return [-1, None]
+
+    def text(self):
+        return "SW_ALL_AXES"
+
+
+Axes.ALL = AllAxes()
+
+
+class Shape(tuple):
+    """int rank, const int64_t *shape."""
+
+    def expand(self):
+        return [len(self), (ctypes.c_int64 * max(1, len(self)))(*self)]
+
+    def text(self):
+        return f"SW_SHAPE({', '.join(map(str, self))})" if self else "0, NULL"
+
+
+class Lengths(tuple):
+    """const int64_t * alone."""
+
+    def expand(self):
+        return [(ctypes.c_int64 * max(1, len(self)))(*self)]
+
+    def text(self):
+        return f"(int64_t[]){{{', '.join(map(str, self))}}}"
+
+
+class Parts(list):
+    """int count, const sw_tensor *parts."""
+
+    def expand(self):
+        return [len(self), (Tensor * max(1, len(self)))(*self)]
+
+
+class Reduction(int):
+    def expand(self):
+        return [int(self)]
+
+    def text(self):
+        return ["SW_MEAN", "SW_SUM", "SW_NONE"][self]
+
+
+class CrossEntropy(dict):
+    """Options of sw_cross_entropy_with by their names; class_weights as a list."""
+
+    def expand(self):
+        options = CrossEntropyOptions(size=ctypes.sizeof(CrossEntropyOptions))
+        for key, value in self.items():
+            if key == "class_weights":
+                options.class_weights = (ctypes.c_double * max(1, len(value)))(*value)
+                options.classes = len(value)
+            else:
+                setattr(options, key, value)
+        self.kept = options
+        return [ctypes.addressof(options)]
+
+    def text(self):
+        def one(key, value):
+            if key == "class_weights":
+                return f".class_weights = (double[]){{{', '.join(map(repr, value))}}}, .classes = {len(value)}"
+            if key == "reduction":
+                return f".reduction = {Reduction(value).text()}"
+            return f".{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+        inner = "".join(", " + one(key, value) for key, value in self.items())
+        return "&(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options)" + inner + "}"
+
+
+NULL_TENSOR = Tensor(None, 0, 0)
+
+
+def call(name, arguments):
+    """Runs an operation. Arguments are Tensors, numbers and the classes above. Refused after an error."""
+    plain = []
+    for argument in arguments:
+        if argument is None:
+            plain.append(NULL_TENSOR)
+        elif hasattr(argument, "expand"):
+            plain.extend(argument.expand())
+        else:
+            plain.append(argument)
+    result = getattr(lib, name)(*plain)
+    if not result.tape:
+        raise Refused(lib.error() or f"{name} gave a null tensor without an error")
+    return result
+
+
+def split(x, axis, count, lengths):
+    parts = (Tensor * count)()
+    check(lib.sw_split(x, axis, count, lengths.expand()[0] if lengths is not None else None, parts))
+    return list(parts)
