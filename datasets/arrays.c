@@ -1,6 +1,9 @@
 /* Arrays of the user's own as a source. */
 #include "internal.h"
 
+#include <math.h>
+#include <stddef.h>
+
 static sw_status check_array(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
@@ -19,6 +22,42 @@ static sw_status check_array(const char *name, const sw_array *a) {
     return SW_OK;
 }
 
+static bool is_class_type(const sw_array *y) {
+    return y->type == SW_I32 || y->type == SW_U8;
+}
+
+/* The first number that is not finite, -1 if there is none. A block is scanned without a branch: x - x is 0 for
+ * finite x, else nan. */
+#define FIND_NONFINITE(name, real)                                                                           \
+    static int64_t name(const real *x, int64_t count) {                                                      \
+        enum { BLOCK = 1024 };                                                                               \
+        for (int64_t begin = 0; begin < count; begin += BLOCK) {                                             \
+            const int64_t end = count - begin < BLOCK ? count : begin + BLOCK;                               \
+            int wrong = 0;                                                                                   \
+            for (int64_t i = begin; i < end; i++)                                                            \
+                wrong |= x[i] - x[i] != 0;                                                                   \
+            for (int64_t i = begin; wrong && i < end; i++)                                                   \
+                if (!isfinite(x[i]))                                                                         \
+                    return i;                                                                                \
+        }                                                                                                    \
+        return -1;                                                                                           \
+    }
+FIND_NONFINITE(find_nonfinite_f32, float)
+FIND_NONFINITE(find_nonfinite_f64, double)
+
+static sw_status check_finite(const char *name, const sw_array *a) {
+    const int64_t count = sw_array_count(a), width = count / a->shape[0];
+    const int64_t at = a->type == SW_F32   ? find_nonfinite_f32(a->data, count)
+                       : a->type == SW_F64 ? find_nonfinite_f64(a->data, count)
+                                           : -1;
+    if (at < 0)
+        return SW_OK;
+    const double value = a->type == SW_F32 ? (double)((const float *)a->data)[at] : ((const double *)a->data)[at];
+    return sw_fail(SW_ERR_ARGUMENT, "arrays: %s of sample %lld, column %lld: %s is not finite (option allow_nonfinite)",
+                   name, (long long)(at / width), (long long)(at % width),
+                   isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
 static sw_status check_classes(const sw_array *y, int classes) {
     if (y->type != SW_I32 && y->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "arrays: y is %s; class ids are i32 or u8",
@@ -26,7 +65,7 @@ static sw_status check_classes(const sw_array *y, int classes) {
     if (y->rank != 1)
         return sw_fail(SW_ERR_SHAPE, "arrays: y %s of class ids is not [n]",
                        sw_shape_text(y->rank, y->shape));
-    for (int64_t i = 0; i < y->shape[0]; i++) {
+    for (int64_t i = 0; classes > 0 && i < y->shape[0]; i++) {
         int32_t id =
             y->type == SW_U8 ? ((const unsigned char *)y->data)[i] : ((const int32_t *)y->data)[i];
         if (id < 0 || id >= classes)
@@ -45,14 +84,7 @@ static sw_status check_targets(const sw_array *x, const sw_array *y, int classes
     if (y->shape[0] != x->shape[0])
         return sw_fail(SW_ERR_SHAPE, "arrays: x %s and y %s differ in axis 0, the samples",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(y->rank, y->shape));
-    if (classes > 0)
-        return check_classes(y, classes);
-    if (y->type != SW_F32 && y->type != SW_F64)
-        return sw_fail(SW_ERR_TYPE,
-                       "arrays: y is %s; real targets are f32 or f64, and class ids need "
-                       "`classes`",
-                       sw_dtype_name(y->type));
-    return SW_OK;
+    return is_class_type(y) || classes > 0 ? check_classes(y, classes) : SW_OK;
 }
 
 static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *o) {
@@ -67,7 +99,13 @@ static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *
                        "arrays: scale and shift are for u8, and x is %s: wrap the source "
                        "in sw_normalise",
                        sw_dtype_name(x->type));
-    return swd_check_scale("arrays", &o->scale, &o->shift, 1);
+    SW_TRY(swd_check_scale("arrays", &o->scale, &o->shift, 1));
+    if (o->class_names && o->classes == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "arrays: class_names need `classes`, their number");
+    if (o->allow_nonfinite)
+        return SW_OK;
+    SW_TRY(check_finite("x", x));
+    return y ? check_finite("y", y) : SW_OK;
 }
 
 static sw_status copy_array(sw_array *out, const sw_array *in) {
@@ -78,26 +116,41 @@ static sw_status copy_array(sw_array *out, const sw_array *in) {
     return SW_OK;
 }
 
+/* In place or copied; labels that are to be numbered are copied anyway. */
+static sw_status take_arrays(swd_stored *s, const sw_array *x, const sw_array *y, const sw_arrays_options *o) {
+    s->borrowed_x = !o->copy;
+    if (o->copy)
+        SW_TRY(copy_array(&s->x, x));
+    else
+        s->x = *x;
+    if (!y)
+        return SW_OK;
+    if (is_class_type(y) && o->classes == 0)
+        return swd_number_classes("arrays: y", y, s, &s->y);
+    if (o->copy)
+        return copy_array(&s->y, y);
+    s->borrowed_y = true;
+    s->y = *y;
+    return SW_OK;
+}
+
 sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options) {
     sw_arrays_options o = {0};
     if (options &&
-        sw_take_options("arrays", "sw_arrays_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        sw_take_options("arrays", "sw_arrays_options", &o, sizeof o, options,
+                        offsetof(sw_arrays_options, allow_nonfinite)) != SW_OK)
         return NULL;
     if (check(x, y, &o) != SW_OK)
         return NULL;
     swd_stored *s = swd_stored_new(sizeof(swd_stored));
     if (!s)
         return NULL;
-    if (!o.copy) {
-        s->x = *x;
-        s->y = y ? *y : (sw_array){0};
-        s->borrowed = true;
-    } else if (copy_array(&s->x, x) != SW_OK || (y && copy_array(&s->y, y) != SW_OK)) {
+    s->source.classes = o.classes;
+    s->source.class_names = o.class_names;
+    if (take_arrays(s, x, y, &o) != SW_OK) {
         sw_source_free(&s->source);
         return NULL;
     }
-    s->source.classes = o.classes;
-    s->source.class_names = o.class_names;
     s->scale = o.scale;
     s->shift = o.shift;
     swd_stored_finish(s);

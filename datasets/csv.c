@@ -2,13 +2,17 @@
 #include "csv.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* Numbers read so far. */
 typedef struct table {
-    double *x; /* [room, features] */
-    double *y; /* [room], or NULL */
+    double *x;    /* [room, features] */
+    double *y;    /* [room] real targets, or NULL */
+    int32_t *ids; /* [room] class ids, or NULL */
     int64_t rows, room;
-    double largest; /* class id */
+    swd_classes classes;  /* of labels as they are in the file; ids in order of appearance */
+    bool numbers;         /* they are whole numbers, since the first one is */
+    int64_t first_labels; /* the line of the first one */
 } table;
 
 /* ---- Options ---- */
@@ -34,9 +38,9 @@ static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
         return sw_fail(SW_ERR_ARGUMENT, "csv: header %d is no sw_csv_header", (int)o->header);
     if ((int)o->target < SW_CSV_NO_TARGET || o->target > SW_CSV_REAL)
         return sw_fail(SW_ERR_ARGUMENT, "csv: target %d is no sw_csv_target", (int)o->target);
-    if (o->classes < 0 || o->classes > SWD_CSV_CLASSES)
+    if (o->classes < 0 || o->classes > SWD_MOST_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "csv: %d classes are outside 1 to %d", o->classes,
-                       SWD_CSV_CLASSES);
+                       SWD_MOST_CLASSES);
     if ((o->classes > 0 || o->class_names) && o->target != SW_CSV_CLASS_IDS)
         return sw_fail(SW_ERR_ARGUMENT,
                        "csv: classes are given, but the target is not SW_CSV_CLASS_IDS");
@@ -47,33 +51,59 @@ static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
 
 /* ---- Rows ---- */
 
-static sw_status grow(const swd_csv *c, double **list, const table *t, int64_t room,
-                      int64_t width) {
-    double *longer =
-        width <= INT64_MAX / room ? sw_alloc_array(room * width, sizeof *longer) : NULL;
+static sw_status grow(const swd_csv *c, void **list, const table *t, int64_t room, int64_t width, size_t size) {
+    void *longer = width <= INT64_MAX / room ? sw_alloc_array(room * width, size) : NULL;
     if (!longer)
         return swd_stream_fail_memory(&c->in);
     if (t->rows > 0)
-        memcpy(longer, *list, (size_t)(t->rows * width) * sizeof *longer);
+        memcpy(longer, *list, (size_t)(t->rows * width) * size);
     sw_free(*list);
     *list = longer;
     return SW_OK;
 }
 
+/* Twice the rows; at first as many as take 64 KiB, 64 at most. A row has a delimiter or a line's end for each
+ * column and a character at least for each number, so that a file that is not compressed tells how many there can
+ * be: the memory is a small multiple of the file's size, also for one row of very many columns. */
 static sw_status make_room(const swd_csv *c, table *t) {
+    enum { FIRST_BYTES = 64 * 1024, FIRST_ROWS = 64 };
+    void *list;
     if (t->rows < t->room)
         return SW_OK;
-    const int64_t room = t->room ? 2 * t->room : 64;
-    SW_TRY(grow(c, &t->x, t, room, c->features));
-    if (c->o.target != SW_CSV_NO_TARGET)
-        SW_TRY(grow(c, &t->y, t, room, 1));
+    int64_t room = 2 * t->room;
+    if (room == 0) {
+        room = FIRST_BYTES / (c->features * (int64_t)sizeof *t->x);
+        room = room < 1 ? 1 : room > FIRST_ROWS ? FIRST_ROWS : room;
+    }
+    const int64_t most = c->in.file_size / (c->columns + c->features) + 1;
+    if (!c->in.compressed && room > most && most > t->rows)
+        room = most;
+    SW_TRY((list = t->x, grow(c, &list, t, room, c->features, sizeof *t->x)));
+    t->x = list;
+    if (c->o.target == SW_CSV_REAL) {
+        SW_TRY((list = t->y, grow(c, &list, t, room, 1, sizeof *t->y)));
+        t->y = list;
+    } else if (c->o.target == SW_CSV_CLASS_IDS) {
+        SW_TRY((list = t->ids, grow(c, &list, t, room, 1, sizeof *t->ids)));
+        t->ids = list;
+    }
     t->room = room;
     return SW_OK;
 }
 
+/* ", perhaps the delimiter is ';'" where a row is one field that holds another usual one. */
+static const char *suggest_delimiter(const swd_csv *c, const char *field, char out[64]) {
+    const size_t at = strcspn(field, ";,\t|");
+    out[0] = 0;
+    if (c->columns == 1 && field[at])
+        snprintf(out, 64, field[at] == '\t' ? " (is the delimiter a tab? option delimiter)"
+                                           : " (is the delimiter '%c'? option delimiter)", field[at]);
+    return out;
+}
+
 static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
-    const char *field = c->field[column];
-    char quoted[64];
+    const char *field = swd_csv_field(c, column);
+    char quoted[64], hint[64];
     if (!*field)
         return swd_csv_fail(c, column, "is empty, not a number");
     switch (swd_parse_number(field, value)) {
@@ -87,31 +117,82 @@ static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
         return swd_csv_fail(c, column, "%s is too large", swd_csv_quote(field, quoted));
     case SWD_NO_NUMBER: break;
     }
-    return swd_csv_fail(c, column, "%s is not a number", swd_csv_quote(field, quoted));
+    return swd_csv_fail(c, column, "%s is not a number%s", swd_csv_quote(field, quoted),
+                        suggest_delimiter(c, field, hint));
 }
 
-static sw_status check_class(const swd_csv *c, int64_t column, double id) {
-    const int classes = c->o.classes ? c->o.classes : SWD_CSV_CLASSES;
-    char quoted[64];
-    if (!(id >= 0 && id < classes) || id != floor(id))
-        return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d",
-                            swd_csv_quote(c->field[column], quoted), classes - 1);
+/* A label that is a number as the text of a whole one ("1" for "1.0"). */
+typedef enum label_kind { LABEL_WHOLE, LABEL_OTHER_NUMBER, LABEL_TEXT } label_kind;
+static label_kind read_label(const char *field, double *value, char text[32]) {
+    *value = 0;
+    const swd_number kind = swd_parse_number(field, value);
+    if (kind == SWD_NO_NUMBER)
+        return LABEL_TEXT;
+    if (kind != SWD_NUMBER || *value != floor(*value) || fabs(*value) > 0x1p53)
+        return LABEL_OTHER_NUMBER;
+    snprintf(text, 32, "%lld", (long long)*value);
+    return LABEL_WHOLE;
+}
+
+/* Among given classes: one of class_names, or, if none of them is a number, an id. */
+static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id) {
+    const char *field = swd_csv_field(c, column);
+    char quoted[64], text[32];
+    double value;
+    const label_kind kind = read_label(field, &value, text);
+    *id = swd_classes_find(&c->given, field);
+    if (*id < 0 && kind == LABEL_WHOLE)
+        *id = swd_classes_find(&c->given, text);
+    if (*id < 0 && kind == LABEL_WHOLE && !c->given_numbers && value >= 0 && value < c->o.classes)
+        *id = (int32_t)value;
+    if (*id >= 0)
+        return SW_OK;
+    if (c->given.count > 0 && (kind == LABEL_TEXT || c->given_numbers))
+        return swd_csv_fail(c, column, "class %s is none of the class_names", swd_csv_quote(field, quoted));
+    return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d", swd_csv_quote(field, quoted),
+                        c->o.classes - 1);
+}
+
+/* Labels as they are: all of them whole numbers, or all of them texts, as the first one is. */
+static sw_status read_class(const swd_csv *c, int64_t column, table *t, int32_t *id) {
+    const char *field = swd_csv_field(c, column);
+    char quoted[64], text[32];
+    double value;
+    if (!*field)
+        return swd_csv_fail(c, column, "is empty, not a class");
+    if (c->o.classes > 0)
+        return read_given_class(c, column, id);
+    const label_kind kind = read_label(field, &value, text);
+    if (t->rows == 0) {
+        t->numbers = kind != LABEL_TEXT;
+        t->first_labels = c->line;
+    }
+    if (t->numbers && kind == LABEL_TEXT)
+        return swd_csv_fail(c, column, "class %s is not a number, but that of line %lld is",
+                            swd_csv_quote(field, quoted), (long long)t->first_labels);
+    if (t->numbers && kind == LABEL_OTHER_NUMBER)
+        return swd_csv_fail(c, column, "class %s is not a whole number (SW_CSV_REAL is for real targets)",
+                            swd_csv_quote(field, quoted));
+    *id = swd_classes_add(&t->classes, t->numbers ? text : field);
+    if (*id == SWD_NO_MEMORY)
+        return swd_stream_fail_memory(&c->in);
+    if (*id == SWD_TOO_MANY_CLASSES)
+        return swd_csv_fail(c, column, "more than %d different classes (SW_CSV_REAL is for real targets)",
+                            SWD_MOST_CLASSES);
     return SW_OK;
 }
 
 /* The fields of one row. */
 static sw_status add_row(const swd_csv *c, table *t) {
     SW_TRY(make_room(c, t));
-    double *x = t->x + t->rows * c->features, *y = t->y ? t->y + t->rows : NULL;
+    double *x = t->x + t->rows * c->features;
     for (int64_t i = 0; i < c->columns; i++) {
-        if (c->role[i] == SWD_SKIPPED)
-            continue;
-        SW_TRY(read_number(c, i, c->role[i] == SWD_FEATURE ? x++ : y));
-        if (c->role[i] == SWD_TARGET && c->o.target == SW_CSV_CLASS_IDS) {
-            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there with a target */
-            SW_TRY(check_class(c, i, *y));
-            t->largest = *y > t->largest ? *y : t->largest;
-        }
+        if (c->role[i] == SWD_FEATURE)
+            SW_TRY(read_number(c, i, x++));
+        else if (c->role[i] == SWD_TARGET && t->ids)
+            SW_TRY(read_class(c, i, t, &t->ids[t->rows]));
+        else if (c->role[i] == SWD_TARGET)
+            SW_TRY(read_number(c, i, &t->y[t->rows]));
     }
     t->rows++;
     return SW_OK;
@@ -121,7 +202,7 @@ static bool is_header(const swd_csv *c) {
     double value;
     bool numbers = false;
     for (int64_t i = 0; i < c->columns; i++)
-        numbers |= swd_parse_number(c->field[i], &value) != SWD_NO_NUMBER;
+        numbers |= swd_parse_number(swd_csv_field(c, i), &value) != SWD_NO_NUMBER;
     return c->o.header == SW_CSV_HEADER_YES || (c->o.header == SW_CSV_HEADER_AUTO && !numbers);
 }
 
@@ -154,21 +235,37 @@ static sw_status finish(const swd_csv *c, table *t, swd_stored *s) {
         s->y = sw_array_of(t->y, SW_F64, SW_SHAPE(t->rows, 1));
         t->y = NULL;
     } else if (c->o.target == SW_CSV_CLASS_IDS) {
-        s->y = sw_array_new(SW_I32, SW_SHAPE(t->rows));
-        if (!s->y.data)
-            return swd_stream_fail_memory(&c->in);
-        for (int64_t i = 0; i < t->rows; i++)
-            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there with a target */
-            ((int32_t *)s->y.data)[i] = (int32_t)t->y[i];
-        s->source.classes = c->o.classes ? c->o.classes : (int)t->largest + 1;
+        s->y = sw_array_of(t->ids, SW_I32, SW_SHAPE(t->rows));
+        t->ids = NULL;
+        s->source.classes = c->o.classes;
         s->source.class_names = c->o.class_names;
+        if (c->o.classes == 0 &&
+            swd_classes_finish(&t->classes, t->numbers, s->y.data, t->rows, s) != SW_OK)
+            return swd_stream_fail_memory(&c->in);
     }
     swd_stored_finish(s);
     return SW_OK;
 }
 
+static sw_status take_class_names(swd_csv *c) {
+    double value;
+    for (int i = 0; c->o.class_names && i < c->o.classes; i++) {
+        if (!c->o.class_names[i])
+            return sw_fail(SW_ERR_ARGUMENT, "csv: class_names[%d] is NULL", i);
+        const int id = swd_classes_add(&c->given, c->o.class_names[i]);
+        if (id < 0)
+            return SW_ERR_MEMORY;
+        if (id != i)
+            return sw_fail(SW_ERR_ARGUMENT, "csv: class_names %d and %d are both %.100s", id, i,
+                           c->o.class_names[i]);
+        c->given_numbers |= swd_parse_number(c->o.class_names[i], &value) != SWD_NO_NUMBER;
+    }
+    return SW_OK;
+}
+
 static sw_status load(swd_csv *c, const char *path, table *t, swd_stored **s) {
     SW_TRY(swd_stream_open(&c->in, path));
+    SW_TRY(take_class_names(c));
     if (c->in.magic_size == 0)
         return swd_stream_fail(&c->in, SW_ERR_FORMAT, "is empty");
     SW_TRY(read_rows(c, t));
@@ -193,6 +290,9 @@ sw_source *sw_csv(const char *path, const sw_csv_options *options) {
     sw_free(c.role);
     sw_free(t.x);
     sw_free(t.y);
+    sw_free(t.ids);
+    swd_classes_free(&t.classes);
+    swd_classes_free(&c.given);
     if (status == SW_OK)
         return &s->source;
     if (s)

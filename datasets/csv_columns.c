@@ -26,7 +26,7 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
                                name ? "the file has no header" : "the name is NULL");
     *column = -1;
     for (int64_t i = 0; i < c->columns; i++) {
-        if (strcmp(c->field[i], name) != 0)
+        if (strcmp(swd_csv_field(c, i), name) != 0)
             continue;
         if (*column >= 0)
             return swd_stream_fail(&c->in, SW_ERR_ARGUMENT,
@@ -36,9 +36,12 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
     }
     if (*column >= 0)
         return SW_OK;
-    const int names = (int)(c->columns < MOST_NAMES ? c->columns : MOST_NAMES);
+    const char *names[MOST_NAMES];
+    const int count = (int)(c->columns < MOST_NAMES ? c->columns : MOST_NAMES);
+    for (int i = 0; i < count; i++)
+        names[i] = swd_csv_field(c, i);
     return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "%s: no column is named %s%.100s", what, quoted,
-                           sw_suggest(name, names, (const char *const *)c->field));
+                           sw_suggest(name, count, names));
 }
 
 static sw_status mark_skipped(swd_csv *c, bool header) {
@@ -61,7 +64,11 @@ static sw_status mark_target(swd_csv *c, bool header) {
     if (c->o.target_name)
         SW_TRY(by_name(c, "target", c->o.target_name, header, &column));
     else
-        SW_TRY(by_number(c, "target", c->o.target_column, &column));
+        SW_TRY(by_number(c, "target",
+                         c->o.target_column == 0                       ? -1
+                         : c->o.target_column == SW_CSV_FIRST_COLUMN ? 0
+                                                                       : c->o.target_column,
+                         &column));
     if (c->role[column] == SWD_SKIPPED)
         return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "target: column %lld is also to be skipped",
                                (long long)column);

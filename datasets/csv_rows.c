@@ -54,34 +54,43 @@ static sw_status make_room(swd_csv *c) {
     return SW_OK;
 }
 
-/* The next line without its end, terminated by zero; NULL at the end of the file. */
+/* More text at the end of the buffer, which ends with a zero. */
+static sw_status csv_read_more(swd_csv *c) {
+    size_t made = 0;
+    SW_TRY(make_room(c));
+    SW_TRY(swd_stream_read(&c->in, c->buffer + c->end, c->room - c->end, &made));
+    c->ended = made < c->room - c->end;
+    c->end += made;
+    c->buffer[c->end] = 0;
+    return SW_OK;
+}
+
+/* The next line without its end (LF, CR, or CR and LF), terminated by zero; NULL at the end of the file. */
 static sw_status next_line(swd_csv *c, char **line) {
     *line = NULL;
-    size_t searched = c->begin;
-    char *end = NULL;
+    if (c->begin == c->end && !c->ended)
+        SW_TRY(csv_read_more(c));
+    if (c->after_cr && c->begin < c->end && c->buffer[c->begin] == '\n')
+        c->begin++;
+    c->after_cr = false;
+    size_t length = 0; /* searched so far, without a line's end */
     for (;;) {
-        if (c->end > searched)
-            end = memchr(c->buffer + searched, '\n', c->end - searched);
-        if (end || c->ended)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): there since the first reading */
+        length += strcspn(c->buffer + c->begin + length, "\r\n");
+        if (c->begin + length < c->end || c->ended)
             break;
-        searched = c->end - c->begin; /* make_room moves the text to the beginning */
-        SW_TRY(make_room(c));
-        size_t made = 0;
-        SW_TRY(swd_stream_read(&c->in, c->buffer + c->end, c->room - c->end, &made));
-        c->ended = made < c->room - c->end;
-        c->end += made;
+        SW_TRY(csv_read_more(c));
     }
-    if (!end && c->begin == c->end)
+    if (c->begin == c->end)
         return SW_OK;
-    size_t last = end ? (size_t)(end - c->buffer) : c->end, next = end ? last + 1 : last;
     c->line++;
-    if (memchr(c->buffer + c->begin, 0, last - c->begin))
+    char *end = c->buffer + c->begin + length;
+    if (c->begin + length < c->end && !*end)
         return swd_csv_fail(c, -1, "holds a zero byte: this is not text in UTF-8");
-    if (last > c->begin && c->buffer[last - 1] == '\r')
-        last--;
-    c->buffer[last] = 0;
+    c->after_cr = *end == '\r';
     *line = c->buffer + c->begin;
-    c->begin = next;
+    c->begin += length + (c->begin + length < c->end);
+    *end = 0;
     return SW_OK;
 }
 
@@ -121,7 +130,7 @@ static sw_status unquote(swd_csv *c, char *text, int64_t column, char **end) {
 }
 
 /* One field at *cursor, which then points behind the delimiter, or is NULL after the last field. */
-static sw_status take_field(swd_csv *c, char **cursor, int64_t column, char **field) {
+static sw_status take_field(swd_csv *c, char **cursor, int64_t column, uint32_t *field) {
     char *text = skip_blanks(c, *cursor), *end = text;
     if (*text == '"') {
         SW_TRY(unquote(c, ++text, column, &end));
@@ -133,7 +142,7 @@ static sw_status take_field(swd_csv *c, char **cursor, int64_t column, char **fi
             end--;
         *end = 0;
     }
-    *field = text;
+    *field = (uint32_t)(text - c->text);
     return SW_OK;
 }
 
@@ -141,6 +150,7 @@ static sw_status split_first(swd_csv *c, char *line) {
     int64_t most = 1;
     for (const char *p = line; *p; p++)
         most += *p == c->o.delimiter;
+    c->text = line;
     c->field = sw_alloc_array(most, sizeof *c->field);
     if (!c->field)
         return swd_stream_fail_memory(&c->in);
@@ -154,7 +164,8 @@ static sw_status split_first(swd_csv *c, char *line) {
 
 static sw_status split(swd_csv *c, char *line) {
     int64_t count = 0;
-    for (char *spare; line; count++)
+    c->text = line;
+    for (uint32_t spare; line; count++)
         SW_TRY(take_field(c, &line, count, count < c->columns ? &c->field[count] : &spare));
     if (count != c->columns)
         return swd_csv_fail(c, -1, "%lld field%s, but line %lld has %lld", (long long)count,

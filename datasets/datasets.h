@@ -25,13 +25,14 @@ extern "C" {
 SW_API sw_status sw_idx_read(const char *path, sw_array *array);
 
 /* Images [n, height, width] and labels [n] of two IDX files as a source, n ≥ 1: x is one vector of
- * height·width numbers, y the class id, below `classes`. A number is pixel·scale + shift, where
+ * height·width numbers, y the class id, below `classes`. options may be NULL. A number is pixel·scale + shift, where
  * scale and shift are first rounded to x's type and each of the two operations rounds: the same
  * bits on every machine. With the default scale 0 stays 0 and 255 becomes 1; in between, the last
  * bit may differ from that of pixel/255. */
 typedef struct sw_images_options {
     size_t size;         /* sizeof(sw_images_options) */
-    int classes;         /* 1 to 256 */
+    /* 1 to 256; 0: the different labels in the file, in order of their values, which class_names are then. */
+    int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
     double scale, shift; /* both 0: 1/255 and 0, so that pixels lie in [0, 1] */
 } sw_images_options;
@@ -127,9 +128,11 @@ typedef enum sw_csv_header {
 } sw_csv_header;
 typedef enum sw_csv_target {
     SW_CSV_NO_TARGET = 0, /* all columns are features */
-    SW_CSV_CLASS_IDS,     /* whole numbers from 0 */
+    SW_CSV_CLASS_IDS,     /* classes: whole numbers or texts */
     SW_CSV_REAL           /* y_shape is {1} */
 } sw_csv_target;
+/* target_column of the first column: its default, 0, is the last one. */
+#define SW_CSV_FIRST_COLUMN INT64_MIN
 
 /* Columns are counted from 0 here, and from -1, the last, backwards. */
 typedef struct sw_csv_options {
@@ -137,10 +140,17 @@ typedef struct sw_csv_options {
     char delimiter; /* 0: ','. Not a letter, a digit, a quote, '.', '+', '-' or the end of a line */
     sw_csv_header header;
     sw_csv_target target;
-    int64_t target_column;   /* where the target is, unless it is given by name; not read without one */
+    /* Where the target is, unless it is given by name; not read without one. 0: in the last column;
+     * SW_CSV_FIRST_COLUMN: in the first. */
+    int64_t target_column;
     const char *target_name; /* NULL, or as in the header */
-    int classes;             /* 1 to 2^20 for class ids; 0: the largest one + 1 */
-    const char *const *class_names; /* NULL or `classes` names that outlive the source */
+    /* 0: the classes are the different labels in the file, all of them whole numbers (in order of their values:
+     * -1 and 1 are classes 0 and 1) or all of them texts (in order of their bytes); class_names are the labels,
+     * the source's. 1 to 2^20: labels are ids below it, or one of class_names. For the test set give the training
+     * set's: a class of which it has no sample keeps its id. */
+    int classes;
+    /* NULL or `classes` names that outlive the source. If one of them is a number, labels are names, not ids. */
+    const char *const *class_names;
     const int64_t *skip;            /* columns that are not read, whatever they hold */
     int64_t skip_count;
     const char *const *skip_names; /* the same by name */
@@ -148,26 +158,31 @@ typedef struct sw_csv_options {
     bool allow_nonfinite; /* nan, inf and infinity, in any case, with or without a sign */
 } sw_csv_options;
 
-/* Rows of numbers, plain or gzip: x is [features], kept as f64, each the double nearest to what is
- * written, in every locale. UTF-8's mark at the beginning, CR before LF, blank lines at the end and
- * blanks around a field are passed over; a field may be quoted (RFC 4180), but not go over the end of a
- * line; a line has less than 16 MiB. Numbers are decimal: no hexadecimal ones, no number too large for a
- * double, no empty field. Errors name path, line and column, both counted from 1:
- * "data.csv: line 3, column 2: 'abc' is not a number". options may be NULL. */
+/* Rows of numbers, plain or gzip: x is [features], kept as f64, each the double nearest to what is written, in
+ * every locale. A line ends with LF, CR, or CR and LF. UTF-8's mark at the beginning, blank lines at the end and
+ * blanks around a field are passed over, and so are zeros after gzip data; a field may be quoted (RFC 4180), but
+ * not go over the end of a line; a line has less than 16 MiB. Numbers are decimal: no hexadecimal ones, no number
+ * too large for a double, no empty field. Memory is at most about 18 times what the (decompressed) file has.
+ * Errors name path, line and column, both counted from 1: "data.csv: line 3, column 2: 'abc' is not a number".
+ * options may be NULL. */
 SW_API sw_source *sw_csv(const char *path, const sw_csv_options *options);
 
 /* ---- Arrays of your own ---------------------------------------------------------------------- */
 
 typedef struct sw_arrays_options {
     size_t size; /* sizeof(sw_arrays_options) */
-    int classes; /* > 0: y holds class ids below it */
+    /* > 0: y holds class ids below it. 0: the classes are the different labels in y, if it is i32 or u8, in order
+     * of their values (-1 and 1 are classes 0 and 1), which class_names are then. */
+    int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
     bool copy;           /* else x and y are read in place and outlive the source */
     double scale, shift; /* of u8 x alone: a number is x·scale + shift; both 0: 1 and 0 */
+    bool allow_nonfinite; /* else a nan or an infinity in x or y is an error */
 } sw_arrays_options;
-/* x [n, ...] of any type but i64, y NULL or [n, ...]: class ids [n] (i32 or u8, `classes` > 0) or real numbers
- * (f32 or f64), in the shape of the outputs they are compared with: [n, 1] for a last layer of one unit. n ≥ 1 and at least one number a sample. Numbers are rounded to the batch's type as they
- * are gathered. Class ids are checked here, once. options may be NULL. */
+/* x [n, ...] of any type but i64, y NULL or [n, ...]: labels [n] (i32 or u8) or real numbers (f32 or f64), in the
+ * shape of the outputs they are compared with: [n, 1] for a last layer of one unit. n ≥ 1 and at least one number a
+ * sample. Numbers are rounded to the batch's type as they are gathered. Labels and numbers are checked here, once;
+ * a message counts samples and columns from 0. options may be NULL. */
 SW_API sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options);
 
 /* ---- Generators ------------------------------------------------------------------------------ */

@@ -78,11 +78,38 @@ static sw_status check_size(const swd_stream *r, const sw_array *array, int64_t 
     return SW_OK;
 }
 
+/* Elements of a compressed file, of which the header says that there are very many: memory is taken as they come
+ * out, twice as much each time, so that a file which only claims them does not get it. */
+static sw_status read_growing(swd_stream *r, sw_array *array, int64_t count, int64_t room) {
+    for (int64_t at = 0;;) {
+        size_t made = 0;
+        char *longer = sw_alloc((size_t)room);
+        if (!longer)
+            return swd_stream_fail_memory(r);
+        if (at > 0)
+            memcpy(longer, array->data, (size_t)at);
+        sw_free(array->data);
+        array->data = longer;
+        SW_TRY(swd_stream_read(r, longer + at, (size_t)(room - at), &made));
+        at += (int64_t)made;
+        if (at == count)
+            return SW_OK;
+        if (at < room)
+            return fail(r, SW_ERR_FORMAT, "truncated: the contents end within the elements");
+        room = count - room < room ? count : 2 * room;
+    }
+}
+
 static sw_status read_contents(swd_stream *r, sw_array *array) {
+    enum { USUAL_RATIO = 64, LITTLE = 1 << 16 };
     int64_t count = 0;
     SW_TRY(check_magic(r));
     SW_TRY(read_header(r, array, &count));
     SW_TRY(check_size(r, array, count));
+    if (r->compressed && count > LITTLE && count / USUAL_RATIO > r->file_size) {
+        SW_TRY(read_growing(r, array, count, LITTLE));
+        return swd_stream_check_end(r);
+    }
     array->data = sw_alloc_array(count, 1);
     if (!array->data)
         return swd_stream_fail_memory(r);

@@ -4,12 +4,13 @@
 enum { MAX_CLASSES = 256 };
 
 static sw_status check_options(sw_images_options *o, const sw_images_options *given) {
-    if (!given)
-        return sw_fail(SW_ERR_ARGUMENT, "images: options are NULL, but `classes` is needed");
-    SW_TRY(sw_take_options("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
-    if (o->classes < 1 || o->classes > MAX_CLASSES)
+    if (given)
+        SW_TRY(sw_take_options("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
+    if (o->classes < 0 || o->classes > MAX_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes,
                        MAX_CLASSES);
+    if (o->class_names && o->classes == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "images: class_names need `classes`, their number");
     return swd_check_scale("images", &o->scale, &o->shift, 1.0 / 255);
 }
 
@@ -34,7 +35,7 @@ static sw_status check_labels(const char *path, const sw_array *labels, int64_t 
         return sw_fail(SW_ERR_FORMAT, "%.700s: %lld labels for %lld images", path,
                        (long long)labels->shape[0], (long long)n);
     const unsigned char *label = labels->data;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; classes > 0 && i < n; i++)
         if (label[i] >= classes)
             return sw_fail(SW_ERR_FORMAT, "%.700s: label %d of sample %lld is not below %d", path,
                            label[i], (long long)i, classes);
@@ -50,6 +51,15 @@ static sw_status load(swd_stored *s, const char *images_path, const char *labels
     return check_labels(labels_path, &s->y, s->x.shape[0], classes);
 }
 
+/* The labels' class ids in place of them. */
+static sw_status number_labels(swd_stored *s, const char *labels_path) {
+    sw_array ids;
+    SW_TRY(swd_number_classes(labels_path, &s->y, s, &ids));
+    sw_array_free(&s->y);
+    s->y = ids;
+    return SW_OK;
+}
+
 sw_source *swd_images_open(const char *images_path, const char *labels_path,
                            const sw_images_options *options, const int64_t expected[3]) {
     sw_images_options o = {0};
@@ -58,12 +68,13 @@ sw_source *swd_images_open(const char *images_path, const char *labels_path,
     swd_stored *s = swd_stored_new(sizeof(swd_stored));
     if (!s)
         return NULL;
-    if (load(s, images_path, labels_path, o.classes, expected) != SW_OK) {
+    s->source.classes = o.classes;
+    s->source.class_names = o.class_names;
+    if (load(s, images_path, labels_path, o.classes, expected) != SW_OK ||
+        (o.classes == 0 && number_labels(s, labels_path) != SW_OK)) {
         sw_source_free(&s->source);
         return NULL;
     }
-    s->source.classes = o.classes;
-    s->source.class_names = o.class_names;
     s->scale = o.scale;
     s->shift = o.shift;
     s->x.rank = 2; /* one vector a picture */

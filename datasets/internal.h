@@ -23,7 +23,7 @@ typedef struct swd_stored {
     sw_array y;       /* class ids [n], i32 or u8, or real numbers [n, ...]; data NULL: no targets */
     int64_t x_width, y_width; /* numbers of a sample */
     double scale, shift;      /* of u8 x */
-    bool borrowed;            /* x and y are somebody else's */
+    bool borrowed_x, borrowed_y; /* the caller's: not freed */
     char **names;             /* source.class_names, if they are ours: `classes` of them */
 } swd_stored;
 
@@ -35,6 +35,26 @@ void swd_stored_free(sw_source *source); /* source.free, unless the struct has m
 void swd_stored_finish(swd_stored *s);
 /* Both finite, else an error of `who`; both 0: the default, and 0. */
 sw_status swd_check_scale(const char *who, double *scale, double *shift, double standard);
+
+/* ---- classes.c ---- */
+
+/* A set of labels, each a text, numbered in order of appearance. {0}: empty. */
+enum { SWD_MOST_CLASSES = 1 << 20, SWD_NO_MEMORY = -1, SWD_TOO_MANY_CLASSES = -2 };
+typedef struct swd_classes {
+    char **name; /* [count] */
+    int32_t *slot; /* [slots] of the hash table: number + 1, or 0 */
+    int count, slots;
+} swd_classes;
+int swd_classes_find(const swd_classes *classes, const char *label); /* -1: not there */
+/* Its number, whether it was there or not; or SWD_NO_MEMORY, SWD_TOO_MANY_CLASSES. */
+int swd_classes_add(swd_classes *classes, const char *label);
+void swd_classes_free(swd_classes *classes);
+/* ids [n], in order of appearance, become class ids in sorted order: by value where all labels are whole
+ * `numbers`, else by bytes. The source gets their count and takes over the names. */
+sw_status swd_classes_finish(swd_classes *classes, bool numbers, int32_t *ids, int64_t n, swd_stored *s);
+/* The class ids (i32, [n]) of labels y, i32 or u8 [n], in sorted order, with their values as names. Messages
+ * begin with `who`. After an error ids holds nothing. */
+sw_status swd_number_classes(const char *who, const sw_array *y, swd_stored *s, sw_array *ids);
 
 /* ---- images.c ---- */
 

@@ -119,10 +119,10 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
 
 void swd_stored_free(sw_source *source) {
     swd_stored *s = (swd_stored *)source;
-    if (!s->borrowed) {
+    if (!s->borrowed_x)
         sw_array_free(&s->x);
+    if (!s->borrowed_y)
         sw_array_free(&s->y);
-    }
     for (int c = 0; s->names && c < source->classes; c++)
         sw_free(s->names[c]);
     sw_free(s->names);

@@ -1,10 +1,10 @@
-/* A table of one's own: rows of a CSV file, features and at the end a class id. Splits it, trains until the
+/* A table of one's own: rows of a CSV file, features and at the end a class, a whole number or a name. Splits it, trains until the
  * validation loss no longer falls, keeps the best weights together with the means and deviations that the
  * features were normalised by, and asks the saved file about a row. */
 #include "cli.h"
 #include <swale.h>
 
-static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_CLASS_IDS, .target_column = -1};
+static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_CLASS_IDS};
 
 enum { HIDDEN = 32 };
 
@@ -13,7 +13,7 @@ static int64_t seed = 1, epochs = 200, patience = 20;
 static bool help;
 
 static const cli_option options[] = {
-    {"--csv", "FILE", CLI_TEXT, &csv, 0, 0, "numbers, the last of each row a class id (examples/iris.csv)"},
+    {"--csv", "FILE", CLI_TEXT, &csv, 0, 0, "numbers, the last of each row a class (examples/iris.csv)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "at most so many (200)"},
     {"--patience", "N", CLI_COUNT, &patience, 1, 1e6, "epochs without a better validation loss (20)"},
     {"--out", "FILE", CLI_TEXT, &out, 0, 0, "the network and its normalisation (own_data.safetensors)"},
@@ -79,8 +79,17 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
 
 /* ---- Files ---- */
 
-static void write_file(const sw_model *model, int64_t features, double *mean, double *std) {
+/* The label of a class as it is in the table, under "class0", "class1", … */
+static const char *class_key(int class) {
+    static char key[32];
+    snprintf(key, sizeof key, "class%d", class);
+    return key;
+}
+
+static void write_file(const sw_model *model, const sw_source *data, int64_t features, double *mean, double *std) {
     sw_archive *a = sw_archive_new();
+    for (int c = 0; c < data->classes; c++)
+        sw_archive_set_text(a, class_key(c), data->class_names[c]);
     sw_params_pack(sw_model_params(model), a, "network.");
     sw_archive_put(a, "mean", sw_array_of(mean, SW_F64, SW_SHAPE(features)));
     sw_archive_put(a, "std", sw_array_of(std, SW_F64, SW_SHAPE(features)));
@@ -112,7 +121,7 @@ static void learn(void) {
     if (learned) {
         sw_model_evaluate(model, NULL, part[1], sw_cross_entropy, &validation);
         sw_model_evaluate(model, NULL, part[2], sw_cross_entropy, &test);
-        write_file(model, features, mean, std);
+        write_file(model, all, features, mean, std);
     }
     if (cli_signal)
         fprintf(stderr, "own_data: interrupted%s\n", learned ? "; the best weights until then are kept" : "");
@@ -160,7 +169,8 @@ static void predict(const char *path) {
         int best = 0;
         for (int c = 1; c < last.shape[0]; c++)
             best = score[c] > score[best] ? c : best;
-        printf("class %d\n", best);
+        const char *label = sw_archive_text(a, class_key(best));
+        printf("class %s\n", label ? label : class_key(best) + strlen("class"));
     }
     sw_array_free(&y), sw_source_free(question), sw_free(values), sw_model_free(model), sw_archive_free(a);
 }

@@ -161,8 +161,6 @@ static void mistakes(void **state) {
     refuses(&x, NULL, &classes, SW_ERR_ARGUMENT, "arrays: 3 classes, but y is NULL");
     refuses(&x, &two, NULL, SW_ERR_SHAPE,
             "arrays: x [3,2] and y [2,1] differ in axis 0, the samples");
-    refuses(&x, &y, NULL, SW_ERR_TYPE,
-            "arrays: y is i32; real targets are f32 or f64, and class ids need `classes`");
     refuses(&x, &x, &classes, SW_ERR_TYPE, "arrays: y is f64; class ids are i32 or u8");
     refuses(&x, &matrix, &classes, SW_ERR_SHAPE, "arrays: y [3,1] of class ids is not [n]");
     refuses(&x, &y, &classes, SW_ERR_ARGUMENT, "arrays: class -1 of sample 2 is outside 0 to 2");
@@ -176,6 +174,86 @@ static void mistakes(void **state) {
             "arrays: scale and shift are for u8, and x is f64: wrap the source in sw_normalise");
 }
 
+/* Labels are numbered in order of their values, which are the classes' names; the caller's array stays. */
+static void labels_as_they_are_in_the_data(void **state) {
+    static const double numbers[5] = {0};
+    static const int32_t signs[5] = {1, -1, -1, 1, 1}, far[5] = {1000, 3, -200000, 3 + 256, 3};
+    static const unsigned char from_one[5] = {3, 1, 2, 3, 1};
+    static const struct {
+        const void *y;
+        sw_dtype type;
+        int classes;
+        int32_t ids[5];
+        const char *names[4];
+    } all[] = {{signs, SW_I32, 2, {1, 0, 0, 1, 1}, {"-1", "1"}},
+               {far, SW_I32, 4, {3, 1, 0, 2, 1}, {"-200000", "3", "259", "1000"}},
+               {from_one, SW_U8, 3, {2, 0, 1, 2, 0}, {"1", "2", "3"}}};
+    (void)state;
+    const sw_array x = view(numbers, SW_F64, SW_SHAPE(5, 1));
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        for (int copy = 0; copy < 2; copy++) {
+            const sw_array y = view(all[k].y, all[k].type, SW_SHAPE(5));
+            const sw_arrays_options o = {.size = sizeof o, .copy = copy};
+            int32_t got[5];
+            count_memory(-1);
+            sw_source *s = sw_arrays(&x, &y, &o);
+            assert_non_null(s);
+            assert_int_equal(s->classes, all[k].classes);
+            assert_int_equal(s->y_type, SW_I32);
+            assert_int_equal(sw_source_gather(s, SW_F32, 0, (int64_t[]){0, 1, 2, 3, 4}, 5, NULL, got), SW_OK);
+            assert_memory_equal(got, all[k].ids, sizeof got);
+            for (int c = 0; c < s->classes; c++)
+                assert_string_equal(s->class_names[c], all[k].names[c]);
+            sw_source_free(s);
+            check_memory();
+        }
+}
+
+/* In x and in y, of either type, at the first place, beyond the first block that is scanned, and at the last. */
+static void numbers_that_are_not_finite(void **state) {
+    enum { N = 700, WIDTH = 3, COUNT = N * WIDTH };
+    static const int places[3] = {0, 1500, COUNT - 1};
+    static const char *const names[3] = {"nan", "inf", "-inf"};
+    static double x64[COUNT], zeros[N];
+    static float x32[COUNT];
+    const double values[3] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    (void)state;
+    for (int type = 0; type < 2; type++)
+        for (int i = 0; i < 3; i++) {
+            const int at = places[i];
+            const sw_array wrong = type == 0 ? view(x32, SW_F32, SW_SHAPE(N, WIDTH)) : view(x64, SW_F64, SW_SHAPE(N, WIDTH)),
+                           right = view(zeros, SW_F64, SW_SHAPE(N, 1));
+            char text[160];
+            x64[at] = values[i];
+            x32[at] = (float)values[i];
+            for (int y = 0; y < 2; y++) {
+                snprintf(text, sizeof text,
+                         "arrays: %s of sample %d, column %d: %s is not finite (option allow_nonfinite)", y ? "y" : "x",
+                         at / WIDTH, at % WIDTH, names[i]);
+                refuses(y ? &right : &wrong, y ? &wrong : NULL, NULL, SW_ERR_ARGUMENT, text);
+            }
+            const sw_arrays_options o = {.size = sizeof o, .allow_nonfinite = true};
+            sw_source *s = sw_arrays(&wrong, &wrong, &o);
+            assert_non_null(s);
+            sw_source_free(s);
+            x64[at] = 0;
+            x32[at] = 0;
+            s = sw_arrays(&wrong, &wrong, NULL);
+            assert_non_null(s);
+            sw_source_free(s);
+        }
+}
+
+/* A program that was compiled before the last option was added. */
+static void shorter_options(void **state) {
+    static const double numbers[1] = {(double)INFINITY};
+    (void)state;
+    const sw_array x = view(numbers, SW_F64, SW_SHAPE(1, 1));
+    const sw_arrays_options o = {.size = offsetof(sw_arrays_options, allow_nonfinite), .allow_nonfinite = true};
+    refuses(&x, NULL, &o, SW_ERR_ARGUMENT,
+            "arrays: x of sample 0, column 0: inf is not finite (option allow_nonfinite)");
+}
+
 static void survives_every_failed_allocation(void **state) {
     static const double numbers[3] = {0};
     (void)state;
@@ -183,6 +261,18 @@ static void survives_every_failed_allocation(void **state) {
                    y = view(numbers, SW_F64, SW_SHAPE(3, 1));
     const sw_arrays_options o = {.size = sizeof o, .copy = true};
     sw_source *s = NULL;
+    static const int32_t labels[3] = {7, 8, 9};
+    const sw_array numbered = view(labels, SW_I32, SW_SHAPE(3));
+    for (int64_t k = 0; !s; k++) {
+        count_memory(k);
+        s = sw_arrays(&x, &numbered, NULL);
+        if (!s)
+            check_error(SW_ERR_MEMORY, "out of memory", NULL);
+        sw_source_free(s);
+        check_memory();
+        assert_true(k < 20);
+    }
+    s = NULL;
     for (int64_t k = 0; !s; k++) {
         count_memory(k);
         s = sw_arrays(&x, &y, &o);
@@ -201,6 +291,9 @@ int main(void) {
         cmocka_unit_test(class_ids_of_two_types),
         cmocka_unit_test(real_targets),
         cmocka_unit_test(in_place_or_copied),
+        cmocka_unit_test(labels_as_they_are_in_the_data),
+        cmocka_unit_test(numbers_that_are_not_finite),
+        cmocka_unit_test(shorter_options),
         cmocka_unit_test(mistakes),
         cmocka_unit_test(survives_every_failed_allocation),
     };

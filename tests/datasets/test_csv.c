@@ -98,22 +98,219 @@ static void other_delimiters(void **state) {
 static void class_ids(void **state) {
     (void)state;
     sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS};
-    sw_source *s = open_text("label,a,b\n2,10,20\n0,30,40\n3.0,50,60\n", &o);
+    sw_source *s = open_text("a,b,label\n10,20,2\n30,40,0\n50,60,1.0\n", &o);
     int32_t y[3];
     check_x(s, 3, 2, (double[]){10, 20, 30, 40, 50, 60});
     assert_int_equal(sw_source_gather(s, SW_F32, 0, (int64_t[]){0, 1, 2}, 3, NULL, y), SW_OK);
-    assert_true(y[0] == 2 && y[1] == 0 && y[2] == 3);
-    assert_int_equal(s->classes, 4);
+    assert_true(y[0] == 2 && y[1] == 0 && y[2] == 1);
+    assert_int_equal(s->classes, 3);
     assert_int_equal(s->y_rank, 0);
     assert_int_equal(s->y_type, SW_I32);
     sw_source_free(s);
     static const char *const names[5] = {"a", "b", "c", "d", "e"};
     o.classes = 5;
     o.class_names = names;
-    s = open_text("2,10\n0,30\n", &o);
+    s = open_text("10,2\n30,0\n", &o);
     assert_int_equal(s->classes, 5);
     assert_string_equal(s->class_names[4], "e");
     sw_source_free(s);
+}
+
+static void check_classes(const char *text, const sw_csv_options *o, int64_t n, const int32_t *ids, int classes,
+                          const char *const *names) {
+    int32_t y[8];
+    count_memory(-1);
+    sw_source *s = open_text(text, o);
+    assert_int_equal(s->n, n);
+    assert_int_equal(s->classes, classes);
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(sw_source_gather(s, SW_F32, 0, &i, 1, NULL, &y[i]), SW_OK);
+    assert_memory_equal(y, ids, (size_t)n * sizeof *y);
+    for (int c = 0; c < classes; c++)
+        assert_string_equal(s->class_names[c], names[c]);
+    sw_source_free(s);
+    check_memory();
+}
+
+#define IDS(...) (const int32_t[]){__VA_ARGS__}
+#define NAMES(...) (const char *const[]){__VA_ARGS__}
+
+/* Numbers in order of their values, texts in order of their bytes; the labels are the names. */
+static void classes_are_the_labels_of_the_file(void **state) {
+    (void)state;
+    const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS};
+    check_classes("5,3\n6,1\n7,2\n8,3.0\n", &o, 4, IDS(2, 0, 1, 2), 3, NAMES("1", "2", "3"));
+    check_classes("5,1\n6,-1\n7,+1\n", &o, 3, IDS(1, 0, 1), 2, NAMES("-1", "1"));
+    check_classes("5,10\n6,9\n7,-20\n", &o, 3, IDS(2, 1, 0), 3, NAMES("-20", "9", "10"));
+    check_classes("5,4\n6,4\n", &o, 2, IDS(0, 0), 1, NAMES("4"));
+    check_classes("x,kind\n5,setosa\n6,\"virginica, 2\"\n7,10\n8,setosa\n", &o, 4, IDS(1, 2, 0, 1), 3,
+                  NAMES("10", "setosa", "virginica, 2"));
+    check_message("5,1\n6,a\n", &o, SW_ERR_FORMAT,
+                  "line 2, column 2: class 'a' is not a number, but that of line 1 is");
+    check_message("5,1\n6,1.5\n", &o, SW_ERR_FORMAT,
+                  "line 2, column 2: class '1.5' is not a whole number (SW_CSV_REAL is for real targets)");
+    check_message("5,1\n6,\n", &o, SW_ERR_FORMAT, "line 2, column 2: is empty, not a class");
+}
+
+/* More labels than the first hash tables hold. */
+static void many_classes(void **state) {
+    enum { N = 5000 };
+    (void)state;
+    bytes text = make_bytes(N * 16);
+    text.size = 0;
+    for (int i = 0; i < N; i++)
+        text.size += (size_t)sprintf((char *)text.at + text.size, "0,%d\n", 7 * (i * 2503 % N) - N);
+    const char *path = write_file("data.csv", text.at, text.size);
+    const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS};
+    count_memory(-1);
+    sw_source *s = sw_csv(path, &o);
+    assert_non_null(s);
+    assert_int_equal(s->classes, N);
+    for (int64_t i = 0; i < N; i++) {
+        int32_t y;
+        assert_int_equal(sw_source_gather(s, SW_F32, 0, &i, 1, NULL, &y), SW_OK);
+        assert_int_equal(y, i * 2503 % N);
+        assert_int_equal(atoi(s->class_names[i]), 7 * i - N);
+    }
+    sw_source_free(s);
+    check_memory();
+    remove_file(path);
+    free(text.at);
+}
+
+/* The test set lacks a class: with the training set's names every class keeps its id. */
+static void classes_of_another_source(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS};
+    static const char *const texts[2][2] = {{"5,1\n6,2\n7,3\n", "8,3\n9,1.0\n"}, {"5,a\n6,b\n7,c\n", "8,c\n9,a\n"}};
+    for (int k = 0; k < 2; k++) {
+        o.classes = 0;
+        o.class_names = NULL;
+        sw_source *train = open_text(texts[k][0], &o);
+        o.classes = train->classes;
+        o.class_names = train->class_names;
+        check_classes(texts[k][1], &o, 2, IDS(2, 0), 3, train->class_names);
+        check_message("8,4\n", &o, SW_ERR_FORMAT,
+                      k == 0 ? "line 1, column 2: class '4' is none of the class_names"
+                             : "line 1, column 2: class '4' is not a whole number from 0 to 2");
+        check_message("8,d\n", &o, SW_ERR_FORMAT, "line 1, column 2: class 'd' is none of the class_names");
+        if (k == 1) /* names that are no numbers: ids too */
+            check_classes("8,2\n9,0\n", &o, 2, IDS(2, 0), 3, train->class_names);
+        sw_source_free(train);
+    }
+}
+
+static void the_target_is_the_last_column_unless_said(void **state) {
+    (void)state;
+    sw_csv_options o = {.size = sizeof o, .target = SW_CSV_REAL};
+    const struct {
+        int64_t column;
+        double y;
+    } all[] = {{0, 3}, {-1, 3}, {2, 3}, {1, 2}, {SW_CSV_FIRST_COLUMN, 1}, {-3, 1}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        double y = 0;
+        o.target_column = all[i].column;
+        sw_source *s = open_text("1,2,3\n", &o);
+        assert_int_equal(sw_source_gather(s, SW_F64, 0, (int64_t[]){0}, 1, NULL, &y), SW_OK);
+        assert_true(y == all[i].y);
+        sw_source_free(s);
+    }
+}
+
+/* As Python's csv reads them: LF, CR, or both, also mixed, and split between two readings of the buffer. */
+static void line_ends(void **state) {
+    static const char *const texts[] = {"1\r2\r3\r", "1\r2\r3", "1\r\n2\r3\n", "1\n2\r\n3\r\n\r\n", "1\r2\n3\r\r"};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        sw_source *s = open_text(texts[i], NULL);
+        check_x(s, 3, 1, (double[]){1, 2, 3});
+        sw_source_free(s);
+    }
+    refuses("1\r2\rx\r", "line 3, column 1: 'x' is not a number");
+    refuses("1\r\n2\r\nx\r\n", "line 3, column 1: 'x' is not a number");
+    refuses("1\r\r2\r", "line 2: is blank, and rows follow it");
+    enum { BUFFER = 64 * 1024 };
+    for (int shift = -2; shift <= 2; shift++) {
+        bytes text = make_bytes(BUFFER + 100);
+        memset(text.at, '0', text.size);
+        memcpy(text.at + BUFFER + shift, "\r\n7\r\n", 5);
+        text.size = (size_t)(BUFFER + shift + 5);
+        const char *path = write_file("data.csv", text.at, text.size);
+        sw_source *s = sw_csv(path, NULL);
+        assert_null(sw_error());
+        check_x(s, 2, 1, (double[]){0, 7});
+        sw_source_free(s);
+        remove_file(path);
+        free(text.at);
+    }
+}
+
+/* Memory in use at most. */
+static struct { size_t in_use, most; } heap;
+
+static void *measuring_allocate(void *user, size_t size, size_t alignment) {
+    char *block = aligned_alloc(alignment, size + alignment);
+    (void)user;
+    assert_non_null(block);
+    memcpy(block, &size, sizeof size);
+    heap.in_use += size;
+    heap.most = heap.in_use > heap.most ? heap.in_use : heap.most;
+    return block + alignment;
+}
+
+static void measuring_release(void *user, void *memory_of) {
+    char *block = (char *)memory_of - 64; /* what sw_alloc aligns to */
+    size_t size;
+    (void)user;
+    memcpy(&size, block, sizeof size);
+    heap.in_use -= size;
+    free(block);
+}
+
+/* For each byte of the file at most: x 4 bytes (8 for each number, which is two characters with its delimiter), and
+ * while it grows half as much again and the copy it came from, 4; the buffer 2, and the copy it came from 1; where
+ * the fields begin, 4 (an empty one that is skipped is one character); a role each, 1; targets 2. 18 in all, and
+ * 256 KiB at least. */
+static void memory_is_a_small_multiple_of_the_file(void **state) {
+    enum { COLUMNS = 300000, LEAST = 256 * 1024 };
+    static const sw_allocator measuring = {sizeof(sw_allocator), NULL, measuring_allocate, measuring_release};
+    (void)state;
+    for (int rows = 1; rows <= 3; rows += 2)
+        for (int empty = 0; empty < 2; empty++) {
+            static int64_t skip[COLUMNS];
+            const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_REAL, .skip = skip,
+                                      .skip_count = empty ? COLUMNS - 2 : 0};
+            bytes text = make_bytes((size_t)rows * COLUMNS * 2);
+            text.size = 0;
+            for (int r = 0; r < rows; r++)
+                for (int i = 0; i < COLUMNS; i++) {
+                    if (!empty || i >= COLUMNS - 2)
+                        text.at[text.size++] = '1';
+                    text.at[text.size++] = i == COLUMNS - 1 ? '\n' : ',';
+                    skip[i] = i;
+                }
+            const char *path = write_file("data.csv", text.at, text.size);
+            memset(&heap, 0, sizeof heap);
+            sw_set_allocator(&measuring);
+            sw_source *s = sw_csv(path, &o);
+            assert_null(sw_error());
+            assert_non_null(s);
+            assert_int_equal(s->n, rows);
+            sw_source_free(s);
+            sw_set_allocator(NULL);
+            assert_int_equal(heap.in_use, 0);
+            if (heap.most > LEAST + 18 * text.size)
+                fail_msg("%zu bytes for a file of %zu", heap.most, text.size);
+            remove_file(path);
+            free(text.at);
+        }
+}
+
+static void another_delimiter_is_suggested(void **state) {
+    (void)state;
+    refuses("1;2\n3;4\n", "line 2, column 1: '3;4' is not a number (is the delimiter ';'? option delimiter)");
+    refuses("a\tb\n1\t2\n", "line 2, column 1: '1?2' is not a number (is the delimiter a tab? option delimiter)");
+    refuses("1,2;3\n", "line 1, column 2: '2;3' is not a number");
 }
 
 static void real_targets_and_skipped_columns(void **state) {
@@ -302,8 +499,8 @@ static void numbers_that_are_not_finite(void **state) {
     assert_true(x[0] == 1 && isinf(x[1]) && x[1] < 0 && isnan(x[2]) && isinf(x[3]) && x[3] > 0);
     sw_source_free(s);
     o.target = SW_CSV_CLASS_IDS;
-    check_message("nan,1\n", &o, SW_ERR_FORMAT,
-                  "line 1, column 1: class 'nan' is not a whole number from 0 to 1048575");
+    check_message("1,nan\n", &o, SW_ERR_FORMAT,
+                  "line 1, column 2: class 'nan' is not a whole number (SW_CSV_REAL is for real targets)");
 }
 
 /* ---- Mistakes ---- */
@@ -323,7 +520,7 @@ static void mistakes_in_rows(void **state) {
     refuses("1,\"2\n3,4\n", "line 1, column 2: a quote is not closed on this line");
     refuses("1,\"2\"\"\n3,4\n", "line 1, column 2: a quote is not closed on this line");
     refuses("1,\"2\"x\n", "line 1, column 2: text after the closing quote");
-    refuses("1\n1\r2\n", "line 2, column 1: '1?2' is not a number");
+    refuses("1\n1\b2\n", "line 2, column 1: '1?2' is not a number");
     refuses("1,2\n3,a\tvery long field that goes on and on and on and on\n",
             "line 2, column 2: 'a?very long field that goes on and on an...' is not a number");
     refuses("1,2\n3,"
@@ -365,6 +562,7 @@ static void zero_bytes_and_long_lines(void **state) {
 static void mistakes_in_targets(void **state) {
     (void)state;
     sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS, .classes = 3};
+    o.target_column = SW_CSV_FIRST_COLUMN;
     check_message("0,1\n3,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '3' is not a whole number from 0 to 2");
     check_message("0,1\n-1,1\n", &o, SW_ERR_FORMAT,
@@ -435,6 +633,13 @@ int main(void) {
         cmocka_unit_test(what_surrounds_the_rows),
         cmocka_unit_test(other_delimiters),
         cmocka_unit_test(class_ids),
+        cmocka_unit_test(classes_are_the_labels_of_the_file),
+        cmocka_unit_test(many_classes),
+        cmocka_unit_test(classes_of_another_source),
+        cmocka_unit_test(the_target_is_the_last_column_unless_said),
+        cmocka_unit_test(line_ends),
+        cmocka_unit_test(memory_is_a_small_multiple_of_the_file),
+        cmocka_unit_test(another_delimiter_is_suggested),
         cmocka_unit_test(real_targets_and_skipped_columns),
         cmocka_unit_test(headers),
         cmocka_unit_test(compressed_files),

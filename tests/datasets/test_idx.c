@@ -381,6 +381,14 @@ static void keeps_the_first_message(void **state) {
     free(plain.at);
 }
 
+static size_t largest_block;
+
+static void *largest_allocate(void *user, size_t size, size_t alignment) {
+    (void)user;
+    largest_block = size > largest_block ? size : largest_block;
+    return aligned_alloc(alignment, size);
+}
+
 /* ---- Images ---- */
 
 static const sw_images_options ten = {.size = sizeof(sw_images_options), .classes = 10};
@@ -413,13 +421,15 @@ static void images_refuse_what_does_not_fit(void **state) {
     check_no_images(images, "/nowhere", &ten, SW_ERR_IO, "/nowhere", "No such file");
     check_no_images("/nowhere", labels, &ten, SW_ERR_IO, "/nowhere", "No such file");
     check_no_images(NULL, labels, &ten, SW_ERR_ARGUMENT, "idx", "NULL");
-    check_no_images(images, labels, NULL, SW_ERR_ARGUMENT, "images", "NULL");
     options.classes = 9;
     check_no_images(images, labels, &options, SW_ERR_FORMAT, labels, "label 9 of sample 4");
     options.classes = 257;
     check_no_images(images, labels, &options, SW_ERR_ARGUMENT, "images", "257 classes");
+    options.classes = -1;
+    check_no_images(images, labels, &options, SW_ERR_ARGUMENT, "images", "-1 classes");
     options.classes = 0;
-    check_no_images(images, labels, &options, SW_ERR_ARGUMENT, "images", "0 classes");
+    options.class_names = (const char *const[]){"a"};
+    check_no_images(images, labels, &options, SW_ERR_ARGUMENT, "images", "class_names need `classes`");
     options = ten;
     options.scale = (double)INFINITY;
     check_no_images(images, labels, &options, SW_ERR_ARGUMENT, "images", "finite");
@@ -429,6 +439,52 @@ static void images_refuse_what_does_not_fit(void **state) {
     for (int i = 0; i < 5; i++)
         remove_file(all[i]);
     free(pixels.at), free(flat.at), free(none.at), free(label.at), free(four.at);
+}
+
+static void images_of_the_labels_in_the_file(void **state) {
+    (void)state;
+    static const int32_t ids[5] = {1, 0, 3, 2, 1};
+    static const char *const names[4] = {"1", "2", "3", "200"};
+    bytes pixels = make_idx(3, cube), label = make_idx(1, (int64_t[]){5});
+    memcpy(label.at + 8, "\2\1\310\3\2", 5);
+    const char *images = write_file("images", pixels.at, pixels.size),
+               *labels = write_file("labels", label.at, label.size);
+    int32_t y[5];
+    count_memory(-1);
+    sw_source *s = sw_idx_images(images, labels, NULL);
+    assert_non_null(s);
+    assert_int_equal(s->classes, 4);
+    for (int c = 0; c < 4; c++)
+        assert_string_equal(s->class_names[c], names[c]);
+    assert_int_equal(sw_source_gather(s, SW_F32, 0, (int64_t[]){0, 1, 2, 3, 4}, 5, NULL, y), SW_OK);
+    assert_memory_equal(y, ids, sizeof ids);
+    sw_source_free(s);
+    check_memory();
+    remove_file(images);
+    remove_file(labels);
+    free(pixels.at), free(label.at);
+}
+
+/* A header that claims as much as could come out of the file at 1032:1, and little that does come. */
+static void memory_is_what_comes_out_of_the_file(void **state) {
+    (void)state;
+    const int64_t claimed = 4000000;
+    bytes good = make_idx(1, &claimed);
+    for (size_t i = 8, x = 1; i < 5000; i++, x = x * 6364136223846793005u + 1442695040888963407u)
+        good.at[i] = (unsigned char)(x >> 33);
+    bytes packed = gzip(good.at, 5000);
+    sw_array array;
+    assert_true(claimed / 1032 < (int64_t)packed.size);
+    const char *path = write_file("claims", packed.at, packed.size);
+    largest_block = 0;
+    static const sw_allocator measuring = {sizeof(sw_allocator), NULL, largest_allocate, counting_release};
+    sw_set_allocator(&measuring);
+    assert_int_equal(sw_idx_read(path, &array), SW_ERR_FORMAT);
+    sw_set_allocator(NULL);
+    check_error(SW_ERR_FORMAT, path, "truncated: the contents end within the elements");
+    assert_true(largest_block <= 128 * 1024); /* the block of compressed bytes */
+    remove_file(path);
+    free(packed.at), free(good.at);
 }
 
 static void images_survive_every_failed_allocation(void **state) {
@@ -518,6 +574,8 @@ int main(void) {
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(keeps_the_first_message),
         cmocka_unit_test(images_refuse_what_does_not_fit),
+        cmocka_unit_test(images_of_the_labels_in_the_file),
+        cmocka_unit_test(memory_is_what_comes_out_of_the_file),
         cmocka_unit_test(images_survive_every_failed_allocation),
         cmocka_unit_test(sha256_of_known_texts),
         cmocka_unit_test(sha256_of_every_length),

@@ -88,7 +88,27 @@ static void test_mistakes(void **state) {
     unlink(bad);
 }
 
+/* The answer is the label of the table, whatever its number. */
+static void test_classes_by_name(void **state) {
+    (void)state;
+    char table[600], file[600];
+    snprintf(table, sizeof table, "%s", in_folder("names.csv"));
+    snprintf(file, sizeof file, "%s", in_folder("names.safetensors"));
+    FILE *f = fopen(table, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 60; i++)
+        fprintf(f, "%d,%d,%s\n", i % 2 ? 10 + i % 7 : -10 - i % 5, i % 3, i % 2 ? "right" : "left");
+    fclose(f);
+    output o = RUN(OWN, "--csv", table, "--out", file, "--epochs", "20", "--predict", "-11,1");
+    assert_int_equal(o.code, 0);
+    assert_non_null(strstr(o.out, "class left\n"));
+    o = RUN(OWN, "--load", file, "--predict", "12,0");
+    assert_string_equal(o.out, "class right\n");
+    unlink(table);
+    unlink(file);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_answers), cmocka_unit_test(test_mistakes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_answers), cmocka_unit_test(test_mistakes), cmocka_unit_test(test_classes_by_name)};
     return cmocka_run_group_tests_name("own_data", tests, run_setup, run_teardown);
 }
