@@ -48,7 +48,7 @@ static const sw_param matrix = {.name = "matrix", .rank = 2, .shape = {SIDE, SID
                                 .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
 
 static double slot_bytes(const sw_slot *slot, const double *option) {
-    const sw_slot_sizes sizes = {.dim = matrix.count, .param = &matrix, .option = option};
+    const sw_slot_sizes sizes = {.dim = matrix.count, .param = &matrix, .option = option, .type = SW_F32};
     const int64_t count = slot->count ? slot->count(&sizes) : matrix.count;
     return count < 0 ? 0 : (double)count * (double)swo_slot_size(slot, SW_F32) / (double)matrix.count;
 }
@@ -70,7 +70,7 @@ static void print_state(FILE *to, swo_kind kind, const sw_option *options, const
         const double bytes = slot_bytes(&slots[i], value);
         most += bytes;
         least += !slots[i].needed || slots[i].needed(value) ? bytes : 0;
-        sized |= slots[i].count != NULL;
+        sized |= slots[i].count && (kind == SWO_RULE || bytes != (double)swo_slot_size(&slots[i], SW_F32));
     }
     fprintf(to, "      state %.3g", least);
     if (most > least)

@@ -355,10 +355,12 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
     for (int i = 0; slots && slots[i].name; i++) {
         if (slots[i].needed && !slots[i].needed(o->average_values.value))
             continue;
-        const sw_slot_sizes sizes = {.dim = o->dim, .option = o->average_values.value};
+        const sw_slot_sizes sizes = {.dim = o->dim, .option = o->average_values.value, .type = o->type};
         o->average_count[i] = slots[i].count ? slots[i].count(&sizes) : o->dim;
         if (o->average_count[i] < 0)
             return sw_fail(SW_ERR_ARGUMENT, "average %s: slot %s has no size", name, slots[i].name);
+        if (o->average_count[i] == 0 && slots[i].count)
+            continue;
         o->average_slot[i] = sw_alloc_array(o->average_count[i], swo_slot_size(&slots[i], o->type));
         if (!o->average_slot[i])
             return SW_ERR_MEMORY;

@@ -145,6 +145,9 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  *     sw_archive_save(a, path);
  *     sw_archive_free(a);
  *
+ * Files of versions that kept means in f32 without a second vector (ema_low, mean_low, next_low, sum_low) are read;
+ * those vectors are zero then, as if the mean had just been rounded.
+ *
  * The parameters alone are read from such a file by sw_params_unpack with the prefix "optim.x.". */
 SW_API sw_status sw_optim_save(const sw_optim *optim, const char *path);
 SW_API sw_status sw_optim_load(sw_optim *optim, const char *path);
@@ -300,9 +303,11 @@ typedef struct sw_slot {
     sw_slot_start start;
     sw_slot_type type;
     /* Elements; NULL: dim. For estimators, averages and rules of unit TENSOR (for each parameter: a
-     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. */
+     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. An average whose
+     * count is 0 has no such slot: it is NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
     bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */
+    bool added; /* later than the method: a file that lacks it is loaded, and it is zero then */
 } sw_slot;
 
 /* ---- Rules ---- */

@@ -55,6 +55,8 @@ static char *print_name(const char *form, va_list list) {
     return name;
 }
 
+static const char zeros = 0; /* a piece from here becomes zero */
+
 static sw_status remember_piece(visitor *v, const sw_array *to, const void *from) {
     if (v->pieces == v->room) {
         const int room = v->room ? 2 * v->room : 64;
@@ -96,15 +98,16 @@ static sw_status find_piece(visitor *v, const char *name, const sw_array *to, co
     return remember_piece(v, to, a->data);
 }
 
-/* One piece of state, by a printed name. */
-SW_PRINTF(3, 4) static sw_status visit_vector(visitor *v, sw_array array, const char *form, ...) {
+/* One piece of state, by a printed name. slot: whose it is; NULL: of none. */
+SW_PRINTF(4, 5)
+static sw_status visit_vector(visitor *v, sw_array array, const sw_slot *slot, const char *form, ...) {
     va_list list;
     va_start(list, form);
     char *name = print_name(form, list);
     va_end(list);
     sw_status status = !name    ? SW_ERR_MEMORY
                        : v->out ? sw_archive_put(v->out, name, array)
-                                : find_piece(v, name, &array, NULL);
+                                : find_piece(v, name, &array, slot && slot->added ? &zeros : NULL);
     sw_free(name);
     return status;
 }
@@ -162,12 +165,12 @@ static sw_status visit_group(visitor *v, const sw_optim *o, int index) {
     for (int k = 0; k < g->params; k++)
         for (int s = 0; slots && slots[s].name; s++)
             if (g->slot[s])
-                SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), "optim.slot.%s.%s", g->param[k]->name,
-                                    slots[s].name));
+                SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), &slots[s], "optim.slot.%s.%s",
+                                    g->param[k]->name, slots[s].name));
     SW_TRY(visit_scalars(v, where, g->rule->scalars, g->scalar));
     SW_TRY(visit_options(v, where, g->rule->options, g->effective, &g->base));
     if (g->rule->point) /* they may serve it too */
-        SW_TRY(visit_vector(v, coefficients_of(g->coefficient), "optim.%s.coefficients", where));
+        SW_TRY(visit_vector(v, coefficients_of(g->coefficient), NULL, "optim.%s.coefficients", where));
     return SW_OK;
 }
 
@@ -183,7 +186,7 @@ static sw_status visit_estimator(visitor *v, const sw_optim *o) {
         for (int s = 0; slots && slots[s].name; s++)
             if (e->e.slot[s])
                 SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]),
-                                    "optim.%s.%s", where, slots[s].name));
+                                    &slots[s], "optim.%s.%s", where, slots[s].name));
         SW_TRY(visit_scalars(v, where, e->e.method->scalars, e->scalar));
         SW_TRY(visit_number(v, &e->e.lr, NULL, "optim.%s.proposed_lr", where));
         const size_t length = strlen(where);
@@ -197,13 +200,13 @@ static sw_status visit_average(visitor *v, sw_optim *o) {
     for (int s = 0; a && a->slots && a->slots[s].name; s++)
         if (o->average_slot[s])
             SW_TRY(visit_vector(v, slot_vector(o, &a->slots[s], o->average_slot[s], o->average_count[s]),
-                                "optim.average.%s", a->slots[s].name));
+                                &a->slots[s], "optim.average.%s", a->slots[s].name));
     if (!a)
         return SW_OK;
     SW_TRY(visit_scalars(v, "average", a->scalars, o->average_scalar));
     SW_TRY(visit_options(v, "average", a->options, o->average_option, &o->average_values));
     if (a->point)
-        SW_TRY(visit_vector(v, coefficients_of(o->average_coefficient), "optim.average.coefficients"));
+        SW_TRY(visit_vector(v, coefficients_of(o->average_coefficient), NULL, "optim.average.coefficients"));
     return SW_OK;
 }
 
@@ -344,7 +347,7 @@ static sw_status visit_params(visitor *v, const sw_params *params) {
     for (int i = 0; i < sw_params_count(params); i++) {
         const sw_param *p = sw_params_at(params, i);
         if (!p->tied)
-            SW_TRY(visit_vector(v, sw_param_value(p), "optim.x.%s", p->name));
+            SW_TRY(visit_vector(v, sw_param_value(p), NULL, "optim.x.%s", p->name));
     }
     return SW_OK;
 }
@@ -359,7 +362,9 @@ static void look_for_unexpected(visitor *v, const char *prefix) {
 
 static void copy_pieces(const visitor *v, int first, int end) {
     for (int i = first; i < end; i++)
-        if (v->piece[i].bytes)
+        if (v->piece[i].from == &zeros)
+            memset(v->piece[i].to, 0, v->piece[i].bytes);
+        else if (v->piece[i].bytes)
             memmove(v->piece[i].to, v->piece[i].from, v->piece[i].bytes);
 }
 

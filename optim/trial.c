@@ -1,19 +1,20 @@
-/* Steps with a very large gradient: the rules are tried on copies first, so that a step which would make x or a
- * state infinite is refused before anything has moved.
+/* Steps with a very large gradient: the rules are tried on copies first, so that a step which would
+ * make x or a state infinite is refused before anything has moved.
  *
- * Rules square gradients. In f32 a square is infinite from |g| = 1.8e19 on, and a second moment that is infinite
- * once stays so: the parameter never moves again. Whether one step overflows depends on the rule, its options
- * and its state, and the exact answer is the step itself. The trial costs about three steps and some tiles of
- * memory. It is made only where an overflow is possible by the gradient's norm, which the finite check of every
- * step has computed anyway. */
+ * Rules square gradients. In f32 a square is infinite from |g| = 1.8e19 on, and a second moment
+ * that is infinite once stays so: the parameter never moves again. Whether one step overflows
+ * depends on the rule, its options and its state, and the exact answer is the step itself. The
+ * trial costs about three steps and some tiles of memory. It is made only where an overflow is
+ * possible by the gradient's norm, which the finite check of every step has computed anyway. */
 #include "internal.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* A state s is at most M, the largest finite number. A term of at most half a unit in the last place of M,
- * 2^103 in f32 and 2^970 in f64, leaves M as it is when added to it. So sums and means of g² cannot overflow while
- * ‖g‖ ≤ 2^51 (2^485), those of g still less. Factor 2 is for rounding in the norm and in the products. */
+/* A state s is at most M, the largest finite number. A term of at most half a unit in the last
+ * place of M, 2^103 in f32 and 2^970 in f64, leaves M as it is when added to it. So sums and means
+ * of g² cannot overflow while ‖g‖ ≤ 2^51 (2^485), those of g still less. Factor 2 is for rounding
+ * in the norm and in the products. */
 static double harmless_norm(sw_dtype type) {
     return type == SW_F32 ? 0x1p50 : 0x1p484;
 }
@@ -25,7 +26,8 @@ bool swo_may_overflow(const sw_optim *o) {
 
 /* ---- Copies ---- */
 
-/* A part of x and of a group's slots, that of one tile or of one parameter, and the group's numbers. */
+/* A part of x and of a group's slots, that of one tile or of one parameter, and the group's
+ * numbers. */
 typedef struct trial_copy {
     void *x, *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
@@ -39,13 +41,14 @@ static void trial_free(trial_copy *c) {
     *c = (trial_copy){0};
 }
 
-static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *group, int64_t count,
-                             const int64_t slot_count[SW_MAX_SLOTS]) {
+static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *group,
+                             int64_t count, const int64_t slot_count[SW_MAX_SLOTS]) {
     *c = (trial_copy){.x = sw_alloc_array(count, swo_size(o))};
     bool all = c->x != NULL;
     for (int i = 0; i < SW_MAX_SLOTS && all; i++)
         if (group->slot[i]) {
-            c->slot[i] = sw_alloc_array(slot_count[i], swo_slot_size(&group->rule->slots[i], o->type));
+            c->slot[i] =
+                sw_alloc_array(slot_count[i], swo_slot_size(&group->rule->slots[i], o->type));
             all = c->slot[i] != NULL;
         }
     if (!all)
@@ -54,20 +57,28 @@ static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *
 }
 
 /* x at `offset`, slots at slot_at[i]: into the copy, and a step that works there. */
-static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, const void *g, int64_t offset,
-                          int64_t count, const int64_t slot_at[SW_MAX_SLOTS]) {
+static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, const void *g,
+                          int64_t offset, int64_t count, const int64_t slot_at[SW_MAX_SLOTS]) {
     const size_t size = swo_size(o);
-    sw_step s = {.step = o->steps + 1, .option = group->effective, .scalar = c->scalar,
-                 .coefficient = c->coefficient, .type = o->type, .count = count, .x = c->x,
-                 .g = (const char *)g + (size_t)offset * size, .workspace = o->workspace};
+    sw_step s = {.step = o->steps + 1,
+                 .option = group->effective,
+                 .scalar = c->scalar,
+                 .coefficient = c->coefficient,
+                 .type = o->type,
+                 .count = count,
+                 .x = c->x,
+                 .g = (const char *)g + (size_t)offset * size,
+                 .workspace = o->workspace};
     memcpy(c->scalar, group->scalar, sizeof c->scalar);
     memcpy(c->coefficient, group->coefficient, sizeof c->coefficient);
-    memcpy(c->x, (const char *)sw_params_x(o->params) + (size_t)offset * size, (size_t)count * size);
+    memcpy(c->x, (const char *)sw_params_x(o->params) + (size_t)offset * size,
+           (size_t)count * size);
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!group->slot[i])
             continue;
         const size_t width = swo_slot_size(&group->rule->slots[i], o->type);
-        memcpy(c->slot[i], group->slot[i] + (size_t)slot_at[i] * width, (size_t)c->slot_count[i] * width);
+        memcpy(c->slot[i], group->slot[i] + (size_t)slot_at[i] * width,
+               (size_t)c->slot_count[i] * width);
         s.slot[i] = c->slot[i];
     }
     return s;
@@ -85,27 +96,33 @@ static int64_t first_not_finite(sw_dtype type, const void *v, int64_t n) {
 
 static const sw_param *param_at(const swo_group *group, int64_t offset) {
     for (int k = 0; k < group->params; k++)
-        if (offset >= group->param[k]->offset && offset < group->param[k]->offset + group->param[k]->count)
+        if (offset >= group->param[k]->offset &&
+            offset < group->param[k]->offset + group->param[k]->count)
             return group->param[k];
     return NULL;
 }
 
-static sw_status refuse(const sw_optim *o, const swo_group *group, const char *what, int64_t offset) {
+static sw_status refuse(const sw_optim *o, const swo_group *group, const char *what,
+                        int64_t offset) {
     const sw_param *p = param_at(group, offset);
     return sw_fail(SW_ERR_NONFINITE,
-                   "rule %s: this step would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too large "
-                   "for this rule in %s; nothing has moved (clip the gradient, scale the loss down, or use f64)",
+                   "rule %s: this step would make %s of parameter %s Inf or NaN: the gradient's "
+                   "norm is %g, too large "
+                   "for this rule in %s; nothing has moved (clip the gradient, scale the loss "
+                   "down, or use f64)",
                    group->rule->name, what, p ? p->name : "?", o->norm, sw_dtype_name(o->type));
 }
 
-/* offset: of the copy's first element in x. Elements of slots that have their own size belong to that parameter. */
-static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
-                             int64_t count) {
+/* offset: of the copy's first element in x. Elements of slots that have their own size belong to
+ * that parameter. */
+static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group,
+                             int64_t offset, int64_t count) {
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!c->slot[i])
             continue;
         const sw_slot *slot = &group->rule->slots[i];
-        const int64_t at = first_not_finite(swo_slot_type(slot, o->type), c->slot[i], c->slot_count[i]);
+        const int64_t at =
+            first_not_finite(swo_slot_type(slot, o->type), c->slot[i], c->slot_count[i]);
         if (at >= 0) {
             char what[100];
             snprintf(what, sizeof what, "the state %.64s", slot->name);
@@ -159,7 +176,9 @@ static sw_status try_tensor(const sw_optim *o, swo_group *group, const void *g, 
     if (status == SW_OK)
         status = trial_check(&c, o, group, p->offset, p->count);
     trial_free(&c);
-    return status == SW_SKIPPED ? SW_OK : status; /* the step itself says that it may not be skipped there */
+    return status == SW_SKIPPED
+               ? SW_OK
+               : status; /* the step itself says that it may not be skipped there */
 }
 
 sw_status swo_try_rules(sw_optim *o, const void *g) {

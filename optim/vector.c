@@ -1,14 +1,14 @@
 /* Loops over whole vectors that the pipeline itself needs: norm and finite check, combinations. */
 #define SW_KERNEL_FILE "vector.c"
 #include "kernel.h"
-#include "optim.h"
+#include "compensated.h"
 
 #ifndef VECTOR_ARGS
 #define VECTOR_ARGS
 enum { WIDE = 2 * SW_LANES };
 typedef struct vector_args {
     const void *x, *y;
-    void *out;
+    void *out, *low;
     double a, b;
 } vector_args;
 #endif
@@ -65,6 +65,24 @@ static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) 
             out[i] = a * x[i];
 }
 
+/* out + low ← out + low + a x, in two numbers */
+static void SW_K(add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *restrict x = s->x;
+    real *restrict out = s->out, *restrict low = s->low;
+    const real a = (real)s->a;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        SW_K(compensated_add)(&out[i], &low[i], a * x[i]);
+}
+
+/* out + low ← (1 - a)(out + low) + a x, in two numbers */
+static void SW_K(mean_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    (void)sums;
+    SW_K(move_mean)(s->x, s->out, s->low, (real)s->a, begin, end);
+}
+
 /* sums[0] += ⟨x, y⟩ */
 static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
@@ -88,11 +106,23 @@ static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
                         two_squares_kernels = SW_KERNEL_TABLE(two_squares),
                         careful_kernels = SW_KERNEL_TABLE(careful_square),
                         combine_kernels = SW_KERNEL_TABLE(combine),
+                        add_kernels = SW_KERNEL_TABLE(add_compensated),
+                        mean_kernels = SW_KERNEL_TABLE(mean_compensated),
                         inner_kernels = SW_KERNEL_TABLE(inner);
 
 void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
     sw_run(&combine_kernels, type, &args, n);
+}
+
+void swo_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void *sum, void *low) {
+    vector_args args = {.x = x, .out = sum, .low = low, .a = a};
+    sw_run(&add_kernels, type, &args, n);
+}
+
+void swo_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low) {
+    vector_args args = {.x = x, .out = mean, .low = low, .a = w};
+    sw_run(&mean_kernels, type, &args, n);
 }
 
 void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {

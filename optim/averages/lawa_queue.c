@@ -8,6 +8,7 @@
 #define LAWA_OPTIONS
 enum { LENGTH, START, EVERY };
 enum { PLACE };
+enum { MEAN_BLOCK = 256 }; /* elements whose sums stay in the first cache */
 #endif
 
 #if SW_KERNEL_PASS
@@ -19,21 +20,25 @@ static void SW_K(push)(void *args, int64_t begin, int64_t end, double *sums) {
     memcpy(snapshot + begin, (const real *)s->x + begin, (size_t)(end - begin) * sizeof *snapshot);
 }
 
-/* q₀ + Σ (q_j - q₀)/k: equal snapshots give themselves, bit for bit. */
+/* q₀ + Σ (q_j - q₀)/k: equal snapshots give themselves, bit for bit. The sum is of f64: it may have 1e6 terms. */
 static void SW_K(mean)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const real *restrict q = s->slot[0];
     real *restrict out = s->out;
     const int64_t k = (int64_t)s->option[LENGTH], dim = s->count;
-    const real share = (real)(1 / s->option[LENGTH]);
+    const double share = 1 / s->option[LENGTH];
+    double sum[MEAN_BLOCK];
     (void)sums;
-    for (int64_t i = begin; i < end; i++)
-        out[i] = 0;
-    for (int64_t j = 1; j < k; j++)
-        for (int64_t i = begin; i < end; i++)
-            out[i] += q[j * dim + i] - q[i];
-    for (int64_t i = begin; i < end; i++)
-        out[i] = q[i] + share * out[i];
+    for (int64_t at = begin; at < end; at += MEAN_BLOCK) {
+        const int64_t n = end - at < MEAN_BLOCK ? end - at : MEAN_BLOCK;
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = 0;
+        for (int64_t j = 1; j < k; j++)
+            for (int64_t i = 0; i < n; i++)
+                sum[i] += (double)q[j * dim + at + i] - (double)q[at + i];
+        for (int64_t i = 0; i < n; i++)
+            out[at + i] = (real)((double)q[at + i] + share * sum[i]);
+    }
 }
 
 #else

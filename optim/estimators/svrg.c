@@ -47,7 +47,7 @@ static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
 
 enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY };
 enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
-enum { POINT, FULL, NEXT };                   /* slots */
+enum { POINT, FULL, NEXT, NEXT_LOW };         /* slots */
 enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN }; /* scalars */
 
 static const sw_option options[] = {
@@ -68,11 +68,16 @@ static bool has_next(const double *option) {
     return option[SNAPSHOT] != LAST;
 }
 
+static bool has_mean(const double *option) {
+    return option[SNAPSHOT] == MEAN;
+}
+
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
  * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. */
 static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", NULL};
 static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
-                                {.name = "next", .needed = has_next}, {0}};
+                                {.name = "next", .needed = has_next},
+                                {.name = "next_low", .needed = has_mean, .added = true}, {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)
@@ -143,7 +148,7 @@ static sw_status commit(sw_estimate *e) {
     const void *x = sw_params_x(e->params);
     sw_rng rng = {.key = sw_rng_key(e->seed ^ (uint64_t)e->step, "svrg")};
     if (e->option[SNAPSHOT] == MEAN)
-        swo_combine(e->type, e->dim, 1 - 1 / k, e->slot[NEXT], 1 / k, x, e->slot[NEXT]);
+        swo_mean_compensated(e->type, e->dim, 1 / k, x, e->slot[NEXT], e->slot[NEXT_LOW]);
     else if (e->option[SNAPSHOT] == RANDOM && sw_rng_uniform(&rng) * k < 1)
         memcpy(e->slot[NEXT], x, (size_t)e->dim * sw_dtype_size(e->type));
     return SW_OK;

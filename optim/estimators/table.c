@@ -197,7 +197,7 @@ static sw_status fill_rows(sw_estimate *e, const void *x) {
         for (int64_t i = 0; i < count; i++)
             ids[i] = row * batch + i;
         status = sw_estimate_gradient(e, x, ids, count, NULL, entry_at(e, row));
-        swo_combine(e->type, e->dim, 1, e->slot[SUM], (double)count, entry_at(e, row), e->slot[SUM]);
+        swo_add_compensated(e->type, e->dim, (double)count, entry_at(e, row), e->slot[SUM], e->slot[SUM_LOW]);
     }
     sw_free(ids);
     return status;
@@ -209,10 +209,12 @@ static sw_status fill_rows(sw_estimate *e, const void *x) {
 static sw_status fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     memset(e->slot[SUM], 0, bytes);
+    memset(e->slot[SUM_LOW], 0, bytes);
     SW_TRY(is_glm(e) ? fill_glm(e, x) : fill_rows(e, x));
     if (e->option[INIT] == CENTRED) {
         swo_combine(e->type, e->dim, 1 / (double)e->n, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
         memset(e->slot[SUM], 0, bytes);
+        memset(e->slot[SUM_LOW], 0, bytes);
     }
     e->scalar[FILLED] = 1; /* a skip takes it back: then all is built again */
     return SW_OK;
@@ -345,7 +347,7 @@ static void mark_seen(sw_estimate *e, const swo_visit *v) {
 sw_status swo_table_commit(sw_estimate *e) {
     const swo_visit v = this_visit(e); /* what visit asked for is there */
     memcpy(entry_at(e, v.row), v.entry, (size_t)entry_count(e, v.samples) * sw_dtype_size(e->type));
-    swo_combine(e->type, e->dim, 1, e->slot[SUM], 1, v.change, e->slot[SUM]);
+    swo_add_compensated(e->type, e->dim, 1, v.change, e->slot[SUM], e->slot[SUM_LOW]);
     if (v.first)
         mark_seen(e, &v);
     if (e->slot[TREE])

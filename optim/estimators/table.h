@@ -41,14 +41,15 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
      .open = SW_OPEN_LOW, .help = "MiB; a larger table is refused"},                                       \
     {0}
 
-/* Slots. `table`, `sum`: y and d. `order`: the rows, those that were visited first. `tree`: their L_i.
+/* Slots. `table`, `sum`: y and d; `sum_low`: what d lacks to the exact sum of its changes, which are many and
+ * become small beside it. `order`: the rows, those that were visited first. `tree`: their L_i.
  * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. */
-enum { TABLE, SUM, ORDER, TREE, CENTRE };
+enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW };
 #define TABLE_SLOTS(size)                                                                                  \
     {.name = "table", .count = size}, {.name = "sum"},                                                     \
     {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                      \
     {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz},      \
-    {.name = "centre", .needed = swo_table_centred}, {0}
+    {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, {0}
 
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
  * estimated; that of the row visited last; with tol, the norm and whether it is small enough. */

@@ -206,7 +206,7 @@ static void test_skipped_steps_move_nothing(void **state) {
         }
 }
 
-/* ---- Memory: a vector each; a queue of k has k, and one for its mean ---- */
+/* ---- Memory: a vector each, in f32 a second one; a queue of k has k, and one for its mean ---- */
 
 static void test_memory(void **state) {
     (void)state;
@@ -219,7 +219,8 @@ static void test_memory(void **state) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             sw_params *p = small_params(both_types[t]);
             sw_optim *o = make(p, "sgd", cases[i].average, 100);
-            assert_int_equal(sw_optim_bytes(o).average, cases[i].slots * params_bytes(p));
+            const size_t low = both_types[t] == SW_F32 && cases[i].slots == 1; /* what e lacks to the exact sum */
+            assert_int_equal(sw_optim_bytes(o).average, (cases[i].slots + low) * params_bytes(p));
             assert_int_equal(sw_optim_bytes(o).work, cases[i].work * params_bytes(p));
             sw_optim_free(o);
             sw_params_free(p);

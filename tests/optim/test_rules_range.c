@@ -1,5 +1,5 @@
-/* Gradients at the ends of what an element type holds: a step is that of the same rule in f64, or it is refused
- * before anything has moved. Every registered rule is driven through it. */
+/* Gradients at the ends of what an element type holds: a step is that of the same rule in f64, or
+ * it is refused before anything has moved. Every registered rule is driven through it. */
 #include "test_optim_shared.h"
 
 #include <math.h>
@@ -46,7 +46,8 @@ static uint64_t run_hash(const run *r, const sw_rule *rule) {
     return hash;
 }
 
-/* Specs of every rule: as it is by default, and with the options that choose another loop or state. */
+/* Specs of every rule: as it is by default, and with the options that choose another loop or state.
+ */
 enum { SPECS = 100 };
 static char specs[SPECS][160];
 static int spec_count;
@@ -89,10 +90,10 @@ static void large_gradient(double g[SMALL_DIM], double large, int t) {
     g[LARGE_AT] = (double)(float)(t < 2 ? large : t % 2 ? large / 64 : large / 8);
 }
 
-/* A step of f32 is a chain of some 20 roundings of its own size, and the states behind it are means whose
- * errors, relative to themselves, are at most one more rounding a step; with powers and centered variances, which
- * lose up to 7 bits by the difference v - ḡ² of the first steps, 2^-24 · 2^12 is an upper bound. Then x is
- * rounded. */
+/* A step of f32 is a chain of some 20 roundings of its own size, and the states behind it are means
+ * whose errors, relative to themselves, are at most one more rounding a step; with powers and
+ * centered variances, which lose up to 7 bits by the difference v - ḡ² of the first steps, 2^-24 ·
+ * 2^12 is an upper bound. Then x is rounded. */
 static double large_bound(double moved, double x) {
     return 0x1p-12 * moved + LARGE_STEPS * 0x1p-23 * fabs(x);
 }
@@ -128,7 +129,8 @@ static double largest_accepted(const char *spec) {
             before = run_x(&exact, LARGE_AT);
             for (int i = 0; i < SMALL_DIM && all; i++)
                 if (!isfinite(run_x(&r, i)))
-                    fail_msg("%s: x[%d] is %g after a gradient of %g", spec, i, run_x(&r, i), large);
+                    fail_msg("%s: x[%d] is %g after a gradient of %g", spec, i, run_x(&r, i),
+                             large);
             if (all && !(fabs(run_x(&r, LARGE_AT) - before) <= large_bound(moved, before)))
                 fail_msg("%s, step %d: x is %.9g after a gradient of %g, and %.9g in f64", spec, t,
                          run_x(&r, LARGE_AT), large, before);
@@ -146,17 +148,28 @@ static void test_large_gradients_move_right_or_are_refused(void **state) {
         largest_accepted(specs[i]);
 }
 
-/* What f32 can hold is accepted: (1 - β) g² below 3.4e38 in a mean, g² in a sum, g itself where nothing is squared.
- * A second such step adds as much. */
+/* What f32 can hold is accepted: (1 - β) g² below 3.4e38 in a mean, g² in a sum, g itself where
+ * nothing is squared. A second such step adds as much. */
 static void test_range_of_squares(void **state) {
     (void)state;
     static const struct {
         const char *spec;
         double least; /* accepted at least */
     } cases[] = {
-        {"adam", 3e20},    {"adamw", 3e20}, {"nadam", 3e20},   {"nadamw", 3e20},    {"amsgrad", 3e20},
-        {"nadamp", 3e20},  {"radam", 3e20}, {"rmsprop", 1e20}, {"rmsprop centered", 1e20},
-        {"adadelta", 3e19}, {"adagrad", 1e19}, {"adamax", 1e37}, {"lion", 1e37},    {"generalized_adam", 3e20},
+        {"adam", 3e20},
+        {"adamw", 3e20},
+        {"nadam", 3e20},
+        {"nadamw", 3e20},
+        {"amsgrad", 3e20},
+        {"nadamp", 3e20},
+        {"radam", 3e20},
+        {"rmsprop", 1e20},
+        {"rmsprop centered", 1e20},
+        {"adadelta", 3e19},
+        {"adagrad", 1e19},
+        {"adamax", 1e37},
+        {"lion", 1e37},
+        {"generalized_adam", 3e20},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double accepted = largest_accepted(cases[i].spec);
@@ -165,9 +178,9 @@ static void test_range_of_squares(void **state) {
     }
 }
 
-/* One gradient of 3e19 and then 1. The later ones do not count beside it, so that with the large one factored out
- *     m̂ₜ/√v̂ₜ = 0.1·0.9^(t-1)/(1 - 0.9ᵗ) · √((1 - 0.999ᵗ)/(0.001·0.999^(t-1))).
- * Each step is at most 0.1 of x below 1; 32 half units of 1 a step bound its roundings. */
+/* One gradient of 3e19 and then 1. The later ones do not count beside it, so that with the large
+ * one factored out m̂ₜ/√v̂ₜ = 0.1·0.9^(t-1)/(1 - 0.9ᵗ) · √((1 - 0.999ᵗ)/(0.001·0.999^(t-1))). Each
+ * step is at most 0.1 of x below 1; 32 half units of 1 a step bound its roundings. */
 static void test_adam_goes_on_after_a_large_gradient(void **state) {
     (void)state;
     run r = run_new(SW_F32, "adam lr=0.1");
@@ -184,7 +197,8 @@ static void test_adam_goes_on_after_a_large_gradient(void **state) {
     run_free(&r);
 }
 
-/* The sums of AdaGrad reach the end by many steps of permitted size; with clipping the gradient is small again. */
+/* The sums of AdaGrad reach the end by many steps of permitted size; with clipping the gradient is
+ * small again. */
 static void test_refusal_by_state_and_clip(void **state) {
     (void)state;
     run r = run_new(SW_F32, "adagrad lr=0.1");
@@ -194,7 +208,8 @@ static void test_refusal_by_state_and_clip(void **state) {
         assert_ok(step_with(r.o, r.p, g));
     const uint64_t before = run_hash(&r, rule_of("adagrad"));
     assert_int_equal(step_with(r.o, r.p, g), SW_ERR_NONFINITE);
-    assert_non_null(strstr(sw_error(), "rule adagrad: this step would make the state v of parameter b Inf or NaN"));
+    assert_non_null(strstr(
+        sw_error(), "rule adagrad: this step would make the state v of parameter b Inf or NaN"));
     sw_clear_error();
     assert_true(run_hash(&r, rule_of("adagrad")) == before);
     g[LARGE_AT] = 1; /* and goes on */
@@ -205,7 +220,8 @@ static void test_refusal_by_state_and_clip(void **state) {
     sw_optim *o = NEW_OPTIM(p, .rule = "adagrad lr=0.1", .clip = 1);
     g[LARGE_AT] = 3e38;
     const double x = vec_get(SW_F32, sw_params_x(p), LARGE_AT);
-    assert_ok(step_with(o, p, g)); /* the first step is lr, whatever g; two roundings of it and one of x */
+    assert_ok(step_with(
+        o, p, g)); /* the first step is lr, whatever g; two roundings of it and one of x */
     assert_true(fabs(vec_get(SW_F32, sw_params_x(p), LARGE_AT) - (x - 0.1)) <= 4 * 0x1p-24);
     sw_optim_free(o);
     sw_params_free(p);
