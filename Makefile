@@ -30,7 +30,7 @@ FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidd
 # The same bytes from every folder.
 FLAGS += -ffile-prefix-map=$(CURDIR)=.
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-LIBRARIES := -lopenblas -ljansson -lz -lm -pthread
+LIBRARIES := -lopenblas -ljansson -lz -lm -ldl -pthread
 
 core_src := $(sort $(wildcard core/*.c))
 nn_src := $(sort $(wildcard nn/*.c))
@@ -64,8 +64,9 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all help deps deps-lint install install-headers uninstall symbols train gallery test \
-        check-fast check-graphs check-peer-samples bench bench-peers fuzz run-fuzz lint headers doc check-reproducible clean
+.PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
+        check-fast check-flavors check-graphs check-peer-samples bench bench-peers fuzz run-fuzz lint headers doc \
+        check-reproducible clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
@@ -77,6 +78,7 @@ help:
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
+	@echo "make check-flavors  what depends on OpenBLAS against its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make bench-peers  speed against PyTorch, JAX and kann, where they are: PEERS_PYTHON=, KANN_DIR="
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
@@ -90,7 +92,8 @@ help:
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
 deps-lint: PACKAGES += clang clang-tidy cppcheck g++ doxygen
-deps deps-lint:
+deps-flavors: PACKAGES += libopenblas0-pthread libopenblas0-openmp libopenblas0-serial
+deps deps-lint deps-flavors:
 	@missing=; for p in $(PACKAGES); do \
 	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 	done; \
@@ -142,6 +145,10 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
+
+# It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
+$(BUILD)/tests/core/test_process: LDFLAGS += -Wl,--as-needed
+$(BUILD)/tests/core/test_process: $(BUILD)/libswale.so
 
 # The manual page of an example, from what its --help says.
 $(BUILD)/examples/%.1: $(BUILD)/examples/% examples/%.c examples/man.awk
@@ -220,6 +227,20 @@ test: $(tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.
 
 check-fast: $(fast_tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
 	@tests/run.sh $(fast_tests) $(filter-out %/test_install.sh,$(install_tests))
+
+# OpenBLAS built with POSIX threads, with OpenMP and without threads. They share a SONAME; Debian's lie side by
+# side, and the loader is told which one.
+FLAVORS ?= pthread openmp serial
+FLAVOR_DIR ?= $(firstword $(wildcard /usr/lib/*/openblas-pthread))
+flavor_tests := $(filter $(addprefix %/,test_blas test_threads test_gemm test_process test_init test_tape),$(tests))
+check-flavors: export TEST_BUILD := $(BUILD)
+check-flavors: $(flavor_tests) $(BUILD)/libswale.so
+	@for flavor in $(FLAVORS); do \
+	    folder=$(patsubst %-pthread,%,$(FLAVOR_DIR))-$$flavor; \
+	    [ -e $$folder/libopenblas.so.0 ] || { echo "$$folder/libopenblas.so.0 is not there: make deps-flavors" >&2; exit 1; }; \
+	    echo "OpenBLAS: $$flavor"; \
+	    SW_TEST_FLAVOR=$$flavor LD_LIBRARY_PATH=$$folder tests/run.sh $(flavor_tests) || exit 1; \
+	done
 
 # The names that libswale.so exports, as the tests want them.
 symbols: $(BUILD)/libswale.so

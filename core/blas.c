@@ -1,18 +1,19 @@
-/* OpenBLAS: its kernels and its threads.
+/* OpenBLAS: which kernels it uses.
  *
  * OpenBLAS knows a processor by its model number. Up to version 0.3.24 it takes one that is newer than itself for a
  * Prescott, of 2004, whose kernels are a fifth as fast (https://github.com/OpenMathLib/OpenBLAS/issues/4267);
  * Debian 12 and Ubuntu 22.04 have such versions. There it is asked again, for the kernels that the processor's
  * instructions allow, by the variable OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
  *
- * That happens before main, because other threads must neither be in OpenBLAS nor read the environment meanwhile. A
- * program that loads swale later, by dlopen, while its own threads do, is the exception: it sets the variable itself.
+ * That happens before main, because other threads must neither be in OpenBLAS nor read the environment meanwhile. Where
+ * swale is loaded by dlopen into a process that has threads of its own, OpenBLAS keeps its choice, and the user sets the
+ * variable instead.
  */
 #define _DEFAULT_SOURCE
 #include "internal.h"
 
 #include <cblas.h>
-#include <pthread.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -20,6 +21,8 @@
 /* Exported by an OpenBLAS that chooses kernels as it runs (DYNAMIC_ARCH); others do not have them. */
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+/* Whether its threads are there: those of a parent are not, in the child of a fork. */
+extern int blas_server_avail __attribute__((weak));
 
 static const char variable[] = "OPENBLAS_CORETYPE";
 
@@ -48,23 +51,27 @@ bool swi_choose_core(void) {
     return strcasecmp(openblas_get_corename(), better) == 0;
 }
 
+/* Threads in this process besides this one and those that OpenBLAS keeps ready, which sleep; -1: unknown. */
+static int other_threads(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks)
+        return -1;
+    int count = 0;
+    for (const struct dirent *entry; (entry = readdir(tasks));)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    enum { WITH_POSIX_THREADS = 1 };
+    const bool kept = openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
+    return count - 1 - (kept ? openblas_get_num_threads() - 1 : 0);
+}
+
+bool swi_may_choose_core(void) {
+    return other_threads() == 0;
+}
+
 __attribute__((constructor)) static void choose_core(void) {
-    swi_choose_core();
-}
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool small_kernel;
-
-static void initialise(void) {
-    openblas_set_num_threads(1); /* one owner of the threads: ours */
-    const char *core = openblas_get_corename();
-    small_kernel = strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 ||
-                   strcmp(core, "SapphireRapids") == 0;
-}
-
-bool swi_blas_small_kernel(void) {
-    pthread_once(&once, initialise);
-    return small_kernel;
+    if (swi_may_choose_core())
+        swi_choose_core();
 }
 
 const char *sw_blas_core(void) {

@@ -94,14 +94,20 @@ SW_API const char *sw_version(void);
 SW_API const char *sw_build_info(void);
 /* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it. */
 SW_API const char *sw_cpu_name(void);
-/* "SkylakeX" and the like: the kernels that OpenBLAS uses. Before main, where it has taken a processor that is
- * newer than itself for one without AVX2, it is made to choose again, unless OPENBLAS_CORETYPE is set. */
+/* "SkylakeX" and the like: the kernels that OpenBLAS uses. Where it has taken a processor that is newer than
+ * itself for one without AVX2, it is made to choose again before main, unless OPENBLAS_CORETYPE is set. Where
+ * dlopen loads swale into a process that has threads, they may be in OpenBLAS: then its choice stays, and
+ * OPENBLAS_CORETYPE, set before the program starts, is the way to another. */
 SW_API const char *sw_blas_core(void);
 
 /* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS.
  * The default is the number of processors this process may run on. Results have the same bits for
- * every number. Not to be called while another thread computes. OpenBLAS itself is set to one
- * thread for the whole process at the first product. */
+ * every number. Not to be called while another thread computes.
+ * OpenBLAS computes on the calling thread alone. Built with POSIX threads it is set so for the whole process,
+ * at the first product; built with OpenMP, around each product, and the program's omp_get_max_threads
+ * stays as it is; built without threads (and so without locks) it computes one product at a time.
+ * Threads of the library block all signals but those of their own faults (SIGSEGV and the like). They end
+ * with dlclose; at exit, and before fork, products under way are waited for. */
 SW_API sw_status sw_set_threads(int threads);
 SW_API int sw_threads(void);
 

@@ -7,6 +7,7 @@
  * tile stay in the cache. Above that, a few large tiles: a power of two of them, so that they come out even
  * on two, four or eight threads. tests/README.md has the table behind this.
  */
+#include "blas.h"
 #include "internal.h"
 
 #include <cblas.h>
@@ -118,8 +119,10 @@ static void tile(void *args, int64_t index) {
     const void *A = p->A + (p->ta ? m0 : m0 * p->lda) * size;
     const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
     void *C = p->C + (m0 * p->ldc + n0) * size;
+    swi_blas_call call = swi_blas_enter();
     if (p->M == 1 || p->N == 1) {
         vector_tile(p, m, n, A, B, C);
+        swi_blas_leave(call);
         return;
     }
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
@@ -134,6 +137,7 @@ static void tile(void *args, int64_t index) {
     else
         cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B,
                     (int)p->ldb, beta, C, (int)p->ldc);
+    swi_blas_leave(call);
 }
 
 static void scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
@@ -150,19 +154,19 @@ static void scale_rows(const product *p) { /* what remains for K = 0, which Open
         }
 }
 
-void sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
-             double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta,
-             void *C, int64_t ldc) {
+sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
+                  double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta,
+                  void *C, int64_t ldc) {
     if (M == 0 || N == 0)
-        return;
+        return SW_OK;
     product p = {.type = type, .ta = a_transposed, .tb = b_transposed,
                  .small_kernel = swi_blas_small_kernel(), .M = M, .N = N, .K = K,
                  .alpha = alpha, .beta = beta, .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb,
                  .ldc = ldc};
     if (K == 0) {
         scale_rows(&p);
-        return;
+        return SW_OK;
     }
     p.grid = choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
-    sw_parallel(tile, &p, p.grid.row_tiles * p.grid.column_tiles);
+    return swi_blas_parallel(tile, &p, p.grid.row_tiles * p.grid.column_tiles);
 }

@@ -40,7 +40,9 @@ static inline double swi_load_scalar(sw_dtype type, const void *data) {
 const char *swi_better_core(const char *core, bool avx2, bool avx512);
 /* Has it choose again where it should; whether it chose that. */
 bool swi_choose_core(void);
-/* Whether it has a kernel for small matrices. Readies it at the first call. */
+/* Whether no thread of the program can be in OpenBLAS: there is none but this one. */
+bool swi_may_choose_core(void);
+/* Whether it has a kernel for small matrices. Readies it at the first call. (blas_call.c) */
 bool swi_blas_small_kernel(void);
 const char *swi_blas_config(void);
 

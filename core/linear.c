@@ -1,4 +1,5 @@
 /* Products: matmul and linear. */
+#include "blas.h"
 #include "internal.h"
 
 #include <limits.h>
@@ -82,6 +83,7 @@ static void advance(const axis *axes, int count, int64_t i, int64_t *x, int64_t 
     }
 }
 
+/* Its products cannot fail: multiply_batch has obtained what OpenBLAS needs for every thread. */
 static void products_tile(void *args, int64_t tile) {
     const products *b = args;
     int64_t size = (int64_t)swi_size(b->type), end = (tile + 1) * b->per_tile;
@@ -121,7 +123,7 @@ typedef struct request {
     const sw_view *x, *y, *z;
 } request;
 
-static void multiply_batch(const request *r, const sw_view *out) {
+static sw_status multiply_batch(const request *r, const sw_view *out) {
     const sw_view *view[3] = {r->x, r->y, r->z}, *z = r->z;
     products p = {.type = z->type, .x_transposed = r->x_transposed, .y_transposed = r->y_transposed,
                   .M = r->M, .N = r->N, .K = r->K, .x = r->x->data, .y = r->y->data, .z = z->data,
@@ -156,27 +158,28 @@ static void multiply_batch(const request *r, const sw_view *out) {
     }
     if (length == 0) { /* no product, but perhaps sums of none */
         swi_fill(z->type, z->count, 0, z->data);
-        return;
+        return SW_OK;
     }
+    if (swi_blas_ready(1) == 0)
+        return SW_ERR_MEMORY;
     double work = (double)b->M * (double)b->N * (double)b->K;
     b->per_tile = 1;
     if (b->count == 1 || (work >= threaded_work && b->count < 2 * sw_threads())) {
         for (int64_t i = 0; i < b->count; i++)
             products_tile(b, i);
-        return;
+        return SW_OK;
     }
     work *= (double)b->sums;
     if (work < TILE_WORK)
         b->per_tile += (int64_t)(TILE_WORK / (work + 1));
-    sw_parallel(products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
+    return swi_blas_parallel(products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
 }
 
-static void multiply(const request *r, const sw_view *out) {
-    if (out->rank == 2)
-        sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data,
-                r->x->shape[1], r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
-    else
-        multiply_batch(r, out);
+static sw_status multiply(const request *r, const sw_view *out) {
+    if (out->rank != 2)
+        return multiply_batch(r, out);
+    return sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data,
+                   r->x->shape[1], r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
 }
 
 static sw_status matmul_forward(sw_call *c) {
@@ -185,8 +188,7 @@ static sw_status matmul_forward(sw_call *c) {
     int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1],
             K = a->shape[a->rank - (t.a ? 2 : 1)];
     const request product = {t.a, t.b, M, N, K, a, b, out};
-    multiply(&product, out);
-    return SW_OK;
+    return multiply(&product, out);
 }
 
 static sw_status matmul_vjp(sw_call *c) {
@@ -202,7 +204,7 @@ static sw_status matmul_vjp(sw_call *c) {
             return SW_ERR_MEMORY;
         const request straight = {false, !t.b, M, K, N, &dc, b, &da},
                       transposed = {t.b, true, K, M, N, b, &dc, &da};
-        multiply(t.a ? &transposed : &straight, out);
+        SW_TRY(multiply(t.a ? &transposed : &straight, out));
     }
     if (sw_wants(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
         db.data = sw_cotangent(c, 1);
@@ -210,7 +212,7 @@ static sw_status matmul_vjp(sw_call *c) {
             return SW_ERR_MEMORY;
         const request straight = {!t.a, false, K, N, M, a, &dc, &db},
                       transposed = {true, t.a, N, K, M, &dc, a, &db};
-        multiply(t.b ? &transposed : &straight, out);
+        SW_TRY(multiply(t.b ? &transposed : &straight, out));
     }
     return SW_OK;
 }
@@ -255,7 +257,7 @@ static sw_status linear_shape(sw_call *c) {
 static sw_status linear_forward(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     int64_t batch = x->shape[0], in = x->shape[1], out = w->shape[0];
-    sw_gemm(x->type, false, true, batch, out, in, 1, x->data, in, w->data, in, 0, c->out->data, out);
+    SW_TRY(sw_gemm(x->type, false, true, batch, out, in, 1, x->data, in, w->data, in, 0, c->out->data, out));
     if (c->inputs == 3)
         swi_binary(&swi_add_kernels, c->out, c->in[2], c->out);
     return SW_OK;
@@ -268,13 +270,13 @@ static sw_status linear_vjp(sw_call *c) {
         void *dw = sw_cotangent(c, 1);
         if (!dw)
             return SW_ERR_MEMORY;
-        sw_gemm(x->type, true, false, out, in, batch, 1, c->cotangent, out, x->data, in, 0, dw, in);
+        SW_TRY(sw_gemm(x->type, true, false, out, in, batch, 1, c->cotangent, out, x->data, in, 0, dw, in));
     }
     if (sw_wants(c, 0)) { /* dX = dY W */
         void *dx = sw_cotangent(c, 0);
         if (!dx)
             return SW_ERR_MEMORY;
-        sw_gemm(x->type, false, false, batch, in, out, 1, c->cotangent, out, w->data, in, 0, dx, in);
+        SW_TRY(sw_gemm(x->type, false, false, batch, in, out, 1, c->cotangent, out, w->data, in, 0, dx, in));
     }
     if (c->inputs == 3 && sw_wants(c, 2)) { /* db = Σ over the batch of dY */
         void *db = sw_cotangent(c, 2);

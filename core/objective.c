@@ -315,7 +315,7 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
                        sw_dtype_name(rows.type), sw_shape_text(rows.rank, rows.shape),
                        sw_dtype_name(type), (long long)count, (long long)f->features);
     int64_t k = f->outputs, d = f->features;
-    sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d);
+    SW_TRY(sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d));
     if (f->bias) {
         void *b = (char *)g + (size_t)(k * d) * swi_size(type);
         swi_axpy(type, k, beta, b, b, true);

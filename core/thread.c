@@ -10,6 +10,7 @@
  * change under a worker's eyes.
  */
 #define _GNU_SOURCE
+#include "blas.h"
 #include "internal.h"
 
 #include <pthread.h>
@@ -120,6 +121,7 @@ static void *worker(void *arg) {
     int self = (int)(intptr_t)arg;
     unsigned seen = 0;
     inside_job = true;
+    swi_blas_worker(self);
     for (;;) {
         unsigned now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
         for (int i = 0; now == seen && i < SPINS; i++) {
