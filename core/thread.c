@@ -5,16 +5,21 @@
  * so that a thread which the system has put aside holds nobody up. Which thread does a tile changes
  * no bit of the result. Workers spin for a short while and then sleep.
  *
+ * Every thread of the library is made here. Signals are the program's, so such a thread blocks them, and none
+ * of them holds up dlclose or exit: see library_end.
+ *
  * A job is published under an odd/even protocol: `ticket` (its number) is set last with release
  * order, and the owner does not return before `busy` workers have left, so that a job's fields never
  * change under a worker's eyes.
  */
 #define _GNU_SOURCE
+#include "thread.h"
 #include "blas.h"
 #include "internal.h"
 
-#include <pthread.h>
+#include <dlfcn.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -47,12 +52,39 @@ static struct {
     pthread_cond_t wake;
     pthread_t thread[MAX_THREADS];
     int workers; /* running, besides the caller */
+    atomic_int begun; /* workers that run, and have their thread-local variables */
 } pool = {.taken = ATOMIC_FLAG_INIT,
           .mutex = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER};
 
 static atomic_int wanted; /* threads asked for; 0: not yet decided */
 static _Thread_local bool inside_job;
+
+/* ---- The library's threads ---- */
+
+bool swi_thread_start(pthread_t *thread, void *(*run)(void *), void *args) {
+    /* Blocked, these would leave a fault without the program's handler: POSIX calls that undefined. A thread
+     * gets them for its own faults. */
+    static const int of_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof of_faults / sizeof *of_faults; i++)
+        sigdelset(&blocked, of_faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before); /* inherited: no signal comes before the thread blocks it */
+    const bool started = pthread_create(thread, NULL, run, args) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+void *swi_library_hold(void) {
+    Dl_info info;
+    return dladdr((void *)(uintptr_t)swi_library_hold, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+}
+
+void swi_library_release(void *held) {
+    if (held)
+        dlclose(held);
+}
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -122,6 +154,7 @@ static void *worker(void *arg) {
     unsigned seen = 0;
     inside_job = true;
     swi_blas_worker(self);
+    atomic_fetch_add(&pool.begun, 1);
     for (;;) {
         unsigned now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
         for (int i = 0; now == seen && i < SPINS; i++) {
@@ -152,23 +185,44 @@ static void *worker(void *arg) {
     }
 }
 
-static void stop_workers(void) {
+static void dismiss_workers(void) {
     pthread_mutex_lock(&pool.mutex);
     atomic_store(&pool.quit, true);
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.mutex);
+}
+
+static void stop_workers(void) {
+    dismiss_workers();
     for (int i = 0; i < pool.workers; i++)
         pthread_join(pool.thread[i], NULL);
     pool.workers = 0;
     atomic_store(&pool.quit, false);
 }
 
+/* Returns when all have begun: the loader sets up their thread-local variables under its lock, which dlclose
+ * may hold by the time it waits for them to end. */
 static void start_workers(int count) {
+    atomic_store(&pool.begun, 0);
     for (int i = 0; i < count; i++) {
-        if (pthread_create(&pool.thread[i], NULL, worker, (void *)(intptr_t)(i + 1)) != 0)
+        if (!swi_thread_start(&pool.thread[i], worker, (void *)(intptr_t)(i + 1)))
             break; /* fewer threads: slower, and the same results */
         pool.workers = i + 1;
     }
+    while (atomic_load(&pool.begun) < pool.workers)
+        sched_yield();
+}
+
+/* dlclose, or exit. With no job under way the workers are joined, and the pool is kept taken: jobs of later
+ * destructors run on their thread. A job under way means exit, perhaps from one of its own tiles: then workers
+ * leave after their tile, nobody waits for them, since their code stays, and only the calls of OpenBLAS are
+ * waited for, whose own destructor comes next. */
+__attribute__((destructor)) static void library_end(void) {
+    if (!atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
+        stop_workers();
+    else
+        dismiss_workers();
+    swi_blas_close();
 }
 
 /* A child of fork has no workers: it starts its own when it needs them. */

@@ -1,12 +1,13 @@
-/* A thread beside the caller's, and the only file of datasets that calls pthreads.
+/* A thread beside the caller's, and the only file of datasets that calls pthreads. While it lives, the library
+ * stays loaded.
  *
  * It sleeps on a condition: what is worth a thread of its own takes longer than to wake one. What it
  * has not begun when the caller wants it is taken back, so that nobody waits for a thread that the
  * system has put aside. */
 #define _GNU_SOURCE
 #include "internal.h"
+#include "thread.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ struct swd_background {
     bool running; /* the thread is there */
     pthread_t thread;
     pid_t process; /* in which */
+    void *library; /* held by it */
 };
 
 swd_background *swd_background_new(void) {
@@ -62,8 +64,10 @@ bool swd_background_start(swd_background *b, void (*work)(void *args), void *arg
         pthread_cond_init(&b->changed, NULL);
         b->stage = IDLE;
         b->quit = false;
-        if (pthread_create(&b->thread, NULL, run, b) != 0)
+        if (!swi_thread_start(&b->thread, run, b))
             return false;
+        if (!b->library)
+            b->library = swi_library_hold();
         b->process = getpid();
         b->running = true;
     }
@@ -100,7 +104,9 @@ void swd_background_free(swd_background *b) {
         pthread_mutex_destroy(&b->mutex);
         pthread_cond_destroy(&b->changed);
     }
+    void *library = b->library;
     sw_free(b);
+    swi_library_release(library);
 }
 
 int swd_processors(void) {

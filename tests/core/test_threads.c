@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ops.h"
+#include "signals.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define THREAD_SANITIZER 1
@@ -242,6 +243,46 @@ static void test_range(void **state) {
     assert_int_equal(sw_threads(), 2);
 }
 
+/* ---- Signals ---- */
+
+static volatile sig_atomic_t handled;
+static volatile pthread_t handled_by;
+
+static void handle(int signal) {
+    (void)signal;
+    handled_by = pthread_self();
+    handled++;
+}
+
+/* Workers block the program's signals from the moment they exist; the caller's mask stays. */
+static void test_signals_are_the_programs(void **state) {
+    (void)state;
+    assert_int_equal(sw_set_threads(1), SW_OK); /* the workers end */
+    sigset_t mask, before, after;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &mask, &before);
+    const unsigned long long own = signals_blocked(getpid());
+    const signals_threads threads = signals_threads_now();
+    assert_int_equal(sw_set_threads(4), SW_OK);
+    counted *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    sw_parallel(count_tile, c, 1000);
+    free(c);
+    signals_check_new(&threads, 3);
+    assert_true(signals_blocked(getpid()) == own);
+    pthread_sigmask(SIG_SETMASK, &before, &after);
+    assert_true(sigismember(&after, SIGUSR2) && !sigismember(&after, SIGUSR1) && !sigismember(&after, SIGINT));
+    const struct sigaction action = {.sa_handler = handle};
+    struct sigaction old;
+    sigaction(SIGUSR1, &action, &old);
+    for (int i = 0; i < 100; i++)
+        kill(getpid(), SIGUSR1);
+    assert_int_equal(handled, 100);
+    assert_true(pthread_equal(handled_by, pthread_self()));
+    sigaction(SIGUSR1, &old, NULL);
+}
+
 /* ---- A forked child ---- */
 
 #if !defined(THREAD_SANITIZER) /* which does not support threads in the child */
@@ -314,6 +355,7 @@ int main(void) {
         cmocka_unit_test_setup(test_nested, test_clear),
         cmocka_unit_test_setup(test_calls_at_once, test_clear),
         cmocka_unit_test_setup(test_range, test_clear),
+        cmocka_unit_test_setup(test_signals_are_the_programs, test_clear),
 #if !defined(THREAD_SANITIZER)
         cmocka_unit_test_setup(test_fork, test_clear),
 #endif

@@ -2,6 +2,7 @@
  * written to while somebody reads it, and no thread left behind. */
 #define _GNU_SOURCE
 #include "helpers.h"
+#include "signals.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -370,6 +371,24 @@ static void auto_is_for_costly_sources_on_two_processors(void **state) {
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
 }
 
+/* ---- Signals ---- */
+
+static void thread_blocks_the_programs_signals(void **state) {
+    (void)state;
+    asked s;
+    init(&s);
+    sw_loader *loader = open_loader(&s.source, SW_PREFETCH_ON);
+    sw_tape *tape = sw_tape_new();
+    sw_batch b;
+    const signals_threads threads = signals_threads_now();
+    const unsigned long long own = signals_blocked(getpid());
+    assert_true(sw_loader_next(loader, tape, &b));
+    signals_check_new(&threads, 1);
+    assert_true(signals_blocked(getpid()) == own);
+    sw_loader_free(loader);
+    sw_tape_free(tape);
+}
+
 /* ---- A child of fork ---- */
 
 static void a_child_has_a_thread_of_its_own(void **state) {
@@ -500,6 +519,7 @@ int main(void) {
         cmocka_unit_test(a_forgotten_reset_is_named),
         cmocka_unit_test(refuses_wrong_options),
         cmocka_unit_test(auto_is_for_costly_sources_on_two_processors),
+        cmocka_unit_test(thread_blocks_the_programs_signals),
         cmocka_unit_test(a_child_has_a_thread_of_its_own),
         cmocka_unit_test(no_allocation_after_the_first_epoch),
         cmocka_unit_test(survives_every_failed_allocation),
