@@ -1,12 +1,29 @@
-/* What the examples share besides swale: options, a progress line, signals. Not part of the library. */
+/* What the examples share besides swale: options, the streams, signals, a progress line. Not part of the library.
+ *
+ *     static const cli_option options[] = {
+ *         {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "number of steps (1000)"},
+ *         CLI_COMMON("of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (walk.png)")};
+ *     static const cli_program program = {.name = "walk", .example = "walk --steps 10", .options = options,
+ *                                         .out = "walk.png"};
+ *
+ *     int main(int argc, char **argv) {
+ *         cli_start(&program, argc, argv);      parses; --help and --version end here
+ *         cli_check_files();                    tries every place that is to be written
+ *         ...                                   results to stdout, before any file is written
+ *         return cli_end(0);                    says what failed: 0, or 1
+ *     }
+ *
+ * Exit status: 0; 1 after an error; 2 after a mistake on the command line; 128 and the signal's number. */
 #ifndef SWALE_EXAMPLES_CLI_H
 #define SWALE_EXAMPLES_CLI_H
 
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* POSIX 2008, and realpath */
 #include "extend.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,9 +34,22 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "output.h"
+
 /* ---- Options: a table that parses, checks and prints itself ---- */
 
-typedef enum cli_kind { CLI_TEXT, CLI_COUNT, CLI_REAL, CLI_FLAG } cli_kind;
+typedef enum cli_kind {
+    CLI_TEXT,
+    CLI_COUNT,
+    CLI_REAL,
+    CLI_FLAG,
+    /* Paths: an empty one is refused. */
+    CLI_INPUT,   /* a file that is read */
+    CLI_DATA,    /* a folder that is read */
+    CLI_OUTPUT,  /* a file that is written */
+    CLI_PICTURE, /* the same, in PNG */
+    CLI_FOLDER   /* a folder that is made, and whose files are written */
+} cli_kind;
 
 typedef struct cli_option {
     const char *name;     /* "--epochs" */
@@ -30,28 +60,124 @@ typedef struct cli_option {
     const char *help;
 } cli_option; /* a table ends with a NULL name */
 
+typedef struct cli_program {
+    const char *name, *example; /* example: a command line, without "example: " */
+    const cli_option *options;
+    const char *out;     /* the default of --out */
+    bool numbers;        /* the numbers of the picture --out go to FILE.csv beside it */
+    void (*notes)(void); /* NULL, or prints what --help ends with */
+} cli_program;
+
+/* The options of every program, and how it goes. */
+static struct {
+    const cli_program *program;
+    const char *out;
+    int64_t seed, threads;
+    bool quiet, help, version;
+    int stdout_error; /* errno when stdout could not be written */
+} cli = {.seed = 1};
+
+#define CLI_COMMON(seed_help, out_argument, out_kind, out_help)                                            \
+    {"--seed", "N", CLI_COUNT, &cli.seed, 0, 9e15, seed_help},                                             \
+        {"--threads", "N", CLI_COUNT, &cli.threads, 1, 64, "threads (all processors); same results for all"}, \
+        {"--out", out_argument, out_kind, &cli.out, 0, 0, out_help},                                       \
+        {"--quiet", NULL, CLI_FLAG, &cli.quiet, 0, 0, "results only"},                                     \
+        {"--help", NULL, CLI_FLAG, &cli.help, 0, 0, "this text"},                                          \
+        {"--version", NULL, CLI_FLAG, &cli.version, 0, 0, "versions of library, compiler and BLAS"}, {0}
+
 static inline double cli_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* A mistake on the command line: message, nearest option, exit 2. */
-static inline void cli_unknown(const char *program, const cli_option *table, const char *word) {
-    const char *names[64];
-    int count = 0;
-    for (const cli_option *o = table; o->name && count < 64; o++)
-        names[count++] = o->name;
-    const char *nearest = sw_suggest(word, count, names);
-    fprintf(stderr, "%s: there is no option %s%s\n", program, word, *nearest ? nearest : "; see --help");
-    exit(2);
+/* ---- The streams ---- */
+
+/* "program: message" on stderr; where that cannot be written, on stdout. */
+static inline void cli_say_list(const char *format, va_list list) {
+    char text[4096];
+    vsnprintf(text, sizeof text, format, list);
+    if (fprintf(stderr, "%s: %s\n", cli.program->name, text) < 0)
+        fprintf(stdout, "%s: %s\n", cli.program->name, text);
 }
 
-static inline void cli_set(const char *program, const cli_option *o, const char *text) {
+SW_PRINTF(1, 2) static inline void cli_say(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    cli_say_list(format, list);
+    va_end(list);
+}
+
+/* Results are out before files are written. Whether they arrived, cli_end says. */
+static inline void cli_flush(void) {
+    errno = 0;
+    if (fflush(stdout) != 0 && !cli.stdout_error)
+        cli.stdout_error = errno;
+}
+
+/* For main to return. Prints the error that is pending, and turns the status of a run whose output is lost into 1:
+ * a full disk shows when stdout is flushed, that of a file server when it is closed. */
+static inline int cli_end(int status) {
+    if (sw_error()) {
+        cli_say("%s", sw_error());
+        status = status ? status : 1;
+    }
+    cli_flush();
+    const int copy = dup(STDOUT_FILENO);
+    if (copy >= 0 && close(copy) != 0 && !cli.stdout_error)
+        cli.stdout_error = errno;
+    const bool lost = ferror(stdout) || cli.stdout_error;
+    if (lost)
+        cli_say("stdout could not be written%s%s", cli.stdout_error ? ": " : "",
+                cli.stdout_error ? strerror(cli.stdout_error) : "");
+    if (ferror(stderr) && !lost) {
+        printf("%s: stderr could not be written\n", cli.program->name);
+        fflush(stdout);
+    }
+    return status != 2 && (lost || ferror(stderr)) ? 1 : status;
+}
+
+/* Ends the program with a message. */
+SW_PRINTF(2, 3) static inline void cli_fail(int status, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    cli_say_list(format, list);
+    va_end(list);
+    exit(cli_end(status));
+}
+
+/* A stream that is closed would be the number of the next file that is opened, and what is printed would end
+ * there: /dev/null takes its place, open in the direction in which nothing can be done with it. */
+static inline void cli_check_streams(void) {
+    bool closed[3];
+    for (int fd = 0; fd < 3; fd++) {
+        closed[fd] = fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+        if (closed[fd] && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            _exit(1);
+    }
+    if (closed[1] || closed[2])
+        cli_fail(1, "%s is closed, and what is printed would be lost: open it, or send it to /dev/null",
+                 closed[1] ? "stdout" : "stderr");
+}
+
+/* ---- The command line ---- */
+
+/* A mistake: message, nearest option, exit 2. */
+static inline void cli_unknown(const char *word) {
+    const char *names[64];
+    int count = 0;
+    for (int common = 1; common >= 0; common--) /* the first of equals is suggested */
+        for (const cli_option *o = cli.program->options; o->name && count < 64; o++)
+            if (common == ((char *)o->value >= (char *)&cli && (char *)o->value < (char *)(&cli + 1)))
+                names[count++] = o->name;
+    const char *nearest = sw_suggest(word, count, names);
+    cli_fail(2, "there is no option %s%s", word, *nearest ? nearest : "; see --help");
+}
+
+static inline void cli_set(const cli_option *o, const char *text) {
     char *end;
     errno = 0;
     switch (o->kind) {
-    case CLI_TEXT: *(const char **)o->value = text; return;
     case CLI_FLAG: *(bool *)o->value = true; return;
     case CLI_COUNT: {
         long long n = strtoll(text, &end, 10);
@@ -69,14 +195,18 @@ static inline void cli_set(const char *program, const cli_option *o, const char 
         }
         break;
     }
+    default:
+        if (!*text && o->kind != CLI_TEXT)
+            cli_fail(2, "%s \"\": the path is empty, %s is needed", o->name, o->argument);
+        *(const char **)o->value = text;
+        return;
     }
-    fprintf(stderr, "%s: %s %s: a %snumber from %g to %g is needed\n", program, o->name, text,
-            o->kind == CLI_COUNT ? "whole " : "", o->low, o->high);
-    exit(2);
+    cli_fail(2, "%s %s: a %snumber from %g to %g is needed", o->name, text,
+             o->kind == CLI_COUNT ? "whole " : "", o->low, o->high);
 }
 
 /* "--name value", "--name=value" or "--flag". */
-static inline void cli_parse(int argc, char **argv, const char *program, const cli_option *table) {
+static inline void cli_parse(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         char word[64];
         const char *equals = strchr(argv[i], '=');
@@ -84,78 +214,150 @@ static inline void cli_parse(int argc, char **argv, const char *program, const c
         snprintf(word, sizeof word, "%.*s", (int)(length < 63 ? length : 63), argv[i]);
         if (strcmp(word, "-h") == 0)
             strcpy(word, "--help");
-        const cli_option *o = table;
+        const cli_option *o = cli.program->options;
         while (o->name && strcmp(o->name, word) != 0)
             o++;
         if (!o->name)
-            cli_unknown(program, table, word);
+            cli_unknown(word);
         const char *text = equals ? equals + 1 : NULL;
         if (o->kind != CLI_FLAG && !text) {
-            if (i + 1 == argc) {
-                fprintf(stderr, "%s: %s needs a value: %s %s\n", program, word, word, o->argument);
-                exit(2);
-            }
+            if (i + 1 == argc)
+                cli_fail(2, "%s needs a value: %s %s", word, word, o->argument);
             text = argv[++i];
         }
-        if (o->kind == CLI_FLAG && text) {
-            fprintf(stderr, "%s: %s takes no value\n", program, word);
-            exit(2);
-        }
-        cli_set(program, o, text);
+        if (o->kind == CLI_FLAG && text)
+            cli_fail(2, "%s takes no value", word);
+        cli_set(o, text);
     }
 }
 
-/* Can a file be written there at the end of a long run? If not, exit 2 at its beginning. path NULL: none is. */
-static inline void cli_check_output(const char *program, const char *option, const char *path) {
-    char folder[4096];
-    struct stat there;
-    if (!path)
-        return;
-    const size_t length = (size_t)snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    snprintf(slash ? slash + 1 : folder, 2, "%s", slash ? "" : ".");
-    errno = 0;
-    if (length == 0 || length >= sizeof folder)
-        errno = length ? ENAMETOOLONG : ENOENT;
-    else if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
-        errno = S_ISDIR(there.st_mode) ? EISDIR : EINVAL; /* saving puts an ordinary file in its place */
-    else if (access(folder, W_OK) == 0)
-        return;
-    fprintf(stderr, "%s: %s %s: %s\n", program, option, path, strerror(errno));
-    exit(2);
-}
-
-static inline void cli_print_options(const cli_option *table, FILE *to) {
-    for (const cli_option *o = table; o->name; o++) {
+/* What --help says: an example, the options, and what the program has to add. */
+static inline void cli_help(void) {
+    printf("example: %s\n\n", cli.program->example);
+    for (const cli_option *o = cli.program->options; o->name; o++) {
         char left[48];
         snprintf(left, sizeof left, "%s %s", o->name, o->argument ? o->argument : "");
-        fprintf(to, "  %-20s %s\n", left, o->help);
+        printf("  %-20s %s\n", left, o->help);
+    }
+    if (cli.program->notes)
+        cli.program->notes();
+}
+
+/* The first call of main. */
+static inline void cli_start(const cli_program *program, int argc, char **argv) {
+    cli.program = program;
+    cli.out = program->out;
+    signal(SIGXFSZ, SIG_IGN); /* a file above `ulimit -f` is an error like others, and not the end */
+    cli_check_streams();
+    cli_parse(argc, argv);
+    if (cli.help)
+        cli_help();
+    else if (cli.version)
+        printf("%s\n", sw_build_info());
+    if (cli.help || cli.version)
+        exit(cli_end(0));
+    if (cli.threads)
+        sw_set_threads((int)cli.threads);
+}
+
+/* ---- Paths ---- */
+
+/* Where the numbers of a picture go: FILE.csv for FILE.png. */
+static inline void cli_numbers_path(const char *picture, char path[OUTPUT_PATH]) {
+    size_t length = strlen(picture);
+    if (length > 4 && strcmp(picture + length - 4, ".png") == 0)
+        length -= 4;
+    snprintf(path, OUTPUT_PATH, "%.*s.csv", (int)(length < OUTPUT_PATH - 8 ? length : OUTPUT_PATH - 8), picture);
+}
+
+/* Ends the program, before it begins to work, if `path` cannot be written. */
+static inline void cli_try_output(const char *option, const char *path) {
+    const char *fault = output_fault(path);
+    if (fault)
+        cli_fail(1, "%s %s: cannot be written: %s", option, path, fault);
+}
+
+static inline const char *cli_path_of(const cli_option *o) {
+    return o->kind >= CLI_INPUT ? *(const char **)o->value : NULL;
+}
+
+static inline void cli_check_picture(const cli_option *o, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    if (dot && dot != name && strcmp(dot, ".png") != 0)
+        cli_fail(2, "%s %s: the picture is a PNG, and its name must end with .png, not %s", o->name, path, dot);
+    cli_try_output(o->name, path);
+    if (cli.program->numbers) {
+        char numbers[OUTPUT_PATH];
+        cli_numbers_path(path, numbers);
+        cli_try_output(o->name, numbers);
     }
 }
 
-/* What --help says: an example, then the options. */
-static inline void cli_help(const char *example, const cli_option *table) {
-    printf("example: %s\n\n", example);
-    cli_print_options(table, stdout);
+static inline void cli_check_path(const cli_option *o, const char *path) {
+    struct stat there;
+    const bool exists = stat(path, &there) == 0;
+    if (o->kind == CLI_INPUT && exists && !S_ISREG(there.st_mode)) /* opening a FIFO would block */
+        cli_fail(1, "%s %s: cannot be read: not an ordinary file", o->name, path);
+    if ((o->kind == CLI_DATA || o->kind == CLI_FOLDER) && exists && !S_ISDIR(there.st_mode))
+        cli_fail(1, "%s %s: not a folder", o->name, path);
+    if (o->kind == CLI_OUTPUT)
+        cli_try_output(o->name, path);
+    if (o->kind == CLI_PICTURE)
+        cli_check_picture(o, path);
+}
+
+/* Every path of the table, before the work begins. Nothing that is there is changed. A file that would be written
+ * over another one that was named is a mistake; weights may go back to the file that --load read. */
+static inline void cli_check_files(void) {
+    for (const cli_option *o = cli.program->options; o->name; o++) {
+        const bool written = o->kind == CLI_OUTPUT || o->kind == CLI_PICTURE;
+        for (const cli_option *other = cli.program->options; cli_path_of(o) && written && other->name; other++)
+            if (other != o && cli_path_of(other) && strcmp(other->name, "--load") != 0 &&
+                output_same(cli_path_of(o), cli_path_of(other)))
+                cli_fail(2, "%s %s is the file of %s: another name is needed", o->name, cli_path_of(o),
+                         other->name);
+    }
+    for (const cli_option *o = cli.program->options; o->name; o++)
+        if (cli_path_of(o))
+            cli_check_path(o, cli_path_of(o));
 }
 
 /* ---- Signals: the first asks to stop after this step, the second ends at once ---- */
 
 static volatile sig_atomic_t cli_signal;
+static const int cli_caught[] = {SIGINT, SIGTERM};
+enum { CLI_CAUGHT = sizeof cli_caught / sizeof *cli_caught };
+
+static inline void cli_on_signal(int number);
+
+/* Those that were ignored when the program was started (nohup, a job in the background) stay ignored. */
+static inline void cli_set_signals(void (*from)(int), void (*to)(int)) {
+    for (int i = 0; i < CLI_CAUGHT; i++) {
+        struct sigaction before, action;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = to;
+        action.sa_flags = SA_RESTART;
+        if (sigaction(cli_caught[i], NULL, &before) == 0 && before.sa_handler == from)
+            sigaction(cli_caught[i], &action, NULL);
+    }
+}
+
+/* After the run signals have their default action again. */
+static inline void cli_release_signals(void) {
+    cli_set_signals(cli_on_signal, SIG_DFL);
+}
 
 static inline void cli_on_signal(int number) {
     cli_signal = number;
+    cli_release_signals(); /* of both: the second may be another one */
 }
 
+/* From here on, while a run is under way that checks cli_signal after each step. */
 static inline void cli_catch_signals(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = cli_on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    cli_set_signals(SIG_DFL, cli_on_signal);
 }
 
+/* The status of a run that a signal may have cut short. */
 static inline int cli_exit_code(void) {
     return cli_signal ? 128 + (int)cli_signal : 0;
 }
@@ -167,9 +369,9 @@ typedef struct cli_progress {
     double start, drawn;
 } cli_progress;
 
-static inline cli_progress cli_progress_start(bool quiet) {
+static inline cli_progress cli_progress_start(void) {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
-    cli_progress p = {.shown = !quiet, .start = cli_now()};
+    cli_progress p = {.shown = !cli.quiet, .start = cli_now()};
     p.live = p.shown && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     p.color = p.live && !(no_color && *no_color);
     return p;
@@ -213,6 +415,15 @@ static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t 
             total > 0 ? (int)(100 * done / total) : 0, p->color ? "\033[32m" : "", bar,
             p->color ? "\033[0m" : "", tail);
     fflush(stderr);
+}
+
+/* A line of what goes on, unless --quiet. */
+SW_PRINTF(1, 2) static inline void cli_note(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    if (!cli.quiet)
+        vfprintf(stderr, format, list);
+    va_end(list);
 }
 
 /* Ends the line of an epoch. */

@@ -3,9 +3,8 @@
 #ifndef SWALE_EXAMPLES_CURVES_H
 #define SWALE_EXAMPLES_CURVES_H
 
+#include "cli.h"
 #include "plot.h"
-
-#include <errno.h>
 
 enum { CURVE_MOST = 2048 };
 
@@ -42,31 +41,19 @@ static inline void curves_draw(plot *p, int count, const curve *c, int row) {
         plot_key(p, row + i, c[i].width + 1, c[i].colour, c[i].name);
 }
 
-/* Where the numbers of a picture go: FILE.csv for FILE.png. */
-static inline void curves_path(const char *picture, char path[4096]) {
-    size_t length = strlen(picture);
-    if (length > 4 && strcmp(picture + length - 4, ".png") == 0)
-        length -= 4;
-    snprintf(path, 4096, "%.*s.csv", (int)(length < 4000 ? length : 4000), picture);
-}
-
-/* A line for each point, "curve",x,y; nothing after an error. */
+/* A line for each point, "curve",x,y, in FILE.csv beside the picture; nothing while an error is pending. */
 static inline void curves_save(const char *picture, const char *x, const char *y, int count, const curve *c) {
-    char path[4096];
-    curves_path(picture, path);
-    FILE *file = sw_error() ? NULL : fopen(path, "w");
-    if (!file) {
-        if (!sw_error())
-            sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
-        return;
-    }
-    fprintf(file, "curve,%s,%s\n", x, y);
-    for (int i = 0; i < count; i++)
+    char path[OUTPUT_PATH];
+    output o;
+    cli_numbers_path(picture, path);
+    FILE *file = output_open(&o, "%s", path);
+    for (int i = 0; file && i < count; i++) {
+        if (i == 0)
+            fprintf(file, "curve,%s,%s\n", x, y);
         for (int k = 0; k < c[i].n; k++)
             fprintf(file, "\"%s\",%.9g,%.9g\n", c[i].name, c[i].x[k], c[i].y[k]);
-    const bool bad = ferror(file) != 0;
-    if (fclose(file) != 0 || bad)
-        sw_fail(SW_ERR_IO, "%s could not be written", path);
+    }
+    output_close(&o);
 }
 
 #endif

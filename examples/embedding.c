@@ -27,16 +27,16 @@ static const char text[] =
     "out, one after another, and the light of the lamp moved softly on the quiet water until the morning "
     "brought them home.";
 
-static const char *out = "embedding.png";
-static int64_t seed = 1, steps = 3000;
-static bool help;
+static int64_t steps = 3000;
 
 static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of Adam (3000)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of initial values, order and writing (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture (embedding.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of initial values, order and writing (1)", "FILE.png", CLI_PICTURE,
+               "the picture (embedding.png)")};
+static const cli_program program = {.name = "embedding",
+                                    .example = "embedding --steps 5000 --out embedding.png",
+                                    .options = options,
+                                    .out = "embedding.png"};
 
 static const char alphabet[LETTERS + 1] = " abcdefghijklmnopqrstuvwxyz";
 
@@ -66,7 +66,7 @@ static int64_t read_text(int32_t *x, int32_t *y) {
 /* Letter after letter, each drawn by the network's probabilities given the three before. */
 static void write_sample(sw_module *net, char *to) {
     sw_tape *tape = sw_tape_new();
-    sw_rng rng = {.key = sw_rng_key((uint64_t)seed, "writing")};
+    sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "writing")};
     int32_t context[CONTEXT] = {0};
     for (int64_t i = 0; i < WRITTEN && !sw_error(); i++, sw_tape_reset(tape)) {
         sw_tensor x = sw_input(tape, sw_array_of(context, SW_I32, SW_SHAPE(1, CONTEXT)));
@@ -103,13 +103,12 @@ static void draw(const double *place) {
                   is_vowel((int32_t)i) ? PLOT_RED : PLOT_BLUE, (const char[]){alphabet[i], 0});
     plot_key(&p, 0, 4, PLOT_RED, "vowels");
     plot_key(&p, 1, 4, PLOT_BLUE, "consonants");
-    plot_save(&p, out);
+    plot_save(&p, cli.out);
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "embedding", options);
-    if (help)
-        return cli_help("embedding --steps 5000 --out embedding.png", options), 0;
+    cli_start(&program, argc, argv);
+    cli_check_files();
     static int32_t x[MOST * CONTEXT], y[MOST];
     static char written[WRITTEN + 1];
     const int64_t n = read_text(x, y);
@@ -118,14 +117,14 @@ int main(int argc, char **argv) {
     const sw_arrays_options kind = {.size = sizeof kind, .classes = LETTERS};
     sw_source *source = sw_arrays(&inputs, &targets, &kind);
 
-    sw_model *model = sw_model_new(SW_F64, (uint64_t)seed);
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
     sw_module *letters = sw_nn_embedding(model, LETTERS, 2);
     sw_module *net = sw_nn_sequential(model, letters, sw_nn_flatten(model),
                                       sw_nn_linear(model, INPUTS, 32), sw_nn_tanh(model),
                                       sw_nn_linear(model, 32, LETTERS), NULL);
     sw_model_input(model, SW_SHAPE(CONTEXT));
     const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=100",
-                                  .rule = "adamw lr=5e-3", .schedule = "cosine", .seed = (uint64_t)seed,
+                                  .rule = "adamw lr=5e-3", .schedule = "cosine", .seed = (uint64_t)cli.seed,
                                   .steps = steps};
     sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_cross_entropy);
@@ -137,13 +136,14 @@ int main(int argc, char **argv) {
     write_sample(net, written);
     sw_param *weight = sw_module_find_param(letters, "weight");
     const double *place = weight ? sw_param_value(weight).data : NULL;
-    if (place)
+    if (place && !sw_error()) {
+        printf("loss %.4f\naccuracy %.4f\napart %.4f\nwritten %s\n", result.loss, result.accuracy, apart(place),
+               written);
+        cli_flush();
         draw(place);
-    if (sw_error())
-        fprintf(stderr, "embedding: %s\n", sw_error());
-    else
-        printf("loss %.4f\naccuracy %.4f\napart %.4f\nwritten %s\npicture %s\n", result.loss,
-               result.accuracy, place ? apart(place) : 0, written, out);
+    }
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
     sw_optim_free(optim), sw_model_free(model), sw_source_free(source);
-    return sw_error() != NULL;
+    return cli_end(0);
 }

@@ -170,7 +170,9 @@ static sw_tensor check(void *user, sw_tape *tape, const sw_tensor *inputs) {
     return swish(inputs[0]);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1)
+        return fprintf(stderr, "extend takes no arguments, but got %s\n", argv[1]), 2;
     static problem p;
     double at[5] = {-3, -0.5, 0, 0.7, 20}, worst, value = 0;
     sw_array points = sw_array_of(at, SW_F64, SW_SHAPE(5));
@@ -197,10 +199,12 @@ int main(void) {
         sw_optim_minimize(optim, &f, NULL);
     if (tape && optim)
         sw_objective_value(&f, tape, NULL, NULL, POINTS, 0, &value);
+    if (!sw_error())
+        printf("mse %.6f\n", value);
+    if (fflush(stdout) != 0)
+        sw_fail(SW_ERR_IO, "the result could not be printed");
     if (sw_error())
         fprintf(stderr, "extend: %s\n", sw_error());
-    else
-        printf("mse %.6f\n", value);
     sw_tape_free(tape);
     sw_optim_free(optim);
     sw_model_free(model);

@@ -7,18 +7,17 @@
 enum { MAX_LAYERS = 16 };
 
 typedef struct settings {
-    const char *data, *hidden, *estimator, *rule, *schedule, *average, *dtype, *out, *save, *load, *checkpoint,
-        *predict;
-    int64_t epochs, batch, seed, threads;
+    const char *data, *hidden, *estimator, *rule, *schedule, *average, *dtype, *save, *load, *checkpoint, *predict;
+    int64_t epochs, batch;
     double clip, dropout;
-    bool quiet, verify, check, norms, list, help, version;
+    bool verify, check, norms, list;
 } settings;
 
 static settings asked = {.rule = "adam lr=1e-3", .schedule = "constant", .average = "none", .dtype = "f32",
-                     .epochs = -1, .seed = 1};
+                         .epochs = -1};
 
 static const cli_option options[] = {
-    {"--data", "DIR", CLI_TEXT, &asked.data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    {"--data", "DIR", CLI_DATA, &asked.data, 0, 0, "folder of the four IDX files (default: searched for)"},
     {"--hidden", "N,N,...", CLI_TEXT, &asked.hidden, 0, 0, "units of the hidden layers (100); 0: none"},
     {"--epochs", "N", CLI_COUNT, &asked.epochs, 0, 1e6, "passes over the training set (10; with --load 0)"},
     {"--batch", "N", CLI_COUNT, &asked.batch, 1, 60000, "samples in a step (64)"},
@@ -29,21 +28,29 @@ static const cli_option options[] = {
     {"--clip", "X", CLI_REAL, &asked.clip, 0, 1e30, "largest norm of the gradient (0: no limit)"},
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "after each hidden layer (0)"},
     {"--dtype", "f32|f64", CLI_TEXT, &asked.dtype, 0, 0, "type of parameters and activations (f32)"},
-    {"--seed", "N", CLI_COUNT, &asked.seed, 0, 9e15, "of initial values, order and dropout (1)"},
-    {"--threads", "N", CLI_COUNT, &asked.threads, 1, 64, "threads (all processors); same results for all"},
-    {"--save", "FILE", CLI_TEXT, &asked.save, 0, 0, "write the weights there at the end (safetensors)"},
-    {"--load", "FILE", CLI_TEXT, &asked.load, 0, 0, "begin with these weights, whose layers need no --hidden"},
-    {"--checkpoint", "FILE", CLI_TEXT, &asked.checkpoint, 0, 0, "write the run's state there, or go on from it"},
-    {"--predict", "PICTURE", CLI_TEXT, &asked.predict, 0, 0, "say what is in a PNG or JPEG of any size"},
-    {"--out", "DIR", CLI_TEXT, &asked.out, 0, 0, "write metrics, run.json, curves and pictures there"},
+    {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights there at the end (safetensors)"},
+    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "begin with these weights, whose layers need no --hidden"},
+    {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0, "write the run's state there, or go on from it"},
+    {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "say what is in a PNG or JPEG of any size"},
     {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0, "with --out: norms of weights, gradients, updates by layer"},
     {"--check", NULL, CLI_FLAG, &asked.check, 0, 0, "stop at the first NaN or Inf and name who made it"},
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
-    {"--quiet", NULL, CLI_FLAG, &asked.quiet, 0, 0, "results only"},
     {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "every estimator, rule, schedule and average"},
-    {"--help", NULL, CLI_FLAG, &asked.help, 0, 0, "this text"},
-    {"--version", NULL, CLI_FLAG, &asked.version, 0, 0, "versions of library, compiler and BLAS"},
-    {0}};
+    CLI_COMMON("of initial values, order and dropout (1)", "DIR", CLI_FOLDER,
+               "write metrics, run.json, curves and pictures there")};
+
+static void print_notes(void) {
+    printf("\nAt the end stdout holds lines \"name value\". Specs are a name and options, name=value; "
+           "see --list.\n");
+}
+
+static const cli_program program = {
+    .name = "fashion_mnist",
+    .example = "fashion_mnist --hidden 100 --epochs 10 --rule \"adamw lr=1e-3\" --schedule \"cosine warmup=5%\" "
+               "--save shoes.safetensors\n         fashion_mnist --load shoes.safetensors --predict photo.jpg",
+    .options = options,
+    .notes = print_notes};
+
 
 #include "fashion_report.h"
 
@@ -53,22 +60,14 @@ typedef struct run {
     const sw_objective *objective;
     sw_optim *optim;
     report report;
+    history history;
     cli_progress progress;
-    double *seconds; /* of each epoch of this process, training only */
-    int64_t timed, epochs; /* done: by this process; of the whole run */
+    int64_t epochs; /* complete ones, of the whole run */
     sw_evaluation result;
     sw_array subject; /* of --predict: 28 by 28 */
     bool usage;       /* the command line is wrong */
+    bool lost;        /* something could not be written, and was reported */
 } run;
-
-static void usage(void) {
-    printf("example: fashion_mnist --hidden 100 --epochs 10 --rule \"adamw lr=1e-3\" "
-           "--schedule \"cosine warmup=5%%\" --save shoes.safetensors\n"
-           "         fashion_mnist --load shoes.safetensors --predict photo.jpg\n\n");
-    cli_print_options(options, stdout);
-    printf("\nAt the end stdout holds lines \"name value\". Specs are a name and options, name=value; "
-           "see --list.\n");
-}
 
 /* ---- Model ---- */
 
@@ -81,11 +80,8 @@ static int parse_hidden(int64_t units[MAX_LAYERS]) {
     for (;;) {
         char *end;
         long long n = strtoll(at, &end, 10);
-        if (end == at || n < 1 || n > 1000000 || (*end && *end != ',') || count == MAX_LAYERS) {
-            fprintf(stderr, "fashion_mnist: --hidden %s: up to %d numbers of units, 100,50 for example\n",
-                    asked.hidden, MAX_LAYERS);
-            exit(2);
-        }
+        if (end == at || n < 1 || n > 1000000 || (*end && *end != ',') || count == MAX_LAYERS)
+            cli_fail(2, "--hidden %s: up to %d numbers of units, 100,50 for example", asked.hidden, MAX_LAYERS);
         units[count++] = n;
         if (!*end)
             return count;
@@ -121,17 +117,15 @@ static void name_hidden(int layers, const int64_t units[MAX_LAYERS]) {
 static bool make_model(run *r) {
     int64_t units[MAX_LAYERS], inputs = 784;
     sw_module *module[3 * MAX_LAYERS + 1];
-    if (strcmp(asked.dtype, "f32") != 0 && strcmp(asked.dtype, "f64") != 0) {
-        fprintf(stderr, "fashion_mnist: --dtype %s: f32 or f64 is needed\n", asked.dtype);
-        exit(2);
-    }
+    if (strcmp(asked.dtype, "f32") != 0 && strcmp(asked.dtype, "f64") != 0)
+        cli_fail(2, "--dtype %s: f32 or f64 is needed", asked.dtype);
     sw_archive *file = asked.load && !asked.hidden ? sw_archive_open(asked.load) : NULL;
     if (asked.load && !asked.hidden && !file)
         return false;
     int layers = file ? hidden_of_file(file, units) : parse_hidden(units), count = 0;
     sw_archive_free(file);
     name_hidden(layers, units);
-    r->model = sw_model_new(strcmp(asked.dtype, "f64") == 0 ? SW_F64 : SW_F32, (uint64_t)asked.seed);
+    r->model = sw_model_new(strcmp(asked.dtype, "f64") == 0 ? SW_F64 : SW_F32, (uint64_t)cli.seed);
     for (int i = 0; i < layers; i++) {
         module[count++] = sw_nn_linear(r->model, inputs, units[i]);
         module[count++] = sw_nn_relu(r->model);
@@ -148,10 +142,8 @@ static bool make_model(run *r) {
 static void estimator_spec(char *spec, size_t size) {
     const char *outer = asked.estimator;
     outer += strspn(outer, " ");
-    if (asked.batch && strstr(outer, "batch=")) {
-        fprintf(stderr, "fashion_mnist: the batch is given by --batch and by --estimator\n");
-        exit(2);
-    }
+    if (asked.batch && strstr(outer, "batch="))
+        cli_fail(2, "the batch is given by --batch and by --estimator");
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(outer, " "), outer);
     const sw_estimator *method = sw_estimator_find(name);
@@ -185,7 +177,7 @@ static bool make_optimizer(run *r) {
     estimator_spec(estimator, sizeof estimator);
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = asked.rule,
                                   .schedule = asked.schedule, .average = asked.average, .clip = asked.clip,
-                                  .seed = (uint64_t)asked.seed};
+                                  .seed = (uint64_t)cli.seed};
     r->optim = sw_optim_create(sw_model_params(r->model), &how);
     r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
     if (r->optim && asked.check)
@@ -218,49 +210,62 @@ static sw_status show(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
+/* A file that cannot be written is no reason to throw the training away: it is reported at once, and the program
+ * ends with 1. Other errors are returned. */
+static sw_status note_loss(run *r, sw_status status) {
+    if (status != SW_ERR_IO)
+        return status;
+    cli_say("%s", sw_error());
+    sw_clear_error();
+    r->lost = true;
+    return SW_OK;
+}
+
 static sw_status evaluate(void *user, sw_train_state *state) {
     run *r = user;
     SW_TRY(sw_model_evaluate(r->model, state->point, r->test, sw_cross_entropy, &r->result));
     r->epochs = state->epoch;
-    r->seconds[r->timed++] = state->period_seconds;
     char line[256];
     snprintf(line, sizeof line, "epoch %lld/%lld: %.3f s, train loss %.4f, test loss %.4f, test accuracy %.4f",
              (long long)r->epochs, (long long)asked.epochs, state->period_seconds, state->mean_loss,
              r->result.loss, r->result.accuracy);
-    cli_progress_line(&r->progress, line);
-    SW_TRY(report_epoch(&r->report, r->model, state, &r->result));
-    return asked.checkpoint ? sw_optim_save(r->optim, asked.checkpoint) : SW_OK;
+    SW_TRY(history_add(&r->history, state, &r->result, asked.norms));
+    if (asked.checkpoint)
+        SW_TRY(note_loss(r, history_save(&r->history, r->optim, asked.checkpoint)));
+    const sw_status status = note_loss(r, report_epoch(&r->report, &r->history, r->history.epochs - 1));
+    cli_progress_line(&r->progress, line); /* what it says is on the disk */
+    return status;
+}
+
+static int64_t steps_of(const run *r) {
+    return sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
+}
+
+/* Steps of an epoch; an estimator without batches has one. */
+static int64_t steps_of_epoch(const run *r) {
+    const int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
+    return each > 0 ? each : 1;
 }
 
 /* Where there is a checkpoint the run goes on from it. */
 static bool resume(run *r) {
-    FILE *there = asked.checkpoint ? fopen(asked.checkpoint, "rb") : NULL;
-    if (!there)
+    history_start(&r->history, r->model);
+    if (!asked.checkpoint || access(asked.checkpoint, F_OK) != 0)
         return true;
-    fclose(there);
-    if (asked.load) {
-        fprintf(stderr, "fashion_mnist: --checkpoint %s is there, and a run goes on from it: leave --load out\n",
-                asked.checkpoint);
-        r->usage = true;
-        return false;
-    }
-    int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
-    each = each ? each : 1;
+    const int64_t each = steps_of_epoch(r);
     /* Its length is what is asked for now, and not the file's: a schedule would have ended there. */
     if (sw_error() || (asked.epochs > 0 && sw_optim_set_steps(r->optim, asked.epochs * each) != SW_OK) ||
-        sw_optim_load(r->optim, asked.checkpoint) != SW_OK)
+        history_load(&r->history, r->optim, asked.checkpoint) != SW_OK)
         return false;
-    r->epochs = (sw_optim_steps(r->optim) + sw_optim_skipped(r->optim)) / each;
-    if (!asked.quiet)
-        fprintf(stderr, "going on from %s, after %lld epochs\n", asked.checkpoint, (long long)r->epochs);
+    r->epochs = steps_of(r) / each;
+    cli_note("going on from %s, after %lld epochs and %lld steps\n", asked.checkpoint, (long long)r->epochs,
+             (long long)(steps_of(r) % each));
     return true;
 }
 
 static void say_how_to_go_on(const run *r) {
-    const int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
-    const int64_t steps = sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
     fprintf(stderr, "%sinterrupted after %lld of %lld epochs and %lld steps; ", r->progress.live ? "\r\033[K" : "",
-            (long long)r->epochs, (long long)asked.epochs, (long long)(each > 0 ? steps % each : 0));
+            (long long)r->epochs, (long long)asked.epochs, (long long)(steps_of(r) % steps_of_epoch(r)));
     if (asked.checkpoint)
         fprintf(stderr, "the same command goes on from %s\n", asked.checkpoint);
     else
@@ -268,53 +273,72 @@ static void say_how_to_go_on(const run *r) {
 }
 
 static bool train(run *r) {
-    r->seconds = calloc((size_t)asked.epochs + 1, sizeof *r->seconds);
-    if (!r->seconds)
-        return sw_fail(SW_ERR_MEMORY, "out of memory"), false;
-    r->progress = cli_progress_start(asked.quiet);
+    r->progress = cli_progress_start();
     const sw_train_options how = {.size = sizeof how, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
                                   .progress = show, .stop = &cli_signal};
     /* Of a run that was complete when its checkpoint was written, nothing is left. */
     const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
-    if (left < 0 || (left > 0 && sw_train(r->objective, r->optim, &how, NULL) != SW_OK))
+    if (left == 0 && r->epochs > 0)
+        cli_note("the run is complete; a larger --epochs goes on with it\n");
+    cli_catch_signals();
+    const bool good = left == 0 || (left > 0 && sw_train(r->objective, r->optim, &how, NULL) == SW_OK);
+    cli_release_signals();
+    if (!good)
         return false;
-    if (asked.checkpoint && cli_signal && sw_optim_save(r->optim, asked.checkpoint) != SW_OK)
+    if (asked.checkpoint && cli_signal &&
+        note_loss(r, history_save(&r->history, r->optim, asked.checkpoint)) != SW_OK)
         return false;
     if (cli_signal)
         say_how_to_go_on(r);
     return sw_optim_adopt_point(r->optim) == SW_OK; /* from here on the model is where it was evaluated */
 }
 
-static bool print_results(run *r) {
+/* The median of the seconds of an epoch, over the whole run; 0 if there was none. */
+static double epoch_seconds(const history *h) {
+    double *seconds = calloc((size_t)h->epochs + 1, sizeof *seconds);
+    for (int64_t i = 0; seconds && i < h->epochs; i++)
+        seconds[i] = h->row[i][SECONDS];
+    const double middle = seconds ? median(seconds, h->epochs) : 0;
+    free(seconds);
+    return middle;
+}
+
+/* Results first, then what is written at the end. */
+static bool finish(run *r) {
     sw_evaluation on_train;
     if (sw_model_evaluate(r->model, NULL, r->train, sw_cross_entropy, &on_train) != SW_OK ||
         sw_model_evaluate(r->model, NULL, r->test, sw_cross_entropy, &r->result) != SW_OK)
         return false;
-    if (sw_optim_skipped(r->optim) && !asked.quiet)
-        fprintf(stderr, "%lld steps were skipped: Inf or NaN in the gradient\n",
-                (long long)sw_optim_skipped(r->optim));
+    if (sw_optim_skipped(r->optim))
+        cli_note("%lld steps were skipped: Inf or NaN in the gradient\n", (long long)sw_optim_skipped(r->optim));
     const result results[] = {{"parameters", (double)sw_params_dim(sw_model_params(r->model)), 0},
                               {"epochs", (double)r->epochs, 0},
-                              {"epoch_seconds", median(r->seconds, r->timed), 4},
+                              {"epoch_seconds", epoch_seconds(&r->history), 4},
                               {"train_loss", on_train.loss, 6},
                               {"test_loss", r->result.loss, 6},
                               {"test_accuracy", r->result.accuracy, 4},
                               {0}};
     for (const result *each = results; each->name; each++)
         printf("%s %.*f\n", each->name, each->digits, each->value);
-    return fflush(stdout) == 0 && report_end(&r->report, r->model, r->test, results) == SW_OK;
+    cli_flush();
+    if (asked.save && note_loss(r, sw_model_save(r->model, asked.save)) != SW_OK)
+        return false;
+    return note_loss(r, report_close(&r->report)) == SW_OK &&
+           (!cli.out || note_loss(r, report_end(r->model, r->test, &r->history, results)) == SW_OK);
 }
 
 static bool learn(run *r) {
-    bool good = make_optimizer(r) && read_data(r) && resume(r) &&
-                report_start(&r->report, r->epochs > 0) == SW_OK;
-    if (good && !asked.quiet) {
-        fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, data %s\n", (long long)asked.seed,
+    if (!make_optimizer(r))
+        return false;
+    report_check_files();
+    if (!read_data(r) || !resume(r) || report_start(&r->report, &r->history) != SW_OK)
+        return false;
+    if (!cli.quiet) {
+        fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, data %s\n", (long long)cli.seed,
                 sw_threads(), sw_cpu_name(), sw_blas_core(), sw_fashion_mnist_directory(asked.data));
         sw_model_print(r->model, stderr);
     }
-    cli_catch_signals();
-    return good && train(r) && (!asked.save || sw_model_save(r->model, asked.save) == SW_OK) && print_results(r);
+    return train(r) && finish(r);
 }
 
 /* ---- A picture ---- */
@@ -352,44 +376,41 @@ static bool predict(run *r) {
     return good;
 }
 
+/* Mistakes that no option shows by itself. */
+static void check_options(void) {
+    if (asked.norms && !cli.out)
+        cli_fail(2, "--norms needs --out: that is where they go");
+    if (asked.load && asked.checkpoint && access(asked.checkpoint, F_OK) == 0)
+        cli_fail(2, "--checkpoint %s is there, and a run goes on from it: leave --load out", asked.checkpoint);
+}
+
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "fashion_mnist", options);
-    if (asked.help || asked.list || asked.version) {
-        if (asked.help)
-            usage();
-        else if (asked.list)
-            sw_optim_list(stdout);
-        else
-            printf("%s\n", sw_build_info());
-        return 0;
+    cli_start(&program, argc, argv);
+    if (asked.list) {
+        sw_optim_list(stdout);
+        return cli_end(0);
     }
     run r = {0};
-    if (asked.norms && !asked.out) {
-        fprintf(stderr, "fashion_mnist: --norms needs --out: that is where they go\n");
-        return 2;
-    }
-    cli_check_output("fashion_mnist", "--save", asked.save);
-    cli_check_output("fashion_mnist", "--checkpoint", asked.checkpoint);
-    if (asked.threads)
-        sw_set_threads((int)asked.threads);
-    asked.threads = sw_threads();
-    bool only_predict = asked.predict && asked.load && asked.epochs < 0;
+    check_options();
+    cli_check_files();
+    cli.threads = sw_threads();
+    bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !asked.save && !asked.checkpoint && !cli.out;
     if (asked.epochs < 0)
         asked.epochs = asked.load ? 0 : 10;
     bool good = read_picture(&r) && make_model(&r) && (only_predict || learn(&r));
     if (good && asked.predict && !cli_signal)
         good = predict(&r);
-    if (sw_error())
-        fprintf(stderr, "fashion_mnist: %s\n", sw_error());
-    if (sw_error() && asked.load && strstr(sw_error(), "\"optim.x.\""))
-        fprintf(stderr, "fashion_mnist: %s is a checkpoint: --checkpoint goes on from it, and --save writes its "
-                        "weights\n", asked.load);
-    report_free(&r.report);
+    if (sw_error() && asked.load && strstr(sw_error(), "\"optim.x.\"")) {
+        cli_say("%s", sw_error());
+        cli_say("%s is a checkpoint: --checkpoint goes on from it, and --save writes its weights", asked.load);
+        sw_clear_error();
+    }
+    report_close(&r.report);
+    history_free(&r.history);
     sw_array_free(&r.subject);
-    free(r.seconds);
     sw_optim_free(r.optim);
     sw_model_free(r.model);
     sw_source_free(r.train);
     sw_source_free(r.test);
-    return good ? cli_exit_code() : r.usage ? 2 : 1;
+    return cli_end(!good ? r.usage ? 2 : 1 : r.lost ? 1 : cli_exit_code());
 }

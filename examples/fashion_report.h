@@ -8,6 +8,7 @@
  *     weights.png                  the first layer's weights as pictures
  *
  * Included once, by fashion_mnist.c, whose settings `asked` and `options` it reads. */
+#include "fashion_history.h"
 #include "plot.h"
 
 #include <jansson.h>
@@ -25,47 +26,34 @@ typedef struct result {
 
 /* ---- Files ---- */
 
-static FILE *open_in_folder(const char *name, const char *mode) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", asked.out, name);
-    FILE *file = fopen(path, mode);
+static FILE *open_in_folder(const char *name) {
+    char path[OUTPUT_PATH];
+    snprintf(path, sizeof path, "%s/%s", cli.out, name);
+    FILE *file = fopen(path, "w");
     if (!file)
         sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
     return file;
 }
 
-/* Closes a file; what went wrong while it was written shows here at the latest. */
-static sw_status close_file(FILE *file, const char *name) {
-    if (!file)
-        return sw_error_status();
-    bool bad = ferror(file) != 0;
-    return fclose(file) != 0 || bad ? sw_fail(SW_ERR_IO, "%s/%s could not be written", asked.out, name) : SW_OK;
-}
-
-static sw_status make_folder(void) {
-    char path[4096];
-    if (snprintf(path, sizeof path, "%s/", asked.out) >= (int)sizeof path)
-        return sw_fail(SW_ERR_ARGUMENT, "--out: a path of %zu bytes is too long", strlen(asked.out));
+/* Makes the folder, and those it is in, and tries every file that will be written there. */
+static void report_check_files(void) {
+    static const char *const name[] = {"metrics.csv",  "metrics.jsonl", "norms.csv",     "run.json",
+                                       "curves.gp",    "curves.png",    "confusion.csv", "confusion.gp",
+                                       "confusion.png", "misread.png",  "weights.png"};
+    char path[OUTPUT_PATH];
+    if (!cli.out)
+        return;
+    if (snprintf(path, sizeof path, "%s/confusion.png", cli.out) >= (int)sizeof path)
+        cli_fail(1, "--out: a path of %zu bytes is too long", strlen(cli.out));
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0; /* the folder and those it is in; whether it worked, opening a file says */
+        *slash = 0; /* whether it worked, the files say */
         mkdir(path, 0777);
         *slash = '/';
     }
-    return SW_OK;
-}
-
-/* Runs gnuplot on a script in the folder, where it is installed; without it the script is left. */
-static void run_gnuplot(const char *script) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        if (chdir(asked.out) == 0 && freopen("/dev/null", "w", stderr))
-            execlp("gnuplot", "gnuplot", script, (char *)NULL);
-        _exit(127);
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        snprintf(path, sizeof path, "%s/%s", cli.out, name[i]);
+        cli_try_output("--out", path);
     }
-    int status;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
 }
 
 /* ---- run.json ---- */
@@ -78,12 +66,11 @@ static json_t *option_value(const cli_option *o) {
     }
     case CLI_REAL: return json_real(*(const double *)o->value);
     case CLI_FLAG: return json_boolean(*(const bool *)o->value);
-    case CLI_TEXT: {
+    default: {
         const char *text = *(const char *const *)o->value;
         return text ? json_string(text) : json_null();
     }
     }
-    return json_null();
 }
 
 /* The number with as many digits as on stdout. */
@@ -101,7 +88,7 @@ static sw_status write_run_json(const result *results) {
     SW_TRY(sw_fashion_mnist_checksums(asked.data, sha256));
     json_t *root = json_object(), *given = json_object(), *sums = json_object();
     for (const cli_option *o = options; o->name; o++)
-        if (o->value != &asked.help && o->value != &asked.list && o->value != &asked.version)
+        if (o->value != &cli.help && o->value != &asked.list && o->value != &cli.version)
             json_object_set_new(given, o->name + 2, option_value(o));
     for (int i = 0; i < 4; i++)
         json_object_set_new(sums, name[i], json_string(sha256[i]));
@@ -111,7 +98,7 @@ static sw_status write_run_json(const result *results) {
     json_object_set_new(root, "kernels", json_string(sw_cpu_name()));
     json_object_set_new(root, "blas_core", json_string(sw_blas_core()));
     json_object_set_new(root, "threads", json_integer(sw_threads()));
-    json_object_set_new(root, "seed", json_integer(asked.seed));
+    json_object_set_new(root, "seed", json_integer(cli.seed));
     json_object_set_new(root, "options", given);
     json_object_set_new(root, "data", json_string(sw_fashion_mnist_directory(asked.data)));
     json_object_set_new(root, "data_sha256", sums);
@@ -120,81 +107,75 @@ static sw_status write_run_json(const result *results) {
     for (const result *r = results; r && r->name; r++)
         json_object_set_new(values, r->name, rounded(r->value, r->digits));
     json_object_set_new(root, "results", values);
-    FILE *file = open_in_folder("run.json", "w");
-    bool written = file && root && json_dumpf(root, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
+    output o;
+    bool good = root && output_open(&o, "%s/run.json", cli.out) &&
+                json_dumpf(root, o.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && fputc('\n', o.file) != EOF;
     json_decref(root);
-    if (file)
-        fputc('\n', file);
-    SW_TRY(close_file(file, "run.json"));
-    return written ? SW_OK : sw_fail(SW_ERR_IO, "%s/run.json could not be written", asked.out);
+    if (!good)
+        sw_fail(SW_ERR_MEMORY, "%s/run.json: out of memory", cli.out);
+    return output_close(&o);
 }
 
 /* ---- An epoch ---- */
-
-/* goes_on: the files of an interrupted run are continued. */
-static sw_status report_start(report *r, bool goes_on) {
-    if (!asked.out)
-        return SW_OK;
-    SW_TRY(make_folder());
-    const char *mode = goes_on ? "a" : "w";
-    if (!(r->csv = open_in_folder("metrics.csv", mode)) || !(r->jsonl = open_in_folder("metrics.jsonl", mode)) ||
-        (asked.norms && !(r->norms = open_in_folder("norms.csv", mode))))
-        return sw_error_status();
-    if (ftell(r->csv) == 0)
-        fprintf(r->csv, "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm\n");
-    if (r->norms && ftell(r->norms) == 0)
-        fprintf(r->norms, "epoch,layer,parameter,gradient,update\n");
-    return write_run_json(NULL);
-}
-
-/* One line of norms.csv and one member of the epoch's object for each layer that has parameters. */
-static sw_status write_norms(report *r, const sw_model *model, const sw_train_state *state, json_t *epoch) {
-    const sw_params *params = sw_model_params(model);
-    json_t *layers = json_object();
-    json_object_set_new(epoch, "norms", layers);
-    for (int i = 0; i < sw_params_count(params); i++) {
-        char layer[128];
-        const char *name = sw_params_at(params, i)->name, *dot = strrchr(name, '.');
-        snprintf(layer, sizeof layer, "%.*s", dot ? (int)(dot - name) : (int)strlen(name), name);
-        if (json_object_get(layers, layer))
-            continue;
-        sw_norms n;
-        SW_TRY(sw_optim_norms(state->optim, layer, &n));
-        fprintf(r->norms, "%lld,%s,%.9g,%.9g,%.9g\n", (long long)state->epoch, layer, n.parameter, n.gradient,
-                n.update);
-        json_object_set_new(layers, layer, json_pack("{s:f,s:f,s:f}", "parameter", n.parameter, "gradient",
-                                                     n.gradient, "update", n.update));
-    }
-    return SW_OK;
-}
 
 static void set_number(json_t *object, const char *name, double value) {
     json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null()); /* JSON has no NaN */
 }
 
-static sw_status report_epoch(report *r, const sw_model *model, const sw_train_state *state,
-                              const sw_evaluation *test) {
+/* A line of norms.csv and a member of the epoch's object for each layer. */
+static void write_norms(const report *r, const history *h, int64_t i, json_t *epoch) {
+    json_t *layers = json_object();
+    json_object_set_new(epoch, "norms", layers);
+    for (int k = 0; k < h->layers; k++) {
+        const double *norm = h->norm[i * h->layers + k];
+        json_t *layer = json_object();
+        fprintf(r->norms, "%.0f,%s,%.9g,%.9g,%.9g\n", h->row[i][EPOCH], h->layer[k], norm[0], norm[1], norm[2]);
+        set_number(layer, "parameter", norm[0]);
+        set_number(layer, "gradient", norm[1]);
+        set_number(layer, "update", norm[2]);
+        json_object_set_new(layers, h->layer[k], layer);
+    }
+}
+
+/* The lines of epoch i of the history. */
+static sw_status report_epoch(const report *r, const history *h, int64_t i) {
+    static const char *const name[] = {"seconds", "train_loss", "test_loss", "test_accuracy", "gradient_norm"};
     if (!r->csv)
         return SW_OK;
-    int64_t steps = sw_optim_steps(state->optim), skipped = sw_optim_skipped(state->optim);
-    fprintf(r->csv, "%lld,%lld,%lld,%.6f,%.9g,%.9g,%.6f,%.9g\n", (long long)state->epoch, (long long)steps,
-            (long long)skipped, state->period_seconds, state->mean_loss, test->loss, test->accuracy,
-            state->gradient_norm);
+    const double *row = h->row[i];
+    fprintf(r->csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED], row[SECONDS],
+            row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM]);
     json_t *line = json_object();
-    json_object_set_new(line, "epoch", json_integer(state->epoch));
-    json_object_set_new(line, "steps", json_integer(steps));
-    json_object_set_new(line, "skipped", json_integer(skipped));
-    set_number(line, "seconds", state->period_seconds);
-    set_number(line, "train_loss", state->mean_loss);
-    set_number(line, "test_loss", test->loss);
-    set_number(line, "test_accuracy", test->accuracy);
-    set_number(line, "gradient_norm", state->gradient_norm);
-    sw_status status = r->norms ? write_norms(r, model, state, line) : SW_OK;
+    json_object_set_new(line, "epoch", json_integer((json_int_t)row[EPOCH]));
+    json_object_set_new(line, "steps", json_integer((json_int_t)row[STEPS]));
+    json_object_set_new(line, "skipped", json_integer((json_int_t)row[SKIPPED]));
+    for (int k = 0; k < 5; k++)
+        set_number(line, name[k], row[SECONDS + k]);
+    if (r->norms && row[WATCHED] == 1)
+        write_norms(r, h, i, line);
     bool bad = json_dumpf(line, r->jsonl, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0;
     json_decref(line);
     fputc('\n', r->jsonl);
     bad |= fflush(r->csv) != 0 || fflush(r->jsonl) != 0 || (r->norms && fflush(r->norms) != 0);
-    return status != SW_OK ? status : bad ? sw_fail(SW_ERR_IO, "%s: metrics could not be written", asked.out) : SW_OK;
+    bad |= ferror(r->csv) || ferror(r->jsonl) || (r->norms && ferror(r->norms));
+    return bad ? sw_fail(SW_ERR_IO, "%s: metrics could not be written%s%s", cli.out, errno ? ": " : "",
+                         errno ? strerror(errno) : "")
+               : SW_OK;
+}
+
+/* Begins the files; those of a run that goes on begin with the epochs before. */
+static sw_status report_start(report *r, const history *h) {
+    if (!cli.out)
+        return SW_OK;
+    if (!(r->csv = open_in_folder("metrics.csv")) || !(r->jsonl = open_in_folder("metrics.jsonl")) ||
+        (asked.norms && !(r->norms = open_in_folder("norms.csv"))))
+        return sw_error_status();
+    fprintf(r->csv, "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm\n");
+    if (r->norms)
+        fprintf(r->norms, "epoch,layer,parameter,gradient,update\n");
+    for (int64_t i = 0; i < h->epochs; i++)
+        SW_TRY(report_epoch(r, h, i));
+    return write_run_json(NULL);
 }
 
 /* ---- Predictions ---- */
@@ -271,22 +252,72 @@ static sw_status read_test_set(sw_model *model, const sw_source *test, readings 
 
 /* ---- Plots by gnuplot ---- */
 
-static sw_status write_script(const char *name, const char *first, const char *text) {
-    FILE *file = open_in_folder(name, "w");
-    if (file)
-        fprintf(file, "%s%s", first, text);
-    SW_TRY(close_file(file, name));
-    run_gnuplot(name);
+/* Runs gnuplot on a script in the folder; its status as waitpid gives it, -1 if it could not be started. */
+static int run_gnuplot(const char *script, const char *picture) {
+    char set_picture[OUTPUT_PATH];
+    int status = -1;
+    snprintf(set_picture, sizeof set_picture, "picture='%s'", picture);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_DFL);
+        if (chdir(cli.out) == 0 && freopen("/dev/null", "w", stderr))
+            execlp("gnuplot", "gnuplot", "-e", set_picture, script, (char *)NULL);
+        _exit(127);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return child > 0 ? status : -1;
+}
+
+static bool is_whole_picture(const char *path) {
+    sw_array pixels;
+    const bool whole = sw_picture_read(path, 0, &pixels) == SW_OK;
+    if (whole)
+        sw_array_free(&pixels);
+    else
+        sw_clear_error(); /* there is a better message */
+    return whole;
+}
+
+/* NAME.png by NAME.gp, under another name until it is whole. Without gnuplot, or if there is nothing to draw (no
+ * value is finite), the script is left. */
+static sw_status plot_script(const char *name) {
+    enum { NOT_INSTALLED = 127 };
+    char script[64], temporary[64], picture[OUTPUT_PATH], path[OUTPUT_PATH];
+    snprintf(script, sizeof script, "%s.gp", name);
+    snprintf(temporary, sizeof temporary, "%s.png.%ld.tmp", name, (long)getpid());
+    snprintf(picture, sizeof picture, "%s/%s.png", cli.out, name);
+    snprintf(path, sizeof path, "%s/%s", cli.out, temporary);
+    const int status = run_gnuplot(script, temporary);
+    const bool ended = status != -1 && WIFEXITED(status), good = ended && WEXITSTATUS(status) == 0;
+    if (good && is_whole_picture(path) && rename(path, picture) == 0)
+        return SW_OK;
+    const bool broken = !ended || good || (access(path, F_OK) == 0 && !is_whole_picture(path));
+    unlink(path);
+    if (broken)
+        return sw_fail(SW_ERR_IO, "%s: gnuplot could not write it; `gnuplot %s` in that folder tries again", picture,
+                       script);
+    if (WEXITSTATUS(status) != NOT_INSTALLED)
+        cli_note("%s: there is nothing that gnuplot could draw\n", picture);
     return SW_OK;
+}
+
+/* Writes NAME.gp and runs it. */
+static sw_status write_script(const char *name, const char *first, const char *text) {
+    output o;
+    if (output_open(&o, "%s/%s.gp", cli.out, name))
+        fprintf(o.file, "# gnuplot %s.gp\nif (!exists('picture')) picture = '%s.png'\n%s%s", name, name, first, text);
+    SW_TRY(output_close(&o));
+    return plot_script(name);
 }
 
 static sw_status plot_curves(void) {
     char tics[64]; /* whole epochs, some ten of them */
     snprintf(tics, sizeof tics, "set xtics %lld\n", (long long)(asked.epochs + 9) / 10);
-    return write_script("curves.gp", tics,
-                        "# gnuplot curves.gp\n"
+    return write_script("curves", tics,
                         "set terminal pngcairo size 1000,400\n"
-                        "set output 'curves.png'\n"
+                        "set output picture\n"
                         "set datafile separator ','\n"
                         "set key autotitle columnhead\n"
                         "set grid\n"
@@ -303,7 +334,8 @@ static sw_status plot_curves(void) {
 
 static sw_status plot_confusion(const readings *r) {
     const char *const *names = sw_fashion_mnist_classes();
-    FILE *file = open_in_folder("confusion.csv", "w");
+    output o;
+    FILE *file = output_open(&o, "%s/confusion.csv", cli.out);
     for (int k = 0; file && k < 10; k++)
         fprintf(file, "%s%s", k ? "," : "truth,", names[k]);
     for (int truth = 0; file && truth < 10; truth++) {
@@ -313,11 +345,10 @@ static sw_status plot_confusion(const readings *r) {
     }
     if (file)
         fputc('\n', file);
-    SW_TRY(close_file(file, "confusion.csv"));
-    return write_script("confusion.gp", "",
-                        "# gnuplot confusion.gp\n"
+    SW_TRY(output_close(&o));
+    return write_script("confusion", "",
                         "set terminal pngcairo size 800,720\n"
-                        "set output 'confusion.png'\n"
+                        "set output picture\n"
                         "set datafile separator ','\n"
                         "set xlabel 'taken for'\n"
                         "set ylabel 'is'\n"
@@ -339,7 +370,7 @@ static sw_status plot_confusion(const readings *r) {
 static sw_status draw_misread(const sw_source *test, const readings *r) {
     enum { CELL = 100, HIGH = 134, PICTURE = 84 };
     const char *const *names = sw_fashion_mnist_classes();
-    char path[4096];
+    char path[OUTPUT_PATH];
     plot p = plot_new(ACROSS * CELL + 8, DOWN * HIGH + 30);
     plot_text(&p, 10, 20, 9, PLOT_LEFT, false, PLOT_BLACK, "what it is, and what it was taken for: the surest mistakes");
     for (int i = 0; i < r->misread; i++) {
@@ -356,7 +387,7 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
         plot_text(&p, middle, top + PICTURE + 16, 8, PLOT_CENTRE, false, PLOT_GREEN, names[m->truth]);
         plot_text(&p, middle, top + PICTURE + 32, 8, PLOT_CENTRE, false, PLOT_RED, names[m->given]);
     }
-    snprintf(path, sizeof path, "%s/misread.png", asked.out);
+    snprintf(path, sizeof path, "%s/misread.png", cli.out);
     plot_save(&p, path);
     return sw_error_status();
 }
@@ -367,7 +398,7 @@ static sw_status draw_weights(const sw_model *model) {
     const sw_param *weight = sw_params_at(sw_model_params(model), 0);
     const sw_array w = sw_param_value(weight);
     int units = w.shape[0] < 100 ? (int)w.shape[0] : 100, across = units < 10 ? units : 10;
-    char path[4096];
+    char path[OUTPUT_PATH];
     plot p = plot_new(across * CELL + 6, (units + across - 1) / across * CELL + 6);
     for (int u = 0; u < units; u++) {
         double x[784], most = 0;
@@ -384,29 +415,29 @@ static sw_status draw_weights(const sw_model *model) {
         plot_field(&p, 28, 28, colour);
         plot_frame(&p, PLOT_LIGHT);
     }
-    snprintf(path, sizeof path, "%s/weights.png", asked.out);
+    snprintf(path, sizeof path, "%s/weights.png", cli.out);
     plot_save(&p, path);
     return sw_error_status();
 }
 
 /* ---- The end ---- */
 
-static void report_free(report *r) {
+/* What could not be written shows here at the latest. */
+static sw_status report_close(report *r) {
     FILE *file[3] = {r->csv, r->jsonl, r->norms};
+    bool bad = false;
     for (int i = 0; i < 3; i++)
         if (file[i])
-            fclose(file[i]);
+            bad |= fclose(file[i]) != 0;
     *r = (report){0};
+    return bad ? sw_fail(SW_ERR_IO, "%s: metrics could not be written", cli.out) : SW_OK;
 }
 
-static sw_status report_end(report *r, sw_model *model, const sw_source *test, const result *results) {
+static sw_status report_end(sw_model *model, const sw_source *test, const history *h, const result *results) {
     readings read = {0};
-    if (!r->csv)
-        return SW_OK;
-    report_free(r);
     SW_TRY(write_run_json(results));
     SW_TRY(read_test_set(model, test, &read));
-    if (asked.epochs > 0)
+    if (h->epochs > 0)
         SW_TRY(plot_curves());
     SW_TRY(plot_confusion(&read));
     SW_TRY(draw_misread(test, &read));

@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <swale.h>
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) return fprintf(stderr, "hello takes no arguments, but got %s\n", argv[1]), 2;
     sw_source *train = sw_fashion_mnist(NULL, SW_TRAINING);
     sw_model *net = sw_model_new(SW_F32, 42);
     sw_module *mlp = sw_nn_sequential(net, sw_nn_linear(net, 784, 100), sw_nn_relu(net),
@@ -17,8 +18,9 @@ int main(void) {
         sw_optim_step(opt);
         sum += sw_item(loss);
     }
+    if (!sw_error()) printf("mean loss of the first epoch: %.3f\n", sum / (double)sw_loader_batches(data));
+    if (fflush(stdout) != 0) sw_fail(SW_ERR_IO, "the result could not be printed");
     if (sw_error()) fprintf(stderr, "%s\n", sw_error());
-    else printf("mean loss of the first epoch: %.3f\n", sum / (double)sw_loader_batches(data));
     sw_tape_free(tape), sw_loader_free(data), sw_optim_free(opt), sw_model_free(net);
     return sw_source_free(train), sw_error() != NULL;
 }

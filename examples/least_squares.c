@@ -14,16 +14,17 @@
 
 enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, PIXELS = SIDE * SIDE, SHOWN = 700 };
 
-static const char *out = "least_squares.png";
-static int64_t seed = 1, steps = 20000;
-static bool help;
+static int64_t steps = 20000;
 
 static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "of SGD at each step size (20000)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the points, and of the order they are drawn in (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture, and FILE.csv (least_squares.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of the points, and of the order they are drawn in (1)", "FILE.png", CLI_PICTURE,
+               "the picture, and FILE.csv with its numbers (least_squares.png)")};
+static const cli_program program = {.name = "least_squares",
+                                    .example = "least_squares --steps 5000 --out least_squares.png",
+                                    .options = options,
+                                    .out = "least_squares.png",
+                                    .numbers = true};
 
 static const double floor_step[FLOORS] = {0.1, 0.05, 0.02, 0.01, 0.005};
 static const unsigned floor_colour[FLOORS] = {PLOT_RED, PLOT_ORANGE, PLOT_PURPLE, PLOT_GREEN, PLOT_SKY};
@@ -42,7 +43,7 @@ static double value_at(const double *x) {
 }
 
 static sw_source *make_problem(void) {
-    sw_rng rng = {.key = sw_rng_key((uint64_t)seed, "points")};
+    sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "points")};
     double mean_t = 0, mean_y = 0, tt = 0, ty = 0;
     for (int i = 0; i < M; i++) {
         t[i] = 2 * sw_rng_uniform(&rng);
@@ -101,7 +102,7 @@ static void go(walk *k, const sw_source *source) {
     sw_params *params = sw_model_build(model, sw_nn_linear(model, 1, 1));
     snprintf(rule, sizeof rule, "sgd lr=%.17g", k->lr > 0 ? k->lr : 1 / largest_eigenvalue);
     const sw_optim_options how = {.size = sizeof how, .estimator = k->estimator, .rule = rule,
-                                  .schedule = k->schedule, .seed = (uint64_t)seed};
+                                  .schedule = k->schedule, .seed = (uint64_t)cli.seed};
     sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
     double *x = sw_error() ? NULL : sw_params_x(params);
@@ -159,13 +160,12 @@ static void draw(const walk *k, int searches, const curve *gap) {
     for (int i = 0; i < FLOORS; i++)
         plot_point(&p, k[searches + i].lr, k[searches + i].floor, 5, k[searches + i].colour);
     plot_key(&p, 0, 1.2, PLOT_GREY, "step tr(C) / 4");
-    plot_save(&p, out);
+    plot_save(&p, cli.out);
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "least_squares", options);
-    if (help)
-        return cli_help("least_squares --steps 5000 --out least_squares.png", options), 0;
+    cli_start(&program, argc, argv);
+    cli_check_files();
     enum { SEARCHES = 3 };
     static walk k[SEARCHES + FLOORS] = {
         {.name = "GD", .estimator = "full", .goal = 1e-10, .colour = PLOT_BLACK},
@@ -186,17 +186,19 @@ int main(int argc, char **argv) {
         }
         go(&k[i], source);
     }
-    draw(k, SEARCHES, gap);
-    curves_save(out, "steps", "gap", FLOORS, gap);
     sw_source_free(source);
     if (sw_error())
-        return fprintf(stderr, "least_squares: %s\n", sw_error()), 1;
+        return cli_end(1);
     printf("gd_steps %lld\narmijo_steps %lld\nwolfe_steps %lld\n", (long long)k[0].taken,
            (long long)k[1].taken, (long long)k[2].taken);
     for (int i = 0; i < FLOORS; i++)
         printf("floor_%g %.3e\n", floor_step[i], k[SEARCHES + i].floor);
     for (int i = 0; i < FLOORS; i++)
         printf("theory_%g %.3e\n", floor_step[i], floor_step[i] * noise / 4);
-    printf("picture %s\n", out);
-    return 0;
+    cli_flush();
+    draw(k, SEARCHES, gap);
+    curves_save(cli.out, "steps", "gap", FLOORS, gap);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+    return cli_end(0);
 }

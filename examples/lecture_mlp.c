@@ -7,18 +7,19 @@
 
 enum { METHODS = 4, CURVES = 4 };
 
-static const char *out = "lecture_mlp.png", *data;
-static int64_t seed = 1, epochs = 10, threads;
-static bool help;
+static const char *data;
+static int64_t epochs = 10;
 
 static const cli_option options[] = {
-    {"--data", "DIR", CLI_TEXT, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "passes over the training set (10)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 9e15, "of initial values and order (1)"},
-    {"--threads", "N", CLI_COUNT, &threads, 1, 64, "threads (all processors); same results for all"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; its numbers go to FILE.csv (lecture_mlp.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of initial values and order (1)", "FILE.png", CLI_PICTURE,
+               "the picture; its numbers go to FILE.csv (lecture_mlp.png)")};
+static const cli_program program = {.name = "lecture_mlp",
+                                    .example = "lecture_mlp --epochs 10 --out lecture_mlp.png",
+                                    .options = options,
+                                    .out = "lecture_mlp.png",
+                                    .numbers = true};
 
 static const struct {
     const char *name, *rule;
@@ -47,7 +48,7 @@ static sw_source *bytes_of(sw_data_split split) {
 }
 
 static sw_model *make_model(void) {
-    sw_model *model = sw_model_new(SW_F32, (uint64_t)seed);
+    sw_model *model = sw_model_new(SW_F32, (uint64_t)cli.seed);
     sw_model_init(model, sw_init_lecun_normal());
     sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_elu(model, 1),
                                            sw_nn_linear(model, 100, 10), NULL));
@@ -63,23 +64,24 @@ static void note(sw_model *model, int m, double epoch, const sw_source *train, c
     curve_add(&curves[TEST_LOSS][m], epoch, on_test.loss);
     curve_add(&curves[TRAIN_ACCURACY][m], epoch, on_train.accuracy);
     curve_add(&curves[TEST_ACCURACY][m], epoch, on_test.accuracy);
-    fprintf(stderr, "%s, epoch %g: train loss %.4f, test accuracy %.4f\n", methods[m].name, epoch, on_train.loss,
+    cli_note("%s, epoch %g: train loss %.4f, test accuracy %.4f\n", methods[m].name, epoch, on_train.loss,
             on_test.accuracy);
 }
 
 static void train(int m, const sw_source *set, const sw_source *test) {
     sw_model *model = make_model();
     sw_optim *optim = sw_error() ? NULL : sw_optim_new(sw_model_params(model), methods[m].rule);
-    const sw_loader_options how = {.size = sizeof how, .seed = (uint64_t)seed, .drop_last = true};
+    const sw_loader_options how = {.size = sizeof how, .seed = (uint64_t)cli.seed, .drop_last = true};
     sw_loader *loader = sw_error() ? NULL : sw_loader_new(set, 1024, &how);
     sw_tape *tape = sw_tape_new();
     note(model, m, 0, set, test);
     for (int64_t epoch = 1; epoch <= epochs && !sw_error() && !cli_signal; epoch++) {
-        for (sw_batch b; sw_loader_next(loader, tape, &b); sw_tape_reset(tape)) {
+        for (sw_batch b; !cli_signal && sw_loader_next(loader, tape, &b); sw_tape_reset(tape)) {
             sw_backward(sw_cross_entropy(sw_forward(sw_model_root(model), b.x), b.y));
             sw_optim_step(optim);
         }
-        note(model, m, (double)epoch, set, test);
+        if (!cli_signal)
+            note(model, m, (double)epoch, set, test);
     }
     sw_tape_free(tape), sw_loader_free(loader), sw_optim_free(optim), sw_model_free(model);
 }
@@ -102,16 +104,8 @@ static void draw_panel(plot *p, double left, const char *title, int train_curve,
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "lecture_mlp", options);
-    if (help)
-        return cli_help("lecture_mlp --epochs 10 --out lecture_mlp.png", options), 0;
-    if (threads)
-        sw_set_threads((int)threads);
-    char path[4096];
-    curves_path(out, path);
-    cli_check_output("lecture_mlp", "--out", out);
-    cli_check_output("lecture_mlp", "--out", path);
-    cli_catch_signals();
+    cli_start(&program, argc, argv);
+    cli_check_files();
     sw_source *set = bytes_of(SW_TRAINING), *test = set ? bytes_of(SW_TEST) : NULL;
     static char name[CURVES][METHODS][48];
     static const char *const what[CURVES] = {"train loss", "test loss", "train accuracy", "test accuracy"};
@@ -120,22 +114,25 @@ int main(int argc, char **argv) {
             snprintf(name[c][m], sizeof name[c][m], "%s %s", methods[m].name, what[c]);
             curves[c][m].name = name[c][m];
         }
+    cli_catch_signals();
     for (int m = 0; m < METHODS && !sw_error() && !cli_signal; m++)
         train(m, set, test);
-    plot p = plot_new(1010, 420);
-    draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
-    draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
-    plot_save(&p, out);
-    if (!sw_error())
-        curves_save(out, "epoch", "value", CURVES * METHODS, curves[0]);
+    cli_release_signals();
     sw_source_free(set), sw_source_free(test);
     if (sw_error())
-        return fprintf(stderr, "lecture_mlp: %s\n", sw_error()), 1;
+        return cli_end(1);
     for (int m = 0; m < METHODS; m++) {
         const curve *c = &curves[TEST_ACCURACY][m];
         if (c->n == epochs + 1) /* not of what a signal cut short */
             printf("%s_test_accuracy %.4f\n", methods[m].name, c->y[c->n - 1]);
     }
-    printf("picture %s\n", out);
-    return cli_exit_code();
+    cli_flush();
+    plot p = plot_new(1010, 420);
+    draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
+    draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
+    plot_save(&p, cli.out);
+    curves_save(cli.out, "epoch", "value", CURVES * METHODS, curves[0]);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+    return cli_end(cli_exit_code());
 }

@@ -16,18 +16,8 @@
 
 enum { M = 200, N = 10, SEEDS = 20, PER_PASS = 4 /* points of a curve */ };
 
-static const char *out = "logistic_regression.png";
-static int64_t seed = 1, passes = 60;
+static int64_t passes = 60;
 static double mu = 0.1;
-static bool help;
-
-static const cli_option options[] = {
-    {"--mu", "MU", CLI_REAL, &mu, 1e-3, 1e3, "strength of the penalty; 1 is easier (0.1)"},
-    {"--passes", "N", CLI_COUNT, &passes, 4, 500, "gradient evaluations of each method, in units of m (60)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the samples, and of the order they are drawn in (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture, and FILE.csv (logistic_regression.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
 
 /* Steps are those of theory. L is the largest Lipschitz constant of a sample's gradient, |a_i|^2/4 + mu; for
  * gradient descent that of f, the largest eigenvalue of 1/(4m) sum a_i a_i' + mu. */
@@ -46,6 +36,25 @@ static const method methods[] = {
     {"batch 50, 1/(2L)", "sgd50_gap", "minibatch batch=50 order=replacement", 0.5, PLOT_PURPLE},
     {"SGD, 1/(8L)", "sgd_quarter_gap", "minibatch batch=1 order=replacement", 0.125, PLOT_GREY}};
 enum { METHODS = sizeof methods / sizeof *methods, SVRG = 2, GD = 3, SGD = 4, QUARTER = 7 };
+
+static void print_steps(void) {
+    printf("\nSteps, with L the largest |a_i|^2/4 + mu:");
+    for (const method *m = methods; m < methods + METHODS; m++)
+        printf("%s %s", m == methods ? "" : ";", m->name);
+    puts(".");
+}
+
+static const cli_option options[] = {
+    {"--mu", "MU", CLI_REAL, &mu, 1e-3, 1e3, "strength of the penalty; 1 is easier (0.1)"},
+    {"--passes", "N", CLI_COUNT, &passes, 4, 500, "gradient evaluations of each method, in units of m (60)"},
+    CLI_COMMON("of the samples, and of the order they are drawn in (1)", "FILE.png", CLI_PICTURE,
+               "the picture, and FILE.csv with its numbers (logistic_regression.png)")};
+static const cli_program program = {.name = "logistic_regression",
+                                    .example = "logistic_regression --mu 1 --out logistic_regression.png",
+                                    .options = options,
+                                    .out = "logistic_regression.png",
+                                    .numbers = true,
+                                    .notes = print_steps};
 
 /* ---- The problem ---- */
 
@@ -120,7 +129,7 @@ static double find_optimum(void) {
 
 static void make_problem(void) {
     const sw_logistic_samples_options how = {.size = sizeof how, .n = M, .features = N,
-                                             .seed = (uint64_t)seed};
+                                             .seed = (uint64_t)cli.seed};
     sw_source *source = sw_logistic_samples(&how);
     double y, quarter[M], v[N], w[N];
     largest_l = 0;
@@ -241,7 +250,7 @@ static bool prove(curve c[THEOREM]) {
     }
     for (int64_t i = 0; i < SEEDS; i++) {
         theorem_run t = {.curve = c};
-        run("sag init=centred", 1 / (16 * largest_l), false, seed + i, watch_theorem, &t);
+        run("sag init=centred", 1 / (16 * largest_l), false, cli.seed + i, watch_theorem, &t);
     }
     for (int i = 0; i < c[LAST].n; i++)
         holds = holds && c[LAST].y[i] <= c[LAST_BOUND].y[i] && c[MEAN].y[i] <= c[MEAN_BOUND].y[i];
@@ -261,18 +270,12 @@ static void draw(curve *c) {
     plot_logarithmic(&p, false, true);
     plot_axes(&p, "SAG, step 1/(16L), mean of 20 seeds", "steps / m", "f - f*");
     curves_draw(&p, THEOREM, c + METHODS, 0);
-    plot_save(&p, out);
+    plot_save(&p, cli.out);
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "logistic_regression", options);
-    if (help) {
-        cli_help("logistic_regression --mu 1 --out logistic_regression.png", options);
-        printf("\nSteps, with L the largest |a_i|^2/4 + mu:");
-        for (const method *m = methods; m < methods + METHODS; m++)
-            printf("%s %s", m == methods ? "" : ";", m->name);
-        return puts("."), 0;
-    }
+    cli_start(&program, argc, argv);
+    cli_check_files();
     static curve c[METHODS + THEOREM] = {
         [METHODS + LAST] = {.name = "the last iterate", .colour = PLOT_BLUE, .width = 2},
         [METHODS + LAST_BOUND] = {.name = "bound on the last", .colour = PLOT_SKY, .width = 1},
@@ -283,16 +286,19 @@ int main(int argc, char **argv) {
     for (int i = 0; i < METHODS; i++) {
         const method *m = &methods[i];
         c[i].n = 0, c[i].name = m->name, c[i].colour = m->colour, c[i].width = i < SGD ? 2 : 1;
-        run(m->estimator, m->step / (i == GD ? l_of_f : largest_l), true, seed, watch, &c[i]);
+        run(m->estimator, m->step / (i == GD ? l_of_f : largest_l), true, cli.seed, watch, &c[i]);
     }
     const bool holds = prove(c + METHODS);
-    draw(c);
-    curves_save(out, "passes", "gap", METHODS + THEOREM, c);
     if (sw_error())
-        return fprintf(stderr, "logistic_regression: %s\n", sw_error()), 1;
+        return cli_end(1);
     for (int i = 0; i < METHODS; i++) /* SGD: the mean over the second half, at its floor */
         printf("%s %.3e\n", methods[i].result, i < SGD ? c[i].y[c[i].n - 1] : curve_end(&c[i], 0.5));
-    printf("floor_ratio %.2f\nbound_holds %d\ngradient_norm %.1e\nL %.4f\nL_of_f %.4f\npicture %s\n",
-           curve_end(&c[SGD], 0.5) / curve_end(&c[QUARTER], 0.5), holds, norm, largest_l, l_of_f, out);
-    return 0;
+    printf("floor_ratio %.2f\nbound_holds %d\ngradient_norm %.1e\nL %.4f\nL_of_f %.4f\n",
+           curve_end(&c[SGD], 0.5) / curve_end(&c[QUARTER], 0.5), holds, norm, largest_l, l_of_f);
+    cli_flush();
+    draw(c);
+    curves_save(cli.out, "passes", "gap", METHODS + THEOREM, c);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+    return cli_end(0);
 }

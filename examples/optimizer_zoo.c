@@ -5,24 +5,26 @@
 #include "curves.h"
 #include <swale.h>
 
-enum { MOST = 64, DIMS = 10, SEEDS = 16 };
+enum { MOST = 64, DIMS = 10, SEEDS = 16, HUES = 8 };
 
-static const char *out = "optimizer_zoo.png", *data, *only;
-static int64_t seed = 1, trials = 8, epochs = 3, seeds = 3, threads;
-static bool help, quick;
+static const char *data, *only;
+static int64_t trials = 8, epochs = 3, seeds = 3;
+static bool quick;
 
 static const cli_option options[] = {
-    {"--data", "DIR", CLI_TEXT, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     {"--rules", "A,B,...", CLI_TEXT, &only, 0, 0, "these alone (all)"},
     {"--trials", "N", CLI_COUNT, &trials, 1, 1000, "settings that are tried of each rule (8)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "of each run (3)"},
     {"--seeds", "N", CLI_COUNT, &seeds, 1, SEEDS, "runs of the best setting (3)"},
     {"--quick", NULL, CLI_FLAG, &quick, 0, 0, "2 trials, 1 epoch, 1 seed"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 9e15, "of the search, initial values and order (1)"},
-    {"--threads", "N", CLI_COUNT, &threads, 1, 64, "threads (all processors); same results for all"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; every trial goes to FILE.csv (optimizer_zoo.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of the search, initial values and order (1)", "FILE.png", CLI_PICTURE,
+               "the picture; every trial goes to FILE.csv (optimizer_zoo.png)")};
+static const cli_program program = {.name = "optimizer_zoo",
+                                    .example = "optimizer_zoo --rules sgd,adam,lion --trials 4 --out zoo.png",
+                                    .options = options,
+                                    .out = "optimizer_zoo.png",
+                                    .numbers = true};
 
 /* ---- Halton's points, as in the AlgoPerf benchmark: large primes, digits shuffled, shifted at random ---- */
 
@@ -33,7 +35,7 @@ static double halton(int d, int64_t i) {
     int digit[1000] = {0};
     char site[32];
     snprintf(site, sizeof site, "halton %d", d);
-    sw_rng rng = {.key = sw_rng_key((uint64_t)seed, site)};
+    sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, site)};
     for (int k = 0; k < base; k++)
         digit[k] = k;
     for (int k = base - 1; k > 1; k--) { /* 0 stays: numbers end */
@@ -117,7 +119,9 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
     return !diverged && !sw_error() && !cli_signal;
 }
 
-static void tune(entry *e, sw_source *const *part, FILE *csv) {
+/* The table grows by a line for each trial; the file is replaced each time, so that a run that is killed leaves
+ * what was tried until then. */
+static void tune(entry *e, sw_source *const *part, output *csv) {
     e->chosen.accuracy = -1;
     for (int64_t t = 0; t < trials && !sw_error() && !cli_signal; t++) {
         char spec[512];
@@ -125,8 +129,11 @@ static void tune(entry *e, sw_source *const *part, FILE *csv) {
         watcher none = {0};
         sw_evaluation now = {.loss = (double)NAN, .accuracy = (double)NAN};
         make_spec(e->rule, t, spec, sizeof spec);
-        bool good = run(spec, (uint64_t)seed, part[0], part[1], &none, &now, &seconds);
-        fprintf(csv, "%s,%lld,\"%s\",%.6f,%.4f\n", e->rule->name, (long long)t, spec, now.loss, now.accuracy);
+        bool good = run(spec, (uint64_t)cli.seed, part[0], part[1], &none, &now, &seconds);
+        if (cli_signal || sw_error())
+            return;
+        fprintf(csv->file, "%s,%lld,\"%s\",%.6f,%.4f\n", e->rule->name, (long long)t, spec, now.loss, now.accuracy);
+        output_save(csv);
         if (good && now.accuracy > e->chosen.accuracy) {
             e->chosen = now;
             snprintf(e->spec, sizeof e->spec, "%s", spec);
@@ -140,7 +147,7 @@ static void judge(entry *e, int i, const sw_source *train, const sw_source *test
     for (int64_t k = 0; k < seeds && *e->spec && !sw_error() && !cli_signal; k++) {
         sw_evaluation now = {0};
         watcher w = {k == 0 ? &by_step[i] : NULL, &by_second[i], 0};
-        if (!run(e->spec, (uint64_t)(seed + 1 + k), train, test, &w, &now, &time))
+        if (!run(e->spec, (uint64_t)(cli.seed + 1 + k), train, test, &w, &now, &time))
             continue;
         e->accuracy[e->runs++] = now.accuracy;
         sum += now.accuracy, seconds += time;
@@ -166,10 +173,8 @@ static int choose(void) {
         snprintf(word, sizeof word, "%.*s", (int)strcspn(at, ","), at);
         while (i < count && strcmp(names[i], word) != 0)
             i++;
-        if (i == count) {
-            fprintf(stderr, "optimizer_zoo: --rules: there is no rule %s%s\n", word, sw_suggest(word, count, names));
-            exit(2);
-        }
+        if (i == count)
+            cli_fail(2, "--rules: there is no rule %s%s", word, sw_suggest(word, count, names));
         asked[i] = true;
     }
     for (int i = 0; i < count; i++)
@@ -181,18 +186,18 @@ static int choose(void) {
 }
 
 static int by_mean(const void *a, const void *b) {
-    const double x = ((const entry *)a)->mean, y = ((const entry *)b)->mean;
+    const double x = (*(const entry *const *)a)->mean, y = (*(const entry *const *)b)->mean;
     return (x < y) - (x > y);
 }
 
 static void draw(int rules) {
-    static const unsigned hue[8] = {PLOT_RED, PLOT_BLUE, PLOT_GREEN, PLOT_ORANGE, PLOT_PURPLE, PLOT_SKY, PLOT_BLACK,
-                                    PLOT_GREY};
+    static const unsigned hue[HUES] = {PLOT_RED, PLOT_BLUE, PLOT_GREEN, PLOT_ORANGE, PLOT_PURPLE, PLOT_SKY, PLOT_BLACK,
+                                       PLOT_GREY};
+    static const double dash[MOST / HUES][2] = {{0, 0}, {7, 4}, {2, 3}, {12, 3}, {4, 8}, {1, 6}, {18, 6}, {3, 1.5}};
     double most = 1, last = 1;
     plot p = plot_new(1180, 440);
     for (int i = 0; i < rules; i++) {
-        const int paler = i / 8; /* the hues come again */
-        by_step[i].colour = by_second[i].colour = plot_mix(hue[i % 8], PLOT_WHITE, paler * 0.35);
+        by_step[i].colour = by_second[i].colour = hue[i % HUES];
         by_step[i].width = by_second[i].width = 1.3;
         const curve *c = &by_second[i];
         most = c->n && c->x[c->n - 1] > most ? c->x[c->n - 1] : most;
@@ -204,59 +209,67 @@ static void draw(int rules) {
                   panel ? NULL : "training loss, smoothed");
         const curve *c = panel ? by_second : by_step;
         for (int i = rules - 1; i >= 0; i--)
-            plot_curve(&p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour);
+            plot_dashed(&p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour, dash[i / HUES]);
         plot_frame(&p, PLOT_GREY);
     }
     plot_panel(&p, 980, 30, 190, 400, 0, 1, 0, 1);
     for (int i = 0; i < rules; i++)
-        plot_key(&p, i, 2.5, by_step[i].colour, by_step[i].name);
-    plot_save(&p, out);
+        plot_key_dashed(&p, i, 2.5, by_step[i].colour, by_step[i].name, dash[i / HUES]);
+    plot_save(&p, cli.out);
+}
+
+static void search(int rules, sw_source *const *part, const sw_source *test) {
+    output csv;
+    char path[OUTPUT_PATH];
+    cli_numbers_path(cli.out, path);
+    if (output_open(&csv, "%s", path))
+        fprintf(csv.file, "rule,trial,spec,validation_loss,validation_accuracy\n");
+    cli_catch_signals();
+    for (int i = 0; i < rules && !sw_error() && !cli_signal; i++) {
+        tune(&zoo[i], part, &csv);
+        judge(&zoo[i], i, part[0], test);
+        if (zoo[i].runs)
+            cli_note("%s: %.4f\n", zoo[i].rule->name, zoo[i].mean);
+    }
+    cli_release_signals();
+    output_free(&csv);
+}
+
+static void print_results(int rules) {
+    const entry *sorted[MOST];
+    for (int i = 0; i < rules; i++)
+        sorted[i] = &zoo[i];
+    qsort(sorted, (size_t)rules, sizeof *sorted, by_mean);
+    printf("rule test_accuracy low high seconds_per_epoch validation_accuracy spec\n");
+    for (int i = 0; i < rules; i++) {
+        const entry *e = sorted[i];
+        if (e->runs)
+            printf("%s %.4f %.4f %.4f %.3f %.4f \"%s\"\n", e->rule->name, e->mean, e->low, e->high, e->seconds,
+                   e->chosen.accuracy, e->spec);
+    }
+    cli_flush();
 }
 
 int main(int argc, char **argv) {
-    char path[4096];
-    cli_parse(argc, argv, "optimizer_zoo", options);
-    if (help)
-        return cli_help("optimizer_zoo --rules sgd,adam,lion --trials 4 --out zoo.png", options), 0;
+    cli_start(&program, argc, argv);
     if (quick)
         trials = 2, epochs = 1, seeds = 1;
-    if (threads)
-        sw_set_threads((int)threads);
-    cli_catch_signals();
     const int rules = choose();
-    curves_path(out, path);
-    cli_check_output("optimizer_zoo", "--out", out);
-    cli_check_output("optimizer_zoo", "--out", path);
+    cli_check_files();
     sw_source *test = sw_fashion_mnist(data, SW_TEST), *all = test ? sw_fashion_mnist(data, SW_TRAINING) : NULL;
     sw_source *part[2] = {0};
     const int64_t counts[2] = {55000, 5000};
     if (all)
         sw_split_source(all, 2, &(sw_split_options){sizeof(sw_split_options), .counts = counts, .own = true,
-                                                    .seed = (uint64_t)seed}, part);
-    FILE *csv = sw_error() ? NULL : fopen(path, "w");
-    if (!csv && !sw_error())
-        sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
-    if (csv)
-        fprintf(csv, "rule,trial,spec,validation_loss,validation_accuracy\n");
-    for (int i = 0; i < rules && csv && !sw_error() && !cli_signal; i++) {
-        tune(&zoo[i], part, csv);
-        judge(&zoo[i], i, part[0], test);
-        if (zoo[i].runs)
-            fprintf(stderr, "%s: %.4f\n", zoo[i].rule->name, zoo[i].mean);
-    }
-    if (csv)
-        fclose(csv);
+                                                    .seed = (uint64_t)cli.seed}, part);
     if (!sw_error())
-        draw(rules);
+        search(rules, part, test);
     sw_source_free(part[0]), sw_source_free(part[1]), sw_source_free(test);
-    if (sw_error())
-        return fprintf(stderr, "optimizer_zoo: %s\n", sw_error()), 1;
-    qsort(zoo, (size_t)rules, sizeof *zoo, by_mean); /* after the picture: its curves are in the old order */
-    printf("rule test_accuracy low high seconds_per_epoch validation_accuracy spec\n");
-    for (int i = 0; i < rules; i++)
-        if (zoo[i].runs)
-            printf("%s %.4f %.4f %.4f %.3f %.4f \"%s\"\n", zoo[i].rule->name, zoo[i].mean, zoo[i].low, zoo[i].high,
-                   zoo[i].seconds, zoo[i].chosen.accuracy, zoo[i].spec);
-    printf("picture %s\n", out);
-    return cli_exit_code();
+    if (!sw_error()) {
+        print_results(rules);
+        draw(rules);
+    }
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+    return cli_end(cli_exit_code());
 }

@@ -1,6 +1,6 @@
-/* A table of one's own: rows of a CSV file, features and at the end a class, a whole number or a name. Splits it, trains until the
- * validation loss no longer falls, keeps the best weights together with the means and deviations that the
- * features were normalised by, and asks the saved file about a row. */
+/* Trains on a table of your own: rows of a CSV file, features and at the end a class, a whole number or a name.
+ * Splits it, trains until the validation loss no longer falls, saves the best weights together with the means and
+ * deviations by which the features were normalized, and asks the saved file about a row. */
 #include "cli.h"
 #include <swale.h>
 
@@ -8,23 +8,24 @@ static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_
 
 enum { HIDDEN = 32 };
 
-static const char *csv = "examples/iris.csv", *load, *out = "own_data.safetensors", *row;
-static int64_t seed = 1, epochs = 200, patience = 20;
-static bool help;
+static const char *csv = "examples/iris.csv", *load, *row;
+static int64_t epochs = 200, patience = 20;
 
 static const cli_option options[] = {
-    {"--csv", "FILE", CLI_TEXT, &csv, 0, 0, "numbers, the last of each row a class (examples/iris.csv)"},
+    {"--csv", "FILE", CLI_INPUT, &csv, 0, 0, "numbers, the last of each row a class (examples/iris.csv)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "at most so many (200)"},
     {"--patience", "N", CLI_COUNT, &patience, 1, 1e6, "epochs without a better validation loss (20)"},
-    {"--out", "FILE", CLI_TEXT, &out, 0, 0, "the network and its normalisation (own_data.safetensors)"},
-    {"--load", "FILE", CLI_TEXT, &load, 0, 0, "such a file: no training, --predict alone"},
+    {"--load", "FILE", CLI_INPUT, &load, 0, 0, "such a file: no training, --predict alone"},
     {"--predict", "X,X,...", CLI_TEXT, &row, 0, 0, "the features of a row whose class is asked for"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of split, initial weights and order (1)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of split, initial weights and order (1)", "FILE", CLI_OUTPUT,
+               "the network and its normalization (own_data.safetensors)")};
+static const cli_program program = {.name = "own_data",
+                                    .example = "own_data --csv examples/iris.csv --predict 5.1,3.5,1.4,0.2",
+                                    .options = options,
+                                    .out = "own_data.safetensors"};
 
 static sw_model *make_network(int64_t features, int64_t classes) {
-    sw_model *model = sw_model_new(SW_F32, (uint64_t)seed);
+    sw_model *model = sw_model_new(SW_F32, (uint64_t)cli.seed);
     sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, features, HIDDEN), sw_nn_relu(model),
                                            sw_nn_linear(model, HIDDEN, classes), NULL));
     return model;
@@ -59,13 +60,15 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
     sw_params *params = sw_model_params(model);
     const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
     watch w = {.model = model, .validation = validation, .best = sw_alloc(bytes), .lowest = INFINITY};
-    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=16", .seed = (uint64_t)seed,
+    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=16", .seed = (uint64_t)cli.seed,
                                   .rule = "adamw lr=1e-2 weight_decay=0.01"};
     sw_optim *optim = sw_optim_create(params, &how);
     const sw_train_options until = {.size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w,
                                     .stop = &cli_signal};
+    cli_catch_signals();
     if (w.best)
         sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result);
+    cli_release_signals();
     const bool learned = w.best && w.lowest < INFINITY;
     if (learned) {
         memcpy(sw_params_x(params), w.best, bytes);
@@ -94,7 +97,7 @@ static void write_file(const sw_model *model, const sw_source *data, int64_t fea
     sw_archive_put(a, "mean", sw_array_of(mean, SW_F64, SW_SHAPE(features)));
     sw_archive_put(a, "std", sw_array_of(std, SW_F64, SW_SHAPE(features)));
     if (!sw_error())
-        sw_archive_save(a, out);
+        sw_archive_save(a, cli.out);
     sw_archive_free(a);
 }
 
@@ -103,7 +106,7 @@ static void learn(void) {
     sw_source *part[3] = {0};
     sw_source *all = sw_csv(csv, &columns);
     const int64_t features = all ? all->x_shape[0] : 0;
-    const sw_split_options how = {sizeof how, .fractions = share, .stratified = true, .seed = (uint64_t)seed};
+    const sw_split_options how = {sizeof how, .fractions = share, .stratified = true, .seed = (uint64_t)cli.seed};
     if (!all || sw_split_source(all, 3, &how, part) != SW_OK) {
         sw_source_free(all);
         return;
@@ -121,13 +124,17 @@ static void learn(void) {
     if (learned) {
         sw_model_evaluate(model, NULL, part[1], sw_cross_entropy, &validation);
         sw_model_evaluate(model, NULL, part[2], sw_cross_entropy, &test);
-        write_file(model, all, features, mean, std);
     }
     if (cli_signal)
-        fprintf(stderr, "own_data: interrupted%s\n", learned ? "; the best weights until then are kept" : "");
-    if (learned && !sw_error())
-        printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\nfile %s\n",
-               result.epochs, validation.loss, validation.accuracy, test.accuracy, out);
+        cli_say("interrupted%s", learned ? "; the best weights until then are kept" : "");
+    if (learned && !sw_error()) {
+        printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\n",
+               result.epochs, validation.loss, validation.accuracy, test.accuracy);
+        cli_flush();
+        write_file(model, all, features, mean, std);
+        if (!sw_error())
+            printf("file %s\n", cli.out);
+    }
     sw_model_free(model), sw_free(mean), sw_free(std);
     for (int i = 0; i < 3; i++)
         sw_source_free(part[i]);
@@ -176,25 +183,17 @@ static void predict(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "own_data", options);
-    if (help)
-        return cli_help("own_data --csv examples/iris.csv --predict 5.1,3.5,1.4,0.2", options), 0;
-    if (load && !row) {
-        fprintf(stderr, "own_data: --load needs --predict\n");
-        return 2;
-    }
-    if (!load && strcmp(csv, out) == 0) {
-        fprintf(stderr, "own_data: --out %s is the table itself\n", out);
-        return 2;
-    }
-    if (!load) {
-        cli_check_output("own_data", "--out", out);
-        cli_catch_signals();
+    cli_start(&program, argc, argv);
+    if (load && !row)
+        cli_fail(2, "--load needs --predict");
+    if (load && cli.out != program.out)
+        cli_fail(2, "--load trains nothing, and there is nothing to write to --out %s", cli.out);
+    if (load)
+        csv = cli.out = NULL;
+    cli_check_files();
+    if (!load)
         learn();
-    }
     if (row && !sw_error() && !cli_signal)
-        predict(load ? load : out);
-    if (sw_error())
-        fprintf(stderr, "own_data: %s\n", sw_error());
-    return sw_error() ? 1 : cli_exit_code();
+        predict(load ? load : cli.out);
+    return cli_end(cli_exit_code());
 }

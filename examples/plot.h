@@ -326,6 +326,17 @@ static inline void plot_key(plot *p, int row, double width, unsigned colour, con
     plot_text(p, x - 14, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, text);
 }
 
+/* The same for plot_dashed, with a stroke long enough to show the dashes. */
+static inline void plot_key_dashed(plot *p, int row, double width, unsigned colour, const char *text,
+                                   const double dash[2]) {
+    const double y = p->top + 14 + 20 * row, x = p->right - 44, end = x + 40;
+    for (double at = x, part; at < end; at += part + dash[1]) {
+        part = dash[0] > 0 && dash[0] < end - at ? dash[0] : end - at;
+        plot_line(p, at, y, at + part, y, width, colour);
+    }
+    plot_text(p, x - 10, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, text);
+}
+
 /* ---- Data, in the panel's units ---- */
 
 static inline void plot_curve(plot *p, int n, const double *x, const double *y, double width,
@@ -334,6 +345,35 @@ static inline void plot_curve(plot *p, int n, const double *x, const double *y, 
     for (int i = 0; i + 1 < n; i++)
         plot_line(p, plot_x(p, x[i]), plot_y(p, y[i]), plot_x(p, x[i + 1]), plot_y(p, y[i + 1]), width,
                   colour);
+    p->clipped = false;
+}
+
+/* A curve in dashes of dash[0] pixels and gaps of dash[1], measured along the curve; {0, 0}: without gaps. */
+static inline void plot_dashed(plot *p, int n, const double *x, const double *y, double width, unsigned colour,
+                               const double dash[2]) {
+    double left = dash[0]; /* of the dash or gap at hand */
+    bool gap = false;
+    if (!(dash[0] > 0 && dash[1] > 0)) {
+        plot_curve(p, n, x, y, width, colour);
+        return;
+    }
+    p->clipped = true;
+    for (int i = 0; i + 1 < n; i++) {
+        double from_x = plot_x(p, x[i]), from_y = plot_y(p, y[i]);
+        const double to_x = plot_x(p, x[i + 1]), to_y = plot_y(p, y[i + 1]);
+        const double dx = to_x - from_x, dy = to_y - from_y, length = sqrt(dx * dx + dy * dy);
+        if (!(length < 1e5)) /* a value that is not finite: there is no way along it */
+            continue;
+        for (double gone = 0; gone < length;) {
+            const double part = left < length - gone ? left : length - gone;
+            const double end_x = from_x + dx * part / length, end_y = from_y + dy * part / length;
+            if (!gap)
+                plot_line(p, from_x, from_y, end_x, end_y, width, colour);
+            from_x = end_x, from_y = end_y, gone += part, left -= part;
+            if (left <= 1e-9)
+                gap = !gap, left = dash[gap];
+        }
+    }
     p->clipped = false;
 }
 

@@ -9,20 +9,20 @@
 
 enum { GRID = 281 }; /* points of the curve */
 
-static const char *out = "regression.png";
-static int64_t seed = 1, samples = 80, steps = 2000, passes = 500;
+static int64_t samples = 80, steps = 2000, passes = 500;
 static double dropout = 0.1;
-static bool help;
 
 static const cli_option options[] = {
     {"--samples", "N", CLI_COUNT, &samples, 2, 10000, "points that it learns from (80)"},
     {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of AdamW, 40 points each (2000)"},
     {"--dropout", "P", CLI_REAL, &dropout, 0, 0.9, "share of the units that are dropped (0.1)"},
     {"--passes", "N", CLI_COUNT, &passes, 2, 100000, "forward passes for mean and spread (500)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of data, initial weights and dropout (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture (regression.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of data, initial weights and dropout (1)", "FILE.png", CLI_PICTURE,
+               "the picture (regression.png)")};
+static const cli_program program = {.name = "regression",
+                                    .example = "regression --dropout 0.2 --out regression.png",
+                                    .options = options,
+                                    .out = "regression.png"};
 
 static double truth(double x) {
     return sin(3 * x);
@@ -34,7 +34,7 @@ static bool has_data(double x) {
 
 /* Points about the curve in two stretches; between them, and outside, there are none. */
 static sw_source *make_samples(double *x, double *y) {
-    sw_rng rng = {.key = sw_rng_key((uint64_t)seed, "samples")};
+    sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "samples")};
     for (int64_t i = 0; i < samples; i++) {
         const double u = sw_rng_uniform(&rng);
         x[i] = (i % 2 ? 1 : -1) * (0.5 + 0.8 * u);
@@ -49,7 +49,7 @@ static sw_source *make_samples(double *x, double *y) {
 static void ask_often(sw_module *net, double *x, double *mean, double *deviation) {
     sw_tape *tape = sw_tape_new();
     sw_tape_set(tape, SW_RECORD, false); /* no gradients; SW_TRAIN stays on, so that dropout drops */
-    sw_tape_set_seed(tape, (uint64_t)seed);
+    sw_tape_set_seed(tape, (uint64_t)cli.seed);
     double sum[GRID] = {0}, squares[GRID] = {0};
     for (int64_t pass = 0; pass < passes && !sw_error(); pass++) {
         const double *y =
@@ -89,24 +89,23 @@ static void draw(double *x, const double *mean, const double *deviation, const d
     plot_key(&p, 0, 2.4, PLOT_BLUE, "mean of the passes");
     plot_key(&p, 1, 10, plot_mix(PLOT_WHITE, PLOT_SKY, 0.5), "1 and 2 standard deviations");
     plot_key(&p, 2, 1.2, PLOT_GREY, "sin 3x");
-    plot_save(&p, out);
+    plot_save(&p, cli.out);
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "regression", options);
-    if (help)
-        return cli_help("regression --dropout 0.2 --out regression.png", options), 0;
+    cli_start(&program, argc, argv);
+    cli_check_files();
     static double data_x[10000], data_y[10000];
     double x[GRID], mean[GRID], deviation[GRID], loss = 0;
 
     sw_source *source = make_samples(data_x, data_y);
-    sw_model *model = sw_model_new(SW_F64, (uint64_t)seed);
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
     sw_module *net = sw_nn_sequential(
         model, sw_nn_linear(model, 1, 64), sw_nn_relu(model), sw_nn_dropout(model, dropout),
         sw_nn_linear(model, 64, 64), sw_nn_relu(model), sw_nn_dropout(model, dropout),
         sw_nn_linear(model, 64, 1), NULL);
     const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=40",
-                                  .rule = "adamw lr=3e-3", .schedule = "cosine", .seed = (uint64_t)seed,
+                                  .rule = "adamw lr=3e-3", .schedule = "cosine", .seed = (uint64_t)cli.seed,
                                   .steps = steps};
     sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
@@ -116,7 +115,6 @@ int main(int argc, char **argv) {
     for (int i = 0; i < GRID; i++)
         x[i] = -2 + 4.0 * i / (GRID - 1);
     ask_often(net, x, mean, deviation);
-    draw(x, mean, deviation, data_x, data_y);
     double error = 0, spread[2] = {0}; /* of the mean from the truth; near data and far from them */
     int points[2] = {0};
     for (int i = 0; i < GRID; i++) {
@@ -125,12 +123,14 @@ int main(int argc, char **argv) {
         error += far ? 0 : fabs(mean[i] - truth(x[i]));
         points[far]++;
     }
-
-    if (sw_error())
-        fprintf(stderr, "regression: %s\n", sw_error());
-    else
-        printf("error %.4f\ndeviation_near_data %.4f\ndeviation_elsewhere %.4f\npicture %s\n",
-               error / points[0], spread[0] / points[0], spread[1] / points[1], out);
+    if (!sw_error()) {
+        printf("error %.4f\ndeviation_near_data %.4f\ndeviation_elsewhere %.4f\n", error / points[0],
+               spread[0] / points[0], spread[1] / points[1]);
+        cli_flush();
+    }
+    draw(x, mean, deviation, data_x, data_y);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
     sw_optim_free(optim), sw_model_free(model), sw_source_free(source);
-    return sw_error() != NULL;
+    return cli_end(0);
 }

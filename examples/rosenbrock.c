@@ -7,18 +7,21 @@
 
 enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 160 /* of a walk that are drawn */ };
 
-static const char *out = "rosenbrock.png";
-static int64_t steps = 2000, seed = 1;
+static int64_t steps = 2000;
 static double lr = 0.003;
-static bool help;
 
 static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 1, 1e7, "of each rule (2000)"},
     {"--lr", "X", CLI_REAL, &lr, 1e-9, 1, "learning rate of all (0.003)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "for rules that draw random numbers: none so far (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture; the walks go to FILE.csv (rosenbrock.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("for rules that draw random numbers: none so far (1)", "FILE.png", CLI_PICTURE,
+               "the picture; the walks go to FILE.csv (rosenbrock.png)")};
+static const cli_program program = {.name = "rosenbrock",
+                                    .example = "rosenbrock --steps 5000 --lr 0.001 --out valley.png",
+                                    .options = options,
+                                    .out = "rosenbrock.png",
+                                    .numbers = true};
+
+static const double start[2] = {0.1, 3};
 
 static double value_at(double w1, double w2) {
     return (1 - w1) * (1 - w1) + 100 * (w2 - w1 * w1) * (w2 - w1 * w1);
@@ -43,6 +46,11 @@ typedef struct end {
     int64_t taken; /* fewer than asked for: the gradient was no number any more */
 } end;
 
+/* The gradient was no number any more, or the walk ended higher than it began. */
+static bool has_diverged(const end *e) {
+    return e->taken < steps || !(e->f <= value_at(start[0], start[1]));
+}
+
 static end walk(const sw_rule *rule, curve *path) {
     char spec[96];
     end e = {0};
@@ -55,10 +63,10 @@ static end walk(const sw_rule *rule, curve *path) {
     sw_optim *optim = sw_error() ? NULL
                                  : sw_optim_create(params, &(sw_optim_options){.size = sizeof(sw_optim_options),
                                                                                .estimator = "full", .rule = spec,
-                                                                               .seed = (uint64_t)seed});
+                                                                               .seed = (uint64_t)cli.seed});
     double *w = sw_error() ? NULL : sw_params_x(params);
     if (w) {
-        w[0] = 0.1, w[1] = 3;
+        w[0] = start[0], w[1] = start[1];
         sw_params_changed(params);
     }
     const int64_t every = (steps + PLACES - 1) / PLACES;
@@ -92,7 +100,7 @@ static void draw_panel(plot *p, int i, const curve *path, const end *e) {
     plot_curve(p, path->n, path->x, path->y, 1.6, PLOT_RED);
     p->clipped = true;
     plot_point(p, 1, 1, 3, PLOT_GREEN);
-    plot_point(p, 0.1, 3, 3, PLOT_BLUE);
+    plot_point(p, start[0], start[1], 3, PLOT_BLUE);
     p->clipped = false;
     plot_frame(p, PLOT_GREY);
     snprintf(title, sizeof title, "%s: %.1e", path->name, e->f);
@@ -100,9 +108,8 @@ static void draw_panel(plot *p, int i, const curve *path, const end *e) {
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "rosenbrock", options);
-    if (help)
-        return cli_help("rosenbrock --steps 5000 --lr 0.001 --out valley.png", options), 0;
+    cli_start(&program, argc, argv);
+    cli_check_files();
     static curve path[MOST];
     end ends[MOST];
     int rules = 0;
@@ -110,17 +117,19 @@ int main(int argc, char **argv) {
         path[rules].name = sw_rule_at(rules)->name;
         ends[rules] = walk(sw_rule_at(rules), &path[rules]);
     }
-    plot p = plot_new(ACROSS * 195 + 30, (rules + ACROSS - 1) / ACROSS * 215);
-    for (int i = 0; i < rules; i++)
-        draw_panel(&p, i, &path[i], &ends[i]);
-    plot_save(&p, out);
-    curves_save(out, "w1", "w2", rules, path);
     if (sw_error())
-        return fprintf(stderr, "rosenbrock: %s\n", sw_error()), 1;
+        return cli_end(1);
     printf("rule w1 w2 f\n");
     for (int i = 0; i < rules; i++)
         printf("%s %.7g %.7g %.3e%s\n", path[i].name, ends[i].w1, ends[i].w2, ends[i].f,
-               ends[i].taken < steps ? " (diverged)" : "");
-    printf("picture %s\n", out);
-    return 0;
+               has_diverged(&ends[i]) ? " (diverged)" : "");
+    cli_flush();
+    plot p = plot_new(ACROSS * 195 + 30, (rules + ACROSS - 1) / ACROSS * 215);
+    for (int i = 0; i < rules; i++)
+        draw_panel(&p, i, &path[i], &ends[i]);
+    plot_save(&p, cli.out);
+    curves_save(cli.out, "w1", "w2", rules, path);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+    return cli_end(0);
 }

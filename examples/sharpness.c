@@ -16,10 +16,9 @@
 
 enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* points on each side */ };
 
-static const char *out = "sharpness.png", *data;
-static int64_t seed = 1, seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, epochs = 60;
+static const char *data;
+static int64_t seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, epochs = 60;
 static double wrong = 0.4, lr = 0.02, rho = 0.2;
-static bool help;
 
 static const cli_option options[] = {
     {"--samples", "N", CLI_COUNT, &samples, 100, 60000, "training pictures (2000)"},
@@ -30,11 +29,14 @@ static const cli_option options[] = {
     {"--lr", "LR", CLI_REAL, &lr, 1e-6, 10, "of both, with momentum 0.9 and cosine decay (0.02)"},
     {"--rho", "RHO", CLI_REAL, &rho, 1e-3, 10, "how far SAM looks, and sharpness too (0.2)"},
     {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs of each (3)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the first run: labels, initial weights, order (1)"},
-    {"--data", "DIR", CLI_TEXT, &data, 0, 0, "where Fashion-MNIST is"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture, and FILE.csv with its numbers (sharpness.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    {"--data", "DIR", CLI_DATA, &data, 0, 0, "where Fashion-MNIST is"},
+    CLI_COMMON("of the first run: labels, initial weights, order (1)", "FILE.png", CLI_PICTURE,
+               "the picture, and FILE.csv with its numbers (sharpness.png)")};
+static const cli_program program = {.name = "sharpness",
+                                    .example = "sharpness --rho 0.1 --out sharpness.png",
+                                    .options = options,
+                                    .out = "sharpness.png",
+                                    .numbers = true};
 
 /* The first pictures, some of them with another label. */
 static sw_source *mislabelled(const sw_source *from, uint64_t run) {
@@ -96,8 +98,8 @@ static void measure(const sw_objective *f, int method, int run) {
     if (!sw_error()) {
         a.e = room, a.v = room + dim, a.there = room + 2 * dim;
         a.loss = result[method][LOSS][run] = landscape_value(&a, a.x, 0, NULL);
-        result[method][EIGENVALUE][run] = landscape_eigenvalue(&a, (uint64_t)(seed + run));
-        result[method][SHARPNESS][run] = landscape_rise(&a, rho, (uint64_t)(seed + run));
+        result[method][EIGENVALUE][run] = landscape_eigenvalue(&a, (uint64_t)(cli.seed + run));
+        result[method][SHARPNESS][run] = landscape_rise(&a, rho, (uint64_t)(cli.seed + run));
     }
     for (int i = -SLICE; a.v && i <= SLICE && !sw_error(); i++) {
         const double along = 3 * rho * i / SLICE;
@@ -128,13 +130,13 @@ static void train(const sw_source *training, const sw_source *test, int method, 
     snprintf(estimator, sizeof estimator, "sam rho=%.17g of=minibatch batch=%d", rho, BATCH);
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9", lr);
     snprintf(what, sizeof what, "%s %d", method == SAM ? "SAM" : "SGD", run + 1);
-    sw_model *model = sw_model_new(SW_F64, (uint64_t)(seed + run));
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)(cli.seed + run));
     sw_params *params = sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden),
                                                                sw_nn_tanh(model),
                                                                sw_nn_linear(model, hidden, CLASSES), NULL));
     const sw_optim_options how = {.size = sizeof how, .rule = rule, .schedule = "cosine",
                                   .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
-                                  .seed = (uint64_t)(seed + run), .steps = epochs * steps};
+                                  .seed = (uint64_t)(cli.seed + run), .steps = epochs * steps};
     sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
     const sw_objective *f = sw_model_objective(model, training, sw_cross_entropy);
     for (int64_t epoch = 0; epoch <= epochs && !sw_error(); epoch++) {
@@ -168,7 +170,7 @@ static void draw(void) {
     curves_draw(&p, METHODS * (int)seeds, curves + SLICES, -1);
     plot_key(&p, 0, 2.4, PLOT_RED, "SGD");
     plot_key(&p, 1, 2.4, PLOT_BLUE, "SAM");
-    plot_save(&p, out);
+    plot_save(&p, cli.out);
 }
 
 /* The mean over the runs, and their standard deviation (of one: 0). */
@@ -184,32 +186,32 @@ static void print_results(void) {
             printf("%s_%s %.4f\n%s_%s_deviation %.4f\n", name, result_name[r], mean, name, result_name[r],
                    seeds > 1 ? sqrt(square / (double)(seeds - 1)) : 0);
         }
-    printf("picture %s\n", out);
+    cli_flush();
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "sharpness", options);
-    if (help)
-        return cli_help("sharpness --rho 0.1 --out sharpness.png", options), 0;
-    cli_progress progress = cli_progress_start(false);
+    cli_start(&program, argc, argv);
+    cli_check_files();
+    cli_progress progress = cli_progress_start();
     sw_source *training = sw_fashion_mnist(data, SW_TRAINING);
     sw_source *every = sw_error() ? NULL : sw_fashion_mnist(data, SW_TEST);
     sw_source *test = sw_error() ? NULL : sw_take(every, test_samples, NULL);
     make_curves();
     for (int run = 0; run < seeds && !sw_error(); run++) {
-        sw_source *source = mislabelled(training, (uint64_t)(seed + run));
+        sw_source *source = mislabelled(training, (uint64_t)(cli.seed + run));
         for (int method = 0; method < METHODS && !sw_error(); method++)
             train(source, test, method, run, &progress);
         sw_source_free(source);
     }
     if (progress.live)
         cli_progress_line(&progress, "");
-    draw();
-    curves_save(out, "x", "y", SLICES + METHODS * (int)seeds, curves);
-    if (sw_error())
-        fprintf(stderr, "sharpness: %s\n", sw_error());
-    else
+    if (!sw_error()) {
         print_results();
+        draw();
+        curves_save(cli.out, "x", "y", SLICES + METHODS * (int)seeds, curves);
+    }
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
     sw_source_free(test), sw_source_free(every), sw_source_free(training);
-    return sw_error() != NULL;
+    return cli_end(0);
 }

@@ -10,19 +10,19 @@
 enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, PIXELS = SIDE * SIDE };
 static const unsigned class_colour[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};
 
-static const char *out = "spirals.png";
-static int64_t seed = 1, samples = 300, every = 200;
+static int64_t samples = 300, every = 200;
 static double noise = 0.02;
-static bool help;
 
 static const cli_option options[] = {
     {"--samples", "N", CLI_COUNT, &samples, 3, 100000, "points, dealt out to the three arms (300)"},
     {"--noise", "S", CLI_REAL, &noise, 0, 1, "their standard deviation about the arms (0.02)"},
     {"--every", "K", CLI_COUNT, &every, 1, 100000, "steps from one panel to the next (200)"},
-    {"--seed", "N", CLI_COUNT, &seed, 0, 1e15, "of the noise and of the initial weights (1)"},
-    {"--out", "FILE.png", CLI_TEXT, &out, 0, 0, "the picture (spirals.png)"},
-    {"--help", NULL, CLI_FLAG, &help, 0, 0, "this text"},
-    {0}};
+    CLI_COMMON("of the noise and of the initial weights (1)", "FILE.png", CLI_PICTURE,
+               "the picture (spirals.png)")};
+static const cli_program program = {.name = "spirals",
+                                    .example = "spirals --every 100 --out spirals.png",
+                                    .options = options,
+                                    .out = "spirals.png"};
 
 /* The class that is most likely, paler the less likely it is: in steps, which look like contour lines. */
 static unsigned colour_of(const double *probability) {
@@ -60,20 +60,19 @@ static void draw_points(plot *p, const sw_source *source) {
 }
 
 int main(int argc, char **argv) {
-    cli_parse(argc, argv, "spirals", options);
-    if (help)
-        return cli_help("spirals --every 100 --out spirals.png", options), 0;
+    cli_start(&program, argc, argv);
+    cli_check_files();
 
     /* The data, the network, and what moves it. f64, so that the picture does not depend on the processor. */
     const sw_spirals_options arms = {.size = sizeof arms, .n = samples, .classes = CLASSES, .turns = 1.4,
-                                     .noise = noise, .seed = (uint64_t)seed};
+                                     .noise = noise, .seed = (uint64_t)cli.seed};
     sw_source *source = sw_spirals(&arms);
-    sw_model *model = sw_model_new(SW_F64, (uint64_t)seed);
+    sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
     sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 2, 32), sw_nn_tanh(model),
                                       sw_nn_linear(model, 32, 32), sw_nn_tanh(model),
                                       sw_nn_linear(model, 32, CLASSES), NULL);
     const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=100",
-                                  .rule = "adam lr=0.01", .seed = (uint64_t)seed};
+                                  .rule = "adam lr=0.01", .seed = (uint64_t)cli.seed};
     sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
     const sw_objective *loss = sw_model_objective(model, source, sw_cross_entropy);
     sw_tape *tape = sw_tape_new();
@@ -92,12 +91,11 @@ int main(int argc, char **argv) {
         plot_frame(&p, PLOT_GREY);
         plot_axes(&p, title, NULL, NULL);
     }
-    plot_save(&p, out);
-
-    if (sw_error())
-        fprintf(stderr, "spirals: %s\n", sw_error());
-    else
-        printf("loss %.4f\naccuracy %.4f\npicture %s\n", result.loss, result.accuracy, out);
+    if (!sw_error())
+        printf("loss %.4f\naccuracy %.4f\n", result.loss, result.accuracy), cli_flush();
+    plot_save(&p, cli.out);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
     sw_tape_free(tape), sw_optim_free(optim), sw_model_free(model), sw_source_free(source);
-    return sw_error() != NULL;
+    return cli_end(0);
 }

@@ -1,5 +1,5 @@
 /* examples/sharpness.c without memory, on a few made-up pictures. */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include "support.h"
 
 #include "datasets.h"

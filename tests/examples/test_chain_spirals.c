@@ -1,5 +1,5 @@
 /* examples/spirals.c without memory. */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include "support.h"
 
 #define main program_main

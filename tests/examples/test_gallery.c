@@ -225,7 +225,7 @@ static void mistakes(void **state) {
         assert_string_equal(o.err, message);
         assert_string_equal(o.out, "");
         o = RUN(path_of_program(p), "--seed", "-1");
-        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 1e+15 is needed\n",
+        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 9e+15 is needed\n",
                  p->name);
         assert_int_equal(o.code, 2);
         assert_string_equal(o.err, message);
@@ -241,7 +241,7 @@ static void places_that_cannot_be_written(void **state) {
                                     NULL};
         output o = run_with(0, NULL, word);
         snprintf(message, sizeof message,
-                 "%s: /dev/null/x.png: cannot be written: Not a directory\n",
+                 "%s: --out /dev/null/x.png: cannot be written: Not a directory\n",
                  p->name);
         assert_int_equal(o.code, 1);
         assert_string_equal(o.err, message);

@@ -60,9 +60,13 @@ static void test_mistakes(void **state) {
     output o = RUN(OWN, "--load", "x");
     fails(&o, 2, "--load needs --predict");
     o = RUN(OWN, "--csv", "x.csv", "--out", "x.csv");
-    fails(&o, 2, "--out x.csv is the table");
+    fails(&o, 2, "--out x.csv is the file of --csv: another name is needed\n");
+    o = RUN(OWN, "--csv", "examples/iris.csv", "--out", "examples/../examples/iris.csv");
+    fails(&o, 2, "is the file of --csv");
+    o = RUN(OWN, "--load", "x", "--predict", "1", "--out", "y");
+    fails(&o, 2, "--load trains nothing");
     o = RUN(OWN, "--out", "/nowhere/x");
-    fails(&o, 2, "--out /nowhere/x: No such file or directory");
+    fails(&o, 1, "--out /nowhere/x: cannot be written: No such file or directory");
     o = RUN(OWN, "--csv", in_folder("none.csv"));
     fails(&o, 1, "none.csv");
     o = RUN(OWN, "--load", in_folder("none"), "--predict", "1");

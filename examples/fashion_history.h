@@ -1,0 +1,127 @@
+/* What is known of each epoch of fashion_mnist's whole run. It goes into the checkpoint with the optimizer, so that
+ * a run that was interrupted, however it was, knows the epochs before, and its report is that of an uninterrupted
+ * one whatever became of the report's files meanwhile.
+ *
+ * In the checkpoint, beside the optimizer's state:
+ *     history.epochs   f64 [epochs, COLUMNS]
+ *     history.norms    f64 [epochs, layers, 3]   with --norms: of parameters, gradients, updates */
+#ifndef SWALE_EXAMPLES_FASHION_HISTORY_H
+#define SWALE_EXAMPLES_FASHION_HISTORY_H
+
+#include "cli.h"
+
+#include <swale.h>
+
+/* WATCHED: 1 if the norms of the epoch are known. */
+enum { EPOCH, STEPS, SKIPPED, SECONDS, TRAIN_LOSS, TEST_LOSS, TEST_ACCURACY, GRADIENT_NORM, WATCHED, COLUMNS };
+enum { MOST_LAYERS = 64, LAYER_NAME = 128 };
+
+typedef struct history {
+    int64_t epochs, room;
+    double (*row)[COLUMNS]; /* [epochs] */
+    int layers;             /* that have parameters */
+    char layer[MOST_LAYERS][LAYER_NAME];
+    double (*norm)[3]; /* [epochs, layers] */
+} history;
+
+static void history_free(history *h) {
+    free(h->row);
+    free(h->norm);
+    *h = (history){0};
+}
+
+/* The layers of a model, each once: "linear1" of linear1.weight and linear1.bias. */
+static void history_start(history *h, const sw_model *model) {
+    const sw_params *params = sw_model_params(model);
+    for (int i = 0; i < sw_params_count(params) && h->layers < MOST_LAYERS; i++) {
+        const char *name = sw_params_at(params, i)->name, *dot = strrchr(name, '.');
+        char *layer = h->layer[h->layers];
+        snprintf(layer, LAYER_NAME, "%.*s", dot ? (int)(dot - name) : (int)strlen(name), name);
+        int known = 0;
+        while (known < h->layers && strcmp(h->layer[known], layer) != 0)
+            known++;
+        h->layers += known == h->layers;
+    }
+}
+
+static sw_status history_reserve(history *h, int64_t epochs) {
+    if (epochs <= h->room)
+        return SW_OK;
+    const int64_t room = epochs < 32 ? 64 : 2 * epochs;
+    void *row = realloc(h->row, (size_t)room * sizeof *h->row);
+    h->row = row ? row : h->row;
+    void *norm = row ? realloc(h->norm, (size_t)room * (size_t)(h->layers + 1) * sizeof *h->norm) : NULL;
+    h->norm = norm ? norm : h->norm;
+    if (!norm)
+        return sw_fail(SW_ERR_MEMORY, "out of memory");
+    h->room = room;
+    return SW_OK;
+}
+
+/* One more epoch. */
+static sw_status history_add(history *h, const sw_train_state *state, const sw_evaluation *test, bool watched) {
+    SW_TRY(history_reserve(h, h->epochs + 1));
+    double *row = h->row[h->epochs];
+    row[EPOCH] = (double)state->epoch;
+    row[STEPS] = (double)sw_optim_steps(state->optim);
+    row[SKIPPED] = (double)sw_optim_skipped(state->optim);
+    row[SECONDS] = state->period_seconds;
+    row[TRAIN_LOSS] = state->mean_loss;
+    row[TEST_LOSS] = test->loss;
+    row[TEST_ACCURACY] = test->accuracy;
+    row[GRADIENT_NORM] = state->gradient_norm;
+    row[WATCHED] = watched;
+    for (int i = 0; i < h->layers; i++) {
+        sw_norms n = {0};
+        if (watched)
+            SW_TRY(sw_optim_norms(state->optim, h->layer[i], &n));
+        double *norm = h->norm[h->epochs * h->layers + i];
+        norm[0] = n.parameter, norm[1] = n.gradient, norm[2] = n.update;
+    }
+    h->epochs++;
+    return SW_OK;
+}
+
+/* ---- The checkpoint ---- */
+
+static sw_status history_save(const history *h, const sw_optim *optim, const char *path) {
+    sw_archive *a = sw_archive_new();
+    sw_status status = a ? sw_optim_pack(optim, a) : sw_error_status();
+    if (status == SW_OK && h->epochs > 0)
+        status = sw_archive_put(a, "history.epochs", sw_array_of(h->row, SW_F64, SW_SHAPE(h->epochs, COLUMNS)));
+    if (status == SW_OK && h->epochs > 0)
+        status = sw_archive_put(a, "history.norms",
+                                sw_array_of(h->norm, SW_F64, SW_SHAPE(h->epochs, h->layers, 3)));
+    if (status == SW_OK)
+        status = sw_archive_save(a, path);
+    sw_archive_free(a);
+    return status;
+}
+
+static sw_status history_take(history *h, const sw_archive *a, const char *path) {
+    if (!sw_archive_has(a, "history.epochs") || !sw_archive_has(a, "history.norms"))
+        return SW_OK; /* of another program: its epochs are not known */
+    const sw_array row = sw_archive_get(a, "history.epochs"), norm = sw_archive_get(a, "history.norms");
+    const int64_t epochs = row.rank > 0 ? row.shape[0] : 0;
+    if (row.type != SW_F64 || row.rank != 2 || row.shape[1] != COLUMNS || norm.type != SW_F64 || norm.rank != 3 ||
+        norm.shape[0] != epochs || norm.shape[1] != h->layers || norm.shape[2] != 3)
+        return sw_fail(SW_ERR_FORMAT, "%s: its table of epochs is not one that this program wrote for this network",
+                       path);
+    SW_TRY(history_reserve(h, epochs));
+    memcpy(h->row, row.data, (size_t)epochs * sizeof *h->row);
+    memcpy(h->norm, norm.data, (size_t)(epochs * h->layers) * sizeof *h->norm);
+    h->epochs = epochs;
+    return SW_OK;
+}
+
+/* The optimizer's state, and the epochs before it. */
+static sw_status history_load(history *h, sw_optim *optim, const char *path) {
+    sw_archive *a = sw_archive_open(path);
+    sw_status status = a ? sw_optim_unpack(optim, a) : sw_error_status();
+    if (status == SW_OK)
+        status = history_take(h, a, path);
+    sw_archive_free(a);
+    return status;
+}
+
+#endif
