@@ -9,6 +9,7 @@ import warnings
 import torch
 
 import graphs
+import networks
 import swale
 
 
@@ -18,6 +19,7 @@ def main():
     parser.add_argument("--networks", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the graph of this seed alone, printed")
+    parser.add_argument("--only-network", type=int, help="the network of this seed alone, printed")
     parser.add_argument("--most", type=int, default=10, help="stop after as many mismatches")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -26,6 +28,15 @@ def main():
     if missing:
         print(f"operations without a draw in tests/peers/operations.py: {' '.join(missing)}")
         return 1
+    mismatches = 0
+    if options.only_network is None and (options.count or options.only is not None):
+        mismatches += check_graphs(options)
+    if options.only is None and (options.networks or options.only_network is not None):
+        mismatches += check_networks(options)
+    return 1 if mismatches else 0
+
+
+def check_graphs(options):
     tape = swale.lib.sw_tape_new()
     begin = time.time()
     used, mismatches, nodes, backward = collections.Counter(), 0, 0, 0
@@ -50,8 +61,38 @@ def main():
         print(f"operations that no graph used: {' '.join(unused)}")
         mismatches += 1
     print(f"check-graphs: {len(seeds)} graphs from seed {seeds[0]}, {nodes} tensors, {backward} with backward, "
-          f"{mismatches} mismatches, {time.time() - begin:.0f} s")
-    return 1 if mismatches else 0
+          f"{mismatches} mismatches, {time.time() - begin:.0f} s", flush=True)
+    return mismatches
+
+
+def check_networks(options):
+    torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in it
+    begin, mismatches, steps, sensitive = time.time(), 0, 0, 0
+    used = collections.Counter()
+    seeds = range(options.seed, options.seed + options.networks)
+    if options.only_network is not None:
+        seeds = [options.only_network]
+    for seed in seeds:
+        network = networks.Network(seed)
+        if options.only_network is not None:
+            print(network.text())
+        difference, one_sensitive = networks.compare(network)
+        steps += network.steps
+        sensitive += one_sensitive
+        used.update(spec.split()[0] for spec, _, _ in network.rules)
+        if difference is None:
+            continue
+        mismatches += 1
+        small, found = networks.shrink(network, difference)
+        print(f"mismatch, network {seed}: {found[:2000]}\n{small.text()}\n", flush=True)
+        if mismatches >= options.most:
+            break
+    if sensitive > max(1, len(seeds) / 20):
+        print(f"{sensitive} of {len(seeds)} networks were too sensitive to prove anything")
+        mismatches += 1
+    print(f"check-graphs: {len(seeds)} networks from seed {seeds[0]}, {steps} steps of {len(used)} rules, "
+          f"{sensitive} too sensitive, {mismatches} mismatches, {time.time() - begin:.0f} s", flush=True)
+    return mismatches
 
 
 if __name__ == "__main__":

@@ -60,6 +60,11 @@ class OptimOptions(ctypes.Structure):
                 ("seed", ctypes.c_uint64), ("steps", ctypes.c_int64)]
 
 
+class ArraysOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("classes", ctypes.c_int), ("class_names", ctypes.c_void_p),
+                ("copy", ctypes.c_bool), ("scale", ctypes.c_double), ("shift", ctypes.c_double)]
+
+
 TYPES = {"void": None, "int": ctypes.c_int, "unsigned": ctypes.c_uint, "double": ctypes.c_double,
          "bool": ctypes.c_bool, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64,
          "int32_t": ctypes.c_int32, "size_t": ctypes.c_size_t, "sw_tensor": Tensor, "sw_array": Array,
