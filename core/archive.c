@@ -69,7 +69,7 @@ sw_archive *sw_archive_open(const char *path) {
 }
 
 void sw_archive_free(sw_archive *a) {
-    if (!a)
+    if (!a || !sw_free_once(a, "archive"))
         return;
     for (int i = 0; i < a->entries; i++) {
         sw_free(a->entry[i].name);

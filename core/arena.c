@@ -51,7 +51,13 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
         size = FIRST_CHUNK;
     if (size < bytes)
         size = bytes;
+    const bool pending = swi_error_now != SW_OK;
     char *memory = swi_alloc_raw(size);
+    if (!memory && !pending && a->chunks) {
+        sw_clear_error();
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for, by a tape that holds %zu since its last "
+                               "sw_tape_reset (was it forgotten?)", size, swi_arena_held(a));
+    }
     if (!memory)
         return false;
     POISON(memory, size);

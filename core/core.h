@@ -7,7 +7,8 @@
  *   - An operation on a null tensor does nothing and returns a null tensor, so that a program
  *     chains without checks and asks once.
  *   - Shapes are row-major and counted in elements; axis 0 is the batch where there is one.
- *   - Whoever makes frees: every sw_X_free accepts NULL.
+ *   - Whoever makes frees, once: every sw_X_free accepts NULL. To free an object again is an error, and does
+ *     nothing, as long as its memory has not become another object.
  *   - A tape belongs to one thread at a time; different tapes may run in different threads.
  */
 #ifndef SWALE_CORE_H
@@ -200,7 +201,8 @@ SW_API sw_tape *sw_tape_new(void);
 /* Its tensors with it; accepts NULL. */
 SW_API void sw_tape_free(sw_tape *tape);
 /* Forgets every tensor in O(1) and keeps the memory for the next step. The draw number goes up by
- * one; switches, bindings and frozen parameters stay. */
+ * one; switches, bindings and frozen parameters stay. Called after each step or evaluation. A tape that was
+ * not, so that it has 2^24 tensors, or 1 GiB and parameters that moved 100 times, takes no more: an error. */
 SW_API void sw_tape_reset(sw_tape *tape);
 
 /* Independent switches; at first SW_RECORD and SW_TRAIN are on. */
@@ -702,6 +704,9 @@ struct sw_source {
      * processors enough, a loader does it ahead in a thread of its own. */
     bool costly;
 };
+/* Calls source->free. A source that something made from it still reads (a subset or another wrapper, a
+ * loader, an objective of sw_model_objective) lives on until the last of them is freed: the order does not
+ * matter. */
 SW_API void sw_source_free(sw_source *source);
 
 typedef struct sw_batch {

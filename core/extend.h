@@ -88,6 +88,24 @@ SW_API void sw_free(void *memory);
 /* A copy of a string, NULL for NULL. */
 SW_API char *sw_strdup(const char *string);
 
+/* ---- Lifetimes ------------------------------------------------------------------------------- */
+
+/* For a function that frees an object which was made by sw_alloc, before it reads anything of it: true; or
+ * false, and an error that names the kind ("tape"), if the object was freed before and its memory has not
+ * been given out again. Of thousands that were freed, the older ones may be forgotten. */
+SW_API bool sw_free_once(const void *object, const char *kind);
+
+/* A member of whatever reads a source and is freed by itself; at first all zeros. */
+typedef struct sw_source_hold {
+    sw_source *source; /* NULL: nothing is held */
+    bool freed;        /* sw_source_free was called meanwhile */
+    struct sw_source_hold *next;
+} sw_source_hold;
+/* Keeps the source alive, in spite of sw_source_free, until the release. `hold` is not moved meanwhile. */
+SW_API void sw_source_retain(sw_source_hold *hold, const sw_source *source);
+/* The last release after sw_source_free frees the source. Nothing for a hold of all zeros. */
+SW_API void sw_source_release(sw_source_hold *hold);
+
 /* ---- Kernels and threads --------------------------------------------------------------------- */
 
 /* Work on elements [begin, end). `args` is whatever the caller and the kernel agree on. A kernel

@@ -209,6 +209,8 @@ struct swi_node {
 typedef struct swi_binding {
     sw_params *params;
     uint64_t id, pass; /* id of params; pass: the last one with a leaf */
+    uint64_t version;  /* of params at the leaf made last */
+    int64_t moves;     /* of params in that pass */
     const void *x;
     sw_gradient *g;
     bool frozen;
@@ -242,6 +244,13 @@ struct sw_tape {
 /* A view of a node's shape on some data, and of the gradient that backward left at it (data NULL: none). */
 sw_array swi_array_of(const swi_node *node, void *data);
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
+
+/* ---- lifetime.c ---- */
+
+/* Whether an object of this address was freed by sw_free_once. */
+bool swi_was_freed(const void *object);
+/* Something else lies there now. */
+void swi_forget_freed(const void *object);
 
 /* ---- defer.c ---- */
 

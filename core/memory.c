@@ -49,6 +49,8 @@ void *swi_alloc_raw(size_t bytes) {
     void *memory = current.allocate(current.user, rounded ? rounded : ALIGNMENT, ALIGNMENT);
     if (!memory)
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+    else
+        swi_forget_freed(memory);
     return memory;
 }
 

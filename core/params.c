@@ -27,7 +27,7 @@ sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
 }
 
 void sw_params_free(sw_params *p) {
-    if (!p)
+    if (!p || !sw_free_once(p, "params"))
         return;
     for (int i = 0; i < p->count; i++) {
         sw_free((void *)(uintptr_t)p->list[i]->name);
@@ -317,7 +317,7 @@ void sw_gradient_aim(sw_gradient *view, void *vector) {
 }
 
 void sw_gradient_free(sw_gradient *g) {
-    if (!g)
+    if (!g || !sw_free_once(g, "gradient"))
         return;
     sw_free(g->owned);
     sw_free(g->written);

@@ -3,11 +3,6 @@
 
 enum { GATHER_ROWS = 8, MOST_TILES = 64 }; /* rows in a tile of work; tiles of a job */
 
-void sw_source_free(sw_source *source) {
-    if (source && source->free)
-        source->free(source);
-}
-
 typedef struct gather_job {
     const sw_source *source;
     const int64_t *ids;
@@ -42,6 +37,7 @@ static sw_status check_request(const sw_source *source, sw_dtype type, const int
                                int64_t count) {
     if (!source)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
+    swi_forget_freed(source); /* a user's, where one of the library's was */
     if (!source->gather)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
     if (count < 1 || !ids)
@@ -195,7 +191,7 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
 }
 
 void sw_sampler_free(sw_sampler *s) {
-    if (!s)
+    if (!s || !sw_free_once(s, "sampler"))
         return;
     sw_free(s->ids);
     sw_free(s);

@@ -19,7 +19,7 @@ sw_tape *sw_tape_new(void) {
 }
 
 void sw_tape_free(sw_tape *tape) {
-    if (!tape)
+    if (!tape || !sw_free_once(tape, "tape"))
         return;
     for (uint32_t i = 0; i < tape->blocks; i++)
         sw_free(tape->block[i]);
@@ -191,7 +191,17 @@ void sw_tape_replay(sw_tape *tape, sw_mark mark) {
 
 /* ---- Nodes ---- */
 
+/* What no pass needs, and a program without sw_tape_reset reaches: nodes; or a GiB on a tape whose
+ * parameters moved so often that nearly all of it can no longer be differentiated. */
+enum { MOST_NODES = 1 << 24, MOST_MOVES = 100 };
+#define MOST_BYTES_AFTER_MOVES ((size_t)1 << 30)
+
 sw_status swi_more_nodes(sw_tape *tape) {
+    if (tape->blocks >= MOST_NODES / SWI_NODES)
+        return sw_fail(SW_ERR_STATE,
+                       "tape: %u tensors since the last reset, and %zu MiB: call sw_tape_reset after each "
+                       "step or evaluation",
+                       tape->count, sw_tape_bytes_held(tape) >> 20);
     if (tape->blocks == tape->block_capacity) {
         uint32_t capacity = tape->block_capacity ? 2 * tape->block_capacity : 16;
         swi_node **block = sw_alloc(capacity * sizeof *block);
@@ -482,6 +492,22 @@ sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
     return SW_OK;
 }
 
+/* Whether the leaf may be recorded: a tape that grows from step to step was not reset. */
+static bool check_moves(const sw_tape *tape, swi_binding *b, const sw_params *params) {
+    if (b->pass != tape->pass)
+        b->moves = 0;
+    else if (b->version != params->version)
+        b->moves++;
+    b->version = params->version;
+    if (b->moves < MOST_MOVES || sw_tape_bytes_held(tape) < MOST_BYTES_AFTER_MOVES)
+        return true;
+    sw_fail(SW_ERR_STATE,
+            "tape: the parameters have moved %lld times since the last reset, and the tape holds %zu MiB: "
+            "call sw_tape_reset after each step",
+            (long long)b->moves, sw_tape_bytes_held(tape) >> 20);
+    return false;
+}
+
 sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (!tape || !param) {
         sw_fail(SW_ERR_ARGUMENT, "param_use: the %s is NULL", tape ? "parameter" : "tape");
@@ -502,7 +528,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
         swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return (sw_tensor){tape, slot, generation};
-    swi_node *node = swi_new_node(tape, &slot);
+    swi_node *node = check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
     size_t size = swi_size(params->type);

@@ -258,9 +258,9 @@ SW_API sw_source *sw_logistic_samples(const sw_logistic_samples_options *options
 SW_API const double *sw_true_weights(const sw_source *source);
 
 /* ---- Parts of a source ----------------------------------------------------------------------- */
-/* Views: samples stay where they are. The source outlives them, or with `own` belongs to them: it is
- * freed with the last part, and also if the call fails (but for a wrong options.size), so that calls can
- * be nested. */
+/* Views: samples stay where they are. Parts keep the source alive (sw_source_free). With `own` it belongs to
+ * them: it is freed with the last part, and also if the call fails (but for a wrong options.size), so that
+ * calls can be nested. */
 
 typedef struct sw_wrap_options {
     size_t size; /* sizeof(sw_wrap_options) */
@@ -372,7 +372,7 @@ typedef struct sw_loader_options {
     sw_prefetch prefetch;
     bool drop_last; /* an incomplete last batch is left out */
 } sw_loader_options;
-/* options NULL: f32, SW_SHUFFLE, seed 0. The source must outlive the loader. NULL after an error,
+/* options NULL: f32, SW_SHUFFLE, seed 0. The loader keeps the source alive. NULL after an error,
  * so also when `source` is NULL, and when drop_last leaves nothing. */
 SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch,
                                 const sw_loader_options *options);

@@ -90,10 +90,12 @@ typedef struct swd_wrap {
     sw_source source;
     sw_source *inner;
     bool own;
+    sw_source_hold hold; /* of inner */
 } swd_wrap;
 /* Everything as in the inner source, which is asked to prefetch; gather and free are the caller's. */
 void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own);
-void swd_unwrap_source(swd_wrap *wrap); /* frees the inner source, if it is owned */
+/* Lets go of the inner source, and frees it if it is owned. */
+void swd_unwrap_source(swd_wrap *wrap);
 
 /* Blocks of equal size for threads that gather: one of core's, and loaders'. */
 enum { SWD_SCRATCHES = 66 };

@@ -28,6 +28,7 @@ typedef struct errand {
 
 struct sw_loader {
     const sw_source *source;
+    sw_source_hold hold; /* of source */
     sw_sampler *sampler;
     sw_loader_options options;
     int64_t batch;
@@ -129,6 +130,7 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
     if (!loader)
         return NULL;
     loader->source = source;
+    sw_source_retain(&loader->hold, source);
     loader->options = o;
     loader->batch = batch;
     loader->sampler = sw_sampler_new(source->n, batch, o.order, o.seed);
@@ -140,13 +142,14 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
 }
 
 void sw_loader_free(sw_loader *loader) {
-    if (!loader)
+    if (!loader || !sw_free_once(loader, "loader"))
         return;
     swd_background_free(loader->background);
     for (int i = 0; i < BUFFERS; i++)
         if (loader->buffer[i])
             let_go(loader->buffer[i]);
     sw_sampler_free(loader->sampler);
+    sw_source_release(&loader->hold);
     sw_free(loader);
 }
 

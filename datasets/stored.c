@@ -119,6 +119,7 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
 
 void swd_stored_free(sw_source *source) {
     swd_stored *s = (swd_stored *)source;
+    sw_free_once(s, "source");
     if (!s->borrowed_x)
         sw_array_free(&s->x);
     if (!s->borrowed_y)

@@ -36,6 +36,7 @@ typedef struct subset {
     const sw_source *inner;
     int64_t *ids;  /* [n], of inner; NULL: the first n */
     shared *owned; /* NULL: the inner source belongs to somebody else */
+    sw_source_hold hold; /* of inner */
 } subset;
 
 enum { CHUNK = 64 }; /* ids looked up at a time */
@@ -72,7 +73,9 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
 
 static void free_subset(sw_source *source) {
     subset *s = (subset *)source;
+    sw_free_once(s, "source");
     let_go(s->owned);
+    sw_source_release(&s->hold);
     sw_free(s->ids);
     sw_free(s);
 }
@@ -97,6 +100,7 @@ static subset *new_subset(const sw_source *inner, const int64_t *ids, int64_t n,
         }
         memcpy(s->ids, ids, (size_t)n * sizeof *ids);
     }
+    sw_source_retain(&s->hold, inner);
     s->owned = owned;
     if (owned)
         atomic_fetch_add_explicit(&owned->owners, 1, memory_order_relaxed);

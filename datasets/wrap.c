@@ -56,10 +56,13 @@ void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own) {
     wrap->source.prefetch = inner->prefetch ? prefetch : NULL;
     wrap->inner = inner;
     wrap->own = own;
+    sw_source_retain(&wrap->hold, inner);
 }
 
 void swd_unwrap_source(swd_wrap *wrap) {
+    sw_free_once(wrap, "source");
     swd_free_owned(wrap->inner, wrap->own);
+    sw_source_release(&wrap->hold);
 }
 
 /* ---- Scratch: one block for each thread that gathers, kept from batch to batch ---- */

@@ -38,20 +38,33 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
     o->objective = (sw_objective){.size = sizeof(sw_objective), .n = source->n,
                                   .params = model->params, .user = o, .loss = objective_loss,
                                   .prefetch = objective_prefetch};
+    sw_source_retain(&o->hold, source);
     model->objectives = o;
     return &o->objective;
 }
 
-sw_status swn_evaluation(const char *who, sw_model *model) {
+sw_status swn_evaluation_begin(const char *who, sw_model *model) {
     if (!sw_model_params(model))
         return sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
+    if (atomic_flag_test_and_set_explicit(&model->evaluating, memory_order_acquire))
+        return sw_fail(SW_ERR_STATE,
+                       "%s: the model is being evaluated already, by another thread or by the function that "
+                       "calls this one; give each thread a model, or a tape and sw_forward",
+                       who);
     if (!model->tape) {
         model->tape = sw_tape_new();
         sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
     }
     if (!model->ids)
         model->ids = sw_alloc_array(SWN_BATCH, sizeof *model->ids);
-    return model->tape && model->ids ? SW_OK : SW_ERR_MEMORY;
+    if (model->tape && model->ids)
+        return SW_OK;
+    swn_evaluation_end(model);
+    return SW_ERR_MEMORY;
+}
+
+void swn_evaluation_end(sw_model *model) {
+    atomic_flag_clear_explicit(&model->evaluating, memory_order_release);
 }
 
 sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t first, int64_t count,
@@ -115,7 +128,7 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
     if (!model || !source || !loss)
         return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the %s is NULL",
                        !model ? "model" : !source ? "source" : "loss");
-    SW_TRY(swn_evaluation("model_evaluate", model));
+    SW_TRY(swn_evaluation_begin("model_evaluate", model));
     tally t = {0};
     sw_status status = SW_OK;
     for (int64_t first = 0; first < source->n && status == SW_OK; first += SWN_BATCH) {
@@ -126,6 +139,7 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
             status = evaluate_batch(model, source, loss, first, count, &t);
     }
     sw_tape_reset(model->tape);
+    swn_evaluation_end(model);
     if (status == SW_OK) {
         result->loss = t.loss / (double)source->n;
         if (source->classes && t.judged == source->n)

@@ -5,12 +5,14 @@
 #include "extend.h"
 #include "nn.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 typedef struct swn_objective {
     sw_objective objective;
     sw_model *model;
     const sw_source *source;
+    sw_source_hold hold; /* of source */
     sw_loss loss;
     struct swn_objective *next;
 } swn_objective;
@@ -27,7 +29,8 @@ struct sw_model {
     sw_init init[SWN_ROLES]; /* for parameters of which the user says nothing; fill NULL: the layer's own */
     bool failed;
     swn_objective *objectives;
-    sw_tape *tape; /* for evaluation */
+    atomic_flag evaluating; /* who has it has the next two */
+    sw_tape *tape;          /* for evaluation */
     int64_t *ids;
     sw_tape *trace;           /* while a composed layer's forward is run to work out shapes */
     const sw_module *tracing; /* that layer */
@@ -41,10 +44,11 @@ bool swn_takes_ids(const sw_module *module);
 /* Zeros [batch, sample...] of an element type. */
 sw_tensor swn_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample_shape *sample);
 bool swn_same_shape(const sw_sample_shape *a, const sw_sample_shape *b);
-/* Evaluation in batches: a tape that does not record, and the ids of a batch, kept by the model. who is for
- * the message. */
+/* Evaluation in batches: a tape that does not record, and the ids of a batch, kept by the model and taken
+ * from the begin (an error if they are in use) to the end. who is for the message. */
 enum { SWN_BATCH = 1000 };
-sw_status swn_evaluation(const char *who, sw_model *model);
+sw_status swn_evaluation_begin(const char *who, sw_model *model);
+void swn_evaluation_end(sw_model *model);
 /* Samples [first, first + count), at most SWN_BATCH, onto that tape. What is random in
  * them is that of draw 0. */
 sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t first, int64_t count,

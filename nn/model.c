@@ -14,17 +14,19 @@ sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
     }
     model->placeholder = (sw_module){.type = &swn_placeholder_type, .model = model, .name = "?", .named = true};
     model->input.rank = -1;
+    swn_evaluation_end(model); /* a flag that is clear */
     return model;
 }
 
 void sw_model_free(sw_model *model) {
-    if (!model)
+    if (!model || !sw_free_once(model, "model"))
         return;
     for (int i = 0; i < model->modules; i++)
         swn_module_free(model->module[i]);
     sw_free(model->module);
     while (model->objectives) {
         swn_objective *next = model->objectives->next;
+        sw_source_release(&model->objectives->hold);
         sw_free(model->objectives);
         model->objectives = next;
     }

@@ -172,7 +172,7 @@ SW_API sw_init sw_init_orthogonal(double gain);
 /* The mean loss of predictions against targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
-/* f_i(x) = loss(model(x_i), y_i) over a data source, which must outlive it. Owned by the model; the same
+/* f_i(x) = loss(model(x_i), y_i) over a data source, which it keeps alive. Owned by the model; the same
  * source and loss give the same objective again. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
@@ -191,7 +191,9 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
  * stays as it is after an error. Else y must have the output's shape and type, and is filled. x is taken as
  * it is: where the training data were scaled or normalised (pictures: bytes over 255), so must x be. Rows that
  * begin at a multiple of 64 bytes, as sw_array_new's do, are up to a third faster to multiply. The
- * model's own tape is used: one thread at a time, not while sw_model_evaluate runs. */
+ * model's own tape is used, so that one of sw_predict, sw_predict_source and sw_model_evaluate runs at a
+ * time: a second call, from another thread or from a function of the user's that the first one calls, is an
+ * error. Threads share a model by a tape for each, and sw_forward. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* The same for all samples of a source, in order; what is random in them is that of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);

@@ -13,7 +13,7 @@ typedef struct prediction {
 static sw_status prepare(const char *who, sw_model *model, sw_array *y) {
     if (!model || !y)
         return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "place for the outputs" : "model");
-    return swn_evaluation(who, model);
+    return sw_model_params(model) ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
 }
 
 /* ---- Inputs ---- */
@@ -103,8 +103,9 @@ static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
     return SW_OK;
 }
 
-static sw_status predict(prediction *p) {
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): looked at by the callers */
+static sw_status predict(const char *who, prediction *p) {
+    SW_TRY(swn_evaluation_begin(who, p->model));
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): checked by the callers */
     sw_tape *tape = p->model->tape;
     sw_status status = SW_OK;
     int64_t first = 0;
@@ -117,6 +118,7 @@ static sw_status predict(prediction *p) {
         first += count;
     } while (status == SW_OK && first < p->n);
     sw_tape_reset(tape);
+    swn_evaluation_end(p->model);
     if (status != SW_OK && p->own) {
         sw_array_free(p->y);
         *p->y = p->before;
@@ -140,7 +142,7 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
         return sw_fail(SW_ERR_SHAPE, "predict: x is %s; each of its samples must be %s",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(sample->rank, sample->length));
     prediction p = {.model = model, .x = x, .n = x->shape[0], .y = y, .before = *y};
-    return predict(&p);
+    return predict("predict", &p);
 }
 
 sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y) {
@@ -149,5 +151,5 @@ sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *
         return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s",
                        source ? "has no samples" : "is NULL");
     prediction p = {.model = model, .source = source, .n = source->n, .y = y, .before = *y};
-    return predict(&p);
+    return predict("predict_source", &p);
 }

@@ -435,7 +435,7 @@ sw_optim *sw_optim_new(sw_params *params, const char *rule) {
 }
 
 void sw_optim_free(sw_optim *o) {
-    if (!o)
+    if (!o || !sw_free_once(o, "optim"))
         return;
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];

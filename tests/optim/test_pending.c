@@ -1,6 +1,6 @@
-/* An error is pending until it is cleared: loops do not start or continue while one is, so that it ends them with
- * its own message and not a good run at the end; whatever else is called then returns the status of its own
- * failure. */
+/* An error is pending until it is cleared: loops do not start or continue while one is, so that it
+ * ends them with its own message and not a good run at the end; whatever else is called then
+ * returns the status of its own failure. */
 #include "support.h"
 
 #include "datasets.h"
@@ -16,8 +16,8 @@ typedef struct plane {
     atomic_int gathered;
 } plane;
 
-static sw_status plane_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                              sw_dtype type, void *x, void *y) {
+static sw_status plane_gather(const sw_source *source, const int64_t *ids, int64_t count,
+                              uint64_t draw, sw_dtype type, void *x, void *y) {
     plane *p = (plane *)(uintptr_t)source;
     (void)draw;
     assert_int_equal(type, SW_F32);
@@ -36,8 +36,14 @@ static sw_status plane_gather(const sw_source *source, const int64_t *ids, int64
 
 static void plane_init(plane *p) {
     memset(p, 0, sizeof *p);
-    p->source = (sw_source){.size = sizeof(sw_source), .n = N, .x_rank = 1, .x_shape = {2}, .y_rank = 1,
-                            .y_shape = {1}, .y_type = SW_F64, .gather = plane_gather};
+    p->source = (sw_source){.size = sizeof(sw_source),
+                            .n = N,
+                            .x_rank = 1,
+                            .x_shape = {2},
+                            .y_rank = 1,
+                            .y_shape = {1},
+                            .y_type = SW_F64,
+                            .gather = plane_gather};
 }
 
 static sw_model *line_new(void) {
@@ -47,8 +53,8 @@ static sw_model *line_new(void) {
 }
 
 static sw_loader *loader_of(const plane *p, bool prefetch) {
-    const sw_loader_options o = {.size = sizeof o, .seed = 5,
-                                 .prefetch = prefetch ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
+    const sw_loader_options o = {
+        .size = sizeof o, .seed = 5, .prefetch = prefetch ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
     return sw_loader_new(&p->source, BATCH, &o);
 }
 
@@ -141,7 +147,8 @@ static void test_the_loader_stays_where_it_is(void **state) {
                 if (more) {
                     assert_int_equal(a.count, b.count);
                     assert_memory_equal(a.ids, b.ids, (size_t)a.count * sizeof *a.ids);
-                    assert_memory_equal(sw_value(a.x).data, sw_value(b.x).data, (size_t)a.count * 2 * sizeof(float));
+                    assert_memory_equal(sw_value(a.x).data, sw_value(b.x).data,
+                                        (size_t)a.count * 2 * sizeof(float));
                 }
                 sw_tape_reset(tapes[0]);
                 sw_tape_reset(tapes[1]);
@@ -199,7 +206,8 @@ static void setting_init(setting *s) {
     s->model = line_new();
     s->params = sw_model_params(s->model);
     s->f = sw_model_objective(s->model, &s->p.source, sw_mse);
-    const sw_optim_options o = {.size = sizeof o, .estimator = "minibatch batch=4", .rule = "sgd lr=0.1"};
+    const sw_optim_options o = {
+        .size = sizeof o, .estimator = "minibatch batch=4", .rule = "sgd lr=0.1"};
     s->optim = sw_optim_create(s->params, &o);
     assert_non_null(s->f);
     assert_non_null(s->optim);
@@ -275,12 +283,16 @@ static void test_an_error_that_a_callback_handled(void **state) {
     setting_init(&s);
     sw_train_result result;
     bool clears = true;
-    assert_int_equal(sw_train(s.f, s.optim, OPTIONS(.epochs = 2, .user = &clears, .log = look_for_a_file), &result),
+    assert_int_equal(sw_train(s.f, s.optim,
+                              OPTIONS(.epochs = 2, .user = &clears, .log = look_for_a_file),
+                              &result),
                      SW_OK);
     assert_int_equal(result.steps, 2 * BATCHES);
     expect_no_error();
     clears = false;
-    assert_int_equal(sw_train(s.f, s.optim, OPTIONS(.epochs = 4, .user = &clears, .log = look_for_a_file), &result),
+    assert_int_equal(sw_train(s.f, s.optim,
+                              OPTIONS(.epochs = 4, .user = &clears, .log = look_for_a_file),
+                              &result),
                      SW_ERR_IO);
     assert_int_equal(result.reason, SW_TRAIN_ERROR);
     assert_int_equal(result.steps, 2); /* the run goes on at step 10 and ends after 12 */
@@ -352,7 +364,8 @@ static sw_tensor null_loss(sw_tensor prediction, sw_tensor target) {
     (void)prediction, (void)target;
     return (sw_tensor){0};
 }
-static sw_tensor head_mse(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
+static sw_tensor head_mse(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
+                          int64_t count) {
     (void)user, (void)ids;
     const double zeros[N] = {0};
     return sw_mse(z, sw_input_copy(tape, sw_array_of(zeros, SW_F64, SW_SHAPE(count, 1))));
@@ -376,7 +389,8 @@ static sw_tensor null_forward(sw_module *m, sw_tensor x) {
 static void test_statuses_of_core(void **state) {
     (void)state;
     double x[6] = {1, 2, 3, 4, 5, 6};
-    const sw_array three = sw_array_of(x, SW_F64, SW_SHAPE(3)), odd = sw_array_of(x, SW_F64, SW_SHAPE(2, 3));
+    const sw_array three = sw_array_of(x, SW_F64, SW_SHAPE(3)),
+                   odd = sw_array_of(x, SW_F64, SW_SHAPE(2, 3));
     sw_tape *tape = sw_tape_new();
     sw_params *params = sw_params_new(SW_F64, 1), *broken = sw_params_new(SW_F64, 1);
     sw_archive *archive = sw_archive_new();
@@ -413,13 +427,20 @@ static void test_a_linear_model_without_bias(void **state) {
     assert_int_equal(sw_params_build(params), SW_OK);
     double *x = sw_params_x(params), value = 0, s[N];
     x[0] = 1, x[1] = 2;
-    const sw_objective f = {.size = sizeof f, .n = N, .params = params, .features = 2, .outputs = 1,
-                            .rows = rows_of_ones, .head = head_mse};
+    const sw_objective f = {.size = sizeof f,
+                            .n = N,
+                            .params = params,
+                            .features = 2,
+                            .outputs = 1,
+                            .rows = rows_of_ones,
+                            .head = head_mse};
     sw_tape *tape = sw_tape_new();
     sw_fail(SW_ERR_IO, "of long ago");
     assert_int_equal(sw_objective_value(&f, tape, NULL, NULL, N, 1, &value), SW_OK);
     assert_true(value == 9); /* (1 + 2)² */
-    assert_int_equal(sw_objective_gradient(&f, tape, NULL, NULL, N, 1, &value, sw_params_gradient(params)), SW_OK);
+    assert_int_equal(
+        sw_objective_gradient(&f, tape, NULL, NULL, N, 1, &value, sw_params_gradient(params)),
+        SW_OK);
     assert_int_equal(sw_objective_glm(&f, tape, NULL, NULL, N, 1, &value, s), SW_OK);
     assert_true(s[0] == 6); /* 2 · 3 */
     expect_error(SW_ERR_IO, "of long ago");
@@ -431,10 +452,11 @@ static void test_statuses_of_models(void **state) {
     (void)state;
     plane p;
     plane_init(&p);
-    static const sw_module_type null_type = {.size = sizeof(sw_module_type), .name = "null",
-                                             .forward = null_forward};
-    sw_model *model = line_new(), *plain = sw_model_new(SW_F32, 1), *failing = sw_model_new(SW_F32, 1),
-             *null = sw_model_new(SW_F32, 1), *composed = sw_model_new(SW_F32, 1);
+    static const sw_module_type null_type = {
+        .size = sizeof(sw_module_type), .name = "null", .forward = null_forward};
+    sw_model *model = line_new(), *plain = sw_model_new(SW_F32, 1),
+             *failing = sw_model_new(SW_F32, 1), *null = sw_model_new(SW_F32, 1),
+             *composed = sw_model_new(SW_F32, 1);
     sw_array y = {0};
     sw_evaluation e;
     assert_non_null(sw_model_build(null, sw_module_new(null, &null_type, 0)));

@@ -1,0 +1,104 @@
+/* Objects that are freed twice, and sources that are freed while something reads them. */
+#include "internal.h"
+
+/* ---- Freed twice ---- */
+
+/* Addresses of objects that were freed and whose memory the allocator has not given out again, each
+ * in the place that its hash says. A newer one takes the place of an older one. So to ask about an
+ * object reads none of its memory, and an address that was given out again is never refused. */
+enum { FREED_BITS = 10 };
+static _Atomic(uintptr_t) freed[1 << FREED_BITS];
+
+static _Atomic(uintptr_t) *freed_place(const void *object) {
+    const uint64_t address = (uintptr_t)object / 64; /* allocations are aligned to as much */
+    return &freed[address * 0x9E3779B97F4A7C15u >> (64 - FREED_BITS)];
+}
+
+bool swi_was_freed(const void *object) {
+    return atomic_load_explicit(freed_place(object), memory_order_relaxed) == (uintptr_t)object;
+}
+
+void swi_forget_freed(const void *object) {
+    if (swi_was_freed(object))
+        atomic_store_explicit(freed_place(object), 0, memory_order_relaxed);
+}
+
+static bool refuse_free(const char *kind) {
+    sw_fail(SW_ERR_STATE, "%s_free: this %s was freed before; an object is freed once", kind, kind);
+    return false;
+}
+
+bool sw_free_once(const void *object, const char *kind) {
+    return atomic_exchange_explicit(freed_place(object), (uintptr_t)object, memory_order_relaxed) !=
+               (uintptr_t)object ||
+           refuse_free(kind);
+}
+
+/* ---- Sources and those who read them ---- */
+
+static atomic_flag holds_lock =
+    ATOMIC_FLAG_INIT; /* taken where readers are made and freed: for a moment */
+static sw_source_hold *holds;
+
+static void lock_holds(void) {
+    while (atomic_flag_test_and_set_explicit(&holds_lock, memory_order_acquire))
+        ;
+}
+
+static void unlock_holds(void) {
+    atomic_flag_clear_explicit(&holds_lock, memory_order_release);
+}
+
+void sw_source_retain(sw_source_hold *hold, const sw_source *source) {
+    if (!hold || !source)
+        return;
+    swi_forget_freed(source);
+    *hold = (sw_source_hold){.source = (sw_source *)(uintptr_t)source};
+    lock_holds();
+    hold->next = holds;
+    holds = hold;
+    unlock_holds();
+}
+
+void sw_source_release(sw_source_hold *hold) {
+    if (!hold || !hold->source)
+        return;
+    sw_source *source = hold->source;
+    lock_holds();
+    bool last = hold->freed;
+    for (sw_source_hold **at = &holds; *at;)
+        if (*at == hold) {
+            *at = hold->next;
+        } else {
+            last = last && (*at)->source != source;
+            at = &(*at)->next;
+        }
+    unlock_holds();
+    *hold = (sw_source_hold){0};
+    if (last)
+        source->free(source);
+}
+
+void sw_source_free(sw_source *source) {
+    if (!source)
+        return;
+    if (swi_was_freed(source)) {
+        refuse_free("source");
+        return;
+    }
+    if (!source->free)
+        return;
+    bool held = false, before = false;
+    lock_holds();
+    for (sw_source_hold *h = holds; h; h = h->next)
+        if (h->source == source) {
+            held = true;
+            before |= h->freed;
+            h->freed = true;
+        }
+    unlock_holds();
+    if (before)
+        refuse_free("source");
+    else if (!held)
+        source->free(source);
+}
