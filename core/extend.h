@@ -38,8 +38,8 @@ SW_API sw_status sw_last_failure(void);
 
 /* "[64,784]", in a buffer that stays valid for the next few calls of this thread. */
 SW_API const char *sw_shape_text(int rank, const int64_t *shape);
-/* ", did you mean NAME?" with the nearest of the names, or "" if none is near; until this thread's next
- * call. */
+/* ", did you mean NAME?" with the nearest of the names (ReLU is as near to relu as can be), or "" if none is
+ * near; until this thread's next call. */
 SW_API const char *sw_suggest(const char *word, int count, const char *const *names);
 
 /* Faults that are told all at once: "a is missing; b is [2] here and [3] in the file; … and 12 more". Starts

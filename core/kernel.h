@@ -16,15 +16,22 @@
  * level. There SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code of one type or level alone. What
  * is between the includes and the #if is seen once (guard shared types there).
  *
+ * A header can hold kernels too: it is written like such a file, without an include guard, with
+ * `#define SW_KERNEL_HEADER` before this header is included. A source file includes as many of them as it
+ * likes, one after the other; one that has kernels itself includes them in its #else part, since the part
+ * before it is seen again for each type and level.
+ *
  * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math
  * -ffp-contract=off, never -ffast-math; keep SW_LANES partial sums in a reduction; use ternaries
  * and the sw_k_ functions below instead of libm's.
  */
-#if !defined(SW_KERNEL_FILE)
+#if !defined(SW_KERNEL_FILE) && !defined(SW_KERNEL_PASS)
 #error "define SW_KERNEL_FILE as the name of the including file before kernel.h"
 #endif
 
-#if !defined(SW_KERNEL_PASS)
+/* The first time, and again after a file of kernels: its SW_KERNEL_PASS is 0, its SW_KERNEL_FILE gone. */
+#if defined(SW_KERNEL_FILE) && (!defined(SW_KERNEL_PASS) || !SW_KERNEL_PASS)
+#undef SW_KERNEL_PASS
 #ifndef SWALE_KERNEL_H
 #define SWALE_KERNEL_H
 #include "extend.h"
@@ -36,15 +43,6 @@
 #endif
 #if defined(__OPTIMIZE__) && !defined(__NO_MATH_ERRNO__)
 #warning "compile kernels with -fno-math-errno: a square root is 29 times slower without it"
-#endif
-
-/* A copied file whose SW_KERNEL_FILE still names the first would compile the first's kernels. A header
- * with kernels in it defines SW_KERNEL_HEADER before this one is included. */
-#if !defined(SW_KERNEL_HEADER)
-_Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
-                   __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)],
-                                    SW_KERNEL_FILE) == 0,
-               "SW_KERNEL_FILE is not this file's name");
 #endif
 
 enum { SW_LANES = 32 };
@@ -92,6 +90,14 @@ enum { SW_LANES = 32 };
 #define SW_KERNEL_TABLE(name) {SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64)}
 #endif /* SWALE_KERNEL_H */
 
+/* A copied file whose SW_KERNEL_FILE still names the first would compile the first's kernels. */
+#if !defined(SW_KERNEL_HEADER)
+_Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
+                   __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)],
+                                    SW_KERNEL_FILE) == 0,
+               "SW_KERNEL_FILE is not this file's name; a header with kernels defines SW_KERNEL_HEADER");
+#endif
+
 #define SW_KERNEL_PASS 1
 #define SW_KERNEL_AVX512 0
 
@@ -135,4 +141,7 @@ enum { SW_LANES = 32 };
 #undef SW_KERNEL_AVX512
 #undef SW_KERNEL_PASS
 #define SW_KERNEL_PASS 0
+#undef SW_KERNEL_FILE
+#undef SW_KERNEL_HEADER
+#define SW_KERNEL_MATH_IS_THERE
 #endif

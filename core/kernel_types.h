@@ -3,7 +3,9 @@
 #define SW_KERNEL_F32 1
 #define real float
 #define SW_R(x) x##f
+#ifndef SW_KERNEL_MATH_IS_THERE
 #include "kernel_math.h"
+#endif
 #include SW_KERNEL_FILE
 #undef SW_KERNEL_TYPE
 #undef SW_KERNEL_F32
@@ -14,7 +16,9 @@
 #define SW_KERNEL_F32 0
 #define real double
 #define SW_R(x) x
+#ifndef SW_KERNEL_MATH_IS_THERE
 #include "kernel_math.h"
+#endif
 #include SW_KERNEL_FILE
 #undef SW_KERNEL_TYPE
 #undef SW_KERNEL_F32

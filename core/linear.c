@@ -239,7 +239,7 @@ static sw_status linear_shape(sw_call *c) {
         return sw_fail(SW_ERR_SHAPE,
                        "linear: input %s and weight %s; [batch,in] and [out,in] are needed%s",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape),
-                       x->rank > 2 ? " (flatten the input with sw_reshape)" : "");
+                       x->rank > 2 ? " (flatten the input: sw_nn_flatten in a model, else sw_reshape)" : "");
     if (x->shape[1] != w->shape[1])
         return sw_fail(SW_ERR_SHAPE,
                        "linear: input %s and weight %s; axis 1 of the input (%lld) must equal axis 1 "

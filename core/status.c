@@ -90,7 +90,11 @@ const char *sw_faults_text(sw_faults *f) {
     return f->text;
 }
 
-/* Levenshtein's distance, for short words. */
+static int lower(char c) {
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+/* Levenshtein's distance, for short words; capitals count as small letters. */
 static int distance(const char *a, const char *b) {
     enum { MOST = 32 };
     int la = (int)strlen(a), lb = (int)strlen(b), row[MOST];
@@ -102,7 +106,7 @@ static int distance(const char *a, const char *b) {
         int diagonal = row[0];
         row[0] = i;
         for (int j = 1; j <= lb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
+            int best = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
             diagonal = row[j];
             if (row[j] + 1 < best)
                 best = row[j] + 1;

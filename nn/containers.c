@@ -10,9 +10,14 @@ static sw_module *add_all(sw_module *m, int count, sw_module *const *modules) {
                 count < 0 ? "has a negative length" : "is NULL");
         return sw_module_failed(m->model);
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        if (!modules[i] && count > 1) {
+            sw_fail(SW_ERR_ARGUMENT, "%s: layer %d of %d is NULL", m->type->name, i + 1, count);
+            return sw_module_failed(m->model);
+        }
         if (sw_module_add(m, modules[i]) != SW_OK)
             return sw_module_failed(m->model);
+    }
     return m;
 }
 
@@ -60,7 +65,18 @@ sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *mod
     return add_all(m, count, modules);
 }
 
-sw_module *sw_nn_sequential(sw_model *model, ...) {
+/* Without the NULLs at the end of a list. */
+static int listed_count(int count, sw_module *const *modules) {
+    while (count > 0 && modules && !modules[count - 1])
+        count--;
+    return count;
+}
+
+sw_module *sw_nn_sequential_listed(sw_model *model, int count, sw_module *const *modules) {
+    return sw_nn_sequential_of(model, listed_count(count, modules), modules);
+}
+
+sw_module *(sw_nn_sequential)(sw_model *model, ...) {
     sw_module *m = sw_module_new(model, &swn_sequential_type, 0);
     if (!swn_is(m, &swn_sequential_type))
         return m;
@@ -223,8 +239,14 @@ sw_module *sw_nn_compose_of(sw_model *model, const char *kind,
     return m && m->type->build == compose_build ? add_all(m, count, modules) : m;
 }
 
-sw_module *sw_nn_compose(sw_model *model, const char *kind,
-                         sw_tensor (*forward)(sw_module *self, sw_tensor x), ...) {
+sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
+                                sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
+                                sw_module *const *modules) {
+    return sw_nn_compose_of(model, kind, forward, listed_count(count, modules), modules, NULL);
+}
+
+sw_module *(sw_nn_compose)(sw_model *model, const char *kind,
+                           sw_tensor (*forward)(sw_module *self, sw_tensor x), ...) {
     sw_module *m = compose_new(model, kind, forward, NULL);
     if (!m || m->type->build != compose_build)
         return m;

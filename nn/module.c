@@ -427,6 +427,16 @@ static sw_status settle_name(sw_module *m) {
 
 /* ---- Built ---- */
 
+static sw_status fail_unused(const sw_module *m, const sw_module_setting *s) {
+    enum { MOST = 32 };
+    const char *names[MOST];
+    int count = 0;
+    for (; count < m->params && count < MOST; count++)
+        names[count] = m->param[count]->name + strlen(m->name) + 1;
+    return sw_fail(SW_ERR_ARGUMENT, "layer %s: it has no parameter %s, which is %s%s", m->name, s->suffix,
+                   s->other ? "tied" : "given initial values", sw_suggest(s->suffix, count, names));
+}
+
 sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     if (!module || !shape)
         return sw_fail(SW_ERR_ARGUMENT, "module_build: the %s is NULL", module ? "shape" : "layer");
@@ -439,8 +449,7 @@ sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     }
     for (const sw_module_setting *s = module->settings; s; s = s->next)
         if (!s->used)
-            return sw_fail(SW_ERR_ARGUMENT, "layer %s: it has no parameter %s, which is %s", module->name,
-                           s->suffix, s->other ? "tied" : "given initial values");
+            return fail_unused(module, s);
     module->out = *shape;
     module->built = true;
     return SW_OK;

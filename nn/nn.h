@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #ifdef __cplusplus
+#include <initializer_list>
 extern "C" {
 #endif
 
@@ -34,7 +35,7 @@ SW_API sw_module *sw_model_root(const sw_model *model);
 /* All that the model has learned, by name, in a file: see sw_params_save and sw_params_load in core.h. */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
 SW_API sw_status sw_model_load(sw_model *model, const char *path);
-/* A table: layer, what it is, output shape, parameters. */
+/* A table: layer, what it is, output shape, parameters. Columns are as wide as their longest entry. */
 SW_API void sw_model_print(const sw_model *model, FILE *to);
 
 /* The output of a layer, or of the root, for a batch. x is [batch, ...]. */
@@ -76,7 +77,9 @@ SW_API sw_module *sw_nn_flatten(sw_model *model);
 /* A sample to another shape of as many elements; the batch is not named. */
 SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape);
 
-/* One after the other; the list ends with NULL. What passes between them is released. */
+/* One after the other: sw_nn_sequential(model, a, b, c, NULL). What passes between them is released. The NULL
+ * at the end may be missing, since the layers are counted (by a macro of the same name, see SW_MODULES below); a
+ * NULL between two layers is an error. The function itself, called by its address, needs the NULL. */
 SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel));
 /* The same from an array. */
 SW_API sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules);
@@ -85,7 +88,7 @@ SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
 
 /* A layer composed of others by a function: `forward` calls sw_forward on its layers
  * (sw_module_child(self, i), in the order given here) and operations of core.h in any way. The list ends
- * with NULL. `kind` names it: kind "block" makes block1, block2, …; see "Names" below.
+ * as that of sw_nn_sequential. `kind` names it: kind "block" makes block1, block2, …; see "Names" below.
  *
  * Shapes are worked out at the build: `forward` is run once on a tape that does not record, with zeros
  * [2, sample...] of the model's type; each layer that it calls is built with the shape that reaches it, and
@@ -266,6 +269,36 @@ SW_API sw_module *sw_nn_compose_of(sw_model *model, const char *kind,
                                    sw_module *const *modules, const sw_compose_options *options);
 /* The `user` of sw_compose_options; NULL for other layers. */
 SW_API void *sw_module_user(const sw_module *module);
+
+/* ---- Lists of layers ------------------------------------------------------------------------- */
+/* What sw_nn_sequential and sw_nn_compose become: the layers as an array, and how many there are. One NULL or
+ * several at the end are left out. */
+SW_API sw_module *sw_nn_sequential_listed(sw_model *model, int count, sw_module *const *modules);
+SW_API sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
+                                       sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
+                                       sw_module *const *modules);
+#ifdef __cplusplus
+extern "C++" {
+inline sw_module *sw_nn_sequential_listed(sw_model *model, std::initializer_list<sw_module *> modules) {
+    return sw_nn_sequential_listed(model, (int)modules.size(), modules.begin());
+}
+inline sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
+                                       sw_tensor (*forward)(sw_module *self, sw_tensor x),
+                                       std::initializer_list<sw_module *> modules) {
+    return sw_nn_compose_listed(model, kind, forward, (int)modules.size(), modules.begin());
+}
+}
+#define SW_MODULES(...) {__VA_ARGS__}
+#else
+#define SW_MODULES(...)                                                     \
+    (int)(sizeof((sw_module *const[]){__VA_ARGS__}) / sizeof(sw_module *)), \
+        (sw_module *const[]) {                                              \
+        __VA_ARGS__                                                         \
+    }
+#endif
+#define sw_nn_sequential(model, ...) sw_nn_sequential_listed(model, SW_MODULES(__VA_ARGS__))
+#define sw_nn_compose(model, kind, forward, ...) \
+    sw_nn_compose_listed(model, kind, forward, SW_MODULES(__VA_ARGS__))
 
 #ifdef __cplusplus
 }

@@ -71,7 +71,7 @@ static void test_products(void **state) {
     expect_null(
         sw_linear(cube, b, none), SW_ERR_SHAPE,
         "linear: input [2,3,4] and weight [4,5]; [batch,in] and [out,in] are needed (flatten "
-        "the input with sw_reshape)");
+        "the input: sw_nn_flatten in a model, else sw_reshape)");
     expect_null(sw_linear(a, a, v), SW_ERR_SHAPE,
                 "linear: weight [2,3] and bias [3]; the bias must be [2]");
     expect_null(sw_linear(a, a, leaf(f, SW_SHAPE(1, 2))), SW_ERR_SHAPE,

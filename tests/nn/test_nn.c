@@ -408,7 +408,7 @@ static void test_refusals(void **state) {
     refused(nan_dropout, SW_ERR_ARGUMENT, "dropout: p = nan is outside [0, 1)");
     refused(twice, SW_ERR_ARGUMENT, "layer linear is part of a layer already");
     refused(same_name, SW_ERR_ARGUMENT, "layer a: another layer has this name");
-    refused(null_in_list, SW_ERR_ARGUMENT, "a layer to be added is NULL");
+    refused(null_in_list, SW_ERR_ARGUMENT, "sequential: layer 2 of 2 is NULL");
 }
 
 static void test_model_refusals(void **state) {
