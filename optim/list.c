@@ -58,6 +58,17 @@ static bool is_table(swo_kind kind, const sw_slot *slot) {
     return kind == SWO_ESTIMATOR && slot->count;
 }
 
+/* Bytes of the slot whose place this one takes: v_f64 that of v (methods.h). 0: it takes none. */
+static double replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option) {
+    const size_t length = strlen(slot->name);
+    if (length < 4 || strcmp(slot->name + length - 4, "_f64") != 0)
+        return 0;
+    for (int i = 0; slots[i].name; i++)
+        if (strlen(slots[i].name) == length - 4 && strncmp(slots[i].name, slot->name, length - 4) == 0)
+            return slot_bytes(&slots[i], option);
+    return 0;
+}
+
 /* "state 4 to 12 bytes a parameter: v, mean, momentum; moves 20": from what the defaults need to all slots. */
 static void print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost) {
     double value[SW_MAX_OPTIONS] = {0}, least = 0, most = 0;
@@ -68,7 +79,7 @@ static void print_state(FILE *to, swo_kind kind, const sw_option *options, const
         if (is_table(kind, &slots[i]))
             continue;
         const double bytes = slot_bytes(&slots[i], value);
-        most += bytes;
+        most += bytes - replaced_bytes(slots, &slots[i], value);
         least += !slots[i].needed || slots[i].needed(value) ? bytes : 0;
         sized |= slots[i].count && (kind == SWO_RULE || bytes != (double)swo_slot_size(&slots[i], SW_F32));
     }

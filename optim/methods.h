@@ -33,6 +33,16 @@ bool swo_average_due(int64_t step, double start, double every);
 #define EPS_IN_ROOT_ROW(default_value)                                                          \
     {.name = "eps_in_root", .kind = SW_OPTION_BOOL, .value = default_value,                     \
      .help = "√(v + ε) instead of √v + ε"}
+/* Rules compute with subnormal numbers taken as zero, which is where squares of f32 end at |g| = 1e-19, while g itself
+ * goes on to 1e-38: m/(√v + ε) would be m/ε there. That is harmless for ε well above 1e-19. For a smaller one such rules
+ * keep their second moments in f64, in slots with the suffix _f64 that take the place of those without it.
+ *
+ * True where that is so: the denominator is v^(1/p) + eps or, in_root, (v + eps)^(1/p), and `fresh` is the weight of one
+ * step in v (1 - β2; of a sum: one over the number of steps). */
+bool swo_squares_in_f64(double eps, bool in_root, double fresh, double p);
+/* For `begin`: an error if a schedule has made eps so small, and `slot` was not made. */
+sw_status swo_check_squares(const sw_step *step, const char *rule, double eps, bool in_f64, int slot);
+
 /* … and of those whose decay goes the way of the gradient. */
 #define WEIGHT_DECAY_ROW                                                                        \
     {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient", \

@@ -11,7 +11,8 @@
  * One step, the same for all: the estimator samples ids and evaluates gradients, each of which is
  * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
  * estimator commits its tables; the average moves. Rules compute with subnormal numbers (below 1e-38 in
- * f32) taken as zero: see sw_float_flush. A gradient with Inf or NaN ends the step with
+ * f32) taken as zero: see sw_float_flush. Where eps is so small that this would show, a rule keeps its second
+ * moments in f64: 4 bytes a parameter more for each. A gradient with Inf or NaN ends the step with
  * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
  * on, so that the next step sees other samples. A step by which a very large gradient (2-norm above 2^50 in f32,
  * 2^484 in f64) would make x or a state of a rule Inf or NaN is refused with SW_ERR_NONFINITE, which names
@@ -145,6 +146,8 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  *     sw_archive_save(a, path);
  *     sw_archive_free(a);
  *
+ * An eps for which a rule of f32 keeps its second moments in f64 (rules/small_eps.c; below 1e-13 for Adam's defaults)
+ * needs a file with such moments, and a larger one a file without.
  * Files of versions that kept means in f32 without a second vector (ema_low, mean_low, next_low, sum_low) are read;
  * those vectors are zero then, as if the mean had just been rounded.
  *

@@ -13,6 +13,7 @@
 #ifndef ADADELTA_OPTIONS
 #define ADADELTA_OPTIONS
 enum { LR, RHO, EPS, EPS_IN_ROOT, WEIGHT_DECAY };
+enum { V, A, V_F64, A_F64 }; /* slots */
 #endif
 
 #if SW_KERNEL_PASS
@@ -52,16 +53,34 @@ BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_r
     }
 }
 
+#if SW_KERNEL_F32
+static void F64_KERNEL(adadelta_f32)(void *args, int64_t begin, int64_t end, double *sums);
+#endif
+
 static void SW_K(adadelta)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *x = s->x, *v = s->slot[0], *a = s->slot[1];
+    real *x = s->x, *v = SQUARES(s, V, V_F64), *a = SQUARES(s, A, A_F64);
     const real *g = s->g;
     (void)sums;
+#if SW_KERNEL_F32
+    if (s->slot[V_F64]) {
+        F64_KERNEL(adadelta_f32)(args, begin, end, sums);
+        return;
+    }
+#endif
     if (s->option[EPS_IN_ROOT] != 0)
         BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));
     else
         BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, false, x + begin, g + begin, v + begin, a + begin));
 }
+
+#if !SW_KERNEL_F32
+/* Parameters of f32, second moments of f64. */
+static void SW_K(adadelta_f32)(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)sums;
+    SW_K(on_f64)(args, begin, end, 1u << V_F64 | 1u << A_F64, SW_K(adadelta));
+}
+#endif
 
 #else
 
@@ -78,11 +97,28 @@ static const sw_option options[] = {
     EPS_IN_ROOT_ROW(1),
     WEIGHT_DECAY_ROW,
     {0}};
-static const sw_slot slots[] = {{.name = "v"}, {.name = "a"}, {0}};
+
+static bool adadelta_in_f64(const double *o) {
+    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[RHO], 2);
+}
+
+static bool adadelta_in_f32(const double *option) {
+    return !adadelta_in_f64(option);
+}
+
+static sw_status adadelta_begin(sw_step *s) {
+    return swo_check_squares(s, "adadelta", s->option[EPS], adadelta_in_f64(s->option), V_F64);
+}
+
+static const sw_slot slots[] = {{.name = "v", .needed = adadelta_in_f32},
+                                {.name = "a", .needed = adadelta_in_f32},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = adadelta_in_f64},
+                                {.name = "a_f64", .type = SW_SLOT_F64, .needed = adadelta_in_f64},
+                                {0}};
 
 const sw_rule swo_adadelta = {.size = sizeof(sw_rule), .name = "adadelta",
                               .summary = "steps in the units of the parameters, no learning rate",
                               .source = "Zeiler 2012, arXiv 1212.5701", .options = options, .slots = slots,
-                              .flags = SW_RULE_LINEAR, .update = &kernels};
+                              .flags = SW_RULE_LINEAR, .begin = adadelta_begin, .update = &kernels};
 
 #endif

@@ -12,6 +12,7 @@
 #define ADAGRAD_OPTIONS
 enum { LR, EPS, EPS_IN_ROOT, WEIGHT_DECAY, LR_DECAY, INITIAL };
 enum { STEP_SIZE, INSIDE, OUTSIDE };
+enum { V, V_F64 }; /* slots */
 #endif
 
 #if SW_KERNEL_PASS
@@ -32,17 +33,44 @@ BLOCK_FUNCTION SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x
         x[i] -= along[i] / (root[i] + outside);
 }
 
+#if SW_KERNEL_F32
+static void F64_KERNEL(adagrad_f32)(void *args, int64_t begin, int64_t end, double *sums);
+#endif
+
 static void SW_K(adagrad)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *x = s->x, *v = s->slot[0];
+    real *x = s->x, *v = SQUARES(s, V, V_F64);
     const real *g = s->g;
     (void)sums;
+#if SW_KERNEL_F32
+    if (s->slot[V_F64]) {
+        F64_KERNEL(adagrad_f32)(args, begin, end, sums);
+        return;
+    }
+#endif
     BY_BLOCKS(s, begin, end, SW_K(adagrad_block)(s, n, x + begin, g + begin, v + begin));
 }
+
+#if !SW_KERNEL_F32
+/* Parameters of f32, second moments of f64. */
+static void SW_K(adagrad_f32)(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)sums;
+    SW_K(on_f64)(args, begin, end, 1u << V_F64, SW_K(adagrad));
+}
+#endif
 
 #else
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(adagrad);
+
+/* A sum of a million steps. */
+static bool adagrad_in_f64(const double *o) {
+    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 0x1p-20, 2);
+}
+
+static bool adagrad_in_f32(const double *option) {
+    return !adagrad_in_f64(option);
+}
 
 static sw_status begin(sw_step *s) {
     const double *o = s->option;
@@ -50,7 +78,7 @@ static sw_status begin(sw_step *s) {
     s->coefficient[STEP_SIZE] = o[LR] / (1 + (double)(s->step - 1) * o[LR_DECAY]);
     s->coefficient[INSIDE] = o[INITIAL] + (in_root ? o[EPS] : 0);
     s->coefficient[OUTSIDE] = in_root ? 0 : o[EPS];
-    return SW_OK;
+    return swo_check_squares(s, "adagrad", o[EPS], adagrad_in_f64(o), V_F64);
 }
 
 static const sw_option options[] = {
@@ -63,7 +91,9 @@ static const sw_option options[] = {
     {.name = "lr_decay", .value = 0, .low = 0, .high = 1e6, .help = "κ: the t-th step is η/(1 + (t-1)κ)"},
     {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, what the sum begins with"},
     {0}};
-static const sw_slot slots[] = {{.name = "v"}, {0}};
+static const sw_slot slots[] = {{.name = "v", .needed = adagrad_in_f32},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = adagrad_in_f64},
+                                {0}};
 
 const sw_rule swo_adagrad = {.size = sizeof(sw_rule), .name = "adagrad",
                              .summary = "each element's step falls with its own gradients",

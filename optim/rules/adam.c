@@ -34,16 +34,26 @@ BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, c
         x[i] = shrink * x[i] - along[i] / (root[i] * scale + outside);
 }
 
+#if SW_KERNEL_F32
+static void F64_KERNEL(adam_f32)(void *args, int64_t begin, int64_t end, double *sums);
+#endif
+
 static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     real *restrict x = s->x;
     const real *restrict gradient = s->g;
-    real *restrict m = s->slot[0], *restrict v = s->slot[1];
+    real *restrict m = s->slot[M], *restrict v = SQUARES(s, V, V_F64);
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
                l2 = (real)s->coefficient[L2], shrink = (real)s->coefficient[SHRINK];
     (void)sums;
+#if SW_KERNEL_F32
+    if (s->slot[V_F64]) {
+        F64_KERNEL(adam_f32)(args, begin, end, sums);
+        return;
+    }
+#endif
     if (!v) {
         for (int64_t i = begin; i < end; i++) {
             const real g = gradient[i] + l2 * x[i];
@@ -62,10 +72,30 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
     }
 }
 
+#if !SW_KERNEL_F32
+/* Parameters of f32, second moments of f64. */
+static void SW_K(adam_f32)(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)sums;
+    SW_K(on_f64)(args, begin, end, 1u << V_F64, SW_K(adam));
+}
+#endif
+
 #else
 
 const sw_kernels swo_adam_kernels = SW_KERNEL_TABLE(adam);
-const sw_slot swo_adam_slots[] = {{.name = "m"}, {.name = "v"}, {0}};
+
+bool swo_adam_in_f64(const double *o) {
+    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], 2);
+}
+
+static bool adam_in_f32(const double *option) {
+    return !swo_adam_in_f64(option);
+}
+
+const sw_slot swo_adam_slots[] = {{.name = "m"},
+                                  {.name = "v", .needed = adam_in_f32},
+                                  {.name = "v_f64", .type = SW_SLOT_F64, .needed = swo_adam_in_f64},
+                                  {0}};
 
 void swo_adam_root(sw_step *s, double correction, double p) {
     const bool in_root = s->option[EPS_IN_ROOT] != 0;
@@ -86,9 +116,13 @@ void swo_adam_begin(sw_step *s, bool decoupled) {
     c[PLAIN] = 0;
 }
 
+sw_status swo_adam_check(const sw_step *s, const char *rule) {
+    return swo_check_squares(s, rule, s->option[EPS], swo_adam_in_f64(s->option), V_F64);
+}
+
 static sw_status adam_begin(sw_step *s) {
     swo_adam_begin(s, false);
-    return SW_OK;
+    return swo_adam_check(s, "adam");
 }
 
 static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT), {0}};

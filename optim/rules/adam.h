@@ -34,9 +34,13 @@ enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, 
 #define DECAY_IN_GRADIENT "λ, added to the gradient"
 #define DECAY_DECOUPLED "λ, decoupled: θ ← (1 - ηλ) θ"
 
-/* The loop: slots m and v; v NULL: no denominator. */
+/* The loop: slots m and v, or v_f64 for an ε too small for squares of f32 (methods.h); neither: no denominator. */
+enum { M, V, V_F64 };
 extern const sw_kernels swo_adam_kernels;
 extern const sw_slot swo_adam_slots[];
+bool swo_adam_in_f64(const double *option);
+/* The end of `begin`: see swo_check_squares. */
+sw_status swo_adam_check(const sw_step *step, const char *rule);
 /* All coefficients as Adam has them. */
 void swo_adam_begin(sw_step *step, bool decoupled);
 /* ROOT_SCALE, INSIDE and OUTSIDE for (v/correction)^(1/p) + ε, or (v/correction + ε)^(1/p) with eps_in_root. */

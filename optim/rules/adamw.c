@@ -7,7 +7,7 @@
 
 static sw_status begin(sw_step *s) {
     swo_adam_begin(s, true);
-    return SW_OK;
+    return swo_adam_check(s, "adamw");
 }
 
 static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};

@@ -10,27 +10,40 @@
 #define SW_KERNEL_FILE "rules/amsgrad.c"
 #include "kernel.h"
 #include "adam.h"
+#include "blocks.h"
 
 #ifndef AMSGRAD_OPTIONS
 #define AMSGRAD_OPTIONS
 enum { CORRECTION = ADAM_OPTIONS };
 enum { AFTER, BEFORE, NONE };
 enum { FIRST_SCALE = ADAM_COEFFICIENTS }; /* of v in the maximum */
+enum { AMS_V_MAX = 2, AMS_V_F64, AMS_V_MAX_F64 }; /* slots after m and v */
 #endif
 
 #if SW_KERNEL_PASS
+
+#if SW_KERNEL_F32
+static void F64_KERNEL(amsgrad_f32)(void *args, int64_t begin, int64_t end, double *sums);
+#endif
 
 static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     real *restrict x = s->x;
     const real *restrict gradient = s->g;
-    real *restrict m = s->slot[0], *restrict v = s->slot[1], *restrict largest = s->slot[2];
+    real *restrict m = s->slot[M], *restrict v = SQUARES(s, V, AMS_V_F64),
+                  *restrict largest = SQUARES(s, AMS_V_MAX, AMS_V_MAX_F64);
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
                a = (real)s->coefficient[ALONG_M], first = (real)s->coefficient[FIRST_SCALE],
                scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2];
     (void)sums;
+#if SW_KERNEL_F32
+    if (s->slot[AMS_V_F64]) {
+        F64_KERNEL(amsgrad_f32)(args, begin, end, sums);
+        return;
+    }
+#endif
     for (int64_t i = begin; i < end; i++) {
         const real g = gradient[i] + l2 * x[i];
         m[i] = beta1 * m[i] + fresh1 * g;
@@ -40,6 +53,14 @@ static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) 
         x[i] -= a * m[i] / (SW_R(sqrt)(largest[i] + inside) * scale + outside);
     }
 }
+
+#if !SW_KERNEL_F32
+/* Parameters of f32, second moments of f64. */
+static void SW_K(amsgrad_f32)(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)sums;
+    SW_K(on_f64)(args, begin, end, 1u << AMS_V_F64 | 1u << AMS_V_MAX_F64, SW_K(amsgrad));
+}
+#endif
 
 #else
 
@@ -53,7 +74,11 @@ static sw_status begin(sw_step *s) {
         swo_adam_root(s, 1, 2);
     if (s->option[CORRECTION] == NONE)
         c[ALONG_M] = s->option[LR];
-    return SW_OK;
+    return swo_check_squares(s, "amsgrad", s->option[EPS], swo_adam_in_f64(s->option), AMS_V_F64);
+}
+
+static bool amsgrad_in_f32(const double *option) {
+    return !swo_adam_in_f64(option);
 }
 
 static const sw_option options[] = {
@@ -61,7 +86,12 @@ static const sw_option options[] = {
     {.name = "correction", .kind = SW_OPTION_CHOICE, .choices = "after|before|none",
      .help = "of the bias: after the maximum, before it, or none, also of m"},
     {0}};
-static const sw_slot slots[] = {{.name = "m"}, {.name = "v"}, {.name = "v_max"}, {0}};
+static const sw_slot slots[] = {{.name = "m"},
+                                {.name = "v", .needed = amsgrad_in_f32},
+                                {.name = "v_max", .needed = amsgrad_in_f32},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = swo_adam_in_f64},
+                                {.name = "v_max_f64", .type = SW_SLOT_F64, .needed = swo_adam_in_f64},
+                                {0}};
 
 const sw_rule swo_amsgrad = {.size = sizeof(sw_rule), .name = "amsgrad",
                              .summary = "Adam with a denominator that never falls",

@@ -39,6 +39,8 @@ enum {
             call;                                                          \
         }                                                                  \
     } while (0)
+/* Second moments: of f64 in one of two slots. Kernels of f32 have gone another way where it is the second. */
+#define SQUARES(step, slot_, slot_f64) ((step)->slot[(step)->slot[slot_] || SW_KERNEL_F32 ? slot_ : slot_f64])
 #define BLOCK_FUNCTION static inline __attribute__((always_inline)) void
 
 #include "../optim.h"
@@ -60,6 +62,49 @@ BLOCK_FUNCTION SW_K(fetch_ahead)(const sw_step *s, int64_t begin) {
         for (int at = 0; vector[k] && at < BYTES; at += 64)
             __builtin_prefetch((const char *)vector[k] + begin * (int64_t)sizeof(real) + FETCHED_AHEAD + at);
 }
+
+/* Rules of f32 whose second moments are f64 (methods.h): the kernel of f64 works on blocks that are converted, so that
+ * it is the rule of f64 but for the rounding of x and of the slots that are f32. It is compiled in the pass after the
+ * one for f32, and called by this name there. */
+#if SW_KERNEL_F32
+#undef F64_KERNEL
+#define F64_KERNEL(name) SW_K_NAME(name, f64, SW_KERNEL_LEVEL)
+#else
+enum { SW_K(F64_BLOCK) = 256, SW_K(F32_SLOTS) = 2 };
+
+/* f64: a bit for each slot that is f64. At most two slots are f32. */
+static inline void SW_K(on_f64)(const sw_step *s, int64_t begin, int64_t end, unsigned f64, sw_kernel *kernel) {
+    double x[SW_K(F64_BLOCK)], g[SW_K(F64_BLOCK)], slot[SW_K(F32_SLOTS)][SW_K(F64_BLOCK)];
+    for (; begin < end; begin += SW_K(F64_BLOCK)) {
+        const int64_t n = end - begin < SW_K(F64_BLOCK) ? end - begin : SW_K(F64_BLOCK);
+        float *to[1 + SW_K(F32_SLOTS)] = {(float *)s->x + begin};
+        double *from[1 + SW_K(F32_SLOTS)] = {x};
+        int vectors = 1;
+        sw_step block = *s;
+        for (int k = 0; k < SW_MAX_SLOTS; k++) {
+            if (s->slot[k] && f64 >> k & 1) {
+                block.slot[k] = (double *)s->slot[k] + begin;
+            } else if (s->slot[k]) {
+                to[vectors] = (float *)s->slot[k] + begin;
+                block.slot[k] = from[vectors] = slot[vectors - 1];
+                vectors++;
+            }
+        }
+        for (int64_t i = 0; i < n; i++)
+            g[i] = (double)((const float *)s->g)[begin + i];
+        for (int k = 0; k < vectors; k++)
+            for (int64_t i = 0; i < n; i++)
+                from[k][i] = (double)to[k][i];
+        block.x = x;
+        block.g = g;
+        block.count = n;
+        kernel(&block, 0, n, NULL);
+        for (int k = 0; k < vectors; k++)
+            for (int64_t i = 0; i < n; i++)
+                to[k][i] = (float)from[k][i];
+    }
+}
+#endif
 
 #if SW_KERNEL_AVX512 && SW_KERNEL_F32
 static inline __m512 SW_K(root_by_products)(__m512 v) {

@@ -20,11 +20,15 @@ static sw_status begin(sw_step *s) {
         c[ALONG_M] = o[LR];
         c[ALONG_G] = 0;
     }
-    return SW_OK;
+    return o[DISABLE_PRECONDITIONING] != 0 ? SW_OK : swo_adam_check(s, "generalized_adam");
 }
 
 static bool preconditions(const double *option) {
-    return option[DISABLE_PRECONDITIONING] == 0;
+    return option[DISABLE_PRECONDITIONING] == 0 && !swo_adam_in_f64(option);
+}
+
+static bool preconditions_in_f64(const double *option) {
+    return option[DISABLE_PRECONDITIONING] == 0 && swo_adam_in_f64(option);
 }
 
 static const sw_option options[] = {
@@ -32,7 +36,10 @@ static const sw_option options[] = {
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .value = 1, .help = "look ahead along m"},
     {.name = "disable_preconditioning", .kind = SW_OPTION_BOOL, .help = "no denominator, no v: momentum"},
     {0}};
-static const sw_slot slots[] = {{.name = "m"}, {.name = "v", .needed = preconditions}, {0}};
+static const sw_slot slots[] = {{.name = "m"},
+                                {.name = "v", .needed = preconditions},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = preconditions_in_f64},
+                                {0}};
 
 const sw_rule swo_generalized_adam = {
     .size = sizeof(sw_rule), .name = "generalized_adam",

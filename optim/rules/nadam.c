@@ -23,7 +23,7 @@ static sw_status begin(sw_step *s) {
     swo_adam_begin(s, o[DECOUPLED] != 0);
     s->coefficient[ALONG_G] = o[LR] * (1 - mu) / (1 - s->scalar[PRODUCT]);
     s->coefficient[ALONG_M] = o[LR] * next / (1 - s->scalar[PRODUCT] * next);
-    return SW_OK;
+    return swo_adam_check(s, "nadam");
 }
 
 static const sw_option options[] = {

@@ -97,22 +97,48 @@ BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x,
         x[i] = shrink * x[i] - along[i] / (root[i] * scale + outside);
 }
 
+#if SW_KERNEL_F32
+static void F64_KERNEL(nadamp_f32)(void *args, int64_t begin, int64_t end, double *sums);
+#endif
+
 static void SW_K(nadamp)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *x = s->x, *m = s->slot[0], *v = s->slot[1];
+    real *x = s->x, *m = s->slot[M], *v = SQUARES(s, V, V_F64);
     const real *g = s->g;
     (void)sums;
+#if SW_KERNEL_F32
+    if (s->slot[V_F64]) {
+        F64_KERNEL(nadamp_f32)(args, begin, end, sums);
+        return;
+    }
+#endif
     BY_BLOCKS(s, begin, end, SW_K(nadamp_block)(s, n, x + begin, g + begin, m + begin, v + begin));
 }
+
+#if !SW_KERNEL_F32
+/* Parameters of f32, second moments of f64. */
+static void SW_K(nadamp_f32)(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)sums;
+    SW_K(on_f64)(args, begin, end, 1u << V_F64, SW_K(nadamp));
+}
+#endif
 
 #else
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(nadamp);
 
+static bool nadamp_in_f64(const double *o) {
+    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], o[POWER]);
+}
+
+static bool nadamp_in_f32(const double *option) {
+    return !nadamp_in_f64(option);
+}
+
 static sw_status begin(sw_step *s) {
     swo_nadamw_begin(s);
     swo_adam_root(s, 1 - pow(s->option[BETA2], (double)s->step), s->option[POWER]);
-    return SW_OK;
+    return swo_check_squares(s, "nadamp", s->option[EPS], nadamp_in_f64(s->option), V_F64);
 }
 
 static const sw_option options[] = {
@@ -120,11 +146,15 @@ static const sw_option options[] = {
     {.name = "p", .value = 1.5, .low = 1, .high = 4, .help = "the root taken of v; 2: NadamW",
      .search_low = 1.5, .search_high = 2},
     {0}};
+static const sw_slot slots[] = {{.name = "m"},
+                                {.name = "v", .needed = nadamp_in_f32},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = nadamp_in_f64},
+                                {0}};
 
 const sw_rule swo_nadamp = {.size = sizeof(sw_rule), .name = "nadamp",
                             .summary = "NadamW with a p-th root in the denominator",
                             .source = "Kasimbeg et al., AlgoPerf, ICLR 2025", .options = options,
-                            .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
+                            .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
                             .update = &kernels};
 
 #endif

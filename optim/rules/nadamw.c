@@ -14,7 +14,7 @@ void swo_nadamw_begin(sw_step *s) {
 
 static sw_status begin(sw_step *s) {
     swo_nadamw_begin(s);
-    return SW_OK;
+    return swo_adam_check(s, "nadamw");
 }
 
 static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};

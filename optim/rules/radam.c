@@ -22,7 +22,7 @@ static sw_status begin(sw_step *s) {
     c[PLAIN] = rho > 5 ? 0 : 1;
     if (rho > 5)
         c[ALONG_M] *= sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho) * (1 - power));
-    return SW_OK;
+    return swo_adam_check(s, "radam");
 }
 
 static const sw_option options[] = {

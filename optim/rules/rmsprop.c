@@ -14,7 +14,7 @@
 #ifndef RMSPROP_OPTIONS
 #define RMSPROP_OPTIONS
 enum { LR, ALPHA, EPS, EPS_IN_ROOT, WEIGHT_DECAY, MOMENTUM, CENTERED };
-enum { V, MEAN, BUFFER }; /* slots */
+enum { V, MEAN, BUFFER, V_F64, MEAN_F64 }; /* slots */
 #endif
 
 #if SW_KERNEL_PASS
@@ -50,25 +50,44 @@ BLOCK_FUNCTION SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool cente
 /* One loop for each of the four combinations: both are constants where this is called. */
 BLOCK_FUNCTION SW_K(loop)(const sw_step *s, int64_t begin, int64_t end, const bool centered,
                           const bool momentum) {
-    real *x = s->x, *v = s->slot[V], *mean = s->slot[MEAN], *b = s->slot[BUFFER];
+    real *x = s->x, *v = SQUARES(s, V, V_F64), *mean = SQUARES(s, MEAN, MEAN_F64), *b = s->slot[BUFFER];
     const real *g = s->g;
     BY_BLOCKS(s, begin, end,
               SW_K(rmsprop_block)(s, n, centered, momentum, x + begin, g + begin, v + begin,
                                   centered ? mean + begin : NULL, momentum ? b + begin : NULL));
 }
 
+#if SW_KERNEL_F32
+static void F64_KERNEL(rmsprop_f32)(void *args, int64_t begin, int64_t end, double *sums);
+#endif
+
 static void SW_K(rmsprop)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     (void)sums;
-    if (s->slot[MEAN] && s->slot[BUFFER])
+#if SW_KERNEL_F32
+    if (s->slot[V_F64]) {
+        F64_KERNEL(rmsprop_f32)(args, begin, end, sums);
+        return;
+    }
+#endif
+    const void *mean = SQUARES(s, MEAN, MEAN_F64);
+    if (mean && s->slot[BUFFER])
         SW_K(loop)(s, begin, end, true, true);
-    else if (s->slot[MEAN])
+    else if (mean)
         SW_K(loop)(s, begin, end, true, false);
     else if (s->slot[BUFFER])
         SW_K(loop)(s, begin, end, false, true);
     else
         SW_K(loop)(s, begin, end, false, false);
 }
+
+#if !SW_KERNEL_F32
+/* Parameters of f32, second moments of f64. */
+static void SW_K(rmsprop_f32)(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)sums;
+    SW_K(on_f64)(args, begin, end, 1u << V_F64 | 1u << MEAN_F64, SW_K(rmsprop));
+}
+#endif
 
 #else
 
@@ -92,16 +111,36 @@ static bool has_momentum(const double *option) {
     return option[MOMENTUM] != 0;
 }
 
-static bool is_centered(const double *option) {
-    return option[CENTERED] != 0;
+static bool rmsprop_in_f64(const double *o) {
+    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[ALPHA], 2);
 }
 
-static const sw_slot slots[] = {{.name = "v"}, {.name = "mean", .needed = is_centered},
-                                {.name = "momentum", .needed = has_momentum}, {0}};
+static bool rmsprop_in_f32(const double *option) {
+    return !rmsprop_in_f64(option);
+}
+
+static bool is_centered(const double *option) {
+    return option[CENTERED] != 0 && !rmsprop_in_f64(option);
+}
+
+static bool is_centered_in_f64(const double *option) {
+    return option[CENTERED] != 0 && rmsprop_in_f64(option);
+}
+
+static sw_status rmsprop_begin(sw_step *s) {
+    return swo_check_squares(s, "rmsprop", s->option[EPS], rmsprop_in_f64(s->option), V_F64);
+}
+
+static const sw_slot slots[] = {{.name = "v", .needed = rmsprop_in_f32},
+                                {.name = "mean", .needed = is_centered},
+                                {.name = "momentum", .needed = has_momentum},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = rmsprop_in_f64},
+                                {.name = "mean_f64", .type = SW_SLOT_F64, .needed = is_centered_in_f64},
+                                {0}};
 
 const sw_rule swo_rmsprop = {.size = sizeof(sw_rule), .name = "rmsprop",
                              .summary = "divides by the root of the mean square of recent gradients",
                              .source = "Tieleman, Hinton 2012; Graves 2013 (centered)", .options = options,
-                             .slots = slots, .flags = SW_RULE_LINEAR, .update = &kernels};
+                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = rmsprop_begin, .update = &kernels};
 
 #endif

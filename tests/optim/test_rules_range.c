@@ -61,7 +61,7 @@ static void add_spec(const char *name) {
         {"adam", "eps_in_root", "weight_decay=0.1"},
         {"nadam", "eps_in_root", "decoupled weight_decay=0.1"},
         {"amsgrad", "correction=before", "correction=none"},
-        {"nadamp", "p=3", "p=2 eps_in_root"},
+        {"nadamp", "p=3", "p=2 eps_in_root"}, {"nadamp", "p=4", "p=1"},
         {"radam", "beta2=0.5", "decoupled weight_decay=0.1"},
         {"generalized_adam", "disable_preconditioning", "nesterov=0"},
         {"amos", "momentum=0.9", "c=0"},
@@ -227,6 +227,101 @@ static void test_refusal_by_state_and_clip(void **state) {
     sw_params_free(p);
 }
 
+/* ---- Small gradients and small eps ---- */
+
+enum { SMALL_STEPS = 10 };
+
+static bool has_option(const sw_rule *rule, const char *name) {
+    for (int i = 0; rule->options && rule->options[i].name; i++)
+        if (strcmp(rule->options[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Rules in f32 keep the denominator within 2^-15 of itself (rules/small_eps.c); Adadelta's next numerator is made of
+ * that, so that it may grow by as much in each step. A step has 20 roundings besides, fewer than that. x is rounded,
+ * and what is below 2^-126 of the numerator's mean, of weight 0.1, is nothing beside the smallest eps, 1e-30. */
+static void small_step_is_right(const char *spec, double eps, double g) {
+    char with_eps[200];
+    snprintf(with_eps, sizeof with_eps, "%s eps=%g", spec, eps);
+    run r = run_new(SW_F32, with_eps), exact = run_new(SW_F64, with_eps);
+    double gradient[SMALL_DIM] = {0}, moved = 0, before = run_x(&exact, LARGE_AT), largest = fabs(before);
+    gradient[LARGE_AT] = (double)(float)g;
+    for (int t = 0; t < SMALL_STEPS; t++) {
+        assert_ok(step_with(r.o, r.p, gradient));
+        assert_ok(step_with(exact.o, exact.p, gradient));
+        moved += fabs(run_x(&exact, LARGE_AT) - before);
+        before = run_x(&exact, LARGE_AT);
+        largest = fmax(largest, fabs(before));
+    }
+    const double bound = moved * 2 * SMALL_STEPS * 0x1p-15 + SMALL_STEPS * 0x1p-23 * largest + 1e-7 * moved;
+    if (!(fabs(run_x(&r, LARGE_AT) - before) <= bound))
+        fail_msg("%s, g = %g: x is %.9g, and %.9g in f64; %g allowed", with_eps, g, run_x(&r, LARGE_AT), before,
+                 bound);
+    run_free(&r);
+    run_free(&exact);
+}
+
+static void test_small_eps_is_right(void **state) {
+    (void)state;
+    int tried = 0;
+    for (int i = 0; i < spec_count; i++)
+        for (double eps = 1e-30; eps <= 1 && has_option(rule_of(specs[i]), "eps"); eps *= 80)
+            for (double g = 1; g > 1e-36; g *= 0.003, tried++)
+                small_step_is_right(specs[i], eps, g);
+    assert_true(tried > 15 * 14 * 10);
+}
+
+/* As in f64, by hand: ten steps of lr = 0.1 with a constant gradient far above eps; the root's error is 1e-20/3e-18. */
+static void test_adam_with_squares_below_f32(void **state) {
+    (void)state;
+    run r = run_new(SW_F32, "adam lr=0.1 eps=1e-20");
+    double g[SMALL_DIM] = {0};
+    const double start = run_x(&r, LARGE_AT);
+    g[LARGE_AT] = 3e-18;
+    for (int t = 0; t < 10; t++)
+        assert_ok(step_with(r.o, r.p, g));
+    const double moved = run_x(&r, LARGE_AT) - start, wanted = -10 * 0.1 / (1 + 1e-20 / 3e-18);
+    if (!(fabs(moved - wanted) <= 10 * 32 * 0x1p-24)) /* 32 roundings of a step of 0.1, below 1, and of x */
+        fail_msg("x moved by %.9g, not by %.9g", moved, wanted);
+    run_free(&r);
+}
+
+/* What it costs: nothing by default, 4 bytes a second moment more where eps asks for it. */
+static void test_state_of_small_eps(void **state) {
+    (void)state;
+    static const struct {
+        const char *spec;
+        size_t bytes; /* a parameter in f32 */
+    } cases[] = {{"adam", 8},           {"adam eps=1e-12", 8},       {"adam eps=1e-20", 12},
+                 {"adagrad", 4},        {"adagrad eps=1e-20", 8},    {"rmsprop centered", 8},
+                 {"nadamp p=4", 12},    {"rmsprop centered eps=1e-20", 16}, {"amsgrad eps=1e-20", 20},
+                 {"adadelta eps=1e-30", 8}, {"adam eps=1e-30 eps_in_root", 8},
+                 {"generalized_adam disable_preconditioning eps=1e-30", 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        run r = run_new(SW_F32, cases[i].spec);
+        if (sw_optim_bytes(r.o).rule != cases[i].bytes * SMALL_DIM)
+            fail_msg("%s: %zu bytes", cases[i].spec, sw_optim_bytes(r.o).rule / SMALL_DIM);
+        run_free(&r);
+    }
+}
+
+/* A schedule that makes eps so small only later is refused there, and nothing moves. */
+static void test_scheduled_eps(void **state) {
+    (void)state;
+    const double g[SMALL_DIM] = {1};
+    sw_params *p = small_params(SW_F32);
+    sw_optim *o = NEW_OPTIM(p, .rule = "adam eps=1e-8", .schedule = "exponential factor=1e-6 on=eps");
+    assert_ok(step_with(o, p, g));
+    const double x = vec_get(SW_F32, sw_params_x(p), 0);
+    assert_int_equal(step_with(o, p, g), SW_ERR_ARGUMENT);
+    assert_non_null(strstr(sw_error(), "rule adam: eps = 1e-14 in step 2 is too small for squares of f32"));
+    sw_clear_error();
+    assert_true(vec_get(SW_F32, sw_params_x(p), 0) == x && sw_optim_steps(o) == 1);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 int main(void) {
     each_rule(add_spec);
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
@@ -235,6 +330,10 @@ int main(void) {
         TEST(test_range_of_squares),
         TEST(test_adam_goes_on_after_a_large_gradient),
         TEST(test_refusal_by_state_and_clip),
+        TEST(test_small_eps_is_right),
+        TEST(test_adam_with_squares_below_f32),
+        TEST(test_state_of_small_eps),
+        TEST(test_scheduled_eps),
     };
     return cmocka_run_group_tests_name("range of the rules", tests, NULL, NULL);
 }

@@ -668,9 +668,9 @@ static void test_list(void **state) {
     assert_non_null(strstr(text, "\n      momentum=0  [0, 1)  μ; search 0 to 0.99\n"));
     /* State and traffic: 4 bytes for each of x read, g read, x written, and two for each slot. */
     static const char *const states[] = {
-        "[Loshchilov, Hutter, ICLR 2019]\n      state 8 bytes a parameter: m, v; a step moves 28\n",
+        "[Loshchilov, Hutter, ICLR 2019]\n      state 8 to 12 bytes a parameter: m, v, v_f64; a step moves 28\n",
         "Sutskever et al. 2013]\n      state 0 to 4 bytes a parameter: momentum; a step moves 12\n",
-        "(centered)]\n      state 4 to 12 bytes a parameter: v, mean, momentum; a step moves 20\n",
+        "(centered)]\n      state 4 to 20 bytes a parameter: v, mean, momentum, v_f64, mean_f64; a step moves 20\n",
         "Bernstein et al., NeurIPS 2020]\n      state 0 bytes a parameter; a step moves 20\n",
         /* a number for each of 1000 rows, in f64 */
         "state 0.016 to 4.02 bytes a parameter of a 1000 x 1000 matrix: v, b, m; a step moves 12\n"};
