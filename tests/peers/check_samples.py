@@ -11,10 +11,14 @@ import warnings
 
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.common_modules import module_db
+from torch.testing._internal.common_optimizers import optim_db
 from torch.testing._internal.opinfo.core import BinaryUfuncInfo, UnaryUfuncInfo
 
 import counterparts
 import known_differences
+import layers
+import networks
 import samples
 import swale
 from counterparts import COUNTERPARTS, NO_COUNTERPART, NotOffered
@@ -60,10 +64,13 @@ def short(value):
     return text if len(text) < 300 else text[:300] + "…"
 
 
-def run_sample(report, tape, name, call, counterpart, arguments, dtype, by_element, section="operations"):
+def run_sample(report, tape, name, call, counterpart, arguments, dtype, by_element, section="operations",
+               described=None):
+    """Compares one sample. `described`: the arguments as known differences see them."""
+    described = described or arguments
     try:
         comparison = samples.Comparison(tape, call, counterpart, arguments, dtype, by_element,
-                                        samples.SLOPES.get(name))
+                                        samples.SLOPES.get(name), name in samples.MIXING)
     except NotOffered as reason:
         report.not_offered[f"{name}: {reason}"] += 1
         return
@@ -79,7 +86,7 @@ def run_sample(report, tape, name, call, counterpart, arguments, dtype, by_eleme
         rest = mask
         for known in report.known:
             if known.name == name and known.what == what:
-                excused = known.when(inputs, arguments, i, got, wanted)
+                excused = known.when(inputs, described, i, got, wanted)
                 if (rest & excused).any():
                     report.hits[id(known)] += 1
                     rest = rest & ~torch.as_tensor(excused)
@@ -167,9 +174,107 @@ def operations(report, tape, only):
             report.fail(f"{name} has neither a counterpart in counterparts.py nor a reason in NO_COUNTERPART")
 
 
+def modules(report, tape, only):
+    torch.manual_seed(0)
+    seen = set()
+    for info in module_db:
+        name = info.module_cls.__name__
+        if name not in layers.MODULES or (only and name not in only):
+            continue
+        seen.add(name)
+        for dtype in (torch.float64, torch.float32):
+            for training in (True, False):
+                for given in info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True,
+                                                     training=training):
+                    inputs = (*given.forward_input.args, *given.forward_input.kwargs.values())
+                    args, kwargs = given.constructor_input.args, given.constructor_input.kwargs
+                    module = info.module_cls(*args, **kwargs).to(dtype).train(training)
+                    try:
+                        call, own, arguments = layers.arguments_of(module, inputs)
+                    except NotOffered as reason:
+                        report.not_offered[f"{name}: {reason}"] += 1
+                        continue
+                    described = (arguments[0], {k: v for k, v in vars(module).items()
+                                                if isinstance(v, (int, float)) and not isinstance(v, bool)})
+                    run_sample(report, tape, name, call, own, arguments, dtype, False, "layers", described)
+        if info.module_error_inputs_func is not None:
+            module_errors(report, tape, info, name)
+    for name in sorted(set(layers.MODULES) - seen) if not only else []:
+        report.fail(f"{name} is in layers.py and not in module_db")
+    for fault in layers.missing_layers() if not only else []:
+        report.fail(fault)
+
+
+def module_errors(report, tape, info, name):
+    for training in (True, False):
+        for error in info.module_error_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=False,
+                                                   training=training):
+            given = error.module_error_input
+            args, kwargs = given.constructor_input.args, given.constructor_input.kwargs
+            try:
+                module = info.module_cls(*args, **kwargs).to(torch.float64)
+                _, own, arguments = layers.arguments_of(module, given.forward_input.args)
+                p = samples.Pass(tape, arguments, False)
+                own(*p.arguments[0])
+            except NotOffered as reason:
+                report.not_offered[f"{name}, an error: {reason}"] += 1
+            except swale.Refused:
+                report.refused += 1
+            except Exception as reason:  # PyTorch refuses to make the module
+                report.not_offered[f"{name}, an error: of the constructor ({str(reason)[:60]})"] += 1
+            else:
+                text = str(error.error_regex)
+                if not report.excuse(name, "accepted", lambda known, text=text: known.when(text)):
+                    report.fail(f"{name}: swale accepts {short(arguments)}; PyTorch: {text}")
+            lib.sw_clear_error()
+
+
+def rules(report, only):
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # optimizers keep scalars in it
+    for info in optim_db:
+        kind = info.optim_cls
+        name = kind.__name__
+        if only and name not in only:
+            continue
+        for given in info.optim_inputs_func(device="cpu"):
+            for dtype in (swale.F64, swale.F32):
+                try:
+                    difference, sensitive = networks.compare(layers.trained(kind, given.kwargs, dtype))
+                except NotOffered as reason:
+                    report.not_offered[f"{name}: {reason}"] += 1
+                    continue
+                report.compared["rules"] += 1
+                if difference:
+                    report.fail(f"{name} {given.kwargs}, {swale.TYPE_NAMES[dtype]}: {difference}")
+                if sensitive:
+                    report.fail(f"{name} {given.kwargs}: the run is too sensitive to prove anything")
+        for error in info.optim_error_inputs_func(device="cpu", dtype=torch.float64):
+            options, text = error.optimizer_error_input.kwargs, str(error.error_regex)
+            if not options:
+                report.not_offered[f"{name}, an error: of a list of parameters"] += 1
+                continue
+            try:
+                layers.offered(not any(isinstance(v, torch.Tensor) for value in options.values()
+                                       for v in (value if isinstance(value, tuple) else [value])),
+                               "a tensor as an option")
+                spec = layers.spec_of(kind, options)
+            except NotOffered as reason:
+                report.not_offered[f"{name}, an error: {reason}"] += 1
+                continue
+            if layers.refuses(spec):
+                report.refused += 1
+            elif not report.excuse(name, "accepted", lambda known, text=text: known.when(text)):
+                report.fail(f"{name}: swale accepts {spec!r}; PyTorch: {text}")
+    torch.set_default_dtype(default)
+    for fault in layers.missing_rules() if not only else []:
+        report.fail(fault)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
+    parser.add_argument("--section", default="", help="operations, layers, rules (all)")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     only = set(filter(None, options.only.split(",")))
@@ -178,8 +283,13 @@ def main():
     report = Report(options.verbose)
     tape = lib.sw_tape_new()
     begin = time.time()
-    operations(report, tape, only)
-    report.finish(bool(only))
+    if not options.section or "operations" in options.section:
+        operations(report, tape, only)
+    if not options.section or "layers" in options.section:
+        modules(report, tape, only)
+    if not options.section or "rules" in options.section:
+        rules(report, only)
+    report.finish(bool(only or options.section))
     total = sum(report.not_offered.values())
     print(f"# not offered: {total}")
     for reason, count in sorted(report.not_offered.items(), key=lambda pair: -pair[1]) if report.verbose else []:

@@ -23,6 +23,7 @@ class T:
 
     def __init__(self, handle):
         self.handle = handle
+        self.param = None  # a parameter of a layer that has its values
 
     @property
     def array(self):
@@ -43,6 +44,7 @@ class T:
 
 
 used = set()  # operations of swale that were called
+keep = []     # models of the layers under test, until the tape's next reset
 
 
 def op(name, *arguments):
@@ -805,11 +807,11 @@ def cross_entropy(x, target, weight=None, size_average=None, ignore_index=-100, 
         if weight.rank != 1:
             raise swale.Refused("weights are not a vector")
         options["class_weights"] = [float(w) for w in swale.numbers(weight.array)]
-    if not soft:
+    if not soft or ignore_index >= 0:
         options["ignore"] = True
         options["ignored_id"] = int(ignore_index)
     if reduction == "mean" and weight is None and not label_smoothing and (
-            soft or not (swale.numbers(target.array) == ignore_index).any()):
+            soft and ignore_index < 0 or not soft and not (swale.numbers(target.array) == ignore_index).any()):
         return op("cross_entropy", x, target)
     y = op("cross_entropy_with", x, target, options)
     if soft and reduction == "mean" and len(x.shape) > 2:

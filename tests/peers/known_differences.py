@@ -49,6 +49,10 @@ KNOWN = [
           at_bounds(0.0, 6.0)),
     Known("nn.functional.softplus", "value", "PyTorch's is the identity above a threshold", above_threshold),
     Known("nn.functional.softplus", "gradient", "PyTorch's is the identity above a threshold", above_threshold),
+    Known("Softplus", "value", "PyTorch's is the identity above a threshold", above_threshold),
+    Known("Softplus", "gradient", "PyTorch's is the identity above a threshold", above_threshold),
+    Known("CrossEntropyLoss", "refused", "weights of classes are not negative",
+          lambda message: "it must be ≥ 0" in message),
     Known("nn.functional.dropout", "refused", "with probability 1 nothing is left", lambda message:
           "p = 1 is outside" in message),
     Known("nn.functional.elu", "gradient", "NaN at NaN; PyTorch's is NaN or the cotangent, by the place in its "

@@ -200,6 +200,7 @@ class Network:
         self.estimator = rng.choice(["minibatch", "minibatch", "full", "sam"])
         self.by_hand = self.estimator == "minibatch" and rng.random() < 0.5
         self.micro = rng.choice([1, 1, 2]) if self.by_hand else 1
+        self.maximize = False
         self.open = rng.random() < 0.5  # numbers of inputs are left to sw_model_input
         self.data()
 
@@ -576,7 +577,7 @@ def by_hand(network, model, optim, tape, xs, ys, ids):
         if not loss.tape:
             raise swale.Refused(lib.error())
         total += lib.sw_item(loss) * size
-        swale.check(lib.sw_backward(loss))
+        swale.check(lib.sw_backward(lib.sw_neg(loss) if network.maximize else loss))
     status = lib.sw_optim_step(optim)
     if status != swale.SKIPPED:
         swale.check(status)

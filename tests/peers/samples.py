@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import swale
-from counterparts import NotOffered, T
+from counterparts import NotOffered, T, keep
 from swale import lib
 
 # The reference is PyTorch in f64, from the sample's numbers in their own type. As in graphs.py the tolerance
@@ -72,6 +72,8 @@ class Pass:
     def __init__(self, tape, arguments, gradients):
         lib.sw_clear_error()
         lib.sw_tape_reset(tape)
+        while keep:
+            lib.sw_model_free(keep.pop())
         self.tape, self.kept, self.leaf = tape, [], {}
         for x in tensors_of(arguments):
             if id(x) in self.leaf:
@@ -94,6 +96,9 @@ def flat(result):
 
 # Derivatives as functions of the result, where both sides compute them so: with the result's rounding.
 SLOPES = {"tanh": lambda y: 1 - y * y, "sigmoid": lambda y: y * (1 - y)}
+SLOPES |= {"Tanh": SLOPES["tanh"], "Sigmoid": SLOPES["sigmoid"]}
+# Gradients that are differences of terms as large as the cotangent: u times that is allowed besides.
+MIXING = {"softmax", "log_softmax", "nn.functional.cross_entropy", "Softmax", "LogSoftmax", "CrossEntropyLoss"}
 
 
 def reference(call, arguments, cotangents, generator=None, slope=None):
@@ -157,7 +162,8 @@ def run_swale(tape, counterpart, arguments, cotangents):
         if array.shape != r.shape:
             return values, {}  # the values' shapes are compared first
         swale.check(lib.sw_backward_from(r.handle, swale.array_of(array)))
-    gradients = {key: swale.numbers(lib.sw_grad_of(leaf.handle)) for key, leaf in p.leaf.items()}
+    gradients = {key: swale.numbers(lib.sw_param_grad(leaf.param) if leaf.param else lib.sw_grad_of(leaf.handle))
+                 for key, leaf in p.leaf.items()}
     text = lib.error()
     if text:
         raise swale.Refused("an error is left: " + text)
@@ -182,7 +188,7 @@ def finite_max(x):
 class Comparison:
     """Of one sample: differences as (what, index, mask of the elements that differ, got, wanted)."""
 
-    def __init__(self, tape, call, counterpart, arguments, dtype, by_element, slope=None):
+    def __init__(self, tape, call, counterpart, arguments, dtype, by_element, slope=None, mixes=False):
         self.differences, self.measured, self.slope = [], False, slope
         for x in tensors_of(arguments):
             refuse_kind(x)
@@ -217,6 +223,8 @@ class Comparison:
                 continue
             size = wanted.to(torch.float64).abs() if by_element else finite_max(wanted.to(torch.float64))
             unit, tiny = UNIT[dtype], TINY[dtype]
+            if mixes and what == "gradient":
+                size += max(finite_max(c) for c in cotangents if c is not None and c.numel())
             fine = agree(got, wanted, dtype, k * (unit * size + tiny))
             if not fine.all() and wanted.is_floating_point():
                 noisy = noisy or self.noise(call, arguments, cotangents)

@@ -1,0 +1,231 @@
+"""PyTorch's modules and optimizers by swale's layers and rules, for check_samples.py."""
+import ctypes
+import inspect
+
+import numpy as np
+import torch
+
+import counterparts
+import networks
+import swale
+from counterparts import COUNTERPARTS, NotOffered, T, offered
+from swale import lib
+
+# ---- Layers ----
+
+built = set()  # functions sw_nn_ that were called
+
+
+def layer(name, *arguments):
+    """sw_nn_NAME(model, …) as a function of x and its parameters."""
+    def run(module, x, *parameters):
+        offered(x.rank > 0, "a scalar, which has no batch axis")
+        offered(x.rank > 1 or not parameters, "a sample without the batch axis")
+        real = [p.type for p in parameters] or [x.type]
+        model = lib.sw_model_new(real[0], 1)
+        counterparts.keep.append(model)
+        built.add("sw_nn_" + name)
+        m = getattr(lib, "sw_nn_" + name)(model, *[a(module) if callable(a) else a for a in arguments])
+        if not lib.sw_model_build(model, m):
+            raise swale.Refused(lib.error())
+        for suffix, p in zip(("weight", "bias"), parameters):
+            param = lib.sw_module_find_param(m, suffix.encode())
+            values = np.ascontiguousarray(swale.numbers(p.array))
+            view = lib.sw_param_value(param)
+            if tuple(view.shape[:view.rank]) != values.shape:
+                raise swale.Refused(f"{suffix} has another shape here")
+            ctypes.memmove(view.data, values.ctypes.data, values.nbytes)
+            p.param = param
+        lib.sw_params_changed(lib.sw_model_params(model))
+        out = lib.sw_forward(m, x.handle)
+        if not out.tape:
+            raise swale.Refused(lib.error())
+        return T(out)
+    return run
+
+
+def linear(module, x, weight, bias=None):
+    name = "linear" if bias is not None else "linear_no_bias"
+    parameters = [weight] + ([bias] if bias is not None else [])
+    return layer(name, module.in_features, module.out_features)(module, x, *parameters)
+
+
+def embedding(module, x, weight):
+    for name in ("padding_idx", "max_norm"):
+        offered(getattr(module, name) is None, name)
+    offered(not module.scale_grad_by_freq and not module.sparse, "scaled or sparse gradients")
+    return layer("embedding", module.num_embeddings, module.embedding_dim)(module, x, weight)
+
+
+def softplus(module, x):
+    return COUNTERPARTS["nn.functional.softplus"](x, module.beta) if module.beta != 1 else \
+        layer("softplus")(module, x)
+
+
+def gelu(module, x):
+    return layer("gelu" if module.approximate == "none" else "gelu_tanh")(module, x)
+
+
+def functional(name, *attributes):
+    """COUNTERPARTS[name] with the module's attributes."""
+    def run(module, *arguments):
+        return COUNTERPARTS[name](*arguments, **{a: getattr(module, a) for a in attributes})
+    return run
+
+
+def padding(module, x):
+    return COUNTERPARTS["nn.functional.pad"](x, module.padding, "constant", module.value)
+
+
+def cross_entropy(module, x, target, weight=None):
+    return COUNTERPARTS["nn.functional.cross_entropy"](
+        x, target, weight, ignore_index=module.ignore_index, reduction=module.reduction,
+        label_smoothing=module.label_smoothing)
+
+
+def bce(module, x, target, weight=None):
+    offered(module.pos_weight is None, "pos_weight")
+    return COUNTERPARTS["nn.functional.binary_cross_entropy_with_logits"](x, target, weight,
+                                                                         reduction=module.reduction)
+
+
+MODULES = {
+    "Linear": linear, "Embedding": embedding,
+    "ReLU": layer("relu"), "Tanh": layer("tanh"), "Sigmoid": layer("sigmoid"), "SiLU": layer("silu"),
+    "LeakyReLU": layer("leaky_relu", lambda m: m.negative_slope), "ELU": layer("elu", lambda m: m.alpha),
+    "Softplus": softplus, "GELU": gelu,
+    "Softmax": layer("softmax", lambda m: m.dim), "LogSoftmax": layer("log_softmax", lambda m: m.dim),
+    "Hardtanh": functional("nn.functional.hardtanh", "min_val", "max_val"),
+    "ReLU6": functional("nn.functional.relu6"),
+    "MSELoss": functional("nn.functional.mse_loss", "reduction"),
+    "L1Loss": functional("nn.functional.l1_loss", "reduction"),
+    "HuberLoss": functional("nn.functional.huber_loss", "reduction", "delta"),
+    "SmoothL1Loss": functional("nn.functional.smooth_l1_loss", "reduction", "beta"),
+    "KLDivLoss": functional("nn.functional.kl_div", "reduction", "log_target"),
+    "BCEWithLogitsLoss": bce, "CrossEntropyLoss": cross_entropy,
+    **{f"{kind}Pad{n}d": padding for kind in ("Constant", "Zero") for n in (1, 2, 3)},
+}
+
+# Functions sw_nn_ without a module in module_db.
+NO_MODULE = {
+    "sw_nn_dropout": "nn.Dropout draws masks of its own; it is not in module_db",
+    "sw_nn_gelu_tanh": "module_db has nn.GELU with approximate='none' alone; op_db has the other",
+    "sw_nn_activation": "one of the others by its name; check-graphs has it",
+    "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
+    "sw_nn_sequential": "variable arguments", "sw_nn_sequential_of": "not in module_db; check-graphs has it",
+    "sw_nn_residual": "not a module there; check-graphs has it",
+    "sw_nn_compose": "a function of the user's", "sw_nn_compose_of": "a function of the user's",
+}
+
+
+def missing_layers():
+    """Faults of completeness: functions sw_nn_ that are neither reached nor listed, or both."""
+    for name in swale.DECLARED:
+        if name.startswith("sw_nn_") and (name in built) == (name in NO_MODULE):
+            yield f"{name} has {'a module and' if name in built else 'neither a module nor'} a reason in NO_MODULE"
+
+
+def arguments_of(module, inputs):
+    """(function of x… and parameters in PyTorch, the same in swale, arguments)."""
+    names, values = [], []
+    for name, p in list(module.named_parameters()) + list(module.named_buffers()):
+        names.append(name)
+        values.append(p.detach().clone().requires_grad_(isinstance(p, torch.nn.Parameter)))
+    count = len(inputs)
+
+    def call(*arguments):
+        state = dict(zip(names, arguments[count:]))
+        return torch.func.functional_call(module, state, arguments[:count])
+
+    def own(*arguments):
+        return MODULES[type(module).__name__](module, *arguments)
+    return call, own, (list(inputs) + values, {})
+
+
+# ---- Rules ----
+
+OPTIONS = {  # PyTorch's arguments: swale's option, or a function of the value that gives text
+    "lr": "lr", "weight_decay": "weight_decay", "eps": "eps", "rho": "rho", "alpha": "alpha",
+    "momentum": "momentum", "dampening": "dampening", "lr_decay": "lr_decay",
+    "initial_accumulator_value": "initial", "momentum_decay": "momentum_decay",
+    "betas": lambda v: f"beta1={float(v[0])} beta2={float(v[1])}",
+    "nesterov": lambda v: f"nesterov={str(bool(v)).lower()}",
+    "centered": lambda v: f"centered={str(bool(v)).lower()}",
+    "decoupled_weight_decay": lambda v: f"decoupled={str(bool(v)).lower()}",
+}
+ELSEWHERE = {"maximize", "amsgrad"}  # another rule, another sign
+CHOICES = {"foreach", "fused", "capturable", "differentiable"}  # of the implementation
+RULES = {"SGD": "sgd", "Adagrad": "adagrad", "RMSprop": "rmsprop", "Adadelta": "adadelta", "Adam": "adam",
+         "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam", "Adamax": "adamax"}
+# Rules without a counterpart in optim_db: optim/test_rules_golden.c compares them with optax or NumPy.
+NO_OPTIMIZER = {"nadamw", "nadamp", "generalized_adam", "lion", "fromage", "nag_gs", "amos"}
+ruled = set()
+
+
+def spec_of(kind, options):
+    """swale's spec for an optimizer of torch's with these arguments; NotOffered."""
+    name = RULES.get(kind.__name__)
+    offered(name is not None, f"{kind.__name__}, a rule that swale does not have")
+    if options.get("amsgrad"):
+        offered(name == "adam", "AMSGrad with decoupled decay")
+        name = "amsgrad"
+    options = {"lr": inspect.signature(kind).parameters["lr"].default, **options}
+    texts = [name]
+    for key, value in options.items():
+        if isinstance(value, torch.Tensor):
+            offered(value.numel() == 1, "a learning rate for each parameter")
+            value = float(value)
+        if key in ELSEWHERE or key in CHOICES:
+            continue
+        offered(key in OPTIONS, f"the argument {key}")
+        option = OPTIONS[key]
+        texts.append(option(value) if callable(option) else f"{option}={float(value)}")
+    ruled.add(name)
+    return " ".join(texts)
+
+
+def trained(kind, options, dtype):
+    """A network that this optimizer trains, for networks.compare."""
+    network = networks.Network(1)
+    spec = spec_of(kind, options)
+    first = {"kind": "linear", "in": 5, "out": 4, "bias": True, "tie": None}
+    last = {"kind": "linear", "in": 4, "out": 2, "bias": True, "tie": None}
+    network.dtype, network.embedding, network.sample = dtype, None, [5]
+    network.linears = [first, last]
+    network.layers = [first, {"kind": "tanh"}, last]
+    network.loss, network.outputs, network.n, network.batch = "sw_mse", 2, 6, 3
+    network.steps = 10 if dtype == swale.F64 else 4
+    more = {"lr": float(options.get("lr", inspect.signature(kind).parameters["lr"].default))}
+    more.update({k: float(v) if isinstance(v, torch.Tensor) else v for k, v in options.items()
+                 if k not in CHOICES})
+    network.rules = [(spec, kind, more)]
+    network.schedule = network.average = None
+    network.clip, network.estimator, network.by_hand, network.micro, network.open = 0, "minibatch", True, 1, False
+    network.maximize = bool(options.get("maximize"))
+    network.data()
+    return network
+
+
+def missing_rules():
+    index = 0
+    while rule := lib.sw_rule_at(index):
+        name = ctypes.cast(rule + 8, ctypes.POINTER(ctypes.c_char_p))[0].decode()  # after size
+        if (name in ruled) == (name in NO_OPTIMIZER):
+            yield f"rule {name} has {'an' if name in ruled else 'neither an'} optimizer and a reason in NO_OPTIMIZER"
+        index += 1
+
+
+def refuses(spec):
+    """Whether swale refuses a rule's spec."""
+    params = lib.sw_params_new(swale.F64, 1)
+    try:
+        shape = swale.Shape([2]).expand()
+        lib.sw_params_add(params, b"w", shape[0], shape[1], None)
+        swale.check(lib.sw_params_build(params))
+        optim = lib.sw_optim_new(params, spec.encode())
+        refused = not optim
+        lib.sw_optim_free(optim)
+        lib.sw_clear_error()
+        return refused
+    finally:
+        lib.sw_params_free(params)
