@@ -4,7 +4,8 @@
  *
  * In the checkpoint, beside the optimizer's state:
  *     history.epochs   f64 [epochs, COLUMNS]
- *     history.norms    f64 [epochs, layers, 3]   with --norms: of parameters, gradients, updates */
+ *     history.norms    f64 [epochs, layers, 3]   with --norms: of parameters, gradients, updates
+ *     history.begun    f64 []                    seconds spent on the epoch that has begun */
 #ifndef SWALE_EXAMPLES_FASHION_HISTORY_H
 #define SWALE_EXAMPLES_FASHION_HISTORY_H
 
@@ -22,6 +23,7 @@ typedef struct history {
     int layers;             /* that have parameters */
     char layer[MOST_LAYERS][LAYER_NAME];
     double (*norm)[3]; /* [epochs, layers] */
+    double begun, now; /* seconds spent on the epoch that has begun: by earlier processes, by this one */
 } history;
 
 static void history_free(history *h) {
@@ -65,7 +67,8 @@ static sw_status history_add(history *h, const sw_train_state *state, const sw_e
     row[EPOCH] = (double)state->epoch;
     row[STEPS] = (double)sw_optim_steps(state->optim);
     row[SKIPPED] = (double)sw_optim_skipped(state->optim);
-    row[SECONDS] = state->period_seconds;
+    row[SECONDS] = h->begun + state->period_seconds;
+    h->begun = h->now = 0;
     row[TRAIN_LOSS] = state->mean_loss;
     row[TEST_LOSS] = test->loss;
     row[TEST_ACCURACY] = test->accuracy;
@@ -92,6 +95,9 @@ static sw_status history_save(const history *h, const sw_optim *optim, const cha
     if (status == SW_OK && h->epochs > 0)
         status = sw_archive_put(a, "history.norms",
                                 sw_array_of(h->norm, SW_F64, SW_SHAPE(h->epochs, h->layers, 3)));
+    const double begun = h->begun + h->now;
+    if (status == SW_OK)
+        status = sw_archive_put_copy(a, "history.begun", sw_array_of(&begun, SW_F64, 0, NULL));
     if (status == SW_OK)
         status = sw_archive_save(a, path);
     sw_archive_free(a);
@@ -99,6 +105,8 @@ static sw_status history_save(const history *h, const sw_optim *optim, const cha
 }
 
 static sw_status history_take(history *h, const sw_archive *a, const char *path) {
+    const sw_array begun = sw_archive_has(a, "history.begun") ? sw_archive_get(a, "history.begun") : (sw_array){0};
+    h->begun = begun.data && begun.type == SW_F64 && begun.rank == 0 ? *(const double *)begun.data : 0;
     if (!sw_archive_has(a, "history.epochs") || !sw_archive_has(a, "history.norms"))
         return SW_OK; /* of another program: its epochs are not known */
     const sw_array row = sw_archive_get(a, "history.epochs"), norm = sw_archive_get(a, "history.norms");

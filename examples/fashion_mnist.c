@@ -237,6 +237,12 @@ static sw_status evaluate(void *user, sw_train_state *state) {
     return status;
 }
 
+static sw_status note_seconds(void *user, sw_train_state *state) {
+    run *r = user;
+    r->history.now = state->period_seconds;
+    return SW_OK;
+}
+
 static int64_t steps_of(const run *r) {
     return sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
 }
@@ -275,7 +281,7 @@ static void say_how_to_go_on(const run *r) {
 static bool train(run *r) {
     r->progress = cli_progress_start();
     const sw_train_options how = {.size = sizeof how, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
-                                  .progress = show, .stop = &cli_signal};
+                                  .log = note_seconds, .progress = show, .stop = &cli_signal};
     /* Of a run that was complete when its checkpoint was written, nothing is left. */
     const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
     if (left == 0 && r->epochs > 0)

@@ -140,6 +140,8 @@ struct sw_optim {
     int64_t steps, skipped, samples, total, per_epoch;
     swo_length length; /* where `total` is from */
     double norm, saved_norm;
+    /* of sw_train: the losses since its last evaluation, also by earlier calls of it */
+    double period_sum, period_weight;
     /* what is watched */
     struct swo_watch *watch; /* NULL: nothing */
 };

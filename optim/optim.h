@@ -173,7 +173,8 @@ typedef struct sw_train_state {
     int64_t step, steps;            /* done; of the whole run, 0: no end is set */
     int64_t steps_per_epoch, epoch; /* epochs: complete ones */
     double loss;                    /* of this step; NaN: skipped, or not known */
-    double mean_loss;               /* over the steps since the last evaluation */
+    double mean_loss;               /* over the steps since the last evaluation, also those of an earlier call
+                                     * that was stopped before it and of one that was saved and loaded */
     double gradient_norm;           /* of the last step taken, before clipping */
     bool skipped;                   /* this step was */
     double seconds, period_seconds; /* spent on steps, not in callbacks: in this call; since the last

@@ -212,12 +212,16 @@ static sw_status visit_average(visitor *v, sw_optim *o) {
 
 /* The optimizer is only written to through what unpacking remembers. */
 static sw_status visit(visitor *v, sw_optim *o, double *norm) {
+    static const double none = 0;
     for (int i = 0; i < o->groups; i++)
         SW_TRY(visit_group(v, o, i));
     SW_TRY(visit_estimator(v, o));
     SW_TRY(visit_average(v, o));
     if (o->search)
         SW_TRY(visit_scalars(v, "search", o->search->scalars, o->search_scalar));
+    /* Of a period that an interruption cut short; older files have none. */
+    SW_TRY(visit_number(v, &o->period_sum, &none, "optim.period.sum"));
+    SW_TRY(visit_number(v, &o->period_weight, &none, "optim.period.weight"));
     return visit_number(v, norm, NULL, "optim.gradient_norm");
 }
 

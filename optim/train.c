@@ -9,10 +9,7 @@ typedef struct run {
     sw_train_state state;
     sw_train_result *result;
     int64_t period; /* steps between evaluations */
-    /* of the steps since the last one */
-    double sum;
-    int64_t known; /* losses in it */
-    bool fresh;    /* none was taken yet */
+    bool fresh;     /* no step was taken since the last one */
     int64_t skipped_in_a_row;
     bool ended;
 } run;
@@ -79,6 +76,11 @@ static sw_status train_nothing_left(const run *r) {
                    (long long)s->steps, done + (long long)s->steps);
 }
 
+/* The mean of the losses since the last evaluation. */
+static double train_mean(const sw_optim *o) {
+    return o->period_weight > 0 ? o->period_sum / o->period_weight : NAN;
+}
+
 static sw_status train_start(run *r, sw_optim *o) {
     const sw_train_options *how = &r->how;
     const sw_train_state *s = &r->state;
@@ -97,7 +99,8 @@ static sw_status train_start(run *r, sw_optim *o) {
     r->how.log_every += !r->how.log_every;
     r->how.progress_every += r->how.progress_every ? 0 : 16;
     r->how.most_skipped += r->how.most_skipped ? 0 : 100;
-    r->fresh = true;
+    r->state.mean_loss = train_mean(o); /* of a period that an earlier call began, and left without an evaluation */
+    r->state.gradient_norm = sw_optim_gradient_norm(o);
     return SW_OK;
 }
 
@@ -109,7 +112,7 @@ static sw_status step(run *r) {
     sw_status status = sw_optim_minimize(s->optim, r->objective, &s->loss);
     double seconds = sw_seconds() - begin;
     if (r->fresh)
-        s->period_seconds = r->sum = 0, s->mean_loss = NAN, r->known = 0, r->fresh = false;
+        s->period_seconds = 0, s->mean_loss = NAN, r->fresh = false;
     s->seconds += seconds;
     s->period_seconds += seconds;
     s->skipped = status == SW_SKIPPED;
@@ -131,10 +134,10 @@ static sw_status step(run *r) {
     r->result->steps++;
     s->gradient_norm = sw_optim_gradient_norm(s->optim);
     if (!isnan(s->loss)) {
-        r->sum += s->loss;
-        r->known++;
+        s->optim->period_sum += s->loss;
+        s->optim->period_weight++;
     }
-    s->mean_loss = r->known ? r->sum / (double)r->known : NAN;
+    s->mean_loss = train_mean(s->optim);
     if ((s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0) ||
         sw_optim_scalar(s->optim, -1, "converged") == 1)
         end(r, SW_TRAIN_TOLERANCE);
@@ -157,6 +160,7 @@ static sw_status call(run *r, sw_train_callback *callback, const char *name) {
 static sw_status evaluate(run *r) {
     sw_train_state *s = &r->state;
     s->metric = s->mean_loss;
+    s->optim->period_sum = s->optim->period_weight = 0; /* what the callback saves begins a new period */
     if (r->how.evaluate) {
         s->point = sw_optim_point(s->optim);
         if (!s->point)

@@ -257,6 +257,93 @@ static void test_report(void **state) {
     remove_report(folder);
 }
 
+/* Removes what follows `name` up to the next comma or line's end, wherever it is: times. */
+static void mask(char *text, const char *name) {
+    for (char *at = text; (at = strstr(at, name));) {
+        at += strlen(name);
+        memmove(at, at + strcspn(at, ",\n"), strlen(at + strcspn(at, ",\n")) + 1);
+    }
+}
+
+/* The fourth column of a table. */
+static void mask_seconds(char *table) {
+    for (char *line = strchr(table, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
+        char *at = line;
+        for (int column = 0; column < 3; column++)
+            at = strchr(at + 1, ',');
+        memmove(at + 1, strchr(at + 1, ','), strlen(strchr(at + 1, ',')) + 1);
+    }
+}
+
+enum { REPORTS = 4 };
+/* What a report says, but for times. */
+static char (*report_of(const char *folder))[1 << 15] {
+    static char text[2][REPORTS][1 << 15];
+    static int turn;
+    static const char *const name[REPORTS] = {"metrics.csv", "metrics.jsonl", "norms.csv", "run.json"};
+    char(*to)[1 << 15] = text[turn++ % 2];
+    for (int i = 0; i < REPORTS; i++)
+        read_all(in_report(folder, name[i]), to[i], sizeof to[i]);
+    mask_seconds(to[0]);
+    mask(to[1], "\"seconds\":");
+    mask(to[3], "\"epoch_seconds\": ");
+    return to;
+}
+
+/* However often a run was interrupted, by a signal within an epoch or by the end of its process, and whatever became
+ * of the report's files meanwhile: its report is that of a run that was not, but for times. */
+static void test_report_of_a_resumed_run(void **state) {
+    (void)state;
+    char folder[600];
+    const char *checkpoint = stays("run.safetensors"), *whole = stays("whole.safetensors"),
+               *parts = stays("parts.safetensors");
+    snprintf(folder, sizeof folder, "%s", in_folder("resumed"));
+    const char *word[] = {PROGRAM, "--data", data, "--epochs", "4", "--batch", "100", "--hidden", "12", "--norms",
+                          "--dropout", "0.2", "--out", folder, "--checkpoint", checkpoint, "--save", whole, NULL};
+    output o = run_with(0, NULL, word);
+    succeeds(&o);
+    char(*expected)[1 << 15] = report_of(folder);
+    mask(expected[3], "\"save\": ");
+    remove_report(folder);
+    unlink(checkpoint);
+    word[17] = parts;
+    static const struct {
+        int number;
+        const char *when;
+    } interruption[] = {{SIGINT, "epoch 1/4: "}, {SIGKILL, "epoch 2/4: "}, {SIGTERM, "total "}, {SIGKILL, "epoch 3/4: "}};
+    bool within = false;
+    for (int i = 0; i < 4; i++) {
+        o = run_with(interruption[i].number, interruption[i].when, word);
+        if (o.code == 0) /* the machine was too quick for the signal */
+            break;
+        const char *steps = strstr(o.err, " epochs and ");
+        within = within || (steps && strtol(steps + strlen(" epochs and "), NULL, 10) > 0);
+        if (i == 1) { /* half a line, and then nothing: the files are made anew */
+            FILE *f = fopen(in_report(folder, "metrics.csv"), "a");
+            assert_non_null(f);
+            fputs("3,18", f);
+            fclose(f);
+            assert_int_equal(unlink(in_report(folder, "norms.csv")), 0);
+        }
+    }
+    assert_true(within);
+    for (int again = 0; again < 2; again++) { /* once more when nothing is left to do */
+        o = run_with(0, NULL, word);
+        succeeds(&o);
+        char(*report)[1 << 15] = report_of(folder);
+        mask(report[3], "\"save\": ");
+        for (int i = 0; i < REPORTS; i++)
+            assert_string_equal(report[i], expected[i]);
+        same_file(whole, parts);
+        assert_true(result(&o, "epochs") == 4 && result(&o, "epoch_seconds") > 0);
+    }
+    assert_non_null(strstr(o.err, "the run is complete"));
+    remove_report(folder);
+    unlink(checkpoint);
+    unlink(whole);
+    unlink(parts);
+}
+
 /* Ctrl-C: the step ends, and all that there is to tell is written. */
 static void test_report_of_an_interrupted_run(void **state) {
     (void)state;
@@ -293,6 +380,7 @@ int main(void) {
         cmocka_unit_test(test_checkpoint),
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_report_of_an_interrupted_run),
+        cmocka_unit_test(test_report_of_a_resumed_run),
         cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests_name("fashion_mnist_files", tests, setup, teardown);

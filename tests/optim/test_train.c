@@ -509,8 +509,8 @@ static void test_stop_and_go_on(void **state) {
     assert_ok(sw_train(&p->f, o, &how, &r)); /* the flag is still up */
     assert_true(r.reason == SW_TRAIN_STOP && r.steps == 0 && r.epochs == 0);
     d.flag = 0;
-    d.loss_sum = d.seconds = 0;
-    d.losses = d.flag_at = 0;
+    d.seconds = 0;
+    d.flag_at = 0; /* the sum of the losses goes on: mean_loss is of all steps since the last evaluation */
     assert_ok(sw_train(&p->f, o, &how, &r));
     assert_int_equal(r.reason, SW_TRAIN_COMPLETE);
     assert_true(r.steps == 6 && r.epochs == 1.5);
@@ -522,6 +522,63 @@ static void test_stop_and_go_on(void **state) {
     sw_optim_free(whole_run);
     problem_free(p);
     problem_free(q);
+}
+
+typedef struct means {
+    double loss[3], norm[3 * PER_EPOCH]; /* by epoch; by step */
+    int evaluations;
+    int64_t flag_at;
+    volatile sig_atomic_t flag;
+} means;
+
+static sw_status on_means_log(void *user, sw_train_state *s) {
+    means *m = user;
+    m->norm[s->step - 1] = s->gradient_norm;
+    m->flag = s->step == m->flag_at;
+    return SW_OK;
+}
+
+static sw_status on_means(void *user, sw_train_state *s) {
+    means *m = user;
+    m->loss[m->evaluations++] = s->mean_loss;
+    return SW_OK;
+}
+
+/* Saved after any step, and loaded by another optimizer: every epoch's mean loss has the bits of a run that was not
+ * interrupted, and so has every step's gradient norm, which is that of the step before where one is skipped. */
+static void test_means_of_a_saved_run(void **state) {
+    (void)state;
+    means expected = {.flag_at = -1};
+    for (int64_t at = 0; at < 3 * PER_EPOCH; at++) {
+        problem *p = problem_new(), *q = problem_new();
+        means parts = {.flag_at = at ? at : -1};
+        sw_optim *o = MAKE(p, RULE), *next = MAKE(q, RULE);
+        p->nan_from = q->nan_from = 2 * PER_EPOCH + 2;
+        p->nan_to = q->nan_to = 3 * PER_EPOCH - 1;
+        const sw_train_options how = {.size = sizeof how, .epochs = 3, .user = &parts, .log = on_means_log,
+                                      .evaluate = on_means, .stop = &parts.flag};
+        assert_ok(sw_train(&p->f, o, &how, NULL));
+        if (at > 0) {
+            sw_archive *a = sw_archive_new();
+            assert_ok(sw_optim_pack(o, a));
+            assert_ok(sw_optim_bind(next, &q->f));
+            assert_ok(sw_optim_unpack(next, a));
+            sw_archive_free(a);
+            parts.flag = 0, parts.flag_at = -1;
+            q->calls = p->calls;
+            assert_ok(sw_train(&q->f, next, &how, NULL));
+        } else {
+            expected = parts;
+        }
+        assert_int_equal(parts.evaluations, 3);
+        assert_memory_equal(parts.loss, expected.loss, sizeof expected.loss);
+        assert_memory_equal(parts.norm, expected.norm, sizeof expected.norm);
+        assert_true(expected.norm[3 * PER_EPOCH - 2] == expected.norm[2 * PER_EPOCH]);
+        sw_optim_free(o);
+        sw_optim_free(next);
+        problem_free(p);
+        problem_free(q);
+    }
 }
 
 /* ---- What is refused ---- */
@@ -606,6 +663,7 @@ int main(void) {
         TEST(test_callbacks),               TEST(test_callbacks_stop_a_run),
         TEST(test_targets),                 TEST(test_tolerance), TEST(test_estimator_has_converged),
         TEST(test_too_many_skipped),        TEST(test_all_skipped), TEST(test_stop_and_go_on),
+        TEST(test_means_of_a_saved_run),
         TEST(test_refused),                 TEST(test_no_memory),
     };
     return cmocka_run_group_tests_name("train", tests, set_up, NULL);
