@@ -33,7 +33,10 @@ extern void blas_memory_free(void *buffer) __attribute__((weak));
 /* Versions 0.3.22 and 0.3.23 have it: there a number that the program has set counts for more than OpenMP's. */
 extern int blas_num_threads_set __attribute__((weak));
 
-enum { WITHOUT_THREADS = 0, WITH_OPENMP = 2 }; /* openblas_get_parallel */
+/* Whether the threads are there that OpenBLAS starts when it is loaded; if not, its destructor waits for none. */
+extern int blas_server_avail __attribute__((weak));
+
+enum { WITHOUT_THREADS = 0, WITH_POSIX_THREADS = 1, WITH_OPENMP = 2 }; /* openblas_get_parallel */
 
 typedef struct swi_blas_caller caller;
 struct swi_blas_caller {
@@ -144,7 +147,24 @@ static void after_fork_in_child(void) {
     gate_open();
 }
 
+static bool has_own_threads(void) {
+    return openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
+}
+
+static bool address_space_is_limited(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+static bool room_for_buffer(void) {
+    void *trial = mmap(NULL, SWI_BLAS_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return trial != MAP_FAILED && munmap(trial, SWI_BLAS_BUFFER) == 0;
+}
+
 void swi_blas_close(void) {
+    /* A thread of OpenBLAS's own that tries for ever to have its buffer would be waited for at exit. */
+    if (address_space_is_limited() && has_own_threads() && !room_for_buffer())
+        blas_server_avail = 0;
     if (build < 0)
         return;
     ending = pthread_self();
@@ -178,6 +198,18 @@ bool swi_blas_small_kernel(void) {
 
 /* ---- Buffers ---- */
 
+/* OpenBLAS's own threads take a buffer each as soon as they run: not one of those obtained for this library,
+ * which are counted where the address space is limited. They have had the time since OpenBLAS was loaded, and
+ * this. */
+static void wait_for_own_threads(void) {
+    static bool waited;
+    enum { MICROSECONDS = 200000 };
+    if (!waited && address_space_is_limited() && has_own_threads()) {
+        waited = true;
+        usleep(MICROSECONDS);
+    }
+}
+
 /* OpenBLAS has so many, if memory can be had: then true. With the mutex. */
 static bool buffers_grow(int count) {
     void *taken[128];
@@ -188,16 +220,13 @@ static bool buffers_grow(int count) {
         return true;
     if (count > (int)(sizeof taken / sizeof *taken))
         return false;
+    wait_for_own_threads();
     if (build == WITHOUT_THREADS)
         pthread_mutex_lock(&turn);
     bool enough = true;
     while (n < count && enough) {
-        if (n >= buffers.held) {
-            void *trial = mmap(NULL, SWI_BLAS_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-            enough = trial != MAP_FAILED;
-            if (enough)
-                munmap(trial, SWI_BLAS_BUFFER);
-        }
+        if (n >= buffers.held)
+            enough = room_for_buffer();
         taken[n] = enough && blas_memory_alloc ? blas_memory_alloc(0) : NULL;
         enough = enough && (taken[n] || !blas_memory_alloc);
         n += enough;
@@ -213,10 +242,11 @@ static bool buffers_grow(int count) {
 
 static void refuse(void) {
     struct rlimit limit;
-    char text[96] = "";
+    char text[160] = "";
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        snprintf(text, sizeof text, "; the limit of address space is %llu KiB, raise it by ulimit -v",
-                 (unsigned long long)limit.rlim_cur / 1024);
+        snprintf(text, sizeof text, "; the limit is %llu KiB, raise it by ulimit -v%s",
+                 (unsigned long long)limit.rlim_cur / 1024,
+                 has_own_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own" : "");
     sw_fail(SW_ERR_MEMORY, "product: OpenBLAS needs %d MiB of address space for each thread, which cannot be had%s",
             (int)(SWI_BLAS_BUFFER >> 20), text);
 }
