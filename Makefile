@@ -64,6 +64,23 @@ DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
+# After a command that failed: which headers or libraries of the packages are missing, if any, and what installs
+# them. $(1) is a header that only tests need, or nothing.
+advice = ": \`make deps\` installs what swale needs (Debian); elsewhere, what PACKAGES in the Makefile lists" >&2
+missing_headers = || { \
+    for header in cblas.h jansson.h zlib.h stb/stb_image.h $(1); do \
+        printf '%sinclude <%s>\n' '\#' $$header | $(CC) $(CFLAGS) -E - >/dev/null 2>&1 || \
+            echo "  $$header is missing"$(advice); \
+    done; \
+    exit 1; }
+missing_libraries = || { \
+    for name in $(patsubst -l%,%,$(filter -l%,$(LIBRARIES))) $(1); do \
+        echo 'int main(void) { return 0; }' | $(CC) -x c - -o $(BUILD)/probe $(LDFLAGS) -l$$name >/dev/null 2>&1 || \
+            echo "  lib$$name is missing"$(advice); \
+    done; \
+    rm -f $(BUILD)/probe; \
+    exit 1; }
+
 .PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
         check-fast check-flavors check-graphs check-peer-samples bench bench-peers fuzz run-fuzz lint headers doc \
         check-reproducible clean
@@ -100,6 +117,8 @@ deps deps-lint deps-flavors:
 	if [ -n "$$missing" ]; then \
 	    command -v apt-get >/dev/null || { echo "make deps installs Debian packages; needed here:$$missing" >&2; exit 1; }; \
 	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	    [ -z "$$sudo" ] || command -v sudo >/dev/null || { \
+	        echo "make deps needs root, and there is no sudo here: as root, apt-get install$$missing" >&2; exit 1; }; \
 	    echo "installing$$missing"; \
 	    $$sudo apt-get update -qq && \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
@@ -119,7 +138,7 @@ gallery: $(pictures:%=$(BUILD)/examples/%)
 $(BUILD)/%.o: %.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@
+	$(Q)$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@ $(missing_headers)
 
 $(BUILD)/libswale.a: $(library_obj)
 	@echo "  AR $@"
@@ -128,7 +147,7 @@ $(BUILD)/libswale.a: $(library_obj)
 
 $(BUILD)/libswale.so.$(VERSION): $(library_obj)
 	@echo "  LD $@"
-	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBRARIES) $(missing_libraries)
 
 $(BUILD)/$(SONAME): $(BUILD)/libswale.so.$(VERSION)
 	$(Q)ln -sf $(<F) $@
@@ -144,7 +163,7 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a | $(DEPS)
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES)
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
 
 # It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
 $(BUILD)/tests/core/test_process: LDFLAGS += -Wl,--as-needed
@@ -172,6 +191,11 @@ installed_libraries := libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so p
 installed := $(installed_headers) $(addprefix $(LIBDIR)/,$(installed_libraries)) $(BINDIR)/fashion_mnist \
              $(MANDIR)/man1/fashion_mnist.1
 
+# After a command of the installation that failed.
+not_installed = || { \
+    echo "make install: nothing can be written there: run it as root, or choose a folder: make install PREFIX=\$$HOME/.local" >&2; \
+    exit 1; }
+
 # Folders below the prefix are given relative to it, so that pkg-config can be told another one.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 define swale_pc
@@ -182,38 +206,38 @@ libdir=$(call below_prefix,$(LIBDIR))
 Name: swale
 Description: tape autodiff, layers and optimizers as interchangeable parts
 Version: $(VERSION)
+# -lm, since programs that use a numeric library call sqrt and exp themselves.
 Cflags: -I$${includedir}/swale
-Libs: -L$${libdir} -lswale
+Libs: -L$${libdir} -lswale -lm
 Libs.private: $(LIBRARIES)
 endef
-# For programs with kernels of their own. kernel.h brings <math.h> along.
+# For programs with kernels of their own.
 define swale_kernels_pc
 Name: swale-kernels
 Description: compiler options for kernels written with swale's kernel.h
 Version: $(VERSION)
 Requires: swale = $(VERSION)
 Cflags: $(NUMERICS)
-Libs: -lm
 endef
 install: export SWALE_PC = $(swale_pc)
 install: export SWALE_KERNELS_PC = $(swale_kernels_pc)
 
 install: install-headers $(BUILD)/libswale.a $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist \
          $(BUILD)/examples/fashion_mnist.1
-	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR)/man1)
-	$(Q)$(INSTALL) -m 644 $(BUILD)/libswale.a $(DESTDIR)$(LIBDIR)
-	$(Q)$(INSTALL) -m 755 $(BUILD)/libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)
-	$(Q)ln -sf libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
-	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libswale.so
+	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR)/man1) $(not_installed)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/libswale.a $(DESTDIR)$(LIBDIR) $(not_installed)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR) $(not_installed)
+	$(Q)ln -sf libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(not_installed)
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libswale.so $(not_installed)
 	$(Q)echo "$$SWALE_PC" >$(BUILD)/swale.pc
 	$(Q)echo "$$SWALE_KERNELS_PC" >$(BUILD)/swale-kernels.pc
-	$(Q)$(INSTALL) -m 644 $(BUILD)/swale.pc $(BUILD)/swale-kernels.pc $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR)
-	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1
+	$(Q)$(INSTALL) -m 644 $(BUILD)/swale.pc $(BUILD)/swale-kernels.pc $(DESTDIR)$(LIBDIR)/pkgconfig $(not_installed)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR) $(not_installed)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1 $(not_installed)
 
 install-headers:
-	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale
-	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale
+	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale $(not_installed)
+	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale $(not_installed)
 
 # What install put there, and the folder that is swale's own. In a DESTDIR, the folders too, if empty.
 uninstall:

@@ -2,7 +2,7 @@
 # What `make install` gives a user, in empty folders, without a look at this one: headers, libraries,
 # pkg-config, the manual page; and that `make uninstall` takes it all away. Speaks like cmocka, for
 # tests/run.sh. Words are the names of tests; none: all.
-# shellcheck disable=SC2046,SC2086 # flags are words
+# shellcheck disable=SC2016,SC2046,SC2086 # flags are words; $HOME is in a message
 cd "$(dirname "$0")/../.." || exit 1
 : "${MAKE:=make}" "${CC:=cc}" "${CXX:=c++}"
 folder=$(mktemp -d) || exit 1
@@ -152,6 +152,107 @@ test_manual() {
     tr -s ' \n' ' ' <"$folder/page" | grep -q 'trains a multilayer perceptron'
 }
 
+# A program that calls libm itself needs no flag besides.
+test_libm() {
+    cat >"$folder/root.c" <<'END'
+#include <math.h>
+#include <stdio.h>
+#include <swale.h>
+int main(int argc, char **argv) {
+    (void)argv;
+    printf("%s %.1f\n", sw_version(), pow(argc + 1, 3) + cbrt(8.0 * argc));
+}
+END
+    "$CC" $warnings -O0 "$folder/root.c" -o "$folder/root" $(config --cflags --libs swale)
+    LD_LIBRARY_PATH=$stage/usr/local/lib "$folder/root" | grep -x "$version 10.0"
+}
+
+# Lists of layers with and without the NULL, by a C++ compiler that is strict.
+test_layers_cxx17() {
+    echo 'int main() { return 0; }' | "$CXX" -x c++ -std=c++17 -fsyntax-only - || skip "no C++ compiler"
+    cat >"$folder/layers.cc" <<'END'
+#include <swale.h>
+static sw_tensor through(sw_module *self, sw_tensor x) { return sw_forward(sw_module_child(self, 0), x); }
+int main() {
+    sw_model *net = sw_model_new(SW_F32, 1);
+    sw_module *a = sw_nn_sequential(net, sw_nn_linear(net, 3, 2), sw_nn_relu(net), NULL);
+    sw_module *b = sw_nn_sequential(net, sw_nn_compose(net, "block", through, sw_nn_relu(net)),
+                                    sw_nn_sequential(net, nullptr), sw_nn_linear(net, 2, 1));
+    sw_params *params = sw_model_build(net, ::sw_nn_sequential(net, a, b));
+    const bool right = params && sw_params_count(params) == 4 && a->children == 2 && b->children == 3;
+    sw_model_free(net);
+    return !right;
+}
+END
+    "$CXX" -std=c++17 $warnings "$folder/layers.cc" -o "$folder/layers" $(config --cflags --libs swale)
+    LD_LIBRARY_PATH=$stage/usr/local/lib "$folder/layers"
+}
+
+# A typo in a specification ends the program of README.md before its first batch.
+test_typo() {
+    sed 's/"adamw /"adamm /' examples/hello.c >"$folder/typo.c"
+    "$CC" $warnings "$folder/typo.c" -o "$folder/typo" $(config --cflags --libs swale)
+    status=0
+    LD_LIBRARY_PATH=$stage/usr/local/lib "$folder/typo" >"$folder/out" 2>"$folder/err" || status=$?
+    [ $status -eq 1 ] || die "status $status"
+    [ ! -s "$folder/out" ] || die "printed: $(cat "$folder/out")"
+    grep -F 'adamm, did you mean adam' "$folder/err"
+}
+
+# What is missing to build, and how to get it: a compiler that finds one header less, a linker one library.
+test_missing_packages() {
+    for missing in cblas.h stb/stb_image.h; do
+        cat >"$folder/cc" <<END
+#!/bin/sh
+case " \$* " in *" -E "*) ! grep -q '<$missing>'; exit ;; esac
+echo "fatal error: $missing: No such file or directory" >&2
+exit 1
+END
+        chmod +x "$folder/cc"
+        "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" "$folder/missing/core/gemm.o" \
+            >"$folder/said" 2>&1 && die "it was built"
+        grep -F "$missing is missing: \`make deps\` installs" "$folder/said"
+        [ "$(grep -c 'is missing' "$folder/said")" -eq 1 ]
+    done
+    cat >"$folder/cc" <<END
+#!/bin/sh
+case " \$* " in *" -c "*) exec $CC "\$@" ;; *" -lopenblas "*) exit 1 ;; esac
+exit 0
+END
+    "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" library_obj= \
+        "$folder/missing/libswale.so.$version" >"$folder/said" 2>&1 && die "it was linked"
+    grep -F "libopenblas is missing: \`make deps\` installs" "$folder/said"
+    [ "$(grep -c 'is missing' "$folder/said")" -eq 1 ]
+    # An error of the program's own gets no advice.
+    printf '#!/bin/sh\ncase " $* " in *" -E "*) exit 0 ;; esac\nexit 1\n' >"$folder/cc"
+    "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" "$folder/missing/core/gemm.o" \
+        >"$folder/said" 2>&1 && die "it was built"
+    if grep 'is missing' "$folder/said"; then die "nothing is"; fi
+}
+
+# `make deps` as a user, where there is no sudo.
+test_no_sudo() {
+    mkdir "$folder/bin"
+    for tool in sh grep sed; do
+        ln -s "$(command -v $tool)" "$folder/bin/$tool"
+    done
+    printf '#!/bin/sh\necho 1000\n' >"$folder/bin/id"
+    printf '#!/bin/sh\nexit 1\n' >"$folder/bin/dpkg-query"
+    printf '#!/bin/sh\necho "apt-get was called"\n' >"$folder/bin/apt-get"
+    chmod +x "$folder"/bin/id "$folder"/bin/dpkg-query "$folder"/bin/apt-get
+    make=$(command -v "$MAKE")
+    PATH=$folder/bin "$make" --no-print-directory deps >"$folder/said" 2>&1 && die "$(cat "$folder/said")"
+    grep -F 'there is no sudo here: as root, apt-get install libopenblas-dev' "$folder/said"
+    if grep 'was called' "$folder/said"; then die "it went on"; fi
+}
+
+# A folder in which nothing can be made, whoever one is.
+test_no_permission() {
+    "$MAKE" --no-print-directory install DESTDIR= PREFIX=/proc/swale >"$folder/said" 2>&1 && die "it was installed"
+    grep -F 'make install: nothing can be written there: run it as root, or choose a folder: make install PREFIX=$HOME/.local' \
+        "$folder/said"
+}
+
 test_uninstall() {
     "$MAKE" --no-print-directory uninstall DESTDIR="$stage" PREFIX=/usr/local
     left=$(find "$stage" -mindepth 1)
@@ -172,7 +273,7 @@ test_folders() {
         [ -f "$home/$file" ] || die "no $file"
     done
     flags=$(PKG_CONFIG_PATH=$home/l/pkgconfig pkg-config --cflags --libs swale)
-    [ "$(echo $flags)" = "-I$home/include/swale -L$home/l -lswale" ] || die "pkg-config says $flags"
+    [ "$(echo $flags)" = "-I$home/include/swale -L$home/l -lswale -lm" ] || die "pkg-config says $flags"
     "$MAKE" --no-print-directory uninstall "$@"
     rmdir "$home/b" # made by install; in a prefix, empty folders stay
     find "$home" | sort | diff "$folder/before" -
@@ -182,7 +283,8 @@ install_into "$stage" >"$folder/log" 2>&1 || {
     cat "$folder/log"
     exit 1
 }
-all="files headers_c11 headers_cxx17 shared static all_static version manual uninstall folders"
+all="files headers_c11 headers_cxx17 shared static all_static version libm layers_cxx17 typo missing_packages
+no_sudo no_permission manual uninstall folders"
 for name in ${*:-$all}; do
     (
         set -e
