@@ -19,7 +19,9 @@ static void release_scratch(swi_engine *e) {
 
 static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
-    SW_TRY(op->shape(call));
+    sw_status status = op->shape(call);
+    if (status != SW_OK)
+        return swi_returned("operation", op->name, "shape", status);
     if (!node->view.shape)
         return sw_fail(SW_ERR_STATE, "%s: its shape rule set no output", op->name);
     if (op->is_view) {
@@ -33,10 +35,10 @@ static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
     if (!node->view.data)
         return SW_ERR_MEMORY;
     node->flags |= SWI_OWNS;
-    sw_status status = op->forward(call);
+    status = op->forward(call);
     if (engine->scratches)
         release_scratch(engine);
-    return status;
+    return status == SW_OK ? SW_OK : swi_returned("operation", op->name, "forward", status);
 }
 
 /* The message for an input that cannot be used; nothing if an error is kept already. */

@@ -71,11 +71,21 @@ sw_status swi_element(const char *what, sw_dtype type, double value, void *eleme
     return SW_OK;
 }
 
+/* 0 and the error of a rank or lengths that no array has. */
+static int64_t bad_count(const sw_array *array) {
+    int64_t count;
+    swi_count(array->rank, array->shape, &count);
+    return 0;
+}
+
 int64_t sw_array_count(const sw_array *array) {
     int64_t n = 1;
-    for (int i = 0; i < array->rank; i++)
+    for (int i = 0; i < array->rank && array->rank <= SW_MAX_RANK; i++) {
+        if (array->shape[i] < 0 || (array->shape[i] > 0 && n > INT64_MAX / array->shape[i]))
+            return bad_count(array);
         n *= array->shape[i];
-    return n;
+    }
+    return array->rank < 0 || array->rank > SW_MAX_RANK ? bad_count(array) : n;
 }
 
 sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape) {

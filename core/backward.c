@@ -253,7 +253,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
     const char *layer = tape->layer;
     tape->layer = node->layer;
-    sw_status status = node->op->vjp(&call);
+    sw_status status = swi_returned("operation", node->op->name, "vjp", node->op->vjp(&call));
     if (status == SW_OK && e.failed)
         status = sw_last_failure(); /* sw_cotangent's */
     if (status == SW_OK)

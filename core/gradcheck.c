@@ -132,6 +132,14 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
         c.o.atol = 1e-7;
     if (c.o.rtol == 0)
         c.o.rtol = 1e-6;
+    if (count < 0 || (count > 0 && !inputs))
+        return sw_fail(SW_ERR_ARGUMENT, "gradcheck: %d inputs%s", count, inputs ? "" : ", which are NULL");
+    for (int i = 0; i < count; i++) {
+        int64_t elements;
+        SW_TRY(swi_count(inputs[i].rank, inputs[i].shape, &elements));
+        if (!inputs[i].data && elements > 0)
+            return sw_fail(SW_ERR_ARGUMENT, "gradcheck: input %d has no data", i);
+    }
     c.tape = sw_tape_new();
     c.tensor = sw_alloc_array(count, sizeof *c.tensor);
     sw_status status = c.tape && c.tensor ? SW_OK : SW_ERR_MEMORY;

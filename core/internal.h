@@ -124,6 +124,12 @@ typedef struct swi_stash {
 swi_stash *swi_arena_stash(swi_arena *arena); /* NULL: no memory */
 void swi_arena_unstash(swi_arena *arena, swi_stash *stash, size_t current, size_t used);
 
+/* ---- status.c ---- */
+
+/* The status of an operation's, objective's or other user's function, with a message if it left none: "operation
+ * mine: forward returned status 11 without a message". name NULL: there is none. */
+sw_status swi_returned(const char *kind, const char *name, const char *function, sw_status status);
+
 /* ---- params.c ---- */
 
 struct sw_params {

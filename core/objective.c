@@ -146,7 +146,8 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
         chunk = 1000;
     SW_TRY(check(f, tape, NULL));
     if (!f->loss && f->gradient)
-        return f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL);
+        return swi_returned("objective", NULL, "gradient",
+                            f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL));
     bound before;
     SW_TRY(remember(f, tape, &before));
     bool recording = sw_tape_is(tape, SW_RECORD);
@@ -233,8 +234,9 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
     sw_gradient_make_fresh(g);
     if (!f->loss && f->gradient) { // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
         double ignored;
-        SW_TRY(f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored,
-                           g->data));
+        SW_TRY(swi_returned("objective", NULL, "gradient",
+                            f->gradient(f->user, x ? x : f->params->x, ids, count, draw,
+                                        value ? value : &ignored, g->data)));
         swi_gradient_filled(g, count);
         return SW_OK;
     }
@@ -321,8 +323,7 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
         swi_axpy(type, k, beta, b, b, true);
         if (beta == 0)
             swi_fill(type, k, 0, b);
-        for (int64_t i = 0; i < count; i++)
-            swi_axpy(type, k, 1, (const char *)c + (size_t)(i * k) * swi_size(type), b, false);
+        swi_reduce(type, 2, (int64_t[]){count, k}, c, 1, &k, b, 1, false);
     }
     return SW_OK;
 }

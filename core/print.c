@@ -143,6 +143,13 @@ static void write_values(const sw_array *a, FILE *to) {
 }
 
 static void write_array(const char *what, const sw_array *a, FILE *to) {
+    bool fits = a->rank >= 0 && a->rank <= SW_MAX_RANK && sw_dtype_size(a->type) > 0;
+    for (int i = 0; fits && i < a->rank; i++)
+        fits = a->shape[i] >= 0;
+    if (!fits) {
+        fprintf(to, "%sno array: type %d, shape %s\n", what, (int)a->type, sw_shape_text(a->rank, a->shape));
+        return;
+    }
     fprintf(to, "%s%s %s%s", what, sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape),
             a->data ? a->rank ? "\n" : " " : ", no data\n");
     if (a->data)

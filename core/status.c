@@ -47,6 +47,17 @@ sw_status sw_fail(sw_status status, const char *format, ...) {
     return status;
 }
 
+sw_status swi_returned(const char *kind, const char *name, const char *function, sw_status status) {
+    if (status == SW_OK)
+        return status;
+    if (status == SW_SKIPPED)
+        return sw_fail(SW_ERR_STATE, "%s%s%s: %s returned SW_SKIPPED, which is for optimizers", kind,
+                       name ? " " : "", name ? name : "", function);
+    /* Kept only where the function left no message itself. */
+    return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "", name ? name : "",
+                   function, (int)status);
+}
+
 void swi_error_prefix(const char *prefix) {
     size_t have = strlen(text), add = strlen(prefix);
     if (swi_error_now == SW_OK || have + add + 1 > sizeof text)
@@ -61,6 +72,10 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
     static _Thread_local unsigned turn;
     char *out = buffer[turn++ % BUFFERS];
     size_t at = 0;
+    if (rank < 0 || rank > SW_MAX_RANK) { /* an array made by hand may say anything */
+        snprintf(out, LENGTH, "[%d axes]", rank);
+        return out;
+    }
     out[at++] = '[';
     for (int i = 0; i < rank && shape; i++)
         at += (size_t)snprintf(out + at, LENGTH - at, i ? ",%lld" : "%lld", (long long)shape[i]);

@@ -222,7 +222,10 @@ static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_
     double *out = in + s->before;
     for (int64_t i = 0; i < count; i++) {
         SW_TRY(inner->gather(inner, ids + i, 1, draw, SW_F64, in, NULL));
-        SW_TRY(s->function(s->user, ids[i], draw, in, out));
+        sw_status status = s->function(s->user, ids[i], draw, in, out);
+        if (status != SW_OK)
+            return sw_fail(status, "map: the function returned status %d without a message for sample %lld",
+                           (int)status, (long long)ids[i]);
         if (type == SW_F64)
             memcpy((double *)x + i * s->after, out, (size_t)s->after * sizeof *out);
         for (int64_t j = 0; j < s->after && type == SW_F32; j++)

@@ -445,7 +445,7 @@ sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     if (module->type->build) {
         sw_status status = module->type->build(module, shape);
         if (status != SW_OK)
-            return sw_fail(status, "layer %s: its build failed", module->name);
+            return sw_fail(status, "layer %s: build returned status %d without a message", module->name, (int)status);
     }
     for (const sw_module_setting *s = module->settings; s; s = s->next)
         if (!s->used)
@@ -506,7 +506,10 @@ sw_tensor sw_forward(sw_module *module, sw_tensor x) {
         return (sw_tensor){0};
     }
     const char *outer = sw_tape_layer(x.tape, module->name);
+    const uint64_t failures = sw_failures();
     sw_tensor y = module->type->forward(module, x);
     sw_tape_layer(x.tape, outer);
+    if (sw_is_null(y) && sw_failures() == failures)
+        sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor without a message", module->name);
     return y;
 }

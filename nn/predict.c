@@ -128,12 +128,14 @@ static sw_status predict(const char *who, prediction *p) {
 
 sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
     SW_TRY(prepare("predict", model, y));
-    if (!x || x->rank < 1 || (!x->data && sw_array_count(x) > 0))
+    if (!x || x->rank < 1 || (!x->data && x->rank <= SW_MAX_RANK && sw_array_count(x) > 0))
         return sw_fail(SW_ERR_ARGUMENT, "predict: x %s",
                        !x ? "is NULL" : x->rank < 1 ? "has no axis for the samples" : "has no data");
     if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed",
                        sw_dtype_name(x->type));
+    if (!sw_array_of(x, x->type, x->rank, x->shape).data) /* a rank or lengths that no array has */
+        return sw_last_failure();
     const sw_sample_shape *sample = &model->input;
     sw_sample_shape given = {.rank = x->rank - 1};
     for (int i = 1; i < x->rank; i++)
