@@ -6,24 +6,24 @@
 #if SW_KERNEL_PASS
 
 SWI_UNARY(relu, v < 0 ? 0 : v)
-SWI_UNARY(relu_vjp, v <= 0 ? 0 : g) /* v: the output */
+SWI_UNARY(relu_vjp, v > 0 ? g : v + 0) /* v: the output, 0, -0 or NaN where it is not above 0 */
 SWI_UNARY(tanh, SW_K(sw_k_tanh)(v))
 SWI_UNARY(tanh_vjp, g *(1 - v * v)) /* v: the output */
 SWI_UNARY(sigmoid, SW_K(sw_k_sigmoid)(v))
 SWI_UNARY(sigmoid_vjp, g *v *(1 - v)) /* v: the output */
 SWI_UNARY(leaky_relu, v < 0 ? a *v : v)
-SWI_UNARY(leaky_relu_vjp, v <= 0 ? a *g : g)
+SWI_UNARY(leaky_relu_vjp, v > 0 ? g : v <= 0 ? a *g : v)
 SWI_UNARY(elu, v < 0 ? a *SW_K(sw_k_expm1_negative)(v < 0 ? v : 0) : v)
 /* Not v <= 0: a NaN goes through the exponential and stays one. */
 SWI_UNARY(elu_vjp, v > 0 ? g : g *a *SW_K(sw_k_exp)(v > 0 ? 0 : v))
-SWI_UNARY(silu, v *SW_K(sw_k_sigmoid)(v))
+SWI_UNARY(silu, v < -1000 ? 0 : v *SW_K(sw_k_sigmoid)(v)) /* not -∞·0 */
 SWI_UNARY(softplus, SW_K(sw_k_softplus)(v))
 SWI_UNARY(softplus_vjp, g *SW_K(sw_k_sigmoid)(v))
 
-/* s + v s (1 - s) */
+/* s + v s (1 - s). Beyond ±1000 the second term is 0, and ∞·0 must not be formed. */
 static inline real SW_K(silu_slope)(real v) {
-    const real s = SW_K(sw_k_sigmoid)(v);
-    return s + v * s * (1 - s);
+    const real s = SW_K(sw_k_sigmoid)(v), b = v > 1000 ? (real)1000 : v < -1000 ? (real)-1000 : v;
+    return s + b * s * (1 - s);
 }
 SWI_UNARY(silu_vjp, g *SW_K(silu_slope)(v))
 
@@ -59,6 +59,9 @@ SWI_UNARY_OP(relu, SW_READS_OUT)
 SWI_UNARY_OP(tanh, SW_READS_OUT)
 SWI_UNARY_OP(sigmoid, SW_READS_OUT)
 SWI_UNARY_OP(leaky_relu, SW_READS(0))
+/* Slope 0: 0·(-∞) must not be formed. */
+static const sw_op flat_leaky_relu_op = {.size = sizeof(sw_op), .name = "leaky_relu", .shape = swi_unary_shape,
+                                         .forward = relu_forward, .vjp = relu_vjp, .vjp_reads = SW_READS_OUT};
 SWI_UNARY_OP(elu, SW_READS(0))
 SWI_UNARY_OP(silu, SW_READS(0))
 SWI_UNARY_OP(softplus, SW_READS(0))
@@ -78,7 +81,7 @@ sw_tensor sw_sigmoid(sw_tensor x) {
 }
 
 sw_tensor sw_leaky_relu(sw_tensor x, double slope) {
-    return swi_apply_unary(&leaky_relu_op, x, slope, 0);
+    return swi_apply_unary(slope == 0 ? &flat_leaky_relu_op : &leaky_relu_op, x, slope, 0);
 }
 
 sw_tensor sw_elu(sw_tensor x, double alpha) {

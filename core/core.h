@@ -157,7 +157,7 @@ typedef struct sw_array {
 /* A view of `data`. A rank outside 0..SW_MAX_RANK, a negative length, or lengths whose product, but for those
  * that are 0, is 2^59 or more gives data NULL and an error. */
 SW_API sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape);
-/* Number of elements: the product of the shape, 1 for a scalar. */
+/* Number of elements: the product of the shape, 1 for a scalar. 0 and an error if rank or shape is none. */
 SW_API int64_t sw_array_count(const sw_array *array);
 /* An array of zeros with memory of its own, freed by sw_array_free. data NULL after an error. */
 SW_API sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape);
@@ -301,7 +301,24 @@ SW_API void sw_tape_replay(sw_tape *tape, sw_mark mark);
 
 /* ---- Operations ------------------------------------------------------------------------------ */
 /* Element types of the inputs must agree: f32 or f64. Broadcasting is NumPy's: shapes are aligned
- * at their last axes, and an axis of length 1, or a missing one, repeats. */
+ * at their last axes, and an axis of length 1, or a missing one, repeats.
+ *
+ * At ±∞ a value and a derivative are their limits: silu(-∞) is 0 with derivative 0, cross-entropy of a logit ∞ at
+ * the right class is 0. Where there is no limit (∞ - ∞, 0·∞, sin ∞) they are NaN.
+ *
+ * NaN is never lost: a result that depends on a NaN is NaN, and so is the derivative by an input wherever it
+ * depends on a NaN. A derivative that is the same number for all values of the inputs (sums, sw_scale, sw_neg,
+ * shapes, sw_pow with exponent 0 or 1, of a product by the other factor) is that number at NaN too. In a
+ * reduction or a row operation one NaN makes the derivatives of its whole group NaN. The exceptions:
+ * sw_pow(NaN, 0) = 1, as C's pow; comparisons give 0; sw_argmax counts NaN as largest; sw_where takes nothing
+ * from the side that was not chosen; what sw_dropout drops is 0; where a class has weight 0 or a row is ignored,
+ * it adds nothing.
+ *
+ * Every operation returns a handle of its own, also where it changes nothing, so that either side can be released.
+ *
+ * Sums of f32 (reductions, losses, gradients of broadcast, of gathers and of biases) keep a relative error of 1e-5
+ * for any length if the terms have one sign. For products see sw_gemm (extend.h). Not so: the sum of many gradients
+ * of one tensor that is used by many operations, and of products over broadcast axes of a batch; these add in f32. */
 
 SW_API sw_tensor sw_add(sw_tensor a, sw_tensor b); /* a + b, broadcasting */
 SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
@@ -314,7 +331,7 @@ SW_API sw_tensor sw_scale(sw_tensor a, double factor);
 SW_API sw_tensor sw_neg(sw_tensor x);
 SW_API sw_tensor sw_exp(sw_tensor x);
 SW_API sw_tensor sw_log(sw_tensor x);  /* -∞ at 0, NaN below */
-SW_API sw_tensor sw_sqrt(sw_tensor x); /* derivative ∞ at 0 */
+SW_API sw_tensor sw_sqrt(sw_tensor x); /* derivative ∞ at 0; NaN below */
 SW_API sw_tensor sw_abs(sw_tensor x);  /* derivative 0 at 0 */
 SW_API sw_tensor sw_sin(sw_tensor x);  /* radians */
 SW_API sw_tensor sw_cos(sw_tensor x);
@@ -354,17 +371,19 @@ SW_API sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keep
 /* Σ (x - mean)² / (n - correction), in two passes; correction 0 (population) or 1 (sample). NaN where
  * n ≤ correction. */
 SW_API sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction);
-/* The largest, the smallest; NaN if one is NaN; equal ones share the gradient evenly. An axis of length 0
- * is an error unless nothing is asked for. */
+/* The largest, the smallest; NaN if one is NaN, with gradient NaN for all; equal ones share the gradient evenly. An
+ * axis of length 0 is an error unless nothing is asked for. */
 SW_API sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepdim);
 /* (Σ |x|^p)^(1/p) for p ≥ 1, max |x| for p = INFINITY; scaled, so that nothing overflows on the way.
- * Derivative 0 where the norm is 0. */
+ * Derivative 0 where the norm is 0; where it is ∞, the sign at infinite elements and 0 at the others. */
 SW_API sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim);
-/* log Σ e^x, without overflow; -∞ for none. */
+/* log Σ e^x, without overflow; -∞ for none. The derivative is sw_softmax, whatever is added to all of x; 0 where
+ * all are -∞. */
 SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim);
 
-/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. */
+/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. One ∞ takes it all,
+ * several share evenly; rows of -∞ alone give NaN. */
 SW_API sw_tensor sw_softmax(sw_tensor x, int axis);
 SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
 
@@ -418,7 +437,7 @@ SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
 SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
 
 /* Each element is dropped with probability p in [0, 1), the rest scaled by 1/(1-p) (Srivastava et
- * al., JMLR 2014). The identity unless SW_TRAIN. The mask depends on the tape's seed and draw, on
+ * al., JMLR 2014). A view of x unless SW_TRAIN and p > 0. The mask depends on the tape's seed and draw, on
  * `site`, on how many random ops came before on this pass, and, if axis 0 is as long as the list
  * given to sw_tape_samples, on the sample's id; otherwise on the row's number. */
 SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);

@@ -40,7 +40,7 @@ static void SW_K(plain)(void *args, int64_t begin, int64_t end, double *sums) {
         for (int64_t j = 1; j < k; j++)
             max = from[j] > max ? from[j] : max;
         for (int64_t j = 0; j < k; j++)
-            to[j] = from[j] - max; /* ≤ 0: exp cannot overflow */
+            to[j] = SW_K(below)(from[j], max); /* ≤ 0: exp cannot overflow */
         sums[0] -= (double)to[id[row]];
     }
     for (int64_t i = begin * k; i < end * k; i++)

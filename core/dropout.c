@@ -137,13 +137,22 @@ static sw_status dropout_vjp(sw_call *c) {
 static const sw_op dropout_op = {.size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape,
                                  .forward = dropout_forward, .vjp = dropout_vjp};
 
+static sw_status identity_vjp(sw_call *c) {
+    sw_pass(c, 0);
+    return SW_OK;
+}
+
+/* A view and not x itself: to release one must not release the other. */
+static const sw_op identity_op = {.size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape,
+                                  .vjp = identity_vjp, .is_view = true};
+
 sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site) {
     if (!(p >= 0 && p < 1)) {
         sw_fail(SW_ERR_ARGUMENT, "dropout: p = %g is outside [0, 1)", p);
         return (sw_tensor){0};
     }
     if (x.tape && (p == 0 || !sw_tape_is(x.tape, SW_TRAIN)))
-        return x;
+        return sw_apply(&identity_op, NULL, 0, 1, &x);
     dropout_attributes a = {p, site};
     return sw_apply(&dropout_op, &a, sizeof a, 1, &x);
 }

@@ -160,7 +160,7 @@ FOLD(abs_sum, SUM, 0, real, false, v < 0 ? -v : v)
 FOLD(square_deviation_sum, SUM, 0, real, false, ((v - m) - low) * ((v - m) - low))
 FOLD(square_sum, SUM, 0, real, false, (v / m) * (v / m))
 FOLD(power_sum, SUM, 0, real, false, SW_K(sw_k_power)(SW_R(fabs)(v) / m, p, 0))
-FOLD(exp_sum, SUM, 0, real, false, SW_K(sw_k_exp)(v - m))
+FOLD(exp_sum, SUM, 0, real, false, v == (real)INFINITY ? 1 : SW_K(sw_k_exp)(v - m))
 FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v * (real)p < 0 ? -v : v, m) ? 1 : 0)
 FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
 FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
@@ -227,12 +227,12 @@ static inline real SW_K(with_sign)(real v, real h) {
 SPREAD(copies, h)
 SPREAD(signs, SW_K(with_sign)(v, h))
 SPREAD(deviations, ((v - y) - low) * h)
-SPREAD(chosen, SW_K(same)(v, y) ? h : 0)
-SPREAD(abs_chosen, SW_K(same)(v < 0 ? -v : v, y) ? SW_K(with_sign)(v, h) : 0)
-SPREAD(directions, y == 0 ? 0 : (v / y) * h)
+SPREAD(chosen, v == y ? h : y == y ? 0 : y)
+SPREAD(abs_chosen, SW_R(fabs)(v) == y ? SW_K(with_sign)(v, h) : y == y ? 0 : y)
+SPREAD(directions, y == 0 ? 0 : SW_R(fabs)(v) == y ? SW_K(with_sign)(v, h) : (v / y) * h)
 SPREAD(powers, y == 0 ? 0
-               : SW_K(with_sign)(v, SW_K(sw_k_power)(SW_R(fabs)(v) / y, p, 0) * h))
-SPREAD(exponentials, y == LEAST ? 0 : SW_K(sw_k_exp)(v - y) * h)
+               : SW_K(with_sign)(v, SW_K(sw_k_power)(SW_R(fabs)(v) == y ? 1 : SW_R(fabs)(v) / y, p, 0) * h))
+SPREAD(exponentials, v == (real)INFINITY ? h : SW_K(sw_k_exp)(v - y) * h)
 
 #else /* ---- once ---- */
 

@@ -52,7 +52,7 @@ extern const swi_fold swi_sum,  /* v */
     swi_square_deviation_sum,   /* (v - m - low)² */
     swi_square_sum,             /* (v/m)² */
     swi_power_sum,              /* (|v|/m)^p */
-    swi_exp_sum,                /* e^(v-m) */
+    swi_exp_sum,                /* e^(v-m), 1 for v = ∞ */
     swi_equal_sum,              /* 1 where v (|v| for p = 1, not 0) = m, or both are NaN; else 0 */
     swi_largest,                /* p v, for p = 1 or -1; NaN if one is NaN */
     swi_largest_abs;            /* |v|, likewise */
@@ -60,11 +60,11 @@ extern const swi_fold swi_sum,  /* v */
 extern const swi_spread swi_copies, /* h */
     swi_signs,                      /* h sign v */
     swi_deviations,                 /* (v - y - low) h */
-    swi_chosen,                     /* h where v = y, or both are NaN; else 0 */
-    swi_abs_chosen,                 /* h sign v where |v| = y, or both are NaN; else 0 */
-    swi_directions,                 /* h v/y, 0 for y = 0 */
-    swi_powers,                     /* h sign(v) (|v|/y)^p, 0 for y = 0 */
-    swi_exponentials;               /* h e^(v-y), 0 for y = -∞ */
+    swi_chosen,                     /* h where v = y, else 0; NaN for y = NaN */
+    swi_abs_chosen,                 /* h sign v where |v| = y, else 0; NaN for y = NaN */
+    swi_directions,                 /* h v/y, 0 for y = 0, ∞/∞ = 1 */
+    swi_powers,                     /* h sign(v) (|v|/y)^p, 0 for y = 0, ∞/∞ = 1 */
+    swi_exponentials;               /* h e^(v-y), h for v = ∞ */
 
 /* out = factor·fold(x) / divisor, worked out in f64 and rounded once, or out += that if `add`. `rest`,
  * if not NULL, gets what the rounding left. m, low, out, rest: [outputs]. */

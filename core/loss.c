@@ -93,10 +93,19 @@ static inline real SW_K(above_slope)(real m) {
 }
 VALUE(hinge, SW_K(above)(1 - t * p))
 DERIVATIVE(hinge_dp, -t *SW_K(above_slope)(1 - t * p))
-DERIVATIVE(hinge_dt, -p *SW_K(above_slope)(1 - t * p))
+/* Not -p times 0 where p is ∞ on the right side. */
+static inline real SW_K(hinge_dt_at)(real p, real m) {
+    return m > 0 ? -p : m <= 0 ? 0 : m;
+}
+DERIVATIVE(hinge_dt, SW_K(hinge_dt_at)(p, 1 - t * p))
 
-/* log(1 + exp z) - t z = max(z, 0) - t z + log(1 + exp(-|z|)) */
-VALUE(bce, (p < 0 ? 0 : p) - t * p + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(p < 0 ? p : -p)))
+/* log(1 + exp z) - t z = max(z, 0) - t z + log(1 + exp(-|z|)). The first two are (1 - t) z or -t z, and 0 where
+ * that factor is 0, also for z = ±∞: a sure and right prediction costs nothing. A NaN shows in the last term. */
+static inline real SW_K(bce_linear)(real z, real t) {
+    const real factor = z < 0 ? -t : 1 - t;
+    return factor == 0 ? 0 : factor * z;
+}
+VALUE(bce, SW_K(bce_linear)(p, t) + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(p < 0 ? p : -p)))
 DERIVATIVE(bce_dp, SW_K(sw_k_sigmoid)(p) - t)
 DERIVATIVE(bce_dt, -p)
 
@@ -185,7 +194,10 @@ static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
         double sum = 0;
         if (r->cotangents)
             own.factor = get(r->type, r->cotangents, row);
-        r->kernel(&own, row * r->length, (row + 1) * r->length, &sum);
+        for (int64_t at = 0; at < r->length; at += SW_TILE) { /* tiles are added in f64 */
+            const int64_t end_of = r->length - at < SW_TILE ? r->length : at + SW_TILE;
+            r->kernel(&own, row * r->length + at, row * r->length + end_of, &sum);
+        }
         if (r->losses && r->type == SW_F32)
             ((float *)r->losses)[row] = (float)sum;
         else if (r->losses)

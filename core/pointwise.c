@@ -15,10 +15,10 @@ SWI_UNARY(clamp, v < a ? a : v > b ? b : v)
 /* Of what the vjp reads, v, and the cotangent, g. */
 SWI_UNARY(neg_vjp, -g)
 SWI_UNARY(exp_vjp, g *v)                         /* v: the output */
-SWI_UNARY(log_vjp, g / v)
-SWI_UNARY(sqrt_vjp, g *SW_R(0.5) / v)            /* v: the output */
+SWI_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0: ∞ at -0 as at 0 */
+SWI_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0)) /* v: the output; -0 as 0 */
 SWI_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0) /* 0 at 0; NaN stays NaN */
-SWI_UNARY(clamp_vjp, v < a || v > b ? 0 : g)
+SWI_UNARY(clamp_vjp, v < a || v > b ? 0 : v == v ? g : v)
 
 /* sin and cos: numbers beyond the polynomials' range, which are rare, go through libm one by one. */
 static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t end, int quarter,
@@ -117,7 +117,8 @@ SWI_BINARY(div, a / b)
 SWI_BINARY(minus_div, -a / b)
 SWI_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b: NaN where one is */
 SWI_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
-SWI_BINARY(greater, a > b ? 1 : a == b ? SW_R(0.5) : 0) /* equal ones share the gradient */
+/* Equal ones share the gradient; NaN where one is. */
+SWI_BINARY(greater, a > b ? 1 : a < b ? 0 : a == b ? SW_R(0.5) : a + b)
 
 #else /* ---- once ---- */
 

@@ -29,7 +29,7 @@ typedef struct output_args {
             out[i] = expression;                                                   \
         }                                                                          \
     }
-ON_OUTPUTS(finite, v == (real)INFINITY || v == -(real)INFINITY ? 0 : v)
+ON_OUTPUTS(from_below, v == -(real)INFINITY ? 0 : v)
 ON_OUTPUTS(divisor, v == 0 || v == (real)INFINITY ? 1 : v)
 ON_OUTPUTS(log_plus, w + SW_K(sw_k_log_any)(v))
 ON_OUTPUTS(root_times, w *SW_R(sqrt)(v))
@@ -39,7 +39,7 @@ ON_OUTPUTS(over, v / w)
 
 #else /* ---- once ---- */
 
-static const sw_kernels finite_kernels = SW_KERNEL_TABLE(finite),
+static const sw_kernels from_below_kernels = SW_KERNEL_TABLE(from_below),
                         divisor_kernels = SW_KERNEL_TABLE(divisor),
                         log_plus_kernels = SW_KERNEL_TABLE(log_plus),
                         root_times_kernels = SW_KERNEL_TABLE(root_times),
@@ -303,26 +303,34 @@ static sw_status norm_vjp(sw_call *c) {
 
 /* ---- logsumexp ---- */
 
-/* m + log Σ e^(x-m), m the largest, or 0 where that is not finite. */
+/* m + log T, T = Σ e^(x-m), m the largest, or 0 where that is -∞. Kept: m and T. The derivative is
+ * e^(x-m) / T, the softmax: e^(x-result) would have the error of the result's rounding. */
 static sw_status logsumexp_forward(sw_call *c) {
     swi_axes axes = axes_of(c);
-    void *m = outputs_scratch(c);
+    const size_t bytes = (size_t)c->out->count * swi_size(c->out->type);
+    char *m = sw_call_save(c, 2 * bytes), *total = m + bytes;
     if (!m)
         return SW_ERR_MEMORY;
     swi_fold_job job = job_of(c, NULL, 1, 1);
     job.p = 1;
     job.out = m;
     swi_fold_run(&swi_largest, &axes, &job);
-    on_outputs(c, &finite_kernels, (output_args){.x = m, .out = m});
+    on_outputs(c, &from_below_kernels, (output_args){.x = m, .out = m});
     job = job_of(c, m, 1, 1);
+    job.out = total;
     swi_fold_run(&swi_exp_sum, &axes, &job);
-    on_outputs(c, &log_plus_kernels, (output_args){.x = c->out->data, .second = m, .out = c->out->data});
+    on_outputs(c, &log_plus_kernels, (output_args){.x = total, .second = m, .out = c->out->data});
     return SW_OK;
 }
 
 static sw_status logsumexp_vjp(sw_call *c) {
-    return spread(c, &swi_exponentials,
-                  (swi_spread_args){.y = c->out->data, .h = c->cotangent});
+    const char *m = c->saved, *total = m + (size_t)c->out->count * swi_size(c->out->type);
+    void *h = outputs_scratch(c);
+    if (!h)
+        return SW_ERR_MEMORY;
+    on_outputs(c, &divisor_kernels, (output_args){.x = total, .out = h}); /* T = 0: all are -∞ */
+    on_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
+    return spread(c, &swi_exponentials, (swi_spread_args){.y = m, .h = h});
 }
 
 /* ---- The operations ---- */
@@ -338,8 +346,7 @@ REDUCTION(var_over, "var_over", reduce_shape, var_forward, var_vjp, SW_READS(0))
 REDUCTION(max_over, "max_over", extreme_shape, max_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT)
 REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT)
 REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT)
-REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp,
-          SW_READS(0) | SW_READS_OUT)
+REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0))
 
 static sw_tensor reduce(const sw_op *op, sw_tensor x, int count, const int *axes,
                         reduce_attributes a) {

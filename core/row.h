@@ -5,7 +5,7 @@
 #define SWALE_ROW_H
 enum { SWI_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
 
-/* sum = Σ of an expression in j over [0, n) */
+/* sum = Σ of an expression in j over [0, n); tiles of long rows are added in f64 */
 #define ROW_SUM(sum, n, expression)                                 \
     do {                                                            \
         sum = 0;                                                    \
@@ -13,18 +13,24 @@ enum { SWI_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
             for (int64_t j = 0; j < (n); j++)                       \
                 sum += expression;                                  \
         } else {                                                    \
-            real lane[SW_LANES] = {0};                              \
-            int64_t first = 0;                                      \
-            for (; first + SW_LANES <= (n); first += SW_LANES) {    \
-                SW_OVER_LANES                                       \
-                for (int i = 0; i < SW_LANES; i++) {                \
-                    const int64_t j = first + i;                    \
-                    lane[i] += expression;                          \
+            double tiles_ = 0;                                      \
+            for (int64_t first = 0; first < (n);) {                 \
+                const int64_t end_ = (n) - first < SW_TILE ? (n) : first + SW_TILE; \
+                real lane[SW_LANES] = {0}, tile_ = 0;               \
+                for (; first + SW_LANES <= end_; first += SW_LANES) { \
+                    SW_OVER_LANES                                   \
+                    for (int i = 0; i < SW_LANES; i++) {            \
+                        const int64_t j = first + i;                \
+                        lane[i] += expression;                      \
+                    }                                               \
                 }                                                   \
+                for (int64_t j = first; j < end_; j++)              \
+                    lane[j - first] += expression;                  \
+                SW_ADD_LANES(real, tile_, lane);                    \
+                tiles_ += (double)tile_;                            \
+                first = end_;                                       \
             }                                                       \
-            for (int64_t j = first; j < (n); j++)                   \
-                lane[j - first] += expression;                      \
-            SW_ADD_LANES(real, sum, lane);                          \
+            sum = (real)tiles_;                                     \
         }                                                           \
     } while (0)
 #endif
@@ -54,11 +60,17 @@ static inline real SW_K(row_max)(const real *z, int64_t n) {
     return max;
 }
 
-/* z - max, ≤ 0: exp cannot overflow. Returns max. */
+/* z - max, ≤ 0: exp cannot overflow. 0 for the largest, also where that is ∞: softmax of a row with one ∞ is 1
+ * there and 0 elsewhere, and several share evenly. -∞ - (-∞), in a row that has nothing else, is NaN. */
+static inline real SW_K(below)(real z, real max) {
+    return z == (real)INFINITY ? 0 : z - max;
+}
+
+/* That for a row. Returns max. */
 static inline real SW_K(shift)(const real *z, int64_t n, real *to) {
     const real max = SW_K(row_max)(z, n);
     for (int64_t j = 0; j < n; j++)
-        to[j] = z[j] - max;
+        to[j] = SW_K(below)(z[j], max);
     return max;
 }
 #endif

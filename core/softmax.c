@@ -91,7 +91,7 @@ static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) 
                 max[i] = x[j * inner + i] > max[i] ? x[j * inner + i] : max[i];
         for (int64_t j = 0; j < n; j++)
             for (int64_t i = 0; i < width; i++) {
-                const real e = SW_K(sw_k_exp)(x[j * inner + i] - max[i]);
+                const real e = SW_K(sw_k_exp)(SW_K(below)(x[j * inner + i], max[i]));
                 out[j * inner + i] = e;
                 total[i] += (double)e;
             }
@@ -101,7 +101,7 @@ static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) 
         for (int64_t j = 0; j < n; j++)
             for (int64_t i = 0; i < width; i++) {
                 const int64_t k = j * inner + i;
-                out[k] = s->logarithm ? (x[k] - max[i]) - last[i] : out[k] * last[i];
+                out[k] = s->logarithm ? SW_K(below)(x[k], max[i]) - last[i] : out[k] * last[i];
             }
     }
 }
