@@ -21,6 +21,9 @@ enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower ones repack too often *
 static const double halves_work = 4e6;       /* from here on two halves pay for waking a thread … */
 enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
 enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
+/* Sums of f32 longer than LONG_SUM are made of parts, which are added in f64: one long chain would lose a digit
+ * with every tenfold length (2.4 % at 10^7). A tile of SUM_TILE × SUM_TILE sums at a time, on the stack. */
+enum { LONG_SUM = 16384, SUM_PART = 512, SUM_TILE = 64 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -104,6 +107,59 @@ static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, c
                     C, (int)y_step);
 }
 
+/* C[m,n] = alpha op(A) op(B) + beta C by one call. */
+static void call_blas(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
+    if (p->M == 1 || p->N == 1) {
+        vector_tile(p, m, n, A, B, C);
+        return;
+    }
+    CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
+    double beta = p->beta;
+    if (beta == 0 && !p->small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
+        zero(C, m, n, p->ldc, (int64_t)sw_dtype_size(p->type));
+        beta = 1;
+    }
+    if (p->type == SW_F32)
+        cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
+                    (int)p->lda, B, (int)p->ldb, (float)beta, C, (int)p->ldc);
+    else
+        cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B,
+                    (int)p->ldb, beta, C, (int)p->ldc);
+}
+
+/* C[m,n] of f32, m and n at most SUM_TILE, in parts of the long sum. */
+static void long_sums(const product *p, int64_t m, int64_t n, const float *A, const float *B, float *C) {
+    double sum[SUM_TILE * SUM_TILE];
+    float part[SUM_TILE * SUM_TILE];
+    product q = *p;
+    q.M = m;
+    q.N = n;
+    q.alpha = 1;
+    q.beta = 0;
+    q.ldc = n;
+    for (int64_t i = 0; i < m * n; i++)
+        sum[i] = 0;
+    for (int64_t k = 0; k < p->K; k += SUM_PART) {
+        q.K = p->K - k < SUM_PART ? p->K - k : SUM_PART;
+        call_blas(&q, m, n, A + (p->ta ? k * p->lda : k), B + (p->tb ? k : k * p->ldb), part);
+        for (int64_t i = 0; i < m * n; i++)
+            sum[i] += (double)part[i];
+    }
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            float *c = C + i * p->ldc + j;
+            const double more = p->alpha * sum[i * n + j];
+            *c = (float)(p->beta == 0 ? more : more + p->beta * (double)*c);
+        }
+}
+
+static void long_sum_tiles(const product *p, int64_t m, int64_t n, const float *A, const float *B, float *C) {
+    for (int64_t i = 0; i < m; i += SUM_TILE)
+        for (int64_t j = 0; j < n; j += SUM_TILE)
+            long_sums(p, m - i < SUM_TILE ? m - i : SUM_TILE, n - j < SUM_TILE ? n - j : SUM_TILE,
+                      A + (p->ta ? i : i * p->lda), B + (p->tb ? j * p->ldb : j), C + i * p->ldc + j);
+}
+
 static void tile(void *args, int64_t index) {
     const product *p = args;
     const grid *g = &p->grid;
@@ -120,23 +176,10 @@ static void tile(void *args, int64_t index) {
     const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
     void *C = p->C + (m0 * p->ldc + n0) * size;
     swi_blas_call call = swi_blas_enter();
-    if (p->M == 1 || p->N == 1) {
-        vector_tile(p, m, n, A, B, C);
-        swi_blas_leave(call);
-        return;
-    }
-    CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
-    double beta = p->beta;
-    if (beta == 0 && !p->small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
-        zero(C, m, n, p->ldc, size);
-        beta = 1;
-    }
-    if (p->type == SW_F32)
-        cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
-                    (int)p->lda, B, (int)p->ldb, (float)beta, C, (int)p->ldc);
+    if (p->type == SW_F32 && p->K > LONG_SUM)
+        long_sum_tiles(p, m, n, A, B, C);
     else
-        cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B,
-                    (int)p->ldb, beta, C, (int)p->ldc);
+        call_blas(p, m, n, A, B, C);
     swi_blas_leave(call);
 }
 
