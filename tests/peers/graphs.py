@@ -263,7 +263,7 @@ class Builder:
     # The graph
 
     def step(self):
-        name = self.rng.choice(NAMES)
+        name = self.rng.choice(DRAWN)
         op = OPERATIONS[name]
         before = len(self.graph.nodes)
         try:
@@ -316,6 +316,7 @@ class Builder:
                     (n.usable or rng.random() < 0.2)]
         g.keep = rng.random() < 0.15
         releasing = rng.random() < 0.5
+        released = rng.choice([0.5, 1])  # the share of intermediates
         several = not releasing and rng.random() < 0.7
         sinks = [n for n in possible if n.index not in used]
         # Dropout that drops nothing gives its input's handle: to release one is to release both.
@@ -332,7 +333,7 @@ class Builder:
             if node.index in needs and rng.random() < 0.3:
                 node.retained = True
             if releasing and node.name != "leaf" and node.index in used and node.index not in aliased and \
-                    rng.random() < 0.6 and not any(node is root for root, _ in g.roots):
+                    rng.random() < released and not any(node is root for root, _ in g.roots):
                 node.released = True
         return g
 
@@ -342,6 +343,7 @@ def name_is_not_var(node):
 
 
 NAMES = sorted(OPERATIONS)
+DRAWN = NAMES + ["sw_reshape"] * 5  # the only view: it shares memory with what may be released
 
 
 def arguments(node, value):
