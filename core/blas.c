@@ -1,13 +1,14 @@
 /* OpenBLAS: which kernels it uses.
  *
- * OpenBLAS knows a processor by its model number. Up to version 0.3.24 it takes one that is newer than itself for a
- * Prescott, of 2004, whose kernels are a fifth as fast (https://github.com/OpenMathLib/OpenBLAS/issues/4267);
- * Debian 12 and Ubuntu 22.04 have such versions. There it is asked again, for the kernels that the processor's
- * instructions allow, by the variable OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
+ * OpenBLAS knows a processor by its model number. Up to version 0.3.24 it takes one that is newer than
+ * itself for a Prescott, of 2004, whose kernels are a fifth as fast
+ * (https://github.com/OpenMathLib/OpenBLAS/issues/4267); Debian 12 and Ubuntu 22.04 have such versions.
+ * There it is asked again, for the kernels that the processor's instructions allow, by the variable
+ * OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
  *
- * That happens before main, because other threads must neither be in OpenBLAS nor read the environment meanwhile. Where
- * swale is loaded by dlopen into a process that has threads of its own, OpenBLAS keeps its choice, and the user sets the
- * variable instead.
+ * That happens before main, because other threads must neither be in OpenBLAS nor read the environment
+ * meanwhile. Where swale is loaded by dlopen into a process that has threads of its own, OpenBLAS keeps its
+ * choice, and the user sets the variable instead.
  */
 #define _DEFAULT_SOURCE
 #include "internal.h"
@@ -51,22 +52,35 @@ bool swi_choose_core(void) {
     return strcasecmp(openblas_get_corename(), better) == 0;
 }
 
-/* Threads in this process besides this one and those that OpenBLAS keeps ready, which sleep; -1: unknown. */
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZER_THREADS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZER_THREADS 1
+#endif
+#endif
+#ifndef SANITIZER_THREADS
+#define SANITIZER_THREADS 0
+#endif
+
+/* Threads in this process besides this one, those that OpenBLAS keeps ready, which sleep, and the
+ * sanitizer's; 1 where that cannot be known. */
 static int other_threads(void) {
     DIR *tasks = opendir("/proc/self/task");
     if (!tasks)
-        return -1;
+        return 1;
     int count = 0;
     for (const struct dirent *entry; (entry = readdir(tasks));)
         count += entry->d_name[0] != '.';
     closedir(tasks);
     enum { WITH_POSIX_THREADS = 1 };
-    const bool kept = openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
-    return count - 1 - (kept ? openblas_get_num_threads() - 1 : 0);
+    const bool kept =
+        openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
+    return count - 1 - SANITIZER_THREADS - (kept ? openblas_get_num_threads() - 1 : 0);
 }
 
 bool swi_may_choose_core(void) {
-    return other_threads() == 0;
+    return other_threads() <= 0;
 }
 
 __attribute__((constructor)) static void choose_core(void) {

@@ -3,19 +3,21 @@
  * One thread. OpenBLAS built with POSIX threads has one number of threads for the process: 1, set once.
  * Built with OpenMP it asks omp_get_max_threads of the calling thread at each call (num_cpu_avail in its
  * common_thread.h), and up to version 0.3.21 its openblas_set_num_threads sets that number, which is the
- * program's: so it is set to 1 around the call alone. No thread of OpenMP is ever started then, and a forked
- * child does not wait for threads that it does not have.
+ * program's: so it is set to 1 around the call alone. No thread of OpenMP is ever started then, and a
+ * forked child does not wait for threads that it does not have.
  *
  * Built without threads OpenBLAS hands out its buffers without a lock (unless built with USE_LOCKING, which
  * one cannot see): calls take turns.
  *
  * Memory. OpenBLAS maps a buffer for each thread that computes, when it first does, and where that fails it
- * tries again for ever (blas_memory_alloc in its memory.c). So the buffers are obtained beforehand, each after a
- * trial mapping of the same size: as many as threads of the program are inside at once, and one for each worker.
+ * tries again for ever (blas_memory_alloc in its memory.c). So the buffers are obtained beforehand, each
+ * after a trial mapping of the same size: as many as threads of the program are inside at once, and one for
+ * each worker.
  *
- * Fork and exit. A fork while a thread holds OpenBLAS's lock would leave it locked in the child; and OpenBLAS
- * unmaps its buffers in its destructor, under the hands of threads that still compute. Both wait until no call
- * is under way. Each thread has a flag of its own for that, so that threads do not share a cache line. */
+ * Fork and exit. A fork while a thread holds OpenBLAS's lock would leave it locked in the child; and
+ * OpenBLAS unmaps its buffers in its destructor, under the hands of threads that still compute. Both wait
+ * until no call is under way. Each thread has a flag of its own for that, so that threads do not share a
+ * cache line. */
 #define _GNU_SOURCE
 #include "blas.h"
 #include "internal.h"
@@ -30,10 +32,12 @@
 
 extern void *blas_memory_alloc(int purpose) __attribute__((weak));
 extern void blas_memory_free(void *buffer) __attribute__((weak));
-/* Versions 0.3.22 and 0.3.23 have it: there a number that the program has set counts for more than OpenMP's. */
+/* Versions 0.3.22 and 0.3.23 have it: there a number that the program has set counts for more than
+ * OpenMP's. */
 extern int blas_num_threads_set __attribute__((weak));
 
-/* Whether the threads are there that OpenBLAS starts when it is loaded; if not, its destructor waits for none. */
+/* Whether the threads are there that OpenBLAS starts when it is loaded; if not, its destructor waits for
+ * none. */
 extern int blas_server_avail __attribute__((weak));
 
 enum { WITHOUT_THREADS = 0, WITH_POSIX_THREADS = 1, WITH_OPENMP = 2 }; /* openblas_get_parallel */
@@ -246,8 +250,11 @@ static void refuse(void) {
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         snprintf(text, sizeof text, "; the limit is %llu KiB, raise it by ulimit -v%s",
                  (unsigned long long)limit.rlim_cur / 1024,
-                 has_own_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own" : "");
-    sw_fail(SW_ERR_MEMORY, "product: OpenBLAS needs %d MiB of address space for each thread, which cannot be had%s",
+                 has_own_threads()
+                     ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
+                     : "");
+    sw_fail(SW_ERR_MEMORY,
+            "product: OpenBLAS needs %d MiB of address space for each thread, which cannot be had%s",
             (int)(SWI_BLAS_BUFFER >> 20), text);
 }
 

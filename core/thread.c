@@ -70,7 +70,7 @@ bool swi_thread_start(pthread_t *thread, void *(*run)(void *), void *args) {
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof of_faults / sizeof *of_faults; i++)
         sigdelset(&blocked, of_faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before); /* inherited: no signal comes before the thread blocks it */
+    pthread_sigmask(SIG_SETMASK, &blocked, &before); /* which the thread inherits: no signal comes before */
     const bool started = pthread_create(thread, NULL, run, args) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
@@ -78,7 +78,9 @@ bool swi_thread_start(pthread_t *thread, void *(*run)(void *), void *args) {
 
 void *swi_library_hold(void) {
     Dl_info info;
-    return dladdr((void *)(uintptr_t)swi_library_hold, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    if (!dladdr((void *)(uintptr_t)swi_library_hold, &info))
+        return NULL;
+    return dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
 }
 
 void swi_library_release(void *held) {
@@ -214,9 +216,9 @@ static void start_workers(int count) {
 }
 
 /* dlclose, or exit. With no job under way the workers are joined, and the pool is kept taken: jobs of later
- * destructors run on their thread. A job under way means exit, perhaps from one of its own tiles: then workers
- * leave after their tile, nobody waits for them, since their code stays, and only the calls of OpenBLAS are
- * waited for, whose own destructor comes next. */
+ * destructors run on their thread. A job under way means exit, perhaps from one of its own tiles: then
+ * workers leave after their tile, nobody waits for them, since their code stays, and only the calls of
+ * OpenBLAS are waited for, whose own destructor comes next. */
 __attribute__((destructor)) static void library_end(void) {
     if (!atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
         stop_workers();

@@ -9,8 +9,8 @@
  * program's threads. The caller's mask is as before. False: there is none. */
 bool swi_thread_start(pthread_t *thread, void *(*run)(void *), void *args);
 
-/* Until swi_library_release, dlclose does not unload the library: for a thread that lives as long as an object
- * of the program, which may forget to free it. NULL where the library cannot be unloaded. */
+/* Until swi_library_release, dlclose does not unload the library: for a thread that lives as long as an
+ * object of the program, which may forget to free it. NULL where the library cannot be unloaded. */
 void *swi_library_hold(void);
 void swi_library_release(void *held);
 

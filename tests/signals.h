@@ -51,8 +51,8 @@ static inline unsigned long long signals_blocked(long id) {
     return mask;
 }
 
-/* The threads that were not there before: at least `least`, and each blocks every signal that can be blocked but
- * those of its own faults. */
+/* The threads that were not there before: at least `least`, and each blocks every signal that can be
+ * blocked but those of its own faults. */
 static inline void signals_check_new(const signals_threads *before, int least) {
     static const int of_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
     sigset_t expected;

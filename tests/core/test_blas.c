@@ -1,6 +1,7 @@
-/* OpenBLAS however it is built: with POSIX threads, with OpenMP, without threads. `make check-flavors` runs this
- * against each. Products and LAPACK's factorizations have equal bits for every number of threads, of either
- * library, from every thread and in the child of a fork; OpenMP's number of threads stays the program's. */
+/* OpenBLAS however it is built: with POSIX threads, with OpenMP, without threads. `make check-flavors` runs
+ * this against each. Products and LAPACK's factorizations have equal bits for every number of threads, of
+ * either library, from every thread and in the child of a fork; OpenMP's number of threads stays the
+ * program's. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -22,7 +23,7 @@
 #endif
 #endif
 
-enum { SIZE = 256 }; /* SIZE³ is beyond what OpenBLAS does on one thread of its own, and beyond its small kernel */
+enum { SIZE = 256 }; /* SIZE³ is beyond OpenBLAS's small kernel, and what it would do on one thread */
 
 static int (*omp_get_max_threads)(void);
 static void (*omp_set_num_threads)(int);
