@@ -112,7 +112,7 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
     if (!sw_error() && sw_train(f, optim, &length, &trained) == SW_OK)
         sw_model_evaluate(model, sw_optim_point(optim), judge, sw_cross_entropy, result);
     *seconds = trained.seconds;
-    bool diverged = sw_error() && trained.reason == SW_TRAIN_SKIPPED;
+    const bool diverged = sw_error_status() == SW_ERR_NONFINITE;
     if (diverged)
         sw_clear_error();
     sw_optim_free(optim), sw_model_free(model);

@@ -76,6 +76,8 @@ static end walk(const sw_rule *rule, curve *path) {
         if (e.taken == steps || sw_optim_minimize(optim, &f, NULL) != SW_OK)
             break;
     }
+    if (sw_error_status() == SW_ERR_NONFINITE) /* a state or x would be Inf: this rule has diverged */
+        sw_clear_error();
     if (w)
         e.w1 = w[0], e.w2 = w[1], e.f = value_at(w[0], w[1]);
     sw_optim_free(optim), sw_params_free(params);

@@ -327,6 +327,92 @@ static void test_signals(void **state) {
     assert_int_equal(o.code, 130);
 }
 
+/* As under nohup, or in the background of a script. */
+static void test_ignored_signals_stay_ignored(void **state) {
+    (void)state;
+    static const int number[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) {
+        const char *const word[] = {"/bin/sh", "-c", "trap '' INT TERM HUP; exec \"$0\" \"$@\"", PROGRAM, "--data", data,
+                                    "--epochs", "3", "--batch", "100", "--hidden", "4", NULL};
+        output o = run_with(number[i], "epoch 1/3: ", word);
+        says(&o, 0, "test_accuracy", NULL);
+        assert_true(result(&o, "epochs") == 3);
+        assert_null(strstr(o.err, "interrupted"));
+    }
+}
+
+/* A step on all samples takes some seconds: the first signal waits for its end, and the second, another one, does not
+ * but kills the program, which a caught signal never does. */
+static void test_a_second_signal_ends_at_once(void **state) {
+    (void)state;
+    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "3", "--estimator", "full", "--hidden", "500", NULL};
+    const char *out = in_folder("out"), *err = in_folder("err");
+    const struct timespec pause = {.tv_nsec = 100000000};
+    static char text[32768];
+    int status = 0;
+    remove(err);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGINT, SIG_DFL);
+        if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr))
+            _exit(126);
+        execv(word[0], (char *const *)(uintptr_t)word);
+        _exit(127);
+    }
+    for (int i = 0; i < 300 && !strstr(text, "total "); i++) {
+        nanosleep(&pause, NULL);
+        FILE *f = fopen(err, "rb");
+        text[f ? fread(text, 1, sizeof text - 1, f) : 0] = 0;
+        if (f)
+            fclose(f);
+    }
+    nanosleep(&pause, NULL); /* the table is written a moment before signals are caught */
+    assert_int_equal(kill(child, SIGTERM), 0);
+    nanosleep(&pause, NULL);
+    assert_int_equal(kill(child, SIGINT), 0);
+    assert_true(waitpid(child, &status, 0) == child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+    read_all(out, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
+/* Once the training is over a signal has its default action: here while the report is drawn, by a gnuplot that sends
+ * it and then waits for the program's end, for 20 s at most. */
+static void test_signals_after_the_run(void **state) {
+    (void)state;
+    char folder[600], gnuplot[700], path[4096];
+    const char *const before = getenv("PATH");
+    snprintf(path, sizeof path, "%s", before ? before : "/usr/bin:/bin");
+    snprintf(folder, sizeof folder, "%s", in_folder("bin"));
+    snprintf(gnuplot, sizeof gnuplot, "%s/gnuplot", folder);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    FILE *f = fopen(gnuplot, "w");
+    assert_non_null(f);
+    fputs("#!/bin/sh\nkill -TERM $PPID\ni=0\n"
+          "while [ $i -lt 200 ] && kill -0 $PPID 2>/dev/null; do sleep 0.1; i=$((i + 1)); done\ntouch \"$0.waited\"\n", f);
+    assert_int_equal(fchmod(fileno(f), 0700), 0);
+    fclose(f);
+    char with[5000], report[600], waited[720];
+    snprintf(with, sizeof with, "%s:%s", folder, path);
+    snprintf(report, sizeof report, "%s", in_folder("report"));
+    setenv("PATH", with, 1);
+    const time_t begin = time(NULL);
+    output o = TRAIN("--hidden", "4", "--out", report);
+    const time_t end = time(NULL);
+    setenv("PATH", path, 1);
+    says(&o, 128 + SIGTERM, "test_accuracy", NULL);
+    assert_null(strstr(o.err, "interrupted"));
+    assert_true(end - begin < 20);
+    snprintf(waited, sizeof waited, "%s.waited", gnuplot);
+    for (int i = 0; i < 300 && access(waited, F_OK) != 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    unlink(waited);
+    unlink(gnuplot);
+    rmdir(folder);
+    remove_report(report);
+}
+
 /* ---- Same results ---- */
 
 /* What is printed, without the time. */
@@ -458,6 +544,9 @@ int main(void) {
         cmocka_unit_test(test_results),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_ignored_signals_stay_ignored),
+        cmocka_unit_test(test_a_second_signal_ends_at_once),
+        cmocka_unit_test(test_signals_after_the_run),
         cmocka_unit_test(test_same_seed_same_results),
         cmocka_unit_test(test_options_do_something),
         cmocka_unit_test(test_divergence),

@@ -76,6 +76,28 @@ static void data_are_where_they_belong(void **state) {
     sw_array_free(&a);
 }
 
+/* Dashes of 4 pixels, 4 apart, along a curve with a corner: 6 pixels to the right and then down. */
+static void dashes_follow_the_curve(void **state) {
+    (void)state;
+    const double x[3] = {0, 6, 6}, y[3] = {10, 10, 0}, dash[2] = {4, 4}, none[2] = {0, 0};
+    plot p = plot_new(12, 14);
+    plot_panel(&p, 2, 2, 10, 10, 0, 10, 0, 10);
+    plot_dashed(&p, 3, x, y, 1, 0x0000ff, dash);
+    sw_array a = saved(&p);
+    assert_int_equal(colour_at(&a, 4, 2) & 255, 255);  /* 2.5 from the beginning: within the first dash */
+    assert_true(colour_at(&a, 4, 2) != PLOT_WHITE);
+    assert_int_equal(colour_at(&a, 8, 2), PLOT_WHITE);  /* the corner is in the first gap */
+    assert_true(colour_at(&a, 8, 6) != PLOT_WHITE);     /* 4 to 5 down: the second dash */
+    assert_int_equal(colour_at(&a, 8, 10), PLOT_WHITE); /* 8 to 9 down: the second gap */
+    sw_array_free(&a);
+    p = plot_new(12, 14);
+    plot_panel(&p, 2, 2, 10, 10, 0, 10, 0, 10);
+    plot_dashed(&p, 3, x, y, 1, 0x0000ff, none);
+    a = saved(&p);
+    assert_true(colour_at(&a, 8, 10) != PLOT_WHITE);
+    sw_array_free(&a);
+}
+
 /* No two letters look alike (those that there are not are boxes, as # is), all stay within their width, and
  * upwards is the same turned by a quarter. */
 static void letters(void **state) {
@@ -237,7 +259,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_picture_is_white_and_of_its_size),
         cmocka_unit_test(edges_are_smooth),
-        cmocka_unit_test(data_are_where_they_belong),
+        cmocka_unit_test(dashes_follow_the_curve), cmocka_unit_test(data_are_where_they_belong),
         cmocka_unit_test(letters),
         cmocka_unit_test(ticks_are_round_and_few),
         cmocka_unit_test(numbers_that_are_none),

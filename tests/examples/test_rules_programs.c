@@ -80,10 +80,39 @@ static void test_optimizer_zoo(void **state) {
     says(&o, 0, "example: optimizer_zoo", NULL);
 }
 
+/* A walk that ends higher than it began, at f(0.1, 3) = 0.9^2 + 100 (3 - 0.01)^2 = 894.82, has diverged, and so has
+ * one that ends at no number; no other has. */
+static void test_rosenbrock_marks_what_diverged(void **state) {
+    (void)state;
+    static const char *const lr[] = {"1", "0.05"}, *const steps[] = {"20", "3"};
+    for (int i = 0; i < 2; i++) {
+        const char *picture = at("walks.png"), *table = at("walks.csv");
+        int rules = 0, finite = 0, lower = 0;
+        output o = RUN(TEST_BUILD "/examples/rosenbrock", "--lr", lr[i], "--steps", steps[i], "--out", picture);
+        says(&o, 0, "rule w1 w2 f\n", NULL);
+        for (const char *line = strchr(o.out, '\n') + 1; strncmp(line, "picture", 7) != 0; rules++) {
+            char name[64], mark[16] = "";
+            double w1, w2, f;
+            const char *const next = strchr(line, '\n') + 1;
+            char one[256];
+            snprintf(one, sizeof one, "%.*s", (int)(next - line), line);
+            assert_true(sscanf(one, "%63s %lf %lf %lf %15s", name, &w1, &w2, &f, mark) >= 4);
+            assert_int_equal(strcmp(mark, "(diverged)") == 0, !(f <= 894.82));
+            finite += f > 894.82 && isfinite(f);
+            lower += f <= 894.82;
+            line = next;
+        }
+        assert_true(rules > 10 && lower > 0 && (i == 0 || finite > 0));
+        unlink(picture);
+        unlink(table);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lecture_mlp),
         cmocka_unit_test(test_optimizer_zoo),
+        cmocka_unit_test(test_rosenbrock_marks_what_diverged),
     };
     return cmocka_run_group_tests_name("rules_programs", tests, setup, teardown);
 }
