@@ -596,6 +596,8 @@ SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* N
 SW_API void *sw_params_x(const sw_params *params);                /* the vector */
 /* To be called after writing to the vector by hand: what was recorded before is then refused. */
 SW_API void sw_params_changed(sw_params *params);
+/* A number that grows whenever the vector changes: by a step, by loading, by sw_params_changed. */
+SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
 SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
 /* A view of its own gradient: what the last backward left, also after a step (clipped, if it was). */

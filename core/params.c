@@ -251,6 +251,10 @@ void sw_params_changed(sw_params *p) {
         p->version++;
 }
 
+uint64_t sw_params_version(const sw_params *p) {
+    return p ? p->version : 0;
+}
+
 sw_gradient *sw_params_gradient(const sw_params *p) {
     return p ? p->gradient : NULL;
 }

@@ -111,10 +111,18 @@ static const sw_option signum_options[] = {
     {.name = "momentum", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "μ"},
     {0}};
 static const sw_slot signum_slots[] = {{.name = "momentum"}, {0}};
+enum { LR, MOMENTUM };
+/* How far a step can go: each element of x by lr, m no further than g. With it the library needs no copies to keep
+ * Inf and NaN out. */
+static void signum_reach(const sw_step *s, sw_bounds *b) {
+    b->largest += s->option[LR] + b->slot[0] + b->g;
+    b->slot[0] = s->option[MOMENTUM] * b->slot[0] + b->g;
+    b->x += s->option[LR] * sqrt((double)b->count);
+}
 static const sw_rule signum = {.size = sizeof(sw_rule), .name = "signum",
                                .summary = "the sign of the momentum", .options = signum_options,
                                .slots = signum_slots, .flags = SW_RULE_LINEAR,
-                               .update = &signum_kernels};
+                               .update = &signum_kernels, .reach = signum_reach};
 
 /* ---- The estimator: two gradients a step ---- */
 

@@ -70,6 +70,8 @@ typedef struct swo_group {
     int64_t *slot_at;      /* [params]: where each begins in the slots */
     int params;
     char *selector;        /* NULL: the rest */
+    sw_bounds bounds;      /* of x and the slots before the coming step */
+    bool bounds_known;
 } swo_group;
 
 typedef struct swo_schedule {
@@ -91,6 +93,8 @@ typedef struct swo_estimate {
     int64_t room[SWO_SCRATCH], slot_count[SW_MAX_SLOTS];
     int64_t *ids, ids_room;
     struct swo_estimate *inner;
+    /* Before the rules move x: whether the tables can take this step, whose gradient has the norm. NULL: they can. */
+    sw_status (*fits)(sw_estimate *e, double norm);
 } swo_estimate;
 
 /* Who set the length of the run. sw_train replaces one that it set itself, or that came from a file; the
@@ -118,7 +122,9 @@ struct sw_optim {
     double search_option[SW_MAX_OPTIONS];
     double search_scalar[SW_MAX_SCALARS], search_saved[SW_MAX_SCALARS];
     void *x_before, *direction, *trial, *trial_gradient;
-    char **slot_before; /* [groups × SW_MAX_SLOTS]: to undo a rule's move when the search gives up */
+    char **slot_before; /* [groups × SW_MAX_SLOTS]: to undo a rule's move when the search gives up, or the guard */
+    bool kept;          /* in this step x_before and slot_before hold what was before it */
+    uint64_t seen;      /* version of x after the last step */
     /* estimator */
     swo_estimate *estimate;
     const sw_objective *objective; /* bound by the first sw_optim_minimize */
@@ -135,6 +141,9 @@ struct sw_optim {
     double average_coefficient[SW_MAX_COEFFICIENTS];
     char *average_slot[SW_MAX_SLOTS];
     int64_t average_count[SW_MAX_SLOTS];
+    sw_bounds average_bounds;
+    bool average_bounds_known, average_checked; /* checked: its update of this step is to be */
+    char *average_before[SW_MAX_SLOTS];
     void *point;
     /* counters */
     int64_t steps, skipped, samples, total, per_epoch;
@@ -172,14 +181,36 @@ sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 sw_status swo_run_rules(sw_optim *o, const void *g);
 
-/* trial.c: before the update kernels, once begin and decide are done. */
-/* Whether the gradient is so large that a state might become infinite. */
-bool swo_may_overflow(const sw_optim *o);
-/* The updates on copies: SW_ERR_NONFINITE if they would make a state or x Inf or NaN; the message names it. */
+/* The group as a whole, without vectors but with its slots: what begin, decide and reach see. */
+sw_step swo_whole(sw_optim *o, swo_group *group, const void *g);
+
+/* trial.c */
+/* The updates of rules with a `reach` on copies: SW_ERR_NONFINITE if they would make a state or x Inf or NaN; the
+ * message names it. Begin and decide are done. */
 sw_status swo_try_rules(sw_optim *o, const void *g);
+
+/* guard.c: nothing becomes Inf or NaN under SW_OK. */
+bool swo_rule_has_reach(const sw_rule *rule);
+/* Bounds of vectors are to be read anew. */
+void swo_guard_forget(sw_optim *o);
+/* Before the updates, once begin and decide are done; and after them, with their status. */
+sw_status swo_guard_before(sw_optim *o, const void *g);
+sw_status swo_guard_after(sw_optim *o, sw_status status);
+sw_status swo_guard_search(sw_optim *o);
+sw_status swo_guard_scalars(const sw_optim *o, const char *kind, const char *method, const char *const *names,
+                            const double *values);
+sw_status swo_guard_coefficients(const sw_optim *o, const char *kind, const char *method, const double *values);
+/* Scalars and proposed step sizes of the estimator and those inside it. */
+sw_status swo_guard_estimators(const sw_optim *o);
+/* Around the average's update where o->average_checked says so: the second undoes the step, or returns its status. */
+sw_status swo_guard_keep_average(sw_optim *o);
+sw_status swo_guard_average_after(sw_optim *o, sw_status status);
 
 /* search.c: x moves along the rules' direction by what the search chooses. */
 sw_status swo_search(sw_optim *o, const void *g);
+/* Room for copies of the rules' slots, if there is none; the slots copied there, or back. */
+sw_status swo_make_slots_before(sw_optim *o);
+void swo_keep_slots(sw_optim *o, bool restore);
 
 /* watch.c */
 void swo_watch_before(sw_optim *o);

@@ -265,17 +265,12 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
     return SW_OK;
 }
 
-static sw_status make_search(sw_optim *o) {
-    void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
-    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
-        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
-            return SW_ERR_MEMORY;
-    o->slot_before = sw_alloc_array((int64_t)o->groups * SW_MAX_SLOTS, sizeof *o->slot_before);
-    if (!o->slot_before)
+sw_status swo_make_slots_before(sw_optim *o) {
+    if (!o->slot_before && !(o->slot_before = sw_alloc_array((int64_t)o->groups * SW_MAX_SLOTS, sizeof *o->slot_before)))
         return SW_ERR_MEMORY;
     for (int i = 0; i < o->groups * SW_MAX_SLOTS; i++) {
         const swo_group *group = &o->group[i / SW_MAX_SLOTS];
-        if (!group->slot[i % SW_MAX_SLOTS])
+        if (!group->slot[i % SW_MAX_SLOTS] || o->slot_before[i])
             continue;
         o->slot_before[i] = sw_alloc_array(group->slot_count[i % SW_MAX_SLOTS],
                                            swo_slot_size(&group->rule->slots[i % SW_MAX_SLOTS], o->type));
@@ -283,6 +278,14 @@ static sw_status make_search(sw_optim *o) {
             return SW_ERR_MEMORY;
     }
     return SW_OK;
+}
+
+static sw_status make_search(sw_optim *o) {
+    void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
+    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
+        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
+            return SW_ERR_MEMORY;
+    return swo_make_slots_before(o);
 }
 
 static sw_status parse_schedules(sw_optim *o, const char *spec) {
@@ -460,7 +463,7 @@ void sw_optim_free(sw_optim *o) {
     sw_tape_free(o->tape);
     sw_gradient_free(o->view);
     for (int i = 0; i < SW_MAX_SLOTS; i++)
-        sw_free(o->average_slot[i]);
+        sw_free(o->average_slot[i]), sw_free(o->average_before[i]);
     sw_free(o->point);
     swo_watch_free(o);
     sw_free(o);

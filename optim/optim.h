@@ -14,10 +14,11 @@
  * f32) taken as zero: see sw_float_flush. Where eps is so small that this would show, a rule keeps its second
  * moments in f64: 4 bytes a parameter more for each. A gradient with Inf or NaN ends the step with
  * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
- * on, so that the next step sees other samples. A step by which a very large gradient (2-norm above 2^50 in f32,
- * 2^484 in f64) would make x or a state of a rule Inf or NaN is refused with SW_ERR_NONFINITE, which names
- * the rule, the parameter and the state; nothing but the sampler has moved then, either. After any other
- * error the step may have been taken in part.
+ * on, so that the next step sees other samples. No number of a run becomes Inf or NaN
+ * under SW_OK: a step by which x, a state, a scalar or a step size of any method would is refused with
+ * SW_ERR_NONFINITE, which names the method, the quantity and the step; x and the states are bit for bit what they
+ * were, and only the sampler has gone on. After any other error the step may have been taken in part, and so it may
+ * be if an estimator's `commit` fails.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -345,6 +346,18 @@ typedef struct sw_step {
     void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes */
 } sw_step;
 
+/* How far a step can go. Before the step x, g and slot[i] are bounds of the 2-norms of those vectors over the group,
+ * and so of each element; `reach` replaces those of x and of the slots by bounds that hold after it. They need not
+ * be tight: what matters is that they are bounds, and below 1e37 in use. */
+typedef struct sw_bounds {
+    int64_t count; /* elements of the vectors */
+    double g;      /* of the gradient that the rule sees */
+    double x, slot[SW_MAX_SLOTS];
+    double largest; /* 0; `reach` adds the largest intermediate results of the loop, and the coefficients that it
+                     * rounds to the type of x. An overestimate does no harm */
+    double own;     /* the method's own number, kept from step to step: 0 at first, INFINITY after loading */
+} sw_bounds;
+
 typedef struct sw_rule {
     size_t size; /* sizeof(sw_rule) */
     const char *name, *summary, *source;
@@ -370,6 +383,11 @@ typedef struct sw_rule {
     const sw_kernels *point;
     double cost; /* passes over parameter-sized memory in a step, for the list; 0: x, g and the slots are
                   * read once, x and the slots written once */
+    /* Bounds after the step, from those before it. Sees option, scalar, coefficient, step, type and count of the
+     * coming update, and which slots there are; reads no vector. With it no step needs a check of its own: x and
+     * the slots stay finite as long as the bounds are. NULL: every step keeps copies of x and of the slots, and
+     * reads them again after the update, which takes memory and about twice the time. */
+    void (*reach)(const sw_step *step, sw_bounds *bounds);
 } sw_rule;
 
 /* ---- Estimators ---- */
@@ -517,6 +535,9 @@ typedef struct sw_average {
     const sw_kernels *update;
     sw_status (*point_begin)(sw_step *step); /* before `point`, at the last step; SW_SKIPPED: at x */
     const sw_kernels *point;                   /* fills out; NULL: slot 0 is the point */
+    /* As of a rule; x is the bound after the step, and there is no g. Sees the options alone. NULL: the slots are
+     * copied before and read after each step. */
+    void (*reach)(const sw_step *step, sw_bounds *bounds);
 } sw_average;
 
 /* Registers a method, which must be a constant that stays. A name is taken once and holds no blank and none of

@@ -455,6 +455,9 @@ static sw_status unpack(visitor *v, sw_optim *o) {
         o->length = SWO_LENGTH_FILE;
     }
     o->norm = norm;
+    for (int i = 0; i < o->groups; i++)
+        o->group[i].bounds.own = INFINITY; /* nothing is known of how the state came to be */
+    swo_guard_forget(o);
     sw_params_changed(o->params);
     sw_gradient_make_fresh(sw_params_gradient(o->params));
     return SW_OK;

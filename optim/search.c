@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* Copies the rules' slots aside, or back. */
-static void keep_slots(sw_optim *o, bool restore) {
+void swo_keep_slots(sw_optim *o, bool restore) {
     for (int i = 0; i < o->groups; i++)
         for (int s = 0; s < SW_MAX_SLOTS; s++) {
             char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
@@ -21,7 +21,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
     void *x = sw_params_x(o->params);
     double lr[SWO_GROUPS] = {0}, largest = 0;
     memcpy(o->x_before, x, bytes);
-    keep_slots(o, false);
+    swo_keep_slots(o, false);
     for (int i = 0; i < o->groups; i++) {
         int at = swo_index(o->group[i].rule->options, "lr");
         lr[i] = at >= 0 ? o->group[i].effective[at] : 1;
@@ -43,6 +43,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
     double slope = swo_inner(o, g, o->direction), alpha = 0;
     sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
                    .value = o->estimate->e.value, .slope = slope, .initial = largest, .optim = o};
+    swo_guard_forget(o);
     if (status == SW_OK && slope == 0)
         return SW_OK; /* a stationary point: x stays */
     if (status == SW_OK && !(slope < 0))
@@ -50,10 +51,14 @@ sw_status swo_search(sw_optim *o, const void *g) {
                                        "%g)", o->search->name, slope);
     if (status == SW_OK)
         status = swo_returned("line search", o->search->name, "search", true, o->search->search(&s, &alpha));
-    if (status == SW_OK)
+    if (status == SW_OK) {
         swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
-    else
-        keep_slots(o, true);
+        status = swo_guard_search(o);
+    }
+    if (status != SW_OK) {
+        memcpy(x, o->x_before, bytes);
+        swo_keep_slots(o, true);
+    }
     return status;
 }
 

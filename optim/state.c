@@ -67,6 +67,11 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
             m.average += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
     if (o->search)
         m.work += 4 * vector + m.rule; /* x, direction, trial, its gradient; slots aside */
+    else if (o->x_before)
+        m.work += vector + m.rule; /* x and slots aside, where the guard keeps them */
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        if (o->average_before[i])
+            m.work += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
     m.work += (o->point ? vector : 0) + o->workspace_bytes + swo_watch_bytes(o);
     return m;
 }

@@ -2,6 +2,7 @@
 #include "internal.h"
 #include "methods.h"
 
+#include <float.h>
 #include <math.h>
 
 /* ---- Stretches ---- */
@@ -26,6 +27,7 @@ sw_status swo_plan_stretches(sw_optim *o) {
     }
     for (int i = 0; i < sw_params_count(o->params); i++)
         o->frozen[i] = sw_params_at(o->params, i)->frozen;
+    swo_guard_forget(o);
     return SW_OK;
 }
 
@@ -78,10 +80,15 @@ static double factor(const sw_optim *o, const swo_schedule *s) {
 }
 
 /* A learning rate may grow as it likes; a decay of 1 or an ε of 0 would end in NaN. */
-static sw_status check_scaled(const sw_optim *o, const swo_group *group) {
+static sw_status check_scaled(const sw_optim *o, const swo_group *group, const double *factors) {
     for (int k = 0; k < o->schedules; k++) {
         const char *on = o->schedule[k].on;
         const int at = swo_index(group->rule->options, on);
+        if (at >= 0 && !(fabs(group->effective[at]) <= (o->type == SW_F32 ? FLT_MAX : DBL_MAX)))
+            return sw_fail(SW_ERR_NONFINITE, "rule %s: %s is %g in step %lld, which %s cannot hold: schedule %s "
+                                             "multiplied it by %g",
+                           group->rule->name, on, group->effective[at], (long long)o->steps + 1,
+                           sw_dtype_name(o->type), o->schedule[k].method->name, factors[k]);
         if (at < 0 || strcmp(on, "lr") == 0)
             continue;
         const sw_option *option = &group->rule->options[at];
@@ -117,7 +124,7 @@ sw_status swo_options_now(sw_optim *o) {
             if (at >= 0)
                 group->effective[at] *= factors[k];
         }
-        SW_TRY(check_scaled(o, group));
+        SW_TRY(check_scaled(o, group, factors));
     }
     return SW_OK;
 }
@@ -144,7 +151,7 @@ static sw_step step_of(sw_optim *o, swo_group *group, const swo_stretch *at, con
 }
 
 /* What has no stretch: begin and decide are of the group as a whole. */
-static sw_step whole(sw_optim *o, swo_group *group, const void *g) {
+sw_step swo_whole(sw_optim *o, swo_group *group, const void *g) {
     const swo_stretch none = {0};
     return step_of(o, group, &none, g);
 }
@@ -182,7 +189,7 @@ static sw_status measure(sw_optim *o, const void *g) {
             for (int j = 0; o->group[k].rule == rule && j < rule->sums; j++)
                 sums[j] += total[k][j];
         if (rule->decide) {
-            sw_step s = whole(o, &o->group[i], g);
+            sw_step s = swo_whole(o, &o->group[i], g);
             SW_TRY(swo_returned("rule", rule->name, "decide", true, rule->decide(&s, sums)));
         }
     }
@@ -228,18 +235,18 @@ static sw_status look_for_undeclared(const swo_group *group) {
 static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         const sw_rule *rule = o->group[i].rule;
-        sw_step s = whole(o, &o->group[i], g);
+        sw_step s = swo_whole(o, &o->group[i], g);
         if (rule->begin)
             SW_TRY(swo_returned("rule", rule->name, "begin", true, rule->begin(&s)));
     }
     SW_TRY(measure(o, g));
     for (int i = 0; i < o->groups; i++)
         SW_TRY(look_for_undeclared(&o->group[i]));
-    if (swo_may_overflow(o))
-        SW_TRY(swo_try_rules(o, g));
-    for (int i = 0; i < o->groups; i++)
-        SW_TRY(update(o, &o->group[i], g));
-    return SW_OK;
+    SW_TRY(swo_guard_before(o, g));
+    sw_status status = SW_OK;
+    for (int i = 0; i < o->groups && status == SW_OK; i++)
+        status = update(o, &o->group[i], g);
+    return swo_guard_after(o, status);
 }
 
 sw_status swo_run_rules(sw_optim *o, const void *g) {
@@ -266,17 +273,43 @@ static sw_status average_options(sw_optim *o) {
                       : SW_OK;
 }
 
-static sw_status move_average(sw_optim *o) {
-    if (!o->average)
-        return SW_OK;
+static sw_status update_average(sw_optim *o) {
+    const sw_average *a = o->average;
     sw_step s = average_step(o);
-    sw_status status = o->average->begin ? o->average->begin(&s) : SW_OK;
+    sw_status status = a->begin ? a->begin(&s) : SW_OK;
     if (status == SW_SKIPPED)
         return SW_OK;
-    SW_TRY(swo_returned("average", o->average->name, "begin", true, status));
-    if (o->average->update)
-        sw_run(o->average->update, o->type, &s, s.count);
+    SW_TRY(swo_returned("average", a->name, "begin", true, status));
+    SW_TRY(swo_guard_scalars(o, "average", a->name, a->scalars, o->average_scalar));
+    SW_TRY(swo_guard_coefficients(o, "average", a->name, o->average_coefficient));
+    if (a->update)
+        sw_run(a->update, o->type, &s, s.count);
     return SW_OK;
+}
+
+/* The step is counted: an average sees its number. */
+static sw_status move_average(sw_optim *o) {
+    o->steps++;
+    if (!o->average)
+        return SW_OK;
+    sw_status status = o->average_checked ? swo_guard_keep_average(o) : SW_OK;
+    if (status == SW_OK) {
+        status = update_average(o);
+        if (o->average_checked)
+            status = swo_guard_average_after(o, status);
+    }
+    if (status != SW_OK)
+        o->steps--;
+    return status;
+}
+
+static const void *check_point(const sw_optim *o, const char *kind, const char *method) {
+    double norm;
+    if (swo_check(o->type, o->dim, o->point, &norm) == SW_OK)
+        return o->point;
+    sw_fail(SW_ERR_NONFINITE, "%s %s: the point to evaluate at holds Inf or NaN after step %lld", kind, method,
+            (long long)o->steps);
+    return NULL;
 }
 
 const void *sw_optim_point(sw_optim *o) {
@@ -296,7 +329,7 @@ const void *sw_optim_point(sw_optim *o) {
         if (!o->average->point)
             return o->average_slot[0] ? (void *)o->average_slot[0] : x;
         sw_run(o->average->point, o->type, &s, s.count);
-        return o->point;
+        return check_point(o, "average", o->average->name);
     }
     if (!o->rules_point)
         return x;
@@ -307,7 +340,7 @@ const void *sw_optim_point(sw_optim *o) {
             s.step = o->steps; /* of the step that was taken last */
             sw_run(o->group[i].rule->point, o->type, &s, s.count);
         }
-    return o->point;
+    return check_point(o, "rule", o->group[0].rule->name);
 }
 
 sw_status sw_optim_adopt_point(sw_optim *o) {
@@ -387,19 +420,30 @@ static sw_status move(sw_optim *o, void *g) {
         first_values(o, &o->group[i]);
     if (o->steps == 0)
         first_average(o);
+    for (swo_estimate *e = o->estimate; e; e = e->inner)
+        if (e->fits)
+            SW_TRY(e->fits(&e->e, o->norm));
+    if (o->seen != sw_params_version(o->params) || o->steps == 0)
+        swo_guard_forget(o); /* x was written from outside, states from first_values */
     sw_params_changed(o->params);
+    o->seen = sw_params_version(o->params);
     swo_watch_before(o);
     SW_TRY(o->search ? swo_search(o, g) : swo_run_rules(o, g));
     swo_watch_after(o, g);
-    if (o->objective)
+    if (o->objective) {
         SW_TRY(commit(o->estimate));
-    o->steps++;
+        SW_TRY(swo_guard_estimators(o));
+        for (swo_estimate *e = o->estimate; e; e = e->inner) /* tables have moved, whatever the average does */
+            memcpy(e->saved, e->scalar, sizeof e->saved);
+    }
     return move_average(o);
 }
 
 static sw_status finish(sw_optim *o, sw_status status) {
-    if (status != SW_OK)
+    if (status != SW_OK) {
         remember(o, true);
+        swo_guard_forget(o);
+    }
     o->skipped += status == SW_SKIPPED;
     return status;
 }
@@ -488,6 +532,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
                           e->method->estimate(e, sw_params_x(o->params), g));
     if (value)
         *value = e->value;
+    if (status == SW_OK)
+        status = swo_guard_estimators(o);
     if (status == SW_OK) {
         if (e->method->flags & SW_ESTIMATOR_DIRECT)
             o->norm = o->checked_norm;

@@ -1,28 +1,12 @@
-/* Steps with a very large gradient: the rules are tried on copies first, so that a step which would
- * make x or a state infinite is refused before anything has moved.
+/* A step on copies: one that would make x or a state infinite is refused before anything has moved.
  *
- * Rules square gradients. In f32 a square is infinite from |g| = 1.8e19 on, and a second moment
- * that is infinite once stays so: the parameter never moves again. Whether one step overflows
- * depends on the rule, its options and its state, and the exact answer is the step itself. The
- * trial costs about three steps and some tiles of memory. It is made only where an overflow is
- * possible by the gradient's norm, which the finite check of every step has computed anyway. */
+ * Whether a step overflows depends on the rule, its options and its state, and the exact answer is the step itself.
+ * The trial costs about three steps and some tiles of memory. It is made only where the bounds of guard.c do not
+ * exclude an overflow: with very large gradients, parameters or step sizes. */
 #include "internal.h"
 
 #include <math.h>
 #include <stdio.h>
-
-/* A state s is at most M, the largest finite number. A term of at most half a unit in the last
- * place of M, 2^103 in f32 and 2^970 in f64, leaves M as it is when added to it. So sums and means
- * of g² cannot overflow while ‖g‖ ≤ 2^51 (2^485), those of g still less. Factor 2 is for rounding
- * in the norm and in the products. */
-static double harmless_norm(sw_dtype type) {
-    return type == SW_F32 ? 0x1p50 : 0x1p484;
-}
-
-bool swo_may_overflow(const sw_optim *o) {
-    const double norm = o->clip > 0 && o->norm > o->clip ? o->clip : o->norm;
-    return !(norm <= harmless_norm(o->type));
-}
 
 /* ---- Copies ---- */
 
@@ -106,11 +90,10 @@ static sw_status refuse(const sw_optim *o, const swo_group *group, const char *w
                         int64_t offset) {
     const sw_param *p = param_at(group, offset);
     return sw_fail(SW_ERR_NONFINITE,
-                   "rule %s: this step would make %s of parameter %s Inf or NaN: the gradient's "
-                   "norm is %g, too large "
-                   "for this rule in %s; nothing has moved (clip the gradient, scale the loss "
-                   "down, or use f64)",
-                   group->rule->name, what, p ? p->name : "?", o->norm, sw_dtype_name(o->type));
+                   "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too large "
+                   "for this rule in %s; nothing has moved (clip the gradient, scale the loss down, or use f64)",
+                   group->rule->name, (long long)o->steps + 1, what, p ? p->name : "?", o->norm,
+                   sw_dtype_name(o->type));
 }
 
 /* offset: of the copy's first element in x. Elements of slots that have their own size belong to
@@ -184,6 +167,8 @@ static sw_status try_tensor(const sw_optim *o, swo_group *group, const void *g, 
 sw_status swo_try_rules(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
+        if (!swo_rule_has_reach(group->rule))
+            continue; /* checked after its step */
         if (group->rule->unit == SW_UNIT_ELEMENT) {
             SW_TRY(try_elements(o, group, g));
             continue;

@@ -67,6 +67,12 @@ static const sw_slot slots[] = {{.name = "queue", .count = queue_count}, {0}};
 static const char *const scalars[] = {"count", NULL}; /* snapshots taken, those that are gone included */
 enum { COUNT };
 
+/* The point adds up k - 1 differences of two snapshots. */
+static void lawa_reach(const sw_step *s, sw_bounds *b) {
+    b->slot[0] = hypot(b->slot[0], b->x);
+    b->largest += 2 * s->option[LENGTH] * b->slot[0];
+}
+
 static sw_status begin(sw_step *s) {
     if (!swo_average_due(s->step, s->option[START], s->option[EVERY]))
         return SW_SKIPPED;
@@ -83,6 +89,6 @@ const sw_average swo_lawa_queue = {.size = sizeof(sw_average), .name = "lawa_que
                                    .source = "Kaddour 2022; Ajroldi et al., AlgoPerf 2024",
                                    .options = options, .slots = slots, .scalars = scalars,
                                    .begin = begin, .update = &push_kernels, .point_begin = full,
-                                   .point = &mean_kernels};
+                                   .point = &mean_kernels, .reach = lawa_reach};
 
 #endif

@@ -29,9 +29,6 @@ static void SW_K(running)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #include <math.h>
 
-const sw_average swo_none = {.size = sizeof(sw_average), .name = "none",
-                             .summary = "the last iterate"};
-
 static const sw_kernels kernels = SW_KERNEL_TABLE(running);
 static const char *const scalars[] = {"count", NULL};
 enum { COUNT };
@@ -40,6 +37,17 @@ bool swo_average_due(int64_t step, double start, double every) {
     double period = fmax(swo_whole_steps(every), 1);
     return (double)step >= swo_whole_steps(start) && fmod((double)step, period) == 0;
 }
+
+/* e + w (θ - e) lies between e and θ. */
+static void running_reach(const sw_step *s, sw_bounds *b) {
+    (void)s;
+    b->largest += 2 * (b->slot[0] + b->slot[1] + b->x);
+    b->slot[0] = fmax(b->slot[0], b->x);
+    b->slot[1] = b->slot[0]; /* far less: what half a unit in the last place is */
+}
+
+const sw_average swo_none = {.size = sizeof(sw_average), .name = "none",
+                             .summary = "the last iterate", .reach = running_reach};
 
 /* Before anything was averaged the point is the last iterate. */
 static sw_status after_the_first(sw_step *s) {
@@ -75,7 +83,7 @@ const sw_average swo_ema = {.size = sizeof(sw_average), .name = "ema",
                             .summary = "exponential moving average of the iterates",
                             .source = "Polyak, Juditsky 1992; Kingma, Ba 2015, section 7",
                             .options = ema_options, .slots = ema_slots, .begin = ema_begin,
-                            .update = &kernels};
+                            .update = &kernels, .reach = running_reach};
 
 /* ---- lawa_ema ---- */
 
@@ -99,7 +107,7 @@ const sw_average swo_lawa_ema = {.size = sizeof(sw_average), .name = "lawa_ema",
                                  .summary = "moving average of every so many-th iterate",
                                  .source = "Ajroldi et al., AlgoPerf 2024",
                                  .options = lawa_ema_options, .slots = ema_slots, .scalars = scalars,
-                                 .begin = lawa_ema_begin, .update = &kernels,
+                                 .begin = lawa_ema_begin, .update = &kernels, .reach = running_reach,
                                  .point_begin = after_the_first};
 
 /* ---- polyak and swa ---- */
@@ -133,11 +141,11 @@ const sw_average swo_polyak = {.size = sizeof(sw_average), .name = "polyak",
                                .summary = "the mean of all iterates from a step on",
                                .source = "Polyak, Juditsky 1992", .options = polyak_options,
                                .slots = mean_slots, .scalars = scalars, .begin = polyak_begin,
-                               .update = &kernels, .point_begin = after_the_first};
+                               .update = &kernels, .reach = running_reach, .point_begin = after_the_first};
 const sw_average swo_swa = {.size = sizeof(sw_average), .name = "swa",
                             .summary = "the mean of every so many-th iterate from a step on",
                             .source = "Izmailov et al., UAI 2018", .options = swa_options,
                             .slots = mean_slots, .scalars = scalars, .begin = swa_begin,
-                            .update = &kernels, .point_begin = after_the_first};
+                            .update = &kernels, .reach = running_reach, .point_begin = after_the_first};
 
 #endif

@@ -6,11 +6,13 @@
 #include "../internal.h"
 #include "tree.h"
 
+#include <float.h>
 #include <math.h>
 
 const char *const swo_table_scalars[] = {"seen",  "samples_seen", "filled",    "L",
                                          "L_row", "norm",         "converged", NULL};
 
+enum { IDS_MORE = 3 }; /* what stands after the ids of a step: see swo_table_sample and note_search */
 /* Scratch: from estimate to commit, and for the search. */
 enum { NEW_ENTRY, CHANGE, WORK, ROW_GRADIENT };
 
@@ -107,8 +109,35 @@ static double step_size(const sw_estimate *e) {
     }
 }
 
+/* The sum after this step must be a number: d' = d + t.
+ *
+ * By elements, d and t of opposite signs cannot overflow. Of equal signs they add up in g as well: SAG's
+ * g = (d + t)/m with m ≤ n, SAGA's g = t/(n p) + d/n with p ≤ 1, so that |d'| ≤ 2n|g| ≤ 2n‖g‖. While init=sgd has
+ * rows that were not visited g = t/w, and d is not in it: there |t| ≤ w‖g‖, and an eighth of the largest number is
+ * left for all steps of that time together, n of them at most. A generalized linear model's t is not 0 where g is,
+ * at frozen parameters. Where none of that bounds the sum it is taken on trial. */
+static sw_status table_fits(sw_estimate *e, double norm) {
+    const double n = (double)e->n, most = e->type == SW_F32 ? FLT_MAX : DBL_MAX;
+    bool safe = swo_table_sgd(e) ? (double)e->count * norm <= most / (8 * (double)rows(e)) : 2 * n * norm <= most / 2;
+    for (int i = 0; is_glm(e) && safe && i < sw_params_count(e->params); i++)
+        safe = !sw_params_at(e->params, i)->frozen;
+    if (safe)
+        return SW_OK;
+    void *sum = sw_estimate_scratch(e, WORK, 0), *change = sw_estimate_scratch(e, CHANGE, 0);
+    double after;
+    if (!sum || !change)
+        return SW_ERR_MEMORY;
+    swo_combine(e->type, e->dim, 1, e->slot[SUM], 1, change, sum);
+    if (swo_check(e->type, e->dim, sum, &after) == SW_OK && after <= most / 4)
+        return SW_OK;
+    return sw_fail(SW_ERR_NONFINITE, "estimator %s: step %lld would make its sum of gradients Inf or NaN (the gradient's "
+                                     "norm is %g): it is not taken, and x is as before",
+                   e->method->name, (long long)e->step, norm);
+}
+
 sw_status swo_table_start(sw_estimate *e) {
     int32_t *order = e->slot[ORDER];
+    ((swo_estimate *)(void *)e)->fits = table_fits;
     if (e->option[SAMPLING] == BY_LIPSCHITZ && e->option[LIPSCHITZ] > 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
@@ -152,7 +181,7 @@ sw_status swo_table_sample(sw_estimate *e) {
     const int64_t batch = batch_of(e->n, e->option), all = rows(e), seen = (int64_t)e->scalar[SEEN];
     const int32_t *order = e->slot[ORDER];
     sw_rng rng = {.key = sw_rng_key(e->draw, "table")};
-    int64_t *ids = sw_estimate_ids(e, batch + 2);
+    int64_t *ids = sw_estimate_ids(e, batch + IDS_MORE);
     if (!ids)
         return SW_ERR_MEMORY;
     int64_t place = swo_table_sgd(e) ? seen + (int64_t)sw_rng_below(&rng, (uint64_t)(all - seen))
@@ -165,6 +194,7 @@ sw_status swo_table_sample(sw_estimate *e) {
         ids[i] = row * batch + i;
     ids[e->count] = row;
     ids[e->count + 1] = place < seen ? -1 : place;
+    ids[e->count + 2] = false;
     e->ids = ids;
     return SW_OK;
 }
@@ -242,8 +272,19 @@ static sw_status search(sw_estimate *e, const void *x, const void *g, double *l,
     return SW_OK;
 }
 
-/* Uniform draws: one L for all, which sinks by half in an epoch (commit). Otherwise one for each row, half
- * of what it was at each visit, and L their largest, which sinks likewise. */
+/* After the ids, the row and its place stands whether the search could tell something in this step. */
+static void note_search(sw_estimate *e, bool found) {
+    int64_t *ids = sw_estimate_ids(e, e->count + IDS_MORE); /* there since `sample` */
+    if (ids)
+        ids[e->count + 2] = found;
+}
+
+static bool search_found(const sw_estimate *e) {
+    return e->ids[e->count + 2] != 0;
+}
+
+/* Uniform draws: one L for all, which sinks by half in an epoch of steps whose search could tell something (commit).
+ * Otherwise one for each row, half of what it was at each visit, and L their largest, which sinks likewise. */
 static sw_status find_l(sw_estimate *e, const void *x, const swo_visit *v, const void *g) {
     const bool own = e->option[SAMPLING] == BY_LIPSCHITZ;
     const double before = !own       ? e->scalar[L]
@@ -253,6 +294,11 @@ static sw_status find_l(sw_estimate *e, const void *x, const swo_visit *v, const
     bool found;
     SW_TRY(search(e, x, g, &l, &found));
     l = found ? l : before;
+    if (!isfinite(l * (double)rows(e))) /* the tree adds them up */
+        return sw_fail(SW_ERR_NONFINITE, "estimator %s: the Lipschitz constant of row %lld was doubled up to %g in step "
+                                         "%lld, and the loss still does not fall as it should: the step is not taken",
+                       e->method->name, (long long)v->row, l, (long long)e->step);
+    note_search(e, found);
     e->scalar[L_ROW] = l;
     e->scalar[L] = own ? fmax(e->scalar[L], l) : l;
     return SW_OK;
@@ -352,7 +398,7 @@ sw_status swo_table_commit(sw_estimate *e) {
         mark_seen(e, &v);
     if (e->slot[TREE])
         swo_tree_set(e->slot[TREE], rows(e), v.row, e->scalar[L_ROW]);
-    if (searches(e))
+    if (searches(e) && search_found(e)) /* where nothing can push it up again it would sink to 0, and 1/L to ∞ */
         e->scalar[L] *= exp2(-1 / (double)rows(e));
     return SW_OK;
 }

@@ -84,6 +84,8 @@ static void SW_K(adadelta_f32)(void *args, int64_t begin, int64_t end, double *s
 
 #else
 
+#include "../reach.h"
+
 static const sw_kernels kernels = SW_KERNEL_TABLE(adadelta);
 
 static const sw_option options[] = {
@@ -110,6 +112,22 @@ static sw_status adadelta_begin(sw_step *s) {
     return swo_check_squares(s, "adadelta", s->option[EPS], adadelta_in_f64(s->option), V_F64);
 }
 
+/* ‖√a‖² = Σ a ≤ √count ‖a‖, and |g|/√v is bounded by 1/√(1 - ρ), so that (1 - ρ) d² is at most about a + ε. */
+static void adadelta_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, eps = o[EPS], lr = fabs(o[LR]), fresh = 1 - o[RHO], a = b->slot[s->slot[A] ? A : A_F64],
+                 n = sqrt((double)b->count), g = b->g + o[WEIGHT_DECAY] * b->x;
+    const bool in_root = o[EPS_IN_ROOT] != 0;
+    const double least = in_root ? sqrt(eps) : eps, ratio = swo_normalized(b, s->type, fresh, least) / n,
+                 above = in_root ? sqrt(n * a + n * n * eps) : sqrt(n * a) + n * eps,
+                 of_one = sqrt(a) + (in_root ? sqrt(eps) : eps); /* the largest of an element */
+    const double d = swo_tighter(above * ratio, of_one * g / least), k = fresh * ratio * ratio;
+    const int v = s->slot[V] ? V : V_F64, of_a = s->slot[A] ? A : A_F64;
+    b->slot[v] = o[RHO] * b->slot[v] + fresh * g * g;
+    b->slot[of_a] = o[RHO] * a + swo_tighter(fresh * d * d, k * (in_root ? a + n * eps : 2 * a + 2 * n * eps * eps));
+    b->largest += lr + d + g + o[WEIGHT_DECAY] + (a + eps) / eps + b->slot[v];
+    b->x += lr * d;
+}
+
 static const sw_slot slots[] = {{.name = "v", .needed = adadelta_in_f32},
                                 {.name = "a", .needed = adadelta_in_f32},
                                 {.name = "v_f64", .type = SW_SLOT_F64, .needed = adadelta_in_f64},
@@ -119,6 +137,7 @@ static const sw_slot slots[] = {{.name = "v", .needed = adadelta_in_f32},
 const sw_rule swo_adadelta = {.size = sizeof(sw_rule), .name = "adadelta",
                               .summary = "steps in the units of the parameters, no learning rate",
                               .source = "Zeiler 2012, arXiv 1212.5701", .options = options, .slots = slots,
-                              .flags = SW_RULE_LINEAR, .begin = adadelta_begin, .update = &kernels};
+                              .flags = SW_RULE_LINEAR, .begin = adadelta_begin, .update = &kernels,
+                              .reach = adadelta_reach};
 
 #endif

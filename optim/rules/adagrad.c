@@ -61,6 +61,8 @@ static void SW_K(adagrad_f32)(void *args, int64_t begin, int64_t end, double *su
 
 #else
 
+#include "../reach.h"
+
 static const sw_kernels kernels = SW_KERNEL_TABLE(adagrad);
 
 /* A sum of a million steps. */
@@ -81,6 +83,16 @@ static sw_status begin(sw_step *s) {
     return swo_check_squares(s, "adagrad", o[EPS], adagrad_in_f64(o), V_F64);
 }
 
+/* v ≥ g² bounds |g|/√v by 1. */
+static void adagrad_reach(const sw_step *s, sw_bounds *b) {
+    const double *c = s->coefficient, decay = s->option[WEIGHT_DECAY], g = b->g + decay * b->x,
+                 lr = fabs(c[STEP_SIZE]), least = sqrt(c[INSIDE]) + c[OUTSIDE];
+    const int of_v = s->slot[V] ? V : V_F64;
+    b->slot[of_v] += g * g;
+    b->largest += lr + lr * g + decay + c[INSIDE] + b->slot[of_v];
+    b->x += lr * swo_tighter(g / least, swo_normalized(b, s->type, 1, least));
+}
+
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -98,6 +110,7 @@ static const sw_slot slots[] = {{.name = "v", .needed = adagrad_in_f32},
 const sw_rule swo_adagrad = {.size = sizeof(sw_rule), .name = "adagrad",
                              .summary = "each element's step falls with its own gradients",
                              .source = "Duchi, Hazan, Singer, JMLR 2011", .options = options,
-                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels};
+                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels,
+                             .reach = adagrad_reach};
 
 #endif

@@ -82,6 +82,8 @@ static void SW_K(adam_f32)(void *args, int64_t begin, int64_t end, double *sums)
 
 #else
 
+#include "../reach.h"
+
 const sw_kernels swo_adam_kernels = SW_KERNEL_TABLE(adam);
 
 bool swo_adam_in_f64(const double *o) {
@@ -116,6 +118,36 @@ void swo_adam_begin(sw_step *s, bool decoupled) {
     c[PLAIN] = 0;
 }
 
+/* |m| ≤ R √v: with m' = β1 m + ϕ g and v' = β2 v + (1 - β2) g², Cauchy and Schwarz give
+ * R'² = β1² R²/β2 + ϕ²/(1 - β2). What g² lost to flushing leaves `rest` in m. Without v, or a history, the
+ * denominator's least value remains. */
+void swo_adam_reach_with(const sw_step *s, sw_bounds *b, int v_f64) {
+    const double *o = s->option, *c = s->coefficient, beta1 = o[BETA1], beta2 = o[BETA2], fresh2 = 1 - beta2;
+    const double g = b->g + fabs(c[L2]) * b->x, m = beta1 * b->slot[M] + fabs(c[FRESH]) * g,
+                 along = fabs(c[ALONG_M]) * m + fabs(c[ALONG_G]) * g;
+    double far = along;
+    b->slot[M] = m;
+    b->largest += along + fabs(c[ALONG_M]) + fabs(c[ALONG_G]) + fabs(c[L2]) + fabs(c[SHRINK]) + fabs(c[ROOT_SCALE]);
+    const int of_v = s->slot[V] ? V : v_f64;
+    if (s->slot[of_v]) {
+        const double v = beta2 * b->slot[of_v] + fresh2 * g * g, least = sqrt(c[INSIDE]) * c[ROOT_SCALE] + c[OUTSIDE];
+        b->slot[of_v] = v;
+        b->largest += sqrt(v) * c[ROOT_SCALE];
+        b->own = beta2 > 0 ? sqrt(beta1 * beta1 * b->own * b->own / beta2 + c[FRESH] * c[FRESH] / fresh2) * (1 + 1e-6)
+                           : INFINITY;
+        const double of_g = swo_normalized(b, s->type, fresh2, least),
+                     rest = (b->own + 1) * (of_g - sqrt((double)b->count / fresh2)),
+                     of_m = sqrt((double)b->count) * b->own + rest;
+        if (c[PLAIN] == 0)
+            far = swo_tighter(along / least, fabs(c[ALONG_M]) * of_m + fabs(c[ALONG_G]) * of_g);
+    }
+    b->x = fabs(c[SHRINK]) * b->x + far;
+}
+
+void swo_adam_reach(const sw_step *s, sw_bounds *b) {
+    swo_adam_reach_with(s, b, V_F64);
+}
+
 sw_status swo_adam_check(const sw_step *s, const char *rule) {
     return swo_check_squares(s, rule, s->option[EPS], swo_adam_in_f64(s->option), V_F64);
 }
@@ -130,6 +162,6 @@ static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT)
 const sw_rule swo_adam = {.size = sizeof(sw_rule), .name = "adam",
                           .summary = "adaptive moments", .source = "Kingma, Ba, ICLR 2015",
                           .options = options, .slots = swo_adam_slots, .flags = SW_RULE_LINEAR,
-                          .begin = adam_begin, .update = &swo_adam_kernels};
+                          .begin = adam_begin, .update = &swo_adam_kernels, .reach = swo_adam_reach};
 
 #endif

@@ -41,6 +41,9 @@ extern const sw_slot swo_adam_slots[];
 bool swo_adam_in_f64(const double *option);
 /* The end of `begin`: see swo_check_squares. */
 sw_status swo_adam_check(const sw_step *step, const char *rule);
+/* Its bounds, by the coefficients; own: of |m|/√v. amsgrad's loop, whose denominator is no smaller, has them too. */
+void swo_adam_reach(const sw_step *step, sw_bounds *bounds);
+void swo_adam_reach_with(const sw_step *step, sw_bounds *bounds, int v_f64); /* which slot that is */
 /* All coefficients as Adam has them. */
 void swo_adam_begin(sw_step *step, bool decoupled);
 /* ROOT_SCALE, INSIDE and OUTSIDE for (v/correction)^(1/p) + ε, or (v/correction + ε)^(1/p) with eps_in_root. */

@@ -36,7 +36,20 @@ static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
+#include "../reach.h"
+
 static const sw_kernels kernels = SW_KERNEL_TABLE(adamax);
+
+/* own: R with |m| ≤ R u. u is at least |g| + ε, and β2 times what it was: R' = β1 R/β2 + 1 - β1. */
+static void adamax_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, n = sqrt((double)b->count), step_size = fabs(s->coefficient[STEP_SIZE]),
+                 g = b->g + o[WEIGHT_DECAY] * b->x, m = o[BETA1] * b->slot[0] + (1 - o[BETA1]) * g;
+    b->own = o[BETA2] > 0 ? (o[BETA1] * b->own / o[BETA2] + 1 - o[BETA1]) * (1 + 1e-6) : INFINITY;
+    b->slot[0] = m;
+    b->slot[1] = fmax(o[BETA2] * b->slot[1], g + n * o[EPS]);
+    b->largest += step_size + step_size * m + g + o[WEIGHT_DECAY];
+    b->x += step_size * swo_tighter(m / o[EPS], n * b->own);
+}
 
 static sw_status begin(sw_step *s) {
     s->coefficient[STEP_SIZE] = s->option[LR] / (1 - pow(s->option[BETA1], (double)s->step));
@@ -59,6 +72,6 @@ static const sw_slot slots[] = {{.name = "m"}, {.name = "u"}, {0}};
 const sw_rule swo_adamax = {.size = sizeof(sw_rule), .name = "adamax",
                             .summary = "Adam with the maximum norm", .source = "Kingma, Ba, ICLR 2015",
                             .options = options, .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                            .update = &kernels};
+                            .update = &kernels, .reach = adamax_reach};
 
 #endif

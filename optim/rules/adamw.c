@@ -16,4 +16,4 @@ const sw_rule swo_adamw = {.size = sizeof(sw_rule), .name = "adamw",
                            .summary = "Adam with decoupled weight decay",
                            .source = "Loshchilov, Hutter, ICLR 2019", .options = options,
                            .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                           .update = &swo_adam_kernels};
+                           .update = &swo_adam_kernels, .reach = swo_adam_reach};

@@ -137,6 +137,25 @@ static sw_status tensor(sw_step *s) {
     return SW_OK;
 }
 
+/* r ḡ² is at most 1/(1 - β), since v ≥ (1 - β) ḡ²; so γ ≤ ξ²/(1 - β), and √r ‖g‖ ≤ √(elements/(1 - β)); r is at
+ * most 2^125. */
+static void amos_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, n = sqrt((double)b->count), gamma = o[LR] * o[LR] / (1 - o[BETA]),
+                 of_matrix = sqrt(fmax(o[WEIGHT], fmax(o[CONV], o[HEAD]))),
+                 of_others = fmax(fmax(o[EMBEDDING], o[BIAS]), fmax(o[NORM], o[OTHER])),
+                 eta = fmax(of_matrix, of_others);
+    const double step = o[LR] * eta * fmin(0x1p63 * b->g, n / sqrt(1 - o[BETA])),
+                 delta = (gamma / 2 + o[EXTRA_L2]) * b->x + step;
+    b->slot[V] = o[BETA] * b->slot[V] + (1 - o[BETA]) * b->g * b->g;
+    b->slot[B] += gamma * (n + b->slot[B]);
+    b->largest += delta + b->g + gamma + o[LR] * eta * 0x1p63;
+    if (s->type == SW_F64) /* ḡ² is a sum in f64, divided by the elements of a row afterwards */
+        b->largest += b->g * b->g;
+    if (s->slot[M])
+        b->slot[M] = o[MOMENTUM] * b->slot[M] + delta;
+    b->x += s->slot[M] ? b->slot[M] : delta;
+}
+
 static int64_t a_row(const sw_slot_sizes *sizes) {
     return rows(sizes->param);
 }
@@ -177,6 +196,6 @@ static const sw_slot slots[] = {{.name = "v", .type = SW_SLOT_F64, .count = a_ro
 const sw_rule swo_amos = {.size = sizeof(sw_rule), .name = "amos",
                           .summary = "step and decay fade as the scale of the model says",
                           .source = "Tian, Parikh 2022, arXiv 2210.11693", .options = options, .slots = slots,
-                          .unit = SW_UNIT_TENSOR, .tensor = tensor};
+                          .unit = SW_UNIT_TENSOR, .tensor = tensor, .reach = amos_reach};
 
 #endif

@@ -66,6 +66,14 @@ static void SW_K(amsgrad_f32)(void *args, int64_t begin, int64_t end, double *su
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(amsgrad);
 
+static void amsgrad_reach(const sw_step *s, sw_bounds *b) {
+    const bool in_f64 = s->slot[V] == NULL;
+    const int of_v = in_f64 ? AMS_V_F64 : V, of_max = in_f64 ? AMS_V_MAX_F64 : AMS_V_MAX;
+    swo_adam_reach_with(s, b, AMS_V_F64);
+    b->slot[of_max] = fmax(b->slot[of_max], s->coefficient[FIRST_SCALE] * b->slot[of_v]);
+    b->largest += s->coefficient[FIRST_SCALE] * b->slot[of_v] + sqrt(b->slot[of_max]) * s->coefficient[ROOT_SCALE];
+}
+
 static sw_status begin(sw_step *s) {
     double *c = s->coefficient;
     swo_adam_begin(s, false);
@@ -96,6 +104,6 @@ static const sw_slot slots[] = {{.name = "m"},
 const sw_rule swo_amsgrad = {.size = sizeof(sw_rule), .name = "amsgrad",
                              .summary = "Adam with a denominator that never falls",
                              .source = "Reddi, Kale, Kumar, ICLR 2018", .options = options, .slots = slots,
-                             .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels};
+                             .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels, .reach = amsgrad_reach};
 
 #endif

@@ -49,6 +49,14 @@ static sw_status tensor(sw_step *s) {
     return SW_OK;
 }
 
+/* The step of a tensor is at most η max(‖θ‖, min_norm). */
+static void fromage_reach(const sw_step *s, sw_bounds *b) {
+    const double lr = fabs(s->option[LR]), shrink = 1 / sqrt(1 + lr * lr),
+                 far = lr * (b->x + s->option[MIN_NORM] * sqrt((double)b->count));
+    b->largest += lr + far;
+    b->x = shrink * (b->x + far);
+}
+
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, the step relative to the tensor's norm",
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},
@@ -59,7 +67,7 @@ static const sw_option options[] = {
 const sw_rule swo_fromage = {.size = sizeof(sw_rule), .name = "fromage",
                              .summary = "steps relative to the norm of each tensor",
                              .source = "Bernstein et al., NeurIPS 2020", .options = options,
-                             .unit = SW_UNIT_TENSOR, .tensor = tensor,
+                             .unit = SW_UNIT_TENSOR, .tensor = tensor, .reach = fromage_reach,
                              .cost = 5}; /* x and g are read twice, once for their norms */
 
 #endif

@@ -45,4 +45,4 @@ const sw_rule swo_generalized_adam = {
     .size = sizeof(sw_rule), .name = "generalized_adam",
     .summary = "NadamW of which parts can be left out", .source = "Kasimbeg et al., AlgoPerf, ICLR 2025",
     .options = options, .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
-    .update = &swo_adam_kernels};
+    .update = &swo_adam_kernels, .reach = swo_adam_reach};

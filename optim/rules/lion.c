@@ -34,6 +34,13 @@ static void SW_K(lion)(void *args, int64_t begin, int64_t end, double *sums) {
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(lion);
 
+static void lion_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, lr = fabs(o[LR]), shrink = fabs(1 - o[LR] * o[WEIGHT_DECAY]);
+    b->largest += lr + shrink + b->slot[0] + b->g;
+    b->x = shrink * b->x + lr * sqrt((double)b->count);
+    b->slot[0] = o[BETA2] * b->slot[0] + (1 - o[BETA2]) * b->g;
+}
+
 static const sw_option options[] = {
     {.name = "lr", .value = 1e-4, .low = 0, .high = 1e6, .help = "η, learning rate: the length of a step",
      .search_low = 1e-5, .search_high = 1e-2, .search_log = true},
@@ -48,6 +55,6 @@ static const sw_slot slots[] = {{.name = "m"}, {0}};
 
 const sw_rule swo_lion = {.size = sizeof(sw_rule), .name = "lion", .summary = "the sign of a mean gradient",
                           .source = "Chen et al., NeurIPS 2023", .options = options, .slots = slots,
-                          .flags = SW_RULE_LINEAR, .update = &kernels};
+                          .flags = SW_RULE_LINEAR, .update = &kernels, .reach = lion_reach};
 
 #endif

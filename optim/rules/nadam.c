@@ -37,4 +37,4 @@ const sw_rule swo_nadam = {.size = sizeof(sw_rule), .name = "nadam",
                            .summary = "Adam with Nesterov's look ahead, momentum that grows",
                            .source = "Dozat, ICLR workshop 2016", .options = options,
                            .slots = swo_adam_slots, .scalars = scalars, .flags = SW_RULE_LINEAR,
-                           .begin = begin, .update = &swo_adam_kernels};
+                           .begin = begin, .update = &swo_adam_kernels, .reach = swo_adam_reach};

@@ -127,6 +127,19 @@ static void SW_K(nadamp_f32)(void *args, int64_t begin, int64_t end, double *sum
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(nadamp);
 
+/* Another root than √: only the least denominator, that of v = 0, bounds the step. */
+static void nadamp_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, *c = s->coefficient;
+    const int of_v = s->slot[V] ? V : V_F64;
+    const double least = (c[INSIDE] > 0 ? pow(c[INSIDE], 1 / o[POWER]) : 0) * c[ROOT_SCALE] + c[OUTSIDE];
+    const double m = o[BETA1] * b->slot[M] + c[FRESH] * b->g, v = o[BETA2] * b->slot[of_v] + b->g * b->g,
+                 along = fabs(c[ALONG_M]) * m + fabs(c[ALONG_G]) * b->g;
+    b->slot[M] = m;
+    b->slot[of_v] = v;
+    b->largest += along + fabs(c[ALONG_M]) + fabs(c[ALONG_G]) + fabs(c[SHRINK]) + (v + 1) * c[ROOT_SCALE];
+    b->x = fabs(c[SHRINK]) * b->x + along / least;
+}
+
 static bool nadamp_in_f64(const double *o) {
     return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], o[POWER]);
 }
@@ -155,6 +168,6 @@ const sw_rule swo_nadamp = {.size = sizeof(sw_rule), .name = "nadamp",
                             .summary = "NadamW with a p-th root in the denominator",
                             .source = "Kasimbeg et al., AlgoPerf, ICLR 2025", .options = options,
                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                            .update = &kernels};
+                            .update = &kernels, .reach = nadamp_reach};
 
 #endif

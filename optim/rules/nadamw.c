@@ -23,4 +23,4 @@ const sw_rule swo_nadamw = {.size = sizeof(sw_rule), .name = "nadamw",
                             .summary = "AdamW with Nesterov's look ahead",
                             .source = "Dozat 2016; Dahl et al., AlgoPerf, 2023", .options = options,
                             .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                            .update = &swo_adam_kernels};
+                            .update = &swo_adam_kernels, .reach = swo_adam_reach};

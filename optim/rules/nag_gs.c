@@ -32,6 +32,8 @@ static void SW_K(nag_gs)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
+#include <math.h>
+
 static const sw_kernels kernels = SW_KERNEL_TABLE(nag_gs);
 
 enum { GAMMA }; /* scalars */
@@ -49,6 +51,14 @@ static sw_status begin(sw_step *s) {
     return SW_OK;
 }
 
+static void nag_gs_reach(const sw_step *s, sw_bounds *b) {
+    const double *c = s->coefficient;
+    const double v = fabs(c[OF_V]) * b->slot[0] + fabs(c[OF_X]) * b->x + fabs(c[OF_G]) * b->g;
+    b->largest += v + b->x + fabs(c[OF_V]) + fabs(c[OF_X]) + fabs(c[OF_G]) + fabs(c[TOWARD]);
+    b->slot[0] = v;
+    b->x = fabs(1 - c[TOWARD]) * b->x + fabs(c[TOWARD]) * v;
+}
+
 static const sw_option options[] = {
     {.name = "lr", .value = 0.05, .low = 0, .high = 1e6, .help = "η, the step in time",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -62,6 +72,7 @@ static const sw_slot slots[] = {{.name = "v", .start = SW_START_X}, {0}};
 const sw_rule swo_nag_gs = {.size = sizeof(sw_rule), .name = "nag_gs",
                             .summary = "accelerated flow integrated by Gauss-Seidel",
                             .source = "Leplat et al. 2022, arXiv 2209.14937", .options = options,
-                            .slots = slots, .scalars = scalars, .begin = begin, .update = &kernels};
+                            .slots = slots, .scalars = scalars, .begin = begin, .update = &kernels,
+                            .reach = nag_gs_reach};
 
 #endif

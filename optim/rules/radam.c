@@ -34,4 +34,4 @@ const sw_rule swo_radam = {.size = sizeof(sw_rule), .name = "radam",
                            .summary = "Adam that waits for its denominator, rectified",
                            .source = "Liu et al., ICLR 2020", .options = options,
                            .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                           .update = &swo_adam_kernels};
+                           .update = &swo_adam_kernels, .reach = swo_adam_reach};

@@ -91,6 +91,8 @@ static void SW_K(rmsprop_f32)(void *args, int64_t begin, int64_t end, double *su
 
 #else
 
+#include "../reach.h"
+
 static const sw_kernels kernels = SW_KERNEL_TABLE(rmsprop);
 
 static const sw_option options[] = {
@@ -131,6 +133,24 @@ static sw_status rmsprop_begin(sw_step *s) {
     return swo_check_squares(s, "rmsprop", s->option[EPS], rmsprop_in_f64(s->option), V_F64);
 }
 
+static void rmsprop_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, lr = fabs(o[LR]), fresh = 1 - o[ALPHA], g = b->g + o[WEIGHT_DECAY] * b->x,
+                 least = o[EPS_IN_ROOT] != 0 ? sqrt(o[EPS]) : o[EPS];
+    const int of_v = s->slot[V] ? V : V_F64, of_mean = s->slot[MEAN] ? MEAN : MEAN_F64;
+    b->slot[of_v] = o[ALPHA] * b->slot[of_v] + fresh * g * g;
+    double d = g / least;
+    if (s->slot[of_mean]) { /* v - ḡ² may be 0 */
+        b->slot[of_mean] = o[ALPHA] * b->slot[of_mean] + fresh * g;
+        b->largest += b->slot[of_mean] * b->slot[of_mean];
+    } else {
+        d = swo_tighter(d, swo_normalized(b, s->type, fresh, least));
+    }
+    if (s->slot[BUFFER])
+        d = b->slot[BUFFER] = o[MOMENTUM] * b->slot[BUFFER] + d;
+    b->largest += lr + d + g + o[WEIGHT_DECAY] + b->slot[of_v];
+    b->x += lr * d;
+}
+
 static const sw_slot slots[] = {{.name = "v", .needed = rmsprop_in_f32},
                                 {.name = "mean", .needed = is_centered},
                                 {.name = "momentum", .needed = has_momentum},
@@ -141,6 +161,7 @@ static const sw_slot slots[] = {{.name = "v", .needed = rmsprop_in_f32},
 const sw_rule swo_rmsprop = {.size = sizeof(sw_rule), .name = "rmsprop",
                              .summary = "divides by the root of the mean square of recent gradients",
                              .source = "Tieleman, Hinton 2012; Graves 2013 (centered)", .options = options,
-                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = rmsprop_begin, .update = &kernels};
+                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = rmsprop_begin, .update = &kernels,
+                             .reach = rmsprop_reach};
 
 #endif

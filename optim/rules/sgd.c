@@ -45,6 +45,8 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include "../methods.h"
 
+#include <math.h>
+
 static const sw_kernels kernels = SW_KERNEL_TABLE(sgd);
 
 static const sw_option options[] = {
@@ -63,6 +65,18 @@ static sw_status check(const double *option) {
     return SW_OK;
 }
 
+static void sgd_reach(const sw_step *s, sw_bounds *b) {
+    const double *o = s->option, lr = fabs(o[LR]), g = b->g + o[WEIGHT_DECAY] * b->x;
+    if (s->slot[0]) {
+        const double m = o[MOMENTUM] * b->slot[0] + g, along = o[NESTEROV] != 0 ? g + o[MOMENTUM] * m : m;
+        b->slot[0] = m;
+        b->x += lr * along;
+    } else {
+        b->x = fabs(1 - o[LR] * o[WEIGHT_DECAY]) * b->x + lr * b->g;
+    }
+    b->largest += lr + o[WEIGHT_DECAY] + g + lr * g;
+}
+
 static bool has_momentum(const double *option) {
     return option[MOMENTUM] != 0;
 }
@@ -73,6 +87,6 @@ const sw_rule swo_sgd = {.size = sizeof(sw_rule), .name = "sgd",
                          .summary = "stochastic gradient descent, momentum, Nesterov",
                          .source = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
                          .options = options, .slots = slots, .check = check,
-                         .flags = SW_RULE_LINEAR, .update = &kernels};
+                         .flags = SW_RULE_LINEAR, .update = &kernels, .reach = sgd_reach};
 
 #endif
