@@ -90,7 +90,7 @@ static void refused(sw_optim_options how, const char *message) {
 static void test_names_and_numbers(void **state) {
     (void)state;
     REFUSED("there is no rule adm, did you mean adam?", .rule = "adm");
-    REFUSED("there is no rule ADAM", .rule = "ADAM");
+    REFUSED("there is no rule ADAM, did you mean adam?", .rule = "ADAM");
     REFUSED("rule: the name of the rule is missing before lr=0.1", .rule = "lr=0.1 sgd");
     REFUSED("rule: a colon is missing after role=weight", .rule = "role=weight sgd lr=0.1");
     REFUSED("the name of the rule is missing", .rule = "");
