@@ -195,7 +195,8 @@ sw_status sw_params_reset(sw_params *p) {
             status = init->fill(init, param, &rng, values);
             if (status != SW_OK)
                 status = sw_fail(status == SW_SKIPPED ? SW_ERR_USER : status,
-                                 "parameter %s: fill of its initial values (%s) returned status %d without a message",
+                                 "parameter %s: fill of its initial values (%s) returned status %d without "
+                                 "a message",
                                  param->name, init->name ? init->name : "?", (int)status);
         }
         for (int64_t k = 0; k < param->count && status == SW_OK; k++) {

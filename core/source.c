@@ -30,8 +30,8 @@ static void gather_tile(void *args, int64_t tile) {
 static sw_status gather_again(gather_job *job, int64_t tile) {
     sw_status status = job->status[tile];
     gather_tile(job, tile);
-    return sw_fail(status, "batch: samples could not be gathered: the source's gather returned status %d without a "
-                           "message", (int)status);
+    return sw_fail(status, "batch: samples could not be gathered: the source's gather returned status %d "
+                           "without a message", (int)status);
 }
 
 static sw_status check_request(const sw_source *source, sw_dtype type, const int64_t *ids,

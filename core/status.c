@@ -54,8 +54,8 @@ sw_status swi_returned(const char *kind, const char *name, const char *function,
         return sw_fail(SW_ERR_STATE, "%s%s%s: %s returned SW_SKIPPED, which is for optimizers", kind,
                        name ? " " : "", name ? name : "", function);
     /* Kept only where the function left no message itself. */
-    return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "", name ? name : "",
-                   function, (int)status);
+    return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "",
+                   name ? name : "", function, (int)status);
 }
 
 void swi_error_prefix(const char *prefix) {

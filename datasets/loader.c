@@ -167,8 +167,8 @@ static void run_errand(void *args) {
     if (text)
         snprintf(e->text, sizeof e->text, "%s", text);
     else
-        snprintf(e->text, sizeof e->text, "batch: samples could not be gathered: the source's gather returned status "
-                                          "%d without a message", (int)e->status);
+        snprintf(e->text, sizeof e->text, "batch: samples could not be gathered: the source's gather returned "
+                                          "status %d without a message", (int)e->status);
 }
 
 /* Sees to it that the next batch is at hand when it is wanted. */

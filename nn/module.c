@@ -445,7 +445,8 @@ sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     if (module->type->build) {
         sw_status status = module->type->build(module, shape);
         if (status != SW_OK)
-            return sw_fail(status, "layer %s: build returned status %d without a message", module->name, (int)status);
+            return sw_fail(status, "layer %s: build returned status %d without a message", module->name,
+                           (int)status);
     }
     for (const sw_module_setting *s = module->settings; s; s = s->next)
         if (!s->used)

@@ -1,5 +1,5 @@
-/* Arrays made by hand, with a rank, lengths or a type that no array has, in every public function of core that takes
- * one: refused with a message, and nothing is read or written beyond them. */
+/* Arrays made by hand, with a rank, lengths or a type that no array has, in every public function
+ * of core that takes one: refused with a message, and nothing is read or written beyond them. */
 #define _GNU_SOURCE
 #include "support.h"
 
