@@ -40,7 +40,9 @@ bool swo_average_due(int64_t step, double start, double every);
  * True where that is so: the denominator is v^(1/p) + eps or, in_root, (v + eps)^(1/p), and `fresh` is the weight of one
  * step in v (1 - β2; of a sum: one over the number of steps). */
 bool swo_squares_in_f64(double eps, bool in_root, double fresh, double p);
-/* For `begin`: an error if a schedule has made eps so small, and `slot` was not made. */
+/* The same of means, for which `fresh` may also be so small that a mean in f32 would stand still: below 2^-16. */
+bool swo_means_in_f64(double eps, bool in_root, double fresh, double p);
+/* For `begin`: an error if a schedule has made eps or `fresh` so small, and `slot` was not made. */
 sw_status swo_check_squares(const sw_step *step, const char *rule, double eps, bool in_f64, int slot);
 
 /* … and of those whose decay goes the way of the gradient. */

@@ -393,13 +393,18 @@ static void first_average(sw_optim *o) {
             memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
 }
 
-/* g ← g·clip/‖g‖. Of a huge one the norm may be no number of f64, nor the factor one of f32: it is
- * made smaller first, by a power of 2. */
+/* g ← g·clip/‖g‖. Of a huge one the norm may be no number of f64, nor the factor one of f32, which may also be so if
+ * clip is small: g is made smaller first, by a power of 2. */
 static sw_status clip(sw_optim *o, void *g) {
     double norm = o->norm;
     if (norm > 0x1p100) {
         swo_apply(o, o->dim, 0x1p-80, g, 0, NULL, g);
         SW_TRY(swo_check(o->type, o->dim, g, &norm));
+    }
+    if (o->clip / norm < 0x1p-100 && norm > 1) { /* 2^100 at most */
+        const double down = ldexp(1, -ilogb(norm));
+        swo_apply(o, o->dim, down, g, 0, NULL, g);
+        norm *= down;
     }
     swo_apply(o, o->dim, o->clip / norm, g, 0, NULL, g);
     return SW_OK;

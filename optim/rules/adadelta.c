@@ -101,7 +101,7 @@ static const sw_option options[] = {
     {0}};
 
 static bool adadelta_in_f64(const double *o) {
-    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[RHO], 2);
+    return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[RHO], 2);
 }
 
 static bool adadelta_in_f32(const double *option) {

@@ -87,7 +87,7 @@ static void SW_K(adam_f32)(void *args, int64_t begin, int64_t end, double *sums)
 const sw_kernels swo_adam_kernels = SW_KERNEL_TABLE(adam);
 
 bool swo_adam_in_f64(const double *o) {
-    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], 2);
+    return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], 2);
 }
 
 static bool adam_in_f32(const double *option) {

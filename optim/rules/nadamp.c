@@ -141,7 +141,7 @@ static void nadamp_reach(const sw_step *s, sw_bounds *b) {
 }
 
 static bool nadamp_in_f64(const double *o) {
-    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], o[POWER]);
+    return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], o[POWER]);
 }
 
 static bool nadamp_in_f32(const double *option) {

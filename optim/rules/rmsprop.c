@@ -114,7 +114,7 @@ static bool has_momentum(const double *option) {
 }
 
 static bool rmsprop_in_f64(const double *o) {
-    return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[ALPHA], 2);
+    return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[ALPHA], 2);
 }
 
 static bool rmsprop_in_f32(const double *option) {

@@ -11,10 +11,17 @@ bool swo_squares_in_f64(double eps, bool in_root, double fresh, double p) {
     return (in_root ? eps * 0x1p-15 : pow(eps * 0x1p-15, p)) * fresh < 0x1p-126;
 }
 
+/* A mean in f32 stands still where fresh (g² - v) is below half a unit of v, and β, rounded to f32, is off by up to 2^-25:
+ * at fresh = 2^-16 either is 2^-8 of v, 0.2 % of the step. Below that the mean is f64. */
+bool swo_means_in_f64(double eps, bool in_root, double fresh, double p) {
+    return fresh < 0x1p-16 || swo_squares_in_f64(eps, in_root, fresh, p);
+}
+
 sw_status swo_check_squares(const sw_step *s, const char *rule, double eps, bool in_f64, int slot) {
     if (!in_f64 || s->type != SW_F32 || s->slot[slot])
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "rule %s: eps = %g in step %lld is too small for squares of f32, and this "
-                                    "optimizer was made with options for which v is f32: make it with the smallest "
-                                    "eps that it is to have", rule, eps, (long long)s->step);
+    return sw_fail(SW_ERR_ARGUMENT, "rule %s: the second moments of step %lld, with eps = %g, are not precise enough in "
+                                    "f32, and this optimizer was made with options for which they are: make it with "
+                                    "the smallest eps and the longest mean that it is to have",
+                   rule, (long long)s->step, eps);
 }
