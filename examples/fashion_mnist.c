@@ -1,5 +1,5 @@
 /* Trains a multilayer perceptron on Fashion-MNIST with any estimator, rule, schedule and average; saves it,
- * goes on with it, and says what is in a picture. fashion_report.h writes what --out asks for. */
+ * resumes it from a checkpoint, and says what is in a picture. */
 #include "cli.h"
 
 #include <swale.h>
@@ -400,7 +400,8 @@ int main(int argc, char **argv) {
     check_options();
     cli_check_files();
     cli.threads = sw_threads();
-    bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !asked.save && !asked.checkpoint && !cli.out;
+    const bool writes = asked.save || asked.checkpoint || cli.out;
+    const bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !writes;
     if (asked.epochs < 0)
         asked.epochs = asked.load ? 0 : 10;
     bool good = read_picture(&r) && make_model(&r) && (only_predict || learn(&r));

@@ -109,7 +109,8 @@ static sw_status write_run_json(const result *results) {
     json_object_set_new(root, "results", values);
     output o;
     bool good = root && output_open(&o, "%s/run.json", cli.out) &&
-                json_dumpf(root, o.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && fputc('\n', o.file) != EOF;
+                json_dumpf(root, o.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
+                fputc('\n', o.file) != EOF;
     json_decref(root);
     if (!good)
         sw_fail(SW_ERR_MEMORY, "%s/run.json: out of memory", cli.out);
@@ -296,8 +297,8 @@ static sw_status plot_script(const char *name) {
     const bool broken = !ended || good || (access(path, F_OK) == 0 && !is_whole_picture(path));
     unlink(path);
     if (broken)
-        return sw_fail(SW_ERR_IO, "%s: gnuplot could not write it; `gnuplot %s` in that folder tries again", picture,
-                       script);
+        return sw_fail(SW_ERR_IO, "%s: gnuplot could not write it; `gnuplot %s` in that folder tries again",
+                       picture, script);
     if (WEXITSTATUS(status) != NOT_INSTALLED)
         cli_note("%s: there is nothing that gnuplot could draw\n", picture);
     return SW_OK;
@@ -307,7 +308,8 @@ static sw_status plot_script(const char *name) {
 static sw_status write_script(const char *name, const char *first, const char *text) {
     output o;
     if (output_open(&o, "%s/%s.gp", cli.out, name))
-        fprintf(o.file, "# gnuplot %s.gp\nif (!exists('picture')) picture = '%s.png'\n%s%s", name, name, first, text);
+        fprintf(o.file, "# gnuplot %s.gp\nif (!exists('picture')) picture = '%s.png'\n%s%s", name, name, first,
+                text);
     SW_TRY(output_close(&o));
     return plot_script(name);
 }

@@ -8,7 +8,8 @@ static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_
 
 enum { HIDDEN = 32 };
 
-static const char *csv = "examples/iris.csv", *load, *row;
+static const char iris[] = "examples/iris.csv";
+static const char *csv = iris, *load, *row;
 static int64_t epochs = 200, patience = 20;
 
 static const cli_option options[] = {
@@ -188,6 +189,8 @@ int main(int argc, char **argv) {
         cli_fail(2, "--load needs --predict");
     if (load && cli.out != program.out)
         cli_fail(2, "--load trains nothing, and there is nothing to write to --out %s", cli.out);
+    if (!load && csv == iris && access(csv, F_OK) != 0)
+        cli_fail(1, "%s is not there: run this in swale's folder, or give a table by --csv FILE", csv);
     if (load)
         csv = cli.out = NULL;
     cli_check_files();

@@ -1,5 +1,6 @@
-/* What all programs of examples/ have in common: the same options, exit codes, and behavior where a stream or a file
- * cannot be written. Each program is in the table below; a new one that is not there fails a test. */
+/* What all programs of examples/ have in common: the same options, exit codes, and behavior where a
+ * stream or a file cannot be written. Each program is in the table below; a new one that is not
+ * there fails a test. */
 #include "fashion_data.h"
 
 #include <dirent.h>
@@ -10,8 +11,9 @@
 typedef struct program {
     const char *name;
     const char *quick[14]; /* options for a short run; "DATA": the folder of the data */
-    const char *slow[6];   /* options for a run of many minutes: a program that begins it is caught by the time */
-    const char *out;       /* the name of its output */
+    const char *slow[6]; /* options for a run of many minutes: a program that begins it is caught by
+                            the time */
+    const char *out;     /* the name of its output */
 } program;
 
 static const program programs[] = {
@@ -21,13 +23,21 @@ static const program programs[] = {
     {"rosenbrock", {"--steps", "2"}, {"--steps", "10000000"}, "a.png"},
     {"least_squares", {"--steps", "100"}, {"--steps", "1000000"}, "a.png"},
     {"logistic_regression", {"--passes", "4"}, {"--passes", "500"}, "a.png"},
-    {"sharpness", {"--samples", "100", "--test", "100", "--hidden", "2", "--epochs", "1", "--seeds", "1", "--data", "DATA"},
-     {"--epochs", "1000", "--data", "/nowhere"}, "a.png"},
+    {"sharpness",
+     {"--samples", "100", "--test", "100", "--hidden", "2", "--epochs", "1", "--seeds", "1",
+      "--data", "DATA"},
+     {"--epochs", "1000", "--data", "/nowhere"},
+     "a.png"},
     {"lecture_mlp", {"--epochs", "1", "--data", "DATA"}, {"--data", "/nowhere"}, "a.png"},
-    {"optimizer_zoo", {"--rules", "sgd", "--trials", "1", "--epochs", "1", "--seeds", "1", "--data", "DATA"},
-     {"--data", "/nowhere"}, "a.png"},
+    {"optimizer_zoo",
+     {"--rules", "sgd", "--trials", "1", "--epochs", "1", "--seeds", "1", "--data", "DATA"},
+     {"--data", "/nowhere"},
+     "a.png"},
     {"own_data", {"--epochs", "2"}, {"--csv", "/nowhere"}, "a.safetensors"},
-    {"fashion_mnist", {"--epochs", "1", "--batch", "500", "--hidden", "4", "--data", "DATA"}, {"--data", "/nowhere"}, "a"}};
+    {"fashion_mnist",
+     {"--epochs", "1", "--batch", "500", "--hidden", "4", "--data", "DATA"},
+     {"--data", "/nowhere"},
+     "a"}};
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 /* Programs of one page, which take no options. */
 static const char *const minimal[] = {"hello", "extend"};
@@ -38,10 +48,10 @@ static bool is_folder(const program *p) {
 
 static char work[600]; /* a folder in which each test puts what a program writes */
 
-/* Runs `p` by a shell, which gives it `limits` (commands before it) and `redirections`, for at most 60 s. options:
- * quick or slow of the table or NULL; one and two: further options, or NULL. */
-static output launch(const program *p, const char *limits, const char *redirections, const char *const *options,
-                     const char *one, const char *two) {
+/* Runs `p` by a shell, which gives it `limits` (commands before it) and `redirections`, for at most
+ * 60 s. options: quick or slow of the table or NULL; one and two: further options, or NULL. */
+static output launch(const program *p, const char *limits, const char *redirections,
+                     const char *const *options, const char *one, const char *two) {
     char script[256];
     const char *word[40] = {"/bin/sh", "-c", script, "timeout", "60"};
     char path[256];
@@ -101,8 +111,8 @@ static int work_teardown(void **state) {
 
 static void expect(const program *p, const output *o, int code, const char *out, const char *err) {
     if (o->code != code || (out && strcmp(o->out, out) != 0) || (err && !strstr(o->err, err)))
-        fail_msg("%s: exit %d instead of %d, expected \"%s\" on stderr; stdout:\n%sstderr:\n%s", p->name, o->code,
-                 code, err ? err : "", o->out, o->err);
+        fail_msg("%s: exit %d instead of %d, expected \"%s\" on stderr; stdout:\n%sstderr:\n%s",
+                 p->name, o->code, code, err ? err : "", o->out, o->err);
 }
 
 #define EACH_PROGRAM(p) for (const program *p = programs; p < programs + PROGRAMS; p++)
@@ -116,7 +126,8 @@ static void every_source_is_in_the_table(void **state) {
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char name[64];
         bool known = false;
-        snprintf(name, sizeof name, "%.*s", (int)strlen(found.gl_pathv[i]) - 11, found.gl_pathv[i] + 9);
+        snprintf(name, sizeof name, "%.*s", (int)strlen(found.gl_pathv[i]) - 11,
+                 found.gl_pathv[i] + 9);
         EACH_PROGRAM(p) known = known || strcmp(p->name, name) == 0;
         for (size_t k = 0; k < sizeof minimal / sizeof *minimal; k++)
             known = known || strcmp(minimal[k], name) == 0;
@@ -128,8 +139,8 @@ static void every_source_is_in_the_table(void **state) {
 
 static void help_lists_the_common_options(void **state) {
     (void)state;
-    static const char *const common[] = {"\n  --seed N ", "\n  --threads N ", "\n  --out ", "\n  --quiet ", "\n  --help ",
-                                         "\n  --version "};
+    static const char *const common[] = {"\n  --seed N ", "\n  --threads N ", "\n  --out ",
+                                         "\n  --quiet ",  "\n  --help ",      "\n  --version "};
     EACH_PROGRAM(p) {
         char begin[64];
         for (int brief = 0; brief < 2; brief++) {
@@ -157,7 +168,8 @@ static void version_names_library_compiler_and_blas(void **state) {
     }
 }
 
-/* --seed, --threads, --out and --quiet in one short run: results on stdout, and nothing else anywhere. */
+/* --seed, --threads, --out and --quiet in one short run: results on stdout, and nothing else
+ * anywhere. */
 static void common_options_are_accepted(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
@@ -165,7 +177,8 @@ static void common_options_are_accepted(void **state) {
         int count = 0;
         for (; p->quick[count]; count++)
             word[count] = p->quick[count];
-        word[count++] = "--seed", word[count++] = "3", word[count++] = "--threads", word[count++] = "2";
+        word[count++] = "--seed", word[count++] = "3", word[count++] = "--threads",
+        word[count++] = "2";
         word[count++] = "--out", word[count++] = at(p->out), word[count] = NULL;
         output o = launch(p, "", "", word, "--quiet", NULL);
         expect(p, &o, 0, NULL, NULL);
@@ -190,13 +203,13 @@ static void mistakes_end_with_2(void **state) {
                    {"--quiet=yes", NULL, "--quiet takes no value\n"},
                    {"--seed", NULL, "--seed needs a value: --seed N\n"}};
     EACH_PROGRAM(p)
-        for (size_t i = 0; i < sizeof mistake / sizeof *mistake; i++) {
-            char begin[64];
-            output o = launch(p, "", "", NULL, mistake[i].one, mistake[i].two);
-            expect(p, &o, 2, "", mistake[i].err);
-            snprintf(begin, sizeof begin, "%s: ", p->name);
-            assert_int_equal(strncmp(o.err, begin, strlen(begin)), 0);
-        }
+    for (size_t i = 0; i < sizeof mistake / sizeof *mistake; i++) {
+        char begin[64];
+        output o = launch(p, "", "", NULL, mistake[i].one, mistake[i].two);
+        expect(p, &o, 2, "", mistake[i].err);
+        snprintf(begin, sizeof begin, "%s: ", p->name);
+        assert_int_equal(strncmp(o.err, begin, strlen(begin)), 0);
+    }
 }
 
 static void programs_without_options_refuse_arguments(void **state) {
@@ -211,11 +224,12 @@ static void programs_without_options_refuse_arguments(void **state) {
 static void a_picture_has_the_ending_of_its_format(void **state) {
     (void)state;
     EACH_PROGRAM(p)
-        if (strstr(p->out, ".png")) {
-            output o = launch(p, "", "", p->slow, "--out", at("a.jpg"));
-            expect(p, &o, 2, "", "a.jpg: the picture is a PNG, and its name must end with .png, not .jpg\n");
-            assert_int_equal(clear(NULL), 0);
-        }
+    if (strstr(p->out, ".png")) {
+        output o = launch(p, "", "", p->slow, "--out", at("a.jpg"));
+        expect(p, &o, 2, "",
+               "a.jpg: the picture is a PNG, and its name must end with .png, not .jpg\n");
+        assert_int_equal(clear(NULL), 0);
+    }
 }
 
 /* ---- Paths ---- */
@@ -234,11 +248,14 @@ static void for_each_path(path_function *f) {
             memcpy(option, "--", 2);
             const bool written = strcmp(option, "--out") == 0 || strcmp(option, "--save") == 0 ||
                                  strcmp(option, "--checkpoint") == 0;
-            if (strncmp(argument, "FILE", 4) == 0 || strcmp(argument, "DIR") == 0 || strcmp(argument, "PICTURE") == 0)
+            if (strncmp(argument, "FILE", 4) == 0 || strcmp(argument, "DIR") == 0 ||
+                strcmp(argument, "PICTURE") == 0)
                 f(p, option, written), paths++;
         }
     }
-    assert_true(paths >= PROGRAMS + 8); /* --out of each; --data, --csv, --load, --save, --checkpoint, --predict */
+    assert_true(paths >=
+                PROGRAMS +
+                    8); /* --out of each; --data, --csv, --load, --save, --checkpoint, --predict */
 }
 
 static void refuse_empty(const program *p, const char *option, bool written) {
@@ -371,8 +388,8 @@ static void a_full_stderr_is_reported(void **state) {
 
 /* ---- A limit on the size of files, or a full disk ---- */
 
-/* One block of 512 bytes. Results are on stdout before anything is written; what could not be written whole is not
- * there, nor is any other file that is not wanted. */
+/* One block of 512 bytes. Results are on stdout before anything is written; what could not be
+ * written whole is not there, nor is any other file that is not wanted. */
 static void a_limit_on_files_is_an_error_with_a_message(void **state) {
     (void)state;
     EACH_PROGRAM(p) {

@@ -71,6 +71,8 @@ static void test_mistakes(void **state) {
     fails(&o, 1, "none.csv");
     o = RUN(OWN, "--load", in_folder("none"), "--predict", "1");
     fails(&o, 1, "none");
+    o = RUN("/bin/sh", "-c", "p=$PWD/$0; cd / && exec \"$p\" --out /tmp/no-such-file", OWN);
+    fails(&o, 1, "own_data: examples/iris.csv is not there: run this in swale's folder, or give a table by --csv FILE\n");
     char bad[600], file[600];
     snprintf(bad, sizeof bad, "%s", in_folder("bad.csv"));
     snprintf(file, sizeof file, "%s", in_folder("out.safetensors"));
