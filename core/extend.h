@@ -7,6 +7,8 @@
 
 #include "core.h"
 
+#include <stdarg.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -51,6 +53,22 @@ typedef struct sw_faults {
 } sw_faults;
 SW_API void sw_faults_add(sw_faults *faults, const char *format, ...) SW_PRINTF(2, 3);
 SW_API const char *sw_faults_text(sw_faults *faults);
+
+/* ---- Numbers and texts ----------------------------------------------------------------------- */
+/* Text that is read again, written to a file or shown in a message is the same in every locale: all numbers go
+ * through these functions, which write and expect a point, as in the locale "C". */
+
+/* strtod, with its `end`, which may be NULL. */
+SW_API double sw_text_number(const char *text, char **end);
+/* The shortest text of 15 to 17 digits that sw_text_number turns into the same number. Returns `text`. */
+SW_API const char *sw_number_text(double value, char text[32]);
+/* snprintf and vsnprintf. */
+SW_API int sw_format(char *out, size_t size, const char *format, ...) SW_PRINTF(3, 4);
+SW_API int sw_vformat(char *out, size_t size, const char *format, va_list list) SW_PRINTF(3, 0);
+/* Between the two calls this thread is in the locale "C": for text that goes to a FILE. The end takes what the
+ * beginning returned. */
+SW_API void *sw_locale_begin(void);
+SW_API void sw_locale_end(void *before);
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 

@@ -18,7 +18,7 @@ sw_status swi_file_fail(const char *path, sw_status status, const char *format, 
     char reason[2600];
     va_list list;
     va_start(list, format);
-    vsnprintf(reason, sizeof reason, format, list);
+    sw_vformat(reason, sizeof reason, format, list);
     va_end(list);
     return sw_fail(status, "%.700s: %s", path, reason);
 }

@@ -34,9 +34,9 @@ void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, siz
     size_t at = 0;
     text[0] = 0;
     if (finite == 1)
-        at += (size_t)snprintf(text, bytes, "%.4g", low);
+        at += (size_t)sw_format(text, bytes, "%.4g", low);
     else if (finite > 1)
-        at += (size_t)snprintf(text, bytes, "from %.4g to %.4g, mean %.4g", low, high, sum / (double)finite);
+        at += (size_t)sw_format(text, bytes, "from %.4g to %.4g, mean %.4g", low, high, sum / (double)finite);
     else if (count == 0)
         at += (size_t)snprintf(text, bytes, "empty");
     if (nan && at < bytes)
@@ -150,10 +150,12 @@ static void write_array(const char *what, const sw_array *a, FILE *to) {
         fprintf(to, "%sno array: type %d, shape %s\n", what, (int)a->type, sw_shape_text(a->rank, a->shape));
         return;
     }
+    void *before = sw_locale_begin();
     fprintf(to, "%s%s %s%s", what, sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape),
             a->data ? a->rank ? "\n" : " " : ", no data\n");
     if (a->data)
         write_values(a, to);
+    sw_locale_end(before);
 }
 
 void sw_array_print(const sw_array *array, FILE *to) {

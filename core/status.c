@@ -40,7 +40,7 @@ sw_status sw_fail(sw_status status, const char *format, ...) {
     if (swi_error_now == SW_OK && status != SW_OK) {
         va_list list;
         va_start(list, format);
-        vsnprintf(text, sizeof text, format, list);
+        sw_vformat(text, sizeof text, format, list);
         va_end(list);
         swi_error_now = status;
     }
@@ -90,7 +90,7 @@ void sw_faults_add(sw_faults *f, const char *format, ...) {
     char one[FAULT];
     va_list list;
     va_start(list, format);
-    int length = vsnprintf(one, sizeof one, format, list);
+    int length = sw_vformat(one, sizeof one, format, list);
     va_end(list);
     f->count++;
     if (length < 0 || f->told < f->count - 1 || f->used + FAULT + MORE > sizeof f->text)

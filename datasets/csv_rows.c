@@ -7,7 +7,7 @@ sw_status swd_csv_fail(const swd_csv *c, int64_t column, const char *format, ...
     char reason[256];
     va_list list;
     va_start(list, format);
-    vsnprintf(reason, sizeof reason, format, list);
+    sw_vformat(reason, sizeof reason, format, list);
     va_end(list);
     if (column < 0)
         return swd_stream_fail(&c->in, SW_ERR_FORMAT, "line %lld: %s", (long long)c->line, reason);

@@ -1,10 +1,7 @@
 /* Decimal numbers as doubles, correctly rounded, whatever the locale. */
-#define _GNU_SOURCE /* strtod_l */
 #include "internal.h"
 
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -85,14 +82,8 @@ swd_number swd_parse_number(const char *text, double *value) {
     }
     if (!scan(p, &d))
         return SWD_NO_NUMBER;
-    if (!convert_exactly(&d, value)) {
-        locale_t plain =
-            newlocale(LC_ALL_MASK, "C", (locale_t)0); /* glibc's own: nothing is allocated */
-        if (!plain)
-            return SWD_NO_NUMBER;
-        *value = strtod_l(p, NULL, plain);
-        freelocale(plain);
-    }
+    if (!convert_exactly(&d, value))
+        *value = sw_text_number(p, NULL);
     *value = negative ? -*value : *value;
     return isfinite(*value) ? SWD_NUMBER : SWD_TOO_LARGE;
 }

@@ -82,7 +82,7 @@ sw_status swd_picture_fail(const swd_picture *p, sw_status status, const char *f
     char reason[256];
     va_list list;
     va_start(list, format);
-    vsnprintf(reason, sizeof reason, format, list);
+    sw_vformat(reason, sizeof reason, format, list);
     va_end(list);
     if (status == SW_ERR_MEMORY && p->first_error)
         sw_clear_error(); /* the allocator's message knows only of bytes */

@@ -15,7 +15,7 @@ sw_status swd_stream_fail(const swd_stream *s, sw_status status, const char *for
     char reason[256];
     va_list list;
     va_start(list, format);
-    vsnprintf(reason, sizeof reason, format, list);
+    sw_vformat(reason, sizeof reason, format, list);
     va_end(list);
     return sw_fail(status, "%.700s: %s", s->path, reason);
 }

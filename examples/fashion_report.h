@@ -76,8 +76,8 @@ static json_t *option_value(const cli_option *o) {
 /* The number with as many digits as on stdout. */
 static json_t *rounded(double value, int digits) {
     char text[64];
-    snprintf(text, sizeof text, "%.*f", digits, value);
-    return isfinite(value) ? digits ? json_real(strtod(text, NULL)) : json_integer((json_int_t)value)
+    sw_format(text, sizeof text, "%.*f", digits, value);
+    return isfinite(value) ? digits ? json_real(sw_text_number(text, NULL)) : json_integer((json_int_t)value)
                            : json_null();
 }
 

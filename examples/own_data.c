@@ -148,7 +148,7 @@ static void learn(void) {
 static bool read_row(const char *text, int64_t count, double *x) {
     for (int64_t i = 0; i < count; i++) {
         char *end;
-        x[i] = strtod(text, &end);
+        x[i] = sw_text_number(text, &end);
         if (end == text || *end != (i + 1 < count ? ',' : 0) || !isfinite(x[i]))
             return sw_fail(SW_ERR_ARGUMENT, "--predict %s: %lld numbers between commas are needed", row,
                            (long long)count), false;

@@ -13,11 +13,11 @@ typedef struct activation {
 #define AXIS(m) (((const activation *)(m)->data)->axis)
 
 static void slope_describe(const sw_module *m, char *text, size_t bytes) {
-    snprintf(text, bytes, "slope %g", NUMBER(m));
+    sw_format(text, bytes, "slope %g", NUMBER(m));
 }
 
 static void alpha_describe(const sw_module *m, char *text, size_t bytes) {
-    snprintf(text, bytes, "alpha %g", NUMBER(m));
+    sw_format(text, bytes, "alpha %g", NUMBER(m));
 }
 
 static void axis_describe(const sw_module *m, char *text, size_t bytes) {

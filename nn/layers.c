@@ -99,7 +99,7 @@ static sw_tensor dropout_forward(sw_module *m, sw_tensor x) {
 }
 
 static void dropout_describe(const sw_module *m, char *text, size_t bytes) {
-    snprintf(text, bytes, "dropout %g", ((const dropout *)m->data)->p);
+    sw_format(text, bytes, "dropout %g", ((const dropout *)m->data)->p);
 }
 
 static const sw_module_type dropout_type = {.size = sizeof(sw_module_type), .name = "dropout",

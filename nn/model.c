@@ -207,6 +207,7 @@ static void print_module(const sw_module *m, int depth, const print_columns *c, 
 void sw_model_print(const sw_model *model, FILE *to) {
     if (!model || !model->root || !to)
         return;
+    void *before = sw_locale_begin(); /* also for what modules of the caller write */
     print_columns c = {20, 24, 12};
     measure_columns(model->root, 0, &c);
     print_line(0, "layer", "", "output", &c, to);
@@ -214,4 +215,5 @@ void sw_model_print(const sw_model *model, FILE *to) {
     print_module(model->root, 0, &c, to);
     print_line(0, "total", sw_dtype_name(sw_params_type(model->params)), "", &c, to);
     fprintf(to, "%10lld\n", (long long)sw_params_dim(model->params));
+    sw_locale_end(before);
 }

@@ -11,7 +11,7 @@ static void print_method(char *out, size_t size, const char *name, const sw_opti
         const bool says = table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL ||
                           table[i].kind == SW_OPTION_CHOICE;
         if (says && values->value[i] != table[i].value)
-            at += (size_t)snprintf(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
+            at += (size_t)sw_format(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
     }
 }
 

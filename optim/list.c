@@ -137,6 +137,7 @@ static const char *const how_to[SWO_KINDS] = {
 
 void sw_optim_list(FILE *to) {
     const void *list[SWO_METHODS];
+    void *before = sw_locale_begin();
     for (int k = 0; to && k < SWO_KINDS; k++) {
         const swo_kind kind = (swo_kind)k;
         const int n = swo_methods(kind, list, SWO_METHODS);
@@ -157,4 +158,5 @@ void sw_optim_list(FILE *to) {
                 print_options(to, swo_schedule_options);
         }
     }
+    sw_locale_end(before);
 }

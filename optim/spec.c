@@ -44,7 +44,7 @@ const char *swo_name(const char *text, char name[64]) {
 
 const char *swo_range_text(const sw_option *o) {
     static _Thread_local char text[96];
-    snprintf(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[',
+    sw_format(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[',
              o->low, o->high, o->open & SW_OPEN_HIGH || isinf(o->high) ? ')' : ']');
     return text;
 }
@@ -72,7 +72,7 @@ static int choice(const char *choices, const char *word) {
 static sw_status parse_value(const char *method, const sw_option *o, const char *word, double *value,
                              char *unit) {
     char *end;
-    double v = strtod(word, &end);
+    double v = sw_text_number(word, &end);
     bool number = end != word && !isnan(v);
     *unit = 's';
     switch (o->kind) {
