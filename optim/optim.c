@@ -140,7 +140,7 @@ static sw_status make_slot(sw_optim *o, swo_group *group, int i) {
             return SW_ERR_MEMORY;
         for (int k = 0; k < group->params; k++) {
             const sw_slot_sizes sizes = {.dim = group->param[k]->count, .param = group->param[k],
-                                         .option = group->base.value};
+                                         .option = group->base.value, .type = o->type};
             int64_t count = slot->count(&sizes);
             if (count < 0 || count > INT64_MAX / 64 - bound[k])
                 return sw_fail(SW_ERR_ARGUMENT, "rule %s: slot %s of %s has no size", group->rule->name,

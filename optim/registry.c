@@ -154,6 +154,11 @@ sw_status sw_register_rule(const sw_rule *r) {
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
             return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: a size of its own needs unit "
                                             "TENSOR", r->slots[i].name, r->name);
+    for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
+        if (r->slots[i].count) /* stretches hold many parameters, whose parts of such a slot have other places */
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: its count gives it a size of its own, which "
+                                            "measure and point cannot use: only tensor sees one parameter at a time",
+                           r->slots[i].name, r->name);
     if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name,
                        r->sums, SW_MAX_SUMS);

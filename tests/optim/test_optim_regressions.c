@@ -802,12 +802,49 @@ static void test_average_of_weights_set_later(void **state) {
     }
 }
 
+/* measure goes over stretches of many parameters, where a part of a slot with a size of its own is not to be found:
+ * it got a wild pointer. */
+static int64_t seen_type;
+static int64_t sized_by_type(const sw_slot_sizes *sizes) {
+    seen_type = sizes->type;
+    return 2;
+}
+static const sw_slot typed_slots[] = {{.name = "state", .count = sized_by_type}, {0}};
+static sw_status typed_tensor(sw_step *s) {
+    (void)s;
+    return SW_OK;
+}
+static void typed_measure(void *args, int64_t begin, int64_t end, double *sums) {
+    (void)args, (void)begin, (void)end, (void)sums;
+}
+
+static void test_sized_slots_outside_tensor(void **state) {
+    (void)state;
+    static const sw_kernels kernels = {{typed_measure, typed_measure, typed_measure},
+                                       {typed_measure, typed_measure, typed_measure}};
+    static const sw_rule typed = {.size = sizeof(sw_rule), .name = "typed", .unit = SW_UNIT_TENSOR,
+                                  .tensor = typed_tensor, .slots = typed_slots},
+                         measured = {.size = sizeof(sw_rule), .name = "measured", .unit = SW_UNIT_TENSOR,
+                                     .tensor = typed_tensor, .slots = typed_slots, .measure = &kernels, .sums = 1};
+    assert_int_equal(sw_register_rule(&measured), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "register: slot state of rule measured: its count gives it a size of its own, which "
+                                  "measure and point cannot use: only tensor sees one parameter at a time");
+    assert_ok(sw_register_rule(&typed));
+    for (int t = 0; t < 2; t++) { /* the element type is among what the size may depend on */
+        sw_params *p = small_params(both_types[t]);
+        seen_type = -1;
+        sw_optim_free(sw_optim_new(p, "typed"));
+        assert_int_equal(seen_type, both_types[t]);
+        sw_params_free(p);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_backward_after_a_step), TEST(test_clip_with_a_search),
         TEST(test_search_at_a_stationary_point), TEST(test_combined_gradient_is_checked),
-        TEST(test_norm_of_tiny_gradients), TEST(test_frozen_without_a_tape),
+        TEST(test_sized_slots_outside_tensor), TEST(test_norm_of_tiny_gradients), TEST(test_frozen_without_a_tape),
         TEST(test_value_of_a_skipped_step), TEST(test_commit_cannot_skip),
         TEST(test_sample_may_skip), TEST(test_auto_through_a_wrapper),
         TEST(test_durations_at_the_start), TEST(test_typed_slots),
