@@ -139,6 +139,8 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         tape->count = slot;
         return null;
     }
+    if (needs & SWI_WEIGHTED)
+        swi_inherit_weight(node);
     if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
         node->flags |= SWI_CUT;
     if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {

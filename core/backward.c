@@ -20,32 +20,41 @@ static const sw_view *form_of(const sw_call *call, int input) {
     return call->op->broadcasts ? call->out : call->in[input];
 }
 
-/* The gradient block of a parameter that a contribution has reached: opened by the first of a pass, so
- * that a model which the loss does not reach (behind sw_detach, say) is left as it was. */
-static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf) {
-    sw_gradient *g = tape->binding[leaf->binding].g;
-    int64_t n = tape->sample_count ? tape->sample_count : 1;
-    if (g->fresh) {
-        memset(g->written, 0, (size_t)g->params->count);
-        g->fresh = false;
-        g->samples = n;
-        g->factor = 1;
-    } else if (g->pass != tape->pass) {
-        /* The mean over all samples so far: what is there shrinks, what comes is weighted. */
-        double total = (double)(g->samples + n), keep = (double)g->samples / total;
-        swi_axpy(g->params->type, g->params->dim, keep, g->data, g->data, true);
-        g->samples += n;
-        g->factor = (double)n / total;
+/* The gradient block of a parameter that a contribution has reached. It takes in the pass with its first
+ * contribution, so that the block of a model which the loss does not reach (behind sw_detach, say) is left as
+ * it was. NULL and *status after an error. */
+static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf, sw_status *status) {
+    swi_binding *b = &tape->binding[leaf->binding];
+    sw_gradient *g = b->g;
+    if (b->added == tape->backward && b->counted == g->serial && !g->fresh)
+        return g;
+    if (b->counted_pass != tape->pass || b->counted != g->serial || g->fresh) {
+        const int64_t samples = tape->sample_count ? tape->sample_count : 1;
+        *status = swi_gradient_open(g, "backward", tape->weight, samples);
+        if (*status != SW_OK)
+            return NULL;
+        b->counted = g->serial;
+        b->counted_pass = tape->pass;
+        b->weight = tape->weight.value;
+    } else if (b->weight != tape->weight.value) {
+        if (g->passes > 1) {
+            *status = swi_weight_refuse("backward", g->weight, g->weight);
+            return NULL;
+        }
+        g->apart = true;
     }
-    g->pass = tape->pass;
+    b->added = tape->backward;
     return g;
 }
 
 /* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. Whoever gets
  * the place fills it: what comes later, in the same call too, adds to it. */
-static void *parameter_place(const sw_tape *tape, const swi_node *leaf) {
-    sw_gradient *g = reached(tape, leaf);
-    if (g->written[leaf->param->index] || g->factor != 1)
+static void *parameter_place(const swi_node *leaf, swi_engine *e) {
+    const sw_tape *tape = e->tape;
+    sw_gradient *g = reached(tape, leaf, &e->failure);
+    if (!g)
+        return NULL;
+    if (g->written[leaf->param->index] || swi_gradient_factor(g, tape->binding[leaf->binding].weight) != 1)
         return NULL;
     g->written[leaf->param->index] = 1;
     return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
@@ -56,7 +65,7 @@ void *sw_cotangent(sw_call *call, int input) {
     if (e->state[input] == SWI_DIRECT || e->state[input] == SWI_TEMPORARY)
         return e->target[input];
     if (swi_mark_is_open(call)) {
-        e->failed = true;
+        e->failure = SW_ERR_STATE;
         return NULL;
     }
     swi_node *node = e->input[input];
@@ -65,16 +74,16 @@ void *sw_cotangent(sw_call *call, int input) {
     void *place = NULL;
     if (!reduces && (node->flags & SWI_NEEDS_GRAD)) {
         if (node->flags & SWI_PARAM)
-            place = parameter_place(e->tape, node);
+            place = parameter_place(node, e);
         else if (!node->grad) {
             place = node->grad = swi_arena_alloc(&e->tape->arena, view_bytes(&node->view));
-            e->failed |= !place;
+            e->failure = place ? e->failure : SW_ERR_MEMORY;
         }
     }
     e->state[input] = place ? SWI_DIRECT : SWI_TEMPORARY;
-    if (!place && !e->failed) {
+    if (!place && e->failure == SW_OK) {
         place = swi_arena_alloc(&e->tape->arena, view_bytes(form));
-        e->failed |= !place;
+        e->failure = place ? SW_OK : SW_ERR_MEMORY;
     }
     e->target[input] = place;
     return place;
@@ -87,23 +96,39 @@ void sw_pass(sw_call *call, int input) {
 
 /* ---- Accumulation ---- */
 
+/* Adds a contribution of the form's shape to the block of a parameter. */
+static sw_status add_to_parameter(sw_tape *tape, const swi_node *node, const sw_view *form, const void *from) {
+    sw_status status = SW_OK;
+    sw_gradient *g = reached(tape, node, &status);
+    if (!g)
+        return status;
+    const sw_view *v = &node->view;
+    const sw_param *param = node->param;
+    const double factor = swi_gradient_factor(g, tape->binding[node->binding].weight);
+    const bool store = !g->written[param->index];
+    g->written[param->index] = 1;
+    if (v->count == form->count) {
+        swi_gradient_add(g, param->offset, v->count, factor, from, store);
+    } else if (!g->summed) {
+        swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape,
+                   (char *)g->data + (size_t)param->offset * swi_size(v->type), factor, store);
+    } else {
+        void *part = swi_arena_alloc(&tape->arena, view_bytes(v));
+        if (!part)
+            return SW_ERR_MEMORY;
+        swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape, part, 1, true);
+        swi_gradient_add(g, param->offset, v->count, factor, part, store);
+        swi_arena_release(&tape->arena, part, view_bytes(v));
+    }
+    return SW_OK;
+}
+
 /* Adds a contribution of the form's shape to the gradient of `node`. */
 static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
     const sw_view *v = &node->view;
     bool reduces = v->count != form->count;
-    if (node->flags & SWI_PARAM) {
-        sw_gradient *g = reached(tape, node);
-        size_t size = swi_size(v->type);
-        void *to = (char *)g->data + (size_t)node->param->offset * size;
-        bool store = !g->written[node->param->index];
-        if (reduces)
-            swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape, to, g->factor,
-                       store);
-        else
-            swi_axpy(v->type, v->count, g->factor, from, to, store);
-        g->written[node->param->index] = 1;
-        return SW_OK;
-    }
+    if (node->flags & SWI_PARAM)
+        return add_to_parameter(tape, node, form, from);
     bool store = !node->grad;
     if (store) {
         node->grad = swi_arena_alloc(&tape->arena, view_bytes(v));
@@ -221,7 +246,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     e.state = few_states;
     e.target = few_targets;
     e.scratches = 0;
-    e.failed = false;
+    e.failure = SW_OK;
     e.stash = tape->stash;
     size_t n = (size_t)node->inputs, many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
     if (node->inputs > SWI_FEW) {
@@ -254,8 +279,8 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     const char *layer = tape->layer;
     tape->layer = node->layer;
     sw_status status = swi_returned("operation", node->op->name, "vjp", node->op->vjp(&call));
-    if (status == SW_OK && e.failed)
-        status = sw_last_failure(); /* sw_cotangent's */
+    if (e.failure != SW_OK) /* the vjp may have another name for it */
+        status = e.failure;
     if (status == SW_OK)
         status = collect(tape, node, &call, &e);
     if (status == SW_OK && checking)
@@ -293,7 +318,8 @@ static void retire(sw_tape *tape, swi_node *node) {
 
 /* ---- Gradient blocks at the start and the end of a pass ---- */
 
-static void close_gradient(sw_gradient *g) {
+/* Zeros for parameters that no pass has reached. */
+static void fill_up_gradient(sw_gradient *g) {
     const sw_params *params = g->params;
     size_t size = swi_size(params->type);
     for (int i = 0; i < params->count; i++) {
@@ -304,15 +330,16 @@ static void close_gradient(sw_gradient *g) {
     }
 }
 
-enum moment { CLOSE, FAILED };
+enum moment { COMPLETE, FAILED };
 
 static void each_gradient(sw_tape *tape, enum moment moment) {
     for (int i = 0; i < tape->bindings; i++) {
         swi_binding *b = &tape->binding[i];
-        if (b->pass != tape->pass || b->frozen || b->g->fresh || b->g->pass != tape->pass)
+        if (b->pass != tape->pass || b->frozen || b->g->fresh || b->counted_pass != tape->pass ||
+            b->counted != b->g->serial)
             continue;
-        if (moment == CLOSE)
-            close_gradient(b->g);
+        if (moment == COMPLETE)
+            fill_up_gradient(b->g);
         else
             sw_gradient_make_fresh(b->g); /* half a gradient is none */
     }
@@ -345,6 +372,10 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
     bool top = tape->floor == 0;
     if (t.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
+    if (top) {
+        tape->weight = swi_node_weight(tape, node);
+        tape->backward = swi_next_id();
+    }
     sw_status status = SW_OK;
     if (node->op) {
         status = add(tape, node, &node->view, cotangent);
@@ -370,7 +401,7 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
         if (!swi_at(tape, slot)->op)
             swi_at(tape, slot)->grad = NULL; /* half a gradient of a variable is none */
     if (top)
-        each_gradient(tape, status == SW_OK ? CLOSE : FAILED);
+        each_gradient(tape, status == SW_OK ? COMPLETE : FAILED);
     return status;
 }
 

@@ -229,8 +229,8 @@ SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, s
 /* On this tape, the leaves of `params` need no gradient (a second model stays as it is). */
 SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
-/* The ids of the samples in axis 0 of what follows: random ops draw by sample id, and gradients are
- * accumulated over micro-batches by sample count. Copied. Until the next reset. */
+/* The ids of the samples in axis 0 of what follows: random operations draw by sample id, and their number is
+ * the weight of a loss that states none. Copied. Until the next reset. */
 SW_API sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count);
 /* Which draw of random numbers this pass sees. Equal seed, draw, site and sample: equal numbers. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
@@ -275,11 +275,11 @@ SW_API void sw_release(sw_tensor t);
 /* The same values, with no gradient to the past. */
 SW_API sw_tensor sw_detach(sw_tensor t);
 
-/* Gradients of a scalar: one reverse pass. Adds to what the gradient block holds since the last
- * step: backward passes on one tape pass add up; passes after a reset are averaged with weights
- * by sample count, so that a block always holds the mean over the samples it has seen. A pass that did
- * not name its samples (sw_tape_samples; loaders and objectives do) counts as one. The parameters must
- * be what they were when the loss was recorded: after a step, record anew. */
+/* Gradients of a scalar: one reverse pass. Adds to what the gradient block holds since the last step:
+ * backward passes on one tape pass add up; passes after a reset, and those of other tapes, are averaged by
+ * the weights of their losses (see Means over parts), so that the block holds the gradient of the mean over
+ * all that it has seen, however that was cut. The parameters must be what they were when the loss was
+ * recorded: after a step, record anew. */
 SW_API sw_status sw_backward(sw_tensor loss);
 /* The same from any tensor with its cotangent, of the tensor's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
@@ -492,6 +492,35 @@ SW_API sw_tensor sw_bce_with_logits_reduced(sw_tensor logits, sw_tensor target, 
 SW_API sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target);
 SW_API sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction);
 
+/* ---- Means over parts ------------------------------------------------------------------------ */
+/* A mean over samples that are seen in parts (micro-batches, chunks, batches of an evaluation) is
+ * Σ weight·loss / Σ weight, where a part's weight is what its mean was divided by. A loss knows it:
+ *   - the mean cross-entropy of ids: the rows that are not ignored, or the sum of their class weights;
+ *   - the other means above: the rows, that is the product of all axes but the last (of a vector, its
+ *     elements);
+ *   - with SW_SUM: SW_SUMMED, since sums add up;
+ *   - what is computed from losses has their weight: a penalty may be added, a loss may be scaled;
+ *   - any other tensor: as many as sw_tape_samples named on its tape, or 1.
+ * Several losses in one, with other weights, are a mean over parts as long as the weights have one ratio in
+ * all parts; otherwise no single weight exists, and combining the parts is an error. */
+#define SW_SUMMED (-1.0)
+/* The weight of a loss; NaN and an error for a null or stale tensor. */
+SW_API double sw_loss_weight(sw_tensor loss);
+/* The same value and gradient as `loss`, a tensor with one element, with another weight: finite and at
+ * least 0, or SW_SUMMED. For losses that a program puts together itself. */
+SW_API sw_tensor sw_loss_with_weight(sw_tensor loss, double weight);
+
+/* The mean of a loss over parts. Starts as {0}. Parts with weight 0 count as nothing, whatever their
+ * value (the mean over no rows is NaN). */
+typedef struct sw_loss_mean {
+    double sum, weight, unit, mix; /* Σ value·weight/unit, Σ weight/unit; unit: the first weight above 0 */
+    int64_t parts;
+} sw_loss_mean;
+/* Takes in value and weight of a loss (one element). */
+SW_API sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss);
+/* The mean so far, the sum for losses that are sums; NaN where the weights add up to 0. */
+SW_API double sw_loss_mean_value(const sw_loss_mean *mean);
+
 /* ---- Seeing inside --------------------------------------------------------------------------- */
 
 /* Type and shape, then one row a line, broken after 100 columns; above 1000 elements the first and last
@@ -600,23 +629,29 @@ SW_API void sw_params_changed(sw_params *params);
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
 SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
-/* A view of its own gradient: what the last backward left, also after a step (clipped, if it was). */
+/* A view of its own gradient: the mean that the block holds, also after a step (clipped, if it was). */
 SW_API sw_array sw_param_grad(const sw_param *param);
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
 
 /* A gradient block: a vector like x that knows what it holds. Fresh: the next backward stores, and
- * parameters it does not reach become zero. Taking a step makes it fresh; nobody zeroes it. */
+ * parameters it does not reach become zero. Taking a step makes it fresh; nobody zeroes it. While several
+ * passes add to a block it holds a weighted sum (in f32 with the rounding errors in a second vector, made at
+ * the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad_of turn it
+ * into the mean: ask for them again after a further backward. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
 /* One without memory of its own, for vectors that are somebody else's: fresh, and pointed at one of
  * them (dim elements) by sw_gradient_aim before use. */
 SW_API sw_gradient *sw_gradient_view(sw_params *params);
 SW_API void sw_gradient_aim(sw_gradient *view, void *vector);
 SW_API void sw_gradient_free(sw_gradient *gradient);
-SW_API void *sw_gradient_data(sw_gradient *gradient);        /* dim elements, the parameters' type */
+/* The mean so far: dim elements of the parameters' type, for reading or for filling as a whole. */
+SW_API void *sw_gradient_data(sw_gradient *gradient);
 SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
 SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);
 SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* seen since fresh */
+/* The sum of the weights seen since fresh, or SW_SUMMED; 0 while fresh. */
+SW_API double sw_gradient_weight(const sw_gradient *gradient);
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 /* An archive is a set of named arrays, and of texts by key, in memory. Its file is in the format
@@ -775,7 +810,7 @@ SW_API sw_status sw_sampler_seek(sw_sampler *sampler, int64_t epoch, int64_t pos
 /* ---- Objectives ------------------------------------------------------------------------------ */
 
 /* f(x) = 1/n Σ f_i(x). One of `loss` and `gradient` is needed; `features` and `head` besides
- * make it a generalised linear model, f_i(x) = l(a_iᵀ W + b, y_i). */
+ * make it a generalized linear model, f_i(x) = l(a_iᵀ W + b, y_i). */
 typedef struct sw_objective {
     size_t size; /* sizeof(sw_objective) */
     int64_t n;   /* samples; 1 for a plain function */
@@ -806,7 +841,8 @@ typedef struct sw_objective {
 SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
                                     const int64_t *ids, int64_t count, uint64_t draw,
                                     double *value);
-/* The same over many samples, in chunks of at most `chunk` (0: 1000), in a fixed order. */
+/* The same over many samples, in chunks of at most `chunk` (0: 1000), in a fixed order: the mean by the
+ * weights of the chunks' losses. */
 SW_API sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x,
                                             const int64_t *ids, int64_t count, int64_t chunk,
                                             uint64_t draw, double *value);
@@ -818,13 +854,17 @@ SW_API sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, con
 SW_API sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
                                                const int64_t *ids, int64_t count, int64_t chunk,
                                                uint64_t draw, double *value, sw_gradient *g);
+/* The weight of the loss that one of these functions evaluated last on the tape, all chunks together: Σ
+ * weight, or SW_SUMMED; for an objective without a tape, the number of samples. NaN before the first. */
+SW_API double sw_tape_loss_weight(const sw_tape *tape);
 SW_API bool sw_objective_is_glm(const sw_objective *f);
-/* For a generalised linear model, the n·k numbers s_i = ∂l_i/∂z_i with one backward to z: s is
- * [count, outputs] in the parameters' type, ∇f_i = s_i a_iᵀ (and s_i for the bias). */
+/* For a generalized linear model, the n·k numbers s_i = weight·∂loss/∂z_i with one backward to z, weight
+ * that of the loss (sw_tape_loss_weight): s is [count, outputs] in the parameters' type. For a plain mean
+ * s_i = ∂l_i/∂z_i and ∇f_i = s_i a_iᵀ (and s_i for the bias). */
 SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x,
                                   const int64_t *ids, int64_t count, uint64_t draw, double *value,
                                   void *s);
-/* And back: g = beta·g + Σ_i c_i [a_i, 1] for coefficients c [count, outputs], so that c = s/count
+/* And back: g = beta·g + Σ_i c_i [a_i, 1] for coefficients c [count, outputs], so that c = s/weight
  * gives the mean gradient. g has dim elements; c and g are in the parameters' type. */
 SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
                                           int64_t count, const void *c, double beta, void *g);

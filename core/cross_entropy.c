@@ -399,7 +399,7 @@ static sw_status cross_entropy_forward(sw_call *c) {
     double sum, by = divisor(c, &n, &args);
     run(c, &n, kernels, &args, &sum);
     swi_store_scalar(c->out, by > 0 ? sum / by : (double)NAN);
-    return SW_OK;
+    return sw_call_set_weight(c, options_of(c)->reduction == SW_MEAN ? by : SW_SUMMED);
 }
 
 static sw_status cross_entropy_vjp(sw_call *c) {
@@ -408,8 +408,10 @@ static sw_status cross_entropy_vjp(sw_call *c) {
     args.kept = c->saved;
     if (options_of(c)->reduction == SW_NONE)
         args.dy = c->cotangent;
-    else
-        args.factor = swi_load_scalar(c->in[0]->type, c->cotangent) / divisor(c, &n, &args);
+    else {
+        const double by = divisor(c, &n, &args); /* 0: nothing of the mean depends on the logits */
+        args.factor = by > 0 ? swi_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
+    }
     if (sw_wants(c, 0)) {
         args.out = sw_cotangent(c, 0);
         if (!args.out)

@@ -22,6 +22,30 @@ static void SW_K(axpy)(void *args, int64_t begin, int64_t end, double *sums) {
         y[i] += a * x[i];
 }
 
+/* Neumaier's sum: s = y + v, and the part of y + v that s has not goes to low. */
+static void SW_K(axpy_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+    const compensated_args *s = args;
+    const real *restrict x = s->x;
+    real *restrict y = s->y, *restrict low = s->low;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real before = y[i], v = a * x[i], sum = before + v, added = sum - before;
+        low[i] += (before - (sum - added)) + (v - added);
+        y[i] = sum;
+    }
+}
+
+static void SW_K(close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+    const compensated_args *s = args;
+    const real *restrict low = s->low;
+    real *restrict y = s->y;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        y[i] = a * (y[i] + low[i]);
+}
+
 static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
     const unary_args *s = args;
     real *y = s->out;
@@ -38,7 +62,9 @@ static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
 const sw_kernels swi_add_kernels = SW_KERNEL_TABLE(add);
 const sw_kernels swi_mul_kernels = SW_KERNEL_TABLE(mul);
 static const sw_kernels store_kernels = SW_KERNEL_TABLE(scale), sub_kernels = SW_KERNEL_TABLE(sub),
-                        axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill);
+                        axpy_kernels = SW_KERNEL_TABLE(axpy), fill_kernels = SW_KERNEL_TABLE(fill),
+                        axpy_compensated_kernels = SW_KERNEL_TABLE(axpy_compensated),
+                        close_compensated_kernels = SW_KERNEL_TABLE(close_compensated);
 
 /* ---- Loops of the engine ---- */
 
@@ -61,6 +87,16 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
         return;
     }
     swi_run(store ? &store_kernels : &axpy_kernels, type, &args, n);
+}
+
+void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *low) {
+    compensated_args args = {.x = x, .y = y, .low = low, .factor = a};
+    swi_run(&axpy_compensated_kernels, SW_F32, &args, n);
+}
+
+void swi_close_compensated(int64_t n, double a, float *y, const float *low) {
+    compensated_args args = {.y = y, .low = (float *)(uintptr_t)low, .factor = a};
+    swi_run(&close_compensated_kernels, SW_F32, &args, n);
 }
 
 void swi_fill(sw_dtype type, int64_t n, double value, void *y) {

@@ -223,6 +223,9 @@ SW_API sw_status sw_check_real(sw_call *call);            /* all inputs f32, or 
 /* Memory that lives as long as out and that forward hands to vjp (as call->saved); NULL and an error
  * if there is none. May be asked for in `shape` or `forward`, once. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
+/* For `forward` of a loss: out is a mean that was divided by `weight` (finite, ≥ 0), or a sum (SW_SUMMED).
+ * Without it, out has the weight of its inputs: see Means over parts in core.h. */
+SW_API sw_status sw_call_set_weight(sw_call *call, double weight);
 /* Memory for the duration of this call; up to 4 blocks. */
 SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 

@@ -146,23 +146,52 @@ struct sw_params {
     struct swi_recipe *recipe; /* [capacity] */
 };
 
+/* ---- weight.c: what a mean was divided by ---- */
+
+/* The weight of a loss, SW_SUMMED for a sum. mix: 1 for one loss or several of equal weight; for several
+ * losses in one a number that their ratio determines; NaN for a mean and a sum together. */
+typedef struct swi_weight {
+    double value, mix;
+} swi_weight;
+static inline swi_weight swi_plain_weight(double value) {
+    return (swi_weight){value, 1};
+}
+/* The weight of a sum of losses. */
+swi_weight swi_weight_combine(swi_weight a, swi_weight b);
+/* Whether parts with these weights have a mean. */
+bool swi_weight_fits(swi_weight a, swi_weight b);
+sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b);
+sw_status swi_mean_add(sw_loss_mean *mean, const char *who, double value, swi_weight weight);
+
+/* ---- gradient.c ---- */
+
+/* data: the mean gradient, or, if `summed`, Σ weight/unit · gradient with the sum of the rounding errors in
+ * `low` (f32 only). What a pass of a tape adds is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
     void *data, *owned; /* owned: NULL for a view */
-    bool fresh;
+    bool fresh, summed;
+    int passes;         /* since fresh; 2 stands for more */
     int64_t samples;    /* seen since fresh */
-    uint64_t pass;      /* of the backward that came last: swi_next_id of a tape's pass */
-    double factor;      /* weight of that pass in the mean */
+    swi_weight weight;  /* of all of them together */
+    double unit;        /* the weight of a gradient that is added as it is, if summed */
+    uint64_t serial;    /* of what it holds since it was fresh; never the same twice */
+    bool apart;         /* a pass was run back more than once, for losses of other weights */
+    float *low;         /* [dim], NULL before it is needed */
     unsigned char *written; /* [count]: holds a gradient since fresh */
 };
 
-/* Somebody wrote the whole vector: the mean over `samples`, which later passes add to. */
-static inline void swi_gradient_filled(sw_gradient *g, int64_t samples) {
-    memset(g->written, 1, (size_t)g->params->count);
-    g->fresh = false;
-    g->samples = samples;
-    g->pass = 0;
-}
+/* Takes in another part: `weight` and `samples` of it. Fresh blocks become its own. An error leaves the
+ * block as it is. */
+sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, int64_t samples);
+/* What gradients of a part that was taken in with this weight are multiplied by. */
+double swi_gradient_factor(const sw_gradient *g, double weight);
+/* Adds factor·from to n elements from `at` on, or stores it. */
+void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, const void *from, bool store);
+/* Turns a sum into the mean. */
+void swi_gradient_close(sw_gradient *g);
+/* The whole vector was written: the mean over a part, to which later passes add. */
+void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples);
 
 uint64_t swi_next_id(void);
 
@@ -179,7 +208,8 @@ enum {
     SWI_LEAF = 32,
     SWI_RETIRED = 64, /* its vjp has run */
     SWI_PARAM = 256,  /* the leaf of a parameter */
-    SWI_CUT = 128     /* an input needs a gradient, but the operation has no vjp */
+    SWI_CUT = 128,    /* an input needs a gradient, but the operation has no vjp */
+    SWI_WEIGHTED = 512 /* a loss, or computed from one: `weight` is set */
 };
 
 /* Inputs that a node has room for in itself, and at most; blocks of scratch in a call. */
@@ -209,6 +239,7 @@ struct swi_node {
     void *kept;         /* SWI_RETAIN on an op's node: the sum of its cotangents of all passes */
     sw_param *param;    /* SWI_PARAM, and what follows */
     uint64_t version;   /* of the set when the leaf was made */
+    swi_weight weight;  /* SWI_WEIGHTED */
     uint32_t binding;
 };
 
@@ -220,6 +251,9 @@ typedef struct swi_binding {
     const void *x;
     sw_gradient *g;
     bool frozen;
+    uint64_t counted, counted_pass; /* the block's serial that has taken in this pass of the tape, */
+    double weight;                  /* with this weight */
+    uint64_t added;                 /* number of the backward that reached the block last */
     struct {
         uint32_t slot, generation;
     } *leaf; /* [params->count] */
@@ -238,6 +272,9 @@ struct sw_tape {
     uint64_t pass;  /* unique number of this pass */
     uint64_t draw, seed;
     uint32_t random_calls;
+    swi_weight weight;     /* of what backward is run from */
+    uint64_t backward;     /* its number */
+    double loss_weight;    /* of the objective that was evaluated last */
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
@@ -249,6 +286,10 @@ struct sw_tape {
 
 /* A view of a node's shape on some data, and of the gradient that backward left at it (data NULL: none). */
 sw_array swi_array_of(const swi_node *node, void *data);
+/* The weight of a node: what was stated, or the number of the tape's samples. */
+swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node);
+/* Gives a node the weight of its inputs, those of them that have one. */
+void swi_inherit_weight(swi_node *node);
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
 
 /* ---- lifetime.c ---- */
@@ -329,7 +370,7 @@ typedef struct swi_engine {
     void **target;         /* vjp: [inputs] */
     swi_stash *stash; /* of the newest mark when the call began */
     int scratches;
-    bool failed;
+    sw_status failure; /* vjp: of sw_cotangent */
     struct {
         void *memory;
         size_t bytes;
@@ -352,6 +393,10 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
 void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
                 int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store);
 void swi_fill(sw_dtype type, int64_t n, double value, void *y);
+/* y + low ← y + low + a·x, low the rounding errors of earlier additions. */
+void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *low);
+/* y ← a·(y + low) */
+void swi_close_compensated(int64_t n, double a, float *y, const float *low);
 int swi_cpu_best(void);      /* level of this processor, whatever SW_CPU says */
 extern atomic_int swi_level; /* of the kernels; -1 before the first question */
 static inline int swi_cpu_level(void) {

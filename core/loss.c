@@ -147,6 +147,15 @@ static int64_t item_count(const sw_call *c) {
     return a->rows ? row_count(c->in[0]) : c->in[0]->count;
 }
 
+/* The weight of the mean: its rows. A vector is a row to a loss of rows, and to others a batch of numbers. */
+static double loss_weight(const sw_call *c) {
+    const loss_attributes *a = c->attributes;
+    const sw_view *p = c->in[0];
+    if (a->reduction != SW_MEAN)
+        return SW_SUMMED;
+    return (double)(p->rank == 1 && !a->rows ? p->count : row_count(p));
+}
+
 static sw_status loss_shape(sw_call *c) {
     const sw_view *p = c->in[0], *t = c->in[1];
     const loss_attributes *a = c->attributes;
@@ -230,6 +239,7 @@ static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
         sw_run_sums(kernels, p->type, &args, p->count, 1, &sum);
         int64_t items = a->reduction == SW_MEAN ? item_count(c) : 1;
         swi_store_scalar(c->out, items ? sum / (double)items : (double)NAN);
+        return sw_call_set_weight(c, loss_weight(c));
     }
     return SW_OK;
 }

@@ -1,6 +1,8 @@
 /* Objectives: value and gradient of the mean loss of some samples, at any point, whoever asks. */
 #include "internal.h"
 
+#include <math.h>
+
 static sw_status check_glm(const sw_objective *f) {
     if (!sw_objective_is_glm(f))
         return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows, head, "
@@ -105,19 +107,31 @@ static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before
     return SW_OK;
 }
 
-/* The loss as a number; an error that was kept before does not matter here. */
-static sw_status item_of(sw_tensor loss, double *value) {
+/* The weight of a loss on its tape. */
+static swi_weight weight_of(sw_tensor loss) {
+    return swi_node_weight(loss.tape, swi_at(loss.tape, loss.slot));
+}
+
+/* Takes the loss as a number into the mean. */
+static sw_status add_item(sw_tensor loss, sw_loss_mean *mean) {
     sw_array a = sw_value(loss);
     if (!a.data || sw_array_count(&a) != 1)
         return sw_fail(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is %s",
                        sw_shape_text(a.rank, a.shape));
-    *value = sw_item(loss);
-    return SW_OK;
+    return swi_mean_add(mean, "objective", sw_item(loss), weight_of(loss));
+}
+
+double sw_tape_loss_weight(const sw_tape *tape) {
+    return tape ? tape->loss_weight : (double)NAN;
+}
+
+static void keep_weight(sw_tape *tape, const sw_loss_mean *mean) {
+    tape->loss_weight = mean->unit == SW_SUMMED ? SW_SUMMED : mean->weight * mean->unit;
 }
 
 static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                                const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
-                               double *value) {
+                               sw_loss_mean *mean) {
     SW_TRY(start(f, tape, x, NULL, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
@@ -131,7 +145,7 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
         loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false),
                        ids, count);
     SW_TRY(check_loss(loss, tape, failures));
-    return item_of(loss, value);
+    return add_item(loss, mean);
 }
 
 sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
@@ -145,40 +159,35 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
     if (chunk <= 0)
         chunk = 1000;
     SW_TRY(check(f, tape, NULL));
-    if (!f->loss && f->gradient)
+    if (!f->loss && f->gradient) {
+        if (tape)
+            tape->loss_weight = (double)count;
         return swi_returned("objective", NULL, "gradient",
                             f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL));
+    }
     bound before;
     SW_TRY(remember(f, tape, &before));
     bool recording = sw_tape_is(tape, SW_RECORD);
     sw_tape_set(tape, SW_RECORD, false);
-    double total = 0, part = 0;
+    sw_loss_mean mean = {0};
     int64_t first = 0;
     sw_status status;
     do {
         int64_t n = count - first < chunk ? count - first : chunk;
-        status = value_on_tape(f, tape, x, ids, first, n, draw, &part);
-        total += part * (double)n;
+        status = value_on_tape(f, tape, x, ids, first, n, draw, &mean);
         first += n;
     } while (status == SW_OK && first < count);
-    if (status == SW_OK)
-        *value = count <= chunk ? part : total / (double)count;
+    if (status == SW_OK) {
+        *value = sw_loss_mean_value(&mean);
+        keep_weight(tape, &mean);
+    }
     sw_tape_set(tape, SW_RECORD, recording);
     return end(f, tape, &before, status);
 }
 
-/* Into the block, or into the mean with what is there. */
-static void mean_in(sw_gradient *g, int64_t at, int64_t n, const void *part, double keep, double weight) {
-    const sw_dtype type = g->params->type;
-    void *to = (char *)g->data + (size_t)at * swi_size(type);
-    if (keep > 0)
-        swi_axpy(type, n, keep, to, to, true);
-    swi_axpy(type, n, weight, part, to, keep == 0);
-}
-
-/* ∇f = Σ s_i a_iᵀ / count for a generalised linear model that has no loss of its own. */
+/* ∇f for a generalised linear model that has no loss of its own. */
 static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x,
-                              const int64_t *ids, int64_t count, double *value, sw_gradient *g) {
+                              const int64_t *ids, int64_t count, sw_loss_mean *mean, sw_gradient *g) {
     sw_array w, b;
     split(f, x ? x : f->params->x, &w, &b);
     const uint64_t failures = sw_failures();
@@ -188,39 +197,40 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
     SW_TRY(check_loss(loss, tape, failures));
     SW_TRY(sw_backward(loss));
-    if (value)
-        *value = sw_item(loss);
+    SW_TRY(add_item(loss, mean));
     const void *dw = sw_grad_of(tw).data, *db = f->bias ? sw_grad_of(tb).data : dw;
     if (!dw || !db)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
-    const int64_t weights = f->outputs * f->features, before = g->fresh ? 0 : g->samples;
-    const double keep = (double)before / (double)(before + count);
-    mean_in(g, 0, weights, dw, keep, 1 - keep);
+    const int64_t weights = f->outputs * f->features;
+    const swi_weight weight = weight_of(loss);
+    const bool first = g->fresh;
+    SW_TRY(swi_gradient_open(g, "objective", weight, count));
+    const double factor = swi_gradient_factor(g, weight.value);
+    swi_gradient_add(g, 0, weights, factor, dw, first);
     if (f->bias)
-        mean_in(g, weights, f->outputs, db, keep, 1 - keep);
-    swi_gradient_filled(g, before + count);
+        swi_gradient_add(g, weights, f->outputs, factor, db, first);
+    memset(g->written, 1, (size_t)f->params->count);
     return SW_OK;
 }
 
 static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                                   const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
-                                  double *value, sw_gradient *g) {
+                                  sw_loss_mean *mean, sw_gradient *g) {
     SW_TRY(start(f, tape, x, g, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
     SW_TRY(sw_tape_samples(tape, ids, count));
     if (!f->loss)
-        return glm_gradient(f, tape, x, ids, count, value, g);
+        return glm_gradient(f, tape, x, ids, count, mean, g);
     const uint64_t failures = sw_failures();
     sw_tensor loss = f->loss(f->user, tape, ids, count);
     SW_TRY(check_loss(loss, tape, failures));
-    if (value)
-        *value = sw_item(loss);
+    SW_TRY(add_item(loss, mean));
     SW_TRY(sw_backward(loss));
     if (g->fresh) { /* the loss does not depend on these parameters */
         memset(g->data, 0, (size_t)f->params->dim * swi_size(f->params->type));
-        swi_gradient_filled(g, count);
+        swi_gradient_filled(g, weight_of(loss), count);
     }
     return SW_OK;
 }
@@ -228,22 +238,20 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
 sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
                                 const int64_t *ids, int64_t count, uint64_t draw, double *value,
                                 sw_gradient *g) {
-    SW_TRY(check(f, tape, g));
-    if (!g)
-        return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
-    sw_gradient_make_fresh(g);
-    if (!f->loss && f->gradient) { // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
-        double ignored;
-        SW_TRY(swi_returned("objective", NULL, "gradient",
-                            f->gradient(f->user, x ? x : f->params->x, ids, count, draw,
-                                        value ? value : &ignored, g->data)));
-        swi_gradient_filled(g, count);
-        return SW_OK;
-    }
-    bound before;
-    SW_TRY(remember(f, tape, &before));
-    sw_status status = gradient_on_tape(f, tape, x, ids, 0, count, draw, value, g);
-    return end(f, tape, &before, status);
+    return sw_objective_gradient_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value, g);
+}
+
+/* The objective's own function, for all samples at once. */
+static sw_status gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                       int64_t count, uint64_t draw, double *value, sw_gradient *g) {
+    double ignored;
+    SW_TRY(swi_returned("objective", NULL, "gradient",
+                        f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored,
+                                    g->data)));
+    swi_gradient_filled(g, swi_plain_weight((double)count), count);
+    if (tape)
+        tape->loss_weight = (double)count;
+    return SW_OK;
 }
 
 sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
@@ -251,23 +259,28 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
                                         uint64_t draw, double *value, sw_gradient *g) {
     if (chunk <= 0)
         chunk = 1000;
-    if (count <= chunk || !f || (!f->loss && f->gradient))
-        return sw_objective_gradient(f, tape, x, ids, count, draw, value, g);
     SW_TRY(check(f, tape, g));
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    double total = 0, part = 0;
+    if (!f->loss && f->gradient) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
+        return gradient_without_tape(f, tape, x, ids, count, draw, value, g);
     bound before;
     SW_TRY(remember(f, tape, &before));
-    sw_status status = SW_OK;
-    for (int64_t first = 0; first < count && status == SW_OK; first += chunk) {
+    sw_loss_mean mean = {0};
+    sw_status status;
+    int64_t first = 0;
+    do {
         int64_t n = count - first < chunk ? count - first : chunk;
-        status = gradient_on_tape(f, tape, x, ids, first, n, draw, &part, g);
-        total += part * (double)n;
+        status = gradient_on_tape(f, tape, x, ids, first, n, draw, &mean, g);
+        first += n;
+    } while (status == SW_OK && first < count);
+    if (status == SW_OK) {
+        if (value)
+            *value = sw_loss_mean_value(&mean);
+        keep_weight(tape, &mean);
+        swi_gradient_close(g);
     }
-    if (value)
-        *value = total / (double)count;
     return end(f, tape, &before, status);
 }
 
@@ -283,9 +296,13 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
     SW_TRY(check_loss(loss, tape, failures));
-    SW_TRY(sw_backward(sw_scale(loss, (double)count))); /* the sum: one s_i for each sample */
+    sw_loss_mean mean = {0};
+    SW_TRY(add_item(loss, &mean));
+    keep_weight(tape, &mean);
+    const double weight = tape->loss_weight == SW_SUMMED ? 1 : tape->loss_weight;
+    SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum: one s_i for each sample */
     if (value)
-        *value = sw_item(loss);
+        *value = sw_loss_mean_value(&mean);
     sw_array grad = sw_grad_of(z);
     if (!grad.data)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");

@@ -272,7 +272,7 @@ sw_array sw_param_value(const sw_param *param) {
 }
 
 sw_array sw_param_grad(const sw_param *param) {
-    return param && param->owner->gradient ? view_of(param, param->owner->gradient->data)
+    return param && param->owner->gradient ? view_of(param, sw_gradient_data(param->owner->gradient))
                                            : (sw_array){0};
 }
 
@@ -284,70 +284,4 @@ void sw_param_freeze(sw_param *param, bool frozen) {
 void sw_param_set_role(sw_param *param, sw_role role) {
     if (param)
         param->role = role;
-}
-
-/* ---- Gradient blocks ---- */
-
-sw_gradient *sw_gradient_view(sw_params *params) {
-    if (!params || !params->x) {
-        sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
-        return NULL;
-    }
-    sw_gradient *g = sw_alloc(sizeof *g);
-    if (!g)
-        return NULL;
-    g->params = params;
-    g->fresh = true;
-    g->written = sw_alloc((size_t)params->count);
-    if (!g->written) {
-        sw_free(g);
-        return NULL;
-    }
-    return g;
-}
-
-sw_gradient *sw_gradient_new(sw_params *params) {
-    sw_gradient *g = sw_gradient_view(params);
-    if (!g)
-        return NULL;
-    g->owned = g->data = sw_alloc_array(params->dim, swi_size(params->type));
-    if (!g->data) {
-        sw_gradient_free(g);
-        return NULL;
-    }
-    return g;
-}
-
-void sw_gradient_aim(sw_gradient *view, void *vector) {
-    if (view && !view->owned) {
-        view->data = vector;
-        sw_gradient_make_fresh(view);
-    }
-}
-
-void sw_gradient_free(sw_gradient *g) {
-    if (!g || !sw_free_once(g, "gradient"))
-        return;
-    sw_free(g->owned);
-    sw_free(g->written);
-    sw_free(g);
-}
-
-void *sw_gradient_data(sw_gradient *g) {
-    return g ? g->data : NULL;
-}
-
-void sw_gradient_make_fresh(sw_gradient *g) {
-    if (g) {
-        g->fresh = true;
-        g->samples = 0;
-    }
-}
-
-bool sw_gradient_is_fresh(const sw_gradient *g) {
-    return !g || g->fresh;
-}
-
-int64_t sw_gradient_samples(const sw_gradient *g) {
-    return g ? g->samples : 0;
 }

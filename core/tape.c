@@ -15,6 +15,7 @@ sw_tape *sw_tape_new(void) {
         return NULL;
     tape->switches = SW_RECORD | SW_TRAIN;
     tape->pass = swi_next_id();
+    tape->loss_weight = NAN;
     return tape;
 }
 
@@ -394,7 +395,8 @@ double sw_item(sw_tensor t) {
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node) {
     void *data = node->op ? node->flags & SWI_RETAIN ? node->kept : NULL : node->grad;
     if (node->flags & SWI_PARAM) {
-        const sw_gradient *g = tape->binding[node->binding].g;
+        sw_gradient *g = tape->binding[node->binding].g;
+        swi_gradient_close(g);
         data = !(node->flags & SWI_NEEDS_GRAD) || g->fresh
                    ? NULL
                    : (char *)g->data + (size_t)node->param->offset * swi_size(node->view.type);

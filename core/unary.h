@@ -13,6 +13,11 @@ typedef struct unary_args {
     void *out;
     double factor, second;
 } unary_args;
+typedef struct compensated_args {
+    const void *x;
+    void *y, *low;
+    double factor;
+} compensated_args;
 
 /* `a` and `b` are the elements; out may be one of the operands. */
 #define SWI_BINARY(name, expression)                                               \

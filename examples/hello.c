@@ -11,14 +11,14 @@ int main(int argc, char **argv) {
     sw_optim *opt = sw_optim_new(sw_model_build(net, mlp), "adamw lr=1e-3");
     sw_loader *data = sw_loader_new(train, 64, NULL);
     sw_tape *tape = sw_tape_new();
-    double sum = 0;
+    sw_loss_mean mean = {0};
     for (sw_batch b; sw_loader_next(data, tape, &b); sw_tape_reset(tape)) {
         sw_tensor loss = sw_cross_entropy(sw_forward(mlp, b.x), b.y);
         sw_backward(loss);
         sw_optim_step(opt);
-        sum += sw_item(loss);
+        sw_loss_mean_add(&mean, loss);
     }
-    if (!sw_error()) printf("mean loss of the first epoch: %.3f\n", sum / (double)sw_loader_batches(data));
+    if (!sw_error()) printf("mean loss of the first epoch: %.3f\n", sw_loss_mean_value(&mean));
     if (fflush(stdout) != 0) sw_fail(SW_ERR_IO, "the result could not be printed");
     if (sw_error()) fprintf(stderr, "%s\n", sw_error());
     sw_tape_free(tape), sw_loader_free(data), sw_optim_free(opt), sw_model_free(net);

@@ -75,26 +75,29 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
                                  batch);
 }
 
-/* How many rows have their largest output at the target's class; as sw_accuracy, but an id that is no
- * class, which a loss may ignore, is a miss and no error. So is a row with a NaN. */
-static int64_t hits(sw_array z, sw_array best, sw_array y) {
+/* So far: the mean loss; rows that were right, rows with a class id, samples whose outputs could be right or
+ * wrong. */
+typedef struct tally {
+    sw_loss_mean loss;
+    int64_t right, judged, samples;
+} tally;
+
+/* Rows that have their largest output at the target's class; as sw_accuracy, but an id that is no class, which
+ * a loss may ignore, does not count and is no error. A row with a NaN is wrong. */
+static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
     const int64_t rows = z.shape[0], classes = z.shape[1];
     const int32_t *at = best.data, *id = y.data;
-    int64_t right = 0;
     for (int64_t i = 0; i < rows; i++) {
+        if (id[i] < 0 || id[i] >= classes)
+            continue;
         int64_t k = i * classes + at[i];
         bool nan = z.type == SW_F32 ? isnan(((const float *)z.data)[k])
                                     : isnan(((const double *)z.data)[k]);
-        right += at[i] == id[i] && !nan;
+        t->right += at[i] == id[i] && !nan;
+        t->judged++;
     }
-    return right;
+    t->samples += rows;
 }
-
-/* So far: the sum of the losses, rows that were right, samples whose outputs could be right or wrong. */
-typedef struct tally {
-    double loss;
-    int64_t right, judged;
-} tally;
 
 static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_loss loss, int64_t first,
                                 int64_t count, tally *t) {
@@ -106,15 +109,14 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
     if (sw_is_null(mean))
         return sw_failures() != failures ? sw_last_failure()
                                          : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
-    t->loss += sw_item(mean) * (double)count;
+    SW_TRY(sw_loss_mean_add(&t->loss, mean));
     sw_array out = sw_value(z), y = sw_value(batch.y);
     if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)
         return SW_OK;
     sw_array best = sw_value(sw_argmax(z, 1, false));
     if (!best.data)
         return sw_last_failure();
-    t->right += hits(out, best, y);
-    t->judged += count;
+    tally_rows(t, out, best, y);
     return SW_OK;
 }
 
@@ -141,9 +143,9 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
     sw_tape_reset(model->tape);
     swn_evaluation_end(model);
     if (status == SW_OK) {
-        result->loss = t.loss / (double)source->n;
-        if (source->classes && t.judged == source->n)
-            result->accuracy = (double)t.right / (double)source->n;
+        result->loss = sw_loss_mean_value(&t.loss);
+        if (source->classes && t.samples == source->n && t.judged > 0)
+            result->accuracy = (double)t.right / (double)t.judged;
     }
     return status;
 }

@@ -180,8 +180,8 @@ typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
 typedef struct sw_evaluation {
-    double loss;     /* mean over the source */
-    double accuracy; /* share of samples whose largest output is the target's class; NaN without */
+    double loss;     /* mean over the source, by the weights of the batches' losses */
+    double accuracy; /* fraction of the samples with a class id whose largest output is that class; NaN without */
 } sw_evaluation;
 /* Without recording or dropout, in batches of 1000, at the parameter vector x (NULL: the model's). Accuracy
  * is of outputs [batch, classes] and class ids. What is random in the source is that of draw 0. */
