@@ -513,11 +513,14 @@ SW_API sw_tensor sw_loss_with_weight(sw_tensor loss, double weight);
 /* The mean of a loss over parts. Starts as {0}. Parts with weight 0 count as nothing, whatever their
  * value (the mean over no rows is NaN). */
 typedef struct sw_loss_mean {
-    double sum, weight, unit, mix; /* Σ value·weight/unit, Σ weight/unit; unit: the first weight above 0 */
-    int64_t parts;
+    double sum, weight; /* Σ value·weight/unit and Σ weight/unit */
+    double unit;        /* the first weight above 0, or SW_SUMMED; 0: none so far */
+    double mix;         /* determined by the ratio of the weights, where several losses are one */
 } sw_loss_mean;
 /* Takes in value and weight of a loss (one element). */
 SW_API sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss);
+/* The same from numbers: the weight is finite and at least 0, or SW_SUMMED. */
+SW_API sw_status sw_loss_mean_add_part(sw_loss_mean *mean, double value, double weight);
 /* The mean so far, the sum for losses that are sums; NaN where the weights add up to 0. */
 SW_API double sw_loss_mean_value(const sw_loss_mean *mean);
 

@@ -53,10 +53,15 @@ void swi_inherit_weight(swi_node *node) {
     }
 }
 
+static sw_status weight_check(const char *who, double weight) {
+    if ((weight >= 0 && weight < (double)INFINITY) || weight == SW_SUMMED)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "%s: the weight of the loss is %g; it must be finite and at least 0, or "
+                                    "SW_SUMMED", who, weight);
+}
+
 static sw_status weight_set(swi_node *node, const char *who, double weight) {
-    if (!(weight >= 0 && weight < (double)INFINITY) && weight != SW_SUMMED)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: the weight of the loss is %g; it must be finite and at least 0, or "
-                                        "SW_SUMMED", who, weight);
+    SW_TRY(weight_check(who, weight));
     node->weight = swi_plain_weight(weight);
     node->flags |= SWI_WEIGHTED;
     return SW_OK;
@@ -104,17 +109,16 @@ sw_tensor sw_loss_with_weight(sw_tensor loss, double weight) {
 
 sw_status swi_mean_add(sw_loss_mean *m, const char *who, double value, swi_weight w) {
     const swi_weight before = {m->unit, m->mix};
-    if (m->parts && !swi_weight_fits(before, w))
+    if (m->unit != 0 && !swi_weight_fits(before, w))
         return swi_weight_refuse(who, before, w);
-    m->parts++;
+    if (w.value == 0)
+        return SW_OK;
     m->mix = w.mix;
     if (w.value == SW_SUMMED) {
         m->unit = SW_SUMMED;
         m->sum += value;
         return SW_OK;
     }
-    if (w.value == 0)
-        return SW_OK;
     if (m->unit == 0)
         m->unit = w.value;
     m->sum += value * (w.value / m->unit);
@@ -134,10 +138,15 @@ sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss) {
     return swi_mean_add(mean, "loss_mean", sw_item(loss), swi_node_weight(loss.tape, node));
 }
 
+sw_status sw_loss_mean_add_part(sw_loss_mean *mean, double value, double weight) {
+    if (!mean)
+        return sw_fail(SW_ERR_ARGUMENT, "loss_mean: the mean is NULL");
+    SW_TRY(weight_check("loss_mean", weight));
+    return swi_mean_add(mean, "loss_mean", value, swi_plain_weight(weight));
+}
+
 double sw_loss_mean_value(const sw_loss_mean *m) {
-    if (!m || !m->parts)
+    if (!m || m->unit == 0)
         return NAN;
-    if (m->unit == SW_SUMMED)
-        return m->sum;
-    return m->weight > 0 ? m->sum / m->weight : (double)NAN;
+    return m->unit == SW_SUMMED ? m->sum : m->sum / m->weight;
 }

@@ -186,6 +186,8 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
                                             o->view);
     sw_tape_set(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
+    if (value == &e->value)
+        e->weight = sw_gradient_weight(o->view);
     swo_zero_frozen(o, g); /* objectives without a tape know nothing of frozen parameters */
     return swo_check(o->type, o->dim, g, &o->checked_norm);
 }
@@ -199,14 +201,18 @@ sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int
                           double *value, void *s) {
     double norm;
     SW_TRY(sw_objective_glm(e->objective, e->tape, x, ids, count, e->draw, value, s));
+    if (value == &e->value)
+        e->weight = sw_tape_loss_weight(e->tape);
     return swo_check(e->type, count * e->objective->outputs, s, &norm);
 }
 
 sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     sw_estimate *inner = e->inner;
     SW_TRY(swo_returned("estimator", inner->method->name, "estimate", true, inner->method->estimate(inner, x, g)));
-    if (isnan(e->value))
+    if (isnan(e->value)) {
         e->value = inner->value;
+        e->weight = inner->weight;
+    }
     if (isnan(e->lr))
         e->lr = inner->lr;
     return SW_OK;

@@ -149,8 +149,9 @@ struct sw_optim {
     int64_t steps, skipped, samples, total, per_epoch;
     swo_length length; /* where `total` is from */
     double norm, saved_norm;
+    double loss_weight; /* of the last sw_optim_minimize */
     /* of sw_train: the losses since its last evaluation, also by earlier calls of it */
-    double period_sum, period_weight;
+    sw_loss_mean period;
     /* what is watched */
     struct swo_watch *watch; /* NULL: nothing */
 };

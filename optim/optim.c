@@ -326,7 +326,7 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
     memcpy(e->resolved, e->values.value, sizeof e->resolved);
     e->e.option = e->resolved;
     e->e.scalar = e->scalar;
-    e->e.lr = e->e.value = NAN;
+    e->e.lr = e->e.value = e->e.weight = NAN;
     if (method->flags & SW_ESTIMATOR_WRAPPER) {
         SW_TRY(parse_estimator(e->values.spec[0] ? e->values.spec : "minibatch", &e->inner, depth + 1));
         e->e.inner = &e->inner->e;
@@ -401,7 +401,7 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     o->seed = options->seed;
     o->total = options->steps;
     o->length = o->total ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
-    o->norm = NAN;
+    o->norm = o->loss_weight = NAN;
     return SW_OK;
 }
 

@@ -83,6 +83,9 @@ SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
 SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that had Inf or NaN in the gradient */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
+/* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h); NaN before
+ * the first. */
+SW_API double sw_optim_loss_weight(const sw_optim *optim);
 SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
 /* What the first sw_optim_minimize does: the estimator meets its objective and makes its tables. For
  * looking at them earlier. */
@@ -174,8 +177,9 @@ typedef struct sw_train_state {
     int64_t step, steps;            /* done; of the whole run, 0: no end is set */
     int64_t steps_per_epoch, epoch; /* epochs: complete ones */
     double loss;                    /* of this step; NaN: skipped, or not known */
-    double mean_loss;               /* over the steps since the last evaluation, also those of an earlier call
-                                     * that was stopped before it and of one that was saved and loaded */
+    double mean_loss;               /* over the steps since the last evaluation, by the weights of their losses;
+                                     * also those of an earlier call that was stopped before it and of one
+                                     * that was saved and loaded. Of losses that are sums: their sum */
     double gradient_norm;           /* of the last step taken, before clipping */
     bool skipped;                   /* this step was */
     double seconds, period_seconds; /* spent on steps, not in callbacks: in this call; since the last
@@ -426,6 +430,8 @@ struct sw_estimate {
     uint64_t draw;            /* of random numbers: a new one for each sampling (skipped steps use one
                                * up), equal for all passes of the step; `sample` may replace it */
     double value;             /* set by `estimate`: the mean loss at the step's samples; NaN: unknown */
+    double weight;            /* of that loss: set by sw_estimate_gradient and sw_estimate_glm when they are
+                               * given &e->value; NaN: `count` */
     double lr;                /* may be set: the step size it proposes, for lr=auto; NaN: none */
     sw_estimate *inner;       /* of a wrapper */
     void *optim;              /* the pipeline's own */

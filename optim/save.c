@@ -220,8 +220,10 @@ static sw_status visit(visitor *v, sw_optim *o, double *norm) {
     if (o->search)
         SW_TRY(visit_scalars(v, "search", o->search->scalars, o->search_scalar));
     /* Of a period that an interruption cut short; older files have none. */
-    SW_TRY(visit_number(v, &o->period_sum, &none, "optim.period.sum"));
-    SW_TRY(visit_number(v, &o->period_weight, &none, "optim.period.weight"));
+    SW_TRY(visit_number(v, &o->period.sum, &none, "optim.period.sum"));
+    SW_TRY(visit_number(v, &o->period.weight, &none, "optim.period.weight"));
+    SW_TRY(visit_number(v, &o->period.unit, &none, "optim.period.unit"));
+    SW_TRY(visit_number(v, &o->period.mix, &none, "optim.period.mix"));
     return visit_number(v, norm, NULL, "optim.gradient_norm");
 }
 

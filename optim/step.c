@@ -482,7 +482,7 @@ static sw_status sample(sw_optim *o, swo_estimate *e) {
     sw_estimate *s = &e->e;
     s->step = o->steps + 1;
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
-    s->value = NAN;
+    s->value = s->weight = NAN;
     if (e->inner)
         s->lr = NAN; /* the inner one's, which may change from step to step */
     if (s->method->sample)
@@ -537,6 +537,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
                           e->method->estimate(e, sw_params_x(o->params), g));
     if (value)
         *value = e->value;
+    o->loss_weight = isnan(e->weight) ? (double)e->count : e->weight;
     if (status == SW_OK)
         status = swo_guard_estimators(o);
     if (status == SW_OK) {
@@ -549,6 +550,10 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     }
     sw_gradient_make_fresh(gradient);
     return finish(o, status);
+}
+
+double sw_optim_loss_weight(const sw_optim *o) {
+    return o ? o->loss_weight : NAN;
 }
 
 double sw_optim_gradient_norm(const sw_optim *o) {

@@ -76,11 +76,6 @@ static sw_status train_nothing_left(const run *r) {
                    (long long)s->steps, done + (long long)s->steps);
 }
 
-/* The mean of the losses since the last evaluation. */
-static double train_mean(const sw_optim *o) {
-    return o->period_weight > 0 ? o->period_sum / o->period_weight : NAN;
-}
-
 static sw_status train_start(run *r, sw_optim *o) {
     const sw_train_options *how = &r->how;
     const sw_train_state *s = &r->state;
@@ -99,7 +94,7 @@ static sw_status train_start(run *r, sw_optim *o) {
     r->how.log_every += !r->how.log_every;
     r->how.progress_every += r->how.progress_every ? 0 : 16;
     r->how.most_skipped += r->how.most_skipped ? 0 : 100;
-    r->state.mean_loss = train_mean(o); /* of a period that an earlier call began, and left without an evaluation */
+    r->state.mean_loss = sw_loss_mean_value(&o->period); /* of a period that an earlier call began, and left without an evaluation */
     r->state.gradient_norm = sw_optim_gradient_norm(o);
     return SW_OK;
 }
@@ -133,11 +128,9 @@ static sw_status step(run *r) {
     }
     r->result->steps++;
     s->gradient_norm = sw_optim_gradient_norm(s->optim);
-    if (!isnan(s->loss)) {
-        s->optim->period_sum += s->loss;
-        s->optim->period_weight++;
-    }
-    s->mean_loss = train_mean(s->optim);
+    if (!isnan(s->loss))
+        SW_TRY(sw_loss_mean_add_part(&s->optim->period, s->loss, sw_optim_loss_weight(s->optim)));
+    s->mean_loss = sw_loss_mean_value(&s->optim->period);
     if ((s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0) ||
         sw_optim_scalar(s->optim, -1, "converged") == 1)
         end(r, SW_TRAIN_TOLERANCE);
@@ -160,7 +153,7 @@ static sw_status call(run *r, sw_train_callback *callback, const char *name) {
 static sw_status evaluate(run *r) {
     sw_train_state *s = &r->state;
     s->metric = s->mean_loss;
-    s->optim->period_sum = s->optim->period_weight = 0; /* what the callback saves begins a new period */
+    s->optim->period = (sw_loss_mean){0}; /* what the callback saves begins a new period */
     if (r->how.evaluate) {
         s->point = sw_optim_point(s->optim);
         if (!s->point)
