@@ -1,7 +1,7 @@
 /* SAG, the stochastic average gradient (M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the
  * stochastic average gradient, 2013):
  *     g = (d + t)/m,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * the mean of the gradients that were seen last, m samples of them; see table.h for the names. Biased, and
+ * the mean of the gradients that were seen last, m their weight; see table.h for the names. Biased, and
  * its variance goes to 0: with a constant step it converges to the minimum at a linear rate.
  *
  * The step size: lr=auto takes 1/L or another (step=), L given or searched for. The theorem has
@@ -25,8 +25,8 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     swo_visit v;
     SW_TRY(swo_table_visit(e, x, &v));
     const bool sgd = swo_table_sgd(e);
-    const double m = sgd ? (double)v.samples : swo_table_divisor(e, &v);
-    swo_combine(e->type, e->dim, 1 / m, v.change, sgd ? 0 : 1 / m, sgd ? NULL : e->slot[SUM], g);
+    const double m = sgd ? v.weight : swo_table_divisor(e, &v), part = swo_table_part(1, m);
+    swo_combine(e->type, e->dim, part, v.change, sgd ? 0 : part, sgd ? NULL : e->slot[SUM], g);
     return swo_table_judge(e, x, g);
 }
 

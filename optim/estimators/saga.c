@@ -1,8 +1,8 @@
 /* SAGA (A. Defazio, F. Bach, S. Lacoste-Julien, NIPS 2014):
- *     g = t/(n p_r) + d/n,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
+ *     g = t/(W p_r) + d/W,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
  * with d from before the visit, p_r the probability of row r; see table.h for the names. For whatever
  * table, the mean of g over the draw of r is ∇f(x), also under non-uniform sampling; init=seen divides d
- * by the samples seen so far (as scikit-learn does), which is not unbiased until all have been. */
+ * by the weight seen so far (as scikit-learn does), which is not unbiased until all have been. */
 #include "table.h"
 
 #include "../internal.h"
@@ -21,8 +21,9 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     swo_visit v;
     SW_TRY(swo_table_visit(e, x, &v));
     const bool sgd = swo_table_sgd(e);
-    const double new_weight = 1 / (sgd ? (double)v.samples : (double)e->n * v.probability),
-                 old_weight = 1 / swo_table_divisor(e, &v);
+    const double whole = swo_table_whole(e, &v),
+                 new_weight = swo_table_part(1, sgd ? v.weight : whole * v.probability),
+                 old_weight = swo_table_part(1, swo_table_divisor(e, &v));
     swo_combine(e->type, e->dim, new_weight, v.change, sgd ? 0 : old_weight, sgd ? NULL : e->slot[SUM], g);
     return swo_table_judge(e, x, g);
 }

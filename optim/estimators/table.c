@@ -9,8 +9,8 @@
 #include <float.h>
 #include <math.h>
 
-const char *const swo_table_scalars[] = {"seen",  "samples_seen", "filled",    "L",
-                                         "L_row", "norm",         "converged", NULL};
+const char *const swo_table_scalars[] = {"seen", "samples_seen", "filled",      "L",      "L_row",
+                                         "norm", "converged",    "weight_seen", "weight", NULL};
 
 enum { IDS_MORE = 3 }; /* what stands after the ids of a step: see swo_table_sample and note_search */
 /* Scratch: from estimate to commit, and for the search. */
@@ -84,7 +84,8 @@ static int64_t entry_count(const sw_estimate *e, int64_t samples) {
 /* ---- The step size ---- */
 
 static double mean_l(const sw_estimate *e) {
-    return e->scalar[SEEN] > 0 ? swo_tree_sum(e->slot[TREE]) / e->scalar[SEEN] : e->scalar[L];
+    const double sum = e->scalar[SEEN] > 0 ? swo_tree_sum(e->slot[TREE]) : 0; /* 0 also if all weigh nothing */
+    return sum > 0 ? sum / e->scalar[SEEN] : e->scalar[L];
 }
 
 /* Of the smoothness that steps meet: max L_i for uniform draws. Rows drawn half uniformly and half by L_i
@@ -201,6 +202,21 @@ sw_status swo_table_sample(sw_estimate *e) {
 
 /* ---- The first table ---- */
 
+/* Sums have no weight to divide by, and a table is of means. */
+static sw_status check_weight(const sw_estimate *e, double weight) {
+    if (weight != SW_SUMMED)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the loss is a sum over the samples (SW_SUM); a table needs "
+                                    "means (SW_MEAN)", e->method->name);
+}
+
+/* Of the samples that were evaluated last, to the weight of all. */
+static sw_status add_weight(sw_estimate *e) {
+    const double weight = sw_tape_loss_weight(e->tape);
+    e->scalar[WEIGHT] += weight;
+    return check_weight(e, weight);
+}
+
 static sw_status fill_glm(sw_estimate *e, const void *x) {
     enum { CHUNK = 1000 };
     int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
@@ -213,6 +229,8 @@ static sw_status fill_glm(sw_estimate *e, const void *x) {
         status = sw_estimate_glm(e, x, ids, count, NULL, s);
         if (status == SW_OK)
             status = sw_estimate_glm_combine(e, ids, count, s, 1, e->slot[SUM]);
+        if (status == SW_OK)
+            status = add_weight(e);
     }
     sw_free(ids);
     return status;
@@ -227,7 +245,10 @@ static sw_status fill_rows(sw_estimate *e, const void *x) {
         for (int64_t i = 0; i < count; i++)
             ids[i] = row * batch + i;
         status = sw_estimate_gradient(e, x, ids, count, NULL, entry_at(e, row));
-        swo_add_compensated(e->type, e->dim, (double)count, entry_at(e, row), e->slot[SUM], e->slot[SUM_LOW]);
+        if (status == SW_OK)
+            status = add_weight(e);
+        swo_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), entry_at(e, row), e->slot[SUM],
+                            e->slot[SUM_LOW]);
     }
     sw_free(ids);
     return status;
@@ -240,9 +261,13 @@ static sw_status fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     memset(e->slot[SUM], 0, bytes);
     memset(e->slot[SUM_LOW], 0, bytes);
+    e->scalar[WEIGHT] = 0;
     SW_TRY(is_glm(e) ? fill_glm(e, x) : fill_rows(e, x));
+    if (!(e->scalar[WEIGHT] > 0))
+        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the weights of all samples add up to 0 (are all of them "
+                                        "ignored?)", e->method->name);
     if (e->option[INIT] == CENTRED) {
-        swo_combine(e->type, e->dim, 1 / (double)e->n, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
+        swo_combine(e->type, e->dim, 1 / e->scalar[WEIGHT], e->slot[SUM], 0, NULL, e->slot[CENTRE]);
         memset(e->slot[SUM], 0, bytes);
         memset(e->slot[SUM_LOW], 0, bytes);
     }
@@ -290,10 +315,12 @@ static sw_status find_l(sw_estimate *e, const void *x, const swo_visit *v, const
     const double before = !own       ? e->scalar[L]
                           : v->first ? mean_l(e)
                                      : swo_tree_get(e->slot[TREE], rows(e), v->row);
-    double l = own && !v->first ? before / 2 : before;
+    /* What f has of a row is w_r/W of it, against 1/n of each sample. */
+    const double heavy = v->weight / (double)v->samples / (swo_table_whole(e, v) / (double)e->n);
+    double l = (own && !v->first ? before / 2 : before) / heavy;
     bool found;
     SW_TRY(search(e, x, g, &l, &found));
-    l = found ? l : before;
+    l = found ? l * heavy : before;
     if (!isfinite(l * (double)rows(e))) /* the tree adds them up */
         return sw_fail(SW_ERR_NONFINITE, "estimator %s: the Lipschitz constant of row %lld was doubled up to %g in step "
                                          "%lld, and the loss still does not fall as it should: the step is not taken",
@@ -311,17 +338,19 @@ static bool searches(const sw_estimate *e) {
 }
 
 /* g_r = 1/w_r Σ s_i a_i and t = Σ (s_i - y_i) a_i */
-static sw_status visit_glm(sw_estimate *e, const void *x, const swo_visit *v, void **row_gradient) {
+static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **row_gradient) {
     const int64_t count = entry_count(e, v->samples);
     void *c = sw_estimate_scratch(e, WORK, count > e->dim ? count : e->dim);
     if (!c)
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, v->entry));
+    v->weight = e->weight;
+    SW_TRY(check_weight(e, v->weight));
     if (searches(e)) {
         *row_gradient = sw_estimate_scratch(e, ROW_GRADIENT, 0);
         if (!*row_gradient)
             return SW_ERR_MEMORY;
-        swo_combine(e->type, count, 1 / (double)v->samples, v->entry, 0, NULL, c);
+        swo_combine(e->type, count, v->weight > 0 ? 1 / v->weight : 0, v->entry, 0, NULL, c);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, c, 0, *row_gradient));
         swo_zero_frozen(e->optim, *row_gradient);
     }
@@ -329,15 +358,17 @@ static sw_status visit_glm(sw_estimate *e, const void *x, const swo_visit *v, vo
     return sw_estimate_glm_combine(e, e->ids, e->count, c, 0, v->change);
 }
 
-static sw_status visit_row(sw_estimate *e, const void *x, const swo_visit *v) {
-    const double w = (double)v->samples;
+static sw_status visit_row(sw_estimate *e, const void *x, swo_visit *v) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, v->entry));
+    const double w = v->weight = e->weight;
+    SW_TRY(check_weight(e, w));
     swo_combine(e->type, e->dim, w, v->entry, -w, entry_at(e, v->row), v->change);
     return SW_OK;
 }
 
 static swo_visit this_visit(sw_estimate *e) {
-    swo_visit v = {.row = e->ids[e->count], .samples = e->count, .first = e->ids[e->count + 1] >= 0};
+    swo_visit v = {.row = e->ids[e->count], .samples = e->count, .weight = e->weight,
+                   .first = e->ids[e->count + 1] >= 0};
     v.entry = sw_estimate_scratch(e, NEW_ENTRY, entry_count(e, v.samples));
     v.change = v.entry ? sw_estimate_scratch(e, CHANGE, 0) : NULL;
     return v;
@@ -353,18 +384,34 @@ sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
     void *row_gradient = v.entry;
     SW_TRY(is_glm(e) ? visit_glm(e, x, &v, &row_gradient) : visit_row(e, x, &v));
     if (v.first && e->option[INIT] == CENTRED)
-        swo_combine(e->type, e->dim, 1, v.change, (double)v.samples, e->slot[CENTRE], v.change);
-    if (searches(e))
+        swo_combine(e->type, e->dim, 1, v.change, v.weight, e->slot[CENTRE], v.change);
+    if (searches(e) && v.weight > 0)
         SW_TRY(find_l(e, x, &v, row_gradient));
+    else
+        e->scalar[L_ROW] = 0; /* of a row that weighs nothing */
     e->lr = step_size(e);
     *visit = v;
     return SW_OK;
 }
 
+static double weight_seen(const sw_estimate *e, const swo_visit *v) {
+    return e->scalar[WEIGHT_SEEN] + (v->first ? v->weight : 0);
+}
+
+/* Before all rows were seen, n times the mean weight of a sample so far: n itself where no loss is weighted. */
+double swo_table_whole(const sw_estimate *e, const swo_visit *v) {
+    if (e->scalar[FILLED] != 0)
+        return e->scalar[WEIGHT];
+    const double samples = e->scalar[SAMPLES_SEEN] + (v->first ? (double)v->samples : 0);
+    return (double)e->n * (weight_seen(e, v) / samples);
+}
+
 double swo_table_divisor(const sw_estimate *e, const swo_visit *v) {
-    if (e->option[INIT] != FROM_SEEN)
-        return (double)e->n;
-    return e->scalar[SAMPLES_SEEN] + (v->first ? (double)v->samples : 0);
+    return e->option[INIT] == FROM_SEEN ? weight_seen(e, v) : swo_table_whole(e, v);
+}
+
+double swo_table_part(double weight, double whole) {
+    return whole > 0 ? weight / whole : 0;
 }
 
 /* With weight decay in the rule, what goes to 0 is g + λx. */
@@ -388,6 +435,7 @@ static void mark_seen(sw_estimate *e, const swo_visit *v) {
     order[seen] = (int32_t)v->row;
     e->scalar[SEEN]++;
     e->scalar[SAMPLES_SEEN] += (double)v->samples;
+    e->scalar[WEIGHT_SEEN] += v->weight;
 }
 
 sw_status swo_table_commit(sw_estimate *e) {

@@ -1,8 +1,10 @@
 /* What SAG and SAGA share: a table of the gradients that were seen last, its sum, who comes next, and an
  * estimate of the Lipschitz constants.
  *
- * The n samples are cut into rows of `batch` neighbours, the last one of what is left over. With w_r
- * samples in row r, f = 1/n Σ_r w_r f_r, f_r the mean over the row. The table holds y_r, the gradient of
+ * The n samples are cut into rows of `batch` neighbors, the last one of what is left over. With w_r the
+ * weight of row r (its samples; or the rows that are not ignored, their class weights: see Means over parts
+ * in core.h) and W = Σ w_r, f = 1/W Σ_r w_r f_r, f_r the mean over the row. A row has the same weight at each
+ * visit. The table holds y_r, the gradient of
  * f_r when it was visited last, and d = Σ w_r y_r. A visit to row r gives g_r = ∇f_r(x) and
  *     t = w_r (g_r - y_r);
  * when the step was taken, y_r ← g_r and d ← d + t.
@@ -52,8 +54,9 @@ enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW };
     {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, {0}
 
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
- * estimated; that of the row visited last; with tol, the norm and whether it is small enough. */
-enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED };
+ * estimated; that of the row visited last; with tol, the norm and whether it is small enough; the weight of the
+ * rows visited so far; W, if the first full pass has found it. */
+enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED, WEIGHT_SEEN, WEIGHT };
 extern const char *const swo_table_scalars[];
 
 /* Elements of the table; -1 and an error where it is larger than allowed. */
@@ -65,7 +68,8 @@ bool swo_table_centred(const double *option);
 
 /* A visit, between sample and commit. */
 typedef struct swo_visit {
-    int64_t row, samples; /* samples: w_r */
+    int64_t row, samples;
+    double weight;        /* w_r */
     bool first;           /* the row has not been visited before */
     double probability;   /* with which it was drawn */
     void *entry;          /* g_r, or the s of its samples: what the table will hold */
@@ -76,7 +80,11 @@ sw_status swo_table_start(sw_estimate *e);
 sw_status swo_table_sample(sw_estimate *e);
 /* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit);
-/* Samples that the sum is divided by: n, or with init=seen those visited, this row's among them. */
+/* W, as far as it is known. */
+double swo_table_whole(const sw_estimate *e, const swo_visit *visit);
+/* weight/whole; 0 where nothing weighs anything yet. */
+double swo_table_part(double weight, double whole);
+/* What the sum is divided by: W, or with init=seen the weight of the rows visited, this one's among them. */
 double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
 /* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
 bool swo_table_sgd(const sw_estimate *e);

@@ -272,7 +272,7 @@ typedef struct diary {
     volatile sig_atomic_t flag;
     int64_t flag_at;
     double loss_sum, seconds;
-    int64_t losses;
+    int64_t samples; /* of those losses: three a step, and one in the epoch's last */
 } diary;
 
 static sw_status write_down(diary *d, const char *who, sw_train_state *s) {
@@ -296,9 +296,12 @@ static sw_status on_log(void *user, sw_train_state *s) {
     diary *d = user;
     assert_true(isnan(s->loss) == s->skipped);
     if (!s->skipped) {
-        d->loss_sum += s->loss;
-        d->losses++;
-        assert_true(s->mean_loss == d->loss_sum / (double)d->losses);
+        const int64_t count = s->step % PER_EPOCH ? 3 : 1;
+        assert_true(sw_optim_loss_weight(s->optim) == (double)count);
+        d->loss_sum += s->loss * (double)count;
+        d->samples += count;
+        /* losses are above 0: up to 16 of them, each multiplied, added and divided */
+        assert_true(fabs(s->mean_loss / (d->loss_sum / (double)d->samples) - 1) <= 48 * 0x1p-53);
         assert_true(s->gradient_norm == sw_optim_gradient_norm(s->optim));
     }
     return write_down(d, "l", s);
@@ -309,7 +312,7 @@ static sw_status on_evaluate(void *user, sw_train_state *s) {
     assert_ptr_equal(s->point, sw_optim_point(s->optim));
     assert_true(s->metric == s->mean_loss);
     d->loss_sum = 0;
-    d->losses = 0;
+    d->samples = 0;
     if (d->metric != 0)
         s->metric = d->metric * (double)s->step;
     return write_down(d, "e", s);
