@@ -492,37 +492,9 @@ SW_API sw_tensor sw_bce_with_logits_reduced(sw_tensor logits, sw_tensor target, 
 SW_API sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target);
 SW_API sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction);
 
-/* ---- Means over parts ------------------------------------------------------------------------ */
-/* A mean over samples that are seen in parts (micro-batches, chunks, batches of an evaluation) is
- * Σ weight·loss / Σ weight, where a part's weight is what its mean was divided by. A loss knows it:
- *   - the mean cross-entropy of ids: the rows that are not ignored, or the sum of their class weights;
- *   - the other means above: the rows, that is the product of all axes but the last (of a vector, its
- *     elements);
- *   - with SW_SUM: SW_SUMMED, since sums add up;
- *   - what is computed from losses has their weight: a penalty may be added, a loss may be scaled;
- *   - any other tensor: as many as sw_tape_samples named on its tape, or 1.
- * Several losses in one, with other weights, are a mean over parts as long as the weights have one ratio in
- * all parts; otherwise no single weight exists, and combining the parts is an error. */
-#define SW_SUMMED (-1.0)
-/* The weight of a loss; NaN and an error for a null or stale tensor. */
-SW_API double sw_loss_weight(sw_tensor loss);
-/* The same value and gradient as `loss`, a tensor with one element, with another weight: finite and at
- * least 0, or SW_SUMMED. For losses that a program puts together itself. */
+/* The same value and gradient as `loss`, a tensor with one element, with another weight in means over parts
+ * (see there): finite and at least 0, or SW_SUMMED. For losses that a program puts together itself. */
 SW_API sw_tensor sw_loss_with_weight(sw_tensor loss, double weight);
-
-/* The mean of a loss over parts. Starts as {0}. Parts with weight 0 count as nothing, whatever their
- * value (the mean over no rows is NaN). */
-typedef struct sw_loss_mean {
-    double sum, weight; /* Σ value·weight/unit and Σ weight/unit */
-    double unit;        /* the first weight above 0, or SW_SUMMED; 0: none so far */
-    double mix;         /* determined by the ratio of the weights, where several losses are one */
-} sw_loss_mean;
-/* Takes in value and weight of a loss (one element). */
-SW_API sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss);
-/* The same from numbers: the weight is finite and at least 0, or SW_SUMMED. */
-SW_API sw_status sw_loss_mean_add_part(sw_loss_mean *mean, double value, double weight);
-/* The mean so far, the sum for losses that are sums; NaN where the weights add up to 0. */
-SW_API double sw_loss_mean_value(const sw_loss_mean *mean);
 
 /* ---- Seeing inside --------------------------------------------------------------------------- */
 
@@ -538,6 +510,34 @@ SW_API void sw_param_print(const sw_param *param, FILE *to);
  * gradient, grouped by layer, leaves with their parameters' names. With SW_KEEP all values and gradients
  * are still there after backward. `dot -Tsvg graph.dot`. */
 SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
+
+/* ---- Means over parts ------------------------------------------------------------------------ */
+/* A mean over samples that are seen in parts (micro-batches, chunks, batches of an evaluation) is
+ * Σ weight·loss / Σ weight, where a part's weight is what its mean was divided by. A loss knows it:
+ *   - the mean cross-entropy of ids: the rows that are not ignored, or the sum of their class weights;
+ *   - other mean losses: the rows, that is the product of all axes but the last (of a vector, its
+ *     elements);
+ *   - with SW_SUM: SW_SUMMED, since sums add up;
+ *   - what is computed from losses has their weight: a penalty may be added, a loss may be scaled;
+ *   - any other tensor: as many as sw_tape_samples named on its tape, or 1.
+ * Several losses in one, with other weights, are a mean over parts as long as the weights have one ratio in
+ * all parts; otherwise no single weight exists, and combining the parts is an error. */
+#define SW_SUMMED (-1.0)
+/* The weight of a loss; NaN and an error for a null or stale tensor. */
+SW_API double sw_loss_weight(sw_tensor loss);
+/* The mean of a loss over parts. Starts as {0}. Parts with weight 0 count as nothing, whatever their
+ * value (the mean over no rows is NaN). */
+typedef struct sw_loss_mean {
+    double sum, weight; /* Σ value·weight/unit and Σ weight/unit */
+    double unit;        /* the first weight above 0, or SW_SUMMED; 0: none so far */
+    double mix;         /* determined by the ratio of the weights, where several losses are one */
+} sw_loss_mean;
+/* Takes in value and weight of a loss (one element). */
+SW_API sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss);
+/* The same from numbers: the weight is finite and at least 0, or SW_SUMMED. */
+SW_API sw_status sw_loss_mean_add_part(sw_loss_mean *mean, double value, double weight);
+/* The mean so far, the sum for losses that are sums; NaN where the weights add up to 0. */
+SW_API double sw_loss_mean_value(const sw_loss_mean *mean);
 
 /* ---- Gradient check -------------------------------------------------------------------------- */
 

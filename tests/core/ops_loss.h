@@ -13,6 +13,7 @@ static inline sw_tensor build_with(const sw_tensor *in, sw_reduction reduction, 
     return sw_cross_entropy_with(in[0], in[1], &options);
 }
 
+BUILD(loss_with_weight, sw_loss_with_weight(in[0], 3))
 BUILD(cross_entropy, sw_cross_entropy(in[0], in[1]))
 BUILD(cross_entropy_null, sw_cross_entropy_with(in[0], in[1], NULL))
 BUILD(cross_entropy_sum, build_with(in, SW_SUM, 0, false, false))
@@ -157,4 +158,6 @@ static const op_entry ops_loss[] = {
      {UNEQUAL("kl_div")}},
     {"kl_div_reduced", "kl_div none", build_kl_div_none, 2, {REAL, UNIT}, ROWS_OF_PAIRS, BIG2, 0,
      {UNEQUAL("kl_div")}},
+    {"loss_with_weight", "loss_with_weight", build_loss_with_weight, 1, {REAL}, "[] [1] [1,1]", NULL, COMPOSED,
+     {{"[2]", SW_ERR_SHAPE, "loss_with_weight: the loss must be one number, its shape is [2]"}}},
 };

@@ -830,5 +830,6 @@ NO_COUNTERPART = {
     "sw_detach": "Tensor.detach is not in op_db; check-graphs has it",
     "sw_hinge": "nn.HingeEmbeddingLoss is another loss; check-graphs compares it with relu(1 - t s)",
     "sw_hinge_reduced": "as sw_hinge",
+    "sw_loss_with_weight": "the identity; PyTorch's losses do not know what they were divided by",
     "sw_matmul_transposed": "matmul with .mT is two operations there; check-graphs has it",
 }
