@@ -319,8 +319,6 @@ class Builder:
         released = rng.choice([0.5, 1])  # the share of intermediates
         several = not releasing and rng.random() < 0.7
         sinks = [n for n in possible if n.index not in used]
-        # Dropout that drops nothing gives its input's handle: to release one is to release both.
-        aliased = {i.index for n in g.nodes if n.name == "sw_dropout" for i in [n] + n.inputs()}
         for _ in range(rng.randrange(1, 4) if several else 1):
             if not possible:
                 break
@@ -332,8 +330,8 @@ class Builder:
         for node in g.nodes:
             if node.index in needs and rng.random() < 0.3:
                 node.retained = True
-            if releasing and node.name != "leaf" and node.index in used and node.index not in aliased and \
-                    rng.random() < released and not any(node is root for root, _ in g.roots):
+            if releasing and node.name != "leaf" and node.index in used and rng.random() < released and \
+                    not any(node is root for root, _ in g.roots):
                 node.released = True
         return g
 

@@ -97,7 +97,7 @@ unary("sw_gelu", lambda x: x * 0.5 * torch.special.erfc(-x * math.sqrt(0.5)))
 unary("sw_gelu_tanh", lambda x: x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 unary("sw_detach", torch.detach, exact=True)
 # Masks cannot be drawn by PyTorch: with p = 0, or while the tape does not train, it is the identity.
-operation("sw_dropout", lambda x, p, site: x,
+operation("sw_dropout", lambda x, p, site: x * 1,
           lambda b: [b.real(), 0.0 if b.train else b.rng.random() * 0.9, b.rng.randrange(2**32)], exact=True)
 
 
