@@ -385,7 +385,9 @@ def run_torch(graph, generator=None):
             tied = op.exact or (op.kink and all(i.exact for i in inputs))
 
             largest = [0.0]  # cotangent
-            size = (lambda largest=largest: largest[0]) if op.mixes else None
+            # var's terms are as large as its input times the cotangent, the others' as the cotangent.
+            scale = size_of(inputs[0].value) if node.name == "sw_var_over" else 1.0
+            size = (lambda largest=largest, scale=scale: scale * largest[0]) if op.mixes else None
 
             def input_value(i):
                 x = value[i.index]

@@ -22,6 +22,16 @@ def at_nan(inputs, arguments, index, got, wanted):
     return mask
 
 
+def below_zero(inputs, arguments, index, got, wanted):
+    """Where the input is below 0, or NaN."""
+    return ~(inputs[0].detach() >= 0)
+
+
+def at_infinity(inputs, arguments, index, got, wanted):
+    """Where the input is infinite."""
+    return torch.isinf(inputs[0].detach())
+
+
 def fits(x, wanted):
     return tuple(torch.broadcast_shapes(x.shape, wanted.shape)) == tuple(wanted.shape)
 
@@ -55,6 +65,10 @@ KNOWN = [
           lambda message: "it must be ≥ 0" in message),
     Known("nn.functional.dropout", "refused", "with probability 1 nothing is left", lambda message:
           "p = 1 is outside" in message),
+    Known("log", "gradient", "NaN where the value is; PyTorch's is g/x", below_zero),
+    Known("nn.functional.relu", "gradient", "NaN at NaN; PyTorch's is the cotangent", at_nan),
+    Known("nn.functional.silu", "value", "the limit, 0 at -∞; PyTorch's is NaN", at_infinity),
+    Known("nn.functional.silu", "gradient", "the limits, 0 and 1; PyTorch's are NaN", at_infinity),
     Known("nn.functional.elu", "gradient", "NaN at NaN; PyTorch's is NaN or the cotangent, by the place in its "
           "vectors", at_nan),
     Known("nn.functional.cross_entropy", "refused", "weights of classes are not negative",

@@ -112,7 +112,8 @@ NO_MODULE = {
     "sw_nn_gelu_tanh": "module_db has nn.GELU with approximate='none' alone; op_db has the other",
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
-    "sw_nn_sequential": "variable arguments", "sw_nn_sequential_of": "not in module_db; check-graphs has it",
+    "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",
+    "sw_nn_compose_listed": "a function of the user's", "sw_nn_sequential_of": "not in module_db; check-graphs has it",
     "sw_nn_residual": "not a module there; check-graphs has it",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_of": "a function of the user's",
 }

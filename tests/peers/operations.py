@@ -6,7 +6,7 @@ graphs.Node objects. `exact`: the result is computed without rounding. `kink` re
 be near 0 for rounded inputs: at 0 the result or the derivative jumps, so that a rounding error of either side
 would decide. `slope`: the derivative as a function of the
 result, where both sides compute it so: the result's rounding is then in the derivative. `mixes`: the gradient is
-a difference of terms as large as the cotangent, like softmax's.
+a difference of terms as large as the cotangent, like softmax's, or var's of terms as large as its input.
 """
 import math
 
@@ -190,7 +190,7 @@ operation("sw_mean", torch.mean, lambda b: [b.real()])
 operation("sw_sum_over", reducing(torch.sum), draw_reduced)
 operation("sw_mean_over", reducing(torch.mean), draw_reduced)
 operation("sw_var_over", reducing(lambda x, dims, keepdim, correction: torch.var(
-    x, dims, correction=correction, keepdim=keepdim)), lambda b: draw_reduced(b, b.rng.randrange(2)))
+    x, dims, correction=correction, keepdim=keepdim)), lambda b: draw_reduced(b, b.rng.randrange(2)), mixes=True)
 operation("sw_max_over", reducing(torch.amax), lambda b: draw_reduced(b, filled=True), exact=True,
           kink=gap(True))
 operation("sw_min_over", reducing(torch.amin), lambda b: draw_reduced(b, filled=True), exact=True,
