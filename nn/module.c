@@ -126,6 +126,7 @@ void swn_module_free(sw_module *m) {
     sw_free(m->data);
     sw_free(m->child);
     sw_free(m->param);
+    sw_free(m->kept_frozen);
     sw_free((void *)(uintptr_t)m->name);
     sw_free(m);
 }
@@ -271,12 +272,28 @@ sw_module *sw_module_tie(sw_module *module, sw_module *other) {
     return sw_module_tie_param(module, "weight", other, "weight");
 }
 
+static const sw_param *untied(const sw_param *param) {
+    return param->tied ? param->tied : param;
+}
+
+/* Whether the build of a layer that has this parameter froze it. */
+static bool is_kept_frozen(const sw_model *model, const sw_param *param) {
+    for (int i = 0; i < model->modules; i++) {
+        const sw_module *m = model->module[i];
+        for (int k = 0; m->kept_frozen && k < m->params; k++)
+            if (m->kept_frozen[k] && untied(m->param[k]) == untied(param))
+                return true;
+    }
+    return false;
+}
+
 sw_module *sw_module_freeze(sw_module *module, bool frozen) {
     if (!module)
         return NULL;
     module->frozen = frozen;
     for (int i = 0; i < module->params; i++)
-        sw_param_freeze(module->param[i], frozen);
+        if (frozen || !is_kept_frozen(module->model, module->param[i]))
+            sw_param_freeze(module->param[i], frozen);
     for (int i = 0; i < module->children; i++)
         sw_module_freeze(module->child[i], frozen);
     return module;
@@ -358,8 +375,6 @@ sw_param *sw_module_param(sw_module *module, const char *suffix, int rank, const
     if (!param)
         return NULL;
     more[module->params++] = param;
-    if (module->frozen)
-        sw_param_freeze(param, true);
     return param;
 }
 
@@ -437,6 +452,22 @@ static sw_status fail_unused(const sw_module *m, const sw_module_setting *s) {
                    s->other ? "tied" : "given initial values", sw_suggest(s->suffix, count, names));
 }
 
+/* Notes what the build has frozen, and freezes the rest if the program asked for it. A tied parameter that was
+ * frozen before is the other layer's matter. */
+static sw_status module_settle_frozen(sw_module *module) {
+    for (int i = 0; i < module->params; i++) {
+        const sw_param *param = module->param[i];
+        if (!param->tied && param->frozen) {
+            if (!module->kept_frozen && !(module->kept_frozen = sw_alloc((size_t)module->params)))
+                return SW_ERR_MEMORY;
+            module->kept_frozen[i] = true;
+        }
+    }
+    for (int i = 0; module->frozen && i < module->params; i++)
+        sw_param_freeze(module->param[i], true);
+    return SW_OK;
+}
+
 sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     if (!module || !shape)
         return sw_fail(SW_ERR_ARGUMENT, "module_build: the %s is NULL", module ? "shape" : "layer");
@@ -448,6 +479,7 @@ sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
             return sw_fail(status, "layer %s: build returned status %d without a message", module->name,
                            (int)status);
     }
+    SW_TRY(module_settle_frozen(module));
     for (const sw_module_setting *s = module->settings; s; s = s->next)
         if (!s->used)
             return fail_unused(module, s);

@@ -132,7 +132,8 @@ SW_API sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_
 
 /* No gradient and no update for its parameters and those of all layers in it, from now on or from the build
  * on; false: again. The last call counts. A tied parameter is one: frozen in one layer, it is frozen
- * in the other. Returns it. */
+ * in the other. What a layer's own build has frozen (sw_param_freeze: a table that is not to be trained) stays
+ * frozen. Returns it. */
 SW_API sw_module *sw_module_freeze(sw_module *module, bool frozen);
 
 /* The layer's own parameter NAME.suffix; NULL: it has none, or is not built. */
@@ -240,6 +241,7 @@ struct sw_module {
     int params;
     sw_module_setting *settings; /* what sw_module_init and sw_module_tie ask for */
     sw_sample_shape in, out;     /* rank -1: not known */
+    bool *kept_frozen;           /* [params]: frozen by its own build; NULL: none is */
 };
 
 /* A layer with `bytes` of zeroed data. A placeholder after an error. */

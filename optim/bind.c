@@ -35,11 +35,15 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
                        ? sw_last_failure()
                        : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
                                         e->e.method->name, slots[i].name);
+        if (slots[i].start == SW_START_X && count != e->e.dim)
+            return sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s starts as a copy of x, which has %lld elements, and "
+                                            "its count gives it %lld", e->e.method->name, slots[i].name,
+                           (long long)e->e.dim, (long long)count);
         size_t size = swo_slot_size(&slots[i], e->e.type);
         e->e.slot[i] = sw_alloc_array(count, size);
         if (!e->e.slot[i])
             return SW_ERR_MEMORY;
-        if (slots[i].start == SW_START_X && count == e->e.dim)
+        if (slots[i].start == SW_START_X)
             memcpy(e->e.slot[i], sw_params_x(e->e.params), (size_t)count * size);
         e->slot_count[i] = count;
         e->bytes += (size_t)count * size;

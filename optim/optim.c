@@ -251,17 +251,23 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
     s->method = method;
     memcpy(s->on, on, sizeof on);
     SW_TRY(swo_parse("schedule", name, method->options, swo_schedule_options, options, &s->values));
+    const char *names[4 * SW_MAX_OPTIONS]; /* what on= could have named */
+    int count = 0;
     bool found = false;
     for (int i = 0; i < o->groups; i++) {
         const sw_option *table = o->group[i].rule->options;
         int at = swo_index(table, on);
+        for (int k = 0; table && table[k].name && count < 4 * SW_MAX_OPTIONS; k++)
+            if (table[k].kind == SW_OPTION_REAL)
+                names[count++] = table[k].name;
         if (at >= 0 && table[at].kind != SW_OPTION_REAL)
             return sw_fail(SW_ERR_ARGUMENT, "schedule: %s of rule %s is no real number to be scaled", on,
                            o->group[i].rule->name);
         found |= at >= 0;
     }
     if (!found)
-        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s", on);
+        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s%s", on,
+                       sw_suggest(on, count, names));
     return SW_OK;
 }
 

@@ -312,7 +312,8 @@ typedef struct sw_slot {
     sw_slot_start start;
     sw_slot_type type;
     /* Elements; NULL: dim. For estimators, averages and rules of unit TENSOR (for each parameter: a
-     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. An average whose
+     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. A rule with a count has
+     * neither measure nor point, which see many parameters at once. What starts as x has dim. An average whose
      * count is 0 has no such slot: it is NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
     bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */

@@ -310,11 +310,48 @@ static void test_freeze(void **state) {
     sw_model_free(model);
 }
 
+/* A layer with a table that is not to be trained and a weight that is: x table weight. */
+static sw_status positions_build(sw_module *module, sw_sample_shape *shape) {
+    (void)shape;
+    sw_param *fixed = sw_module_param(module, "table", SW_SHAPE(2), NULL);
+    sw_param_freeze(fixed, true);
+    return fixed && sw_module_param(module, "weight", SW_SHAPE(2), NULL) ? SW_OK : SW_ERR_USER;
+}
+
+static sw_tensor positions_forward(sw_module *module, sw_tensor x) {
+    return sw_mul(sw_mul(x, sw_param_use(x.tape, module->param[0])), sw_param_use(x.tape, module->param[1]));
+}
+
+static const sw_module_type positions = {.size = sizeof positions, .name = "positions", .build = positions_build,
+                                         .forward = positions_forward};
+
+/* What a layer freezes in its build is frozen for good; a tied parameter with it. */
+static void test_frozen_by_the_layer(void **state) {
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        sw_model *model = sw_model_new(SW_F64, 1);
+        sw_module *own = sw_module_new(model, &positions, 0), *other = sw_module_new(model, &positions, 0);
+        sw_module_tie_param(other, "table", own, "table");
+        sw_module *body = sw_nn_sequential(model, own, other, NULL);
+        sw_module_freeze(body, early);
+        sw_params *p = built(model, body);
+        const sw_param *fixed = sw_params_find(p, "positions1.table"), *weight = sw_params_find(p, "positions1.weight");
+        for (int pass = 0; pass < 3; pass++) {
+            assert_true(fixed->frozen);
+            assert_int_equal(weight->frozen, pass == 0 ? early : pass == 1);
+            sw_module_freeze(body, pass == 0);
+        }
+        sw_module_freeze(other, false);
+        assert_true(fixed->frozen);
+        sw_model_free(model);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_rows),    TEST(test_start),         TEST(test_gradients),  TEST(test_ids_refused),
         TEST(test_refusals), TEST(test_tied),         TEST(test_tied_and_frozen), TEST(test_tie_a_bias),
-        TEST(test_ties_refused), TEST(test_freeze), TEST(test_stale_ids),
+        TEST(test_ties_refused), TEST(test_freeze), TEST(test_frozen_by_the_layer), TEST(test_stale_ids),
     };
     return cmocka_run_group_tests_name("embedding", tests, NULL, NULL);
 }

@@ -172,6 +172,8 @@ static void test_other_parts_refused(void **state) {
             .schedule = "cosine warmp=3");
     REFUSED("schedule: no rule here has an option beta1", .rule = "sgd",
             .schedule = "cosine on=beta1");
+    REFUSED("schedule: no rule here has an option weight_deacy, did you mean weight_decay?", .rule = "sgd",
+            .schedule = "cosine on=weight_deacy");
     REFUSED("schedule: on= needs the name of an option", .schedule = "cosine on=");
     REFUSED("schedule: two on= in one; schedules of other options follow a ;",
             .schedule = "cosine on=lr final=0.5 on=momentum");
