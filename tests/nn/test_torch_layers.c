@@ -61,7 +61,7 @@ static const struct {
 };
 
 /* Another way to write one. */
-static const char *const no_layers[] = {"sequential_of", "compose_of"};
+static const char *const no_layers[] = {"sequential_of", "sequential_listed", "compose_of", "compose_listed"};
 
 static void compare(const struct torch_layer *golden, const char *what, sw_dtype type,
                     const double *own, const double *expected, int count) {
