@@ -444,7 +444,7 @@ static void a_map_is_the_users_function(void **state) {
         ids[i] = i;
     double x[20 * 4];
     assert_int_equal(sw_source_gather(source, SW_F64, 0, ids, 14, x, NULL), SW_ERR_USER);
-    check_error(SW_ERR_USER, "batch: samples could", "not be gathered");
+    check_error(SW_ERR_USER, "map: the function returned status 11 without a message", "for sample 13");
     assert_int_equal(sw_source_gather(source, SW_F64, 0, ids + 14, 6, x, NULL), SW_ERR_USER);
     check_error(SW_ERR_USER, "fourteen", "is not liked");
     s.fail_at = 2;
