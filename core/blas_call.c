@@ -7,17 +7,23 @@
  * forked child does not wait for threads that it does not have.
  *
  * Built without threads OpenBLAS hands out its buffers without a lock (unless built with USE_LOCKING, which
- * one cannot see): calls take turns.
+ * one cannot see): then there is one buffer, and calls take turns.
  *
- * Memory. OpenBLAS maps a buffer for each thread that computes, when it first does, and where that fails it
- * tries again for ever (blas_memory_alloc in its memory.c). So the buffers are obtained beforehand, each
- * after a trial mapping of the same size: as many as threads of the program are inside at once, and one for
- * each worker.
+ * Memory. OpenBLAS maps a buffer for each call that computes, keeps it for later calls, and where the mapping
+ * fails it tries again for ever (blas_memory_alloc in its memory.c). So this library makes OpenBLAS map the
+ * buffers beforehand, each after a trial mapping of the same size, and begins a call only with a reservation
+ * of one of them. A thread keeps its reservation after the call, so that the next call takes no lock. A thread
+ * without one takes a free one, or that of a thread which is not inside a call. Where all of them are in use
+ * OpenBLAS is given one more buffer, and where that cannot be had the thread waits until a call ends. So the
+ * number of buffers is that of calls under way at once, whatever the number of threads that live.
  *
- * Fork and exit. A fork while a thread holds OpenBLAS's lock would leave it locked in the child; and
- * OpenBLAS unmaps its buffers in its destructor, under the hands of threads that still compute. Both wait
- * until no call is under way. Each thread has a flag of its own for that, so that threads do not share a
- * cache line. */
+ * The gate. A fork while a thread holds OpenBLAS's lock would leave it locked in the child; OpenBLAS unmaps
+ * its buffers in its destructor, under the hands of threads that still compute; and a buffer that is in use
+ * cannot be counted while others are mapped. All three close the gate and wait until no call is under way. Each
+ * thread has a flag of its own for that, so that threads do not share a cache line.
+ *
+ * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; whoever takes the
+ * reservation clears `reserved`, then reads `inside`. So at least one of the two sees the other. */
 #define _GNU_SOURCE
 #include "blas.h"
 #include "internal.h"
@@ -26,6 +32,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -40,33 +47,33 @@ extern int blas_num_threads_set __attribute__((weak));
  * none. */
 extern int blas_server_avail __attribute__((weak));
 
+enum { MOST_BUFFERS = 1024 };
 enum { WITHOUT_THREADS = 0, WITH_POSIX_THREADS = 1, WITH_OPENMP = 2 }; /* openblas_get_parallel */
 
 typedef struct swi_blas_caller caller;
 struct swi_blas_caller {
-    atomic_bool inside;     /* a call is under way */
-    bool listed;
-    bool counted;           /* among buffers.callers */
-    int worker;             /* 0: a thread of the program */
+    atomic_bool inside;      /* a call is under way */
+    atomic_bool reserved;    /* one of OpenBLAS's buffers is for this thread; written with the mutex */
+    bool listed;             /* among callers */
     caller *next, *previous; /* of callers */
 };
 static _Thread_local caller self;
 
-enum { OPEN = 0, FORKING, ENDING };
+enum { OPEN = 0, CLOSED, ENDING };
 static atomic_int gate;           /* whether calls may begin */
 static pthread_t ending;          /* ENDING: the thread that ends the process */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;         /* its destructor: a thread ends */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the list and of buffers */
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;  /* WITHOUT_THREADS */
 static caller *callers;
 static struct {
-    int held;           /* that OpenBLAS was made to have */
-    int callers;        /* threads of the program that they are for */
-    atomic_int workers; /* workers of the pool that they are for */
+    atomic_int held; /* that OpenBLAS was made to map; grows with the mutex and a closed gate */
+    int reserved;    /* of them, for threads; with the mutex */
+    int limit;       /* of held */
 } buffers;
 
-static int build = -1; /* openblas_get_parallel */
+static atomic_bool initialized;
+static int build; /* openblas_get_parallel */
 static int (*omp_get_threads)(void);
 static void (*omp_set_threads)(int);
 static bool small_kernel;
@@ -95,8 +102,9 @@ static void caller_unlist(void *user) { /* its thread ends */
         c->previous->next = c->next;
     else
         callers = c->next;
-    buffers.callers -= c->counted;
-    c->listed = c->counted = false;
+    buffers.reserved -= atomic_load(&c->reserved);
+    atomic_store(&c->reserved, false);
+    c->listed = false;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -118,7 +126,7 @@ static void gate_close(int why) {
     for (;;) {
         pthread_mutex_lock(&mutex);
         if (atomic_load(&gate) != ENDING)
-            atomic_store(&gate, why); /* each time: the end of another thread's fork has opened it */
+            atomic_store(&gate, why); /* each time: another thread that had closed it may have opened it */
         if (!others_inside())
             return;
         pthread_mutex_unlock(&mutex);
@@ -127,12 +135,12 @@ static void gate_close(int why) {
 }
 
 static void gate_open(void) {
-    int closed = FORKING;
+    int closed = CLOSED;
     atomic_compare_exchange_strong(&gate, &closed, OPEN);
 }
 
 static void before_fork(void) {
-    gate_close(FORKING);
+    gate_close(CLOSED);
 }
 
 static void after_fork_in_parent(void) {
@@ -143,11 +151,10 @@ static void after_fork_in_parent(void) {
 /* The other threads are gone; OpenBLAS's buffers are there. */
 static void after_fork_in_child(void) {
     pthread_mutex_init(&mutex, NULL);
-    pthread_mutex_init(&turn, NULL);
     callers = NULL;
     if (self.listed)
         caller_list(&self);
-    buffers.callers = self.counted;
+    buffers.reserved = atomic_load(&self.reserved);
     gate_open();
 }
 
@@ -169,7 +176,7 @@ void swi_blas_close(void) {
     /* A thread of OpenBLAS's own that tries for ever to have its buffer would be waited for at exit. */
     if (address_space_is_limited() && has_own_threads() && !room_for_buffer())
         blas_server_avail = 0;
-    if (build < 0)
+    if (!atomic_load(&initialized))
         return;
     ending = pthread_self();
     gate_close(ENDING);
@@ -178,8 +185,25 @@ void swi_blas_close(void) {
     pthread_key_delete(key); /* its destructor may be gone when another thread ends */
 }
 
+/* How many buffers this library asks for. OpenBLAS has 2 MAX_THREADS, and 50 at least (NUM_BUFFERS in its
+ * common.h); beyond them it prints a warning or gives none. Each of its own threads, MAX_THREADS at most, takes
+ * one when it starts. */
+static int buffers_limit(void) {
+    enum { AT_LEAST = 50 };
+    if (build == WITHOUT_THREADS)
+        return 1;
+    static const char name[] = "MAX_THREADS=";
+    const char *found = strstr(openblas_get_config(), name);
+    const long threads = found ? strtol(found + sizeof name - 1, NULL, 10) : 1;
+    long limit = 2 * threads > AT_LEAST ? 2 * threads : AT_LEAST;
+    if (has_own_threads())
+        limit -= threads;
+    return limit > MOST_BUFFERS ? MOST_BUFFERS : (int)limit;
+}
+
 static void initialize(void) {
     build = openblas_get_parallel();
+    buffers.limit = buffers_limit();
     if (build == WITH_OPENMP) {
         *(void **)&omp_get_threads = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
         *(void **)&omp_set_threads = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
@@ -193,6 +217,7 @@ static void initialize(void) {
                    strcmp(core, "SapphireRapids") == 0;
     pthread_key_create(&key, caller_unlist);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    atomic_store(&initialized, true);
 }
 
 bool swi_blas_small_kernel(void) {
@@ -214,34 +239,79 @@ static void wait_for_own_threads(void) {
     }
 }
 
-/* OpenBLAS has so many, if memory can be had: then true. With the mutex. */
-static bool buffers_grow(int count) {
-    void *taken[128];
+static bool ended_by_another_thread(void) {
+    return atomic_load(&gate) == ENDING && !pthread_equal(ending, pthread_self());
+}
+
+static void sleep_if_ended(void) {
+    while (ended_by_another_thread())
+        pause(); /* until the process has ended */
+}
+
+/* Makes OpenBLAS map `count` buffers: all of them are taken, then given back. With the mutex and a closed gate,
+ * so that none is in use; but a program that calls OpenBLAS itself may use some: a trial for each. */
+static bool buffers_map(int count) {
+    void *taken[MOST_BUFFERS];
     int n = 0;
-    if (build == WITHOUT_THREADS)
-        count = 1; /* calls take turns */
-    if (count <= buffers.held)
-        return true;
-    if (count > (int)(sizeof taken / sizeof *taken))
-        return false;
+    if (count <= atomic_load(&buffers.held))
+        return true; /* another thread has done so meanwhile */
     wait_for_own_threads();
-    if (build == WITHOUT_THREADS)
-        pthread_mutex_lock(&turn);
-    bool enough = true;
-    while (n < count && enough) {
-        if (n >= buffers.held)
-            enough = room_for_buffer();
-        taken[n] = enough && blas_memory_alloc ? blas_memory_alloc(0) : NULL;
-        enough = enough && (taken[n] || !blas_memory_alloc);
-        n += enough;
+    while (n < count && room_for_buffer()) {
+        taken[n] = blas_memory_alloc ? blas_memory_alloc(0) : NULL;
+        if (!taken[n] && blas_memory_alloc)
+            break;
+        n++;
     }
-    if (n > buffers.held)
-        buffers.held = n;
+    if (n > atomic_load(&buffers.held))
+        atomic_store(&buffers.held, n);
     for (int i = 0; i < n && blas_memory_free; i++)
         blas_memory_free(taken[i]);
-    if (build == WITHOUT_THREADS)
-        pthread_mutex_unlock(&turn);
-    return enough;
+    return n == count;
+}
+
+/* With the mutex, so that two trials do not take each other's room. */
+static bool room_to_grow(void) {
+    pthread_mutex_lock(&mutex);
+    const bool room = room_for_buffer();
+    pthread_mutex_unlock(&mutex);
+    return room;
+}
+
+/* OpenBLAS has `count` buffers, if memory can be had: then true. From outside of a call, without the mutex. */
+static bool buffers_grow(int count) {
+    if (count > buffers.limit)
+        return false;
+    if (atomic_load(&buffers.held) > 0 && !room_to_grow())
+        return false; /* without holding up the calls of other threads */
+    gate_close(CLOSED);
+    const bool grown = !ended_by_another_thread() && buffers_map(count);
+    gate_open();
+    pthread_mutex_unlock(&mutex);
+    sleep_if_ended();
+    return grown;
+}
+
+/* Reserves a buffer for this thread: a free one, or that of a thread which is not inside a call. With the
+ * mutex. False: calls under way use all. */
+static bool buffer_reserve(caller *c) {
+    if (atomic_load(&c->reserved))
+        return true;
+    if (buffers.reserved < atomic_load(&buffers.held)) {
+        buffers.reserved++;
+        atomic_store(&c->reserved, true);
+        return true;
+    }
+    for (caller *other = callers; other; other = other->next) {
+        if (!atomic_load(&other->reserved) || atomic_load(&other->inside))
+            continue;
+        atomic_store(&other->reserved, false);
+        if (!atomic_load(&other->inside)) {
+            atomic_store(&c->reserved, true);
+            return true;
+        }
+        atomic_store(&other->reserved, true); /* its call began before it could see that */
+    }
+    return false;
 }
 
 static void refuse(void) {
@@ -258,38 +328,17 @@ static void refuse(void) {
             (int)(SWI_BLAS_BUFFER >> 20), text);
 }
 
-static int ready_slowly(caller *c, int threads) {
-    pthread_mutex_lock(&mutex);
-    caller_join(c);
-    int workers = atomic_load(&buffers.workers);
-    if (!c->worker && !c->counted) {
-        c->counted = buffers_grow(buffers.callers + 1 + workers);
-        buffers.callers += c->counted;
-    }
-    int wanted = c->worker ? c->worker : threads - 1;
-    bool ready = c->worker || c->counted;
-    if (ready && wanted > workers && buffers_grow(buffers.callers + wanted))
-        atomic_store(&buffers.workers, workers = wanted);
-    if (c->worker && workers < c->worker)
-        ready = false;
-    pthread_mutex_unlock(&mutex);
-    if (!ready) {
-        refuse();
-        return 0;
-    }
-    return workers + 1 < threads ? workers + 1 : threads;
-}
-
 int swi_blas_ready(int threads) {
-    caller *c = &self;
     pthread_once(&once, initialize);
     if (build == WITHOUT_THREADS)
         threads = 1;
-    int workers = c->worker ? c->worker : threads - 1;
-    if (c->listed && (c->counted || c->worker) &&
-        workers <= atomic_load_explicit(&buffers.workers, memory_order_relaxed))
+    const int wanted = threads < buffers.limit ? threads : buffers.limit;
+    if (atomic_load_explicit(&buffers.held, memory_order_relaxed) >= wanted || buffers_grow(wanted))
         return threads;
-    return ready_slowly(c, threads);
+    const int held = atomic_load(&buffers.held);
+    if (held == 0)
+        refuse();
+    return held < threads ? held : threads;
 }
 
 sw_status swi_blas_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
@@ -305,42 +354,55 @@ sw_status swi_blas_parallel(void (*work)(void *args, int64_t tile), void *args, 
     return SW_OK;
 }
 
-void swi_blas_worker(int index) {
-    self.worker = index;
-}
-
 /* ---- Calls ---- */
 
-/* The gate is closed: waits until this thread may try again. */
-static void wait_for_gate(caller *c) {
-    atomic_store(&c->inside, false);
-    if (build == WITHOUT_THREADS)
-        pthread_mutex_unlock(&turn);
-    while (atomic_load(&gate) == ENDING)
-        pause(); /* until the process has ended */
-    sched_yield();
+static bool may_begin(caller *c) {
+    return atomic_load(&c->reserved) && atomic_load(&gate) == OPEN;
 }
 
-static bool may_begin(void) {
-    int state = atomic_load(&gate);
-    return state == OPEN || (state == ENDING && pthread_equal(ending, pthread_self()));
+static void wait_for_others(int tries) {
+    enum { YIELDS = 64, MICROSECONDS = 50 };
+    if (tries < YIELDS)
+        sched_yield();
+    else
+        usleep(MICROSECONDS);
+}
+
+/* The gate is closed, or this thread has no buffer reserved. The thread that ends the process needs none: no
+ * other one may begin a call. */
+static void enter_slowly(swi_blas_call *call) {
+    enum { TRIES_TO_GROW = 64 };
+    caller *c = call->caller;
+    for (int tries = 0; atomic_load(&gate) != ENDING || ended_by_another_thread(); tries++) {
+        atomic_store(&c->inside, false);
+        sleep_if_ended();
+        pthread_mutex_lock(&mutex);
+        if (atomic_load(&gate) == ENDING) {
+            pthread_mutex_unlock(&mutex);
+            continue;
+        }
+        caller_join(c);
+        const bool reserved = buffer_reserve(c);
+        if (reserved && !c->listed) { /* out of memory: neither the gate nor others can see this thread */
+            call->has_mutex = true;
+            break;
+        }
+        pthread_mutex_unlock(&mutex);
+        atomic_store(&c->inside, reserved);
+        if (reserved && may_begin(c))
+            return;
+        atomic_store(&c->inside, false);
+        if (reserved || tries % TRIES_TO_GROW != 0 || !buffers_grow(atomic_load(&buffers.held) + 1))
+            wait_for_others(tries);
+    }
+    atomic_store(&c->inside, true);
 }
 
 swi_blas_call swi_blas_enter(void) {
-    swi_blas_call call = {&self, 0};
-    if (!call.caller->listed) { /* a worker, in its first tile */
-        pthread_mutex_lock(&mutex);
-        caller_join(call.caller);
-        pthread_mutex_unlock(&mutex);
-    }
-    for (;;) {
-        if (build == WITHOUT_THREADS)
-            pthread_mutex_lock(&turn);
-        atomic_store(&call.caller->inside, true);
-        if (may_begin())
-            break;
-        wait_for_gate(call.caller);
-    }
+    swi_blas_call call = {.caller = &self};
+    atomic_store(&call.caller->inside, true);
+    if (!may_begin(call.caller))
+        enter_slowly(&call);
     if (omp_get_threads) {
         int before = omp_get_threads();
         if (before != 1) {
@@ -354,7 +416,11 @@ swi_blas_call swi_blas_enter(void) {
 void swi_blas_leave(swi_blas_call call) {
     if (call.omp_threads)
         omp_set_threads(call.omp_threads);
+    if (call.has_mutex) {
+        atomic_store(&call.caller->reserved, false);
+        buffers.reserved--;
+    }
     atomic_store_explicit(&call.caller->inside, false, memory_order_release);
-    if (build == WITHOUT_THREADS)
-        pthread_mutex_unlock(&turn);
+    if (call.has_mutex)
+        pthread_mutex_unlock(&mutex);
 }

@@ -155,7 +155,6 @@ static void *worker(void *arg) {
     int self = (int)(intptr_t)arg;
     unsigned seen = 0;
     inside_job = true;
-    swi_blas_worker(self);
     atomic_fetch_add(&pool.begun, 1);
     for (;;) {
         unsigned now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
