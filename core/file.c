@@ -154,7 +154,7 @@ static sw_status writer_find(swi_writer *w, bool exists) {
     char link[PATH_MAX];
     struct stat kind;
     SW_TRY(writer_enter(w, w->path));
-    for (int links = 0; exists && links < MOST_LINKS; links++) {
+    for (int links = 0; exists && w->name && links < MOST_LINKS; links++) {
         const ssize_t length = readlinkat(w->folder, w->name, link, sizeof link - 1);
         if (length < 0)
             break;

@@ -130,7 +130,7 @@ static void call_blas(const product *p, int64_t m, int64_t n, const void *A, con
 /* C[m,n] of f32, m and n at most SUM_TILE, in parts of the long sum. */
 static void long_sums(const product *p, int64_t m, int64_t n, const float *A, const float *B, float *C) {
     double sum[SUM_TILE * SUM_TILE];
-    float part[SUM_TILE * SUM_TILE];
+    float part[SUM_TILE * SUM_TILE] = {0};
     product q = *p;
     q.M = m;
     q.N = n;

@@ -77,6 +77,13 @@ static struct {
     int stdout_error; /* errno when stdout could not be written */
 } cli = {.seed = 1};
 
+/* The program that cli_start was given; one without options before it. */
+static inline const cli_program *cli_current(void) {
+    static const cli_option none[] = {{0}};
+    static const cli_program nameless = {.name = "program", .example = "", .options = none};
+    return cli.program ? cli.program : &nameless;
+}
+
 #define CLI_COMMON(seed_help, out_argument, out_kind, out_help)                                            \
     {"--seed", "N", CLI_COUNT, &cli.seed, 0, 9e15, seed_help},                                             \
         {"--threads", "N", CLI_COUNT, &cli.threads, 1, 64, "threads (all processors); same results for all"}, \
@@ -97,8 +104,8 @@ static inline double cli_now(void) {
 static inline void cli_say_list(const char *format, va_list list) {
     char text[4096];
     vsnprintf(text, sizeof text, format, list);
-    if (fprintf(stderr, "%s: %s\n", cli.program->name, text) < 0)
-        fprintf(stdout, "%s: %s\n", cli.program->name, text);
+    if (fprintf(stderr, "%s: %s\n", cli_current()->name, text) < 0)
+        fprintf(stdout, "%s: %s\n", cli_current()->name, text);
 }
 
 SW_PRINTF(1, 2) static inline void cli_say(const char *format, ...) {
@@ -131,7 +138,7 @@ static inline int cli_end(int status) {
         cli_say("stdout could not be written%s%s", cli.stdout_error ? ": " : "",
                 cli.stdout_error ? strerror(cli.stdout_error) : "");
     if (ferror(stderr) && !lost) {
-        printf("%s: stderr could not be written\n", cli.program->name);
+        printf("%s: stderr could not be written\n", cli_current()->name);
         fflush(stdout);
     }
     return status != 2 && (lost || ferror(stderr)) ? 1 : status;
@@ -167,7 +174,7 @@ static inline void cli_unknown(const char *word) {
     const char *names[64];
     int count = 0;
     for (int common = 1; common >= 0; common--) /* the first of equals is suggested */
-        for (const cli_option *o = cli.program->options; o->name && count < 64; o++)
+        for (const cli_option *o = cli_current()->options; o->name && count < 64; o++)
             if (common == ((char *)o->value >= (char *)&cli && (char *)o->value < (char *)(&cli + 1)))
                 names[count++] = o->name;
     const char *nearest = sw_suggest(word, count, names);
@@ -214,7 +221,7 @@ static inline void cli_parse(int argc, char **argv) {
         snprintf(word, sizeof word, "%.*s", (int)(length < 63 ? length : 63), argv[i]);
         if (strcmp(word, "-h") == 0)
             strcpy(word, "--help");
-        const cli_option *o = cli.program->options;
+        const cli_option *o = cli_current()->options;
         while (o->name && strcmp(o->name, word) != 0)
             o++;
         if (!o->name)
@@ -233,14 +240,14 @@ static inline void cli_parse(int argc, char **argv) {
 
 /* What --help says: an example, the options, and what the program has to add. */
 static inline void cli_help(void) {
-    printf("example: %s\n\n", cli.program->example);
-    for (const cli_option *o = cli.program->options; o->name; o++) {
+    printf("example: %s\n\n", cli_current()->example);
+    for (const cli_option *o = cli_current()->options; o->name; o++) {
         char left[48];
         snprintf(left, sizeof left, "%s %s", o->name, o->argument ? o->argument : "");
         printf("  %-20s %s\n", left, o->help);
     }
-    if (cli.program->notes)
-        cli.program->notes();
+    if (cli_current()->notes)
+        cli_current()->notes();
 }
 
 /* The first call of main. */
@@ -264,7 +271,7 @@ static inline void cli_start(const cli_program *program, int argc, char **argv) 
 
 /* Where the numbers of a picture go: FILE.csv for FILE.png. */
 static inline void cli_numbers_path(const char *picture, char path[OUTPUT_PATH]) {
-    size_t length = strlen(picture);
+    size_t length = picture ? strlen(picture) : 0;
     if (length > 4 && strcmp(picture + length - 4, ".png") == 0)
         length -= 4;
     snprintf(path, OUTPUT_PATH, "%.*s.csv", (int)(length < OUTPUT_PATH - 8 ? length : OUTPUT_PATH - 8), picture);
@@ -286,7 +293,7 @@ static inline void cli_check_picture(const cli_option *o, const char *path) {
     if (dot && dot != name && strcmp(dot, ".png") != 0)
         cli_fail(2, "%s %s: the picture is a PNG, and its name must end with .png, not %s", o->name, path, dot);
     cli_try_output(o->name, path);
-    if (cli.program->numbers) {
+    if (cli_current()->numbers) {
         char numbers[OUTPUT_PATH];
         cli_numbers_path(path, numbers);
         cli_try_output(o->name, numbers);
@@ -309,15 +316,15 @@ static inline void cli_check_path(const cli_option *o, const char *path) {
 /* Every path of the table, before the work begins. Nothing that is there is changed. A file that would be written
  * over another one that was named is a mistake; weights may go back to the file that --load read. */
 static inline void cli_check_files(void) {
-    for (const cli_option *o = cli.program->options; o->name; o++) {
+    for (const cli_option *o = cli_current()->options; o->name; o++) {
         const bool written = o->kind == CLI_OUTPUT || o->kind == CLI_PICTURE;
-        for (const cli_option *other = cli.program->options; cli_path_of(o) && written && other->name; other++)
+        for (const cli_option *other = cli_current()->options; cli_path_of(o) && written && other->name; other++)
             if (other != o && cli_path_of(other) && strcmp(other->name, "--load") != 0 &&
                 output_same(cli_path_of(o), cli_path_of(other)))
                 cli_fail(2, "%s %s is the file of %s: another name is needed", o->name, cli_path_of(o),
                          other->name);
     }
-    for (const cli_option *o = cli.program->options; o->name; o++)
+    for (const cli_option *o = cli_current()->options; o->name; o++)
         if (cli_path_of(o))
             cli_check_path(o, cli_path_of(o));
 }

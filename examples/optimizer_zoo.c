@@ -209,12 +209,12 @@ static void draw(int rules) {
                   panel ? NULL : "training loss, smoothed");
         const curve *c = panel ? by_second : by_step;
         for (int i = rules - 1; i >= 0; i--)
-            plot_dashed(&p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour, dash[i / HUES]);
+            plot_dashed(&p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour, dash[i / HUES % (MOST / HUES)]);
         plot_frame(&p, PLOT_GREY);
     }
     plot_panel(&p, 980, 30, 190, 400, 0, 1, 0, 1);
     for (int i = 0; i < rules; i++)
-        plot_key_dashed(&p, i, 2.5, by_step[i].colour, by_step[i].name, dash[i / HUES]);
+        plot_key_dashed(&p, i, 2.5, by_step[i].colour, by_step[i].name, dash[i / HUES % (MOST / HUES)]);
     plot_save(&p, cli.out);
 }
 

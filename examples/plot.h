@@ -329,10 +329,11 @@ static inline void plot_key(plot *p, int row, double width, unsigned colour, con
 /* The same for plot_dashed, with a stroke long enough to show the dashes. */
 static inline void plot_key_dashed(plot *p, int row, double width, unsigned colour, const char *text,
                                    const double dash[2]) {
-    const double y = p->top + 14 + 20 * row, x = p->right - 44, end = x + 40;
-    for (double at = x, part; at < end; at += part + dash[1]) {
-        part = dash[0] > 0 && dash[0] < end - at ? dash[0] : end - at;
-        plot_line(p, at, y, at + part, y, width, colour);
+    const double y = p->top + 14 + 20 * row, x = p->right - 44, length = 40;
+    const double period = dash[0] > 0 && dash[0] + dash[1] > 1 ? dash[0] + dash[1] : length;
+    for (int k = 0; k * period < length; k++) {
+        const double from = k * period, rest = length - from;
+        plot_line(p, x + from, y, x + from + (dash[0] > 0 && dash[0] < rest ? dash[0] : rest), y, width, colour);
     }
     plot_text(p, x - 10, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, text);
 }

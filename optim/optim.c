@@ -257,7 +257,7 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
     for (int i = 0; i < o->groups; i++) {
         const sw_option *table = o->group[i].rule->options;
         int at = swo_index(table, on);
-        for (int k = 0; table && table[k].name && count < 4 * SW_MAX_OPTIONS; k++)
+        for (int k = 0; k < swo_count(table) && count < 4 * SW_MAX_OPTIONS; k++)
             if (table[k].kind == SW_OPTION_REAL)
                 names[count++] = table[k].name;
         if (at >= 0 && table[at].kind != SW_OPTION_REAL)
