@@ -68,12 +68,16 @@ Q := $(if $(V),,@)
 # them. $(1) is a header that only tests need, or nothing.
 advice = ": \`make deps\` installs what swale needs (Debian); elsewhere, what PACKAGES in the Makefile lists" >&2
 missing_headers = || { \
+    echo '\#include <stdio.h>' | $(CC) $(CFLAGS) -x c -E - >/dev/null 2>&1 || { \
+        echo "  the C compiler $(CC) does not work (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }; \
     for header in cblas.h jansson.h zlib.h stb/stb_image.h $(1); do \
         printf '%sinclude <%s>\n' '\#' $$header | $(CC) $(CFLAGS) -E - >/dev/null 2>&1 || \
             echo "  $$header is missing"$(advice); \
     done; \
     exit 1; }
 missing_libraries = || { \
+    echo 'int main(void) { return 0; }' | $(CC) -x c - -o $(BUILD)/probe >/dev/null 2>&1 || { \
+        echo "  $(CC) cannot link a program (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }; \
     for name in $(patsubst -l%,%,$(filter -l%,$(LIBRARIES))) $(1); do \
         echo 'int main(void) { return 0; }' | $(CC) -x c - -o $(BUILD)/probe $(LDFLAGS) -l$$name >/dev/null 2>&1 || \
             echo "  lib$$name is missing"$(advice); \
@@ -166,7 +170,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
 
 # It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
-$(BUILD)/tests/core/test_process: LDFLAGS += -Wl,--as-needed
+$(BUILD)/tests/core/test_process: private LDFLAGS += -Wl,--as-needed
 $(BUILD)/tests/core/test_process: $(BUILD)/libswale.so
 
 # The manual page of an example, from what its --help says.
@@ -259,6 +263,7 @@ FLAVOR_DIR ?= $(firstword $(wildcard /usr/lib/*/openblas-pthread))
 flavor_tests := $(filter $(addprefix %/,test_blas test_threads test_gemm test_process test_init test_tape),$(tests))
 check-flavors: export TEST_BUILD := $(BUILD)
 check-flavors: $(flavor_tests) $(BUILD)/libswale.so
+	@[ -n "$(FLAVOR_DIR)" ] || { echo "the builds of OpenBLAS are not there: make deps-flavors" >&2; exit 1; }
 	@for flavor in $(FLAVORS); do \
 	    folder=$(patsubst %-pthread,%,$(FLAVOR_DIR))-$$flavor; \
 	    [ -e $$folder/libopenblas.so.0 ] || { echo "$$folder/libopenblas.so.0 is not there: make deps-flavors" >&2; exit 1; }; \

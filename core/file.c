@@ -284,7 +284,8 @@ sw_status swi_writer_commit(swi_writer *w) {
     if (renameat(w->folder, w->temporary, w->folder, w->name) != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be put in its place: %s", strerror(errno));
     w->temporary[0] = 0;
-    if (flush(w->folder) != 0)
+    /* Some file systems, of networks above all, flush no folders: the file is as safe there as it can be. */
+    if (flush(w->folder) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS)
         return swi_file_fail(w->path, SW_ERR_IO,
                              "the new file is there, but its folder cannot be flushed to the "
                              "disk: %s",

@@ -1,6 +1,8 @@
 /* Objects that are freed twice, and sources that are freed while something reads them. */
 #include "internal.h"
 
+#include <pthread.h>
+
 /* ---- Freed twice ---- */
 
 /* Addresses of objects that were freed and whose memory the allocator has not given out again, each
@@ -36,17 +38,26 @@ bool sw_free_once(const void *object, const char *kind) {
 
 /* ---- Sources and those who read them ---- */
 
-static atomic_flag holds_lock =
-    ATOMIC_FLAG_INIT; /* taken where readers are made and freed: for a moment */
+/* Taken where readers are made and freed. A child of fork must not inherit it from a thread that it lacks. */
+static pthread_mutex_t holds_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t holds_once = PTHREAD_ONCE_INIT;
 static sw_source_hold *holds;
 
-static void lock_holds(void) {
-    while (atomic_flag_test_and_set_explicit(&holds_lock, memory_order_acquire))
-        ;
+static void lock_mutex(void) {
+    pthread_mutex_lock(&holds_lock);
 }
 
 static void unlock_holds(void) {
-    atomic_flag_clear_explicit(&holds_lock, memory_order_release);
+    pthread_mutex_unlock(&holds_lock);
+}
+
+static void watch_forks(void) {
+    pthread_atfork(lock_mutex, unlock_holds, unlock_holds);
+}
+
+static void lock_holds(void) {
+    pthread_once(&holds_once, watch_forks);
+    lock_mutex();
 }
 
 void sw_source_retain(sw_source_hold *hold, const sw_source *source) {

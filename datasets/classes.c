@@ -143,7 +143,7 @@ sw_status swd_number_classes(const char *who, const sw_array *y, swd_stored *s, 
     swd_classes c = {0};
     *ids = sw_array_new(SW_I32, SW_SHAPE(y->shape[0]));
     if (!ids->data)
-        return sw_error_status();
+        return sw_last_failure();
     const int result = number_labels(&c, y, ids->data);
     sw_status status = result == SWD_NO_MEMORY ? SW_ERR_MEMORY
                        : result == SWD_TOO_MANY_CLASSES
