@@ -36,12 +36,18 @@ static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf, sw_status
         b->counted = g->serial;
         b->counted_pass = tape->pass;
         b->weight = tape->weight.value;
-    } else if (b->weight != tape->weight.value) {
+        b->stated = tape->weight_stated;
+    } else if (tape->weight_stated && b->weight != tape->weight.value) {
         if (g->passes > 1) {
             *status = swi_weight_refuse("backward", g->weight, g->weight);
             return NULL;
         }
-        g->apart = true;
+        g->apart = b->stated; /* a penalty without a weight takes that of the loss */
+        if (!b->stated) {
+            g->weight = tape->weight;
+            b->weight = tape->weight.value;
+            b->stated = true;
+        }
     }
     b->added = tape->backward;
     return g;
@@ -109,7 +115,7 @@ static sw_status add_to_parameter(sw_tape *tape, const swi_node *node, const sw_
     g->written[param->index] = 1;
     if (v->count == form->count) {
         swi_gradient_add(g, param->offset, v->count, factor, from, store);
-    } else if (!g->summed) {
+    } else if (!g->summed && factor != 0) {
         swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape,
                    (char *)g->data + (size_t)param->offset * swi_size(v->type), factor, store);
     } else {
@@ -374,6 +380,7 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
         return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
     if (top) {
         tape->weight = swi_node_weight(tape, node);
+        tape->weight_stated = (node->flags & SWI_WEIGHTED) != 0;
         tape->backward = swi_next_id();
     }
     sw_status status = SW_OK;

@@ -445,7 +445,7 @@ SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
 /* ---- Losses. The short forms are means, and fit sw_loss (nn.h). ---- */
 typedef enum sw_reduction {
     SW_MEAN = 0,
-    SW_SUM,
+    SW_SUM, /* parts add up; a sum that is then scaled to a mean says so by sw_loss_with_weight */
     SW_NONE /* one number for each element, or for each sample where the loss is one of rows */
 } sw_reduction;
 
@@ -515,8 +515,8 @@ SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
 /* A mean over samples that are seen in parts (micro-batches, chunks, batches of an evaluation) is
  * Σ weight·loss / Σ weight, where a part's weight is what its mean was divided by. A loss knows it:
  *   - the mean cross-entropy of ids: the rows that are not ignored, or the sum of their class weights;
- *   - other mean losses: the rows, that is the product of all axes but the last (of a vector, its
- *     elements);
+ *   - other mean losses: the rows, that is the product of all axes but the last, whose length must be the same
+ *     in all parts (of a vector, its elements);
  *   - with SW_SUM: SW_SUMMED, since sums add up;
  *   - what is computed from losses has their weight: a penalty may be added, a loss may be scaled;
  *   - any other tensor: as many as sw_tape_samples named on its tape, or 1.

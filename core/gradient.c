@@ -81,14 +81,20 @@ sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, 
     }
     if (!swi_weight_fits(g->weight, weight))
         return swi_weight_refuse(who, g->weight, weight);
+    if (weight.value == 0) { /* nothing is added, whatever its gradient */
+        g->passes = 2;
+        g->samples += samples;
+        return SW_OK;
+    }
+    if (g->weight.value == 0) { /* nor does what is there count */
+        memset(g->written, 0, (size_t)g->params->count);
+        gradient_start(g, weight, g->samples + samples);
+        return SW_OK;
+    }
     if (g->apart)
         return swi_weight_refuse(who, g->weight, g->weight);
     if (!g->summed)
         SW_TRY(gradient_begin_sum(g));
-    if (g->unit == 0 && weight.value > 0) { /* what is there weighs nothing */
-        memset(g->data, 0, (size_t)g->params->dim * swi_size(g->params->type));
-        g->unit = weight.value;
-    }
     g->passes = 2;
     g->samples += samples;
     if (weight.value > 0)
@@ -107,6 +113,11 @@ double swi_gradient_factor(const sw_gradient *g, double weight) {
 void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, const void *from, bool store) {
     const sw_dtype type = g->params->type;
     void *to = (char *)g->data + (size_t)at * swi_size(type);
+    if (factor == 0) { /* 0·NaN is not 0 */
+        if (store)
+            swi_fill(type, n, 0, to);
+        return;
+    }
     if (g->summed && type == SW_F32)
         swi_axpy_compensated(n, factor, from, to, g->low + at);
     else

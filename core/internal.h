@@ -252,7 +252,8 @@ typedef struct swi_binding {
     sw_gradient *g;
     bool frozen;
     uint64_t counted, counted_pass; /* the block's serial that has taken in this pass of the tape, */
-    double weight;                  /* with this weight */
+    double weight;                  /* with this weight, */
+    bool stated;                    /* which a loss has stated */
     uint64_t added;                 /* number of the backward that reached the block last */
     struct {
         uint32_t slot, generation;
@@ -273,6 +274,7 @@ struct sw_tape {
     uint64_t draw, seed;
     uint32_t random_calls;
     swi_weight weight;     /* of what backward is run from */
+    bool weight_stated;    /* by a loss; else it is the number of samples */
     uint64_t backward;     /* its number */
     double loss_weight;    /* of the objective that was evaluated last */
     const int64_t *samples;

@@ -280,6 +280,8 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
             *value = sw_loss_mean_value(&mean);
         keep_weight(tape, &mean);
         swi_gradient_close(g);
+    } else {
+        sw_gradient_make_fresh(g); /* half a gradient is none */
     }
     return end(f, tape, &before, status);
 }

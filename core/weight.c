@@ -9,20 +9,26 @@ static bool is_sum(swi_weight w) {
     return w.value == SW_SUMMED;
 }
 
-/* Two losses l_1 / w_1 + l_2 / w_2 with w_2 = r w_1: the mean over parts is (Σ w_1 loss) / (Σ w_1) for every
- * part with the same r, so that w_1 is the weight and r what `mix` has to tell apart. The second term counts
- * twice so that (w_1, w_2) and (w_2, w_1) differ. */
+/* Losses l_1 / w_1 + l_2 / w_2 + … with w_k = r_k w_1: the mean over parts is (Σ w_1 loss) / (Σ w_1) if every part
+ * has the same ratios, so that w_1 is the weight and `mix` has to tell other ratios apart: a linear form of the
+ * r_k, with coefficients that are polynomials in a transcendental number, which is 1 where all weights are equal. */
 swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
+    static const double K = 0.31830988618379067; /* 1/π */
     if (is_sum(a) != is_sum(b))
         return (swi_weight){a.value, NAN};
     if (a.value == b.value && a.mix == b.mix)
         return a;
-    return (swi_weight){a.value, a.mix + 2 * b.mix * (b.value / a.value)};
+    if (a.value == 0)
+        return (swi_weight){b.value, K * b.mix};
+    return (swi_weight){a.value, a.mix + K * (b.mix * (b.value / a.value) - a.mix)};
 }
 
-/* mix is made of a few quotients and sums, with a relative rounding error of 2^-53 each. */
+/* What weighs nothing fits everything. mix is made of a few quotients, products and sums, with a relative rounding
+ * error of 2^-53 each. */
 bool swi_weight_fits(swi_weight a, swi_weight b) {
-    return is_sum(a) == is_sum(b) && fabs(a.mix - b.mix) <= 64 * 0x1p-53 * fabs(a.mix);
+    if (is_sum(a) != is_sum(b))
+        return false;
+    return a.value == 0 || b.value == 0 || fabs(a.mix - b.mix) <= 64 * 0x1p-53 * fabs(a.mix);
 }
 
 sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b) {
@@ -109,10 +115,10 @@ sw_tensor sw_loss_with_weight(sw_tensor loss, double weight) {
 
 sw_status swi_mean_add(sw_loss_mean *m, const char *who, double value, swi_weight w) {
     const swi_weight before = {m->unit, m->mix};
-    if (m->unit != 0 && !swi_weight_fits(before, w))
-        return swi_weight_refuse(who, before, w);
     if (w.value == 0)
         return SW_OK;
+    if (m->unit != 0 && !swi_weight_fits(before, w))
+        return swi_weight_refuse(who, before, w);
     m->mix = w.mix;
     if (w.value == SW_SUMMED) {
         m->unit = SW_SUMMED;

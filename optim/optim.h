@@ -83,8 +83,8 @@ SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
 SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that had Inf or NaN in the gradient */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
-/* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h); NaN before
- * the first. */
+/* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h; of several
+ * losses with other weights, that of the first); NaN before the first. */
 SW_API double sw_optim_loss_weight(const sw_optim *optim);
 SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
 /* What the first sw_optim_minimize does: the estimator meets its objective and makes its tables. For

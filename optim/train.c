@@ -128,9 +128,13 @@ static sw_status step(run *r) {
     }
     r->result->steps++;
     s->gradient_norm = sw_optim_gradient_norm(s->optim);
+    sw_loss_mean *period = &s->optim->period;
+    const double weight = sw_optim_loss_weight(s->optim);
+    if (period->unit != 0 && (period->unit == SW_SUMMED) != (weight == SW_SUMMED))
+        *period = (sw_loss_mean){0}; /* a mean became a sum, since the run was saved say */
     if (!isnan(s->loss))
-        SW_TRY(sw_loss_mean_add_part(&s->optim->period, s->loss, sw_optim_loss_weight(s->optim)));
-    s->mean_loss = sw_loss_mean_value(&s->optim->period);
+        SW_TRY(sw_loss_mean_add_part(period, s->loss, weight));
+    s->mean_loss = sw_loss_mean_value(period);
     if ((s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0) ||
         sw_optim_scalar(s->optim, -1, "converged") == 1)
         end(r, SW_TRAIN_TOLERANCE);

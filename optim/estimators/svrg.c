@@ -9,7 +9,9 @@
  *
  * The correction's mean over B is 0 only if the full gradient saw the same dropout masks and augmentation:
  * with replay=period one draw of random numbers serves a whole period (Defazio, Bottou, 2018, "locking");
- * with replay=step each step has its own draw, the same for x and w. Running statistics see x only.
+ * with replay=step each step has its own draw, the same for x and w. Running statistics see x only. Where batches
+ * weigh differently (ignored ids, class weights) ∇f_B is the batch's own mean and ∇f that by weight: the fixed point
+ * is the minimum of f all the same, but g is unbiased only at x = w.
  */
 #define SW_KERNEL_FILE "estimators/svrg.c"
 #include "kernel.h"

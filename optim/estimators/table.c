@@ -110,16 +110,20 @@ static double step_size(const sw_estimate *e) {
     }
 }
 
+static swo_visit this_visit(sw_estimate *e);
+
 /* The sum after this step must be a number: d' = d + t.
  *
  * By elements, d and t of opposite signs cannot overflow. Of equal signs they add up in g as well: SAG's
- * g = (d + t)/m with m ≤ n, SAGA's g = t/(n p) + d/n with p ≤ 1, so that |d'| ≤ 2n|g| ≤ 2n‖g‖. While init=sgd has
+ * g = (d + t)/m with m ≤ W, SAGA's g = t/(W p) + d/W with p ≤ 1, so that |d'| ≤ 2W|g| ≤ 2W‖g‖. While init=sgd has
  * rows that were not visited g = t/w, and d is not in it: there |t| ≤ w‖g‖, and an eighth of the largest number is
  * left for all steps of that time together, n of them at most. A generalized linear model's t is not 0 where g is,
  * at frozen parameters. Where none of that bounds the sum it is taken on trial. */
 static sw_status table_fits(sw_estimate *e, double norm) {
-    const double n = (double)e->n, most = e->type == SW_F32 ? FLT_MAX : DBL_MAX;
-    bool safe = swo_table_sgd(e) ? (double)e->count * norm <= most / (8 * (double)rows(e)) : 2 * n * norm <= most / 2;
+    const swo_visit v = this_visit(e); /* what visit asked for is there */
+    const double whole = fmax(swo_table_whole(e, &v), swo_table_divisor(e, &v)),
+                 most = e->type == SW_F32 ? FLT_MAX : DBL_MAX;
+    bool safe = swo_table_sgd(e) ? v.weight * norm <= most / (8 * (double)rows(e)) : 2 * whole * norm <= most / 2;
     for (int i = 0; is_glm(e) && safe && i < sw_params_count(e->params); i++)
         safe = !sw_params_at(e->params, i)->frozen;
     if (safe)

@@ -349,6 +349,128 @@ static void test_one_by_one(void **state) {
     model_free(&m);
 }
 
+/* Weights of up to three losses in one, in two parts, and whether the parts have a mean. */
+static void test_ratios(void **state) {
+    (void)state;
+    static const struct {
+        double weight[2][3];
+        bool fits;
+    } cases[] = {{{{3, 3, 3}, {5, 5, 5}}, true},    {{{2, 4, 6}, {1, 2, 3}}, true},  {{{0, 4, 2}, {0, 2, 1}}, true},
+                 {{{0, 0, 0}, {2, 4, 1}}, true},    {{{2, 4, 1}, {0, 0, 0}}, true},  {{{3, 3, 3}, {3, 0, 3}}, false},
+                 {{{3, 3, 3}, {0, 3, 3}}, false},   {{{10, 10, 20}, {10, 20, 10}}, false},
+                 {{{10, 20, 10}, {20, 10, 10}}, false}, {{{1, 2, 3}, {1, 3, 2}}, false},
+                 {{{4, 2, 0}, {4, 0, 2}}, false},   {{{0, 2, 1}, {0, 1, 2}}, false}};
+    sw_tape *tape = sw_tape_new();
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        sw_loss_mean mean = {0};
+        double sum = 0, whole = 0;
+        sw_status status = SW_OK;
+        for (int part = 0; part < 2; part++) {
+            sw_tensor loss = {0};
+            double first = 0; /* the weight above 0 to which the others are in proportion */
+            for (int i = 0; i < 3; i++) {
+                const double w = cases[k].weight[part][i];
+                sw_tensor one = sw_loss_with_weight(sw_constant(tape, SW_F64, 1 + part + i), w);
+                loss = i ? sw_add(loss, one) : one;
+                first = first > 0 ? first : w;
+            }
+            sum += first * sw_item(loss);
+            whole += first;
+            status = sw_loss_mean_add(&mean, loss);
+        }
+        if (status != (cases[k].fits ? SW_OK : SW_ERR_STATE))
+            fail_msg("case %d: status %d", (int)k, (int)status);
+        sw_clear_error();
+        if (cases[k].fits) /* a product and a sum for each part, and quotients */
+            assert_true(fabs(sw_loss_mean_value(&mean) - sum / whole) <= 8 * 0x1p-53 * sum / whole);
+    }
+    sw_tape_free(tape);
+}
+
+/* A part that weighs nothing counts as nothing, also where its gradient is NaN: 0/0 of a mask that keeps no
+ * row. */
+static sw_tensor masked(const part *p, sw_tensor z) {
+    const bool empty = p->first < 4;
+    return sw_loss_with_weight(sw_scale(mse(p, z), empty ? (double)NAN : 1), empty ? 0 : (double)p->count);
+}
+
+static void test_parts_that_weigh_nothing(void **state) {
+    (void)state;
+    static const subject s = {"masked", masked, 0};
+    static const int orders[][4] = {{5}, {0, 5}, {5, 0}, {0, 1, 5, 2}, {4, 0, 5}, {0, 4, 1, 5}};
+    static const int counts[] = {1, 2, 2, 4, 3, 4};
+    for (int k = 0; k < 2; k++) {
+        model m = model_new(k ? SW_F32 : SW_F64, &s);
+        double expected[2][DIM]; /* of row 5, and of rows 4 and 5 */
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(sw_backward(add_part(&m, m.tape, i ? 4 : 5, i ? 2 : 1)), SW_OK);
+            for (int j = 0; j < DIM; j++)
+                expected[i][j] = data_at(&m, j);
+            sw_gradient_make_fresh(sw_params_gradient(m.params));
+        }
+        for (size_t o = 0; o < sizeof orders / sizeof *orders; o++) {
+            bool both = false;
+            for (int i = 0; i < counts[o]; i++) {
+                both |= orders[o][i] == 4;
+                assert_int_equal(sw_backward(add_part(&m, m.tape, orders[o][i], 1)), SW_OK);
+            }
+            for (int j = 0; j < DIM; j++)
+                expect_near("gradient", &s, (unsigned)o, data_at(&m, j), expected[both][j],
+                            tolerance_of(sw_params_type(m.params)));
+            sw_gradient_make_fresh(sw_params_gradient(m.params));
+        }
+        model_free(&m);
+    }
+}
+
+/* A penalty has no weight of its own: run back by itself, after the loss, it takes the loss's. */
+static void test_penalty_by_itself(void **state) {
+    (void)state;
+    model m = model_new(SW_F64, &subjects[1]);
+    double together[DIM];
+    for (int apart = 0; apart < 2; apart++) {
+        sw_gradient_make_fresh(sw_params_gradient(m.params));
+        for (int64_t first = 0; first < ROWS; first += 3) {
+            sw_tape_reset(m.tape); /* no samples are named: such a tensor would weigh 1 */
+            sw_tensor w = sw_param_use(m.tape, m.w), penalty = sw_sum(sw_mul(w, w));
+            sw_tensor loss = loss_of_part(&m, m.tape, first, 3);
+            assert_int_equal(sw_backward(apart ? loss : sw_add(loss, penalty)), SW_OK);
+            if (apart)
+                assert_int_equal(sw_backward(penalty), SW_OK);
+        }
+        for (int i = 0; i < DIM && !apart; i++)
+            together[i] = data_at(&m, i);
+    }
+    for (int i = 0; i < DIM; i++)
+        expect_near("gradient", m.subject, 0, data_at(&m, i), together[i], tolerance_of(SW_F64));
+    /* Before the loss: the one pass takes the loss's weight too. */
+    sw_gradient_make_fresh(sw_params_gradient(m.params));
+    sw_tape_reset(m.tape);
+    sw_tensor w = sw_param_use(m.tape, m.w);
+    assert_int_equal(sw_backward(sw_sum(sw_mul(w, w))), SW_OK);
+    assert_int_equal(sw_backward(loss_of_part(&m, m.tape, 0, 4)), SW_OK);
+    assert_true(sw_gradient_weight(sw_params_gradient(m.params)) == 2);
+    model_free(&m);
+}
+
+/* Half a gradient is none: nothing is left in the block for a step. */
+static sw_tensor second_chunk_fails(const part *p, sw_tensor z) {
+    return p->first == 0 ? mse(p, z) : (sw_tensor){0};
+}
+
+static void test_failed_chunk(void **state) {
+    (void)state;
+    static const subject s = {"second chunk fails", second_chunk_fails, 0};
+    model m = model_new(SW_F64, &s);
+    const sw_objective f = {.size = sizeof f, .n = ROWS, .params = m.params, .user = &m, .loss = objective_loss};
+    sw_gradient *g = sw_params_gradient(m.params);
+    double value;
+    assert_int_equal(sw_objective_gradient_chunked(&f, m.tape, NULL, NULL, ROWS, 4, 1, &value, g), SW_ERR_USER);
+    assert_true(sw_gradient_is_fresh(g));
+    sw_clear_error();
+    model_free(&m);
+}
+
 /* ---- Two tapes and one block ---- */
 
 static void test_interleaved_tapes(void **state) {
@@ -457,6 +579,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_cut),        cmocka_unit_test(test_ignored_by_hand),
         cmocka_unit_test(test_chunks),           cmocka_unit_test(test_no_common_weight),
+        cmocka_unit_test(test_ratios),           cmocka_unit_test(test_parts_that_weigh_nothing),
+        cmocka_unit_test(test_penalty_by_itself), cmocka_unit_test(test_failed_chunk),
+       
         cmocka_unit_test(test_one_by_one),       cmocka_unit_test(test_interleaved_tapes),
         cmocka_unit_test(test_many_parts),       cmocka_unit_test(test_operations_weight)};
     return cmocka_run_group_tests(tests, NULL, NULL);
