@@ -457,6 +457,8 @@ struct sw_estimator {
     /* The step was taken: tables move. It cannot be skipped any more. May be NULL. */
     sw_status (*commit)(sw_estimate *e);
     const char *cost; /* of a step, for the list: "2 gradients of a batch"; may be NULL */
+    int added_scalars; /* at the end of `scalars`, in a later version: a file without them can be loaded, and they
+                        * are 0 then */
 };
 /* A scalar named "converged" becomes 1 when the estimator's own test says that x is good enough, so that a
  * loop can end: sw_optim_scalar(optim, -1, "converged").

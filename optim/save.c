@@ -127,9 +127,12 @@ static sw_status visit_number(visitor *v, double *value, const double *otherwise
     return status;
 }
 
-static sw_status visit_scalars(visitor *v, const char *where, const char *const *names, double *values) {
-    for (int i = 0; names && names[i]; i++)
-        SW_TRY(visit_number(v, &values[i], NULL, "optim.%s.scalar.%s", where, names[i]));
+/* The last `added` of them are 0 in older files. */
+static sw_status visit_scalars(visitor *v, const char *where, const char *const *names, double *values, int added) {
+    static const double none = 0;
+    const int count = swo_scalars(names);
+    for (int i = 0; i < count; i++)
+        SW_TRY(visit_number(v, &values[i], i >= count - added ? &none : NULL, "optim.%s.scalar.%s", where, names[i]));
     return SW_OK;
 }
 
@@ -167,7 +170,7 @@ static sw_status visit_group(visitor *v, const sw_optim *o, int index) {
             if (g->slot[s])
                 SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), &slots[s], "optim.slot.%s.%s",
                                     g->param[k]->name, slots[s].name));
-    SW_TRY(visit_scalars(v, where, g->rule->scalars, g->scalar));
+    SW_TRY(visit_scalars(v, where, g->rule->scalars, g->scalar, 0));
     SW_TRY(visit_options(v, where, g->rule->options, g->effective, &g->base));
     if (g->rule->point) /* they may serve it too */
         SW_TRY(visit_vector(v, coefficients_of(g->coefficient), NULL, "optim.%s.coefficients", where));
@@ -187,7 +190,7 @@ static sw_status visit_estimator(visitor *v, const sw_optim *o) {
             if (e->e.slot[s])
                 SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]),
                                     &slots[s], "optim.%s.%s", where, slots[s].name));
-        SW_TRY(visit_scalars(v, where, e->e.method->scalars, e->scalar));
+        SW_TRY(visit_scalars(v, where, e->e.method->scalars, e->scalar, e->e.method->added_scalars));
         SW_TRY(visit_number(v, &e->e.lr, NULL, "optim.%s.proposed_lr", where));
         const size_t length = strlen(where);
         snprintf(where + length, sizeof where - length, ".inner");
@@ -203,7 +206,7 @@ static sw_status visit_average(visitor *v, sw_optim *o) {
                                 &a->slots[s], "optim.average.%s", a->slots[s].name));
     if (!a)
         return SW_OK;
-    SW_TRY(visit_scalars(v, "average", a->scalars, o->average_scalar));
+    SW_TRY(visit_scalars(v, "average", a->scalars, o->average_scalar, 0));
     SW_TRY(visit_options(v, "average", a->options, o->average_option, &o->average_values));
     if (a->point)
         SW_TRY(visit_vector(v, coefficients_of(o->average_coefficient), NULL, "optim.average.coefficients"));
@@ -218,7 +221,7 @@ static sw_status visit(visitor *v, sw_optim *o, double *norm) {
     SW_TRY(visit_estimator(v, o));
     SW_TRY(visit_average(v, o));
     if (o->search)
-        SW_TRY(visit_scalars(v, "search", o->search->scalars, o->search_scalar));
+        SW_TRY(visit_scalars(v, "search", o->search->scalars, o->search_scalar, 0));
     /* Of a period that an interruption cut short; older files have none. */
     SW_TRY(visit_number(v, &o->period.sum, &none, "optim.period.sum"));
     SW_TRY(visit_number(v, &o->period.weight, &none, "optim.period.weight"));

@@ -35,4 +35,5 @@ const sw_estimator swo_saga = {.size = sizeof(sw_estimator), .name = "saga",
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
                                .start = swo_table_start, .sample = swo_table_sample,
                                .cost = "1 gradient of a row, and a value or more where L is searched for",
-                               .estimate = estimate, .commit = swo_table_commit};
+                               .estimate = estimate, .commit = swo_table_commit,
+                              .added_scalars = ADDED_SCALARS};

@@ -10,7 +10,7 @@
 #include <math.h>
 
 const char *const swo_table_scalars[] = {"seen", "samples_seen", "filled",      "L",      "L_row",
-                                         "norm", "converged",    "weight_seen", "weight", NULL};
+                                         "norm", "converged",    "excess_seen", "excess", NULL};
 
 enum { IDS_MORE = 3 }; /* what stands after the ids of a step: see swo_table_sample and note_search */
 /* Scratch: from estimate to commit, and for the search. */
@@ -214,10 +214,10 @@ static sw_status check_weight(const sw_estimate *e, double weight) {
                                     "means (SW_MEAN)", e->method->name);
 }
 
-/* Of the samples that were evaluated last, to the weight of all. */
-static sw_status add_weight(sw_estimate *e) {
+/* Of `samples` samples that were evaluated last. */
+static sw_status add_weight(sw_estimate *e, int64_t samples) {
     const double weight = sw_tape_loss_weight(e->tape);
-    e->scalar[WEIGHT] += weight;
+    e->scalar[EXCESS] += weight - (double)samples;
     return check_weight(e, weight);
 }
 
@@ -234,7 +234,7 @@ static sw_status fill_glm(sw_estimate *e, const void *x) {
         if (status == SW_OK)
             status = sw_estimate_glm_combine(e, ids, count, s, 1, e->slot[SUM]);
         if (status == SW_OK)
-            status = add_weight(e);
+            status = add_weight(e, count);
     }
     sw_free(ids);
     return status;
@@ -250,7 +250,7 @@ static sw_status fill_rows(sw_estimate *e, const void *x) {
             ids[i] = row * batch + i;
         status = sw_estimate_gradient(e, x, ids, count, NULL, entry_at(e, row));
         if (status == SW_OK)
-            status = add_weight(e);
+            status = add_weight(e, count);
         swo_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), entry_at(e, row), e->slot[SUM],
                             e->slot[SUM_LOW]);
     }
@@ -265,13 +265,14 @@ static sw_status fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     memset(e->slot[SUM], 0, bytes);
     memset(e->slot[SUM_LOW], 0, bytes);
-    e->scalar[WEIGHT] = 0;
+    e->scalar[EXCESS] = 0;
     SW_TRY(is_glm(e) ? fill_glm(e, x) : fill_rows(e, x));
-    if (!(e->scalar[WEIGHT] > 0))
+    const double whole = (double)e->n + e->scalar[EXCESS];
+    if (!(whole > 0))
         return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the weights of all samples add up to 0 (are all of them "
                                         "ignored?)", e->method->name);
     if (e->option[INIT] == CENTRED) {
-        swo_combine(e->type, e->dim, 1 / e->scalar[WEIGHT], e->slot[SUM], 0, NULL, e->slot[CENTRE]);
+        swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
         memset(e->slot[SUM], 0, bytes);
         memset(e->slot[SUM_LOW], 0, bytes);
     }
@@ -399,13 +400,13 @@ sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
 }
 
 static double weight_seen(const sw_estimate *e, const swo_visit *v) {
-    return e->scalar[WEIGHT_SEEN] + (v->first ? v->weight : 0);
+    return e->scalar[SAMPLES_SEEN] + e->scalar[EXCESS_SEEN] + (v->first ? v->weight : 0);
 }
 
 /* Before all rows were seen, n times the mean weight of a sample so far: n itself where no loss is weighted. */
 double swo_table_whole(const sw_estimate *e, const swo_visit *v) {
     if (e->scalar[FILLED] != 0)
-        return e->scalar[WEIGHT];
+        return (double)e->n + e->scalar[EXCESS];
     const double samples = e->scalar[SAMPLES_SEEN] + (v->first ? (double)v->samples : 0);
     return (double)e->n * (weight_seen(e, v) / samples);
 }
@@ -439,7 +440,7 @@ static void mark_seen(sw_estimate *e, const swo_visit *v) {
     order[seen] = (int32_t)v->row;
     e->scalar[SEEN]++;
     e->scalar[SAMPLES_SEEN] += (double)v->samples;
-    e->scalar[WEIGHT_SEEN] += v->weight;
+    e->scalar[EXCESS_SEEN] += v->weight - (double)v->samples;
 }
 
 sw_status swo_table_commit(sw_estimate *e) {

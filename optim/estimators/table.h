@@ -54,9 +54,11 @@ enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW };
     {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, {0}
 
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
- * estimated; that of the row visited last; with tol, the norm and whether it is small enough; the weight of the
- * rows visited so far; W, if the first full pass has found it. */
-enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED, WEIGHT_SEEN, WEIGHT };
+ * estimated; that of the row visited last; with tol, the norm and whether it is small enough; by how much
+ * the weight of the rows visited so far exceeds their number of samples, and W, if the first full pass has found
+ * it, exceeds n. */
+enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED, EXCESS_SEEN, EXCESS };
+enum { ADDED_SCALARS = 2 }; /* files of earlier versions lack the last two, and are of losses without weights */
 extern const char *const swo_table_scalars[];
 
 /* Elements of the table; -1 and an error where it is larger than allowed. */

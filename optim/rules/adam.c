@@ -17,9 +17,10 @@ BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, c
                                 real *restrict m, real *restrict v) {
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
-               a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
-               scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
-               outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2],
+               a = (real)(s->coefficient[ALONG_M] * s->coefficient[SCALE_BACK]),
+               b = (real)(s->coefficient[ALONG_G] * s->coefficient[SCALE_BACK]),
+               outside = (real)(s->coefficient[OUTSIDE] * s->coefficient[SCALE_BACK]),
+               inside = (real)s->coefficient[INSIDE], l2 = (real)s->coefficient[L2],
                shrink = (real)s->coefficient[SHRINK];
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
@@ -31,7 +32,7 @@ BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, c
     }
     SW_K(roots)(root, n);
     for (int64_t i = 0; i < n; i++)
-        x[i] = shrink * x[i] - along[i] / (root[i] * scale + outside);
+        x[i] = shrink * x[i] - along[i] / (root[i] + outside);
 }
 
 #if SW_KERNEL_F32
@@ -102,6 +103,7 @@ const sw_slot swo_adam_slots[] = {{.name = "m"},
 void swo_adam_root(sw_step *s, double correction, double p) {
     const bool in_root = s->option[EPS_IN_ROOT] != 0;
     s->coefficient[ROOT_SCALE] = p == 2 ? sqrt(1 / correction) : pow(1 / correction, 1 / p);
+    s->coefficient[SCALE_BACK] = 1 / s->coefficient[ROOT_SCALE];
     s->coefficient[INSIDE] = in_root ? s->option[EPS] * correction : 0;
     s->coefficient[OUTSIDE] = in_root ? 0 : s->option[EPS];
 }

@@ -16,8 +16,9 @@
 /* The options all of them begin with. */
 enum { LR, BETA1, BETA2, EPS, EPS_IN_ROOT, WEIGHT_DECAY, ADAM_OPTIONS };
 /* ALONG_M, ALONG_G: a and b. FRESH: ϕ. ROOT_SCALE, INSIDE, OUTSIDE: the denominator is
- * √(v + INSIDE)·ROOT_SCALE + OUTSIDE. PLAIN: no denominator in this step. A rule's own coefficients follow. */
-enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
+ * √(v + INSIDE)·ROOT_SCALE + OUTSIDE. SCALE_BACK: 1/ROOT_SCALE, by which kernels multiply a, b and OUTSIDE instead
+ * of the root by ROOT_SCALE: an operation less for each element. PLAIN: no denominator in this step. A rule's own coefficients follow. */
+enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, SCALE_BACK, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
 
 #define ADAM_OPTION_ROWS(lr_default, decay_default, decay_help)                                    \
     {.name = "lr", .value = lr_default, .low = 0, .high = 1e6, .help = "η, learning rate",         \

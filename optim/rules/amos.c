@@ -79,9 +79,12 @@ static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
                 m[i] = mu * m[i] - fresh * (of_x * x[i] + of_g * (down * g[i]));
                 x[i] += m[i];
             }
-        } else {
+        } else if (down != 1) {
             for (int64_t i = 0; i < n; i++)
                 x[i] -= of_x * x[i] + of_g * (down * g[i]);
+        } else {
+            for (int64_t i = 0; i < n; i++)
+                x[i] -= of_x * x[i] + of_g * g[i];
         }
     }
 }

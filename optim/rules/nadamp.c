@@ -82,9 +82,10 @@ BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x,
                                   real *restrict m, real *restrict v) {
     const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
                fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
-               a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
-               scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
-               outside = (real)s->coefficient[OUTSIDE], shrink = (real)s->coefficient[SHRINK];
+               a = (real)(s->coefficient[ALONG_M] * s->coefficient[SCALE_BACK]),
+               b = (real)(s->coefficient[ALONG_G] * s->coefficient[SCALE_BACK]),
+               outside = (real)(s->coefficient[OUTSIDE] * s->coefficient[SCALE_BACK]),
+               inside = (real)s->coefficient[INSIDE], shrink = (real)s->coefficient[SHRINK];
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + fresh1 * g[i];
@@ -94,7 +95,7 @@ BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x,
     }
     SW_K(take_root)(root, n, s->option[POWER]);
     for (int64_t i = 0; i < n; i++)
-        x[i] = shrink * x[i] - along[i] / (root[i] * scale + outside);
+        x[i] = shrink * x[i] - along[i] / (root[i] + outside);
 }
 
 #if SW_KERNEL_F32
