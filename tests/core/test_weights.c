@@ -365,12 +365,12 @@ static void test_ratios(void **state) {
         sw_loss_mean mean = {0};
         double sum = 0, whole = 0;
         sw_status status = SW_OK;
-        for (int part = 0; part < 2; part++) {
+        for (int turn = 0; turn < 2; turn++) {
             sw_tensor loss = {0};
             double first = 0; /* the weight above 0 to which the others are in proportion */
             for (int i = 0; i < 3; i++) {
-                const double w = cases[k].weight[part][i];
-                sw_tensor one = sw_loss_with_weight(sw_constant(tape, SW_F64, 1 + part + i), w);
+                const double w = cases[k].weight[turn][i];
+                sw_tensor one = sw_loss_with_weight(sw_constant(tape, SW_F64, 1 + turn + i), w);
                 loss = i ? sw_add(loss, one) : one;
                 first = first > 0 ? first : w;
             }

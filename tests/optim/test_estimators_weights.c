@@ -2,6 +2,10 @@
  * go to the minimum of Σ weight·loss / Σ weight, however the samples are cut into batches and rows. */
 #include "test_optim_shared.h"
 
+#include "../golden/state_of_plain_sag.h"
+
+#include <unistd.h>
+
 enum { SAMPLES = 10, FEATURES = 2, CLASSES = 2, DIM = CLASSES * (FEATURES + 1) };
 
 /* Two classes that no line separates; every third id is ignored, and class 1 weighs four times as much. */
@@ -174,8 +178,54 @@ static void test_sums(void **state) {
     }
 }
 
+/* ---- States saved before there were weights ---- */
+
+static sw_status steps_away(void *user, const void *x, const int64_t *list, int64_t count, uint64_t draw,
+                            double *value, void *g) {
+    const double *w = x;
+    double *out = g;
+    (void)user, (void)draw;
+    *value = 0;
+    if (g)
+        memset(g, 0, 3 * sizeof *out);
+    for (int64_t k = 0; k < count; k++)
+        for (int i = 0; i < 3; i++) {
+            const double d = w[i] - (double)(list[k] * (i + 1));
+            *value += 0.5 * d * d / (double)count;
+            if (g)
+                out[i] += d / (double)count;
+        }
+    return SW_OK;
+}
+
+/* All samples weighed alike: such a file goes on with the same numbers. */
+static void test_state_without_weights(void **state) {
+    (void)state;
+    char path[] = "/tmp/swale_plain_sag_XXXXXX";
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, state_of_plain_sag, sizeof state_of_plain_sag), sizeof state_of_plain_sag);
+    close(file);
+    sw_params *p = sw_params_new(SW_F64, 1);
+    assert_non_null(sw_params_add(p, "w", SW_SHAPE(3), NULL));
+    assert_ok(sw_params_build(p));
+    const sw_objective f = {.size = sizeof f, .n = 4, .params = p, .gradient = steps_away};
+    sw_optim *o = NEW_OPTIM(p, .estimator = "sag batch=1", .rule = "sgd lr=0.125", .seed = 3);
+    assert_ok(sw_optim_bind(o, &f));
+    if (sw_optim_load(o, path) != SW_OK)
+        fail_msg("%s", sw_error());
+    unlink(path);
+    for (int i = 0; i < 5; i++)
+        assert_ok(sw_optim_minimize(o, &f, NULL));
+    for (int i = 0; i < 3; i++) /* some 40 operations on numbers below 16, of which the sum is now compensated */
+        assert_true(fabs(((const double *)sw_params_x(p))[i] - continued_w[i]) <= 40 * 16 * 0x1p-53);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_searched_step),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_state_without_weights),
+                                       cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_searched_step),
                                        cmocka_unit_test(test_sums)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
