@@ -324,7 +324,7 @@ static void refuse(void) {
                      ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
                      : "");
     sw_fail(SW_ERR_MEMORY,
-            "product: OpenBLAS needs %d MiB of address space for each thread, which cannot be had%s",
+            "product: not enough address space: OpenBLAS needs %d MiB for each thread%s",
             (int)(SWI_BLAS_BUFFER >> 20), text);
 }
 

@@ -116,7 +116,7 @@ static sw_status writer_check_target(const swi_writer *w, struct stat *kind, boo
     if (!*exists && (errno != ENOENT || !*w->path))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
     if (!*exists && lstat(w->path, &link) == 0) /* it would not stay a link */
-        return swi_file_fail(w->path, SW_ERR_IO, "a link to a file that is not there");
+        return swi_file_fail(w->path, SW_ERR_IO, "is a symbolic link to a file that does not exist");
     if (!*exists)
         return SW_OK;
     if (!S_ISREG(kind->st_mode)) /* never replace a device such as /dev/null */
@@ -163,7 +163,7 @@ static sw_status writer_find(swi_writer *w, bool exists) {
     }
     /* A file that is open, but has no name any more, is reached through /dev/stdout. */
     if (exists && (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
-        return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: the file has no name any more");
+        return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: the file was deleted while it was open");
     return SW_OK;
 }
 

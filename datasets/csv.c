@@ -35,9 +35,9 @@ static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
         return sw_fail(SW_ERR_ARGUMENT, "csv: the byte 0x%02x cannot be the delimiter",
                        (unsigned char)d);
     if ((int)o->header < SW_CSV_HEADER_AUTO || o->header > SW_CSV_HEADER_NO)
-        return sw_fail(SW_ERR_ARGUMENT, "csv: header %d is no sw_csv_header", (int)o->header);
+        return sw_fail(SW_ERR_ARGUMENT, "csv: header %d is not a value of sw_csv_header", (int)o->header);
     if ((int)o->target < SW_CSV_NO_TARGET || o->target > SW_CSV_REAL)
-        return sw_fail(SW_ERR_ARGUMENT, "csv: target %d is no sw_csv_target", (int)o->target);
+        return sw_fail(SW_ERR_ARGUMENT, "csv: target %d is not a value of sw_csv_target", (int)o->target);
     if (o->classes < 0 || o->classes > SWD_MOST_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "csv: %d classes are outside 1 to %d", o->classes,
                        SWD_MOST_CLASSES);
@@ -148,7 +148,7 @@ static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id)
     if (*id >= 0)
         return SW_OK;
     if (c->given.count > 0 && (kind == LABEL_TEXT || c->given_numbers))
-        return swd_csv_fail(c, column, "class %s is none of the class_names", swd_csv_quote(field, quoted));
+        return swd_csv_fail(c, column, "class %s is not one of class_names", swd_csv_quote(field, quoted));
     return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d", swd_csv_quote(field, quoted),
                         c->o.classes - 1);
 }

@@ -473,7 +473,8 @@ static void *multiply_once(void *args) {
     *(sw_status *)args = multiply(m);
     free(m);
     if (*(sw_status *)args == SW_ERR_MEMORY)
-        CHECK(strstr(s.sw_error(), "128 MiB of address space") && strstr(s.sw_error(), "ulimit -v"));
+        CHECK(strstr(s.sw_error(), "OpenBLAS needs 128 MiB for each thread") &&
+              strstr(s.sw_error(), "ulimit -v"));
     return NULL;
 }
 
@@ -483,7 +484,8 @@ static void no_room_for_products(void) {
     matrices *m = new_matrices();
     limit_memory(BUFFER_KIB - 16 * 1024);
     CHECK(multiply(m) == SW_ERR_MEMORY && s.sw_error_status() == SW_ERR_MEMORY);
-    CHECK(strstr(s.sw_error(), "128 MiB of address space") && strstr(s.sw_error(), "ulimit -v"));
+    CHECK(strstr(s.sw_error(), "OpenBLAS needs 128 MiB for each thread") &&
+          strstr(s.sw_error(), "ulimit -v"));
     s.sw_clear_error();
     setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
     CHECK(multiply(m) == SW_OK); /* it is tried again */

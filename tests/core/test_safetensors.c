@@ -739,7 +739,7 @@ static void a_link_that_leads_nowhere_is_refused(void **state) {
     char text[2 * PATH_SIZE];
     sw_archive *a = make_archive(false, false);
     const char *link = path_of("link");
-    snprintf(text, sizeof text, "%s: a link to a file that is not there", link);
+    snprintf(text, sizeof text, "%s: is a symbolic link to a file that does not exist", link);
     assert_int_equal(symlink("nowhere", link), 0);
     assert_int_equal(sw_archive_save(a, link), SW_ERR_IO);
     expect_error(SW_ERR_IO, text);

@@ -191,9 +191,9 @@ static void classes_of_another_source(void **state) {
         o.class_names = train->class_names;
         check_classes(texts[k][1], &o, 2, IDS(2, 0), 3, train->class_names);
         check_message("8,4\n", &o, SW_ERR_FORMAT,
-                      k == 0 ? "line 1, column 2: class '4' is none of the class_names"
+                      k == 0 ? "line 1, column 2: class '4' is not one of class_names"
                              : "line 1, column 2: class '4' is not a whole number from 0 to 2");
-        check_message("8,d\n", &o, SW_ERR_FORMAT, "line 1, column 2: class 'd' is none of the class_names");
+        check_message("8,d\n", &o, SW_ERR_FORMAT, "line 1, column 2: class 'd' is not one of class_names");
         if (k == 1) /* names that are no numbers: ids too */
             check_classes("8,2\n9,0\n", &o, 2, IDS(2, 0), 3, train->class_names);
         sw_source_free(train);
@@ -611,8 +611,8 @@ static void mistakes_in_options(void **state) {
     static const char delimiters[] = "\"+-.0aZ\n\r\x7f";
     for (const char *d = delimiters; *d; d++)
         o = ok, o.delimiter = *d, check_options(&o, "cannot be the delimiter");
-    o = ok, o.header = (sw_csv_header)3, check_options(&o, "header 3 is no sw_csv_header");
-    o = ok, o.target = (sw_csv_target)9, check_options(&o, "target 9 is no sw_csv_target");
+    o = ok, o.header = (sw_csv_header)3, check_options(&o, "header 3 is not a value of sw_csv_header");
+    o = ok, o.target = (sw_csv_target)9, check_options(&o, "target 9 is not a value of sw_csv_target");
     o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = -1, check_options(&o, "-1 classes");
     o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = (1 << 20) + 1,
     check_options(&o, "1048577 classes");
