@@ -99,7 +99,7 @@ help:
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
-	@echo "make check-flavors  what depends on OpenBLAS against its three builds; make deps-flavors installs them"
+	@echo "make check-flavors  tests that depend on OpenBLAS, with each of its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make bench-peers  speed against PyTorch, JAX and kann, where they are: PEERS_PYTHON=, KANN_DIR="
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
@@ -119,7 +119,7 @@ deps deps-lint deps-flavors:
 	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-	    command -v apt-get >/dev/null || { echo "make deps installs Debian packages; needed here:$$missing" >&2; exit 1; }; \
+	    command -v apt-get >/dev/null || { echo "make deps installs Debian packages; missing packages:$$missing" >&2; exit 1; }; \
 	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	    [ -z "$$sudo" ] || command -v sudo >/dev/null || { \
 	        echo "make deps needs root, and there is no sudo here: as root, apt-get install$$missing" >&2; exit 1; }; \
@@ -195,9 +195,9 @@ installed_libraries := libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so p
 installed := $(installed_headers) $(addprefix $(LIBDIR)/,$(installed_libraries)) $(BINDIR)/fashion_mnist \
              $(MANDIR)/man1/fashion_mnist.1
 
-# After a command of the installation that failed.
+# After a command of the installation that failed. $(1) is the folder, without DESTDIR.
 not_installed = || { \
-    echo "make install: nothing can be written there: run it as root, or choose a folder: make install PREFIX=\$$HOME/.local" >&2; \
+    echo "make install: cannot write to $(DESTDIR)$(strip $(1)): run it as root, or choose a folder: make install PREFIX=\$$HOME/.local" >&2; \
     exit 1; }
 
 # Folders below the prefix are given relative to it, so that pkg-config can be told another one.
@@ -228,20 +228,22 @@ install: export SWALE_KERNELS_PC = $(swale_kernels_pc)
 
 install: install-headers $(BUILD)/libswale.a $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist \
          $(BUILD)/examples/fashion_mnist.1
-	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/pkgconfig $(MANDIR)/man1) $(not_installed)
-	$(Q)$(INSTALL) -m 644 $(BUILD)/libswale.a $(DESTDIR)$(LIBDIR) $(not_installed)
-	$(Q)$(INSTALL) -m 755 $(BUILD)/libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR) $(not_installed)
-	$(Q)ln -sf libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(not_installed)
-	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libswale.so $(not_installed)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(call not_installed,$(BINDIR))
+	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(call not_installed,$(LIBDIR)/pkgconfig)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(MANDIR)/man1 $(call not_installed,$(MANDIR)/man1)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/libswale.a $(DESTDIR)$(LIBDIR) $(call not_installed,$(LIBDIR))
+	$(Q)$(INSTALL) -m 755 $(BUILD)/libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR) $(call not_installed,$(LIBDIR))
+	$(Q)ln -sf libswale.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(call not_installed,$(LIBDIR))
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libswale.so $(call not_installed,$(LIBDIR))
 	$(Q)echo "$$SWALE_PC" >$(BUILD)/swale.pc
 	$(Q)echo "$$SWALE_KERNELS_PC" >$(BUILD)/swale-kernels.pc
-	$(Q)$(INSTALL) -m 644 $(BUILD)/swale.pc $(BUILD)/swale-kernels.pc $(DESTDIR)$(LIBDIR)/pkgconfig $(not_installed)
-	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR) $(not_installed)
-	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1 $(not_installed)
+	$(Q)$(INSTALL) -m 644 $(BUILD)/swale.pc $(BUILD)/swale-kernels.pc $(DESTDIR)$(LIBDIR)/pkgconfig $(call not_installed,$(LIBDIR)/pkgconfig)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR) $(call not_installed,$(BINDIR))
+	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1 $(call not_installed,$(MANDIR)/man1)
 
 install-headers:
-	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale $(not_installed)
-	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale $(not_installed)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
+	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 
 # What install put there, and the folder that is swale's own. In a DESTDIR, the folders too, if empty.
 uninstall:

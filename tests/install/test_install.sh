@@ -249,7 +249,7 @@ test_no_sudo() {
 # A folder in which nothing can be made, whoever one is.
 test_no_permission() {
     "$MAKE" --no-print-directory install DESTDIR= PREFIX=/proc/swale >"$folder/said" 2>&1 && die "it was installed"
-    grep -F 'make install: nothing can be written there: run it as root, or choose a folder: make install PREFIX=$HOME/.local' \
+    grep -F 'make install: cannot write to /proc/swale/include/swale: run it as root, or choose a folder: make install PREFIX=$HOME/.local' \
         "$folder/said"
 }
 
