@@ -27,7 +27,7 @@ SW_API void sw_model_free(sw_model *model);
 /* The shape of one sample, without the batch axis: needed only where a layer leaves its number of
  * inputs open (0). */
 SW_API sw_status sw_model_input(sw_model *model, int rank, const int64_t *shape);
-/* Works out shapes, declares and initialises the parameters; the weight of the last layer that has
+/* Works out shapes, declares and initializes the parameters; the weight of the last layer that has
  * one gets the role SW_ROLE_HEAD. Once. NULL and an error if a layer does not fit. */
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
 SW_API sw_params *sw_model_params(const sw_model *model); /* NULL before the build */
@@ -77,9 +77,9 @@ SW_API sw_module *sw_nn_flatten(sw_model *model);
 /* A sample to another shape of as many elements; the batch is not named. */
 SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape);
 
-/* One after the other: sw_nn_sequential(model, a, b, c, NULL). What passes between them is released. The NULL
- * at the end may be missing, since the layers are counted (by a macro of the same name, see SW_MODULES below); a
- * NULL between two layers is an error. The function itself, called by its address, needs the NULL. */
+/* One after the other: sw_nn_sequential(model, a, b, c, NULL). What passes between them is released. The
+ * final NULL is optional, because a macro of the same name counts the layers (see SW_MODULES below). A NULL
+ * between two layers is an error. A call through a function pointer needs the NULL. */
 SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel));
 /* The same from an array. */
 SW_API sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules);
@@ -94,8 +94,12 @@ SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
  * [2, sample...] of the model's type; each layer that it calls is built with the shape that reaches it, and
  * gives zeros. So `forward` must not decide by the numbers; a layer called twice must see equal shapes;
  * one that is not called is built without knowing what comes in. Parameters are declared in the order of the
- * calls: give each call a statement of its own, since C leaves the order within an expression open.
- * sw_nn_compose_of has options. */
+ * calls: write each call as a separate statement, since C leaves the order within an expression open.
+ * sw_nn_compose_of has options.
+ *
+ * sw_nn_compose is a macro. In C++ a lambda given as `forward` may hold commas inside parentheses only: one
+ * outside of them (`sw_tensor a, b;`) would end the macro's argument. Put such a lambda in parentheses, or
+ * call sw_nn_compose_of, which is a function. */
 SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind,
                                 sw_tensor (*forward)(sw_module *self, sw_tensor x), ...)
     __attribute__((sentinel));
@@ -132,8 +136,8 @@ SW_API sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_
 
 /* No gradient and no update for its parameters and those of all layers in it, from now on or from the build
  * on; false: again. The last call counts. A tied parameter is one: frozen in one layer, it is frozen
- * in the other. What a layer's own build has frozen (sw_param_freeze: a table that is not to be trained) stays
- * frozen. Returns it. */
+ * in the other. Parameters that a layer froze in its own build (sw_param_freeze, for example a fixed table)
+ * stay frozen. Returns it. */
 SW_API sw_module *sw_module_freeze(sw_module *module, bool frozen);
 
 /* The layer's own parameter NAME.suffix; NULL: it has none, or is not built. */
@@ -193,16 +197,16 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
  * x is f32, f64, i32 or u8 and is converted to the model's type; for a model that takes ids (its first
  * layer is an embedding) to i32. y->data NULL: *y becomes a new array, to be freed by sw_array_free, and
  * stays as it is after an error. Else y must have the output's shape and type, and is filled. x is taken as
- * it is: where the training data were scaled or normalised (pictures: bytes over 255), so must x be. Rows that
- * begin at a multiple of 64 bytes, as sw_array_new's do, are up to a third faster to multiply. The
- * model's own tape is used, so that one of sw_predict, sw_predict_source and sw_model_evaluate runs at a
- * time: a second call, from another thread or from a function of the user's that the first one calls, is an
- * error. Threads share a model by a tape for each, and sw_forward. */
+ * it is: where the training data were scaled or normalized (pictures: bytes over 255), so must x be. Rows
+ * that begin at a multiple of 64 bytes, as sw_array_new's do, are up to a third faster to multiply. Only one
+ * of sw_predict, sw_predict_source and sw_model_evaluate may run on a model at a time, because they use its
+ * tape; a second call, from another thread or from a user's function called by the first, is an error. To
+ * share a model between threads, give each thread a tape and call sw_forward. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* The same for all samples of a source, in order; what is random in them is that of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);
 
-/* ---- Layers of one's own --------------------------------------------------------------------- */
+/* ---- Custom layers --------------------------------------------------------------------------- */
 
 /* A sample's shape on its way through the layers. rank -1: not known. */
 typedef struct sw_sample_shape {
@@ -273,8 +277,8 @@ SW_API sw_module *sw_nn_compose_of(sw_model *model, const char *kind,
 SW_API void *sw_module_user(const sw_module *module);
 
 /* ---- Lists of layers ------------------------------------------------------------------------- */
-/* What sw_nn_sequential and sw_nn_compose become: the layers as an array, and how many there are. One NULL or
- * several at the end are left out. */
+/* The macros sw_nn_sequential and sw_nn_compose call these functions with an array of layers and its length.
+ * NULLs at the end are dropped. */
 SW_API sw_module *sw_nn_sequential_listed(sw_model *model, int count, sw_module *const *modules);
 SW_API sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
                                        sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
@@ -282,12 +286,12 @@ SW_API sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
 #ifdef __cplusplus
 extern "C++" {
 inline sw_module *sw_nn_sequential_listed(sw_model *model, std::initializer_list<sw_module *> modules) {
-    return sw_nn_sequential_listed(model, (int)modules.size(), modules.begin());
+    return sw_nn_sequential_listed(model, static_cast<int>(modules.size()), modules.begin());
 }
 inline sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
                                        sw_tensor (*forward)(sw_module *self, sw_tensor x),
                                        std::initializer_list<sw_module *> modules) {
-    return sw_nn_compose_listed(model, kind, forward, (int)modules.size(), modules.begin());
+    return sw_nn_compose_listed(model, kind, forward, static_cast<int>(modules.size()), modules.begin());
 }
 }
 #define SW_MODULES(...) {__VA_ARGS__}
