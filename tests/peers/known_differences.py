@@ -74,9 +74,9 @@ KNOWN = [
     Known("nn.functional.cross_entropy", "refused", "weights of classes are not negative",
           lambda message: "it must be ≥ 0" in message),
 ] + [
-    Known(name, "gradient", "sw_clamp passes the cotangent at NaN, PyTorch gives 0", at_nan)
+    Known(name, "gradient", "NaN at NaN; PyTorch gives 0", at_nan)
     for name in ("nn.functional.hardtanh", "nn.functional.relu6")
 ] + [
-    Known(name, "gradient", "of NaN none is the larger: no gradient; PyTorch gives all of it to both", at_nan)
+    Known(name, "gradient", "NaN at NaN; PyTorch gives 0, or all of the cotangent to both", at_nan)
     for name in ("max", "min", "maximum", "minimum")
 ]
