@@ -7,8 +7,9 @@
  *   - An operation on a null tensor does nothing and returns a null tensor, so that a program
  *     chains without checks and asks once.
  *   - Shapes are row-major and counted in elements; axis 0 is the batch where there is one.
- *   - Whoever makes frees, once: every sw_X_free accepts NULL. To free an object again is an error, and does
- *     nothing, as long as its memory has not become another object.
+ *   - The caller frees each object that it created, once. Every sw_X_free accepts NULL. A second free does
+ *     nothing but report an error, unless the memory was reused meanwhile. Where thousands of objects were
+ *     freed, an older one may not be recognized.
  *   - A tape belongs to one thread at a time; different tapes may run in different threads.
  */
 #ifndef SWALE_CORE_H
@@ -37,31 +38,44 @@ extern "C" {
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 /* No call needs a check. The first failure of a thread is recorded, with a message that sw_error() gives, and
- * is pending until sw_clear_error(). What follows from it (a null tensor, a NULL pointer) passes through
- * further calls without effect, and a program asks sw_error() once, at its end.
+ * is pending until sw_clear_error(). Functions ignore the null tensors and NULL pointers that result from it,
+ * and a program checks sw_error() once, at its end.
  *
- * What continues or ends while an error is pending:
- *   - Whatever goes over data or takes steps does not start, and does not continue: sw_loader_next returns
- *     false; sw_train, sw_optim_minimize and sw_optim_step return the status of the pending error and
- *     change nothing. So a mistake ends a training loop at once, with its own message.
- *   - Every other function does its work, and its status, NULL or null tensor tells of its own failure alone.
- *     The message of such a later failure is not kept: sw_error() is that of the first. A function that is
- *     given a NULL pointer or a null tensor takes the pending error for the reason.
+ * While an error is pending:
+ *   - Loops over data and optimizer steps stop, and do not start: sw_loader_next returns false; sw_train,
+ *     sw_optim_minimize and sw_optim_step return the status of the pending error and change nothing. So a
+ *     mistake ends a training loop at once, with its own message.
+ *   - Every other function does its work, and its return value (a status, NULL or a null tensor) reports only
+ *     its own failure. The message of such a later failure is not kept: sw_error() is that of the first. A
+ *     function that is given a NULL pointer or a null tensor assumes that the pending error is the cause.
  *
- * A program that handles an error and goes on clears it:
+ * A program that handles an error and continues must clear it. That is right where every reason for the
+ * failure has the same remedy, as for a cache: whether the file is missing or damaged, its contents are
+ * computed again.
  *
- *     if (sw_model_load(net, "last.safetensors") != SW_OK)
- *         sw_clear_error();            // there is none yet: train from the start
+ *     sw_archive *cache = sw_archive_open("cache.safetensors");
+ *     if (!cache)
+ *         sw_clear_error();            // optional: compute it again
  *
- * A library, or a callback of sw_train, that is called while its caller's error may be pending, and tries
- * something that may fail, leaves things as they were by clearing only an error of its own:
+ * It is wrong for a checkpoint: a failed sw_model_load may also mean that the file is damaged or belongs to
+ * another model, and a program that went on would train from the start and then overwrite the file. So check
+ * first whether the file exists, and treat every error of the load as one (saving is not refused while an
+ * error is pending):
+ *
+ *     if (access("last.safetensors", F_OK) == 0 &&       // unistd.h
+ *         sw_model_load(net, "last.safetensors") != SW_OK)
+ *         return EXIT_FAILURE;         // sw_error() says why; do not save over the file
+ *
+ * A library, or a callback of sw_train, may be called while its caller's error is pending. If it tries
+ * something that may fail, it must clear only its own error:
  *
  *     const bool pending = sw_error() != NULL;
  *     sw_archive *cache = sw_archive_open(path);
  *     if (!cache && !pending)
  *         sw_clear_error();
  *
- * A callback that returns SW_OK and leaves an error pending ends sw_train as one that returns its status. */
+ * If a callback returns SW_OK but leaves an error pending, sw_train ends as if the callback had returned that
+ * error's status. */
 
 typedef enum sw_status {
     SW_OK = 0,
@@ -95,18 +109,19 @@ SW_API const char *sw_version(void);
 SW_API const char *sw_build_info(void);
 /* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it. */
 SW_API const char *sw_cpu_name(void);
-/* "SkylakeX" and the like: the kernels that OpenBLAS uses. Where it has taken a processor that is newer than
- * itself for one without AVX2, it is made to choose again before main, unless OPENBLAS_CORETYPE is set. Where
- * dlopen loads swale into a process that has threads, they may be in OpenBLAS: then its choice stays, and
- * OPENBLAS_CORETYPE, set before the program starts, is the way to another. */
+/* "SkylakeX" and the like: the kernels that OpenBLAS uses. If OpenBLAS has taken a processor that is newer
+ * than itself for one without AVX2, swale makes it choose again before main, unless OPENBLAS_CORETYPE is set.
+ * If dlopen loads swale into a process that already has threads, the choice is not corrected, because those
+ * threads may be inside OpenBLAS. In that case set OPENBLAS_CORETYPE before the program starts. */
 SW_API const char *sw_blas_core(void);
 
 /* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS.
  * The default is the number of processors this process may run on. Results have the same bits for
  * every number. Not to be called while another thread computes.
- * OpenBLAS computes on the calling thread alone. Built with POSIX threads it is set so for the whole process,
- * at the first product; built with OpenMP, around each product, and the program's omp_get_max_threads
- * stays as it is; built without threads (and so without locks) it computes one product at a time.
+ * OpenBLAS computes on the calling thread alone:
+ *   - OpenBLAS with POSIX threads: set to one thread for the whole process at the first product.
+ *   - With OpenMP: set to one thread around each product; omp_get_max_threads keeps its value.
+ *   - Without threads (and so without locks): products run one at a time.
  * Threads of the library block all signals but those of their own faults (SIGSEGV and the like). They end
  * with dlclose; at exit, and before fork, products under way are waited for. */
 SW_API sw_status sw_set_threads(int threads);
@@ -157,7 +172,8 @@ typedef struct sw_array {
 /* A view of `data`. A rank outside 0..SW_MAX_RANK, a negative length, or lengths whose product, but for those
  * that are 0, is 2^59 or more gives data NULL and an error. */
 SW_API sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape);
-/* Number of elements: the product of the shape, 1 for a scalar. 0 and an error if rank or shape is none. */
+/* Number of elements: the product of the shape, 1 for a scalar. 0 and an error if rank or shape is
+ * invalid. */
 SW_API int64_t sw_array_count(const sw_array *array);
 /* An array of zeros with memory of its own, freed by sw_array_free. data NULL after an error. */
 SW_API sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape);
@@ -189,7 +205,7 @@ typedef struct sw_param sw_param;
 typedef struct sw_gradient sw_gradient;
 
 /* A handle, passed by value. Its memory belongs to the tape and lives until the tape's reset, after
- * which the handle is recognised as stale and refused. {0} is the null tensor. */
+ * which the handle is recognized as stale and refused. {0} is the null tensor. */
 typedef struct sw_tensor {
     sw_tape *tape;
     uint32_t slot;
@@ -201,8 +217,9 @@ SW_API sw_tape *sw_tape_new(void);
 /* Its tensors with it; accepts NULL. */
 SW_API void sw_tape_free(sw_tape *tape);
 /* Forgets every tensor in O(1) and keeps the memory for the next step. The draw number goes up by
- * one; switches, bindings and frozen parameters stay. Called after each step or evaluation. A tape that was
- * not, so that it has 2^24 tensors, or 1 GiB and parameters that moved 100 times, takes no more: an error. */
+ * one; switches, bindings and frozen parameters stay. Call it after each step or evaluation. If a program
+ * never calls it, recording fails with an error once the tape holds 2^24 tensors, or 1 GiB and the parameters
+ * have changed 100 times. */
 SW_API void sw_tape_reset(sw_tape *tape);
 
 /* Independent switches; at first SW_RECORD and SW_TRAIN are on. */
@@ -210,7 +227,7 @@ typedef enum sw_switch {
     SW_RECORD = 1,        /* keep what backward needs */
     SW_TRAIN = 2,         /* dropout drops */
     SW_UPDATE_BUFFERS = 4, /* running statistics move */
-    /* Off at first. Every operation's result and every gradient is looked at, and the first NaN, or Inf that
+    /* Off at first. Every operation's result and every gradient is checked, and the first NaN, or Inf that
      * did not go in, is an error (SW_ERR_NONFINITE) which names the layer, the operation, the element and
      * what went in. An input or a parameter that holds a NaN is named where it is read; an Inf in one, of a
      * mask say, is let pass. */
@@ -229,8 +246,8 @@ SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, s
 /* On this tape, the leaves of `params` need no gradient (a second model stays as it is). */
 SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
-/* The ids of the samples in axis 0 of what follows: random operations draw by sample id, and their number is
- * the weight of a loss that states none. Copied. Until the next reset. */
+/* The ids of the samples in axis 0 of what follows: random operations draw by sample id, and the number of
+ * ids is the weight of a loss that does not state one. Copied. Until the next reset. */
 SW_API sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count);
 /* Which draw of random numbers this pass sees. Equal seed, draw, site and sample: equal numbers. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
@@ -249,7 +266,7 @@ SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
 SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
 /* As sw_input, but a leaf whose gradient is wanted: sw_grad_of after backward. f32 or f64. */
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
-/* Memory of the tape, uninitialised, to be filled through sw_value before use; no gradient. */
+/* Memory of the tape, uninitialized, to be filled through sw_value before use; no gradient. */
 SW_API sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
 /* A scalar constant; of i32 and u8 a whole number that they have. A number is added to a tensor by it:
  * sw_add(x, sw_constant(tape, SW_F32, 1)). */
@@ -265,7 +282,7 @@ SW_API sw_array sw_value(sw_tensor t);
 /* The one element of a tensor with one element, as double. NaN and an error for others. */
 SW_API double sw_item(sw_tensor t);
 /* The gradient that backward left at a sw_variable or a tensor marked by sw_retain_grad, or at a
- * parameter's leaf. data is NULL (and no error) where backward did not come by. */
+ * parameter's leaf. data is NULL (and no error) if no gradient reached this tensor. */
 SW_API sw_array sw_grad_of(sw_tensor t);
 /* Keeps the gradient of an intermediate tensor for sw_grad_of. Returns t. */
 SW_API sw_tensor sw_retain_grad(sw_tensor t);
@@ -278,8 +295,8 @@ SW_API sw_tensor sw_detach(sw_tensor t);
 /* Gradients of a scalar: one reverse pass. Adds to what the gradient block holds since the last step:
  * backward passes on one tape pass add up; passes after a reset, and those of other tapes, are averaged by
  * the weights of their losses (see Means over parts), so that the block holds the gradient of the mean over
- * all that it has seen, however that was cut. The parameters must be what they were when the loss was
- * recorded: after a step, record anew. */
+ * all samples that it has seen, however the samples were divided into parts. The parameters must be what they
+ * were when the loss was recorded: after a step, record anew. */
 SW_API sw_status sw_backward(sw_tensor loss);
 /* The same from any tensor with its cotangent, of the tensor's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
@@ -307,18 +324,18 @@ SW_API void sw_tape_replay(sw_tape *tape, sw_mark mark);
  * the right class is 0. Where there is no limit (∞ - ∞, 0·∞, sin ∞) they are NaN.
  *
  * NaN is never lost: a result that depends on a NaN is NaN, and so is the derivative by an input wherever it
- * depends on a NaN. A derivative that is the same number for all values of the inputs (sums, sw_scale, sw_neg,
- * shapes, sw_pow with exponent 0 or 1, of a product by the other factor) is that number at NaN too. In a
- * reduction or a row operation one NaN makes the derivatives of its whole group NaN. The exceptions:
- * sw_pow(NaN, 0) = 1, as C's pow; comparisons give 0; sw_argmax counts NaN as largest; sw_where takes nothing
- * from the side that was not chosen; what sw_dropout drops is 0; where a class has weight 0 or a row is ignored,
- * it adds nothing.
+ * depends on a NaN. A derivative that does not depend on the input (of sums, sw_scale, sw_neg, shapes, sw_pow
+ * with exponent 0 or 1, of a product by one of its factors) keeps its value at NaN. In a reduction or a row
+ * operation one NaN makes the derivatives of its whole group NaN. The exceptions: sw_pow(NaN, 0) = 1, as C's
+ * pow; comparisons give 0; sw_argmax counts NaN as largest; sw_where takes nothing from the side that was not
+ * chosen; what sw_dropout drops is 0; where a class has weight 0 or a row is ignored, it adds nothing.
  *
  * Every operation returns a handle of its own, also where it changes nothing, so that either side can be released.
  *
  * Sums of f32 (reductions, losses, gradients of broadcast, of gathers and of biases) keep a relative error of 1e-5
- * for any length if the terms have one sign. For products see sw_gemm (extend.h). Not so: the sum of many gradients
- * of one tensor that is used by many operations, and of products over broadcast axes of a batch; these add in f32. */
+ * for any length if the terms have one sign. For products see sw_gemm (extend.h). Two sums have no such
+ * bound, because they add in plain f32: the gradients of a tensor that many operations use, and products over
+ * broadcast batch axes. */
 
 SW_API sw_tensor sw_add(sw_tensor a, sw_tensor b); /* a + b, broadcasting */
 SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
@@ -378,20 +395,20 @@ SW_API sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepd
 /* (Σ |x|^p)^(1/p) for p ≥ 1, max |x| for p = INFINITY; scaled, so that nothing overflows on the way.
  * Derivative 0 where the norm is 0; where it is ∞, the sign at infinite elements and 0 at the others. */
 SW_API sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim);
-/* log Σ e^x, without overflow; -∞ for none. The derivative is sw_softmax, whatever is added to all of x; 0 where
- * all are -∞. */
+/* log Σ e^x, without overflow; -∞ for none. The derivative is sw_softmax, and does not change if a constant
+ * is added to x; 0 where all are -∞. */
 SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim);
 
-/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. One ∞ takes it all,
- * several share evenly; rows of -∞ alone give NaN. */
+/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. A single ∞ has
+ * probability 1; several ∞ have equal probabilities; rows that hold only -∞ give NaN. */
 SW_API sw_tensor sw_softmax(sw_tensor x, int axis);
 SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
 
 /* Where along an axis the largest element is, i32; the first of equal ones; NaN counts as largest. The
  * axis goes unless keepdim. No gradient. */
 SW_API sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim);
-/* The share of rows whose largest score is at its id: scores [..., classes], ids i32 [...]; a scalar of
- * the scores' type, NaN for no rows. A row with a NaN is a miss. No gradient. */
+/* Accuracy, the fraction of rows whose largest score is at its id: scores [..., classes], ids i32 [...]; a
+ * scalar of the scores' type, NaN for no rows. A row with a NaN is a miss. No gradient. */
 SW_API sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids);
 
 /* ---- Comparisons and choice, broadcasting ---- */
@@ -520,8 +537,8 @@ SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
  *   - with SW_SUM: SW_SUMMED, since sums add up;
  *   - what is computed from losses has their weight: a penalty may be added, a loss may be scaled;
  *   - any other tensor: as many as sw_tape_samples named on its tape, or 1.
- * Several losses in one, with other weights, are a mean over parts as long as the weights have one ratio in
- * all parts; otherwise no single weight exists, and combining the parts is an error. */
+ * If a tensor combines losses with different weights, its parts can be averaged only if the ratio of these
+ * weights is the same in all parts. Otherwise adding a part is an error. */
 #define SW_SUMMED (-1.0)
 /* The weight of a loss; NaN and an error for a null or stale tensor. */
 SW_API double sw_loss_weight(sw_tensor loss);
@@ -530,7 +547,7 @@ SW_API double sw_loss_weight(sw_tensor loss);
 typedef struct sw_loss_mean {
     double sum, weight; /* Σ value·weight/unit and Σ weight/unit */
     double unit;        /* the first weight above 0, or SW_SUMMED; 0: none so far */
-    double mix;         /* determined by the ratio of the weights, where several losses are one */
+    double mix;         /* identifies the ratio of the weights if the tensor combines several losses */
 } sw_loss_mean;
 /* Takes in value and weight of a loss (one element). */
 SW_API sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss);
@@ -638,10 +655,10 @@ SW_API void sw_param_freeze(sw_param *param, bool frozen);
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
 
 /* A gradient block: a vector like x that knows what it holds. Fresh: the next backward stores, and
- * parameters it does not reach become zero. Taking a step makes it fresh; nobody zeroes it. While several
- * passes add to a block it holds a weighted sum (in f32 with the rounding errors in a second vector, made at
- * the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad_of turn it
- * into the mean: ask for them again after a further backward. */
+ * parameters it does not reach become zero. Taking a step makes it fresh; it need not be zeroed. While
+ * several passes add to a block it holds a weighted sum (in f32 with the rounding errors in a second vector,
+ * made at the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad_of
+ * turn it into the mean: ask for them again after a further backward. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
 /* One without memory of its own, for vectors that are somebody else's: fresh, and pointed at one of
  * them (dim elements) by sw_gradient_aim before use. */
@@ -732,7 +749,7 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
 /* The same with an archive that holds more. Each name has the prefix in front (NULL: none), and
- * only what begins with it is looked at: two models, or a model and what else a program keeps, share
+ * only what begins with it is read: two models, or a model and what else a program keeps, share
  * a file. Packing copies nothing: see sw_archive_put. */
 SW_API sw_status sw_params_pack(const sw_params *params, sw_archive *archive, const char *prefix);
 SW_API sw_status sw_params_unpack(sw_params *params, const sw_archive *archive, const char *prefix);
@@ -778,10 +795,10 @@ typedef struct sw_batch {
  * random in them is that of the tape's draw. */
 SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
                                  const int64_t *ids, int64_t count, sw_batch *batch);
-/* The same with a draw of one's own: equal draws, equal pictures, whatever the tape's is. */
+/* The same with an explicit draw: equal draws, equal pictures, whatever the tape's is. */
 SW_API sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
                                        const int64_t *ids, int64_t count, sw_batch *batch);
-/* The same into memory of one's own: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or
+/* The same into the caller's memory: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or
  * like x; either may be NULL. Threads share the samples. */
 SW_API sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
                                   int64_t count, void *x, void *y);
@@ -804,7 +821,7 @@ SW_API int64_t sw_sampler_steps_per_epoch(const sw_sampler *sampler);
 SW_API int64_t sw_sampler_epoch(const sw_sampler *sampler); /* of the batch given last, from 0 */
 SW_API bool sw_sampler_at_end(const sw_sampler *sampler);   /* that batch was its epoch's last */
 /* How many samples of that epoch have been given, 0 to n. With the epoch it is the sampler's whole state:
- * a new sampler of equal n, batch, order and seed goes on from there after sw_sampler_seek. */
+ * a new sampler of equal n, batch, order and seed continues from there after sw_sampler_seek. */
 SW_API int64_t sw_sampler_position(const sw_sampler *sampler);
 /* Goes to where `position` samples of `epoch` (from 0) have been given. A position is a multiple of the
  * batch or n; others, and negative numbers, are errors, and the sampler stays where it is. */
@@ -825,7 +842,7 @@ typedef struct sw_objective {
      * random numbers of `draw`. x and g have the parameters' type. */
     sw_status (*gradient)(void *user, const void *x, const int64_t *ids, int64_t count,
                           uint64_t draw, double *value, void *g);
-    /* Generalised linear model: rows a_i of the data matrix, [count, features], on the tape, and
+    /* Generalized linear model: rows a_i of the data matrix, [count, features], on the tape, and
      * the mean loss of predictions z [count, outputs]. x is W [outputs, features] first, then b
      * [outputs] if `bias`. All of rows, head, features and outputs are needed then. */
     int64_t features, outputs;

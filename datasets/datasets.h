@@ -1,8 +1,8 @@
 /* swale datasets: readers and loaders. Built on core alone.
  *
  * Every reader checks what it reads and names file and reason in sw_error(). It reads regular files: a pipe or a
- * device is refused at once, and /dev/stdin is read where it is redirected from a file. Pictures stay as they
- * are stored, one byte a pixel, and are normalised as they are gathered.
+ * device is refused at once, and /dev/stdin is read if it is redirected from a file. Pictures stay as they
+ * are stored, one byte a pixel, and are normalized as they are gathered.
  */
 #ifndef SWALE_DATASETS_H
 #define SWALE_DATASETS_H
@@ -31,7 +31,8 @@ SW_API sw_status sw_idx_read(const char *path, sw_array *array);
  * bit may differ from that of pixel/255. */
 typedef struct sw_images_options {
     size_t size;         /* sizeof(sw_images_options) */
-    /* 1 to 256; 0: the different labels in the file, in order of their values, which class_names are then. */
+    /* 1 to 256. 0: the classes are the distinct labels in the file, sorted by value, and class_names are
+     * those labels. */
     int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
     double scale, shift; /* both 0: 1/255 and 0, so that pixels lie in [0, 1] */
@@ -131,25 +132,31 @@ typedef enum sw_csv_target {
     SW_CSV_CLASS_IDS,     /* classes: whole numbers or texts */
     SW_CSV_REAL           /* y_shape is {1} */
 } sw_csv_target;
-/* target_column of the first column: its default, 0, is the last one. */
+/* ATTENTION: target_column = 0 means the LAST column, because 0 is the default of every option. The FIRST
+ * column is target_column = SW_CSV_FIRST_COLUMN. */
 #define SW_CSV_FIRST_COLUMN INT64_MIN
 
-/* Columns are counted from 0 here, and from -1, the last, backwards. */
+/* Columns are counted from 0, and backwards from -1, the last; except that target_column has another value
+ * for the first column (SW_CSV_FIRST_COLUMN), since its 0 is the last. */
 typedef struct sw_csv_options {
     size_t size;    /* sizeof(sw_csv_options) */
     char delimiter; /* 0: ','. Not a letter, a digit, a quote, '.', '+', '-' or the end of a line */
     sw_csv_header header;
     sw_csv_target target;
-    /* Where the target is, unless it is given by name; not read without one. 0: in the last column;
-     * SW_CSV_FIRST_COLUMN: in the first. */
+    /* The column of the target, unless target_name gives it; not read with SW_CSV_NO_TARGET.
+     *   0 (the default)         the LAST column, not the first
+     *   SW_CSV_FIRST_COLUMN     the FIRST column
+     *   1, 2, …                 the second, the third, …
+     *   -1, -2, …               the last, the one before it, … */
     int64_t target_column;
     const char *target_name; /* NULL, or as in the header */
-    /* 0: the classes are the different labels in the file, all of them whole numbers (in order of their values:
-     * -1 and 1 are classes 0 and 1) or all of them texts (in order of their bytes); class_names are the labels,
-     * the source's. 1 to 2^20: labels are ids below it, or one of class_names. For the test set give the training
-     * set's: a class of which it has no sample keeps its id. */
+    /* 0: the classes are the distinct labels in the file. All must be whole numbers (sorted by value: -1 and
+     * 1 become 0 and 1) or all texts (sorted by bytes). class_names are then the labels, owned by the source.
+     * 1 to 2^20: a label is an id below this number or one of class_names. For a test set pass classes and
+     * class_names of the training set, so that ids agree even if a class has no test sample. */
     int classes;
-    /* NULL or `classes` names that outlive the source. If one of them is a number, labels are names, not ids. */
+    /* NULL or `classes` names that outlive the source. If one of them is a number, the labels in the file are
+     * matched as names and never as ids. */
     const char *const *class_names;
     const int64_t *skip;            /* columns that are not read, whatever they hold */
     int64_t skip_count;
@@ -162,17 +169,17 @@ typedef struct sw_csv_options {
  * every locale. A line ends with LF, CR, or CR and LF. UTF-8's mark at the beginning, blank lines at the end and
  * blanks around a field are passed over, and so are zeros after gzip data; a field may be quoted (RFC 4180), but
  * not go over the end of a line; a line has less than 16 MiB. Numbers are decimal: no hexadecimal ones, no number
- * too large for a double, no empty field. Memory is at most about 18 times what the (decompressed) file has.
- * Errors name path, line and column, both counted from 1: "data.csv: line 3, column 2: 'abc' is not a number".
- * options may be NULL. */
+ * too large for a double, no empty field. Memory is at most about 18 times the size of the (decompressed)
+ * file. Errors name path, line and column, both counted from 1: "data.csv: line 3, column 2: 'abc' is not a
+ * number". options may be NULL. */
 SW_API sw_source *sw_csv(const char *path, const sw_csv_options *options);
 
-/* ---- Arrays of your own ---------------------------------------------------------------------- */
+/* ---- Arrays in memory ------------------------------------------------------------------------ */
 
 typedef struct sw_arrays_options {
     size_t size; /* sizeof(sw_arrays_options) */
-    /* > 0: y holds class ids below it. 0: the classes are the different labels in y, if it is i32 or u8, in order
-     * of their values (-1 and 1 are classes 0 and 1), which class_names are then. */
+    /* > 0: y holds class ids below it. 0: if y is i32 or u8, the classes are the distinct labels in y, sorted
+     * by value (-1 and 1 become 0 and 1), and class_names are those labels. */
     int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
     bool copy;           /* else x and y are read in place and outlive the source */
@@ -381,16 +388,16 @@ SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch,
 SW_API void sw_loader_free(sw_loader *loader);
 /* Puts the next batch on the tape (whose samples it names) and returns true; at the end of an
  * epoch, once, returns false, and the call after that begins the next epoch. While an error is pending
- * (core.h, "Errors"), whoever's it is, it returns false and the loader stays where it is: a loop whose
- * optimizer, model or step has failed ends at once, and goes on with the same batch after sw_clear_error.
- * A failure of the loader's own ends the
- * epoch too (a last batch that is still on the tape is one): what is left of it is passed over. A NULL
- * argument is an error and passes over nothing. While one batch is used the next one's bytes are already
- * asked for, or gathered. Allocates nothing of its own. */
+ * (core.h, "Errors"), from any function, it returns false and the loader does not advance: a loop whose
+ * optimizer, model or step has failed ends at once, and after sw_clear_error it continues with the same
+ * batch. A failure of the loader itself ends the epoch too (a last batch that is still on the tape is one):
+ * the rest of the epoch is skipped. A NULL argument is an error and skips nothing. While one batch is used
+ * the next one's bytes are already asked for, or gathered. Allocates nothing of its own. */
 SW_API bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch);
 SW_API int64_t sw_loader_batches(const sw_loader *loader); /* in an epoch */
-/* Epochs ended. While an error is pending every refused sw_loader_next counts as one, so that a loop until
- * some epoch ends as well; after sw_clear_error it is again the number of those that ended. */
+/* Number of epochs that have ended. While an error is pending each refused call of sw_loader_next counts as
+ * one, so that a loop `while (sw_loader_epoch(l) < n)` terminates. After sw_clear_error the real number is
+ * returned again. */
 SW_API int64_t sw_loader_epoch(const sw_loader *loader);
 SW_API bool sw_loader_prefetches(const sw_loader *loader); /* in a thread of its own */
 
