@@ -1,4 +1,4 @@
-/* swale core, for those who write operations, layers, rules and estimators of their own: memory,
+/* swale core, for those who write custom operations, layers, rules and estimators: memory,
  * kernels and threads, products, and the contract of an operation. The library's own operations are
  * written against this header alone.
  */
@@ -40,12 +40,12 @@ SW_API sw_status sw_last_failure(void);
 
 /* "[64,784]", in a buffer that stays valid for the next few calls of this thread. */
 SW_API const char *sw_shape_text(int rank, const int64_t *shape);
-/* ", did you mean NAME?" with the nearest of the names (ReLU is as near to relu as can be), or "" if none is
- * near; until this thread's next call. */
+/* ", did you mean NAME?" with the nearest of the names (upper and lower case count as equal), or "" if none
+ * is near; until this thread's next call. */
 SW_API const char *sw_suggest(const char *word, int count, const char *const *names);
 
-/* Faults that are told all at once: "a is missing; b is [2] here and [3] in the file; … and 12 more". Starts
- * as {0}; goes into a message of sw_fail as its text. */
+/* Faults that are reported in one message: "a is missing; b is [2] here and [3] in the file; … and 12 more".
+ * Starts as {0}; goes into a message of sw_fail as its text. */
 typedef struct sw_faults {
     int count, told;
     size_t used;
@@ -65,8 +65,8 @@ SW_API const char *sw_number_text(double value, char text[32]);
 /* snprintf and vsnprintf. */
 SW_API int sw_format(char *out, size_t size, const char *format, ...) SW_PRINTF(3, 4);
 SW_API int sw_vformat(char *out, size_t size, const char *format, va_list list) SW_PRINTF(3, 0);
-/* Between the two calls this thread is in the locale "C": for text that goes to a FILE. The end takes what the
- * beginning returned. */
+/* Between these two calls the calling thread uses the locale "C", for text printed to a FILE. Pass the result
+ * of sw_locale_begin to sw_locale_end. */
 SW_API void *sw_locale_begin(void);
 SW_API void sw_locale_end(void *before);
 
@@ -74,11 +74,11 @@ SW_API void sw_locale_end(void *before);
 
 /* Writes a whole file as sw_archive_save does: under the path is the old file or the new one, whole. */
 SW_API sw_status sw_file_replace(const char *path, const void *bytes, size_t count);
-/* The same, except that a device or a pipe is written to as it is. */
+/* Like sw_file_replace, but a device or a pipe is opened and written to directly. */
 SW_API sw_status sw_file_write(const char *path, const void *bytes, size_t count);
 /* Opens a regular file for reading, with its length in bytes. Returns its descriptor, to be closed by close();
  * -1 and an error for anything else. A pipe, a device or a folder is refused at once, without waiting for a
- * writer; /dev/stdin is read where it is redirected from a file. */
+ * writer; /dev/stdin is read if it is redirected from a file. */
 SW_API int sw_file_open(const char *path, int64_t *bytes);
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -108,12 +108,12 @@ SW_API char *sw_strdup(const char *string);
 
 /* ---- Lifetimes ------------------------------------------------------------------------------- */
 
-/* For a function that frees an object which was made by sw_alloc, before it reads anything of it: true; or
- * false, and an error that names the kind ("tape"), if the object was freed before and its memory has not
- * been given out again. Of thousands that were freed, the older ones may be forgotten. */
+/* Call this first in the free function of an object made by sw_alloc, before reading its fields. Returns true
+ * if the object may be freed; false, and an error that names the kind ("tape"), if it was freed before and
+ * its memory was not reused. Older ones among thousands of freed objects may not be recognized. */
 SW_API bool sw_free_once(const void *object, const char *kind);
 
-/* A member of whatever reads a source and is freed by itself; at first all zeros. */
+/* Embed one in each object that reads a source and has its own free function. Initialize it with zeros. */
 typedef struct sw_source_hold {
     sw_source *source; /* NULL: nothing is held */
     bool freed;        /* sw_source_free was called meanwhile */
@@ -121,7 +121,7 @@ typedef struct sw_source_hold {
 } sw_source_hold;
 /* Keeps the source alive, in spite of sw_source_free, until the release. `hold` is not moved meanwhile. */
 SW_API void sw_source_retain(sw_source_hold *hold, const sw_source *source);
-/* The last release after sw_source_free frees the source. Nothing for a hold of all zeros. */
+/* The last release after sw_source_free frees the source. Does nothing if the hold is all zeros. */
 SW_API void sw_source_release(sw_source_hold *hold);
 
 /* ---- Kernels and threads --------------------------------------------------------------------- */
@@ -160,7 +160,7 @@ SW_API void sw_float_restore(unsigned mode);
  * below 2^31. In f32, sums longer than 16384 are made of parts that are added in f64: a relative error of 1e-5 for
  * terms of one sign and any K. Shorter ones are OpenBLAS's, with an error of at most K 2^-24 Σ|a||b|.
  * SW_ERR_MEMORY, with C as it was, if OpenBLAS cannot have the 128 MiB of address space that
- * it needs; where they cannot be had for every thread, this thread does all tiles. */
+ * it needs. If there is not enough address space for every thread, the calling thread computes all tiles. */
 SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N,
                          int64_t K, double alpha, const void *A, int64_t lda, const void *B, int64_t ldb,
                          double beta, void *C, int64_t ldc);

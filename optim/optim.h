@@ -11,14 +11,14 @@
  * One step, the same for all: the estimator samples ids and evaluates gradients, each of which is
  * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
  * estimator commits its tables; the average moves. Rules compute with subnormal numbers (below 1e-38 in
- * f32) taken as zero: see sw_float_flush. Where eps is so small that this would show, a rule keeps its second
- * moments in f64: 4 bytes a parameter more for each. A gradient with Inf or NaN ends the step with
- * SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
- * on, so that the next step sees other samples. No number of a run becomes Inf or NaN
- * under SW_OK: a step by which x, a state, a scalar or a step size of any method would is refused with
- * SW_ERR_NONFINITE, which names the method, the quantity and the step; x and the states are bit for bit what they
- * were, and only the sampler has gone on. After any other error the step may have been taken in part, and so it may
- * be if an estimator's `commit` fails.
+ * f32) taken as zero: see sw_float_flush. Where eps is so small that this would matter, a rule keeps its
+ * second moments in f64, at 4 more bytes for each of their elements. A gradient with Inf or NaN ends the step
+ * with SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
+ * on, so that the next step sees other samples. After SW_OK x, the states, the scalars and the step sizes of
+ * all methods are finite. A step that would make one of them infinite or NaN is refused with
+ * SW_ERR_NONFINITE; the message names method, quantity and step. x and the states then keep their bits, and
+ * only the sampler advances. After any other error, or if an estimator's `commit` fails, the step may be
+ * partly done.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -128,18 +128,18 @@ SW_API sw_status sw_optim_watch(sw_optim *optim, bool on);
  * leaves them. An unknown name, or an optimizer that is not watched, is an error. */
 SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_norms *norms);
 
-/* ---- Saving, and going on ---- */
-/* A file holds what a run needs to go on as if it had not been interrupted, bit for bit: the parameters; the
- * state of rules (by parameter), of the estimator and those inside it, of line search and average; the
- * sampler's place; counters. Equal states give equal files.
+/* ---- Checkpoints ---- */
+/* A file holds what is needed to resume a run, so that it is bit for bit identical to an uninterrupted one:
+ * the parameters; the state of rules (by parameter), of the estimator and those inside it, of line search and
+ * average; the sampler's place; counters. Equal states give equal files.
  *
- * To go on, a program makes the same optimizer again, binds it (sw_optim_bind) if it was bound when it
+ * To resume, a program makes the same optimizer again, binds it (sw_optim_bind) if it was bound when it
  * was saved, since an estimator's tables are made for its objective, and loads. Specs are the program's, and
  * not read from the file. Methods, groups, seed, n, and options that are whole numbers or choices (batch,
  * nesterov) must be those of the file; real numbers and durations (lr, decay), clip, and schedules, which
- * have no state, may be others: a run may go on with a smaller step. The length of the run is the file's
- * unless the program has set one, or gives one to sw_train. All that does not fit is listed in one message, and nothing is changed after any
- * error.
+ * have no state, may be others: a run may continue with a smaller step. The length of the run is the file's
+ * unless the program has set one, or gives one to sw_train. Every mismatch is reported in one message, and
+ * nothing is changed after any error.
  *
  * What is the program's own, like the place of a loader, goes into the same file through an archive, under
  * names that do not begin with "optim.":
@@ -150,10 +150,10 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  *     sw_archive_save(a, path);
  *     sw_archive_free(a);
  *
- * An eps for which a rule of f32 keeps its second moments in f64 (rules/small_eps.c; below 1e-13 for Adam's defaults)
- * needs a file with such moments, and a larger one a file without.
- * Files of versions that kept means in f32 without a second vector (ema_low, mean_low, next_low, sum_low) are read;
- * those vectors are zero then, as if the mean had just been rounded.
+ * The values of eps and of a mean's length (β2) decide whether a rule in f32 keeps second moments in f64
+ * (rules/small_eps.c; for Adam with β2 = 0.999, eps below 1e-13). A file can be loaded only if it was saved
+ * with the same choice. Files of versions that kept means in f32 without a second vector (ema_low, mean_low,
+ * next_low, sum_low) are read; those vectors are zero then, as if the mean had just been rounded.
  *
  * The parameters alone are read from such a file by sw_params_unpack with the prefix "optim.x.". */
 SW_API sw_status sw_optim_save(const sw_optim *optim, const char *path);
@@ -199,9 +199,10 @@ typedef struct sw_train_options {
     size_t size; /* sizeof(sw_train_options) */
     /* Length of the whole run, from the optimizer's first step: one of the two, or neither: the optimizer's own
      * steps if the program or a file has set them, else until something below ends it. An optimizer that has
-     * done part of it, in an earlier call or before it was saved, goes on from there: to train e epochs more,
-     * give those that are done plus e. A call with nothing left to do is an error (SW_ERR_STATE);
-     * sw_train_remaining tells beforehand. An epoch of an estimator without batches is one step. */
+     * done part of it, in an earlier call or before it was saved, continues from there: to train e more
+     * epochs, set epochs to those already done plus e. A call with nothing left to do is an error
+     * (SW_ERR_STATE); sw_train_remaining tells beforehand. An epoch of an estimator without batches is one
+     * step. */
     int64_t epochs, steps;
     void *user; /* for the callbacks, each of which may be NULL */
     sw_train_callback *log; /* after every log_every-th step (0: each) */
@@ -241,20 +242,21 @@ typedef struct sw_train_result {
     double gradient_norm;       /* of the last step taken */
 } sw_train_result;
 
-/* Takes steps on the objective until the run is complete or one of the options ends it. A length that is given here
- * is also that of the schedules, unless the program has set the optimizer's own (sw_optim_options.steps,
- * sw_optim_set_steps), which stays: after a call with epochs = 5, one with epochs = 10 takes five more, and a
- * schedule goes on as that of a run of ten, from its middle. `result`, unless NULL, is filled whatever happens. README.md shows
- * the same by public calls. An error that is pending (core.h, "Errors") when it is called, or that the
- * objective or a callback leaves pending, ends it: no step is taken after it. */
+/* Takes steps on the objective until the run is complete or one of the options ends it. A length given here
+ * is also the length of the schedules, unless the program has set the optimizer's own length
+ * (sw_optim_options.steps, sw_optim_set_steps), which takes precedence. After a call with epochs = 5, a call
+ * with epochs = 10 trains five more epochs, and the schedules continue at the middle of a run of ten.
+ * `result`, unless NULL, is filled whatever happens. README.md shows the same by public calls. An error that
+ * is pending (core.h, "Errors") when it is called, or that the objective or a callback leaves pending, ends
+ * it: no step is taken after it. */
 SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const sw_train_options *options,
                           sw_train_result *result);
-/* The steps that sw_train with these options (or NULL) has left, skipped ones counted: 0 where all that is asked for
- * is done, as after loading the state of a complete run; INT64_MAX where no length is set. Binds the objective,
- * takes no step. -1 after an error. */
+/* The steps that sw_train with these options (or NULL) still has to take, counting skipped steps; 0 if the
+ * run is complete, also one that was loaded; INT64_MAX where no length is set. Binds the objective, takes no
+ * step. -1 after an error. */
 SW_API int64_t sw_train_remaining(const sw_objective *objective, sw_optim *optim, const sw_train_options *options);
 
-/* ---- Methods of one's own -------------------------------------------------------------------- */
+/* ---- Custom methods -------------------------------------------------------------------------- */
 /* A method is a constant with functions. It is registered once under its name and then used in specs
  * like the built-in ones.
  *
@@ -297,7 +299,7 @@ typedef enum sw_slot_start { SW_START_ZERO = 0, SW_START_X /* a copy of x at the
 /* What the size of a slot may depend on. */
 typedef struct sw_slot_sizes {
     int64_t n, dim;            /* samples (estimators; else 0); parameters, or elements of `param` */
-    int64_t features, outputs; /* of a generalised linear model; else 0 */
+    int64_t features, outputs; /* of a generalized linear model; else 0 */
     const sw_param *param;     /* rules of unit TENSOR: whose slot it is; else NULL */
     const double *option;
     sw_dtype type;             /* of the parameters */
@@ -312,12 +314,12 @@ typedef struct sw_slot {
     sw_slot_start start;
     sw_slot_type type;
     /* Elements; NULL: dim. For estimators, averages and rules of unit TENSOR (for each parameter: a
-     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. A rule with a count has
-     * neither measure nor point, which see many parameters at once. What starts as x has dim. An average whose
-     * count is 0 has no such slot: it is NULL. */
+     * Shampoo-like rule asks for rows² of it); rules of unit ELEMENT have one for each element. A rule with a
+     * `count` cannot have `measure` or `point`, because these see many parameters at once. A slot that starts
+     * as x has dim elements. If the count of an average is 0, the slot is NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
     bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */
-    bool added; /* later than the method: a file that lacks it is loaded, and it is zero then */
+    bool added; /* in a later version: a file without it can be loaded, and the slot is then zero */
 } sw_slot;
 
 /* ---- Rules ---- */
@@ -422,7 +424,7 @@ struct sw_estimate {
     sw_dtype type;
     int64_t n, dim;
     void *slot[SW_MAX_SLOTS];
-    uint64_t seed;            /* of the optimizer: for a stream of one's own, sw_rng_key(seed, "sag") */
+    uint64_t seed;            /* of the optimizer: for a separate stream, sw_rng_key(seed, "sag") */
     sw_sampler *sampler;      /* over n with option "batch"; NULL without one, or with OWN_IDS */
     int64_t per_epoch;        /* steps of an epoch: the sampler's, unless `start` sets another; 0: unknown */
     bool wants_lr;            /* a rule has lr=auto: what `lr` is, is asked for */
@@ -475,7 +477,7 @@ SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64
 /* The mean loss alone, Inf or NaN included. */
 SW_API sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
                                    double *value);
-/* For a generalised linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
+/* For a generalized linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
 SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
                                  double *value, void *s);
 /* … and back: g = beta·g + Σ c_i [a_i, 1] for coefficients c [count, outputs] (dim elements), also where
