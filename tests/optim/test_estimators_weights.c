@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* mkstemp */
 /* Estimators on a loss that divides by something else than samples: class weights and ignored ids. All of them
  * go to the minimum of Σ weight·loss / Σ weight, however the samples are cut into batches and rows. */
 #include "test_optim_shared.h"
