@@ -113,8 +113,7 @@ static sw_status history_take(history *h, const sw_archive *a, const char *path)
     const int64_t epochs = row.rank > 0 ? row.shape[0] : 0;
     if (row.type != SW_F64 || row.rank != 2 || row.shape[1] != COLUMNS || norm.type != SW_F64 || norm.rank != 3 ||
         norm.shape[0] != epochs || norm.shape[1] != h->layers || norm.shape[2] != 3)
-        return sw_fail(SW_ERR_FORMAT, "%s: its table of epochs is not one that this program wrote for this network",
-                       path);
+        return sw_fail(SW_ERR_FORMAT, "%s: its history of epochs does not fit this network", path);
     SW_TRY(history_reserve(h, epochs));
     memcpy(h->row, row.data, (size_t)epochs * sizeof *h->row);
     memcpy(h->norm, norm.data, (size_t)(epochs * h->layers) * sizeof *h->norm);

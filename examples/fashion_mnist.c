@@ -1,5 +1,5 @@
 /* Trains a multilayer perceptron on Fashion-MNIST with any estimator, rule, schedule and average; saves it,
- * resumes it from a checkpoint, and says what is in a picture. */
+ * resumes it from a checkpoint, and classifies a picture. */
 #include "cli.h"
 
 #include <swale.h>
@@ -29,11 +29,11 @@ static const cli_option options[] = {
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "after each hidden layer (0)"},
     {"--dtype", "f32|f64", CLI_TEXT, &asked.dtype, 0, 0, "type of parameters and activations (f32)"},
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights there at the end (safetensors)"},
-    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "begin with these weights, whose layers need no --hidden"},
-    {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0, "write the run's state there, or go on from it"},
-    {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "say what is in a PNG or JPEG of any size"},
+    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "start from these weights; the file gives the layer sizes"},
+    {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0, "save the run's state there; resume from it if it exists"},
+    {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
     {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0, "with --out: norms of weights, gradients, updates by layer"},
-    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0, "stop at the first NaN or Inf and name who made it"},
+    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0, "stop at the first NaN or Inf and name the operation that made it"},
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
     {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "every estimator, rule, schedule and average"},
     CLI_COMMON("of initial values, order and dropout (1)", "DIR", CLI_FOLDER,
@@ -81,7 +81,8 @@ static int parse_hidden(int64_t units[MAX_LAYERS]) {
         char *end;
         long long n = strtoll(at, &end, 10);
         if (end == at || n < 1 || n > 1000000 || (*end && *end != ',') || count == MAX_LAYERS)
-            cli_fail(2, "--hidden %s: up to %d numbers of units, 100,50 for example", asked.hidden, MAX_LAYERS);
+            cli_fail(2, "--hidden %s: a list of at most %d layer sizes is needed, for example 100,50", asked.hidden,
+                     MAX_LAYERS);
         units[count++] = n;
         if (!*end)
             return count;
@@ -253,7 +254,7 @@ static int64_t steps_of_epoch(const run *r) {
     return each > 0 ? each : 1;
 }
 
-/* Where there is a checkpoint the run goes on from it. */
+/* A run whose checkpoint exists resumes from it. */
 static bool resume(run *r) {
     history_start(&r->history, r->model);
     if (!asked.checkpoint || access(asked.checkpoint, F_OK) != 0)
@@ -264,18 +265,18 @@ static bool resume(run *r) {
         history_load(&r->history, r->optim, asked.checkpoint) != SW_OK)
         return false;
     r->epochs = steps_of(r) / each;
-    cli_note("going on from %s, after %lld epochs and %lld steps\n", asked.checkpoint, (long long)r->epochs,
+    cli_note("resuming from %s after %lld epochs and %lld steps\n", asked.checkpoint, (long long)r->epochs,
              (long long)(steps_of(r) % each));
     return true;
 }
 
-static void say_how_to_go_on(const run *r) {
+static void say_how_to_resume(const run *r) {
     fprintf(stderr, "%sinterrupted after %lld of %lld epochs and %lld steps; ", r->progress.live ? "\r\033[K" : "",
             (long long)r->epochs, (long long)asked.epochs, (long long)(steps_of(r) % steps_of_epoch(r)));
     if (asked.checkpoint)
-        fprintf(stderr, "the same command goes on from %s\n", asked.checkpoint);
+        fprintf(stderr, "run the same command again to resume from %s\n", asked.checkpoint);
     else
-        fprintf(stderr, "with --checkpoint FILE it could go on\n");
+        fprintf(stderr, "use --checkpoint FILE to make a run resumable\n");
 }
 
 static bool train(run *r) {
@@ -285,7 +286,7 @@ static bool train(run *r) {
     /* Of a run that was complete when its checkpoint was written, nothing is left. */
     const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
     if (left == 0 && r->epochs > 0)
-        cli_note("the run is complete; a larger --epochs goes on with it\n");
+        cli_note("the run is complete; give a larger --epochs to continue it\n");
     cli_catch_signals();
     const bool good = left == 0 || (left > 0 && sw_train(r->objective, r->optim, &how, NULL) == SW_OK);
     cli_release_signals();
@@ -295,7 +296,7 @@ static bool train(run *r) {
         note_loss(r, history_save(&r->history, r->optim, asked.checkpoint)) != SW_OK)
         return false;
     if (cli_signal)
-        say_how_to_go_on(r);
+        say_how_to_resume(r);
     return sw_optim_adopt_point(r->optim) == SW_OK; /* from here on the model is where it was evaluated */
 }
 
@@ -385,9 +386,9 @@ static bool predict(run *r) {
 /* Mistakes that no option shows by itself. */
 static void check_options(void) {
     if (asked.norms && !cli.out)
-        cli_fail(2, "--norms needs --out: that is where they go");
+        cli_fail(2, "--norms needs --out DIR: the norms are written there");
     if (asked.load && asked.checkpoint && access(asked.checkpoint, F_OK) == 0)
-        cli_fail(2, "--checkpoint %s is there, and a run goes on from it: leave --load out", asked.checkpoint);
+        cli_fail(2, "--checkpoint %s exists, so the run resumes from it; remove --load", asked.checkpoint);
 }
 
 int main(int argc, char **argv) {
@@ -409,7 +410,7 @@ int main(int argc, char **argv) {
         good = predict(&r);
     if (sw_error() && asked.load && strstr(sw_error(), "\"optim.x.\"")) {
         cli_say("%s", sw_error());
-        cli_say("%s is a checkpoint: --checkpoint goes on from it, and --save writes its weights", asked.load);
+        cli_say("%s is a checkpoint: resume from it by --checkpoint; --save then writes its weights", asked.load);
         sw_clear_error();
     }
     report_close(&r.report);

@@ -14,9 +14,9 @@ static int64_t epochs = 200, patience = 20;
 
 static const cli_option options[] = {
     {"--csv", "FILE", CLI_INPUT, &csv, 0, 0, "numbers, the last of each row a class (examples/iris.csv)"},
-    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "at most so many (200)"},
+    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "maximum number of epochs (200)"},
     {"--patience", "N", CLI_COUNT, &patience, 1, 1e6, "epochs without a better validation loss (20)"},
-    {"--load", "FILE", CLI_INPUT, &load, 0, 0, "such a file: no training, --predict alone"},
+    {"--load", "FILE", CLI_INPUT, &load, 0, 0, "use a file that --out wrote; no training, only --predict"},
     {"--predict", "X,X,...", CLI_TEXT, &row, 0, 0, "the features of a row whose class is asked for"},
     CLI_COMMON("of split, initial weights and order (1)", "FILE", CLI_OUTPUT,
                "the network and its normalization (own_data.safetensors)")};
@@ -164,7 +164,7 @@ static void predict(const char *path) {
     const int64_t features = sw_array_count(&mean);
     if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features ||
                         mean.type != SW_F64 || std.type != SW_F64 || sw_array_count(&std) != features))
-        sw_fail(SW_ERR_FORMAT, "%s: no file of this program", path);
+        sw_fail(SW_ERR_FORMAT, "%s: not a file written by own_data", path);
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
     sw_array x = sw_array_of(values, SW_F64, SW_SHAPE(1, features)), y = {0};
@@ -190,7 +190,7 @@ int main(int argc, char **argv) {
     if (load && cli.out != program.out)
         cli_fail(2, "--load trains nothing, and there is nothing to write to --out %s", cli.out);
     if (!load && csv == iris && access(csv, F_OK) != 0)
-        cli_fail(1, "%s is not there: run this in swale's folder, or give a table by --csv FILE", csv);
+        cli_fail(1, "%s does not exist: run own_data in swale's source folder, or use --csv FILE", csv);
     if (load)
         csv = cli.out = NULL;
     cli_check_files();

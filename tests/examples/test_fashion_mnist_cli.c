@@ -80,7 +80,7 @@ static void test_mistakes_on_the_command_line(void **state) {
     mistake("--clip", "--clip", "1x");
     mistake("--dtype f16: f32 or f64 is needed\n", "--dtype", "f16");
     mistake("--hidden", "--hidden", "");
-    mistake("--hidden", "--hidden", "64,");
+    mistake("--hidden 64,: a list of at most 16 layer sizes is needed, for example 100,50\n", "--hidden", "64,");
     mistake("--hidden", "--hidden", "64,0");
     mistake("--hidden", "--hidden", "-5");
     mistake("--hidden", "--hidden", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"); /* 17 */
@@ -93,7 +93,7 @@ static void test_mistakes_on_the_command_line(void **state) {
 static void test_outputs_are_checked_first(void **state) {
     (void)state;
     mistake("--save \"\": the path is empty, FILE is needed\n", "--save", "");
-    mistake("--norms needs --out", "--norms", NULL);
+    mistake("--norms needs --out DIR: the norms are written there\n", "--norms", NULL);
     static const char *const place[][3] = {
         {"--save", "/nowhere/shoes.safetensors", "No such file or directory"},
         {"--save", "/", "Is a directory"},

@@ -166,9 +166,9 @@ static void test_checkpoint(void **state) {
     succeeds(&o);
     assert_true(result(&o, "epochs") == 4 && result(&o, "train_loss") == after);
     o = TRAIN("--quiet", "--load", state_file, "--hidden", "100");
-    fails(&o, 1, "is a checkpoint: --checkpoint goes on from it");
+    fails(&o, 1, "is a checkpoint: resume from it by --checkpoint; --save then writes its weights\n");
     o = TRAIN("--quiet", "--load", whole, "--checkpoint", state_file);
-    fails(&o, 2, "leave --load out");
+    fails(&o, 2, "run.safetensors exists, so the run resumes from it; remove --load\n");
     unlink(state_file);
     o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--checkpoint", state_file);
     o = TRAIN("--quiet", "--epochs", "4", "--batch", "100", "--checkpoint", state_file);
@@ -337,7 +337,7 @@ static void test_report_of_a_resumed_run(void **state) {
         same_file(whole, parts);
         assert_true(result(&o, "epochs") == 4 && result(&o, "epoch_seconds") > 0);
     }
-    assert_non_null(strstr(o.err, "the run is complete"));
+    assert_non_null(strstr(o.err, "the run is complete; give a larger --epochs to continue it\n"));
     remove_report(folder);
     unlink(checkpoint);
     unlink(whole);

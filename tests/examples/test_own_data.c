@@ -51,7 +51,7 @@ static void test_learns_and_answers(void **state) {
     fputs("I64", f);
     fclose(f);
     o = RUN(OWN, "--load", file, "--predict", "1,2,3,4");
-    fails(&o, 1, "no file of this program");
+    fails(&o, 1, "iris.safetensors: not a file written by own_data\n");
     unlink(file);
 }
 
@@ -72,7 +72,7 @@ static void test_mistakes(void **state) {
     o = RUN(OWN, "--load", in_folder("none"), "--predict", "1");
     fails(&o, 1, "none");
     o = RUN("/bin/sh", "-c", "p=$PWD/$0; cd / && exec \"$p\" --out /tmp/no-such-file", OWN);
-    fails(&o, 1, "own_data: examples/iris.csv is not there: run this in swale's folder, or give a table by --csv FILE\n");
+    fails(&o, 1, "own_data: examples/iris.csv does not exist: run own_data in swale's source folder, or use --csv FILE\n");
     char bad[600], file[600];
     snprintf(bad, sizeof bad, "%s", in_folder("bad.csv"));
     snprintf(file, sizeof file, "%s", in_folder("out.safetensors"));
