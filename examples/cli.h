@@ -75,6 +75,7 @@ static struct {
     int64_t seed, threads;
     bool quiet, help, version;
     int stdout_error; /* errno when stdout could not be written */
+    bool lost;        /* a file could not be written, and cli_tolerate reported it */
 } cli = {.seed = 1};
 
 /* The program that cli_start was given; one without options before it. */
@@ -141,7 +142,23 @@ static inline int cli_end(int status) {
         printf("%s: stderr could not be written\n", cli_current()->name);
         fflush(stdout);
     }
-    return status != 2 && (lost || ferror(stderr)) ? 1 : status;
+    return status != 2 && (lost || cli.lost || ferror(stderr)) ? 1 : status;
+}
+
+/* For a file that is written while a run is under way: a failure must not discard the run. An SW_ERR_IO is
+ * printed and cleared, and the program will end with 1; other errors are returned. `reported` belongs to
+ * the file: a failure that lasts is printed once, and a new one after a success again. */
+static inline sw_status cli_tolerate(sw_status status, bool *reported) {
+    if (status != SW_OK && status != SW_ERR_IO)
+        return status;
+    if (status == SW_ERR_IO) {
+        if (!*reported)
+            cli_say("%s", sw_error());
+        sw_clear_error();
+        cli.lost = true;
+    }
+    *reported = status == SW_ERR_IO;
+    return SW_OK;
 }
 
 /* Ends the program with a message. */
@@ -255,6 +272,7 @@ static inline void cli_start(const cli_program *program, int argc, char **argv) 
     cli.program = program;
     cli.out = program->out;
     signal(SIGXFSZ, SIG_IGN); /* a file above `ulimit -f` is an error like others, and not the end */
+    signal(SIGPIPE, SIG_IGN); /* so is a pipe without a reader: Ctrl-C also ends the tee of `| tee log` */
     cli_check_streams();
     cli_parse(argc, argv);
     if (cli.help)
@@ -277,8 +295,15 @@ static inline void cli_numbers_path(const char *picture, char path[OUTPUT_PATH])
     snprintf(path, OUTPUT_PATH, "%.*s.csv", (int)(length < OUTPUT_PATH - 8 ? length : OUTPUT_PATH - 8), picture);
 }
 
-/* Ends the program, before it begins to work, if `path` cannot be written. */
+/* Ends the program, before it begins to work, if `path` cannot be written, or is the file to which stdout
+ * or stderr was redirected: replacing it would discard what is printed. */
 static inline void cli_try_output(const char *option, const char *path) {
+    struct stat there, stream;
+    const bool exists = stat(path, &there) == 0 && S_ISREG(there.st_mode);
+    for (int fd = STDOUT_FILENO; exists && fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &stream) == 0 && stream.st_dev == there.st_dev && stream.st_ino == there.st_ino)
+            cli_fail(2, "%s %s: %s was redirected to this file: another name is needed", option, path,
+                     fd == STDOUT_FILENO ? "stdout" : "stderr");
     const char *fault = output_fault(path);
     if (fault)
         cli_fail(1, "%s %s: cannot be written: %s", option, path, fault);
@@ -307,15 +332,35 @@ static inline void cli_check_path(const cli_option *o, const char *path) {
         cli_fail(1, "%s %s: cannot be read: not an ordinary file", o->name, path);
     if ((o->kind == CLI_DATA || o->kind == CLI_FOLDER) && exists && !S_ISDIR(there.st_mode))
         cli_fail(1, "%s %s: not a folder", o->name, path);
-    if (o->kind == CLI_OUTPUT)
-        cli_try_output(o->name, path);
-    if (o->kind == CLI_PICTURE)
-        cli_check_picture(o, path);
 }
 
-/* Every path of the table, before the work begins. Nothing that is there is changed. A file that would be written
- * over another one that was named is a mistake; weights may go back to the file that --load read. */
+/* Creates the folder and those it is in. */
+static inline void cli_make_folder(const cli_option *o, const char *path) {
+    char part[OUTPUT_PATH];
+    struct stat there;
+    int reason = 0;
+    if (snprintf(part, sizeof part, "%s/", path) >= (int)sizeof part)
+        cli_fail(1, "%s: a path of %zu bytes is too long", o->name, strlen(path));
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(part, 0777) != 0)
+            reason = errno; /* EEXIST, or what stat shows below */
+        *slash = '/';
+    }
+    if (stat(path, &there) != 0 || !S_ISDIR(there.st_mode))
+        cli_fail(1, "%s %s: the folder cannot be created: %s", o->name, path, strerror(reason));
+}
+
+/* Every path of the table, before the work begins. No existing file is changed; folders are created first,
+ * since other outputs may lie in them. A file that would be written over another one that was named is a
+ * mistake; weights may go back to the file that --load read. */
 static inline void cli_check_files(void) {
+    for (const cli_option *o = cli_current()->options; o->name; o++)
+        if (cli_path_of(o))
+            cli_check_path(o, cli_path_of(o));
+    for (const cli_option *o = cli_current()->options; o->name; o++)
+        if (o->kind == CLI_FOLDER && cli_path_of(o))
+            cli_make_folder(o, cli_path_of(o));
     for (const cli_option *o = cli_current()->options; o->name; o++) {
         const bool written = o->kind == CLI_OUTPUT || o->kind == CLI_PICTURE;
         for (const cli_option *other = cli_current()->options; cli_path_of(o) && written && other->name; other++)
@@ -325,8 +370,10 @@ static inline void cli_check_files(void) {
                          other->name);
     }
     for (const cli_option *o = cli_current()->options; o->name; o++)
-        if (cli_path_of(o))
-            cli_check_path(o, cli_path_of(o));
+        if (o->kind == CLI_OUTPUT && cli_path_of(o))
+            cli_try_output(o->name, cli_path_of(o));
+        else if (o->kind == CLI_PICTURE && cli_path_of(o))
+            cli_check_picture(o, cli_path_of(o));
 }
 
 /* ---- Signals: the first asks to stop after this step, the second ends at once ---- */

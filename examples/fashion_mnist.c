@@ -29,11 +29,14 @@ static const cli_option options[] = {
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "after each hidden layer (0)"},
     {"--dtype", "f32|f64", CLI_TEXT, &asked.dtype, 0, 0, "type of parameters and activations (f32)"},
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights there at the end (safetensors)"},
-    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "start from these weights; the file gives the layer sizes"},
-    {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0, "save the run's state there; resume from it if it exists"},
+    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0,
+     "start from these weights; the file gives the layer sizes"},
+    {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0,
+     "save the run's state there; resume from it if it exists"},
     {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
     {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0, "with --out: norms of weights, gradients, updates by layer"},
-    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0, "stop at the first NaN or Inf and name the operation that made it"},
+    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0,
+     "stop at the first NaN or Inf and name the operation that made it"},
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
     {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "every estimator, rule, schedule and average"},
     CLI_COMMON("of initial values, order and dropout (1)", "DIR", CLI_FOLDER,
@@ -66,7 +69,9 @@ typedef struct run {
     sw_evaluation result;
     sw_array subject; /* of --predict: 28 by 28 */
     bool usage;       /* the command line is wrong */
-    bool lost;        /* something could not be written, and was reported */
+    struct {
+        bool checkpoint, weights, report;
+    } lost; /* could not be written, and this was reported */
 } run;
 
 /* ---- Model ---- */
@@ -81,8 +86,8 @@ static int parse_hidden(int64_t units[MAX_LAYERS]) {
         char *end;
         long long n = strtoll(at, &end, 10);
         if (end == at || n < 1 || n > 1000000 || (*end && *end != ',') || count == MAX_LAYERS)
-            cli_fail(2, "--hidden %s: a list of at most %d layer sizes is needed, for example 100,50", asked.hidden,
-                     MAX_LAYERS);
+            cli_fail(2, "--hidden %s: a list of at most %d layer sizes is needed, for example 100,50",
+                     asked.hidden, MAX_LAYERS);
         units[count++] = n;
         if (!*end)
             return count;
@@ -149,7 +154,10 @@ static void estimator_spec(char *spec, size_t size) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(outer, " "), outer);
     const sw_estimator *method = sw_estimator_find(name);
     bool wraps = method && method->flags & SW_ESTIMATOR_WRAPPER && !strstr(outer, " of=");
-    snprintf(spec, size, "%s%s", outer, wraps && asked.batch ? " of=minibatch" : "");
+    /* Room for what is inserted below: " batch=60000". */
+    if (snprintf(spec, size, "%s%s", outer, wraps && asked.batch ? " of=minibatch" : "") + 16 > (int)size)
+        cli_fail(2, "--estimator: a spec of %zu bytes is too long, about %zu are possible", strlen(outer),
+                 size - 32);
     if (!asked.batch)
         return;
     char *inner = spec, rest[512];
@@ -211,15 +219,8 @@ static sw_status show(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
-/* A file that cannot be written is no reason to throw the training away: it is reported at once, and the program
- * ends with 1. Other errors are returned. */
-static sw_status note_loss(run *r, sw_status status) {
-    if (status != SW_ERR_IO)
-        return status;
-    cli_say("%s", sw_error());
-    sw_clear_error();
-    r->lost = true;
-    return SW_OK;
+static sw_status save_checkpoint(run *r) {
+    return cli_tolerate(history_save(&r->history, r->optim, asked.checkpoint), &r->lost.checkpoint);
 }
 
 static sw_status evaluate(void *user, sw_train_state *state) {
@@ -232,8 +233,8 @@ static sw_status evaluate(void *user, sw_train_state *state) {
              r->result.loss, r->result.accuracy);
     SW_TRY(history_add(&r->history, state, &r->result, asked.norms));
     if (asked.checkpoint)
-        SW_TRY(note_loss(r, history_save(&r->history, r->optim, asked.checkpoint)));
-    const sw_status status = note_loss(r, report_epoch(&r->report, &r->history, r->history.epochs - 1));
+        SW_TRY(save_checkpoint(r));
+    const sw_status status = report_epoch(&r->report, &r->history, r->history.epochs - 1);
     cli_progress_line(&r->progress, line); /* what it says is on the disk */
     return status;
 }
@@ -292,8 +293,7 @@ static bool train(run *r) {
     cli_release_signals();
     if (!good)
         return false;
-    if (asked.checkpoint && cli_signal &&
-        note_loss(r, history_save(&r->history, r->optim, asked.checkpoint)) != SW_OK)
+    if (asked.checkpoint && (cli_signal || r->lost.checkpoint) && save_checkpoint(r) != SW_OK)
         return false;
     if (cli_signal)
         say_how_to_resume(r);
@@ -328,10 +328,10 @@ static bool finish(run *r) {
     for (const result *each = results; each->name; each++)
         printf("%s %.*f\n", each->name, each->digits, each->value);
     cli_flush();
-    if (asked.save && note_loss(r, sw_model_save(r->model, asked.save)) != SW_OK)
+    if (asked.save && cli_tolerate(sw_model_save(r->model, asked.save), &r->lost.weights) != SW_OK)
         return false;
-    return note_loss(r, report_close(&r->report)) == SW_OK &&
-           (!cli.out || note_loss(r, report_end(r->model, r->test, &r->history, results)) == SW_OK);
+    return !cli.out || cli_tolerate(report_end(&r->report, r->model, r->test, &r->history, results),
+                                    &r->lost.report) == SW_OK;
 }
 
 static bool learn(run *r) {
@@ -400,6 +400,7 @@ int main(int argc, char **argv) {
     run r = {0};
     check_options();
     cli_check_files();
+    report_check_names();
     cli.threads = sw_threads();
     const bool writes = asked.save || asked.checkpoint || cli.out;
     const bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !writes;
@@ -410,15 +411,16 @@ int main(int argc, char **argv) {
         good = predict(&r);
     if (sw_error() && asked.load && strstr(sw_error(), "\"optim.x.\"")) {
         cli_say("%s", sw_error());
-        cli_say("%s is a checkpoint: resume from it by --checkpoint; --save then writes its weights", asked.load);
+        cli_say("%s is a checkpoint: resume from it by --checkpoint; --save then writes its weights",
+                asked.load);
         sw_clear_error();
     }
-    report_close(&r.report);
+    report_free(&r.report);
     history_free(&r.history);
     sw_array_free(&r.subject);
     sw_optim_free(r.optim);
     sw_model_free(r.model);
     sw_source_free(r.train);
     sw_source_free(r.test);
-    return cli_end(!good ? r.usage ? 2 : 1 : r.lost ? 1 : cli_exit_code());
+    return cli_end(!good ? r.usage ? 2 : 1 : cli_exit_code());
 }

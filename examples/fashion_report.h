@@ -14,8 +14,12 @@
 #include <jansson.h>
 #include <sys/wait.h>
 
+/* The tables by epoch. */
+enum { METRICS_CSV, METRICS_JSONL, NORMS_CSV, TABLES };
+
 typedef struct report {
-    FILE *csv, *jsonl, *norms; /* NULL without --out */
+    output table[TABLES]; /* not open without --out; norms.csv only with --norms */
+    bool lost[TABLES];    /* the last attempt to write it failed */
 } report;
 
 typedef struct result {
@@ -26,37 +30,65 @@ typedef struct result {
 
 /* ---- Files ---- */
 
-static FILE *open_in_folder(const char *name) {
-    char path[OUTPUT_PATH];
-    snprintf(path, sizeof path, "%s/%s", cli.out, name);
-    FILE *file = fopen(path, "w");
-    if (!file)
-        sw_fail(SW_ERR_IO, "%s: %s", path, strerror(errno));
-    return file;
+/* The first TABLES of them are the tables by epoch. */
+static const char *const report_files[] = {"metrics.csv",  "metrics.jsonl", "norms.csv",     "run.json",
+                                           "curves.gp",    "curves.png",    "confusion.csv", "confusion.gp",
+                                           "confusion.png", "misread.png",  "weights.png"};
+enum { REPORT_FILES = sizeof report_files / sizeof *report_files };
+
+/* The path of a file of the report. Ends the program if it is too long. */
+static void report_path(int i, char path[OUTPUT_PATH]) {
+    if (snprintf(path, OUTPUT_PATH, "%s/%s", cli.out, report_files[i]) >= OUTPUT_PATH)
+        cli_fail(1, "--out: a path of %zu bytes is too long", strlen(cli.out));
 }
 
-/* Makes the folder, and those it is in, and tries every file that will be written there. */
-static void report_check_files(void) {
-    static const char *const name[] = {"metrics.csv",  "metrics.jsonl", "norms.csv",     "run.json",
-                                       "curves.gp",    "curves.png",    "confusion.csv", "confusion.gp",
-                                       "confusion.png", "misread.png",  "weights.png"};
+/* Refuses an option that names a file of the report: the report would be written over it. After
+ * cli_check_files, which creates the folder. */
+static void report_check_names(void) {
     char path[OUTPUT_PATH];
-    if (!cli.out)
-        return;
-    if (snprintf(path, sizeof path, "%s/confusion.png", cli.out) >= (int)sizeof path)
-        cli_fail(1, "--out: a path of %zu bytes is too long", strlen(cli.out));
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0; /* whether it worked, the files say */
-        mkdir(path, 0777);
-        *slash = '/';
+    for (const cli_option *o = options; cli.out && o->name; o++) {
+        const bool file = (o->kind == CLI_INPUT || o->kind == CLI_OUTPUT) && cli_path_of(o);
+        for (int i = 0; file && i < REPORT_FILES; i++) {
+            report_path(i, path);
+            if (output_same(cli_path_of(o), path))
+                cli_fail(2, "%s %s is a file of the report that --out writes: another name is needed",
+                         o->name, cli_path_of(o));
+        }
     }
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
-        snprintf(path, sizeof path, "%s/%s", cli.out, name[i]);
+}
+
+/* Tries every file that will be written to the folder. */
+static void report_check_files(void) {
+    char path[OUTPUT_PATH];
+    for (int i = 0; cli.out && i < REPORT_FILES; i++) {
+        report_path(i, path);
         cli_try_output("--out", path);
     }
 }
 
 /* ---- run.json ---- */
+
+/* A JSON string, null for NULL. JSON holds only UTF-8: each byte of another encoding, which a path may
+ * contain, becomes U+FFFD. */
+static json_t *json_text(const char *text) {
+    static const char replacement[] = "\xEF\xBF\xBD";
+    json_t *value = text ? json_string(text) : json_null();
+    char *copy = value ? NULL : calloc(strlen(text) + 1, sizeof replacement - 1), *to = copy;
+    for (const char *at = text; copy && *at;) {
+        size_t length = 1; /* of a character: json_stringn refuses what is not UTF-8 */
+        json_t *one = json_stringn(at, 1);
+        while (!one && length < 4 && at[length])
+            one = json_stringn(at, ++length);
+        memcpy(to, one ? at : replacement, one ? length : sizeof replacement - 1);
+        to += one ? length : sizeof replacement - 1;
+        at += one ? length : 1;
+        json_decref(one);
+    }
+    if (copy)
+        value = json_string(copy);
+    free(copy);
+    return value;
+}
 
 static json_t *option_value(const cli_option *o) {
     switch (o->kind) {
@@ -66,10 +98,7 @@ static json_t *option_value(const cli_option *o) {
     }
     case CLI_REAL: return json_real(*(const double *)o->value);
     case CLI_FLAG: return json_boolean(*(const bool *)o->value);
-    default: {
-        const char *text = *(const char *const *)o->value;
-        return text ? json_string(text) : json_null();
-    }
+    default: return json_text(*(const char *const *)o->value);
     }
 }
 
@@ -100,7 +129,7 @@ static sw_status write_run_json(const result *results) {
     json_object_set_new(root, "threads", json_integer(sw_threads()));
     json_object_set_new(root, "seed", json_integer(cli.seed));
     json_object_set_new(root, "options", given);
-    json_object_set_new(root, "data", json_string(sw_fashion_mnist_directory(asked.data)));
+    json_object_set_new(root, "data", json_text(sw_fashion_mnist_directory(asked.data)));
     json_object_set_new(root, "data_sha256", sums);
     json_object_set_new(root, "interrupted", json_boolean(cli_signal != 0));
     json_t *values = results ? json_object() : json_null();
@@ -124,13 +153,14 @@ static void set_number(json_t *object, const char *name, double value) {
 }
 
 /* A line of norms.csv and a member of the epoch's object for each layer. */
-static void write_norms(const report *r, const history *h, int64_t i, json_t *epoch) {
+static void report_add_norms(report *r, const history *h, int64_t i, json_t *epoch) {
+    FILE *table = r->table[NORMS_CSV].file;
     json_t *layers = json_object();
     json_object_set_new(epoch, "norms", layers);
     for (int k = 0; k < h->layers; k++) {
         const double *norm = h->norm[i * h->layers + k];
         json_t *layer = json_object();
-        fprintf(r->norms, "%.0f,%s,%.9g,%.9g,%.9g\n", h->row[i][EPOCH], h->layer[k], norm[0], norm[1], norm[2]);
+        fprintf(table, "%.0f,%s,%.9g,%.9g,%.9g\n", h->row[i][EPOCH], h->layer[k], norm[0], norm[1], norm[2]);
         set_number(layer, "parameter", norm[0]);
         set_number(layer, "gradient", norm[1]);
         set_number(layer, "update", norm[2]);
@@ -138,45 +168,59 @@ static void write_norms(const report *r, const history *h, int64_t i, json_t *ep
     }
 }
 
-/* The lines of epoch i of the history. */
-static sw_status report_epoch(const report *r, const history *h, int64_t i) {
+/* Adds the lines of epoch i of the history. Nothing is written yet. */
+static sw_status report_add(report *r, const history *h, int64_t i) {
     static const char *const name[] = {"seconds", "train_loss", "test_loss", "test_accuracy", "gradient_norm"};
-    if (!r->csv)
+    if (!r->table[METRICS_CSV].file)
         return SW_OK;
     const double *row = h->row[i];
-    fprintf(r->csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED], row[SECONDS],
-            row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM]);
+    FILE *csv = r->table[METRICS_CSV].file, *jsonl = r->table[METRICS_JSONL].file;
+    fprintf(csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED],
+            row[SECONDS], row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM]);
     json_t *line = json_object();
     json_object_set_new(line, "epoch", json_integer((json_int_t)row[EPOCH]));
     json_object_set_new(line, "steps", json_integer((json_int_t)row[STEPS]));
     json_object_set_new(line, "skipped", json_integer((json_int_t)row[SKIPPED]));
     for (int k = 0; k < 5; k++)
         set_number(line, name[k], row[SECONDS + k]);
-    if (r->norms && row[WATCHED] == 1)
-        write_norms(r, h, i, line);
-    bool bad = json_dumpf(line, r->jsonl, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0;
+    if (r->table[NORMS_CSV].file && row[WATCHED] == 1)
+        report_add_norms(r, h, i, line);
+    const bool bad = json_dumpf(line, jsonl, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0;
     json_decref(line);
-    fputc('\n', r->jsonl);
-    bad |= fflush(r->csv) != 0 || fflush(r->jsonl) != 0 || (r->norms && fflush(r->norms) != 0);
-    bad |= ferror(r->csv) || ferror(r->jsonl) || (r->norms && ferror(r->norms));
-    return bad ? sw_fail(SW_ERR_IO, "%s: metrics could not be written%s%s", cli.out, errno ? ": " : "",
-                         errno ? strerror(errno) : "")
-               : SW_OK;
+    fputc('\n', jsonl);
+    return bad ? sw_fail(SW_ERR_MEMORY, "%s/metrics.jsonl: out of memory", cli.out) : SW_OK;
 }
 
-/* Begins the files; those of a run that goes on begin with the epochs before. */
+/* Writes each table, all epochs anew: a file is the old one or the new one, whatever happens, and the
+ * attempt after the next epoch makes good for one that failed. */
+static sw_status report_save(report *r) {
+    for (int i = 0; i < TABLES; i++)
+        if (r->table[i].file)
+            SW_TRY(cli_tolerate(output_save(&r->table[i]), &r->lost[i]));
+    return SW_OK;
+}
+
+static sw_status report_epoch(report *r, const history *h, int64_t i) {
+    SW_TRY(report_add(r, h, i));
+    return report_save(r);
+}
+
+/* Begins the tables, with the epochs before those that are resumed. As long as there is no epoch the files
+ * of an earlier run stay as they are. */
 static sw_status report_start(report *r, const history *h) {
     if (!cli.out)
         return SW_OK;
-    if (!(r->csv = open_in_folder("metrics.csv")) || !(r->jsonl = open_in_folder("metrics.jsonl")) ||
-        (asked.norms && !(r->norms = open_in_folder("norms.csv"))))
-        return sw_error_status();
-    fprintf(r->csv, "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm\n");
-    if (r->norms)
-        fprintf(r->norms, "epoch,layer,parameter,gradient,update\n");
+    for (int i = 0; i < (asked.norms ? TABLES : NORMS_CSV); i++)
+        if (!output_open(&r->table[i], "%s/%s", cli.out, report_files[i]))
+            return sw_error_status();
+    fprintf(r->table[METRICS_CSV].file,
+            "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm\n");
+    if (asked.norms)
+        fprintf(r->table[NORMS_CSV].file, "epoch,layer,parameter,gradient,update\n");
     for (int64_t i = 0; i < h->epochs; i++)
-        SW_TRY(report_epoch(r, h, i));
-    return write_run_json(NULL);
+        SW_TRY(report_add(r, h, i));
+    SW_TRY(write_run_json(NULL));
+    return h->epochs > 0 ? report_save(r) : SW_OK;
 }
 
 /* ---- Predictions ---- */
@@ -261,7 +305,7 @@ static int run_gnuplot(const char *script, const char *picture) {
     fflush(NULL);
     const pid_t child = fork();
     if (child == 0) {
-        signal(SIGXFSZ, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL), signal(SIGPIPE, SIG_DFL);
         if (chdir(cli.out) == 0 && freopen("/dev/null", "w", stderr))
             execlp("gnuplot", "gnuplot", "-e", set_picture, script, (char *)NULL);
         _exit(127);
@@ -381,7 +425,8 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
         const double left = column * CELL + 8, top = row * HIGH + 32, middle = left + 46;
         float x[784];
         unsigned colour[784];
-        SW_TRY(sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL));
+        if (sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL) != SW_OK)
+            break; /* plot_save only frees then */
         for (int k = 0; k < 784; k++)
             colour[k] = plot_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
         plot_panel(&p, left + 4, top, PICTURE, PICTURE, 0, 1, 0, 1);
@@ -424,19 +469,16 @@ static sw_status draw_weights(const sw_model *model) {
 
 /* ---- The end ---- */
 
-/* What could not be written shows here at the latest. */
-static sw_status report_close(report *r) {
-    FILE *file[3] = {r->csv, r->jsonl, r->norms};
-    bool bad = false;
-    for (int i = 0; i < 3; i++)
-        if (file[i])
-            bad |= fclose(file[i]) != 0;
-    *r = (report){0};
-    return bad ? sw_fail(SW_ERR_IO, "%s: metrics could not be written", cli.out) : SW_OK;
+static void report_free(report *r) {
+    for (int i = 0; i < TABLES; i++)
+        output_free(&r->table[i]);
 }
 
-static sw_status report_end(sw_model *model, const sw_source *test, const history *h, const result *results) {
+static sw_status report_end(report *r, sw_model *model, const sw_source *test, const history *h,
+                            const result *results) {
     readings read = {0};
+    if (r->lost[METRICS_CSV] || r->lost[METRICS_JSONL] || r->lost[NORMS_CSV])
+        SW_TRY(report_save(r)); /* the last attempt */
     SW_TRY(write_run_json(results));
     SW_TRY(read_test_set(model, test, &read));
     if (h->epochs > 0)

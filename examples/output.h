@@ -42,9 +42,12 @@ static inline const char *output_resolve(const char *path, char real[PATH_MAX], 
     return NULL;
 }
 
-/* A new file beside `real`, open for writing, whose name is put into `name`; -1 and errno. */
+/* A new file beside `real`, open for writing, whose name is put into `name`; -1 and errno. The name is
+ * hidden, and short whatever the length of that of `real`. */
 static inline int output_temporary(const char *real, char name[PATH_MAX]) {
-    if (snprintf(name, PATH_MAX, "%s.XXXXXX", real) >= PATH_MAX)
+    const char *slash = strrchr(real, '/');
+    const int folder = slash ? (int)(slash - real) + 1 : 0;
+    if (snprintf(name, PATH_MAX, "%.*s.swale-XXXXXX", folder, real) >= PATH_MAX)
         return errno = ENAMETOOLONG, -1;
     return mkstemp(name);
 }

@@ -67,7 +67,7 @@ static output launch(const program *p, const char *limits, const char *redirecti
 }
 
 static const char *at(const char *name) {
-    static char path[8][700];
+    static char path[8][900];
     static int turn;
     char *p = path[turn++ % 8];
     snprintf(p, sizeof path[0], "%s/%s", work, name);
@@ -329,6 +329,51 @@ static void a_protected_file_is_not_replaced(void **state) {
     for_each_path(keep_protected);
 }
 
+/* A name of 255 bytes, the longest of Linux's file systems: what is written first has a name that is not longer. */
+static void the_longest_names_are_written(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"spirals", "rosenbrock", "own_data", "fashion_mnist"};
+    EACH_PROGRAM(p)
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        char name[256];
+        const char *const ending = is_folder(p) ? ".safetensors" : strrchr(p->out, '.');
+        if (strcmp(p->name, kinds[k]) != 0)
+            continue;
+        memset(name, 'a', 255);
+        strcpy(name + 255 - strlen(ending), ending);
+        output o = launch(p, "", "", p->quick, is_folder(p) ? "--save" : "--out", at(name));
+        expect(p, &o, 0, NULL, NULL);
+        assert_int_equal(access(at(name), F_OK), 0);
+        /* And its numbers: nothing else is there. */
+        assert_int_equal(clear(NULL), strcmp(p->name, "rosenbrock") == 0 ? 2 : 1);
+    }
+}
+
+/* A file to which stdout or stderr was redirected, by its name or by that of the stream. */
+static void refuse_stream(const program *p, const char *option, bool written) {
+    const bool folder = is_folder(p) && strcmp(option, "--out") == 0;
+    static const char *const stream[] = {"stdout", "stderr"};
+    for (int i = 0; written && i < (folder ? 2 : 4); i++) {
+        char redirection[800], message[128], device[16], text[2048] = "";
+        const char *const file = at(folder ? "run.json" : "a.png");
+        snprintf(redirection, sizeof redirection, "%s'%s'", i % 2 ? "2>" : ">", file);
+        snprintf(device, sizeof device, "/dev/%s", stream[i % 2]);
+        snprintf(message, sizeof message, "%s was redirected to this file: another name is needed\n",
+                 stream[i % 2]);
+        output o = launch(p, "", redirection, p->slow, option, folder ? work : i < 2 ? file : device);
+        expect(p, &o, 2, "", i % 2 ? "" : message);
+        read_all(file, text, sizeof text);
+        if (i % 2 && !strstr(text, message)) /* it was printed there */
+            fail_msg("%s: expected \"%s\", got \"%s\"", p->name, message, text);
+        assert_true(i % 2 || !*text);
+        assert_int_equal(clear(NULL), 1);
+    }
+}
+static void an_output_is_no_stream(void **state) {
+    (void)state;
+    for_each_path(refuse_stream);
+}
+
 /* ---- Streams ---- */
 
 static void a_closed_stream_is_reported(void **state) {
@@ -439,6 +484,8 @@ int main(void) {
         TEST(a_fifo_is_refused_at_once),
         TEST(outputs_are_tried_before_any_work),
         TEST(a_protected_file_is_not_replaced),
+        TEST(the_longest_names_are_written),
+        TEST(an_output_is_no_stream),
         TEST(a_closed_stream_is_reported),
         TEST(a_full_stdout_is_reported),
         TEST(a_full_stderr_is_reported),

@@ -87,6 +87,10 @@ static void test_mistakes_on_the_command_line(void **state) {
     const char *const both[] = {PROGRAM, "--batch", "3", "--estimator", "minibatch batch=4", NULL};
     output o = run_with(0, NULL, both);
     fails(&o, 2, "the batch is given by --batch and by --estimator");
+    /* A spec that would have to be cut: what is behind the blanks would be lost. */
+    char spec[600];
+    snprintf(spec, sizeof spec, "minibatch%*s", 540, "batch=4");
+    mistake("--estimator: a spec of 549 bytes is too long", "--estimator", spec);
 }
 
 /* What a long run would only find out at its end. */
@@ -290,7 +294,7 @@ static void test_metrics(void **state) {
     }
     remove_report(folder);
     output o = TRAIN("--out", "/dev/null/folder", "--quiet");
-    fails(&o, 1, "--out /dev/null/folder/metrics.csv: cannot be written: Not a directory\n");
+    fails(&o, 1, "--out /dev/null/folder: the folder cannot be created: Not a directory\n");
 }
 
 /* ---- Signals ---- */
@@ -410,6 +414,44 @@ static void test_signals_after_the_run(void **state) {
     unlink(waited);
     unlink(gnuplot);
     rmdir(folder);
+    remove_report(report);
+}
+
+/* Ctrl-C under `2>&1 | tee log` ends tee, too: what is printed then has no reader, but what the options ask for is
+ * written. */
+static void test_interrupt_without_a_reader(void **state) {
+    (void)state;
+    char weights[600], report[600];
+    static char text[32768];
+    snprintf(weights, sizeof weights, "%s", in_folder("weights.safetensors"));
+    snprintf(report, sizeof report, "%s", in_folder("report"));
+    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "1000", "--batch", "100", "--hidden", "4",
+                                "--save", weights, "--out", report, NULL};
+    int ends[2], status = 0;
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGINT, SIG_DFL), signal(SIGPIPE, SIG_DFL);
+        if (dup2(ends[1], 1) < 0 || dup2(ends[1], 2) < 0 || close(ends[0]) != 0 || close(ends[1]) != 0)
+            _exit(126);
+        execv(word[0], (char *const *)(uintptr_t)word);
+        _exit(127);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t n = 1; n > 0 && !strstr(text, "epoch 1/1000: "); length += n > 0 ? (size_t)n : 0)
+        n = read(ends[0], text + length, sizeof text - 1 - length);
+    assert_non_null(strstr(text, "epoch 1/1000: "));
+    close(ends[0]);
+    assert_int_equal(kill(child, SIGINT), 0);
+    assert_true(waitpid(child, &status, 0) == child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1); /* the results could not be printed */
+    assert_int_equal(unlink(weights), 0);
+    read_all(in_report(report, "run.json"), text, sizeof text);
+    assert_non_null(strstr(text, "\"interrupted\": true"));
+    assert_non_null(strstr(text, "\"results\": {"));
+    assert_int_equal(access(in_report(report, "weights.png"), F_OK), 0);
     remove_report(report);
 }
 
@@ -547,6 +589,7 @@ int main(void) {
         cmocka_unit_test(test_ignored_signals_stay_ignored),
         cmocka_unit_test(test_a_second_signal_ends_at_once),
         cmocka_unit_test(test_signals_after_the_run),
+        cmocka_unit_test(test_interrupt_without_a_reader),
         cmocka_unit_test(test_same_seed_same_results),
         cmocka_unit_test(test_options_do_something),
         cmocka_unit_test(test_divergence),

@@ -360,6 +360,112 @@ static void test_report_of_an_interrupted_run(void **state) {
     remove_report(folder);
 }
 
+/* Weights and checkpoint may lie in the folder that --out creates, under other names than the report's. */
+static void test_outputs_in_a_new_folder(void **state) {
+    (void)state;
+    char parent[600], folder[650], weights[700], checkpoint[700], path[700];
+    snprintf(parent, sizeof parent, "%s", in_folder("new"));
+    snprintf(folder, sizeof folder, "%s/run", parent);
+    snprintf(weights, sizeof weights, "%s/weights.safetensors", folder);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", folder);
+    output o = TRAIN("--quiet", "--hidden", "4", "--save", weights, "--checkpoint", checkpoint, "--out", folder);
+    succeeds(&o);
+    assert_true(is_file(weights) && is_file(checkpoint) && is_file(in_report(folder, "run.json")));
+    const char *const before = contents(in_report(folder, "run.json"));
+    static const char *const option[] = {"--save", "--checkpoint"}, *const name[] = {"run.json", "./metrics.csv"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, name[i]);
+        o = TRAIN("--quiet", "--hidden", "4", "--out", folder, option[i], path);
+        fails(&o, 2, "is a file of the report that --out writes: another name is needed\n");
+        assert_non_null(strstr(o.err, option[i]));
+    }
+    assert_string_equal(contents(in_report(folder, "run.json")), before);
+    unlink(weights);
+    unlink(checkpoint);
+    remove_report(folder);
+    rmdir(parent);
+}
+
+/* The tables of an earlier run are replaced once there is an epoch, and not by a run that trains none. */
+static void test_tables_of_an_earlier_run_are_kept(void **state) {
+    (void)state;
+    char folder[600];
+    const char *weights = stays("weights.safetensors");
+    snprintf(folder, sizeof folder, "%s", in_folder("kept"));
+    output o = TRAIN("--quiet", "--epochs", "2", "--hidden", "4", "--norms", "--save", weights, "--out", folder);
+    succeeds(&o);
+    char *before[3], *after[3];
+    for (int i = 0; i < 3; i++)
+        before[i] = strdup(contents(in_report(folder, report_files[i])));
+    for (int how = 0; how < 2; how++) {
+        if (how == 0) {
+            o = FASHION("--data", data, "--quiet", "--load", weights, "--norms", "--out", folder);
+            succeeds(&o);
+        } else { /* Ctrl-C in the first of 60000 steps */
+            const char *const word[] = {PROGRAM, "--data", data, "--batch", "1", "--hidden", "4", "--norms",
+                                        "--out", folder, NULL};
+            o = run_with(SIGINT, "total ", word);
+            assert_int_equal(o.code, 130);
+        }
+        for (int i = 0; i < 3; i++) {
+            after[i] = contents(in_report(folder, report_files[i]));
+            assert_true(*before[i] != 0);
+            assert_string_equal(after[i], before[i]);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        free(before[i]);
+    remove_report(folder);
+    unlink(weights);
+}
+
+/* A table that cannot be written does not end the run: it is reported once, and the others are written. Once it can be
+ * written again no epoch is missing. */
+static void test_a_table_that_cannot_be_written(void **state) {
+    (void)state;
+    char folder[600];
+    snprintf(folder, sizeof folder, "%s", in_folder("protected"));
+    static const char script[] = /* says(): waits until stderr, or the file $2, holds $1; for 30 s at most */
+        "says() { i=0; while ! grep -q \"$1\" \"$2\" && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done; }\n"
+        "\"$@\" &\n"
+        "says '^epoch 1/' $err; chmod 444 $table; says 'write-protected' $err; says 'epoch 7/' $err\n"
+        "chmod 644 $table; wait $!";
+    char given[1300 + sizeof script];
+    snprintf(given, sizeof given, "err=%s table=%s/metrics.csv\n%s", stays("err"), folder, script);
+    output o = RUN("/bin/sh", "-c", given, "sh", PROGRAM, "--data", data, "--epochs", "40", "--batch", "100",
+                   "--hidden", "4", "--out", folder);
+    says(&o, 1, "test_accuracy", "metrics.csv: cannot be written: the file there is write-protected\n");
+    assert_null(strstr(strstr(o.err, "write-protected") + 1, "write-protected"));
+    const char *const csv = contents(in_report(folder, "metrics.csv"));
+    char line[16];
+    for (int epoch = 1; epoch <= 40; epoch++) {
+        snprintf(line, sizeof line, "\n%d,", epoch);
+        assert_non_null(strstr(csv, line));
+    }
+    assert_non_null(strstr(contents(in_report(folder, "metrics.jsonl")), "{\"epoch\":40,"));
+    assert_true(is_file(in_report(folder, "weights.png")));
+    remove_report(folder);
+}
+
+/* A path that is not UTF-8 is in run.json, as far as JSON can hold it. */
+static void test_a_path_that_is_not_utf8(void **state) {
+    (void)state;
+    char folder[600];
+    /* 0xFF, an e with an acute accent, and half a character. */
+    const char *weights = stays("w\xFF\xC3\xA9\xC3.safetensors");
+    snprintf(folder, sizeof folder, "%s", in_folder("latin"));
+    output o = TRAIN("--quiet", "--hidden", "4", "--save", weights, "--out", folder);
+    succeeds(&o);
+    json_t *root = json_load_file(in_report(folder, "run.json"), JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    const char *saved = json_string_value(json_object_get(json_object_get(root, "options"), "save"));
+    assert_non_null(saved);
+    assert_string_equal(strrchr(saved, '/'), "/w\uFFFD\u00E9\uFFFD.safetensors");
+    json_decref(root);
+    assert_int_equal(unlink(weights), 0);
+    remove_report(folder);
+}
+
 /* The check mode changes no bit where all is well, and names who was first where it is not. */
 static void test_check(void **state) {
     (void)state;
@@ -381,6 +487,10 @@ int main(void) {
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_report_of_an_interrupted_run),
         cmocka_unit_test(test_report_of_a_resumed_run),
+        cmocka_unit_test(test_outputs_in_a_new_folder),
+        cmocka_unit_test(test_tables_of_an_earlier_run_are_kept),
+        cmocka_unit_test(test_a_table_that_cannot_be_written),
+        cmocka_unit_test(test_a_path_that_is_not_utf8),
         cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests_name("fashion_mnist_files", tests, setup, teardown);
