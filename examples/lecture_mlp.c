@@ -103,6 +103,21 @@ static void draw_panel(plot *p, double left, const char *title, int train_curve,
     plot_frame(p, PLOT_GREY);
 }
 
+/* All epochs of the method were trained: no signal cut it short. */
+static bool is_complete(int m) {
+    return curves[TEST_ACCURACY][m].n == epochs + 1;
+}
+
+static void write_figure(void) {
+    plot p = plot_new(1010, 420);
+    draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
+    draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
+    plot_save(&p, cli.out);
+    curves_save(cli.out, "epoch", "value", CURVES * METHODS, curves[0]);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+}
+
 int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     cli_check_files();
@@ -121,18 +136,13 @@ int main(int argc, char **argv) {
     sw_source_free(set), sw_source_free(test);
     if (sw_error())
         return cli_end(1);
-    for (int m = 0; m < METHODS; m++) {
-        const curve *c = &curves[TEST_ACCURACY][m];
-        if (c->n == epochs + 1) /* not of what a signal cut short */
-            printf("%s_test_accuracy %.4f\n", methods[m].name, c->y[c->n - 1]);
-    }
+    for (int m = 0; m < METHODS; m++)
+        if (is_complete(m))
+            printf("%s_test_accuracy %.4f\n", methods[m].name, curves[TEST_ACCURACY][m].y[epochs]);
     cli_flush();
-    plot p = plot_new(1010, 420);
-    draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
-    draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
-    plot_save(&p, cli.out);
-    curves_save(cli.out, "epoch", "value", CURVES * METHODS, curves[0]);
-    if (!sw_error())
-        printf("picture %s\n", cli.out);
+    if (is_complete(0))
+        write_figure();
+    else /* an earlier run's files are worth more than an empty figure */
+        cli_say("interrupted before the first method was completed: nothing was written");
     return cli_end(cli_exit_code());
 }

@@ -120,8 +120,8 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
 }
 
 /* The table grows by a line for each trial; the file is replaced each time, so that a run that is killed leaves
- * what was tried until then. */
-static void tune(entry *e, sw_source *const *part, output *csv) {
+ * what was tried until then. `lost`: the last attempt failed, which does not end the search. */
+static void tune(entry *e, sw_source *const *part, output *csv, bool *lost) {
     e->chosen.accuracy = -1;
     for (int64_t t = 0; t < trials && !sw_error() && !cli_signal; t++) {
         char spec[512];
@@ -133,7 +133,7 @@ static void tune(entry *e, sw_source *const *part, output *csv) {
         if (cli_signal || sw_error())
             return;
         fprintf(csv->file, "%s,%lld,\"%s\",%.6f,%.4f\n", e->rule->name, (long long)t, spec, now.loss, now.accuracy);
-        output_save(csv);
+        cli_tolerate(output_save(csv), lost);
         if (good && now.accuracy > e->chosen.accuracy) {
             e->chosen = now;
             snprintf(e->spec, sizeof e->spec, "%s", spec);
@@ -221,17 +221,20 @@ static void draw(int rules) {
 static void search(int rules, sw_source *const *part, const sw_source *test) {
     output csv;
     char path[OUTPUT_PATH];
+    bool lost = false;
     cli_numbers_path(cli.out, path);
     if (output_open(&csv, "%s", path))
         fprintf(csv.file, "rule,trial,spec,validation_loss,validation_accuracy\n");
     cli_catch_signals();
     for (int i = 0; i < rules && !sw_error() && !cli_signal; i++) {
-        tune(&zoo[i], part, &csv);
+        tune(&zoo[i], part, &csv, &lost);
         judge(&zoo[i], i, part[0], test);
         if (zoo[i].runs)
             cli_note("%s: %.4f\n", zoo[i].rule->name, zoo[i].mean);
     }
     cli_release_signals();
+    if (lost)
+        cli_tolerate(output_save(&csv), &lost);
     output_free(&csv);
 }
 
@@ -250,6 +253,14 @@ static void print_results(int rules) {
     cli_flush();
 }
 
+/* An earlier run's picture is worth more than one without curves. */
+static void say_nothing_was_completed(void) {
+    if (cli_signal)
+        cli_say("interrupted before the first rule was completed: %s was not written", cli.out);
+    else
+        sw_fail(SW_ERR_NONFINITE, "no rule has a setting that does not diverge: %s was not written", cli.out);
+}
+
 int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     if (quick)
@@ -265,11 +276,17 @@ int main(int argc, char **argv) {
     if (!sw_error())
         search(rules, part, test);
     sw_source_free(part[0]), sw_source_free(part[1]), sw_source_free(test);
-    if (!sw_error()) {
+    int completed = 0;
+    for (int i = 0; i < rules; i++)
+        completed += zoo[i].runs > 0;
+    if (completed > 0)
         print_results(rules);
+    else if (!sw_error())
+        say_nothing_was_completed();
+    if (completed > 0 && !sw_error()) {
         draw(rules);
+        if (!sw_error())
+            printf("picture %s\n", cli.out);
     }
-    if (!sw_error())
-        printf("picture %s\n", cli.out);
     return cli_end(cli_exit_code());
 }

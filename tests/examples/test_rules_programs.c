@@ -80,6 +80,64 @@ static void test_optimizer_zoo(void **state) {
     says(&o, 0, "example: optimizer_zoo", NULL);
 }
 
+static void write_precious(const char *path) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("precious", f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void is_precious(const char *path) {
+    char text[16];
+    read_all(path, text, sizeof text);
+    assert_string_equal(text, "precious");
+    unlink(path);
+}
+
+/* Ctrl-C before there is a result: the files of an earlier run are kept. */
+static void test_an_interrupted_run_keeps_the_files(void **state) {
+    (void)state;
+    const char *picture = at("kept.png"), *table = at("kept.csv");
+    write_precious(picture);
+    write_precious(table);
+    const char *const lecture[] = {LECTURE, "--data", data, "--epochs", "1000", "--out", picture, NULL};
+    output o = run_with(SIGINT, "sgd, epoch 0: ", lecture);
+    fails(&o, 130, "lecture_mlp: interrupted before the first method was completed: nothing was written\n");
+    is_precious(picture);
+    is_precious(table);
+    /* The zoo's table appears with the first of many trials; SIGTERM, since a shell's background ignores SIGINT. */
+    write_precious(picture);
+    char script[1024];
+    snprintf(script, sizeof script,
+             "\"$0\" \"$@\" & i=0; while [ ! -e %s ] && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done\n"
+             "kill -TERM $!; wait $!", table);
+    o = RUN("/bin/sh", "-c", script, ZOO, "--data", data, "--rules", "sgd", "--trials", "1000", "--epochs", "1",
+            "--out", picture);
+    fails(&o, 128 + SIGTERM, "interrupted before the first rule was completed: ");
+    is_precious(picture);
+    assert_true(lines_of(table, "sgd,") >= 1);
+    unlink(table);
+}
+
+/* A table that cannot be written for a while is no reason to throw the search away. */
+static void test_the_search_outlives_its_table(void **state) {
+    (void)state;
+    const char *picture = at("full.png"), *table = at("full.csv"), *err = at("err");
+    char script[2048];
+    snprintf(script, sizeof script,
+             "\"$0\" \"$@\" & i=0; while [ ! -e %s ] && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done\n"
+             "chmod 444 %s; i=0\n"
+             "while ! grep -q write-protected %s && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done\n"
+             "chmod 644 %s; wait $!", table, table, err, table);
+    output o = RUN("/bin/sh", "-c", script, ZOO, "--data", data, "--rules", "sgd", "--trials", "8", "--epochs", "1",
+                   "--seeds", "1", "--out", picture);
+    says(&o, 1, "\nsgd ", "full.csv: cannot be written: the file there is write-protected\n");
+    assert_null(strstr(strstr(o.err, "write-protected") + 1, "write-protected"));
+    assert_int_equal(lines_of(table, "sgd,"), 8);
+    unlink(table);
+    assert_int_equal(unlink(picture), 0);
+}
+
 /* A walk that ends higher than it began, at f(0.1, 3) = 0.9^2 + 100 (3 - 0.01)^2 = 894.82, has diverged, and so has
  * one that ends at no number; no other has. */
 static void test_rosenbrock_marks_what_diverged(void **state) {
@@ -112,6 +170,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lecture_mlp),
         cmocka_unit_test(test_optimizer_zoo),
+        cmocka_unit_test(test_an_interrupted_run_keeps_the_files),
+        cmocka_unit_test(test_the_search_outlives_its_table),
         cmocka_unit_test(test_rosenbrock_marks_what_diverged),
     };
     return cmocka_run_group_tests_name("rules_programs", tests, setup, teardown);
