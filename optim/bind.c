@@ -26,7 +26,7 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
         sizes.outputs = f->outputs;
     }
     for (int i = 0; slots && slots[i].name; i++) {
-        if (slots[i].needed && !slots[i].needed(e->e.option))
+        if (!swo_slot_needed(&slots[i], e->e.option, e->e.type))
             continue;
         const uint64_t failures = sw_failures();
         int64_t count = slots[i].count ? slots[i].count(&sizes) : e->e.dim;

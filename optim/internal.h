@@ -170,6 +170,8 @@ void swo_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void
 void swo_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low);
 double swo_inner(const sw_optim *o, const void *x, const void *y);
 
+/* Whether the method has this slot with these options and parameters of this type. */
+bool swo_slot_needed(const sw_slot *slot, const double *option, sw_dtype type);
 /* Bytes of an element of a slot. */
 size_t swo_slot_size(const sw_slot *slot, sw_dtype type);
 sw_dtype swo_slot_type(const sw_slot *slot, sw_dtype type);

@@ -80,7 +80,7 @@ static void print_state(FILE *to, swo_kind kind, const sw_option *options, const
             continue;
         const double bytes = slot_bytes(&slots[i], value);
         most += bytes - replaced_bytes(slots, &slots[i], value);
-        least += !slots[i].needed || slots[i].needed(value) ? bytes : 0;
+        least += swo_slot_needed(&slots[i], value, SW_F32) ? bytes : 0;
         sized |= slots[i].count && (kind == SWO_RULE || bytes != (double)swo_slot_size(&slots[i], SW_F32));
     }
     fprintf(to, "      state %.3g", least);

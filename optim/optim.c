@@ -116,6 +116,10 @@ static int group_of(const sw_optim *o, const sw_param *p) {
     return -1;
 }
 
+bool swo_slot_needed(const sw_slot *slot, const double *option, sw_dtype type) {
+    return (!slot->needed || slot->needed(option)) && (!slot->needed_by || slot->needed_by(option, type));
+}
+
 size_t swo_slot_size(const sw_slot *slot, sw_dtype type) {
     return sw_dtype_size(swo_slot_type(slot, type));
 }
@@ -175,7 +179,7 @@ static sw_status fill_group(sw_optim *o, int index) {
                        group->rule->name, group->selector ? "" : " what earlier groups left");
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)
-        if (!slots[i].needed || slots[i].needed(group->base.value))
+        if (swo_slot_needed(&slots[i], group->base.value, o->type))
             SW_TRY(make_slot(o, group, i));
     return SW_OK;
 }
@@ -362,7 +366,7 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
     }
     const sw_slot *slots = o->average ? o->average->slots : NULL;
     for (int i = 0; slots && slots[i].name; i++) {
-        if (slots[i].needed && !slots[i].needed(o->average_values.value))
+        if (!swo_slot_needed(&slots[i], o->average_values.value, o->type))
             continue;
         const sw_slot_sizes sizes = {.dim = o->dim, .option = o->average_values.value, .type = o->type};
         o->average_count[i] = slots[i].count ? slots[i].count(&sizes) : o->dim;

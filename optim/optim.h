@@ -152,8 +152,9 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  *
  * The values of eps and of a mean's length (β2) decide whether a rule in f32 keeps second moments in f64
  * (rules/small_eps.c; for Adam with β2 = 0.999, eps below 1e-13). A file can be loaded only if it was saved
- * with the same choice. Files of versions that kept means in f32 without a second vector (ema_low, mean_low,
- * next_low, sum_low) are read; those vectors are zero then, as if the mean had just been rounded.
+ * with the same choice. With parameters of f64 the slots are the same for all values.
+ * Files of versions that kept means in f32 without a second vector (ema_low, mean_low, next_low, sum_low) are
+ * read; those vectors are zero then, as if the mean had just been rounded.
  *
  * The parameters alone are read from such a file by sw_params_unpack with the prefix "optim.x.". */
 SW_API sw_status sw_optim_save(const sw_optim *optim, const char *path);
@@ -320,6 +321,8 @@ typedef struct sw_slot {
     int64_t (*count)(const sw_slot_sizes *sizes);
     bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */
     bool added; /* in a later version: a file without it can be loaded, and the slot is then zero */
+    /* Like `needed`, for what depends on the type of the parameters too. If both are given, both must be true. */
+    bool (*needed_by)(const double *option, sw_dtype type);
 } sw_slot;
 
 /* ---- Rules ---- */

@@ -104,8 +104,12 @@ static bool adadelta_in_f64(const double *o) {
     return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[RHO], 2);
 }
 
-static bool adadelta_in_f32(const double *option) {
-    return !adadelta_in_f64(option);
+static bool adadelta_needs_v(const double *option, sw_dtype type) {
+    return type != SW_F32 || !adadelta_in_f64(option);
+}
+
+static bool adadelta_needs_v_f64(const double *option, sw_dtype type) {
+    return !adadelta_needs_v(option, type);
 }
 
 static sw_status adadelta_begin(sw_step *s) {
@@ -128,10 +132,10 @@ static void adadelta_reach(const sw_step *s, sw_bounds *b) {
     b->x += lr * d;
 }
 
-static const sw_slot slots[] = {{.name = "v", .needed = adadelta_in_f32},
-                                {.name = "a", .needed = adadelta_in_f32},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = adadelta_in_f64},
-                                {.name = "a_f64", .type = SW_SLOT_F64, .needed = adadelta_in_f64},
+static const sw_slot slots[] = {{.name = "v", .needed_by = adadelta_needs_v},
+                                {.name = "a", .needed_by = adadelta_needs_v},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
+                                {.name = "a_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
                                 {0}};
 
 const sw_rule swo_adadelta = {.size = sizeof(sw_rule), .name = "adadelta",

@@ -70,8 +70,12 @@ static bool adagrad_in_f64(const double *o) {
     return swo_squares_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 0x1p-20, 2);
 }
 
-static bool adagrad_in_f32(const double *option) {
-    return !adagrad_in_f64(option);
+static bool adagrad_needs_v(const double *option, sw_dtype type) {
+    return type != SW_F32 || !adagrad_in_f64(option);
+}
+
+static bool adagrad_needs_v_f64(const double *option, sw_dtype type) {
+    return !adagrad_needs_v(option, type);
 }
 
 static sw_status begin(sw_step *s) {
@@ -103,8 +107,8 @@ static const sw_option options[] = {
     {.name = "lr_decay", .value = 0, .low = 0, .high = 1e6, .help = "κ: the t-th step is η/(1 + (t-1)κ)"},
     {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, what the sum begins with"},
     {0}};
-static const sw_slot slots[] = {{.name = "v", .needed = adagrad_in_f32},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = adagrad_in_f64},
+static const sw_slot slots[] = {{.name = "v", .needed_by = adagrad_needs_v},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = adagrad_needs_v_f64},
                                 {0}};
 
 const sw_rule swo_adagrad = {.size = sizeof(sw_rule), .name = "adagrad",

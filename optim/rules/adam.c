@@ -91,13 +91,17 @@ bool swo_adam_in_f64(const double *o) {
     return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], 2);
 }
 
-static bool adam_in_f32(const double *option) {
-    return !swo_adam_in_f64(option);
+bool swo_adam_needs_v(const double *option, sw_dtype type) {
+    return type != SW_F32 || !swo_adam_in_f64(option);
+}
+
+bool swo_adam_needs_v_f64(const double *option, sw_dtype type) {
+    return !swo_adam_needs_v(option, type);
 }
 
 const sw_slot swo_adam_slots[] = {{.name = "m"},
-                                  {.name = "v", .needed = adam_in_f32},
-                                  {.name = "v_f64", .type = SW_SLOT_F64, .needed = swo_adam_in_f64},
+                                  {.name = "v", .needed_by = swo_adam_needs_v},
+                                  {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = swo_adam_needs_v_f64},
                                   {0}};
 
 void swo_adam_root(sw_step *s, double correction, double p) {

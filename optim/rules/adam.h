@@ -40,6 +40,8 @@ enum { M, V, V_F64 };
 extern const sw_kernels swo_adam_kernels;
 extern const sw_slot swo_adam_slots[];
 bool swo_adam_in_f64(const double *option);
+bool swo_adam_needs_v(const double *option, sw_dtype type);
+bool swo_adam_needs_v_f64(const double *option, sw_dtype type);
 /* The end of `begin`: see swo_check_squares. */
 sw_status swo_adam_check(const sw_step *step, const char *rule);
 /* Its bounds, by the coefficients; own: of |m|/√v. amsgrad's loop, whose denominator is no smaller, has them too. */

@@ -85,20 +85,16 @@ static sw_status begin(sw_step *s) {
     return swo_check_squares(s, "amsgrad", s->option[EPS], swo_adam_in_f64(s->option), AMS_V_F64);
 }
 
-static bool amsgrad_in_f32(const double *option) {
-    return !swo_adam_in_f64(option);
-}
-
 static const sw_option options[] = {
     ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT),
     {.name = "correction", .kind = SW_OPTION_CHOICE, .choices = "after|before|none",
      .help = "of the bias: after the maximum, before it, or none, also of m"},
     {0}};
 static const sw_slot slots[] = {{.name = "m"},
-                                {.name = "v", .needed = amsgrad_in_f32},
-                                {.name = "v_max", .needed = amsgrad_in_f32},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = swo_adam_in_f64},
-                                {.name = "v_max_f64", .type = SW_SLOT_F64, .needed = swo_adam_in_f64},
+                                {.name = "v", .needed_by = swo_adam_needs_v},
+                                {.name = "v_max", .needed_by = swo_adam_needs_v},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = swo_adam_needs_v_f64},
+                                {.name = "v_max_f64", .type = SW_SLOT_F64, .needed_by = swo_adam_needs_v_f64},
                                 {0}};
 
 const sw_rule swo_amsgrad = {.size = sizeof(sw_rule), .name = "amsgrad",

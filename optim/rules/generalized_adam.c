@@ -24,11 +24,7 @@ static sw_status begin(sw_step *s) {
 }
 
 static bool preconditions(const double *option) {
-    return option[DISABLE_PRECONDITIONING] == 0 && !swo_adam_in_f64(option);
-}
-
-static bool preconditions_in_f64(const double *option) {
-    return option[DISABLE_PRECONDITIONING] == 0 && swo_adam_in_f64(option);
+    return option[DISABLE_PRECONDITIONING] == 0;
 }
 
 static const sw_option options[] = {
@@ -37,8 +33,9 @@ static const sw_option options[] = {
     {.name = "disable_preconditioning", .kind = SW_OPTION_BOOL, .help = "no denominator, no v: momentum"},
     {0}};
 static const sw_slot slots[] = {{.name = "m"},
-                                {.name = "v", .needed = preconditions},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = preconditions_in_f64},
+                                {.name = "v", .needed = preconditions, .needed_by = swo_adam_needs_v},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = preconditions,
+                                 .needed_by = swo_adam_needs_v_f64},
                                 {0}};
 
 const sw_rule swo_generalized_adam = {

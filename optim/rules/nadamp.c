@@ -145,8 +145,12 @@ static bool nadamp_in_f64(const double *o) {
     return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[BETA2], o[POWER]);
 }
 
-static bool nadamp_in_f32(const double *option) {
-    return !nadamp_in_f64(option);
+static bool nadamp_needs_v(const double *option, sw_dtype type) {
+    return type != SW_F32 || !nadamp_in_f64(option);
+}
+
+static bool nadamp_needs_v_f64(const double *option, sw_dtype type) {
+    return !nadamp_needs_v(option, type);
 }
 
 static sw_status begin(sw_step *s) {
@@ -161,8 +165,8 @@ static const sw_option options[] = {
      .search_low = 1.5, .search_high = 2},
     {0}};
 static const sw_slot slots[] = {{.name = "m"},
-                                {.name = "v", .needed = nadamp_in_f32},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = nadamp_in_f64},
+                                {.name = "v", .needed_by = nadamp_needs_v},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = nadamp_needs_v_f64},
                                 {0}};
 
 const sw_rule swo_nadamp = {.size = sizeof(sw_rule), .name = "nadamp",

@@ -117,16 +117,16 @@ static bool rmsprop_in_f64(const double *o) {
     return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[ALPHA], 2);
 }
 
-static bool rmsprop_in_f32(const double *option) {
-    return !rmsprop_in_f64(option);
+static bool rmsprop_needs_v(const double *option, sw_dtype type) {
+    return type != SW_F32 || !rmsprop_in_f64(option);
+}
+
+static bool rmsprop_needs_v_f64(const double *option, sw_dtype type) {
+    return !rmsprop_needs_v(option, type);
 }
 
 static bool is_centered(const double *option) {
-    return option[CENTERED] != 0 && !rmsprop_in_f64(option);
-}
-
-static bool is_centered_in_f64(const double *option) {
-    return option[CENTERED] != 0 && rmsprop_in_f64(option);
+    return option[CENTERED] != 0;
 }
 
 static sw_status rmsprop_begin(sw_step *s) {
@@ -151,11 +151,12 @@ static void rmsprop_reach(const sw_step *s, sw_bounds *b) {
     b->x += lr * d;
 }
 
-static const sw_slot slots[] = {{.name = "v", .needed = rmsprop_in_f32},
-                                {.name = "mean", .needed = is_centered},
+static const sw_slot slots[] = {{.name = "v", .needed_by = rmsprop_needs_v},
+                                {.name = "mean", .needed = is_centered, .needed_by = rmsprop_needs_v},
                                 {.name = "momentum", .needed = has_momentum},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = rmsprop_in_f64},
-                                {.name = "mean_f64", .type = SW_SLOT_F64, .needed = is_centered_in_f64},
+                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = rmsprop_needs_v_f64},
+                                {.name = "mean_f64", .type = SW_SLOT_F64, .needed = is_centered,
+                                 .needed_by = rmsprop_needs_v_f64},
                                 {0}};
 
 const sw_rule swo_rmsprop = {.size = sizeof(sw_rule), .name = "rmsprop",

@@ -367,6 +367,42 @@ static void test_scheduled_eps(void **state) {
     sw_params_free(p);
 }
 
+/* They are the same for all options, so that a file fits whatever eps and the decays are. */
+static void test_slots_of_f64_do_not_depend_on_eps(void **state) {
+    (void)state;
+    static const char *const rules[][2] = {
+        {"adam", "beta2=0.9999999"}, {"adam", ""}, {"adamw", ""}, {"nadam", ""}, {"nadamw", ""}, {"radam", ""},
+        {"amsgrad", ""}, {"generalized_adam", ""}, {"nadamp", ""}, {"rmsprop", ""}, {"rmsprop", "centered"},
+        {"rmsprop", "alpha=0.9999999 centered"}, {"adadelta", ""}, {"adadelta", "rho=0.9999999"}, {"adagrad", ""}};
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
+        const sw_rule *rule = sw_rule_find(rules[k][0]);
+        char small[100], large[100];
+        snprintf(small, sizeof small, "%s eps=1e-30 %s", rules[k][0], rules[k][1]);
+        snprintf(large, sizeof large, "%s eps=1e-3%s", rules[k][0], strstr(rules[k][1], "centered") ? " centered" : "");
+        static const double g[SMALL_DIM] = {1, -2, 0.5};
+        sw_params *p[2] = {small_params(SW_F64), small_params(SW_F64)};
+        sw_optim *o[2] = {NEW_OPTIM(p[0], .rule = large), NEW_OPTIM(p[1], .rule = small)};
+        for (int i = 0; rule->slots[i].name; i++) {
+            const bool of_f32 = strstr(rule->slots[i].name, "_f64") != NULL;
+            const void *state_of[2];
+            for (int j = 0; j < 2; j++)
+                state_of[j] = sw_optim_state(o[j], sw_params_at(p[j], 0), rule->slots[i].name).data;
+            if ((of_f32 && state_of[1]) || !state_of[0] != !state_of[1])
+                fail_msg("%s: slot %s is %s", small, rule->slots[i].name, state_of[1] ? "there" : "missing");
+        }
+        assert_ok(step_with(o[0], p[0], g));
+        sw_archive *a = sw_archive_new();
+        assert_ok(sw_optim_pack(o[0], a));
+        assert_ok(sw_optim_unpack(o[1], a));
+        sw_archive_free(a);
+        assert_ok(step_with(o[1], p[1], g));
+        for (int i = 0; i < 2; i++) {
+            sw_optim_free(o[i]);
+            sw_params_free(p[i]);
+        }
+    }
+}
+
 int main(void) {
     each_rule(add_spec);
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
@@ -381,6 +417,7 @@ int main(void) {
         TEST(test_long_second_moments),
         TEST(test_state_of_small_eps),
         TEST(test_scheduled_eps),
+        TEST(test_slots_of_f64_do_not_depend_on_eps),
     };
     return cmocka_run_group_tests_name("range of the rules", tests, NULL, NULL);
 }
