@@ -22,8 +22,9 @@ static const double halves_work = 4e6;       /* from here on two halves pay for 
 enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
 enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
 /* Sums of f32 longer than LONG_SUM are made of parts, which are added in f64: one long chain would lose a digit
- * with every tenfold length (2.4 % at 10^7). A tile of SUM_TILE × SUM_TILE sums at a time, on the stack. */
-enum { LONG_SUM = 16384, SUM_PART = 512, SUM_TILE = 64 };
+ * with every tenfold length (2.4 % at 10^7). A block of at most SUM_BLOCK sums at a time, SUM_WIDTH or more wide if
+ * the tile is: wide enough that packing, which each part and block pays anew, stays below 1 % of the work. */
+enum { LONG_SUM = 16384, SUM_PART = 512, SUM_BLOCK = 1 << 17, SUM_WIDTH = 512 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -80,6 +81,7 @@ typedef struct product {
     char *C;
     int64_t lda, ldb, ldc;
     grid grid;
+    char *sums; /* of long sums: for each tile a block of f64, and one of f32 */
 } product;
 
 static void zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64_t size) {
@@ -127,10 +129,23 @@ static void call_blas(const product *p, int64_t m, int64_t n, const void *A, con
                     (int)p->ldb, beta, C, (int)p->ldc);
 }
 
-/* C[m,n] of f32, m and n at most SUM_TILE, in parts of the long sum. */
-static void long_sums(const product *p, int64_t m, int64_t n, const float *A, const float *B, float *C) {
-    double sum[SUM_TILE * SUM_TILE];
-    float part[SUM_TILE * SUM_TILE] = {0};
+/* The block of a tile of m × n. */
+static void sum_block(int64_t m, int64_t n, int64_t *rows, int64_t *columns) {
+    const int64_t wide = SUM_BLOCK / m > SUM_WIDTH ? SUM_BLOCK / m : SUM_WIDTH;
+    *columns = n < wide ? n : wide;
+    *rows = m < SUM_BLOCK / *columns ? m : SUM_BLOCK / *columns;
+}
+
+/* A multiple of 2, so that the f64 of each tile are aligned. */
+static int64_t sum_block_elements(const grid *g) {
+    int64_t rows, columns;
+    sum_block(g->rows, g->columns, &rows, &columns);
+    return (rows * columns + 1) / 2 * 2;
+}
+
+/* C[m,n] of f32, at most a block, in parts of the long sum. */
+static void long_sums(const product *p, double *sum, float *part, int64_t m, int64_t n, const float *A,
+                      const float *B, float *C) {
     product q = *p;
     q.M = m;
     q.N = n;
@@ -153,10 +168,17 @@ static void long_sums(const product *p, int64_t m, int64_t n, const float *A, co
         }
 }
 
-static void long_sum_tiles(const product *p, int64_t m, int64_t n, const float *A, const float *B, float *C) {
-    for (int64_t i = 0; i < m; i += SUM_TILE)
-        for (int64_t j = 0; j < n; j += SUM_TILE)
-            long_sums(p, m - i < SUM_TILE ? m - i : SUM_TILE, n - j < SUM_TILE ? n - j : SUM_TILE,
+static void long_sum_blocks(const product *p, int64_t index, int64_t m, int64_t n, const float *A, const float *B,
+                            float *C) {
+    const int64_t elements = sum_block_elements(&p->grid);
+    char *own = p->sums + (size_t)index * (size_t)elements * (sizeof(double) + sizeof(float));
+    double *sum = (double *)(void *)own;
+    float *part = (float *)(void *)(sum + elements);
+    int64_t rows, columns;
+    sum_block(p->grid.rows, p->grid.columns, &rows, &columns);
+    for (int64_t i = 0; i < m; i += rows)
+        for (int64_t j = 0; j < n; j += columns)
+            long_sums(p, sum, part, m - i < rows ? m - i : rows, n - j < columns ? n - j : columns,
                       A + (p->ta ? i : i * p->lda), B + (p->tb ? j * p->ldb : j), C + i * p->ldc + j);
 }
 
@@ -177,7 +199,7 @@ static void tile(void *args, int64_t index) {
     void *C = p->C + (m0 * p->ldc + n0) * size;
     swi_blas_call call = swi_blas_enter();
     if (p->type == SW_F32 && p->K > LONG_SUM)
-        long_sum_tiles(p, m, n, A, B, C);
+        long_sum_blocks(p, index, m, n, A, B, C);
     else
         call_blas(p, m, n, A, B, C);
     swi_blas_leave(call);
@@ -211,5 +233,13 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
         return SW_OK;
     }
     p.grid = choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
-    return swi_blas_parallel(tile, &p, p.grid.row_tiles * p.grid.column_tiles);
+    const int64_t tiles = p.grid.row_tiles * p.grid.column_tiles;
+    if (type == SW_F32 && K > LONG_SUM) {
+        p.sums = sw_alloc_array(tiles, (size_t)sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
+        if (!p.sums)
+            return SW_ERR_MEMORY;
+    }
+    const sw_status status = swi_blas_parallel(tile, &p, tiles);
+    sw_free(p.sums);
+    return status;
 }
