@@ -13,7 +13,7 @@ typedef struct index_args {
     const int32_t *ids;
     int64_t n, m, inner, outer_block; /* outer_block: which of outer */
     const int32_t *place; /* [n], of a row's sum in f64 in `wide`, or -1: it occurs at most OFTEN times. NULL: all */
-    double *wide;         /* [places, inner]; of gather like `to` */
+    double *wide;         /* [places, inner]; of gather [n, columns at hand] */
 } index_args;
 enum { OFTEN = 256 };
 #endif
@@ -70,21 +70,20 @@ static void SW_K(add_each)(void *args, int64_t begin, int64_t end, double *sums)
 /* The same in f64. */
 static void SW_K(add_each_wide)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
-    const int64_t at = s->outer_block * s->m * s->inner, to = s->outer_block * s->n * s->inner;
+    const int64_t at = s->outer_block * s->m * s->inner + begin, width = end - begin;
     const real *x = (const real *)s->from + at;
-    real *y = (real *)s->to + to;
-    double *wide = s->wide + to;
+    real *y = (real *)s->to + s->outer_block * s->n * s->inner + begin;
+    double *wide = s->wide;
     const int32_t *ids = s->ids + at;
     (void)sums;
-    for (int64_t i = 0; i < s->n; i++)
-        for (int64_t k = begin; k < end; k++)
-            wide[i * s->inner + k] = 0;
+    for (int64_t i = 0; i < s->n * width; i++)
+        wide[i] = 0;
     for (int64_t j = 0; j < s->m; j++)
-        for (int64_t k = begin; k < end; k++)
-            wide[ids[j * s->inner + k] * s->inner + k] += (double)x[j * s->inner + k];
+        for (int64_t k = 0; k < width; k++)
+            wide[ids[j * s->inner + k] * width + k] += (double)x[j * s->inner + k];
     for (int64_t i = 0; i < s->n; i++)
-        for (int64_t k = begin; k < end; k++)
-            y[i * s->inner + k] = (real)wide[i * s->inner + k];
+        for (int64_t k = 0; k < width; k++)
+            y[i * s->inner + k] = (real)wide[i * width + k];
 }
 
 #else /* ---- once ---- */
@@ -367,6 +366,48 @@ static sw_status gather_forward(sw_call *c) {
     return SW_OK;
 }
 
+/* Sums in f64: a lane at a time has those of some columns. */
+enum { WIDE_SUMS = 1 << 18 }; /* of a lane, 2 MiB; more where one column has more */
+
+typedef struct wide_job {
+    index_job job;
+    int64_t lanes;
+} wide_job;
+
+/* Lane by lane, a stretch of the units. */
+static void add_wide_lane(void *args, int64_t lane) {
+    const wide_job *w = args;
+    const index_job *j = &w->job;
+    for (int64_t u = lane * j->units / w->lanes; u < (lane + 1) * j->units / w->lanes; u++) {
+        index_args own;
+        int64_t end;
+        const int64_t begin = unit_columns(j, u, &own, &end);
+        own.wide += lane * own.n * j->width;
+        add_each_wide_kernels[SW_F32][swi_cpu_level()](&own, begin, end, NULL);
+    }
+}
+
+/* Of at least one element; writes all of `to`. */
+static sw_status add_wide(sw_call *c, const index_job *job, int64_t outer) {
+    wide_job w = {.job = *job, .lanes = 1};
+    index_job *j = &w.job;
+    const index_args *a = &j->args;
+    const int64_t most = WIDE_SUMS / a->n < 1 ? 1 : WIDE_SUMS / a->n, block = most < COLUMN_BLOCK ? most : COLUMN_BLOCK;
+    j->width = a->inner < block ? a->inner : block;
+    j->blocks = (a->inner + j->width - 1) / j->width;
+    j->units = outer * j->blocks;
+    if (outer * a->m * a->inner >= SWI_SERIAL)
+        w.lanes = sw_threads() < j->units ? sw_threads() : j->units;
+    j->args.wide = sw_call_scratch(c, (size_t)(w.lanes * a->n * j->width) * sizeof(double));
+    if (!j->args.wide)
+        return SW_ERR_MEMORY;
+    if (w.lanes == 1)
+        add_wide_lane(&w, 0);
+    else
+        sw_parallel(add_wide_lane, &w, w.lanes);
+    return SW_OK;
+}
+
 static sw_status gather_vjp(sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t outer;
@@ -376,12 +417,8 @@ static sw_status gather_vjp(sw_call *c) {
     if (!j.args.to)
         return SW_ERR_MEMORY;
     j.kernel = add_each_kernels[x->type][swi_cpu_level()];
-    if (x->type == SW_F32 && j.args.m > OFTEN) {
-        j.args.wide = sw_call_scratch(c, (size_t)x->count * sizeof(double));
-        if (!j.args.wide)
-            return SW_ERR_MEMORY;
-        j.kernel = add_each_wide_kernels[SW_F32][swi_cpu_level()];
-    }
+    if (x->type == SW_F32 && j.args.m > OFTEN && x->count > 0)
+        return add_wide(c, &j, outer);
     swi_fill(x->type, x->count, 0, j.args.to);
     run_blocks(&j, add_tile, outer, COLUMN_BLOCK);
     return SW_OK;

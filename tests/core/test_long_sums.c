@@ -121,6 +121,89 @@ static void test_products_of_long_sums_element_by_element(void **state) {
     free(c);
 }
 
+/* Products whose tiles are cut into several blocks, and whose tiles are several. */
+static void test_long_products_in_blocks(void **state) {
+    (void)state;
+    enum { K = 16385, ROWS = 1600 };
+    static const struct { int64_t M, N; int most_threads; } sizes[] = {{ROWS, 700, 2}, {400, 30, 3}};
+    float *a = malloc((size_t)ROWS * K * sizeof *a), *c = malloc((size_t)ROWS * 700 * sizeof *c),
+          *first = malloc((size_t)ROWS * 700 * sizeof *c);
+    assert_true(a && c && first);
+    for (int64_t i = 0; i < ROWS; i++)
+        for (int k = 0; k < K; k++)
+            a[i * K + k] = (float)(1 + i % 7) * (k % 2 ? 1 : 2);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        const int64_t M = sizes[s].M, N = sizes[s].N;
+        const int most = sizes[s].most_threads;
+        for (int threads = s == 0 ? most : 1; threads <= most; threads++) { /* the large one takes a second */
+            assert_int_equal(sw_set_threads(threads), SW_OK);
+            for (int64_t i = 0; i < M * N; i++)
+                c[i] = 1000;
+            assert_int_equal(sw_gemm(SW_F32, false, true, M, N, K, 2, a, K, a, K, 3, c, N), SW_OK);
+            for (int64_t i = 0; i < M; i++)
+                for (int64_t j = 0; j < N; j++)
+                    expect_near("element", (double)c[i * N + j],
+                                2.0 * (double)((1 + i % 7) * (1 + j % 7)) * (4.0 * (K / 2 + 1) + K / 2) + 3000);
+            if (threads == 1)
+                memcpy(first, c, (size_t)(M * N) * sizeof *c);
+            if (s > 0)
+                assert_memory_equal(first, c, (size_t)(M * N) * sizeof *c);
+        }
+    }
+    free(a);
+    free(c);
+    free(first);
+}
+
+/* The sums in f64 of a gather's gradient take memory for some columns at a time, not for all of x; each is that of its
+ * column, in the order of the ids, whatever the number of threads. */
+static void test_memory_of_a_gathers_gradient(void **state) {
+    (void)state;
+    static const int64_t shapes[][3] = {{2, 1000, 3000}, {1, 400000, 12}, {40, 5000, 20}};
+    enum { MANY_IDS = 300 };
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        const int64_t outer = shapes[s][0], n = shapes[s][1], inner = shapes[s][2], count = outer * n * inner,
+                      ids_count = outer * MANY_IDS * inner;
+        float *x = calloc((size_t)count, sizeof *x), *dy = malloc((size_t)ids_count * sizeof *dy);
+        int32_t *ids = malloc((size_t)ids_count * sizeof *ids);
+        double *sum = calloc((size_t)count, sizeof *sum);
+        assert_true(x && dy && ids && sum);
+        uint64_t random = 1;
+        for (int64_t i = 0; i < ids_count; i++) {
+            dy[i] = (float)test_uniform(&random, -1, 1);
+            ids[i] = (int32_t)(i % 3 ? 7 : (i * 31) % n);
+            const int64_t block = i / (MANY_IDS * inner);
+            sum[(block * n + ids[i]) * inner + i % inner] += (double)dy[i];
+        }
+        for (int threads = 1; threads <= 3; threads++) {
+            assert_int_equal(sw_set_threads(threads), SW_OK);
+            sw_tape *tape = sw_tape_new();
+            const sw_array whole = sw_array_of(x, SW_F32, 3, shapes[s]);
+            sw_tensor t = sw_variable(tape, whole);
+            sw_tensor y = sw_gather(t, 1, sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(outer, MANY_IDS, inner))));
+            const size_t before = sw_tape_bytes_used(tape);
+            assert_int_equal(sw_backward_from(y, sw_array_of(dy, SW_F32, SW_SHAPE(outer, MANY_IDS, inner))), SW_OK);
+            const size_t used = sw_tape_bytes_used(tape) - before;
+            const float *d = sw_grad_of(t).data;
+            for (int64_t i = 0; i < count; i++)
+                if (d[i] != (float)sum[i])
+                    fail_msg("element %lld: %.9g, not %.9g", (long long)i, (double)d[i], (double)(float)sum[i]);
+            /* The gradients of x and of y, and a lane's sums for each thread: 2 MiB or a column. The arena gives
+             * large memory in whole MiB: at most 1 MiB more for each of the three. */
+            const int64_t column = n * (int64_t)sizeof(double), lane = column > 2 << 20 ? column : 2 << 20;
+            const size_t most = (size_t)(4 * (count + ids_count) + threads * lane + 3 * (1 << 20));
+            if (used > most)
+                fail_msg("%zu bytes for the gradient of [%lld, %lld, %lld]; at most %zu are needed", used,
+                         (long long)outer, (long long)n, (long long)inner, most);
+            sw_tape_free(tape);
+        }
+        free(x);
+        free(dy);
+        free(ids);
+        free(sum);
+    }
+}
+
 static void test_sums_of_long_rows(void **state) {
     (void)state;
     float *x = tenths(MANY);
@@ -154,6 +237,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_gradients_of_gathers, restore),
         cmocka_unit_test_teardown(test_products, restore),
         cmocka_unit_test(test_products_of_long_sums_element_by_element),
+        cmocka_unit_test_teardown(test_long_products_in_blocks, restore),
+        cmocka_unit_test_teardown(test_memory_of_a_gathers_gradient, restore),
         cmocka_unit_test(test_sums_of_long_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
