@@ -14,6 +14,10 @@
  *   - A rule or an average without a `reach`, and an average after such a step, are checked afterwards, against
  *     copies of x and of the states, which are put back if anything has become Inf or NaN.
  *
+ * A frozen parameter may hold Inf, as an attention mask does. Bounds of the rules leave frozen parameters out.
+ * Averages read all of x, and Inf - Inf is NaN: where a frozen parameter is not finite, their states are 0 and their
+ * point is x. Checks of whole vectors refuse only what was finite before.
+ *
  * Estimators check their own tables: their gradients are checked, and so are their scalars and step sizes. */
 #include "internal.h"
 
@@ -93,20 +97,121 @@ static bool vector_is_finite(sw_dtype type, const void *v, int64_t count) {
     return (type != SW_F32 && type != SW_F64) || count == 0 || swo_check(type, count, v, &norm) == SW_OK;
 }
 
+static bool element_is_finite(sw_dtype type, const void *v, int64_t i) {
+    return isfinite(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]);
+}
+
+bool swo_no_new_infinity(sw_dtype type, int64_t count, const void *before, const void *after) {
+    if (vector_is_finite(type, after, count))
+        return true;
+    for (int64_t i = 0; i < count; i++)
+        if (!element_is_finite(type, after, i) && element_is_finite(type, before, i))
+            return false;
+    return true;
+}
+
+/* ---- Frozen parameters ---- */
+
+/* A bound of the 2-norm of the finite elements. */
+static double norm_of_finite(sw_dtype type, const void *v, int64_t count) {
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (element_is_finite(type, v, i))
+            largest = fmax(largest, fabs(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]));
+    return largest * sqrt((double)count) * GUARD_ROUNDING;
+}
+
+void swo_guard_read_frozen(sw_optim *o) {
+    const char *x = sw_params_x(o->params);
+    o->frozen_norm = 0;
+    o->any_infinite = false;
+    o->frozen_known = true;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        o->infinite[i] = false;
+        if (!p->frozen || p->tied || p->count == 0)
+            continue;
+        const void *value = x + (size_t)p->offset * swo_size(o);
+        double norm = vector_norm(o->type, value, p->count);
+        if (!isfinite(norm)) {
+            o->infinite[i] = !vector_is_finite(o->type, value, p->count);
+            norm = norm_of_finite(o->type, value, p->count);
+        }
+        o->any_infinite |= o->infinite[i];
+        o->frozen_norm = hypot(o->frozen_norm, norm);
+    }
+}
+
+static void set_element(sw_dtype type, void *v, int64_t i, double value) {
+    if (type == SW_F32)
+        ((float *)v)[i] = (float)value;
+    else
+        ((double *)v)[i] = value;
+}
+
+/* v: rows of dim elements. Where a frozen parameter holds Inf or NaN they become 0, or what x is there. */
+static void put_at_infinite(const sw_optim *o, sw_dtype type, void *v, int64_t count, bool x_there) {
+    const void *x = sw_params_x(o->params);
+    for (int k = 0; k < sw_params_count(o->params) && o->any_infinite; k++) {
+        const sw_param *p = sw_params_at(o->params, k);
+        for (int64_t i = p->offset; o->infinite[k] && i < p->offset + p->count; i++)
+            for (int64_t at = i; !element_is_finite(o->type, x, i) && at < count; at += o->dim)
+                set_element(type, v, at,
+                            !x_there            ? 0
+                            : o->type == SW_F32 ? (double)((const float *)x)[i]
+                                                : ((const double *)x)[i]);
+    }
+}
+
+void swo_guard_clear_infinite(sw_optim *o) {
+    const sw_slot *slots = o->average->slots;
+    for (int i = 0; o->any_infinite && slots && slots[i].name; i++) {
+        const sw_dtype type = swo_slot_type(&slots[i], o->type);
+        if (o->average_slot[i] && (type == SW_F32 || type == SW_F64) && o->average_count[i] % o->dim == 0)
+            put_at_infinite(o, type, o->average_slot[i], o->average_count[i], false);
+    }
+}
+
+void swo_guard_point_as_x(const sw_optim *o, void *point) {
+    put_at_infinite(o, o->type, point, o->dim, true);
+}
+
+/* ---- Groups ---- */
+
+/* The parts of a slot, which belong to parameters that are not frozen. */
+static int slot_parts(const swo_group *group, int i) {
+    return !group->slot[i] ? 0 : group->sized[i] ? group->params : group->stretches;
+}
+
+static const char *slot_part(const sw_optim *o, const swo_group *group, int i, int part, int64_t *count) {
+    const size_t size = swo_slot_size(&group->rule->slots[i], o->type);
+    if (!group->sized[i]) {
+        *count = group->stretch[part].count;
+        return group->slot[i] + (size_t)group->stretch[part].slot * size;
+    }
+    *count = group->param[part]->frozen ? 0 : group->sized[i][part + 1] - group->sized[i][part];
+    return group->slot[i] + (size_t)group->sized[i][part] * size;
+}
+
+/* Without frozen parameters: a step neither moves them nor reads them, and one may be an attention mask with -Inf.
+ * What thaws one has the bounds read again (swo_plan_stretches). */
 static void read_group(sw_optim *o, swo_group *group) {
     const size_t size = swo_size(o);
     const sw_slot *slots = group->rule->slots;
     sw_bounds *b = &group->bounds;
     b->x = 0;
-    for (int k = 0; k < group->params; k++) { /* frozen ones too: they may thaw, and averages read them */
-        const sw_param *p = group->param[k];
-        b->x = hypot(b->x, vector_norm(o->type, (const char *)sw_params_x(o->params) + (size_t)p->offset * size,
-                                       p->count));
+    for (int k = 0; k < group->stretches; k++)
+        b->x = hypot(b->x, vector_norm(o->type,
+                                       (const char *)sw_params_x(o->params) + (size_t)group->stretch[k].offset * size,
+                                       group->stretch[k].count));
+    for (int i = 0; slots && slots[i].name; i++) {
+        b->slot[i] = 0;
+        for (int k = 0; k < slot_parts(group, i); k++) {
+            int64_t count;
+            const char *part = slot_part(o, group, i, k, &count);
+            b->slot[i] = hypot(b->slot[i], vector_norm(swo_slot_type(&slots[i], o->type), part, count));
+        }
     }
-    for (int i = 0; slots && slots[i].name; i++)
-        b->slot[i] = group->slot[i] ? vector_norm(swo_slot_type(&slots[i], o->type), group->slot[i],
-                                                  group->slot_count[i])
-                                    : 0;
     group->bounds_known = true;
 }
 
@@ -169,9 +274,12 @@ static sw_status check_group(sw_optim *o, const swo_group *group) {
             return refuse_vector(o, "rule", group->rule->name, "x", " of parameter ", p->name);
     }
     for (int i = 0; slots && slots[i].name; i++)
-        if (group->slot[i] &&
-            !vector_is_finite(swo_slot_type(&slots[i], o->type), group->slot[i], group->slot_count[i]))
-            return refuse_vector(o, "rule", group->rule->name, "its state ", slots[i].name, "");
+        for (int k = 0; k < slot_parts(group, i); k++) {
+            int64_t count;
+            const char *part = slot_part(o, group, i, k, &count);
+            if (!vector_is_finite(swo_slot_type(&slots[i], o->type), part, count))
+                return refuse_vector(o, "rule", group->rule->name, "its state ", slots[i].name, "");
+        }
     return SW_OK;
 }
 
@@ -203,6 +311,7 @@ static void guard_average(sw_optim *o, double x) {
     o->average_checked = false;
     if (!o->average)
         return;
+    x = hypot(x, o->frozen_norm); /* read by move */
     sw_bounds after;
     bool safe = average_has_reach(o->average) && isfinite(x);
     if (safe && !(o->average_bounds_known && average_is_safe(o, x, &after))) {
@@ -297,7 +406,7 @@ sw_status swo_guard_after(sw_optim *o, sw_status status) {
 /* After a line search, which puts x somewhere else on the rules' line. */
 sw_status swo_guard_search(sw_optim *o) {
     swo_guard_forget(o);
-    if (!vector_is_finite(o->type, sw_params_x(o->params), o->dim))
+    if (!swo_no_new_infinity(o->type, o->dim, o->x_before, sw_params_x(o->params)))
         return refuse_vector(o, "line search", o->search->name, "x", "", "");
     return swo_guard_scalars(o, "line search", o->search->name, o->search->scalars, o->search_scalar);
 }

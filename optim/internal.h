@@ -111,6 +111,10 @@ struct sw_optim {
     swo_group *group;
     int groups;
     bool *frozen; /* [params]: as of the stretches */
+    /* Of frozen parameters, for the average (guard.c); read again when x or what is frozen has changed. */
+    bool frozen_known, any_infinite;
+    bool *infinite;     /* [params]: it is frozen and holds Inf or NaN */
+    double frozen_norm; /* a bound of the 2-norm of their finite elements */
     void *workspace;
     size_t workspace_bytes;
     bool rules_point;
@@ -200,6 +204,13 @@ void swo_guard_forget(sw_optim *o);
 sw_status swo_guard_before(sw_optim *o, const void *g);
 sw_status swo_guard_after(sw_optim *o, sw_status status);
 sw_status swo_guard_search(sw_optim *o);
+/* Frozen parameters as they are now. */
+void swo_guard_read_frozen(sw_optim *o);
+/* Where a frozen parameter is not finite: the average's states become 0; the point becomes x. */
+void swo_guard_clear_infinite(sw_optim *o);
+void swo_guard_point_as_x(const sw_optim *o, void *point);
+/* True if all is finite in `after` that is so in `before`. */
+bool swo_no_new_infinity(sw_dtype type, int64_t count, const void *before, const void *after);
 sw_status swo_guard_scalars(const sw_optim *o, const char *kind, const char *method, const char *const *names,
                             const double *values);
 sw_status swo_guard_coefficients(const sw_optim *o, const char *kind, const char *method, const double *values);

@@ -205,7 +205,8 @@ static sw_status fill_groups(sw_optim *o) {
     if (workspace && !(o->workspace = sw_alloc(workspace)))
         return SW_ERR_MEMORY;
     o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
-    return o->frozen ? swo_plan_stretches(o) : SW_ERR_MEMORY;
+    o->infinite = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->infinite);
+    return o->frozen && o->infinite ? swo_plan_stretches(o) : SW_ERR_MEMORY;
 }
 
 /* ---- Schedules and line searches ---- */
@@ -461,6 +462,7 @@ void sw_optim_free(sw_optim *o) {
     }
     sw_free(o->group);
     sw_free(o->frozen);
+    sw_free(o->infinite);
     sw_free(o->workspace);
     sw_free(o->x_before);
     sw_free(o->direction);

@@ -10,15 +10,16 @@
  *
  * One step, the same for all: the estimator samples ids and evaluates gradients, each of which is
  * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
- * estimator commits its tables; the average moves. Rules compute with subnormal numbers (below 1e-38 in
+ * average moves; the estimator commits its tables. Rules compute with subnormal numbers (below 1e-38 in
  * f32) taken as zero: see sw_float_flush. Where eps is so small that this would matter, a rule keeps its
  * second moments in f64, at 4 more bytes for each of their elements. A gradient with Inf or NaN ends the step
  * with SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
  * on, so that the next step sees other samples. After SW_OK x, the states, the scalars and the step sizes of
  * all methods are finite. A step that would make one of them infinite or NaN is refused with
  * SW_ERR_NONFINITE; the message names method, quantity and step. x and the states then keep their bits, and
- * only the sampler advances. After any other error, or if an estimator's `commit` fails, the step may be
- * partly done.
+ * only the sampler advances. Values of frozen parameters are not checked: an attention mask with -Inf may be one.
+ * Where such a value is not finite, the states of averages are 0 (sw_optim_vector), and sw_optim_point gives the
+ * value itself. After any other error, or if an estimator's `commit` fails, the step may be partly done.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -549,8 +550,9 @@ typedef struct sw_average {
     const sw_kernels *update;
     sw_status (*point_begin)(sw_step *step); /* before `point`, at the last step; SW_SKIPPED: at x */
     const sw_kernels *point;                   /* fills out; NULL: slot 0 is the point */
-    /* As of a rule; x is the bound after the step, and there is no g. Sees the options alone. NULL: the slots are
-     * copied before and read after each step. */
+    /* As of a rule; x is the bound after the step, and there is no g. Sees the options alone. NULL: x and all
+     * slots are copied before each step, and the average's slots are checked after it. If it is given there are
+     * no copies: when `begin` fails, or sets a scalar or coefficient that is not finite, the step is partly done. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
 } sw_average;
 

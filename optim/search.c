@@ -34,6 +34,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
     }
     sw_status status = swo_run_rules(o, g);
     swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
+    swo_zero_frozen(o, o->direction); /* also where they hold Inf, and the difference is NaN */
     memcpy(x, o->x_before, bytes);
     for (int i = 0; i < o->groups; i++) {
         int at = swo_index(o->group[i].rule->options, "lr");

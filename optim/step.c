@@ -28,6 +28,7 @@ sw_status swo_plan_stretches(sw_optim *o) {
     for (int i = 0; i < sw_params_count(o->params); i++)
         o->frozen[i] = sw_params_at(o->params, i)->frozen;
     swo_guard_forget(o);
+    o->frozen_known = false;
     return SW_OK;
 }
 
@@ -258,8 +259,9 @@ sw_status swo_run_rules(sw_optim *o, const void *g) {
 
 /* ---- Average ---- */
 
-static sw_step average_step(sw_optim *o) {
-    sw_step s = {.step = o->steps, .option = o->average_option, .scalar = o->average_scalar,
+/* step: the one that it follows. */
+static sw_step average_step(sw_optim *o, int64_t step) {
+    sw_step s = {.step = step, .option = o->average_option, .scalar = o->average_scalar,
                  .coefficient = o->average_coefficient, .type = o->type, .count = o->dim,
                  .x = sw_params_x(o->params), .out = o->point};
     for (int i = 0; i < SW_MAX_SLOTS; i++)
@@ -275,41 +277,62 @@ static sw_status average_options(sw_optim *o) {
 
 static sw_status update_average(sw_optim *o) {
     const sw_average *a = o->average;
-    sw_step s = average_step(o);
+    sw_step s = average_step(o, o->steps + 1);
     sw_status status = a->begin ? a->begin(&s) : SW_OK;
     if (status == SW_SKIPPED)
         return SW_OK;
     SW_TRY(swo_returned("average", a->name, "begin", true, status));
     SW_TRY(swo_guard_scalars(o, "average", a->name, a->scalars, o->average_scalar));
     SW_TRY(swo_guard_coefficients(o, "average", a->name, o->average_coefficient));
-    if (a->update)
+    if (a->update) {
         sw_run(a->update, o->type, &s, s.count);
+        swo_guard_clear_infinite(o);
+    }
     return SW_OK;
 }
 
-/* The step is counted: an average sees its number. */
 static sw_status move_average(sw_optim *o) {
-    o->steps++;
     if (!o->average)
         return SW_OK;
-    sw_status status = o->average_checked ? swo_guard_keep_average(o) : SW_OK;
-    if (status == SW_OK) {
-        status = update_average(o);
-        if (o->average_checked)
-            status = swo_guard_average_after(o, status);
-    }
-    if (status != SW_OK)
-        o->steps--;
-    return status;
+    if (!o->average_checked)
+        return update_average(o);
+    SW_TRY(swo_guard_keep_average(o));
+    return swo_guard_average_after(o, update_average(o));
 }
 
 static const void *check_point(const sw_optim *o, const char *kind, const char *method) {
-    double norm;
-    if (swo_check(o->type, o->dim, o->point, &norm) == SW_OK)
+    if (swo_no_new_infinity(o->type, o->dim, sw_params_x(o->params), o->point))
         return o->point;
     sw_fail(SW_ERR_NONFINITE, "%s %s: the point to evaluate at holds Inf or NaN after step %lld", kind, method,
             (long long)o->steps);
     return NULL;
+}
+
+/* Where a frozen parameter is not finite the average has 0, and the point is x. */
+static const void *average_point(sw_optim *o) {
+    const sw_average *a = o->average;
+    const size_t bytes = (size_t)o->dim * swo_size(o);
+    if (average_options(o) != SW_OK)
+        return NULL;
+    sw_step s = average_step(o, o->steps);
+    sw_status status = a->point_begin ? a->point_begin(&s) : SW_OK;
+    status = swo_returned("average", a->name, "point_begin", true, status);
+    if (status == SW_SKIPPED || (status == SW_OK && !a->point && !o->average_slot[0]))
+        return sw_params_x(o->params);
+    if (status != SW_OK)
+        return NULL;
+    if (!o->frozen_known || o->seen != sw_params_version(o->params))
+        swo_guard_read_frozen(o);
+    if (!a->point && !o->any_infinite)
+        return o->average_slot[0];
+    if (!o->point && !(o->point = sw_alloc(bytes)))
+        return NULL;
+    if (a->point)
+        sw_run(a->point, o->type, &s, s.count);
+    else
+        memcpy(o->point, o->average_slot[0], bytes);
+    swo_guard_point_as_x(o, o->point);
+    return check_point(o, "average", a->name);
 }
 
 const void *sw_optim_point(sw_optim *o) {
@@ -318,19 +341,8 @@ const void *sw_optim_point(sw_optim *o) {
     void *x = sw_params_x(o->params);
     if (o->steps == 0)
         return x;
-    if (o->average) {
-        if (average_options(o) != SW_OK)
-            return NULL;
-        sw_step s = average_step(o);
-        sw_status status = o->average->point_begin ? o->average->point_begin(&s) : SW_OK;
-        status = swo_returned("average", o->average->name, "point_begin", true, status);
-        if (status != SW_OK)
-            return status == SW_SKIPPED ? x : NULL;
-        if (!o->average->point)
-            return o->average_slot[0] ? (void *)o->average_slot[0] : x;
-        sw_run(o->average->point, o->type, &s, s.count);
-        return check_point(o, "average", o->average->name);
-    }
+    if (o->average)
+        return average_point(o);
     if (!o->rules_point)
         return x;
     memcpy(o->point, x, (size_t)o->dim * swo_size(o));
@@ -391,6 +403,8 @@ static void first_average(sw_optim *o) {
     for (int i = 0; slots && slots[i].name; i++)
         if (o->average_slot[i] && slots[i].start == SW_START_X)
             memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
+    if (o->average)
+        swo_guard_clear_infinite(o);
 }
 
 /* g ← g·clip/‖g‖. Of a huge one the norm may be no number of f64, nor the factor one of f32, which may also be so if
@@ -423,6 +437,10 @@ static sw_status move(sw_optim *o, void *g) {
     SW_TRY(average_options(o)); /* what is wrong with them shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i]);
+    if (o->seen != sw_params_version(o->params) || o->steps == 0)
+        o->frozen_known = false;
+    if (o->average && !o->frozen_known)
+        swo_guard_read_frozen(o);
     if (o->steps == 0)
         first_average(o);
     for (swo_estimate *e = o->estimate; e; e = e->inner)
@@ -435,13 +453,13 @@ static sw_status move(sw_optim *o, void *g) {
     swo_watch_before(o);
     SW_TRY(o->search ? swo_search(o, g) : swo_run_rules(o, g));
     swo_watch_after(o, g);
+    SW_TRY(move_average(o)); /* before the tables, which cannot be put back: it may refuse the step */
     if (o->objective) {
         SW_TRY(commit(o->estimate));
         SW_TRY(swo_guard_estimators(o));
-        for (swo_estimate *e = o->estimate; e; e = e->inner) /* tables have moved, whatever the average does */
-            memcpy(e->saved, e->scalar, sizeof e->saved);
     }
-    return move_average(o);
+    o->steps++;
+    return SW_OK;
 }
 
 static sw_status finish(sw_optim *o, sw_status status) {

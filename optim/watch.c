@@ -66,6 +66,7 @@ void swo_watch_after(sw_optim *o, const void *g) {
         return;
     const void *x = sw_params_x(o->params);
     swo_apply(o, o->dim, 1, x, -1, w->x, w->x);
+    swo_zero_frozen(o, w->x); /* also where they hold Inf, and the difference is NaN */
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (!p->tied)

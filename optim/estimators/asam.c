@@ -89,6 +89,11 @@ static void run(const sw_estimate *e, const sw_kernels *kernels, const asam_args
         args.g = (const char *)whole->g + at;
         args.u = (char *)whole->u + at;
         args.out = (char *)whole->out + at;
+        if (p->frozen) { /* g is 0 there, and Inf·0 is NaN */
+            memset(args.u, 0, (size_t)p->count * sw_dtype_size(e->type));
+            memcpy(args.out, args.x, (size_t)p->count * sw_dtype_size(e->type));
+            continue;
+        }
         args.relative = all || is_weight(p) ? whole->unit : 0;
         args.offset = all ? 0 : whole->unit * (is_weight(p) ? e->option[ETA] : 1);
         sw_run(kernels, e->type, &args, p->count);

@@ -144,13 +144,26 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
+/* Of a frozen parameter the mean is its value, which may be Inf: a difference of two such would be NaN. */
+static void next_mean(sw_estimate *e, double weight, const void *x) {
+    const size_t size = sw_dtype_size(e->type);
+    swo_mean_compensated(e->type, e->dim, weight, x, e->slot[NEXT], e->slot[NEXT_LOW]);
+    for (int i = 0; i < sw_params_count(e->params); i++) {
+        const sw_param *p = sw_params_at(e->params, i);
+        if (p->frozen && !p->tied)
+            memcpy((char *)e->slot[NEXT] + (size_t)p->offset * size, (const char *)x + (size_t)p->offset * size,
+                   (size_t)p->count * size);
+    }
+    swo_zero_frozen(e->optim, e->slot[NEXT_LOW]);
+}
+
 /* `next` is the mean of the period's iterates so far, or each of them with equal probability. */
 static sw_status commit(sw_estimate *e) {
     const double k = ++e->scalar[INNER];
     const void *x = sw_params_x(e->params);
     sw_rng rng = {.key = sw_rng_key(e->seed ^ (uint64_t)e->step, "svrg")};
     if (e->option[SNAPSHOT] == MEAN)
-        swo_mean_compensated(e->type, e->dim, 1 / k, x, e->slot[NEXT], e->slot[NEXT_LOW]);
+        next_mean(e, 1 / k, x);
     else if (e->option[SNAPSHOT] == RANDOM && sw_rng_uniform(&rng) * k < 1)
         memcpy(e->slot[NEXT], x, (size_t)e->dim * sw_dtype_size(e->type));
     return SW_OK;

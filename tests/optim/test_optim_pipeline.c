@@ -191,7 +191,7 @@ static void test_order_of_minimize(void **state) {
     assert_ok(sw_optim_minimize(o, &f.f, &value));
     assert_string_equal(calls,
                         "sample outer-sample outer-estimate estimate begin measure decide update "
-                        "commit outer-commit average average-update");
+                        "average average-update commit outer-commit");
     /* ids 0 and 1 of 4: the factor is the mean of 1 and 1.25. The sums have 18 terms up to 4·1.25.
      */
     assert_true(fabs(value - 1.125 * inner) <= 1e-13);
