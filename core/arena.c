@@ -55,8 +55,8 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
     char *memory = swi_alloc_raw(size);
     if (!memory && !pending && a->chunks) {
         sw_clear_error();
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for, by a tape that holds %zu since its last "
-                               "sw_tape_reset (was it forgotten?)", size, swi_arena_held(a));
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for, by a tape that uses %zu since its last "
+                               "sw_tape_reset (was it forgotten?)", size, a->live);
     }
     if (!memory)
         return false;
@@ -75,9 +75,6 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
     }
     size_t lines = bytes ? (bytes + LINE - 1) / LINE : 1, rounded;
     int class = class_of(lines, &rounded);
-    a->live += rounded * LINE;
-    if (a->live > a->peak)
-        a->peak = a->live;
     char *block = a->list[class];
     if (block) {
         UNPOISON(block, sizeof(void *));
@@ -91,6 +88,9 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
         block = a->base + a->used;
         a->used += need;
     }
+    a->live += rounded * LINE;
+    if (a->live > a->peak)
+        a->peak = a->live;
     UNPOISON(block, bytes);
     return block;
 }

@@ -192,7 +192,7 @@ void sw_tape_replay(sw_tape *tape, sw_mark mark) {
 
 /* ---- Nodes ---- */
 
-/* What no pass needs, and a program without sw_tape_reset reaches: nodes; or a GiB on a tape whose
+/* What no pass needs, and a program without sw_tape_reset reaches: nodes; or a GiB in use on a tape whose
  * parameters moved so often that nearly all of it can no longer be differentiated. */
 enum { MOST_NODES = 1 << 24, MOST_MOVES = 100 };
 #define MOST_BYTES_AFTER_MOVES ((size_t)1 << 30)
@@ -494,6 +494,11 @@ sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
     return SW_OK;
 }
 
+/* Without what the tape keeps from earlier passes and from segments that were rewound. */
+static size_t tape_bytes_in_use(const sw_tape *tape) {
+    return tape->arena.live + (size_t)tape->count * sizeof(swi_node);
+}
+
 /* Whether the leaf may be recorded: a tape that grows from step to step was not reset. */
 static bool check_moves(const sw_tape *tape, swi_binding *b, const sw_params *params) {
     if (b->pass != tape->pass)
@@ -501,12 +506,12 @@ static bool check_moves(const sw_tape *tape, swi_binding *b, const sw_params *pa
     else if (b->version != params->version)
         b->moves++;
     b->version = params->version;
-    if (b->moves < MOST_MOVES || sw_tape_bytes_held(tape) < MOST_BYTES_AFTER_MOVES)
+    if (b->moves < MOST_MOVES || tape_bytes_in_use(tape) < MOST_BYTES_AFTER_MOVES)
         return true;
     sw_fail(SW_ERR_STATE,
-            "tape: the parameters have moved %lld times since the last reset, and the tape holds %zu MiB: "
-            "call sw_tape_reset after each step",
-            (long long)b->moves, sw_tape_bytes_held(tape) >> 20);
+            "tape: the parameters have moved %lld times since the last reset, and %zu MiB of the tape are in "
+            "use: call sw_tape_reset after each step",
+            (long long)b->moves, tape_bytes_in_use(tape) >> 20);
     return false;
 }
 
