@@ -109,8 +109,9 @@ SW_API char *sw_strdup(const char *string);
 /* ---- Lifetimes ------------------------------------------------------------------------------- */
 
 /* Call this first in the free function of an object made by sw_alloc, before reading its fields. Returns true
- * if the object may be freed; false, and an error that names the kind ("tape"), if it was freed before and
- * its memory was not reused. Older ones among thousands of freed objects may not be recognized. */
+ * if the object may be freed; false, and an error that names the kind ("tape"), if an object of this kind at
+ * this address was freed before and its memory was not reused. Older ones among thousands of freed objects may
+ * not be recognized. */
 SW_API bool sw_free_once(const void *object, const char *kind);
 
 /* Embed one in each object that reads a source and has its own free function. Initialize it with zeros. */
@@ -119,7 +120,8 @@ typedef struct sw_source_hold {
     bool freed;        /* sw_source_free was called meanwhile */
     struct sw_source_hold *next;
 } sw_source_hold;
-/* Keeps the source alive, in spite of sw_source_free, until the release. `hold` is not moved meanwhile. */
+/* Keeps the source alive until the release, in spite of sw_source_free (called later, or before while another
+ * hold keeps the source). `hold` is not moved meanwhile. */
 SW_API void sw_source_retain(sw_source_hold *hold, const sw_source *source);
 /* The last release after sw_source_free frees the source. Does nothing if the hold is all zeros. */
 SW_API void sw_source_release(sw_source_hold *hold);

@@ -296,9 +296,7 @@ sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
 
 /* ---- lifetime.c ---- */
 
-/* Whether an object of this address was freed by sw_free_once. */
-bool swi_was_freed(const void *object);
-/* Something else lies there now. */
+/* Something else than what sw_free_once was called for lies there now. */
 void swi_forget_freed(const void *object);
 
 /* ---- defer.c ---- */

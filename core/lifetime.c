@@ -7,21 +7,33 @@
 
 /* Addresses of objects that were freed and whose memory the allocator has not given out again, each
  * in the place that its hash says. A newer one takes the place of an older one. So to ask about an
- * object reads none of its memory, and an address that was given out again is never refused. */
-enum { FREED_BITS = 10 };
-static _Atomic(uintptr_t) freed[1 << FREED_BITS];
+ * object reads none of its memory, and an address that was given out again is never refused.
+ *
+ * Memory that went back to the system's allocator may become a program's object (a source) without notice.
+ * So the kind of the object is in the word too, in the bits that no address has, and an object of another
+ * kind is not refused. */
+enum { FREED_BITS = 10, ADDRESS_BITS = 48 };
+static _Atomic(uint64_t) freed[1 << FREED_BITS];
 
-static _Atomic(uintptr_t) *freed_place(const void *object) {
+static _Atomic(uint64_t) *freed_place(const void *object) {
     const uint64_t address = (uintptr_t)object / 64; /* allocations are aligned to as much */
     return &freed[address * 0x9E3779B97F4A7C15u >> (64 - FREED_BITS)];
 }
 
-bool swi_was_freed(const void *object) {
-    return atomic_load_explicit(freed_place(object), memory_order_relaxed) == (uintptr_t)object;
+static uint64_t freed_word(const void *object, const char *kind) {
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
+    for (; *kind; kind++)
+        hash = (hash ^ (unsigned char)*kind) * 0x100000001B3u;
+    return (uintptr_t)object ^ hash << ADDRESS_BITS;
+}
+
+static bool was_freed(const void *object, const char *kind) {
+    return atomic_load_explicit(freed_place(object), memory_order_relaxed) == freed_word(object, kind);
 }
 
 void swi_forget_freed(const void *object) {
-    if (swi_was_freed(object))
+    const uint64_t word = atomic_load_explicit(freed_place(object), memory_order_relaxed);
+    if (word && (word ^ (uintptr_t)object) << (64 - ADDRESS_BITS) == 0) /* of any kind */
         atomic_store_explicit(freed_place(object), 0, memory_order_relaxed);
 }
 
@@ -31,8 +43,8 @@ static bool refuse_free(const char *kind) {
 }
 
 bool sw_free_once(const void *object, const char *kind) {
-    return atomic_exchange_explicit(freed_place(object), (uintptr_t)object, memory_order_relaxed) !=
-               (uintptr_t)object ||
+    const uint64_t word = freed_word(object, kind);
+    return atomic_exchange_explicit(freed_place(object), word, memory_order_relaxed) != word ||
            refuse_free(kind);
 }
 
@@ -66,6 +78,8 @@ void sw_source_retain(sw_source_hold *hold, const sw_source *source) {
     swi_forget_freed(source);
     *hold = (sw_source_hold){.source = (sw_source *)(uintptr_t)source};
     lock_holds();
+    for (const sw_source_hold *h = holds; h && !hold->freed; h = h->next)
+        hold->freed = h->source == source && h->freed; /* before this reader was made */
     hold->next = holds;
     holds = hold;
     unlock_holds();
@@ -93,7 +107,7 @@ void sw_source_release(sw_source_hold *hold) {
 void sw_source_free(sw_source *source) {
     if (!source)
         return;
-    if (swi_was_freed(source)) {
+    if (was_freed(source, "source")) {
         refuse_free("source");
         return;
     }

@@ -138,6 +138,46 @@ static void an_address_that_comes_again_is_another_object(void **state) {
     sw_params_free(built_params);
 }
 
+/* Memory that went back to malloc, and came from there to the program: not refused, whatever lay there. A source
+ * where one of the library's sources lay is told from it only once something has read it. */
+static void *kept; /* an object whose memory stays when the library frees it */
+static void *roomy_allocate(void *user, size_t size, size_t alignment) {
+    (void)user;
+    const size_t least = (sizeof(sw_source) + 2 * sizeof(double) + 63) / 64 * 64;
+    return aligned_alloc(alignment, size > least ? size : least);
+}
+static void roomy_release(void *user, void *block) {
+    (void)user;
+    if (block != kept)
+        free(block);
+}
+
+static void check_own_source_at(void *place);
+static void a_programs_source_where_another_kind_lay(void **state) {
+    (void)state;
+    const sw_allocator roomy = {sizeof roomy, NULL, roomy_allocate, roomy_release};
+    sw_set_allocator(&roomy);
+    built_params = sw_params_new(SW_F32, 1);
+    sw_params_add(built_params, "w", 1, (const int64_t[]){3}, NULL);
+    assert_int_equal(sw_params_build(built_params), SW_OK);
+    int sources = 0;
+    for (int k = 0; k < KINDS; k++) {
+        if (strcmp(kinds[k].kind, "source") == 0) {
+            sources++;
+            continue;
+        }
+        kinds[k].make(&kept);
+        assert_non_null(kept);
+        kinds[k].free(kept);
+        void *place = kept;
+        kept = NULL;
+        check_own_source_at(place);
+    }
+    assert_true(sources < KINDS);
+    sw_params_free(built_params);
+    sw_set_allocator(NULL);
+}
+
 /* What belongs to another object is freed with it; whoever frees it himself gets the error, and the
  * owner's own free does the rest. */
 static void what_belongs_to_another_object(void **state) {
@@ -179,9 +219,7 @@ static void counted_free(sw_source *source) {
     counted_freed++;
     free(c);
 }
-static sw_source *counted_new(void) {
-    counted *c = calloc(1, sizeof *c);
-    assert_non_null(c);
+static sw_source *counted_at(counted *c) {
     c->seven = 7;
     c->source = (sw_source){.size = sizeof(sw_source),
                             .n = 10,
@@ -193,6 +231,18 @@ static sw_source *counted_new(void) {
                             .free = counted_free};
     counted_freed = 0;
     return &c->source;
+}
+static sw_source *counted_new(void) {
+    counted *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    return counted_at(c);
+}
+
+/* Nothing reads it before it is freed. */
+static void check_own_source_at(void *place) {
+    sw_source_free(counted_at(place));
+    assert_null(sw_error());
+    assert_int_equal(counted_freed, 1);
 }
 
 static void check_sevens(const sw_source *source) {
@@ -300,6 +350,24 @@ static void two_readers_of_one_source(void **state) {
     assert_int_equal(counted_freed, 1);
 }
 
+/* A reader that is made after the free, while an earlier one keeps the source: the last one frees it. */
+static void a_reader_made_after_the_free(void **state) {
+    (void)state;
+    for (int w = 0; w < WRAPPERS; w++)
+        for (int newer_first = 0; newer_first < 2; newer_first++) {
+            sw_source *source = counted_new(), *view[2] = {wrap_take(source, false)};
+            sw_source_free(source);
+            view[1] = wrappers[w](source, false);
+            check_sevens(view[1]);
+            sw_source_free(view[newer_first]);
+            assert_int_equal(counted_freed, 0);
+            check_sevens(view[!newer_first]);
+            sw_source_free(view[!newer_first]);
+            assert_int_equal(counted_freed, 1);
+            assert_null(sw_error());
+        }
+}
+
 static void a_loader_keeps_its_source(void **state) {
     (void)state;
     for (int prefetch = 0; prefetch < 2; prefetch++) {
@@ -368,6 +436,36 @@ static void a_tape_that_grows_from_step_to_step_is_told(void **state) {
     sw_tape_reset(tape);
     assert_false(sw_is_null(sw_param_use(tape, w)));
     sw_tape_free(tape);
+    sw_params_free(params);
+    assert_null(sw_error());
+}
+
+/* What the tape keeps from what was rewound, and what could not be had, is not in use. */
+static void a_tape_that_is_rewound_does_not_grow(void **state) {
+    (void)state;
+    enum { STEPS = 500 };
+    sw_params *params = sw_params_new(SW_F32, 1);
+    sw_param *w = sw_params_add(params, "w", 1, (const int64_t[]){3}, NULL);
+    assert_int_equal(sw_params_build(params), SW_OK);
+    count_memory(-1);
+    sw_tape *tape = sw_tape_new();
+    assert_false(sw_is_null(sw_param_use(tape, w)));
+    const sw_mark mark = sw_tape_mark(tape);
+    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
+    assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
+    memory.fail_at = memory.made;
+    assert_true(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 32))));
+    check_error(SW_ERR_MEMORY, "out of memory: ", "since its last sw_tape_reset");
+    for (int step = 0; step < STEPS; step++, sw_params_changed(params)) {
+        assert_false(sw_is_null(sw_param_use(tape, w)));
+        assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
+    }
+    assert_true(sw_tape_bytes_held(tape) >= (size_t)1 << 30);
+    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* in use again */
+    assert_true(sw_is_null(sw_param_use(tape, w)));
+    check_error(SW_ERR_STATE, "tape: the parameters have moved 500 times", "call sw_tape_reset");
+    sw_tape_free(tape);
+    sw_set_allocator(NULL);
     sw_params_free(params);
     assert_null(sw_error());
 }
@@ -507,13 +605,16 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(freeing_twice_is_an_error),
         TEST(an_address_that_comes_again_is_another_object),
+        TEST(a_programs_source_where_another_kind_lay),
         TEST(what_belongs_to_another_object),
         TEST(a_source_lives_until_its_last_view_goes),
         TEST(other_orders),
         TEST(two_readers_of_one_source),
+        TEST(a_reader_made_after_the_free),
         TEST(a_loader_keeps_its_source),
         TEST(an_objective_keeps_its_source),
         TEST(a_tape_that_grows_from_step_to_step_is_told),
+        TEST(a_tape_that_is_rewound_does_not_grow),
         TEST(a_tape_of_endless_inputs_is_told),
         TEST(a_tape_for_which_there_is_no_memory_is_told),
         TEST(a_second_evaluation_is_refused),
