@@ -12,9 +12,9 @@
 
 #include "extend.h"
 
-/* Obtains the memory that OpenBLAS works in: SWI_BLAS_BUFFER bytes for each call under way at once. Returns how
- * many threads may call OpenBLAS at once, 1 to `threads`; 0 and an error of status SW_ERR_MEMORY if there is
- * memory for none. OpenBLAS itself would try for ever. */
+/* Obtains the memory that OpenBLAS works in: SWI_BLAS_BUFFER bytes for each call under way at once. Returns
+ * how many threads may call OpenBLAS at once, 1 to `threads`; 0 and an error of status SW_ERR_MEMORY if there
+ * is memory for none. OpenBLAS itself would try for ever. */
 int swi_blas_ready(int threads);
 
 /* What OpenBLAS maps for each call under way at once, on x86-64; less elsewhere. */

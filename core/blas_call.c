@@ -9,21 +9,22 @@
  * Built without threads OpenBLAS hands out its buffers without a lock (unless built with USE_LOCKING, which
  * one cannot see): then there is one buffer, and calls take turns.
  *
- * Memory. OpenBLAS maps a buffer for each call that computes, keeps it for later calls, and where the mapping
- * fails it tries again for ever (blas_memory_alloc in its memory.c). So this library makes OpenBLAS map the
- * buffers beforehand, each after a trial mapping of the same size, and begins a call only with a reservation
- * of one of them. A thread keeps its reservation after the call, so that the next call takes no lock. A thread
- * without one takes a free one, or that of a thread which is not inside a call. Where all of them are in use
- * OpenBLAS is given one more buffer, and where that cannot be had the thread waits until a call ends. So the
- * number of buffers is that of calls under way at once, whatever the number of threads that live.
+ * Memory. OpenBLAS maps a buffer for each call that computes, keeps it for later calls, and where the
+ * mapping fails it tries again for ever (blas_memory_alloc in its memory.c). So this library makes OpenBLAS
+ * map the buffers beforehand, each after a trial mapping of the same size, and begins a call only with a
+ * reservation of one of them. A thread keeps its reservation after the call, so that the next call takes no
+ * lock. A thread without one takes a free one, or that of a thread which is not inside a call. Where all of
+ * them are in use OpenBLAS is given one more buffer, and where that cannot be had the thread waits until a
+ * call ends. So the number of buffers is that of calls under way at once, whatever the number of threads
+ * that live.
  *
  * The gate. A fork while a thread holds OpenBLAS's lock would leave it locked in the child; OpenBLAS unmaps
  * its buffers in its destructor, under the hands of threads that still compute; and a buffer that is in use
- * cannot be counted while others are mapped. All three close the gate and wait until no call is under way. Each
- * thread has a flag of its own for that, so that threads do not share a cache line.
+ * cannot be counted while others are mapped. All three close the gate and wait until no call is under way.
+ * Each thread has a separate flag for that, so that threads do not share a cache line.
  *
- * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; whoever takes the
- * reservation clears `reserved`, then reads `inside`. So at least one of the two sees the other. */
+ * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; whoever takes
+ * the reservation clears `reserved`, then reads `inside`. So at least one of the two sees the other. */
 #define _GNU_SOURCE
 #include "blas.h"
 #include "internal.h"
@@ -186,8 +187,8 @@ void swi_blas_close(void) {
 }
 
 /* How many buffers this library asks for. OpenBLAS has 2 MAX_THREADS, and 50 at least (NUM_BUFFERS in its
- * common.h); beyond them it prints a warning or gives none. Each of its own threads, MAX_THREADS at most, takes
- * one when it starts. */
+ * common.h); beyond them it prints a warning or gives none. Each of its own threads, MAX_THREADS at most,
+ * takes one when it starts. */
 static int buffers_limit(void) {
     enum { AT_LEAST = 50 };
     if (build == WITHOUT_THREADS)
@@ -248,8 +249,8 @@ static void sleep_if_ended(void) {
         pause(); /* until the process has ended */
 }
 
-/* Makes OpenBLAS map `count` buffers: all of them are taken, then given back. With the mutex and a closed gate,
- * so that none is in use; but a program that calls OpenBLAS itself may use some: a trial for each. */
+/* Makes OpenBLAS map `count` buffers: all of them are taken, then given back. With the mutex and a closed
+ * gate, so that none is in use; but a program that calls OpenBLAS itself may use some: a trial for each. */
 static bool buffers_map(int count) {
     void *taken[MOST_BUFFERS];
     int n = 0;
@@ -277,7 +278,7 @@ static bool room_to_grow(void) {
     return room;
 }
 
-/* OpenBLAS has `count` buffers, if memory can be had: then true. From outside of a call, without the mutex. */
+/* OpenBLAS has `count` buffers, if memory can be had: then true. From outside a call, without the mutex. */
 static bool buffers_grow(int count) {
     if (count > buffers.limit)
         return false;

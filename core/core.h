@@ -775,14 +775,19 @@ struct sw_source {
                         uint64_t draw, sw_dtype type, void *x, void *y);
     /* Optional: these will be gathered soon. */
     void (*prefetch)(const sw_source *source, const int64_t *ids, int64_t count);
+    /* Frees the source, including its struct. The struct, and all that gather and prefetch read, must live
+     * until this is called, which may be later than sw_source_free. NULL: there is nothing to free; then the
+     * struct must outlive all that reads it. */
     void (*free)(sw_source *source);
     /* To gather takes more than copying numbers (decoding, crops, a user's function): where there are
      * processors enough, a loader does it ahead in a thread of its own. */
     bool costly;
 };
-/* Calls source->free. A source that something made from it still reads (a subset or another wrapper, a
- * loader, an objective of sw_model_objective) lives on until the last of them is freed: the order does not
- * matter. */
+/* Calls source->free: now, or, where something made from the source still reads it, when the last of these is
+ * freed: a subset or another wrapper, a loader, or the model that an objective of sw_model_objective belongs
+ * to. So the order of freeing does not matter for sources that are freed by their `free`. A program that
+ * frees the memory of its source itself does so in `free`, or after all of these were freed; not after
+ * sw_source_free. */
 SW_API void sw_source_free(sw_source *source);
 
 typedef struct sw_batch {

@@ -180,8 +180,9 @@ SW_API sw_init sw_init_orthogonal(double gain);
 /* The mean loss of predictions against targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
-/* f_i(x) = loss(model(x_i), y_i) over a data source, which it keeps alive. Owned by the model; the same
- * source and loss give the same objective again. */
+/* f_i(x) = loss(model(x_i), y_i) over a data source. Owned by the model; the same source and loss give the
+ * same objective again. The objective holds the source until sw_model_free: if sw_source_free is called
+ * before, sw_model_free calls the source's `free`. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
 typedef struct sw_evaluation {

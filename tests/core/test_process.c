@@ -510,7 +510,7 @@ static void room_for_one(void) {
     CHECK(memcmp(m->c, wide->c, sizeof m->c) == 0);
 }
 
-/* The same while the other thread is inside: OpenBLAS is not asked for a buffer for which there is no room. */
+/* The same while the other thread is inside: OpenBLAS is not asked for a buffer without room for it. */
 static void room_for_one_beside_products(void) {
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     load();
