@@ -651,6 +651,7 @@ SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gra
 SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
 /* A view of its own gradient: the mean that the block holds, also after a step (clipped, if it was). */
 SW_API sw_array sw_param_grad(const sw_param *param);
+/* Both record an error for NULL: a name that sw_params_find does not know would otherwise train in silence. */
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
 

@@ -279,9 +279,13 @@ sw_array sw_param_grad(const sw_param *param) {
 void sw_param_freeze(sw_param *param, bool frozen) {
     if (param)
         (param->tied ? param->tied : param)->frozen = frozen;
+    else
+        sw_fail(SW_ERR_ARGUMENT, "param_freeze: the parameter is NULL (is its name right?)");
 }
 
 void sw_param_set_role(sw_param *param, sw_role role) {
     if (param)
         param->role = role;
+    else
+        sw_fail(SW_ERR_ARGUMENT, "param_set_role: the parameter is NULL (is its name right?)");
 }

@@ -89,11 +89,17 @@ static const sw_param *param_at(const swo_group *group, int64_t offset) {
 static sw_status refuse(const sw_optim *o, const swo_group *group, const char *what,
                         int64_t offset) {
     const sw_param *p = param_at(group, offset);
+    const char *name = p ? p->name : "?", *method = group->rule->name;
+    const long long step = (long long)o->steps + 1;
+    if (o->norm > (o->type == SW_F32 ? 0x1p44 : 0x1p480)) /* its square is near the largest number */
+        return sw_fail(SW_ERR_NONFINITE,
+                       "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too "
+                       "large for this rule in %s; nothing has moved (clip the gradient, scale the loss down, or use "
+                       "f64)", method, step, what, name, o->norm, sw_dtype_name(o->type));
     return sw_fail(SW_ERR_NONFINITE,
-                   "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too large "
-                   "for this rule in %s; nothing has moved (clip the gradient, scale the loss down, or use f64)",
-                   group->rule->name, (long long)o->steps + 1, what, p ? p->name : "?", o->norm,
-                   sw_dtype_name(o->type));
+                   "rule %s: step %lld would make %s of parameter %s Inf or NaN: it has grown from step to step; nothing "
+                   "has moved (the gradient's norm is %g; a smaller lr, or weight_decay, is needed)",
+                   method, step, what, name, o->norm);
 }
 
 /* offset: of the copy's first element in x. Elements of slots that have their own size belong to
