@@ -159,6 +159,15 @@ static void after_fork_in_child(void) {
     gate_open();
 }
 
+static bool ended_by_another_thread(void) {
+    return atomic_load(&gate) == ENDING && !pthread_equal(ending, pthread_self());
+}
+
+static void sleep_if_ended(void) {
+    while (ended_by_another_thread())
+        pause(); /* until the process has ended */
+}
+
 static bool has_own_threads(void) {
     return openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
 }
@@ -177,13 +186,12 @@ void swi_blas_close(void) {
     /* A thread of OpenBLAS's own that tries for ever to have its buffer would be waited for at exit. */
     if (address_space_is_limited() && has_own_threads() && !room_for_buffer())
         blas_server_avail = 0;
-    if (!atomic_load(&initialized))
-        return;
     ending = pthread_self();
     gate_close(ENDING);
     callers = NULL;
     pthread_mutex_unlock(&mutex);
-    pthread_key_delete(key); /* its destructor may be gone when another thread ends */
+    if (atomic_load(&initialized))
+        pthread_key_delete(key); /* its destructor may be gone when another thread ends */
 }
 
 /* How many buffers this library asks for. OpenBLAS has 2 MAX_THREADS, and 50 at least (NUM_BUFFERS in its
@@ -222,6 +230,7 @@ static void initialize(void) {
 }
 
 bool swi_blas_small_kernel(void) {
+    sleep_if_ended(); /* in a first product that exit overtakes */
     pthread_once(&once, initialize);
     return small_kernel;
 }
@@ -238,15 +247,6 @@ static void wait_for_own_threads(void) {
         waited = true;
         usleep(MICROSECONDS);
     }
-}
-
-static bool ended_by_another_thread(void) {
-    return atomic_load(&gate) == ENDING && !pthread_equal(ending, pthread_self());
-}
-
-static void sleep_if_ended(void) {
-    while (ended_by_another_thread())
-        pause(); /* until the process has ended */
 }
 
 /* Makes OpenBLAS map `count` buffers: all of them are taken, then given back. With the mutex and a closed
@@ -330,6 +330,7 @@ static void refuse(void) {
 }
 
 int swi_blas_ready(int threads) {
+    sleep_if_ended(); /* in a first product that exit overtakes */
     pthread_once(&once, initialize);
     if (build == WITHOUT_THREADS)
         threads = 1;
