@@ -162,7 +162,8 @@ static sw_status writer_find(swi_writer *w, bool exists) {
         SW_TRY(writer_enter(w, link));
     }
     /* A file that is open, but has no name any more, is reached through /dev/stdout. */
-    if (exists && (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
+    if (exists && w->name &&
+        (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: the file was deleted while it was open");
     return SW_OK;
 }
