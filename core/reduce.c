@@ -308,9 +308,10 @@ static sw_status norm_vjp(sw_call *c) {
 static sw_status logsumexp_forward(sw_call *c) {
     swi_axes axes = axes_of(c);
     const size_t bytes = (size_t)c->out->count * swi_size(c->out->type);
-    char *m = sw_call_save(c, 2 * bytes), *total = m + bytes;
+    char *m = sw_call_save(c, 2 * bytes);
     if (!m)
         return SW_ERR_MEMORY;
+    char *total = m + bytes;
     swi_fold_job job = job_of(c, NULL, 1, 1);
     job.p = 1;
     job.out = m;

@@ -51,11 +51,13 @@ static sw_status history_reserve(history *h, int64_t epochs) {
         return SW_OK;
     const int64_t room = epochs < 32 ? 64 : 2 * epochs;
     void *row = realloc(h->row, (size_t)room * sizeof *h->row);
-    h->row = row ? row : h->row;
-    void *norm = row ? realloc(h->norm, (size_t)room * (size_t)(h->layers + 1) * sizeof *h->norm) : NULL;
-    h->norm = norm ? norm : h->norm;
+    if (!row)
+        return sw_fail(SW_ERR_MEMORY, "out of memory");
+    h->row = row;
+    void *norm = realloc(h->norm, (size_t)room * (size_t)(h->layers + 1) * sizeof *h->norm);
     if (!norm)
         return sw_fail(SW_ERR_MEMORY, "out of memory");
+    h->norm = norm;
     h->room = room;
     return SW_OK;
 }

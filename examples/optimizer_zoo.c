@@ -239,7 +239,7 @@ static void search(int rules, sw_source *const *part, const sw_source *test) {
 }
 
 static void print_results(int rules) {
-    const entry *sorted[MOST];
+    const entry *sorted[MOST] = {NULL};
     for (int i = 0; i < rules; i++)
         sorted[i] = &zoo[i];
     qsort(sorted, (size_t)rules, sizeof *sorted, by_mean);
