@@ -7,7 +7,7 @@
  * OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
  *
  * That happens before main, because other threads must neither be in OpenBLAS nor read the environment
- * meanwhile. Where swale is loaded by dlopen into a process that has threads of its own, OpenBLAS keeps its
+ * meanwhile. Where dlopen loads swale into a process that already has threads, OpenBLAS keeps its
  * choice, and the user sets the variable instead.
  */
 #define _DEFAULT_SOURCE

@@ -649,7 +649,7 @@ SW_API void sw_params_changed(sw_params *params);
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
 SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
-/* A view of its own gradient: the mean that the block holds, also after a step (clipped, if it was). */
+/* A view of the parameter's gradient: the mean that the block holds, also after a step (clipped, if it was). */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Both record an error for NULL: a name that sw_params_find does not know would otherwise train in silence. */
 SW_API void sw_param_freeze(sw_param *param, bool frozen);

@@ -185,7 +185,7 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
     return end(f, tape, &before, status);
 }
 
-/* ∇f for a generalised linear model that has no loss of its own. */
+/* ∇f of a generalized linear model that has rows and head, but no `loss`. */
 static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x,
                               const int64_t *ids, int64_t count, sw_loss_mean *mean, sw_gradient *g) {
     sw_array w, b;
