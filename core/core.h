@@ -833,6 +833,21 @@ SW_API int64_t sw_sampler_position(const sw_sampler *sampler);
  * batch or n; others, and negative numbers, are errors, and the sampler stays where it is. */
 SW_API sw_status sw_sampler_seek(sw_sampler *sampler, int64_t epoch, int64_t position);
 
+/* ---- Sparse rows ----------------------------------------------------------------------------- */
+
+/* A matrix in compressed rows (CSR): row i holds value[k] in column index[k] for start[i] ≤ k < start[i+1], and 0
+ * elsewhere. The columns of a row increase. */
+typedef struct sw_csr {
+    int64_t rows, columns;
+    const int64_t *start;  /* [rows + 1], start[0] = 0 */
+    const int32_t *index;  /* [start[rows]] */
+    const void *value;     /* [start[rows]], of `type` */
+    sw_dtype type;         /* SW_F32 or SW_F64 */
+} sw_csr;
+
+/* SW_OK if the members describe such a matrix, with finite values; else an error that names row and column. */
+SW_API sw_status sw_csr_check(const sw_csr *matrix);
+
 /* ---- Objectives ------------------------------------------------------------------------------ */
 
 /* f(x) = 1/n Σ f_i(x). One of `loss` and `gradient` is needed; `features` and `head` besides
