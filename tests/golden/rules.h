@@ -6,11 +6,12 @@ enum { STEPS = 100, DIM = 23, CHECKED = 5 };
 static const int checked[CHECKED] = {1, 2, 3, 10, 100};
 
 /* All parameters after each step of `checked`; `tolerance` is for f32. */
-static const struct golden {
+struct golden {
     const char *rule;
     double tolerance;
     const double *points; /* [CHECKED, DIM] */
-} goldens[] = {
+};
+static const struct golden goldens[] = {
     {"sgd lr=0.01", 7.8e-06, /* 16 × 4.9e-07 */
      (const double[]){
         0.6821715054512, 0.47524610161781, 0.010021197080612, 0.081137418746948, 0.19315830584656,

@@ -5,17 +5,11 @@ Who is asked: torch.optim and optax where they have the method in that form, els
 equations of the papers, in order of operations. Parameters are one-dimensional, tall, wide and a scalar;
 starting point and gradients are drawn by both sides (below and in the test): of different scales, with
 zeros among them, one element whose gradient never changes and one whose gradient is 0 for 20 steps. The
-learning rate warms up and falls as half a cosine.
-
-Kept are the parameters after the steps in CHECKED, with 14 digits, worked out in float64. In float32
-(state, gradients, constants) the same reference tells what rounding alone does; the tolerance for f32 is
-FACTOR times that, since another order of the same operations rounds otherwise, and not below FLOOR. A
-distance is max |a - b| / max |b| over the steps kept and one parameter, the worst of the four.
+learning rate warms up and falls as half a cosine. What is kept of it: rules_shared.py.
 
     python3 tests/golden/rules.py       (an environment with PyTorch 2, optax and NumPy 2)
 """
 import math
-import os
 import sys
 
 sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
@@ -26,42 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
-from torch_shared import HERE, Stream, rounded
-
-FACTOR, FLOOR = 16, 1e-6
-STEPS, WARMUP, FINAL = 100, 10, 0.1
-CHECKED = [1, 2, 3, 10, 100]
-# Name, shape, scale of its gradients, role: see golden_params in the test.
-PARAMS = [("vector", (4,), 1, "bias"), ("tall", (5, 2), 2.0**-10, "weight"), ("wide", (2, 4), 64, "head"),
-          ("scalar", (), 1, "other")]
-SIZES = [math.prod(shape) for _, shape, _, _ in PARAMS]
-BOUNDS = np.cumsum([0] + SIZES)
-
-
-def split(vector):
-    return [vector[a:b].reshape(p[1]) for a, b, p in zip(BOUNDS, BOUNDS[1:], PARAMS)]
-
-
-def draw():
-    stream = Stream(31)
-    x = np.array([rounded(stream.uniform(-1, 1)) for _ in range(BOUNDS[-1])])
-    g = np.zeros((STEPS, BOUNDS[-1]))
-    for t in range(STEPS):
-        for p, (_, _, scale, _) in enumerate(PARAMS):
-            for i in range(BOUNDS[p], BOUNDS[p + 1]):
-                u = rounded(stream.uniform(-1, 1))
-                g[t, i] = 0 if abs(u) < 0.1 or (i == 1 and t < 20) else 0.25 if i == 0 else u * scale
-    return x, g
-
-
-X0, G = draw()
-
-
-def factor(t):  # swale's "cosine warmup=10 final=0.1": t from 0
-    if t < WARMUP:
-        return (t + 1) / WARMUP
-    return FINAL + (1 - FINAL) * 0.5 * (1 + math.cos(math.pi * (t - WARMUP) / (STEPS - WARMUP)))
-
+from rules_shared import BOUNDS, CHECKED, G, PARAMS, STEPS, X0, by_numpy, factor, split, write
 
 # ---- Who is asked. Each gives the path [STEPS, dim] in element type T ----
 
@@ -90,19 +49,6 @@ def by_optax(make, lr, **options):
             step, state = rule.update([jnp.array(g, T) for g in split(G[t])], state, x)
             x = optax.apply_updates(x, step)
             path.append(np.concatenate([np.asarray(p).reshape(-1) for p in x]))
-        return np.array(path)
-    return run
-
-
-def by_numpy(make, lr, **options):
-    """make(T, **options) gives step(t, lr, p, x, g, state) → x for parameter p; t from 1."""
-    def run(T):
-        step, x, path = make(T, **options), [np.array(v, T) for v in split(X0)], []
-        states = [{} for _ in PARAMS]
-        for t in range(STEPS):
-            g = [np.array(v, T) for v in split(G[t])]
-            x = [step(t + 1, lr * factor(t), p, x[p], g[p], states[p]) for p in range(len(PARAMS))]
-            path.append(np.concatenate([v.reshape(-1) for v in x]))
         return np.array(path)
     return run
 
@@ -314,46 +260,11 @@ CASES = [
 ]
 
 
-def distance(path, exact):
-    a, b = (p[[t - 1 for t in CHECKED]].astype(np.float64) for p in (path, exact))
-    return max(float(np.max(np.abs(a - b)[:, i:j]) / np.max(np.abs(b[:, i:j])))
-               for i, j in zip(BOUNDS, BOUNDS[1:]))
+ARRAY = (f"enum {{ STEPS = {STEPS}, DIM = {BOUNDS[-1]}, CHECKED = {len(CHECKED)} }};\n"
+         f"static const int checked[CHECKED] = {{{', '.join(map(str, CHECKED))}}};\n\n"
+         "/* All parameters after each step of `checked`; `tolerance` is for f32. */\n"
+         "struct golden {\n    const char *rule;\n    double tolerance;\n"
+         "    const double *points; /* [CHECKED, DIM] */\n};\nstatic const struct golden goldens[] = {\n")
 
-
-def digits(values):
-    lines, line = [], "       "
-    for v in values:
-        item = f" {v:.14g},"
-        if len(line) + len(item) > 110:
-            lines.append(line)
-            line = "       "
-        line += item
-    return "\n".join(lines + [line])
-
-
-def main():
-    text = []
-    for name, run in CASES:
-        exact, single = run(np.float64), run(np.float32)
-        assert exact.dtype == np.float64 and single.dtype == np.float32, name
-        assert np.all(np.isfinite(exact)), name
-        apart = distance(single, exact)
-        print(f"{name}: f32 {apart:.2g}, ends at {np.max(np.abs(exact[-1])):.3g}", file=sys.stderr)
-        text.append(f'    {{"{name}", {max(FLOOR, FACTOR * apart):.2g}, /* {FACTOR} × {apart:.1e} */\n'
-                    "     (const double[]){\n"
-                    f"{digits(exact[[t - 1 for t in CHECKED]].reshape(-1))}\n     }}}},\n")
-    path = os.path.join(HERE, "rules.h")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"/* Made by rules.py with PyTorch {torch.__version__.split('+')[0]}, optax "
-                   f"{optax.__version__}, NumPy {np.__version__}: do not edit. */\n"
-                   "#ifndef SWALE_RULES_GOLDEN_H\n#define SWALE_RULES_GOLDEN_H\n\n"
-                   f"enum {{ STEPS = {STEPS}, DIM = {BOUNDS[-1]}, CHECKED = {len(CHECKED)} }};\n"
-                   f"static const int checked[CHECKED] = {{{', '.join(map(str, CHECKED))}}};\n\n"
-                   "/* All parameters after each step of `checked`; `tolerance` is for f32. */\n"
-                   "static const struct golden {\n    const char *rule;\n    double tolerance;\n"
-                   "    const double *points; /* [CHECKED, DIM] */\n} goldens[] = {\n" + "".join(text) +
-                   "};\n\n#endif\n")
-    print(f"rules.h: {os.path.getsize(path) / 1000:.0f} kB", file=sys.stderr)
-
-
-main()
+WITH = f"PyTorch {torch.__version__.split('+')[0]}, optax {optax.__version__}, NumPy {np.__version__}"
+write("rules.h", "SWALE_RULES_GOLDEN_H", f"rules.py with {WITH}", ARRAY, CASES)
