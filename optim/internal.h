@@ -222,6 +222,8 @@ sw_status swo_guard_average_after(sw_optim *o, sw_status status);
 
 /* search.c: x moves along the rules' direction by what the search chooses. */
 sw_status swo_search(sw_optim *o, const void *g);
+/* Its vectors. */
+sw_status swo_make_search(sw_optim *o);
 /* Room for copies of the rules' slots, if there is none; the slots copied there, or back. */
 sw_status swo_make_slots_before(sw_optim *o);
 void swo_keep_slots(sw_optim *o, bool restore);

@@ -276,27 +276,12 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
     return SW_OK;
 }
 
-sw_status swo_make_slots_before(sw_optim *o) {
-    if (!o->slot_before && !(o->slot_before = sw_alloc_array((int64_t)o->groups * SW_MAX_SLOTS, sizeof *o->slot_before)))
-        return SW_ERR_MEMORY;
-    for (int i = 0; i < o->groups * SW_MAX_SLOTS; i++) {
-        const swo_group *group = &o->group[i / SW_MAX_SLOTS];
-        if (!group->slot[i % SW_MAX_SLOTS] || o->slot_before[i])
-            continue;
-        o->slot_before[i] = sw_alloc_array(group->slot_count[i % SW_MAX_SLOTS],
-                                           swo_slot_size(&group->rule->slots[i % SW_MAX_SLOTS], o->type));
-        if (!o->slot_before[i])
-            return SW_ERR_MEMORY;
-    }
-    return SW_OK;
-}
-
-static sw_status make_search(sw_optim *o) {
-    void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
-    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
-        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
-            return SW_ERR_MEMORY;
-    return swo_make_slots_before(o);
+static const char *why_not_linear(const swo_group *group) {
+    const sw_rule *r = group->rule;
+    if (!(r->flags & SW_RULE_LINEAR))
+        return "";
+    const bool may_say = r->size >= offsetof(sw_rule, not_linear) + sizeof r->not_linear && r->not_linear;
+    return may_say ? r->not_linear(group->base.value) : NULL;
 }
 
 static sw_status parse_schedules(sw_optim *o, const char *spec) {
@@ -311,12 +296,14 @@ static sw_status parse_schedules(sw_optim *o, const char *spec) {
         if (strcmp(o->schedule[i].on, "lr") == 0)
             return sw_fail(SW_ERR_ARGUMENT, "line search %s: it chooses what schedule %s would scale, lr",
                            o->search->name, o->schedule[i].method->name);
-    for (int i = 0; i < o->groups; i++)
-        if (!(o->group[i].rule->flags & SW_RULE_LINEAR))
+    for (int i = 0; i < o->groups; i++) {
+        const char *why = why_not_linear(&o->group[i]);
+        if (why)
             return sw_fail(SW_ERR_ARGUMENT, "line search %s: the step of rule %s is not its learning "
-                                            "rate times a direction", o->search->name,
-                           o->group[i].rule->name);
-    return make_search(o);
+                                            "rate times a direction%s%s", o->search->name,
+                           o->group[i].rule->name, *why ? ": " : "", why);
+    }
+    return swo_make_search(o);
 }
 
 /* ---- Estimators ---- */

@@ -399,6 +399,8 @@ typedef struct sw_rule {
      * the slots stay finite as long as the bounds are. NULL: every step keeps copies of x and of the slots, and
      * reads them again after the update, which takes memory and about twice the time. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
+    /* With SW_RULE_LINEAR: why the step is not so with these options, or NULL. NULL: it is with all of them. */
+    const char *(*not_linear)(const double *option);
 } sw_rule;
 
 /* ---- Estimators ---- */

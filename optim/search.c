@@ -3,6 +3,30 @@
 
 #include <math.h>
 
+sw_status swo_make_slots_before(sw_optim *o) {
+    const int64_t slots = (int64_t)o->groups * SW_MAX_SLOTS;
+    if (!o->slot_before && !(o->slot_before = sw_alloc_array(slots, sizeof *o->slot_before)))
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < o->groups * SW_MAX_SLOTS; i++) {
+        const swo_group *group = &o->group[i / SW_MAX_SLOTS];
+        if (!group->slot[i % SW_MAX_SLOTS] || o->slot_before[i])
+            continue;
+        o->slot_before[i] = sw_alloc_array(group->slot_count[i % SW_MAX_SLOTS],
+                                           swo_slot_size(&group->rule->slots[i % SW_MAX_SLOTS], o->type));
+        if (!o->slot_before[i])
+            return SW_ERR_MEMORY;
+    }
+    return SW_OK;
+}
+
+sw_status swo_make_search(sw_optim *o) {
+    void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
+    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
+        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
+            return SW_ERR_MEMORY;
+    return swo_make_slots_before(o);
+}
+
 /* Copies the rules' slots aside, or back. */
 void swo_keep_slots(sw_optim *o, bool restore) {
     for (int i = 0; i < o->groups; i++)

@@ -128,6 +128,18 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
 
 /* ---- A list of them ---- */
 
+/* "sgd, rmsprop": the rules that have this option; "" if none has. */
+static void rules_with(const char *option, char *list, size_t size) {
+    const void *rules[SWO_METHODS];
+    const int n = swo_methods(SWO_RULE, rules, SWO_METHODS);
+    size_t at = 0;
+    list[0] = 0;
+    for (int i = 0; i < n && at < size; i++)
+        if (swo_index(((const sw_rule *)rules[i])->options, option) >= 0)
+            at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "",
+                                   ((const sw_rule *)rules[i])->name);
+}
+
 static sw_status unknown(const char *kind, const char *method, const sw_option *table,
                          const sw_option *more, const char *word) {
     const char *names[2 * SW_MAX_OPTIONS];
@@ -137,8 +149,13 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
     for (int i = 0; more && more[i].name && count < 2 * SW_MAX_OPTIONS; i++)
         names[count++] = more[i].name;
     const char *nearest = sw_suggest(word, count, names);
-    char list[600];
+    char list[600] = "";
     size_t at = 0;
+    if (strcmp(kind, swo_kind_names[SWO_RULE]) == 0)
+        rules_with(word, list, sizeof list);
+    if (*list)
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word,
+                       list);
     for (int i = 0; i < count && at < sizeof list; i++)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "; it has ", names[i]);
     return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word,

@@ -168,6 +168,8 @@ static const bench_rule rules[] = {
     {"adamw", "adamw lr=0", 2, 0},
     {"sgd", "sgd lr=0", 0, 1},
     {"sgd_momentum", "sgd lr=0 momentum=0.9", 1, 1},
+    {"sgd_l1", "sgd lr=0 l1=0.1 low=-1 high=1", 0, 1},
+    {"sgd_momentum_l1", "sgd lr=0 momentum=0.9 l1=0.1 low=-1 high=1", 1, 1},
     {"adagrad", "adagrad lr=0", 1, 1},
     {"rmsprop", "rmsprop lr=0", 1, 1},
     {"rmsprop_centered", "rmsprop lr=0 centered momentum=0.9", 3, 0},

@@ -84,6 +84,8 @@ static bool judge(sw_status status, const char *spec, const char *method, const 
 
 static const char *const variants[][2] = {
     {"sgd", ""},          {"sgd", "momentum=0.999"},          {"sgd", "momentum=0.9 nesterov"},
+    {"sgd", "l1=1e300"},  {"sgd", "l1=3 nonnegative"},        {"sgd", "momentum=0.9 nonnegative weight_decay=1e6"},
+    {"sgd", "low=1e30"},  {"sgd", "momentum=0.9 high=-1e38"}, {"sgd", "momentum=0.99 low=-1e30 high=1e308"},
     {"sgd", "weight_decay=1e6"}, {"adam", "weight_decay=1e6"}, {"adam", "eps=1e-30"},
     {"adam", "eps_in_root"}, {"adam", "beta2=0"},             {"adamw", "weight_decay=1e6"},
     {"nadam", "decoupled weight_decay=1e6"},                  {"nadamp", "p=3"},

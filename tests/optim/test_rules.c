@@ -629,7 +629,9 @@ static void test_bytes_of_state(void **state) {
 /* ---- Equal bits: threads, levels ---- */
 
 /* Options that choose another loop. */
-static const char *const loops[] = {"sgd momentum=0.9", "sgd momentum=0.9 nesterov", "rmsprop centered",
+static const char *const loops[] = {"sgd momentum=0.9", "sgd momentum=0.9 nesterov", "sgd l1=0.3",
+                                    "sgd momentum=0.9 l1=0.1 nonnegative", "sgd low=-0.25 high=0.75",
+                                    "rmsprop centered",
                                     "rmsprop momentum=0.9", "rmsprop centered momentum=0.9", "nadamp p=2",
                                     "generalized_adam disable_preconditioning", "radam beta2=0.5",
                                     "amos momentum=0.9", "adam eps_in_root", "adam eps=1e-20", "amsgrad eps=1e-20",

@@ -1,8 +1,9 @@
 /* 100 steps of every elementwise rule against PyTorch, optax or NumPy: golden/rules.py says whom it asks
- * about which. Learning rates that rise and fall; parameters that are a vector, tall, wide and a scalar;
- * gradients of three scales, with zeros. f64 and f32. */
+ * about which, golden/prox_rules.py has those with proximal steps. Learning rates that rise and fall; parameters
+ * that are a vector, tall, wide and a scalar; gradients of three scales, with zeros. f64 and f32. */
 #include "test_optim_shared.h"
 
+#include "../golden/prox_rules.h"
 #include "../golden/rules.h"
 
 /* Both sides do the same dozen or two operations a step, each rounding by 1.1e-16: over 100 steps at most
@@ -98,12 +99,17 @@ static double run(sw_dtype type, const struct golden *g) {
     return distance;
 }
 
-enum { GOLDENS = sizeof goldens / sizeof *goldens };
+enum { OF_RULES = sizeof goldens / sizeof *goldens, OF_PROX = sizeof prox_goldens / sizeof *prox_goldens,
+       GOLDENS = OF_RULES + OF_PROX };
+
+static const struct golden *golden_at(int i) {
+    return i < OF_RULES ? &goldens[i] : &prox_goldens[i - OF_RULES];
+}
 
 static void test_rules_follow(void **state) {
     (void)state;
     for (int i = 0; i < GOLDENS; i++) {
-        const struct golden *g = &goldens[i];
+        const struct golden *g = golden_at(i);
         const double apart[2] = {run(SW_F32, g), run(SW_F64, g)};
         if (!(apart[1] <= F64_TOLERANCE))
             fail_msg("%s, f64: %.3g away, %.3g allowed", g->rule, apart[1], F64_TOLERANCE);
@@ -124,11 +130,11 @@ static void test_every_golden_differs(void **state) {
         for (int j = 0; j < i; j++) {
             double apart = 0;
             for (int k = 0; k < CHECKED * DIM; k++)
-                apart = fmax(apart, fabs(goldens[i].points[k] - goldens[j].points[k]));
-            if (are_one(goldens[i].rule, goldens[j].rule))
+                apart = fmax(apart, fabs(golden_at(i)->points[k] - golden_at(j)->points[k]));
+            if (are_one(golden_at(i)->rule, golden_at(j)->rule))
                 assert_true(apart == 0);
             else if (!(apart > 1e-3)) /* far above the tolerances */
-                fail_msg("%s and %s are only %g apart", goldens[i].rule, goldens[j].rule, apart);
+                fail_msg("%s and %s are only %g apart", golden_at(i)->rule, golden_at(j)->rule, apart);
         }
 }
 

@@ -257,6 +257,7 @@ static void every_rule(void **state) {
     }
     assert_true(rules >= 3 && variants_resumed >= 2 * rules);
     assert_true(rule_resumes(SW_F64, "sgd momentum=0.9 nesterov"));
+    assert_true(rule_resumes(SW_F32, "sgd lr=0.1 momentum=0.9 l1=0.01 low=-0.5"));
     assert_true(resumes(SW_F32, true, 0,
                         HOW(.rule = "role=bias: sgd momentum=0.5; adamw lr=0.01",
                             .estimator = "minibatch batch=5", .clip = 0.1)));
