@@ -243,6 +243,8 @@ void swo_zero_frozen(const sw_optim *o, void *g);
 /* state.c */
 /* Slot s of the group's parameter k: in its shape, or a vector where the slot has its own size. */
 sw_array swo_state_of(const sw_optim *o, const swo_group *g, int k, int s);
+/* Which parameters are frozen, as a number: a bit for each, and after the 52nd a hash of them. */
+double swo_frozen_set(const sw_params *params);
 
 /* describe.c */
 /* Methods, with those of their options that are no mere numbers: optimizers of equal texts have states of equal

@@ -46,9 +46,10 @@ bool swo_means_in_f64(double eps, bool in_root, double fresh, double p);
 sw_status swo_check_squares(const sw_step *step, const char *rule, double eps, bool in_f64, int slot);
 
 /* … and of those whose decay goes the way of the gradient. */
-#define WEIGHT_DECAY_ROW                                                                        \
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, added to the gradient", \
+#define WEIGHT_DECAY_UP_TO(most)                                                                \
+    {.name = "weight_decay", .value = 0, .low = 0, .high = most, .help = "λ, added to the gradient", \
      .search_low = 1e-6, .search_high = 1e-2, .search_log = true}
+#define WEIGHT_DECAY_ROW WEIGHT_DECAY_UP_TO(1e6)
 
 /* The first options of estimators that take batches of a sampler. */
 #define BATCH_ROWS                                                                              \

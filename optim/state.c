@@ -26,6 +26,14 @@ sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
     return SW_OK;
 }
 
+double swo_frozen_set(const sw_params *params) {
+    const uint64_t prime = 9007199254740881u; /* the largest below 2^53 */
+    uint64_t bits = 0;
+    for (int i = 0; i < sw_params_count(params); i++)
+        bits = (2 * bits + sw_params_at(params, i)->frozen) % prime;
+    return (double)bits;
+}
+
 int sw_optim_groups(const sw_optim *o) {
     return o ? o->groups : 0;
 }

@@ -1,18 +1,234 @@
 /* Full gradient: g = 1/n Σ ∇f_i(x), all samples in every step, in chunks. With a rule it is gradient
- * descent; the only noise left is that of dropout and the like. */
+ * descent; the only noise left is that of dropout and the like.
+ *
+ * The step size. lr=auto is 1/(L + l2), where L is a Lipschitz constant of ∇f: the option lipschitz, or what the
+ * gradients of the steps show. Between the point of the last gradient and this one, x changed by Δx and g by Δg:
+ *     ‖Δg‖/‖Δx‖ ≤ ℓ = ‖Δg‖²/⟨Δg, Δx⟩ ≤ L      for a convex f (Baillon, Haddad 1977; ‖Δg‖/‖Δx‖ ≤ L for all f)
+ * L is the largest ℓ so far. It falls by half in HALF_LIFE steps, but not below the newest ℓ. All these are lower
+ * bounds, so that the step may be too long for a direction in which x has hardly moved yet. Then x moves away from
+ * the minimum in that direction. Its part of Δx grows from step to step, until ℓ is its curvature, and the step is
+ * short enough. For an f that is not convex ⟨Δg, Δx⟩ may be near 0 or negative: ℓ is at most
+ * MOST_OF_RATIO ‖Δg‖/‖Δx‖.
+ *
+ * The first step has no Δx. It takes a second gradient at x - t g. t is good if ‖Δg‖ is at least √ε ‖g‖, so that
+ * rounding does not matter, and at most 2 ‖g‖, so that f is the same nearby; otherwise another t is tried.
+ *
+ * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, as dropout, Δg is
+ * noise that does not become smaller with Δx, and L grows without end: lr has to be given then.
+ */
+#define SW_KERNEL_FILE "estimators/full.c"
+#include "kernel.h"
+
+#ifndef FULL_ARGS
+#define FULL_ARGS
+typedef struct secant_args {
+    const void *x, *x_before, *g, *g_before;
+} secant_args;
+enum { MOVE_MOVE, SLOPE_MOVE, SLOPE_SLOPE, X_X, SECANT_SUMS }; /* ⟨Δx, Δx⟩, ⟨Δg, Δx⟩, ⟨Δg, Δg⟩, ⟨x, x⟩ */
+#endif
+
+#if SW_KERNEL_PASS
+
+static void SW_K(secant)(void *args, int64_t begin, int64_t end, double *sums) {
+    const secant_args *s = args;
+    const real *x = s->x, *x_before = s->x_before, *g = s->g, *g_before = s->g_before;
+    for (int64_t i = begin; i < end; i++) {
+        const double move = (double)x[i] - (double)x_before[i], slope = (double)g[i] - (double)g_before[i];
+        sums[MOVE_MOVE] += move * move;
+        sums[SLOPE_MOVE] += slope * move;
+        sums[SLOPE_SLOPE] += slope * slope;
+        sums[X_X] += (double)x[i] * (double)x[i];
+    }
+}
+
+#else
+
+#include "../internal.h"
 #include "../methods.h"
 
-static sw_status start(sw_estimate *e) {
+#include <math.h>
+
+static const sw_kernels secant_kernels = SW_KERNEL_TABLE(secant);
+
+enum { LIPSCHITZ, L2 };                 /* options */
+enum { X_BEFORE, G_BEFORE };            /* slots; scratch 0 and 1 are what they will be */
+enum { L, MEASURED, SEEN, FROZEN };     /* scalars */
+static const double HALF_LIFE = 100, MOST_OF_RATIO = 8;
+enum { TRIALS = 10 };
+
+static const sw_option options[] = {
+    {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
+     .help = "L, the Lipschitz constant of the gradient; 0: found if lr=auto"},
+    {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
+     .help = "the penalty that the rule's weight_decay adds: lr=auto is 1/(L + l2)"},
+    {0}};
+
+/* L; whether a Δx has measured it; whether the slots hold a pair, and which parameters were frozen then. */
+static const char *const scalars[] = {"L", "measured", "seen", "frozen", NULL};
+
+/* They are made by `start`, which knows whether lr=auto asks for them. */
+static bool never(const double *option) {
+    (void)option;
+    return false;
+}
+static const sw_slot slots[] = {{.name = "last_x", .needed = never},
+                                {.name = "last_gradient", .needed = never}, {0}};
+
+static sw_status full_make_slots(sw_estimate *e) {
+    swo_estimate *s = (swo_estimate *)(void *)e;
+    const size_t size = sw_dtype_size(e->type);
+    for (int i = 0; i < 2; i++) {
+        e->slot[i] = sw_alloc_array(e->dim, size);
+        if (!e->slot[i])
+            return SW_ERR_MEMORY;
+        s->slot_count[i] = e->dim;
+        s->bytes += (size_t)e->dim * size;
+    }
+    return SW_OK;
+}
+
+static sw_status full_start(sw_estimate *e) {
     e->per_epoch = 1;
+    if (e->option[LIPSCHITZ] > 0)
+        e->lr = 1 / (e->option[LIPSCHITZ] + e->option[L2]);
+    return e->wants_lr && e->option[LIPSCHITZ] == 0 ? full_make_slots(e) : SW_OK;
+}
+
+/* ---- Secants ---- */
+
+/* Without frozen parameters, which may hold Inf. */
+static void secant_of(const sw_estimate *e, const void *x, const void *x_before, const void *g,
+                      const void *g_before, double sums[SECANT_SUMS]) {
+    memset(sums, 0, SECANT_SUMS * sizeof *sums);
+    for (int k = 0; k < sw_params_count(e->params); k++) {
+        const sw_param *p = sw_params_at(e->params, k);
+        const size_t at = (size_t)p->offset * sw_dtype_size(e->type);
+        secant_args args = {(const char *)x + at, (const char *)x_before + at, (const char *)g + at,
+                            (const char *)g_before + at};
+        double part[SECANT_SUMS];
+        if (p->frozen || p->tied)
+            continue;
+        sw_run_sums(&secant_kernels, e->type, &args, p->count, SECANT_SUMS, part);
+        for (int i = 0; i < SECANT_SUMS; i++)
+            sums[i] += part[i];
+    }
+}
+
+/* ℓ; 0 where it is no number */
+static double curvature_of(const double sums[SECANT_SUMS]) {
+    const double ratio = sqrt(sums[SLOPE_SLOPE] / sums[MOVE_MOVE]);
+    const double convex = sums[SLOPE_SLOPE] / sums[SLOPE_MOVE],
+                 l = sums[SLOPE_MOVE] > 0 ? fmin(convex, MOST_OF_RATIO * ratio) : ratio;
+    return isfinite(l) ? l : 0;
+}
+
+static double epsilon(const sw_estimate *e) {
+    return e->type == SW_F32 ? 0x1p-23 : 0x1p-52;
+}
+
+/* If Δx is near the rounding of x, Δg is near that of g: their quotient is noise, and is not used. */
+static void full_measure(sw_estimate *e, const void *x, const void *g) {
+    double sums[SECANT_SUMS];
+    secant_of(e, x, e->slot[X_BEFORE], g, e->slot[G_BEFORE], sums);
+    const double l = curvature_of(sums), least = pow(epsilon(e), 4.0 / 3);
+    if (!(l > 0 && sums[MOVE_MOVE] > least * sums[X_X]))
+        return;
+    e->scalar[L] = e->scalar[MEASURED] != 0 ? fmax(l, e->scalar[L] * exp2(-1 / HALF_LIFE)) : l;
+    e->scalar[MEASURED] = 1;
+}
+
+/* ---- The first step ---- */
+
+static bool is_positive(double t) {
+    return t > 0 && isfinite(t);
+}
+
+/* A t to begin with: x - t g is near x; if x = 0, it is where f would be 0, if it were linear. */
+static double first_trial(const sw_estimate *e, const void *x, const void *g, double norm) {
+    double sums[SECANT_SUMS];
+    secant_of(e, x, x, g, g, sums);
+    const double near_x = sqrt(sums[X_X]) / norm / 64, to_zero = fabs(e->value) / norm / norm;
+    return is_positive(near_x) ? near_x : is_positive(to_zero) ? to_zero : is_positive(1 / norm) ? 1 / norm : 1;
+}
+
+/* L from a gradient at x - t g. Where nothing can be measured, as of a linear f, it is 1/t of the first t. */
+static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double norm) {
+    const double least = sqrt(epsilon(e));
+    void *there = sw_estimate_scratch(e, 0, 0), *slope = sw_estimate_scratch(e, 1, 0);
+    double t = first_trial(e, x, g, norm), too_short = 0, too_long = INFINITY;
+    if (!there || !slope)
+        return SW_ERR_MEMORY;
+    e->scalar[L] = 1 / t;
+    for (int i = 0; i < TRIALS && is_positive(t); i++) {
+        double sums[SECANT_SUMS], change = INFINITY; /* ‖Δg‖/‖g‖ */
+        swo_combine(e->type, e->dim, 1, x, -t, g, there);
+        const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
+        if (status != SW_OK && status != SW_SKIPPED)
+            return status;
+        if (status == SW_OK) {
+            secant_of(e, there, x, slope, g, sums);
+            change = sqrt(sums[SLOPE_SLOPE]) / norm;
+            const double l = curvature_of(sums);
+            if (l > 0 && change >= least) {
+                e->scalar[L] = l;
+                e->scalar[MEASURED] = 1;
+            }
+        }
+        if (change >= least && change <= 2)
+            return SW_OK;
+        if (change < least) {
+            too_short = t;
+            t *= fmin(1 / change, 1 / least);
+        } else {
+            too_long = t;
+            t *= fmax(isfinite(change) ? 1 / change : 0, least);
+        }
+        if (!(t > too_short && t < too_long))
+            t = sqrt(too_short) * sqrt(too_long);
+    }
+    return SW_OK;
+}
+
+/* ---- The estimate ---- */
+
+static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
+    sw_optim *o = e->optim;
+    const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
+    const double norm = o->checked_norm, frozen = swo_frozen_set(e->params);
+    if (e->scalar[L] == 0 && norm > 0)
+        SW_TRY(full_probe(e, x, g, norm));
+    else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
+        full_measure(e, x, g);
+    o->checked_norm = norm; /* that of g */
+    e->lr = e->scalar[L] > 0 ? 1 / (e->scalar[L] + e->option[L2]) : 1; /* of a gradient of 0, too */
+    void *x_copy = sw_estimate_scratch(e, X_BEFORE, 0), *g_copy = sw_estimate_scratch(e, G_BEFORE, 0);
+    if (!x_copy || !g_copy)
+        return SW_ERR_MEMORY;
+    memcpy(x_copy, x, bytes);
+    memcpy(g_copy, g, bytes);
     return SW_OK;
 }
 
 /* Without a `sample` of its own and without batches, ids is NULL and count n. */
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
-    return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
+static sw_status full_estimate(sw_estimate *e, const void *x, void *g) {
+    SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
+    return e->slot[X_BEFORE] ? full_propose(e, x, g) : SW_OK;
+}
+
+static sw_status full_commit(sw_estimate *e) {
+    const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
+    for (int i = 0; i < 2 && e->slot[i]; i++)
+        memcpy(e->slot[i], sw_estimate_scratch(e, i, 0), bytes); /* there since the estimate */
+    e->scalar[SEEN] = e->slot[X_BEFORE] != NULL;
+    e->scalar[FROZEN] = swo_frozen_set(e->params);
+    return SW_OK;
 }
 
 const sw_estimator swo_full = {.size = sizeof(sw_estimator), .name = "full",
                                .summary = "the gradient of all samples", .source = "Cauchy 1847",
-                               .flags = SW_ESTIMATOR_DIRECT, .start = start,
-                               .cost = "1 gradient of all n samples", .estimate = estimate};
+                               .options = options, .slots = slots, .scalars = scalars,
+                               .flags = SW_ESTIMATOR_DIRECT, .start = full_start,
+                               .cost = "1 gradient of all n samples; lr=auto: 1 more, or a few, in the first step",
+                               .estimate = full_estimate, .commit = full_commit, .added_scalars = 4};
+
+#endif

@@ -91,7 +91,7 @@ static const sw_option options[] = {
      .search_low = 0, .search_high = 0.99},
     {.name = "dampening", .value = 0, .low = 0, .high = 1, .help = "τ"},
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .help = "look ahead along the momentum"},
-    WEIGHT_DECAY_ROW,
+    WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
     PROX_ROWS,
     {0}};
 

@@ -12,35 +12,39 @@ typedef struct entry {
     bool glm;      /* on a generalised linear model instead of a network with dropout */
     int masks_for; /* steps that see equal masks */
     int passes;    /* the least number of passes that a step makes */
-    bool searches; /* evaluates values too: a NaN there is no reason to skip */
+    bool searches; /* evaluates values too, or at trial points: a NaN there is no reason to skip */
+    const char *rule; /* NULL: adam lr=0.01 */
 } entry;
 
 static const entry entries[] = {
-    {"minibatch", NULL, "minibatch batch=4", false, 1, 1, false},
-    {"full", NULL, "full", false, 1, 1, false},
-    {"full", NULL, "full", true, 1, 1, false},
-    {"sag", NULL, "sag batch=5", false, 1, 1, false},
-    {"sag", NULL, "sag", true, 1, 1, false},
-    {"sag", NULL, "sag batch=5 init=full", false, 1, 1, false},
-    {"sag", NULL, "sag batch=5 init=centred", true, 1, 1, false},
-    {"sag", NULL, "sag init=sgd tol=1e-3 l2=0.1", false, 1, 1, false},
-    {"sag", NULL, "sag batch=3 sampling=lipschitz init=centred", false, 1, 2, true},
-    {"sag", NULL, "sag sampling=lipschitz", true, 1, 1, true},
-    {"saga", NULL, "saga batch=5", false, 1, 1, false},
-    {"saga", NULL, "saga init=full tol=1e-3", true, 1, 1, false},
-    {"saga", NULL, "saga batch=3 sampling=lipschitz", false, 1, 2, true},
-    {"svrg", NULL, "svrg batch=4 period=3", false, 3, 2, false},
-    {"svrg", NULL, "svrg batch=4 period=3 replay=step", false, 1, 2, false},
-    {"svrg", NULL, "svrg batch=4 period=3 snapshot=random", false, 3, 2, false},
-    {"svrg", NULL, "svrg batch=4 period=3 snapshot=mean alpha=0.5 over=200", false, 3, 2, false},
-    {"sam", "minibatch", "sam of=minibatch batch=4", false, 1, 2, false},
-    {"sam", "minibatch", "sam p=1 of=minibatch batch=4", false, 1, 2, false},
-    {"sam", "minibatch", "sam p=1.5 of=minibatch batch=4", false, 1, 2, false},
-    {"sam", "minibatch", "sam p=inf of=minibatch batch=4", false, 1, 2, false},
-    {"sam", "svrg", "sam of=svrg batch=4 period=3", false, 3, 4, false},
-    {"sam", "full", "sam of=full", false, 1, 2, false},
-    {"asam", "minibatch", "asam rho=0.1 of=minibatch batch=4", false, 1, 2, false},
-    {"asam", "svrg", "asam scale=all rho=0.1 of=svrg batch=4 period=3 snapshot=mean", false, 3, 4, false},
+    {"minibatch", NULL, "minibatch batch=4", false, 1, 1, false, NULL},
+    {"full", NULL, "full", false, 1, 1, false, NULL},
+    {"full", NULL, "full", true, 1, 1, false, NULL},
+    {"full", NULL, "full", false, 1, 1, true, "sgd lr=auto"},
+    {"full", NULL, "full", true, 1, 1, true, "sgd lr=auto"},
+    {"sag", NULL, "sag batch=5", false, 1, 1, false, NULL},
+    {"sag", NULL, "sag", true, 1, 1, false, NULL},
+    {"sag", NULL, "sag batch=5 init=full", false, 1, 1, false, NULL},
+    {"sag", NULL, "sag batch=5 init=centred", true, 1, 1, false, NULL},
+    {"sag", NULL, "sag init=sgd tol=1e-3 l2=0.1", false, 1, 1, false, NULL},
+    {"sag", NULL, "sag batch=3 sampling=lipschitz init=centred", false, 1, 2, true, NULL},
+    {"sag", NULL, "sag sampling=lipschitz", true, 1, 1, true, NULL},
+    {"saga", NULL, "saga batch=5", false, 1, 1, false, NULL},
+    {"saga", NULL, "saga init=full tol=1e-3", true, 1, 1, false, NULL},
+    {"saga", NULL, "saga batch=3 sampling=lipschitz", false, 1, 2, true, NULL},
+    {"svrg", NULL, "svrg batch=4 period=3", false, 3, 2, false, NULL},
+    {"svrg", NULL, "svrg batch=4 period=3 replay=step", false, 1, 2, false, NULL},
+    {"svrg", NULL, "svrg batch=4 period=3 snapshot=random", false, 3, 2, false, NULL},
+    {"svrg", NULL, "svrg batch=4 period=3 snapshot=mean alpha=0.5 over=200", false, 3, 2, false, NULL},
+    {"sam", "minibatch", "sam of=minibatch batch=4", false, 1, 2, false, NULL},
+    {"sam", "minibatch", "sam p=1 of=minibatch batch=4", false, 1, 2, false, NULL},
+    {"sam", "minibatch", "sam p=1.5 of=minibatch batch=4", false, 1, 2, false, NULL},
+    {"sam", "minibatch", "sam p=inf of=minibatch batch=4", false, 1, 2, false, NULL},
+    {"sam", "svrg", "sam of=svrg batch=4 period=3", false, 3, 4, false, NULL},
+    {"sam", "full", "sam of=full", false, 1, 2, false, NULL},
+    {"sam", "full", "sam of=full", false, 1, 2, true, "sgd lr=auto"},
+    {"asam", "minibatch", "asam rho=0.1 of=minibatch batch=4", false, 1, 2, false, NULL},
+    {"asam", "svrg", "asam scale=all rho=0.1 of=svrg batch=4 period=3 snapshot=mean", false, 3, 4, false, NULL},
 };
 enum { ENTRIES = sizeof entries / sizeof *entries, STEPS = 9, LOOKS = 2 * SAMPLES };
 
@@ -113,7 +117,7 @@ static problem *make_problem(const entry *e, sw_dtype type) {
 static sw_optim *make_optim(const entry *e, problem *p) {
     return sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
                                                           .estimator = e->spec,
-                                                          .rule = "adam lr=0.01",
+                                                          .rule = e->rule ? e->rule : "adam lr=0.01",
                                                           .average = "ema decay=0.9",
                                                           .seed = SEED});
 }
@@ -255,8 +259,8 @@ static void equal_bits_on_threads(void **state) {
     (void)state;
     for (int i = 0; i < ENTRIES; i++) {
         const entry *e = &entries[i];
-        const claim c = {.name = e->spec, .estimator = e->spec, .rule = "sgd lr=0.05", .steps = 4,
-                         .make = e->glm ? glm_problem : large_dropout_problem};
+        const claim c = {.name = e->spec, .estimator = e->spec, .rule = e->rule ? e->rule : "sgd lr=0.05",
+                         .steps = 4, .make = e->glm ? glm_problem : large_dropout_problem};
         prove_threads(&c, i % 2 ? SW_F32 : SW_F64);
     }
 }
@@ -374,7 +378,7 @@ static void they_refuse_by_name(void **state) {
     refused("sag init=ful", "sgd", false, "sag: init=ful; one of seen|zero|full|centred|sgd is needed");
     refused("sag btach=2", "sgd", false, "estimator sag has no option btach, did you mean batch?");
     refused("svrg alpha=2", "sgd", false, "svrg: alpha=2 is outside [0, 1]");
-    refused("full batch=2", "sgd", false, "estimator full has no option batch");
+    refused("full batch=2", "sgd", false, "estimator full has no option batch; it has lipschitz, l2");
     problem *p = dropout_problem(SW_F64);
     sw_optim *o = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
                                                                  .rule = "sgd lr=auto", .estimator = "svrg"});

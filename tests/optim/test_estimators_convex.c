@@ -40,6 +40,8 @@ static const run runs[] = {
     {"svrg batch=1 snapshot=mean", 0.25, false, 200},
     {"svrg batch=7 period=3ep", 0.25, false, 29},
     {"full", 1, false, 1},
+    {"full", 0, false, 1},
+    {"full", 0, true, 1},
 };
 
 enum { WITH_BOTH = 5 };

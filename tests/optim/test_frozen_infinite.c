@@ -139,6 +139,8 @@ static void test_estimators_with_a_mask(void **state) {
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
         for (int t = 0; t < 2; t++)
             compare_runs(specs[k], "sgd lr=0.05 momentum=0.5", NULL, "ema decay=0.5", both_types[t]);
+    for (int t = 0; t < 2; t++)
+        compare_runs("full", "sgd lr=auto", NULL, NULL, both_types[t]);
 }
 
 static void test_searches_with_a_mask(void **state) {
