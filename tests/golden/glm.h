@@ -1,0 +1,56 @@
+/* Made by glm.py, scikit-learn 1.9.1; arrays are in glm.safetensors. */
+typedef struct golden_fit {
+    const char *name, *data, *head, *by;
+    int scaled, bias, weighted; /* columns standardized; an intercept; samples weigh 7i mod 5 */
+    double class_weight[3];     /* 0: none */
+    double l2, l1;              /* f has l2/2 |W|^2 + l1 |W|_1 */
+    double delta, gradient;     /* Huber's; the norm of the gradient that is left */
+} golden_fit;
+static const golden_fit golden_fits[] = {
+    {"logistic_sag", "breast_cancer", "logistic", "LogisticRegression sag", 1, 1, 0,
+     {0}, 0.0017574692442882249, 0.0, 0.0, 2e-17},
+    {"logistic_saga", "breast_cancer", "logistic", "LogisticRegression saga", 1, 1, 0,
+     {0}, 0.017574692442882248, 0.0, 0.0, 2e-17},
+    {"logistic_no_bias", "breast_cancer", "logistic", "LogisticRegression sag", 1, 0, 0,
+     {0}, 0.017574692442882248, 0.0, 0.0, 3e-17},
+    {"logistic_weight", "breast_cancer", "logistic", "LogisticRegression sag", 1, 1, 1,
+     {0}, 0.008795074758135443, 0.0, 0.0, 3e-17},
+    {"logistic_class_weight", "breast_cancer", "logistic", "LogisticRegression saga", 1, 1, 0,
+     {2.0, 0.5}, 0.016597510373443983, 0.0, 0.0, 2e-17},
+    {"logistic_l1", "breast_cancer", "logistic", "LogisticRegression saga", 1, 1, 0,
+     {0}, 0.0, 0.017574692442882248, 0.0, 4e-17},
+    {"logistic_elastic_net", "breast_cancer", "logistic", "LogisticRegression saga", 1, 1, 0,
+     {0}, 0.008787346221441124, 0.008787346221441124, 0.0, 4e-17},
+    {"multinomial_sag", "wine", "multinomial", "LogisticRegression sag", 1, 1, 0,
+     {0}, 0.0056179775280898875, 0.0, 0.0, 4e-17},
+    {"multinomial_saga", "wine", "multinomial", "LogisticRegression saga", 1, 1, 0,
+     {0}, 0.056179775280898875, 0.0, 0.0, 6e-17},
+    {"multinomial_weights", "wine", "multinomial", "LogisticRegression saga", 1, 1, 1,
+     {1.0, 2.0, 0.5}, 0.022172949002217293, 0.0, 0.0, 5e-17},
+    {"multinomial_elastic_net", "wine", "multinomial", "LogisticRegression saga", 1, 1, 0,
+     {0}, 0.028089887640449437, 0.028089887640449437, 0.0, 9e-17},
+    {"multinomial_digits", "digits", "multinomial", "LogisticRegression saga", 1, 1, 0,
+     {0}, 0.05564830272676684, 0.0, 0.0, 2e-16},
+    {"multinomial_digits_raw", "digits", "multinomial", "LogisticRegression sag", 0, 1, 0,
+     {0}, 5.564830272676684, 0.0, 0.0, 1e-15},
+    {"ridge_sag", "diabetes", "squared", "Ridge sag", 1, 1, 0,
+     {0}, 0.0022624434389140274, 0.0, 0.0, 9e-15},
+    {"ridge_weight", "diabetes", "squared", "Ridge sag", 1, 1, 1,
+     {0}, 0.011337868480725623, 0.0, 0.0, 8e-15},
+    {"lasso", "diabetes", "squared", "ElasticNet", 1, 1, 0,
+     {0}, 0.0, 2.0, 0.0, 1e-14},
+    {"elastic_net", "diabetes", "squared", "ElasticNet", 1, 1, 0,
+     {0}, 0.29999999999999993, 2.7, 0.0, 4e-15},
+    {"poisson", "diabetes", "poisson", "PoissonRegressor", 1, 1, 0,
+     {0}, 0.01, 0.0, 0.0, 4e-16},
+    {"poisson_weight", "diabetes", "poisson", "PoissonRegressor", 1, 1, 1,
+     {0}, 0.1, 0.0, 0.0, 7e-16},
+    {"squared_hinge", "breast_cancer", "squared_hinge", "LinearSVC", 1, 0, 0,
+     {0}, 0.17574692442882248, 0.0, 0.0, 5e-17},
+    {"squared_hinge_class_weight", "breast_cancer", "squared_hinge", "LinearSVC", 1, 0, 0,
+     {2.0, 0.5}, 0.16597510373443983, 0.0, 0.0, 6e-17},
+    {"huber", "diabetes", "huber", "Newton's method", 1, 1, 0,
+     {0}, 0.01, 0.0, 20.0, 2e-15},
+    {"huber_weight", "diabetes", "huber", "Newton's method", 1, 1, 1,
+     {0}, 0.1, 0.0, 50.0, 9e-15},
+};
