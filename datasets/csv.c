@@ -54,7 +54,7 @@ static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
 static sw_status grow(const swd_csv *c, void **list, const table *t, int64_t room, int64_t width, size_t size) {
     void *longer = width <= INT64_MAX / room ? sw_alloc_array(room * width, size) : NULL;
     if (!longer)
-        return swd_stream_fail_memory(&c->in);
+        return swd_stream_fail_memory(&c->lines.in);
     if (t->rows > 0)
         memcpy(longer, *list, (size_t)(t->rows * width) * size);
     sw_free(*list);
@@ -75,8 +75,8 @@ static sw_status make_room(const swd_csv *c, table *t) {
         room = FIRST_BYTES / (c->features * (int64_t)sizeof *t->x);
         room = room < 1 ? 1 : room > FIRST_ROWS ? FIRST_ROWS : room;
     }
-    const int64_t most = c->in.file_size / (c->columns + c->features) + 1;
-    if (!c->in.compressed && room > most && most > t->rows)
+    const int64_t most = c->lines.in.file_size / (c->columns + c->features) + 1;
+    if (!c->lines.in.compressed && room > most && most > t->rows)
         room = most;
     SW_TRY((list = t->x, grow(c, &list, t, room, c->features, sizeof *t->x)));
     t->x = list;
@@ -112,12 +112,12 @@ static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
         return c->o.allow_nonfinite
                    ? SW_OK
                    : swd_csv_fail(c, column, "%s is not finite (option allow_nonfinite)",
-                                  swd_csv_quote(field, quoted));
+                                  swd_quote(field, quoted));
     case SWD_TOO_LARGE:
-        return swd_csv_fail(c, column, "%s is too large", swd_csv_quote(field, quoted));
+        return swd_csv_fail(c, column, "%s is too large", swd_quote(field, quoted));
     case SWD_NO_NUMBER: break;
     }
-    return swd_csv_fail(c, column, "%s is not a number%s", swd_csv_quote(field, quoted),
+    return swd_csv_fail(c, column, "%s is not a number%s", swd_quote(field, quoted),
                         suggest_delimiter(c, field, hint));
 }
 
@@ -148,8 +148,8 @@ static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id)
     if (*id >= 0)
         return SW_OK;
     if (c->given.count > 0 && (kind == LABEL_TEXT || c->given_numbers))
-        return swd_csv_fail(c, column, "class %s is not one of class_names", swd_csv_quote(field, quoted));
-    return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d", swd_csv_quote(field, quoted),
+        return swd_csv_fail(c, column, "class %s is not one of class_names", swd_quote(field, quoted));
+    return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d", swd_quote(field, quoted),
                         c->o.classes - 1);
 }
 
@@ -165,17 +165,17 @@ static sw_status read_class(const swd_csv *c, int64_t column, table *t, int32_t 
     const label_kind kind = read_label(field, &value, text);
     if (t->rows == 0) {
         t->numbers = kind != LABEL_TEXT;
-        t->first_labels = c->line;
+        t->first_labels = c->lines.line;
     }
     if (t->numbers && kind == LABEL_TEXT)
         return swd_csv_fail(c, column, "class %s is not a number, but that of line %lld is",
-                            swd_csv_quote(field, quoted), (long long)t->first_labels);
+                            swd_quote(field, quoted), (long long)t->first_labels);
     if (t->numbers && kind == LABEL_OTHER_NUMBER)
         return swd_csv_fail(c, column, "class %s is not a whole number (SW_CSV_REAL is for real targets)",
-                            swd_csv_quote(field, quoted));
+                            swd_quote(field, quoted));
     *id = swd_classes_add(&t->classes, t->numbers ? text : field);
     if (*id == SWD_NO_MEMORY)
-        return swd_stream_fail_memory(&c->in);
+        return swd_stream_fail_memory(&c->lines.in);
     if (*id == SWD_TOO_MANY_CLASSES)
         return swd_csv_fail(c, column, "more than %d different classes (SW_CSV_REAL is for real targets)",
                             SWD_MOST_CLASSES);
@@ -210,7 +210,7 @@ static sw_status read_rows(swd_csv *c, table *t) {
     bool got;
     SW_TRY(swd_csv_row(c, &got));
     if (!got)
-        return swd_stream_fail(&c->in, SW_ERR_FORMAT, "holds no row");
+        return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row");
     const bool header = is_header(c);
     SW_TRY(swd_csv_roles(c, header));
     if (!header)
@@ -222,7 +222,7 @@ static sw_status read_rows(swd_csv *c, table *t) {
         SW_TRY(add_row(c, t));
     }
     return t->rows > 0 ? SW_OK
-                       : swd_stream_fail(&c->in, SW_ERR_FORMAT, "holds no row after its header");
+                       : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row after its header");
 }
 
 /* ---- The source ---- */
@@ -241,7 +241,7 @@ static sw_status finish(const swd_csv *c, table *t, swd_stored *s) {
         s->source.class_names = c->o.class_names;
         if (c->o.classes == 0 &&
             swd_classes_finish(&t->classes, t->numbers, s->y.data, t->rows, s) != SW_OK)
-            return swd_stream_fail_memory(&c->in);
+            return swd_stream_fail_memory(&c->lines.in);
     }
     swd_stored_finish(s);
     return SW_OK;
@@ -264,17 +264,17 @@ static sw_status take_class_names(swd_csv *c) {
 }
 
 static sw_status load(swd_csv *c, const char *path, table *t, swd_stored **s) {
-    SW_TRY(swd_stream_open(&c->in, path));
+    SW_TRY(swd_stream_open(&c->lines.in, path));
     SW_TRY(take_class_names(c));
-    if (c->in.magic_size == 0)
-        return swd_stream_fail(&c->in, SW_ERR_FORMAT, "is empty");
+    if (c->lines.in.magic_size == 0)
+        return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "is empty");
     SW_TRY(read_rows(c, t));
     *s = swd_stored_new(sizeof(swd_stored));
-    return *s ? finish(c, t, *s) : swd_stream_fail_memory(&c->in);
+    return *s ? finish(c, t, *s) : swd_stream_fail_memory(&c->lines.in);
 }
 
 sw_source *sw_csv(const char *path, const sw_csv_options *options) {
-    swd_csv c = {.in = {.members = true}};
+    swd_csv c = {.lines = {.in = {.members = true}}};
     table t = {0};
     swd_stored *s = NULL;
     if (check_options(&c.o, options) != SW_OK)
@@ -284,8 +284,7 @@ sw_source *sw_csv(const char *path, const sw_csv_options *options) {
         return NULL;
     }
     sw_status status = load(&c, path, &t, &s);
-    swd_stream_close(&c.in);
-    sw_free(c.buffer);
+    swd_lines_close(&c.lines);
     sw_free(c.field);
     sw_free(c.role);
     sw_free(t.x);

@@ -2,7 +2,7 @@
 #include "csv.h"
 
 static sw_status fail_columns(const swd_csv *c, const char *what, long long column) {
-    return swd_stream_fail(&c->in, SW_ERR_ARGUMENT,
+    return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT,
                            "%s: column %lld, but there are %lld, 0 to %lld or -1 to "
                            "-%lld",
                            what, column, (long long)c->columns, (long long)c->columns - 1,
@@ -20,16 +20,16 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
                          int64_t *column) {
     enum { MOST_NAMES = 1000 }; /* to suggest one of */
     char quoted[64];
-    swd_csv_quote(name ? name : "", quoted);
+    swd_quote(name ? name : "", quoted);
     if (!name || !header)
-        return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "%s: column %s, but %s", what, quoted,
+        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: column %s, but %s", what, quoted,
                                name ? "the file has no header" : "the name is NULL");
     *column = -1;
     for (int64_t i = 0; i < c->columns; i++) {
         if (strcmp(swd_csv_field(c, i), name) != 0)
             continue;
         if (*column >= 0)
-            return swd_stream_fail(&c->in, SW_ERR_ARGUMENT,
+            return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT,
                                    "%s: columns %lld and %lld are both named %s", what,
                                    (long long)*column, (long long)i, quoted);
         *column = i;
@@ -40,7 +40,7 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
     const int count = (int)(c->columns < MOST_NAMES ? c->columns : MOST_NAMES);
     for (int i = 0; i < count; i++)
         names[i] = swd_csv_field(c, i);
-    return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "%s: no column is named %s%.100s", what, quoted,
+    return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: no column is named %s%.100s", what, quoted,
                            sw_suggest(name, count, names));
 }
 
@@ -70,7 +70,7 @@ static sw_status mark_target(swd_csv *c, bool header) {
                                                                        : c->o.target_column,
                          &column));
     if (c->role[column] == SWD_SKIPPED)
-        return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "target: column %lld is also to be skipped",
+        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "target: column %lld is also to be skipped",
                                (long long)column);
     c->role[column] = SWD_TARGET;
     return SW_OK;
@@ -79,13 +79,13 @@ static sw_status mark_target(swd_csv *c, bool header) {
 sw_status swd_csv_roles(swd_csv *c, bool header) {
     c->role = sw_alloc((size_t)c->columns); /* zeros: features */
     if (!c->role)
-        return swd_stream_fail_memory(&c->in);
+        return swd_stream_fail_memory(&c->lines.in);
     SW_TRY(mark_skipped(c, header));
     SW_TRY(mark_target(c, header));
     for (int64_t i = 0; i < c->columns; i++)
         c->features += c->role[i] == SWD_FEATURE;
     if (c->features == 0)
-        return swd_stream_fail(&c->in, SW_ERR_ARGUMENT, "no column of %lld is left for x",
+        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "no column of %lld is left for x",
                                (long long)c->columns);
     return SW_OK;
 }
