@@ -174,6 +174,75 @@ typedef struct sw_csv_options {
  * number". options may be NULL. */
 SW_API sw_source *sw_csv(const char *path, const sw_csv_options *options);
 
+/* ---- Sparse rows: LIBSVM and SVMlight files -------------------------------------------------- */
+
+typedef enum sw_svmlight_base {
+    SW_SVMLIGHT_BASE_AUTO = 0, /* indices begin at 0 if one in the file is 0, else at 1 */
+    SW_SVMLIGHT_ZERO_BASED,
+    SW_SVMLIGHT_ONE_BASED
+} sw_svmlight_base;
+typedef enum sw_svmlight_target {
+    SW_SVMLIGHT_TARGET_AUTO = 0, /* classes if all targets are whole numbers, at most 2^20 different ones */
+    SW_SVMLIGHT_CLASS_IDS,       /* classes: another target is an error */
+    SW_SVMLIGHT_REAL
+} sw_svmlight_target;
+
+typedef struct sw_svmlight sw_svmlight;
+typedef struct sw_svmlight_options {
+    size_t size;           /* sizeof(sw_svmlight_options) */
+    sw_dtype type;         /* of the numbers in x: SW_F32 or SW_F64 */
+    sw_svmlight_base base; /* the index of column 0 in the file */
+    sw_svmlight_target target;
+    int64_t columns; /* 1 to 2^31; a larger index is an error. 0: as many as the largest index needs */
+    /* For a test set: the training set. It gives base, columns and classes, so that columns and class ids agree even
+     * if the test set lacks an index or a class; base and columns must be 0 then. It is needed during the call only.
+     * NULL: none. */
+    const sw_svmlight *like;
+    bool allow_nonfinite; /* nan, inf and infinity, which sw_csr_check refuses */
+} sw_svmlight_options;
+
+/* A file of n rows. All arrays belong to it and are read-only. */
+struct sw_svmlight {
+    sw_csr x;                       /* [n, columns] */
+    const double *y;                /* [n]: the targets as they are in the file */
+    int base;                       /* 0 or 1: the index of column 0 in the file */
+    int classes;                    /* 0: the targets are real numbers, and the next three are NULL */
+    const int32_t *ids;             /* [n]: class ids, in order of the values: targets -1 and 1 become 0 and 1 */
+    const double *class_values;     /* [classes]: -1, 1 */
+    const char *const *class_names; /* [classes]: "-1", "1" */
+    /* The rows as dense samples, for networks: x of a sample is [columns], with its zeros; y is the class id or, for
+     * real targets, a number of shape {1}. A batch takes the memory and time of a dense one. */
+    sw_source *source;
+};
+
+/* Reads a file of rows "target index:value index:value …", plain or gzip: the first two bytes say which, not the
+ * name. Blanks and tabs separate. Indices are digits, at most 2^31 - 1, and increase within a row; a row may have
+ * none. A query id "qid:1" may stand directly behind the target: it is checked and ignored. '#' begins a comment, up
+ * to the end of the line; lines with nothing else are skipped. A line ends with LF, CR, or CR and LF, and has less
+ * than 16 MiB; UTF-8's mark at the beginning is skipped.
+ *
+ * Numbers are read as by sw_csv, each to the nearest double; values are then rounded to `type`, and one that is too
+ * large for it is an error. Values of 0 that are in the file are kept. What scikit-learn's load_svmlight_file reads
+ * is read the same, except that a file without rows is an error, and one without any index unless the number of
+ * columns is given.
+ *
+ * Memory is at most 20 times the size of the (decompressed) file and 512 KiB, usually less than twice the size, and
+ * 200 bytes for each class. Errors name path and line, counted from 1: "train.svm: line 17: index 3 after index 7;
+ * indices must increase". NULL after an error. options may be NULL. */
+SW_API sw_svmlight *sw_svmlight_read(const char *path, const sw_svmlight_options *options);
+/* Frees the data with their source; accepts NULL. What was made from the source (a loader, an objective, a subset)
+ * keeps all of it alive until it is freed itself. sw_source_free(data->source) does the same: call one of the two,
+ * or neither if a wrapper owns the source. */
+SW_API void sw_svmlight_free(sw_svmlight *data);
+
+/* The largest |value| of each column, 0 for a column without values: max [columns]. */
+SW_API sw_status sw_svmlight_max_abs(const sw_svmlight *data, double *max);
+/* Divides each column in place by `by` [columns], where 0 counts as 1, in f64, and rounds to x's type. With the
+ * result of sw_svmlight_max_abs all values lie in [-1, 1]; zeros stay zeros. Use the training set's for the test
+ * set. If one of `by` is negative or not finite, or a quotient is too large, it is an error and nothing is changed.
+ * The source must not be gathered meanwhile. */
+SW_API sw_status sw_svmlight_scale(sw_svmlight *data, const double *by);
+
 /* ---- Arrays in memory ------------------------------------------------------------------------ */
 
 typedef struct sw_arrays_options {

@@ -33,8 +33,21 @@ swd_stored *swd_stored_new(size_t bytes);
 void swd_stored_free(sw_source *source); /* source.free, unless the struct has more to free before */
 /* Once x, y and classes are set: n, the shapes of a sample (those of x and y without axis 0), widths. */
 void swd_stored_finish(swd_stored *s);
+/* source.gather, unless x lies elsewhere: then this gathers y (x NULL). */
+sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                            sw_dtype type, void *x, void *y);
 /* Both finite, else an error of `who`; both 0: the default, and 0. */
 sw_status swd_check_scale(const char *who, double *scale, double *shift, double standard);
+
+/* ---- sparse.c ---- */
+
+/* A source of sparse rows: x is gathered with its zeros. Targets are those of `stored`, whose x stays empty. */
+typedef struct swd_sparse {
+    swd_stored stored; /* first: a pointer to its source is a pointer to the whole */
+    sw_csr x;
+} swd_sparse;
+/* Once x, stored.y and the classes are set: n, the shapes of a sample, gather. */
+void swd_sparse_finish(swd_sparse *s);
 
 /* ---- classes.c ---- */
 

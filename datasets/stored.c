@@ -83,8 +83,8 @@ static void gather_classes(const sw_array *y, const int64_t *ids, int64_t count,
     }
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                            sw_dtype type, void *x, void *y) {
     const swd_stored *s = (const swd_stored *)source;
     (void)draw;
     if (x) {
@@ -137,7 +137,7 @@ swd_stored *swd_stored_new(size_t bytes) {
     s->source = (sw_source){.size = sizeof(sw_source),
                             .y_rank = -1,
                             .y_type = SW_F64,
-                            .gather = gather,
+                            .gather = swd_stored_gather,
                             .prefetch = prefetch,
                             .free = swd_stored_free};
     return s;

@@ -53,6 +53,22 @@ static bool read_csv(const char *path) {
     return s != NULL;
 }
 
+/* All that was read can be gathered; rows of many columns, which a damaged index makes, are not. */
+static bool read_svmlight(const char *path) {
+    sw_svmlight *d = sw_svmlight_read(path, NULL);
+    float x[64];
+    if (d) {
+        assert_int_equal(sw_csr_check(&d->x), SW_OK);
+        for (int64_t i = 0; i < d->x.rows; i++) {
+            assert_true(isfinite(d->y[i]) && (!d->ids || d->class_values[d->ids[i]] == d->y[i]));
+            if (d->x.columns <= 64)
+                assert_int_equal(sw_source_gather(d->source, SW_F32, 0, &i, 1, x, NULL), SW_OK);
+        }
+    }
+    sw_svmlight_free(d);
+    return d != NULL;
+}
+
 static bool read_picture(const char *path) {
     sw_array a;
     bool ok = sw_picture_read(path, 3, &a) == SW_OK;
@@ -150,6 +166,20 @@ static void csv(void **state) {
     free(plain.at);
 }
 
+static const char svmlight_text[] = "# two rows\r\n1 qid:1 1:1.5 3:-2e3\r\n\r\n-1 2:.5#c\r\n10 12:7\n";
+
+static void svmlight(void **state) {
+    bytes plain = copy_text(svmlight_text), packed = gzip(plain.at, plain.size);
+    (void)state;
+    outcome of_plain = damage(read_svmlight, "train.svm", &plain, CSV_MOST);
+    outcome of_packed = damage(read_svmlight, "train.svm.gz", &packed, CSV_MOST);
+    assert_true(of_plain.cut_read > 0 && of_plain.flipped_read > 0); /* other numbers are numbers too */
+    assert_int_equal(of_packed.cut_read, 0);
+    assert_in_range(of_packed.flipped_read, 1, 8 * 6 + 1 + 7); /* as for CSV */
+    free(packed.at);
+    free(plain.at);
+}
+
 /* Every bit of a PNG is under a CRC, or in the signature, a length, a CRC. */
 static void png(void **state) {
     (void)state;
@@ -225,6 +255,10 @@ static void every_allocation_fails(void **state) {
     (void)state;
     assert_true(fail_allocations(read_csv, "data.csv", plain.at, plain.size, NULL) >= 6);
     assert_true(fail_allocations(read_csv, "data.csv.gz", packed.at, packed.size, NULL) >= 8);
+    bytes sparse = copy_text(svmlight_text), packed_sparse = gzip(sparse.at, sparse.size);
+    assert_true(fail_allocations(read_svmlight, "train.svm", sparse.at, sparse.size, NULL) >= 15);
+    assert_true(fail_allocations(read_svmlight, "train.svm.gz", packed_sparse.at, packed_sparse.size, NULL) >= 17);
+    free(packed_sparse.at), free(sparse.at);
     assert_true(fail_allocations(read_picture, "x.png", image.at, image.size, NULL) >= 5);
     assert_true(
         fail_allocations(read_picture, "x.png", short_palette.at, short_palette.size, NULL) >= 6);
@@ -248,7 +282,7 @@ static bool read_idx(const char *path) {
 /* To open a pipe for reading would wait for a writer: then the alarm ends the test. */
 static void pipes_are_refused_at_once(void **state) {
     (void)state;
-    static reader *const all[] = {read_idx, read_csv, read_picture};
+    static reader *const all[] = {read_idx, read_csv, read_svmlight, read_picture};
     static const char reason[] = "not an ordinary file but a pipe or a socket, whose length is not known: write its "
                                  "contents to a file first";
     const int before = open_files();
@@ -297,6 +331,7 @@ int main(void) {
         cmocka_unit_test(pipes_are_refused_at_once),
         cmocka_unit_test(standard_input_is_read_where_it_is_a_file),
         cmocka_unit_test(csv),
+        cmocka_unit_test(svmlight),
         cmocka_unit_test(png),
         cmocka_unit_test(jpeg),
         cmocka_unit_test(pictures_in_a_folder),

@@ -34,10 +34,13 @@ def safetensors():
 def main(folder):
     idx = b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4) + bytes(range(24))
     text = b'a,"b ""c""",d\r\n1,-2.5e3, 0\r\n"7",.5,1\r\n\r\n'
+    rows = b"# c\n1 qid:1 1:.5 3:-2e3\r\n-1 2:1\n\n10\n"
     seeds = {
         "idx": [idx, gzip.compress(idx), b"\0\0\x08\x01\0\0\0\0"],
         "csv": [b"\0" + text, b"\x10" + gzip.compress(text), b"\x81" + b"1;nan\n2;-inf\n",
                 b"\x23" + b"1 2\n3 4"],
+        "svmlight": [b"\0" + rows, b"\x11" + gzip.compress(rows), b"\x82" + b"1.5 0:nan 7:1\n2",
+                     b"\x48" + b"1 1:1e39 2147483647:1\n"],
         "picture": [png(8, 0, 5), png(8, 2, 15), png(8, 6, 20), png(16, 4, 20), png(1, 0, 1),
                     png(4, 3, 3, b"abcdef"), png(8, 2, 15, interlace=1)] + list(jpegs()),
         "safetensors": list(safetensors())}
