@@ -187,7 +187,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
 
-public_headers := $(addprefix core/,core.h extend.h kernel.h kernel_types.h kernel_math.h swale.h) \
+public_headers := $(addprefix core/,core.h extend.h kernel.h kernel_types.h kernel_math.h kernel_glm.h swale.h) \
                   nn/nn.h optim/optim.h datasets/datasets.h
 installed_headers := $(addprefix $(INCLUDEDIR)/swale/,$(notdir $(public_headers)))
 installed_libraries := libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so pkgconfig/swale.pc \

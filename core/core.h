@@ -848,10 +848,41 @@ typedef struct sw_csr {
 /* SW_OK if the members describe such a matrix, with finite values; else an error that names row and column. */
 SW_API sw_status sw_csr_check(const sw_csr *matrix);
 
+/* ---- Generalized linear models ---------------------------------------------------------------- */
+
+/* Losses l(z, y) of predictions z = W a + b whose derivatives by z are known. */
+typedef enum sw_head {
+    SW_HEAD_LOGISTIC = 1,  /* log(1 + e^z) - y z, y 0 or 1 */
+    SW_HEAD_MULTINOMIAL,   /* log Σ_k e^(z_k) - z_y, y a class id */
+    SW_HEAD_SQUARED,       /* ½ Σ_k (z_k - y_k)² */
+    SW_HEAD_HUBER,         /* Σ_k, with r = z_k - y_k: ½ r² where |r| ≤ δ, else δ|r| - ½δ² */
+    SW_HEAD_SQUARED_HINGE, /* max(0, 1 - s z)², s = 2y - 1, y 0 or 1 */
+    SW_HEAD_POISSON        /* e^z - y z, y ≥ 0 */
+} sw_head;
+SW_API const char *sw_head_name(sw_head head); /* "logistic" */
+/* The largest second derivative by z, for MULTINOMIAL along any direction: ¼, ½, 1, 1, 2; 0: there is no bound. */
+SW_API double sw_head_curvature(sw_head head);
+
+/* Samples in memory of such a model: f_i(x) = weight_i·scale·l(W a_i + b, y_i). The arrays must outlive whatever uses
+ * them. Objectives that have this (see sw_objective) are evaluated without a tape, and the estimators sag, saga and
+ * svrg have loops of their own for them. */
+typedef struct sw_glm_data {
+    size_t size; /* sizeof(sw_glm_data) */
+    sw_head head;
+    double delta;         /* δ of HUBER, above 0 */
+    double scale;         /* above 0 */
+    const void *dense;    /* a: [n, features], of the parameters' type; NULL: */
+    const sw_csr *sparse; /* n rows, `features` columns, of the parameters' type */
+    const int32_t *label; /* [n]: y of LOGISTIC, MULTINOMIAL, SQUARED_HINGE */
+    const void *target;   /* [n, outputs], of the parameters' type: y of the others */
+    const double *weight; /* [n], not negative, with mean 1; NULL: 1 each */
+} sw_glm_data;
+
 /* ---- Objectives ------------------------------------------------------------------------------ */
 
-/* f(x) = 1/n Σ f_i(x). One of `loss` and `gradient` is needed; `features` and `head` besides
- * make it a generalized linear model, f_i(x) = l(a_iᵀ W + b, y_i). */
+/* f(x) = 1/n Σ f_i(x). One of `loss`, `gradient`, `glm`, and `rows` with `head` is needed. The last two make it a
+ * generalized linear model, f_i(x) = l(W a_i + b, y_i): `glm` one whose loss is known and whose samples are in
+ * memory, `rows` and `head` one with any loss, on the tape. */
 typedef struct sw_objective {
     size_t size; /* sizeof(sw_objective) */
     int64_t n;   /* samples; 1 for a plain function */
@@ -860,7 +891,7 @@ typedef struct sw_objective {
     /* The mean loss of the given samples, on the tape. */
     sw_tensor (*loss)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
     /* With no tape: value and, unless g is NULL, gradient of the mean over the samples at x, with the
-     * random numbers of `draw`. x and g have the parameters' type. */
+     * random numbers of `draw`. x and g have the parameters' type; ids is never NULL. */
     sw_status (*gradient)(void *user, const void *x, const int64_t *ids, int64_t count,
                           uint64_t draw, double *value, void *g);
     /* Generalized linear model: rows a_i of the data matrix, [count, features], on the tape, and
@@ -872,6 +903,8 @@ typedef struct sw_objective {
     sw_tensor (*head)(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count);
     /* Optional: these samples come next. */
     void (*prefetch)(void *user, const int64_t *ids, int64_t count);
+    /* Generalized linear model without a tape, with features, outputs and bias as above. It goes before the others. */
+    const sw_glm_data *glm;
 } sw_objective;
 
 /* All of the following reset the tape, keep its switches and bindings, and see the random numbers of
@@ -909,6 +942,42 @@ SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const vo
  * gives the mean gradient. g has dim elements; c and g are in the parameters' type. */
 SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
                                           int64_t count, const void *c, double beta, void *g);
+
+/* Bounds on the curvature of a generalized linear model with known loss: f_i has a gradient with the Lipschitz constant
+ * L_i = weight_i·scale·h·(‖a_i‖² + 1 if there is a bias), h the sw_head_curvature. Gives the largest and the mean L_i; either may
+ * be NULL. An error for POISSON, which has none, and for objectives without `glm`. */
+SW_API sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double *mean);
+
+/* Of an objective with `glm`: ‖a_i‖² of all n samples. */
+SW_API void sw_objective_square_norms(const sw_objective *f, double *squares);
+
+/* A generalized linear model with its parameters: "weight" [outputs, features] and "bias" [outputs], zeros. */
+typedef struct sw_glm sw_glm;
+typedef struct sw_glm_options {
+    size_t size; /* sizeof(sw_glm_options) */
+    sw_head head;
+    double delta;         /* δ of HUBER; 0: 1.35 */
+    int64_t outputs;      /* of MULTINOMIAL: the classes; 0: the largest class id + 1. Others: as y has columns */
+    bool no_bias;
+    /* [n] weights of the samples, not negative and not all 0; NULL: equal. They are copied, divided by their mean:
+     * f = Σ w_i l_i / Σ w_i, whatever the batches. */
+    const double *weight;
+    const double *class_weight; /* [outputs], or 2 for a head with two classes: multiplies the sample's weight */
+} sw_glm_options;
+/* x [n, features] and y in memory: class ids (i32, u8) [n] for LOGISTIC, MULTINOMIAL and SQUARED_HINGE; else real
+ * numbers (f32, f64) [n] or [n, outputs]. type: of the parameters, SW_F32 or SW_F64. An x or y of that type is read in
+ * place and must outlive the model; others are converted to a copy. NULL and an error for what does not fit, and for
+ * numbers that are not finite. */
+SW_API sw_glm *sw_glm_new(sw_dtype type, const sw_array *x, const sw_array *y, const sw_glm_options *options);
+/* The same for sparse rows. */
+SW_API sw_glm *sw_glm_new_sparse(sw_dtype type, const sw_csr *x, const sw_array *y, const sw_glm_options *options);
+SW_API void sw_glm_free(sw_glm *glm); /* after all that was made from it */
+SW_API sw_params *sw_glm_params(const sw_glm *glm);
+SW_API const sw_objective *sw_glm_objective(const sw_glm *glm);
+/* Predictions z = W a + b, [n, outputs] of the parameters' type, for rows [n, features] of any of the two types, at x
+ * (NULL: the parameters' own vector). z->data NULL: *z becomes a new array, to be freed by sw_array_free. */
+SW_API sw_status sw_glm_predict(const sw_glm *glm, const void *x, const sw_array *rows, sw_array *z);
+SW_API sw_status sw_glm_predict_sparse(const sw_glm *glm, const void *x, const sw_csr *rows, sw_array *z);
 
 #ifdef __cplusplus
 }

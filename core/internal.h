@@ -195,6 +195,19 @@ void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples);
 
 uint64_t swi_next_id(void);
 
+/* ---- glm_evaluate.c: objectives with `glm` ---- */
+
+/* Σ f_i over samples, and unless s is NULL the derivatives ∂f_i/∂z [count, outputs]. Memory is the tape's. */
+sw_status swi_glm_derivatives(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                              double *sum, void *s);
+/* g = beta·g + Σ c_i [a_i, 1] */
+sw_status swi_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count, const void *c,
+                          double beta, void *g);
+/* Predictions of samples 0 to count - 1, whose ids are given. */
+sw_status swi_glm_predict(const sw_objective *f, const void *x, const int64_t *ids, int64_t count, void *z);
+/* (glm.c) */
+sw_status swi_glm_check(const sw_objective *f);
+
 /* ---- tape.c ---- */
 
 enum { SWI_NODE_BITS = 8, SWI_NODES = 1 << SWI_NODE_BITS };

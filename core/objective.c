@@ -5,8 +5,8 @@
 
 static sw_status check_glm(const sw_objective *f) {
     if (!sw_objective_is_glm(f))
-        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows, head, "
-                                        "features and outputs are needed");
+        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows and "
+                                        "head or glm, features and outputs are needed");
     int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
     if (f->params->dim != dim)
         return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalised linear model of %lld "
@@ -17,21 +17,23 @@ static sw_status check_glm(const sw_objective *f) {
 }
 
 static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
-    if (!f || !f->params || (!f->loss && !f->gradient && !f->head))
+    if (!f || !f->params || (!f->loss && !f->gradient && !f->head && !(f->size >= sizeof *f && f->glm)))
         return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
     if (f->size < sizeof *f)
         return sw_fail(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
     if (!sw_params_built(f->params))
         return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
-    if (!tape && !f->gradient)
+    if (!tape && (!f->gradient || f->glm))
         return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
     if (g && g->params != f->params)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block belongs to other parameters");
-    return f->loss || f->gradient ? SW_OK : check_glm(f);
+    if (f->glm)
+        SW_TRY(swi_glm_check(f));
+    return (f->loss || f->gradient) && !f->glm ? SW_OK : check_glm(f);
 }
 
 bool sw_objective_is_glm(const sw_objective *f) {
-    return f && f->rows && f->head && f->features > 0 && f->outputs > 0;
+    return f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
 }
 
 /* W and b of a generalised linear model, where they lie in x. */
@@ -83,6 +85,11 @@ static sw_status end(const sw_objective *f, sw_tape *tape, const bound *before, 
 /* The ids 0 to n-1 where none are given, in the tape's memory. */
 static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids,
                               int64_t first, int64_t count) {
+    for (int64_t i = 0; ids && f->glm && i < count; i++) /* what reads them else is a source, which checks */
+        if (ids[first + i] < 0 || ids[first + i] >= f->n) {
+            sw_fail(SW_ERR_ARGUMENT, "objective: sample %lld of %lld", (long long)ids[first + i], (long long)f->n);
+            return NULL;
+        }
     if (ids)
         return ids + first;
     if (first + count > f->n) {
@@ -94,6 +101,31 @@ static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_
     for (int64_t i = 0; list && i < count; i++)
         list[i] = first + i;
     return list;
+}
+
+/* The objective's own function, for all samples at once. It gets a list of ids in any case: in the tape's memory, or
+ * without one on the heap. */
+static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                               uint64_t draw, double *value, void *g) {
+    double ignored;
+    int64_t *own = NULL;
+    if (tape)
+        sw_tape_reset(tape);
+    if (!ids && !tape && (own = sw_alloc_array(count, sizeof *own)))
+        for (int64_t i = 0; i < count; i++)
+            own[i] = i;
+    ids = own ? own : tape ? all_ids(f, tape, ids, 0, count) : ids;
+    if (!ids)
+        return sw_last_failure();
+    sw_status status = swi_returned("objective", NULL, "gradient",
+                                    f->gradient(f->user, x ? x : f->params->x, ids, count, draw,
+                                                value ? value : &ignored, g));
+    sw_free(own);
+    if (tape) {
+        sw_tape_reset(tape);
+        tape->loss_weight = (double)count;
+    }
+    return status;
 }
 
 /* A loss on another tape would be evaluated there, and never differentiated here. `before` is the count of
@@ -129,6 +161,14 @@ static void keep_weight(sw_tape *tape, const sw_loss_mean *mean) {
     tape->loss_weight = mean->unit == SW_SUMMED ? SW_SUMMED : mean->weight * mean->unit;
 }
 
+/* Without a tape's operations: the mean loss, and the derivatives of the samples' losses unless s is NULL. */
+static sw_status glm_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                           void *s, sw_loss_mean *mean) {
+    double sum;
+    SW_TRY(swi_glm_derivatives(f, tape, x ? x : f->params->x, ids, count, &sum, s));
+    return swi_mean_add(mean, "objective", count > 0 ? sum / (double)count : 0, swi_plain_weight((double)count));
+}
+
 static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                                const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
                                sw_loss_mean *mean) {
@@ -136,6 +176,8 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
+    if (f->glm)
+        return glm_value(f, tape, x, ids, count, NULL, mean);
     SW_TRY(sw_tape_samples(tape, ids, count));
     const uint64_t failures = sw_failures();
     sw_tensor loss;
@@ -159,12 +201,8 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
     if (chunk <= 0)
         chunk = 1000;
     SW_TRY(check(f, tape, NULL));
-    if (!f->loss && f->gradient) {
-        if (tape)
-            tape->loss_weight = (double)count;
-        return swi_returned("objective", NULL, "gradient",
-                            f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value, NULL));
-    }
+    if (!f->loss && f->gradient && !f->glm)
+        return call_gradient(f, tape, x, ids, count, draw, value, NULL);
     bound before;
     SW_TRY(remember(f, tape, &before));
     bool recording = sw_tape_is(tape, SW_RECORD);
@@ -213,6 +251,25 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     return SW_OK;
 }
 
+/* The same without a tape's operations. */
+static sw_status glm_known_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                    int64_t count, sw_loss_mean *mean, sw_gradient *g) {
+    const size_t size = swi_size(f->params->type);
+    void *s = swi_arena_alloc(&tape->arena, (size_t)(count * f->outputs) * size),
+         *part = swi_arena_alloc(&tape->arena, (size_t)f->params->dim * size);
+    if (!s || !part)
+        return SW_ERR_MEMORY;
+    SW_TRY(glm_value(f, tape, x, ids, count, s, mean));
+    swi_axpy(f->params->type, count * f->outputs, count > 0 ? 1 / (double)count : 0, s, s, true);
+    SW_TRY(swi_glm_combine(f, tape, ids, count, s, 0, part));
+    const swi_weight weight = swi_plain_weight((double)count);
+    const bool first = g->fresh;
+    SW_TRY(swi_gradient_open(g, "objective", weight, count));
+    swi_gradient_add(g, 0, f->params->dim, swi_gradient_factor(g, weight.value), part, first);
+    memset(g->written, 1, (size_t)f->params->count);
+    return SW_OK;
+}
+
 static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
                                   const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
                                   sw_loss_mean *mean, sw_gradient *g) {
@@ -220,6 +277,8 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
+    if (f->glm)
+        return glm_known_gradient(f, tape, x, ids, count, mean, g);
     SW_TRY(sw_tape_samples(tape, ids, count));
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, mean, g);
@@ -241,16 +300,10 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
     return sw_objective_gradient_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value, g);
 }
 
-/* The objective's own function, for all samples at once. */
 static sw_status gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                        int64_t count, uint64_t draw, double *value, sw_gradient *g) {
-    double ignored;
-    SW_TRY(swi_returned("objective", NULL, "gradient",
-                        f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored,
-                                    g->data)));
+    SW_TRY(call_gradient(f, tape, x, ids, count, draw, value, g->data));
     swi_gradient_filled(g, swi_plain_weight((double)count), count);
-    if (tape)
-        tape->loss_weight = (double)count;
     return SW_OK;
 }
 
@@ -263,7 +316,7 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    if (!f->loss && f->gradient) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
+    if (!f->loss && f->gradient && !f->glm) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
         return gradient_without_tape(f, tape, x, ids, count, draw, value, g);
     bound before;
     SW_TRY(remember(f, tape, &before));
@@ -293,12 +346,19 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
         return sw_last_failure();
+    sw_loss_mean mean = {0};
+    if (f->glm) {
+        SW_TRY(glm_value(f, tape, x, ids, count, s, &mean));
+        keep_weight(tape, &mean);
+        if (value)
+            *value = sw_loss_mean_value(&mean);
+        return SW_OK;
+    }
     SW_TRY(sw_tape_samples(tape, ids, count));
     const uint64_t failures = sw_failures();
     sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
     SW_TRY(check_loss(loss, tape, failures));
-    sw_loss_mean mean = {0};
     SW_TRY(add_item(loss, &mean));
     keep_weight(tape, &mean);
     const double weight = tape->loss_weight == SW_SUMMED ? 1 : tape->loss_weight;
@@ -328,6 +388,8 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
         return sw_last_failure();
+    if (f->glm)
+        return swi_glm_combine(f, tape, ids, count, c, beta, g);
     SW_TRY(sw_tape_samples(tape, ids, count));
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;

@@ -10,6 +10,7 @@ void swo_free_estimate(swo_estimate *e) {
             sw_free(e->e.slot[i]);
         for (int i = 0; i < SWO_SCRATCH; i++)
             sw_free(e->scratch[i]);
+        sw_free(e->squares);
         sw_free(e->ids);
         if (!inner) /* a wrapper borrows its inner one's sampler */
             sw_sampler_free(e->e.sampler);
@@ -99,6 +100,7 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     else
         SW_TRY(make_sampler(o, e));
     e->e.wants_lr = any_auto(o);
+    e->penalty = swo_penalty(o);
     if (e->inner)
         e->e.lr = e->inner->e.lr;
     e->e.per_epoch = e->inner ? e->inner->e.per_epoch

@@ -81,8 +81,9 @@ typedef struct swo_schedule {
     double resolved[SW_MAX_OPTIONS];
 } swo_schedule;
 
-enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 4, SWO_GROUPS = 64 };
+enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 7, SWO_GROUPS = 64 }; /* scratch: four for methods, three for smoothness.c */
 
+struct swo_plain_rules;
 typedef struct swo_estimate {
     sw_estimate e; /* first: what methods see */
     swo_values values;
@@ -95,7 +96,25 @@ typedef struct swo_estimate {
     struct swo_estimate *inner;
     /* Before the rules move x: whether the tables can take this step, whose gradient has the norm. NULL: they can. */
     sw_status (*fits)(sw_estimate *e, double norm);
+    double penalty; /* the largest weight_decay of rules that add it to the gradient; 0: none */
+    /* Optional: up to `most` steps in one loop, with the bits of that many ordinary ones. It may end before any step, which
+     * is then an ordinary one's to take, or to refuse. */
+    sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
+    double *squares; /* [n]: ‖a_i‖² of samples in memory, or NULL */
 } swo_estimate;
+
+/* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own lr and weight_decay. */
+enum { SWO_PLAIN = 8 };
+typedef struct swo_plain_rules {
+    struct {
+        int64_t offset, count;
+        double lr, decay; /* lr NaN: what the estimator proposes */
+        bool moves;       /* not frozen */
+    } stretch[SWO_PLAIN];
+    int stretches;        /* in the order of x, all of it together */
+    sw_status (*took)(void *user, double loss, double weight); /* after each step */
+    void *user;
+} swo_plain_rules;
 
 /* Who set the length of the run. sw_train replaces one that it set itself, or that came from a file; the
  * program's own stays. */
@@ -153,6 +172,8 @@ struct sw_optim {
     int64_t steps, skipped, samples, total, per_epoch;
     swo_length length; /* where `total` is from */
     double norm, saved_norm;
+    bool wants_penalized;  /* steps take the next one */
+    double penalized_norm; /* of the last step taken, with the penalty that the rules add */
     double loss_weight; /* of the last sw_optim_minimize */
     /* of sw_train: the losses since its last evaluation, also by earlier calls of it */
     sw_loss_mean period;
@@ -239,6 +260,26 @@ sw_status swo_bind(sw_optim *o, const sw_objective *objective);
 void swo_free_estimate(swo_estimate *e);
 /* Zeros where parameters are frozen: they must not count in norms. */
 void swo_zero_frozen(const sw_optim *o, void *g);
+
+/* plain_run.c: up to `most` steps by the estimator's own loop, where there is one and it serves. took: after each. */
+sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
+                        void *user, int64_t *done);
+
+/* converged.c */
+/* At x: the norm of the gradient of all samples with the penalty. INFINITY where it holds Inf or NaN. */
+sw_status swo_true_norm(sw_optim *o, const sw_objective *f, double *norm);
+/* Of a run with that option, or an estimator with a test of its own; 0: there is none. */
+double swo_tolerance(const sw_optim *o, double tolerance);
+
+/* penalty.c */
+/* The largest weight_decay of the rules that add it to the gradient. */
+double swo_penalty(const sw_optim *o);
+bool swo_adds_to_objective(const sw_optim *o); /* a penalty, l1 or bounds */
+/* g ← g + λx, each group's own λ, and of l1 and bounds the subgradient that is nearest to 0; 0 where frozen. And its norm.
+ * SW_SKIPPED: it holds Inf or NaN. */
+sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm);
+/* An error unless an estimator's option l2 is 0 or that penalty. */
+sw_status swo_check_l2(const sw_estimate *e, double l2);
 
 /* state.c */
 /* Slot s of the group's parameter k: in its shape, or a vector where the slot has its own size. */

@@ -73,6 +73,11 @@ SW_API sw_status sw_optim_step(sw_optim *optim);
  * returned. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
+/* The same `steps` times, with the same bits; the value is the mean loss over all of them. Ends at the first step that is
+ * skipped or fails, with its status. sag and saga with the rule sgd take many steps in one loop where the samples of a
+ * generalized linear model are in memory (sw_glm_new); sw_train uses that too. */
+SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
+
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
  * next step. Bind it with sw_tape_bind or pass it as `x`; the training vector is not touched. NULL
  * after an error. */
@@ -218,8 +223,10 @@ typedef struct sw_train_options {
      * it is the mean loss since the last time. */
     sw_goal goal;
     double target;
-    double tolerance; /* ends the run when the norm of a step's gradient is at most this; 0: never. So does
-                       * an estimator whose own test says that x is good enough: "sag tol=1e-8" */
+    double tolerance; /* ends the run when the norm of the gradient of all samples, with the penalty that the rules add
+                       * (weight_decay of sgd), is at most this; 0: never. It is taken where that of a step's gradient
+                       * is at most this, at most eight times an epoch. So does an estimator whose own test says
+                       * that x is good enough: "sag tol=1e-8" */
     int64_t most_skipped; /* that many steps skipped in a row are an error; 0: 100 */
     const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step. For signals */
 } sw_train_options;
@@ -231,7 +238,8 @@ typedef enum sw_train_reason {
     SW_TRAIN_CALLBACK, /* a callback asked for it */
     SW_TRAIN_STOP,     /* the stop flag: what was cut short is not evaluated */
     SW_TRAIN_SKIPPED,  /* too many in a row, or all of this call: an error */
-    SW_TRAIN_ERROR
+    SW_TRAIN_ERROR,
+    SW_TRAIN_NOT_CONVERGED /* all steps were done, and the gradient is above the tolerance that was asked for */
 } sw_train_reason;
 
 typedef struct sw_train_result {
@@ -242,7 +250,14 @@ typedef struct sw_train_result {
     double mean_loss;           /* over the steps of the last period between evaluations, whole or not */
     double metric;              /* of the last evaluation (or the mean loss then); NaN: there was none */
     double gradient_norm;       /* of the last step taken */
+    double tolerance;           /* that ends the run: the option, or the estimator's ("sag tol="); 0: there is none */
+    double full_norm;           /* with a tolerance: the norm at the end of the gradient of all samples, with the
+                                 * penalty; NaN: it was not taken */
 } sw_train_result;
+
+/* How the run ended, in a line: "not converged after 50 epochs: the gradient's norm is 3.1e-05, 31 times the tolerance
+ * 1e-06". Writes at most `size` bytes to text, and returns it. */
+SW_API const char *sw_train_text(const sw_train_result *result, char *text, size_t size);
 
 /* Takes steps on the objective until the run is complete or one of the options ends it. A length given here
  * is also the length of the schedules, unless the program has set the optimizer's own length
@@ -276,7 +291,11 @@ typedef enum sw_option_kind {
     SW_OPTION_SPEC      /* the inner estimator of a wrapper; must be written last */
 } sw_option_kind;
 
-enum { SW_OPEN_LOW = 1, SW_OPEN_HIGH = 2 }; /* the end of the range is not in it */
+enum {
+    SW_OPEN_LOW = 1,    /* the end of the range is not in it */
+    SW_OPEN_HIGH = 2,
+    SW_OPTION_AUTO = 4  /* may also be written auto, which is NaN: the method finds a value */
+};
 
 typedef struct sw_option {
     const char *name;
@@ -334,7 +353,9 @@ typedef enum sw_unit {
 } sw_unit;
 
 enum {
-    SW_RULE_LINEAR = 1 /* the step is the learning rate (option "lr") times a direction */
+    SW_RULE_LINEAR = 1, /* the step is the learning rate (option "lr") times a direction */
+    SW_RULE_PENALTY = 2 /* its option weight_decay adds λx to the gradient: the penalty λ/2 ‖x‖² is part of what is
+                         * minimized. Estimators know of it (step sizes), and so do tests for convergence */
 };
 
 /* What a rule's, or an average's, functions see. x, g and slot are at the first element of what is at

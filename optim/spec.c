@@ -111,8 +111,8 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
         return SW_OK;
     default: break;
     }
-    if (strcmp(o->name, "lr") == 0 && strcmp(word, "auto") == 0) {
-        *value = NAN; /* what the estimator proposes */
+    if ((strcmp(o->name, "lr") == 0 || (o->open & SW_OPTION_AUTO)) && strcmp(word, "auto") == 0) {
+        *value = NAN; /* what the estimator proposes, or finds */
         return SW_OK;
     }
     if (!number || *end != 0)

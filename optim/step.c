@@ -424,15 +424,31 @@ static sw_status clip(sw_optim *o, void *g) {
     return SW_OK;
 }
 
+/* For a tolerance, before anything moves. */
+static sw_status measure_penalized(sw_optim *o, const void *g) {
+    o->penalized_norm = o->norm;
+    if (!swo_adds_to_objective(o))
+        return SW_OK;
+    void *all = sw_estimate_scratch(&o->estimate->e, 5, o->dim);
+    if (!all)
+        return SW_ERR_MEMORY;
+    memcpy(all, g, (size_t)o->dim * swo_size(o));
+    if (swo_penalized_norm(o, sw_params_x(o->params), all, &o->penalized_norm) != SW_OK)
+        o->penalized_norm = INFINITY;
+    return SW_OK;
+}
+
 /* From the final gradient on. */
 static sw_status move(sw_optim *o, void *g) {
     if (isnan(o->norm)) /* combined from several gradients, which may be too large together */
         SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
+    look_for_frozen(o);
+    if (o->wants_penalized)
+        SW_TRY(measure_penalized(o, g));
     if (o->clip > 0) {
         if (o->norm > o->clip)
             SW_TRY(clip(o, g));
     }
-    look_for_frozen(o);
     SW_TRY(swo_options_now(o));
     SW_TRY(average_options(o)); /* what is wrong with them shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)

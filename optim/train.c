@@ -10,6 +10,7 @@ typedef struct run {
     sw_train_result *result;
     int64_t period; /* steps between evaluations */
     bool fresh;     /* no step was taken since the last one */
+    int64_t checked; /* the step after which the gradient of all samples was taken last, for the tolerance */
     int64_t skipped_in_a_row;
     bool ended;
 } run;
@@ -76,6 +77,12 @@ static sw_status train_nothing_left(const run *r) {
                    (long long)s->steps, done + (long long)s->steps);
 }
 
+/* Steps between two checks of the tolerance. */
+static int64_t train_checks_every(const run *r) {
+    const int64_t eighth = r->state.steps_per_epoch / 8;
+    return eighth > 0 ? eighth : 1;
+}
+
 static sw_status train_start(run *r, sw_optim *o) {
     const sw_train_options *how = &r->how;
     const sw_train_state *s = &r->state;
@@ -96,18 +103,77 @@ static sw_status train_start(run *r, sw_optim *o) {
     r->how.most_skipped += r->how.most_skipped ? 0 : 100;
     r->state.mean_loss = sw_loss_mean_value(&o->period); /* of a period that an earlier call began, and left without an evaluation */
     r->state.gradient_norm = sw_optim_gradient_norm(o);
+    r->checked = r->state.step - train_checks_every(r);
+    r->result->tolerance = swo_tolerance(o, how->tolerance);
+    o->wants_penalized = how->tolerance > 0;
     return SW_OK;
 }
 
 /* ---- A step ---- */
 
+static sw_status train_add_loss(sw_optim *o, double loss, double weight) {
+    sw_loss_mean *period = &o->period;
+    if (period->unit != 0 && (period->unit == SW_SUMMED) != (weight == SW_SUMMED))
+        *period = (sw_loss_mean){0}; /* a mean became a sum, since the run was saved say */
+    return isnan(loss) ? SW_OK : sw_loss_mean_add_part(period, loss, weight);
+}
+
+static sw_status train_took(void *user, double loss, double weight) {
+    return train_add_loss(user, loss, weight);
+}
+
+/* How many steps come before the next one that somebody is told of, or that is checked. */
+static int64_t train_free_steps(const run *r) {
+    enum { MOST = 100000 }; /* between looks at the stop flag */
+    const sw_train_state *s = &r->state;
+    const int64_t every[] = {r->period, s->steps_per_epoch, r->how.log ? r->how.log_every : 0,
+                             r->how.progress ? r->how.progress_every : 0,
+                             r->how.tolerance > 0 ? train_checks_every(r) : 0};
+    int64_t least = s->steps ? s->steps - s->step : MOST;
+    for (size_t i = 0; i < sizeof every / sizeof *every; i++)
+        if (every[i] > 0 && every[i] - s->step % every[i] < least)
+            least = every[i] - s->step % every[i];
+    return (least < MOST ? least : MOST) - 1;
+}
+
+/* At most so often: the gradient of all samples costs as much as an epoch. */
+static sw_status train_check_tolerance(run *r) {
+    sw_train_state *s = &r->state;
+    const int64_t every = train_checks_every(r);
+    if (sw_optim_scalar(s->optim, -1, "converged") == 1) {
+        end(r, SW_TRAIN_TOLERANCE);
+        return SW_OK;
+    }
+    if (!(r->how.tolerance > 0) || !(s->optim->penalized_norm <= r->how.tolerance))
+        return SW_OK;
+    const bool exact = (s->optim->estimate->e.method->flags & SW_ESTIMATOR_DIRECT) && s->steps_per_epoch == 1;
+    if (!exact && s->step - r->checked < every)
+        return SW_OK;
+    r->checked = s->step;
+    double norm = s->optim->penalized_norm;
+    if (!exact)
+        SW_TRY(swo_true_norm(s->optim, r->objective, &norm));
+    if (norm <= r->how.tolerance) {
+        r->result->full_norm = norm;
+        end(r, SW_TRAIN_TOLERANCE);
+    }
+    return SW_OK;
+}
+
 static sw_status step(run *r) {
     sw_train_state *s = &r->state;
     double begin = sw_seconds();
-    sw_status status = sw_optim_minimize(s->optim, r->objective, &s->loss);
+    int64_t together = 0;
+    sw_status status = swo_plain_run(s->optim, train_free_steps(r), train_took, s->optim, &together);
+    if (status == SW_OK)
+        status = sw_optim_minimize(s->optim, r->objective, &s->loss);
     double seconds = sw_seconds() - begin;
     if (r->fresh)
         s->period_seconds = 0, s->mean_loss = NAN, r->fresh = false;
+    s->step += together;
+    r->result->steps += together;
+    if (together > 0)
+        r->skipped_in_a_row = 0;
     s->seconds += seconds;
     s->period_seconds += seconds;
     s->skipped = status == SW_SKIPPED;
@@ -128,17 +194,9 @@ static sw_status step(run *r) {
     }
     r->result->steps++;
     s->gradient_norm = sw_optim_gradient_norm(s->optim);
-    sw_loss_mean *period = &s->optim->period;
-    const double weight = sw_optim_loss_weight(s->optim);
-    if (period->unit != 0 && (period->unit == SW_SUMMED) != (weight == SW_SUMMED))
-        *period = (sw_loss_mean){0}; /* a mean became a sum, since the run was saved say */
-    if (!isnan(s->loss))
-        SW_TRY(sw_loss_mean_add_part(period, s->loss, weight));
-    s->mean_loss = sw_loss_mean_value(period);
-    if ((s->gradient_norm <= r->how.tolerance && r->how.tolerance > 0) ||
-        sw_optim_scalar(s->optim, -1, "converged") == 1)
-        end(r, SW_TRAIN_TOLERANCE);
-    return SW_OK;
+    SW_TRY(train_add_loss(s->optim, s->loss, sw_optim_loss_weight(s->optim)));
+    s->mean_loss = sw_loss_mean_value(&s->optim->period);
+    return train_check_tolerance(r);
 }
 
 /* ---- Who is told ---- */
@@ -202,13 +260,24 @@ static sw_status loop(run *r) {
     return sw_error_status(); /* of a loss that did not clear it */
 }
 
+/* With a tolerance: by how much it was missed, or kept. */
+static sw_status train_judge_end(run *r) {
+    const sw_train_reason reason = r->result->reason;
+    if ((reason != SW_TRAIN_COMPLETE && reason != SW_TRAIN_TOLERANCE) || !isnan(r->result->full_norm))
+        return SW_OK;
+    SW_TRY(swo_true_norm(r->state.optim, r->objective, &r->result->full_norm));
+    if (reason == SW_TRAIN_COMPLETE)
+        r->result->reason = r->result->full_norm <= r->result->tolerance ? SW_TRAIN_TOLERANCE : SW_TRAIN_NOT_CONVERGED;
+    return SW_OK;
+}
+
 sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_options *options,
                    sw_train_result *result) {
     sw_train_result own = {.reason = SW_TRAIN_COMPLETE};
     run r = {.objective = objective, .how = {.size = sizeof r.how}, .result = result ? result : &own,
              .state = {.optim = o, .loss = NAN, .mean_loss = NAN, .gradient_norm = NAN, .metric = NAN}};
     *r.result = (sw_train_result){.reason = SW_TRAIN_COMPLETE, .mean_loss = NAN, .metric = NAN,
-                                  .gradient_norm = NAN};
+                                  .gradient_norm = NAN, .full_norm = NAN};
     if (!o) {
         end(&r, SW_TRAIN_ERROR);
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
@@ -234,6 +303,9 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
                                            "search found no step; look for them in the data, or take a smaller lr",
                          (long long)r.result->skipped);
     }
+    o->wants_penalized = false;
+    if (status == SW_OK && r.result->tolerance > 0)
+        status = train_judge_end(&r);
     if (status != SW_OK)
         end(&r, SW_TRAIN_ERROR);
     if (r.state.steps_per_epoch)

@@ -147,7 +147,27 @@ static inline uint64_t test_hash(uint64_t hash, const void *data, size_t bytes) 
     return hash;
 }
 
+/* ---- Vectors of either element type ---- */
+
+static inline double vec_get(sw_dtype type, const void *v, int64_t i) {
+    return type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i];
+}
+
+static inline void vec_set(sw_dtype type, void *v, int64_t i, double value) {
+    if (type == SW_F32)
+        ((float *)v)[i] = (float)value;
+    else
+        ((double *)v)[i] = value;
+}
+
 /* ---- Errors ---- */
+
+#define assert_ok(call)                                                                   \
+    do {                                                                                  \
+        sw_status status_ = (call);                                                       \
+        if (status_ != SW_OK)                                                             \
+            fail_msg("%s: status %d: %s", #call, (int)status_, sw_error() ? sw_error() : "-"); \
+    } while (0)
 
 /* This status and this very text are kept; clears them. */
 #define expect_error(status, text)                         \

@@ -1,7 +1,7 @@
 /* Full gradient: g = 1/n Σ ∇f_i(x), all samples in every step, in chunks. With a rule it is gradient
  * descent; the only noise left is that of dropout and the like.
  *
- * The step size. lr=auto is 1/(L + l2), where L is a Lipschitz constant of ∇f: the option lipschitz, or what the
+ * The step size. lr=auto is 1/(L + λ), λ the penalty that the rule adds, where L is a Lipschitz constant of ∇f: the option lipschitz, or what the
  * gradients of the steps show. Between the point of the last gradient and this one, x changed by Δx and g by Δg:
  *     ‖Δg‖/‖Δx‖ ≤ ℓ = ‖Δg‖²/⟨Δg, Δx⟩ ≤ L      for a convex f (Baillon, Haddad 1977; ‖Δg‖/‖Δx‖ ≤ L for all f)
  * L is the largest ℓ so far. It falls by half in HALF_LIFE steps, but not below the newest ℓ. All these are lower
@@ -60,7 +60,7 @@ static const sw_option options[] = {
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
      .help = "L, the Lipschitz constant of the gradient; 0: found if lr=auto"},
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
-     .help = "the penalty that the rule's weight_decay adds: lr=auto is 1/(L + l2)"},
+     .help = "the rule's weight_decay, which is known without it; another number is refused"},
     {0}};
 
 /* L; whether a Δx has measured it; whether the slots hold a pair, and which parameters were frozen then. */
@@ -89,8 +89,9 @@ static sw_status full_make_slots(sw_estimate *e) {
 
 static sw_status full_start(sw_estimate *e) {
     e->per_epoch = 1;
+    SW_TRY(swo_check_l2(e, e->option[L2]));
     if (e->option[LIPSCHITZ] > 0)
-        e->lr = 1 / (e->option[LIPSCHITZ] + e->option[L2]);
+        e->lr = 1 / (e->option[LIPSCHITZ] + swo_penalty(e->optim));
     return e->wants_lr && e->option[LIPSCHITZ] == 0 ? full_make_slots(e) : SW_OK;
 }
 
@@ -200,7 +201,7 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
     else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
         full_measure(e, x, g);
     o->checked_norm = norm; /* that of g */
-    e->lr = e->scalar[L] > 0 ? 1 / (e->scalar[L] + e->option[L2]) : 1; /* of a gradient of 0, too */
+    e->lr = e->scalar[L] > 0 ? 1 / (e->scalar[L] + swo_penalty(e->optim)) : 1; /* of a gradient of 0, too */
     void *x_copy = sw_estimate_scratch(e, X_BEFORE, 0), *g_copy = sw_estimate_scratch(e, G_BEFORE, 0);
     if (!x_copy || !g_copy)
         return SW_ERR_MEMORY;

@@ -21,12 +21,18 @@ static int64_t size(const sw_slot_sizes *s) {
 }
 static const sw_slot slots[] = {TABLE_SLOTS(size)};
 
+void swo_sag_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
+    const bool sgd = swo_table_sgd(e);
+    *fresh = swo_table_part(1, sgd ? v->weight : swo_table_divisor(e, v));
+    *old = sgd ? 0 : *fresh;
+}
+
 static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     swo_visit v;
+    double fresh, old;
     SW_TRY(swo_table_visit(e, x, &v));
-    const bool sgd = swo_table_sgd(e);
-    const double m = sgd ? v.weight : swo_table_divisor(e, &v), part = swo_table_part(1, m);
-    swo_combine(e->type, e->dim, part, v.change, sgd ? 0 : part, sgd ? NULL : e->slot[SUM], g);
+    swo_sag_factors(e, &v, &fresh, &old);
+    swo_combine(e->type, e->dim, fresh, v.change, old, old != 0 ? e->slot[SUM] : NULL, g);
     return swo_table_judge(e, x, g);
 }
 
@@ -36,6 +42,6 @@ const sw_estimator swo_sag = {.size = sizeof(sw_estimator), .name = "sag",
                               .scalars = swo_table_scalars,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
                               .start = swo_table_start, .sample = swo_table_sample,
-                              .cost = "1 gradient of a row, and a value or more where L is searched for",
+                              .cost = "1 gradient of a row, and another in a fourth of the steps where L is measured",
                               .estimate = estimate, .commit = swo_table_commit,
                               .added_scalars = ADDED_SCALARS};

@@ -17,14 +17,18 @@ static int64_t size(const sw_slot_sizes *s) {
 }
 static const sw_slot slots[] = {TABLE_SLOTS(size)};
 
+void swo_saga_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
+    const bool sgd = swo_table_sgd(e);
+    *fresh = swo_table_part(1, sgd ? v->weight : swo_table_whole(e, v) * v->probability);
+    *old = sgd ? 0 : swo_table_part(1, swo_table_divisor(e, v));
+}
+
 static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     swo_visit v;
+    double fresh, old;
     SW_TRY(swo_table_visit(e, x, &v));
-    const bool sgd = swo_table_sgd(e);
-    const double whole = swo_table_whole(e, &v),
-                 new_weight = swo_table_part(1, sgd ? v.weight : whole * v.probability),
-                 old_weight = swo_table_part(1, swo_table_divisor(e, &v));
-    swo_combine(e->type, e->dim, new_weight, v.change, sgd ? 0 : old_weight, sgd ? NULL : e->slot[SUM], g);
+    swo_saga_factors(e, &v, &fresh, &old);
+    swo_combine(e->type, e->dim, fresh, v.change, old, old != 0 ? e->slot[SUM] : NULL, g);
     return swo_table_judge(e, x, g);
 }
 
@@ -34,6 +38,6 @@ const sw_estimator swo_saga = {.size = sizeof(sw_estimator), .name = "saga",
                                .slots = slots, .scalars = swo_table_scalars,
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
                                .start = swo_table_start, .sample = swo_table_sample,
-                               .cost = "1 gradient of a row, and a value or more where L is searched for",
+                               .cost = "1 gradient of a row, and another in a fourth of the steps where L is measured",
                                .estimate = estimate, .commit = swo_table_commit,
                               .added_scalars = ADDED_SCALARS};

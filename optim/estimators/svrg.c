@@ -12,6 +12,12 @@
  * with replay=step each step has its own draw, the same for x and w. Running statistics see x only. Where batches
  * weigh differently (ignored ids, class weights) ∇f_B is the batch's own mean and ∇f that by weight: the fixed point
  * is the minimum of f all the same, but g is unbiased only at x = w.
+ *
+ * Of a generalized linear model (sw_objective) ∇f_i(w) = s_i a_iᵀ: the n·outputs numbers s_i are kept, and the gradient
+ * at w is not evaluated again.
+ *
+ * lr=auto takes 1/(3L) or another (step=). L is given, that of the rows (lipschitz=auto), or measured on the way: for
+ * convex f_B it is at least ‖Δg‖²/⟨Δg, x - w⟩, Δg = ∇f_B(x) - ∇f_B(w).
  */
 #define SW_KERNEL_FILE "estimators/svrg.c"
 #include "kernel.h"
@@ -41,16 +47,18 @@ static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) 
 #else
 
 #include "../internal.h"
-#include "../methods.h"
+#include "smoothness.h"
 
 #include <math.h>
 
 static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
 
-enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY };
+enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
 enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
-enum { POINT, FULL, NEXT, NEXT_LOW };         /* slots */
-enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN }; /* scalars */
+enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };       /* STEP */
+enum { POINT, FULL, NEXT, NEXT_LOW, TABLE };  /* slots */
+enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED }; /* scalars */
+enum { THERE, DERIVATIVES, DIFFERENCE };      /* scratch */
 
 static const sw_option options[] = {
     BATCH_ROWS,
@@ -64,6 +72,11 @@ static const sw_option options[] = {
      .help = "alpha falls to 0 in this time; 0: it stays"},
     {.name = "replay", .kind = SW_OPTION_CHOICE, .choices = "period|step",
      .help = "how long dropout and augmentation draw the same numbers"},
+    {.name = "step", .kind = SW_OPTION_CHOICE, .value = ONE_3L, .choices = "1/(3L)|1/L|1/(2L)|1/(4L)",
+     .help = "what lr=auto is, with the penalty in L"},
+    {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300, .open = SW_OPTION_AUTO,
+     .help = "L of a batch's gradient; auto: from the rows of a generalized linear model with a known loss; 0: "
+             "measured if lr=auto"},
     {0}};
 
 static bool has_next(const double *option) {
@@ -75,11 +88,18 @@ static bool has_mean(const double *option) {
 }
 
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
- * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. */
-static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", NULL};
+ * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. `stored`: whether `table` holds
+ * the derivatives at the snapshot. */
+static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", NULL};
+
+static int64_t table_size(const sw_slot_sizes *s) {
+    return s->features > 0 ? s->n * s->outputs : 0;
+}
+
 static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
                                 {.name = "next", .needed = has_next},
-                                {.name = "next_low", .needed = has_mean, .added = true}, {0}};
+                                {.name = "next_low", .needed = has_mean, .added = true},
+                                {.name = "table", .count = table_size, .added = true}, {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)
@@ -119,28 +139,183 @@ static sw_status sample(sw_estimate *e) {
     return SW_OK;
 }
 
+/* ---- Generalized linear models ---- */
+
+static bool is_glm(const sw_estimate *e) {
+    return sw_objective_is_glm(e->objective);
+}
+
+static void *table_at(const sw_estimate *e, int64_t id) {
+    return (char *)e->slot[TABLE] + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
+}
+
+/* table ← the derivatives at the snapshot; full ← 1/W Σ s_i a_i, W the weight of all, unless it is NULL */
+static sw_status store_derivatives(sw_estimate *e, void *full) {
+    enum { CHUNK = 1000 };
+    int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
+    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
+    double whole = 0;
+    for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
+        const int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
+        for (int64_t i = 0; i < count; i++)
+            ids[i] = first + i;
+        status = sw_estimate_glm(e, e->slot[POINT], ids, count, NULL, table_at(e, first));
+        whole += status == SW_OK ? sw_tape_loss_weight(e->tape) : 0;
+        if (status == SW_OK && full)
+            status = sw_estimate_glm_combine(e, ids, count, table_at(e, first), first > 0, full);
+    }
+    sw_free(ids);
+    if (status == SW_OK && full)
+        swo_combine(e->type, e->dim, whole > 0 ? 1 / whole : 0, full, 0, NULL, full);
+    if (status == SW_OK)
+        e->scalar[STORED] = 1;
+    return status;
+}
+
+/* ---- L ---- */
+
+static bool searches(const sw_estimate *e) {
+    return e->wants_lr && e->option[LIPSCHITZ] == 0;
+}
+
+static sw_status start(sw_estimate *e) {
+    if (e->objective->glm) {
+        double *squares = sw_alloc_array(e->n, sizeof *squares);
+        if (!squares)
+            return SW_ERR_MEMORY;
+        sw_objective_square_norms(e->objective, squares);
+        sw_free(((swo_estimate *)(void *)e)->squares);
+        ((swo_estimate *)(void *)e)->squares = squares;
+    }
+    e->scalar[L] = e->option[LIPSCHITZ];
+    if (!isnan(e->option[LIPSCHITZ]))
+        return SW_OK;
+    /* The expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019), f's own L
+     * being at most the mean of the L_i. */
+    double curvature, sum = 0, most = 0;
+    const double n = (double)e->n, b = fmin(e->option[BATCH], n);
+    SW_TRY(swo_head_curvature(e, &curvature));
+    for (int64_t i = 0; i < e->n; i++) {
+        const double l = swo_sample_l(e, i, curvature);
+        sum += l;
+        most = fmax(most, l);
+    }
+    e->scalar[L] = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
+    return SW_OK;
+}
+
+static double step_size(const sw_estimate *e) {
+    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
+                 l = found + ((const swo_estimate *)(const void *)e)->penalty;
+    if (!(found > 0)) /* no gradient yet */
+        return 0;
+    switch ((int)e->option[STEP]) {
+    case ONE_L: return 1 / l;
+    case ONE_2L: return 1 / (2 * l);
+    case ONE_4L: return 1 / (4 * l);
+    default: return 1 / (3 * l);
+    }
+}
+
+/* L ← max(L less a little, what Δg = g_x - g_w shows). Sinks by half in an epoch or 64 steps. Nothing shows where Δg is
+ * rounding error, or where f_B bends down. */
+static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference) {
+    const double root = e->type == SW_F32 ? 0x1p-12 : 0x1p-26;
+    void *way = sw_estimate_scratch(e, THERE, 0);
+    double g_norm, change, distance;
+    if (!way)
+        return SW_ERR_MEMORY;
+    swo_combine(e->type, e->dim, 1, x, -1, e->slot[POINT], way);
+    if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
+        swo_check(e->type, e->dim, way, &distance) != SW_OK)
+        return SW_OK;
+    const double along = swo_inner(e->optim, difference, way), met = change * (change / along);
+    if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
+        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
+    return SW_OK;
+}
+
+/* ---- The estimate ---- */
+
 static sw_status refresh(sw_estimate *e, const void *x) {
     const bool chosen = e->slot[NEXT] && e->scalar[SINCE] > 0;
     memcpy(e->slot[POINT], chosen ? e->slot[NEXT] : x, (size_t)e->dim * sw_dtype_size(e->type));
-    SW_TRY(sw_estimate_gradient(e, e->slot[POINT], NULL, e->n, NULL, e->slot[FULL]));
+    if (is_glm(e))
+        SW_TRY(store_derivatives(e, e->slot[FULL]));
+    else
+        SW_TRY(sw_estimate_gradient(e, e->slot[POINT], NULL, e->n, NULL, e->slot[FULL]));
     e->scalar[SINCE] = (double)e->step; /* a skip takes it back: then both are built again */
     e->scalar[INNER] = 0;
     e->scalar[FROZEN] = frozen(e);
     return SW_OK;
 }
 
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
-    void *there = sw_estimate_scratch(e, 0, 0);
-    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = alpha(e)};
+/* g = 1/w Σ (s_i(x) - α s_i(w)) a_i + α full, w the weight of the batch */
+static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double much) {
+    const int64_t outputs = e->objective->outputs, numbers = e->count * outputs;
+    const size_t row = (size_t)outputs * sw_dtype_size(e->type);
+    char *s = sw_estimate_scratch(e, DERIVATIVES, 2 * numbers), *y = s ? s + (size_t)e->count * row : NULL;
+    if (!s)
+        return SW_ERR_MEMORY;
+    if (e->scalar[STORED] == 0)
+        SW_TRY(store_derivatives(e, NULL));
+    SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, s));
+    for (int64_t i = 0; i < e->count; i++)
+        memcpy(y + (size_t)i * row, table_at(e, e->ids[i]), row);
+    const double part = e->weight > 0 ? 1 / e->weight : 0;
+    if (searches(e)) {
+        void *difference = sw_estimate_scratch(e, DIFFERENCE, numbers > e->dim ? numbers : e->dim);
+        if (!difference)
+            return SW_ERR_MEMORY;
+        swo_combine(e->type, numbers, part, s, 0, NULL, difference);
+        SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, difference, 0, g)); /* ∇f_B(x) */
+        swo_zero_frozen(e->optim, g);
+        if (e->scalar[L] == 0)
+            SW_TRY(swo_curvature(e, x, g, g, 0, &e->scalar[L]));
+        void *c = sw_estimate_scratch(e, THERE, numbers > e->dim ? numbers : e->dim);
+        if (!c)
+            return SW_ERR_MEMORY;
+        swo_combine(e->type, numbers, part, s, -part, y, c);
+        SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, c, 0, difference));
+        swo_zero_frozen(e->optim, difference);
+        SW_TRY(note_curvature(e, x, g, difference));
+    }
+    swo_combine(e->type, numbers, part, s, -much * part, y, s);
+    memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
+    return sw_estimate_glm_combine(e, e->ids, e->count, s, much, g);
+}
+
+/* g = ∇f_B(x) - α (∇f_B(w) - full) */
+static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double much) {
+    void *there = sw_estimate_scratch(e, THERE, 0);
+    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = much};
     if (!there)
         return SW_ERR_MEMORY;
-    if (args.alpha == 0)
+    SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
+    if (searches(e) && e->scalar[L] == 0)
+        SW_TRY(swo_curvature(e, x, g, g, 0, &e->scalar[L]));
+    SW_TRY(sw_estimate_gradient(e, e->slot[POINT], e->ids, e->count, NULL, there));
+    if (searches(e)) {
+        void *difference = sw_estimate_scratch(e, DIFFERENCE, 0), *keep = sw_estimate_scratch(e, DERIVATIVES, 0);
+        if (!difference || !keep)
+            return SW_ERR_MEMORY;
+        memcpy(keep, there, (size_t)e->dim * sw_dtype_size(e->type));
+        swo_combine(e->type, e->dim, 1, g, -1, there, difference);
+        SW_TRY(note_curvature(e, x, g, difference));
+        args.there = keep;
+    }
+    sw_run(&correct_kernels, e->type, &args, e->dim);
+    return SW_OK;
+}
+
+static sw_status estimate(sw_estimate *e, const void *x, void *g) {
+    const double much = alpha(e);
+    if (much == 0 && !searches(e))
         return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
     if (due(e))
         SW_TRY(refresh(e, x));
-    SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
-    SW_TRY(sw_estimate_gradient(e, e->slot[POINT], e->ids, e->count, NULL, there));
-    sw_run(&correct_kernels, e->type, &args, e->dim);
+    SW_TRY(is_glm(e) ? estimate_glm(e, x, g, much) : estimate_on_tape(e, x, g, much));
+    e->lr = step_size(e);
     return SW_OK;
 }
 
@@ -172,7 +347,8 @@ static sw_status commit(sw_estimate *e) {
 const sw_estimator swo_svrg = {.size = sizeof(sw_estimator), .name = "svrg",
                                .summary = "a batch's gradient, corrected by that at a snapshot",
                                .source = "Johnson, Zhang, NIPS 2013", .options = options, .slots = slots,
-                               .scalars = scalars, .flags = SW_ESTIMATOR_OBJECTIVE, .sample = sample,
+                               .scalars = scalars, .flags = SW_ESTIMATOR_OBJECTIVE, .start = start, .sample = sample,
+                               .added_scalars = 2,
                                .cost = "2 gradients of a batch, and one of all n samples every period",
                                .estimate = estimate, .commit = commit};
 

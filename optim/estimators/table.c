@@ -1,9 +1,11 @@
 /* The table of SAG and SAGA; see table.h. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the
- * stochastic average gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, backtracking,
+ * stochastic average gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L,
  * non-uniform sampling, mini-batches. */
 #include "table.h"
 
 #include "../internal.h"
+#include "glm_steps.h"
+#include "smoothness.h"
 #include "tree.h"
 
 #include <float.h>
@@ -12,9 +14,17 @@
 const char *const swo_table_scalars[] = {"seen", "samples_seen", "filled",      "L",      "L_row",
                                          "norm", "converged",    "excess_seen", "excess", NULL};
 
-enum { IDS_MORE = 3 }; /* what stands after the ids of a step: see swo_table_sample and note_search */
+enum { IDS_MORE = 2 }; /* what stands after the ids of a step: see swo_table_sample */
 /* Scratch: from estimate to commit, and for the search. */
 enum { NEW_ENTRY, CHANGE, WORK, ROW_GRADIENT };
+
+static swo_estimate *own(sw_estimate *e) {
+    return (swo_estimate *)(void *)e;
+}
+
+static double penalty_of(const sw_estimate *e) {
+    return ((const swo_estimate *)(const void *)e)->penalty;
+}
 
 /* ---- Sizes ---- */
 
@@ -67,6 +77,14 @@ static int64_t rows(const sw_estimate *e) {
     return rows_of(e->n, e->option);
 }
 
+int64_t swo_table_batch(const sw_estimate *e) {
+    return batch_of(e->n, e->option);
+}
+
+int64_t swo_table_rows(const sw_estimate *e) {
+    return rows(e);
+}
+
 /* Elements of the table for each sample (generalised linear models) or row. */
 static bool is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
@@ -77,11 +95,20 @@ static void *entry_at(const sw_estimate *e, int64_t row) {
     return (char *)e->slot[TABLE] + (size_t)at * sw_dtype_size(e->type);
 }
 
+void *swo_table_entry(const sw_estimate *e, int64_t row) {
+    return entry_at(e, row);
+}
+
 static int64_t entry_count(const sw_estimate *e, int64_t samples) {
     return is_glm(e) ? samples * e->objective->outputs : e->dim;
 }
 
 /* ---- The step size ---- */
+
+/* As given, or as found. */
+static double largest_l(const sw_estimate *e) {
+    return e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L];
+}
 
 static double mean_l(const sw_estimate *e) {
     const double sum = e->scalar[SEEN] > 0 ? swo_tree_sum(e->slot[TREE]) : 0; /* 0 also if all weigh nothing */
@@ -91,8 +118,7 @@ static double mean_l(const sw_estimate *e) {
 /* Of the smoothness that steps meet: max L_i for uniform draws. Rows drawn half uniformly and half by L_i
  * meet the harmonic mean of max L_i and of the mean, those not yet seen the maximum. */
 static double smoothness(const sw_estimate *e) {
-    const double l2 = e->option[L2], n = (double)rows(e);
-    const double most = (e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L]) + l2;
+    const double l2 = penalty_of(e), n = (double)rows(e), most = largest_l(e) + l2;
     if (e->option[SAMPLING] != BY_LIPSCHITZ)
         return most;
     const double seen = e->scalar[SEEN] / n;
@@ -100,7 +126,9 @@ static double smoothness(const sw_estimate *e) {
 }
 
 static double step_size(const sw_estimate *e) {
-    const double l = smoothness(e), mu = (double)rows(e) * e->option[L2];
+    const double l = smoothness(e), mu = (double)rows(e) * penalty_of(e);
+    if (!(largest_l(e) > 0)) /* no row had a gradient yet: nothing moves */
+        return 0;
     switch ((int)e->option[STEP]) {
     case ONE_L: return 1 / l;
     case TWO_L_MU: return 2 / (l + mu);
@@ -140,10 +168,33 @@ static sw_status table_fits(sw_estimate *e, double norm) {
                    e->method->name, (long long)e->step, norm);
 }
 
+/* lipschitz=auto: a row's L is at most the mean of those of its samples. */
+static sw_status l_from_rows(sw_estimate *e) {
+    const int64_t batch = batch_of(e->n, e->option);
+    double most = 0, curvature;
+    SW_TRY(swo_head_curvature(e, &curvature));
+    for (int64_t row = 0; row < rows(e); row++) {
+        const int64_t first = row * batch, count = e->n - first < batch ? e->n - first : batch;
+        double sum = 0;
+        for (int64_t i = first; i < first + count; i++)
+            sum += swo_sample_l(e, i, curvature);
+        most = fmax(most, sum / (double)count);
+    }
+    e->scalar[L] = most;
+    return SW_OK;
+}
+
+static sw_status first_l(sw_estimate *e) {
+    if (isnan(e->option[LIPSCHITZ]))
+        return l_from_rows(e);
+    e->scalar[L] = e->option[LIPSCHITZ]; /* 0: the first visits find one */
+    return SW_OK;
+}
+
 sw_status swo_table_start(sw_estimate *e) {
     int32_t *order = e->slot[ORDER];
-    ((swo_estimate *)(void *)e)->fits = table_fits;
-    if (e->option[SAMPLING] == BY_LIPSCHITZ && e->option[LIPSCHITZ] > 0)
+    own(e)->fits = table_fits;
+    if (e->option[SAMPLING] == BY_LIPSCHITZ && e->option[LIPSCHITZ] != 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
                        "lipschitz=%g leaves it nothing to find",
@@ -151,7 +202,17 @@ sw_status swo_table_start(sw_estimate *e) {
     e->per_epoch = rows(e);
     for (int64_t i = 0; i < rows(e); i++)
         order[i] = (int32_t)i;
-    e->scalar[L] = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : 1; /* a first guess */
+    if (e->objective->glm) {
+        double *squares = sw_alloc_array(e->n, sizeof *squares);
+        if (!squares)
+            return SW_ERR_MEMORY;
+        sw_objective_square_norms(e->objective, squares);
+        sw_free(own(e)->squares);
+        own(e)->squares = squares;
+        own(e)->run = swo_table_run;
+    }
+    SW_TRY(swo_check_l2(e, e->option[L2]));
+    SW_TRY(first_l(e));
     e->lr = step_size(e);
     return SW_OK;
 }
@@ -162,14 +223,14 @@ sw_status swo_table_start(sw_estimate *e) {
 static int64_t draw_seen(const sw_estimate *e, sw_rng *rng, int64_t uniform) {
     const int32_t *order = e->slot[ORDER];
     const double sum = swo_tree_sum(e->slot[TREE]), seen = e->scalar[SEEN],
-                 by_l = sum > 0 ? 0.5 * sum / (sum + seen * e->option[L2]) : 0;
+                 by_l = sum > 0 ? 0.5 * sum / (sum + seen * penalty_of(e)) : 0;
     if (sw_rng_uniform(rng) >= by_l)
         return order[uniform];
     return swo_tree_draw(e->slot[TREE], rows(e), sw_rng_uniform(rng));
 }
 
-static double probability_of(const sw_estimate *e, int64_t row, bool first) {
-    const double n = (double)rows(e), seen = e->scalar[SEEN], l2 = e->option[L2];
+double swo_table_probability(const sw_estimate *e, int64_t row, bool first) {
+    const double n = (double)rows(e), seen = e->scalar[SEEN], l2 = penalty_of(e);
     if (e->option[SAMPLING] != BY_LIPSCHITZ || first)
         return 1 / n;
     const double sum = swo_tree_sum(e->slot[TREE]) + seen * l2;
@@ -181,25 +242,38 @@ bool swo_table_sgd(const sw_estimate *e) {
     return e->option[INIT] == FROM_SGD && e->scalar[SEEN] < (double)rows(e);
 }
 
-/* After the ids stand the row and, for its first visit, its place in the order (else -1). */
-sw_status swo_table_sample(sw_estimate *e) {
-    const int64_t batch = batch_of(e->n, e->option), all = rows(e), seen = (int64_t)e->scalar[SEEN];
+/* The row of the draw that comes next, and, for its first visit, its place in the order (else -1). Draw number k is
+ * made of the blocks 2k and 2k + 1 of a stream of the table's own. */
+int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_t *place) {
+    const int64_t all = rows(e), seen = (int64_t)e->scalar[SEEN];
     const int32_t *order = e->slot[ORDER];
-    sw_rng rng = {.key = sw_rng_key(e->draw, "table")};
-    int64_t *ids = sw_estimate_ids(e, batch + IDS_MORE);
+    sw_rng rng = {.key = key, .position = 8 * draw};
+    *place = swo_table_sgd(e) ? seen + (int64_t)sw_rng_below(&rng, (uint64_t)(all - seen))
+                              : (int64_t)sw_rng_below(&rng, (uint64_t)all);
+    int64_t row = order[*place];
+    if (*place < seen && e->option[SAMPLING] == BY_LIPSCHITZ)
+        row = draw_seen(e, &rng, *place);
+    *place = *place < seen ? -1 : *place;
+    return row;
+}
+
+uint64_t swo_table_key(const sw_estimate *e) {
+    return sw_rng_key(e->seed, e->method->name);
+}
+
+/* After the ids stand the row and its place. */
+sw_status swo_table_sample(sw_estimate *e) {
+    const int64_t batch = batch_of(e->n, e->option);
+    const sw_optim *o = e->optim;
+    int64_t *ids = sw_estimate_ids(e, batch + IDS_MORE), place;
     if (!ids)
         return SW_ERR_MEMORY;
-    int64_t place = swo_table_sgd(e) ? seen + (int64_t)sw_rng_below(&rng, (uint64_t)(all - seen))
-                                     : (int64_t)sw_rng_below(&rng, (uint64_t)all);
-    int64_t row = order[place];
-    if (place < seen && e->option[SAMPLING] == BY_LIPSCHITZ)
-        row = draw_seen(e, &rng, place);
+    const int64_t row = swo_table_draw(e, swo_table_key(e), o->draws, &place);
     e->count = e->n - row * batch < batch ? e->n - row * batch : batch;
     for (int64_t i = 0; i < e->count; i++)
         ids[i] = row * batch + i;
     ids[e->count] = row;
-    ids[e->count + 1] = place < seen ? -1 : place;
-    ids[e->count + 2] = false;
+    ids[e->count + 1] = place;
     e->ids = ids;
     return SW_OK;
 }
@@ -280,67 +354,43 @@ static sw_status fill(sw_estimate *e, const void *x) {
     return SW_OK;
 }
 
-/* ---- Backtracking ---- */
+/* ---- L ---- */
 
-/* Doubles *l until f_r(x - g/l) ≤ f_r(x) - ‖g‖²/(2l). *found is false where g is too small to tell. */
-static sw_status search(sw_estimate *e, const void *x, const void *g, double *l, bool *found) {
-    const double slack = 4 * (e->type == SW_F32 ? 0x1p-23 : 0x1p-52) * fabs(e->value); /* of rounding */
-    void *trial = sw_estimate_scratch(e, WORK, 0);
-    double norm, value;
-    if (!trial)
-        return SW_ERR_MEMORY;
-    SW_TRY(swo_check(e->type, e->dim, g, &norm));
-    const double square = norm * norm;
-    *found = square > 1.49e-8;
-    for (int doublings = 0; *found && doublings < 100; doublings++) {
-        swo_combine(e->type, e->dim, 1, x, -1 / *l, g, trial);
-        SW_TRY(sw_estimate_value(e, trial, e->ids, e->count, &value));
-        if (value <= e->value - square / (2 * *l) + slack) /* not so for NaN */
-            break;
-        *l *= 2;
-    }
-    return SW_OK;
+bool swo_table_searches(const sw_estimate *e) {
+    return e->option[SAMPLING] == BY_LIPSCHITZ || (e->wants_lr && e->option[LIPSCHITZ] == 0);
 }
 
-/* After the ids, the row and its place stands whether the search could tell something in this step. */
-static void note_search(sw_estimate *e, bool found) {
-    int64_t *ids = sw_estimate_ids(e, e->count + IDS_MORE); /* there since `sample` */
-    if (ids)
-        ids[e->count + 2] = found;
+/* Each row at its first two visits or so, then one in four: a curvature costs another gradient. Draws by L_i want one at
+ * each visit. */
+bool swo_table_measures(const sw_estimate *e, bool first, int64_t step) {
+    return swo_table_searches(e) &&
+           (first || step <= 2 * rows(e) || step % 4 == 0 || e->option[SAMPLING] == BY_LIPSCHITZ);
 }
 
-static bool search_found(const sw_estimate *e) {
-    return e->ids[e->count + 2] != 0;
+/* L_r of the row before its visit, 0 if it is not known. */
+double swo_table_l_before(const sw_estimate *e, const swo_visit *v) {
+    if (e->option[SAMPLING] != BY_LIPSCHITZ)
+        return e->scalar[L];
+    return v->first ? mean_l(e) : swo_tree_get(e->slot[TREE], rows(e), v->row);
 }
 
-/* Uniform draws: one L for all, which sinks by half in an epoch of steps whose search could tell something (commit).
- * Otherwise one for each row, half of what it was at each visit, and L their largest, which sinks likewise. */
-static sw_status find_l(sw_estimate *e, const void *x, const swo_visit *v, const void *g) {
-    const bool own = e->option[SAMPLING] == BY_LIPSCHITZ;
-    const double before = !own       ? e->scalar[L]
-                          : v->first ? mean_l(e)
-                                     : swo_tree_get(e->slot[TREE], rows(e), v->row);
-    /* What f has of a row is w_r/W of it, against 1/n of each sample. */
-    const double heavy = v->weight / (double)v->samples / (swo_table_whole(e, v) / (double)e->n);
-    double l = (own && !v->first ? before / 2 : before) / heavy;
-    bool found;
-    SW_TRY(search(e, x, g, &l, &found));
-    l = found ? l * heavy : before;
-    if (!isfinite(l * (double)rows(e))) /* the tree adds them up */
-        return sw_fail(SW_ERR_NONFINITE, "estimator %s: the Lipschitz constant of row %lld was doubled up to %g in step "
-                                         "%lld, and the loss still does not fall as it should: the step is not taken",
-                       e->method->name, (long long)v->row, l, (long long)e->step);
-    note_search(e, found);
-    e->scalar[L_ROW] = l;
-    e->scalar[L] = own ? fmax(e->scalar[L], l) : l;
+/* Uniform draws: L is the largest curvature that was met, which sinks by half in an epoch of rows, or 64. Otherwise each
+ * row has its own, half of what it was at each visit or what was met, and L is their largest, which sinks likewise. What
+ * was met bounds L from below, so that it cannot sink to 0 and 1/L grow to ∞. */
+sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
+    const double heavy = v->weight / (double)v->samples / (swo_table_whole(e, v) / (double)e->n), met = curvature * heavy;
+    const bool by_row = e->option[SAMPLING] == BY_LIPSCHITZ, found = met > 0;
+    if (!isfinite(met * (double)rows(e))) /* the tree adds them up */
+        return sw_fail(SW_ERR_NONFINITE, "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "
+                                         "taken", e->method->name, (long long)v->row, met, (long long)e->step);
+    e->scalar[L_ROW] = !by_row ? met : found ? fmax(met, v->first ? 0 : swo_table_l_before(e, v) / 2)
+                                             : swo_table_l_before(e, v);
+    if (found)
+        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax(2 * (double)rows(e), 256)));
     return SW_OK;
 }
 
 /* ---- A visit ---- */
-
-static bool searches(const sw_estimate *e) {
-    return e->option[SAMPLING] == BY_LIPSCHITZ || (e->wants_lr && e->option[LIPSCHITZ] == 0);
-}
 
 /* g_r = 1/w_r Σ s_i a_i and t = Σ (s_i - y_i) a_i */
 static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **row_gradient) {
@@ -351,7 +401,7 @@ static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **r
     SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, v->entry));
     v->weight = e->weight;
     SW_TRY(check_weight(e, v->weight));
-    if (searches(e)) {
+    if (swo_table_searches(e)) {
         *row_gradient = sw_estimate_scratch(e, ROW_GRADIENT, 0);
         if (!*row_gradient)
             return SW_ERR_MEMORY;
@@ -379,21 +429,67 @@ static swo_visit this_visit(sw_estimate *e) {
     return v;
 }
 
+/* Elements of room for a visit to the samples in memory: its losses in f64, then z, v and two more, c. */
+int64_t swo_table_work(const sw_estimate *e) {
+    const int64_t batch = batch_of(e->n, e->option), outputs = e->objective->outputs;
+    return 2 * batch + 3 * batch * outputs + 2 * outputs;
+}
+
+void swo_table_use_work(const sw_estimate *e, swo_glm_visit *visit, void *room) {
+    const int64_t batch = batch_of(e->n, e->option), outputs = e->objective->outputs;
+    visit->losses = room;
+    visit->work = (char *)room + (size_t)batch * sizeof(double);
+    visit->c = (char *)visit->work + (size_t)(2 * batch * outputs + 2 * outputs) * sw_dtype_size(e->type);
+}
+
+/* Samples in memory: without a tape. */
+static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
+    const int64_t outputs = e->objective->outputs, numbers = v->samples * outputs;
+    char *work = sw_estimate_scratch(e, WORK, swo_table_work(e));
+    if (!work)
+        return SW_ERR_MEMORY;
+    swo_glm_visit visit = {.f = e->objective, .x = x, .first = v->row * batch_of(e->n, e->option), .count = v->samples,
+                           .entry = entry_at(e, v->row), .s = v->entry, .t = v->change,
+                           .squares = own(e)->squares, .l = swo_table_l_before(e, v),
+                           .measure = swo_table_measures(e, v->first, e->step)};
+    double norm;
+    swo_table_use_work(e, &visit, work);
+    swo_glm_visit_row(e->type, &visit);
+    e->value = visit.loss / (double)v->samples;
+    v->weight = e->weight = (double)v->samples;
+    SW_TRY(swo_check(e->type, numbers, v->entry, &norm));
+    if (v->first && e->option[INIT] == CENTRED)
+        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTRE], v->change);
+    return visit.measure ? swo_table_take_curvature(e, v, visit.curvature) : SW_OK;
+}
+
+/* On the tape: the curvature takes another gradient of the row. */
+static sw_status visit_on_tape(sw_estimate *e, const void *x, swo_visit *v) {
+    void *row_gradient = v->entry;
+    double curvature = 0;
+    SW_TRY(is_glm(e) ? visit_glm(e, x, v, &row_gradient) : visit_row(e, x, v));
+    if (swo_table_measures(e, v->first, e->step) && v->weight > 0) {
+        SW_TRY(swo_curvature(e, x, row_gradient, v->change, swo_table_l_before(e, v), &curvature));
+        SW_TRY(swo_table_take_curvature(e, v, curvature));
+    }
+    if (v->first && e->option[INIT] == CENTRED)
+        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTRE], v->change);
+    return SW_OK;
+}
+
+double swo_table_step_size(const sw_estimate *e) {
+    return step_size(e);
+}
+
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
     if ((e->option[INIT] == FROM_FULL || e->option[INIT] == CENTRED) && e->scalar[FILLED] == 0)
         SW_TRY(fill(e, x));
     swo_visit v = this_visit(e);
     if (!v.change)
         return SW_ERR_MEMORY;
-    v.probability = probability_of(e, v.row, v.first);
-    void *row_gradient = v.entry;
-    SW_TRY(is_glm(e) ? visit_glm(e, x, &v, &row_gradient) : visit_row(e, x, &v));
-    if (v.first && e->option[INIT] == CENTRED)
-        swo_combine(e->type, e->dim, 1, v.change, v.weight, e->slot[CENTRE], v.change);
-    if (searches(e) && v.weight > 0)
-        SW_TRY(find_l(e, x, &v, row_gradient));
-    else
-        e->scalar[L_ROW] = 0; /* of a row that weighs nothing */
+    v.probability = swo_table_probability(e, v.row, v.first);
+    e->scalar[L_ROW] = 0;
+    SW_TRY(e->objective->glm ? visit_known(e, x, &v) : visit_on_tape(e, x, &v));
     e->lr = step_size(e);
     *visit = v;
     return SW_OK;
@@ -419,23 +515,37 @@ double swo_table_part(double weight, double whole) {
     return whole > 0 ? weight / whole : 0;
 }
 
-/* With weight decay in the rule, what goes to 0 is g + λx. */
-sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g) {
+/* The estimate lags the gradient by what x moved in the last epochs. So it is checked eight times an epoch, and where it
+ * is small enough the true gradient decides. */
+int64_t swo_table_judges_every(const sw_estimate *e) {
     if (e->option[TOL] == 0)
+        return 0;
+    const int64_t eighth = rows(e) / 8;
+    return eighth > 0 ? eighth : 1;
+}
+
+sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g) {
+    const int64_t every = swo_table_judges_every(e);
+    if (every == 0)
         return SW_OK;
-    void *all = sw_estimate_scratch(e, WORK, 0);
+    void *all = sw_estimate_scratch(e, WORK, e->dim); /* in the first step, like all memory of a step */
     if (!all)
         return SW_ERR_MEMORY;
-    swo_combine(e->type, e->dim, 1, g, e->option[L2], x, all);
-    swo_zero_frozen(e->optim, all);
-    SW_TRY(swo_check(e->type, e->dim, all, &e->scalar[NORM]));
-    e->scalar[CONVERGED] = e->scalar[SEEN] == (double)rows(e) && e->scalar[NORM] <= e->option[TOL];
+    if (e->step % every != 0 || e->scalar[SEEN] < (double)rows(e))
+        return SW_OK;
+    memcpy(all, g, (size_t)e->dim * sw_dtype_size(e->type));
+    SW_TRY(swo_penalized_norm(e->optim, x, all, &e->scalar[NORM]));
+    if (e->scalar[NORM] > e->option[TOL])
+        return SW_OK;
+    SW_TRY(sw_estimate_gradient(e, x, NULL, e->n, NULL, all));
+    SW_TRY(swo_penalized_norm(e->optim, x, all, &e->scalar[NORM]));
+    e->scalar[CONVERGED] = e->scalar[NORM] <= e->option[TOL];
     return SW_OK;
 }
 
-static void mark_seen(sw_estimate *e, const swo_visit *v) {
+void swo_table_mark_seen(sw_estimate *e, const swo_visit *v, int64_t place) {
     int32_t *order = e->slot[ORDER];
-    const int64_t place = e->ids[e->count + 1], seen = (int64_t)e->scalar[SEEN];
+    const int64_t seen = (int64_t)e->scalar[SEEN];
     order[place] = order[seen];
     order[seen] = (int32_t)v->row;
     e->scalar[SEEN]++;
@@ -448,10 +558,8 @@ sw_status swo_table_commit(sw_estimate *e) {
     memcpy(entry_at(e, v.row), v.entry, (size_t)entry_count(e, v.samples) * sw_dtype_size(e->type));
     swo_add_compensated(e->type, e->dim, 1, v.change, e->slot[SUM], e->slot[SUM_LOW]);
     if (v.first)
-        mark_seen(e, &v);
+        swo_table_mark_seen(e, &v, e->ids[e->count + 1]);
     if (e->slot[TREE])
         swo_tree_set(e->slot[TREE], rows(e), v.row, e->scalar[L_ROW]);
-    if (searches(e) && search_found(e)) /* where nothing can push it up again it would sink to 0, and 1/L to ∞ */
-        e->scalar[L] *= exp2(-1 / (double)rows(e));
     return SW_OK;
 }

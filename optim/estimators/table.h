@@ -34,11 +34,13 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
      .choices = "1/L|2/(L+n*l2)|1/(3L)|1/(2L+min(2n*l2,L))|1/(16L)",                                       \
      .help = "what lr=auto is, with l2 in L, and n rows"},                                                 \
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                     \
-     .help = "L, the largest Lipschitz constant of a row's gradient; 0: searched for if lr=auto"},         \
+     .open = SW_OPTION_AUTO,                                                                               \
+     .help = "L, the largest Lipschitz constant of a row's gradient; auto: from the rows of a generalized "\
+             "linear model with a known loss; 0: searched for if lr=auto"},                                \
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                            \
-     .help = "the penalty that the rule's weight_decay adds: for step and tol"},                           \
+     .help = "the rule's weight_decay, which is known without it; another number is refused"},             \
     {.name = "tol", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                           \
-     .help = "the scalar converged becomes 1 when the estimate's 2-norm is not above it"},                 \
+     .help = "the scalar converged becomes 1 when the gradient's 2-norm, with the penalty, is not above it"}, \
     {.name = "table_limit", .kind = SW_OPTION_REAL, .value = 1024, .low = 0, .high = 1e12,                 \
      .open = SW_OPEN_LOW, .help = "MiB; a larger table is refused"},                                       \
     {0}
@@ -78,6 +80,9 @@ typedef struct swo_visit {
     void *change;         /* t, dim elements */
 } swo_visit;
 
+int64_t swo_table_batch(const sw_estimate *e); /* samples in a row, the last of which may have fewer */
+int64_t swo_table_rows(const sw_estimate *e);
+void *swo_table_entry(const sw_estimate *e, int64_t row);
 sw_status swo_table_start(sw_estimate *e);
 sw_status swo_table_sample(sw_estimate *e);
 /* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
@@ -90,8 +95,31 @@ double swo_table_part(double weight, double whole);
 double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
 /* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
 bool swo_table_sgd(const sw_estimate *e);
-/* For tol: looks at the estimate g at x. */
+/* For tol: whether x is good enough, g the estimate there. Steps whose number is a multiple of `judges_every` check it
+ * (0: none does). */
 sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g);
+int64_t swo_table_judges_every(const sw_estimate *e);
 sw_status swo_table_commit(sw_estimate *e);
+
+/* ---- Parts of a step, for loops over many ---- */
+
+struct swo_plain_rules;
+struct swo_glm_visit;
+int64_t swo_table_work(const sw_estimate *e);
+void swo_table_use_work(const sw_estimate *e, struct swo_glm_visit *visit, void *room);
+uint64_t swo_table_key(const sw_estimate *e);
+int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_t *place);
+bool swo_table_searches(const sw_estimate *e);
+bool swo_table_measures(const sw_estimate *e, bool first, int64_t step);
+double swo_table_l_before(const sw_estimate *e, const swo_visit *visit);
+sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *visit, double curvature);
+double swo_table_step_size(const sw_estimate *e);
+void swo_table_mark_seen(sw_estimate *e, const swo_visit *visit, int64_t place);
+double swo_table_probability(const sw_estimate *e, int64_t row, bool first);
+/* Steps of the rule sgd without a tape: see swo_estimate. (table_run.c) */
+sw_status swo_table_run(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
+/* What multiplies the change and the sum in the estimate: g = fresh·t + old·d. (sag.c, saga.c) */
+void swo_sag_factors(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
+void swo_saga_factors(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
 
 #endif

@@ -164,7 +164,7 @@ static const sw_slot slots[] = {{.name = "momentum", .needed = has_momentum}, {0
 const sw_rule swo_sgd = {.size = sizeof(sw_rule), .name = "sgd",
                          .summary = "stochastic gradient descent, momentum, Nesterov; l1 and boxes",
                          .source = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
-                         .options = options, .slots = slots, .check = sgd_check, .flags = SW_RULE_LINEAR,
+                         .options = options, .slots = slots, .check = sgd_check, .flags = SW_RULE_LINEAR | SW_RULE_PENALTY,
                          .begin = sgd_begin, .update = &kernels, .reach = sgd_reach,
                          .not_linear = sgd_not_linear};
 

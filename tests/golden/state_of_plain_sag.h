@@ -1,6 +1,5 @@
 /* A state that swale 0.1.0 saved when SAG knew no weights: f64 "w" [3] from 0, f_i = ½ Σ_k (w_k - i (k + 1))², n = 4,
- * three steps of "sag batch=1" with "sgd lr=0.125" and seed 3. Five steps later its w was continued_w. */
-static const double continued_w[3] = {0x1.6e4da9875fde5p+0, 0x1.6e4da9875fde5p+1, 0x1.12ba3f2587e6bp+2};
+ * three steps of "sag batch=1" with "sgd lr=0.125" and seed 3. */
 static const unsigned char state_of_plain_sag[] = {
     232, 8, 0, 0, 0, 0, 0, 0, 123, 34, 95, 95, 109, 101, 116, 97, 100, 97, 116, 97, 95, 95, 34, 58,
     123, 34, 111, 112, 116, 105, 109, 46, 97, 118, 101, 114, 97, 103, 101, 34, 58, 34, 110, 111, 110, 101, 34, 44,

@@ -36,7 +36,7 @@ needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
 test_files() {
     {
         echo "755 usr/local/bin/fashion_mnist"
-        for header in core datasets extend kernel kernel_math kernel_types nn optim swale; do
+        for header in core datasets extend kernel kernel_glm kernel_math kernel_types nn optim swale; do
             echo "644 usr/local/include/swale/$header.h"
         done
         echo "644 usr/local/lib/libswale.a"

@@ -26,7 +26,7 @@ static const entry entries[] = {
     {"sag", NULL, "sag", true, 1, 1, false, NULL},
     {"sag", NULL, "sag batch=5 init=full", false, 1, 1, false, NULL},
     {"sag", NULL, "sag batch=5 init=centred", true, 1, 1, false, NULL},
-    {"sag", NULL, "sag init=sgd tol=1e-3 l2=0.1", false, 1, 1, false, NULL},
+    {"sag", NULL, "sag init=sgd tol=1e-9", false, 1, 1, false, NULL},
     {"sag", NULL, "sag batch=3 sampling=lipschitz init=centred", false, 1, 2, true, NULL},
     {"sag", NULL, "sag sampling=lipschitz", true, 1, 1, true, NULL},
     {"saga", NULL, "saga batch=5", false, 1, 1, false, NULL},
@@ -381,9 +381,9 @@ static void they_refuse_by_name(void **state) {
     refused("full batch=2", "sgd", false, "estimator full has no option batch; it has lipschitz, l2");
     problem *p = dropout_problem(SW_F64);
     sw_optim *o = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                 .rule = "sgd lr=auto", .estimator = "svrg"});
+                                                                 .rule = "sgd lr=auto", .estimator = "minibatch"});
     assert_int_equal(sw_optim_minimize(o, &p->objective, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "rule sgd: lr=auto, but estimator svrg proposes no step size");
+    expect_error(SW_ERR_ARGUMENT, "rule sgd: lr=auto, but estimator minibatch proposes no step size");
     sw_optim_free(o);
     problem_free(p);
 }

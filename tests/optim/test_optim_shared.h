@@ -10,24 +10,6 @@
 
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
 
-static inline double vec_get(sw_dtype type, const void *v, int64_t i) {
-    return type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i];
-}
-
-static inline void vec_set(sw_dtype type, void *v, int64_t i, double value) {
-    if (type == SW_F32)
-        ((float *)v)[i] = (float)value;
-    else
-        ((double *)v)[i] = value;
-}
-
-#define assert_ok(call)                                                                   \
-    do {                                                                                  \
-        sw_status status_ = (call);                                                       \
-        if (status_ != SW_OK)                                                             \
-            fail_msg("%s: status %d: %s", #call, (int)status_, sw_error() ? sw_error() : "-"); \
-    } while (0)
-
 static inline sw_optim *new_optim(sw_params *p, const sw_optim_options *how) {
     sw_optim *o = sw_optim_create(p, how);
     if (!o)

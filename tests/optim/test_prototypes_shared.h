@@ -52,10 +52,12 @@ static inline void assert_near(const char *what, int step, double difference, do
         fail_msg("%s, step %d: %.3g away, %.3g allowed", what, step + 1, difference, tolerance);
 }
 
+#ifndef assert_ok /* in support.h, which prototypes do without */
 static inline void assert_ok(sw_status status) {
     if (status != SW_OK)
         fail_msg("status %d: %s", (int)status, sw_error() ? sw_error() : "no message");
 }
+#endif
 
 /* ---- Problems: a network of nn on the golden samples, or on many made up ones ---- */
 

@@ -1,0 +1,233 @@
+/* The loops of glm_steps.h. The curvature of a row's loss f_r, which bounds its L, is read off its Hessian:
+ *     ℓ = tᵀ ∇²f_r t / ‖t‖²,  ∇²f_r = 1/w Σ_i [a_i,1]ᵀ H_i [a_i,1]
+ * along the change t = Σ c_i [a_i, 1] that the step adds. Where a step of 1/L along t moves a prediction so far that H_i
+ * changes, what the loss has beyond its tangent stands for it: then ℓ ≤ L is f_r(x - t/L) ≤ f_r(x) - ‖t‖²/(2L) for t =
+ * ∇f_r, the test of M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6). Over short distances no difference of losses is
+ * taken: these round by |z|, which in f32 would be taken for curvature. */
+#define SW_KERNEL_FILE "estimators/glm_steps.c"
+#include "kernel.h"
+#include "kernel_glm.h"
+#include "../compensated.h"
+#include "glm_steps.h"
+
+#ifndef GLM_STEPS
+#define GLM_STEPS
+static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
+enum { GLM_DOUBLINGS = 100 };
+#endif
+
+#if SW_KERNEL_PASS
+
+static inline double SW_K(inner)(const real *a, const real *b, int64_t n) {
+    double sum = 0;
+    for (int64_t k = 0; k < n; k++)
+        sum += (double)a[k] * (double)b[k];
+    return sum;
+}
+
+static inline bool SW_K(is_far)(const real *v, int64_t n, double scale) {
+    bool far = false;
+    for (int64_t k = 0; k < n; k++)
+        far |= (v[k] < 0 ? -(double)v[k] : (double)v[k]) * scale > GLM_NEAR;
+    return far;
+}
+
+/* vᵀ H v of sample i, its Hessian H taken over a distance of v·scale from z, where the loss and its derivatives are given:
+ * what the loss has there beyond its tangent is ½ (v·scale)ᵀ H (v·scale). room: [2 · outputs]. */
+static double SW_K(curvature_over)(const sw_objective *f, int64_t i, const real *z, double loss, const real *s,
+                                   const real *v, double scale, real *room) {
+    const int64_t outputs = f->outputs;
+    real *there = room, *s_there = room + outputs;
+    double sum = 0;
+    if (!SW_K(is_far)(v, outputs, scale))
+        return SW_K(glm_curvature)(f, i, s, v);
+    for (int64_t k = 0; k < outputs; k++) {
+        there[k] = z[k] - (real)((double)v[k] * scale);
+        sum += (double)s[k] * (double)v[k];
+    }
+    return 2 / scale * (sum + (SW_K(glm_head)(f, i, there, s_there) - loss) / scale);
+}
+
+/* ℓ of a row for steps of 1/l: v_i = [a_i,1] t, [count, outputs]; square = ‖t‖². */
+static double SW_K(row_curvature)(const swo_glm_visit *a, const real *z, const real *v, double square, double l,
+                                  real *room) {
+    const int64_t outputs = a->f->outputs;
+    const double n = (double)a->count, scale = l > 0 ? 1 / (n * l) : 0;
+    double sum = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        const int64_t at = i * outputs;
+        sum += SW_K(curvature_over)(a->f, a->first + i, z + at, a->losses[i], (const real *)a->s + at, v + at, scale,
+                                    room);
+    }
+    return square > 0 ? sum / (n * square) : 0;
+}
+
+/* The least ℓ ≥ the curvature met that steps of 1/ℓ confirm. */
+static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real *v, double square, real *room) {
+    double l = a->l > 0 ? a->l : SW_K(row_curvature)(a, z, v, square, 0, room),
+           met = SW_K(row_curvature)(a, z, v, square, l, room);
+    for (int k = 0; k < GLM_DOUBLINGS && met > l * (1 + 1e-6); k++) {
+        l = met < 2 * l ? met : 2 * l;
+        met = SW_K(row_curvature)(a, z, v, square, l, room);
+    }
+    return met;
+}
+
+/* Of one sample t is c [a,1], and v = c (‖a‖² + 1): along s instead, so that what does not change shows too. */
+static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real *room) {
+    const int64_t outputs = a->f->outputs;
+    const real *s = a->s;
+    const double q = a->squares[a->first] + (a->f->bias ? 1 : 0), square = q * SW_K(inner)(s, s, outputs);
+    for (int64_t k = 0; k < outputs; k++)
+        v[k] = (real)(q * (double)s[k]);
+    a->curvature = square > 0 && square - square == 0 ? SW_K(confirmed)(a, z, v, square, room) : 0;
+}
+
+static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
+    const int64_t dim = a->f->outputs * (a->f->features + (a->f->bias ? 1 : 0));
+    double lane[SW_LANES] = {0}, square = 0;
+    const real *t = a->t;
+    int64_t j = 0;
+    for (; j + SW_LANES <= dim; j += SW_LANES)
+        SW_OVER_LANES
+        for (int k = 0; k < SW_LANES; k++)
+            lane[k] += (double)t[j + k] * (double)t[j + k];
+    for (int k = 0; j < dim; j++, k++)
+        lane[k] += (double)t[j] * (double)t[j];
+    SW_ADD_LANES(double, square, lane);
+    a->curvature = 0;
+    if (!(square > 0) || square - square != 0)
+        return;
+    for (int64_t i = 0; i < a->count; i++)
+        SW_K(glm_predict)(a->f, t, a->first + i, v + i * a->f->outputs);
+    a->curvature = SW_K(confirmed)(a, z, v, square, room);
+}
+
+/* t_k += c_ik a_i over the row, four samples at a time */
+static void SW_K(sum_dense)(const swo_glm_visit *a, real *t) {
+    const int64_t d = a->f->features, outputs = a->f->outputs;
+    const real *c = a->c, *rows = (const real *)a->f->glm->dense + a->first * d;
+    int64_t i = 0;
+    for (; i + 4 <= a->count; i += 4)
+        for (int64_t k = 0; k < outputs; k++) {
+            const real *restrict r = rows + i * d;
+            const real c0 = c[i * outputs + k], c1 = c[(i + 1) * outputs + k], c2 = c[(i + 2) * outputs + k],
+                       c3 = c[(i + 3) * outputs + k];
+            real *restrict to = t + k * d;
+            for (int64_t j = 0; j < d; j++)
+                to[j] += (c0 * r[j] + c1 * r[d + j]) + (c2 * r[2 * d + j] + c3 * r[3 * d + j]);
+        }
+    for (; i < a->count; i++)
+        for (int64_t k = 0; k < outputs; k++) {
+            const real *restrict r = rows + i * d;
+            real *restrict to = t + k * d;
+            const real ck = c[i * outputs + k];
+            for (int64_t j = 0; j < d; j++)
+                to[j] += ck * r[j];
+        }
+}
+
+static void SW_K(sum_sparse)(const swo_glm_visit *a, real *t) {
+    const int64_t d = a->f->features, outputs = a->f->outputs;
+    const sw_csr *m = a->f->glm->sparse;
+    const real *c = a->c, *value = m->value;
+    for (int64_t i = 0; i < a->count; i++)
+        for (int64_t j = m->start[a->first + i]; j < m->start[a->first + i + 1]; j++)
+            for (int64_t k = 0; k < outputs; k++)
+                t[k * d + m->index[j]] += c[i * outputs + k] * value[j];
+}
+
+static void SW_K(sum_rows)(const swo_glm_visit *a) {
+    const int64_t outputs = a->f->outputs, weights = outputs * a->f->features;
+    real *t = a->t, *bias = t + weights;
+    memset(t, 0, (size_t)weights * sizeof *t);
+    if (a->f->glm->sparse)
+        SW_K(sum_sparse)(a, t);
+    else
+        SW_K(sum_dense)(a, t);
+    for (int64_t k = 0; a->f->bias && k < outputs; k++) {
+        bias[k] = 0;
+        for (int64_t i = 0; i < a->count; i++)
+            bias[k] += ((const real *)a->c)[i * outputs + k];
+    }
+}
+
+static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums) {
+    swo_glm_visit *a = args;
+    const int64_t outputs = a->f->outputs, numbers = a->count * outputs;
+    real *z = a->work, *v = z + numbers, *room = v + numbers, *s = a->s, *c = a->c;
+    const real *y = a->entry;
+    (void)begin, (void)end, (void)sums;
+    a->loss = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        SW_K(glm_predict)(a->f, a->x, a->first + i, z + i * outputs);
+        a->losses[i] = SW_K(glm_head)(a->f, a->first + i, z + i * outputs, s + i * outputs);
+        a->loss += a->losses[i];
+    }
+    for (int64_t i = 0; i < numbers; i++)
+        c[i] = s[i] - y[i];
+    if (a->t)
+        SW_K(sum_rows)(a);
+    a->curvature = 0;
+    if (a->measure && a->count == 1)
+        SW_K(measure_sample)(a, z, v, room);
+    else if (a->measure)
+        SW_K(measure_row)(a, z, v, room);
+}
+
+/* Elements [begin, begin + n) of x and d, with their t. */
+static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
+                                       const real *restrict row, real c) {
+    const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay;
+    real *restrict x = (real *)a->x + begin, *restrict d = (real *)a->d + begin,
+                   *restrict low = (real *)a->d_low + begin;
+    if (segment->moves)
+        for (int64_t j = 0; j < n; j++) {
+            const real t = c * row[j], g = fresh * t + old * d[j];
+            x[j] -= lr * (g + decay * x[j]);
+            SW_K(compensated_add)(&d[j], &low[j], t);
+        }
+    else
+        for (int64_t j = 0; j < n; j++)
+            SW_K(compensated_add)(&d[j], &low[j], c * row[j]);
+}
+
+static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
+    const swo_glm_move *a = args;
+    const int64_t features = a->f->features, weights = a->f->outputs * features;
+    (void)begin, (void)end, (void)sums;
+    for (int i = 0; i < a->segments; i++) {
+        const swo_glm_segment *segment = &a->segment[i];
+        int64_t at = segment->offset;
+        const int64_t last = at + segment->count;
+        if (a->t) {
+            SW_K(move_elements)(a, segment, at, segment->count, (const real *)a->t + at, 1);
+            continue;
+        }
+        const real *c = a->c, *row = (const real *)a->f->glm->dense + a->sample * features;
+        while (at < last && at < weights) { /* one output after the other */
+            const int64_t k = at / features, within = at - k * features,
+                          n = features - within < last - at ? features - within : last - at;
+            SW_K(move_elements)(a, segment, at, n, row + within, c[k]);
+            at += n;
+        }
+        for (; at < last; at++) { /* biases */
+            const real one = 1;
+            SW_K(move_elements)(a, segment, at, 1, &one, c[at - weights]);
+        }
+    }
+}
+
+#else
+
+static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x);
+
+void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit) {
+    visit_kernels[type][sw_cpu_level()](visit, 0, 1, NULL);
+}
+
+void swo_glm_move_x(sw_dtype type, swo_glm_move *move) {
+    move_kernels[type][sw_cpu_level()](move, 0, 1, NULL);
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* Curvature by differences of gradients,
+ *     ℓ = ⟨∇f(x) - ∇f(x - hu), u⟩ / (h ‖u‖²)
+ * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32 the
+ * loss is too coarse for that: the difference is of second order in the step, its rounding error is not. Of gradients the
+ * difference is of the first order, and with steps of √ε‖x‖ at least, ε the unit roundoff, it is known to √ε. */
+#include "smoothness.h"
+
+#include "../internal.h"
+
+#include <math.h>
+
+enum { TRIAL = 4, THERE, DERIVATIVES }; /* scratch */
+enum { MOST_TRIALS = 100 };
+
+sw_status swo_head_curvature(const sw_estimate *e, double *curvature) {
+    const sw_glm_data *data = e->objective->glm;
+    if (!data)
+        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: lipschitz=auto needs a generalized linear model with a known loss "
+                                        "and samples in memory (sw_glm_new); lipschitz=0 measures it", e->method->name);
+    *curvature = sw_head_curvature(data->head);
+    if (*curvature == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the second derivative of the %s loss has no bound, so that "
+                                        "lipschitz=auto finds none; lipschitz=0 measures it",
+                       e->method->name, sw_head_name(data->head));
+    return SW_OK;
+}
+
+double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
+    const sw_glm_data *data = e->objective->glm;
+    const double *squares = ((const swo_estimate *)(const void *)e)->squares;
+    return curvature * data->scale * (data->weight ? data->weight[id] : 1) *
+           (squares[id] + (e->objective->bias ? 1 : 0));
+}
+
+/* The mean gradient of the step's samples. */
+static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
+    if (e->objective->glm || !sw_objective_is_glm(e->objective))
+        return sw_estimate_gradient(e, x, e->ids, e->count, NULL, g);
+    const int64_t numbers = e->count * e->objective->outputs;
+    void *s = sw_estimate_scratch(e, DERIVATIVES, numbers);
+    if (!s)
+        return SW_ERR_MEMORY;
+    SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, NULL, s));
+    const double weight = sw_tape_loss_weight(e->tape);
+    swo_combine(e->type, numbers, weight > 0 ? 1 / weight : 0, s, 0, NULL, s);
+    SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, s, 0, g));
+    swo_zero_frozen(e->optim, g);
+    return SW_OK;
+}
+
+typedef struct secant {
+    sw_estimate *e;
+    const void *x, *g, *u;
+    double square;             /* ‖u‖² */
+    double curvature, change;  /* out: ℓ, NaN where the gradient is none; ‖∇f(x) - ∇f(x - hu)‖ */
+} secant;
+
+static sw_status secant_over(secant *s, double h) {
+    sw_estimate *e = s->e;
+    void *trial = sw_estimate_scratch(e, TRIAL, 0), *there = sw_estimate_scratch(e, THERE, 0);
+    if (!trial || !there)
+        return SW_ERR_MEMORY;
+    s->curvature = s->change = NAN;
+    swo_combine(e->type, e->dim, 1, s->x, -h, s->u, trial);
+    sw_status status = gradient_at(e, trial, there);
+    if (status == SW_SKIPPED)
+        return SW_OK;
+    SW_TRY(status);
+    swo_combine(e->type, e->dim, 1, s->g, -1, there, there);
+    if (swo_check(e->type, e->dim, there, &s->change) != SW_OK)
+        s->change = NAN;
+    s->curvature = swo_inner(e->optim, there, s->u) / (h * s->square);
+    return SW_OK;
+}
+
+/* Where no L is known no distance is: from a tiny one on, until the gradient changes by √ε of itself. */
+static sw_status first_curvature(secant *s, double x_norm, double g_norm, double root, double *l) {
+    const double u = sqrt(s->square);
+    double h = fmax(x_norm * root, 1e-30) / u;
+    for (int k = 0; k < MOST_TRIALS && h * u < 1e30; k++, h *= 16) {
+        SW_TRY(secant_over(s, h));
+        if (isnan(s->change))
+            break;
+        *l = s->curvature;
+        if (s->change >= root * g_norm)
+            return SW_OK;
+    }
+    *l = 0;
+    return SW_OK;
+}
+
+sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void *u, double l, double *curvature) {
+    const double root = e->type == SW_F32 ? 0x1p-12 : 0x1p-26;
+    double x_norm, g_norm, u_norm;
+    *curvature = 0;
+    SW_TRY(swo_check(e->type, e->dim, g, &g_norm));
+    if (swo_check(e->type, e->dim, u, &u_norm) != SW_OK || u_norm == 0) {
+        u = g;
+        u_norm = g_norm;
+    }
+    if (u_norm == 0 || swo_check(e->type, e->dim, x, &x_norm) != SW_OK)
+        return SW_OK;
+    secant s = {.e = e, .x = x, .g = g, .u = u, .square = u_norm * u_norm};
+    if (!(s.square > 0) || isinf(s.square))
+        return SW_OK;
+    if (l == 0)
+        SW_TRY(first_curvature(&s, x_norm, g_norm, root, &l));
+    if (!(l > 0) || isinf(l))
+        return SW_OK;
+    for (int k = 0; k < MOST_TRIALS; k++) {
+        SW_TRY(secant_over(&s, fmax(1 / l, root * (x_norm + g_norm / l) / u_norm)));
+        if (s.curvature <= l * (1 + 1e-6)) /* not so for NaN */
+            break;
+        l = s.curvature < 2 * l ? s.curvature : 2 * l;
+    }
+    *curvature = s.curvature > 0 ? s.curvature : 0;
+    return SW_OK;
+}

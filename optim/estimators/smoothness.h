@@ -1,0 +1,17 @@
+/* Lipschitz constants of gradients: from the rows of a generalized linear model, or measured. */
+#ifndef SWALE_ESTIMATORS_SMOOTHNESS_H
+#define SWALE_ESTIMATORS_SMOOTHNESS_H
+
+#include "../methods.h"
+
+/* The largest second derivative of the objective's loss; an error where it is not known. For lipschitz=auto. */
+sw_status swo_head_curvature(const sw_estimate *e, double *curvature);
+/* L of one sample's loss, given that. */
+double swo_sample_l(const sw_estimate *e, int64_t id, double curvature);
+
+/* The curvature of the mean loss of the step's samples, met on a step of 1/l along u (zero: along g) from x, where its
+ * gradient is g: the least ℓ ≥ what was met that steps of 1/ℓ confirm; 0 if nothing could be told. l = 0: not known yet.
+ * Takes a gradient of the samples, or a few where l was too small. */
+sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void *u, double l, double *curvature);
+
+#endif

@@ -1,0 +1,106 @@
+/* Many steps in one loop, where the estimator has one and the rest of the pipeline would do nothing but the rule sgd. */
+#include "internal.h"
+#include "methods.h"
+
+#include <math.h>
+
+static double option_of(const swo_group *group, const char *name) {
+    const int at = swo_index(group->rule->options, name);
+    return at >= 0 ? group->base.value[at] : 0;
+}
+
+/* x - lr (g + λx), and nothing else: no momentum, no proximal step. */
+static bool rule_is_plain(const swo_group *group) {
+    return group->rule == &swo_sgd && option_of(group, "momentum") == 0 &&
+           !group->rule->not_linear(group->base.value);
+}
+
+static bool optim_is_plain(const sw_optim *o) {
+    if (!o->estimate->run || o->estimate->inner || o->clip > 0 || o->average || o->search || o->schedules ||
+        o->watch || o->rules_point)
+        return false;
+    for (int i = 0; i < o->groups; i++)
+        if (!rule_is_plain(&o->group[i]))
+            return false;
+    return true;
+}
+
+static const swo_group *group_of(const sw_optim *o, const sw_param *p) {
+    for (int i = 0; i < o->groups; i++)
+        for (int k = 0; k < o->group[i].params; k++)
+            if (o->group[i].param[k] == p)
+                return &o->group[i];
+    return NULL;
+}
+
+/* x from its begin to its end; false: there are too many stretches, or elements of no group. */
+static bool stretches_of(const sw_optim *o, swo_plain_rules *rules) {
+    int64_t at = 0;
+    rules->stretches = 0;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        const swo_group *group = p->tied || p->count == 0 ? NULL : group_of(o, p);
+        if (p->tied || p->count == 0)
+            continue;
+        if (!group || p->offset != at || rules->stretches == SWO_PLAIN)
+            return false;
+        rules->stretch[rules->stretches].offset = p->offset;
+        rules->stretch[rules->stretches].count = p->count;
+        rules->stretch[rules->stretches].lr = option_of(group, "lr");
+        rules->stretch[rules->stretches].decay = option_of(group, "weight_decay");
+        rules->stretch[rules->stretches++].moves = !p->frozen;
+        at += p->count;
+    }
+    return at == o->dim;
+}
+
+sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
+                        void *user, int64_t *done) {
+    swo_plain_rules rules = {.took = took, .user = user};
+    *done = 0;
+    /* The first step is the pipeline's, and so is one after x was written from outside: both have more to do. */
+    if (most < 1 || !o->objective || o->steps == 0 || o->seen != sw_params_version(o->params) || sw_error() ||
+        !optim_is_plain(o) || !stretches_of(o, &rules))
+        return SW_OK;
+    for (int i = 0; i < sw_params_count(o->params); i++)
+        if (o->frozen[i] != sw_params_at(o->params, i)->frozen)
+            return SW_OK;
+    sw_status status = o->estimate->run(&o->estimate->e, &rules, most, done);
+    if (*done > 0) {
+        sw_params_changed(o->params);
+        o->seen = sw_params_version(o->params);
+        swo_guard_forget(o);
+        o->norm = NAN;
+    }
+    return status;
+}
+
+/* ---- For programs ---- */
+
+static sw_status add_loss(void *user, double loss, double weight) {
+    return isnan(loss) ? SW_OK : sw_loss_mean_add_part(user, loss, weight);
+}
+
+sw_status sw_optim_minimize_steps(sw_optim *o, const sw_objective *objective, int64_t steps, double *value) {
+    sw_loss_mean mean = {0};
+    sw_status status = SW_OK;
+    if (value)
+        *value = NAN;
+    if (steps < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "minimize_steps: %lld steps; 1 or more is needed", (long long)steps);
+    while (steps > 0 && status == SW_OK) {
+        int64_t done;
+        double loss;
+        /* The last step is the pipeline's, so that what can be asked of a step can be asked of it. */
+        if (o && (status = swo_plain_run(o, o->objective == objective ? steps - 1 : 0, add_loss, &mean, &done)) != SW_OK)
+            break;
+        steps -= o ? done : 0;
+        status = sw_optim_minimize(o, objective, &loss);
+        if (status == SW_OK)
+            status = add_loss(&mean, loss, sw_optim_loss_weight(o));
+        steps--;
+    }
+    if (value)
+        *value = sw_loss_mean_value(&mean);
+    return status;
+}

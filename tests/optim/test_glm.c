@@ -1,0 +1,379 @@
+/* SAG, SAGA and SVRG on generalized linear models in memory: the loop over many steps has the bits of single ones; every
+ * batch size, scale and loss converges with lr=auto; penalties are stated once; a run says whether it has converged. */
+#include "test_optim_shared.h"
+
+#include <math.h>
+
+enum { N = 90, D = 6, K = 3 };
+
+typedef struct problem {
+    double x[N * D], y[N];
+    int32_t two[N], three[N];
+    int64_t start[N + 1];
+    int32_t column[N * D];
+    double number[N * D];
+} problem;
+
+/* Gaussian-like features of scale `scale`; classes that overlap. */
+static problem *problem_new(double scale) {
+    problem *p = calloc(1, sizeof *p);
+    uint64_t seed = 3;
+    int64_t k = 0;
+    assert_non_null(p);
+    for (int i = 0; i < N; i++) {
+        double z = 0;
+        for (int d = 0; d < D; d++) {
+            const double v = (d + i) % 4 == 0 ? 0 : test_uniform(&seed, -1, 1) + test_uniform(&seed, -1, 1);
+            p->x[i * D + d] = scale * v;
+            z += (d - 2) * v;
+            if (v != 0) {
+                p->column[k] = d;
+                p->number[k++] = scale * v;
+            }
+        }
+        p->start[i + 1] = k;
+        z += test_uniform(&seed, -2, 2);
+        p->two[i] = z > 0;
+        p->three[i] = z > 1 ? 2 : z > -1;
+        p->y[i] = fabs(z);
+    }
+    return p;
+}
+
+static bool without_bias; /* of the models that are made next */
+
+static sw_glm *glm_of(problem *p, sw_head head, sw_dtype type, bool sparse) {
+    const sw_array x = sw_array_of(p->x, SW_F64, SW_SHAPE(N, D)),
+                   y = head == SW_HEAD_MULTINOMIAL ? sw_array_of(p->three, SW_I32, SW_SHAPE(N))
+                       : head == SW_HEAD_LOGISTIC || head == SW_HEAD_SQUARED_HINGE
+                           ? sw_array_of(p->two, SW_I32, SW_SHAPE(N))
+                           : sw_array_of(p->y, SW_F64, SW_SHAPE(N));
+    const sw_csr csr = {N, D, p->start, p->column, p->number, SW_F64};
+    const sw_glm_options how = {.size = sizeof how, .head = head, .no_bias = without_bias};
+    sw_glm *m = sparse ? sw_glm_new_sparse(type, &csr, &y, &how) : sw_glm_new(type, &x, &y, &how);
+    if (!m)
+        fail_msg("%s", sw_error());
+    return m;
+}
+
+static sw_optim *optim_of(sw_glm *m, const char *estimator, double decay, uint64_t seed) {
+    char rule[128];
+    snprintf(rule, sizeof rule, without_bias ? "sgd lr=auto weight_decay=%.17g"
+                                             : "role=weight: sgd lr=auto weight_decay=%.17g; sgd lr=auto", decay);
+    return NEW_OPTIM(sw_glm_params(m), .estimator = estimator, .rule = rule, .seed = seed);
+}
+
+/* ‖∇f + λW‖, in plain f64. */
+static double norm_at(problem *p, sw_head head, sw_glm *m, double decay) {
+    const sw_dtype type = sw_params_type(sw_glm_params(m));
+    sw_glm *exact = glm_of(p, head, SW_F64, false);
+    sw_params *q = sw_glm_params(exact);
+    sw_gradient *g = sw_gradient_new(q);
+    sw_tape *tape = sw_tape_new();
+    double value, square = 0;
+    const int64_t weights = sw_params_at(q, 0)->count;
+    for (int64_t j = 0; j < sw_params_dim(q); j++)
+        ((double *)sw_params_x(q))[j] = vec_get(type, sw_params_x(sw_glm_params(m)), j);
+    assert_ok(sw_objective_gradient(sw_glm_objective(exact), tape, NULL, NULL, N, 0, &value, g));
+    for (int64_t j = 0; j < sw_params_dim(q); j++) {
+        const double v = ((const double *)sw_gradient_data(g))[j] +
+                         (j < weights ? decay * ((double *)sw_params_x(q))[j] : 0);
+        square += v * v;
+    }
+    sw_gradient_free(g);
+    sw_tape_free(tape);
+    sw_glm_free(exact);
+    return sqrt(square);
+}
+
+/* ---- One loop, and single steps ---- */
+
+static void test_equal_bits(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga", "sag batch=7", "saga batch=16", "sag sampling=lipschitz",
+                                        "saga sampling=lipschitz batch=4", "sag init=sgd", "saga init=full",
+                                        "sag init=zero lipschitz=auto", "saga lipschitz=40", "sag tol=1e-7",
+                                        "saga init=centred", "sag batch=90", "saga init=sgd batch=5"};
+    static const sw_head of[] = {SW_HEAD_LOGISTIC, SW_HEAD_MULTINOMIAL, SW_HEAD_SQUARED, SW_HEAD_POISSON};
+    problem *p = problem_new(1);
+    for (size_t i = 0; i < 8 * sizeof specs / sizeof *specs; i++) {
+        const sw_dtype type = both_types[i % 2];
+        const bool sparse = i / 2 % 2;
+        const sw_head head = of[(i / 4 + i / 8) % 4];
+        const char *spec = specs[i / 8];
+        if (head == SW_HEAD_POISSON && strstr(spec, "auto"))
+            continue;
+        sw_glm *a = glm_of(p, head, type, sparse), *b = glm_of(p, head, type, sparse);
+        sw_optim *one = optim_of(a, spec, 0.01, 5), *many = optim_of(b, spec, 0.01, 5);
+        const size_t bytes = (size_t)sw_params_dim(sw_glm_params(a)) * sw_dtype_size(type);
+        double value = 0, mean = 0, sum = 0;
+        static const int64_t parts[] = {1, 2, 50, 130, 317};
+        for (int k = 0; k < 5; k++) {
+            sum = 0;
+            sw_loss_mean losses = {0};
+            for (int64_t step = 0; step < parts[k]; step++) {
+                assert_ok(sw_optim_minimize(one, sw_glm_objective(a), &value));
+                assert_ok(sw_loss_mean_add_part(&losses, value, sw_optim_loss_weight(one)));
+            }
+            sum = sw_loss_mean_value(&losses);
+            assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), parts[k], &mean));
+            if (memcmp(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), bytes) != 0)
+                fail_msg("%s, %s, %s %s: other bits after part %d", spec, sw_head_name(head), sparse ? "sparse" : "dense",
+                         sw_dtype_name(type), k);
+            assert_true(sum == mean);
+            assert_int_equal(sw_optim_steps(one), sw_optim_steps(many));
+            static const char *const names[] = {"sum", "sum_low", "table", "order"};
+            for (int n = 0; n < 4; n++) {
+                const sw_array s = sw_optim_vector(one, names[n]), t = sw_optim_vector(many, names[n]);
+                assert_memory_equal(s.data, t.data, (size_t)sw_array_count(&s) * sw_dtype_size(s.type));
+            }
+            assert_true(sw_optim_scalar(one, -1, "L") == sw_optim_scalar(many, -1, "L"));
+            assert_true(sw_optim_scalar(one, -1, "L_row") == sw_optim_scalar(many, -1, "L_row"));
+        }
+        sw_optim_free(one);
+        sw_optim_free(many);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
+/* Averages, momentum, schedules, clipping, frozen parameters: nothing is left out for the loop's sake. */
+static void test_loop_only_where_it_serves(void **state) {
+    (void)state;
+    static const sw_optim_options with[] = {
+        {.rule = "sgd lr=0.05 momentum=0.5"},   {.rule = "sgd lr=0.05", .average = "polyak"},
+        {.rule = "sgd lr=0.05", .clip = 0.1},   {.rule = "sgd lr=0.05", .schedule = "cosine"},
+        {.rule = "sgd lr=0.05 l1=0.01"},        {.rule = "adam lr=0.05"},
+        {.rule = "role=bias: adam lr=0.1; sgd lr=0.05"}};
+    problem *p = problem_new(1);
+    for (size_t i = 0; i <= sizeof with / sizeof *with; i++) {
+        sw_glm *a = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false), *b = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
+        sw_optim_options how = i < 7 ? with[i] : (sw_optim_options){.rule = "sgd lr=0.05"};
+        how.size = sizeof how;
+        how.estimator = "sag";
+        how.steps = 300;
+        sw_optim *one = new_optim(sw_glm_params(a), &how), *many = new_optim(sw_glm_params(b), &how);
+        if (i == 7) {
+            sw_param_freeze(sw_params_at(sw_glm_params(a), 1), true);
+            sw_param_freeze(sw_params_at(sw_glm_params(b), 1), true);
+        }
+        for (int k = 0; k < 300; k++)
+            assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
+        assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 300, NULL));
+        assert_memory_equal(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), (D + 1) * sizeof(double));
+        assert_memory_equal(sw_optim_point(one), sw_optim_point(many), (D + 1) * sizeof(double));
+        assert_true(i < 7 || ((double *)sw_params_x(sw_glm_params(a)))[D] == 0);
+        sw_optim_free(one);
+        sw_optim_free(many);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
+/* ---- Convergence ---- */
+
+/* Within `epochs`, to 1e-9 of the first gradient in f64 and 3e-6 in f32: the contract of lr=auto. */
+static void converges(const char *spec, sw_head head, sw_dtype type, double scale, double decay, int epochs) {
+    problem *p = problem_new(scale);
+    sw_glm *m = glm_of(p, head, type, false);
+    decay *= scale * scale;
+    sw_optim *o = optim_of(m, spec, decay, 7);
+    const double first = norm_at(p, head, m, decay), goal = (type == SW_F32 ? 3e-6 : 1e-9) * first;
+    const int64_t per_epoch = sw_optim_steps_per_epoch(o, sw_glm_objective(m));
+    double norm = first;
+    int epoch = 0;
+    for (; epoch < epochs && norm > goal; epoch++) {
+        if (sw_optim_minimize_steps(o, sw_glm_objective(m), per_epoch, NULL) != SW_OK)
+            fail_msg("%s %s: %s", spec, sw_head_name(head), sw_error());
+        norm = norm_at(p, head, m, decay);
+    }
+    if (!(norm <= goal))
+        fail_msg("%s, %s, %s, data times %g: %.3g of the first gradient after %d epochs", spec, sw_head_name(head),
+                 sw_dtype_name(type), scale, norm / first, epoch);
+    sw_optim_free(o);
+    sw_glm_free(m);
+    free(p);
+}
+
+static void test_batches_and_losses(void **state) {
+    (void)state;
+    static const char *const methods[] = {"sag", "saga", "svrg"};
+    static const int batches[] = {1, 7, 10, 16, 64, 90};
+    static const sw_head of[] = {SW_HEAD_LOGISTIC,    SW_HEAD_MULTINOMIAL,   SW_HEAD_SQUARED,
+                                 SW_HEAD_HUBER,       SW_HEAD_SQUARED_HINGE, SW_HEAD_POISSON};
+    for (int i = 0; i < 3; i++)
+        for (int b = 0; b < 6; b++)
+            for (int h = 0; h < 6; h++) {
+                char spec[64];
+                snprintf(spec, sizeof spec, "%s batch=%d", methods[i], batches[b]);
+                converges(spec, of[h], both_types[(b + h) % 2], 1, 0.05, 3000);
+            }
+}
+
+/* Features and penalty of other units: the same problem. Without an intercept, whose unit stays. */
+static void test_scales(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga batch=10", "svrg batch=10", "sag batch=90",
+                                        "saga sampling=lipschitz"};
+    without_bias = true;
+    for (int i = 0; i < 5; i++)
+        for (int s = 0; s < 4; s++)
+            converges(specs[i], i % 2 ? SW_HEAD_SQUARED : SW_HEAD_LOGISTIC, both_types[s / 2], s % 2 ? 1e5 : 1e-5, 0.05,
+                      3000);
+    without_bias = false;
+}
+
+/* ---- The penalty, once ---- */
+
+static void test_penalty_is_known(void **state) {
+    (void)state;
+    problem *p = problem_new(1);
+    sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
+    sw_optim *o = optim_of(m, "sag lipschitz=4", 0.5, 1);
+    assert_ok(sw_optim_minimize(o, sw_glm_objective(m), NULL));
+    assert_true(fabs(sw_optim_option(o, 0, "lr") * 4.5 - 1) < 1e-15);
+    sw_optim_free(o);
+    o = optim_of(m, "sag lipschitz=4 l2=0.5", 0.5, 1); /* the same, written twice */
+    assert_ok(sw_optim_minimize(o, sw_glm_objective(m), NULL));
+    sw_optim_free(o);
+    o = optim_of(m, "sag l2=0.1", 0.5, 1);
+    assert_int_equal(sw_optim_bind(o, sw_glm_objective(m)), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "estimator sag: l2=0.1, but weight_decay of the rule is 0.5; state the penalty once, as "
+                                  "weight_decay (sgd weight_decay=0.1), and leave l2 out");
+    sw_optim_free(o);
+    sw_glm_free(m);
+    free(p);
+}
+
+static void test_lipschitz_from_rows(void **state) {
+    (void)state;
+    problem *p = problem_new(1);
+    sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
+    double most, mean;
+    assert_ok(sw_objective_lipschitz(sw_glm_objective(m), &most, &mean));
+    static const char *const specs[] = {"sag lipschitz=auto", "saga lipschitz=auto step=1/L",
+                                        "sag lipschitz=auto batch=90", "svrg lipschitz=auto batch=1 step=1/L",
+                                        "svrg lipschitz=auto batch=90 step=1/L"};
+    for (int i = 0; i < 5; i++) {
+        sw_optim *o = optim_of(m, specs[i], 0, 1);
+        assert_ok(sw_optim_minimize(o, sw_glm_objective(m), NULL));
+        const double l = strstr(specs[i], "batch=90") ? mean : most;
+        assert_true(fabs(sw_optim_option(o, 0, "lr") * l - 1) < 1e-12);
+        sw_optim_free(o);
+    }
+    sw_glm_free(m);
+    m = glm_of(p, SW_HEAD_POISSON, SW_F64, false);
+    sw_optim *o = optim_of(m, "saga lipschitz=auto", 0, 1);
+    assert_int_equal(sw_optim_bind(o, sw_glm_objective(m)), SW_ERR_ARGUMENT);
+    assert_non_null(strstr(sw_error(), "the second derivative of the poisson loss has no bound"));
+    sw_clear_error();
+    sw_optim_free(o);
+    sw_glm_free(m);
+    free(p);
+}
+
+/* ---- Convergence is told ---- */
+
+/* At the stop the norm of the true gradient, free intercept and penalty as they are, is at most the tolerance, and was
+ * above it an eighth of an epoch before, so that it is not far below. */
+static void test_tolerance(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag tol=1e-6", "saga tol=1e-6 batch=9", "sag", "saga batch=9", "svrg batch=9"};
+    problem *p = problem_new(1);
+    for (int i = 0; i < 5; i++) {
+        sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
+        sw_optim *o = optim_of(m, specs[i], 0.1, 7);
+        sw_train_result r;
+        assert_ok(sw_train(sw_glm_objective(m), o,
+                           &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 2000,
+                                               .tolerance = strstr(specs[i], "tol") ? 0 : 1e-6}, &r));
+        const double norm = norm_at(p, SW_HEAD_LOGISTIC, m, 0.1);
+        assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);
+        assert_true(r.epochs < 500);
+        if (!(norm <= 3e-6 && norm >= 1e-6 / 3))
+            fail_msg("%s: stopped at %g", specs[i], norm);
+        assert_true(r.tolerance == 1e-6 && fabs(r.full_norm / norm - 1) < 1e-6); /* where the run ended */
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
+static void test_not_converged(void **state) {
+    (void)state;
+    problem *p = problem_new(1);
+    for (int i = 0; i < 2; i++) {
+        sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
+        sw_optim *o = optim_of(m, i ? "sag tol=1e-12" : "sag", 0.1, 7);
+        sw_train_result r;
+        char text[200];
+        assert_ok(sw_train(sw_glm_objective(m), o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5,
+                                                                       .tolerance = i ? 0 : 1e-12}, &r));
+        assert_int_equal(r.reason, SW_TRAIN_NOT_CONVERGED);
+        assert_true(fabs(r.full_norm / norm_at(p, SW_HEAD_LOGISTIC, m, 0.1) - 1) < 1e-9);
+        sw_train_text(&r, text, sizeof text);
+        char expected[200];
+        snprintf(expected, sizeof expected, "not converged after 5 epochs: the gradient's norm is %.3g, %.3g times the "
+                                            "tolerance 1e-12", r.full_norm, r.full_norm / 1e-12);
+        assert_string_equal(text, expected);
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
+/* Lasso's minimum is one where a subgradient is 0, not the gradient. */
+static void test_tolerance_with_l1(void **state) {
+    (void)state;
+    problem *p = problem_new(1);
+    sw_glm *m = glm_of(p, SW_HEAD_SQUARED, SW_F64, false);
+    sw_optim *o = NEW_OPTIM(sw_glm_params(m), .estimator = "saga", .seed = 3,
+                            .rule = "role=weight: sgd lr=auto l1=0.05; sgd lr=auto");
+    sw_train_result r;
+    assert_ok(sw_train(sw_glm_objective(m), o,
+                       &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 3000, .tolerance = 1e-8}, &r));
+    assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);
+    assert_true(norm_at(p, SW_HEAD_SQUARED, m, 0) > 0.01);
+    sw_optim_free(o);
+    sw_glm_free(m);
+    free(p);
+}
+
+/* ---- Long after ---- */
+
+/* After the minimum is found the steps go on, and nothing grows. */
+static void test_long_after_convergence(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga", "sag batch=10", "svrg batch=10", "sag sampling=lipschitz",
+                                        "saga batch=90"};
+    problem *p = problem_new(1);
+    for (int i = 0; i < 12; i++) {
+        sw_glm *m = glm_of(p, i % 3 ? SW_HEAD_LOGISTIC : SW_HEAD_SQUARED, both_types[i / 6], false);
+        const double decay = 0.1;
+        sw_optim *o = optim_of(m, specs[i % 6], decay, 7);
+        const int64_t per_epoch = sw_optim_steps_per_epoch(o, sw_glm_objective(m));
+        assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 500 * per_epoch, NULL));
+        const double l = sw_optim_scalar(o, -1, "L"), lr = sw_optim_option(o, 0, "lr");
+        assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 2000 * per_epoch, NULL));
+        const double later = sw_optim_scalar(o, -1, "L");
+        assert_true(later > l / 4 && later < 4 * l && sw_optim_option(o, 0, "lr") < 5 * lr);
+        const double norm = norm_at(p, i % 3 ? SW_HEAD_LOGISTIC : SW_HEAD_SQUARED, m, decay);
+        if (!(norm < (i / 6 ? 1e-10 : 1e-5)))
+            fail_msg("%s %d: %g", specs[i % 6], i, norm);
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_loop_only_where_it_serves),
+        cmocka_unit_test(test_penalty_is_known),   cmocka_unit_test(test_lipschitz_from_rows),
+        cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_not_converged),
+        cmocka_unit_test(test_tolerance_with_l1),  cmocka_unit_test(test_long_after_convergence),
+        cmocka_unit_test(test_batches_and_losses), cmocka_unit_test(test_scales)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
