@@ -1,8 +1,11 @@
 /* SVRG, the stochastic variance-reduced gradient (R. Johnson, T. Zhang, NIPS 2013):
- *     g = ∇f_B(x) - α (∇f_B(w) - ∇f(w))
+ *     g = ∇f_B(x) - α (∇f_B(w) - ∇f(w))    for α = 1: ∇f(w) + ∇f_B(x) - ∇f_B(w)
  * w a snapshot of x, taken anew every `period` steps with its full gradient. α = 1 is unbiased; for deep
  * networks a smaller α that goes to 0 (Yin et al., A coefficient makes SVRG effective, 2023) takes less of
  * a correction that is no longer of this x.
+ *
+ * The last batch of an epoch may have few samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, R batches an
+ * epoch, so that each sample counts alike, and the mean over the batches is ∇f(x).
  *
  * The snapshot is the iterate at the end of a period, one of its iterates by lot, or their mean. x itself
  * goes on from where it is (Allen-Zhu, Yuan, ICML 2016), since estimators do not move it.
@@ -27,21 +30,21 @@
 typedef struct svrg_args {
     void *g;
     const void *there, *full;
-    double alpha;
+    double alpha, part; /* α, c */
 } svrg_args;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* g ← g - α (there - full) */
+/* g ← (1 - α) g + α (c (g - there) + full) */
 static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) {
     const svrg_args *s = args;
     real *restrict g = s->g;
     const real *restrict there = s->there, *restrict full = s->full;
-    const real alpha = (real)s->alpha;
+    const real alpha = (real)s->alpha, part = (real)s->part, rest = 1 - alpha;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        g[i] -= alpha * (there[i] - full[i]);
+        g[i] = rest * g[i] + alpha * (part * (g[i] - there[i]) + full[i]);
 }
 
 #else
@@ -217,6 +220,11 @@ static double step_size(const sw_estimate *e) {
     }
 }
 
+/* |B| R/n, but for batches without an epoch. */
+static double part_of_batch(const sw_estimate *e) {
+    return e->per_epoch > 0 ? (double)e->count * (double)e->per_epoch / (double)e->n : 1;
+}
+
 /* L ← max(L less a little, what Δg = g_x - g_w shows). Sinks by half in an epoch or 64 steps. Nothing shows where Δg is
  * rounding error, or where f_B bends down. */
 static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference) {
@@ -229,7 +237,7 @@ static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, co
     if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
         swo_check(e->type, e->dim, way, &distance) != SW_OK)
         return SW_OK;
-    const double along = swo_inner(e->optim, difference, way), met = change * (change / along);
+    const double along = swo_inner(e->optim, difference, way), met = part_of_batch(e) * change * (change / along);
     if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
         e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
     return SW_OK;
@@ -250,7 +258,7 @@ static sw_status refresh(sw_estimate *e, const void *x) {
     return SW_OK;
 }
 
-/* g = 1/w Σ (s_i(x) - α s_i(w)) a_i + α full, w the weight of the batch */
+/* g = 1/w Σ ((1 - α + αc) s_i(x) - αc s_i(w)) a_i + α full, w the weight of the batch */
 static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double much) {
     const int64_t outputs = e->objective->outputs, numbers = e->count * outputs;
     const size_t row = (size_t)outputs * sw_dtype_size(e->type);
@@ -272,15 +280,16 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
         swo_zero_frozen(e->optim, g);
         if (e->scalar[L] == 0)
             SW_TRY(swo_curvature(e, x, g, g, 0, &e->scalar[L]));
-        void *c = sw_estimate_scratch(e, THERE, numbers > e->dim ? numbers : e->dim);
-        if (!c)
+        void *change = sw_estimate_scratch(e, THERE, numbers > e->dim ? numbers : e->dim);
+        if (!change)
             return SW_ERR_MEMORY;
-        swo_combine(e->type, numbers, part, s, -part, y, c);
-        SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, c, 0, difference));
+        swo_combine(e->type, numbers, part, s, -part, y, change);
+        SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, change, 0, difference));
         swo_zero_frozen(e->optim, difference);
         SW_TRY(note_curvature(e, x, g, difference));
     }
-    swo_combine(e->type, numbers, part, s, -much * part, y, s);
+    const double c = much * part_of_batch(e);
+    swo_combine(e->type, numbers, (1 - much + c) * part, s, -c * part, y, s);
     memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
     return sw_estimate_glm_combine(e, e->ids, e->count, s, much, g);
 }
@@ -288,7 +297,7 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
 /* g = ∇f_B(x) - α (∇f_B(w) - full) */
 static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double much) {
     void *there = sw_estimate_scratch(e, THERE, 0);
-    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = much};
+    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = much, .part = part_of_batch(e)};
     if (!there)
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));

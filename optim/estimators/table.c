@@ -178,7 +178,7 @@ static sw_status l_from_rows(sw_estimate *e) {
         double sum = 0;
         for (int64_t i = first; i < first + count; i++)
             sum += swo_sample_l(e, i, curvature);
-        most = fmax(most, sum / (double)count);
+        most = fmax(most, (double)rows(e) / (double)e->n * sum); /* of (R w_r/W) f_r */
     }
     e->scalar[L] = most;
     return SW_OK;
@@ -378,7 +378,8 @@ double swo_table_l_before(const sw_estimate *e, const swo_visit *v) {
  * row has its own, half of what it was at each visit or what was met, and L is their largest, which sinks likewise. What
  * was met bounds L from below, so that it cannot sink to 0 and 1/L grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
-    const double heavy = v->weight / (double)v->samples / (swo_table_whole(e, v) / (double)e->n), met = curvature * heavy;
+    /* f = 1/R Σ (R w_r/W) f_r over R rows: the last one may have few samples, and weighs little then. */
+    const double heavy = (double)rows(e) * v->weight / swo_table_whole(e, v), met = curvature * heavy;
     const bool by_row = e->option[SAMPLING] == BY_LIPSCHITZ, found = met > 0;
     if (!isfinite(met * (double)rows(e))) /* the tree adds them up */
         return sw_fail(SW_ERR_NONFINITE, "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "

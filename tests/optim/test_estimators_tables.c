@@ -70,7 +70,7 @@ static void unbiased(const char *inner, int64_t batch, int taken) {
             continue;
         had[row] = true;
         found++;
-        const double weight = svrg ? (double)spied.count / (double)p->m : probability(o, row, rows);
+        const double weight = svrg ? 1 / (double)rows : probability(o, row, rows);
         for (int64_t j = 0; j < p->n; j++)
             total[j] += weight * spied.g[j];
     }
