@@ -11,6 +11,7 @@ void swo_free_estimate(swo_estimate *e) {
         for (int i = 0; i < SWO_SCRATCH; i++)
             sw_free(e->scratch[i]);
         sw_free(e->squares);
+        sw_free(e->lazy);
         sw_free(e->ids);
         if (!inner) /* a wrapper borrows its inner one's sampler */
             sw_sampler_free(e->e.sampler);

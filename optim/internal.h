@@ -101,6 +101,7 @@ typedef struct swo_estimate {
      * is then an ordinary one's to take, or to refuse. */
     sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
     double *squares; /* [n]: ‖a_i‖² of samples in memory, or NULL */
+    void *lazy;      /* of loops over sparse rows, or NULL */
 } swo_estimate;
 
 /* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own lr and weight_decay. */

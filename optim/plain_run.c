@@ -58,9 +58,7 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
                         void *user, int64_t *done) {
     swo_plain_rules rules = {.took = took, .user = user};
     *done = 0;
-    /* The first step is the pipeline's, and so is one after x was written from outside: both have more to do. */
-    if (most < 1 || !o->objective || o->steps == 0 || o->seen != sw_params_version(o->params) || sw_error() ||
-        !optim_is_plain(o) || !stretches_of(o, &rules))
+    if (most < 1 || !o->objective || sw_error() || !optim_is_plain(o) || !stretches_of(o, &rules))
         return SW_OK;
     for (int i = 0; i < sw_params_count(o->params); i++)
         if (o->frozen[i] != sw_params_at(o->params, i)->frozen)

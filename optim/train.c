@@ -133,7 +133,8 @@ static int64_t train_free_steps(const run *r) {
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         if (every[i] > 0 && every[i] - s->step % every[i] < least)
             least = every[i] - s->step % every[i];
-    return (least < MOST ? least : MOST) - 1;
+    const int64_t cut = MOST - s->step % MOST; /* at steps that do not depend on where the run was resumed */
+    return (least < cut ? least : cut) - 1;
 }
 
 /* At most so often: the gradient of all samples costs as much as an epoch. */

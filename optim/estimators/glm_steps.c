@@ -83,7 +83,73 @@ static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real 
     a->curvature = square > 0 && square - square == 0 ? SW_K(confirmed)(a, z, v, square, room) : 0;
 }
 
-static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
+/* ---- Lazy updates ---- */
+
+/* The weights at the nonzeros of sample i as they are now, and its predictions. */
+static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
+    const sw_objective *f = a->f;
+    const sw_csr *m = f->glm->sparse;
+    swo_glm_lazy *lazy = a->lazy;
+    const int64_t features = f->features, outputs = f->outputs;
+    const real *value = m->value, *d = a->d;
+    real *x = a->weights, *bias = x + outputs * features;
+    for (int64_t k = 0; k < outputs; k++)
+        z[k] = 0;
+    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
+        const int64_t j = m->index[at];
+        const double missed = lazy->sum - lazy->then[j];
+        for (int64_t k = 0; k < outputs; k++) {
+            real *v = &x[k * features + j];
+            *v -= (real)(missed * (double)d[k * features + j]);
+            z[k] += value[at] * *v;
+        }
+        lazy->then[j] = lazy->sum;
+    }
+    for (int64_t k = 0; k < outputs; k++)
+        z[k] = (real)lazy->scale * z[k] + (f->bias ? bias[k] : 0);
+}
+
+/* t_k += c_ik a_i over the row, and the list of its columns */
+static void SW_K(lazy_sum)(const swo_glm_visit *a) {
+    const sw_csr *m = a->f->glm->sparse;
+    swo_glm_lazy *lazy = a->lazy;
+    const int64_t features = a->f->features, outputs = a->f->outputs;
+    const real *c = a->c, *value = m->value;
+    real *t = a->t, *bias = t + outputs * features;
+    lazy->count = 0;
+    lazy->now++;
+    for (int64_t k = 0; a->f->bias && k < outputs; k++)
+        bias[k] = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        for (int64_t at = m->start[a->first + i]; at < m->start[a->first + i + 1]; at++) {
+            const int32_t j = m->index[at];
+            if (lazy->stamp[j] != lazy->now) {
+                lazy->stamp[j] = lazy->now;
+                lazy->touched[lazy->count++] = j;
+            }
+            for (int64_t k = 0; k < outputs; k++)
+                t[k * features + j] += c[i * outputs + k] * value[at];
+        }
+        for (int64_t k = 0; a->f->bias && k < outputs; k++)
+            bias[k] += c[i * outputs + k];
+    }
+}
+
+static double SW_K(lazy_square)(const swo_glm_visit *a) {
+    const int64_t features = a->f->features, outputs = a->f->outputs;
+    const real *t = a->t;
+    double square = 0;
+    for (int64_t i = 0; i < a->lazy->count; i++)
+        for (int64_t k = 0; k < outputs; k++) {
+            const double v = (double)t[k * features + a->lazy->touched[i]];
+            square += v * v;
+        }
+    for (int64_t k = 0; a->f->bias && k < outputs; k++)
+        square += (double)t[outputs * features + k] * (double)t[outputs * features + k];
+    return square;
+}
+
+static double SW_K(dense_square)(const swo_glm_visit *a) {
     const int64_t dim = a->f->outputs * (a->f->features + (a->f->bias ? 1 : 0));
     double lane[SW_LANES] = {0}, square = 0;
     const real *t = a->t;
@@ -95,11 +161,16 @@ static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *ro
     for (int k = 0; j < dim; j++, k++)
         lane[k] += (double)t[j] * (double)t[j];
     SW_ADD_LANES(double, square, lane);
+    return square;
+}
+
+static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
+    const double square = a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a);
     a->curvature = 0;
     if (!(square > 0) || square - square != 0)
         return;
     for (int64_t i = 0; i < a->count; i++)
-        SW_K(glm_predict)(a->f, t, a->first + i, v + i * a->f->outputs);
+        SW_K(glm_predict)(a->f, a->t, a->first + i, v + i * a->f->outputs);
     a->curvature = SW_K(confirmed)(a, z, v, square, room);
 }
 
@@ -160,13 +231,18 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
     (void)begin, (void)end, (void)sums;
     a->loss = 0;
     for (int64_t i = 0; i < a->count; i++) {
-        SW_K(glm_predict)(a->f, a->x, a->first + i, z + i * outputs);
+        if (a->lazy)
+            SW_K(lazy_predict)(a, a->first + i, z + i * outputs);
+        else
+            SW_K(glm_predict)(a->f, a->x, a->first + i, z + i * outputs);
         a->losses[i] = SW_K(glm_head)(a->f, a->first + i, z + i * outputs, s + i * outputs);
         a->loss += a->losses[i];
     }
     for (int64_t i = 0; i < numbers; i++)
         c[i] = s[i] - y[i];
-    if (a->t)
+    if (a->t && a->lazy)
+        SW_K(lazy_sum)(a);
+    else if (a->t)
         SW_K(sum_rows)(a);
     a->curvature = 0;
     if (a->measure && a->count == 1)
@@ -218,16 +294,86 @@ static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
     }
 }
 
+/* Weights of column j: v ← v - (lr/scale')(fresh t + old d), d ← d + t */
+static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, double by_t, double by_d, const real *c,
+                                          real value) {
+    const int64_t features = a->f->features;
+    real *x = a->x, *d = a->d, *low = a->d_low, *t_of = a->row_t;
+    for (int64_t k = 0; k < a->f->outputs; k++) {
+        const int64_t at = k * features + j;
+        const real t = t_of ? t_of[at] : c[k] * value;
+        x[at] -= (real)(by_t * (double)t + by_d * (double)d[at]);
+        SW_K(compensated_add)(&d[at], &low[at], t);
+        if (t_of)
+            t_of[at] = 0;
+    }
+}
+
+static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums) {
+    const swo_glm_move *a = args;
+    swo_glm_lazy *lazy = a->lazy;
+    const sw_csr *m = a->f->glm->sparse;
+    const int64_t weights = a->f->outputs * a->f->features;
+    const double lr = a->segment[0].lr, scale = lazy->scale * (1 - lr * a->segment[0].decay), per = lr / scale,
+                 sum = lazy->sum + per * a->old;
+    const real *value = m->value;
+    (void)begin, (void)end, (void)sums;
+    if (a->row_t) {
+        for (int64_t i = 0; i < lazy->count; i++) {
+            SW_K(lazy_move_column)(a, lazy->touched[i], per * a->fresh, sum - lazy->sum, NULL, 0);
+            lazy->then[lazy->touched[i]] = sum;
+        }
+    } else {
+        for (int64_t at = m->start[a->sample]; at < m->start[a->sample + 1]; at++) {
+            SW_K(lazy_move_column)(a, m->index[at], per * a->fresh, sum - lazy->sum, a->c, value[at]);
+            lazy->then[m->index[at]] = sum;
+        }
+    }
+    lazy->scale = scale;
+    lazy->sum = sum;
+    for (int i = 1; i < a->segments; i++)
+        for (int64_t j = 0; j < a->segment[i].count; j++) {
+            const int64_t at = a->segment[i].offset + j;
+            const real one = 1;
+            SW_K(move_elements)(a, &a->segment[i], at, 1, a->row_t ? (const real *)a->row_t + at : &one,
+                                a->row_t ? 1 : ((const real *)a->c)[at - weights]);
+        }
+}
+
+static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
+    const swo_glm_move *a = args;
+    const swo_glm_lazy *lazy = a->lazy;
+    const int64_t features = a->f->features;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        real *x = (real *)a->x + i;
+        const double missed = lazy->sum - lazy->then[i % features];
+        *x = (real)(lazy->scale * ((double)*x - missed * (double)((const real *)a->d)[i]));
+    }
+}
+
 #else
 
-static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x);
+#include "../internal.h"
+
+static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x),
+                        lazy_kernels = SW_KERNEL_TABLE(lazy_move), flush_kernels = SW_KERNEL_TABLE(flush);
 
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit) {
     visit_kernels[type][sw_cpu_level()](visit, 0, 1, NULL);
 }
 
 void swo_glm_move_x(sw_dtype type, swo_glm_move *move) {
-    move_kernels[type][sw_cpu_level()](move, 0, 1, NULL);
+    (move->lazy ? lazy_kernels : move_kernels)[type][sw_cpu_level()](move, 0, 1, NULL);
+}
+
+void swo_glm_flush(sw_dtype type, swo_glm_move *move) {
+    const int64_t features = move->f->features;
+    sw_run(&flush_kernels, type, move, move->f->outputs * features);
+    for (int64_t j = 0; j < features; j++)
+        move->lazy->then[j] = 0;
+    move->lazy->scale = 1;
+    move->lazy->sum = 0;
 }
 
 #endif

@@ -5,6 +5,17 @@
 
 #include "../methods.h"
 
+/* Lazy updates of sparse rows. A step changes every weight, x ← (1 - lr λ) x - lr old d, but those at the row's nonzeros
+ * by that alone. With x = scale·v the others' steps add up in one number, v ← v - (sum - then) d, `sum` being Σ lr old /
+ * scale, until a row has them again. So a step costs O(nonzeros). Biases move in each. */
+typedef struct swo_glm_lazy {
+    double scale, sum;
+    double *then;        /* [features]: `sum` when v was brought up to date */
+    int32_t *touched;    /* the columns of a row of several samples, each once */
+    int64_t count;       /* of them */
+    int64_t *stamp, now; /* [features]: touched in the step `now` */
+} swo_glm_lazy;
+
 /* Samples [first, first + count): a row of the table. */
 typedef struct swo_glm_visit {
     const sw_objective *f;
@@ -20,6 +31,9 @@ typedef struct swo_glm_visit {
     double l;              /* L before the visit; 0: not known */
     double curvature;      /* out: the curvature of the row's mean loss that was met, 0: none */
     bool measure;          /* whether to find it; needs t where count > 1 */
+    swo_glm_lazy *lazy;    /* x is v, t is 0 but at the touched columns and biases; NULL: x is x */
+    void *weights;         /* lazy: x again, which is brought up to date */
+    const void *d;         /* lazy: the sum d */
 } swo_glm_visit;
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit);
 
@@ -41,7 +55,11 @@ typedef struct swo_glm_move {
     double fresh, old;
     const swo_glm_segment *segment;
     int segments;
+    void *row_t;        /* lazy: t of several samples; NULL: of one */
+    swo_glm_lazy *lazy; /* then segment 0 is the weights, the others biases, and t becomes 0 again */
 } swo_glm_move;
 void swo_glm_move_x(sw_dtype type, swo_glm_move *move);
+/* x ← scale·v, all of it up to date; scale ← 1. */
+void swo_glm_flush(sw_dtype type, swo_glm_move *move);
 
 #endif

@@ -3,7 +3,10 @@
  *
  * The pipeline refuses a step that would make x or the sum d infinite. Here bounds of their norms are carried along: with
  * t the change, ‖t‖ ≤ R Σ|c_i|, R the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. Where they come
- * near the end of the type the loop ends, and the pipeline looks at the vectors themselves. */
+ * near the end of the type the loop ends, and the pipeline looks at the vectors themselves.
+ *
+ * Of sparse rows x is updated lazily (swo_glm_lazy), and brought up to date at the end of the loop. There x equals that of
+ * single steps up to rounding, and its bits depend on where loops end. sw_train ends them at fixed steps. */
 #include "../internal.h"
 #include "glm_steps.h"
 #include "table.h"
@@ -11,6 +14,8 @@
 
 #include <float.h>
 #include <math.h>
+
+static const double LEAST_SCALE = 1e-6; /* below it v is brought up to date: v is as large as x over the scale */
 
 typedef struct table_run {
     sw_estimate *e;
@@ -25,7 +30,39 @@ typedef struct table_run {
     bool by_row;              /* the tree has an L for each row */
     double row_norm;          /* R */
     double x_bound, d_bound, most;
+    swo_glm_lazy lazy;
 } table_run;
+
+/* Where one number stands for the weights that a row does not have. */
+static bool table_run_is_lazy(const table_run *r) {
+    const sw_objective *f = r->e->objective;
+    return f->glm->sparse && r->segment[0].offset == 0 && r->segment[0].count == f->outputs * f->features &&
+           r->segment[0].moves;
+}
+
+/* From the estimator's own memory, which is kept: [features] numbers then, stamps, and columns. */
+static sw_status table_run_make_lazy(table_run *r) {
+    swo_estimate *own = (swo_estimate *)(void *)r->e;
+    const int64_t features = r->e->objective->features;
+    if (!own->lazy && !(own->lazy = sw_alloc_array(features, 2 * sizeof(int64_t) + sizeof(int32_t))))
+        return SW_ERR_MEMORY;
+    r->lazy.scale = 1;
+    r->lazy.then = own->lazy;
+    r->lazy.stamp = (int64_t *)(void *)(r->lazy.then + features);
+    r->lazy.touched = (int32_t *)(void *)(r->lazy.stamp + features);
+    memset(r->lazy.then, 0, (size_t)features * (sizeof(double) + sizeof(int64_t)));
+    r->visit.lazy = r->move.lazy = &r->lazy;
+    r->visit.weights = r->move.x;
+    r->visit.d = r->move.d;
+    if (r->batch == 1) {
+        r->visit.t = NULL;
+    } else {
+        memset(r->visit.t, 0, (size_t)r->e->dim * sw_dtype_size(r->e->type));
+        r->move.row_t = r->visit.t;
+    }
+    r->move.t = NULL;
+    return SW_OK;
+}
 
 static double largest_row(const sw_estimate *e) {
     const double *squares = ((swo_estimate *)(void *)e)->squares;
@@ -59,7 +96,7 @@ static sw_status table_run_begin(table_run *r) {
     swo_norms(e->type, e->dim, r->move.x, r->move.d, norm);
     r->x_bound = norm[0];
     r->d_bound = norm[1];
-    return SW_OK;
+    return table_run_is_lazy(r) ? table_run_make_lazy(r) : SW_OK;
 }
 
 /* Whether x and d stay finite, by the bounds. The step sizes are set. */
@@ -75,6 +112,8 @@ static bool table_run_fits(table_run *r, int64_t numbers) {
     }
     const double t = r->row_norm * changes, g = r->move.fresh * t + r->move.old * r->d_bound,
                  x = keep * r->x_bound + lr * g, d = r->d_bound + t;
+    if (r->visit.lazy && !(r->lazy.scale * (1 - r->segment[0].lr * r->segment[0].decay) > LEAST_SCALE))
+        return false;
     if (!(isfinite(r->visit.loss) && lr * 2 < r->most && g < r->most && x < r->most && d < r->most))
         return false;
     r->x_bound = x;
@@ -142,11 +181,18 @@ sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mo
         return SW_OK;
     SW_TRY(table_run_begin(&r));
     bool taken = true;
-    while (taken && *done < most) {
-        if (r.judges_every > 0 && (o->steps + 1) % r.judges_every == 0)
-            break;
-        SW_TRY(table_run_step(&r, o, &taken));
+    sw_status status = SW_OK;
+    while (status == SW_OK && taken && *done < most && !(r.judges_every > 0 && (o->steps + 1) % r.judges_every == 0)) {
+        status = table_run_step(&r, o, &taken);
         *done += taken;
+        if (!taken && r.move.row_t) /* the change of a step that was not taken */
+            memset(r.move.row_t, 0, (size_t)e->dim * sw_dtype_size(e->type));
+        if (status == SW_OK && !taken && r.visit.lazy && r.lazy.scale < 1) { /* once more from a scale of 1 */
+            swo_glm_flush(e->type, &r.move);
+            taken = true;
+        }
     }
-    return SW_OK;
+    if (r.visit.lazy)
+        swo_glm_flush(e->type, &r.move);
+    return status;
 }
