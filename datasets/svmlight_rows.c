@@ -188,7 +188,7 @@ static sw_status svmlight_check_column(swd_svmlight *s, int64_t index) {
     if (columns > 0 && index - first >= columns)
         return swd_lines_fail(&s->lines, "index %lld, but there are %lld columns, %lld to %lld (option columns)",
                               (long long)index, (long long)columns, (long long)first,
-                              (long long)(columns - 1 + first));
+                              (long long)columns - 1 + first);
     if (columns > 0 && index == columns && s->edge_line == 0)
         s->edge_line = s->lines.line;
     s->zero |= index == 0;
