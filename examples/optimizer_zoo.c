@@ -164,8 +164,13 @@ static void judge(entry *e, int i, const sw_source *train, const sw_source *test
 static int choose(void) {
     const char *names[MOST];
     int count = 0, rules = 0;
-    for (; sw_rule_at(count) && count < MOST; count++)
-        names[count] = sw_rule_at(count)->name;
+    const sw_rule *rule[MOST];
+    for (int i = 0; sw_rule_at(i) && count < MOST; i++)
+        if (!(sw_rule_at(i)->flags & SW_RULE_EXACT_GRADIENT)) { /* not for batches */
+            rule[count] = sw_rule_at(i);
+            names[count] = rule[count]->name;
+            count++;
+        }
     bool asked[MOST] = {false};
     for (const char *at = only; at && *at; at += strcspn(at, ","), at += *at == ',') {
         char word[64];
@@ -173,13 +178,15 @@ static int choose(void) {
         snprintf(word, sizeof word, "%.*s", (int)strcspn(at, ","), at);
         while (i < count && strcmp(names[i], word) != 0)
             i++;
+        if (i == count && sw_rule_find(word))
+            cli_fail(2, "--rules: %s needs the gradient of all samples, and these runs take batches", word);
         if (i == count)
             cli_fail(2, "--rules: there is no rule %s%s", word, sw_suggest(word, count, names));
         asked[i] = true;
     }
     for (int i = 0; i < count; i++)
         if (asked[i] || !only || !*only) {
-            zoo[rules].rule = sw_rule_at(i);
+            zoo[rules].rule = rule[i];
             by_step[rules++].name = names[i];
         }
     return rules;

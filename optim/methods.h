@@ -7,7 +7,7 @@
 extern const sw_estimator swo_minibatch, swo_full, swo_sag, swo_saga, swo_svrg, swo_sam, swo_asam;
 extern const sw_rule swo_sgd, swo_adagrad, swo_rmsprop, swo_adadelta, swo_adam, swo_amsgrad, swo_adamw,
     swo_nadam, swo_nadamw, swo_nadamp, swo_generalized_adam, swo_radam, swo_adamax, swo_lion, swo_fromage,
-    swo_nag_gs, swo_amos;
+    swo_nag_gs, swo_amos, swo_fista;
 extern const sw_schedule swo_constant, swo_cosine, swo_restarts, swo_cosine_cycles, swo_step,
     swo_exponential, swo_linear, swo_polynomial, swo_inverse_sqrt, swo_inverse_time, swo_cyclic,
     swo_one_cycle;

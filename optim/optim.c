@@ -337,6 +337,21 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
     return SW_OK;
 }
 
+/* The default depends on the rules, which are parsed before. */
+static sw_status parse_outer_estimator(sw_optim *o, const char *spec) {
+    const sw_rule *exact = NULL;
+    for (int i = 0; i < o->groups; i++)
+        if (o->group[i].rule->flags & SW_RULE_EXACT_GRADIENT)
+            exact = o->group[i].rule;
+    SW_TRY(parse_estimator(spec ? spec : exact ? "full" : "minibatch", &o->estimate, 0));
+    const sw_estimator *method = o->estimate->e.method;
+    if (exact && !(method->flags & SW_ESTIMATOR_EXACT))
+        return sw_fail(SW_ERR_ARGUMENT, "rule %s: its momentum adds up the errors of gradients, and those of "
+                                        "estimator %s are not exact; take estimator full, or another rule",
+                       exact->name, method->name);
+    return SW_OK;
+}
+
 /* ---- Averages ---- */
 
 static sw_status parse_average(sw_optim *o, const char *spec) {
@@ -381,7 +396,7 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     SW_TRY(fill_groups(o));
     if (options->schedule)
         SW_TRY(parse_schedules(o, options->schedule));
-    SW_TRY(parse_estimator(options->estimator ? options->estimator : "minibatch", &o->estimate, 0));
+    SW_TRY(parse_outer_estimator(o, options->estimator));
     if (o->search && !(o->estimate->e.method->flags & SW_ESTIMATOR_DIRECT))
         return sw_fail(SW_ERR_ARGUMENT, "line search %s: the gradient of estimator %s is not that of the "
                                         "loss which the search would evaluate", o->search->name,

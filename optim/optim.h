@@ -39,7 +39,8 @@ typedef struct sw_optim sw_optim;
 
 typedef struct sw_optim_options {
     size_t size; /* sizeof(sw_optim_options) */
-    /* "minibatch batch=64" (NULL: that). A wrapper takes its inner one with of=: see sw_estimator. */
+    /* "minibatch batch=64" (NULL: that, or "full" for rules with SW_RULE_EXACT_GRADIENT). A wrapper takes its
+     * inner one with of=: see sw_estimator. */
     const char *estimator;
     /* "adam lr=1e-3" (NULL: sgd). Several groups: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". The
      * first that fits a parameter takes it; one without a selector takes the rest. Selectors: role=R,
@@ -354,8 +355,9 @@ typedef enum sw_unit {
 
 enum {
     SW_RULE_LINEAR = 1, /* the step is the learning rate (option "lr") times a direction */
-    SW_RULE_PENALTY = 2 /* its option weight_decay adds λx to the gradient: the penalty λ/2 ‖x‖² is part of what is
-                         * minimized. Estimators know of it (step sizes), and so do tests for convergence */
+    SW_RULE_PENALTY = 2, /* its option weight_decay adds λx to the gradient: the penalty λ/2 ‖x‖² is part of what is
+                          * minimized. Estimators know of it (step sizes), and so do tests for convergence */
+    SW_RULE_EXACT_GRADIENT = 4 /* errors of gradients add up in its steps: for estimators that are EXACT */
 };
 
 /* What a rule's, or an average's, functions see. x, g and slot are at the first element of what is at
@@ -433,7 +435,8 @@ enum {
                                  * that, since its trials are of the same samples */
     SW_ESTIMATOR_ONCE = 8,      /* `estimate` may run once a step only (its tables take what it saw) */
     SW_ESTIMATOR_AGAIN = 16,    /* a wrapper that runs the inner estimate more than once a step */
-    SW_ESTIMATOR_OWN_IDS = 32   /* `sample` makes its ids without a sampler */
+    SW_ESTIMATOR_OWN_IDS = 32,  /* `sample` makes its ids without a sampler */
+    SW_ESTIMATOR_EXACT = 64     /* g is the gradient of f at x, the mean over all samples */
 };
 
 typedef struct sw_estimator sw_estimator;

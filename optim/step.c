@@ -157,14 +157,20 @@ sw_step swo_whole(sw_optim *o, swo_group *group, const void *g) {
     return step_of(o, group, &none, g);
 }
 
-static void first_values(sw_optim *o, swo_group *group) {
+/* Of slots that start as x, also if x was set after the optimizer was made; undo: as before that. */
+static void first_values(sw_optim *o, swo_group *group, bool undo) {
     const sw_slot *slots = group->rule->slots;
     size_t size = swo_size(o);
     for (int i = 0; slots && slots[i].name; i++)
-        for (int k = 0; group->slot[i] && slots[i].start == SW_START_X && k < group->params; k++)
-            memcpy(group->slot[i] + (size_t)group->slot_at[k] * size,
-                   (const char *)sw_params_x(o->params) + (size_t)group->param[k]->offset * size,
-                   (size_t)group->param[k]->count * size);
+        for (int k = 0; group->slot[i] && slots[i].start == SW_START_X && k < group->params; k++) {
+            char *slot = group->slot[i] + (size_t)group->slot_at[k] * size;
+            const sw_param *p = group->param[k];
+            const char *x = (const char *)sw_params_x(o->params) + (size_t)p->offset * size;
+            if (undo)
+                memset(slot, 0, (size_t)p->count * size);
+            else
+                memcpy(slot, x, (size_t)p->count * size);
+        }
 }
 
 static sw_status measure(sw_optim *o, const void *g) {
@@ -452,7 +458,7 @@ static sw_status move(sw_optim *o, void *g) {
     SW_TRY(swo_options_now(o));
     SW_TRY(average_options(o)); /* what is wrong with them shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)
-        first_values(o, &o->group[i]);
+        first_values(o, &o->group[i], false);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
         o->frozen_known = false;
     if (o->average && !o->frozen_known)
@@ -482,6 +488,8 @@ static sw_status finish(sw_optim *o, sw_status status) {
     if (status != SW_OK) {
         remember(o, true);
         swo_guard_forget(o);
+        for (int i = 0; i < o->groups && o->steps == 0; i++)
+            first_values(o, &o->group[i], true);
     }
     o->skipped += status == SW_SKIPPED;
     return status;

@@ -1,8 +1,8 @@
 /* Full gradient: g = 1/n Σ ∇f_i(x), all samples in every step, in chunks. With a rule it is gradient
  * descent; the only noise left is that of dropout and the like.
  *
- * The step size. lr=auto is 1/(L + λ), λ the penalty that the rule adds, where L is a Lipschitz constant of ∇f: the option lipschitz, or what the
- * gradients of the steps show. Between the point of the last gradient and this one, x changed by Δx and g by Δg:
+ * The step size. lr=auto is 1/(L + λ), λ the penalty that the rule adds, and L a Lipschitz constant of ∇f: the option
+ * lipschitz, or what the gradients of the steps show. Between the point of the last gradient and this one, x changed by Δx and g by Δg:
  *     ‖Δg‖/‖Δx‖ ≤ ℓ = ‖Δg‖²/⟨Δg, Δx⟩ ≤ L      for a convex f (Baillon, Haddad 1977; ‖Δg‖/‖Δx‖ ≤ L for all f)
  * L is the largest ℓ so far. It falls by half in HALF_LIFE steps, but not below the newest ℓ. All these are lower
  * bounds, so that the step may be too long for a direction in which x has hardly moved yet. Then x moves away from
@@ -228,7 +228,7 @@ static sw_status full_commit(sw_estimate *e) {
 const sw_estimator swo_full = {.size = sizeof(sw_estimator), .name = "full",
                                .summary = "the gradient of all samples", .source = "Cauchy 1847",
                                .options = options, .slots = slots, .scalars = scalars,
-                               .flags = SW_ESTIMATOR_DIRECT, .start = full_start,
+                               .flags = SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT, .start = full_start,
                                .cost = "1 gradient of all n samples; lr=auto: 1 more, or a few, in the first step",
                                .estimate = full_estimate, .commit = full_commit, .added_scalars = 4};
 

@@ -17,7 +17,7 @@ static const double FROM_MEMORY = 1.25, IN_CACHE = 1.4;
 
 typedef struct pass {
     float *x, *g, *slot[4];
-    int slots, more; /* more: what else the step must read before, 1: g, 2: x and g */
+    int slots, more; /* more: what else the step must read before, 1: g, 2: x and g, 3: x, g and a slot */
     int64_t n;
     _Atomic int seen; /* keeps those reads alive */
 } pass;
@@ -29,7 +29,9 @@ static void read_only(void *args, int64_t tile) {
     float lane[LANES] = {0}, sum = 0;
     for (int64_t i = begin; i + LANES <= end; i += LANES)
         for (int j = 0; j < LANES; j++)
-            lane[j] += p->more > 1 ? g[i + j] + x[i + j] : g[i + j];
+            lane[j] += p->more > 2   ? g[i + j] + x[i + j] + p->slot[0][i + j]
+                       : p->more > 1 ? g[i + j] + x[i + j]
+                                     : g[i + j];
     for (int j = 0; j < LANES; j++)
         sum += lane[j];
     if (sum == 12345)
@@ -138,7 +140,7 @@ static void make_stepper(stepper *s, int64_t n, const char *rule) {
     for (int64_t i = 0; i < n; i++)
         g[i] = x[i] = (float)(i % 17) / 17 - 0.5f;
     s->f = (sw_objective){.size = sizeof s->f, .n = 1, .params = s->params, .gradient = ready};
-    const sw_optim_options how = {.size = sizeof how, .rule = rule, .estimator = "minibatch batch=1"};
+    const sw_optim_options how = {.size = sizeof how, .rule = rule, .estimator = "full"};
     s->optim = sw_optim_create(s->params, &how);
 }
 
@@ -162,7 +164,8 @@ typedef struct bench_rule {
 } bench_rule;
 
 /* With less than two vectors of state the check's own reading of g would use up what is allowed (16/12 for
- * SGD): there the plain pass reads it once more too. Fromage wants norms of x and g.
+ * SGD): there the plain pass reads it once more too. Fromage wants norms of x and g; FISTA reads
+ * all to see whether it begins anew.
  * lr=0: x stays what it is, so that no round sees Inf. */
 static const bench_rule rules[] = {
     {"adamw", "adamw lr=0", 2, 0},
@@ -186,6 +189,7 @@ static const bench_rule rules[] = {
     {"fromage", "fromage lr=0", 0, 2},
     {"nag_gs", "nag_gs lr=0", 1, 1},
     {"amos", "amos lr=0", 0, 1},
+    {"fista", "fista lr=0 l1=0.1", 1, 3},
 };
 
 static void against_plain(const bench_rule *rule, int64_t n, int threads) {

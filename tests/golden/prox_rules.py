@@ -2,8 +2,8 @@
 """100 steps of the rules with a proximal step, for tests/optim/test_rules_golden.c: golden/prox_rules.h.
 
 NumPy, from the equations: soft threshold by sign and max, momentum by the last two points (rules/sgd.c has another
-form of it). Starting point, gradients and learning rates are those of rules.py; see rules_shared.py. The gradients
-do not depend on x, so that l1 has to be large to hold an element at 0, where many of them are.
+form of it). Of fista it is y that is followed. Starting point, gradients and learning rates are those of rules.py;
+see rules_shared.py. The gradients do not depend on x, so that l1 has to be large to hold an element at 0.
 
     python tests/golden/prox_rules.py       (an environment with PyTorch, for torch_shared.py, and NumPy)
 """
@@ -11,7 +11,7 @@ import sys
 
 sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
 import numpy as np
-from rules_shared import by_numpy, write
+from rules_shared import G, STEPS, X0, by_numpy, factor, write
 
 INF = float("inf")
 
@@ -30,6 +30,34 @@ def sgd(T, l1=0, low=-INF, high=INF, decay=0, momentum=0):
     return step
 
 
+def fista(lr, l1=0, low=-INF, high=INF, decay=0, mu=0, restart=True):
+    """All parameters together, since they begin anew together."""
+    def run(T):
+        x = y = X0.astype(T)
+        t, path, begun = 1, [], 0
+        for k in range(STEPS):
+            eta, g = lr * factor(k), G[k].astype(T)
+            new = prox(T, y - T(eta) * (g + T(decay) * y), eta * l1, low, high)
+            uphill = restart and np.dot((y - new).astype(np.float64), (new - x).astype(np.float64)) > 0
+            begun += uphill
+            t = 1 if uphill else t
+            t_new = (1 + np.sqrt(1 + 4 * t * t)) / 2
+            q = np.sqrt(min(eta * mu, 1))
+            beta = 0 if uphill else (1 - q) / (1 + q) if mu else (t - 1) / t_new
+            x, y, t = new, new + T(beta) * (new - x), t_new
+            path.append(y)
+        assert not restart or 0 < begun < STEPS / 2, begun
+        return np.array(path)
+    return run
+
+
+FISTA = [
+    ("fista lr=0.005", fista(0.005)),
+    ("fista lr=0.005 l1=0.5 weight_decay=0.1", fista(0.005, l1=0.5, decay=0.1)),
+    ("fista lr=0.002 restart=false nonnegative l1=0.125", fista(0.002, l1=0.125, low=0, restart=False)),
+    ("fista lr=0.01 mu=0.5 low=-0.5 high=1", fista(0.01, mu=0.5, low=-0.5, high=1)),
+]
+
 SGD = [
     ("sgd lr=0.05 l1=0.5", by_numpy(sgd, 0.05, l1=0.5)),
     ("sgd lr=0.02 l1=0.25 weight_decay=0.5 nonnegative", by_numpy(sgd, 0.02, l1=0.25, decay=0.5, low=0)),
@@ -39,4 +67,4 @@ SGD = [
 ]
 
 write("prox_rules.h", "SWALE_PROX_RULES_GOLDEN_H", f"prox_rules.py with NumPy {np.__version__}",
-      '#include "rules.h"\n\nstatic const struct golden prox_goldens[] = {\n', SGD)
+      '#include "rules.h"\n\nstatic const struct golden prox_goldens[] = {\n', SGD + FISTA)

@@ -119,7 +119,8 @@ static void test_rules_with_a_mask(void **state) {
     for (int r = 0; (rule = sw_rule_at(r)) != NULL; r++)
         for (int t = 0; t < 2; t++)
             for (int a = 0; a < 2; a++)
-                compare_runs("minibatch batch=2", rule->name, NULL, averages[a], both_types[t]);
+                compare_runs(rule->flags & SW_RULE_EXACT_GRADIENT ? "full" : "minibatch batch=2", rule->name, NULL,
+                             rule->point ? NULL : averages[a], both_types[t]);
 }
 
 static void test_averages_with_a_mask(void **state) {
@@ -162,7 +163,8 @@ static void test_no_copies_with_a_mask(void **state) {
     for (int r = 0; (rule = sw_rule_at(r)) != NULL && rule->source; r++)
         for (int k = 0; k < AVERAGES; k++) {
             bowl b = bowl_new(SW_F32, true);
-            sw_optim *o = NEW_OPTIM(b.params, .rule = rule->name, .average = averages[k], .steps = 100);
+            sw_optim *o = NEW_OPTIM(b.params, .rule = rule->name, .average = rule->point ? NULL : averages[k],
+                                    .steps = 100);
             for (int t = 0; t < 30; t++) {
                 sw_tape *tape = sw_tape_new();
                 assert_ok(sw_backward(inner_loss(tape, b.params, g)));

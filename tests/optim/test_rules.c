@@ -33,6 +33,7 @@ static const rule_entry entries[] = {
     {"fromage", 0, "lr=0.3", "lr=0.1", NULL, 0},
     {"nag_gs", 4, "lr=0.1 mu=0.1", "lr=0.01 mu=0.1", NULL, 0},
     {"amos", 0, "lr=0.1", "lr=0.1", "momentum=0", 0},
+    {"fista", 4, "lr=0.5", "lr=0.001", NULL, 0},
 };
 enum { ENTRIES = sizeof entries / sizeof *entries };
 
@@ -40,6 +41,11 @@ static const char *spec_of(const rule_entry *e, const char *options) {
     static char spec[200];
     snprintf(spec, sizeof spec, "%s %s", e->name, options ? options : "");
     return spec;
+}
+
+/* With which no element depends on another: fista begins anew for all at once. */
+static const char *apart(const char *name) {
+    return strcmp(name, "fista") == 0 ? " restart=false" : "";
 }
 
 /* ---- The table is complete ---- */
@@ -94,7 +100,7 @@ static void test_tables(void **state) {
 /* ---- It minimises ---- */
 
 static double descend(sw_params *p, const sw_objective *f, const char *spec, int steps) {
-    const sw_optim_options how = {.size = sizeof how, .rule = spec, .estimator = "minibatch batch=1",
+    const sw_optim_options how = {.size = sizeof how, .rule = spec, .estimator = "full",
                                   .schedule = "cosine warmup=20", .steps = steps};
     sw_optim *optim = sw_optim_create(p, &how);
     if (!optim)
@@ -402,8 +408,9 @@ static void test_frozen_and_tied(void **state) {
         assert_int_equal(sw_params_dim(p), SMALL_DIM);
         memcpy(sw_params_x(p), sw_params_x(q), params_bytes(q));
         sw_param_freeze(b, true);
-        sw_optim *optim = sw_optim_new(p, spec_of(&entries[i], "lr=0.01")),
-                 *plain = sw_optim_new(q, spec_of(&entries[i], "lr=0.01"));
+        char spec[100];
+        snprintf(spec, sizeof spec, "%s lr=0.01%s", entries[i].name, apart(entries[i].name));
+        sw_optim *optim = sw_optim_new(p, spec), *plain = sw_optim_new(q, spec);
         double *x = sw_params_x(p), *y = sw_params_x(q), start[SMALL_DIM];
         memcpy(start, x, sizeof start);
         uint64_t seed = 6;
@@ -457,21 +464,23 @@ static void test_two_groups(void **state) {
     (void)state;
     for (int i = 0; i < ENTRIES; i++) {
         char spec[200];
-        double one[SMALL_DIM], two[SMALL_DIM], apart[SMALL_DIM];
-        const char *name = entries[i].name;
+        double one[SMALL_DIM], two[SMALL_DIM], other[SMALL_DIM];
+        const char *name = entries[i].name, *lone = apart(name);
         int moved = 0;
         ten_steps(spec_of(&entries[i], "lr=0.01"), one);
         snprintf(spec, sizeof spec, "role=bias: %s lr=0.01; %s lr=0.01", name, name);
         ten_steps(spec, two);
         assert_memory_equal(one, two, sizeof one);
-        snprintf(spec, sizeof spec, "role=bias: %s lr=0.02; %s lr=0.01", name, name);
-        ten_steps(spec, apart);
+        snprintf(spec, sizeof spec, "role=bias: %s lr=0.01%s; %s lr=0.01%s", name, lone, name, lone);
+        ten_steps(spec, two);
+        snprintf(spec, sizeof spec, "role=bias: %s lr=0.02%s; %s lr=0.01%s", name, lone, name, lone);
+        ten_steps(spec, other);
         for (int k = 0; k < SMALL_DIM; k++) { /* "b": elements 12 to 16 */
-            bool other = k >= 12 && k < 17;
-            moved += other && apart[k] != one[k];
-            if (!other && apart[k] != one[k])
+            bool is_other = k >= 12 && k < 17;
+            moved += is_other && other[k] != two[k];
+            if (!is_other && other[k] != two[k])
                 fail_msg("%s: element %d is %.17g, and %.17g when the other group has another learning rate",
-                         name, k, one[k], apart[k]);
+                         name, k, two[k], other[k]);
         }
         assert_true(moved >= 3); /* Lion may be back where it was */
     }
@@ -505,6 +514,8 @@ static const pair pairs[] = {
     {"rmsprop lr=0.01 momentum=0", "rmsprop lr=0.01", 0},
     {"amos lr=0.01 momentum=0", "amos lr=0.01", 0},
     {"sgd lr=0.01 momentum=0", "sgd lr=0.01", 0},
+    /* As strongly convex as it is smooth: no momentum. */
+    {"fista lr=0.01 mu=100", "sgd lr=0.01", 0},
 };
 
 static double distance(const double a[SMALL_DIM], const double b[SMALL_DIM]) {
@@ -579,7 +590,7 @@ static void test_linear_in_lr(void **state) {
             if (!(fabs(two[k] - 2 * one[k]) <= 8 * 4 * 0x1p-53))
                 fail_msg("%s: a step of %g, of %g with twice the learning rate", entries[i].name, one[k], two[k]);
     }
-    assert_int_equal(linear, ENTRIES - 3); /* fromage, nag_gs, amos */
+    assert_int_equal(linear, ENTRIES - 4); /* fromage, nag_gs, amos, fista */
 }
 
 /* ---- Memory ---- */
@@ -631,6 +642,7 @@ static void test_bytes_of_state(void **state) {
 /* Options that choose another loop. */
 static const char *const loops[] = {"sgd momentum=0.9", "sgd momentum=0.9 nesterov", "sgd l1=0.3",
                                     "sgd momentum=0.9 l1=0.1 nonnegative", "sgd low=-0.25 high=0.75",
+                                    "fista l1=0.1", "fista mu=0.1 nonnegative restart=false",
                                     "rmsprop centered",
                                     "rmsprop momentum=0.9", "rmsprop centered momentum=0.9", "nadamp p=2",
                                     "generalized_adam disable_preconditioning", "radam beta2=0.5",

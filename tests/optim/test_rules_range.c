@@ -55,6 +55,7 @@ static int spec_count;
 static void add_spec(const char *name) {
     static const char *const variants[][3] = {
         {"sgd", "momentum=0.9", "momentum=0.9 nesterov"},
+        {"fista", "l1=0.5", "mu=1 low=-1e38"},
         {"sgd", "l1=0.5", "momentum=0.9 l1=0.5 low=-1e38"},
         {"rmsprop", "centered", "centered momentum=0.9 eps_in_root"},
         {"adadelta", "eps_in_root=0", "weight_decay=0.1"},

@@ -235,8 +235,12 @@ static int variants_resumed;
 static bool rule_resumes(sw_dtype type, const char *spec) {
     char routed[300];
     snprintf(routed, sizeof routed, "rank=2: %s; sgd lr=0.1", spec);
-    const bool done = resumes(type, true, 0, HOW(.rule = spec, .estimator = "minibatch batch=5")) ||
-                      resumes(type, true, 0, HOW(.rule = routed, .estimator = "minibatch batch=5"));
+    char name[64];
+    assert_int_equal(sscanf(spec, "%63s", name), 1);
+    const bool exact = sw_rule_find(name)->flags & SW_RULE_EXACT_GRADIENT;
+    const char *estimator = exact ? "full" : "minibatch batch=5";
+    const bool done = resumes(type, true, 0, HOW(.rule = spec, .estimator = estimator)) ||
+                      resumes(type, true, 0, HOW(.rule = routed, .estimator = estimator));
     variants_resumed += done;
     return done;
 }
@@ -258,6 +262,7 @@ static void every_rule(void **state) {
     assert_true(rules >= 3 && variants_resumed >= 2 * rules);
     assert_true(rule_resumes(SW_F64, "sgd momentum=0.9 nesterov"));
     assert_true(rule_resumes(SW_F32, "sgd lr=0.1 momentum=0.9 l1=0.01 low=-0.5"));
+    assert_true(rule_resumes(SW_F64, "fista lr=auto l1=0.01 nonnegative"));
     assert_true(resumes(SW_F32, true, 0,
                         HOW(.rule = "role=bias: sgd momentum=0.5; adamw lr=0.01",
                             .estimator = "minibatch batch=5", .clip = 0.1)));

@@ -112,7 +112,7 @@ static void test_names_and_numbers(void **state) {
             "weight_decay, l1, nonnegative, low, high", .rule = "sgd 0.1");
     REFUSED("rule sgd has no option ; it has lr, momentum, dampening, nesterov, weight_decay, l1, nonnegative, "
             "low, high", .rule = "sgd =1");
-    REFUSED("rule adam has no option l1, which is an option of sgd", .rule = "adam l1=0.1");
+    REFUSED("rule adam has no option l1, which is an option of sgd, fista", .rule = "adam l1=0.1");
     REFUSED("rule adam has no option alpha, which is an option of rmsprop", .rule = "adam alpha=0.1");
     REFUSED("kinds: count=1.5 is not a whole number", .rule = "kinds count=1.5");
     REFUSED("kinds: count=6 is outside [-5, 5]", .rule = "kinds count=6");

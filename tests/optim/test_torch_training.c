@@ -7,7 +7,7 @@
 
 /* Rules that are not PyTorch's. */
 static const char *const swales_own[] = {"nadamw", "nadamp", "generalized_adam", "lion", "fromage",
-                                        "nag_gs", "amos"};
+                                        "nag_gs", "amos", "fista"};
 
 /* ---- The networks; golden/torch_training.py has the same ---- */
 

@@ -159,7 +159,7 @@ CHOICES = {"foreach", "fused", "capturable", "differentiable"}  # of the impleme
 RULES = {"SGD": "sgd", "Adagrad": "adagrad", "RMSprop": "rmsprop", "Adadelta": "adadelta", "Adam": "adam",
          "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam", "Adamax": "adamax"}
 # Rules without a counterpart in optim_db: optim/test_rules_golden.c compares them with optax or NumPy.
-NO_OPTIMIZER = {"nadamw", "nadamp", "generalized_adam", "lion", "fromage", "nag_gs", "amos"}
+NO_OPTIMIZER = {"nadamw", "nadamp", "generalized_adam", "lion", "fromage", "nag_gs", "amos", "fista"}
 ruled = set()
 
 
