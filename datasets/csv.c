@@ -4,8 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Numbers read so far. */
+/* Rows in memory, and the names of their columns. */
+typedef struct csv_source {
+    swd_stored stored; /* first: a pointer to its source is a pointer to the whole */
+    char **names;      /* [features], with their texts behind them in one block; NULL: no header */
+} csv_source;
+
+/* What was read so far. */
 typedef struct table {
+    char **names; /* of csv_source */
     double *x;    /* [room, features] */
     double *y;    /* [room] real targets, or NULL */
     int32_t *ids; /* [room] class ids, or NULL */
@@ -206,6 +213,23 @@ static bool is_header(const swd_csv *c) {
     return c->o.header == SW_CSV_HEADER_YES || (c->o.header == SW_CSV_HEADER_AUTO && !numbers);
 }
 
+/* The header's fields, which last until the next row. */
+static sw_status take_names(const swd_csv *c, table *t) {
+    size_t bytes = (size_t)c->features * sizeof *t->names, at = bytes;
+    for (int64_t i = 0; i < c->columns; i++)
+        bytes += c->role[i] == SWD_FEATURE ? strlen(swd_csv_field(c, i)) + 1 : 0;
+    t->names = sw_alloc(bytes);
+    if (!t->names)
+        return swd_stream_fail_memory(&c->lines.in);
+    for (int64_t i = 0, feature = 0; i < c->columns; i++) {
+        if (c->role[i] != SWD_FEATURE)
+            continue;
+        t->names[feature] = strcpy((char *)t->names + at, swd_csv_field(c, i));
+        at += strlen(t->names[feature++]) + 1;
+    }
+    return SW_OK;
+}
+
 static sw_status read_rows(swd_csv *c, table *t) {
     bool got;
     SW_TRY(swd_csv_row(c, &got));
@@ -213,8 +237,7 @@ static sw_status read_rows(swd_csv *c, table *t) {
         return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row");
     const bool header = is_header(c);
     SW_TRY(swd_csv_roles(c, header));
-    if (!header)
-        SW_TRY(add_row(c, t));
+    SW_TRY(header ? take_names(c, t) : add_row(c, t));
     for (;;) {
         SW_TRY(swd_csv_row(c, &got));
         if (!got)
@@ -227,8 +250,17 @@ static sw_status read_rows(swd_csv *c, table *t) {
 
 /* ---- The source ---- */
 
+static void csv_free(sw_source *source) {
+    sw_free(((csv_source *)source)->names);
+    swd_stored_free(source);
+}
+
 /* Takes over what was read. */
-static sw_status finish(const swd_csv *c, table *t, swd_stored *s) {
+static sw_status finish(const swd_csv *c, table *t, csv_source *source) {
+    swd_stored *s = &source->stored;
+    s->source.free = csv_free;
+    source->names = t->names;
+    t->names = NULL;
     s->x = sw_array_of(t->x, SW_F64, SW_SHAPE(t->rows, c->features));
     t->x = NULL;
     if (c->o.target == SW_CSV_REAL) {
@@ -263,20 +295,20 @@ static sw_status take_class_names(swd_csv *c) {
     return SW_OK;
 }
 
-static sw_status load(swd_csv *c, const char *path, table *t, swd_stored **s) {
+static sw_status load(swd_csv *c, const char *path, table *t, csv_source **s) {
     SW_TRY(swd_stream_open(&c->lines.in, path));
     SW_TRY(take_class_names(c));
     if (c->lines.in.magic_size == 0)
         return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "is empty");
     SW_TRY(read_rows(c, t));
-    *s = swd_stored_new(sizeof(swd_stored));
+    *s = (csv_source *)swd_stored_new(sizeof(csv_source));
     return *s ? finish(c, t, *s) : swd_stream_fail_memory(&c->lines.in);
 }
 
 sw_source *sw_csv(const char *path, const sw_csv_options *options) {
     swd_csv c = {.lines = {.in = {.members = true}}};
     table t = {0};
-    swd_stored *s = NULL;
+    csv_source *s = NULL;
     if (check_options(&c.o, options) != SW_OK)
         return NULL;
     if (!path) {
@@ -287,14 +319,22 @@ sw_source *sw_csv(const char *path, const sw_csv_options *options) {
     swd_lines_close(&c.lines);
     sw_free(c.field);
     sw_free(c.role);
+    sw_free(t.names);
     sw_free(t.x);
     sw_free(t.y);
     sw_free(t.ids);
     swd_classes_free(&t.classes);
     swd_classes_free(&c.given);
     if (status == SW_OK)
-        return &s->source;
+        return &s->stored.source;
     if (s)
-        sw_source_free(&s->source);
+        sw_source_free(&s->stored.source);
+    return NULL;
+}
+
+const char *const *sw_csv_feature_names(const sw_source *source) {
+    if (source && source->free == csv_free)
+        return (const char *const *)((const csv_source *)source)->names;
+    sw_fail(SW_ERR_ARGUMENT, "csv_feature_names: the source is %s", source ? "not of sw_csv" : "NULL");
     return NULL;
 }

@@ -173,6 +173,9 @@ typedef struct sw_csv_options {
  * file. Errors name path, line and column, both counted from 1: "data.csv: line 3, column 2: 'abc' is not a
  * number". options may be NULL. */
 SW_API sw_source *sw_csv(const char *path, const sw_csv_options *options);
+/* The names of the features, [x_shape[0]], as in the header: of columns that are neither the target nor skipped.
+ * NULL where the file has no header, and NULL and an error for another source. The source's. */
+SW_API const char *const *sw_csv_feature_names(const sw_source *source);
 
 /* ---- Sparse rows: LIBSVM and SVMlight files -------------------------------------------------- */
 

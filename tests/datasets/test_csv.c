@@ -270,18 +270,22 @@ static void measuring_release(void *user, void *memory_of) {
 /* For each byte of the file at most: x 4 bytes (8 for each number, which is two characters with its delimiter), and
  * while it grows half as much again and the copy it came from, 4; the buffer 2, and the copy it came from 1; where
  * the fields begin, 4 (an empty one that is skipped is one character); a role each, 1; targets 2. 18 in all, and
- * 256 KiB at least. */
+ * 256 KiB at least. A header of empty names takes 9 for each of its characters, and its row adds nothing to x. */
 static void memory_is_a_small_multiple_of_the_file(void **state) {
     enum { COLUMNS = 300000, LEAST = 256 * 1024 };
     static const sw_allocator measuring = {sizeof(sw_allocator), NULL, measuring_allocate, measuring_release};
     (void)state;
     for (int rows = 1; rows <= 3; rows += 2)
-        for (int empty = 0; empty < 2; empty++) {
+        for (int kind = 0; kind < 3; kind++) {
             static int64_t skip[COLUMNS];
+            const bool empty = kind == 1, header = kind == 2;
             const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_REAL, .skip = skip,
+                                      .header = header ? SW_CSV_HEADER_YES : SW_CSV_HEADER_AUTO,
                                       .skip_count = empty ? COLUMNS - 2 : 0};
-            bytes text = make_bytes((size_t)rows * COLUMNS * 2);
+            bytes text = make_bytes((size_t)(rows + 1) * COLUMNS * 2);
             text.size = 0;
+            for (int i = 0; header && i < COLUMNS; i++)
+                text.at[text.size++] = i == COLUMNS - 1 ? '\n' : ',';
             for (int r = 0; r < rows; r++)
                 for (int i = 0; i < COLUMNS; i++) {
                     if (!empty || i >= COLUMNS - 2)
@@ -363,6 +367,33 @@ static void headers(void **state) {
     sw_source_free(s);
     check_message("a,b\n3,4\n", &o, SW_ERR_FORMAT, "line 1, column 1: 'a' is not a number");
     refuses("1,b\n3,4\n", "line 1, column 2: 'b' is not a number");
+}
+
+/* Of the features alone, in their order, whatever the letters; without a header there are none. */
+static void feature_names(void **state) {
+    (void)state;
+    static const char text[] = "id, \"mean \"\"radius\"\"\" ,label,,b\n7,1,2,3,4\n";
+    const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_REAL, .target_name = "label",
+                              .skip = (int64_t[]){0}, .skip_count = 1};
+    sw_source *s = open_text(text, &o);
+    const char *const *names = sw_csv_feature_names(s);
+    assert_non_null(names);
+    assert_string_equal(names[0], "mean \"radius\"");
+    assert_string_equal(names[1], "");
+    assert_string_equal(names[2], "b");
+    sw_source_free(s);
+    s = open_text("1,2\n3,4\n", NULL);
+    assert_null(sw_csv_feature_names(s));
+    assert_null(sw_error());
+    sw_source *part = sw_take(s, 1, NULL);
+    assert_null(sw_csv_feature_names(part));
+    assert_string_equal(sw_error(), "csv_feature_names: the source is not of sw_csv");
+    sw_clear_error();
+    assert_null(sw_csv_feature_names(NULL));
+    assert_string_equal(sw_error(), "csv_feature_names: the source is NULL");
+    sw_clear_error();
+    sw_source_free(part);
+    sw_source_free(s);
 }
 
 /* gzip, in one member and in several; 3000 rows, so that the buffer is refilled within a line. */
@@ -645,6 +676,7 @@ int main(void) {
         cmocka_unit_test(another_delimiter_is_suggested),
         cmocka_unit_test(real_targets_and_skipped_columns),
         cmocka_unit_test(headers),
+        cmocka_unit_test(feature_names),
         cmocka_unit_test(compressed_files),
         cmocka_unit_test(numbers_are_rounded_correctly),
         cmocka_unit_test(numbers_do_not_depend_on_the_locale),
