@@ -131,7 +131,7 @@ static void fista_reach(const sw_step *s, sw_bounds *b) {
 }
 
 static const sw_option options[] = {
-    {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate: at most 1/L",
+    {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate, at most 1/L; auto: 1/L",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
     WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
     {.name = "mu", .value = 0, .low = 0, .high = 1e300,
@@ -142,7 +142,7 @@ static const sw_option options[] = {
 static const sw_slot slots[] = {{.name = "x", .start = SW_START_X}, {0}};
 
 const sw_rule swo_fista = {.size = sizeof(sw_rule), .name = "fista",
-                           .summary = "accelerated proximal gradient: l1 and boxes, Nesterov without",
+                           .summary = "accelerated proximal gradient for l1 and boxes; Nesterov's without them",
                            .source = "Beck, Teboulle 2009; O'Donoghue, Candès 2015", .options = options,
                            .slots = slots, .check = fista_check, .scalars = scalars,
                            .flags = SW_RULE_EXACT_GRADIENT | SW_RULE_PENALTY, .begin = fista_begin, .measure = &measure_kernels,
