@@ -755,6 +755,21 @@ SW_API sw_status sw_params_load(sw_params *params, const char *path);
 SW_API sw_status sw_params_pack(const sw_params *params, sw_archive *archive, const char *prefix);
 SW_API sw_status sw_params_unpack(sw_params *params, const sw_archive *archive, const char *prefix);
 
+/* ---- Sparse rows ----------------------------------------------------------------------------- */
+
+/* A matrix in compressed rows (CSR): row i holds value[k] in column index[k] for start[i] ≤ k < start[i+1], and 0
+ * elsewhere. The columns of a row increase. */
+typedef struct sw_csr {
+    int64_t rows, columns;
+    const int64_t *start;  /* [rows + 1], start[0] = 0 */
+    const int32_t *index;  /* [start[rows]] */
+    const void *value;     /* [start[rows]], of `type` */
+    sw_dtype type;         /* SW_F32 or SW_F64 */
+} sw_csr;
+
+/* SW_OK if the members describe such a matrix, with finite values; else an error that names row and column. */
+SW_API sw_status sw_csr_check(const sw_csr *matrix);
+
 /* ---- Data sources ---------------------------------------------------------------------------- */
 
 /* n samples that can be gathered by id. A reader embeds this as its first member and fills it in. */
@@ -783,6 +798,11 @@ struct sw_source {
     /* To gather takes more than copying numbers (decoding, crops, a user's function): where there are
      * processors enough, a loader does it ahead in a thread of its own. */
     bool costly;
+    bool fixed; /* gather does not depend on `draw` */
+    /* Optional: where all samples lie in memory, x [n, x_shape] of type f32 or f64 or as sparse rows, y of type y_type or
+     * f32 or f64. gather gives these numbers, converted to its type. */
+    const sw_array *x_memory, *y_memory;
+    const sw_csr *x_sparse;
 };
 /* Calls source->free: now, or, where something made from the source still reads it, when the last of these is
  * freed: a subset or another wrapper, a loader, or the model that an objective of sw_model_objective belongs
@@ -832,21 +852,6 @@ SW_API int64_t sw_sampler_position(const sw_sampler *sampler);
 /* Goes to where `position` samples of `epoch` (from 0) have been given. A position is a multiple of the
  * batch or n; others, and negative numbers, are errors, and the sampler stays where it is. */
 SW_API sw_status sw_sampler_seek(sw_sampler *sampler, int64_t epoch, int64_t position);
-
-/* ---- Sparse rows ----------------------------------------------------------------------------- */
-
-/* A matrix in compressed rows (CSR): row i holds value[k] in column index[k] for start[i] ≤ k < start[i+1], and 0
- * elsewhere. The columns of a row increase. */
-typedef struct sw_csr {
-    int64_t rows, columns;
-    const int64_t *start;  /* [rows + 1], start[0] = 0 */
-    const int32_t *index;  /* [start[rows]] */
-    const void *value;     /* [start[rows]], of `type` */
-    sw_dtype type;         /* SW_F32 or SW_F64 */
-} sw_csr;
-
-/* SW_OK if the members describe such a matrix, with finite values; else an error that names row and column. */
-SW_API sw_status sw_csr_check(const sw_csr *matrix);
 
 /* ---- Generalized linear models ---------------------------------------------------------------- */
 
@@ -903,7 +908,8 @@ typedef struct sw_objective {
     sw_tensor (*head)(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count);
     /* Optional: these samples come next. */
     void (*prefetch)(void *user, const int64_t *ids, int64_t count);
-    /* Generalized linear model without a tape, with features, outputs and bias as above. It goes before the others. */
+    /* Generalized linear model without a tape, with features, outputs and bias as above. It goes before rows and head;
+     * with a `loss` besides, values and gradients are taken from that. */
     const sw_glm_data *glm;
 } sw_objective;
 

@@ -16,6 +16,11 @@ static sw_status check_glm(const sw_objective *f) {
     return SW_OK;
 }
 
+/* Values and gradients by the samples in memory. */
+static bool is_known(const sw_objective *f) {
+    return f->glm && !f->loss;
+}
+
 static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
     if (!f || !f->params || (!f->loss && !f->gradient && !f->head && !(f->size >= sizeof *f && f->glm)))
         return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
@@ -23,13 +28,13 @@ static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_grad
         return sw_fail(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
     if (!sw_params_built(f->params))
         return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
-    if (!tape && (!f->gradient || f->glm))
+    if (!tape && (!f->gradient || is_known(f)))
         return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
     if (g && g->params != f->params)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block belongs to other parameters");
     if (f->glm)
         SW_TRY(swi_glm_check(f));
-    return (f->loss || f->gradient) && !f->glm ? SW_OK : check_glm(f);
+    return (f->loss || f->gradient) && !is_known(f) ? SW_OK : check_glm(f);
 }
 
 bool sw_objective_is_glm(const sw_objective *f) {
@@ -176,7 +181,7 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
-    if (f->glm)
+    if (is_known(f))
         return glm_value(f, tape, x, ids, count, NULL, mean);
     SW_TRY(sw_tape_samples(tape, ids, count));
     const uint64_t failures = sw_failures();
@@ -201,7 +206,7 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
     if (chunk <= 0)
         chunk = 1000;
     SW_TRY(check(f, tape, NULL));
-    if (!f->loss && f->gradient && !f->glm)
+    if (!f->loss && f->gradient && !is_known(f))
         return call_gradient(f, tape, x, ids, count, draw, value, NULL);
     bound before;
     SW_TRY(remember(f, tape, &before));
@@ -277,7 +282,7 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
-    if (f->glm)
+    if (is_known(f))
         return glm_known_gradient(f, tape, x, ids, count, mean, g);
     SW_TRY(sw_tape_samples(tape, ids, count));
     if (!f->loss)
@@ -316,7 +321,7 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    if (!f->loss && f->gradient && !f->glm) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
+    if (!f->loss && f->gradient && !is_known(f)) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
         return gradient_without_tape(f, tape, x, ids, count, draw, value, g);
     bound before;
     SW_TRY(remember(f, tape, &before));

@@ -31,6 +31,8 @@ void swd_sparse_finish(swd_sparse *s) {
     sw_source *source = &s->stored.source;
     swd_stored_finish(&s->stored);
     source->n = s->x.rows;
+    source->x_memory = NULL;
+    source->x_sparse = &s->x;
     source->x_rank = 1;
     source->x_shape[0] = s->x.columns;
     source->gather = sparse_gather;

@@ -139,7 +139,8 @@ swd_stored *swd_stored_new(size_t bytes) {
                             .y_type = SW_F64,
                             .gather = swd_stored_gather,
                             .prefetch = prefetch,
-                            .free = swd_stored_free};
+                            .free = swd_stored_free,
+                            .fixed = true};
     return s;
 }
 
@@ -155,6 +156,10 @@ static int64_t sample_shape(const sw_array *array, int *rank, int64_t *shape) {
 void swd_stored_finish(swd_stored *s) {
     sw_source *source = &s->source;
     source->n = s->x.shape[0];
+    if (s->x.type == SW_F32 || s->x.type == SW_F64)
+        source->x_memory = &s->x;
+    if (s->y.data)
+        source->y_memory = &s->y;
     s->x_width = sample_shape(&s->x, &source->x_rank, source->x_shape);
     if (!s->y.data)
         return;

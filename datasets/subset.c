@@ -91,6 +91,8 @@ static subset *new_subset(const sw_source *inner, const int64_t *ids, int64_t n,
     s->source.gather = gather;
     s->source.prefetch = inner->prefetch ? prefetch : NULL;
     s->source.free = free_subset;
+    s->source.x_memory = s->source.y_memory = NULL;
+    s->source.x_sparse = NULL;
     s->inner = inner;
     if (ids) {
         s->ids = sw_alloc_array(n, sizeof *ids);

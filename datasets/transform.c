@@ -197,6 +197,7 @@ sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
     }
     swd_wrap_source(&s->wrap, source, o.own);
     s->wrap.source.gather = gather_augmented;
+    s->wrap.source.fixed = false;
     s->wrap.source.free = free_augmenter;
     s->wrap.source.costly = true;
     if (set_up(s, source, &o) != SW_OK) {
@@ -301,6 +302,7 @@ sw_source *sw_map(sw_source *source, sw_map_function function, void *user,
     }
     swd_wrap_source(&s->wrap, source, o.own);
     s->wrap.source.gather = gather_mapped;
+    s->wrap.source.fixed = false; /* nobody knows */
     s->wrap.source.free = free_mapper;
     s->wrap.source.costly = true;
     s->function = function;

@@ -54,6 +54,8 @@ void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own) {
     wrap->source = *inner;
     wrap->source.size = sizeof wrap->source;
     wrap->source.prefetch = inner->prefetch ? prefetch : NULL;
+    wrap->source.x_memory = wrap->source.y_memory = NULL; /* what a wrapper gives is computed */
+    wrap->source.x_sparse = NULL;
     wrap->inner = inner;
     wrap->own = own;
     sw_source_retain(&wrap->hold, inner);

@@ -38,6 +38,7 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
     o->objective = (sw_objective){.size = sizeof(sw_objective), .n = source->n,
                                   .params = model->params, .user = o, .loss = objective_loss,
                                   .prefetch = objective_prefetch};
+    swn_recognize_linear_model(o);
     sw_source_retain(&o->hold, source);
     model->objectives = o;
     return &o->objective;

@@ -58,6 +58,16 @@ static const sw_module_type linear_type = {.size = sizeof(sw_module_type), .name
                                            .build = linear_build, .forward = linear_forward,
                                            .describe = linear_describe};
 
+bool swn_is_linear(const sw_module *m, int64_t *inputs, int64_t *outputs, bool *bias) {
+    if (!swn_is(m, &linear_type))
+        return false;
+    const linear *l = m->data;
+    *inputs = l->inputs;
+    *outputs = l->outputs;
+    *bias = l->has_bias;
+    return true;
+}
+
 static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, bool has_bias) {
     if (inputs < 0 || outputs < 1) {
         sw_fail(SW_ERR_ARGUMENT, "linear: %lld inputs and %lld outputs; inputs 0 (open) or more, "
@@ -179,6 +189,10 @@ static sw_tensor reshape_forward(sw_module *m, sw_tensor x) {
 
 static const sw_module_type reshape_type = {.size = sizeof(sw_module_type), .name = "reshape",
                                             .build = reshape_build, .forward = reshape_forward};
+
+bool swn_is_reshaping(const sw_module *m) {
+    return swn_is(m, &flatten_type) || swn_is(m, &reshape_type);
+}
 
 sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape) {
     if (rank >= SW_MAX_RANK || !sw_array_of(model, SW_F32, rank, shape).data) {

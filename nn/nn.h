@@ -180,7 +180,10 @@ SW_API sw_init sw_init_orthogonal(double gain);
 /* The mean loss of predictions against targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
-/* f_i(x) = loss(model(x_i), y_i) over a data source. Owned by the model; the same source and loss give the
+/* f_i(x) = loss(model(x_i), y_i) over a data source. A model of one linear layer (after flattening) on samples without
+ * chance (sw_source.fixed) is recognized as a generalized linear model: the tables of sag, saga and svrg hold n·outputs
+ * numbers, and no tape is needed where the loss is sw_cross_entropy, sw_mse or sw_huber and the samples lie in memory in
+ * the model's type. Owned by the model; the same source and loss give the
  * same objective again. The objective holds the source until sw_model_free: if sw_source_free is called
  * before, sw_model_free calls the source's `free`. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
