@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Data sets of scikit-learn, and its coefficients of generalized linear models: glm.safetensors and glm.h.
 
-Each fit is scikit-learn's at a tight tolerance, and then polished by Newton's method in NumPy (glm_shared.py), which
-may move no coefficient by more than 1e-7 of the largest one: so the two agree about the objective. Where
+Each fit is scikit-learn's at a tight tolerance, and then polished by Newton's method in NumPy (glm_shared.py),
+which may move no coefficient by more than 1e-7 of the largest one: so the two agree about the objective. Where
 scikit-learn has not the loss (Huber's with a given delta), Newton's method is alone. The norm of the gradient is
 written beside each.
 
@@ -32,8 +32,8 @@ def matrix(coefficients, intercept, bias):
     return np.hstack([m, np.reshape(intercept, (-1, 1))]) if bias else m
 
 
-def add(name, data, head, by, l2, l1=0.0, found=None, y=None, scaled=True, bias=True, weight=None, class_weight=None,
-        delta=0.0):
+def add(name, data, head, by, l2, l1=0.0, found=None, y=None, scaled=True, bias=True, weight=None,
+        class_weight=None, delta=0.0):
     """found: scikit-learn's [outputs, features + bias]; None: Newton's method starts at 0."""
     x = standardized(arrays[f"{data}.x"]) if scaled else arrays[f"{data}.x"].astype(float)
     y = arrays[f"{data}.y"] if y is None else y
@@ -96,8 +96,8 @@ def poisson(name, alpha, weighted=False):
     x, y = standardized(arrays["diabetes.x"]), arrays["diabetes.y"] // 25
     weight = sample_weights(len(y)) if weighted else None
     model = PoissonRegressor(alpha=alpha, solver="newton-cholesky", tol=1e-11, max_iter=1000).fit(x, y, weight)
-    add(name, "diabetes", "poisson", "PoissonRegressor", alpha, found=matrix(model.coef_, model.intercept_, True), y=y,
-        weight=weight)
+    add(name, "diabetes", "poisson", "PoissonRegressor", alpha,
+        found=matrix(model.coef_, model.intercept_, True), y=y, weight=weight)
 
 
 def squared_hinge(name, c, class_weight=None):
@@ -122,7 +122,7 @@ logistic("multinomial_saga", "wine", "saga", 0.1)
 logistic("multinomial_weights", "wine", "saga", 0.1, weighted=True, class_weight=[1, 2, 0.5])
 logistic("multinomial_elastic_net", "wine", "saga", 0.1, l1_ratio=0.5)
 logistic("multinomial_digits", "digits", "saga", 0.01)
-logistic("multinomial_digits_raw", "digits", "sag", 0.0001, scaled=False)
+logistic("multinomial_digits_raw", "digits", "sag", 0.0001, scaled=False, bias=False)
 ridge("ridge_sag", 1)
 ridge("ridge_weight", 10, weighted=True)
 elastic_net("lasso", 2, 1.0)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How many epochs scikit-learn's sag and saga need for the problems of tests/optim/glm_table.h: to 3e-6 and to 1e-10 of
-the first gradient's norm, the penalty included, with their own step sizes; five seeds.
+"""How many epochs scikit-learn's sag and saga need for the problems of tests/optim/glm_table.h: to 3e-6 and to
+1e-10 of the first gradient's norm, the penalty included, with their own step sizes; five seeds.
 
-Its solver is called for an epoch at a time, with the memory that it offers for continuing, and the gradient is computed
-in between (glm_shared.py). 0: not within MOST epochs.
+Its solver is called for an epoch at a time, with the memory that it offers for continuing, and the gradient is
+computed in between (glm_shared.py). 0: not within MOST epochs.
 
     /path/to/python glm_epochs.py > glm_epochs.h     (scikit-learn 1.9)
 """
@@ -29,8 +29,8 @@ def epochs(problem, saga, seed):
     random = np.random.RandomState(seed)
     first, found = np.linalg.norm(problem.gradient(np.zeros((problem.outputs, problem.a.shape[1])))), []
     for k in range(1, MOST + 1):
-        _, _, memory = sag_solver(x, y, problem.weight, NAMES[problem.head], problem.l2 * problem.n, 0, 1, 0, 0, random,
-                                  False, None, memory, saga)
+        _, _, memory = sag_solver(x, y, problem.weight, NAMES[problem.head], problem.l2 * problem.n, 0, 1, 0, 0,
+                                  random, False, None, memory, saga)
         norm = np.linalg.norm(problem.gradient(memory["coef"].T))
         while len(found) < len(GOALS) and norm <= GOALS[len(found)] * first:
             found.append(k)

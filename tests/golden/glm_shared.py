@@ -1,5 +1,5 @@
-"""Generalized linear models in float64 NumPy: values, gradients, Hessians and a damped Newton method of each loss of
-core.h ("Generalized linear models"), and the data sets that come with scikit-learn.
+"""Generalized linear models in float64 NumPy: values, gradients, Hessians and a damped Newton method of each loss
+of core.h ("Generalized linear models"), and the data sets that come with scikit-learn.
 
     f(W, b) = sum_i w_i l(W a_i + b, y_i) / sum_i w_i + l2/2 |W|^2
 
@@ -165,13 +165,15 @@ class Problem:
 LOSSES = {"logistic": ("logistic", "breast_cancer"), "squared_hinge": ("squared_hinge", "breast_cancer"),
           "multinomial": ("multinomial", "wine"), "digits": ("multinomial", "digits"),
           "squared": ("squared", "diabetes"), "huber": ("huber", "diabetes"), "poisson": ("poisson", "diabetes")}
-DATA = ["scaled", "raw", "large", "small", "constant", "separable", "weighted", "unpenalized"]
+DATA = ["scaled", "raw", "large", "small", "constant", "separable", "weighted", "unpenalized", "flat"]
 PENALTY = 1e-3  # times the mean Lipschitz constant of a sample
 
 
 def exists(loss, data):
     if loss == "digits":
         return data in ("scaled", "raw")
+    if data == "flat":
+        return loss == "huber"
     return data != "unpenalized" or loss in ("squared", "huber")
 
 
@@ -199,6 +201,8 @@ def table_problem(arrays, loss, data):
         y = standardized(y[:, None])[:, 0] if head in ("squared", "huber") else y
     if data == "constant":
         x[:, -1] = 3
+    if data == "flat":
+        y = y + 10  # at 0 the loss of every sample is a straight line
     if data == "separable":
         y = separate(head, x, y)
     delta = 40.0 if data == "raw" else 0.5
