@@ -104,13 +104,15 @@ typedef struct swo_estimate {
     void *lazy;      /* of loops over sparse rows, or NULL */
 } swo_estimate;
 
-/* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own lr and weight_decay. */
+/* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own options. */
 enum { SWO_PLAIN = 8 };
 typedef struct swo_plain_rules {
     struct {
         int64_t offset, count;
         double lr, decay; /* lr NaN: what the estimator proposes */
         bool moves;       /* not frozen */
+        bool proximal;    /* l1 or bounds */
+        double l1, low, high;
     } stretch[SWO_PLAIN];
     int stretches;        /* in the order of x, all of it together */
     sw_status (*took)(void *user, double loss, double weight); /* after each step */

@@ -1,6 +1,7 @@
 /* Many steps in one loop, where the estimator has one and the rest of the pipeline would do nothing but the rule sgd. */
 #include "internal.h"
 #include "methods.h"
+#include "rules/prox.h"
 
 #include <math.h>
 
@@ -9,10 +10,9 @@ static double option_of(const swo_group *group, const char *name) {
     return at >= 0 ? group->base.value[at] : 0;
 }
 
-/* x - lr (g + λx), and nothing else: no momentum, no proximal step. */
+/* x - lr (g + λx), or prox of that, and nothing else. */
 static bool rule_is_plain(const swo_group *group) {
-    return group->rule == &swo_sgd && option_of(group, "momentum") == 0 &&
-           !group->rule->not_linear(group->base.value);
+    return group->rule == &swo_sgd && option_of(group, "momentum") == 0;
 }
 
 static bool optim_is_plain(const sw_optim *o) {
@@ -48,6 +48,11 @@ static bool stretches_of(const sw_optim *o, swo_plain_rules *rules) {
         rules->stretch[rules->stretches].count = p->count;
         rules->stretch[rules->stretches].lr = option_of(group, "lr");
         rules->stretch[rules->stretches].decay = option_of(group, "weight_decay");
+        const double *prox = group->base.value + swo_index(group->rule->options, "l1");
+        rules->stretch[rules->stretches].proximal = prox_is_used(prox);
+        rules->stretch[rules->stretches].l1 = prox[PROX_L1];
+        rules->stretch[rules->stretches].low = prox_low(prox);
+        rules->stretch[rules->stretches].high = prox_high(prox);
         rules->stretch[rules->stretches++].moves = !p->frozen;
         at += p->count;
     }

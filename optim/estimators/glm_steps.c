@@ -8,6 +8,7 @@
 #include "kernel.h"
 #include "kernel_glm.h"
 #include "../compensated.h"
+#include "../rules/prox.h"
 #include "glm_steps.h"
 
 #ifndef GLM_STEPS
@@ -257,7 +258,14 @@ static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segm
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay;
     real *restrict x = (real *)a->x + begin, *restrict d = (real *)a->d + begin,
                    *restrict low = (real *)a->d_low + begin;
-    if (segment->moves)
+    const real threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
+    if (segment->moves && segment->proximal)
+        for (int64_t j = 0; j < n; j++) {
+            const real t = c * row[j], g = fresh * t + old * d[j];
+            x[j] = SW_K(prox)(x[j] - lr * (g + decay * x[j]), threshold, least, most);
+            SW_K(compensated_add)(&d[j], &low[j], t);
+        }
+    else if (segment->moves)
         for (int64_t j = 0; j < n; j++) {
             const real t = c * row[j], g = fresh * t + old * d[j];
             x[j] -= lr * (g + decay * x[j]);

@@ -41,10 +41,12 @@ void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit);
 typedef struct swo_glm_segment {
     int64_t offset, count;
     double lr, decay;
-    bool moves; /* they are not frozen */
+    bool moves;           /* they are not frozen */
+    bool proximal;        /* the rule has l1 or bounds: see rules/prox.h */
+    double l1, low, high;
 } swo_glm_segment;
 
-/* x ← x - lr (g + decay x), g = fresh·t + old·d, then d ← d + t. t is an array, or c times the row of one dense
+/* x ← x - lr (g + decay x), or prox of that, g = fresh·t + old·d, then d ← d + t. t is an array, or c times the row of one dense
  * sample. */
 typedef struct swo_glm_move {
     const sw_objective *f;

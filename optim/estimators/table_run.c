@@ -30,6 +30,7 @@ typedef struct table_run {
     bool by_row;              /* the tree has an L for each row */
     double row_norm;          /* R */
     double x_bound, d_bound, most;
+    double nearest;           /* a bound of the norm of what is nearest to 0 in the box */
     swo_glm_lazy lazy;
 } table_run;
 
@@ -37,7 +38,7 @@ typedef struct table_run {
 static bool table_run_is_lazy(const table_run *r) {
     const sw_objective *f = r->e->objective;
     return f->glm->sparse && r->segment[0].offset == 0 && r->segment[0].count == f->outputs * f->features &&
-           r->segment[0].moves;
+           r->segment[0].moves && !r->segment[0].proximal;
 }
 
 /* From the estimator's own memory, which is kept: [features] numbers then, stamps, and columns. */
@@ -86,10 +87,14 @@ static sw_status table_run_begin(table_run *r) {
                              .d_low = e->slot[SUM_LOW], .t = r->visit.t, .c = r->visit.c, .segment = r->segment,
                              .segments = r->rules->stretches};
     for (int i = 0; i < r->rules->stretches; i++) {
-        r->segment[i] = (swo_glm_segment){r->rules->stretch[i].offset, r->rules->stretch[i].count,
-                                          r->rules->stretch[i].lr, r->rules->stretch[i].decay,
-                                          r->rules->stretch[i].moves};
+        r->segment[i] = (swo_glm_segment){.offset = r->rules->stretch[i].offset, .count = r->rules->stretch[i].count,
+                                          .lr = r->rules->stretch[i].lr, .decay = r->rules->stretch[i].decay,
+                                          .moves = r->rules->stretch[i].moves,
+                                          .proximal = r->rules->stretch[i].proximal, .l1 = r->rules->stretch[i].l1,
+                                          .low = r->rules->stretch[i].low, .high = r->rules->stretch[i].high};
         r->automatic[i] = isnan(r->rules->stretch[i].lr);
+        if (r->segment[i].proximal)
+            r->nearest += sqrt((double)r->segment[i].count) * fmax(fmax(r->segment[i].low, -r->segment[i].high), 0);
     }
     r->row_norm = largest_row(e);
     r->most = e->type == SW_F32 ? FLT_MAX / 16 : DBL_MAX / 16;
@@ -111,7 +116,7 @@ static bool table_run_fits(table_run *r, int64_t numbers) {
         keep = fmax(keep, fabs(1 - r->segment[i].lr * r->segment[i].decay));
     }
     const double t = r->row_norm * changes, g = r->move.fresh * t + r->move.old * r->d_bound,
-                 x = keep * r->x_bound + lr * g, d = r->d_bound + t;
+                 x = keep * r->x_bound + lr * g + r->nearest, d = r->d_bound + t;
     if (r->visit.lazy && !(r->lazy.scale * (1 - r->segment[0].lr * r->segment[0].decay) > LEAST_SCALE))
         return false;
     if (!(isfinite(r->visit.loss) && lr * 2 < r->most && g < r->most && x < r->most && d < r->most))

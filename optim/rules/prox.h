@@ -12,6 +12,8 @@
 
 #include "../optim.h"
 
+#include <math.h>
+
 /* The options, in this order: functions get a pointer to the first. */
 enum { PROX_L1, PROX_NONNEGATIVE, PROX_LOW, PROX_HIGH, PROX_OPTIONS };
 #define PROX_ROWS                                                                                              \

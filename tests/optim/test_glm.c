@@ -222,16 +222,20 @@ static void test_loop_only_where_it_serves(void **state) {
         {.rule = "sgd lr=0.05 momentum=0.5"},   {.rule = "sgd lr=0.05", .average = "polyak"},
         {.rule = "sgd lr=0.05", .clip = 0.1},   {.rule = "sgd lr=0.05", .schedule = "cosine"},
         {.rule = "sgd lr=0.05 l1=0.01"},        {.rule = "adam lr=0.05"},
-        {.rule = "role=bias: adam lr=0.1; sgd lr=0.05"}};
+        {.rule = "role=bias: adam lr=0.1; sgd lr=0.05"},
+        {.rule = "role=bias: sgd lr=0.05; sgd lr=0.05 l1=0.02 weight_decay=0.1"},
+        {.rule = "role=bias: sgd lr=0.05; sgd lr=0.05 low=0.1 high=0.3"},
+        {.rule = "sgd lr=auto l1=0.001 nonnegative"}};
+    enum { CASES = sizeof with / sizeof *with };
     problem *p = problem_new(1);
-    for (size_t i = 0; i <= sizeof with / sizeof *with; i++) {
+    for (size_t i = 0; i <= CASES; i++) {
         sw_glm *a = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false), *b = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
-        sw_optim_options how = i < 7 ? with[i] : (sw_optim_options){.rule = "sgd lr=0.05"};
+        sw_optim_options how = i < CASES ? with[i] : (sw_optim_options){.rule = "sgd lr=0.05"};
         how.size = sizeof how;
         how.estimator = "sag";
         how.steps = 300;
         sw_optim *one = new_optim(sw_glm_params(a), &how), *many = new_optim(sw_glm_params(b), &how);
-        if (i == 7) {
+        if (i == CASES) {
             sw_param_freeze(sw_params_at(sw_glm_params(a), 1), true);
             sw_param_freeze(sw_params_at(sw_glm_params(b), 1), true);
         }
@@ -240,7 +244,7 @@ static void test_loop_only_where_it_serves(void **state) {
         assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 300, NULL));
         assert_memory_equal(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), (D + 1) * sizeof(double));
         assert_memory_equal(sw_optim_point(one), sw_optim_point(many), (D + 1) * sizeof(double));
-        assert_true(i < 7 || ((double *)sw_params_x(sw_glm_params(a)))[D] == 0);
+        assert_true(i < CASES || ((double *)sw_params_x(sw_glm_params(a)))[D] == 0);
         sw_optim_free(one);
         sw_optim_free(many);
         sw_glm_free(a);
