@@ -44,9 +44,22 @@ uint32_t sw_rng_next(sw_rng *rng) {
     return out[rng->position++ % 4];
 }
 
+/* Two numbers, the first of them above: of one block where they are in one. */
+static uint64_t next_pair(sw_rng *rng) {
+    const uint64_t block = rng->position / 4;
+    uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), 0, 0}, out[4];
+    const unsigned at = (unsigned)(rng->position % 4);
+    if (at == 3) {
+        const uint64_t high = sw_rng_next(rng);
+        return high << 32 | sw_rng_next(rng);
+    }
+    sw_philox(rng->key, counter, out);
+    rng->position += 2;
+    return (uint64_t)out[at] << 32 | out[at + 1];
+}
+
 double sw_rng_uniform(sw_rng *rng) {
-    uint64_t high = sw_rng_next(rng), low = sw_rng_next(rng);
-    return (double)(((high << 32) | low) >> 11) * 0x1p-53;
+    return (double)(next_pair(rng) >> 11) * 0x1p-53;
 }
 
 double sw_rng_normal(sw_rng *rng) {
@@ -57,9 +70,8 @@ double sw_rng_normal(sw_rng *rng) {
 uint64_t sw_rng_below(sw_rng *rng, uint64_t bound) {
     /* Rejection of the incomplete last stretch keeps it unbiased. */
     uint64_t limit = UINT64_MAX - UINT64_MAX % bound, draw;
-    do {
-        uint64_t high = sw_rng_next(rng);
-        draw = (high << 32) | sw_rng_next(rng);
-    } while (draw >= limit);
+    do
+        draw = next_pair(rng);
+    while (draw >= limit);
     return draw % bound;
 }

@@ -14,7 +14,8 @@
 #ifndef GLM_STEPS
 #define GLM_STEPS
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
-enum { GLM_DOUBLINGS = 100 };
+static const double GLM_LEAST_L = 1e-30;
+enum { GLM_DOUBLINGS = 300 };
 #endif
 
 #if SW_KERNEL_PASS
@@ -65,8 +66,10 @@ static double SW_K(row_curvature)(const swo_glm_visit *a, const real *z, const r
 
 /* The least ℓ ≥ the curvature met that steps of 1/ℓ confirm. */
 static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real *v, double square, real *room) {
-    double l = a->l > 0 ? a->l : SW_K(row_curvature)(a, z, v, square, 0, room),
-           met = SW_K(row_curvature)(a, z, v, square, l, room);
+    double l = a->l > 0 ? a->l : SW_K(row_curvature)(a, z, v, square, 0, room);
+    if (l == 0) /* a loss that is straight here: how far it stays so decides */
+        l = GLM_LEAST_L;
+    double met = SW_K(row_curvature)(a, z, v, square, l, room);
     for (int k = 0; k < GLM_DOUBLINGS && met > l * (1 + 1e-6); k++) {
         l = met < 2 * l ? met : 2 * l;
         met = SW_K(row_curvature)(a, z, v, square, l, room);

@@ -19,8 +19,8 @@
  * Of a generalized linear model (sw_objective) ∇f_i(w) = s_i a_iᵀ: the n·outputs numbers s_i are kept, and the gradient
  * at w is not evaluated again.
  *
- * lr=auto takes 1/(3L) or another (step=). L is given, that of the rows (lipschitz=auto), or measured on the way: for
- * convex f_B it is at least ‖Δg‖²/⟨Δg, x - w⟩, Δg = ∇f_B(x) - ∇f_B(w).
+ * lr=auto takes 1/L or another (step=; theorems want less, 1/(3L) say, of the L of the rows). L is given, that of the
+ * rows (lipschitz=auto), or measured on the way: for convex f_B it is at least ‖Δg‖²/⟨Δg, x - w⟩, Δg = ∇f_B(x) - ∇f_B(w).
  */
 #define SW_KERNEL_FILE "estimators/svrg.c"
 #include "kernel.h"
@@ -75,7 +75,7 @@ static const sw_option options[] = {
      .help = "alpha falls to 0 in this time; 0: it stays"},
     {.name = "replay", .kind = SW_OPTION_CHOICE, .choices = "period|step",
      .help = "how long dropout and augmentation draw the same numbers"},
-    {.name = "step", .kind = SW_OPTION_CHOICE, .value = ONE_3L, .choices = "1/(3L)|1/L|1/(2L)|1/(4L)",
+    {.name = "step", .kind = SW_OPTION_CHOICE, .value = ONE_L, .choices = "1/(3L)|1/L|1/(2L)|1/(4L)",
      .help = "what lr=auto is, with the penalty in L"},
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300, .open = SW_OPTION_AUTO,
      .help = "L of a batch's gradient; auto: from the rows of a generalized linear model with a known loss; 0: "
@@ -181,32 +181,6 @@ static bool searches(const sw_estimate *e) {
     return e->wants_lr && e->option[LIPSCHITZ] == 0;
 }
 
-static sw_status start(sw_estimate *e) {
-    if (e->objective->glm) {
-        double *squares = sw_alloc_array(e->n, sizeof *squares);
-        if (!squares)
-            return SW_ERR_MEMORY;
-        sw_objective_square_norms(e->objective, squares);
-        sw_free(((swo_estimate *)(void *)e)->squares);
-        ((swo_estimate *)(void *)e)->squares = squares;
-    }
-    e->scalar[L] = e->option[LIPSCHITZ];
-    if (!isnan(e->option[LIPSCHITZ]))
-        return SW_OK;
-    /* The expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019), f's own L
-     * being at most the mean of the L_i. */
-    double curvature, sum = 0, most = 0;
-    const double n = (double)e->n, b = fmin(e->option[BATCH], n);
-    SW_TRY(swo_head_curvature(e, &curvature));
-    for (int64_t i = 0; i < e->n; i++) {
-        const double l = swo_sample_l(e, i, curvature);
-        sum += l;
-        most = fmax(most, l);
-    }
-    e->scalar[L] = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
-    return SW_OK;
-}
-
 static double step_size(const sw_estimate *e) {
     const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
                  l = found + ((const swo_estimate *)(const void *)e)->penalty;
@@ -218,6 +192,35 @@ static double step_size(const sw_estimate *e) {
     case ONE_4L: return 1 / (4 * l);
     default: return 1 / (3 * l);
     }
+}
+
+static sw_status start(sw_estimate *e) {
+    if (e->objective->glm) {
+        double *squares = sw_alloc_array(e->n, sizeof *squares);
+        if (!squares)
+            return SW_ERR_MEMORY;
+        sw_objective_square_norms(e->objective, squares);
+        sw_free(((swo_estimate *)(void *)e)->squares);
+        ((swo_estimate *)(void *)e)->squares = squares;
+    }
+    e->scalar[L] = e->option[LIPSCHITZ];
+    if (!isnan(e->option[LIPSCHITZ])) {
+        e->lr = step_size(e);
+        return SW_OK;
+    }
+    /* The expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019), f's own L
+     * being at most the mean of the L_i. */
+    double curvature, sum = 0, most = 0;
+    const double n = (double)e->n, b = fmin(e->option[BATCH], n);
+    SW_TRY(swo_head_curvature(e, &curvature));
+    for (int64_t i = 0; i < e->n; i++) {
+        const double l = swo_sample_l(e, i, curvature);
+        sum += l;
+        most = fmax(most, l);
+    }
+    e->scalar[L] = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
+    e->lr = step_size(e);
+    return SW_OK;
 }
 
 /* |B| R/n, but for batches without an epoch. */

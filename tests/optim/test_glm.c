@@ -306,6 +306,51 @@ static void test_scales(void **state) {
     without_bias = false;
 }
 
+/* At x = 0 every sample is on a straight part of Huber's loss, which has no curvature there. */
+static void test_straight_loss(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga batch=7", "svrg batch=7", "sag sampling=lipschitz", "sag batch=90"};
+    problem *p = problem_new(1);
+    for (int i = 0; i < N; i++)
+        p->y[i] += 50;
+    for (int i = 0; i < 5; i++) {
+        sw_glm *m = glm_of(p, SW_HEAD_HUBER, SW_F64, false);
+        sw_optim *o = optim_of(m, specs[i], 0.1, 7);
+        sw_train_result r;
+        assert_ok(sw_train(sw_glm_objective(m), o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5000,
+                                                                       .tolerance = 1e-8}, &r));
+        if (r.reason != SW_TRAIN_TOLERANCE)
+            fail_msg("%s: %s", specs[i], sw_train_text(&r, (char[200]){0}, 200));
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
+/* n/64, a power of 2; what was given stays. */
+static void test_chosen_batch(void **state) {
+    (void)state;
+    static const int64_t n[] = {90, 127, 128, 1000, 100000};
+    static const int64_t batch[] = {1, 1, 2, 8, 64};
+    for (int i = 0; i < 5; i++) {
+        double *x = calloc((size_t)n[i], sizeof *x);
+        int32_t *y = calloc((size_t)n[i], sizeof *y);
+        x[0] = y[1] = 1;
+        const sw_array a = sw_array_of(x, SW_F64, SW_SHAPE(n[i], 1)), b = sw_array_of(y, SW_I32, SW_SHAPE(n[i]));
+        sw_glm *m = sw_glm_new(SW_F64, &a, &b, &(sw_glm_options){.size = sizeof(sw_glm_options),
+                                                                 .head = SW_HEAD_LOGISTIC});
+        for (int given = 0; given < 2; given++) {
+            sw_optim *o = optim_of(m, given ? "saga batch=3" : "saga", 0, 1);
+            const int64_t of = given ? 3 : batch[i];
+            assert_int_equal(sw_optim_steps_per_epoch(o, sw_glm_objective(m)), (n[i] + of - 1) / of);
+            sw_optim_free(o);
+        }
+        sw_glm_free(m);
+        free(x);
+        free(y);
+    }
+}
+
 /* ---- The penalty, once ---- */
 
 static void test_penalty_is_known(void **state) {
@@ -451,7 +496,7 @@ static void test_long_after_convergence(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_lazy_updates),
+        cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_lazy_updates), cmocka_unit_test(test_chosen_batch), cmocka_unit_test(test_straight_loss),
         cmocka_unit_test(test_resumed),            cmocka_unit_test(test_loop_only_where_it_serves),
         cmocka_unit_test(test_penalty_is_known),   cmocka_unit_test(test_lipschitz_from_rows),
         cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_not_converged),
