@@ -168,16 +168,6 @@ static double SW_K(dense_square)(const swo_glm_visit *a) {
     return square;
 }
 
-static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
-    const double square = a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a);
-    a->curvature = 0;
-    if (!(square > 0) || square - square != 0)
-        return;
-    for (int64_t i = 0; i < a->count; i++)
-        SW_K(glm_predict)(a->f, a->t, a->first + i, v + i * a->f->outputs);
-    a->curvature = SW_K(confirmed)(a, z, v, square, room);
-}
-
 /* t_k += c_ik a_i over the row, four samples at a time */
 static void SW_K(sum_dense)(const swo_glm_visit *a, real *t) {
     const int64_t d = a->f->features, outputs = a->f->outputs;
@@ -227,6 +217,60 @@ static void SW_K(sum_rows)(const swo_glm_visit *a) {
     }
 }
 
+/* t = Σ c_i [a_i, 1] */
+static void SW_K(sum_row)(const swo_glm_visit *a) {
+    if (a->lazy)
+        SW_K(lazy_sum)(a);
+    else
+        SW_K(sum_rows)(a);
+}
+
+static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
+    const double square = a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a);
+    a->curvature = 0;
+    if (!(square > 0) || square - square != 0)
+        return;
+    for (int64_t i = 0; i < a->count; i++)
+        SW_K(glm_predict)(a->f, a->t, a->first + i, v + i * a->f->outputs);
+    a->curvature = SW_K(confirmed)(a, z, v, square, room);
+}
+
+static void SW_K(lazy_zero)(const swo_glm_visit *a) {
+    const int64_t features = a->f->features, outputs = a->f->outputs;
+    real *t = a->t;
+    for (int64_t k = 0; k < outputs; k++) {
+        for (int64_t i = 0; i < a->lazy->count; i++)
+            t[k * features + a->lazy->touched[i]] = 0;
+        if (a->f->bias)
+            t[outputs * features + k] = 0;
+    }
+}
+
+/* Where no L is known the table may hold the gradients at this very x (init=full): then t is 0 or rounding, and x would
+ * never move. So t is the row's gradient, Σ s_i [a_i, 1], meanwhile. */
+static void SW_K(measure_first)(swo_glm_visit *a, const real *z, real *v, real *room) {
+    const int64_t numbers = a->count * a->f->outputs;
+    const real *s = a->s, *y = a->entry;
+    real *c = a->c;
+    bool differs = false;
+    for (int64_t i = 0; i < numbers; i++)
+        differs |= c[i] != s[i];
+    if (differs && a->lazy)
+        SW_K(lazy_zero)(a);
+    if (differs) {
+        memcpy(c, s, (size_t)numbers * sizeof *c);
+        SW_K(sum_row)(a);
+    }
+    SW_K(measure_row)(a, z, v, room);
+    if (differs && a->lazy)
+        SW_K(lazy_zero)(a);
+    if (differs) {
+        for (int64_t i = 0; i < numbers; i++)
+            c[i] = s[i] - y[i];
+        SW_K(sum_row)(a);
+    }
+}
+
 static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums) {
     swo_glm_visit *a = args;
     const int64_t outputs = a->f->outputs, numbers = a->count * outputs;
@@ -244,13 +288,13 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
     }
     for (int64_t i = 0; i < numbers; i++)
         c[i] = s[i] - y[i];
-    if (a->t && a->lazy)
-        SW_K(lazy_sum)(a);
-    else if (a->t)
-        SW_K(sum_rows)(a);
+    if (a->t)
+        SW_K(sum_row)(a);
     a->curvature = 0;
     if (a->measure && a->count == 1)
         SW_K(measure_sample)(a, z, v, room);
+    else if (a->measure && a->l == 0)
+        SW_K(measure_first)(a, z, v, room);
     else if (a->measure)
         SW_K(measure_row)(a, z, v, room);
 }
