@@ -114,22 +114,23 @@ static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void 
                                uint64_t draw, double *value, void *g) {
     double ignored;
     int64_t *own = NULL;
-    if (tape)
+    const bool lent = !ids && tape;
+    if (lent)
         sw_tape_reset(tape);
     if (!ids && !tape && (own = sw_alloc_array(count, sizeof *own)))
         for (int64_t i = 0; i < count; i++)
             own[i] = i;
-    ids = own ? own : tape ? all_ids(f, tape, ids, 0, count) : ids;
+    ids = own ? own : lent ? all_ids(f, tape, NULL, 0, count) : ids;
     if (!ids)
         return sw_last_failure();
     sw_status status = swi_returned("objective", NULL, "gradient",
                                     f->gradient(f->user, x ? x : f->params->x, ids, count, draw,
                                                 value ? value : &ignored, g));
     sw_free(own);
-    if (tape) {
+    if (lent)
         sw_tape_reset(tape);
+    if (tape)
         tape->loss_weight = (double)count;
-    }
     return status;
 }
 

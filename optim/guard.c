@@ -56,10 +56,12 @@ sw_status swo_guard_scalars(const sw_optim *o, const char *kind, const char *met
 }
 
 sw_status swo_guard_coefficients(const sw_optim *o, const char *kind, const char *method, const double *values) {
-    double sum = 0;
-    for (int i = 0; i < SW_MAX_COEFFICIENTS; i++)
-        sum += values[i] - values[i]; /* 0, or NaN for Inf and NaN */
-    for (int i = 0; sum != 0 && i < SW_MAX_COEFFICIENTS; i++)
+    double sum[4] = {0}; /* of 0, or NaN for Inf and NaN; in one sum each addition would wait for the one before */
+    for (int i = 0; i < SW_MAX_COEFFICIENTS; i += 4)
+        for (int j = 0; j < 4; j++)
+            sum[j] += values[i + j] - values[i + j];
+    const bool wrong = (sum[0] + sum[1]) + (sum[2] + sum[3]) != 0;
+    for (int i = 0; wrong && i < SW_MAX_COEFFICIENTS; i++)
         if (!isfinite(values[i]))
             return sw_fail(SW_ERR_NONFINITE, "%s %s: coefficient %d is %g in step %lld: the step is not taken", kind,
                            method, i, values[i], (long long)o->steps + 1);
@@ -377,7 +379,8 @@ sw_status swo_guard_before(sw_optim *o, const void *g) {
             continue;
         }
         sw_bounds after;
-        sw_step s = swo_whole(o, group, g);
+        sw_step s;
+        swo_whole(o, group, g, &s);
         bool safe = group->bounds_known && group_is_safe(o, group, &s, &after);
         if (!safe) {
             read_group(o, group);

@@ -57,6 +57,8 @@ typedef struct swo_group {
     const sw_rule *rule;
     swo_values base;
     double effective[SW_MAX_OPTIONS];
+    bool settled; /* `effective` is what it will be in all steps, but for lr=auto */
+    int lr;       /* the index of that option, -1: there is none */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
     int64_t dim;           /* elements of its parameters */
@@ -213,7 +215,7 @@ sw_status swo_options_now(sw_optim *o); /* effective options of the coming step 
 sw_status swo_run_rules(sw_optim *o, const void *g);
 
 /* The group as a whole, without vectors but with its slots: what begin, decide and reach see. */
-sw_step swo_whole(sw_optim *o, swo_group *group, const void *g);
+void swo_whole(sw_optim *o, swo_group *group, const void *g, sw_step *step);
 
 /* trial.c */
 /* The updates of rules with a `reach` on copies: SW_ERR_NONFINITE if they would make a state or x Inf or NaN; the

@@ -102,6 +102,13 @@ static sw_status check_scaled(const sw_optim *o, const swo_group *group, const d
     return SW_OK;
 }
 
+static bool has_durations(const sw_option *table) {
+    for (int i = 0; table && table[i].name; i++)
+        if (table[i].kind == SW_OPTION_DURATION)
+            return true;
+    return false;
+}
+
 sw_status swo_options_now(sw_optim *o) {
     double factors[SWO_SCHEDULES];
     for (int k = 0; k < o->schedules; k++) {
@@ -111,9 +118,13 @@ sw_status swo_options_now(sw_optim *o) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         const sw_option *table = group->rule->options;
-        SW_TRY(swo_in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
-        int lr = swo_index(table, "lr");
-        if (lr >= 0 && isnan(group->effective[lr])) {
+        if (!group->settled) {
+            SW_TRY(swo_in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
+            group->lr = swo_index(table, "lr");
+            group->settled = o->schedules == 0 && !has_durations(table);
+        }
+        const int lr = group->lr;
+        if (lr >= 0 && isnan(group->base.value[lr])) {
             group->effective[lr] = o->estimate->e.lr;
             if (isnan(group->effective[lr]))
                 return sw_fail(SW_ERR_ARGUMENT, "rule %s: lr=auto, but estimator %s proposes no step "
@@ -138,23 +149,32 @@ static void *slot_at(const sw_optim *o, const swo_group *group, int i, int64_t a
     return group->slot[i] + (size_t)at * swo_slot_size(&group->rule->slots[i], o->type);
 }
 
-static sw_step step_of(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g) {
-    size_t size = swo_size(o);
-    sw_step s = {.step = o->steps + 1, .option = group->effective, .scalar = group->scalar,
-                 .coefficient = group->coefficient, .type = o->type, .count = at->count,
-                 .x = (char *)sw_params_x(o->params) + (size_t)at->offset * size,
-                 .g = g ? (const char *)g + (size_t)at->offset * size : NULL,
-                 .out = o->point ? (char *)o->point + (size_t)at->offset * size : NULL,
-                 .workspace = o->workspace};
+/* Member by member, where it is used: an initializer of so large a struct, or a copy of one just written, costs more than
+ * a small step. */
+static void step_of(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g, sw_step *s) {
+    const size_t from = (size_t)at->offset * swo_size(o);
+    const sw_slot *slots = group->rule->slots;
+    s->step = o->steps + 1;
+    s->option = group->effective;
+    s->scalar = group->scalar;
+    s->coefficient = group->coefficient;
+    s->type = o->type;
+    s->count = at->count;
+    s->x = (char *)sw_params_x(o->params) + from;
+    s->g = g ? (const char *)g + from : NULL;
     for (int i = 0; i < SW_MAX_SLOTS; i++)
-        s.slot[i] = slot_at(o, group, i, at->slot);
-    return s;
+        s->slot[i] = NULL;
+    for (int i = 0; slots && slots[i].name; i++)
+        s->slot[i] = slot_at(o, group, i, at->slot);
+    s->out = o->point ? (char *)o->point + from : NULL;
+    s->param = NULL;
+    s->workspace = o->workspace;
 }
 
 /* What has no stretch: begin and decide are of the group as a whole. */
-sw_step swo_whole(sw_optim *o, swo_group *group, const void *g) {
+void swo_whole(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
     const swo_stretch none = {0};
-    return step_of(o, group, &none, g);
+    step_of(o, group, &none, g, s);
 }
 
 /* Of slots that start as x, also if x was set after the optimizer was made; undo: as before that. */
@@ -182,7 +202,8 @@ static sw_status measure(sw_optim *o, const void *g) {
         if (i < 64)
             memset(total[i], 0, sizeof total[i]);
         for (int k = 0; rule->measure && k < group->stretches; k++) {
-            sw_step s = step_of(o, group, &group->stretch[k], g);
+            sw_step s;
+            step_of(o, group, &group->stretch[k], g, &s);
             sw_run_sums(rule->measure, o->type, &s, s.count, rule->sums, sums);
             for (int j = 0; j < rule->sums && i < 64; j++)
                 total[i][j] += sums[j];
@@ -196,7 +217,8 @@ static sw_status measure(sw_optim *o, const void *g) {
             for (int j = 0; o->group[k].rule == rule && j < rule->sums; j++)
                 sums[j] += total[k][j];
         if (rule->decide) {
-            sw_step s = swo_whole(o, &o->group[i], g);
+            sw_step s;
+            swo_whole(o, &o->group[i], g, &s);
             SW_TRY(swo_returned("rule", rule->name, "decide", true, rule->decide(&s, sums)));
         }
     }
@@ -207,7 +229,8 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
     const sw_rule *rule = group->rule;
     if (rule->unit == SW_UNIT_ELEMENT) {
         for (int k = 0; k < group->stretches; k++) {
-            sw_step s = step_of(o, group, &group->stretch[k], g);
+            sw_step s;
+            step_of(o, group, &group->stretch[k], g, &s);
             sw_run(rule->update, o->type, &s, s.count);
         }
         return SW_OK;
@@ -217,7 +240,8 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
         if (p->frozen)
             continue;
         const swo_stretch at = {p->offset, p->count, group->slot_at[k]};
-        sw_step s = step_of(o, group, &at, g);
+        sw_step s;
+        step_of(o, group, &at, g, &s);
         s.param = p;
         for (int i = 0; i < SW_MAX_SLOTS; i++)
             if (group->sized[i])
@@ -242,7 +266,8 @@ static sw_status look_for_undeclared(const swo_group *group) {
 static sw_status run_rules_flushed(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         const sw_rule *rule = o->group[i].rule;
-        sw_step s = swo_whole(o, &o->group[i], g);
+        sw_step s;
+        swo_whole(o, &o->group[i], g, &s);
         if (rule->begin)
             SW_TRY(swo_returned("rule", rule->name, "begin", true, rule->begin(&s)));
     }
@@ -354,7 +379,8 @@ const void *sw_optim_point(sw_optim *o) {
     memcpy(o->point, x, (size_t)o->dim * swo_size(o));
     for (int i = 0; i < o->groups; i++)
         for (int k = 0; o->group[i].rule->point && k < o->group[i].stretches; k++) {
-            sw_step s = step_of(o, &o->group[i], &o->group[i].stretch[k], NULL);
+            sw_step s;
+            step_of(o, &o->group[i], &o->group[i].stretch[k], NULL, &s);
             s.step = o->steps; /* of the step that was taken last */
             sw_run(o->group[i].rule->point, o->type, &s, s.count);
         }

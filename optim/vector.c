@@ -15,11 +15,25 @@ typedef struct vector_args {
 
 #if SW_KERNEL_PASS
 
+/* What the loop below gives for up to SW_LANES elements, without lanes that stay 0. */
+static inline void SW_K(few_squares)(const real *restrict g, int64_t n, double *sums) {
+    double four[4] = {0};
+    for (int64_t i = 0; i < n; i++)
+        four[i % 4] += (double)(g[i] * g[i]);
+    sums[0] += (four[0] + four[1]) + (four[2] + four[3]);
+}
+
 /* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. Twice as many partial sums as
  * elsewhere: additions wait for the sum before, and in the cache that would take longer than reading. */
 static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *restrict g = (const real *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
+    if (n < WIDE) {
+        SW_K(few_squares)(g, n < SW_LANES ? n : SW_LANES, sums);
+        if (n > SW_LANES)
+            SW_K(few_squares)(g + SW_LANES, n - SW_LANES, sums);
+        return;
+    }
     real lane[WIDE] = {0};
     for (; i + WIDE <= n; i += WIDE)
         SW_OVER_LANES
