@@ -3,6 +3,11 @@
 
 #include <stdio.h>
 
+/* batch=1, of methods that now choose it (batch=0): files of before do not say it. */
+static bool is_former_default(const sw_option *option, double value) {
+    return strcmp(option->name, "batch") == 0 && option->value == 0 && value == 1;
+}
+
 /* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
 static void print_method(char *out, size_t size, const char *name, const sw_option *table,
                          const swo_values *values) {
@@ -10,7 +15,7 @@ static void print_method(char *out, size_t size, const char *name, const sw_opti
     for (int i = 0; table && table[i].name && at < size; i++) {
         const bool says = table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL ||
                           table[i].kind == SW_OPTION_CHOICE;
-        if (says && values->value[i] != table[i].value)
+        if (says && values->value[i] != table[i].value && !is_former_default(&table[i], values->value[i]))
             at += (size_t)sw_format(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
     }
 }

@@ -74,9 +74,10 @@ SW_API sw_status sw_optim_step(sw_optim *optim);
  * returned. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
-/* The same `steps` times, with the same bits (of sparse rows up to rounding); the value is the mean loss over all of them. Ends at the first step that is
- * skipped or fails, with its status. sag and saga with the rule sgd take many steps in one loop where the samples of a
- * generalized linear model are in memory (sw_glm_new); sw_train uses that too. */
+/* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or fails, with
+ * its status. sag and saga with the rule sgd take many steps in one loop where the samples of a generalized linear model
+ * are in memory (sw_glm_new); sw_train uses that too. In f64 with dense rows the bits are those of single steps, otherwise
+ * the loop rounds less, or elsewhere. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the

@@ -89,6 +89,17 @@ static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real 
 
 /* ---- Lazy updates ---- */
 
+/* *x + *low (NULL: 0) ← x + low + by */
+static inline void SW_K(add_pair)(real *x, real *low, double by) {
+    if (!low) {
+        *x += (real)by;
+        return;
+    }
+    const double sum = (double)*x + ((double)*low + by);
+    *x = (real)sum;
+    *low = (real)(sum - (double)*x);
+}
+
 /* The weights at the nonzeros of sample i as they are now, and its predictions. */
 static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const sw_objective *f = a->f;
@@ -103,8 +114,8 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
         const int64_t j = m->index[at];
         const double missed = lazy->sum - lazy->then[j];
         for (int64_t k = 0; k < outputs; k++) {
-            real *v = &x[k * features + j];
-            *v -= (real)(missed * (double)d[k * features + j]);
+            real *v = &x[k * features + j], *low = a->x_low ? (real *)a->x_low + k * features + j : NULL;
+            SW_K(add_pair)(v, low, -missed * (double)d[k * features + j]);
             z[k] += value[at] * *v;
         }
         lazy->then[j] = lazy->sum;
@@ -299,6 +310,37 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
         SW_K(measure_row)(a, z, v, room);
 }
 
+/* prox of a number in two parts, x + low */
+static inline void SW_K(prox_pair)(real *x, real *low, real threshold, real least, real most) {
+    const real v = *x;
+    if (v <= threshold && v >= -threshold) {
+        *x = *low = 0;
+    } else {
+        SW_K(compensated_add)(x, low, v > 0 ? -threshold : threshold);
+    }
+    if (*x <= least || *x >= most) {
+        *x = *x <= least ? least : most;
+        *low = 0;
+    }
+}
+
+/* Moves of elements [begin, begin + n) in two numbers: in f32, one by one they would round x at each step, and the many
+ * errors would add up to more than those of the gradient. */
+static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
+                                    const real *restrict row, real c) {
+    const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay,
+               threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
+    real *restrict x = (real *)a->x + begin, *restrict x_low = (real *)a->x_low + begin,
+                   *restrict d = (real *)a->d + begin, *restrict low = (real *)a->d_low + begin;
+    for (int64_t j = 0; j < n; j++) {
+        const real t = c * row[j], g = fresh * t + old * d[j];
+        SW_K(compensated_add)(&x[j], &x_low[j], -lr * (g + decay * x[j]));
+        SW_K(compensated_add)(&d[j], &low[j], t);
+    }
+    for (int64_t j = 0; segment->proximal && j < n; j++)
+        SW_K(prox_pair)(&x[j], &x_low[j], threshold, least, most);
+}
+
 /* Elements [begin, begin + n) of x and d, with their t. */
 static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                        const real *restrict row, real c) {
@@ -306,7 +348,9 @@ static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segm
     real *restrict x = (real *)a->x + begin, *restrict d = (real *)a->d + begin,
                    *restrict low = (real *)a->d_low + begin;
     const real threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
-    if (segment->moves && segment->proximal)
+    if (segment->moves && a->x_low)
+        SW_K(move_pairs)(a, segment, begin, n, row, c);
+    else if (segment->moves && segment->proximal)
         for (int64_t j = 0; j < n; j++) {
             const real t = c * row[j], g = fresh * t + old * d[j];
             x[j] = SW_K(prox)(x[j] - lr * (g + decay * x[j]), threshold, least, most);
@@ -357,7 +401,7 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, doub
     for (int64_t k = 0; k < a->f->outputs; k++) {
         const int64_t at = k * features + j;
         const real t = t_of ? t_of[at] : c[k] * value;
-        x[at] -= (real)(by_t * (double)t + by_d * (double)d[at]);
+        SW_K(add_pair)(&x[at], a->x_low ? (real *)a->x_low + at : NULL, -(by_t * (double)t + by_d * (double)d[at]));
         SW_K(compensated_add)(&d[at], &low[at], t);
         if (t_of)
             t_of[at] = 0;
@@ -401,9 +445,12 @@ static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
     const int64_t features = a->f->features;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        real *x = (real *)a->x + i;
-        const double missed = lazy->sum - lazy->then[i % features];
-        *x = (real)(lazy->scale * ((double)*x - missed * (double)((const real *)a->d)[i]));
+        real *x = (real *)a->x + i, *low = a->x_low ? (real *)a->x_low + i : NULL;
+        const double missed = lazy->sum - lazy->then[i % features], rest = low ? (double)*low : 0,
+                     now = lazy->scale * ((double)*x + (rest - missed * (double)((const real *)a->d)[i]));
+        *x = (real)now;
+        if (low)
+            *low = (real)(now - (double)*x);
     }
 }
 

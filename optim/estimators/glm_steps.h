@@ -32,7 +32,7 @@ typedef struct swo_glm_visit {
     double curvature;      /* out: the curvature of the row's mean loss that was met, 0: none */
     bool measure;          /* whether to find it; needs t where count > 1 */
     swo_glm_lazy *lazy;    /* x is v, t is 0 but at the touched columns and biases; NULL: x is x */
-    void *weights;         /* lazy: x again, which is brought up to date */
+    void *weights, *x_low; /* lazy: x again, which is brought up to date, and what it lacks (f32) */
     const void *d;         /* lazy: the sum d */
 } swo_glm_visit;
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit);
@@ -51,6 +51,7 @@ typedef struct swo_glm_segment {
 typedef struct swo_glm_move {
     const sw_objective *f;
     void *x, *d, *d_low;
+    void *x_low;             /* f32: what x lacks to a sum of all moves that were rounded; NULL: nothing is kept */
     const void *t;           /* NULL: */
     int64_t sample;
     const void *c;

@@ -8,7 +8,7 @@
 #include "../internal.h"
 
 static const sw_option options[] = {TABLE_OPTIONS(
-    FROM_ZERO, ONE_3L,
+    FROM_ZERO, ONE_2L_MU,
     "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
     "n steps of SGD")};
 

@@ -65,6 +65,10 @@ int64_t swo_table_tree(const sw_slot_sizes *s) {
     return swo_tree_count(rows_of(s->n, s->option));
 }
 
+int64_t swo_table_x_low(const sw_slot_sizes *s) {
+    return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
+}
+
 bool swo_table_by_lipschitz(const double *option) {
     return option[SAMPLING] == BY_LIPSCHITZ;
 }
@@ -139,6 +143,7 @@ static double step_size(const sw_estimate *e) {
 }
 
 static swo_visit this_visit(sw_estimate *e);
+static double weight_seen(const sw_estimate *e, const swo_visit *v);
 
 /* The sum after this step must be a number: d' = d + t.
  *
@@ -374,12 +379,19 @@ double swo_table_l_before(const sw_estimate *e, const swo_visit *v) {
     return v->first ? mean_l(e) : swo_tree_get(e->slot[TREE], rows(e), v->row);
 }
 
+/* f = 1/R Σ (R w_r/W) f_r over R rows: the last one may have few samples, and weighs little then. While SAG divides by the
+ * weight of the rows that it has seen, R and W are those of these rows. */
+static double share_of(const sw_estimate *e, const swo_visit *v) {
+    const bool seen = e->method == &swo_sag && e->option[INIT] == FROM_SEEN;
+    const double count = seen ? e->scalar[SEEN] + (v->first ? 1 : 0) : (double)rows(e);
+    return swo_table_sgd(e) ? 1 : count * v->weight / (seen ? weight_seen(e, v) : swo_table_whole(e, v));
+}
+
 /* Uniform draws: L is the largest curvature that was met, which sinks by half in an epoch of rows, or 64. Otherwise each
  * row has its own, half of what it was at each visit or what was met, and L is their largest, which sinks likewise. What
  * was met bounds L from below, so that it cannot sink to 0 and 1/L grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
-    /* f = 1/R Σ (R w_r/W) f_r over R rows: the last one may have few samples, and weighs little then. */
-    const double heavy = (double)rows(e) * v->weight / swo_table_whole(e, v), met = curvature * heavy;
+    const double met = curvature * share_of(e, v);
     const bool by_row = e->option[SAMPLING] == BY_LIPSCHITZ, found = met > 0;
     if (!isfinite(met * (double)rows(e))) /* the tree adds them up */
         return sw_fail(SW_ERR_NONFINITE, "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "

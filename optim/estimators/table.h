@@ -48,13 +48,14 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
 
 /* Slots. `table`, `sum`: y and d; `sum_low`: what d lacks to the exact sum of its changes, which are many and
  * become small beside it. `order`: the rows, those that were visited first. `tree`: their L_i.
- * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. */
-enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW };
+ * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. `x_low`: what x of f32 lacks, for loops over many steps. */
+enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW, X_LOW };
 #define TABLE_SLOTS(size)                                                                                  \
     {.name = "table", .count = size}, {.name = "sum"},                                                     \
     {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                      \
     {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz},      \
-    {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, {0}
+    {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, \
+    {.name = "x_low", .count = swo_table_x_low, .added = true}, {0}
 
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
  * estimated; that of the row visited last; with tol, the norm and whether it is small enough; by how much
@@ -68,6 +69,7 @@ extern const char *const swo_table_scalars[];
 int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
 int64_t swo_table_order(const sw_slot_sizes *s);
 int64_t swo_table_tree(const sw_slot_sizes *s);
+int64_t swo_table_x_low(const sw_slot_sizes *s);
 bool swo_table_by_lipschitz(const double *option);
 bool swo_table_centred(const double *option);
 

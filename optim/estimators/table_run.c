@@ -1,10 +1,11 @@
 /* SAG and SAGA over samples in memory, many steps in one loop: what the pipeline does for the rule sgd, without the parts
- * of it that would do nothing. Every number is computed as there, so that runs of any length have the same bits.
+ * of it that would do nothing. In f64 every number is computed as there, so that runs of any length have the same bits.
  *
  * The pipeline refuses a step that would make x or the sum d infinite. Here bounds of their norms are carried along: with
  * t the change, ‖t‖ ≤ R Σ|c_i|, R the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. Where they come
  * near the end of the type the loop ends, and the pipeline looks at the vectors themselves.
  *
+ * In f32 x is kept in two numbers, so that its rounding does not add up; there the bits of single steps are others.
  * Of sparse rows x is updated lazily (swo_glm_lazy), and brought up to date at the end of the loop. There x equals that of
  * single steps up to rounding, and its bits depend on where loops end. sw_train ends them at fixed steps. */
 #include "../internal.h"
@@ -55,6 +56,7 @@ static sw_status table_run_make_lazy(table_run *r) {
     r->visit.lazy = r->move.lazy = &r->lazy;
     r->visit.weights = r->move.x;
     r->visit.d = r->move.d;
+    r->visit.x_low = r->move.x_low;
     if (r->batch == 1) {
         r->visit.t = NULL;
     } else {
@@ -84,7 +86,7 @@ static sw_status table_run_begin(table_run *r) {
                                .t = sample_alone ? NULL : t, .squares = ((swo_estimate *)(void *)e)->squares};
     swo_table_use_work(e, &r->visit, work);
     r->move = (swo_glm_move){.f = e->objective, .x = sw_params_x(e->params), .d = e->slot[SUM],
-                             .d_low = e->slot[SUM_LOW], .t = r->visit.t, .c = r->visit.c, .segment = r->segment,
+                             .d_low = e->slot[SUM_LOW], .x_low = e->type == SW_F32 ? e->slot[X_LOW] : NULL, .t = r->visit.t, .c = r->visit.c, .segment = r->segment,
                              .segments = r->rules->stretches};
     for (int i = 0; i < r->rules->stretches; i++) {
         r->segment[i] = (swo_glm_segment){.offset = r->rules->stretch[i].offset, .count = r->rules->stretch[i].count,
