@@ -85,6 +85,14 @@ typedef struct swo_schedule {
 
 enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 7, SWO_GROUPS = 64 }; /* scratch: four for methods, three for smoothness.c */
 
+/* Why a step was skipped: Inf or NaN in the gradient; a line search that gave up; a method's own decision. */
+typedef enum swo_skip_cause {
+    SWO_SKIP_GRADIENT = 0,
+    SWO_SKIP_SEARCH,
+    SWO_SKIP_RULE,
+    SWO_SKIP_SAMPLE
+} swo_skip_cause;
+
 struct swo_plain_rules;
 typedef struct swo_estimate {
     sw_estimate e; /* first: what methods see */
@@ -175,6 +183,11 @@ struct sw_optim {
     void *point;
     /* counters */
     int64_t steps, skipped, samples, total, per_epoch;
+    /* skipped.c; not saved: a resumed run counts anew */
+    int64_t skipped_in_a_row;
+    int64_t most_skipped; /* so many in a row are an error; 0: 100. Of sw_train, while it runs */
+    swo_skip_cause skip_cause; /* of the last skipped step */
+    const char *skip_name;     /* of the search, rule or estimator */
     swo_length length; /* where `total` is from */
     double norm, saved_norm;
     bool wants_penalized;  /* steps take the next one */
@@ -253,6 +266,15 @@ sw_status swo_make_search(sw_optim *o);
 /* Room for copies of the rules' slots, if there is none; the slots copied there, or back. */
 sw_status swo_make_slots_before(sw_optim *o);
 void swo_keep_slots(sw_optim *o, bool restore);
+
+/* skipped.c */
+/* Notes the cause if the status is SW_SKIPPED; returns it. */
+sw_status swo_skip_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status);
+/* Counts a step that ended with the status, which it returns, or SW_ERR_NONFINITE if too many in a row were
+ * skipped. */
+sw_status swo_count_skipped(sw_optim *o, sw_status status);
+/* "who: which were skipped, because …": with the cause of the last one, and what may help. */
+sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which);
 
 /* watch.c */
 void swo_watch_before(sw_optim *o);

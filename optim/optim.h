@@ -14,12 +14,14 @@
  * f32) taken as zero: see sw_float_flush. Where eps is so small that this would matter, a rule keeps its
  * second moments in f64, at 4 more bytes for each of their elements. A gradient with Inf or NaN ends the step
  * with SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
- * on, so that the next step sees other samples. After SW_OK x, the states, the scalars and the step sizes of
- * all methods are finite. A step that would make one of them infinite or NaN is refused with
- * SW_ERR_NONFINITE; the message names method, quantity and step. x and the states then keep their bits, and
- * only the sampler advances. Values of frozen parameters are not checked: an attention mask with -Inf may be one.
- * Where such a value is not finite, the states of averages are 0 (sw_optim_vector), and sw_optim_point gives the
- * value itself. After any other error, or if an estimator's `commit` fails, the step may be partly done.
+ * on, so that the next step sees other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE,
+ * and the message gives the cause; after sw_clear_error the count begins anew. After SW_OK x, the states, the
+ * scalars and the step sizes of all methods are finite. A step that would make one of them infinite or NaN is
+ * refused with SW_ERR_NONFINITE; the message names method, quantity and step. x and the states then keep their
+ * bits, and only the sampler advances. Values of frozen parameters are not checked: an attention mask with -Inf
+ * may be one. Where such a value is not finite, the states of averages are 0 (sw_optim_vector), and
+ * sw_optim_point gives the value itself. After any other error, or if an estimator's `commit` fails, the step may
+ * be partly done.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -64,14 +66,14 @@ SW_API sw_optim *sw_optim_new(sw_params *params, const char *rule);
 SW_API void sw_optim_free(sw_optim *optim);
 
 /* One step from the gradient that is in the parameters' own block, which is fresh afterwards. For
- * hand-written loops, and estimators that need one gradient. SW_SKIPPED: see above; the block is
- * fresh then too. While an error is pending (core.h, "Errors") no step is taken, and its status is
- * returned. */
+ * hand-written loops, and estimators that need one gradient. SW_SKIPPED, and SW_ERR_NONFINITE when the last 100
+ * steps were all skipped: see above; the block is fresh then too. While an error is pending (core.h, "Errors") no
+ * step is taken, and its status is returned. */
 SW_API sw_status sw_optim_step(sw_optim *optim);
 /* One step on an objective over the optimizer's own parameters. `value`, if not NULL, gets the mean
  * loss of the step's samples before it, Inf or NaN included; NaN if it is not known. The objective must outlive
- * the optimizer, and be the same each time. While an error is pending no step is taken, and its status is
- * returned. */
+ * the optimizer, and be the same each time. A line search that finds no step skips it too: near a minimum, a loop
+ * ends at the first SW_SKIPPED. While an error is pending no step is taken, and its status is returned. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
 /* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or fails, with
@@ -89,7 +91,7 @@ SW_API const void *sw_optim_point(sw_optim *optim);
 SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 
 SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
-SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that had Inf or NaN in the gradient */
+SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that were skipped, in a row or not */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
 /* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h; of several
  * losses with other weights, that of the first); NaN before the first. */
@@ -229,7 +231,8 @@ typedef struct sw_train_options {
                        * (weight_decay of sgd), is at most this; 0: never. It is taken where that of a step's gradient
                        * is at most this, at most eight times an epoch. So does an estimator whose own test says
                        * that x is good enough: "sag tol=1e-8" */
-    int64_t most_skipped; /* that many steps skipped in a row are an error; 0: 100 */
+    /* So many steps skipped in a row, counting those just before the call, are an error; 0: 100. */
+    int64_t most_skipped;
     const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step. For signals */
 } sw_train_options;
 

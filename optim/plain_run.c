@@ -70,6 +70,7 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
             return SW_OK;
     sw_status status = o->estimate->run(&o->estimate->e, &rules, most, done);
     if (*done > 0) {
+        o->skipped_in_a_row = 0;
         sw_params_changed(o->params);
         o->seen = sw_params_version(o->params);
         swo_guard_forget(o);

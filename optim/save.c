@@ -453,6 +453,7 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     copy_pieces(v, COUNTERS, v->pieces);
     o->steps = c.steps;
     o->skipped = c.skipped;
+    o->skipped_in_a_row = 0;
     o->samples = c.samples;
     o->draws = (uint64_t)c.draws;
     if (o->length != SWO_LENGTH_PROGRAM && c.total > 0) {

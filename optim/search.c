@@ -75,7 +75,9 @@ sw_status swo_search(sw_optim *o, const void *g) {
         status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
                                        "%g)", o->search->name, slope);
     if (status == SW_OK)
-        status = swo_returned("line search", o->search->name, "search", true, o->search->search(&s, &alpha));
+        status = swo_skip_by(o, SWO_SKIP_SEARCH, o->search->name,
+                             swo_returned("line search", o->search->name, "search", true,
+                                          o->search->search(&s, &alpha)));
     if (status == SW_OK) {
         swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
         status = swo_guard_search(o);

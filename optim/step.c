@@ -193,6 +193,11 @@ static void first_values(sw_optim *o, swo_group *group, bool undo) {
         }
 }
 
+/* Of begin and decide, which may skip the step. */
+static sw_status rule_returned(sw_optim *o, const sw_rule *rule, const char *function, sw_status status) {
+    return swo_skip_by(o, SWO_SKIP_RULE, rule->name, swo_returned("rule", rule->name, function, true, status));
+}
+
 static sw_status measure(sw_optim *o, const void *g) {
     bool any = false;
     double sums[SW_MAX_SUMS], total[64][SW_MAX_SUMS];
@@ -219,7 +224,7 @@ static sw_status measure(sw_optim *o, const void *g) {
         if (rule->decide) {
             sw_step s;
             swo_whole(o, &o->group[i], g, &s);
-            SW_TRY(swo_returned("rule", rule->name, "decide", true, rule->decide(&s, sums)));
+            SW_TRY(rule_returned(o, rule, "decide", rule->decide(&s, sums)));
         }
     }
     return SW_OK;
@@ -269,7 +274,7 @@ static sw_status run_rules_flushed(sw_optim *o, const void *g) {
         sw_step s;
         swo_whole(o, &o->group[i], g, &s);
         if (rule->begin)
-            SW_TRY(swo_returned("rule", rule->name, "begin", true, rule->begin(&s)));
+            SW_TRY(rule_returned(o, rule, "begin", rule->begin(&s)));
     }
     SW_TRY(measure(o, g));
     for (int i = 0; i < o->groups; i++)
@@ -517,8 +522,7 @@ static sw_status finish(sw_optim *o, sw_status status) {
         for (int i = 0; i < o->groups && o->steps == 0; i++)
             first_values(o, &o->group[i], true);
     }
-    o->skipped += status == SW_SKIPPED;
-    return status;
+    return swo_count_skipped(o, status);
 }
 
 sw_status sw_optim_step(sw_optim *o) {
@@ -536,6 +540,7 @@ sw_status sw_optim_step(sw_optim *o) {
         return sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
     void *g = sw_gradient_data(gradient);
     remember(o, false);
+    o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
     swo_zero_frozen(o, g); /* sw_backward may have written them before they were frozen */
     sw_status status = swo_check(o->type, o->dim, g, &o->norm);
     if (status == SW_OK)
@@ -554,7 +559,8 @@ static sw_status sample(sw_optim *o, swo_estimate *e) {
     if (e->inner)
         s->lr = NAN; /* the inner one's, which may change from step to step */
     if (s->method->sample)
-        return swo_returned("estimator", s->method->name, "sample", true, s->method->sample(s));
+        return swo_skip_by(o, SWO_SKIP_SAMPLE, s->method->name,
+                           swo_returned("estimator", s->method->name, "sample", true, s->method->sample(s)));
     if (e->inner) {
         s->ids = s->inner->ids;
         s->count = s->inner->count;
@@ -594,6 +600,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         SW_TRY(swo_in_steps(o, o->search->name, o->search->options, &o->search_values, 0,
                         o->search_option));
     remember(o, false);
+    o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
     o->draws++;
     sw_status status = sample(o, o->estimate);
     if (status != SW_OK)

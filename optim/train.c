@@ -11,7 +11,6 @@ typedef struct run {
     int64_t period; /* steps between evaluations */
     bool fresh;     /* no step was taken since the last one */
     int64_t checked; /* the step after which the gradient of all samples was taken last, for the tolerance */
-    int64_t skipped_in_a_row;
     bool ended;
 } run;
 
@@ -100,8 +99,8 @@ static sw_status train_start(run *r, sw_optim *o) {
     r->period = r->how.evaluate_every ? r->how.evaluate_every : s->steps_per_epoch;
     r->how.log_every += !r->how.log_every;
     r->how.progress_every += r->how.progress_every ? 0 : 16;
-    r->how.most_skipped += r->how.most_skipped ? 0 : 100;
-    r->state.mean_loss = sw_loss_mean_value(&o->period); /* of a period that an earlier call began, and left without an evaluation */
+    /* Of a period that an earlier call began, and left without an evaluation. */
+    r->state.mean_loss = sw_loss_mean_value(&o->period);
     r->state.gradient_norm = sw_optim_gradient_norm(o);
     r->checked = r->state.step - train_checks_every(r);
     r->result->tolerance = swo_tolerance(o, how->tolerance);
@@ -163,6 +162,7 @@ static sw_status train_check_tolerance(run *r) {
 
 static sw_status step(run *r) {
     sw_train_state *s = &r->state;
+    const int64_t skipped = sw_optim_skipped(s->optim);
     double begin = sw_seconds();
     int64_t together = 0;
     sw_status status = swo_plain_run(s->optim, train_free_steps(r), train_took, s->optim, &together);
@@ -173,25 +173,20 @@ static sw_status step(run *r) {
         s->period_seconds = 0, s->mean_loss = NAN, r->fresh = false;
     s->step += together;
     r->result->steps += together;
-    if (together > 0)
-        r->skipped_in_a_row = 0;
     s->seconds += seconds;
     s->period_seconds += seconds;
-    s->skipped = status == SW_SKIPPED;
-    if (status != SW_OK && status != SW_SKIPPED)
+    s->skipped = sw_optim_skipped(s->optim) > skipped; /* also one too many, whose status is an error */
+    if (status != SW_OK && !s->skipped)
         return status;
     s->step++;
     s->epoch = s->step / s->steps_per_epoch;
-    r->skipped_in_a_row = s->skipped ? r->skipped_in_a_row + 1 : 0;
     if (s->skipped) {
         s->loss = NAN;
         r->result->skipped++;
-        if (r->skipped_in_a_row < r->how.most_skipped)
+        if (status == SW_SKIPPED)
             return SW_OK;
         end(r, SW_TRAIN_SKIPPED);
-        return sw_fail(SW_ERR_NONFINITE, "train: %lld steps in a row were skipped, the gradient held Inf or "
-                                         "NaN or a search found no step; a smaller lr, or clip, may help",
-                       (long long)r->skipped_in_a_row);
+        return status;
     }
     r->result->steps++;
     s->gradient_norm = sw_optim_gradient_norm(s->optim);
@@ -294,15 +289,18 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     if (status == SW_OK)
         status = train_start(&r, o);
     const int64_t before = r.state.step;
-    if (status == SW_OK)
+    if (status == SW_OK) {
+        o->most_skipped = r.how.most_skipped;
         status = loop(&r);
+        o->most_skipped = 0;
+    }
     const bool stopped = r.result->reason != SW_TRAIN_COMPLETE && r.result->reason != SW_TRAIN_CALLBACK;
     if (status == SW_OK && !stopped && r.result->steps == 0 && r.result->skipped > 0) {
         r.ended = false; /* the better reason */
         end(&r, SW_TRAIN_SKIPPED);
-        status = sw_fail(SW_ERR_NONFINITE, "train: all %lld steps were skipped, the gradient held Inf or NaN or a "
-                                           "search found no step; look for them in the data, or take a smaller lr",
-                         (long long)r.result->skipped);
+        char which[64];
+        sw_format(which, sizeof which, "all %lld steps", (long long)r.result->skipped);
+        status = swo_fail_skipped(o, "train", which);
     }
     o->wants_penalized = false;
     if (status == SW_OK && r.result->tolerance > 0)

@@ -31,6 +31,17 @@ static void steps(sw_optim *o, logistic *p, int count) {
     spied.keep = false;
 }
 
+/* One that the spy gives up. Too many in a row are an error, which means nothing here. */
+static void look(sw_optim *o, logistic *p) {
+    const sw_status status = sw_optim_minimize(o, &p->f, NULL);
+    if (status == SW_ERR_NONFINITE) {
+        assert_non_null(strstr(sw_error(), "100 steps in a row were skipped"));
+        sw_clear_error();
+    } else {
+        assert_int_equal(status, SW_SKIPPED);
+    }
+}
+
 /* Probability of each row: what the estimator documents, from its tree. */
 static double probability(sw_optim *o, int64_t row, int64_t rows) {
     sw_array tree = sw_optim_vector(o, "tree"), order = sw_optim_vector(o, "order");
@@ -64,7 +75,7 @@ static void unbiased(const char *inner, int64_t batch, int taken) {
     const bool svrg = strncmp(inner, "svrg", 4) == 0;
     for (int64_t found = 0, tries = 0; found < rows; tries++) {
         assert_true(tries < 200000);
-        assert_int_equal(sw_optim_minimize(o, &p->f, NULL), SW_SKIPPED);
+        look(o, p);
         const int64_t row = spied.id / batch;
         if (had[row])
             continue;
@@ -112,7 +123,7 @@ static void rows_are_drawn_as_documented(void **state) {
             double chi = 0, sum = 0;
             steps(o, p, taken);
             for (int k = 0; k < DRAWS; k++) {
-                assert_int_equal(sw_optim_minimize(o, &p->f, NULL), SW_SKIPPED);
+                look(o, p);
                 count[spied.id]++;
             }
             for (int64_t i = 0; i < 200; i++) {

@@ -1,0 +1,51 @@
+/* Steps that are skipped one after the other: how many, why, and when they are too many. */
+#include "internal.h"
+
+sw_status swo_skip_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status) {
+    if (status == SW_SKIPPED) {
+        o->skip_cause = cause;
+        o->skip_name = name;
+    }
+    return status;
+}
+
+sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which) {
+    switch (o->skip_cause) {
+    case SWO_SKIP_SEARCH:
+        return sw_fail(SW_ERR_NONFINITE,
+                       "%s: %s were skipped, because line search %s found no step: the loss may be as low as %s "
+                       "can tell (then end the run at the first skipped step), or its gradient may be wrong "
+                       "(sw_gradcheck)",
+                       who, which, o->skip_name, sw_dtype_name(o->type));
+    case SWO_SKIP_RULE:
+        return sw_fail(SW_ERR_NONFINITE,
+                       "%s: %s were skipped by rule %s, whose begin or decide returned SW_SKIPPED", who, which,
+                       o->skip_name);
+    case SWO_SKIP_SAMPLE:
+        return sw_fail(SW_ERR_NONFINITE,
+                       "%s: %s were skipped by estimator %s, whose sample returned SW_SKIPPED", who, which,
+                       o->skip_name);
+    default:
+        return sw_fail(SW_ERR_NONFINITE,
+                       "%s: %s were skipped, because the gradient held Inf or NaN: look for them in the data, "
+                       "take a smaller lr, or set clip; with SW_CHECK on, the tape names the operation that makes "
+                       "them",
+                       who, which);
+    }
+}
+
+sw_status swo_count_skipped(sw_optim *o, sw_status status) {
+    enum { MOST = 100 };
+    if (status == SW_OK)
+        o->skipped_in_a_row = 0;
+    if (status != SW_SKIPPED)
+        return status;
+    o->skipped++;
+    o->skipped_in_a_row++;
+    if (o->skipped_in_a_row < (o->most_skipped ? o->most_skipped : MOST))
+        return SW_SKIPPED;
+    char which[64];
+    sw_format(which, sizeof which, "%lld steps in a row", (long long)o->skipped_in_a_row);
+    o->skipped_in_a_row = 0; /* a program that clears the error may try as many again */
+    return swo_fail_skipped(o, "optimizer", which);
+}
