@@ -44,7 +44,8 @@ extern "C" {
  * While an error is pending:
  *   - Loops over data and optimizer steps stop, and do not start: sw_loader_next returns false; sw_train,
  *     sw_optim_minimize and sw_optim_step return the status of the pending error and change nothing. So a
- *     mistake ends a training loop at once, with its own message.
+ *     mistake ends a training loop at once, with its own message. Loops over the number of an epoch end too
+ *     (sw_loader_epoch, sw_optim_epoch, sw_train_remaining); a loop until some step must ask for sw_error().
  *   - Every other function does its work, and its return value (a status, NULL or a null tensor) reports only
  *     its own failure. The message of such a later failure is not kept: sw_error() is that of the first. A
  *     function that is given a NULL pointer or a null tensor assumes that the pending error is the cause.

@@ -90,13 +90,20 @@ SW_API const void *sw_optim_point(sw_optim *optim);
  * then what was evaluated. Where the two are one already, nothing happens. */
 SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 
-SW_API int64_t sw_optim_steps(const sw_optim *optim);   /* taken, without the skipped */
+/* Steps taken, without the skipped. While an error is pending no step is taken and the number stays. So a loop
+ * until some step must ask for the error too:
+ *
+ *     while (sw_optim_steps(o) < n && !sw_error())
+ *         sw_optim_minimize(o, f, NULL); */
+SW_API int64_t sw_optim_steps(const sw_optim *optim);
 SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that were skipped, in a row or not */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
 /* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h; of several
  * losses with other weights, that of the first); NaN before the first. */
 SW_API double sw_optim_loss_weight(const sw_optim *optim);
-SW_API double sw_optim_epoch(const sw_optim *optim);   /* samples asked for over n, of the objective */
+/* Samples asked for over n, of the objective. INFINITY while an error is pending: no epoch will be done then, and
+ * a loop `while (sw_optim_epoch(o) < n)` ends. After sw_clear_error the real number is returned again. */
+SW_API double sw_optim_epoch(const sw_optim *optim);
 /* What the first sw_optim_minimize does: the estimator meets its objective and makes its tables. For
  * looking at them earlier. */
 SW_API sw_status sw_optim_bind(sw_optim *optim, const sw_objective *objective);
@@ -275,7 +282,8 @@ SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const 
                           sw_train_result *result);
 /* The steps that sw_train with these options (or NULL) still has to take, counting skipped steps; 0 if the
  * run is complete, also one that was loaded; INT64_MAX where no length is set. Binds the objective, takes no
- * step. -1 after an error. */
+ * step. -1 after an error, and while one is pending, since then no step would be taken: a loop
+ * `while (sw_train_remaining(f, o, how) > 0)` ends. */
 SW_API int64_t sw_train_remaining(const sw_objective *objective, sw_optim *optim, const sw_train_options *options);
 
 /* ---- Custom methods -------------------------------------------------------------------------- */

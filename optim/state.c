@@ -12,6 +12,8 @@ int64_t sw_optim_skipped(const sw_optim *o) {
 }
 
 double sw_optim_epoch(const sw_optim *o) {
+    if (sw_error()) /* no step is taken: a loop until some epoch, which never checks sw_error, ends too */
+        return INFINITY;
     return o && o->objective ? (double)o->samples / (double)o->objective->n : 0;
 }
 

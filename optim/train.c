@@ -322,6 +322,8 @@ int64_t sw_train_remaining(const sw_objective *objective, sw_optim *o, const sw_
             sw_fail(SW_ERR_ARGUMENT, "train_remaining: the optimizer is NULL");
         return -1;
     }
+    if (sw_error()) /* sw_train would take none */
+        return -1;
     if (options && sw_take_options("train_remaining", "sw_train_options", &r.how, sizeof r.how, options,
                                    offsetof(sw_train_options, stop) + sizeof r.how.stop) != SW_OK)
         return -1;

@@ -266,6 +266,80 @@ static void test_steps_are_not_taken_while_an_error_is_pending(void **state) {
     setting_free(&s);
 }
 
+/* Loops that count epochs or steps and never check a status, before their first step and after some. */
+static void test_loops_over_the_optimizers_numbers_end(void **state) {
+    (void)state;
+    enum { BEFORE = 2, MOST = 1000 }; /* steps before the error, and calls that mean that a loop would never end */
+    setting s;
+    setting_init(&s);
+    const sw_train_options *how = OPTIONS(.epochs = 3);
+    for (int i = 0; i < BEFORE; i++)
+        assert_int_equal(sw_optim_minimize(s.optim, s.f, NULL), SW_OK);
+    assert_true(sw_optim_epoch(s.optim) == (double)(BEFORE * BATCH) / N);
+    assert_int_equal(sw_train_remaining(s.f, s.optim, how), 3 * BATCHES - BEFORE);
+    sw_fail(SW_ERR_IO, "of long ago");
+    int calls = 0;
+    while (sw_optim_epoch(s.optim) < 3 && calls++ < MOST)
+        sw_optim_minimize(s.optim, s.f, NULL);
+    assert_int_equal(calls, 0);
+    for (; !(sw_optim_epoch(s.optim) >= 3) && calls < MOST; calls++)
+        sw_optim_minimize(s.optim, s.f, NULL);
+    assert_int_equal(calls, 0);
+    while (sw_train_remaining(s.f, s.optim, how) > 0 && calls++ < MOST)
+        sw_optim_minimize(s.optim, s.f, NULL);
+    assert_int_equal(calls, 0);
+    assert_int_equal(sw_train_remaining(s.f, s.optim, how), -1);
+    assert_int_equal(sw_optim_steps(s.optim), BEFORE); /* a number of things that happened: it stays */
+    while (sw_optim_steps(s.optim) < 10 && !sw_error() && calls++ < MOST) /* as optim.h writes this loop */
+        sw_optim_minimize(s.optim, s.f, NULL);
+    assert_int_equal(calls, 0);
+    assert_true(sw_optim_epoch(NULL) == (double)INFINITY); /* one that could not be made */
+    expect_error(SW_ERR_IO, "of long ago");
+    /* Cleared, the numbers are the real ones, and the loops go on. */
+    assert_true(sw_optim_epoch(s.optim) == (double)(BEFORE * BATCH) / N);
+    assert_int_equal(sw_train_remaining(s.f, s.optim, how), 3 * BATCHES - BEFORE);
+    while (sw_optim_epoch(s.optim) < 2 && calls++ < MOST)
+        assert_int_equal(sw_optim_minimize(s.optim, s.f, NULL), SW_OK);
+    assert_int_equal(calls, 2 * BATCHES - BEFORE);
+    while (sw_train_remaining(s.f, s.optim, how) > 0 && calls++ < MOST)
+        assert_int_equal(sw_optim_minimize(s.optim, s.f, NULL), SW_OK);
+    assert_int_equal(sw_optim_steps(s.optim), 3 * BATCHES);
+    expect_no_error();
+    setting_free(&s);
+}
+
+/* Every step is skipped, and nobody checks a status: the loop of README.md ends all the same, and so does one over
+ * epochs of the optimizer. */
+static void test_loops_without_a_single_step_end(void **state) {
+    (void)state;
+    enum { MOST = 100, FOR_EVER = 1000 }; /* skipped steps that are too many; rounds that mean it would not end */
+    plane p;
+    plane_init(&p);
+    sw_model *model = line_new();
+    sw_params *params = sw_model_params(model);
+    sw_loader *loader = loader_of(&p, false);
+    sw_tape *tape = sw_tape_new();
+    sw_optim *optim = sw_optim_new(params, "sgd lr=0.1");
+    ((float *)sw_params_x(params))[0] = (float)NAN;
+    int rounds = 0;
+    while (sw_loader_epoch(loader) < FOR_EVER && !sw_error() && rounds++ < FOR_EVER)
+        hand_written_loop(model, optim, loader, tape);
+    assert_int_equal(rounds, MOST / BATCHES);
+    assert_int_equal(sw_optim_skipped(optim), MOST);
+    assert_int_equal(sw_error_status(), SW_ERR_NONFINITE);
+    sw_clear_error();
+    const sw_objective *f = sw_model_objective(model, &p.source, sw_mse);
+    for (rounds = 0; sw_optim_epoch(optim) < FOR_EVER && rounds < FOR_EVER; rounds++)
+        sw_optim_minimize(optim, f, NULL);
+    assert_int_equal(rounds, MOST);
+    assert_int_equal(sw_error_status(), SW_ERR_NONFINITE);
+    sw_clear_error();
+    sw_tape_free(tape);
+    sw_loader_free(loader);
+    sw_optim_free(optim);
+    sw_model_free(model);
+}
+
 /* Looks for a file that is not there after every second step. */
 static sw_status look_for_a_file(void *user, sw_train_state *s) {
     const bool clears = *(const bool *)user;
@@ -501,6 +575,8 @@ int main(void) {
         TEST(test_a_loop_until_an_epoch_ends),
         TEST(test_a_stale_error_is_told_before_the_run_and_not_after_it),
         TEST(test_steps_are_not_taken_while_an_error_is_pending),
+        TEST(test_loops_over_the_optimizers_numbers_end),
+        TEST(test_loops_without_a_single_step_end),
         TEST(test_an_error_that_a_callback_handled),
         TEST(test_an_error_that_the_objective_leaves),
         TEST(test_an_optional_file_is_missing),
