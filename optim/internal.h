@@ -20,6 +20,15 @@ const char *swo_name(const char *text, char name[64]);
  * (or NULL), whose options follow the first's. */
 sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
                     const sw_option *more, const char *text, swo_values *out);
+/* Around an estimator that is being parsed: the wrappers before it, the nearest one first. */
+typedef struct swo_wrapper {
+    const char *name;
+    const sw_option *options;
+    const struct swo_wrapper *outer; /* NULL: none */
+} swo_wrapper;
+/* An error where `text`, which follows of=NAME, has an option of a wrapper that NAME does not know: all after of=
+ * is NAME's own. */
+sw_status swo_check_inner(const char *name, const sw_option *table, const swo_wrapper *outer, const char *text);
 bool swo_in_range(const sw_option *option, double value);
 /* "[0, 1)"; valid until this thread's next call. */
 const char *swo_range_text(const sw_option *option);

@@ -308,7 +308,7 @@ static sw_status parse_schedules(sw_optim *o, const char *spec) {
 
 /* ---- Estimators ---- */
 
-static sw_status parse_estimator(const char *spec, swo_estimate **made, int depth) {
+static sw_status parse_estimator(const char *spec, swo_estimate **made, int depth, const swo_wrapper *outer) {
     char name[64];
     const char *options = swo_name(spec, name);
     const sw_estimator *method = swo_find(SWO_ESTIMATOR, name);
@@ -320,13 +320,15 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
     if (!e)
         return SW_ERR_MEMORY;
     e->e.method = method;
+    SW_TRY(swo_check_inner(name, method->options, outer, options));
     SW_TRY(swo_parse("estimator", name, method->options, NULL, options, &e->values));
     memcpy(e->resolved, e->values.value, sizeof e->resolved);
     e->e.option = e->resolved;
     e->e.scalar = e->scalar;
     e->e.lr = e->e.value = e->e.weight = NAN;
     if (method->flags & SW_ESTIMATOR_WRAPPER) {
-        SW_TRY(parse_estimator(e->values.spec[0] ? e->values.spec : "minibatch", &e->inner, depth + 1));
+        const swo_wrapper own = {name, method->options, outer};
+        SW_TRY(parse_estimator(e->values.spec[0] ? e->values.spec : "minibatch", &e->inner, depth + 1, &own));
         e->e.inner = &e->inner->e;
         for (const swo_estimate *in = e->inner; in && (method->flags & SW_ESTIMATOR_AGAIN); in = in->inner)
             if (in->e.method->flags & SW_ESTIMATOR_ONCE)
@@ -343,7 +345,7 @@ static sw_status parse_outer_estimator(sw_optim *o, const char *spec) {
     for (int i = 0; i < o->groups; i++)
         if (o->group[i].rule->flags & SW_RULE_EXACT_GRADIENT)
             exact = o->group[i].rule;
-    SW_TRY(parse_estimator(spec ? spec : exact ? "full" : "minibatch", &o->estimate, 0));
+    SW_TRY(parse_estimator(spec ? spec : exact ? "full" : "minibatch", &o->estimate, 0, NULL));
     const sw_estimator *method = o->estimate->e.method;
     if (exact && !(method->flags & SW_ESTIMATOR_EXACT))
         return sw_fail(SW_ERR_ARGUMENT, "rule %s: its momentum adds up the errors of gradients, and those of "

@@ -211,6 +211,24 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
     return SW_OK;
 }
 
+sw_status swo_check_inner(const char *name, const sw_option *table, const swo_wrapper *outer, const char *text) {
+    for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
+        char key[64];
+        text = swo_name(text, key);
+        key[strcspn(key, "=")] = 0;
+        const int at = swo_index(table, key);
+        if (at >= 0 && table[at].kind == SW_OPTION_SPEC)
+            return SW_OK; /* the rest is what that one checks */
+        for (const swo_wrapper *w = outer; at < 0 && w; w = w->outer)
+            if (swo_index(w->options, key) >= 0)
+                return sw_fail(SW_ERR_ARGUMENT,
+                               "estimator %s has no option %s, which is one of %s: write %s before of=, since all "
+                               "after of= belongs to %s",
+                               name, key, w->name, key, name);
+    }
+    return SW_OK;
+}
+
 /* Of products and quotients of durations, each rounded a few times: one that is a whole number up to the rounding
  * is that number. Three roundings of 2^-53 come before each use; 2^-50 is 8 of them, and far below the distance of
  * two different quotients t/length, which is at least 1/(100 steps). */

@@ -249,8 +249,19 @@ static void test_wrappers(void **state) {
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]",
             .estimator = "wrapper radius=1 of=wrapper of=minibatch batch=0");
     /* All that follows of= is the inner one's. */
-    REFUSED("estimator minibatch has no option radius; it has batch, order",
-            .estimator = "wrapper of=minibatch radius=1");
+    REFUSED("estimator minibatch has no option radius, which is one of wrapper: write radius before of=, since "
+            "all after of= belongs to minibatch", .estimator = "wrapper of=minibatch radius=1");
+    REFUSED("estimator minibatch has no option rho, which is one of sam: write rho before of=, since all after "
+            "of= belongs to minibatch", .estimator = "sam of=minibatch rho=0.1");
+    REFUSED("estimator minibatch has no option rho, which is one of sam: write rho before of=, since all after "
+            "of= belongs to minibatch", .estimator = "sam of=minibatch batch=3 rho");
+    /* The nearest wrapper that has it; one that the inner one has as well is the inner one's. */
+    REFUSED("estimator minibatch has no option radius, which is one of wrapper: write radius before of=, since "
+            "all after of= belongs to minibatch", .estimator = "sam rho=1 of=wrapper of=minibatch radius=1");
+    REFUSED("estimator wrapper has no option rho, which is one of sam: write rho before of=, since all after "
+            "of= belongs to wrapper", .estimator = "sam of=wrapper rho=1 of=minibatch");
+    REFUSED("estimator minibatch has no option wrong; it has batch, order",
+            .estimator = "wrapper of=minibatch wrong=1");
     REFUSED("wrapper: of needs a value: of=…", .estimator = "wrapper of");
     REFUSED("estimator: wrappers inside wrappers, more than 4 deep",
             .estimator =
