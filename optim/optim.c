@@ -74,7 +74,7 @@ static sw_status parse_group(swo_group *group, const char *text, size_t length) 
         rule = colon + 1;
     }
     const char *options = swo_name(rule, name);
-    if (strchr(name, '='))
+    if (strchr(name, '=') && !strchr(name, ','))
         return sw_fail(SW_ERR_ARGUMENT,
                        strncmp(name, "role=", 5) == 0 || strncmp(name, "name=", 5) == 0 ||
                                strncmp(name, "rank=", 5) == 0

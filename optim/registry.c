@@ -55,20 +55,32 @@ const void *swo_lookup(swo_kind kind, const char *name) {
     return NULL;
 }
 
+/* No method of this kind has the name: one of another kind, a comma for a blank, or a slip of the pen. */
+static sw_status fail_to_find(swo_kind kind, const char *name) {
+    static const char *const a_kind[SWO_KINDS] = {"an estimator", "a rule", "a schedule", "a line search",
+                                                  "an average"};
+    static const char *const member[SWO_KINDS] = {"estimator", "rule", "schedule", "schedule", "average"};
+    const void *list[SWO_METHODS];
+    const char *names[SWO_METHODS];
+    if (!*name)
+        return sw_fail(SW_ERR_ARGUMENT, "the name of the %s is missing", swo_kind_names[kind]);
+    if (strchr(name, ','))
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s: a name and its options are separated by blanks, not by commas",
+                       swo_kind_names[kind], name);
+    for (int k = 0; k < SWO_KINDS; k++)
+        if (swo_lookup((swo_kind)k, name))
+            return sw_fail(SW_ERR_ARGUMENT, "%s is %s, not %s: give it as .%s of sw_optim_options", name,
+                           a_kind[k], a_kind[kind], member[k]);
+    const int n = swo_methods(kind, list, SWO_METHODS);
+    for (int i = 0; i < n; i++)
+        names[i] = name_of(list[i]);
+    return sw_fail(SW_ERR_ARGUMENT, "there is no %s %s%s", swo_kind_names[kind], name, sw_suggest(name, n, names));
+}
+
 const void *swo_find(swo_kind kind, const char *name) {
     const void *method = swo_lookup(kind, name);
-    if (!method) {
-        const void *list[SWO_METHODS];
-        const char *names[SWO_METHODS];
-        int n = swo_methods(kind, list, SWO_METHODS);
-        for (int i = 0; i < n; i++)
-            names[i] = name_of(list[i]);
-        if (*name)
-            sw_fail(SW_ERR_ARGUMENT, "there is no %s %s%s", swo_kind_names[kind], name,
-                    sw_suggest(name, n, names));
-        else
-            sw_fail(SW_ERR_ARGUMENT, "the name of the %s is missing", swo_kind_names[kind]);
-    }
+    if (!method)
+        fail_to_find(kind, name);
     return method;
 }
 

@@ -162,6 +162,23 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
                    *nearest || count == 0 ? nearest : list);
 }
 
+/* "lr=1e-3,beta1=0.9", "nesterov,lr=0.1", "lr=0.1, momentum=0.9": nothing, an option or an = follows the comma. */
+static sw_status check_commas(const char *method, const sw_option *table, const sw_option *more, const char *text,
+                              const char *end) {
+    const size_t length = (size_t)(end - text);
+    const char *comma = memchr(text, ',', length);
+    char name[64] = "";
+    if (!comma)
+        return SW_OK;
+    const size_t left = (size_t)(end - comma) - 1, named = strcspn(comma + 1, ",= \t\n");
+    if (named < sizeof name)
+        memcpy(name, comma + 1, named);
+    if (left > 0 && !memchr(comma, '=', left + 1) && swo_index(table, name) < 0 && swo_index(more, name) < 0)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "%s: %.*s: options are separated by blanks, not by commas", method,
+                   (int)(length < 200 ? length : 200), text);
+}
+
 sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
                     const sw_option *more, const char *text, swo_values *out) {
     int first = swo_count(table), all = first + swo_count(more);
@@ -178,6 +195,7 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
         const char *end = word_end(text);
         const char *equals = memchr(text, '=', (size_t)(end - text));
         char key[64], word[256];
+        SW_TRY(check_commas(method, table, more, text, end));
         size_t key_length = (size_t)((equals ? equals : end) - text);
         if (key_length >= sizeof key)
             return sw_fail(SW_ERR_ARGUMENT, "%s %s: an option's name is too long", kind, method);

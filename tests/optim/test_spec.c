@@ -87,12 +87,39 @@ static void refused(sw_optim_options how, const char *message) {
 }
 #define REFUSED(message, ...) refused((sw_optim_options){__VA_ARGS__}, message)
 
+/* A method of another kind. */
+static void test_kinds_of_methods(void **state) {
+    (void)state;
+    REFUSED("adam is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "adam lr=1e-3");
+    REFUSED("adam is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "sam of=adam");
+    REFUSED("sam is an estimator, not a rule: give it as .estimator of sw_optim_options", .rule = "sam rho=0.1");
+    REFUSED("cosine is a schedule, not a rule: give it as .schedule of sw_optim_options", .rule = "cosine");
+    REFUSED("wolfe is a line search, not a rule: give it as .schedule of sw_optim_options", .rule = "wolfe");
+    REFUSED("ema is an average, not a schedule: give it as .average of sw_optim_options", .schedule = "ema");
+    REFUSED("armijo is a line search, not an average: give it as .schedule of sw_optim_options",
+            .average = "armijo");
+    REFUSED("kinds is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "kinds");
+}
+
 static void test_names_and_numbers(void **state) {
     (void)state;
     REFUSED("there is no rule adm, did you mean adam?", .rule = "adm");
     REFUSED("there is no rule ADAM, did you mean adam?", .rule = "ADAM");
     REFUSED("rule: the name of the rule is missing before lr=0.1", .rule = "lr=0.1 sgd");
     REFUSED("rule: a colon is missing after role=weight", .rule = "role=weight sgd lr=0.1");
+    REFUSED("adam: lr=1e-3,beta1=0.9: options are separated by blanks, not by commas",
+            .rule = "adam lr=1e-3,beta1=0.9");
+    REFUSED("adam: lr=1e-3,: options are separated by blanks, not by commas", .rule = "adam lr=1e-3, beta1=0.9");
+    REFUSED("sgd: lr=0.1,nesterov: options are separated by blanks, not by commas",
+            .rule = "sgd momentum=0.9 lr=0.1,nesterov");
+    REFUSED("sgd: nesterov,lr=0.1: options are separated by blanks, not by commas", .rule = "sgd nesterov,lr=0.1");
+    REFUSED("adam: lr=0,1 is not a number", .rule = "adam lr=0,1");
+    REFUSED("rule adam,lr=0.1: a name and its options are separated by blanks, not by commas",
+            .rule = "adam,lr=0.1");
+    REFUSED("estimator minibatch,: a name and its options are separated by blanks, not by commas",
+            .estimator = "minibatch, batch=3");
+    REFUSED("wrapper: of=minibatch,batch=3: options are separated by blanks, not by commas",
+            .estimator = "wrapper of=minibatch,batch=3");
     REFUSED("the name of the rule is missing", .rule = "");
     REFUSED("the name of the rule is missing", .rule = " \t\n");
     REFUSED("adam: lr needs a value: lr=…", .rule = "adam lr");
@@ -788,6 +815,7 @@ static void test_garbage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_kinds_of_methods, test_clear),
         cmocka_unit_test_teardown(test_names_and_numbers, test_clear),
         cmocka_unit_test_teardown(test_durations_refused, test_clear),
         cmocka_unit_test_teardown(test_long_specs, test_clear),
