@@ -98,16 +98,6 @@ static sw_status make_room(const swd_csv *c, table *t) {
     return SW_OK;
 }
 
-/* ", perhaps the delimiter is ';'" where a row is one field that holds another usual one. */
-static const char *suggest_delimiter(const swd_csv *c, const char *field, char out[64]) {
-    const size_t at = strcspn(field, ";,\t|");
-    out[0] = 0;
-    if (c->columns == 1 && field[at])
-        snprintf(out, 64, field[at] == '\t' ? " (is the delimiter a tab? option delimiter)"
-                                           : " (is the delimiter '%c'? option delimiter)", field[at]);
-    return out;
-}
-
 static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
     const char *field = swd_csv_field(c, column);
     char quoted[64], hint[64];
@@ -125,7 +115,7 @@ static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
     case SWD_NO_NUMBER: break;
     }
     return swd_csv_fail(c, column, "%s is not a number%s", swd_quote(field, quoted),
-                        suggest_delimiter(c, field, hint));
+                        swd_csv_hint(c, field, hint));
 }
 
 /* A label that is a number as the text of a whole one ("1" for "1.0"). */

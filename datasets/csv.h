@@ -10,6 +10,7 @@ typedef struct swd_csv {
     swd_lines lines;
     sw_csv_options o;
     int64_t columns, first_line; /* fields of a row, and the line that says so */
+    char other;                  /* that line is one field, in which this other usual delimiter stands; else 0 */
     char *text;                  /* the line: until the next one */
     uint32_t *field;             /* [columns]: where each begins in `text` */
     unsigned char *role;         /* [columns], of swd_role */
@@ -27,5 +28,8 @@ static inline char *swd_csv_field(const swd_csv *c, int64_t column) {
 sw_status swd_csv_roles(swd_csv *c, bool header);
 /* "path: line 3, column 2: reason"; column -1: none. */
 SW_PRINTF(3, 4) sw_status swd_csv_fail(const swd_csv *c, int64_t column, const char *format, ...);
+/* " (is the delimiter ';'? option delimiter)" if rows are one field that holds another usual delimiter, as that of
+ * the first row does, or `field` (NULL: not asked); else "". */
+const char *swd_csv_hint(const swd_csv *c, const char *field, char out[64]);
 
 #endif

@@ -2,11 +2,12 @@
 #include "csv.h"
 
 static sw_status fail_columns(const swd_csv *c, const char *what, long long column) {
+    char hint[64];
     return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT,
                            "%s: column %lld, but there are %lld, 0 to %lld or -1 to "
-                           "-%lld",
+                           "-%lld%s",
                            what, column, (long long)c->columns, (long long)c->columns - 1,
-                           (long long)c->columns);
+                           (long long)c->columns, swd_csv_hint(c, NULL, hint));
 }
 
 static sw_status by_number(const swd_csv *c, const char *what, int64_t given, int64_t *column) {
@@ -19,11 +20,12 @@ static sw_status by_number(const swd_csv *c, const char *what, int64_t given, in
 static sw_status by_name(const swd_csv *c, const char *what, const char *name, bool header,
                          int64_t *column) {
     enum { MOST_NAMES = 1000 }; /* to suggest one of */
-    char quoted[64];
+    char quoted[64], hint[64];
     swd_quote(name ? name : "", quoted);
     if (!name || !header)
-        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: column %s, but %s", what, quoted,
-                               name ? "the file has no header" : "the name is NULL");
+        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: column %s, but %s%s", what, quoted,
+                               name ? "the file has no header" : "the name is NULL",
+                               name ? swd_csv_hint(c, NULL, hint) : "");
     *column = -1;
     for (int64_t i = 0; i < c->columns; i++) {
         if (strcmp(swd_csv_field(c, i), name) != 0)
@@ -40,8 +42,8 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
     const int count = (int)(c->columns < MOST_NAMES ? c->columns : MOST_NAMES);
     for (int i = 0; i < count; i++)
         names[i] = swd_csv_field(c, i);
-    return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: no column is named %s%.100s", what, quoted,
-                           sw_suggest(name, count, names));
+    return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: no column is named %s%.100s%s", what, quoted,
+                           sw_suggest(name, count, names), swd_csv_hint(c, NULL, hint));
 }
 
 static sw_status mark_skipped(swd_csv *c, bool header) {
@@ -84,8 +86,9 @@ sw_status swd_csv_roles(swd_csv *c, bool header) {
     SW_TRY(mark_target(c, header));
     for (int64_t i = 0; i < c->columns; i++)
         c->features += c->role[i] == SWD_FEATURE;
+    char hint[64];
     if (c->features == 0)
-        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "no column of %lld is left for x",
-                               (long long)c->columns);
+        return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "no column of %lld is left for x%s",
+                               (long long)c->columns, swd_csv_hint(c, NULL, hint));
     return SW_OK;
 }

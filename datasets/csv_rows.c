@@ -2,6 +2,7 @@
 #include "csv.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 sw_status swd_csv_fail(const swd_csv *c, int64_t column, const char *format, ...) {
     char reason[256];
@@ -13,6 +14,25 @@ sw_status swd_csv_fail(const swd_csv *c, int64_t column, const char *format, ...
         return swd_lines_fail(&c->lines, "%s", reason);
     return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "line %lld, column %lld: %s", (long long)c->lines.line,
                            (long long)column + 1, reason);
+}
+
+static char other_delimiter(const swd_csv *c, const char *field) {
+    for (; *field; field++)
+        if (*field != c->o.delimiter && strchr(";,\t|", *field))
+            return *field;
+    return 0;
+}
+
+const char *swd_csv_hint(const swd_csv *c, const char *field, char out[64]) {
+    char other = c->other;
+    out[0] = 0;
+    if (!other && field && c->columns == 1)
+        other = other_delimiter(c, field);
+    if (other == '\t')
+        snprintf(out, 64, " (is the delimiter a tab? option delimiter)");
+    else if (other)
+        snprintf(out, 64, " (is the delimiter '%c'? option delimiter)", other);
+    return out;
 }
 
 /* ---- Fields ---- */
@@ -79,6 +99,8 @@ static sw_status split_first(swd_csv *c, char *line) {
         SW_TRY(take_field(c, &line, c->columns, &c->field[c->columns]));
         c->columns++;
     }
+    if (c->columns == 1)
+        c->other = other_delimiter(c, swd_csv_field(c, 0));
     c->first_line = c->lines.line;
     return SW_OK;
 }
@@ -88,9 +110,11 @@ static sw_status split(swd_csv *c, char *line) {
     c->text = line;
     for (uint32_t spare; line; count++)
         SW_TRY(take_field(c, &line, count, count < c->columns ? &c->field[count] : &spare));
+    char hint[64];
     if (count != c->columns)
-        return swd_csv_fail(c, -1, "%lld field%s, but line %lld has %lld", (long long)count,
-                            count == 1 ? "" : "s", (long long)c->first_line, (long long)c->columns);
+        return swd_csv_fail(c, -1, "%lld field%s, but line %lld has %lld%s", (long long)count,
+                            count == 1 ? "" : "s", (long long)c->first_line, (long long)c->columns,
+                            swd_csv_hint(c, NULL, hint));
     return SW_OK;
 }
 

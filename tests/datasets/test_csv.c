@@ -315,6 +315,26 @@ static void another_delimiter_is_suggested(void **state) {
     refuses("1;2\n3;4\n", "line 2, column 1: '3;4' is not a number (is the delimiter ';'? option delimiter)");
     refuses("a\tb\n1\t2\n", "line 2, column 1: '1?2' is not a number (is the delimiter a tab? option delimiter)");
     refuses("1,2;3\n", "line 1, column 2: '2;3' is not a number");
+    refuses("a;b\n1,5;2\n", "line 2: 2 fields, but line 1 has 1 (is the delimiter ';'? option delimiter)");
+    refuses("1\n2;3\n", "line 2, column 1: '2;3' is not a number (is the delimiter ';'? option delimiter)");
+    refuses("a\n1,5\n", "line 2: 2 fields, but line 1 has 1");
+    refuses("\"a,b\"\n1,2\n", "line 2: 2 fields, but line 1 has 1"); /* its own delimiter, quoted */
+#define HINT " (is the delimiter ';'? option delimiter)"
+    sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS};
+    check_message("5.1;3.5;setosa\n", &o, SW_ERR_ARGUMENT, "no column of 1 is left for x" HINT);
+    o.target_column = 2;
+    check_message("5.1;3.5;setosa\n", &o, SW_ERR_ARGUMENT,
+                  "target: column 2, but there are 1, 0 to 0 or -1 to -1" HINT);
+    o.target_name = "kind";
+    check_message("length;kind\n5.1;a\n", &o, SW_ERR_ARGUMENT, "target: no column is named 'kind'" HINT);
+    o.header = SW_CSV_HEADER_NO;
+    check_message("5.1;a\n", &o, SW_ERR_ARGUMENT, "target: column 'kind', but the file has no header" HINT);
+    const int64_t skip = 1;
+    o = (sw_csv_options){.size = sizeof o, .skip = &skip, .skip_count = 1};
+    check_message("5.1;a\n", &o, SW_ERR_ARGUMENT, "skip: column 1, but there are 1, 0 to 0 or -1 to -1" HINT);
+    o = (sw_csv_options){.size = sizeof o, .delimiter = ';', .header = SW_CSV_HEADER_NO};
+    check_message("1,2\n", &o, SW_ERR_FORMAT,
+                  "line 1, column 1: '1,2' is not a number (is the delimiter ','? option delimiter)");
 }
 
 static void real_targets_and_skipped_columns(void **state) {
