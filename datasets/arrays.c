@@ -58,7 +58,7 @@ static sw_status check_finite(const char *name, const sw_array *a) {
                    isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
-static sw_status check_classes(const sw_array *y, int classes) {
+static sw_status check_classes(const sw_array *y, int classes, bool named) {
     if (y->type != SW_I32 && y->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "arrays: y is %s; class ids are i32 or u8",
                        sw_dtype_name(y->type));
@@ -69,13 +69,13 @@ static sw_status check_classes(const sw_array *y, int classes) {
         int32_t id =
             y->type == SW_U8 ? ((const unsigned char *)y->data)[i] : ((const int32_t *)y->data)[i];
         if (id < 0 || id >= classes)
-            return sw_fail(SW_ERR_ARGUMENT, "arrays: class %d of sample %lld is outside 0 to %d",
-                           (int)id, (long long)i, classes - 1);
+            return sw_fail(SW_ERR_ARGUMENT, "arrays: class %d of sample %lld is outside 0 to %d%s",
+                           (int)id, (long long)i, classes - 1, named ? "" : SWD_NUMBER_LABELS);
     }
     return SW_OK;
 }
 
-static sw_status check_targets(const sw_array *x, const sw_array *y, int classes) {
+static sw_status check_targets(const sw_array *x, const sw_array *y, int classes, bool named) {
     if (!y)
         return classes == 0
                    ? SW_OK
@@ -84,7 +84,7 @@ static sw_status check_targets(const sw_array *x, const sw_array *y, int classes
     if (y->shape[0] != x->shape[0])
         return sw_fail(SW_ERR_SHAPE, "arrays: x %s and y %s differ in axis 0, the samples",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(y->rank, y->shape));
-    return is_class_type(y) || classes > 0 ? check_classes(y, classes) : SW_OK;
+    return is_class_type(y) || classes > 0 ? check_classes(y, classes, named) : SW_OK;
 }
 
 static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *o) {
@@ -93,7 +93,7 @@ static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *
     SW_TRY(check_array("x", x));
     if (o->classes < 0)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %d classes", o->classes);
-    SW_TRY(check_targets(x, y, o->classes));
+    SW_TRY(check_targets(x, y, o->classes, o->class_names != NULL));
     if (x->type != SW_U8 && (o->scale != 0 || o->shift != 0))
         return sw_fail(SW_ERR_ARGUMENT,
                        "arrays: scale and shift are for u8, and x is %s: wrap the source "

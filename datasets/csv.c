@@ -146,8 +146,9 @@ static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id)
         return SW_OK;
     if (c->given.count > 0 && (kind == LABEL_TEXT || c->given_numbers))
         return swd_csv_fail(c, column, "class %s is not one of class_names", swd_quote(field, quoted));
-    return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d", swd_quote(field, quoted),
-                        c->o.classes - 1);
+    return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d%s", swd_quote(field, quoted),
+                        c->o.classes - 1,
+                        kind == LABEL_WHOLE && c->given.count == 0 ? SWD_NUMBER_LABELS : "");
 }
 
 /* Labels as they are: all of them whole numbers, or all of them texts, as the first one is. */

@@ -59,6 +59,8 @@ typedef struct swd_classes {
     int count, slots;
 } swd_classes;
 int swd_classes_find(const swd_classes *classes, const char *label); /* -1: not there */
+/* The end of a message about labels like 1, 2, 3 that are taken for ids. */
+#define SWD_NUMBER_LABELS " (classes = 0 numbers the labels that are there)"
 /* Its number, whether it was there or not; or SWD_NO_MEMORY, SWD_TOO_MANY_CLASSES. */
 int swd_classes_add(swd_classes *classes, const char *label);
 void swd_classes_free(swd_classes *classes);

@@ -163,9 +163,14 @@ static void mistakes(void **state) {
             "arrays: x [3,2] and y [2,1] differ in axis 0, the samples");
     refuses(&x, &x, &classes, SW_ERR_TYPE, "arrays: y is f64; class ids are i32 or u8");
     refuses(&x, &matrix, &classes, SW_ERR_SHAPE, "arrays: y [3,1] of class ids is not [n]");
-    refuses(&x, &y, &classes, SW_ERR_ARGUMENT, "arrays: class -1 of sample 2 is outside 0 to 2");
+    refuses(&x, &y, &classes, SW_ERR_ARGUMENT,
+            "arrays: class -1 of sample 2 is outside 0 to 2 (classes = 0 numbers the labels that are there)");
     o.classes = 2;
+    refuses(&two, &first, &o, SW_ERR_ARGUMENT,
+            "arrays: class 2 of sample 1 is outside 0 to 1 (classes = 0 numbers the labels that are there)");
+    o.class_names = (const char *const[]){"cat", "dog"}; /* the ids are another source's: numbering is no remedy */
     refuses(&two, &first, &o, SW_ERR_ARGUMENT, "arrays: class 2 of sample 1 is outside 0 to 1");
+    o.class_names = NULL;
     o.classes = -1;
     refuses(&x, NULL, &o, SW_ERR_ARGUMENT, "arrays: -1 classes");
     o.classes = 0;

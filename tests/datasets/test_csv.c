@@ -618,9 +618,11 @@ static void mistakes_in_targets(void **state) {
     sw_csv_options o = {.size = sizeof o, .target = SW_CSV_CLASS_IDS, .classes = 3};
     o.target_column = SW_CSV_FIRST_COLUMN;
     check_message("0,1\n3,1\n", &o, SW_ERR_FORMAT,
-                  "line 2, column 1: class '3' is not a whole number from 0 to 2");
+                  "line 2, column 1: class '3' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
+                  "that are there)");
     check_message("0,1\n-1,1\n", &o, SW_ERR_FORMAT,
-                  "line 2, column 1: class '-1' is not a whole number from 0 to 2");
+                  "line 2, column 1: class '-1' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
+                  "that are there)");
     check_message("0,1\n1.5,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '1.5' is not a whole number from 0 to 2");
     o.target_column = 2;
