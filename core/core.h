@@ -608,7 +608,8 @@ struct sw_param {
 };
 
 /* How initial values are made: fills `out`, `count` values, from the stream, or fails, and the build with
- * it. nn has the usual ones. */
+ * it. NaN, or a number that is infinite in the parameters' type, is refused with SW_ERR_NONFINITE; a parameter
+ * that is frozen before the build may hold Inf, as an attention mask does. nn has the usual ones. */
 typedef struct sw_init {
     size_t size; /* sizeof(sw_init) */
     const char *name;

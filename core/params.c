@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <limits.h>
+#include <math.h>
 
 struct swi_recipe {
     sw_init init;
@@ -174,6 +175,45 @@ sw_status sw_params_build(sw_params *p) {
     return status;
 }
 
+/* A parameter that holds NaN or Inf would only show in the first loss. A frozen one may hold Inf: a mask. */
+static sw_status params_check_value(const sw_params *p, const sw_param *param, const sw_init *init, int64_t at,
+                                    double value, double stored) {
+    if (isfinite(stored) || (param->frozen && isinf(value)))
+        return SW_OK;
+    const char *name = init->name ? init->name : "?";
+    if (isfinite(value))
+        return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %g, too large for %s",
+                       param->name, name, (long long)at, value, sw_dtype_name(p->type));
+    return sw_fail(SW_ERR_NONFINITE,
+                   "parameter %s: initial values %s: element %lld is %s; finite numbers are needed%s", param->name,
+                   name, (long long)at, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf",
+                   isinf(value) ? " (a mask is frozen before the build)" : "");
+}
+
+/* The initial values of parameter i into x; values: room for them in f64, in which all are made. */
+static sw_status params_fill(sw_params *p, int i, double *values) {
+    const sw_param *param = p->list[i];
+    const sw_init *init = &p->recipe[i].init;
+    if (init->fill) {
+        sw_rng rng = {.key = sw_rng_key(p->seed, param->name)};
+        const sw_status status = init->fill(init, param, &rng, values);
+        if (status != SW_OK)
+            return sw_fail(status == SW_SKIPPED ? SW_ERR_USER : status,
+                           "parameter %s: fill of its initial values (%s) returned status %d without "
+                           "a message",
+                           param->name, init->name ? init->name : "?", (int)status);
+    }
+    for (int64_t k = 0; k < param->count; k++) {
+        const double value = init->fill ? values[k] : 0, stored = p->type == SW_F32 ? (double)(float)value : value;
+        SW_TRY(params_check_value(p, param, init, k, value, stored));
+        if (p->type == SW_F32)
+            ((float *)p->x)[param->offset + k] = (float)value;
+        else
+            ((double *)p->x)[param->offset + k] = value;
+    }
+    return SW_OK;
+}
+
 sw_status sw_params_reset(sw_params *p) {
     if (!p || !p->built)
         return sw_fail(SW_ERR_STATE, "reset: the parameters are not built");
@@ -185,28 +225,9 @@ sw_status sw_params_reset(sw_params *p) {
     if (!values)
         return SW_ERR_MEMORY;
     sw_status status = SW_OK;
-    for (int i = 0; i < p->count && status == SW_OK; i++) {
-        const sw_param *param = p->list[i];
-        const sw_init *init = &p->recipe[i].init;
-        if (param->tied)
-            continue;
-        if (init->fill) {
-            sw_rng rng = {.key = sw_rng_key(p->seed, param->name)};
-            status = init->fill(init, param, &rng, values);
-            if (status != SW_OK)
-                status = sw_fail(status == SW_SKIPPED ? SW_ERR_USER : status,
-                                 "parameter %s: fill of its initial values (%s) returned status %d without "
-                                 "a message",
-                                 param->name, init->name ? init->name : "?", (int)status);
-        }
-        for (int64_t k = 0; k < param->count && status == SW_OK; k++) {
-            double value = init->fill ? values[k] : 0;
-            if (p->type == SW_F32)
-                ((float *)p->x)[param->offset + k] = (float)value;
-            else
-                ((double *)p->x)[param->offset + k] = value;
-        }
-    }
+    for (int i = 0; i < p->count && status == SW_OK; i++)
+        if (!p->list[i]->tied)
+            status = params_fill(p, i, values);
     sw_free(values);
     p->version++;
     return status;

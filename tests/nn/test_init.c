@@ -1,6 +1,8 @@
 /* Initial values: moments, bounds, orthogonality, equal for equal names, rounding to f32, mistakes. */
 #include "helpers.h"
 
+#include <float.h>
+
 enum { OUT = 100, IN = 400, N = OUT * IN };
 
 static sw_params *filled(sw_dtype type, const char *name, sw_init init, int64_t rows, int64_t columns) {
@@ -238,6 +240,60 @@ static void test_refusals(void **state) {
     sw_params_free(p);
 }
 
+/* 1, 2, 3, …, but at element 4 the number a. */
+static sw_status fill_one(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    (void)rng;
+    for (int64_t i = 0; i < param->count; i++)
+        out[i] = i == 4 ? init->a : (double)i + 1;
+    return SW_OK;
+}
+
+static sw_status build_with(sw_dtype type, double value, bool frozen) {
+    sw_params *p = sw_params_new(type, 1);
+    const sw_param_options options = {
+        .size = sizeof options, .init = {.size = sizeof(sw_init), .name = "mine", .fill = fill_one, .a = value}};
+    assert_non_null(sw_params_add(p, "good", SW_SHAPE(3), NULL));
+    sw_param_freeze(sw_params_add(p, "mask", SW_SHAPE(2, 3), &options), frozen);
+    const sw_status status = sw_params_build(p);
+    if (status == SW_OK) {
+        const sw_array x = sw_param_value(sw_params_find(p, "mask"));
+        assert_true(test_get(&x, 4) == (type == SW_F32 ? (double)(float)value : value) && test_get(&x, 5) == 6);
+    } else {
+        assert_null(sw_params_x(p));
+    }
+    sw_params_free(p);
+    return status;
+}
+
+/* What is not finite is refused when it is made, and not in the first loss. */
+static void test_values_that_are_not_finite(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++) {
+        const sw_dtype type = t ? SW_F64 : SW_F32;
+        for (int frozen = 0; frozen < 2; frozen++) {
+            assert_int_equal(build_with(type, (double)NAN, frozen), SW_ERR_NONFINITE);
+            expect_error(SW_ERR_NONFINITE,
+                         "parameter mask: initial values mine: element 4 is nan; finite numbers are needed");
+        }
+        assert_int_equal(build_with(type, -(double)INFINITY, false), SW_ERR_NONFINITE);
+        expect_error(SW_ERR_NONFINITE, "parameter mask: initial values mine: element 4 is -inf; finite numbers "
+                                       "are needed (a mask is frozen before the build)");
+        assert_int_equal(build_with(type, -(double)INFINITY, true), SW_OK);
+        assert_int_equal(build_with(type, type == SW_F32 ? FLT_MAX : DBL_MAX, false), SW_OK);
+    }
+    assert_int_equal(build_with(SW_F64, 1e300, false), SW_OK);
+    for (int frozen = 0; frozen < 2; frozen++) {
+        assert_int_equal(build_with(SW_F32, 1e300, frozen), SW_ERR_NONFINITE);
+        expect_error(SW_ERR_NONFINITE,
+                     "parameter mask: initial values mine: element 4 is 1e+300, too large for f32");
+    }
+    sw_model *model = sw_model_new(SW_F32, 1);
+    assert_null(sw_model_build(model, sw_module_init(sw_nn_linear(model, 3, 2), sw_init_constant((double)NAN))));
+    expect_error(SW_ERR_NONFINITE, "parameter linear1.weight: initial values constant: element 0 is nan; finite "
+                                   "numbers are needed");
+    sw_model_free(model);
+}
+
 /* ---- Who says how a parameter starts ---- */
 
 static sw_module *two_layers(sw_model *m) {
@@ -287,7 +343,8 @@ static void test_defaults_of_a_model(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_moments),  TEST(test_truncated_normal), TEST(test_orthogonal), TEST(test_orthogonal_without_memory),
-        TEST(test_names_and_types), TEST(test_refusals),  TEST(test_defaults_of_a_model),
+        TEST(test_names_and_types), TEST(test_refusals),  TEST(test_values_that_are_not_finite),
+        TEST(test_defaults_of_a_model),
     };
     return cmocka_run_group_tests_name("init", tests, NULL, NULL);
 }
