@@ -108,7 +108,8 @@ SW_API sw_status sw_fail(sw_status status, const char *format, ...) SW_PRINTF(2,
 SW_API const char *sw_version(void);
 /* One line: version, compiler, kernel level, BLAS library and its core. Until this thread's next call. */
 SW_API const char *sw_build_info(void);
-/* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it. */
+/* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it; with another
+ * value sw_params_new and sw_tape_new fail. */
 SW_API const char *sw_cpu_name(void);
 /* "SkylakeX" and the like: the kernels that OpenBLAS uses. If OpenBLAS has taken a processor that is newer
  * than itself for one without AVX2, swale makes it choose again before main, unless OPENBLAS_CORETYPE is set.
@@ -116,9 +117,10 @@ SW_API const char *sw_cpu_name(void);
  * threads may be inside OpenBLAS. In that case set OPENBLAS_CORETYPE before the program starts. */
 SW_API const char *sw_blas_core(void);
 
-/* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS.
- * The default is the number of processors this process may run on. Results have the same bits for
- * every number. Not to be called while another thread computes.
+/* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS, where more than 64
+ * count as 64. If SW_THREADS is something else (0, -2, "all"), sw_params_new and sw_tape_new fail until the
+ * program calls sw_set_threads. The default is the number of processors this process may run on. Results have the
+ * same bits for every number. Not to be called while another thread computes.
  * OpenBLAS computes on the calling thread alone:
  *   - OpenBLAS with POSIX threads: set to one thread for the whole process at the first product.
  *   - With OpenMP: set to one thread around each product; omp_get_max_threads keeps its value.

@@ -18,7 +18,7 @@ sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
         sw_fail(SW_ERR_TYPE, "parameters are f32 or f64, not %s", sw_dtype_name(type));
         return NULL;
     }
-    sw_params *p = sw_alloc(sizeof *p);
+    sw_params *p = swi_check_environment() == SW_OK ? sw_alloc(sizeof *p) : NULL;
     if (p) {
         p->type = type;
         p->seed = seed;

@@ -7,6 +7,7 @@
 
 static const char *const level_names[SW_LEVELS] = {"baseline", "avx2", "avx512"};
 atomic_int swi_level = -1;
+static atomic_bool level_refused; /* SW_CPU is no level */
 
 int swi_cpu_best(void) {
     int best = 0;
@@ -27,6 +28,8 @@ static int detect(void) {
     for (int i = 0; forced && i < SW_LEVELS; i++)
         if (strcmp(forced, level_names[i]) == 0)
             return i < best ? i : best;
+    if (forced && *forced)
+        atomic_store(&level_refused, true);
     return best;
 }
 
@@ -37,6 +40,16 @@ int sw_cpu_level(void) {
         atomic_store_explicit(&swi_level, now, memory_order_relaxed);
     }
     return now;
+}
+
+sw_status swi_check_environment(void) {
+    sw_cpu_level();
+    if (!atomic_load_explicit(&level_refused, memory_order_relaxed))
+        return swi_check_threads();
+    const char *text = getenv("SW_CPU");
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "SW_CPU=%.40s: baseline, avx2 or avx512 is needed; unset it for the best of this processor",
+                   text ? text : "");
 }
 
 const char *sw_cpu_name(void) {

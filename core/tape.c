@@ -10,7 +10,7 @@ uint64_t swi_next_id(void) {
 }
 
 sw_tape *sw_tape_new(void) {
-    sw_tape *tape = sw_alloc(sizeof *tape);
+    sw_tape *tape = swi_check_environment() == SW_OK ? sw_alloc(sizeof *tape) : NULL;
     if (!tape)
         return NULL;
     tape->switches = SW_RECORD | SW_TRAIN;

@@ -58,6 +58,7 @@ static struct {
           .wake = PTHREAD_COND_INITIALIZER};
 
 static atomic_int wanted; /* threads asked for; 0: not yet decided */
+static atomic_bool wanted_refused; /* SW_THREADS is no number of threads, and the program has chosen none */
 static _Thread_local bool inside_job;
 
 /* ---- The library's threads ---- */
@@ -240,7 +241,12 @@ static void after_fork(void) {
 
 static int default_threads(void) {
     const char *text = getenv("SW_THREADS");
-    long n = text ? strtol(text, NULL, 10) : 0;
+    char *end = NULL;
+    long n = text && *text ? strtol(text, &end, 10) : 0;
+    if (end && (*end || n < 1)) {
+        atomic_store(&wanted_refused, true); /* before `wanted` says that it is decided */
+        n = 0;
+    }
     if (n < 1) {
         cpu_set_t set;
         n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -261,6 +267,17 @@ int sw_threads(void) {
     return n;
 }
 
+sw_status swi_check_threads(void) {
+    const int threads = sw_threads();
+    if (!atomic_load(&wanted_refused))
+        return SW_OK;
+    const char *text = getenv("SW_THREADS");
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "SW_THREADS=%.40s: a whole number from 1 to %d is needed; unset it for one thread for each of "
+                   "this process's processors (%d)",
+                   text ? text : "", MAX_THREADS, threads);
+}
+
 sw_status sw_set_threads(int threads) {
     if (threads < 1 || threads > MAX_THREADS)
         return sw_fail(SW_ERR_ARGUMENT, "threads: %d is outside 1 to %d", threads, MAX_THREADS);
@@ -271,6 +288,7 @@ sw_status sw_set_threads(int threads) {
     if (threads - 1 != pool.workers && pool.workers > 0)
         stop_workers();
     atomic_store(&wanted, threads);
+    atomic_store(&wanted_refused, false);
     atomic_flag_clear_explicit(&pool.taken, memory_order_release);
     return SW_OK;
 }

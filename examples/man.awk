@@ -62,7 +62,7 @@ END {
     if (notes)
         printf ".SH OUTPUT\n%s\n", notes
     print ".SH ENVIRONMENT"
-    print ".TP\n.B SW_THREADS\nnumber of threads, where no option says it"
+    print ".TP\n.B SW_THREADS\nnumber of threads, 1 to 64, where no option says it"
     print ".TP\n.B SW_CPU\nbaseline, avx2 or avx512: the highest instruction set that is used"
     print ".TP\n.B NO_COLOR\nif set and not empty, no colours"
     print ".SH EXIT STATUS"
