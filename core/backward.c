@@ -38,7 +38,7 @@ static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf, sw_status
         b->weight = tape->weight.value;
         b->stated = tape->weight_stated;
     } else if (tape->weight_stated && b->weight != tape->weight.value) {
-        if (g->passes > 1) {
+        if (g->several) {
             *status = swi_weight_refuse("backward", g->weight, g->weight);
             return NULL;
         }

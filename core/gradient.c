@@ -52,8 +52,7 @@ void sw_gradient_free(sw_gradient *g) {
 /* ---- Adding up ---- */
 
 static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
-    g->fresh = g->summed = g->apart = false;
-    g->passes = 1;
+    g->fresh = g->several = g->summed = g->apart = false;
     g->samples = samples;
     g->weight = weight;
     g->unit = weight.value;
@@ -82,7 +81,7 @@ sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, 
     if (!swi_weight_fits(g->weight, weight))
         return swi_weight_refuse(who, g->weight, weight);
     if (weight.value == 0) { /* nothing is added, whatever its gradient */
-        g->passes = 2;
+        g->several = true;
         g->samples += samples;
         return SW_OK;
     }
@@ -95,16 +94,16 @@ sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, 
         return swi_weight_refuse(who, g->weight, g->weight);
     if (!g->summed)
         SW_TRY(gradient_begin_sum(g));
-    g->passes = 2;
+    g->several = true;
     g->samples += samples;
     if (weight.value > 0)
         g->weight.value += weight.value;
     return SW_OK;
 }
 
-/* Of a block that holds a mean: 1 for the only pass, its part of the whole for one of several. */
+/* Of a block that holds a mean: 1 for the only part, its share of the whole for one of several. */
 double swi_gradient_factor(const sw_gradient *g, double weight) {
-    if (g->passes == 1 || weight == SW_SUMMED)
+    if (!g->several || weight == SW_SUMMED)
         return 1;
     const double whole = g->summed ? g->unit : g->weight.value;
     return whole > 0 ? weight / whole : 0;

@@ -171,7 +171,7 @@ struct sw_gradient {
     sw_params *params;
     void *data, *owned; /* owned: NULL for a view */
     bool fresh, summed;
-    int passes;         /* since fresh; 2 stands for more */
+    bool several;       /* it holds more than one part since fresh */
     int64_t samples;    /* seen since fresh */
     swi_weight weight;  /* of all of them together */
     double unit;        /* the weight of a gradient that is added as it is, if summed */
