@@ -6,11 +6,8 @@
 
 #ifndef FOLD_SIZES
 #define FOLD_SIZES
-enum {
-    WIDE = 2 * SW_LANES, /* rows as long as this are folded in lanes */
-    WIDTH = 256,         /* columns at a time, and outputs in a tile */
-    GROUP = 64           /* elements that are added in the element type before f64 takes over */
-};
+enum { WIDE = SWI_FOLD_WIDE, WIDTH = SWI_FOLD_WIDTH, GROUP = SWI_FOLD_GROUP };
+_Static_assert(WIDE % SW_LANES == 0 && WIDTH % SW_LANES == 0, "whole blocks of lanes");
 #define SUM(a, b) ((a) + (b))
 #define LARGEST(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a)) /* a NaN stays */
 #endif
@@ -159,7 +156,6 @@ FOLD(wide_sum, SUM, 0, double, true, v)
 FOLD(abs_sum, SUM, 0, real, false, v < 0 ? -v : v)
 FOLD(square_deviation_sum, SUM, 0, real, false, ((v - m) - low) * ((v - m) - low))
 FOLD(square_sum, SUM, 0, real, false, (v / m) * (v / m))
-FOLD(power_sum, SUM, 0, real, false, SW_K(sw_k_power)(SW_R(fabs)(v) / m, p, 0))
 FOLD(exp_sum, SUM, 0, real, false, v == (real)INFINITY ? 1 : SW_K(sw_k_exp)(v - m))
 FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v * (real)p < 0 ? -v : v, m) ? 1 : 0)
 FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
@@ -230,8 +226,6 @@ SPREAD(deviations, ((v - y) - low) * h)
 SPREAD(chosen, v == y ? h : y == y ? 0 : y)
 SPREAD(abs_chosen, SW_R(fabs)(v) == y ? SW_K(with_sign)(v, h) : y == y ? 0 : y)
 SPREAD(directions, y == 0 ? 0 : SW_R(fabs)(v) == y ? SW_K(with_sign)(v, h) : (v / y) * h)
-SPREAD(powers, y == 0 ? 0
-               : SW_K(with_sign)(v, SW_K(sw_k_power)(SW_R(fabs)(v) == y ? 1 : SW_R(fabs)(v) / y, p, 0) * h))
 SPREAD(exponentials, v == (real)INFINITY ? h : SW_K(sw_k_exp)(v - y) * h)
 
 #else /* ---- once ---- */
@@ -244,7 +238,6 @@ FOLD_TABLE(wide_sum, false)
 FOLD_TABLE(abs_sum, false)
 FOLD_TABLE(square_deviation_sum, false)
 FOLD_TABLE(square_sum, false)
-FOLD_TABLE(power_sum, false)
 FOLD_TABLE(exp_sum, false)
 FOLD_TABLE(equal_sum, false)
 FOLD_TABLE(largest, true)
@@ -258,7 +251,6 @@ SPREAD_TABLE(deviations)
 SPREAD_TABLE(chosen)
 SPREAD_TABLE(abs_chosen)
 SPREAD_TABLE(directions)
-SPREAD_TABLE(powers)
 SPREAD_TABLE(exponentials)
 
 /* ---- The view of a shape ---- */

@@ -7,6 +7,13 @@
 
 enum { SWI_GROUPS = SW_MAX_RANK / 2 };
 
+/* Sizes that decide in which order a sum is added; of a file with kernels. */
+enum {
+    SWI_FOLD_WIDE = 64,   /* rows as long as this are folded in lanes */
+    SWI_FOLD_WIDTH = 256, /* columns at a time, and outputs in a tile */
+    SWI_FOLD_GROUP = 64   /* elements that are added in the element type before f64 takes over */
+};
+
 /* A shape of which some axes are folded, neighbours of one kind joined: blocks × folds matrices
  * [rows, length]. Every block has outputs of its own; the matrices of its folds are folded together. */
 typedef struct swi_axes {
@@ -51,7 +58,7 @@ extern const swi_fold swi_sum,  /* v */
     swi_abs_sum,                /* |v| */
     swi_square_deviation_sum,   /* (v - m - low)² */
     swi_square_sum,             /* (v/m)² */
-    swi_power_sum,              /* (|v|/m)^p */
+    swi_power_sum,              /* (|v|/m)^p; power_norm.c */
     swi_exp_sum,                /* e^(v-m), 1 for v = ∞ */
     swi_equal_sum,              /* 1 where v (|v| for p = 1, not 0) = m, or both are NaN; else 0 */
     swi_largest,                /* p v, for p = 1 or -1; NaN if one is NaN */
@@ -63,7 +70,7 @@ extern const swi_spread swi_copies, /* h */
     swi_chosen,                     /* h where v = y, else 0; NaN for y = NaN */
     swi_abs_chosen,                 /* h sign v where |v| = y, else 0; NaN for y = NaN */
     swi_directions,                 /* h v/y, 0 for y = 0, ∞/∞ = 1 */
-    swi_powers,                     /* h sign(v) (|v|/y)^p, 0 for y = 0, ∞/∞ = 1 */
+    swi_powers,                     /* h sign(v) (|v|/y)^p, 0 for y = 0, ∞/∞ = 1; power_norm.c */
     swi_exponentials;               /* h e^(v-y), h for v = ∞ */
 
 /* out = factor·fold(x) / divisor, worked out in f64 and rounded once, or out += that if `add`. `rest`,
