@@ -101,7 +101,7 @@ help:
 	@echo "make test       all tests; check-fast: those that take under 30 s together"
 	@echo "make check-flavors  tests that depend on OpenBLAS, with each of its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
-	@echo "make bench-peers  speed against PyTorch, JAX and kann, where they are: PEERS_PYTHON=, KANN_DIR="
+	@echo "make bench-peers  speed against PyTorch, JAX, kann, scikit-learn and cyanure, where they are: PEERS_PYTHON=, KANN_DIR="
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
 	@echo "make check-peer-samples  PyTorch's own samples of operations, layers and rules: PEERS_PYTHON="
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
@@ -282,9 +282,9 @@ bench: $(benches)
 	@tests/bench/run.sh $(benches)
 
 # Other frameworks are used where they are installed: see tests/README.md.
-peers := $(BUILD)/tests/bench/peers/side_swale $(if $(KANN_DIR),$(BUILD)/tests/bench/peers/side_kann)
+peers := $(addprefix $(BUILD)/tests/bench/peers/,side_swale side_glm_swale) $(if $(KANN_DIR),$(BUILD)/tests/bench/peers/side_kann)
 bench-peers: $(peers) $(BUILD)/examples/fashion_mnist
-	@PEERS_BUILD=$(BUILD) KANN_DIR=$(KANN_DIR) tests/bench/run.sh tests/bench/peers/run.py
+	@PEERS_BUILD=$(BUILD) KANN_DIR=$(KANN_DIR) tests/bench/run.sh tests/bench/peers/run.py tests/bench/peers/glm.py
 $(BUILD)/tests/bench/peers/side_kann: tests/bench/peers/side_kann.c $(KANN_DIR)/kann.c $(KANN_DIR)/kautodiff.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"

@@ -3,7 +3,7 @@
 #, tables.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps job inference optimizer sweep
+PEERS_SECTIONS   some of: load steps job inference optimizer sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -12,16 +12,14 @@ PEERS_COMPILE=0  without torch.compile
 """
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 
-from sides import (BUILD, HERE, ROUNDS, Refused, Side, Way, alternate, compare, fastest, figure, note, ratio,
-                   table)
+from sides import (BUILD, HERE, ROUNDS, SECTIONS, Refused, Side, Way, alternate, compare, fastest, figure, note,
+                   python_with, ratio, table, wanted_sections)
 
-SECTIONS = ["load", "steps", "job", "inference", "optimizer", "sweep"]
 THREADS = min(int(os.environ.get("PEERS_THREADS", 2)), len(os.sched_getaffinity(0)))
 COUNTS = sorted({1, THREADS})
 COMPILE = os.environ.get("PEERS_COMPILE", "1") != "0"
@@ -43,16 +41,6 @@ SWEEP_PATHS = {"torch": ["fused", "compile-fused"]}  # what was ahead for one se
 
 
 # ---- Who is there ----
-
-
-def python_with(module):
-    wanted = os.environ.get("PEERS_PYTHON")
-    for python in [wanted] if wanted else ["python3", "/usr/bin/python3"]:
-        found = shutil.which(python)
-        if found and subprocess.run([found, "-c", f"import numpy, {module}"], stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL).returncode == 0:
-            return found
-    return None
 
 
 def commands():
@@ -258,18 +246,16 @@ def sweep():
 
 SWEEP = {name: dict(paths, train=SWEEP_PATHS.get(name, paths["train"])) for name, paths in PATHS.items()}
 BEST = {}
-wanted = os.environ.get("PEERS_SECTIONS", " ".join(SECTIONS)).split()
-unknown = [name for name in wanted if name not in SECTIONS]
-if unknown:
-    sys.exit(f"PEERS_SECTIONS: {' '.join(unknown)}: known are {' '.join(SECTIONS)}")
+wanted = wanted_sections(SECTIONS)
+if not wanted:
+    sys.exit(0)
 COMMANDS = commands()
 if "PEERS_DATA" not in os.environ:
     first = start("swale", 1)
     os.environ["PEERS_DATA"] = first.hello.split("data in ", 1)[1]
     first.end()
 SIDES = start_all()
-for name in SECTIONS:
-    if name in wanted:
-        globals()[name]()
+for name in wanted:
+    globals()[name]()
 for side in SIDES:
     side.end()

@@ -1,8 +1,10 @@
 """The sides as processes that a comparison asks in turn, and what it prints."""
 import os
 import select
+import shutil
 import statistics
 import subprocess
+import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -11,6 +13,27 @@ ROUNDS = int(os.environ.get("PEERS_ROUNDS", 11))
 SECONDS = float(os.environ.get("PEERS_SECONDS", 0.2))  # of one run, about
 SETTLE = 0.2  # until threads that spin after their work are asleep (OpenBLAS's do for up to 90 ms)
 PATIENCE = 600  # seconds for one answer: compilers take their time
+SECTIONS = ["load", "steps", "job", "inference", "optimizer", "sweep"]  # of run.py
+GLM_SECTIONS = ["glm_small", "glm_large", "glm_svrg", "glm_sample", "glm_memory"]  # of glm.py
+
+
+def wanted_sections(mine):
+    """Those of `mine` that PEERS_SECTIONS names (default: all)."""
+    names = os.environ.get("PEERS_SECTIONS", " ".join(SECTIONS + GLM_SECTIONS)).split()
+    unknown = [name for name in names if name not in SECTIONS + GLM_SECTIONS]
+    if unknown:
+        sys.exit(f"PEERS_SECTIONS: {' '.join(unknown)}: known are {' '.join(SECTIONS + GLM_SECTIONS)}")
+    return [name for name in mine if name in names]
+
+
+def python_with(module):
+    wanted = os.environ.get("PEERS_PYTHON")
+    for python in [wanted] if wanted else ["python3", "/usr/bin/python3"]:
+        found = shutil.which(python)
+        if found and subprocess.run([found, "-c", f"import numpy, {module}"], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL).returncode == 0:
+            return found
+    return None
 
 
 class Refused(Exception):
@@ -20,9 +43,9 @@ class Refused(Exception):
 class Side:
     """One process of a framework with a number of threads."""
 
-    def __init__(self, framework, threads, command, environment=None):
+    def __init__(self, framework, threads, command, environment=None, name=None):
         self.framework, self.threads = framework, threads
-        self.log = os.path.join(BUILD, "peers", f"{framework}-{threads}.log")
+        self.log = os.path.join(BUILD, "peers", f"{name or framework}-{threads}.log")
         os.makedirs(os.path.dirname(self.log), exist_ok=True)
         count = str(threads)
         every = dict(os.environ, SW_THREADS=count, OMP_NUM_THREADS=count, PEERS_THREADS=count,
