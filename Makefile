@@ -86,8 +86,8 @@ missing_libraries = || { \
     exit 1; }
 
 .PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
-        check-fast check-flavors check-graphs check-peer-samples bench bench-peers fuzz run-fuzz lint headers doc \
-        check-reproducible clean
+        check-fast check-flavors check-graphs check-peer-samples check-variance-reduction bench bench-peers fuzz \
+        run-fuzz lint headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
@@ -104,6 +104,7 @@ help:
 	@echo "make bench-peers  speed against PyTorch, JAX, kann, scikit-learn and cyanure, where they are: PEERS_PYTHON=, KANN_DIR="
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
 	@echo "make check-peer-samples  PyTorch's own samples of operations, layers and rules: PEERS_PYTHON="
+	@echo "make check-variance-reduction  SAG, SAGA, SVRG on generalized linear models: CELLS='sag/1/f64/logistic/*', JOBS="
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
 	@echo "make lint       clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs them"
 	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
@@ -299,6 +300,13 @@ check-graphs: $(BUILD)/libswale.so
 check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 
+# SAG, SAGA and SVRG against Newton's method: see tests/README.md.
+CELLS ?= *
+JOBS ?= $(shell nproc)
+variance_reduction := $(BUILD)/tests/convergence/check_variance_reduction
+check-variance-reduction: $(variance_reduction)
+	@$(variance_reduction) --cells='$(CELLS)' --jobs=$(JOBS)
+
 # Core and datasets compiled by clang under the address, undefined and fuzzer sanitizers.
 FUZZ_SECONDS ?= 60
 fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -354,4 +362,4 @@ check-reproducible:
 clean:
 	rm -rf build
 
--include $(library_obj:.o=.d) $(examples:=.d) $(tests:=.d) $(benches:=.d) $(peers:=.d)
+-include $(library_obj:.o=.d) $(examples:=.d) $(tests:=.d) $(benches:=.d) $(peers:=.d) $(variance_reduction:=.d)
