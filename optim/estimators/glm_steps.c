@@ -14,11 +14,16 @@
 #ifndef GLM_STEPS
 #define GLM_STEPS
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
+enum { GLM_AHEAD = 3 }; /* rows by ids lie anywhere: they are fetched so many samples ahead */
 static const double GLM_LEAST_L = 1e-30;
 enum { GLM_DOUBLINGS = 300 };
 #endif
 
 #if SW_KERNEL_PASS
+
+static inline int64_t SW_K(sample_of)(const swo_glm_visit *a, int64_t i) {
+    return a->ids ? a->ids[i] : a->first + i;
+}
 
 static inline double SW_K(inner)(const real *a, const real *b, int64_t n) {
     double sum = 0;
@@ -58,7 +63,7 @@ static double SW_K(row_curvature)(const swo_glm_visit *a, const real *z, const r
     double sum = 0;
     for (int64_t i = 0; i < a->count; i++) {
         const int64_t at = i * outputs;
-        sum += SW_K(curvature_over)(a->f, a->first + i, z + at, a->losses[i], (const real *)a->s + at, v + at, scale,
+        sum += SW_K(curvature_over)(a->f, SW_K(sample_of)(a, i), z + at, a->losses[i], (const real *)a->s + at, v + at, scale,
                                     room);
     }
     return square > 0 ? sum / (n * square) : 0;
@@ -81,7 +86,7 @@ static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real 
 static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *s = a->s;
-    const double q = a->squares[a->first] + (a->f->bias ? 1 : 0), square = q * SW_K(inner)(s, s, outputs);
+    const double q = a->squares[SW_K(sample_of)(a, 0)] + (a->f->bias ? 1 : 0), square = q * SW_K(inner)(s, s, outputs);
     for (int64_t k = 0; k < outputs; k++)
         v[k] = (real)(q * (double)s[k]);
     a->curvature = square > 0 && square - square == 0 ? SW_K(confirmed)(a, z, v, square, room) : 0;
@@ -136,7 +141,8 @@ static void SW_K(lazy_sum)(const swo_glm_visit *a) {
     for (int64_t k = 0; a->f->bias && k < outputs; k++)
         bias[k] = 0;
     for (int64_t i = 0; i < a->count; i++) {
-        for (int64_t at = m->start[a->first + i]; at < m->start[a->first + i + 1]; at++) {
+        const int64_t sample = SW_K(sample_of)(a, i);
+        for (int64_t at = m->start[sample]; at < m->start[sample + 1]; at++) {
             const int32_t j = m->index[at];
             if (lazy->stamp[j] != lazy->now) {
                 lazy->stamp[j] = lazy->now;
@@ -182,20 +188,21 @@ static double SW_K(dense_square)(const swo_glm_visit *a) {
 /* t_k += c_ik a_i over the row, four samples at a time */
 static void SW_K(sum_dense)(const swo_glm_visit *a, real *t) {
     const int64_t d = a->f->features, outputs = a->f->outputs;
-    const real *c = a->c, *rows = (const real *)a->f->glm->dense + a->first * d;
+    const real *c = a->c, *rows = a->f->glm->dense;
     int64_t i = 0;
     for (; i + 4 <= a->count; i += 4)
         for (int64_t k = 0; k < outputs; k++) {
-            const real *restrict r = rows + i * d;
+            const real *r0 = rows + SW_K(sample_of)(a, i) * d, *r1 = rows + SW_K(sample_of)(a, i + 1) * d,
+                       *r2 = rows + SW_K(sample_of)(a, i + 2) * d, *r3 = rows + SW_K(sample_of)(a, i + 3) * d;
             const real c0 = c[i * outputs + k], c1 = c[(i + 1) * outputs + k], c2 = c[(i + 2) * outputs + k],
                        c3 = c[(i + 3) * outputs + k];
             real *restrict to = t + k * d;
             for (int64_t j = 0; j < d; j++)
-                to[j] += (c0 * r[j] + c1 * r[d + j]) + (c2 * r[2 * d + j] + c3 * r[3 * d + j]);
+                to[j] += (c0 * r0[j] + c1 * r1[j]) + (c2 * r2[j] + c3 * r3[j]);
         }
     for (; i < a->count; i++)
         for (int64_t k = 0; k < outputs; k++) {
-            const real *restrict r = rows + i * d;
+            const real *restrict r = rows + SW_K(sample_of)(a, i) * d;
             real *restrict to = t + k * d;
             const real ck = c[i * outputs + k];
             for (int64_t j = 0; j < d; j++)
@@ -208,7 +215,7 @@ static void SW_K(sum_sparse)(const swo_glm_visit *a, real *t) {
     const sw_csr *m = a->f->glm->sparse;
     const real *c = a->c, *value = m->value;
     for (int64_t i = 0; i < a->count; i++)
-        for (int64_t j = m->start[a->first + i]; j < m->start[a->first + i + 1]; j++)
+        for (int64_t j = m->start[SW_K(sample_of)(a, i)]; j < m->start[SW_K(sample_of)(a, i) + 1]; j++)
             for (int64_t k = 0; k < outputs; k++)
                 t[k * d + m->index[j]] += c[i * outputs + k] * value[j];
 }
@@ -242,7 +249,7 @@ static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *ro
     if (!(square > 0) || square - square != 0)
         return;
     for (int64_t i = 0; i < a->count; i++)
-        SW_K(glm_predict)(a->f, a->t, a->first + i, v + i * a->f->outputs);
+        SW_K(glm_predict)(a->f, a->t, SW_K(sample_of)(a, i), v + i * a->f->outputs);
     a->curvature = SW_K(confirmed)(a, z, v, square, room);
 }
 
@@ -289,12 +296,16 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
     const real *y = a->entry;
     (void)begin, (void)end, (void)sums;
     a->loss = 0;
+    for (int64_t i = 0; a->ids && i < GLM_AHEAD && i < a->count; i++)
+        swo_glm_fetch(a->f, a->ids[i]);
     for (int64_t i = 0; i < a->count; i++) {
+        if (a->ids && i + GLM_AHEAD < a->count)
+            swo_glm_fetch(a->f, a->ids[i + GLM_AHEAD]);
         if (a->lazy)
-            SW_K(lazy_predict)(a, a->first + i, z + i * outputs);
+            SW_K(lazy_predict)(a, SW_K(sample_of)(a, i), z + i * outputs);
         else
-            SW_K(glm_predict)(a->f, a->x, a->first + i, z + i * outputs);
-        a->losses[i] = SW_K(glm_head)(a->f, a->first + i, z + i * outputs, s + i * outputs);
+            SW_K(glm_predict)(a->f, a->x, SW_K(sample_of)(a, i), z + i * outputs);
+        a->losses[i] = SW_K(glm_head)(a->f, SW_K(sample_of)(a, i), z + i * outputs, s + i * outputs);
         a->loss += a->losses[i];
     }
     for (int64_t i = 0; i < numbers; i++)
@@ -341,6 +352,28 @@ static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment
         SW_K(prox_pair)(&x[j], &x_low[j], threshold, least, most);
 }
 
+/* The same without a d that changes. */
+static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
+                                    const real *restrict row, real c) {
+    const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay,
+               threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
+    real *restrict x = (real *)a->x + begin, *restrict x_low = a->x_low ? (real *)a->x_low + begin : NULL;
+    const real *restrict d = (const real *)a->d + begin;
+    if (!segment->moves)
+        return;
+    if (x_low)
+        for (int64_t j = 0; j < n; j++)
+            SW_K(compensated_add)(&x[j], &x_low[j], -lr * ((fresh * (c * row[j]) + old * d[j]) + decay * x[j]));
+    else
+        for (int64_t j = 0; j < n; j++)
+            x[j] -= lr * ((fresh * (c * row[j]) + old * d[j]) + decay * x[j]);
+    for (int64_t j = 0; segment->proximal && j < n; j++)
+        if (x_low)
+            SW_K(prox_pair)(&x[j], &x_low[j], threshold, least, most);
+        else
+            x[j] = SW_K(prox)(x[j], threshold, least, most);
+}
+
 /* Elements [begin, begin + n) of x and d, with their t. */
 static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                        const real *restrict row, real c) {
@@ -348,7 +381,9 @@ static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segm
     real *restrict x = (real *)a->x + begin, *restrict d = (real *)a->d + begin,
                    *restrict low = (real *)a->d_low + begin;
     const real threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
-    if (segment->moves && a->x_low)
+    if (!a->d_low)
+        SW_K(move_alone)(a, segment, begin, n, row, c);
+    else if (segment->moves && a->x_low)
         SW_K(move_pairs)(a, segment, begin, n, row, c);
     else if (segment->moves && segment->proximal)
         for (int64_t j = 0; j < n; j++) {
@@ -402,7 +437,8 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, doub
         const int64_t at = k * features + j;
         const real t = t_of ? t_of[at] : c[k] * value;
         SW_K(add_pair)(&x[at], a->x_low ? (real *)a->x_low + at : NULL, -(by_t * (double)t + by_d * (double)d[at]));
-        SW_K(compensated_add)(&d[at], &low[at], t);
+        if (low)
+            SW_K(compensated_add)(&d[at], &low[at], t);
         if (t_of)
             t_of[at] = 0;
     }

@@ -16,11 +16,27 @@ typedef struct swo_glm_lazy {
     int64_t *stamp, now; /* [features]: touched in the step `now` */
 } swo_glm_lazy;
 
-/* Samples [first, first + count): a row of the table. */
+/* Asks for a sample's row, of which the processor fetches the first lines while it does something else. */
+static inline void swo_glm_fetch(const sw_objective *f, int64_t sample) {
+    enum { LINE = 64, LINES = 12 };
+    const int64_t size = (int64_t)sw_dtype_size(sw_params_type(f->params));
+    const sw_csr *m = f->glm->sparse;
+    if (m) {
+        __builtin_prefetch(m->index + m->start[sample]);
+        __builtin_prefetch((const char *)m->value + m->start[sample] * size);
+        return;
+    }
+    const char *row = (const char *)f->glm->dense + sample * f->features * size;
+    for (int64_t at = 0; at < f->features * size && at < LINES * LINE; at += LINE)
+        __builtin_prefetch(row + at);
+}
+
+/* Samples [first, first + count), a row of the table; or those with these ids. */
 typedef struct swo_glm_visit {
     const sw_objective *f;
     const void *x;
     int64_t first, count;
+    const int64_t *ids;    /* [count]; NULL: from `first` on */
     const void *entry;     /* y: the derivatives at the last visit, [count, outputs] */
     void *s, *c;           /* out, [count, outputs]: the derivatives, and s - y */
     void *t;               /* out, [dim]: Σ c_i [a_i, 1]; NULL: not asked for */
@@ -46,7 +62,7 @@ typedef struct swo_glm_segment {
     double l1, low, high;
 } swo_glm_segment;
 
-/* x ← x - lr (g + decay x), or prox of that, g = fresh·t + old·d, then d ← d + t. t is an array, or c times the row of one dense
+/* x ← x - lr (g + decay x), or prox of that, g = fresh·t + old·d, then d ← d + t unless d_low is NULL. t is an array, or c times the row of one dense
  * sample. */
 typedef struct swo_glm_move {
     const sw_objective *f;

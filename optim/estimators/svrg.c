@@ -49,7 +49,7 @@ static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #else
 
-#include "../internal.h"
+#include "glm_loop.h"
 #include "smoothness.h"
 
 #include <math.h>
@@ -59,7 +59,7 @@ static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
 enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
 enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
 enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };       /* STEP */
-enum { POINT, FULL, NEXT, NEXT_LOW, TABLE };  /* slots */
+enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW }; /* slots */
 enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED }; /* scalars */
 enum { THERE, DERIVATIVES, DIFFERENCE };      /* scratch */
 
@@ -99,10 +99,16 @@ static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
 }
 
+/* What x of f32 lacks, for loops over many steps. */
+static int64_t x_low_size(const sw_slot_sizes *s) {
+    return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
+}
+
 static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
                                 {.name = "next", .needed = has_next},
                                 {.name = "next_low", .needed = has_mean, .added = true},
-                                {.name = "table", .count = table_size, .added = true}, {0}};
+                                {.name = "table", .count = table_size, .added = true},
+                                {.name = "x_low", .count = x_low_size, .added = true}, {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)
@@ -181,6 +187,8 @@ static bool searches(const sw_estimate *e) {
     return e->wants_lr && e->option[LIPSCHITZ] == 0;
 }
 
+static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done);
+
 static double step_size(const sw_estimate *e) {
     const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
                  l = found + ((const swo_estimate *)(const void *)e)->penalty;
@@ -202,6 +210,7 @@ static sw_status start(sw_estimate *e) {
         sw_objective_square_norms(e->objective, squares);
         sw_free(((swo_estimate *)(void *)e)->squares);
         ((swo_estimate *)(void *)e)->squares = squares;
+        ((swo_estimate *)(void *)e)->run = svrg_run;
     }
     e->scalar[L] = e->option[LIPSCHITZ];
     if (!isnan(e->option[LIPSCHITZ])) {
@@ -329,6 +338,74 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(is_glm(e) ? estimate_glm(e, x, g, much) : estimate_on_tape(e, x, g, much));
     e->lr = step_size(e);
     return SW_OK;
+}
+
+/* ---- Many steps in one loop, over samples in memory ---- */
+
+/* s(w) of a batch */
+static void gather_entries(const sw_estimate *e, const int64_t *ids, int64_t count, void *entry) {
+    const size_t row = (size_t)e->objective->outputs * sw_dtype_size(e->type);
+    for (int64_t i = 0; i < count; i++)
+        memcpy((char *)entry + (size_t)i * row, table_at(e, ids[i]), row);
+}
+
+/* The sampler has given the batch: a step that is not taken here is one that is skipped. *taken is false then. */
+static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, void *entry, bool *taken) {
+    sw_estimate *e = loop->e;
+    sw_optim *o = e->optim;
+    e->step = o->steps + 1;
+    loop->visit.measure = searches(e) && e->step % 4 == 0;
+    loop->visit.l = e->scalar[L];
+    gather_entries(e, e->ids, e->count, entry);
+    loop->visit.ids = e->ids;
+    loop->visit.count = e->count;
+    loop->move.sample = e->ids[0];
+    swo_glm_visit_row(e->type, &loop->visit);
+    const double met = part_of_batch(e) * loop->visit.curvature;
+    if (loop->visit.measure && met > 0 && isfinite(met))
+        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
+    e->lr = step_size(e);
+    loop->move.fresh = part_of_batch(e) / (double)e->count;
+    loop->move.old = 1;
+    swo_glm_loop_move(loop, taken);
+    if (!*taken && swo_glm_loop_again(loop)) {
+        swo_glm_visit_row(e->type, &loop->visit);
+        swo_glm_loop_move(loop, taken);
+    }
+    if (!*taken)
+        return SW_OK;
+    e->scalar[INNER]++;
+    o->steps++;
+    o->draws++;
+    o->samples += e->count;
+    return rules->took(rules->user, loop->visit.loss / (double)e->count, (double)e->count);
+}
+
+/* Up to the step that takes a snapshot, which is the pipeline's. */
+static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
+    sw_optim *o = e->optim;
+    const int64_t batch = e->option[BATCH] < (double)e->n ? (int64_t)e->option[BATCH] : e->n;
+    swo_glm_loop loop;
+    *done = 0;
+    if (e->option[SNAPSHOT] != LAST || e->option[ALPHA] != 1 || e->option[OVER] > 0 || e->scalar[STORED] == 0)
+        return SW_OK;
+    void *entry = sw_estimate_scratch(e, DIFFERENCE + 1, batch * e->objective->outputs);
+    if (!entry)
+        return SW_ERR_MEMORY;
+    SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL, e->slot[X_LOW]));
+    loop.visit.entry = entry;
+    sw_status status = SW_OK;
+    bool taken = true;
+    while (status == SW_OK && taken && *done < most) {
+        e->step = o->steps + 1;
+        if (due(e))
+            break;
+        e->count = sw_sampler_next(e->sampler, &e->ids);
+        status = svrg_run_step(&loop, rules, entry, &taken);
+        *done += taken;
+    }
+    swo_glm_loop_end(&loop);
+    return status;
 }
 
 /* Of a frozen parameter the mean is its value, which may be Inf: a difference of two such would be NaN. */

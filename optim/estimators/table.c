@@ -4,7 +4,7 @@
 #include "table.h"
 
 #include "../internal.h"
-#include "glm_steps.h"
+#include "glm_loop.h"
 #include "smoothness.h"
 #include "tree.h"
 
@@ -247,12 +247,15 @@ bool swo_table_sgd(const sw_estimate *e) {
     return e->option[INIT] == FROM_SGD && e->scalar[SEEN] < (double)rows(e);
 }
 
-/* The row of the draw that comes next, and, for its first visit, its place in the order (else -1). Draw number k is
- * made of the blocks 2k and 2k + 1 of a stream of the table's own. */
+/* Draw number k is made of the blocks 2k and 2k + 1 of a stream of the table's own. */
+static sw_rng rng_of_draw(uint64_t key, uint64_t draw) {
+    return (sw_rng){.key = key, .position = 8 * draw};
+}
+
 int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_t *place) {
     const int64_t all = rows(e), seen = (int64_t)e->scalar[SEEN];
     const int32_t *order = e->slot[ORDER];
-    sw_rng rng = {.key = key, .position = 8 * draw};
+    sw_rng rng = rng_of_draw(key, draw);
     *place = swo_table_sgd(e) ? seen + (int64_t)sw_rng_below(&rng, (uint64_t)(all - seen))
                               : (int64_t)sw_rng_below(&rng, (uint64_t)all);
     int64_t row = order[*place];
@@ -260,6 +263,11 @@ int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_
         row = draw_seen(e, &rng, *place);
     *place = *place < seen ? -1 : *place;
     return row;
+}
+
+int64_t swo_table_uniform(const sw_estimate *e, uint64_t key, uint64_t draw) {
+    sw_rng rng = rng_of_draw(key, draw);
+    return (int64_t)sw_rng_below(&rng, (uint64_t)rows(e));
 }
 
 uint64_t swo_table_key(const sw_estimate *e) {
@@ -442,23 +450,10 @@ static swo_visit this_visit(sw_estimate *e) {
     return v;
 }
 
-/* Elements of room for a visit to the samples in memory: its losses in f64, then z, v and two more, c. */
-int64_t swo_table_work(const sw_estimate *e) {
-    const int64_t batch = batch_of(e->n, e->option), outputs = e->objective->outputs;
-    return 2 * batch + 3 * batch * outputs + 2 * outputs;
-}
-
-void swo_table_use_work(const sw_estimate *e, swo_glm_visit *visit, void *room) {
-    const int64_t batch = batch_of(e->n, e->option), outputs = e->objective->outputs;
-    visit->losses = room;
-    visit->work = (char *)room + (size_t)batch * sizeof(double);
-    visit->c = (char *)visit->work + (size_t)(2 * batch * outputs + 2 * outputs) * sw_dtype_size(e->type);
-}
-
 /* Samples in memory: without a tape. */
 static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     const int64_t outputs = e->objective->outputs, numbers = v->samples * outputs;
-    char *work = sw_estimate_scratch(e, WORK, swo_table_work(e));
+    char *work = sw_estimate_scratch(e, WORK, swo_glm_work(e, batch_of(e->n, e->option)));
     if (!work)
         return SW_ERR_MEMORY;
     swo_glm_visit visit = {.f = e->objective, .x = x, .first = v->row * batch_of(e->n, e->option), .count = v->samples,
@@ -466,7 +461,7 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
                            .squares = own(e)->squares, .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
-    swo_table_use_work(e, &visit, work);
+    swo_glm_use_work(e, batch_of(e->n, e->option), &visit, work);
     swo_glm_visit_row(e->type, &visit);
     e->value = visit.loss / (double)v->samples;
     v->weight = e->weight = (double)v->samples;

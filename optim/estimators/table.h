@@ -107,11 +107,11 @@ sw_status swo_table_commit(sw_estimate *e);
 /* ---- Parts of a step, for loops over many ---- */
 
 struct swo_plain_rules;
-struct swo_glm_visit;
-int64_t swo_table_work(const sw_estimate *e);
-void swo_table_use_work(const sw_estimate *e, struct swo_glm_visit *visit, void *room);
 uint64_t swo_table_key(const sw_estimate *e);
+/* The row of a draw, and, for its first visit, its place in the order (else -1). */
 int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_t *place);
+/* Where all draws are uniform: the place in the order that a draw takes, whether it is a first visit or not. */
+int64_t swo_table_uniform(const sw_estimate *e, uint64_t key, uint64_t draw);
 bool swo_table_searches(const sw_estimate *e);
 bool swo_table_measures(const sw_estimate *e, bool first, int64_t step);
 double swo_table_l_before(const sw_estimate *e, const swo_visit *visit);

@@ -177,6 +177,38 @@ static void test_lazy_updates(void **state) {
     free(p);
 }
 
+/* SVRG's loop takes the steps that single calls take: with a given L, so that both have the same step size, up to rounding
+ * as above. Of sparse rows, too, and with l1. */
+static void test_svrg_in_a_loop(void **state) {
+    (void)state;
+    static const char *const rules[] = {"sgd lr=auto weight_decay=0.02", "sgd lr=auto l1=0.01", "sgd lr=0.05 nonnegative"};
+    problem *p = problem_new(1);
+    for (int i = 0; i < 24; i++) {
+        const sw_dtype type = both_types[i % 2];
+        const bool sparse = i / 2 % 2;
+        const char *estimator = i / 4 % 2 ? "svrg batch=1 lipschitz=9 period=250" : "svrg batch=13 lipschitz=9 period=20";
+        sw_glm *a = glm_of(p, SW_HEAD_MULTINOMIAL, type, sparse), *b = glm_of(p, SW_HEAD_MULTINOMIAL, type, sparse);
+        const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rules[i / 8], .seed = 4};
+        sw_optim *one = new_optim(sw_glm_params(a), &how), *many = new_optim(sw_glm_params(b), &how);
+        for (int k = 0; k < 700; k++)
+            assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
+        assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 310, NULL));
+        assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 390, NULL));
+        assert_int_equal(sw_optim_steps(many), 700);
+        for (int64_t j = 0; j < sw_params_dim(sw_glm_params(a)); j++) {
+            const double x = vec_get(type, sw_params_x(sw_glm_params(a)), j),
+                         y = vec_get(type, sw_params_x(sw_glm_params(b)), j);
+            if (!(fabs(x - y) <= 700 * 10 * 4 * (type == SW_F32 ? 0x1p-24 : 0x1p-53)))
+                fail_msg("case %d: element %d is %.17g, not %.17g", i, (int)j, y, x);
+        }
+        sw_optim_free(one);
+        sw_optim_free(many);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
 /* A run that is saved and loaded in the middle has the bits of one that is not, and so has one on more threads. */
 static void test_resumed(void **state) {
     (void)state;
@@ -497,7 +529,7 @@ static void test_long_after_convergence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_lazy_updates), cmocka_unit_test(test_chosen_batch), cmocka_unit_test(test_straight_loss),
-        cmocka_unit_test(test_resumed),            cmocka_unit_test(test_loop_only_where_it_serves),
+        cmocka_unit_test(test_resumed), cmocka_unit_test(test_svrg_in_a_loop),            cmocka_unit_test(test_loop_only_where_it_serves),
         cmocka_unit_test(test_penalty_is_known),   cmocka_unit_test(test_lipschitz_from_rows),
         cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_not_converged),
         cmocka_unit_test(test_tolerance_with_l1),  cmocka_unit_test(test_long_after_convergence),
