@@ -5,11 +5,11 @@
 
 static sw_status check_glm(const sw_objective *f) {
     if (!sw_objective_is_glm(f))
-        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows and "
+        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalized linear model: rows and "
                                         "head or glm, features and outputs are needed");
     int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
     if (f->params->dim != dim)
-        return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalised linear model of %lld "
+        return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalized linear model of %lld "
                                      "features and %lld outputs%s has %lld",
                        (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
                        f->bias ? " with bias" : "", (long long)dim);
@@ -41,7 +41,7 @@ bool sw_objective_is_glm(const sw_objective *f) {
     return f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
 }
 
-/* W and b of a generalised linear model, where they lie in x. */
+/* W and b of a generalized linear model, where they lie in x. */
 static void split(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
     sw_dtype type = f->params->type;
     *w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});

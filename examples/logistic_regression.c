@@ -177,7 +177,7 @@ static sw_tensor penalised(void *user, sw_tape *tape, const int64_t *ids, int64_
 }
 
 /* Runs an estimator from x = 0 and calls `look` after each step until it says that it is enough. As a
- * generalised linear model, whose tables hold a number for each sample, the penalty is the rule's weight
+ * generalized linear model, whose tables hold a number for each sample, the penalty is the rule's weight
  * decay. `look` gets x and the number of steps. */
 typedef bool look_function(void *user, const double *x, int64_t step);
 

@@ -46,7 +46,7 @@ int64_t swo_table_size(const char *method, const sw_slot_sizes *s) {
                                  "table_limit is %g MiB; %s", method, (long long)rows, (long long)width,
                 sw_dtype_name(s->type), bytes, s->option[TABLE_LIMIT],
                 glm ? "raise it" : "raise it, take a larger batch (one row each), or give the objective "
-                                   "rows and head, if it is a generalised linear model");
+                                   "rows and head, if it is a generalized linear model");
         return -1;
     }
     return rows * width;
@@ -89,7 +89,7 @@ int64_t swo_table_rows(const sw_estimate *e) {
     return rows(e);
 }
 
-/* Elements of the table for each sample (generalised linear models) or row. */
+/* Elements of the table for each sample (generalized linear models) or row. */
 static bool is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
 }
@@ -291,82 +291,6 @@ sw_status swo_table_sample(sw_estimate *e) {
     return SW_OK;
 }
 
-/* ---- The first table ---- */
-
-/* Sums have no weight to divide by, and a table is of means. */
-static sw_status check_weight(const sw_estimate *e, double weight) {
-    if (weight != SW_SUMMED)
-        return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the loss is a sum over the samples (SW_SUM); a table needs "
-                                    "means (SW_MEAN)", e->method->name);
-}
-
-/* Of `samples` samples that were evaluated last. */
-static sw_status add_weight(sw_estimate *e, int64_t samples) {
-    const double weight = sw_tape_loss_weight(e->tape);
-    e->scalar[EXCESS] += weight - (double)samples;
-    return check_weight(e, weight);
-}
-
-static sw_status fill_glm(sw_estimate *e, const void *x) {
-    enum { CHUNK = 1000 };
-    int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
-    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
-    for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
-        int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
-        void *s = (char *)e->slot[TABLE] + (size_t)(first * e->objective->outputs) * sw_dtype_size(e->type);
-        for (int64_t i = 0; i < count; i++)
-            ids[i] = first + i;
-        status = sw_estimate_glm(e, x, ids, count, NULL, s);
-        if (status == SW_OK)
-            status = sw_estimate_glm_combine(e, ids, count, s, 1, e->slot[SUM]);
-        if (status == SW_OK)
-            status = add_weight(e, count);
-    }
-    sw_free(ids);
-    return status;
-}
-
-static sw_status fill_rows(sw_estimate *e, const void *x) {
-    const int64_t batch = batch_of(e->n, e->option);
-    int64_t *ids = sw_alloc_array(batch, sizeof *ids);
-    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
-    for (int64_t row = 0; row < rows(e) && status == SW_OK; row++) {
-        int64_t count = e->n - row * batch < batch ? e->n - row * batch : batch;
-        for (int64_t i = 0; i < count; i++)
-            ids[i] = row * batch + i;
-        status = sw_estimate_gradient(e, x, ids, count, NULL, entry_at(e, row));
-        if (status == SW_OK)
-            status = add_weight(e, count);
-        swo_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), entry_at(e, row), e->slot[SUM],
-                            e->slot[SUM_LOW]);
-    }
-    sw_free(ids);
-    return status;
-}
-
-/* y_r ← ∇f_r(x⁰). With init=centred the theorem's y_r ← ∇f_r(x⁰) - ∇f(x⁰), whose sum is 0: a generalised
- * linear model's table cannot hold the second term, so that `centre` has it and each row's first visit
- * makes up for it. */
-static sw_status fill(sw_estimate *e, const void *x) {
-    const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
-    memset(e->slot[SUM], 0, bytes);
-    memset(e->slot[SUM_LOW], 0, bytes);
-    e->scalar[EXCESS] = 0;
-    SW_TRY(is_glm(e) ? fill_glm(e, x) : fill_rows(e, x));
-    const double whole = (double)e->n + e->scalar[EXCESS];
-    if (!(whole > 0))
-        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the weights of all samples add up to 0 (are all of them "
-                                        "ignored?)", e->method->name);
-    if (e->option[INIT] == CENTRED) {
-        swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
-        memset(e->slot[SUM], 0, bytes);
-        memset(e->slot[SUM_LOW], 0, bytes);
-    }
-    e->scalar[FILLED] = 1; /* a skip takes it back: then all is built again */
-    return SW_OK;
-}
-
 /* ---- L ---- */
 
 bool swo_table_searches(const sw_estimate *e) {
@@ -421,7 +345,7 @@ static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **r
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, v->entry));
     v->weight = e->weight;
-    SW_TRY(check_weight(e, v->weight));
+    SW_TRY(swo_table_check_weight(e, v->weight));
     if (swo_table_searches(e)) {
         *row_gradient = sw_estimate_scratch(e, ROW_GRADIENT, 0);
         if (!*row_gradient)
@@ -437,7 +361,7 @@ static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **r
 static sw_status visit_row(sw_estimate *e, const void *x, swo_visit *v) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, v->entry));
     const double w = v->weight = e->weight;
-    SW_TRY(check_weight(e, w));
+    SW_TRY(swo_table_check_weight(e, w));
     swo_combine(e->type, e->dim, w, v->entry, -w, entry_at(e, v->row), v->change);
     return SW_OK;
 }
@@ -491,7 +415,7 @@ double swo_table_step_size(const sw_estimate *e) {
 
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
     if ((e->option[INIT] == FROM_FULL || e->option[INIT] == CENTRED) && e->scalar[FILLED] == 0)
-        SW_TRY(fill(e, x));
+        SW_TRY(swo_table_fill(e, x));
     swo_visit v = this_visit(e);
     if (!v.change)
         return SW_ERR_MEMORY;

@@ -9,7 +9,7 @@
  *     t = w_r (g_r - y_r);
  * when the step was taken, y_r ← g_r and d ← d + t.
  *
- * A generalised linear model (sw_objective: rows, head) keeps a number s for each sample and output
+ * A generalized linear model (sw_objective: rows, head) keeps a number s for each sample and output
  * instead, since ∇f_i = s_i a_iᵀ: n·outputs numbers instead of rows·dim. Any other objective is
  * evaluated a row at a time: with batch=1 that is one sample a step, and a table of n·dim. */
 #ifndef SWALE_ESTIMATORS_TABLE_H
@@ -87,6 +87,10 @@ int64_t swo_table_batch(const sw_estimate *e); /* samples in a row, the last of 
 int64_t swo_table_rows(const sw_estimate *e);
 void *swo_table_entry(const sw_estimate *e, int64_t row);
 sw_status swo_table_start(sw_estimate *e);
+/* An error for the weight of a loss that is a sum. (table_fill.c) */
+sw_status swo_table_check_weight(const sw_estimate *e, double weight);
+/* The gradients at x of all rows. (table_fill.c) */
+sw_status swo_table_fill(sw_estimate *e, const void *x);
 sw_status swo_table_sample(sw_estimate *e);
 /* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit);

@@ -1,6 +1,6 @@
 /* What estimators cost beside plain mini-batch steps, on one thread:
  *   - SAM and SVRG (refreshed every 2n samples) on 784-100-10, batch 64;
- *   - SAG on the numbers of a generalised linear model against SGD, a sample a step, on logistic
+ *   - SAG on the numbers of a generalized linear model against SGD, a sample a step, on logistic
  *     regression of 10 and of 784 features.
  *
  * Every figure is a ratio of two sides alternated in one run, the median over rounds. A round of SVRG is

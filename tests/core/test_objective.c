@@ -1,4 +1,4 @@
-/* Objectives: value, gradient, chunks and generalised linear models agree; samplers; data sources.
+/* Objectives: value, gradient, chunks and generalized linear models agree; samplers; data sources.
  */
 #include "support.h"
 
@@ -404,17 +404,17 @@ static void test_errors(void **state) {
     expect_error(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     assert_int_equal(sw_objective_glm(&f->f, f->tape, NULL, some, 6, 1, &value, s),
                      SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "objective: it is not a generalised linear model: rows and head "
+    expect_error(SW_ERR_ARGUMENT, "objective: it is not a generalized linear model: rows and head "
                                   "or glm, features and outputs are needed");
     o = f->glm;
     o.bias = false;
     assert_int_equal(sw_objective_glm(&o, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_SHAPE);
-    expect_error(SW_ERR_SHAPE, "objective: 32 parameters; a generalised linear model of 7 features "
+    expect_error(SW_ERR_SHAPE, "objective: 32 parameters; a generalized linear model of 7 features "
                                "and 4 outputs has 28");
     o = f->glm;
     o.features = 8;
     assert_int_equal(sw_objective_glm(&o, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_SHAPE);
-    expect_error(SW_ERR_SHAPE, "objective: 32 parameters; a generalised linear model of 8 features "
+    expect_error(SW_ERR_SHAPE, "objective: 32 parameters; a generalized linear model of 8 features "
                                "and 4 outputs with bias has 36");
     /* After all of these the tape works. */
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, some, 6, 1, &value), SW_OK);

@@ -194,8 +194,8 @@ static void test_incomplete_glm(void **state) {
                                .outputs = 1, .bias = true, .rows = glm_rows, .head = glm_head};
     sw_gradient *g = sw_params_gradient(p);
     sw_objective bad[4] = {good, good, good, good};
-    static const char *const needed = "objective: it is not a generalised linear model: rows, "
-                                      "head, features and outputs are needed";
+    static const char *const needed = "objective: it is not a generalized linear model: rows and "
+                                      "head or glm, features and outputs are needed";
     bad[0].rows = NULL;
     bad[1].features = 0;
     bad[2].outputs = 0;
@@ -204,7 +204,7 @@ static void test_incomplete_glm(void **state) {
     for (int i = 0; i < 4; i++) {
         sw_status status = i == 3 ? SW_ERR_SHAPE : SW_ERR_ARGUMENT;
         const char *text = i < 3 ? needed
-                                 : "objective: 3 parameters; a generalised linear model of 2 "
+                                 : "objective: 3 parameters; a generalized linear model of 2 "
                                    "features and 1 outputs has 2";
 #define REFUSED(call)                          \
     do {                                       \

@@ -9,7 +9,7 @@
 typedef struct entry {
     const char *name, *inner; /* inner: of a wrapper, or NULL */
     const char *spec;
-    bool glm;      /* on a generalised linear model instead of a network with dropout */
+    bool glm;      /* on a generalized linear model instead of a network with dropout */
     int masks_for; /* steps that see equal masks */
     int passes;    /* the least number of passes that a step makes */
     bool searches; /* evaluates values too, or at trial points: a NaN there is no reason to skip */
@@ -346,13 +346,13 @@ static void a_table_too_large_says_its_size(void **state) {
     refused("sag table_limit=0.001", "sgd", false,
             "estimator sag: the table of 12 rows of 53 f32 needs 2544 bytes, and table_limit is 0.001 MiB; "
             "raise it, "
-            "take a larger batch (one row each), or give the objective rows and head, if it is a generalised "
+            "take a larger batch (one row each), or give the objective rows and head, if it is a generalized "
             "linear "
             "model");
     refused("saga batch=5 table_limit=0.0005", "sgd", false,
             "estimator saga: the table of 3 rows of 53 f32 needs 636 bytes, and table_limit is 0.0005 MiB; "
             "raise it, "
-            "take a larger batch (one row each), or give the objective rows and head, if it is a generalised "
+            "take a larger batch (one row each), or give the objective rows and head, if it is a generalized "
             "linear "
             "model");
     refused("saga table_limit=0.0001", "sgd", true,

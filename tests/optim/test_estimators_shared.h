@@ -1,4 +1,4 @@
-/* Logistic regression as the estimators' tests see it: the tape's loss with its penalty, or a generalised
+/* Logistic regression as the estimators' tests see it: the tape's loss with its penalty, or a generalized
  * linear model with the penalty left to the rule; and its value and gradient in plain loops. */
 #ifndef TEST_ESTIMATORS_SHARED_H
 #define TEST_ESTIMATORS_SHARED_H
@@ -12,7 +12,7 @@ typedef struct logistic {
     sw_objective f;
     sw_params *params;
     int64_t m, n;
-    double mu;     /* of the penalty in the loss: 0 for a generalised linear model */
+    double mu;     /* of the penalty in the loss: 0 for a generalized linear model */
     double *a, *y; /* [m, n], [m] of -1 and 1 */
     int64_t most;  /* rows asked for at once */
 } logistic;

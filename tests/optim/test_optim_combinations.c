@@ -99,7 +99,7 @@ static void test_freezing_within_a_period(void **state) {
         }
 }
 
-/* A generalised linear model's table holds no gradients of parameters, so that its sum must know of all of
+/* A generalized linear model's table holds no gradients of parameters, so that its sum must know of all of
  * them, also while they are frozen. */
 static void test_freezing_a_table(void **state) {
     (void)state;

@@ -439,7 +439,7 @@ static inline problem *net_problem(sw_dtype type) {
     return problem_new(type, net_sizes, &net_x0[0], 0, NULL);
 }
 
-/* Rows and head besides the loss: a generalised linear model. The loss stays for those who ask. */
+/* Rows and head besides the loss: a generalized linear model. The loss stays for those who ask. */
 static inline sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     problem *p = user;
     sw_batch b;

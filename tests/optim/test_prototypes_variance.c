@@ -1,5 +1,5 @@
 /* Variance reduction: SVRG with dropout in the network, and SAG with a table of gradients or, for a
- * generalised linear model, of the numbers s_i. R. Johnson, T. Zhang, NIPS 2013; M. Schmidt,
+ * generalized linear model, of the numbers s_i. R. Johnson, T. Zhang, NIPS 2013; M. Schmidt,
  * N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average gradient, 2013. */
 #define SW_KERNEL_FILE "test_prototypes_variance.c"
 #include "kernel.h"
@@ -91,7 +91,7 @@ static const sw_estimator proto_svrg = {.size = sizeof(sw_estimator), .name = "p
                                         .sample = script_sample, .estimate = svrg_estimate};
 
 /* ---- SAG: d ← d + g_i - y_i, g = d/m with m the samples seen so far; y_i ← g_i when the step is
- * taken. A generalised linear model keeps s_i for g_i = s_i a_iᵀ ---- */
+ * taken. A generalized linear model keeps s_i for g_i = s_i a_iᵀ ---- */
 
 enum { SEEN = 1 };                  /* scalars, after the cursor: m */
 enum { TABLE, SUM, VISITED_BEFORE }; /* slots */

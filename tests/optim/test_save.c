@@ -15,7 +15,7 @@ int fsync(int file) {
     return file < 0 ? -1 : 0;
 }
 
-/* ---- A small problem: logistic regression, a generalised linear model with dropout where asked for ---- */
+/* ---- A small problem: logistic regression, a generalized linear model with dropout where asked for ---- */
 
 enum { N = 12, FEATURES = 3, OUTPUTS = 2, STEPS = 7, STOP = 4 };
 
@@ -24,7 +24,7 @@ typedef struct problem {
     sw_objective f;
     double a[N][FEATURES];
     int32_t y[N];
-    bool plain;   /* no generalised linear model: a loss with dropout */
+    bool plain;   /* no generalized linear model: a loss with dropout */
     int poisoned; /* this evaluation gives NaN; 0: none */
     int calls;
 } problem;

@@ -1,0 +1,77 @@
+/* The table of SAG and SAGA after a first full pass: init=full and init=centred. */
+#include "../internal.h"
+#include "table.h"
+
+/* Sums have no weight to divide by, and a table is of means. */
+sw_status swo_table_check_weight(const sw_estimate *e, double weight) {
+    if (weight != SW_SUMMED)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the loss is a sum over the samples (SW_SUM); a table needs "
+                                    "means (SW_MEAN)", e->method->name);
+}
+
+/* Of `samples` samples that were evaluated last. */
+static sw_status table_add_weight(sw_estimate *e, int64_t samples) {
+    const double weight = sw_tape_loss_weight(e->tape);
+    e->scalar[EXCESS] += weight - (double)samples;
+    return swo_table_check_weight(e, weight);
+}
+
+static sw_status table_fill_glm(sw_estimate *e, const void *x) {
+    enum { CHUNK = 1000 };
+    int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
+    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
+    for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
+        int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
+        void *s = (char *)e->slot[TABLE] + (size_t)(first * e->objective->outputs) * sw_dtype_size(e->type);
+        for (int64_t i = 0; i < count; i++)
+            ids[i] = first + i;
+        status = sw_estimate_glm(e, x, ids, count, NULL, s);
+        if (status == SW_OK)
+            status = sw_estimate_glm_combine(e, ids, count, s, 1, e->slot[SUM]);
+        if (status == SW_OK)
+            status = table_add_weight(e, count);
+    }
+    sw_free(ids);
+    return status;
+}
+
+static sw_status table_fill_rows(sw_estimate *e, const void *x) {
+    const int64_t batch = swo_table_batch(e);
+    int64_t *ids = sw_alloc_array(batch, sizeof *ids);
+    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
+    for (int64_t row = 0; row < swo_table_rows(e) && status == SW_OK; row++) {
+        int64_t count = e->n - row * batch < batch ? e->n - row * batch : batch;
+        for (int64_t i = 0; i < count; i++)
+            ids[i] = row * batch + i;
+        status = sw_estimate_gradient(e, x, ids, count, NULL, swo_table_entry(e, row));
+        if (status == SW_OK)
+            status = table_add_weight(e, count);
+        swo_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), swo_table_entry(e, row), e->slot[SUM],
+                            e->slot[SUM_LOW]);
+    }
+    sw_free(ids);
+    return status;
+}
+
+/* y_r ← ∇f_r(x⁰). With init=centred the theorem's y_r ← ∇f_r(x⁰) - ∇f(x⁰), whose sum is 0: a generalized
+ * linear model's table cannot hold the second term, so that `centre` has it and each row's first visit
+ * makes up for it. */
+sw_status swo_table_fill(sw_estimate *e, const void *x) {
+    const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
+    memset(e->slot[SUM], 0, bytes);
+    memset(e->slot[SUM_LOW], 0, bytes);
+    e->scalar[EXCESS] = 0;
+    SW_TRY(sw_objective_is_glm(e->objective) ? table_fill_glm(e, x) : table_fill_rows(e, x));
+    const double whole = (double)e->n + e->scalar[EXCESS];
+    if (!(whole > 0))
+        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the weights of all samples add up to 0 (are all of them "
+                                        "ignored?)", e->method->name);
+    if (e->option[INIT] == CENTRED) {
+        swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
+        memset(e->slot[SUM], 0, bytes);
+        memset(e->slot[SUM_LOW], 0, bytes);
+    }
+    e->scalar[FILLED] = 1; /* a skip takes it back: then all is built again */
+    return SW_OK;
+}
