@@ -40,7 +40,7 @@ library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 # In the order of their time: the last one takes most of it, and needs Fashion-MNIST.
-pictures := spirals regression embedding rosenbrock least_squares logistic_regression sharpness
+pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression sharpness
 # Not under sanitizers, which a user's program would have to be linked with.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh)
 test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c)

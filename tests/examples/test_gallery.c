@@ -37,7 +37,10 @@ static const program programs[] = {
      {{"sag_gap", -1e-15, 1e-12}, {"saga_gap", -1e-15, 1e-12}, {"svrg_gap", -1e-15, 1e-12},
       {"gd_gap", -1e-15, 1e-12}, {"sgd_gap", 1e-3, 1}, {"bound_holds", 1, 1}}, true},
     /* w1 at the end; the minimum is at 1. */
-    {"rosenbrock", {"--steps", "2"}, {{"lion", 0.9, 1.1}, {"fromage", 0.9, 1.2}, {"sgd", 0.7, 1}}, true}};
+    {"rosenbrock", {"--steps", "2"}, {{"lion", 0.9, 1.1}, {"fromage", 0.9, 1.2}, {"sgd", 0.7, 1}}, true},
+    /* The best of 60 penalties keeps nearly all of 10 weights, the simplest within a standard error few of them. */
+    {"glm", {"--path", "3"},
+     {{"r2", 0.5, 0.52}, {"best_nonzero", 7, 10}, {"one_standard_error_nonzero", 2, 5}, {"not_converged", 0, 0}}, true}};
 enum { PROGRAMS = sizeof programs / sizeof *programs, MOST_BYTES = 100000 };
 
 static const char *path_of_program(const program *p) {
