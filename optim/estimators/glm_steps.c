@@ -321,6 +321,14 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
         SW_K(measure_row)(a, z, v, room);
 }
 
+static void SW_K(measure)(void *args, int64_t begin, int64_t end, double *sums) {
+    swo_glm_visit *a = args;
+    const int64_t numbers = a->count * a->f->outputs;
+    real *z = a->work, *v = z + numbers;
+    (void)begin, (void)end, (void)sums;
+    SW_K(measure_row)(a, z, v, v + numbers);
+}
+
 /* prox of a number in two parts, x + low */
 static inline void SW_K(prox_pair)(real *x, real *low, real threshold, real least, real most) {
     const real v = *x;
@@ -495,10 +503,14 @@ static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
 #include "../internal.h"
 
 static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x),
-                        lazy_kernels = SW_KERNEL_TABLE(lazy_move), flush_kernels = SW_KERNEL_TABLE(flush);
+                        measure_kernels = SW_KERNEL_TABLE(measure), lazy_kernels = SW_KERNEL_TABLE(lazy_move), flush_kernels = SW_KERNEL_TABLE(flush);
 
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit) {
     visit_kernels[type][sw_cpu_level()](visit, 0, 1, NULL);
+}
+
+void swo_glm_measure(sw_dtype type, swo_glm_visit *visit) {
+    measure_kernels[type][sw_cpu_level()](visit, 0, 1, NULL);
 }
 
 void swo_glm_move_x(sw_dtype type, swo_glm_move *move) {

@@ -52,6 +52,8 @@ typedef struct swo_glm_visit {
     const void *d;         /* lazy: the sum d */
 } swo_glm_visit;
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit);
+/* After a visit: the curvature along another t. */
+void swo_glm_measure(sw_dtype type, swo_glm_visit *visit);
 
 /* Neighbors in x that move alike. */
 typedef struct swo_glm_segment {

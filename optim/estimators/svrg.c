@@ -61,7 +61,7 @@ enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
 enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };       /* STEP */
 enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW }; /* slots */
 enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED }; /* scalars */
-enum { THERE, DERIVATIVES, DIFFERENCE };      /* scratch */
+enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT, DIRECTION }; /* scratch */
 
 static const sw_option options[] = {
     BATCH_ROWS,
@@ -255,6 +255,30 @@ static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, co
     return SW_OK;
 }
 
+/* A curvature costs another gradient: in the first two epochs at each step, then at one in four. */
+static bool measures(const sw_estimate *e) {
+    return searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0);
+}
+
+/* Memory for the gradient of the batch, where a measurement needs it. */
+static sw_status keep_batch_gradient(sw_estimate *e, const void *g) {
+    void *kept = sw_estimate_scratch(e, BATCH_GRADIENT, 0);
+    if (!kept)
+        return SW_ERR_MEMORY;
+    memcpy(kept, g, (size_t)e->dim * sw_dtype_size(e->type));
+    return SW_OK;
+}
+
+/* Along the step that is about to be taken, g: from the snapshot on ∇f(w) is most of it, of which Δg says nothing. */
+static sw_status measure_ahead(sw_estimate *e, const void *x, const void *g) {
+    double met;
+    SW_TRY(swo_curvature(e, x, sw_estimate_scratch(e, BATCH_GRADIENT, 0), g, e->scalar[L], &met));
+    met *= part_of_batch(e);
+    if (met > e->scalar[L] && isfinite(met))
+        e->scalar[L] = met;
+    return SW_OK;
+}
+
 /* ---- The estimate ---- */
 
 static sw_status refresh(sw_estimate *e, const void *x) {
@@ -290,8 +314,7 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
         swo_combine(e->type, numbers, part, s, 0, NULL, difference);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, difference, 0, g)); /* ∇f_B(x) */
         swo_zero_frozen(e->optim, g);
-        if (e->scalar[L] == 0)
-            SW_TRY(swo_curvature(e, x, g, g, 0, &e->scalar[L]));
+        SW_TRY(keep_batch_gradient(e, g));
         void *change = sw_estimate_scratch(e, THERE, numbers > e->dim ? numbers : e->dim);
         if (!change)
             return SW_ERR_MEMORY;
@@ -313,8 +336,8 @@ static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double
     if (!there)
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
-    if (searches(e) && e->scalar[L] == 0)
-        SW_TRY(swo_curvature(e, x, g, g, 0, &e->scalar[L]));
+    if (searches(e))
+        SW_TRY(keep_batch_gradient(e, g));
     SW_TRY(sw_estimate_gradient(e, e->slot[POINT], e->ids, e->count, NULL, there));
     if (searches(e)) {
         void *difference = sw_estimate_scratch(e, DIFFERENCE, 0), *keep = sw_estimate_scratch(e, DERIVATIVES, 0);
@@ -336,6 +359,8 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     if (due(e))
         SW_TRY(refresh(e, x));
     SW_TRY(is_glm(e) ? estimate_glm(e, x, g, much) : estimate_on_tape(e, x, g, much));
+    if (measures(e))
+        SW_TRY(measure_ahead(e, x, g));
     e->lr = step_size(e);
     return SW_OK;
 }
@@ -349,24 +374,47 @@ static void gather_entries(const sw_estimate *e, const int64_t *ids, int64_t cou
         memcpy((char *)entry + (size_t)i * row, table_at(e, ids[i]), row);
 }
 
+/* The same of dense rows: [a_i, 1] times the step, |B| (c/|B| t + ∇f(w)), stand for t. */
+static sw_status svrg_run_measure(swo_glm_loop *loop) {
+    sw_estimate *e = loop->e;
+    const double n = (double)e->count;
+    void *t = loop->visit.t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
+    if (!direction)
+        return SW_ERR_MEMORY;
+    swo_combine(e->type, e->dim, n * loop->move.fresh, t, n, e->slot[FULL], direction);
+    loop->visit.t = direction;
+    swo_glm_measure(e->type, &loop->visit);
+    loop->visit.t = t;
+    return SW_OK;
+}
+
 /* The sampler has given the batch: a step that is not taken here is one that is skipped. *taken is false then. */
 static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, void *entry, bool *taken) {
     sw_estimate *e = loop->e;
     sw_optim *o = e->optim;
     e->step = o->steps + 1;
-    loop->visit.measure = searches(e) && e->step % 4 == 0;
+    /* Along the change t, which shows the largest curvature best, or along the step, which must not go too far. */
+    const bool early = e->step <= 2 * e->per_epoch,
+               ahead = measures(e) && (early || e->step % 8 == 0) && !loop->visit.lazy && loop->visit.t;
+    loop->visit.measure = measures(e) && (early || !ahead);
     loop->visit.l = e->scalar[L];
     gather_entries(e, e->ids, e->count, entry);
     loop->visit.ids = e->ids;
     loop->visit.count = e->count;
     loop->move.sample = e->ids[0];
     swo_glm_visit_row(e->type, &loop->visit);
-    const double met = part_of_batch(e) * loop->visit.curvature;
-    if (loop->visit.measure && met > 0 && isfinite(met))
-        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
-    e->lr = step_size(e);
     loop->move.fresh = part_of_batch(e) / (double)e->count;
     loop->move.old = 1;
+    double met = loop->visit.curvature;
+    if (ahead) {
+        loop->visit.l = fmax(loop->visit.l, met);
+        SW_TRY(svrg_run_measure(loop));
+        met = fmax(met, loop->visit.curvature);
+    }
+    met *= part_of_batch(e);
+    if (met > 0 && isfinite(met))
+        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
+    e->lr = step_size(e);
     swo_glm_loop_move(loop, taken);
     if (!*taken && swo_glm_loop_again(loop)) {
         swo_glm_visit_row(e->type, &loop->visit);
