@@ -30,17 +30,24 @@ void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit,
 static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
     const sw_objective *f = loop->e->objective;
     return f->glm->sparse && loop->segment[0].offset == 0 && loop->segment[0].count == f->outputs * f->features &&
-           loop->segment[0].moves && !loop->segment[0].proximal;
+           loop->segment[0].moves && isinf(loop->segment[0].low) && isinf(loop->segment[0].high);
 }
 
-/* From the estimator's own memory, which is kept: [features] numbers then, stamps, and columns. */
+enum { HISTORY = 16384 }; /* proximal steps; then x is brought up to date */
+
+/* From the estimator's own memory, which is kept: the history, then [features] numbers, stamps, and columns. */
 static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
     swo_estimate *own = (swo_estimate *)(void *)loop->e;
-    const int64_t features = loop->e->objective->features;
-    if (!own->lazy && !(own->lazy = sw_alloc_array(features, 2 * sizeof(int64_t) + sizeof(int32_t))))
+    const int64_t features = loop->e->objective->features, history = 4 * (HISTORY + 1),
+                  columns = (features * (int64_t)sizeof(int32_t) + 7) / 8;
+    if (!own->lazy && !(own->lazy = sw_alloc_array(history + 2 * features + columns, sizeof(double))))
         return SW_ERR_MEMORY;
-    loop->lazy.scale = 1;
-    loop->lazy.then = own->lazy;
+    double *memory = own->lazy;
+    loop->lazy = (swo_glm_lazy){.scale = 1, .proximal = loop->segment[0].proximal, .l1 = loop->segment[0].l1,
+                                .room = HISTORY, .part = memory, .part_sum = memory + (HISTORY + 1),
+                                .along = memory + 2 * (HISTORY + 1), .along_sum = memory + 3 * (HISTORY + 1)};
+    loop->lazy.part_sum[0] = loop->lazy.along_sum[0] = 0;
+    loop->lazy.then = memory + history;
     loop->lazy.stamp = (int64_t *)(void *)(loop->lazy.then + features);
     loop->lazy.touched = (int32_t *)(void *)(loop->lazy.stamp + features);
     memset(loop->lazy.then, 0, (size_t)features * (sizeof(double) + sizeof(int64_t)));
@@ -116,6 +123,8 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
     }
     const double t = loop->row_norm * changes, g = loop->move.fresh * t + loop->move.old * loop->d_bound,
                  x = keep * loop->x_bound + lr * g + loop->nearest, d = loop->d_bound + (loop->move.d_low ? t : 0);
+    if (loop->visit.lazy && loop->lazy.proximal && loop->lazy.steps == loop->lazy.room)
+        return false;
     if (loop->visit.lazy && !(loop->lazy.scale * (1 - loop->segment[0].lr * loop->segment[0].decay) > LEAST_SCALE))
         return false;
     if (!(isfinite(loop->visit.loss) && lr * 2 < loop->most && g < loop->most && x < loop->most && d < loop->most))
@@ -137,7 +146,7 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
 bool swo_glm_loop_again(swo_glm_loop *loop) {
     if (loop->move.row_t) /* the change of the step that was not taken */
         memset(loop->move.row_t, 0, (size_t)loop->e->dim * sw_dtype_size(loop->e->type));
-    if (!loop->visit.lazy || loop->lazy.scale == 1)
+    if (!loop->visit.lazy || (loop->lazy.scale == 1 && loop->lazy.steps == 0))
         return false;
     swo_glm_loop_end(loop);
     return true;

@@ -15,6 +15,29 @@
 #define GLM_STEPS
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
 enum { GLM_AHEAD = 3 }; /* rows by ids lie anywhere: they are fetched so many samples ahead */
+static inline double soft(double v, double threshold) {
+    return v > threshold ? v - threshold : v < -threshold ? v + threshold : 0;
+}
+
+/* v after the proximal steps from number `from` on. The move of a step is -part (old d ± l1): of one sign while old d ± l1
+ * is, so that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
+static inline double missed_proximal(const swo_glm_lazy *lazy, double v, double d, int64_t from) {
+    const int64_t to = lazy->steps;
+    const bool stays_zero = (d < 0 ? -d : d) * lazy->most_old <= lazy->l1;
+    const double sign = v < 0 ? -1 : 1, e = sign * d, least = lazy->least_old * e + lazy->l1,
+                 most = lazy->most_old * e + lazy->l1;
+    if (from == to || (v == 0 && stays_zero))
+        return v;
+    if (v != 0 && (least < 0) == (most < 0)) {
+        const double end = sign * v - (lazy->along_sum[to] - lazy->along_sum[from]) * e -
+                           (lazy->part_sum[to] - lazy->part_sum[from]) * lazy->l1;
+        if (end > 0)
+            return sign * end;
+    }
+    for (int64_t i = from; i < to && !(v == 0 && stays_zero); i++)
+        v = soft(v - lazy->along[i] * d, lazy->part[i] * lazy->l1);
+    return v;
+}
 static const double GLM_LEAST_L = 1e-30;
 enum { GLM_DOUBLINGS = 300 };
 #endif
@@ -105,6 +128,19 @@ static inline void SW_K(add_pair)(real *x, real *low, double by) {
     *low = (real)(sum - (double)*x);
 }
 
+/* Weight `at` of column j, brought up to date. */
+static inline real SW_K(lazy_update)(const swo_glm_lazy *lazy, real *v, real *low, double d, int64_t j) {
+    if (!lazy->proximal) {
+        SW_K(add_pair)(v, low, -(lazy->sum - lazy->then[j]) * d);
+        return *v;
+    }
+    const double now = missed_proximal(lazy, (double)*v + (low ? (double)*low : 0), d, (int64_t)lazy->then[j]);
+    *v = (real)now;
+    if (low)
+        *low = (real)(now - (double)*v);
+    return *v;
+}
+
 /* The weights at the nonzeros of sample i as they are now, and its predictions. */
 static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const sw_objective *f = a->f;
@@ -117,13 +153,11 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
         z[k] = 0;
     for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
         const int64_t j = m->index[at];
-        const double missed = lazy->sum - lazy->then[j];
         for (int64_t k = 0; k < outputs; k++) {
-            real *v = &x[k * features + j], *low = a->x_low ? (real *)a->x_low + k * features + j : NULL;
-            SW_K(add_pair)(v, low, -missed * (double)d[k * features + j]);
-            z[k] += value[at] * *v;
+            const int64_t w = k * features + j;
+            z[k] += value[at] * SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j);
         }
-        lazy->then[j] = lazy->sum;
+        lazy->then[j] = lazy->proximal ? (double)lazy->steps : lazy->sum;
     }
     for (int64_t k = 0; k < outputs; k++)
         z[k] = (real)lazy->scale * z[k] + (f->bias ? bias[k] : 0);
@@ -436,20 +470,39 @@ static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
     }
 }
 
-/* Weights of column j: v ← v - (lr/scale')(fresh t + old d), d ← d + t */
-static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, double by_t, double by_d, const real *c,
-                                          real value) {
+/* Weights of column j: v ← v - (lr/scale')(fresh t + old d), or soft of that, d ← d + t */
+static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, double by_t, double by_d, double threshold,
+                                          const real *c, real value) {
     const int64_t features = a->f->features;
-    real *x = a->x, *d = a->d, *low = a->d_low, *t_of = a->row_t;
+    real *x = a->x, *d = a->d, *low = a->d_low, *t_of = a->row_t, *x_low = a->x_low;
     for (int64_t k = 0; k < a->f->outputs; k++) {
         const int64_t at = k * features + j;
         const real t = t_of ? t_of[at] : c[k] * value;
-        SW_K(add_pair)(&x[at], a->x_low ? (real *)a->x_low + at : NULL, -(by_t * (double)t + by_d * (double)d[at]));
+        const double by = -(by_t * (double)t + by_d * (double)d[at]);
+        if (a->lazy->proximal) {
+            const double now = soft((double)x[at] + ((x_low ? (double)x_low[at] : 0) + by), threshold);
+            x[at] = (real)now;
+            if (x_low)
+                x_low[at] = (real)(now - (double)x[at]);
+        } else {
+            SW_K(add_pair)(&x[at], x_low ? &x_low[at] : NULL, by);
+        }
         if (low)
             SW_K(compensated_add)(&d[at], &low[at], t);
         if (t_of)
             t_of[at] = 0;
     }
+}
+
+/* The step takes its place among those that other columns miss. */
+static void SW_K(lazy_record)(swo_glm_lazy *lazy, double per, double old) {
+    const int64_t i = lazy->steps++;
+    lazy->part[i] = per;
+    lazy->along[i] = per * old;
+    lazy->part_sum[i + 1] = lazy->part_sum[i] + per;
+    lazy->along_sum[i + 1] = lazy->along_sum[i] + per * old;
+    lazy->least_old = i == 0 || old < lazy->least_old ? old : lazy->least_old;
+    lazy->most_old = i == 0 || old > lazy->most_old ? old : lazy->most_old;
 }
 
 static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -458,20 +511,22 @@ static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums
     const sw_csr *m = a->f->glm->sparse;
     const int64_t weights = a->f->outputs * a->f->features;
     const double lr = a->segment[0].lr, scale = lazy->scale * (1 - lr * a->segment[0].decay), per = lr / scale,
-                 sum = lazy->sum + per * a->old;
+                 sum = lazy->sum + per * a->old, by_t = per * a->fresh, by_d = per * a->old, threshold = per * lazy->l1;
     const real *value = m->value;
     (void)begin, (void)end, (void)sums;
-    if (a->row_t) {
+    if (lazy->proximal)
+        SW_K(lazy_record)(lazy, per, a->old);
+    const double now = lazy->proximal ? (double)lazy->steps : sum;
+    if (a->row_t)
         for (int64_t i = 0; i < lazy->count; i++) {
-            SW_K(lazy_move_column)(a, lazy->touched[i], per * a->fresh, sum - lazy->sum, NULL, 0);
-            lazy->then[lazy->touched[i]] = sum;
+            SW_K(lazy_move_column)(a, lazy->touched[i], by_t, by_d, threshold, NULL, 0);
+            lazy->then[lazy->touched[i]] = now;
         }
-    } else {
+    else
         for (int64_t at = m->start[a->sample]; at < m->start[a->sample + 1]; at++) {
-            SW_K(lazy_move_column)(a, m->index[at], per * a->fresh, sum - lazy->sum, a->c, value[at]);
-            lazy->then[m->index[at]] = sum;
+            SW_K(lazy_move_column)(a, m->index[at], by_t, by_d, threshold, a->c, value[at]);
+            lazy->then[m->index[at]] = now;
         }
-    }
     lazy->scale = scale;
     lazy->sum = sum;
     for (int i = 1; i < a->segments; i++)
@@ -490,8 +545,8 @@ static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         real *x = (real *)a->x + i, *low = a->x_low ? (real *)a->x_low + i : NULL;
-        const double missed = lazy->sum - lazy->then[i % features], rest = low ? (double)*low : 0,
-                     now = lazy->scale * ((double)*x + (rest - missed * (double)((const real *)a->d)[i]));
+        SW_K(lazy_update)(lazy, x, low, (double)((const real *)a->d)[i], i % features);
+        const double now = lazy->scale * ((double)*x + (low ? (double)*low : 0));
         *x = (real)now;
         if (low)
             *low = (real)(now - (double)*x);
@@ -524,6 +579,7 @@ void swo_glm_flush(sw_dtype type, swo_glm_move *move) {
         move->lazy->then[j] = 0;
     move->lazy->scale = 1;
     move->lazy->sum = 0;
+    move->lazy->steps = 0;
 }
 
 #endif

@@ -10,10 +10,16 @@
  * scale, until a row has them again. So a step costs O(nonzeros). Biases move in each. */
 typedef struct swo_glm_lazy {
     double scale, sum;
-    double *then;        /* [features]: `sum` when v was brought up to date */
+    double *then;        /* [features]: `sum` when v was brought up to date, or of proximal steps their number then */
     int32_t *touched;    /* the columns of a row of several samples, each once */
     int64_t count;       /* of them */
     int64_t *stamp, now; /* [features]: touched in the step `now` */
+    /* With l1, v ← soft(v - (lr old/scale) d, (lr/scale) l1) in each step: what was missed is in closed form as long as v
+     * keeps its sign, and step by step where it does not. Each [room], with sums before the step, [room + 1]. */
+    bool proximal;
+    double l1, least_old, most_old;
+    int64_t steps, room;
+    double *part, *part_sum, *along, *along_sum; /* lr/scale, lr old/scale */
 } swo_glm_lazy;
 
 /* Asks for a sample's row, of which the processor fetches the first lines while it does something else. */

@@ -177,6 +177,44 @@ static void test_lazy_updates(void **state) {
     free(p);
 }
 
+/* The same with l1, whose weights pass through 0 and stay there: zeros at the same places. */
+static void test_lazy_proximal(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga", "saga batch=7", "svrg batch=9 lipschitz=9", "sag sampling=lipschitz"};
+    static const char *const rules[] = {"role=weight: sgd lr=auto l1=0.05; sgd lr=auto",
+                                        "role=weight: sgd lr=auto l1=0.02 weight_decay=0.1; sgd lr=auto",
+                                        "sgd lr=0.03 l1=0.2"};
+    problem *p = problem_new(1);
+    int zeros = 0, others = 0;
+    for (int i = 0; i < 30; i++) {
+        const sw_dtype type = both_types[i % 2];
+        const char *rule = rules[i / 2 % 3];
+        sw_glm *a = glm_of(p, SW_HEAD_MULTINOMIAL, type, false), *b = glm_of(p, SW_HEAD_MULTINOMIAL, type, true);
+        const sw_optim_options how = {.size = sizeof how, .estimator = specs[i / 6], .rule = rule, .seed = 4};
+        sw_optim *dense = new_optim(sw_glm_params(a), &how), *lazy = new_optim(sw_glm_params(b), &how);
+        for (int part = 0; part < 6; part++) {
+            assert_ok(sw_optim_minimize_steps(dense, sw_glm_objective(a), 150, NULL));
+            assert_ok(sw_optim_minimize_steps(lazy, sw_glm_objective(b), 150, NULL));
+            for (int64_t j = 0; j < sw_params_dim(sw_glm_params(a)); j++) {
+                const double x = vec_get(type, sw_params_x(sw_glm_params(a)), j),
+                             y = vec_get(type, sw_params_x(sw_glm_params(b)), j);
+                if (!(fabs(x - y) <= 900 * 10 * 4 * (type == SW_F32 ? 0x1p-24 : 0x1p-53)))
+                    fail_msg("%s, %s, %s: element %d is %.17g, not %.17g", specs[i / 6], rule, sw_dtype_name(type),
+                             (int)j, y, x);
+                assert_true(type == SW_F32 || (x == 0) == (y == 0));
+                zeros += x == 0;
+                others += x != 0;
+            }
+        }
+        sw_optim_free(dense);
+        sw_optim_free(lazy);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    assert_true(zeros > 100 && others > 100);
+    free(p);
+}
+
 /* SVRG's loop takes the steps that single calls take: with a given L, so that both have the same step size, up to rounding
  * as above. Of sparse rows, too, and with l1. */
 static void test_svrg_in_a_loop(void **state) {
@@ -529,7 +567,7 @@ static void test_long_after_convergence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_lazy_updates), cmocka_unit_test(test_chosen_batch), cmocka_unit_test(test_straight_loss),
-        cmocka_unit_test(test_resumed), cmocka_unit_test(test_svrg_in_a_loop),            cmocka_unit_test(test_loop_only_where_it_serves),
+        cmocka_unit_test(test_resumed), cmocka_unit_test(test_svrg_in_a_loop), cmocka_unit_test(test_lazy_proximal),            cmocka_unit_test(test_loop_only_where_it_serves),
         cmocka_unit_test(test_penalty_is_known),   cmocka_unit_test(test_lipschitz_from_rows),
         cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_not_converged),
         cmocka_unit_test(test_tolerance_with_l1),  cmocka_unit_test(test_long_after_convergence),
