@@ -11,7 +11,8 @@
  * MOST_OF_RATIO ‖Δg‖/‖Δx‖.
  *
  * The first step has no Δx. It takes a second gradient at x - t g. t is good if ‖Δg‖ is at least √ε ‖g‖, so that
- * rounding does not matter, and at most 2 ‖g‖, so that f is the same nearby; otherwise another t is tried.
+ * rounding does not matter, and at most 2 ‖g‖, so that f is the same nearby; otherwise another t is tried. Then it takes a
+ * gradient where the step will end, and where that shows a larger curvature, L grows.
  *
  * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, as dropout, Δg is
  * noise that does not become smaller with Δx, and L grows without end: lr has to be given then.
@@ -53,8 +54,8 @@ static const sw_kernels secant_kernels = SW_KERNEL_TABLE(secant);
 enum { LIPSCHITZ, L2 };                 /* options */
 enum { X_BEFORE, G_BEFORE };            /* slots; scratch 0 and 1 are what they will be */
 enum { L, MEASURED, SEEN, FROZEN };     /* scalars */
-static const double HALF_LIFE = 100, MOST_OF_RATIO = 8;
-enum { TRIALS = 10 };
+static const double HALF_LIFE = 100, MOST_OF_RATIO = 8, CONFIRMED = 1.25;
+enum { TRIALS = 10, CONFIRMATIONS = 60 };
 
 static const sw_option options[] = {
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
@@ -190,15 +191,39 @@ static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double
     return SW_OK;
 }
 
+/* The step of 1/(L + λ) may go farther than the trial did, to where the curvature is much larger: e^x from far below its
+ * minimum. So L grows, at most twofold at a time, until what is met on the way of its own step confirms it. */
+static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
+    void *there = sw_estimate_scratch(e, 0, 0), *slope = sw_estimate_scratch(e, 1, 0);
+    if (!there || !slope)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < CONFIRMATIONS && e->scalar[MEASURED] != 0; i++) {
+        double sums[SECANT_SUMS], met = INFINITY;
+        swo_combine(e->type, e->dim, 1, x, -1 / (e->scalar[L] + swo_penalty(e->optim)), g, there);
+        const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
+        if (status != SW_OK && status != SW_SKIPPED)
+            return status;
+        if (status == SW_OK) {
+            secant_of(e, there, x, slope, g, sums);
+            met = curvature_of(sums);
+        }
+        if (met <= CONFIRMED * e->scalar[L])
+            break;
+        e->scalar[L] = fmin(met, 2 * e->scalar[L]);
+    }
+    return SW_OK;
+}
+
 /* ---- The estimate ---- */
 
 static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
     sw_optim *o = e->optim;
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     const double norm = o->checked_norm, frozen = swo_frozen_set(e->params);
-    if (e->scalar[L] == 0 && norm > 0)
+    if (e->scalar[L] == 0 && norm > 0) {
         SW_TRY(full_probe(e, x, g, norm));
-    else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
+        SW_TRY(full_confirm(e, x, g));
+    } else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
         full_measure(e, x, g);
     o->checked_norm = norm; /* that of g */
     e->lr = e->scalar[L] > 0 ? 1 / (e->scalar[L] + swo_penalty(e->optim)) : 1; /* of a gradient of 0, too */

@@ -219,7 +219,8 @@ static void test_hard_functions(void **state) {
     } cases[] = {
         {"linear", linear, 0, 1, INFINITY},   {"linear", linear, 5, 1, INFINITY}, {"level", level, 0, 1, INFINITY},
         {"level", level, 2, 1, INFINITY},     {"steep", steep, 0, 1, 1e-6},       {"steep", steep, 3, 20, 1e-3},
-        {"steep", steep, -1, 1e3, INFINITY},  {"quartic", quartic, 1, 1, 1e-6},
+        {"steep", steep, -1, 1e3, INFINITY},  {"steep", steep, -5, 1, 1e-6},
+        {"quartic", quartic, 1, 1, 1e-6},
         {"quartic", quartic, 1e8, 1, 1e-6},   {"quartic", quartic, 1e-6, 1, 1e-3},
         {"wave", wave, 0.3, 1, 1e-6},         {"wave", wave, 1.6, 1, 1e-4},
         {"valley", valley, 1e12, 1e6, 1e-3},  {"valley", valley, 1, 1, INFINITY},
@@ -255,7 +256,8 @@ static void test_hard_functions(void **state) {
 
 /* ---- Steps that are not taken; parameters that are frozen ---- */
 
-/* A NaN is either in the step's own gradient, which skips the step, or in that of a trial, which becomes shorter. */
+/* A NaN is either in the step's own gradient, which skips the step, or in one of the two trials, which become
+ * shorter. */
 static void test_skipped_step(void **state) {
     (void)state;
     double clean[5];
@@ -268,10 +270,10 @@ static void test_skipped_step(void **state) {
             assert_true(status == SW_OK || status == SW_SKIPPED);
             k += status == SW_OK;
         }
-        assert_int_equal(sw_optim_skipped(o), at == 0 || at == 2 ? 0 : 1);
+        assert_int_equal(sw_optim_skipped(o), at == 0 || at == 2 || at == 3 ? 0 : 1);
         if (at == 0)
             memcpy(clean, sw_params_x(p->params), sizeof clean);
-        else if (at != 2)
+        else if (at != 2 && at != 3)
             assert_memory_equal(clean, sw_params_x(p->params), sizeof clean);
         sw_optim_free(o);
         smooth_free(p);
