@@ -144,6 +144,8 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
         return SW_ERR_MEMORY;
     if (!o->view && !(o->view = sw_gradient_view(o->params)))
         return SW_ERR_MEMORY;
+    for (int i = 0; i < o->groups; i++)
+        o->group[i].penalty = swo_group_penalty(&o->group[i]);
     sw_status status = start(o, o->estimate, f);
     if (status != SW_OK) { /* as if it had not been tried */
         for (swo_estimate *e = o->estimate; e; e = e->inner) {

@@ -68,6 +68,7 @@ typedef struct swo_group {
     double effective[SW_MAX_OPTIONS];
     bool settled; /* `effective` is what it will be in all steps, but for lr=auto */
     int lr;       /* the index of that option, -1: there is none */
+    double penalty; /* weight_decay, where the rule adds it to the gradient; since the objective is bound */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
     int64_t dim;           /* elements of its parameters */
@@ -116,6 +117,9 @@ typedef struct swo_estimate {
     /* Before the rules move x: whether the tables can take this step, whose gradient has the norm. NULL: they can. */
     sw_status (*fits)(sw_estimate *e, double norm);
     double penalty; /* the largest weight_decay of rules that add it to the gradient; 0: none */
+    /* Optional: the step size that e.lr is, for parameters with another penalty. Curvatures of the loss and of the penalty
+     * add up in each of them by itself, so that a free intercept need not wait for the penalty of the weights. */
+    double (*lr_with)(const sw_estimate *e, double penalty);
     /* Optional: up to `most` steps in one loop, with the bits of that many ordinary ones. It may end before any step, which
      * is then an ordinary one's to take, or to refuse. */
     sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
@@ -310,6 +314,9 @@ double swo_tolerance(const sw_optim *o, double tolerance);
 /* penalty.c */
 /* The largest weight_decay of the rules that add it to the gradient. */
 double swo_penalty(const sw_optim *o);
+double swo_group_penalty(const swo_group *group);
+/* What lr=auto is for parameters with this penalty. */
+double swo_lr_for(const sw_optim *o, double penalty);
 bool swo_adds_to_objective(const sw_optim *o); /* a penalty, l1 or bounds */
 /* g ← g + λx, each group's own λ, and of l1 and bounds the subgradient that is nearest to 0; 0 where frozen. And its norm.
  * SW_SKIPPED: it holds Inf or NaN. */

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static double penalty_of_group(const swo_group *group) {
+double swo_group_penalty(const swo_group *group) {
     const int at = group->rule->flags & SW_RULE_PENALTY ? swo_index(group->rule->options, "weight_decay") : -1;
     return at >= 0 ? group->base.value[at] : 0;
 }
@@ -49,14 +49,19 @@ static void take_subgradients(const sw_optim *o, const swo_group *group, const b
 double swo_penalty(const sw_optim *o) {
     double most = 0;
     for (int i = 0; i < o->groups; i++)
-        most = penalty_of_group(&o->group[i]) > most ? penalty_of_group(&o->group[i]) : most;
+        most = swo_group_penalty(&o->group[i]) > most ? swo_group_penalty(&o->group[i]) : most;
     return most;
+}
+
+double swo_lr_for(const sw_optim *o, double penalty) {
+    const swo_estimate *e = o->estimate;
+    return e->lr_with && penalty != e->penalty ? e->lr_with(&e->e, penalty) : e->e.lr;
 }
 
 bool swo_adds_to_objective(const sw_optim *o) {
     bounds b;
     for (int i = 0; i < o->groups; i++)
-        if (penalty_of_group(&o->group[i]) > 0 || bounds_of(&o->group[i], &b))
+        if (swo_group_penalty(&o->group[i]) > 0 || bounds_of(&o->group[i], &b))
             return true;
     return false;
 }
@@ -65,7 +70,7 @@ sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm) 
     const size_t size = swo_size(o);
     for (int i = 0; i < o->groups; i++) {
         const swo_group *group = &o->group[i];
-        const double decay = penalty_of_group(group);
+        const double decay = swo_group_penalty(group);
         bounds b;
         for (int k = 0; k < group->stretches && decay > 0; k++) {
             const size_t at = (size_t)group->stretch[k].offset * size;

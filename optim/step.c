@@ -125,7 +125,7 @@ sw_status swo_options_now(sw_optim *o) {
         }
         const int lr = group->lr;
         if (lr >= 0 && isnan(group->base.value[lr])) {
-            group->effective[lr] = o->estimate->e.lr;
+            group->effective[lr] = swo_lr_for(o, group->penalty);
             if (isnan(group->effective[lr]))
                 return sw_fail(SW_ERR_ARGUMENT, "rule %s: lr=auto, but estimator %s proposes no step "
                                                 "size", group->rule->name,

@@ -137,7 +137,7 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
 void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
     for (int i = 0; i < loop->move.segments; i++)
         if (loop->automatic[i])
-            loop->segment[i].lr = loop->e->lr;
+            loop->segment[i].lr = swo_lr_for(loop->e->optim, loop->segment[i].decay);
     *taken = glm_loop_fits(loop);
     if (*taken)
         swo_glm_move_x(loop->e->type, &loop->move);

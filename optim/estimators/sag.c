@@ -12,9 +12,10 @@
 #include "../internal.h"
 
 static const sw_option options[] = {TABLE_OPTIONS(
-    FROM_SEEN, ONE_L,
+    FROM_AUTO, ONE_L,
     "y = 0 and m the samples seen so far; y = 0 and m = n; a full pass first; the same less its "
-    "mean; n steps of SGD, m = n then")};
+    "mean; n steps of SGD, m = n then; seen, or full if the samples of a generalized linear model are in memory "
+    "and x is not 0")};
 
 static int64_t size(const sw_slot_sizes *s) {
     return swo_table_size("sag", s);

@@ -8,9 +8,9 @@
 #include "../internal.h"
 
 static const sw_option options[] = {TABLE_OPTIONS(
-    FROM_ZERO, ONE_2L_MU,
+    FROM_AUTO, ONE_2L_MU,
     "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
-    "n steps of SGD")};
+    "n steps of SGD; zero, or full if the samples of a generalized linear model are in memory and x is not 0")};
 
 static int64_t size(const sw_slot_sizes *s) {
     return swo_table_size("saga", s);

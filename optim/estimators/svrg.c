@@ -189,9 +189,9 @@ static bool searches(const sw_estimate *e) {
 
 static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done);
 
-static double step_size(const sw_estimate *e) {
-    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
-                 l = found + ((const swo_estimate *)(const void *)e)->penalty;
+/* Of parameters whose penalty is l2. */
+static double step_size_with(const sw_estimate *e, double l2) {
+    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L], l = found + l2;
     if (!(found > 0)) /* no gradient yet */
         return 0;
     switch ((int)e->option[STEP]) {
@@ -202,7 +202,12 @@ static double step_size(const sw_estimate *e) {
     }
 }
 
+static double step_size(const sw_estimate *e) {
+    return step_size_with(e, ((const swo_estimate *)(const void *)e)->penalty);
+}
+
 static sw_status start(sw_estimate *e) {
+    ((swo_estimate *)(void *)e)->lr_with = step_size_with;
     if (e->objective->glm) {
         double *squares = sw_alloc_array(e->n, sizeof *squares);
         if (!squares)

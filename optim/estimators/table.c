@@ -12,7 +12,7 @@
 #include <math.h>
 
 const char *const swo_table_scalars[] = {"seen", "samples_seen", "filled",      "L",      "L_row",
-                                         "norm", "converged",    "excess_seen", "excess", NULL};
+                                         "norm", "converged",    "excess_seen", "excess", "ratio", NULL};
 
 enum { IDS_MORE = 2 }; /* what stands after the ids of a step: see swo_table_sample */
 /* Scratch: from estimate to commit, and for the search. */
@@ -89,6 +89,22 @@ int64_t swo_table_rows(const sw_estimate *e) {
     return rows(e);
 }
 
+/* init=auto is seen or zero, until a first full pass is done. */
+static int init_of(const sw_estimate *e) {
+    const int init = (int)e->option[INIT];
+    return init != FROM_AUTO ? init : e->scalar[FILLED] != 0 ? FROM_FULL : e->method == &swo_sag ? FROM_SEEN : FROM_ZERO;
+}
+
+/* Whether the first step begins with a full pass. Near a minimum, where x is from an earlier fit, that is worth its price. */
+static bool starts_full(const sw_estimate *e, const void *x) {
+    double norm;
+    if (e->scalar[FILLED] != 0)
+        return false;
+    if (e->option[INIT] != FROM_AUTO)
+        return e->option[INIT] == FROM_FULL || e->option[INIT] == CENTRED;
+    return e->objective->glm && e->scalar[SEEN] == 0 && swo_check(e->type, e->dim, x, &norm) == SW_OK && norm > 0;
+}
+
 /* Elements of the table for each sample (generalized linear models) or row. */
 static bool is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
@@ -121,16 +137,17 @@ static double mean_l(const sw_estimate *e) {
 
 /* Of the smoothness that steps meet: max L_i for uniform draws. Rows drawn half uniformly and half by L_i
  * meet the harmonic mean of max L_i and of the mean, those not yet seen the maximum. */
-static double smoothness(const sw_estimate *e) {
-    const double l2 = penalty_of(e), n = (double)rows(e), most = largest_l(e) + l2;
+static double smoothness(const sw_estimate *e, double l2) {
+    const double n = (double)rows(e), most = largest_l(e) + l2;
     if (e->option[SAMPLING] != BY_LIPSCHITZ)
         return most;
     const double seen = e->scalar[SEEN] / n;
     return 1 / ((1 - seen) / most + seen * 0.5 * (1 / most + 1 / (mean_l(e) + l2)));
 }
 
-static double step_size(const sw_estimate *e) {
-    const double l = smoothness(e), mu = (double)rows(e) * penalty_of(e);
+/* Of parameters whose penalty is l2. */
+static double step_size_with(const sw_estimate *e, double l2) {
+    const double l = smoothness(e, l2), mu = (double)rows(e) * l2;
     if (!(largest_l(e) > 0)) /* no row had a gradient yet: nothing moves */
         return 0;
     switch ((int)e->option[STEP]) {
@@ -140,6 +157,10 @@ static double step_size(const sw_estimate *e) {
     case ONE_2L_MU: return 1 / (2 * l + fmin(2 * mu, l));
     default: return 1 / (16 * l);
     }
+}
+
+static double step_size(const sw_estimate *e) {
+    return step_size_with(e, penalty_of(e));
 }
 
 static swo_visit this_visit(sw_estimate *e);
@@ -199,6 +220,7 @@ static sw_status first_l(sw_estimate *e) {
 sw_status swo_table_start(sw_estimate *e) {
     int32_t *order = e->slot[ORDER];
     own(e)->fits = table_fits;
+    own(e)->lr_with = step_size_with;
     if (e->option[SAMPLING] == BY_LIPSCHITZ && e->option[LIPSCHITZ] != 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
@@ -314,7 +336,7 @@ double swo_table_l_before(const sw_estimate *e, const swo_visit *v) {
 /* f = 1/R Σ (R w_r/W) f_r over R rows: the last one may have few samples, and weighs little then. While SAG divides by the
  * weight of the rows that it has seen, R and W are those of these rows. */
 static double share_of(const sw_estimate *e, const swo_visit *v) {
-    const bool seen = e->method == &swo_sag && e->option[INIT] == FROM_SEEN;
+    const bool seen = e->method == &swo_sag && init_of(e) == FROM_SEEN;
     const double count = seen ? e->scalar[SEEN] + (v->first ? 1 : 0) : (double)rows(e);
     return swo_table_sgd(e) ? 1 : count * v->weight / (seen ? weight_seen(e, v) : swo_table_whole(e, v));
 }
@@ -414,7 +436,7 @@ double swo_table_step_size(const sw_estimate *e) {
 }
 
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
-    if ((e->option[INIT] == FROM_FULL || e->option[INIT] == CENTRED) && e->scalar[FILLED] == 0)
+    if (starts_full(e, x))
         SW_TRY(swo_table_fill(e, x));
     swo_visit v = this_visit(e);
     if (!v.change)
@@ -440,15 +462,16 @@ double swo_table_whole(const sw_estimate *e, const swo_visit *v) {
 }
 
 double swo_table_divisor(const sw_estimate *e, const swo_visit *v) {
-    return e->option[INIT] == FROM_SEEN ? weight_seen(e, v) : swo_table_whole(e, v);
+    return init_of(e) == FROM_SEEN ? weight_seen(e, v) : swo_table_whole(e, v);
 }
 
 double swo_table_part(double weight, double whole) {
     return whole > 0 ? weight / whole : 0;
 }
 
-/* The estimate lags the gradient by what x moved in the last epochs. So it is checked eight times an epoch, and where it
- * is small enough the true gradient decides. */
+/* The estimate lags the gradient by what x moved in the last epochs: it may be above it, by a factor of 4 where convergence
+ * is fast, or below. So it is checked eight times an epoch, and the true gradient decides, which costs as much as an epoch:
+ * first where the estimate is ten times the tolerance, then where the gradient must be near it by the ratio that both had. */
 int64_t swo_table_judges_every(const sw_estimate *e) {
     if (e->option[TOL] == 0)
         return 0;
@@ -463,15 +486,17 @@ sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g) {
     void *all = sw_estimate_scratch(e, WORK, e->dim); /* in the first step, like all memory of a step */
     if (!all)
         return SW_ERR_MEMORY;
-    if (e->step % every != 0 || e->scalar[SEEN] < (double)rows(e))
+    if (e->step % every != 0 || (e->scalar[SEEN] < (double)rows(e) && e->scalar[FILLED] == 0))
         return SW_OK;
     memcpy(all, g, (size_t)e->dim * sw_dtype_size(e->type));
     SW_TRY(swo_penalized_norm(e->optim, x, all, &e->scalar[NORM]));
-    if (e->scalar[NORM] > e->option[TOL])
+    const double estimate = e->scalar[NORM], ratio = e->scalar[RATIO] > 0 ? fmin(1.1 * e->scalar[RATIO], 10) : 10;
+    if (estimate > fmax(ratio, 1) * e->option[TOL])
         return SW_OK;
     SW_TRY(sw_estimate_gradient(e, x, NULL, e->n, NULL, all));
     SW_TRY(swo_penalized_norm(e->optim, x, all, &e->scalar[NORM]));
     e->scalar[CONVERGED] = e->scalar[NORM] <= e->option[TOL];
+    e->scalar[RATIO] = e->scalar[NORM] > 0 ? estimate / e->scalar[NORM] : 1;
     return SW_OK;
 }
 

@@ -20,7 +20,7 @@
 /* Options. */
 enum { BATCH, SAMPLING, INIT, STEP, LIPSCHITZ, L2, TOL, TABLE_LIMIT };
 enum { UNIFORM, BY_LIPSCHITZ };                       /* SAMPLING */
-enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTRED, FROM_SGD }; /* INIT */
+enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTRED, FROM_SGD, FROM_AUTO }; /* INIT */
 enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
 
 #define TABLE_OPTIONS(init, step, init_help)                                                               \
@@ -29,7 +29,7 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
              "linear model are in memory n/64, rounded down to a power of 2, from 1 to 64"},               \
     {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
      .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
-    {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centred|sgd",     \
+    {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centred|sgd|auto", \
      .help = init_help},                                                                                   \
     {.name = "step", .kind = SW_OPTION_CHOICE, .value = step,                                              \
      .choices = "1/L|2/(L+n*l2)|1/(3L)|1/(2L+min(2n*l2,L))|1/(16L)",                                       \
@@ -60,9 +60,9 @@ enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW, X_LOW };
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
  * estimated; that of the row visited last; with tol, the norm and whether it is small enough; by how much
  * the weight of the rows visited so far exceeds their number of samples, and W, if the first full pass has found
- * it, exceeds n. */
-enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED, EXCESS_SEEN, EXCESS };
-enum { ADDED_SCALARS = 2 }; /* files of earlier versions lack the last two, and are of losses without weights */
+ * it, exceeds n; with tol, the estimate's norm over the gradient's when both were known last. */
+enum { SEEN, SAMPLES_SEEN, FILLED, L, L_ROW, NORM, CONVERGED, EXCESS_SEEN, EXCESS, RATIO };
+enum { ADDED_SCALARS = 3 }; /* files of earlier versions lack the last three, and are of losses without weights */
 extern const char *const swo_table_scalars[];
 
 /* Elements of the table; -1 and an error where it is larger than allowed. */

@@ -91,7 +91,9 @@ sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mo
                    .key = swo_table_key(e), .by_row = e->option[SAMPLING] == BY_LIPSCHITZ, .next = -1,
                    .factors = e->method == &swo_sag ? swo_sag_factors : swo_saga_factors};
     *done = 0;
-    if (e->option[INIT] == CENTRED || (e->option[INIT] == FROM_FULL && e->scalar[FILLED] == 0))
+    /* What has a first full pass, or may have one, is the pipeline's. */
+    const bool may_fill = e->option[INIT] == FROM_FULL || (e->option[INIT] == FROM_AUTO && e->scalar[SEEN] == 0);
+    if (e->option[INIT] == CENTRED || (may_fill && e->scalar[FILLED] == 0))
         return SW_OK;
     SW_TRY(swo_glm_loop_begin(&r.loop, e, rules, swo_table_batch(e), e->slot[SUM], e->slot[SUM_LOW], e->slot[X_LOW]));
     bool goes_on = true;

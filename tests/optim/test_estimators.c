@@ -375,7 +375,7 @@ static void they_refuse_by_name(void **state) {
             "estimator sag: sampling=lipschitz finds an L_i for each row by itself; lipschitz=3 leaves it "
             "nothing to "
             "find");
-    refused("sag init=ful", "sgd", false, "sag: init=ful; one of seen|zero|full|centred|sgd is needed");
+    refused("sag init=ful", "sgd", false, "sag: init=ful; one of seen|zero|full|centred|sgd|auto is needed");
     refused("sag btach=2", "sgd", false, "estimator sag has no option btach, did you mean batch?");
     refused("svrg alpha=2", "sgd", false, "svrg: alpha=2 is outside [0, 1]");
     refused("full batch=2", "sgd", false, "estimator full has no option batch; it has lipschitz, l2");
