@@ -36,7 +36,8 @@ static table_cell cell_at(int index) {
 static bool wanted(const settings *s, const table_cell *c) {
     char name[128];
     table_cell_name(c, name, sizeof name);
-    return table_problem_exists(c->loss, c->data) && fnmatch(s->cells, name, 0) == 0;
+    return table_problem_exists(c->loss, c->data) && table_batch_exists(c->method, c->batch) &&
+           fnmatch(s->cells, name, 0) == 0;
 }
 
 static void print_cell(const settings *s, const table_cell *c, const table_outcome *o) {

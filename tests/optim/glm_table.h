@@ -10,11 +10,12 @@
 #include "optim.h"
 
 enum { TABLE_SAG, TABLE_SAGA, TABLE_SVRG, TABLE_METHODS };
-enum { TABLE_BATCHES = 5, TABLE_LOSSES = 7, TABLE_SEEDS = 5 };
+enum { TABLE_BATCHES = 6, TABLE_LOSSES = 7, TABLE_SEEDS = 5 };
+enum { BATCH_1, BATCH_16, BATCH_64, BATCH_N_9, BATCH_N, BATCH_DEFAULT }; /* the last: of SAG and SAGA */
 enum { SCALED, RAW, LARGE, SMALL, CONSTANT, SEPARABLE, WEIGHTED, UNPENALIZED, FLAT, TABLE_DATA };
 
 static const char *const table_methods[] = {"sag", "saga", "svrg"};
-static const char *const table_batches[] = {"1", "16", "64", "n/9", "n"};
+static const char *const table_batches[] = {"1", "16", "64", "n/9", "n", "default"};
 static const struct {
     const char *name;
     sw_head head;
@@ -30,6 +31,10 @@ static const char *const table_data[] = {"scaled",   "raw",       "large",    "s
                                          "constant", "separable", "weighted", "unpenalized", "flat"};
 
 /* ---- Problems: golden/glm_shared.py has the same ---- */
+
+static inline bool table_batch_exists(int method, int batch) {
+    return batch != BATCH_DEFAULT || method != TABLE_SVRG;
+}
 
 static inline bool table_problem_exists(int loss, int data) {
     const sw_head head = table_losses[loss].head;
@@ -110,7 +115,18 @@ static inline glm_problem *table_problem(int loss, int data, sw_dtype type) {
 }
 
 static inline int64_t table_batch(int batch, int64_t n) {
-    return batch == 0 ? 1 : batch == 1 ? 16 : batch == 2 ? 64 : batch == 3 ? n / 9 : n;
+    int64_t power = 1;
+    switch (batch) {
+    case BATCH_1: return 1;
+    case BATCH_16: return 16;
+    case BATCH_64: return 64;
+    case BATCH_N_9: return n / 9;
+    case BATCH_N: return n;
+    default: /* n/64, rounded down to a power of 2, at most 64 */
+        while (power < 64 && 128 * power <= n)
+            power *= 2;
+        return power;
+    }
 }
 
 /* ---- What is true of a problem ---- */
@@ -173,18 +189,18 @@ static inline void table_find_l(table_oracle *o) {
             o->l[k] = fmax(o->l[k], table_row_l(o, from, from + b < n ? b : n - from, scale, scratch));
     }
     for (int k = 0; k < TABLE_BATCHES; k++) {
-        const double b = (double)table_batch(k, n), m = (double)n;
-        o->l[k] = fmax(o->l[k], (b - 1) / b * m / (m - 1) * o->l[TABLE_BATCHES - 1] +
-                                    (m - b) / (b * (m - 1)) * o->l[0]);
+        const double b = (double)table_batch(k, n), m = (double)n; /* L_1 and L_n stay what they are */
+        o->l[k] = fmax(o->l[k], (b - 1) / b * m / (m - 1) * o->l[BATCH_N] +
+                                    (m - b) / (b * (m - 1)) * o->l[BATCH_1]);
     }
     for (int k = 0; k < TABLE_BATCHES; k++)
         o->l[k] += f->l2;
     free(scratch);
 }
 
-/* Goals: 1e-10 of the first gradient, and in f32 3e-6. The minimum rounded to f32 has at most 9.5e-7 of it in these
- * problems (2e-7 without the raw ones), and the error of the full gradient that is evaluated in f32 there is at most
- * 3e-7. */
+/* Goals: 1e-10 of the first gradient, and in f32 3e-6. The minimum rounded to f32 has at most 9.5e-7 of it in
+ * these problems (2e-7 without the raw ones), and the error of the full gradient that is evaluated in f32 there
+ * is at most 3e-7. */
 static inline table_oracle table_oracle_new(int loss, int data, sw_dtype type) {
     table_oracle o = {.problem = table_problem(loss, data, type)};
     o.x = newton_numbers(newton_dim(&o.problem->f));
@@ -261,10 +277,11 @@ typedef struct table_run {
 /* more: options of the estimator, " tol=1e-3". */
 static inline bool table_begin(const table_cell *c, const table_oracle *o, const char *more, table_run *r,
                                table_outcome *out) {
-    char estimator[128], rule[256];
-    const int64_t batch = table_batch(c->batch, o->problem->f.n);
+    char estimator[128], batch[32] = "", rule[256];
     *r = (table_run){.model = glm_model(o->problem)};
-    snprintf(estimator, sizeof estimator, "%s batch=%lld%s", table_methods[c->method], (long long)batch, more);
+    if (c->batch != BATCH_DEFAULT)
+        snprintf(batch, sizeof batch, " batch=%lld", (long long)table_batch(c->batch, o->problem->f.n));
+    snprintf(estimator, sizeof estimator, "%s%s%s", table_methods[c->method], batch, more);
     glm_rule(o->problem, "", rule, sizeof rule);
     r->f = sw_glm_objective(r->model);
     r->optim = sw_optim_create(sw_glm_params(r->model),
@@ -373,8 +390,8 @@ static inline const golden_epochs *table_peer(const table_cell *c) {
     snprintf(name, sizeof name, "%s/%s", table_losses[c->loss].name, table_data[c->data]);
     for (size_t i = 0; i < sizeof golden_epochs_of / sizeof *golden_epochs_of; i++) {
         const golden_epochs *e = &golden_epochs_of[i];
-        if (c->batch == 0 && c->method == (e->saga ? TABLE_SAGA : TABLE_SAG) && strcmp(e->problem, name) == 0 &&
-            e->mean[c->type == SW_F64] > 0)
+        if (c->batch == BATCH_1 && c->method == (e->saga ? TABLE_SAGA : TABLE_SAG) &&
+            strcmp(e->problem, name) == 0 && e->mean[c->type == SW_F64] > 0)
             return e;
     }
     return NULL;

@@ -20,8 +20,6 @@ GOALS = [1e-6, 1e-10]
 MOST_EPOCHS = 200000
 SMALL = ["breast_cancer", "digits", "wine"]
 OURS = ["sag", "saga"]
-BATCHED = ["saga:batch=16", "saga:batch=64", "saga:batch=256"]
-SVRG = ["svrg:batch=1", "svrg:batch=16", "svrg:batch=64"]
 
 FOLDER = os.path.join(BUILD, "peers", "glm")
 os.environ["PEERS_GLM"] = FOLDER
@@ -49,8 +47,8 @@ class Fit:
         return self.side.ask(verb, epochs=epochs, **self.settings)
 
     def find_epochs(self, goal):
-        """The fewest epochs after which the gradient is `goal` of the first one, to 2 %: between one number that is
-        too small and one that is not, where a straight line through the logarithms says, but not at an end."""
+        """The fewest epochs after which the gradient is `goal` of the first one, to 2 %: between one number
+        that is too small and one that is not, where a straight line through the logarithms says, but not at an end."""
         low, high, above, below = 0, 1, 1.0, self.ask(1)[1]
         while not below <= goal:
             if high >= MOST_EPOCHS:
@@ -58,7 +56,8 @@ class Fit:
             # A guess from the last stretch, to grow by at least a half and at most to fourfold.
             slope = math.log(below / above) / (high - low) if 0 < below < above else 0
             guess = high + (1.02 * math.log(goal / below) / slope if slope < 0 else high)
-            low, above, high = high, below, min(MOST_EPOCHS, max(math.ceil(1.5 * high), min(4 * high, round(guess))))
+            low, above = high, below
+            high = min(MOST_EPOCHS, max(math.ceil(1.5 * high), min(4 * high, round(guess))))
             below = self.ask(high)[1]
         while high - low > max(1, high // 50):
             width = high - low
@@ -177,14 +176,14 @@ def glm_small():
 
 
 def glm_large():
-    for data, paths, solver, bias, target in [
-            ("dense_100000x50", BATCHED, "saga", True, 0.2), ("dense_20000x500", BATCHED, "sag", True, 0.12),
-            ("sparse_100000x100000", ["saga"] + BATCHED, "saga", False, 0.8)]:
+    for data, solver, bias, target in [
+            ("dense_100000x50", "saga", True, 0.2), ("dense_20000x500", "sag", True, 0.12),
+            ("sparse_100000x100000", "saga", False, 0.8)]:
         make(data)
         note(f"{data}, C = 1{'' if bias else ', no intercept'}: seconds of the processor")
         with Sides("sklearn") as s:
             for goal in GOALS:
-                compare(f"glm_{data}_{goal:g}", s.fits("swale", paths, data, bias),
+                compare(f"glm_{data}_{goal:g}", s.fits("swale", ["saga"], data, bias),
                         s.fits("sklearn", [solver], data, bias), goal, target)
 
 
@@ -193,7 +192,7 @@ def glm_svrg():
         make(data)
         note(f"{data}, no intercept: seconds of the processor until the gradient is 1e-9 of the first one")
         with Sides("cyanure") as s:
-            compare(f"glm_svrg_{data}", s.fits("swale", SVRG, data, False),
+            compare(f"glm_svrg_{data}", s.fits("swale", ["svrg"], data, False),
                     s.fits("cyanure", ["svrg-uniform"], data, False), 1e-9, 1)
 
 
@@ -203,7 +202,7 @@ def glm_sample():
         data = make(f"dense_5000x{features}")
         note(f"{features} features, batch 1: nanoseconds of the processor a sample")
         with Sides("sklearn") as s:
-            fits = [s.fits("swale", ["saga"], data, True), s.fits("sklearn", ["saga"], data, True)]
+            fits = [s.fits("swale", ["saga:batch=1"], data, True), s.fits("sklearn", ["saga"], data, True)]
             if not all(fits):
                 continue
             final, each = [fits[0][0], fits[1][0]], [[], []]
@@ -220,10 +219,10 @@ def glm_sample():
 
 def glm_memory():
     """Each in a process of its own, three epochs."""
-    for data, ours, theirs, bias in [("dense_100000x50", "saga:batch=64", "saga", True),
-                                     ("dense_20000x500", "saga:batch=64", "sag", True),
+    for data, ours, theirs, bias in [("dense_100000x50", "saga", "saga", True),
+                                     ("dense_20000x500", "saga", "sag", True),
                                      ("sparse_100000x100000", "saga", "saga", False),
-                                     ("dense_20000x500", "svrg:batch=64", "svrg-uniform", False)]:
+                                     ("dense_20000x500", "svrg", "svrg-uniform", False)]:
         make(data)
         peer = "cyanure" if "svrg" in theirs else "sklearn"
         with Sides(peer) as s:
