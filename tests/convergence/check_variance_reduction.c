@@ -82,7 +82,8 @@ static void work(const settings *s, table *t) {
     }
 }
 
-/* Mean epochs over the seeds beside scikit-learn's, in problems where it gets to the goal: at most 1.2 of them. */
+/* Mean epochs over the seeds beside scikit-learn's, in problems where it gets to the goal: at most 1.2 of them. Where
+ * not all seeds were run this is not judged. */
 static int print_epochs(const table *t) {
     int failed = 0, count = 0;
     for (int index = 0; index < UNITS * PER_UNIT; index += TABLE_SEEDS) {
@@ -100,8 +101,10 @@ static int print_epochs(const table *t) {
         const double theirs = peer->mean[c.type == SW_F64], ratio = sum / runs / theirs;
         snprintf(name, sizeof name, "%s/%s/%s/%s", table_methods[c.method], sw_dtype_name(c.type),
                  table_losses[c.loss].name, table_data[c.data]);
-        printf("%-30s %6.1f  %12.1f  %5.2f %s\n", name, sum / runs, theirs, ratio, ratio <= 1.2 ? "ok" : "FAILED");
-        if (!(ratio <= 1.2)) {
+        const bool judged = runs == TABLE_SEEDS, good = ratio <= 1.2;
+        printf("%-30s %6.1f  %12.1f  %5.2f %s\n", name, sum / runs, theirs, ratio,
+               !judged ? "" : good ? "ok" : "FAILED");
+        if (judged && !good) {
             failed++;
             printf("  make check-variance-reduction CELLS='%s/1/%s/%s/%s/*'\n", table_methods[c.method],
                    sw_dtype_name(c.type), table_losses[c.loss].name, table_data[c.data]);
