@@ -70,11 +70,13 @@ static inline real SW_K(glm_logistic)(real z, bool one, real *s) {
     return (against > 0 ? against : 0) + SW_K(sw_k_log1p)(e);
 }
 
+/* ½ (z - y)² */
 static inline real SW_K(glm_squared)(real z, real y, real *s) {
     *s = z - y;
     return SW_R(0.5) * *s * *s;
 }
 
+/* ½ r² for |r| ≤ δ, else δ (|r| - ½ δ); r = z - y */
 static inline real SW_K(glm_huber)(real z, real y, real delta, real *s) {
     const real r = z - y, size = r < 0 ? -r : r;
     const bool inside = size <= delta;
@@ -82,12 +84,14 @@ static inline real SW_K(glm_huber)(real z, real y, real delta, real *s) {
     return inside ? SW_R(0.5) * r * r : delta * (size - SW_R(0.5) * delta);
 }
 
+/* max(0, 1 ∓ z)², the upper sign for y = 1 */
 static inline real SW_K(glm_squared_hinge)(real z, bool one, real *s) {
     const real margin = one ? 1 - z : 1 + z, short_of = margin > 0 ? margin : 0;
     *s = one ? -2 * short_of : 2 * short_of;
     return short_of * short_of;
 }
 
+/* e^z - y z */
 static inline real SW_K(glm_poisson)(real z, real y, real *s) {
     const real e = SW_K(sw_k_exp)(z);
     *s = e - y;

@@ -55,7 +55,7 @@ static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
     loop->visit.weights = loop->move.x;
     loop->visit.d = loop->move.d;
     loop->visit.x_low = loop->move.x_low;
-    if (loop->batch == 1) {
+    if (loop->batch == 1 || !loop->visit.t) {
         loop->visit.t = NULL;
     } else {
         memset(loop->visit.t, 0, (size_t)loop->e->dim * sw_dtype_size(loop->e->type));

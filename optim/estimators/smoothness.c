@@ -77,13 +77,14 @@ static sw_status secant_over(secant *s, double h) {
 static sw_status first_curvature(secant *s, double x_norm, double g_norm, double root, double *l) {
     const double u = sqrt(s->square);
     double h = fmax(x_norm * root, 1e-30) / u;
-    for (int k = 0; k < MOST_TRIALS && h * u < 1e30; k++, h *= 16) {
+    for (int k = 0; k < MOST_TRIALS && h * u < 1e30; k++) {
         SW_TRY(secant_over(s, h));
         if (isnan(s->change))
             break;
         *l = s->curvature;
         if (s->change >= root * g_norm)
             return SW_OK;
+        h *= 16;
     }
     *l = 0;
     return SW_OK;
