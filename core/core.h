@@ -873,7 +873,7 @@ SW_API const char *sw_head_name(sw_head head); /* "logistic" */
 SW_API double sw_head_curvature(sw_head head);
 
 /* Samples in memory of such a model: f_i(x) = weight_i·scale·l(W a_i + b, y_i). The arrays must outlive whatever uses
- * them. Objectives that have this (see sw_objective) are evaluated without a tape, and the estimators sag, saga and
+ * them, and hold what is said here (sw_objective_check). Objectives that have this (see sw_objective) are evaluated without a tape, and the estimators sag, saga and
  * svrg have loops of their own for them. */
 typedef struct sw_glm_data {
     size_t size; /* sizeof(sw_glm_data) */
@@ -942,6 +942,9 @@ SW_API sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *t
  * weight, or SW_SUMMED; for an objective without a tape, the number of samples. NaN before the first. */
 SW_API double sw_tape_loss_weight(const sw_tape *tape);
 SW_API bool sw_objective_is_glm(const sw_objective *f);
+/* Whether the members fit together: what is needed is there, x has the length that features, outputs and bias say, and of
+ * `glm` labels, targets and weights are in their ranges. An optimizer does it when it is bound. O(n) for `glm`. */
+SW_API sw_status sw_objective_check(const sw_objective *f);
 /* For a generalized linear model, the n·k numbers s_i = weight·∂loss/∂z_i with one backward to z, weight
  * that of the loss (sw_tape_loss_weight): s is [count, outputs] in the parameters' type. For a plain mean
  * s_i = ∂l_i/∂z_i and ∇f_i = s_i a_iᵀ (and s_i for the bias). */
@@ -976,7 +979,8 @@ typedef struct sw_glm_options {
 } sw_glm_options;
 /* x [n, features] and y in memory: class ids (i32, u8) [n] for LOGISTIC, MULTINOMIAL and SQUARED_HINGE; else real
  * numbers (f32, f64) [n] or [n, outputs]. type: of the parameters, SW_F32 or SW_F64. An x or y of that type is read in
- * place and must outlive the model; others are converted to a copy. NULL and an error for what does not fit, and for
+ * place and must outlive the model; others are converted to a copy (of sparse rows the numbers: start and index are always
+ * read in place). NULL and an error for what does not fit, and for
  * numbers that are not finite. */
 SW_API sw_glm *sw_glm_new(sw_dtype type, const sw_array *x, const sw_array *y, const sw_glm_options *options);
 /* The same for sparse rows. */

@@ -58,6 +58,33 @@ sw_status swi_glm_check(const sw_objective *f) {
     return SW_OK;
 }
 
+static double target_at(const sw_objective *f, int64_t i) {
+    return f->params->type == SW_F32 ? (double)((const float *)f->glm->target)[i] : ((const double *)f->glm->target)[i];
+}
+
+sw_status swi_glm_check_samples(const sw_objective *f) {
+    const sw_glm_data *d = f->glm;
+    SW_TRY(swi_glm_check(f));
+    const bool poisson = d->head == SW_HEAD_POISSON;
+    const int64_t classes = d->head == SW_HEAD_MULTINOMIAL ? f->outputs : 2;
+    if (heads[d->head].classes && d->head != SW_HEAD_MULTINOMIAL && f->outputs != 1)
+        return sw_fail(SW_ERR_SHAPE, "objective: the %s loss has one output, not %lld", sw_head_name(d->head),
+                       (long long)f->outputs);
+    for (int64_t i = 0; heads[d->head].classes && i < f->n; i++)
+        if (d->label[i] < 0 || d->label[i] >= classes)
+            return sw_fail(SW_ERR_ARGUMENT, "objective: class %d of sample %lld is outside 0 to %lld", (int)d->label[i],
+                           (long long)i, (long long)classes - 1);
+    for (int64_t i = 0; !heads[d->head].classes && i < f->n * f->outputs; i++)
+        if (!isfinite(target_at(f, i)) || (poisson && target_at(f, i) < 0))
+            return sw_fail(SW_ERR_ARGUMENT, "objective: target %lld is %g; it must be finite%s", (long long)i,
+                           target_at(f, i), poisson ? ", and 0 or more" : "");
+    for (int64_t i = 0; d->weight && i < f->n; i++)
+        if (!(d->weight[i] >= 0) || isinf(d->weight[i]))
+            return sw_fail(SW_ERR_ARGUMENT, "objective: the weight of sample %lld is %g; it must be finite, and 0 or more",
+                           (long long)i, d->weight[i]);
+    return SW_OK;
+}
+
 sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double *mean) {
     if (!f || !f->glm)
         return sw_fail(SW_ERR_ARGUMENT, "objective_lipschitz: the objective is no generalized linear model with a known "
@@ -133,6 +160,9 @@ static sw_status glm_check_array(const char *what, const sw_array *a, int least,
 
 static sw_status glm_take_classes(sw_glm *m, const sw_array *y, const sw_glm_options *o) {
     const bool two = o->head != SW_HEAD_MULTINOMIAL;
+    if (two && o->outputs > 1)
+        return sw_fail(SW_ERR_ARGUMENT, "glm: the %s loss has one output, not %lld", sw_head_name(o->head),
+                       (long long)o->outputs);
     if ((y->type != SW_I32 && y->type != SW_U8) || y->rank != 1)
         return sw_fail(SW_ERR_TYPE, "glm: y is %s %s; the %s loss takes class ids, i32 or u8 [n]",
                        sw_dtype_name(y->type), sw_shape_text(y->rank, y->shape), sw_head_name(o->head));
@@ -174,7 +204,7 @@ static sw_status glm_take_weights(sw_glm *m, const sw_glm_options *o) {
     if (o->class_weight && !m->data.label)
         return sw_fail(SW_ERR_ARGUMENT, "glm: the %s loss has no classes to weigh", sw_head_name(o->head));
     const int64_t n = m->objective.n;
-    double sum = 0;
+    double sum = 0, most = 0;
     m->weight = sw_alloc_array(n, sizeof *m->weight);
     if (!m->weight)
         return SW_ERR_MEMORY;
@@ -183,10 +213,12 @@ static sw_status glm_take_weights(sw_glm *m, const sw_glm_options *o) {
         if (!(m->weight[i] >= 0) || isinf(m->weight[i]))
             return sw_fail(SW_ERR_ARGUMENT, "glm: the weight of sample %lld is %g; it must be finite, and 0 or more",
                            (long long)i, m->weight[i]);
-        sum += m->weight[i];
+        most = m->weight[i] > most ? m->weight[i] : most;
     }
-    if (!(sum > 0) || isinf(sum))
-        return sw_fail(SW_ERR_ARGUMENT, "glm: the weights add up to %g", sum);
+    for (int64_t i = 0; most > 0 && i < n; i++) /* of the largest, so that tiny ones have a sum */
+        sum += m->weight[i] /= most;
+    if (!(sum > 0))
+        return sw_fail(SW_ERR_ARGUMENT, "glm: all weights are 0");
     for (int64_t i = 0; i < n; i++)
         m->weight[i] *= (double)n / sum;
     m->data.weight = m->weight;

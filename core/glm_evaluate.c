@@ -185,6 +185,8 @@ sw_status swi_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *i
 }
 
 void sw_objective_square_norms(const sw_objective *f, double *squares) {
+    if (!f || !f->glm)
+        return;
     glm_args args = {.f = f, .out = squares};
     swi_run_rows(glm_kernel(&squares_kernels, f), &args, f->n, f->features, NULL);
 }

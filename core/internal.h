@@ -207,6 +207,7 @@ sw_status swi_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *i
 sw_status swi_glm_predict(const sw_objective *f, const void *x, const int64_t *ids, int64_t count, void *z);
 /* (glm.c) */
 sw_status swi_glm_check(const sw_objective *f);
+sw_status swi_glm_check_samples(const sw_objective *f); /* and each label, target and weight */
 
 /* ---- tape.c ---- */
 

@@ -71,9 +71,9 @@ static inline real SW_K(glm_logistic)(real z, bool one, real *s) {
 }
 
 /* ½ (z - y)² */
-static inline real SW_K(glm_squared)(real z, real y, real *s) {
+static inline double SW_K(glm_squared)(real z, real y, real *s) {
     *s = z - y;
-    return SW_R(0.5) * *s * *s;
+    return 0.5 * (double)*s * (double)*s; /* in f64: a square may be too large for f32 where the derivative is not */
 }
 
 /* ½ r² for |r| ≤ δ, else δ (|r| - ½ δ); r = z - y */
@@ -85,10 +85,10 @@ static inline real SW_K(glm_huber)(real z, real y, real delta, real *s) {
 }
 
 /* max(0, 1 ∓ z)², the upper sign for y = 1 */
-static inline real SW_K(glm_squared_hinge)(real z, bool one, real *s) {
+static inline double SW_K(glm_squared_hinge)(real z, bool one, real *s) {
     const real margin = one ? 1 - z : 1 + z, short_of = margin > 0 ? margin : 0;
     *s = one ? -2 * short_of : 2 * short_of;
-    return short_of * short_of;
+    return (double)short_of * (double)short_of;
 }
 
 /* e^z - y z */
@@ -124,10 +124,10 @@ static inline double SW_K(glm_head)(const sw_objective *f, int64_t i, const real
     switch (data->head) {
     case SW_HEAD_LOGISTIC: loss = (double)SW_K(glm_logistic)(z[0], data->label[i] == 1, s); break;
     case SW_HEAD_MULTINOMIAL: loss = (double)SW_K(glm_multinomial)(z, outputs, data->label[i], s); break;
-    case SW_HEAD_SQUARED_HINGE: loss = (double)SW_K(glm_squared_hinge)(z[0], data->label[i] == 1, s); break;
+    case SW_HEAD_SQUARED_HINGE: loss = SW_K(glm_squared_hinge)(z[0], data->label[i] == 1, s); break;
     case SW_HEAD_SQUARED:
         for (int64_t k = 0; k < outputs; k++)
-            loss += (double)SW_K(glm_squared)(z[k], target[k], &s[k]);
+            loss += SW_K(glm_squared)(z[k], target[k], &s[k]);
         break;
     case SW_HEAD_HUBER:
         for (int64_t k = 0; k < outputs; k++)
@@ -164,7 +164,7 @@ static inline double SW_K(glm_curvature)(const sw_objective *f, int64_t i, const
             break;
         case SW_HEAD_SQUARED_HINGE: h = r != 0 ? 2 : 0; break;
         case SW_HEAD_SQUARED: break;
-        case SW_HEAD_HUBER: h = size < data->delta ? 1 : 0; break;
+        case SW_HEAD_HUBER: h = size < data->delta * (1 - 1e-6) ? 1 : 0; break; /* s is rounded */
         case SW_HEAD_POISSON: h = r + (double)((const real *)data->target)[i * outputs + k]; break; /* e^z */
         }
         sum += h * square;

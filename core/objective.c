@@ -37,8 +37,22 @@ static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_grad
     return (f->loss || f->gradient) && !is_known(f) ? SW_OK : check_glm(f);
 }
 
+sw_status sw_objective_check(const sw_objective *f) {
+    if (!f || !f->params || f->size < sizeof *f)
+        return sw_fail(SW_ERR_ARGUMENT, f && f->params ? "objective: its size must be sizeof(sw_objective)"
+                                                       : "objective: it or its parameters are NULL");
+    if (!f->loss && !f->gradient && !f->head && !f->glm)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
+    if (!sw_params_built(f->params))
+        return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
+    if (!sw_objective_is_glm(f))
+        return f->loss || f->gradient ? SW_OK : check_glm(f);
+    SW_TRY(check_glm(f));
+    return f->glm ? swi_glm_check_samples(f) : SW_OK;
+}
+
 bool sw_objective_is_glm(const sw_objective *f) {
-    return f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
+    return f && f->size >= sizeof *f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
 }
 
 /* W and b of a generalized linear model, where they lie in x. */

@@ -88,6 +88,8 @@ void swn_recognize_linear_model(swn_objective *o) {
     const sw_source *source = o->source;
     const sw_module *linear = only_linear(o->model->root);
     const sw_dtype type = sw_params_type(o->model->params);
+    if (source->size < sizeof *source) /* an older program's, without the members that follow */
+        return;
     if (!linear || !swn_is_linear(linear, &inputs, &outputs, &bias) || !source->fixed ||
         !is_whole_vector(o->model->params, inputs * outputs, bias ? outputs : 0))
         return;

@@ -1,5 +1,6 @@
 /* The first sw_optim_minimize: the estimator meets its objective. And what estimators call. */
 #include "internal.h"
+#include "methods.h"
 
 #include <math.h>
 
@@ -90,7 +91,8 @@ static void choose_batch(swo_estimate *e, const sw_objective *f) {
     enum { ROWS = 64, MOST = 64 };
     const int at = swo_index(e->e.method->options, "batch");
     double batch = 1;
-    if (at < 0 || e->values.value[at] != 0)
+    e->chose_batch = at >= 0 && e->values.value[at] == 0 && (e->e.method == &swo_sag || e->e.method == &swo_saga);
+    if (!e->chose_batch)
         return;
     while (f->glm && 2 * batch <= MOST && 2 * batch * ROWS <= (double)f->n)
         batch *= 2;
@@ -129,6 +131,20 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     return SW_OK;
 }
 
+/* What `start` has set, for a bind that fails. */
+static void forget_start(swo_estimate *e) {
+    if (e->chose_batch)
+        e->values.value[swo_index(e->e.method->options, "batch")] = 0;
+    sw_free(e->squares);
+    sw_free(e->lazy);
+    e->squares = e->lazy = NULL;
+    e->run = NULL;
+    e->fits = NULL;
+    e->lr_with = NULL;
+    memset(e->scalar, 0, sizeof e->scalar);
+    e->e.lr = NAN;
+}
+
 sw_status swo_bind(sw_optim *o, const sw_objective *f) {
     if (!f)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
@@ -140,6 +156,7 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     if (f->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: an objective of %lld samples", (long long)f->n);
+    SW_TRY(sw_objective_check(f));
     if (!sw_optim_tape(o))
         return SW_ERR_MEMORY;
     if (!o->view && !(o->view = sw_gradient_view(o->params)))
@@ -157,6 +174,7 @@ sw_status swo_bind(sw_optim *o, const sw_objective *f) {
                 sw_sampler_free(e->e.sampler);
             e->e.sampler = NULL;
             e->bytes = 0;
+            forget_start(e);
         }
         return status;
     }

@@ -3,9 +3,12 @@
 
 #include <stdio.h>
 
-/* batch=1, of methods that now choose it (batch=0): files of before do not say it. */
-static bool is_former_default(const sw_option *option, double value) {
-    return strcmp(option->name, "batch") == 0 && option->value == 0 && value == 1;
+/* batch=1 and init=seen or zero, of methods that now choose them: files of before do not say them. */
+static bool is_former_default(const char *method, const sw_option *option, double value) {
+    if (strcmp(option->name, "batch") == 0)
+        return option->value == 0 && value == 1;
+    return strcmp(option->name, "init") == 0 &&
+           ((strcmp(method, "sag") == 0 && value == 0) || (strcmp(method, "saga") == 0 && value == 1));
 }
 
 /* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
@@ -15,7 +18,7 @@ static void print_method(char *out, size_t size, const char *name, const sw_opti
     for (int i = 0; table && table[i].name && at < size; i++) {
         const bool says = table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL ||
                           table[i].kind == SW_OPTION_CHOICE;
-        if (says && values->value[i] != table[i].value && !is_former_default(&table[i], values->value[i]))
+        if (says && values->value[i] != table[i].value && !is_former_default(name, &table[i], values->value[i]))
             at += (size_t)sw_format(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
     }
 }

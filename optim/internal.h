@@ -120,10 +120,12 @@ typedef struct swo_estimate {
     /* Optional: the step size that e.lr is, for parameters with another penalty. Curvatures of the loss and of the penalty
      * add up in each of them by itself, so that a free intercept need not wait for the penalty of the weights. */
     double (*lr_with)(const sw_estimate *e, double penalty);
-    /* Optional: up to `most` steps in one loop, with the bits of that many ordinary ones. It may end before any step, which
+    /* Optional: up to `most` steps in one loop, equal to that many ordinary ones up to rounding. It may end before any step, which
      * is then an ordinary one's to take, or to refuse. */
     sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
     double *squares; /* [n]: ‖a_i‖² of samples in memory, or NULL */
+    double largest_row; /* with them: √(max ‖a_i‖² + 1) */
+    bool chose_batch;   /* batch=0 was replaced when the objective was bound */
     void *lazy;      /* of loops over sparse rows, or NULL */
 } swo_estimate;
 

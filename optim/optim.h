@@ -77,9 +77,10 @@ SW_API sw_status sw_optim_step(sw_optim *optim);
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
 /* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or fails, with
- * its status. sag and saga with the rule sgd take many steps in one loop where the samples of a generalized linear model
- * are in memory (sw_glm_new); sw_train uses that too. In f64 with dense rows the bits are those of single steps, otherwise
- * the loop rounds less, or elsewhere. */
+ * its status. sag, saga and svrg with the rule sgd take many steps in one loop where the samples of a generalized linear
+ * model are in memory (sw_glm_new); sw_train uses that too. Of sag and saga in f64 with dense rows the bits are those of
+ * single steps; otherwise the loop rounds less, or elsewhere. svrg with lr=auto measures L at other steps in a loop, so that
+ * its path depends on where loops end, as with a callback of sw_train at each step. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
@@ -240,7 +241,8 @@ typedef struct sw_train_options {
                        * that x is good enough: "sag tol=1e-8" */
     /* So many steps skipped in a row, counting those just before the call, are an error; 0: 100. */
     int64_t most_skipped;
-    const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step. For signals */
+    const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step, or where many steps are taken in one
+                                        * loop, after it: within an epoch. For signals */
 } sw_train_options;
 
 typedef enum sw_train_reason {

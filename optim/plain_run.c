@@ -68,7 +68,9 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     for (int i = 0; i < sw_params_count(o->params); i++)
         if (o->frozen[i] != sw_params_at(o->params, i)->frozen)
             return SW_OK;
-    sw_status status = o->estimate->run(&o->estimate->e, &rules, most, done);
+    swo_estimate *e = o->estimate;
+    SW_TRY(swo_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
+    sw_status status = e->run(&e->e, &rules, most, done);
     if (*done > 0) {
         o->skipped_in_a_row = 0;
         sw_params_changed(o->params);

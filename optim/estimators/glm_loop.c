@@ -26,6 +26,20 @@ void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit,
     visit->c = (char *)visit->work + (size_t)(2 * batch * outputs + 2 * outputs) * sw_dtype_size(e->type);
 }
 
+void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit) {
+    const int64_t weights = e->objective->outputs * e->objective->features;
+    visit->weights_rest = visit->bias_rests = true;
+    for (int i = 0; i < sw_params_count(e->params); i++) {
+        const sw_param *p = sw_params_at(e->params, i);
+        if (p->frozen || p->tied || p->count == 0)
+            continue;
+        if (p->offset < weights)
+            visit->weights_rest = false;
+        if (p->offset + p->count > weights)
+            visit->bias_rests = false;
+    }
+}
+
 /* Where one number stands for the weights that a row does not have. */
 static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
     const sw_objective *f = loop->e->objective;
@@ -65,14 +79,6 @@ static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
     return SW_OK;
 }
 
-static double largest_row(const sw_estimate *e) {
-    const double *squares = ((swo_estimate *)(void *)e)->squares;
-    double most = 0;
-    for (int64_t i = 0; i < e->n; i++)
-        most = squares[i] > most ? squares[i] : most;
-    return sqrt(most + 1);
-}
-
 static void glm_loop_take_rules(swo_glm_loop *loop, const swo_plain_rules *rules) {
     for (int i = 0; i < rules->stretches; i++) {
         swo_glm_segment *s = &loop->segment[i];
@@ -96,11 +102,12 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     double norm[2];
     if (!s || !t || !work)
         return SW_ERR_MEMORY;
-    *loop = (swo_glm_loop){.e = e, .batch = batch, .row_norm = largest_row(e),
+    *loop = (swo_glm_loop){.e = e, .batch = batch, .row_norm = ((swo_estimate *)(void *)e)->largest_row,
                            .most = e->type == SW_F32 ? FLT_MAX / 16 : DBL_MAX / 16};
     loop->visit = (swo_glm_visit){.f = e->objective, .x = x, .s = s, .squares = ((swo_estimate *)(void *)e)->squares,
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
+    swo_glm_see_frozen(e, &loop->visit);
     loop->move = (swo_glm_move){.f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t,
                                 .c = loop->visit.c, .x_low = e->type == SW_F32 ? x_low : NULL};
     glm_loop_take_rules(loop, rules);

@@ -22,6 +22,8 @@ typedef struct swo_glm_loop {
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch);
 void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit, void *room);
 
+/* Which parameters are frozen. */
+void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit);
 /* Takes scratch 0 to 2. x moves along fresh·t + old·d; d_low NULL: d stays. x_low: f32 alone, may be NULL. */
 sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
                              void *d_low, void *x_low);

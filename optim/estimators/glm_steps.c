@@ -15,6 +15,11 @@
 #define GLM_STEPS
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
 enum { GLM_AHEAD = 3 }; /* rows by ids lie anywhere: they are fetched so many samples ahead */
+/* A curvature that is no number tells nothing. */
+static inline double finite_or_0(double curvature) {
+    return curvature - curvature == 0 ? curvature : 0;
+}
+
 static inline double soft(double v, double threshold) {
     return v > threshold ? v - threshold : v < -threshold ? v + threshold : 0;
 }
@@ -109,10 +114,11 @@ static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real 
 static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *s = a->s;
-    const double q = a->squares[SW_K(sample_of)(a, 0)] + (a->f->bias ? 1 : 0), square = q * SW_K(inner)(s, s, outputs);
+    const double q = (a->weights_rest ? 0 : a->squares[SW_K(sample_of)(a, 0)]) + (a->f->bias && !a->bias_rests ? 1 : 0),
+                 square = q * SW_K(inner)(s, s, outputs);
     for (int64_t k = 0; k < outputs; k++)
         v[k] = (real)(q * (double)s[k]);
-    a->curvature = square > 0 && square - square == 0 ? SW_K(confirmed)(a, z, v, square, room) : 0;
+    a->curvature = square > 0 && square - square == 0 ? finite_or_0(SW_K(confirmed)(a, z, v, square, room)) : 0;
 }
 
 /* ---- Lazy updates ---- */
@@ -277,14 +283,31 @@ static void SW_K(sum_row)(const swo_glm_visit *a) {
         SW_K(sum_rows)(a);
 }
 
+/* v_i = [a_i, 1] t, without what rests */
+static void SW_K(products)(const swo_glm_visit *a, real *v) {
+    const int64_t outputs = a->f->outputs;
+    const real *bias = (const real *)a->t + outputs * a->f->features;
+    for (int64_t i = 0; i < a->count; i++)
+        for (int64_t k = 0; k < outputs && a->weights_rest; k++)
+            v[i * outputs + k] = a->f->bias && !a->bias_rests ? bias[k] : 0;
+    for (int64_t i = 0; i < a->count && !a->weights_rest; i++) {
+        SW_K(glm_predict)(a->f, a->t, SW_K(sample_of)(a, i), v + i * outputs);
+        for (int64_t k = 0; k < outputs && a->f->bias && a->bias_rests; k++)
+            v[i * outputs + k] -= bias[k];
+    }
+}
+
 static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
-    const double square = a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a);
+    const int64_t outputs = a->f->outputs;
+    const real *bias = (const real *)a->t + outputs * a->f->features;
+    const double of_bias = a->f->bias ? SW_K(inner)(bias, bias, outputs) : 0;
+    double square = a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a);
+    square = a->weights_rest ? (a->bias_rests ? 0 : of_bias) : a->bias_rests ? square - of_bias : square;
     a->curvature = 0;
     if (!(square > 0) || square - square != 0)
         return;
-    for (int64_t i = 0; i < a->count; i++)
-        SW_K(glm_predict)(a->f, a->t, SW_K(sample_of)(a, i), v + i * a->f->outputs);
-    a->curvature = SW_K(confirmed)(a, z, v, square, room);
+    SW_K(products)(a, v);
+    a->curvature = finite_or_0(SW_K(confirmed)(a, z, v, square, room));
 }
 
 static void SW_K(lazy_zero)(const swo_glm_visit *a) {
@@ -420,12 +443,14 @@ static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment
 static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                        const real *restrict row, real c) {
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay;
+    const real threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
+    if (!a->d_low) {
+        SW_K(move_alone)(a, segment, begin, n, row, c);
+        return;
+    }
     real *restrict x = (real *)a->x + begin, *restrict d = (real *)a->d + begin,
                    *restrict low = (real *)a->d_low + begin;
-    const real threshold = (real)(segment->lr * segment->l1), least = (real)segment->low, most = (real)segment->high;
-    if (!a->d_low)
-        SW_K(move_alone)(a, segment, begin, n, row, c);
-    else if (segment->moves && a->x_low)
+    if (segment->moves && a->x_low)
         SW_K(move_pairs)(a, segment, begin, n, row, c);
     else if (segment->moves && segment->proximal)
         for (int64_t j = 0; j < n; j++) {
@@ -477,7 +502,7 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, doub
     real *x = a->x, *d = a->d, *low = a->d_low, *t_of = a->row_t, *x_low = a->x_low;
     for (int64_t k = 0; k < a->f->outputs; k++) {
         const int64_t at = k * features + j;
-        const real t = t_of ? t_of[at] : c[k] * value;
+        const real t = t_of ? t_of[at] : c ? c[k] * value : 0;
         const double by = -(by_t * (double)t + by_d * (double)d[at]);
         if (a->lazy->proximal) {
             const double now = soft((double)x[at] + ((x_low ? (double)x_low[at] : 0) + by), threshold);

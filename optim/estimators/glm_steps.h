@@ -1,5 +1,8 @@
-/* A visit of SAG and SAGA to a row of a generalized linear model whose samples are in memory (sw_glm_data), and the
- * move that follows: loops without a tape. They serve the pipeline, one step at a time, and swo_table_run, many. */
+/* A visit of SAG, SAGA or SVRG to some samples of a generalized linear model that are in memory (sw_glm_data), and the move
+ * that follows, without a tape. They serve the pipeline, one step at a time, and glm_loop.c, many.
+ *
+ * Which members are used: dense rows, several samples: t; dense, one sample: c and `sample` in place of t; sparse rows in a
+ * loop: `lazy`, x is v of x = scale v, and t of several samples is row_t; svrg: `ids`, and d_low is NULL, so that d stays. */
 #ifndef SWALE_ESTIMATORS_GLM_STEPS_H
 #define SWALE_ESTIMATORS_GLM_STEPS_H
 
@@ -53,6 +56,7 @@ typedef struct swo_glm_visit {
     double l;              /* L before the visit; 0: not known */
     double curvature;      /* out: the curvature of the row's mean loss that was met, 0: none */
     bool measure;          /* whether to find it; needs t where count > 1 */
+    bool weights_rest, bias_rests; /* frozen: they have no part in a curvature */
     swo_glm_lazy *lazy;    /* x is v, t is 0 but at the touched columns and biases; NULL: x is x */
     void *weights, *x_low; /* lazy: x again, which is brought up to date, and what it lacks (f32) */
     const void *d;         /* lazy: the sum d */

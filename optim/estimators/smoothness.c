@@ -25,6 +25,20 @@ sw_status swo_head_curvature(const sw_estimate *e, double *curvature) {
     return SW_OK;
 }
 
+sw_status swo_keep_squares(sw_estimate *e) {
+    swo_estimate *own = (swo_estimate *)(void *)e;
+    double *squares = sw_alloc_array(e->n, sizeof *squares), most = 0;
+    if (!squares)
+        return SW_ERR_MEMORY;
+    sw_objective_square_norms(e->objective, squares);
+    for (int64_t i = 0; i < e->n; i++)
+        most = squares[i] > most ? squares[i] : most;
+    sw_free(own->squares);
+    own->squares = squares;
+    own->largest_row = sqrt(most + 1);
+    return SW_OK;
+}
+
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
     const sw_glm_data *data = e->objective->glm;
     const double *squares = ((const swo_estimate *)(const void *)e)->squares;
@@ -90,16 +104,31 @@ static sw_status first_curvature(secant *s, double x_norm, double g_norm, double
     return SW_OK;
 }
 
+/* ‖x‖ without frozen parameters, which may hold Inf. */
+static double free_norm(const sw_estimate *e, const void *x) {
+    double sum = 0, norm;
+    for (int i = 0; i < sw_params_count(e->params); i++) {
+        const sw_param *p = sw_params_at(e->params, i);
+        if (p->frozen || p->tied)
+            continue;
+        if (swo_check(e->type, p->count, (const char *)x + (size_t)p->offset * sw_dtype_size(e->type), &norm) != SW_OK)
+            return NAN;
+        sum = hypot(sum, norm);
+    }
+    return sum;
+}
+
 sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void *u, double l, double *curvature) {
     const double root = e->type == SW_F32 ? 0x1p-12 : 0x1p-26;
-    double x_norm, g_norm, u_norm;
+    double g_norm, u_norm;
+    const double x_norm = free_norm(e, x);
     *curvature = 0;
     SW_TRY(swo_check(e->type, e->dim, g, &g_norm));
     if (swo_check(e->type, e->dim, u, &u_norm) != SW_OK || u_norm == 0) {
         u = g;
         u_norm = g_norm;
     }
-    if (u_norm == 0 || swo_check(e->type, e->dim, x, &x_norm) != SW_OK)
+    if (u_norm == 0 || !isfinite(x_norm))
         return SW_OK;
     secant s = {.e = e, .x = x, .g = g, .u = u, .square = u_norm * u_norm};
     if (!(s.square > 0) || isinf(s.square))

@@ -209,12 +209,7 @@ static double step_size(const sw_estimate *e) {
 static sw_status start(sw_estimate *e) {
     ((swo_estimate *)(void *)e)->lr_with = step_size_with;
     if (e->objective->glm) {
-        double *squares = sw_alloc_array(e->n, sizeof *squares);
-        if (!squares)
-            return SW_ERR_MEMORY;
-        sw_objective_square_norms(e->objective, squares);
-        sw_free(((swo_estimate *)(void *)e)->squares);
-        ((swo_estimate *)(void *)e)->squares = squares;
+        SW_TRY(swo_keep_squares(e));
         ((swo_estimate *)(void *)e)->run = svrg_run;
     }
     e->scalar[L] = e->option[LIPSCHITZ];
@@ -251,6 +246,7 @@ static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, co
     if (!way)
         return SW_ERR_MEMORY;
     swo_combine(e->type, e->dim, 1, x, -1, e->slot[POINT], way);
+    swo_zero_frozen(e->optim, way);
     if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
         swo_check(e->type, e->dim, way, &distance) != SW_OK)
         return SW_OK;
@@ -293,6 +289,7 @@ static sw_status refresh(sw_estimate *e, const void *x) {
         SW_TRY(store_derivatives(e, e->slot[FULL]));
     else
         SW_TRY(sw_estimate_gradient(e, e->slot[POINT], NULL, e->n, NULL, e->slot[FULL]));
+    swo_zero_frozen(e->optim, e->slot[FULL]);
     e->scalar[SINCE] = (double)e->step; /* a skip takes it back: then both are built again */
     e->scalar[INNER] = 0;
     e->scalar[FROZEN] = frozen(e);
@@ -387,13 +384,14 @@ static sw_status svrg_run_measure(swo_glm_loop *loop) {
     if (!direction)
         return SW_ERR_MEMORY;
     swo_combine(e->type, e->dim, n * loop->move.fresh, t, n, e->slot[FULL], direction);
+    swo_zero_frozen(e->optim, direction);
     loop->visit.t = direction;
     swo_glm_measure(e->type, &loop->visit);
     loop->visit.t = t;
     return SW_OK;
 }
 
-/* The sampler has given the batch: a step that is not taken here is one that is skipped. *taken is false then. */
+/* *taken is false where the step is the pipeline's to take, or to refuse: L is as before then. */
 static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, void *entry, bool *taken) {
     sw_estimate *e = loop->e;
     sw_optim *o = e->optim;
@@ -401,6 +399,7 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
     /* Along the change t, which shows the largest curvature best, or along the step, which must not go too far. */
     const bool early = e->step <= 2 * e->per_epoch,
                ahead = measures(e) && (early || e->step % 8 == 0) && !loop->visit.lazy && loop->visit.t;
+    const double l_before = e->scalar[L];
     loop->visit.measure = measures(e) && (early || !ahead);
     loop->visit.l = e->scalar[L];
     gather_entries(e, e->ids, e->count, entry);
@@ -425,8 +424,10 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
         swo_glm_visit_row(e->type, &loop->visit);
         swo_glm_loop_move(loop, taken);
     }
-    if (!*taken)
+    if (!*taken) {
+        e->scalar[L] = l_before;
         return SW_OK;
+    }
     e->scalar[INNER]++;
     o->steps++;
     o->draws++;
@@ -453,9 +454,12 @@ static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t 
         e->step = o->steps + 1;
         if (due(e))
             break;
+        const int64_t epoch = sw_sampler_epoch(e->sampler), position = sw_sampler_position(e->sampler);
         e->count = sw_sampler_next(e->sampler, &e->ids);
         status = svrg_run_step(&loop, rules, entry, &taken);
         *done += taken;
+        if (!taken && status == SW_OK) /* the batch is the pipeline's */
+            status = sw_sampler_seek(e->sampler, epoch, position);
     }
     swo_glm_loop_end(&loop);
     return status;

@@ -230,12 +230,7 @@ sw_status swo_table_start(sw_estimate *e) {
     for (int64_t i = 0; i < rows(e); i++)
         order[i] = (int32_t)i;
     if (e->objective->glm) {
-        double *squares = sw_alloc_array(e->n, sizeof *squares);
-        if (!squares)
-            return SW_ERR_MEMORY;
-        sw_objective_square_norms(e->objective, squares);
-        sw_free(own(e)->squares);
-        own(e)->squares = squares;
+        SW_TRY(swo_keep_squares(e));
         own(e)->run = swo_table_run;
     }
     SW_TRY(swo_check_l2(e, e->option[L2]));
@@ -407,6 +402,7 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
                            .squares = own(e)->squares, .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
+    swo_glm_see_frozen(e, &visit);
     swo_glm_use_work(e, batch_of(e->n, e->option), &visit, work);
     swo_glm_visit_row(e->type, &visit);
     e->value = visit.loss / (double)v->samples;

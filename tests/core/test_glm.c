@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <stddef.h>
 
 enum { N = 37, D = 11, K = 3 };
 
@@ -294,6 +295,16 @@ static void test_refused(void **state) {
     refused(&x, &few, &how, "x has 37 samples, y [36]");
     refused(&x, &classes, &how, "class 2 of sample 2 is outside 0 to 1");
     refused(&x, &y, NULL, "options with a head are needed");
+    const double tiny[N] = {4e-312, 4e-312, 8e-312};
+    how.weight = tiny;
+    sw_glm *of_tiny = sw_glm_new(SW_F64, &x, &y, &how);
+    assert_non_null(of_tiny);
+    assert_true(fabs(sw_glm_objective(of_tiny)->glm->weight[2] - N / 2.0) < 1e-9);
+    sw_glm_free(of_tiny);
+    how.weight = NULL;
+    how.outputs = 5;
+    refused(&x, &y, &how, "the logistic loss has one output, not 5");
+    how.outputs = 0;
     double bad[N * D];
     memcpy(bad, x_of, sizeof bad);
     bad[40] = NAN;
@@ -303,7 +314,7 @@ static void test_refused(void **state) {
     how.weight = negative;
     refused(&x, &y, &how, "the weight of sample 0 is -1");
     how.weight = none;
-    refused(&x, &y, &how, "the weights add up to 0");
+    refused(&x, &y, &how, "all weights are 0");
     how.weight = NULL;
     how.head = (sw_head)77;
     refused(&x, &y, &how, "head = 77");
@@ -326,9 +337,50 @@ static void test_refused(void **state) {
     sw_glm_free(m);
 }
 
+/* What a program puts into sw_glm_data itself is checked before an optimizer reads it. */
+static void test_own_data(void **state) {
+    (void)state;
+    sw_glm *m = model_of(1, SW_F64, false, true, false);
+    const sw_objective good = *sw_glm_objective(m);
+    assert_ok(sw_objective_check(&good));
+    static int32_t labels[N];
+    double w[N];
+    for (int i = 0; i < N; i++)
+        w[i] = 1;
+    sw_glm_data data = *good.glm;
+    sw_objective f = good;
+    f.glm = &data;
+    data.label = labels;
+    labels[7] = 1000;
+    assert_int_equal(sw_objective_check(&f), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "objective: class 1000 of sample 7 is outside 0 to 2");
+    labels[7] = -70;
+    assert_int_equal(sw_objective_check(&f), SW_ERR_ARGUMENT);
+    sw_clear_error();
+    data.label = three;
+    data.weight = w;
+    w[3] = -1;
+    assert_int_equal(sw_objective_check(&f), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "objective: the weight of sample 3 is -1; it must be finite, and 0 or more");
+    data.weight = NULL;
+    data.dense = NULL;
+    assert_int_equal(sw_objective_check(&f), SW_ERR_ARGUMENT);
+    sw_clear_error();
+    f = good;
+    f.bias = false;
+    assert_int_equal(sw_objective_check(&f), SW_ERR_SHAPE);
+    sw_clear_error();
+    f = good;
+    f.size = offsetof(sw_objective, glm);
+    assert_int_equal(sw_objective_check(&f), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
+    assert_false(sw_objective_is_glm(&f));
+    sw_glm_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_values_and_gradients), cmocka_unit_test(test_far_away),
                                        cmocka_unit_test(test_lipschitz), cmocka_unit_test(test_predictions),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_own_data)};
     return cmocka_run_group_tests(tests, make_data, NULL);
 }
