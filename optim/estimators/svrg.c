@@ -237,7 +237,12 @@ static double part_of_batch(const sw_estimate *e) {
     return e->per_epoch > 0 ? (double)e->count * (double)e->per_epoch / (double)e->n : 1;
 }
 
-/* L ← max(L less a little, what Δg = g_x - g_w shows). Sinks by half in an epoch or 64 steps. Nothing shows where Δg is
+/* What L is times after each step in which it was measured: it falls by half in two epochs of these. */
+static double decay_of_l(const sw_estimate *e) {
+    return exp2(-1 / fmax(2 * (double)e->per_epoch, 256));
+}
+
+/* L ← max(L less a little, what Δg = g_x - g_w shows).  Nothing shows where Δg is
  * rounding error, or where f_B bends down. */
 static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference) {
     const double root = e->type == SW_F32 ? 0x1p-12 : 0x1p-26;
@@ -252,13 +257,16 @@ static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, co
         return SW_OK;
     const double along = swo_inner(e->optim, difference, way), met = part_of_batch(e) * change * (change / along);
     if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
-        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
+        e->scalar[L] = fmax(met, e->scalar[L] * decay_of_l(e));
     return SW_OK;
 }
 
-/* A curvature costs another gradient: in the first two epochs at each step, then at one in four. */
+/* A curvature costs another gradient: in the first two epochs at each step, then at one in four. Few samples say little of
+ * the others, and a loss whose curvature has no bound may turn steep within a step: there each step counts. */
 static bool measures(const sw_estimate *e) {
-    return searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0);
+    const bool unbounded = e->objective->glm && sw_head_curvature(e->objective->glm->head) == 0;
+    return searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0 || e->count <= 4 ||
+                           unbounded);
 }
 
 /* Memory for the gradient of the batch, where a measurement needs it. */
@@ -398,9 +406,10 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
     e->step = o->steps + 1;
     /* Along the change t, which shows the largest curvature best, or along the step, which must not go too far. */
     const bool early = e->step <= 2 * e->per_epoch,
-               ahead = measures(e) && (early || e->step % 8 == 0) && !loop->visit.lazy && loop->visit.t;
+               unbounded = sw_head_curvature(e->objective->glm->head) == 0,
+               ahead = measures(e) && (early || unbounded || e->step % 8 == 0) && !loop->visit.lazy;
     const double l_before = e->scalar[L];
-    loop->visit.measure = measures(e) && (early || !ahead);
+    loop->visit.measure = measures(e) && (early || unbounded || !ahead);
     loop->visit.l = e->scalar[L];
     gather_entries(e, e->ids, e->count, entry);
     loop->visit.ids = e->ids;
@@ -417,7 +426,7 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
     }
     met *= part_of_batch(e);
     if (met > 0 && isfinite(met))
-        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax((double)e->per_epoch, 64)));
+        e->scalar[L] = fmax(met, e->scalar[L] * decay_of_l(e));
     e->lr = step_size(e);
     swo_glm_loop_move(loop, taken);
     if (!*taken && swo_glm_loop_again(loop)) {
@@ -447,6 +456,8 @@ static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t 
     if (!entry)
         return SW_ERR_MEMORY;
     SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL, e->slot[X_LOW]));
+    if (!loop.visit.lazy) /* of one sample, too: the step that is measured is not along its row alone */
+        loop.move.t = loop.visit.t = sw_estimate_scratch(e, 1, 0);
     loop.visit.entry = entry;
     sw_status status = SW_OK;
     bool taken = true;

@@ -153,7 +153,7 @@ static void test_values_and_gradients(void **state) {
         sw_params *p = sw_glm_params(m);
         sw_tape *tape = sw_tape_new();
         sw_gradient *block = sw_gradient_new(p);
-        double x[K * D + K] = {0}, g[K * D + K], value, s[10 * K];
+        double x[K * D + K] = {0}, g[K * D + K], value, s[12 * K];
         const int dim = (int)sw_params_dim(p);
         uint64_t seed = 9;
         for (int j = 0; j < dim; j++) {
