@@ -19,8 +19,7 @@ sw_status swo_true_norm(sw_optim *o, const sw_objective *f, double *norm) {
     return status;
 }
 
-/* The estimator's own test, "sag tol=1e-8": its tolerance, 0 without one. */
-static double estimator_tolerance(const sw_optim *o) {
+double swo_own_tolerance(const sw_optim *o) {
     for (const swo_estimate *e = o->estimate; e; e = e->inner) {
         const int at = swo_index(e->e.method->options, "tol");
         if (at >= 0 && e->resolved[at] > 0)
@@ -29,9 +28,15 @@ static double estimator_tolerance(const sw_optim *o) {
     return 0;
 }
 
-double swo_tolerance(const sw_optim *o, double tolerance) {
-    const double own = estimator_tolerance(o);
-    return tolerance > 0 && own > 0 ? fmin(tolerance, own) : tolerance > 0 ? tolerance : own;
+bool swo_says_converged(const sw_optim *o) {
+    return sw_optim_scalar(o, -1, "converged") == 1;
+}
+
+void swo_reset_converged(sw_optim *o) {
+    for (swo_estimate *e = o->estimate; e; e = e->inner)
+        for (int i = 0; i < swo_scalars(e->e.method->scalars); i++)
+            if (strcmp(e->e.method->scalars[i], "converged") == 0)
+                e->scalar[i] = 0;
 }
 
 const char *sw_train_text(const sw_train_result *r, char *text, size_t size) {

@@ -67,8 +67,9 @@ typedef struct swo_group {
     swo_values base;
     double effective[SW_MAX_OPTIONS];
     bool settled; /* `effective` is what it will be in all steps, but for lr=auto */
+    bool computed; /* `effective` follows from `base`, and is no file's */
     int lr;       /* the index of that option, -1: there is none */
-    double penalty; /* weight_decay, where the rule adds it to the gradient; since the objective is bound */
+    double penalty; /* weight_decay, where the rule adds it to the gradient; of the coming step */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
     int64_t dim;           /* elements of its parameters */
@@ -310,18 +311,24 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
 /* converged.c */
 /* At x: the norm of the gradient of all samples with the penalty. INFINITY where it holds Inf or NaN. */
 sw_status swo_true_norm(sw_optim *o, const sw_objective *f, double *norm);
-/* Of a run with that option, or an estimator with a test of its own; 0: there is none. */
-double swo_tolerance(const sw_optim *o, double tolerance);
+/* The estimator's own test, "sag tol=1e-8": its tolerance; 0: it has none. */
+double swo_own_tolerance(const sw_optim *o);
+/* Whether it says that x is good enough; that it does not, until it has tested x again. */
+bool swo_says_converged(const sw_optim *o);
+void swo_reset_converged(sw_optim *o);
 
 /* penalty.c */
-/* The largest weight_decay of the rules that add it to the gradient. */
+/* The largest weight_decay of the rules that add it to the gradient: of the specs. */
 double swo_penalty(const sw_optim *o);
 double swo_group_penalty(const swo_group *group);
+/* The same as schedules have it in this step (after it: had), over groups that are not frozen as a whole. */
+double swo_penalty_now(const sw_optim *o);
+double swo_group_penalty_now(const swo_group *group);
 /* What lr=auto is for parameters with this penalty. */
 double swo_lr_for(const sw_optim *o, double penalty);
 bool swo_adds_to_objective(const sw_optim *o); /* a penalty, l1 or bounds */
-/* g ← g + λx, each group's own λ, and of l1 and bounds the subgradient that is nearest to 0; 0 where frozen. And its norm.
- * SW_SKIPPED: it holds Inf or NaN. */
+/* g ← g + λx, each group's own λ, and of l1 and bounds the subgradient that is nearest to 0; 0 where frozen. And its
+ * norm: INFINITY if x is outside the bounds. SW_SKIPPED: g holds Inf or NaN. */
 sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm);
 /* An error unless an estimator's option l2 is 0 or that penalty. */
 sw_status swo_check_l2(const sw_estimate *e, double l2);

@@ -235,10 +235,11 @@ typedef struct sw_train_options {
      * it is the mean loss since the last time. */
     sw_goal goal;
     double target;
-    double tolerance; /* ends the run when the norm of the gradient of all samples, with the penalty that the rules add
-                       * (weight_decay of sgd), is at most this; 0: never. It is taken where that of a step's gradient
-                       * is at most this, at most eight times an epoch. So does an estimator whose own test says
-                       * that x is good enough: "sag tol=1e-8" */
+    double tolerance; /* ends the run when the norm of the gradient of all samples, with what the rules add to the
+                       * objective (weight_decay, l1 and bounds of sgd, as schedules have them), is at most this;
+                       * 0: never. It is taken after a step whose own gradient's is at most this, at most eight
+                       * times an epoch. So does an estimator whose own test, in this run, says that x is good
+                       * enough: "sag tol=1e-8". If the norm after that step is above 3 tol, the run goes on */
     /* So many steps skipped in a row, counting those just before the call, are an error; 0: 100. */
     int64_t most_skipped;
     const volatile sig_atomic_t *stop; /* not 0: the run ends before the next step, or where many steps are taken in one
@@ -264,9 +265,10 @@ typedef struct sw_train_result {
     double mean_loss;           /* over the steps of the last period between evaluations, whole or not */
     double metric;              /* of the last evaluation (or the mean loss then); NaN: there was none */
     double gradient_norm;       /* of the last step taken */
-    double tolerance;           /* that ends the run: the option, or the estimator's ("sag tol="); 0: there is none */
+    double tolerance;           /* that ended the run: the option, or the estimator's ("sag tol="), 0 if that is
+                                 * not known; if neither did, the larger one; 0: there is none */
     double full_norm;           /* with a tolerance: the norm at the end of the gradient of all samples, with the
-                                 * penalty; NaN: it was not taken */
+                                 * penalty; INFINITY where x is outside its bounds; NaN: it was not taken */
 } sw_train_result;
 
 /* How the run ended, in a line: "not converged after 50 epochs: the gradient's norm is 3.1e-05, 31 times the tolerance
@@ -370,7 +372,8 @@ typedef enum sw_unit {
 enum {
     SW_RULE_LINEAR = 1, /* the step is the learning rate (option "lr") times a direction */
     SW_RULE_PENALTY = 2, /* its option weight_decay adds λx to the gradient: the penalty λ/2 ‖x‖² is part of what is
-                          * minimized. Estimators know of it (step sizes), and so do tests for convergence */
+                          * minimized. Estimators know of it (step sizes), and so do tests for convergence. These
+                          * take its options l1, nonnegative, low and high, if it has them, as those of sgd */
     SW_RULE_EXACT_GRADIENT = 4 /* errors of gradients add up in its steps: for estimators that are EXACT */
 };
 
@@ -507,7 +510,8 @@ struct sw_estimator {
                         * are 0 then */
 };
 /* A scalar named "converged" becomes 1 when the estimator's own test says that x is good enough, so that a
- * loop can end: sw_optim_scalar(optim, -1, "converged").
+ * loop can end: sw_optim_scalar(optim, -1, "converged"). Each test sets it anew; sw_train sets it to 0 when it
+ * begins.
  *
  * Options of kind DURATION reach every method's functions in steps (in an estimator's `start` a part of a
  * run whose length is not yet set is NaN). */

@@ -4,53 +4,96 @@
 
 #include <math.h>
 
+/* The index of an option, where the rule states by it what is added to the objective; -1: it does not. */
+static int penalty_index(const swo_group *group, const char *name) {
+    return group->rule->flags & SW_RULE_PENALTY ? swo_index(group->rule->options, name) : -1;
+}
+
 double swo_group_penalty(const swo_group *group) {
-    const int at = group->rule->flags & SW_RULE_PENALTY ? swo_index(group->rule->options, "weight_decay") : -1;
+    const int at = penalty_index(group, "weight_decay");
     return at >= 0 ? group->base.value[at] : 0;
 }
 
-static double option_of(const swo_group *group, const char *name, double otherwise) {
-    const int at = swo_index(group->rule->options, name);
-    return at >= 0 ? group->base.value[at] : otherwise;
+double swo_penalty(const sw_optim *o) {
+    double most = 0;
+    for (int i = 0; i < o->groups; i++)
+        most = fmax(most, swo_group_penalty(&o->group[i]));
+    return most;
 }
+
+/* With schedules, once a step's options are known. */
+static double option_now(const swo_group *group, const char *name, double otherwise) {
+    const int at = penalty_index(group, name);
+    return at < 0 ? otherwise : group->computed ? group->effective[at] : group->base.value[at];
+}
+
+double swo_group_penalty_now(const swo_group *group) {
+    return option_now(group, "weight_decay", 0);
+}
+
+static bool group_moves(const swo_group *group) {
+    for (int k = 0; k < group->params; k++)
+        if (!group->param[k]->frozen)
+            return true;
+    return false;
+}
+
+double swo_penalty_now(const sw_optim *o) {
+    double most = 0;
+    for (int i = 0; i < o->groups; i++)
+        if (group_moves(&o->group[i]))
+            most = fmax(most, swo_group_penalty_now(&o->group[i]));
+    return most;
+}
+
+/* ---- l1 and bounds ---- */
 
 /* Of a proximal step. */
 typedef struct bounds {
     double l1, low, high;
 } bounds;
 
-static bool bounds_of(const swo_group *group, bounds *b) {
-    *b = (bounds){option_of(group, "l1", 0), option_of(group, "low", -INFINITY), option_of(group, "high", INFINITY)};
-    if (option_of(group, "nonnegative", 0) != 0)
+/* low and high as the step's kernel has them, in the type of x: x may be equal to those. */
+static bool bounds_of(sw_dtype type, const swo_group *group, bounds *b) {
+    *b = (bounds){.l1 = option_now(group, "l1", 0), .low = option_now(group, "low", -INFINITY),
+                  .high = option_now(group, "high", INFINITY)};
+    if (option_now(group, "nonnegative", 0) != 0)
         b->low = fmax(b->low, 0);
+    if (type == SW_F32) {
+        b->low = (double)(float)b->low;
+        b->high = (double)(float)b->high;
+    }
     return b->l1 > 0 || isfinite(b->low) || isfinite(b->high);
 }
 
-/* The subgradient of f + h of least absolute value, g that of f: 0 where x is a minimum. */
+/* The subgradient of f + h of least absolute value, g that of f: 0 where x is a minimum. Outside the box there is
+ * none: INFINITY. */
 static double least_subgradient(const bounds *b, double x, double g) {
     const double low = g - b->l1, high = g + b->l1; /* what g + h' is between, at a kink */
     double r = x > 0 ? high : x < 0 ? low : low > 0 ? low : high < 0 ? high : 0;
-    if (x <= b->low && r > 0)
+    if (x < b->low || x > b->high)
+        return INFINITY;
+    if (x == b->low && r > 0)
         r = 0;
-    if (x >= b->high && r < 0)
+    if (x == b->high && r < 0)
         r = 0;
     return r;
 }
 
-static void take_subgradients(const sw_optim *o, const swo_group *group, const bounds *b, const void *x, void *g) {
-    for (int k = 0; k < group->stretches; k++)
-        for (int64_t i = group->stretch[k].offset; i < group->stretch[k].offset + group->stretch[k].count; i++)
-            if (o->type == SW_F32)
-                ((float *)g)[i] = (float)least_subgradient(b, (double)((const float *)x)[i], (double)((float *)g)[i]);
-            else
-                ((double *)g)[i] = least_subgradient(b, ((const double *)x)[i], ((double *)g)[i]);
-}
-
-double swo_penalty(const sw_optim *o) {
-    double most = 0;
-    for (int i = 0; i < o->groups; i++)
-        most = swo_group_penalty(&o->group[i]) > most ? swo_group_penalty(&o->group[i]) : most;
-    return most;
+/* Of one parameter; false: x is outside the box. */
+static bool take_subgradients(sw_dtype type, const sw_param *p, const bounds *b, const void *x, void *g) {
+    for (int64_t i = p->offset; i < p->offset + p->count; i++) {
+        const double at = type == SW_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i],
+                     slope = type == SW_F32 ? (double)((float *)g)[i] : ((double *)g)[i],
+                     r = least_subgradient(b, at, slope);
+        if (isinf(r) && isfinite(slope))
+            return false;
+        if (type == SW_F32)
+            ((float *)g)[i] = (float)r;
+        else
+            ((double *)g)[i] = r;
+    }
+    return true;
 }
 
 double swo_lr_for(const sw_optim *o, double penalty) {
@@ -61,26 +104,39 @@ double swo_lr_for(const sw_optim *o, double penalty) {
 bool swo_adds_to_objective(const sw_optim *o) {
     bounds b;
     for (int i = 0; i < o->groups; i++)
-        if (swo_group_penalty(&o->group[i]) > 0 || bounds_of(&o->group[i], &b))
+        if (swo_group_penalty_now(&o->group[i]) > 0 || bounds_of(o->type, &o->group[i], &b))
             return true;
     return false;
 }
 
-sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm) {
-    const size_t size = swo_size(o);
-    for (int i = 0; i < o->groups; i++) {
-        const swo_group *group = &o->group[i];
-        const double decay = swo_group_penalty(group);
-        bounds b;
-        for (int k = 0; k < group->stretches && decay > 0; k++) {
-            const size_t at = (size_t)group->stretch[k].offset * size;
-            swo_combine(o->type, group->stretch[k].count, 1, (char *)g + at, decay, (const char *)x + at, (char *)g + at);
-        }
-        if (bounds_of(group, &b))
-            take_subgradients(o, group, &b, x, g);
+/* False: x is outside the box. Not by stretches, which are those of the last step: since then a parameter may have
+ * been frozen, or thawed. */
+static bool add_penalties(const sw_optim *o, const swo_group *group, const void *x, void *g) {
+    const double decay = swo_group_penalty_now(group);
+    bounds b;
+    const bool bounded = bounds_of(o->type, group, &b);
+    for (int k = 0; k < group->params; k++) {
+        const sw_param *p = group->param[k];
+        const size_t at = (size_t)p->offset * swo_size(o);
+        if (p->frozen)
+            continue;
+        if (decay > 0)
+            swo_combine(o->type, p->count, 1, (char *)g + at, decay, (const char *)x + at, (char *)g + at);
+        if (bounded && !take_subgradients(o->type, p, &b, x, g))
+            return false;
     }
+    return true;
+}
+
+sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm) {
+    bool inside = true;
+    for (int i = 0; i < o->groups && inside; i++)
+        inside = add_penalties(o, &o->group[i], x, g);
     swo_zero_frozen(o, g);
-    return swo_check(o->type, o->dim, g, norm);
+    SW_TRY(swo_check(o->type, o->dim, g, norm));
+    if (!inside)
+        *norm = INFINITY;
+    return SW_OK;
 }
 
 sw_status swo_check_l2(const sw_estimate *e, double l2) {

@@ -109,21 +109,64 @@ static bool has_durations(const sw_option *table) {
     return false;
 }
 
-sw_status swo_options_now(sw_optim *o) {
-    double factors[SWO_SCHEDULES];
-    for (int k = 0; k < o->schedules; k++) {
-        SW_TRY(resolve(o, &o->schedule[k]));
-        factors[k] = factor(o, &o->schedule[k]);
-    }
+static bool is_on_lr(const swo_schedule *s) {
+    return strcmp(s->on, "lr") == 0;
+}
+
+/* All but the step size, which the estimator may have yet to propose. If the step is skipped, the step size stays
+ * that of the last one. */
+static sw_status options_but_lr(sw_optim *o, double factors[SWO_SCHEDULES]) {
+    for (int k = 0; k < o->schedules; k++)
+        if (!is_on_lr(&o->schedule[k])) {
+            SW_TRY(resolve(o, &o->schedule[k]));
+            factors[k] = factor(o, &o->schedule[k]);
+        }
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         const sw_option *table = group->rule->options;
-        if (!group->settled) {
-            SW_TRY(swo_in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
-            group->lr = swo_index(table, "lr");
-            group->settled = o->schedules == 0 && !has_durations(table);
+        if (group->settled)
+            continue;
+        group->lr = swo_index(table, "lr");
+        const double lr = group->lr >= 0 ? group->effective[group->lr] : NAN;
+        SW_TRY(swo_in_steps(o, group->rule->name, table, &group->base, 0, group->effective));
+        if (group->lr >= 0)
+            group->effective[group->lr] = lr;
+        group->settled = o->schedules == 0 && !has_durations(table);
+        for (int k = 0; k < o->schedules; k++) {
+            const int at = is_on_lr(&o->schedule[k]) ? -1 : swo_index(table, o->schedule[k].on);
+            if (at >= 0)
+                group->effective[at] *= factors[k];
         }
+        group->computed = true;
+        group->penalty = swo_group_penalty_now(group);
+    }
+    return SW_OK;
+}
+
+/* Before the estimate, which may ask for them, where they are not those of the last step. */
+static sw_status penalties_now(sw_optim *o) {
+    double factors[SWO_SCHEDULES];
+    bool others = false;
+    for (int k = 0; k < o->schedules; k++)
+        others |= !is_on_lr(&o->schedule[k]);
+    for (int i = 0; i < o->groups; i++)
+        others |= !o->group[i].computed;
+    return others ? options_but_lr(o, factors) : SW_OK;
+}
+
+sw_status swo_options_now(sw_optim *o) {
+    double factors[SWO_SCHEDULES];
+    SW_TRY(options_but_lr(o, factors));
+    for (int k = 0; k < o->schedules; k++)
+        if (is_on_lr(&o->schedule[k])) {
+            SW_TRY(resolve(o, &o->schedule[k]));
+            factors[k] = factor(o, &o->schedule[k]);
+        }
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
         const int lr = group->lr;
+        if (lr >= 0)
+            group->effective[lr] = group->base.value[lr];
         if (lr >= 0 && isnan(group->base.value[lr])) {
             group->effective[lr] = swo_lr_for(o, group->penalty);
             if (isnan(group->effective[lr]))
@@ -131,11 +174,9 @@ sw_status swo_options_now(sw_optim *o) {
                                                 "size", group->rule->name,
                                o->estimate->e.method->name);
         }
-        for (int k = 0; k < o->schedules; k++) {
-            int at = swo_index(table, o->schedule[k].on);
-            if (at >= 0)
-                group->effective[at] *= factors[k];
-        }
+        for (int k = 0; k < o->schedules && lr >= 0; k++)
+            if (is_on_lr(&o->schedule[k]))
+                group->effective[lr] *= factors[k];
         SW_TRY(check_scaled(o, group, factors));
     }
     return SW_OK;
@@ -480,13 +521,13 @@ static sw_status move(sw_optim *o, void *g) {
     if (isnan(o->norm)) /* combined from several gradients, which may be too large together */
         SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
     look_for_frozen(o);
+    SW_TRY(swo_options_now(o));
     if (o->wants_penalized)
         SW_TRY(measure_penalized(o, g));
     if (o->clip > 0) {
         if (o->norm > o->clip)
             SW_TRY(clip(o, g));
     }
-    SW_TRY(swo_options_now(o));
     SW_TRY(average_options(o)); /* what is wrong with them shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i], false);
@@ -599,6 +640,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (o->search)
         SW_TRY(swo_in_steps(o, o->search->name, o->search->options, &o->search_values, 0,
                         o->search_option));
+    SW_TRY(penalties_now(o));
     remember(o, false);
     o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
     o->draws++;

@@ -103,7 +103,8 @@ static sw_status train_start(run *r, sw_optim *o) {
     r->state.mean_loss = sw_loss_mean_value(&o->period);
     r->state.gradient_norm = sw_optim_gradient_norm(o);
     r->checked = r->state.step - train_checks_every(r);
-    r->result->tolerance = swo_tolerance(o, how->tolerance);
+    swo_reset_converged(o); /* of an earlier run: its tolerance, or its x, may have been others */
+    r->result->tolerance = fmax(how->tolerance, swo_own_tolerance(o)); /* either one ends the run */
     o->wants_penalized = how->tolerance > 0;
     return SW_OK;
 }
@@ -136,27 +137,42 @@ static int64_t train_free_steps(const run *r) {
     return (least < cut ? least : cut) - 1;
 }
 
-/* At most so often: the gradient of all samples costs as much as an epoch. */
+static void train_end_converged(run *r, double tolerance, double norm) {
+    r->result->tolerance = tolerance;
+    r->result->full_norm = norm;
+    end(r, SW_TRAIN_TOLERANCE);
+}
+
+/* The estimator's own test was of x before the step. If the step led far away from the minimum, the run goes on. A
+ * custom estimator may have a test, but no option tol: then the tolerance is not known, and the test ends the run. */
+static sw_status train_check_own_test(run *r) {
+    static const double MOST = 3; /* times the tolerance */
+    sw_optim *o = r->state.optim;
+    const double own = swo_own_tolerance(o);
+    double norm = NAN;
+    if (own > 0)
+        SW_TRY(swo_true_norm(o, r->objective, &norm));
+    if (norm > MOST * own)
+        swo_reset_converged(o);
+    else
+        train_end_converged(r, own, norm);
+    return SW_OK;
+}
+
+/* The gradient of all samples costs as much as an epoch, and so is not taken more often than this. It is that after
+ * the step, also if the step had the gradient of all samples before it: with momentum x may pass a minimum. */
 static sw_status train_check_tolerance(run *r) {
     sw_train_state *s = &r->state;
-    const int64_t every = train_checks_every(r);
-    if (sw_optim_scalar(s->optim, -1, "converged") == 1) {
-        end(r, SW_TRAIN_TOLERANCE);
-        return SW_OK;
-    }
-    if (!(r->how.tolerance > 0) || !(s->optim->penalized_norm <= r->how.tolerance))
-        return SW_OK;
-    const bool exact = (s->optim->estimate->e.method->flags & SW_ESTIMATOR_DIRECT) && s->steps_per_epoch == 1;
-    if (!exact && s->step - r->checked < every)
+    double norm;
+    if (swo_says_converged(s->optim))
+        return train_check_own_test(r);
+    if (!(r->how.tolerance > 0) || !(s->optim->penalized_norm <= r->how.tolerance) ||
+        s->step - r->checked < train_checks_every(r))
         return SW_OK;
     r->checked = s->step;
-    double norm = s->optim->penalized_norm;
-    if (!exact)
-        SW_TRY(swo_true_norm(s->optim, r->objective, &norm));
-    if (norm <= r->how.tolerance) {
-        r->result->full_norm = norm;
-        end(r, SW_TRAIN_TOLERANCE);
-    }
+    SW_TRY(swo_true_norm(s->optim, r->objective, &norm));
+    if (norm <= r->how.tolerance)
+        train_end_converged(r, r->how.tolerance, norm);
     return SW_OK;
 }
 
@@ -256,14 +272,12 @@ static sw_status loop(run *r) {
     return sw_error_status(); /* of a loss that did not clear it */
 }
 
-/* With a tolerance: by how much it was missed, or kept. */
+/* All steps were done: by how much the tolerance was missed, or kept. */
 static sw_status train_judge_end(run *r) {
-    const sw_train_reason reason = r->result->reason;
-    if ((reason != SW_TRAIN_COMPLETE && reason != SW_TRAIN_TOLERANCE) || !isnan(r->result->full_norm))
+    if (r->result->reason != SW_TRAIN_COMPLETE)
         return SW_OK;
     SW_TRY(swo_true_norm(r->state.optim, r->objective, &r->result->full_norm));
-    if (reason == SW_TRAIN_COMPLETE)
-        r->result->reason = r->result->full_norm <= r->result->tolerance ? SW_TRAIN_TOLERANCE : SW_TRAIN_NOT_CONVERGED;
+    r->result->reason = r->result->full_norm <= r->result->tolerance ? SW_TRAIN_TOLERANCE : SW_TRAIN_NOT_CONVERGED;
     return SW_OK;
 }
 

@@ -72,8 +72,9 @@ static bool never(const double *option) {
     (void)option;
     return false;
 }
-static const sw_slot slots[] = {{.name = "last_x", .needed = never},
-                                {.name = "last_gradient", .needed = never}, {0}};
+/* `added`: a file of a run without them continues with lr=auto, as if no pair were there yet (SEEN is 0 in it). */
+static const sw_slot slots[] = {{.name = "last_x", .needed = never, .added = true},
+                                {.name = "last_gradient", .needed = never, .added = true}, {0}};
 
 static sw_status full_make_slots(sw_estimate *e) {
     swo_estimate *s = (swo_estimate *)(void *)e;
@@ -88,11 +89,15 @@ static sw_status full_make_slots(sw_estimate *e) {
     return SW_OK;
 }
 
+static double full_step_size(const sw_estimate *e, double l) {
+    return 1 / (l + swo_penalty_now(e->optim));
+}
+
 static sw_status full_start(sw_estimate *e) {
     e->per_epoch = 1;
     SW_TRY(swo_check_l2(e, e->option[L2]));
     if (e->option[LIPSCHITZ] > 0)
-        e->lr = 1 / (e->option[LIPSCHITZ] + swo_penalty(e->optim));
+        e->lr = full_step_size(e, e->option[LIPSCHITZ]);
     return e->wants_lr && e->option[LIPSCHITZ] == 0 ? full_make_slots(e) : SW_OK;
 }
 
@@ -199,7 +204,7 @@ static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
         return SW_ERR_MEMORY;
     for (int i = 0; i < CONFIRMATIONS && e->scalar[MEASURED] != 0; i++) {
         double sums[SECANT_SUMS], met = INFINITY;
-        swo_combine(e->type, e->dim, 1, x, -1 / (e->scalar[L] + swo_penalty(e->optim)), g, there);
+        swo_combine(e->type, e->dim, 1, x, -full_step_size(e, e->scalar[L]), g, there);
         const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
         if (status != SW_OK && status != SW_SKIPPED)
             return status;
@@ -226,7 +231,7 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
     } else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
         full_measure(e, x, g);
     o->checked_norm = norm; /* that of g */
-    e->lr = e->scalar[L] > 0 ? 1 / (e->scalar[L] + swo_penalty(e->optim)) : 1; /* of a gradient of 0, too */
+    e->lr = e->scalar[L] > 0 ? full_step_size(e, e->scalar[L]) : 1; /* of a gradient of 0, too */
     void *x_copy = sw_estimate_scratch(e, X_BEFORE, 0), *g_copy = sw_estimate_scratch(e, G_BEFORE, 0);
     if (!x_copy || !g_copy)
         return SW_ERR_MEMORY;
@@ -238,6 +243,8 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
 /* Without a `sample` of its own and without batches, ids is NULL and count n. */
 static sw_status full_estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
+    if (e->option[LIPSCHITZ] > 0)
+        e->lr = full_step_size(e, e->option[LIPSCHITZ]);
     return e->slot[X_BEFORE] ? full_propose(e, x, g) : SW_OK;
 }
 

@@ -482,17 +482,26 @@ sw_status swo_table_judge(sw_estimate *e, const void *x, const void *g) {
     void *all = sw_estimate_scratch(e, WORK, e->dim); /* in the first step, like all memory of a step */
     if (!all)
         return SW_ERR_MEMORY;
+    const sw_optim *o = e->optim;
+    if (o->seen != sw_params_version(e->params) || e->scalar[NORM] > e->option[TOL])
+        e->scalar[CONVERGED] = 0; /* x was written from outside, or tol was larger in the file */
     if (e->step % every != 0 || (e->scalar[SEEN] < (double)rows(e) && e->scalar[FILLED] == 0))
         return SW_OK;
+    double estimate, norm;
+    e->scalar[CONVERGED] = 0;
     memcpy(all, g, (size_t)e->dim * sw_dtype_size(e->type));
-    SW_TRY(swo_penalized_norm(e->optim, x, all, &e->scalar[NORM]));
-    const double estimate = e->scalar[NORM], ratio = e->scalar[RATIO] > 0 ? fmin(1.1 * e->scalar[RATIO], 10) : 10;
+    SW_TRY(swo_penalized_norm(e->optim, x, all, &estimate));
+    if (isinf(estimate)) /* outside the bounds */
+        return SW_OK;
+    e->scalar[NORM] = estimate;
+    const double ratio = e->scalar[RATIO] > 0 ? fmin(1.1 * e->scalar[RATIO], 10) : 10;
     if (estimate > fmax(ratio, 1) * e->option[TOL])
         return SW_OK;
     SW_TRY(sw_estimate_gradient(e, x, NULL, e->n, NULL, all));
-    SW_TRY(swo_penalized_norm(e->optim, x, all, &e->scalar[NORM]));
-    e->scalar[CONVERGED] = e->scalar[NORM] <= e->option[TOL];
-    e->scalar[RATIO] = e->scalar[NORM] > 0 ? estimate / e->scalar[NORM] : 1;
+    SW_TRY(swo_penalized_norm(e->optim, x, all, &norm));
+    e->scalar[NORM] = norm;
+    e->scalar[CONVERGED] = norm <= e->option[TOL];
+    e->scalar[RATIO] = norm > 0 ? estimate / norm : 1;
     return SW_OK;
 }
 

@@ -439,6 +439,23 @@ static void test_estimator_has_converged(void **state) {
     "because the gradient held Inf or NaN: look for them in the data, take a smaller lr, or set clip; with " \
     "SW_CHECK on, the tape names the operation that makes them"
 
+/* A skipped step leaves the learning rate of the last one, whatever is scheduled. */
+static void test_learning_rate_after_a_skipped_step(void **state) {
+    (void)state;
+    problem *p = problem_new();
+    p->nan_from = p->nan_to = 3;
+    sw_optim *o = MAKE(p, .estimator = "minibatch batch=3", .rule = "sgd lr=0.5 weight_decay=0.25",
+                       .schedule = "exponential factor=0.5 per=1; exponential factor=0.5 per=1 on=weight_decay");
+    for (int i = 0; i < 2; i++)
+        assert_ok(sw_optim_minimize(o, &p->f, NULL));
+    assert_int_equal(sw_optim_minimize(o, &p->f, NULL), SW_SKIPPED);
+    assert_true(sw_optim_option(o, 0, "lr") == 0.25);
+    assert_ok(sw_optim_minimize(o, &p->f, NULL));
+    assert_true(sw_optim_option(o, 0, "lr") == 0.125 && sw_optim_option(o, 0, "weight_decay") == 0.0625);
+    sw_optim_free(o);
+    problem_free(p);
+}
+
 /* Limits below and above the optimizer's own, 100. */
 static void test_too_many_skipped(void **state) {
     (void)state;
@@ -668,6 +685,7 @@ int main(void) {
         TEST(test_nothing_left),            TEST(test_longer_runs_have_longer_schedules),
         TEST(test_callbacks),               TEST(test_callbacks_stop_a_run),
         TEST(test_targets),                 TEST(test_tolerance), TEST(test_estimator_has_converged),
+        TEST(test_learning_rate_after_a_skipped_step),
         TEST(test_too_many_skipped),        TEST(test_all_skipped), TEST(test_stop_and_go_on),
         TEST(test_means_of_a_saved_run),
         TEST(test_refused),                 TEST(test_no_memory),
