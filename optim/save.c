@@ -80,13 +80,16 @@ static sw_status find_piece(visitor *v, const char *name, const sw_array *to, co
     sw_archive_item item = sw_archive_at(v->in, 0);
     for (; item.name && strcmp(item.name, name) != 0; i++)
         item = sw_archive_at(v->in, i + 1);
+    if (item.name)
+        v->used[i] = true;
+    if (!to->data) /* no such slot */
+        return SW_OK;
     if (!item.name && otherwise)
         return remember_piece(v, to, otherwise);
     if (!item.name) {
         sw_faults_add(&v->faults, "%.200s is missing", shown);
         return SW_OK;
     }
-    v->used[i] = true;
     const sw_array *a = &item.array;
     if (!a->data || a->type != to->type || a->rank != to->rank ||
         memcmp(a->shape, to->shape, (size_t)a->rank * sizeof *a->shape) != 0) {
@@ -181,13 +184,14 @@ static sw_array slot_vector(const sw_optim *o, const sw_slot *slot, void *data, 
     return sw_array_of(data, swo_slot_type(slot, o->type), 1, &count);
 }
 
-/* The estimator is "estimator", the one inside it "estimator.inner", and so on. */
+/* The estimator is "estimator", the one inside it "estimator.inner", and so on. A slot that is not here, but which the
+ * method has with other options, may be in the file: it was saved with lr=auto, say, and now lr is given. */
 static sw_status visit_estimator(visitor *v, const sw_optim *o) {
     char where[64] = "estimator";
     for (swo_estimate *e = o->objective ? o->estimate : NULL; e; e = e->inner) {
         const sw_slot *slots = e->e.method->slots;
         for (int s = 0; slots && slots[s].name; s++)
-            if (e->e.slot[s])
+            if (e->e.slot[s] || (v->in && slots[s].added))
                 SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]),
                                     &slots[s], "optim.%s.%s", where, slots[s].name));
         SW_TRY(visit_scalars(v, where, e->e.method->scalars, e->scalar, e->e.method->added_scalars));
@@ -461,10 +465,14 @@ static sw_status unpack(visitor *v, sw_optim *o) {
         o->length = SWO_LENGTH_FILE;
     }
     o->norm = norm;
-    for (int i = 0; i < o->groups; i++)
+    for (int i = 0; i < o->groups; i++) {
         o->group[i].bounds.own = INFINITY; /* nothing is known of how the state came to be */
+        o->group[i].settled = o->group[i].computed = false; /* the options are the file's until the next step */
+    }
     swo_guard_forget(o);
+    o->frozen_known = false;
     sw_params_changed(o->params);
+    o->seen = sw_params_version(o->params); /* not written from outside */
     sw_gradient_make_fresh(sw_params_gradient(o->params));
     return SW_OK;
 }

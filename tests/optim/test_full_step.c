@@ -327,13 +327,42 @@ static void test_before_the_first_step(void **state) {
     smooth_free(p);
 }
 
+/* A run with lr=auto goes on with a given step size or L, and the other way round. */
+static void test_other_step_sizes_after_loading(void **state) {
+    (void)state;
+    static const char *const hows[][2] = {{"full", "sgd lr=auto"}, {"full", "sgd lr=0.125"},
+                                          {"full lipschitz=4", "sgd lr=auto"}};
+    for (int from = 0; from < 3; from++)
+        for (int to = 0; to < 3; to++) {
+            smooth *p = smooth_new(SW_F64, 3, 3, valley);
+            sw_optim *o[2];
+            sw_archive *a = sw_archive_new();
+            for (int k = 0; k < 2; k++) {
+                const int how = k ? to : from;
+                o[k] = NEW_OPTIM(p->params, .estimator = hows[how][0], .rule = hows[how][1]);
+                assert_ok(sw_optim_bind(o[k], &p->f));
+                for (int i = 0; i < 5; i++)
+                    assert_ok(k && i == 0 ? sw_optim_unpack(o[1], a) : sw_optim_minimize(o[k], &p->f, NULL));
+                if (k == 0)
+                    assert_ok(sw_optim_pack(o[0], a));
+            }
+            const double lr = sw_optim_option(o[1], 0, "lr"), l = 1; /* of the valley */
+            assert_int_equal(sw_optim_steps(o[1]), 9);
+            assert_true(to == 0 ? lr >= 0.5 / l && isfinite(lr) : lr == (to == 1 ? 0.125 : 0.25));
+            sw_archive_free(a);
+            sw_optim_free(o[0]);
+            sw_optim_free(o[1]);
+            smooth_free(p);
+        }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_optima), TEST(test_scale_changes_no_bit), TEST(test_bounds_of_l),
         TEST(test_direction_that_shows_late), TEST(test_given_l), TEST(test_memory), TEST(test_hard_functions),
         TEST(test_skipped_step), TEST(test_freezing_between_steps), TEST(test_nothing_to_move),
-        TEST(test_before_the_first_step),
+        TEST(test_before_the_first_step), TEST(test_other_step_sizes_after_loading),
     };
     return cmocka_run_group_tests_name("full_step", tests, NULL, NULL);
 }

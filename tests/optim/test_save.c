@@ -773,6 +773,26 @@ static void damaged_files(void **state) {
     close_run(&r);
 }
 
+/* Also where an option was asked for before loading. */
+static void options_are_the_programs(void **state) {
+    (void)state;
+    for (int asked = 0; asked < 2; asked++) {
+        run r, s;
+        assert_true(open_run(&r, SW_F64, true, HOW(.rule = "sgd lr=0.5 weight_decay=0.25")));
+        assert_int_equal(go(&r, 2), SW_OK);
+        const char *path = save(&r, "options");
+        assert_true(open_run(&s, SW_F64, true, HOW(.rule = "sgd lr=0.01 weight_decay=0.125")));
+        assert_true(!asked || sw_optim_option(s.o, 0, "lr") == 0.01);
+        assert_int_equal(sw_optim_load(s.o, path), SW_OK);
+        assert_true(sw_optim_option(s.o, 0, "lr") == 0.5); /* of the last step */
+        assert_int_equal(go(&s, 1), SW_OK);
+        assert_true(sw_optim_option(s.o, 0, "lr") == 0.01 && sw_optim_option(s.o, 0, "weight_decay") == 0.125);
+        remove_file(path);
+        close_run(&r);
+        close_run(&s);
+    }
+}
+
 static void without_memory(void **state) {
     (void)state;
     test_allocator memory;
@@ -818,6 +838,7 @@ int main(void) {
         cmocka_unit_test_setup(what_does_not_fit, test_clear),
         cmocka_unit_test_setup(bound_or_not, test_clear),
         cmocka_unit_test_setup(damaged_files, test_clear),
+        cmocka_unit_test_setup(options_are_the_programs, test_clear),
         cmocka_unit_test_setup(without_memory, test_clear),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
