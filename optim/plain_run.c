@@ -70,6 +70,8 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
             return SW_OK;
     swo_estimate *e = o->estimate;
     SW_TRY(swo_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
+    if (o->seen != sw_params_version(o->params))
+        swo_reset_converged(o);
     sw_status status = e->run(&e->e, &rules, most, done);
     if (*done > 0) {
         o->skipped_in_a_row = 0;
