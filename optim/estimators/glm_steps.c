@@ -147,6 +147,20 @@ static inline real SW_K(lazy_update)(const swo_glm_lazy *lazy, real *v, real *lo
     return *v;
 }
 
+/* Asks for what sample i will need: its columns lie anywhere. */
+static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
+    const sw_csr *m = a->f->glm->sparse;
+    const real *x = a->weights, *d = a->d;
+    if (a->f->outputs > 1) /* those of the first output would be few of them */
+        return;
+    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
+        const int64_t j = m->index[at];
+        __builtin_prefetch(&x[j], 1);
+        __builtin_prefetch(&d[j], 1);
+        __builtin_prefetch(&a->lazy->then[j], 1);
+    }
+}
+
 /* The weights at the nonzeros of sample i as they are now, and its predictions. */
 static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const sw_objective *f = a->f;
@@ -358,6 +372,8 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
     for (int64_t i = 0; i < a->count; i++) {
         if (a->ids && i + GLM_AHEAD < a->count)
             swo_glm_fetch(a->f, a->ids[i + GLM_AHEAD]);
+        if (a->lazy && i + 1 < a->count)
+            SW_K(lazy_fetch)(a, SW_K(sample_of)(a, i + 1));
         if (a->lazy)
             SW_K(lazy_predict)(a, SW_K(sample_of)(a, i), z + i * outputs);
         else
@@ -512,8 +528,10 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, doub
         } else {
             SW_K(add_pair)(&x[at], x_low ? &x_low[at] : NULL, by);
         }
-        if (low)
+        if (low && SW_KERNEL_F32)
             SW_K(compensated_add)(&d[at], &low[at], t);
+        else if (low) /* of f64 it would be another place in memory for each column, and gain nothing */
+            d[at] += t;
         if (t_of)
             t_of[at] = 0;
     }
