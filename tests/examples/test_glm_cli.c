@@ -105,14 +105,14 @@ static void unfinished_fits_are_reported(void **state) {
     free(f.value);
     snprintf(picture, sizeof picture, "%s", in_folder("glm.png"));
     o = RUN("/usr/bin/timeout", "--preserve-status", "-s", "INT", "1", GLM, "--data", "examples/diabetes.csv",
-            "--l1", "1", "--tol", "1e-300", "--epochs", "1000000", "--out", picture);
+            "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "fit stopped after "));
     assert_string_equal(o.err, "glm: interrupted: 0 of 1 fits were completed\n");
     assert_int_equal(unlink(picture), 0);
     assert_int_equal(unlink(in_folder("glm.csv")), 0);
     o = RUN("/usr/bin/timeout", "--preserve-status", "-s", "INT", "1", GLM, "--data", "examples/diabetes.csv",
-            "--path", "1000", "--tol", "1e-300", "--epochs", "3000", "--out", picture);
+            "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "penalty nonzero epochs"));
     assert_non_null(strstr(o.err, "interrupted: "));
