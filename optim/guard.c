@@ -255,6 +255,8 @@ static sw_status keep(sw_optim *o) {
 
 static void put_back(sw_optim *o) {
     memcpy(sw_params_x(o->params), o->x_before, (size_t)o->dim * swo_size(o));
+    if (o->x_low)
+        memset(o->x_low, 0, (size_t)o->dim * swo_size(o));
     swo_keep_slots(o, true);
 }
 

@@ -128,6 +128,7 @@ typedef struct swo_estimate {
     double largest_row; /* with them: √(max ‖a_i‖² + 1) */
     bool chose_batch;   /* batch=0 was replaced when the objective was bound */
     void *lazy;      /* of loops over sparse rows, or NULL */
+    void *x_low;     /* [dim], in its state: what x of f32 lacks to the sum of its moves (plain_run.c), or NULL */
 } swo_estimate;
 
 /* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own options. */
@@ -177,6 +178,7 @@ struct sw_optim {
     char **slot_before; /* [groups × SW_MAX_SLOTS]: to undo a rule's move when the search gives up, or the guard */
     bool kept;          /* in this step x_before and slot_before hold what was before it */
     uint64_t seen;      /* version of x after the last step */
+    void *x_low;        /* of the coming step: the estimate's, where the rules keep it; else NULL */
     /* estimator */
     swo_estimate *estimate;
     const sw_objective *objective; /* bound by the first sw_optim_minimize */
@@ -304,7 +306,11 @@ void swo_free_estimate(swo_estimate *e);
 /* Zeros where parameters are frozen: they must not count in norms. */
 void swo_zero_frozen(const sw_optim *o, void *g);
 
-/* plain_run.c: up to `most` steps by the estimator's own loop, where there is one and it serves. took: after each. */
+/* plain_run.c */
+/* What x lacks where the rules of the coming step keep it, as loops do: sgd without momentum, in f32, on samples in
+ * memory. Else NULL, and what was kept is dropped; so it is where x was written from outside. */
+void *swo_x_low(sw_optim *o);
+/* Up to `most` steps by the estimator's own loop, where there is one and it serves. took: after each. */
 sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
                         void *user, int64_t *done);
 

@@ -395,6 +395,7 @@ typedef struct sw_step {
     void *out;             /* `point`: where it goes */
     const sw_param *param; /* SW_UNIT_TENSOR: whose elements; else NULL */
     void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes */
+    void *x_low;           /* of the library's own use: in f32, what x lacks to the sum of its moves; or NULL */
 } sw_step;
 
 /* How far a step can go. Before the step x, g and slot[i] are bounds of the 2-norms of those vectors over the group,

@@ -15,14 +15,26 @@ static bool rule_is_plain(const swo_group *group) {
     return group->rule == &swo_sgd && option_of(group, "momentum") == 0;
 }
 
-static bool optim_is_plain(const sw_optim *o) {
-    if (!o->estimate->run || o->estimate->inner || o->clip > 0 || o->average || o->search || o->schedules ||
-        o->watch || o->rules_point)
-        return false;
+static bool rules_are_plain(const sw_optim *o) {
     for (int i = 0; i < o->groups; i++)
         if (!rule_is_plain(&o->group[i]))
             return false;
     return true;
+}
+
+static bool optim_is_plain(const sw_optim *o) {
+    return o->estimate->run && !o->estimate->inner && !(o->clip > 0) && !o->average && !o->search && !o->schedules &&
+           !o->watch && !o->rules_point && rules_are_plain(o);
+}
+
+void *swo_x_low(sw_optim *o) {
+    swo_estimate *e = o->estimate;
+    if (!o->objective || !e->x_low)
+        return NULL;
+    const bool kept = !o->search && !e->inner && rules_are_plain(o);
+    if (!kept || o->seen != sw_params_version(o->params))
+        memset(e->x_low, 0, (size_t)o->dim * swo_size(o));
+    return kept ? e->x_low : NULL;
 }
 
 static const swo_group *group_of(const sw_optim *o, const sw_param *p) {
@@ -72,6 +84,7 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     SW_TRY(swo_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
     if (o->seen != sw_params_version(o->params))
         swo_reset_converged(o);
+    swo_x_low(o);
     sw_status status = e->run(&e->e, &rules, most, done);
     if (*done > 0) {
         o->skipped_in_a_row = 0;

@@ -210,6 +210,7 @@ static void step_of(sw_optim *o, swo_group *group, const swo_stretch *at, const 
     s->out = o->point ? (char *)o->point + from : NULL;
     s->param = NULL;
     s->workspace = o->workspace;
+    s->x_low = o->x_low ? (char *)o->x_low + from : NULL;
 }
 
 /* What has no stretch: begin and decide are of the group as a whole. */
@@ -540,6 +541,7 @@ static sw_status move(sw_optim *o, void *g) {
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         if (e->fits)
             SW_TRY(e->fits(&e->e, o->norm));
+    o->x_low = swo_x_low(o);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
         swo_guard_forget(o); /* x was written from outside, states from first_values */
     sw_params_changed(o->params);

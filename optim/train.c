@@ -126,7 +126,7 @@ static sw_status train_took(void *user, double loss, double weight) {
 static int64_t train_free_steps(const run *r) {
     enum { MOST = 100000 }; /* between looks at the stop flag */
     const sw_train_state *s = &r->state;
-    const int64_t every[] = {r->period, s->steps_per_epoch, r->how.log ? r->how.log_every : 0,
+    const int64_t every[] = {r->period, r->how.progress ? s->steps_per_epoch : 0, r->how.log ? r->how.log_every : 0,
                              r->how.progress ? r->how.progress_every : 0,
                              r->how.tolerance > 0 ? train_checks_every(r) : 0};
     int64_t least = s->steps ? s->steps - s->step : MOST;

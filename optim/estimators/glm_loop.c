@@ -14,16 +14,20 @@
 
 static const double LEAST_SCALE = 1e-6; /* below it v is brought up to date: v is as large as x over the scale */
 
+/* In this order: losses, in f64; z, v and two more; c; blocks of large batches. */
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch) {
     const int64_t outputs = e->objective->outputs;
-    return 2 * batch + 3 * batch * outputs + 2 * outputs;
+    return 2 * batch + 3 * batch * outputs + 2 * outputs +
+           (batch > GLM_BLOCK ? 2 * outputs * e->objective->features : 0);
 }
 
 void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit, void *room) {
     const int64_t outputs = e->objective->outputs;
+    const size_t size = sw_dtype_size(e->type);
     visit->losses = room;
     visit->work = (char *)room + (size_t)batch * sizeof(double);
-    visit->c = (char *)visit->work + (size_t)(2 * batch * outputs + 2 * outputs) * sw_dtype_size(e->type);
+    visit->c = (char *)visit->work + (size_t)(2 * batch * outputs + 2 * outputs) * size;
+    visit->blocks = (char *)visit->c + (size_t)(batch * outputs) * size;
 }
 
 void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit) {
@@ -96,7 +100,7 @@ static void glm_loop_take_rules(swo_glm_loop *loop, const swo_plain_rules *rules
 }
 
 sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
-                             void *d_low, void *x_low) {
+                             void *d_low) {
     void *x = sw_params_x(e->params), *s = sw_estimate_scratch(e, 0, batch * e->objective->outputs),
          *t = sw_estimate_scratch(e, 1, 0), *work = sw_estimate_scratch(e, 2, swo_glm_work(e, batch));
     double norm[2];
@@ -109,7 +113,7 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     swo_glm_use_work(e, batch, &loop->visit, work);
     swo_glm_see_frozen(e, &loop->visit);
     loop->move = (swo_glm_move){.f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t,
-                                .c = loop->visit.c, .x_low = e->type == SW_F32 ? x_low : NULL};
+                                .c = loop->visit.c, .x_low = ((swo_estimate *)(void *)e)->x_low};
     glm_loop_take_rules(loop, rules);
     swo_norms(e->type, e->dim, x, d, norm);
     loop->x_bound = norm[0];

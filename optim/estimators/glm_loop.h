@@ -18,15 +18,15 @@ typedef struct swo_glm_loop {
     swo_glm_lazy lazy;
 } swo_glm_loop;
 
-/* Elements of room for a visit: the losses of its samples in f64, then z, v and two more, c. And where they are. */
+/* Elements of room for a visit, and where its parts are. */
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch);
 void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit, void *room);
 
 /* Which parameters are frozen. */
 void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit);
-/* Takes scratch 0 to 2. x moves along fresh·t + old·d; d_low NULL: d stays. x_low: f32 alone, may be NULL. */
+/* Takes scratch 0 to 2. x moves along fresh·t + old·d; d_low NULL: d stays. */
 sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
-                             void *d_low, void *x_low);
+                             void *d_low);
 /* The row was visited, and the estimator's lr and the factors are set: moves x and d. *taken is false where the step is
  * the pipeline's to take, or must be tried again because sparse rows were brought up to date (swo_glm_loop_again). */
 void swo_glm_loop_move(swo_glm_loop *loop, bool *taken);

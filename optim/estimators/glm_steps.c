@@ -7,7 +7,6 @@
 #define SW_KERNEL_FILE "estimators/glm_steps.c"
 #include "kernel.h"
 #include "kernel_glm.h"
-#include "../compensated.h"
 #include "../rules/prox.h"
 #include "glm_steps.h"
 
@@ -239,12 +238,11 @@ static double SW_K(dense_square)(const swo_glm_visit *a) {
     return square;
 }
 
-/* t_k += c_ik a_i over the row, four samples at a time */
-static void SW_K(sum_dense)(const swo_glm_visit *a, real *t) {
+/* t_k += c_ik a_i over samples [i, end) of the row, four at a time */
+static void SW_K(sum_dense)(const swo_glm_visit *a, int64_t i, int64_t end, real *t) {
     const int64_t d = a->f->features, outputs = a->f->outputs;
     const real *c = a->c, *rows = a->f->glm->dense;
-    int64_t i = 0;
-    for (; i + 4 <= a->count; i += 4)
+    for (; i + 4 <= end; i += 4)
         for (int64_t k = 0; k < outputs; k++) {
             const real *r0 = rows + SW_K(sample_of)(a, i) * d, *r1 = rows + SW_K(sample_of)(a, i + 1) * d,
                        *r2 = rows + SW_K(sample_of)(a, i + 2) * d, *r3 = rows + SW_K(sample_of)(a, i + 3) * d;
@@ -254,7 +252,7 @@ static void SW_K(sum_dense)(const swo_glm_visit *a, real *t) {
             for (int64_t j = 0; j < d; j++)
                 to[j] += (c0 * r0[j] + c1 * r1[j]) + (c2 * r2[j] + c3 * r3[j]);
         }
-    for (; i < a->count; i++)
+    for (; i < end; i++)
         for (int64_t k = 0; k < outputs; k++) {
             const real *restrict r = rows + SW_K(sample_of)(a, i) * d;
             real *restrict to = t + k * d;
@@ -262,6 +260,19 @@ static void SW_K(sum_dense)(const swo_glm_visit *a, real *t) {
             for (int64_t j = 0; j < d; j++)
                 to[j] += ck * r[j];
         }
+}
+
+/* Of many samples. The table's sum d adds up all t and is never taken anew: what is rounded here stays in it. */
+static void SW_K(sum_blocks)(const swo_glm_visit *a, real *t) {
+    const int64_t weights = a->f->outputs * a->f->features;
+    real *restrict block = a->blocks, *restrict low = block + weights;
+    memset(low, 0, (size_t)weights * sizeof *low);
+    for (int64_t i = 0; i < a->count; i += GLM_BLOCK) {
+        memset(block, 0, (size_t)weights * sizeof *block);
+        SW_K(sum_dense)(a, i, i + GLM_BLOCK < a->count ? i + GLM_BLOCK : a->count, block);
+        for (int64_t j = 0; j < weights; j++)
+            SW_K(compensated_add)(&t[j], &low[j], block[j]);
+    }
 }
 
 static void SW_K(sum_sparse)(const swo_glm_visit *a, real *t) {
@@ -280,12 +291,15 @@ static void SW_K(sum_rows)(const swo_glm_visit *a) {
     memset(t, 0, (size_t)weights * sizeof *t);
     if (a->f->glm->sparse)
         SW_K(sum_sparse)(a, t);
+    else if (a->count > GLM_BLOCK)
+        SW_K(sum_blocks)(a, t);
     else
-        SW_K(sum_dense)(a, t);
+        SW_K(sum_dense)(a, 0, a->count, t);
     for (int64_t k = 0; a->f->bias && k < outputs; k++) {
-        bias[k] = 0;
+        double sum = 0;
         for (int64_t i = 0; i < a->count; i++)
-            bias[k] += ((const real *)a->c)[i * outputs + k];
+            sum += (double)((const real *)a->c)[i * outputs + k];
+        bias[k] = (real)sum;
     }
 }
 
@@ -400,20 +414,6 @@ static void SW_K(measure)(void *args, int64_t begin, int64_t end, double *sums) 
     real *z = a->work, *v = z + numbers;
     (void)begin, (void)end, (void)sums;
     SW_K(measure_row)(a, z, v, v + numbers);
-}
-
-/* prox of a number in two parts, x + low */
-static inline void SW_K(prox_pair)(real *x, real *low, real threshold, real least, real most) {
-    const real v = *x;
-    if (v <= threshold && v >= -threshold) {
-        *x = *low = 0;
-    } else {
-        SW_K(compensated_add)(x, low, v > 0 ? -threshold : threshold);
-    }
-    if (*x <= least || *x >= most) {
-        *x = *x <= least ? least : most;
-        *low = 0;
-    }
 }
 
 /* Moves of elements [begin, begin + n) in two numbers: in f32, one by one they would round x at each step, and the many

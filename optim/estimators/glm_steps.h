@@ -40,6 +40,8 @@ static inline void swo_glm_fetch(const sw_objective *f, int64_t sample) {
         __builtin_prefetch(row + at);
 }
 
+enum { GLM_BLOCK = 64 }; /* samples whose changes are added without compensation */
+
 /* Samples [first, first + count), a row of the table; or those with these ids. */
 typedef struct swo_glm_visit {
     const sw_objective *f;
@@ -50,6 +52,7 @@ typedef struct swo_glm_visit {
     void *s, *c;           /* out, [count, outputs]: the derivatives, and s - y */
     void *t;               /* out, [dim]: Σ c_i [a_i, 1]; NULL: not asked for */
     void *work;            /* [2 · count · outputs + 2 · outputs] */
+    void *blocks;          /* [2 · outputs · features], where count may be above GLM_BLOCK */
     double *losses;        /* [count], out */
     const double *squares; /* [n]: ‖a_i‖² */
     double loss;           /* out: Σ f_i */

@@ -211,6 +211,7 @@ static sw_status start(sw_estimate *e) {
     if (e->objective->glm) {
         SW_TRY(swo_keep_squares(e));
         ((swo_estimate *)(void *)e)->run = svrg_run;
+        ((swo_estimate *)(void *)e)->x_low = e->type == SW_F32 ? e->slot[X_LOW] : NULL;
     }
     e->scalar[L] = e->option[LIPSCHITZ];
     if (!isnan(e->option[LIPSCHITZ])) {
@@ -455,7 +456,7 @@ static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t 
     void *entry = sw_estimate_scratch(e, DIFFERENCE + 1, batch * e->objective->outputs);
     if (!entry)
         return SW_ERR_MEMORY;
-    SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL, e->slot[X_LOW]));
+    SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL));
     if (!loop.visit.lazy) /* of one sample, too: the step that is measured is not along its row alone */
         loop.move.t = loop.visit.t = sw_estimate_scratch(e, 1, 0);
     loop.visit.entry = entry;

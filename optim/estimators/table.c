@@ -232,6 +232,7 @@ sw_status swo_table_start(sw_estimate *e) {
     if (e->objective->glm) {
         SW_TRY(swo_keep_squares(e));
         own(e)->run = swo_table_run;
+        own(e)->x_low = e->type == SW_F32 ? e->slot[X_LOW] : NULL;
     }
     SW_TRY(swo_check_l2(e, e->option[L2]));
     SW_TRY(first_l(e));

@@ -95,7 +95,7 @@ sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mo
     const bool may_fill = e->option[INIT] == FROM_FULL || (e->option[INIT] == FROM_AUTO && e->scalar[SEEN] == 0);
     if (e->option[INIT] == CENTRED || (may_fill && e->scalar[FILLED] == 0))
         return SW_OK;
-    SW_TRY(swo_glm_loop_begin(&r.loop, e, rules, swo_table_batch(e), e->slot[SUM], e->slot[SUM_LOW], e->slot[X_LOW]));
+    SW_TRY(swo_glm_loop_begin(&r.loop, e, rules, swo_table_batch(e), e->slot[SUM], e->slot[SUM_LOW]));
     bool goes_on = true;
     sw_status status = SW_OK;
     while (status == SW_OK && goes_on && *done < most &&

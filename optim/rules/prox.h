@@ -7,6 +7,8 @@
  * of one number, whose minimum over an interval is the number there that is next to its minimum over all numbers.
  *
  * Included after kernel.h, in every pass. */
+#include "../compensated.h"
+
 #ifndef SWALE_RULES_PROX_H
 #define SWALE_RULES_PROX_H
 
@@ -73,6 +75,20 @@ static inline real SW_K(clamp)(real v, real low, real high) {
 
 static inline real SW_K(prox)(real v, real threshold, real low, real high) {
     return SW_K(clamp)(v - SW_K(clamp)(v, -threshold, threshold), low, high);
+}
+
+/* prox of a number in two parts, x + low */
+static inline void SW_K(prox_pair)(real *x, real *low, real threshold, real least, real most) {
+    const real v = *x;
+    if (v <= threshold && v >= -threshold) {
+        *x = *low = 0;
+    } else {
+        SW_K(compensated_add)(x, low, v > 0 ? -threshold : threshold);
+    }
+    if (*x <= least || *x >= most) {
+        *x = *x <= least ? least : most;
+        *low = 0;
+    }
 }
 
 #endif

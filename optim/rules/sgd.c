@@ -48,6 +48,19 @@ static void SW_K(sgd_with_prox)(const sw_step *s, int64_t begin, int64_t end) {
     }
 }
 
+/* x + low ← prox(x + low - lr g): in f32, one by one, steps near a minimum would be lost in the rounding of x. */
+static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t end) {
+    real *restrict x = s->x, *restrict x_low = s->x_low;
+    const real *restrict gradient = s->g;
+    const real lr = (real)s->option[LR], decay = (real)s->option[WEIGHT_DECAY],
+               threshold = (real)s->coefficient[THRESHOLD], low = (real)prox_low(s->option + PROX),
+               high = (real)prox_high(s->option + PROX);
+    for (int64_t i = begin; i < end; i++)
+        SW_K(compensated_add)(&x[i], &x_low[i], -lr * (gradient[i] + decay * x[i]));
+    for (int64_t i = begin; s->coefficient[PROXIMAL] != 0 && i < end; i++)
+        SW_K(prox_pair)(&x[i], &x_low[i], threshold, low, high);
+}
+
 static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     real *restrict x = s->x;
@@ -57,7 +70,9 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
                decay = (real)s->option[WEIGHT_DECAY];
     const real fresh = s->step == 1 ? 1 : 1 - (real)s->option[DAMPENING];
     (void)sums;
-    if (s->coefficient[PROXIMAL] != 0) {
+    if (s->x_low) {
+        SW_K(sgd_in_two_numbers)(s, begin, end);
+    } else if (s->coefficient[PROXIMAL] != 0) {
         SW_K(sgd_with_prox)(s, begin, end);
     } else if (!m) {
         for (int64_t i = begin; i < end; i++)

@@ -12,11 +12,11 @@ static void test_equal_bits(void **state) {
                                         "saga init=centred", "sag batch=90", "saga init=sgd batch=5"};
     static const sw_head of[] = {SW_HEAD_LOGISTIC, SW_HEAD_MULTINOMIAL, SW_HEAD_SQUARED, SW_HEAD_POISSON};
     problem *p = problem_new(1);
-    for (size_t i = 0; i < 2 * sizeof specs / sizeof *specs; i++) {
-        const sw_dtype type = SW_F64; /* in f32 the loop keeps x in two numbers */
+    for (size_t i = 0; i < 4 * sizeof specs / sizeof *specs; i++) {
+        const sw_dtype type = both_types[i % 2]; /* in f32 x is in two numbers */
         const bool sparse = false;
-        const sw_head head = of[(i + i / 2) % 4];
-        const char *spec = specs[i / 2];
+        const sw_head head = of[(i / 2 + i / 4) % 4];
+        const char *spec = specs[i / 4];
         if (head == SW_HEAD_POISSON && strstr(spec, "auto"))
             continue;
         sw_glm *a = glm_of(p, head, type, sparse), *b = glm_of(p, head, type, sparse);
