@@ -6,6 +6,7 @@
 #include "smoothness.h"
 
 #include "../internal.h"
+#include "glm_loop.h"
 
 #include <math.h>
 
@@ -39,11 +40,45 @@ sw_status swo_keep_squares(sw_estimate *e) {
     return SW_OK;
 }
 
+static const double *squares_of(const sw_estimate *e) {
+    return ((const swo_estimate *)(const void *)e)->squares;
+}
+
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
     const sw_glm_data *data = e->objective->glm;
-    const double *squares = ((const swo_estimate *)(const void *)e)->squares;
     return curvature * data->scale * (data->weight ? data->weight[id] : 1) *
-           (squares[id] + (e->objective->bias ? 1 : 0));
+           (squares_of(e)[id] + (e->objective->bias ? 1 : 0));
+}
+
+static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, double factor) {
+    const void *y = e->objective->glm->target;
+    return e->type == SW_F32 ? (double)((const float *)s)[at] / factor + (double)((const float *)y)[at]
+                             : ((const double *)s)[at] / factor + ((const double *)y)[at];
+}
+
+/* Expected smoothness as of lipschitz=auto (svrg.c), of the curvatures at this point; the mean loss has at least its
+ * trace over the number of parameters. */
+double swo_least_l(const sw_estimate *e, const void *s, double batch) {
+    const sw_objective *f = e->objective;
+    const double n = (double)e->n;
+    double most = 0, trace = 0;
+    swo_glm_visit rests;
+    swo_glm_see_frozen(e, &rests);
+    if (f->glm->head != SW_HEAD_POISSON)
+        return 0;
+    for (int64_t i = 0; i < e->n; i++) {
+        const double factor = f->glm->scale * (f->glm->weight ? f->glm->weight[i] : 1),
+                     square = (rests.weights_rest ? 0 : squares_of(e)[i]) + (f->bias && !rests.bias_rests ? 1 : 0);
+        for (int64_t k = 0; k < f->outputs && factor > 0; k++) {
+            const double l = factor * square * fmax(poisson_exp(e, s, i * f->outputs + k, factor), 0);
+            most = fmax(most, l);
+            trace += l / n;
+        }
+    }
+    const double l = n > 1 ? n * (batch - 1) / (batch * (n - 1)) * (trace / (double)e->dim) +
+                                 (n - batch) / (batch * (n - 1)) * most
+                           : most;
+    return isfinite(l) ? l : 0;
 }
 
 /* The mean gradient of the step's samples. */

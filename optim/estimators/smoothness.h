@@ -16,4 +16,9 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature);
  * Takes a gradient of the samples, or a few where l was too small. */
 sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void *u, double l, double *curvature);
 
+/* A lower bound of the L that the mean loss of `batch` samples has at the point where s [n, outputs] are the derivatives:
+ * 0 for losses whose second derivative is bounded. What steps meet by themselves is of few samples, and e^z of the others
+ * may be far steeper. */
+double swo_least_l(const sw_estimate *e, const void *s, double batch);
+
 #endif

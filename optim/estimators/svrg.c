@@ -60,7 +60,7 @@ enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
 enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
 enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };       /* STEP */
 enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW }; /* slots */
-enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED }; /* scalars */
+enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED, L_LEAST }; /* scalars */
 enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT, DIRECTION }; /* scratch */
 
 static const sw_option options[] = {
@@ -92,8 +92,9 @@ static bool has_mean(const double *option) {
 
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
  * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. `stored`: whether `table` holds
- * the derivatives at the snapshot. */
-static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", NULL};
+ * the derivatives at the snapshot. `L_least`: what L is at least, by the snapshot. */
+static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", "L_least",
+                                      NULL};
 
 static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
@@ -243,6 +244,10 @@ static double decay_of_l(const sw_estimate *e) {
     return exp2(-1 / fmax(2 * (double)e->per_epoch, 256));
 }
 
+static void take_l(sw_estimate *e, double met) {
+    e->scalar[L] = fmax(fmax(met, e->scalar[L] * decay_of_l(e)), e->scalar[L_LEAST]);
+}
+
 /* L ← max(L less a little, what Δg = g_x - g_w shows).  Nothing shows where Δg is
  * rounding error, or where f_B bends down. */
 static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference) {
@@ -258,7 +263,7 @@ static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, co
         return SW_OK;
     const double along = swo_inner(e->optim, difference, way), met = part_of_batch(e) * change * (change / along);
     if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
-        e->scalar[L] = fmax(met, e->scalar[L] * decay_of_l(e));
+        take_l(e, met);
     return SW_OK;
 }
 
@@ -299,6 +304,10 @@ static sw_status refresh(sw_estimate *e, const void *x) {
     else
         SW_TRY(sw_estimate_gradient(e, e->slot[POINT], NULL, e->n, NULL, e->slot[FULL]));
     swo_zero_frozen(e->optim, e->slot[FULL]);
+    if (e->objective->glm && searches(e)) {
+        e->scalar[L_LEAST] = swo_least_l(e, e->slot[TABLE], fmin(e->option[BATCH], (double)e->n));
+        e->scalar[L] = fmax(e->scalar[L], e->scalar[L_LEAST]);
+    }
     e->scalar[SINCE] = (double)e->step; /* a skip takes it back: then both are built again */
     e->scalar[INNER] = 0;
     e->scalar[FROZEN] = frozen(e);
@@ -427,7 +436,7 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
     }
     met *= part_of_batch(e);
     if (met > 0 && isfinite(met))
-        e->scalar[L] = fmax(met, e->scalar[L] * decay_of_l(e));
+        take_l(e, met);
     e->lr = step_size(e);
     swo_glm_loop_move(loop, taken);
     if (!*taken && swo_glm_loop_again(loop)) {
@@ -506,7 +515,7 @@ const sw_estimator swo_svrg = {.size = sizeof(sw_estimator), .name = "svrg",
                                .summary = "a batch's gradient, corrected by that at a snapshot",
                                .source = "Johnson, Zhang, NIPS 2013", .options = options, .slots = slots,
                                .scalars = scalars, .flags = SW_ESTIMATOR_OBJECTIVE, .start = start, .sample = sample,
-                               .added_scalars = 2,
+                               .added_scalars = 3,
                                .cost = "2 gradients of a batch, and one of all n samples every period",
                                .estimate = estimate, .commit = commit};
 
