@@ -40,14 +40,14 @@ sw_status swo_keep_squares(sw_estimate *e) {
     return SW_OK;
 }
 
-static const double *squares_of(const sw_estimate *e) {
+const double *swo_squares(const sw_estimate *e) {
     return ((const swo_estimate *)(const void *)e)->squares;
 }
 
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
     const sw_glm_data *data = e->objective->glm;
     return curvature * data->scale * (data->weight ? data->weight[id] : 1) *
-           (squares_of(e)[id] + (e->objective->bias ? 1 : 0));
+           (swo_squares(e)[id] + (e->objective->bias ? 1 : 0));
 }
 
 static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, double factor) {
@@ -68,7 +68,7 @@ double swo_least_l(const sw_estimate *e, const void *s, double batch) {
         return 0;
     for (int64_t i = 0; i < e->n; i++) {
         const double factor = f->glm->scale * (f->glm->weight ? f->glm->weight[i] : 1),
-                     square = (rests.weights_rest ? 0 : squares_of(e)[i]) + (f->bias && !rests.bias_rests ? 1 : 0);
+                     square = (rests.weights_rest ? 0 : swo_squares(e)[i]) + (f->bias && !rests.bias_rests ? 1 : 0);
         for (int64_t k = 0; k < f->outputs && factor > 0; k++) {
             const double l = factor * square * fmax(poisson_exp(e, s, i * f->outputs + k, factor), 0);
             most = fmax(most, l);

@@ -8,6 +8,7 @@
 sw_status swo_head_curvature(const sw_estimate *e, double *curvature);
 /* For objectives with samples in memory: ‖a_i‖² of all, kept with the estimator. */
 sw_status swo_keep_squares(sw_estimate *e);
+const double *swo_squares(const sw_estimate *e);
 /* L of one sample's loss, given that. */
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature);
 

@@ -60,8 +60,9 @@ enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
 enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
 enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };       /* STEP */
 enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW }; /* slots */
-enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED, L_LEAST }; /* scalars */
-enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT, DIRECTION }; /* scratch */
+enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED, L_LEAST, L_TIMES }; /* scalars */
+enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT }; /* scratch of evaluations on a tape */
+enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in memory; the first three as in loops */
 
 static const sw_option options[] = {
     BATCH_ROWS,
@@ -92,9 +93,10 @@ static bool has_mean(const double *option) {
 
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
  * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. `stored`: whether `table` holds
- * the derivatives at the snapshot. `L_least`: what L is at least, by the snapshot. */
+ * the derivatives at the snapshot. `L_least`: what L is at least, by the snapshot. `L_times`:
+ * what L is times in the step size. */
 static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", "L_least",
-                                      NULL};
+                                      "L_times", NULL};
 
 static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
@@ -155,6 +157,10 @@ static bool is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
 }
 
+static int64_t batch_of(const sw_estimate *e) {
+    return e->option[BATCH] < (double)e->n ? (int64_t)e->option[BATCH] : e->n;
+}
+
 static void *table_at(const sw_estimate *e, int64_t id) {
     return (char *)e->slot[TABLE] + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
 }
@@ -192,7 +198,8 @@ static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t 
 
 /* Of parameters whose penalty is l2. */
 static double step_size_with(const sw_estimate *e, double l2) {
-    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L], l = found + l2;
+    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
+                 l = (found + l2) * fmax(e->scalar[L_TIMES], 1);
     if (!(found > 0)) /* no gradient yet */
         return 0;
     switch ((int)e->option[STEP]) {
@@ -296,9 +303,35 @@ static sw_status measure_ahead(sw_estimate *e, const void *x, const void *g) {
 
 /* ---- The estimate ---- */
 
-static sw_status refresh(sw_estimate *e, const void *x) {
-    const bool chosen = e->slot[NEXT] && e->scalar[SINCE] > 0;
-    memcpy(e->slot[POINT], chosen ? e->slot[NEXT] : x, (size_t)e->dim * sw_dtype_size(e->type));
+/* The slope of the objective at the snapshot along `way`, penalties and bounds included; NaN outside the bounds. */
+static sw_status slope_along(sw_estimate *e, const void *way, double *slope) {
+    void *g = sw_estimate_scratch(e, DIFFERENCE, 0);
+    double norm;
+    if (!g)
+        return SW_ERR_MEMORY;
+    memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
+    *slope = swo_penalized_norm(e->optim, e->slot[POINT], g, &norm) == SW_OK && isfinite(norm)
+                 ? swo_inner(e->optim, g, way)
+                 : NAN;
+    return SW_OK;
+}
+
+/* Within a period x comes to a minimum but for noise, whose variance is ∝ lr. If the way from one snapshot to the next
+ * leads past the minimum along that way (the objective rises at its end) noise is more than what was still to go, and
+ * steps become shorter; if it ends before the minimum, longer, up to 1/L. So where samples are many and κ is small a
+ * period gains an order of magnitude, and where steps of 1/L do not come far they stay. */
+static void adapt_step_size(sw_estimate *e, double before, double after) {
+    static const double SHORT_OF = 0.1, MOST = 64;
+    double *times = &e->scalar[L_TIMES];
+    *times = fmax(*times, 1);
+    if (before >= 0 || after > 0)
+        *times = fmin(2 * *times, MOST);
+    else if (after < SHORT_OF * before)
+        *times = fmax(*times / 2, 1);
+}
+
+static sw_status take_snapshot(sw_estimate *e, const void *point) {
+    memcpy(e->slot[POINT], point, (size_t)e->dim * sw_dtype_size(e->type));
     if (is_glm(e))
         SW_TRY(store_derivatives(e, e->slot[FULL]));
     else
@@ -307,6 +340,25 @@ static sw_status refresh(sw_estimate *e, const void *x) {
     if (e->objective->glm && searches(e)) {
         e->scalar[L_LEAST] = swo_least_l(e, e->slot[TABLE], fmin(e->option[BATCH], (double)e->n));
         e->scalar[L] = fmax(e->scalar[L], e->scalar[L_LEAST]);
+    }
+    return SW_OK;
+}
+
+static sw_status refresh(sw_estimate *e, const void *x) {
+    const void *next = e->slot[NEXT] && e->scalar[SINCE] > 0 ? e->slot[NEXT] : x;
+    double before, after;
+    if (searches(e) && e->scalar[SINCE] > 0 && e->scalar[INNER] > 0) {
+        void *way = sw_estimate_scratch(e, THERE, 0);
+        if (!way)
+            return SW_ERR_MEMORY;
+        swo_combine(e->type, e->dim, 1, next, -1, e->slot[POINT], way);
+        swo_zero_frozen(e->optim, way);
+        SW_TRY(slope_along(e, way, &before));
+        SW_TRY(take_snapshot(e, next));
+        SW_TRY(slope_along(e, way, &after));
+        adapt_step_size(e, before, after);
+    } else {
+        SW_TRY(take_snapshot(e, next));
     }
     e->scalar[SINCE] = (double)e->step; /* a skip takes it back: then both are built again */
     e->scalar[INNER] = 0;
@@ -349,6 +401,82 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
     return sw_estimate_glm_combine(e, e->ids, e->count, s, much, g);
 }
 
+/* c/|B|: what t counts for in g */
+static double fresh_part(const sw_estimate *e) {
+    return part_of_batch(e) / (double)e->count;
+}
+
+/* Along |B| times the step, for α = 1: |B| (c/|B| t + ∇f(w)) */
+static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
+    const double n = (double)e->count;
+    void *t = visit->t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
+    if (!direction)
+        return SW_ERR_MEMORY;
+    swo_combine(e->type, e->dim, n * fresh_part(e), t, n, e->slot[FULL], direction);
+    swo_zero_frozen(e->optim, direction);
+    visit->t = direction;
+    swo_glm_measure(e->type, visit);
+    visit->t = t;
+    return SW_OK;
+}
+
+/* The step's samples: s, t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L where it is measured: along the change t, which shows the
+ * largest curvature best, or along the step, which must not go too far. Single steps and loops share it, so that a
+ * run does not depend on who takes which. */
+static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
+    const int64_t outputs = e->objective->outputs;
+    const size_t row = (size_t)outputs * sw_dtype_size(e->type);
+    char *entry = sw_estimate_scratch(e, VISIT_ENTRY, batch_of(e) * outputs);
+    if (!entry)
+        return SW_ERR_MEMORY;
+    const bool early = e->step <= 2 * e->per_epoch,
+               unbounded = sw_head_curvature(e->objective->glm->head) == 0,
+               ahead = measures(e) && (early || unbounded || e->step % 8 == 0) && e->objective->glm->dense;
+    for (int64_t i = 0; i < e->count; i++)
+        memcpy(entry + (size_t)i * row, table_at(e, e->ids[i]), row);
+    visit->entry = entry;
+    visit->ids = e->ids;
+    visit->count = e->count;
+    visit->measure = measures(e) && (early || unbounded || !ahead);
+    visit->l = e->scalar[L];
+    swo_glm_visit_row(e->type, visit);
+    double met = visit->curvature;
+    if (ahead) {
+        visit->l = fmax(visit->l, met);
+        SW_TRY(measure_step(e, visit));
+        met = fmax(met, visit->curvature);
+    }
+    met *= part_of_batch(e);
+    if (met > 0 && isfinite(met))
+        take_l(e, met);
+    e->lr = step_size(e);
+    return SW_OK;
+}
+
+/* Samples in memory, without a tape: g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i */
+static sw_status estimate_known(sw_estimate *e, const void *x, void *g, double much) {
+    const int64_t batch = batch_of(e), numbers = batch * e->objective->outputs;
+    void *s = sw_estimate_scratch(e, VISIT_S, numbers), *t = sw_estimate_scratch(e, VISIT_T, 0),
+         *work = sw_estimate_scratch(e, VISIT_WORK, swo_glm_work(e, batch));
+    if (!s || !t || !work)
+        return SW_ERR_MEMORY;
+    if (e->scalar[STORED] == 0)
+        SW_TRY(store_derivatives(e, NULL));
+    swo_glm_visit visit = {.f = e->objective, .x = x, .s = s, .t = t, .squares = swo_squares(e)};
+    double norm;
+    swo_glm_see_frozen(e, &visit);
+    swo_glm_use_work(e, batch, &visit, work);
+    SW_TRY(visit_batch(e, &visit));
+    e->value = visit.loss / (double)e->count;
+    e->weight = (double)e->count;
+    SW_TRY(swo_check(e->type, e->count * e->objective->outputs, s, &norm));
+    swo_combine(e->type, e->dim, much * fresh_part(e), t, much, e->slot[FULL], g);
+    if (much == 1)
+        return SW_OK;
+    swo_combine(e->type, e->count * e->objective->outputs, (1 - much) / (double)e->count, s, 0, NULL, s);
+    return sw_estimate_glm_combine(e, e->ids, e->count, s, 1, g);
+}
+
 /* g = ∇f_B(x) - α (∇f_B(w) - full) */
 static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double much) {
     void *there = sw_estimate_scratch(e, THERE, 0);
@@ -378,6 +506,8 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
         return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
     if (due(e))
         SW_TRY(refresh(e, x));
+    if (e->objective->glm)
+        return estimate_known(e, x, g, much);
     SW_TRY(is_glm(e) ? estimate_glm(e, x, g, much) : estimate_on_tape(e, x, g, much));
     if (measures(e))
         SW_TRY(measure_ahead(e, x, g));
@@ -387,57 +517,15 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
 
 /* ---- Many steps in one loop, over samples in memory ---- */
 
-/* s(w) of a batch */
-static void gather_entries(const sw_estimate *e, const int64_t *ids, int64_t count, void *entry) {
-    const size_t row = (size_t)e->objective->outputs * sw_dtype_size(e->type);
-    for (int64_t i = 0; i < count; i++)
-        memcpy((char *)entry + (size_t)i * row, table_at(e, ids[i]), row);
-}
-
-/* The same of dense rows: [a_i, 1] times the step, |B| (c/|B| t + ∇f(w)), stand for t. */
-static sw_status svrg_run_measure(swo_glm_loop *loop) {
-    sw_estimate *e = loop->e;
-    const double n = (double)e->count;
-    void *t = loop->visit.t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
-    if (!direction)
-        return SW_ERR_MEMORY;
-    swo_combine(e->type, e->dim, n * loop->move.fresh, t, n, e->slot[FULL], direction);
-    swo_zero_frozen(e->optim, direction);
-    loop->visit.t = direction;
-    swo_glm_measure(e->type, &loop->visit);
-    loop->visit.t = t;
-    return SW_OK;
-}
-
 /* *taken is false where the step is the pipeline's to take, or to refuse: L is as before then. */
-static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, void *entry, bool *taken) {
+static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, bool *taken) {
     sw_estimate *e = loop->e;
     sw_optim *o = e->optim;
-    e->step = o->steps + 1;
-    /* Along the change t, which shows the largest curvature best, or along the step, which must not go too far. */
-    const bool early = e->step <= 2 * e->per_epoch,
-               unbounded = sw_head_curvature(e->objective->glm->head) == 0,
-               ahead = measures(e) && (early || unbounded || e->step % 8 == 0) && !loop->visit.lazy;
     const double l_before = e->scalar[L];
-    loop->visit.measure = measures(e) && (early || unbounded || !ahead);
-    loop->visit.l = e->scalar[L];
-    gather_entries(e, e->ids, e->count, entry);
-    loop->visit.ids = e->ids;
-    loop->visit.count = e->count;
+    SW_TRY(visit_batch(e, &loop->visit));
     loop->move.sample = e->ids[0];
-    swo_glm_visit_row(e->type, &loop->visit);
-    loop->move.fresh = part_of_batch(e) / (double)e->count;
+    loop->move.fresh = fresh_part(e);
     loop->move.old = 1;
-    double met = loop->visit.curvature;
-    if (ahead) {
-        loop->visit.l = fmax(loop->visit.l, met);
-        SW_TRY(svrg_run_measure(loop));
-        met = fmax(met, loop->visit.curvature);
-    }
-    met *= part_of_batch(e);
-    if (met > 0 && isfinite(met))
-        take_l(e, met);
-    e->lr = step_size(e);
     swo_glm_loop_move(loop, taken);
     if (!*taken && swo_glm_loop_again(loop)) {
         swo_glm_visit_row(e->type, &loop->visit);
@@ -457,18 +545,14 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
 /* Up to the step that takes a snapshot, which is the pipeline's. */
 static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
     sw_optim *o = e->optim;
-    const int64_t batch = e->option[BATCH] < (double)e->n ? (int64_t)e->option[BATCH] : e->n;
+    const int64_t batch = batch_of(e);
     swo_glm_loop loop;
     *done = 0;
     if (e->option[SNAPSHOT] != LAST || e->option[ALPHA] != 1 || e->option[OVER] > 0 || e->scalar[STORED] == 0)
         return SW_OK;
-    void *entry = sw_estimate_scratch(e, DIFFERENCE + 1, batch * e->objective->outputs);
-    if (!entry)
-        return SW_ERR_MEMORY;
     SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL));
     if (!loop.visit.lazy) /* of one sample, too: the step that is measured is not along its row alone */
-        loop.move.t = loop.visit.t = sw_estimate_scratch(e, 1, 0);
-    loop.visit.entry = entry;
+        loop.move.t = loop.visit.t = sw_estimate_scratch(e, VISIT_T, 0);
     sw_status status = SW_OK;
     bool taken = true;
     while (status == SW_OK && taken && *done < most) {
@@ -477,7 +561,7 @@ static sw_status svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t 
             break;
         const int64_t epoch = sw_sampler_epoch(e->sampler), position = sw_sampler_position(e->sampler);
         e->count = sw_sampler_next(e->sampler, &e->ids);
-        status = svrg_run_step(&loop, rules, entry, &taken);
+        status = svrg_run_step(&loop, rules, &taken);
         *done += taken;
         if (!taken && status == SW_OK) /* the batch is the pipeline's */
             status = sw_sampler_seek(e->sampler, epoch, position);
@@ -515,7 +599,7 @@ const sw_estimator swo_svrg = {.size = sizeof(sw_estimator), .name = "svrg",
                                .summary = "a batch's gradient, corrected by that at a snapshot",
                                .source = "Johnson, Zhang, NIPS 2013", .options = options, .slots = slots,
                                .scalars = scalars, .flags = SW_ESTIMATOR_OBJECTIVE, .start = start, .sample = sample,
-                               .added_scalars = 3,
+                               .added_scalars = 4,
                                .cost = "2 gradients of a batch, and one of all n samples every period",
                                .estimate = estimate, .commit = commit};
 

@@ -337,19 +337,21 @@ static double share_of(const sw_estimate *e, const swo_visit *v) {
     return swo_table_sgd(e) ? 1 : count * v->weight / (seen ? weight_seen(e, v) : swo_table_whole(e, v));
 }
 
-/* Uniform draws: L is the largest curvature that was met, which sinks by half in an epoch of rows, or 64. Otherwise each
+/* Uniform draws: L is the largest curvature that was met, which sinks by half in `epochs` of measured rows, or 256: in eight
+ * with SAG, which is biased, so that longer steps take it away from the minimum again. Otherwise each
  * row has its own, half of what it was at each visit or what was met, and L is their largest, which sinks likewise. What
  * was met bounds L from below, so that it cannot sink to 0 and 1/L grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
     const double met = curvature * share_of(e, v);
     const bool by_row = e->option[SAMPLING] == BY_LIPSCHITZ, found = met > 0;
+    const double epochs = e->method == &swo_sag ? 8 : 2;
     if (!isfinite(met * (double)rows(e))) /* the tree adds them up */
         return sw_fail(SW_ERR_NONFINITE, "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "
                                          "taken", e->method->name, (long long)v->row, met, (long long)e->step);
     e->scalar[L_ROW] = !by_row ? met : found ? fmax(met, v->first ? 0 : swo_table_l_before(e, v) / 2)
                                              : swo_table_l_before(e, v);
     if (found)
-        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax(2 * (double)rows(e), 256)));
+        e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax(epochs * (double)rows(e), 256)));
     return SW_OK;
 }
 
@@ -400,7 +402,7 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
         return SW_ERR_MEMORY;
     swo_glm_visit visit = {.f = e->objective, .x = x, .first = v->row * batch_of(e->n, e->option), .count = v->samples,
                            .entry = entry_at(e, v->row), .s = v->entry, .t = v->change,
-                           .squares = own(e)->squares, .l = swo_table_l_before(e, v),
+                           .squares = swo_squares(e), .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
     swo_glm_see_frozen(e, &visit);
