@@ -81,6 +81,10 @@ double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     return isfinite(l) ? l : 0;
 }
 
+double swo_mean_factor(double weight) {
+    return weight == SW_SUMMED ? 1 : weight > 0 ? 1 / weight : 0;
+}
+
 /* The mean gradient of the step's samples. */
 static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
     if (e->objective->glm || !sw_objective_is_glm(e->objective))
@@ -91,7 +95,7 @@ static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, NULL, s));
     const double weight = sw_tape_loss_weight(e->tape);
-    swo_combine(e->type, numbers, weight > 0 ? 1 / weight : 0, s, 0, NULL, s);
+    swo_combine(e->type, numbers, swo_mean_factor(weight), s, 0, NULL, s);
     SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, s, 0, g));
     swo_zero_frozen(e->optim, g);
     return SW_OK;

@@ -17,6 +17,9 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature);
  * Takes a gradient of the samples, or a few where l was too small. */
 sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void *u, double l, double *curvature);
 
+/* What the sum of derivatives is times in the gradient of a loss with this weight: 1/w, 1 of a sum, 0 if nothing weighs. */
+double swo_mean_factor(double weight);
+
 /* A lower bound of the L that the mean loss of `batch` samples has at the point where s [n, outputs] are the derivatives:
  * 0 for losses whose second derivative is bounded. What steps meet by themselves is of few samples, and e^z of the others
  * may be far steeper. */

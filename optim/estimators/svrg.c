@@ -5,7 +5,7 @@
  * a correction that is no longer of this x.
  *
  * The last batch of an epoch may have few samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, R batches an
- * epoch, so that each sample counts alike, and the mean over the batches is ∇f(x).
+ * epoch, so that each sample counts alike, and the mean over the batches is ∇f(x). Of losses that are sums, c = R.
  *
  * The snapshot is the iterate at the end of a period, one of its iterates by lot, or their mean. x itself
  * goes on from where it is (Allen-Zhu, Yuan, ICML 2016), since estimators do not move it.
@@ -165,7 +165,7 @@ static void *table_at(const sw_estimate *e, int64_t id) {
     return (char *)e->slot[TABLE] + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
 }
 
-/* table ← the derivatives at the snapshot; full ← 1/W Σ s_i a_i, W the weight of all, unless it is NULL */
+/* table ← the derivatives at the snapshot; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is NULL */
 static sw_status store_derivatives(sw_estimate *e, void *full) {
     enum { CHUNK = 1000 };
     int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
@@ -176,13 +176,14 @@ static sw_status store_derivatives(sw_estimate *e, void *full) {
         for (int64_t i = 0; i < count; i++)
             ids[i] = first + i;
         status = sw_estimate_glm(e, e->slot[POINT], ids, count, NULL, table_at(e, first));
-        whole += status == SW_OK ? sw_tape_loss_weight(e->tape) : 0;
+        if (status == SW_OK)
+            whole = sw_tape_loss_weight(e->tape) == SW_SUMMED ? SW_SUMMED : whole + sw_tape_loss_weight(e->tape);
         if (status == SW_OK && full)
             status = sw_estimate_glm_combine(e, ids, count, table_at(e, first), first > 0, full);
     }
     sw_free(ids);
     if (status == SW_OK && full)
-        swo_combine(e->type, e->dim, whole > 0 ? 1 / whole : 0, full, 0, NULL, full);
+        swo_combine(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
     if (status == SW_OK)
         e->scalar[STORED] = 1;
     return status;
@@ -241,8 +242,10 @@ static sw_status start(sw_estimate *e) {
     return SW_OK;
 }
 
-/* |B| R/n, but for batches without an epoch. */
+/* |B| R/n, but for batches without an epoch; R of a loss that is a sum over its samples. */
 static double part_of_batch(const sw_estimate *e) {
+    if (e->weight == SW_SUMMED)
+        return e->per_epoch > 0 ? (double)e->per_epoch : (double)e->n / (double)e->count;
     return e->per_epoch > 0 ? (double)e->count * (double)e->per_epoch / (double)e->n : 1;
 }
 
@@ -378,7 +381,7 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
     SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, s));
     for (int64_t i = 0; i < e->count; i++)
         memcpy(y + (size_t)i * row, table_at(e, e->ids[i]), row);
-    const double part = e->weight > 0 ? 1 / e->weight : 0;
+    const double part = swo_mean_factor(e->weight);
     if (searches(e)) {
         void *difference = sw_estimate_scratch(e, DIFFERENCE, numbers > e->dim ? numbers : e->dim);
         if (!difference)

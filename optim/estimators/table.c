@@ -416,13 +416,30 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     return visit.measure ? swo_table_take_curvature(e, v, visit.curvature) : SW_OK;
 }
 
-/* On the tape: the curvature takes another gradient of the row. */
+/* Of a linear model the change t shows the largest curvature. The loss of a network may be flat or bent down along t, and
+ * steep along the step: lr would grow until x is lost. */
+static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *v,
+                               double *curvature) {
+    double fresh, old, ahead;
+    void *step = sw_estimate_scratch(e, WORK, e->dim);
+    if (!step)
+        return SW_ERR_MEMORY;
+    (e->method == &swo_sag ? swo_sag_factors : swo_saga_factors)(e, v, &fresh, &old);
+    swo_combine(e->type, e->dim, fresh, v->change, old, e->slot[SUM], step);
+    SW_TRY(swo_curvature(e, x, row_gradient, step, fmax(*curvature, swo_table_l_before(e, v)), &ahead));
+    *curvature = fmax(*curvature, ahead);
+    return SW_OK;
+}
+
+/* On the tape: the curvature takes another gradient of the row, or two. */
 static sw_status visit_on_tape(sw_estimate *e, const void *x, swo_visit *v) {
     void *row_gradient = v->entry;
     double curvature = 0;
     SW_TRY(is_glm(e) ? visit_glm(e, x, v, &row_gradient) : visit_row(e, x, v));
     if (swo_table_measures(e, v->first, e->step) && v->weight > 0) {
         SW_TRY(swo_curvature(e, x, row_gradient, v->change, swo_table_l_before(e, v), &curvature));
+        if (!is_glm(e))
+            SW_TRY(measure_ahead(e, x, row_gradient, v, &curvature));
         SW_TRY(swo_table_take_curvature(e, v, curvature));
     }
     if (v->first && e->option[INIT] == CENTRED)

@@ -225,7 +225,7 @@ static void the_search_finds_l(void **state) {
         }
 }
 
-/* With uniform draws L is what the row showed, or what it was less its decay: by half over max(2n, 256) rows that were
+/* With uniform draws L is what the row showed, or what it was less its decay: by half over max(8n, 256) rows that were
  * measured, which are all in the first two epochs and one in four later. By rows, each L_i is what it showed or half of
  * what it was, and L at least each of them. */
 static void what_was_found_sinks(void **state) {
@@ -242,7 +242,7 @@ static void what_was_found_sinks(void **state) {
             steps(o, p, 1);
             const double l = sw_optim_scalar(o, -1, "L_row"), now = sw_optim_scalar(o, -1, "L");
             const bool measured = own || k <= 400 || k % 4 == 0 || !had[spied.id];
-            const double less = most * exp2(-1 / 400.0);
+            const double less = most * exp2(-1 / 1600.0);
             if (own) {
                 assert_true(now >= less * (1 - 1e-15) && (now >= l || now == less));
             } else {

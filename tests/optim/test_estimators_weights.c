@@ -246,9 +246,34 @@ static void test_state_without_weights(void **state) {
     sw_params_free(p);
 }
 
+/* A loss that is a sum over its samples, with and without a table of derivatives: the same minimum, that of the sum plus
+ * the penalty, whose weight of all samples W is 8.5: W times the mean's gradient, with mu W in place of mu. */
+static void test_svrg_of_a_sum(void **state) {
+    (void)state;
+    for (int glm = 0; glm < 2; glm++)
+        for (int batch = 1; batch <= SAMPLES; batch += 3) {
+            problem *p = problem_new(glm);
+            char estimator[64], rule[64];
+            double total = 0;
+            for (int i = 0; i < SAMPLES; i++)
+                total += ids[i] >= 0 ? class_weights[ids[i]] : 0;
+            p->whole_sum = true;
+            snprintf(estimator, sizeof estimator, "svrg batch=%d period=2ep", batch);
+            snprintf(rule, sizeof rule, "sgd lr=%g weight_decay=%g", 0.02 / total, mu * total);
+            sw_optim *o = NEW_OPTIM(p->params, .estimator = estimator, .rule = rule, .seed = 3);
+            for (int i = 0; i < 20000; i++)
+                assert_ok(sw_optim_minimize(o, &p->f, NULL));
+            const double most = gradient_by_hand(sw_params_x(p->params));
+            if (!(most <= 1e-13))
+                fail_msg("%s%s: the gradient at the end is %g", estimator, glm ? " (glm)" : "", most);
+            sw_optim_free(o);
+            problem_free(p);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_state_without_weights),
-                                       cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_searched_step),
+                                       cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_svrg_of_a_sum), cmocka_unit_test(test_searched_step),
                                        cmocka_unit_test(test_sums)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
