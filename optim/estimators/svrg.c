@@ -20,7 +20,8 @@
  * at w is not evaluated again.
  *
  * lr=auto takes 1/L or another (step=; theorems want less, 1/(3L) say, of the L of the rows). L is given, that of the
- * rows (lipschitz=auto), or measured on the way: for convex f_B it is at least ‖Δg‖²/⟨Δg, x - w⟩, Δg = ∇f_B(x) - ∇f_B(w).
+ * rows (lipschitz=auto), or measured on the way: for convex f_B it is at least ‖Δg‖²/⟨Δg, x - w⟩, Δg = ∇f_B(x) - ∇f_B(w), for others
+ * ‖Δg‖/‖x - w‖.
  */
 #define SW_KERNEL_FILE "estimators/svrg.c"
 #include "kernel.h"
@@ -271,7 +272,9 @@ static sw_status note_curvature(sw_estimate *e, const void *x, const void *g, co
     if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
         swo_check(e->type, e->dim, way, &distance) != SW_OK)
         return SW_OK;
-    const double along = swo_inner(e->optim, difference, way), met = part_of_batch(e) * change * (change / along);
+    /* Where f_B may bend down, a change across the way says nothing of the curvature along it. */
+    const double along = swo_inner(e->optim, difference, way),
+                 met = part_of_batch(e) * change * (is_glm(e) ? change / along : 1 / distance);
     if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
         take_l(e, met);
     return SW_OK;
