@@ -51,8 +51,8 @@ static const cli_option options[] = {
     {"--l2", "X", CLI_REAL, &l2, 0, 1e300, "penalty l2/2 |w|^2 (0)"},
     {"--l1", "X", CLI_REAL, &l1, 0, 1e300, "penalty l1 |w|_1 (0)"},
     {"--method", "M", CLI_TEXT, &method, 0, 0,
-     "sag, saga, svrg or fista (saga; fista is quicker for small tables)"},
-    {"--batch", "N", CLI_COUNT, &batch, 1, 1e9, "samples in a step (svrg: 64, else by n); not for fista"},
+     "sag, saga, svrg or fista (fista below 10000 samples, else saga)"},
+    {"--batch", "N", CLI_COUNT, &batch, 1, 1e9, "samples in a step (by n; 1 of a .svm); not for fista"},
     {"--tol", "T", CLI_REAL, &tol, 1e-300, 1, "ends a fit: |gradient| over that at w = b = 0 (1e-6; --f32 1e-4)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "ends a fit that has not converged (1000)"},
     {"--standardize", NULL, CLI_FLAG, &standardize, 0, 0,
@@ -107,11 +107,11 @@ static bool is_sparse(void) {
 
 static void check_options(void) {
     const bool demonstration = !data && l1 < 0 && l2 < 0 && !path;
-    head();
+    if (head() != HUBER && delta != 1.35)
+        cli_fail(2, "--delta %g is of --loss huber", delta);
     if (demonstration)
         path = 60, folds = folds ? folds : 10;
-    method = method ? method : data ? "saga" : "fista";
-    if (choice("--method", method, METHODS, methods) == FISTA && batch)
+    if (method && choice("--method", method, METHODS, methods) == FISTA && batch)
         cli_fail(2, "--batch %lld: a step of fista takes all samples; sag, saga and svrg have batches",
                  (long long)batch);
     if (path && (l1 >= 0 || l2 >= 0))
@@ -122,6 +122,12 @@ static void check_options(void) {
         cli_fail(1, "%s does not exist: run glm in swale's source folder, or use --data FILE", diabetes);
     standardize = standardize || !data;
     data = data ? data : diabetes;
+}
+
+/* A step of fista takes all samples and goes farther: with few samples that is quicker. */
+static void choose_method(const glm_data *d) {
+    if (!method)
+        method = d->n < 10000 && !batch ? "fista" : "saga";
 }
 
 /* ---- A fit ---- */
@@ -153,7 +159,7 @@ static void make_estimator(const char *by, char spec[64]) {
     if (strcmp(by, "fista") == 0)
         strcpy(spec, "full");
     else if (strcmp(by, "svrg") == 0)
-        snprintf(spec, 64, "svrg batch=%lld", batch ? (long long)batch : 64);
+        snprintf(spec, 64, "svrg batch=%lld", (long long)batch);
     else
         snprintf(spec, 64, "%s batch=%lld init=full", by, (long long)batch);
 }
@@ -415,6 +421,8 @@ int main(int argc, char **argv) {
     cli_catch_signals();
     sw_glm *model = glm_data_read(&d, &request) ? make_model(&d, NULL) : NULL;
     if (model) {
+        choose_method(&d);
+        p.method = method, p.standardized = standardize;
         p.outputs = sw_glm_objective(model)->outputs;
         fit_all(model, &d, &p);
     }

@@ -1,5 +1,5 @@
-/* The samples of examples/glm.c: a CSV table or a LIBSVM file, standardized if that is asked for, and the way back
- * from coefficients of standardized columns to those of the file. Not part of the library. */
+/* The samples of examples/glm.c: a CSV table, centered, or a LIBSVM file, standardized if that is asked for, and the way back
+ * from coefficients of such columns to those of the file. Not part of the library. */
 #ifndef SWALE_EXAMPLES_GLM_DATA_H
 #define SWALE_EXAMPLES_GLM_DATA_H
 
@@ -13,7 +13,7 @@ typedef struct glm_request {
     bool sparse;               /* a LIBSVM file */
     bool classes;              /* the targets are classes */
     bool standardize;          /* columns of a table get the deviation 1, sparse ones the largest |value| 1 */
-    bool center;               /* with it, those of a table the mean 0 */
+    bool center;               /* those of a table get the mean 0: with an intercept the same model, sooner found */
     sw_dtype type;
     int64_t folds;             /* at most as many as samples */
 } glm_request;
@@ -112,10 +112,12 @@ static inline sw_status glm_data_standardize(glm_data *d, const glm_request *r) 
     if (r->sparse && r->standardize) {
         SW_TRY(sw_svmlight_max_abs(d->sparse, d->scale));
         SW_TRY(sw_svmlight_scale(d->sparse, d->scale));
-    } else if (r->standardize) {
+    } else if (!r->sparse && (r->standardize || r->center)) {
         SW_TRY(sw_moments(d->table, SW_PER_FEATURE, d->mean, d->scale));
-        if (!r->center)
-            memset(d->mean, 0, (size_t)d->features * sizeof *d->mean);
+        for (int64_t j = 0; j < d->features; j++) {
+            d->mean[j] = r->center ? d->mean[j] : 0;
+            d->scale[j] = r->standardize ? d->scale[j] : 1;
+        }
         sw_source *standardized = sw_normalise(d->table, &(sw_normalise_options){
             .size = sizeof(sw_normalise_options), .mean = d->mean, .std = d->scale, .own = true});
         d->table = standardized; /* the first one was freed if there is none */

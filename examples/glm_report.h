@@ -22,7 +22,8 @@ typedef struct glm_path {
     int64_t count, outputs;
     int64_t best, simplest; /* by cross-validation; -1: there was none */
     double tolerance;       /* of the gradient's norm */
-    const char *loss;
+    const char *loss, *method;
+    bool standardized;
 } glm_path;
 
 enum { GLM_SHOWN = 50, GLM_ROWS = 20, GLM_CURVES = 8 }; /* coefficients on stdout, in a picture, as curves */
@@ -151,8 +152,9 @@ static inline void glm_print(const glm_data *d, const glm_path *p, bool path) {
         glm_print_fit(d, p, best);
     }
     if (missed)
-        cli_note("%s: %lld of %lld fits did not converge: raise --epochs, --standardize the columns, or try "
-                 "another --method\n", cli_current()->name, (long long)missed, (long long)p->count);
+        cli_note("%s: %lld of %lld fits did not converge: raise --epochs%s%s\n", cli_current()->name, (long long)missed,
+                 (long long)p->count, p->standardized ? "" : ", or --standardize the columns",
+                 strcmp(p->method, "fista") == 0 ? "" : ", or try --method fista");
 }
 
 /* ---- The CSV file ---- */

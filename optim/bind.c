@@ -86,15 +86,17 @@ static sw_status first_options(const sw_optim *o, swo_estimate *e) {
 }
 
 /* batch=0 leaves the choice to this. Small batches take less time for a sample, and more epochs; measured on data of 178
- * to 100,000 samples. From here on it is an option like one that was given. */
+ * to 100,000 samples. Of sparse rows a step costs its nonzeros, so that batches gain nothing. On a tape a row of a table is
+ * one sample by default, since a table is of rows. From here on it is an option like one that was given. */
 static void choose_batch(swo_estimate *e, const sw_objective *f) {
     enum { ROWS = 64, MOST = 64 };
     const int at = swo_index(e->e.method->options, "batch");
-    double batch = 1;
-    e->chose_batch = at >= 0 && e->values.value[at] == 0 && (e->e.method == &swo_sag || e->e.method == &swo_saga);
+    const bool table = e->e.method == &swo_sag || e->e.method == &swo_saga, sparse = f->glm && f->glm->sparse;
+    double batch = table || sparse ? 1 : MOST;
+    e->chose_batch = at >= 0 && e->values.value[at] == 0 && (table || e->e.method == &swo_svrg);
     if (!e->chose_batch)
         return;
-    while (f->glm && 2 * batch <= MOST && 2 * batch * ROWS <= (double)f->n)
+    while (table && f->glm && !sparse && 2 * batch <= MOST && 2 * batch * ROWS <= (double)f->n)
         batch *= 2;
     e->values.value[at] = e->resolved[at] = batch;
 }
@@ -111,6 +113,7 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     e->e.optim = o;
     e->e.seed = o->seed;
     e->e.step = 1;
+    choose_batch(e, f);
     if (e->inner)
         e->e.sampler = e->inner->e.sampler;
     else
@@ -123,7 +126,6 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
                      : e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
     o->per_epoch = e->e.per_epoch;
     SW_TRY(first_options(o, e));
-    choose_batch(e, f);
     SW_TRY(make_slots(e, f));
     if (e->e.method->start)
         SW_TRY(swo_returned("estimator", e->e.method->name, "start", false, e->e.method->start(&e->e)));
@@ -138,6 +140,7 @@ static void forget_start(swo_estimate *e) {
     sw_free(e->squares);
     sw_free(e->lazy);
     e->squares = e->lazy = NULL;
+    e->x_low = NULL;
     e->run = NULL;
     e->fits = NULL;
     e->lr_with = NULL;

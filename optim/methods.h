@@ -52,10 +52,12 @@ sw_status swo_check_squares(const sw_step *step, const char *rule, double eps, b
 #define WEIGHT_DECAY_ROW WEIGHT_DECAY_UP_TO(1e6)
 
 /* The first options of estimators that take batches of a sampler. */
+#define ORDER_ROW                                                                               \
+    {.name = "order", .kind = SW_OPTION_CHOICE, .value = SW_SHUFFLE,                            \
+     .choices = "shuffle|sequential|replacement", .help = "how samples are drawn"}
 #define BATCH_ROWS                                                                              \
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 64, .low = 1, .high = 1e9,            \
      .help = "samples in a step", .search_low = 16, .search_high = 512, .search_log = true},    \
-    {.name = "order", .kind = SW_OPTION_CHOICE, .value = SW_SHUFFLE,                            \
-     .choices = "shuffle|sequential|replacement", .help = "how samples are drawn"}
+    ORDER_ROW
 
 #endif

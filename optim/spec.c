@@ -140,6 +140,23 @@ static void rules_with(const char *option, char *list, size_t size) {
                                    ((const sw_rule *)rules[i])->name);
 }
 
+/* Words of other libraries, and what they are here. */
+static const char *meant(const char *word, bool rule) {
+    static const struct {
+        const char *word, *of_rule, *of_estimator;
+    } known[] = {{"l2", ": the penalty l2/2 |w|^2 is weight_decay=l2", NULL},
+                 {"alpha", ": the penalty alpha/2 |w|^2 is weight_decay=alpha", NULL},
+                 {"C", ": C of n samples is weight_decay=1/(C n)", ": C of n samples is weight_decay=1/(C n) of the rule"},
+                 {"penalty", ": the penalties are weight_decay and l1", ": the penalties are weight_decay and l1 of the rule"},
+                 {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
+                 {"weight_decay", NULL, ": it is the rule's"},
+                 {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(word, known[i].word) == 0)
+            return rule ? known[i].of_rule : known[i].of_estimator;
+    return NULL;
+}
+
 static sw_status unknown(const char *kind, const char *method, const sw_option *table,
                          const sw_option *more, const char *word) {
     const char *names[2 * SW_MAX_OPTIONS];
@@ -151,11 +168,15 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
     const char *nearest = sw_suggest(word, count, names);
     char list[600] = "";
     size_t at = 0;
-    if (strcmp(kind, swo_kind_names[SWO_RULE]) == 0)
+    const bool rule = strcmp(kind, swo_kind_names[SWO_RULE]) == 0, decays = swo_index(table, "weight_decay") >= 0;
+    const char *known = rule || strcmp(kind, swo_kind_names[SWO_ESTIMATOR]) == 0 ? meant(word, rule) : NULL;
+    if (rule)
         rules_with(word, list, sizeof list);
     if (*list)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word,
                        list);
+    if (known && (decays || !rule || strcmp(word, "tol") == 0))
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word, known);
     for (int i = 0; i < count && at < sizeof list; i++)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "; it has ", names[i]);
     return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word,

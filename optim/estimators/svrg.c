@@ -66,7 +66,10 @@ enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT }; /* scratch of evaluatio
 enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in memory; the first three as in loops */
 
 static const sw_option options[] = {
-    BATCH_ROWS,
+    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,
+     .help = "samples in a step; 0: 64, or 1 if the samples of a generalized linear model are in memory, and sparse",
+     .search_low = 16, .search_high = 512, .search_log = true},
+    ORDER_ROW,
     {.name = "period", .kind = SW_OPTION_DURATION, .value = 0,
      .help = "from snapshot to snapshot; 0: 2n samples"},
     {.name = "snapshot", .kind = SW_OPTION_CHOICE, .choices = "last|random|mean",

@@ -26,7 +26,7 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
 #define TABLE_OPTIONS(init, step, init_help)                                                               \
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,                        \
      .help = "samples in a row of the table, and in a step; 0: 1, or if the samples of a generalized "     \
-             "linear model are in memory n/64, rounded down to a power of 2, from 1 to 64"},               \
+             "linear model are in memory, and dense, n/64, rounded down to a power of 2, from 1 to 64"},               \
     {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
      .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
     {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centred|sgd|auto", \

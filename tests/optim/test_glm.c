@@ -318,7 +318,7 @@ static void test_straight_loss(void **state) {
     free(p);
 }
 
-/* n/64, a power of 2; what was given stays. */
+/* n/64, a power of 2, and of SVRG 64; of sparse rows 1; what was given stays. */
 static void test_chosen_batch(void **state) {
     (void)state;
     static const int64_t n[] = {90, 127, 128, 1000, 100000};
@@ -330,12 +330,23 @@ static void test_chosen_batch(void **state) {
         const sw_array a = sw_array_of(x, SW_F64, SW_SHAPE(n[i], 1)), b = sw_array_of(y, SW_I32, SW_SHAPE(n[i]));
         sw_glm *m = sw_glm_new(SW_F64, &a, &b, &(sw_glm_options){.size = sizeof(sw_glm_options),
                                                                  .head = SW_HEAD_LOGISTIC});
-        for (int given = 0; given < 2; given++) {
-            sw_optim *o = optim_of(m, given ? "saga batch=3" : "saga", 0, 1);
-            const int64_t of = given ? 3 : batch[i];
-            assert_int_equal(sw_optim_steps_per_epoch(o, sw_glm_objective(m)), (n[i] + of - 1) / of);
+        int64_t *start = calloc((size_t)n[i] + 1, sizeof *start);
+        const int32_t column = 0;
+        for (int64_t row = 1; row <= n[i]; row++)
+            start[row] = 1;
+        sw_glm *sparse = sw_glm_new_sparse(SW_F64, &(sw_csr){.rows = n[i], .columns = 1, .start = start, .index = &column,
+                                                             .value = x, .type = SW_F64}, &b,
+                                           &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
+        static const char *const specs[] = {"saga", "saga batch=3", "svrg", "svrg batch=5"};
+        for (int k = 0; k < 8; k++) {
+            const int64_t of = k % 4 == 1 ? 3 : k % 4 == 3 ? 5 : k > 3 ? 1 : k % 4 == 2 ? 64 : batch[i];
+            sw_glm *model = k > 3 ? sparse : m;
+            sw_optim *o = optim_of(model, specs[k % 4], 0, 1);
+            assert_int_equal(sw_optim_steps_per_epoch(o, sw_glm_objective(model)), (n[i] + of - 1) / of);
             sw_optim_free(o);
         }
+        sw_glm_free(sparse);
+        free(start);
         sw_glm_free(m);
         free(x);
         free(y);
