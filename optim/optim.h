@@ -78,9 +78,8 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
 
 /* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or fails, with
  * its status. sag, saga and svrg with the rule sgd take many steps in one loop where the samples of a generalized linear
- * model are in memory (sw_glm_new); sw_train uses that too. Of sag and saga in f64 with dense rows the bits are those of
- * single steps; otherwise the loop rounds less, or elsewhere. svrg with lr=auto measures L at other steps in a loop, so that
- * its path depends on where loops end, as with a callback of sw_train at each step. */
+ * model are in memory (sw_glm_new); sw_train uses that too. With dense rows the bits are those of single steps; with sparse
+ * rows the loop rounds elsewhere. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the

@@ -206,6 +206,33 @@ static void test_resumed(void **state) {
     free(p);
 }
 
+/* What x of f32 lacks to its moves is dropped where x is written from outside: it was of another x. Frozen parameters do
+ * not get a new one in the step that sees it. */
+static void test_written_from_outside(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga batch=7", "svrg batch=7"};
+    problem *p = problem_new(1);
+    for (int i = 0; i < 3; i++) {
+        sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, SW_F32, false);
+        sw_optim *o = optim_of(m, specs[i], 0.01, 5);
+        double before = 0, after = 0;
+        assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 50, NULL));
+        const sw_array low = sw_optim_vector(o, "x_low");
+        for (int64_t j = 0; j < sw_array_count(&low); j++)
+            before += fabs(test_get(&low, j));
+        for (int k = 0; k < sw_params_count(sw_glm_params(m)); k++)
+            sw_param_freeze(sw_params_at(sw_glm_params(m), k), true);
+        sw_params_changed(sw_glm_params(m));
+        assert_ok(sw_optim_minimize(o, sw_glm_objective(m), NULL));
+        for (int64_t j = 0; j < sw_array_count(&low); j++)
+            after += fabs(test_get(&low, j));
+        assert_true(before > 0 && after == 0);
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
 /* Averages, momentum, schedules, clipping, frozen parameters: nothing is left out for the loop's sake. */
 static void test_loop_only_where_it_serves(void **state) {
     (void)state;
@@ -538,7 +565,7 @@ static void test_long_after_convergence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_lazy_updates), cmocka_unit_test(test_chosen_batch), cmocka_unit_test(test_warm_start), cmocka_unit_test(test_straight_loss),
-        cmocka_unit_test(test_resumed), cmocka_unit_test(test_svrg_in_a_loop), cmocka_unit_test(test_lazy_proximal),            cmocka_unit_test(test_loop_only_where_it_serves),
+        cmocka_unit_test(test_resumed), cmocka_unit_test(test_svrg_in_a_loop), cmocka_unit_test(test_lazy_proximal),            cmocka_unit_test(test_loop_only_where_it_serves), cmocka_unit_test(test_written_from_outside),
         cmocka_unit_test(test_penalty_is_known),   cmocka_unit_test(test_lipschitz_from_rows),
         cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_not_converged),
         cmocka_unit_test(test_tolerance_with_l1),  cmocka_unit_test(test_long_after_convergence),
