@@ -244,6 +244,11 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
 sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 sw_status swo_run_rules(sw_optim *o, const void *g);
+/* For loops over many steps with an average of the running family: before them (false: a frozen parameter is not finite,
+ * which the pipeline handles); and what weight it gives to x after the coming step, 0 if none. Its scalars move, and are
+ * the caller's to put back if the step is not taken. False: the pipeline is to refuse the step. */
+sw_status swo_average_begin_run(sw_optim *o, bool *serves);
+bool swo_average_weight(sw_optim *o, double *weight);
 
 /* The group as a whole, without vectors but with its slots: what begin, decide and reach see. */
 void swo_whole(sw_optim *o, swo_group *group, const void *g, sw_step *step);

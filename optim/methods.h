@@ -26,6 +26,10 @@ double swo_periods(double t, double length);
 /* Whether an average that looks at every so many-th step from a start on looks at this one. Both are rounded
  * up to whole steps. */
 bool swo_average_due(int64_t step, double start, double every);
+/* Whether it is one vector that moves by a weight of x in each step, e ← e + w (x - e), or less often (running.c); and that
+ * weight, after its `begin`. */
+bool swo_average_is_running(const sw_average *average);
+double swo_running_weight(const double *coefficient);
 
 /* The option of all rules that divide by the root of a mean or sum of squares: the lecture's AdaGrad and
  * RMSProp have ε inside, PyTorch outside. Without ε, 0/0 waits where a gradient is 0: its range begins

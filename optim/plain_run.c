@@ -23,8 +23,8 @@ static bool rules_are_plain(const sw_optim *o) {
 }
 
 static bool optim_is_plain(const sw_optim *o) {
-    return o->estimate->run && !o->estimate->inner && !(o->clip > 0) && !o->average && !o->search && !o->schedules &&
-           !o->watch && !o->rules_point && rules_are_plain(o);
+    return o->estimate->run && !o->estimate->inner && !(o->clip > 0) && !o->search && !o->schedules && !o->watch &&
+           !o->rules_point && (!o->average || swo_average_is_running(o->average)) && rules_are_plain(o);
 }
 
 void *swo_x_low(sw_optim *o) {
@@ -80,6 +80,11 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     for (int i = 0; i < sw_params_count(o->params); i++)
         if (o->frozen[i] != sw_params_at(o->params, i)->frozen)
             return SW_OK;
+    bool serves = true;
+    if (o->average)
+        SW_TRY(swo_average_begin_run(o, &serves));
+    if (!serves)
+        return SW_OK;
     swo_estimate *e = o->estimate;
     SW_TRY(swo_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
     if (o->seen != sw_params_version(o->params))

@@ -378,6 +378,40 @@ static sw_status move_average(sw_optim *o) {
     return swo_guard_average_after(o, update_average(o));
 }
 
+/* An average starts from where the first step does, also if x was set after the optimizer was made. */
+static void first_average(sw_optim *o) {
+    const sw_slot *slots = o->average ? o->average->slots : NULL;
+    for (int i = 0; slots && slots[i].name; i++)
+        if (o->average_slot[i] && slots[i].start == SW_START_X)
+            memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
+    if (o->average)
+        swo_guard_clear_infinite(o);
+}
+
+/* Before steps in a loop: as `move` does before one. */
+sw_status swo_average_begin_run(sw_optim *o, bool *serves) {
+    SW_TRY(average_options(o));
+    if (o->seen != sw_params_version(o->params) || o->steps == 0)
+        o->frozen_known = false;
+    if (!o->frozen_known)
+        swo_guard_read_frozen(o);
+    if (o->steps == 0)
+        first_average(o);
+    *serves = !o->any_infinite;
+    return SW_OK;
+}
+
+bool swo_average_weight(sw_optim *o, double *weight) {
+    const sw_average *a = o->average;
+    sw_step s = average_step(o, o->steps + 1);
+    const sw_status status = a->begin(&s);
+    bool finite = true;
+    for (int i = 0; a->scalars && a->scalars[i]; i++)
+        finite &= isfinite(o->average_scalar[i]) != 0;
+    *weight = status == SW_OK ? swo_running_weight(o->average_coefficient) : 0;
+    return (status == SW_OK && finite && *weight > 0 && *weight <= 1) || status == SW_SKIPPED;
+}
+
 static const void *check_point(const sw_optim *o, const char *kind, const char *method) {
     if (swo_no_new_infinity(o->type, o->dim, sw_params_x(o->params), o->point))
         return o->point;
@@ -474,16 +508,6 @@ static sw_status commit(swo_estimate *e) {
     return status == SW_SKIPPED ? sw_fail(SW_ERR_STATE, "estimator %s: commit cannot skip a step that "
                                                         "was taken", e->e.method->name)
                                 : swo_returned("estimator", e->e.method->name, "commit", false, status);
-}
-
-/* An average starts from where the first step does, also if x was set after the optimizer was made. */
-static void first_average(sw_optim *o) {
-    const sw_slot *slots = o->average ? o->average->slots : NULL;
-    for (int i = 0; slots && slots[i].name; i++)
-        if (o->average_slot[i] && slots[i].start == SW_START_X)
-            memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
-    if (o->average)
-        swo_guard_clear_infinite(o);
 }
 
 /* g ← g·clip/‖g‖. Of a huge one the norm may be no number of f64, nor the factor one of f32, which may also be so if

@@ -148,4 +148,12 @@ const sw_average swo_swa = {.size = sizeof(sw_average), .name = "swa",
                             .slots = mean_slots, .scalars = scalars, .begin = swa_begin,
                             .update = &kernels, .reach = running_reach, .point_begin = after_the_first};
 
+bool swo_average_is_running(const sw_average *average) {
+    return average == &swo_ema || average == &swo_lawa_ema || average == &swo_polyak || average == &swo_swa;
+}
+
+double swo_running_weight(const double *coefficient) {
+    return coefficient[WEIGHT];
+}
+
 #endif

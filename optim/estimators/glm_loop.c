@@ -6,7 +6,10 @@
  *
  * In f32 x is kept in two numbers, so that its rounding does not add up; there the bits of single steps are others.
  * Of sparse rows x is updated lazily (swo_glm_lazy), and brought up to date at the end of the loop. There x equals that of
- * single steps up to rounding, and its bits depend on where loops end. sw_train ends them at fixed steps. */
+ * single steps up to rounding, and its bits depend on where loops end. sw_train ends them at fixed steps.
+ *
+ * An average of the running family (averages/running.c) moves with x: in each step, or of sparse rows lazily. It lies between
+ * its old value and x, which bounds it. */
 #include "glm_loop.h"
 
 #include "smoothness.h"
@@ -14,7 +17,11 @@
 #include <float.h>
 #include <math.h>
 
-static const double LEAST_SCALE = 1e-6; /* below it v is brought up to date: v is as large as x over the scale */
+/* Below these x and its average are brought up to date: v is as large as x over the scale, and E as e over what is kept.
+ * What E gains by v is relative to the greatest scale since then, and so loses as many digits as the scale has become
+ * smaller. */
+static const double LEAST_SCALE = 1e-6, LEAST_SCALE_OF_AVERAGE = 0.0625;
+static const double LEAST_KEPT[] = {[SW_F32] = 1e-20, [SW_F64] = 1e-200};
 
 /* In this order: losses, in f64; z, v and two more; c; blocks of large batches. */
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch) {
@@ -50,27 +57,48 @@ void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit) {
 static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
     const sw_objective *f = loop->e->objective;
     return f->glm->sparse && loop->segment[0].offset == 0 && loop->segment[0].count == f->outputs * f->features &&
-           loop->segment[0].moves && isinf(loop->segment[0].low) && isinf(loop->segment[0].high);
+           loop->segment[0].moves;
 }
 
-enum { HISTORY = 16384 }; /* proximal steps; then x is brought up to date */
-
-/* From the estimator's own memory, which is kept: the history, then [features] numbers, stamps, and columns. */
-static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
-    swo_estimate *own = (swo_estimate *)(void *)loop->e;
-    const int64_t features = loop->e->objective->features, history = 4 * (HISTORY + 1),
+/* From the estimator's memory, which is kept: records and sums of steps, then [features] numbers, stamps, and columns. */
+static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
+    enum { ROOM = 16384, FEATURES_PER_STEP = 64 }; /* all columns are brought up to date after `room` recorded steps */
+    swo_estimate *estimate = (swo_estimate *)(void *)loop->e;
+    swo_glm_lazy *lazy = &loop->lazy;
+    const int64_t features = loop->e->objective->features, least = features / FEATURES_PER_STEP,
+                  room = least > ROOM ? least : ROOM, records = room * (int64_t)(sizeof *lazy->record / sizeof(double)),
+                  sums = (room + 1) * (int64_t)(sizeof *lazy->sums / sizeof(double)),
                   columns = (features * (int64_t)sizeof(int32_t) + 7) / 8;
-    if (!own->lazy && !(own->lazy = sw_alloc_array(history + 2 * features + columns, sizeof(double))))
+    if (!estimate->lazy &&
+        !(estimate->lazy = sw_alloc_array(records + sums + 2 * features + columns, sizeof(double))))
         return SW_ERR_MEMORY;
-    double *memory = own->lazy;
-    loop->lazy = (swo_glm_lazy){.scale = 1, .proximal = loop->segment[0].proximal, .l1 = loop->segment[0].l1,
-                                .room = HISTORY, .part = memory, .part_sum = memory + (HISTORY + 1),
-                                .along = memory + 2 * (HISTORY + 1), .along_sum = memory + 3 * (HISTORY + 1)};
-    loop->lazy.part_sum[0] = loop->lazy.along_sum[0] = 0;
-    loop->lazy.then = memory + history;
-    loop->lazy.stamp = (int64_t *)(void *)(loop->lazy.then + features);
-    loop->lazy.touched = (int32_t *)(void *)(loop->lazy.stamp + features);
-    memset(loop->lazy.then, 0, (size_t)features * (sizeof(double) + sizeof(int64_t)));
+    double *memory = estimate->lazy;
+    lazy->room = room;
+    lazy->record = (swo_glm_record *)(void *)memory;
+    lazy->sums = (swo_glm_sums *)(void *)(memory + records);
+    lazy->sums[0] = (swo_glm_sums){0};
+    lazy->then = memory + records + sums;
+    lazy->stamp = (int64_t *)(void *)(lazy->then + features);
+    lazy->touched = (int32_t *)(void *)(lazy->stamp + features);
+    memset(lazy->then, 0, (size_t)features * (sizeof(double) + sizeof(int64_t)));
+    return SW_OK;
+}
+
+static double glm_loop_rounded(const swo_glm_loop *loop, double bound) {
+    return loop->e->type == SW_F32 ? (double)(float)bound : bound;
+}
+
+static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
+    const swo_glm_segment *weights = &loop->segment[0];
+    const bool boxed = !isinf(weights->low) || !isinf(weights->high);
+    loop->lazy = (swo_glm_lazy){.scale = 1, .kept = 1, .recorded = weights->proximal || loop->mean,
+                                .proximal = weights->proximal, .boxed = boxed, .l1 = weights->l1,
+                                .decay = weights->decay, .low = glm_loop_rounded(loop, weights->low),
+                                .high = glm_loop_rounded(loop, weights->high), .mean = loop->mean,
+                                .mean_low = loop->mean_low,
+                                /* a few roundings of f64, of two numbers of f32, or of one */
+                                .near = loop->e->type == SW_F64 ? 0x1p-50 : loop->move.x_low ? 0x1p-44 : 0x1p-21};
+    SW_TRY(glm_loop_use_memory(loop));
     loop->visit.lazy = loop->move.lazy = &loop->lazy;
     loop->visit.weights = loop->move.x;
     loop->visit.d = loop->move.d;
@@ -101,6 +129,18 @@ static void glm_loop_take_rules(swo_glm_loop *loop, const swo_plain_rules *rules
     loop->move.segments = rules->stretches;
 }
 
+/* The average that moves with x, and a bound of it. */
+static void glm_loop_take_average(swo_glm_loop *loop) {
+    const sw_optim *o = loop->e->optim;
+    double norm[2];
+    if (!o->average)
+        return;
+    loop->mean = o->average_slot[0];
+    loop->mean_low = o->average_slot[1];
+    swo_norms(loop->e->type, loop->e->dim, loop->mean, loop->mean_low ? loop->mean_low : loop->mean, norm);
+    loop->mean_bound = norm[0] + norm[1];
+}
+
 sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
                              void *d_low) {
     void *x = sw_params_x(e->params), *s = sw_estimate_scratch(e, 0, batch * e->objective->outputs),
@@ -117,13 +157,26 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     loop->move = (swo_glm_move){.f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t,
                                 .c = loop->visit.c, .x_low = ((swo_estimate *)(void *)e)->x_low};
     glm_loop_take_rules(loop, rules);
+    glm_loop_take_average(loop);
     swo_norms(e->type, e->dim, x, d, norm);
     loop->x_bound = norm[0];
     loop->d_bound = norm[1];
     return glm_loop_is_lazy(loop) ? glm_loop_make_lazy(loop) : SW_OK;
 }
 
-/* Whether x and d stay finite, by the bounds. */
+/* Whether lazy updates can go on with numbers that are neither too large nor too imprecise; x: a bound after the step. */
+static bool glm_loop_lazy_fits(const swo_glm_loop *loop, double x) {
+    const swo_glm_lazy *lazy = &loop->lazy;
+    const double scale = lazy->scale * (1 - loop->segment[0].lr * loop->segment[0].decay),
+                 kept = lazy->kept * (loop->w < 1 ? 1 - loop->w : 1);
+    if (lazy->recorded && lazy->steps == lazy->room)
+        return false;
+    if (!(scale > LEAST_SCALE) || (lazy->mean && lazy->scale < 1 && scale < LEAST_SCALE_OF_AVERAGE))
+        return false;
+    return x / scale < loop->most && kept > LEAST_KEPT[loop->e->type] && loop->mean_bound / kept < loop->most;
+}
+
+/* Whether x, its average and d stay finite, by the bounds. */
 static bool glm_loop_fits(swo_glm_loop *loop) {
     const int64_t numbers = loop->visit.count * loop->e->objective->outputs;
     double changes = 0, lr = 0, keep = 0;
@@ -136,24 +189,50 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
     }
     const double t = loop->row_norm * changes, g = loop->move.fresh * t + loop->move.old * loop->d_bound,
                  x = keep * loop->x_bound + lr * g + loop->nearest, d = loop->d_bound + (loop->move.d_low ? t : 0);
-    if (loop->visit.lazy && loop->lazy.proximal && loop->lazy.steps == loop->lazy.room)
-        return false;
-    if (loop->visit.lazy && !(loop->lazy.scale * (1 - loop->segment[0].lr * loop->segment[0].decay) > LEAST_SCALE))
-        return false;
     if (!(isfinite(loop->visit.loss) && lr * 2 < loop->most && g < loop->most && x < loop->most && d < loop->most))
+        return false;
+    loop->mean_bound = loop->mean ? fmax(loop->mean_bound, x) : 0;
+    if (loop->mean_bound >= loop->most || (loop->visit.lazy && !glm_loop_lazy_fits(loop, x)))
         return false;
     loop->x_bound = x;
     loop->d_bound = d;
     return true;
 }
 
+/* The weight that the average gives to x after the step; false: the pipeline is to find what is wrong with it. */
+static bool glm_loop_weigh(swo_glm_loop *loop) {
+    sw_optim *o = loop->e->optim;
+    loop->w = 0;
+    if (!loop->mean)
+        return true;
+    memcpy(loop->average_scalar, o->average_scalar, sizeof loop->average_scalar);
+    return swo_average_weight(o, &loop->w);
+}
+
+/* Of x as it is now: all of it, or of lazy updates the biases. */
+static void glm_loop_move_average(swo_glm_loop *loop) {
+    const sw_estimate *e = loop->e;
+    const int64_t first = loop->visit.lazy ? loop->segment[0].count : 0;
+    const size_t at = (size_t)first * sw_dtype_size(e->type);
+    swo_mean_compensated(e->type, e->dim - first, loop->w, (const char *)loop->move.x + at, (char *)loop->mean + at,
+                         loop->mean_low ? (char *)loop->mean_low + at : NULL);
+    if (loop->visit.lazy && loop->w == 1)
+        swo_glm_flush(e->type, &loop->move, true);
+}
+
 void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
+    sw_optim *o = loop->e->optim;
     for (int i = 0; i < loop->move.segments; i++)
         if (loop->automatic[i])
-            loop->segment[i].lr = swo_lr_for(loop->e->optim, loop->segment[i].decay);
-    *taken = glm_loop_fits(loop);
+            loop->segment[i].lr = swo_lr_for(o, loop->segment[i].decay);
+    *taken = glm_loop_weigh(loop) && glm_loop_fits(loop);
+    loop->lazy.w = loop->w < 1 ? loop->w : 0;
     if (*taken)
         swo_glm_move_x(loop->e->type, &loop->move);
+    else if (loop->mean)
+        memcpy(o->average_scalar, loop->average_scalar, sizeof loop->average_scalar);
+    if (*taken && loop->w > 0)
+        glm_loop_move_average(loop);
 }
 
 bool swo_glm_loop_again(swo_glm_loop *loop) {
@@ -167,5 +246,5 @@ bool swo_glm_loop_again(swo_glm_loop *loop) {
 
 void swo_glm_loop_end(swo_glm_loop *loop) {
     if (loop->visit.lazy)
-        swo_glm_flush(loop->e->type, &loop->move);
+        swo_glm_flush(loop->e->type, &loop->move, false);
 }

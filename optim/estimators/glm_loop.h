@@ -16,6 +16,9 @@ typedef struct swo_glm_loop {
     double x_bound, d_bound, most; /* of ‖x‖ and ‖d‖; what both stay below */
     double nearest;                /* a bound of the norm of what is nearest to 0 in the rule's box */
     swo_glm_lazy lazy;
+    void *mean, *mean_low;         /* the average of x, and what it lacks (f32); NULL: there is none */
+    double w, mean_bound;          /* the weight of x after this step in it; of its norm */
+    double average_scalar[SW_MAX_SCALARS]; /* of the average, before this step */
 } swo_glm_loop;
 
 /* Elements of room for a visit, and where its parts are. */

@@ -8,6 +8,7 @@
 #include "kernel.h"
 #include "kernel_glm.h"
 #include "../rules/prox.h"
+#include "glm_lazy_visit.h"
 #include "glm_steps.h"
 
 #ifndef GLM_STEPS
@@ -19,38 +20,11 @@ static inline double finite_or_0(double curvature) {
     return curvature - curvature == 0 ? curvature : 0;
 }
 
-static inline double soft(double v, double threshold) {
-    return v > threshold ? v - threshold : v < -threshold ? v + threshold : 0;
-}
-
-/* v after the proximal steps from number `from` on. The move of a step is -part (old d ± l1): of one sign while old d ± l1
- * is, so that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
-static inline double missed_proximal(const swo_glm_lazy *lazy, double v, double d, int64_t from) {
-    const int64_t to = lazy->steps;
-    const bool stays_zero = (d < 0 ? -d : d) * lazy->most_old <= lazy->l1;
-    const double sign = v < 0 ? -1 : 1, e = sign * d, least = lazy->least_old * e + lazy->l1,
-                 most = lazy->most_old * e + lazy->l1;
-    if (from == to || (v == 0 && stays_zero))
-        return v;
-    if (v != 0 && (least < 0) == (most < 0)) {
-        const double end = sign * v - (lazy->along_sum[to] - lazy->along_sum[from]) * e -
-                           (lazy->part_sum[to] - lazy->part_sum[from]) * lazy->l1;
-        if (end > 0)
-            return sign * end;
-    }
-    for (int64_t i = from; i < to && !(v == 0 && stays_zero); i++)
-        v = soft(v - lazy->along[i] * d, lazy->part[i] * lazy->l1);
-    return v;
-}
 static const double GLM_LEAST_L = 1e-30;
 enum { GLM_DOUBLINGS = 300 };
 #endif
 
 #if SW_KERNEL_PASS
-
-static inline int64_t SW_K(sample_of)(const swo_glm_visit *a, int64_t i) {
-    return a->ids ? a->ids[i] : a->first + i;
-}
 
 static inline double SW_K(inner)(const real *a, const real *b, int64_t n) {
     double sum = 0;
@@ -90,7 +64,7 @@ static double SW_K(row_curvature)(const swo_glm_visit *a, const real *z, const r
     double sum = 0;
     for (int64_t i = 0; i < a->count; i++) {
         const int64_t at = i * outputs;
-        sum += SW_K(curvature_over)(a->f, SW_K(sample_of)(a, i), z + at, a->losses[i], (const real *)a->s + at, v + at, scale,
+        sum += SW_K(curvature_over)(a->f, swo_glm_sample(a, i), z + at, a->losses[i], (const real *)a->s + at, v + at, scale,
                                     room);
     }
     return square > 0 ? sum / (n * square) : 0;
@@ -113,114 +87,11 @@ static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real 
 static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *s = a->s;
-    const double q = (a->weights_rest ? 0 : a->squares[SW_K(sample_of)(a, 0)]) + (a->f->bias && !a->bias_rests ? 1 : 0),
+    const double q = (a->weights_rest ? 0 : a->squares[swo_glm_sample(a, 0)]) + (a->f->bias && !a->bias_rests ? 1 : 0),
                  square = q * SW_K(inner)(s, s, outputs);
     for (int64_t k = 0; k < outputs; k++)
         v[k] = (real)(q * (double)s[k]);
     a->curvature = square > 0 && square - square == 0 ? finite_or_0(SW_K(confirmed)(a, z, v, square, room)) : 0;
-}
-
-/* ---- Lazy updates ---- */
-
-/* *x + *low (NULL: 0) ← x + low + by */
-static inline void SW_K(add_pair)(real *x, real *low, double by) {
-    if (!low) {
-        *x += (real)by;
-        return;
-    }
-    const double sum = (double)*x + ((double)*low + by);
-    *x = (real)sum;
-    *low = (real)(sum - (double)*x);
-}
-
-/* Weight `at` of column j, brought up to date. */
-static inline real SW_K(lazy_update)(const swo_glm_lazy *lazy, real *v, real *low, double d, int64_t j) {
-    if (!lazy->proximal) {
-        SW_K(add_pair)(v, low, -(lazy->sum - lazy->then[j]) * d);
-        return *v;
-    }
-    const double now = missed_proximal(lazy, (double)*v + (low ? (double)*low : 0), d, (int64_t)lazy->then[j]);
-    *v = (real)now;
-    if (low)
-        *low = (real)(now - (double)*v);
-    return *v;
-}
-
-/* Asks for what sample i will need: its columns lie anywhere. */
-static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
-    const sw_csr *m = a->f->glm->sparse;
-    const real *x = a->weights, *d = a->d;
-    if (a->f->outputs > 1) /* those of the first output would be few of them */
-        return;
-    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
-        const int64_t j = m->index[at];
-        __builtin_prefetch(&x[j], 1);
-        __builtin_prefetch(&d[j], 1);
-        __builtin_prefetch(&a->lazy->then[j], 1);
-    }
-}
-
-/* The weights at the nonzeros of sample i as they are now, and its predictions. */
-static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
-    const sw_objective *f = a->f;
-    const sw_csr *m = f->glm->sparse;
-    swo_glm_lazy *lazy = a->lazy;
-    const int64_t features = f->features, outputs = f->outputs;
-    const real *value = m->value, *d = a->d;
-    real *x = a->weights, *bias = x + outputs * features;
-    for (int64_t k = 0; k < outputs; k++)
-        z[k] = 0;
-    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
-        const int64_t j = m->index[at];
-        for (int64_t k = 0; k < outputs; k++) {
-            const int64_t w = k * features + j;
-            z[k] += value[at] * SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j);
-        }
-        lazy->then[j] = lazy->proximal ? (double)lazy->steps : lazy->sum;
-    }
-    for (int64_t k = 0; k < outputs; k++)
-        z[k] = (real)lazy->scale * z[k] + (f->bias ? bias[k] : 0);
-}
-
-/* t_k += c_ik a_i over the row, and the list of its columns */
-static void SW_K(lazy_sum)(const swo_glm_visit *a) {
-    const sw_csr *m = a->f->glm->sparse;
-    swo_glm_lazy *lazy = a->lazy;
-    const int64_t features = a->f->features, outputs = a->f->outputs;
-    const real *c = a->c, *value = m->value;
-    real *t = a->t, *bias = t + outputs * features;
-    lazy->count = 0;
-    lazy->now++;
-    for (int64_t k = 0; a->f->bias && k < outputs; k++)
-        bias[k] = 0;
-    for (int64_t i = 0; i < a->count; i++) {
-        const int64_t sample = SW_K(sample_of)(a, i);
-        for (int64_t at = m->start[sample]; at < m->start[sample + 1]; at++) {
-            const int32_t j = m->index[at];
-            if (lazy->stamp[j] != lazy->now) {
-                lazy->stamp[j] = lazy->now;
-                lazy->touched[lazy->count++] = j;
-            }
-            for (int64_t k = 0; k < outputs; k++)
-                t[k * features + j] += c[i * outputs + k] * value[at];
-        }
-        for (int64_t k = 0; a->f->bias && k < outputs; k++)
-            bias[k] += c[i * outputs + k];
-    }
-}
-
-static double SW_K(lazy_square)(const swo_glm_visit *a) {
-    const int64_t features = a->f->features, outputs = a->f->outputs;
-    const real *t = a->t;
-    double square = 0;
-    for (int64_t i = 0; i < a->lazy->count; i++)
-        for (int64_t k = 0; k < outputs; k++) {
-            const double v = (double)t[k * features + a->lazy->touched[i]];
-            square += v * v;
-        }
-    for (int64_t k = 0; a->f->bias && k < outputs; k++)
-        square += (double)t[outputs * features + k] * (double)t[outputs * features + k];
-    return square;
 }
 
 static double SW_K(dense_square)(const swo_glm_visit *a) {
@@ -244,8 +115,8 @@ static void SW_K(sum_dense)(const swo_glm_visit *a, int64_t i, int64_t end, real
     const real *c = a->c, *rows = a->f->glm->dense;
     for (; i + 4 <= end; i += 4)
         for (int64_t k = 0; k < outputs; k++) {
-            const real *r0 = rows + SW_K(sample_of)(a, i) * d, *r1 = rows + SW_K(sample_of)(a, i + 1) * d,
-                       *r2 = rows + SW_K(sample_of)(a, i + 2) * d, *r3 = rows + SW_K(sample_of)(a, i + 3) * d;
+            const real *r0 = rows + swo_glm_sample(a, i) * d, *r1 = rows + swo_glm_sample(a, i + 1) * d,
+                       *r2 = rows + swo_glm_sample(a, i + 2) * d, *r3 = rows + swo_glm_sample(a, i + 3) * d;
             const real c0 = c[i * outputs + k], c1 = c[(i + 1) * outputs + k], c2 = c[(i + 2) * outputs + k],
                        c3 = c[(i + 3) * outputs + k];
             real *restrict to = t + k * d;
@@ -254,7 +125,7 @@ static void SW_K(sum_dense)(const swo_glm_visit *a, int64_t i, int64_t end, real
         }
     for (; i < end; i++)
         for (int64_t k = 0; k < outputs; k++) {
-            const real *restrict r = rows + SW_K(sample_of)(a, i) * d;
+            const real *restrict r = rows + swo_glm_sample(a, i) * d;
             real *restrict to = t + k * d;
             const real ck = c[i * outputs + k];
             for (int64_t j = 0; j < d; j++)
@@ -280,7 +151,7 @@ static void SW_K(sum_sparse)(const swo_glm_visit *a, real *t) {
     const sw_csr *m = a->f->glm->sparse;
     const real *c = a->c, *value = m->value;
     for (int64_t i = 0; i < a->count; i++)
-        for (int64_t j = m->start[SW_K(sample_of)(a, i)]; j < m->start[SW_K(sample_of)(a, i) + 1]; j++)
+        for (int64_t j = m->start[swo_glm_sample(a, i)]; j < m->start[swo_glm_sample(a, i) + 1]; j++)
             for (int64_t k = 0; k < outputs; k++)
                 t[k * d + m->index[j]] += c[i * outputs + k] * value[j];
 }
@@ -319,7 +190,7 @@ static void SW_K(products)(const swo_glm_visit *a, real *v) {
         for (int64_t k = 0; k < outputs && a->weights_rest; k++)
             v[i * outputs + k] = a->f->bias && !a->bias_rests ? bias[k] : 0;
     for (int64_t i = 0; i < a->count && !a->weights_rest; i++) {
-        SW_K(glm_predict)(a->f, a->t, SW_K(sample_of)(a, i), v + i * outputs);
+        SW_K(glm_predict)(a->f, a->t, swo_glm_sample(a, i), v + i * outputs);
         for (int64_t k = 0; k < outputs && a->f->bias && a->bias_rests; k++)
             v[i * outputs + k] -= bias[k];
     }
@@ -336,17 +207,6 @@ static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *ro
         return;
     SW_K(products)(a, v);
     a->curvature = finite_or_0(SW_K(confirmed)(a, z, v, square, room));
-}
-
-static void SW_K(lazy_zero)(const swo_glm_visit *a) {
-    const int64_t features = a->f->features, outputs = a->f->outputs;
-    real *t = a->t;
-    for (int64_t k = 0; k < outputs; k++) {
-        for (int64_t i = 0; i < a->lazy->count; i++)
-            t[k * features + a->lazy->touched[i]] = 0;
-        if (a->f->bias)
-            t[outputs * features + k] = 0;
-    }
 }
 
 /* Where no L is known the table may hold the gradients at this very x (init=full): then t is 0 or rounding, and x would
@@ -387,12 +247,12 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
         if (a->ids && i + GLM_AHEAD < a->count)
             swo_glm_fetch(a->f, a->ids[i + GLM_AHEAD]);
         if (a->lazy && i + 1 < a->count)
-            SW_K(lazy_fetch)(a, SW_K(sample_of)(a, i + 1));
+            SW_K(lazy_fetch)(a, swo_glm_sample(a, i + 1));
         if (a->lazy)
-            SW_K(lazy_predict)(a, SW_K(sample_of)(a, i), z + i * outputs);
+            SW_K(lazy_predict)(a, swo_glm_sample(a, i), z + i * outputs);
         else
-            SW_K(glm_predict)(a->f, a->x, SW_K(sample_of)(a, i), z + i * outputs);
-        a->losses[i] = SW_K(glm_head)(a->f, SW_K(sample_of)(a, i), z + i * outputs, s + i * outputs);
+            SW_K(glm_predict)(a->f, a->x, swo_glm_sample(a, i), z + i * outputs);
+        a->losses[i] = SW_K(glm_head)(a->f, swo_glm_sample(a, i), z + i * outputs, s + i * outputs);
         a->loss += a->losses[i];
     }
     for (int64_t i = 0; i < numbers; i++)
@@ -489,18 +349,19 @@ static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
     const swo_glm_move *a = args;
     const int64_t features = a->f->features, weights = a->f->outputs * features;
     (void)begin, (void)end, (void)sums;
-    for (int i = 0; i < a->segments; i++) {
+    const real *t = a->lazy ? a->row_t : a->t, *c = a->c;
+    for (int i = a->lazy ? 1 : 0; i < a->segments; i++) {
         const swo_glm_segment *segment = &a->segment[i];
         int64_t at = segment->offset;
         const int64_t last = at + segment->count;
-        if (a->t) {
-            SW_K(move_elements)(a, segment, at, segment->count, (const real *)a->t + at, 1);
+        if (t) {
+            SW_K(move_elements)(a, segment, at, segment->count, t + at, 1);
             continue;
         }
-        const real *c = a->c, *row = (const real *)a->f->glm->dense + a->sample * features;
         while (at < last && at < weights) { /* one output after the other */
             const int64_t k = at / features, within = at - k * features,
                           n = features - within < last - at ? features - within : last - at;
+            const real *row = (const real *)a->f->glm->dense + a->sample * features;
             SW_K(move_elements)(a, segment, at, n, row + within, c[k]);
             at += n;
         }
@@ -511,97 +372,12 @@ static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
     }
 }
 
-/* Weights of column j: v ← v - (lr/scale')(fresh t + old d), or soft of that, d ← d + t */
-static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, double by_t, double by_d, double threshold,
-                                          const real *c, real value) {
-    const int64_t features = a->f->features;
-    real *x = a->x, *d = a->d, *low = a->d_low, *t_of = a->row_t, *x_low = a->x_low;
-    for (int64_t k = 0; k < a->f->outputs; k++) {
-        const int64_t at = k * features + j;
-        const real t = t_of ? t_of[at] : c ? c[k] * value : 0;
-        const double by = -(by_t * (double)t + by_d * (double)d[at]);
-        if (a->lazy->proximal) {
-            const double now = soft((double)x[at] + ((x_low ? (double)x_low[at] : 0) + by), threshold);
-            x[at] = (real)now;
-            if (x_low)
-                x_low[at] = (real)(now - (double)x[at]);
-        } else {
-            SW_K(add_pair)(&x[at], x_low ? &x_low[at] : NULL, by);
-        }
-        if (low && SW_KERNEL_F32)
-            SW_K(compensated_add)(&d[at], &low[at], t);
-        else if (low) /* of f64 it would be another place in memory for each column, and gain nothing */
-            d[at] += t;
-        if (t_of)
-            t_of[at] = 0;
-    }
-}
-
-/* The step takes its place among those that other columns miss. */
-static void SW_K(lazy_record)(swo_glm_lazy *lazy, double per, double old) {
-    const int64_t i = lazy->steps++;
-    lazy->part[i] = per;
-    lazy->along[i] = per * old;
-    lazy->part_sum[i + 1] = lazy->part_sum[i] + per;
-    lazy->along_sum[i + 1] = lazy->along_sum[i] + per * old;
-    lazy->least_old = i == 0 || old < lazy->least_old ? old : lazy->least_old;
-    lazy->most_old = i == 0 || old > lazy->most_old ? old : lazy->most_old;
-}
-
-static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums) {
-    const swo_glm_move *a = args;
-    swo_glm_lazy *lazy = a->lazy;
-    const sw_csr *m = a->f->glm->sparse;
-    const int64_t weights = a->f->outputs * a->f->features;
-    const double lr = a->segment[0].lr, scale = lazy->scale * (1 - lr * a->segment[0].decay), per = lr / scale,
-                 sum = lazy->sum + per * a->old, by_t = per * a->fresh, by_d = per * a->old, threshold = per * lazy->l1;
-    const real *value = m->value;
-    (void)begin, (void)end, (void)sums;
-    if (lazy->proximal)
-        SW_K(lazy_record)(lazy, per, a->old);
-    const double now = lazy->proximal ? (double)lazy->steps : sum;
-    if (a->row_t)
-        for (int64_t i = 0; i < lazy->count; i++) {
-            SW_K(lazy_move_column)(a, lazy->touched[i], by_t, by_d, threshold, NULL, 0);
-            lazy->then[lazy->touched[i]] = now;
-        }
-    else
-        for (int64_t at = m->start[a->sample]; at < m->start[a->sample + 1]; at++) {
-            SW_K(lazy_move_column)(a, m->index[at], by_t, by_d, threshold, a->c, value[at]);
-            lazy->then[m->index[at]] = now;
-        }
-    lazy->scale = scale;
-    lazy->sum = sum;
-    for (int i = 1; i < a->segments; i++)
-        for (int64_t j = 0; j < a->segment[i].count; j++) {
-            const int64_t at = a->segment[i].offset + j;
-            const real one = 1;
-            SW_K(move_elements)(a, &a->segment[i], at, 1, a->row_t ? (const real *)a->row_t + at : &one,
-                                a->row_t ? 1 : ((const real *)a->c)[at - weights]);
-        }
-}
-
-static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
-    const swo_glm_move *a = args;
-    const swo_glm_lazy *lazy = a->lazy;
-    const int64_t features = a->f->features;
-    (void)sums;
-    for (int64_t i = begin; i < end; i++) {
-        real *x = (real *)a->x + i, *low = a->x_low ? (real *)a->x_low + i : NULL;
-        SW_K(lazy_update)(lazy, x, low, (double)((const real *)a->d)[i], i % features);
-        const double now = lazy->scale * ((double)*x + (low ? (double)*low : 0));
-        *x = (real)now;
-        if (low)
-            *low = (real)(now - (double)*x);
-    }
-}
-
 #else
 
 #include "../internal.h"
 
 static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x),
-                        measure_kernels = SW_KERNEL_TABLE(measure), lazy_kernels = SW_KERNEL_TABLE(lazy_move), flush_kernels = SW_KERNEL_TABLE(flush);
+                        measure_kernels = SW_KERNEL_TABLE(measure);
 
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit) {
     visit_kernels[type][sw_cpu_level()](visit, 0, 1, NULL);
@@ -612,17 +388,10 @@ void swo_glm_measure(sw_dtype type, swo_glm_visit *visit) {
 }
 
 void swo_glm_move_x(sw_dtype type, swo_glm_move *move) {
-    (move->lazy ? lazy_kernels : move_kernels)[type][sw_cpu_level()](move, 0, 1, NULL);
-}
-
-void swo_glm_flush(sw_dtype type, swo_glm_move *move) {
-    const int64_t features = move->f->features;
-    sw_run(&flush_kernels, type, move, move->f->outputs * features);
-    for (int64_t j = 0; j < features; j++)
-        move->lazy->then[j] = 0;
-    move->lazy->scale = 1;
-    move->lazy->sum = 0;
-    move->lazy->steps = 0;
+    if (move->lazy)
+        swo_glm_lazy_move(type, move);
+    if (!move->lazy || move->segments > 1)
+        move_kernels[type][sw_cpu_level()](move, 0, 1, NULL);
 }
 
 #endif

@@ -7,23 +7,7 @@
 #define SWALE_ESTIMATORS_GLM_STEPS_H
 
 #include "../methods.h"
-
-/* Lazy updates of sparse rows. A step changes every weight, x ← (1 - lr λ) x - lr old d, but those at the row's nonzeros
- * by that alone. With x = scale·v the others' steps add up in one number, v ← v - (sum - then) d, `sum` being Σ lr old /
- * scale, until a row has them again. So a step costs O(nonzeros). Biases move in each. */
-typedef struct swo_glm_lazy {
-    double scale, sum;
-    double *then;        /* [features]: `sum` when v was brought up to date, or of proximal steps their number then */
-    int32_t *touched;    /* the columns of a row of several samples, each once */
-    int64_t count;       /* of them */
-    int64_t *stamp, now; /* [features]: touched in the step `now` */
-    /* With l1, v ← soft(v - (lr old/scale) d, (lr/scale) l1) in each step: what was missed is in closed form as long as v
-     * keeps its sign, and step by step where it does not. Each [room], with sums before the step, [room + 1]. */
-    bool proximal;
-    double l1, least_old, most_old;
-    int64_t steps, room;
-    double *part, *part_sum, *along, *along_sum; /* lr/scale, lr old/scale */
-} swo_glm_lazy;
+#include "glm_lazy.h"
 
 /* Asks for a sample's row, of which the processor fetches the first lines while it does something else. */
 static inline void swo_glm_fetch(const sw_objective *f, int64_t sample) {
@@ -64,6 +48,9 @@ typedef struct swo_glm_visit {
     void *weights, *x_low; /* lazy: x again, which is brought up to date, and what it lacks (f32) */
     const void *d;         /* lazy: the sum d */
 } swo_glm_visit;
+static inline int64_t swo_glm_sample(const swo_glm_visit *visit, int64_t i) {
+    return visit->ids ? visit->ids[i] : visit->first + i;
+}
 void swo_glm_visit_row(sw_dtype type, swo_glm_visit *visit);
 /* After a visit: the curvature along another t. */
 void swo_glm_measure(sw_dtype type, swo_glm_visit *visit);
@@ -93,7 +80,9 @@ typedef struct swo_glm_move {
     swo_glm_lazy *lazy; /* then segment 0 is the weights, the others biases, and t becomes 0 again */
 } swo_glm_move;
 void swo_glm_move_x(sw_dtype type, swo_glm_move *move);
-/* x ← scale·v, all of it up to date; scale ← 1. */
-void swo_glm_flush(sw_dtype type, swo_glm_move *move);
+/* Its part that moves the weights of sparse rows lazily. */
+void swo_glm_lazy_move(sw_dtype type, swo_glm_move *move);
+/* All of x and of its average up to date: x ← scale·v, e ← kept·E, or x (restart); scale and kept become 1. */
+void swo_glm_flush(sw_dtype type, const swo_glm_move *move, bool restart);
 
 #endif

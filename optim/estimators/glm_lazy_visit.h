@@ -1,0 +1,98 @@
+/* What a visit does where sparse rows are updated lazily (glm_lazy.h). Included after kernel.h, in every pass. */
+#include "glm_lazy_kernels.h"
+#include "glm_steps.h"
+
+#if SW_KERNEL_PASS
+
+/* Asks for what sample i will need: its columns lie anywhere. */
+static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
+    const sw_csr *m = a->f->glm->sparse;
+    const real *x = a->weights, *d = a->d, *mean = a->lazy->mean;
+    if (a->f->outputs > 1) /* those of the first output would be few of them */
+        return;
+    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
+        const int64_t j = m->index[at];
+        __builtin_prefetch(&x[j], 1);
+        __builtin_prefetch(&d[j], 1);
+        __builtin_prefetch(&a->lazy->then[j], 1);
+        if (mean)
+            __builtin_prefetch(&mean[j], 1);
+    }
+}
+
+/* The weights at the nonzeros of sample i as they are now, and its predictions. */
+static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
+    const sw_objective *f = a->f;
+    const sw_csr *m = f->glm->sparse;
+    swo_glm_lazy *lazy = a->lazy;
+    const int64_t features = f->features, outputs = f->outputs;
+    const real *value = m->value, *d = a->d;
+    real *x = a->weights, *bias = x + outputs * features;
+    for (int64_t k = 0; k < outputs; k++)
+        z[k] = 0;
+    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
+        const int64_t j = m->index[at];
+        for (int64_t k = 0; k < outputs; k++) {
+            const int64_t w = k * features + j;
+            z[k] += value[at] * SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j,
+                                               w);
+        }
+        lazy->then[j] = lazy->recorded ? (double)lazy->steps : lazy->sum;
+    }
+    for (int64_t k = 0; k < outputs; k++)
+        z[k] = (real)lazy->scale * z[k] + (f->bias ? bias[k] : 0);
+}
+
+/* t_k += c_ik a_i over the row, and the list of its columns */
+static void SW_K(lazy_sum)(const swo_glm_visit *a) {
+    const sw_csr *m = a->f->glm->sparse;
+    swo_glm_lazy *lazy = a->lazy;
+    const int64_t features = a->f->features, outputs = a->f->outputs;
+    const real *c = a->c, *value = m->value;
+    real *t = a->t, *bias = t + outputs * features;
+    lazy->count = 0;
+    lazy->now++;
+    for (int64_t k = 0; a->f->bias && k < outputs; k++)
+        bias[k] = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        const int64_t sample = swo_glm_sample(a, i);
+        for (int64_t at = m->start[sample]; at < m->start[sample + 1]; at++) {
+            const int32_t j = m->index[at];
+            if (lazy->stamp[j] != lazy->now) {
+                lazy->stamp[j] = lazy->now;
+                lazy->touched[lazy->count++] = j;
+            }
+            for (int64_t k = 0; k < outputs; k++)
+                t[k * features + j] += c[i * outputs + k] * value[at];
+        }
+        for (int64_t k = 0; a->f->bias && k < outputs; k++)
+            bias[k] += c[i * outputs + k];
+    }
+}
+
+static double SW_K(lazy_square)(const swo_glm_visit *a) {
+    const int64_t features = a->f->features, outputs = a->f->outputs;
+    const real *t = a->t;
+    double square = 0;
+    for (int64_t i = 0; i < a->lazy->count; i++)
+        for (int64_t k = 0; k < outputs; k++) {
+            const double v = (double)t[k * features + a->lazy->touched[i]];
+            square += v * v;
+        }
+    for (int64_t k = 0; a->f->bias && k < outputs; k++)
+        square += (double)t[outputs * features + k] * (double)t[outputs * features + k];
+    return square;
+}
+
+static void SW_K(lazy_zero)(const swo_glm_visit *a) {
+    const int64_t features = a->f->features, outputs = a->f->outputs;
+    real *t = a->t;
+    for (int64_t k = 0; k < outputs; k++) {
+        for (int64_t i = 0; i < a->lazy->count; i++)
+            t[k * features + a->lazy->touched[i]] = 0;
+        if (a->f->bias)
+            t[outputs * features + k] = 0;
+    }
+}
+
+#endif

@@ -1,0 +1,123 @@
+/* The steps that a column missed, where l1 or bounds may have stopped it (glm_lazy.h): stretches of steps with a closed
+ * form, found by bisection, and single steps between them. In terms of y = |v|, for v of the sign s, and e = s d:
+ *     y ← y - part (old e + l1)
+ * y falls or rises all the time if old e + l1 ≥ 0, or ≤ 0, for the least and the greatest `old`. x = scale·y follows
+ * x ← x - lr (old e + l1 + λ x). It falls where y does, since the scale falls; where `old` is the same in all steps it
+ * approaches -(old e + l1)/λ from one side; without λ it goes as y does. So the first step that leaves the interval
+ * between 0, or the bound next to it, and the other bound is found by bisection. It is taken by itself, and ends at 0, at
+ * a bound, or on the other side of 0. There v rests if every step would push it outward. */
+#include "glm_lazy.h"
+
+#include <math.h>
+
+/* A way of v with one sign, as of step `from`. */
+typedef struct glm_path {
+    double y, e, sign;
+    double inner, outer; /* bounds of |x|; inner ≤ 0: 0 is next */
+    int64_t from;
+} glm_path;
+
+static double scale_before(const swo_glm_lazy *lazy, int64_t i) {
+    return i > 0 ? lazy->record[i - 1].scale : 1;
+}
+
+static double path_at(const swo_glm_lazy *lazy, const glm_path *p, int64_t k) {
+    const swo_glm_sums *a = &lazy->sums[p->from], *b = &lazy->sums[k];
+    return p->y - (b->along - a->along) * p->e - (b->part - a->part) * lazy->l1;
+}
+
+static bool path_is_inside(const swo_glm_lazy *lazy, const glm_path *p, int64_t k) {
+    const double y = path_at(lazy, p, k), x = scale_before(lazy, k) * y;
+    return y > 0 && x > p->inner && x < p->outer;
+}
+
+/* Whether x goes one way, so that its first step outside can be found by bisection. */
+static bool path_is_monotone(const swo_glm_lazy *lazy, const glm_path *p) {
+    const bool falls = lazy->least_old * p->e + lazy->l1 >= 0 && lazy->most_old * p->e + lazy->l1 >= 0;
+    return falls || lazy->decay == 0 || lazy->least_old == lazy->most_old || (isinf(p->outer) && p->inner <= 0);
+}
+
+/* The number of steps up to which the closed form holds; `from`: for none. */
+static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
+    const int64_t to = lazy->steps;
+    const double least = lazy->least_old * p->e + lazy->l1, most = lazy->most_old * p->e + lazy->l1,
+                 x = p->y * scale_before(lazy, p->from);
+    if (!((least >= 0 && most >= 0) || (least <= 0 && most <= 0)) || x > p->outer + lazy->near * fabs(p->outer) ||
+        x < p->inner - lazy->near * fabs(p->inner))
+        return p->from;
+    if (!path_is_monotone(lazy, p)) { /* y rises: x is at most what it would be at the greatest scale */
+        const double highest = path_at(lazy, p, to) * scale_before(lazy, p->from), lowest = p->y * scale_before(lazy, to);
+        return highest < p->outer && lowest > p->inner ? to : p->from;
+    }
+    if (path_is_inside(lazy, p, to))
+        return to;
+    int64_t inside = p->from, outside = to;
+    while (outside - inside > 1) {
+        const int64_t middle = inside + (outside - inside) / 2;
+        if (path_is_inside(lazy, p, middle))
+            inside = middle;
+        else
+            outside = middle;
+    }
+    return inside;
+}
+
+/* v after the steps from i on that have a closed form; returns the number of the next one. */
+static int64_t missed_path(const swo_glm_lazy *lazy, double *v, double d, int64_t i, double *gain) {
+    if (*v == 0)
+        return i;
+    const double sign = *v < 0 ? -1 : 1;
+    const glm_path p = {.y = sign * *v, .e = sign * d, .sign = sign, .from = i,
+                        .inner = sign > 0 ? lazy->low : -lazy->high, .outer = sign > 0 ? lazy->high : -lazy->low};
+    const int64_t end = path_end(lazy, &p);
+    const swo_glm_sums *a = &lazy->sums[i], *b = &lazy->sums[end];
+    const double weight = b->weight - a->weight;
+    if (end == i)
+        return i;
+    *gain += sign * (p.y * weight - p.e * ((b->weight_along - a->weight_along) - a->along * weight) -
+                     lazy->l1 * ((b->weight_part - a->weight_part) - a->part * weight));
+    *v = sign * path_at(lazy, &p, end);
+    return end;
+}
+
+static bool is_at(const swo_glm_lazy *lazy, double x, double bound) {
+    return isfinite(bound) && fabs(x - bound) <= lazy->near * fabs(bound);
+}
+
+static double sign_of(double v) {
+    return v < 0 ? -1 : 1;
+}
+
+/* Whether x, before step i, is at 0 or at a bound from which no step moves it: *at. */
+static bool missed_rests(const swo_glm_lazy *lazy, double v, double d, int64_t i, double *at) {
+    const double a = lazy->least_old * d, b = lazy->most_old * d, least = fmin(a, b), most = fmax(a, b),
+                 x = v * scale_before(lazy, i), low = lazy->low, high = lazy->high;
+    *at = 0;
+    if (v == 0)
+        return low <= 0 && high >= 0 && (most <= lazy->l1 || low == 0) && (least >= -lazy->l1 || high == 0);
+    *at = high;
+    if (is_at(lazy, x, high) && (low == high || most + lazy->l1 * sign_of(high) + lazy->decay * high <= 0))
+        return true;
+    *at = low;
+    return is_at(lazy, x, low) && least + lazy->l1 * sign_of(low) + lazy->decay * low >= 0;
+}
+
+double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain) {
+    const int64_t to = lazy->steps;
+    double sum = 0, at;
+    for (int64_t i = from; i < to; i++) {
+        if (missed_rests(lazy, v, d, i, &at)) {
+            v = at / scale_before(lazy, to);
+            sum += at * (lazy->sums[to].raw - lazy->sums[i].raw);
+            break;
+        }
+        i = missed_path(lazy, &v, d, i, &sum);
+        if (i == to)
+            break;
+        const swo_glm_record *step = &lazy->record[i];
+        v = swo_glm_clamp(lazy, swo_glm_soft(v - step->along * d, step->part * lazy->l1), step->scale);
+        sum += step->weight * v;
+    }
+    *gain = sum;
+    return v;
+}
