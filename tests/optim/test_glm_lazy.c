@@ -1,0 +1,350 @@
+/* Loops over sparse rows that bring weights up to date only when a row has them: averages and bounds, alone and together,
+ * against the same rows in full, which move every weight, and against single steps. */
+#include "test_glm_shared.h"
+
+enum { ROWS = 60, COLUMNS = 40, NUMBERS = 3, STEPS = 420 };
+
+/* Three numbers a row; some columns are in one row alone, the last in none. */
+typedef struct sparse_problem {
+    double x[ROWS * COLUMNS], number[ROWS * NUMBERS], y[ROWS];
+    int32_t column[ROWS * NUMBERS], label[ROWS];
+    int64_t start[ROWS + 1];
+} sparse_problem;
+
+static sparse_problem *sparse_problem_new(void) {
+    sparse_problem *p = calloc(1, sizeof *p);
+    uint64_t seed = 8;
+    assert_non_null(p);
+    for (int i = 0; i < ROWS; i++) {
+        const int32_t column[NUMBERS] = {i % 4, 4 + i % 7, 11 + i % (i % 2 ? 9 : 28)};
+        for (int k = 0; k < NUMBERS; k++) {
+            const double v = test_uniform(&seed, -1, 1) + test_uniform(&seed, -1, 1);
+            p->column[i * NUMBERS + k] = column[k];
+            p->number[i * NUMBERS + k] = p->x[i * COLUMNS + column[k]] = v;
+            p->y[i] += (column[k] % 3 - 1) * v;
+        }
+        p->start[i + 1] = (i + 1) * NUMBERS;
+        p->label[i] = p->y[i] + test_uniform(&seed, -1, 1) > 0;
+    }
+    return p;
+}
+
+/* From numbers that are not 0, so that weights without a row move, too. */
+static sw_glm *sparse_glm_of(sparse_problem *p, sw_head head, sw_dtype type, bool sparse) {
+    const sw_array x = sw_array_of(p->x, SW_F64, SW_SHAPE(ROWS, COLUMNS)),
+                   y = head == SW_HEAD_LOGISTIC ? sw_array_of(p->label, SW_I32, SW_SHAPE(ROWS))
+                                                : sw_array_of(p->y, SW_F64, SW_SHAPE(ROWS));
+    const sw_csr csr = {ROWS, COLUMNS, p->start, p->column, p->number, SW_F64};
+    const sw_glm_options how = {.size = sizeof how, .head = head};
+    sw_glm *m = sparse ? sw_glm_new_sparse(type, &csr, &y, &how) : sw_glm_new(type, &x, &y, &how);
+    if (!m)
+        fail_msg("%s", sw_error());
+    for (int j = 0; j < COLUMNS; j++)
+        vec_set(type, sw_params_x(sw_glm_params(m)), j, (j % 5 - 2) * 0.0625);
+    return m;
+}
+
+static const char *const estimators[] = {"sag", "saga", "svrg lipschitz=4 period=90", "sag init=seen", "saga init=zero"};
+static const char *const averages[] = {"none",
+                                       "polyak",
+                                       "polyak start=37",
+                                       "ema decay=0.95",
+                                       "ema decay=0.9 debias",
+                                       "ema decay=0.4",
+                                       "ema decay=0",
+                                       "swa start=50 every=7",
+                                       "lawa_ema decay=0.8 start=20 every=5"};
+static const char *const penalties[] = {"",
+                                        "weight_decay=0.1",
+                                        "weight_decay=4",
+                                        "l1=0.02",
+                                        "l1=0.01 weight_decay=0.1",
+                                        "nonnegative",
+                                        "l1=0.01 nonnegative",
+                                        "low=-0.1 high=0.2",
+                                        "l1=0.01 low=-0.1 high=0.2 weight_decay=0.2",
+                                        "low=0.05 high=0.3 weight_decay=0.5",
+                                        "high=-0.05 l1=0.02",
+                                        "low=0.1 high=0.1"};
+enum {
+    ESTIMATORS = sizeof estimators / sizeof *estimators,
+    AVERAGES = sizeof averages / sizeof *averages,
+    PENALTIES = sizeof penalties / sizeof *penalties
+};
+
+/* A case by its number. */
+typedef struct lazy_case {
+    sw_dtype type;
+    char estimator[80], rule[160], name[400];
+    const char *average, *penalty;
+} lazy_case;
+
+/* SOME: every so many-th, where all would take long; each two values of different parts meet all the same. */
+enum { CASES = 2 * 2 * ESTIMATORS * AVERAGES * PENALTIES, SOME = 7 };
+
+static lazy_case case_of(int i) {
+    lazy_case c = {.type = both_types[i % 2]};
+    const int batch = i / 2 % 2 ? 16 : 1;
+    c.average = averages[i / 4 % AVERAGES];
+    c.penalty = penalties[i / 4 / AVERAGES % PENALTIES];
+    snprintf(c.estimator, sizeof c.estimator, "%s batch=%d", estimators[i / 4 / AVERAGES / PENALTIES], batch);
+    snprintf(c.rule, sizeof c.rule, "role=bias: sgd lr=0.2; sgd lr=0.2 %s", c.penalty);
+    snprintf(c.name, sizeof c.name, "%s, %s, %s, %s", c.estimator, c.penalty, c.average, sw_dtype_name(c.type));
+    return c;
+}
+
+static sw_optim *case_optim(const lazy_case *c, sw_glm *m) {
+    return NEW_OPTIM(sw_glm_params(m), .estimator = c->estimator, .rule = c->rule, .average = c->average, .seed = 4);
+}
+
+/* Both do the same arithmetic in other orders. A step adds some 10 roundings of numbers below 2: of x, its gradient and the
+ * columns' sums of steps. As lr is below 1/L, of a convex problem, they do not grow, and as many are up as down: 6 standard
+ * deviations. An average of x has those of x, less some that cancel out, and fewer of its own. */
+static double tolerance_of(sw_dtype type, int64_t steps) {
+    return 6 * sqrt(10 * (double)steps) * 2 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
+}
+
+static void expect_near(const lazy_case *c, const char *what, const void *a, const void *b, int64_t steps, bool exact) {
+    for (int64_t j = 0; j < COLUMNS + 1; j++) {
+        const double x = vec_get(c->type, a, j), y = vec_get(c->type, b, j);
+        if (!(fabs(x - y) <= tolerance_of(c->type, steps)))
+            fail_msg("%s: %s: element %d is %.17g, not %.17g", c->name, what, (int)j, y, x);
+        if (exact && c->type == SW_F64 && j < COLUMNS &&
+            ((x == 0) != (y == 0) || (x == 0.2) != (y == 0.2) || (x == -0.1) != (y == -0.1)))
+            fail_msg("%s: %s: element %d is %.17g, not %.17g: one of them is at 0 or at a bound", c->name, what, (int)j, y,
+                     x);
+    }
+}
+
+static void expect_both_near(const lazy_case *c, const char *what, sw_glm *a, sw_optim *first, sw_glm *b, sw_optim *second,
+                             int64_t steps) {
+    assert_int_equal(sw_optim_steps(first), sw_optim_steps(second));
+    expect_near(c, what, sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), steps, true);
+    expect_near(c, "average", sw_optim_point(first), sw_optim_point(second), steps, false);
+}
+
+/* ---- Sparse rows, and the same rows in full ---- */
+
+static void test_as_dense_rows(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    int zeros = 0, bounds = 0;
+    for (int i = 0; i < CASES; i++) {
+        const lazy_case c = case_of(i);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_optim *dense = case_optim(&c, a), *lazy = case_optim(&c, b);
+        static const int64_t parts[] = {1, 35, 150, STEPS - 186};
+        for (int64_t k = 0, steps = 0; k < 4; k++) {
+            steps += parts[k];
+            assert_ok(sw_optim_minimize_steps(dense, sw_glm_objective(a), parts[k], NULL));
+            assert_ok(sw_optim_minimize_steps(lazy, sw_glm_objective(b), parts[k], NULL));
+            expect_both_near(&c, "dense", a, dense, b, lazy, steps);
+        }
+        for (int j = 0; j < COLUMNS; j++) {
+            const double x = vec_get(c.type, sw_params_x(sw_glm_params(b)), j);
+            zeros += x == 0 && strstr(c.penalty, "l1");
+            bounds += x == (c.type == SW_F32 ? (double)0.2f : 0.2) && strstr(c.penalty, "high=0.2");
+        }
+        sw_optim_free(dense);
+        sw_optim_free(lazy);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    assert_true(zeros > 1000 && bounds > 1000);
+    free(p);
+}
+
+/* ---- A loop, and single steps ---- */
+
+static void test_as_single_steps(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    for (int i = 0; i < CASES; i += SOME) {
+        const lazy_case c = case_of(i);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_optim *one = case_optim(&c, a), *many = case_optim(&c, b);
+        for (int k = 0; k < 200; k++)
+            assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
+        assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 83, NULL));
+        assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 117, NULL));
+        expect_both_near(&c, "single steps", a, one, b, many, 200);
+        for (int k = 0; k < 10; k++) { /* and after the loop */
+            assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
+            assert_ok(sw_optim_minimize(many, sw_glm_objective(b), NULL));
+        }
+        expect_both_near(&c, "steps after the loop", a, one, b, many, 210);
+        sw_optim_free(one);
+        sw_optim_free(many);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
+/* In f64 a loop over dense rows has the bits of single steps, averages and all. */
+static void test_dense_bits(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    for (int i = 0; i < CASES; i += SOME) {
+        lazy_case c = case_of(i);
+        if (c.type == SW_F32 || strstr(c.estimator, "svrg")) /* whose single steps combine numbers in another order */
+            continue;
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false);
+        sw_optim *one = case_optim(&c, a), *many = case_optim(&c, b);
+        for (int k = 0; k < 150; k++)
+            assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
+        assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 150, NULL));
+        assert_memory_equal(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), (COLUMNS + 1) * sizeof(double));
+        assert_memory_equal(sw_optim_point(one), sw_optim_point(many), (COLUMNS + 1) * sizeof(double));
+        sw_optim_free(one);
+        sw_optim_free(many);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
+/* In f32 a loop alone keeps what x lacks to the exact sum of its moves: an average no longer keeps steps out of it. */
+static void test_average_is_in_the_loop(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    static const char *const with[] = {"polyak", "ema", "swa start=5 every=2", "lawa_ema start=2 every=3", "lawa_queue start=2 every=3"};
+    for (int i = 0; i < 10; i++) {
+        const bool loops = strcmp(with[i / 2], "lawa_queue start=2 every=3") != 0;
+        sw_glm *m = sparse_glm_of(p, SW_HEAD_LOGISTIC, SW_F32, i % 2);
+        sw_optim *o = NEW_OPTIM(sw_glm_params(m), .estimator = "saga init=seen", .rule = "sgd lr=0.1", .average = with[i / 2]);
+        assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 100, NULL));
+        const sw_array low = sw_optim_vector(o, "x_low");
+        bool any = false;
+        for (int64_t j = 0; j < sw_array_count(&low); j++)
+            any |= ((const float *)low.data)[j] != 0;
+        assert_int_equal(any, loops);
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
+/* ---- Saved in the middle ---- */
+
+static void test_resumed(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    for (int i = 0; i < CASES; i += SOME) {
+        const lazy_case c = case_of(i);
+        const size_t bytes = (COLUMNS + 1) * sw_dtype_size(c.type);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_optim *whole = case_optim(&c, a), *before = case_optim(&c, b);
+        sw_train_options how = {.size = sizeof how, .epochs = 2};
+        sw_archive *file = sw_archive_new();
+        sw_set_threads(2);
+        assert_ok(sw_train(sw_glm_objective(b), before, &how, NULL));
+        sw_set_threads(1);
+        assert_ok(sw_optim_pack(before, file));
+        sw_optim *after = case_optim(&c, b);
+        assert_ok(sw_optim_bind(after, sw_glm_objective(b)));
+        assert_ok(sw_optim_unpack(after, file));
+        how.epochs = 5;
+        assert_ok(sw_train(sw_glm_objective(b), after, &how, NULL));
+        assert_ok(sw_train(sw_glm_objective(a), whole, &how, NULL));
+        if (memcmp(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), bytes) != 0 ||
+            memcmp(sw_optim_point(whole), sw_optim_point(after), bytes) != 0)
+            fail_msg("%s: other bits after it was resumed", c.name);
+        sw_archive_free(file);
+        sw_optim_free(whole);
+        sw_optim_free(before);
+        sw_optim_free(after);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
+/* ---- Long loops ---- */
+
+/* More steps than are recorded, so that all columns are brought up to date on the way; and averages that forget so quickly
+ * that this is so in every few steps. */
+static void test_long_loops(void **state) {
+    (void)state;
+    enum { LONG = 40000 };
+    static const char *const with[] = {"polyak", "ema decay=0.001", "ema decay=0.5", "none", "swa start=100 every=1000"};
+    sparse_problem *p = sparse_problem_new();
+    for (int i = 0; i < 40; i++) {
+        static const char *const of[] = {"", "weight_decay=0.001", "l1=0.001", "low=-0.1 high=0.2 weight_decay=0.001"};
+        lazy_case c = {.type = both_types[i % 2], .estimator = "saga batch=1", .average = with[i / 2 % 5],
+                       .penalty = of[i / 10]};
+        snprintf(c.rule, sizeof c.rule, "role=bias: sgd lr=0.1; sgd lr=0.1 %s", c.penalty);
+        snprintf(c.name, sizeof c.name, "%s, %s, %s", c.penalty, c.average, sw_dtype_name(c.type));
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, false), *b = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, true);
+        sw_optim *dense = case_optim(&c, a), *lazy = case_optim(&c, b);
+        assert_ok(sw_optim_minimize_steps(dense, sw_glm_objective(a), LONG, NULL));
+        assert_ok(sw_optim_minimize_steps(lazy, sw_glm_objective(b), LONG, NULL));
+        expect_near(&c, "x", sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), LONG, false);
+        expect_near(&c, "average", sw_optim_point(dense), sw_optim_point(lazy), LONG, false);
+        sw_optim_free(dense);
+        sw_optim_free(lazy);
+        sw_glm_free(a);
+        sw_glm_free(b);
+    }
+    free(p);
+}
+
+/* ---- Frozen biases, and numbers at the end of the type ---- */
+
+static void test_frozen_bias(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    for (int i = 0; i < 4 * AVERAGES; i++) {
+        lazy_case c = case_of(i);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *const both[] = {a, b};
+        sw_optim *o[2];
+        for (int k = 0; k < 2; k++) {
+            vec_set(c.type, sw_params_x(sw_glm_params(both[k])), COLUMNS, 0.5);
+            sw_param_freeze(sw_params_at(sw_glm_params(both[k]), 1), true);
+            o[k] = case_optim(&c, both[k]);
+        }
+        for (int k = 0; k < 150; k++)
+            assert_ok(sw_optim_minimize(o[0], sw_glm_objective(a), NULL));
+        assert_ok(sw_optim_minimize_steps(o[1], sw_glm_objective(b), 150, NULL));
+        expect_both_near(&c, "frozen bias", a, o[0], b, o[1], 150);
+        assert_true(vec_get(c.type, sw_params_x(sw_glm_params(b)), COLUMNS) == 0.5);
+        for (int k = 0; k < 2; k++) {
+            sw_optim_free(o[k]);
+            sw_glm_free(both[k]);
+        }
+    }
+    free(p);
+}
+
+/* Steps that lead x away until the pipeline refuses one: what is left is finite, and so is the average. */
+static void test_overflow(void **state) {
+    (void)state;
+    sparse_problem *p = sparse_problem_new();
+    for (int i = 0; i < 4 * AVERAGES; i++) {
+        lazy_case c = case_of(i);
+        snprintf(c.rule, sizeof c.rule, "sgd lr=1e4");
+        sw_glm *m = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, true);
+        sw_optim *o = case_optim(&c, m);
+        sw_status status = SW_OK;
+        for (int k = 0; k < 40 && status == SW_OK; k++)
+            status = sw_optim_minimize_steps(o, sw_glm_objective(m), 50, NULL);
+        assert_int_not_equal(status, SW_OK);
+        sw_clear_error();
+        for (int j = 0; j <= COLUMNS; j++) {
+            assert_true(isfinite(vec_get(c.type, sw_params_x(sw_glm_params(m)), j)));
+            assert_true(isfinite(vec_get(c.type, sw_optim_point(o), j)));
+        }
+        sw_optim_free(o);
+        sw_glm_free(m);
+    }
+    free(p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_as_dense_rows), cmocka_unit_test(test_as_single_steps), cmocka_unit_test(test_dense_bits),
+        cmocka_unit_test(test_average_is_in_the_loop), cmocka_unit_test(test_resumed), cmocka_unit_test(test_long_loops),
+        cmocka_unit_test(test_frozen_bias), cmocka_unit_test(test_overflow)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
