@@ -18,13 +18,17 @@
 
 #include "../internal.h"
 
-/* A recorded step, scale being that after it; and sums over those before it. */
+/* A recorded step, scale being that after it; and sums over those before it, of which steps without an average need the
+ * first two alone. */
 typedef struct swo_glm_record {
     double part, along, scale, weight;
 } swo_glm_record;
 typedef struct swo_glm_sums {
-    double part, along, weight, weight_part, weight_along, raw;
+    double part, along;
 } swo_glm_sums;
+typedef struct swo_glm_weights {
+    double weight, part, along, raw; /* part, along: of weight times those sums after its step */
+} swo_glm_weights;
 
 typedef struct swo_glm_lazy {
     double scale, sum;
@@ -39,7 +43,8 @@ typedef struct swo_glm_lazy {
     double least_old, most_old;  /* of the recorded steps */
     int64_t steps, room;
     swo_glm_record *record; /* [room] */
-    swo_glm_sums *sums;     /* [room + 1] */
+    swo_glm_sums *sums;       /* [room + 1] */
+    swo_glm_weights *weights; /* [room + 1]; used where there is an average */
     void *mean, *mean_low;  /* E of the weights, and what it lacks (f32); NULL: there is no average */
     double kept, w;         /* w of the step that is taken: 0 if the average has none of it, or all */
 } swo_glm_lazy;
@@ -57,25 +62,31 @@ static inline double swo_glm_clamp(const swo_glm_lazy *lazy, double v, double sc
 /* v after the recorded steps from number `from` on, and what E gains by them: where v may meet 0 or a bound. */
 double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain);
 
-/* The same, quickly where it meets neither. The move of a step is -part (old d ± l1): of one sign while old d ± l1 is, so
- * that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
+/* What E gains by steps [from, to) with v of one sign, v being that before them, and of no bound. */
+static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, double l1, int64_t from, int64_t to) {
+    const swo_glm_sums *before = &lazy->sums[from];
+    const swo_glm_weights *a = &lazy->weights[from], *b = &lazy->weights[to];
+    const double weight = b->weight - a->weight;
+    return v * weight - d * ((b->along - a->along) - before->along * weight) -
+           (v < 0 ? -l1 : l1) * ((b->part - a->part) - before->part * weight);
+}
+
+/* v after them, quickly where it meets neither. The move of a step is -part (old d ± l1): of one sign while old d ± l1 is,
+ * so that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
 static inline double swo_glm_missed_fast(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain) {
-    const swo_glm_sums *a = &lazy->sums[from], *b = &lazy->sums[lazy->steps];
-    const double weight = b->weight - a->weight, along = b->along - a->along;
-    if (!lazy->proximal) {
-        *gain = v * weight - d * ((b->weight_along - a->weight_along) - a->along * weight);
-        return v - along * d;
-    }
+    const int64_t to = lazy->steps;
+    const swo_glm_sums *a = &lazy->sums[from], *b = &lazy->sums[to];
+    const double sign = v < 0 ? -1 : 1, e = sign * d, least = lazy->least_old * e + lazy->l1,
+                 most = lazy->most_old * e + lazy->l1;
     if (lazy->boxed)
         return swo_glm_missed(lazy, v, d, from, gain);
-    if (v == 0 && (d < 0 ? -d : d) * lazy->most_old <= lazy->l1)
+    if (lazy->proximal && v == 0 && (d < 0 ? -d : d) * lazy->most_old <= lazy->l1)
         return v;
-    const double sign = v < 0 ? -1 : 1, e = sign * d, least = lazy->least_old * e + lazy->l1,
-                 most = lazy->most_old * e + lazy->l1, end = sign * v - along * e - (b->part - a->part) * lazy->l1;
-    if (v == 0 || (least < 0) != (most < 0) || !(end > 0))
+    const double end = sign * v - (b->along - a->along) * e - (b->part - a->part) * lazy->l1;
+    if (lazy->proximal && (v == 0 || (least < 0) != (most < 0) || !(end > 0)))
         return swo_glm_missed(lazy, v, d, from, gain);
-    *gain = v * weight - d * ((b->weight_along - a->weight_along) - a->along * weight) -
-            sign * lazy->l1 * ((b->weight_part - a->weight_part) - a->part * weight);
+    if (lazy->mean)
+        *gain = swo_glm_gain(lazy, v, d, lazy->l1, from, to);
     return sign * end;
 }
 
@@ -84,17 +95,18 @@ static inline void swo_glm_record_step(swo_glm_lazy *lazy, double part, double o
     const int64_t i = lazy->steps++;
     const swo_glm_sums *before = &lazy->sums[i];
     swo_glm_sums *after = &lazy->sums[i + 1];
-    lazy->kept *= 1 - lazy->w;
-    const double raw = lazy->w / lazy->kept, weight = raw * scale;
-    lazy->record[i] = (swo_glm_record){.part = part, .along = part * old, .scale = scale, .weight = weight};
-    after->part = before->part + part;
-    after->along = before->along + part * old;
-    after->raw = before->raw + raw;
-    after->weight = before->weight + weight;
-    after->weight_part = before->weight_part + weight * after->part;
-    after->weight_along = before->weight_along + weight * after->along;
+    *after = (swo_glm_sums){before->part + part, before->along + part * old};
+    lazy->record[i] = (swo_glm_record){.part = part, .along = part * old, .scale = scale};
     lazy->least_old = i == 0 || old < lazy->least_old ? old : lazy->least_old;
     lazy->most_old = i == 0 || old > lazy->most_old ? old : lazy->most_old;
+    if (!lazy->mean)
+        return;
+    lazy->kept *= 1 - lazy->w;
+    const double raw = lazy->w / lazy->kept, weight = raw * scale;
+    const swo_glm_weights *past = &lazy->weights[i];
+    lazy->record[i].weight = weight;
+    lazy->weights[i + 1] = (swo_glm_weights){past->weight + weight, past->part + weight * after->part,
+                                             past->along + weight * after->along, past->raw + raw};
 }
 
 #endif

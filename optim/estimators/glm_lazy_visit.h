@@ -20,6 +20,19 @@ static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
+/* The same of a sample that is next, and the sums of the steps before its columns were brought up to date: these are found
+ * by `then`, and a processor that guesses wrong about one column does not load ahead for the others. */
+static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
+    const sw_csr *m = a->f->glm->sparse;
+    const swo_glm_lazy *lazy = a->lazy;
+    SW_K(lazy_fetch)(a, i);
+    for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
+        const int64_t from = (int64_t)lazy->then[m->index[at]];
+        __builtin_prefetch(&lazy->sums[from]);
+        __builtin_prefetch(&lazy->weights[from]);
+    }
+}
+
 /* The weights at the nonzeros of sample i as they are now, and its predictions. */
 static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const sw_objective *f = a->f;
@@ -30,6 +43,8 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     real *x = a->weights, *bias = x + outputs * features;
     for (int64_t k = 0; k < outputs; k++)
         z[k] = 0;
+    if (lazy->mean)
+        SW_K(lazy_fetch_sums)(a, i);
     for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
         const int64_t j = m->index[at];
         for (int64_t k = 0; k < outputs; k++) {

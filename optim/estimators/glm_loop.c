@@ -68,16 +68,19 @@ static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     const int64_t features = loop->e->objective->features, least = features / FEATURES_PER_STEP,
                   room = least > ROOM ? least : ROOM, records = room * (int64_t)(sizeof *lazy->record / sizeof(double)),
                   sums = (room + 1) * (int64_t)(sizeof *lazy->sums / sizeof(double)),
+                  weights = (room + 1) * (int64_t)(sizeof *lazy->weights / sizeof(double)),
                   columns = (features * (int64_t)sizeof(int32_t) + 7) / 8;
     if (!estimate->lazy &&
-        !(estimate->lazy = sw_alloc_array(records + sums + 2 * features + columns, sizeof(double))))
+        !(estimate->lazy = sw_alloc_array(records + sums + weights + 2 * features + columns, sizeof(double))))
         return SW_ERR_MEMORY;
     double *memory = estimate->lazy;
     lazy->room = room;
     lazy->record = (swo_glm_record *)(void *)memory;
     lazy->sums = (swo_glm_sums *)(void *)(memory + records);
     lazy->sums[0] = (swo_glm_sums){0};
-    lazy->then = memory + records + sums;
+    lazy->weights = (swo_glm_weights *)(void *)(memory + records + sums);
+    lazy->weights[0] = (swo_glm_weights){0};
+    lazy->then = memory + records + sums + weights;
     lazy->stamp = (int64_t *)(void *)(lazy->then + features);
     lazy->touched = (int32_t *)(void *)(lazy->stamp + features);
     memset(lazy->then, 0, (size_t)features * (sizeof(double) + sizeof(int64_t)));

@@ -37,6 +37,25 @@ static bool path_is_monotone(const swo_glm_lazy *lazy, const glm_path *p) {
     return falls || lazy->decay == 0 || lazy->least_old == lazy->most_old || (isinf(p->outer) && p->inner <= 0);
 }
 
+/* The last step with x inside, of a path that is outside in the end. Most steps are of equal length: the first guess is that
+ * all are, so that the first two steps checked are most often those on either side of the bound. */
+static int64_t path_last_inside(const swo_glm_lazy *lazy, const glm_path *p) {
+    const int64_t to = lazy->steps;
+    const double first = p->y * scale_before(lazy, p->from), last = path_at(lazy, p, to) * scale_before(lazy, to),
+                 bound = last < first ? (p->inner > 0 ? p->inner : 0) : p->outer,
+                 guess = (double)(to - p->from) * ((bound - first) / (last - first));
+    int64_t inside = p->from, outside = to, next = guess > 0 && guess < (double)(to - inside) ? inside + (int64_t)guess : inside;
+    for (int probe = 0; outside - inside > 1; probe++) {
+        if (probe >= 2 || next <= inside || next >= outside)
+            next = inside + (outside - inside) / 2;
+        if (path_is_inside(lazy, p, next))
+            inside = next++;
+        else
+            outside = next--;
+    }
+    return inside;
+}
+
 /* The number of steps up to which the closed form holds; `from`: for none. */
 static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
     const int64_t to = lazy->steps;
@@ -49,17 +68,7 @@ static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
         const double highest = path_at(lazy, p, to) * scale_before(lazy, p->from), lowest = p->y * scale_before(lazy, to);
         return highest < p->outer && lowest > p->inner ? to : p->from;
     }
-    if (path_is_inside(lazy, p, to))
-        return to;
-    int64_t inside = p->from, outside = to;
-    while (outside - inside > 1) {
-        const int64_t middle = inside + (outside - inside) / 2;
-        if (path_is_inside(lazy, p, middle))
-            inside = middle;
-        else
-            outside = middle;
-    }
-    return inside;
+    return path_is_inside(lazy, p, to) ? to : path_last_inside(lazy, p);
 }
 
 /* v after the steps from i on that have a closed form; returns the number of the next one. */
@@ -70,12 +79,10 @@ static int64_t missed_path(const swo_glm_lazy *lazy, double *v, double d, int64_
     const glm_path p = {.y = sign * *v, .e = sign * d, .sign = sign, .from = i,
                         .inner = sign > 0 ? lazy->low : -lazy->high, .outer = sign > 0 ? lazy->high : -lazy->low};
     const int64_t end = path_end(lazy, &p);
-    const swo_glm_sums *a = &lazy->sums[i], *b = &lazy->sums[end];
-    const double weight = b->weight - a->weight;
     if (end == i)
         return i;
-    *gain += sign * (p.y * weight - p.e * ((b->weight_along - a->weight_along) - a->along * weight) -
-                     lazy->l1 * ((b->weight_part - a->weight_part) - a->part * weight));
+    if (lazy->mean)
+        *gain += swo_glm_gain(lazy, *v, d, lazy->l1, i, end);
     *v = sign * path_at(lazy, &p, end);
     return end;
 }
@@ -90,7 +97,7 @@ static double sign_of(double v) {
 
 /* Whether x, before step i, is at 0 or at a bound from which no step moves it: *at. */
 static bool missed_rests(const swo_glm_lazy *lazy, double v, double d, int64_t i, double *at) {
-    const double a = lazy->least_old * d, b = lazy->most_old * d, least = fmin(a, b), most = fmax(a, b),
+    const double a = lazy->least_old * d, b = lazy->most_old * d, least = a < b ? a : b, most = a < b ? b : a,
                  x = v * scale_before(lazy, i), low = lazy->low, high = lazy->high;
     *at = 0;
     if (v == 0)
@@ -108,7 +115,7 @@ double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from
     for (int64_t i = from; i < to; i++) {
         if (missed_rests(lazy, v, d, i, &at)) {
             v = at / scale_before(lazy, to);
-            sum += at * (lazy->sums[to].raw - lazy->sums[i].raw);
+            sum += lazy->mean ? at * (lazy->weights[to].raw - lazy->weights[i].raw) : 0;
             break;
         }
         i = missed_path(lazy, &v, d, i, &sum);
