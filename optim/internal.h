@@ -244,11 +244,11 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
 sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 sw_status swo_run_rules(sw_optim *o, const void *g);
-/* For loops over many steps with an average of the running family: before them (false: a frozen parameter is not finite,
- * which the pipeline handles); and what weight it gives to x after the coming step, 0 if none. Its scalars move, and are
- * the caller's to put back if the step is not taken. False: the pipeline is to refuse the step. */
-sw_status swo_average_begin_run(sw_optim *o, bool *serves);
-bool swo_average_weight(sw_optim *o, double *weight);
+/* The average as of the step that it follows; its options with durations in steps. */
+sw_step swo_average_step(sw_optim *o, int64_t step);
+sw_status swo_average_options(sw_optim *o);
+/* An average starts from where the first step does, also if x was set after the optimizer was made. */
+void swo_first_average(sw_optim *o);
 
 /* The group as a whole, without vectors but with its slots: what begin, decide and reach see. */
 void swo_whole(sw_optim *o, swo_group *group, const void *g, sw_step *step);
@@ -318,6 +318,9 @@ void *swo_x_low(sw_optim *o);
 /* Up to `most` steps by the estimator's own loop, where there is one and it serves. took: after each. */
 sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
                         void *user, int64_t *done);
+/* In such a loop: the weight of x after the coming step in the running average, 0 if it has none. The average's scalars
+ * move, and are the caller's to put back if the step is not taken. False: the pipeline is to refuse the step. */
+bool swo_average_weight(sw_optim *o, double *weight);
 
 /* converged.c */
 /* At x: the norm of the gradient of all samples with the penalty. INFINITY where it holds Inf or NaN. */

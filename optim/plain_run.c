@@ -71,6 +71,30 @@ static bool stretches_of(const sw_optim *o, swo_plain_rules *rules) {
     return at == o->dim;
 }
 
+/* As the pipeline does before a step. *serves: no frozen parameter is infinite, whose average is the pipeline's. */
+static sw_status begin_average(sw_optim *o, bool *serves) {
+    SW_TRY(swo_average_options(o));
+    if (o->seen != sw_params_version(o->params) || o->steps == 0)
+        o->frozen_known = false;
+    if (!o->frozen_known)
+        swo_guard_read_frozen(o);
+    if (o->steps == 0)
+        swo_first_average(o);
+    *serves = !o->any_infinite;
+    return SW_OK;
+}
+
+bool swo_average_weight(sw_optim *o, double *weight) {
+    const sw_average *a = o->average;
+    sw_step s = swo_average_step(o, o->steps + 1);
+    const sw_status status = a->begin(&s);
+    bool finite = true;
+    for (int i = 0; a->scalars && a->scalars[i]; i++)
+        finite &= isfinite(o->average_scalar[i]) != 0;
+    *weight = status == SW_OK ? swo_running_weight(o->average_coefficient) : 0;
+    return (status == SW_OK && finite && *weight > 0 && *weight <= 1) || status == SW_SKIPPED;
+}
+
 sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
                         void *user, int64_t *done) {
     swo_plain_rules rules = {.took = took, .user = user};
@@ -82,7 +106,7 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
             return SW_OK;
     bool serves = true;
     if (o->average)
-        SW_TRY(swo_average_begin_run(o, &serves));
+        SW_TRY(begin_average(o, &serves));
     if (!serves)
         return SW_OK;
     swo_estimate *e = o->estimate;

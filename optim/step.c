@@ -337,8 +337,7 @@ sw_status swo_run_rules(sw_optim *o, const void *g) {
 
 /* ---- Average ---- */
 
-/* step: the one that it follows. */
-static sw_step average_step(sw_optim *o, int64_t step) {
+sw_step swo_average_step(sw_optim *o, int64_t step) {
     sw_step s = {.step = step, .option = o->average_option, .scalar = o->average_scalar,
                  .coefficient = o->average_coefficient, .type = o->type, .count = o->dim,
                  .x = sw_params_x(o->params), .out = o->point};
@@ -347,7 +346,7 @@ static sw_step average_step(sw_optim *o, int64_t step) {
     return s;
 }
 
-static sw_status average_options(sw_optim *o) {
+sw_status swo_average_options(sw_optim *o) {
     return o->average ? swo_in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
                                      o->average_option)
                       : SW_OK;
@@ -355,7 +354,7 @@ static sw_status average_options(sw_optim *o) {
 
 static sw_status update_average(sw_optim *o) {
     const sw_average *a = o->average;
-    sw_step s = average_step(o, o->steps + 1);
+    sw_step s = swo_average_step(o, o->steps + 1);
     sw_status status = a->begin ? a->begin(&s) : SW_OK;
     if (status == SW_SKIPPED)
         return SW_OK;
@@ -378,38 +377,13 @@ static sw_status move_average(sw_optim *o) {
     return swo_guard_average_after(o, update_average(o));
 }
 
-/* An average starts from where the first step does, also if x was set after the optimizer was made. */
-static void first_average(sw_optim *o) {
+void swo_first_average(sw_optim *o) {
     const sw_slot *slots = o->average ? o->average->slots : NULL;
     for (int i = 0; slots && slots[i].name; i++)
         if (o->average_slot[i] && slots[i].start == SW_START_X)
             memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
     if (o->average)
         swo_guard_clear_infinite(o);
-}
-
-/* Before steps in a loop: as `move` does before one. */
-sw_status swo_average_begin_run(sw_optim *o, bool *serves) {
-    SW_TRY(average_options(o));
-    if (o->seen != sw_params_version(o->params) || o->steps == 0)
-        o->frozen_known = false;
-    if (!o->frozen_known)
-        swo_guard_read_frozen(o);
-    if (o->steps == 0)
-        first_average(o);
-    *serves = !o->any_infinite;
-    return SW_OK;
-}
-
-bool swo_average_weight(sw_optim *o, double *weight) {
-    const sw_average *a = o->average;
-    sw_step s = average_step(o, o->steps + 1);
-    const sw_status status = a->begin(&s);
-    bool finite = true;
-    for (int i = 0; a->scalars && a->scalars[i]; i++)
-        finite &= isfinite(o->average_scalar[i]) != 0;
-    *weight = status == SW_OK ? swo_running_weight(o->average_coefficient) : 0;
-    return (status == SW_OK && finite && *weight > 0 && *weight <= 1) || status == SW_SKIPPED;
 }
 
 static const void *check_point(const sw_optim *o, const char *kind, const char *method) {
@@ -424,9 +398,9 @@ static const void *check_point(const sw_optim *o, const char *kind, const char *
 static const void *average_point(sw_optim *o) {
     const sw_average *a = o->average;
     const size_t bytes = (size_t)o->dim * swo_size(o);
-    if (average_options(o) != SW_OK)
+    if (swo_average_options(o) != SW_OK)
         return NULL;
-    sw_step s = average_step(o, o->steps);
+    sw_step s = swo_average_step(o, o->steps);
     sw_status status = a->point_begin ? a->point_begin(&s) : SW_OK;
     status = swo_returned("average", a->name, "point_begin", true, status);
     if (status == SW_SKIPPED || (status == SW_OK && !a->point && !o->average_slot[0]))
@@ -553,7 +527,7 @@ static sw_status move(sw_optim *o, void *g) {
         if (o->norm > o->clip)
             SW_TRY(clip(o, g));
     }
-    SW_TRY(average_options(o)); /* what is wrong with them shows before anything moves */
+    SW_TRY(swo_average_options(o)); /* what is wrong with them shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i], false);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
@@ -561,7 +535,7 @@ static sw_status move(sw_optim *o, void *g) {
     if (o->average && !o->frozen_known)
         swo_guard_read_frozen(o);
     if (o->steps == 0)
-        first_average(o);
+        swo_first_average(o);
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         if (e->fits)
             SW_TRY(e->fits(&e->e, o->norm));

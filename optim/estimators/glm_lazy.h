@@ -1,25 +1,33 @@
-/* Lazy updates of sparse rows: what a loop keeps so that a step costs O(nonzeros), and how a column is brought up to date.
+/* Lazy updates of sparse rows: what a loop keeps so that a step costs O(nonzeros), and how a column is brought up to
+ * date.
  *
- * A step changes every weight, x ← (1 - lr λ) x - lr old d, but those at the row's nonzeros by that alone. With x = scale·v
- * the others' steps add up in one number, v ← v - (sum - then) d, `sum` being Σ lr old/scale, until a row has them again.
+ * A step changes every weight, x ← (1 - lr λ) x - lr old d, but those at the row's nonzeros by that alone. With
+ * x = scale·v the others' steps add up in one number, v ← v - (sum - then) d, `sum` being Σ lr old/scale, until a row
+ * has them again. Biases move in each step, and so do their averages.
  *
- * With l1, bounds or an average the steps are recorded, and `then` is the number of those that a column has. In step i
+ * With l1, bounds or an average the steps are recorded, and `then` is the number of those that a column has. Step i is
+ *
  *     v_{i+1} = clamp(soft(v_i - along_i d, part_i l1), low/scale_i, high/scale_i)
  *     part_i = lr/scale_i,  along_i = part_i old_i,  x_{i+1} = scale_i v_{i+1}
- * and the average e ← e + w_i (x_{i+1} - e) is e = kept·E, where kept = Π (1 - w_i) and
+ *
+ * The average e ← e + w_i (x_{i+1} - e) is e = kept·E, with kept = Π (1 - w_i) and
+ *
  *     E ← E + raw_i x_{i+1} = E + weight_i v_{i+1},  raw_i = w_i/kept_{i+1},  weight_i = raw_i scale_i
- * While v has the sign s and meets no bound, v_k = v_i - Σ_{i≤j<k} (along_j d + part_j l1 s), and E gains
- *     Σ weight_j v_{j+1} = v_i ΔW - d (ΔU - along_i ΔW) - l1 s (ΔV - part_i ΔW)
- * by sums over all steps before i: W_i = Σ weight_j, U_i = Σ weight_j along_{j+1}, V_i = Σ weight_j part_{j+1}, where along
- * and part are such sums, too, and Δ is the difference between k and i. glm_missed.c has the rest.
- * Biases move in each step, and so do their averages. */
+ *
+ * While v has the sign s and meets no bound, it falls by Σ (along_j d + part_j l1 s), and E gains
+ *
+ *     Σ weight_j v_{j+1} = v ΔW - d (ΔU - along ΔW) - l1 s (ΔV - part ΔW)
+ *
+ * Here v, along and part are those before the first of these steps, along and part being sums over all steps before it;
+ * W, U and V are such sums of weight_j, weight_j along_{j+1} and weight_j part_{j+1}, and Δ is what these steps add.
+ * glm_missed.c has what v does at 0 and at bounds. */
 #ifndef SWALE_ESTIMATORS_GLM_LAZY_H
 #define SWALE_ESTIMATORS_GLM_LAZY_H
 
 #include "../internal.h"
 
-/* A recorded step, scale being that after it; and sums over those before it, of which steps without an average need the
- * first two alone. */
+/* A recorded step, scale being that after it; and sums over those before it, of which steps without an average need
+ * the first two alone. */
 typedef struct swo_glm_record {
     double part, along, scale, weight;
 } swo_glm_record;
@@ -39,14 +47,14 @@ typedef struct swo_glm_lazy {
     bool recorded;       /* with l1, bounds or an average */
     bool proximal, boxed; /* l1 or bounds; bounds */
     double l1, decay, low, high;
-    double near;                 /* what v is rounded by, relative to it: x nearer to a bound is at it */
-    double least_old, most_old;  /* of the recorded steps */
+    double near;                /* what v is rounded by, relative to it: x nearer to a bound is at it */
+    double least_old, most_old; /* of the recorded steps */
     int64_t steps, room;
-    swo_glm_record *record; /* [room] */
+    swo_glm_record *record;   /* [room] */
     swo_glm_sums *sums;       /* [room + 1] */
     swo_glm_weights *weights; /* [room + 1]; used where there is an average */
-    void *mean, *mean_low;  /* E of the weights, and what it lacks (f32); NULL: there is no average */
-    double kept, w;         /* w of the step that is taken: 0 if the average has none of it, or all */
+    void *mean, *mean_low;    /* E of the weights, and what it lacks (f32); NULL: there is no average */
+    double kept, w;           /* w of the step that is taken: 0 if the average has none of it, or all */
 } swo_glm_lazy;
 
 static inline double swo_glm_soft(double v, double threshold) {
@@ -71,8 +79,8 @@ static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, 
            (v < 0 ? -l1 : l1) * ((b->part - a->part) - before->part * weight);
 }
 
-/* v after them, quickly where it meets neither. The move of a step is -part (old d ± l1): of one sign while old d ± l1 is,
- * so that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
+/* v after them, quickly where it meets neither. The move of a step is -part (old d ± l1): of one sign while old d ±
+ * l1 is, so that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
 static inline double swo_glm_missed_fast(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain) {
     const int64_t to = lazy->steps;
     const swo_glm_sums *a = &lazy->sums[from], *b = &lazy->sums[to];

@@ -20,8 +20,8 @@ static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
-/* The same of a sample that is next, and the sums of the steps before its columns were brought up to date: these are found
- * by `then`, and a processor that guesses wrong about one column does not load ahead for the others. */
+/* The same of a sample that is next, and the sums of the steps before its columns were brought up to date: these are
+ * found by `then`, and a processor that guesses wrong about one column does not load ahead for the others. */
 static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const swo_glm_lazy *lazy = a->lazy;
@@ -49,8 +49,8 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
         const int64_t j = m->index[at];
         for (int64_t k = 0; k < outputs; k++) {
             const int64_t w = k * features + j;
-            z[k] += value[at] * SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j,
-                                               w);
+            z[k] += value[at] *
+                    SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j, w);
         }
         lazy->then[j] = lazy->recorded ? (double)lazy->steps : lazy->sum;
     }

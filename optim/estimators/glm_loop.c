@@ -8,8 +8,8 @@
  * Of sparse rows x is updated lazily (swo_glm_lazy), and brought up to date at the end of the loop. There x equals that of
  * single steps up to rounding, and its bits depend on where loops end. sw_train ends them at fixed steps.
  *
- * An average of the running family (averages/running.c) moves with x: in each step, or of sparse rows lazily. It lies between
- * its old value and x, which bounds it. */
+ * An average of the running family (averages/running.c) moves with x: in each step, or of sparse rows lazily. It lies
+ * between its old value and x, which bounds it. */
 #include "glm_loop.h"
 
 #include "smoothness.h"
@@ -60,7 +60,7 @@ static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
            loop->segment[0].moves;
 }
 
-/* From the estimator's memory, which is kept: records and sums of steps, then [features] numbers, stamps, and columns. */
+/* From the estimator's memory, which is kept: records and sums of steps, then [features] numbers, stamps and columns. */
 static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     enum { ROOM = 16384, FEATURES_PER_STEP = 64 }; /* all columns are brought up to date after `room` recorded steps */
     swo_estimate *estimate = (swo_estimate *)(void *)loop->e;
@@ -167,7 +167,7 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     return glm_loop_is_lazy(loop) ? glm_loop_make_lazy(loop) : SW_OK;
 }
 
-/* Whether lazy updates can go on with numbers that are neither too large nor too imprecise; x: a bound after the step. */
+/* Whether the numbers of lazy updates stay neither too large nor too imprecise; x: a bound of its norm after the step. */
 static bool glm_loop_lazy_fits(const swo_glm_loop *loop, double x) {
     const swo_glm_lazy *lazy = &loop->lazy;
     const double scale = lazy->scale * (1 - loop->segment[0].lr * loop->segment[0].decay),

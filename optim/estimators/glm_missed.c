@@ -1,11 +1,13 @@
 /* The steps that a column missed, where l1 or bounds may have stopped it (glm_lazy.h): stretches of steps with a closed
- * form, found by bisection, and single steps between them. In terms of y = |v|, for v of the sign s, and e = s d:
- *     y ← y - part (old e + l1)
- * y falls or rises all the time if old e + l1 ≥ 0, or ≤ 0, for the least and the greatest `old`. x = scale·y follows
- * x ← x - lr (old e + l1 + λ x). It falls where y does, since the scale falls; where `old` is the same in all steps it
- * approaches -(old e + l1)/λ from one side; without λ it goes as y does. So the first step that leaves the interval
- * between 0, or the bound next to it, and the other bound is found by bisection. It is taken by itself, and ends at 0, at
- * a bound, or on the other side of 0. There v rests if every step would push it outward. */
+ * form, whose ends are found by bisection, and single steps between them. With y = |v|, s the sign of v, e = s d:
+ *
+ *     y ← y - part (old e + l1),  and x = scale·y:  x ← x - lr (old e + l1 + λ x)
+ *
+ * y falls all the time, or rises, if old e + l1 has one sign for the least and for the greatest `old`. x falls where y
+ * does, since the scale falls, too. Without λ it goes as y does. Where `old` is the same in all steps x approaches
+ * -(old e + l1)/λ from one side. So bisection finds the first step at which x leaves the interval from 0, or from the
+ * bound next to 0, to the other bound. That step is taken by itself. It ends at 0, at a bound, or on the other side
+ * of 0. At 0 or at a bound v rests if every step would push it outward. */
 #include "glm_lazy.h"
 
 #include <math.h>
@@ -37,14 +39,15 @@ static bool path_is_monotone(const swo_glm_lazy *lazy, const glm_path *p) {
     return falls || lazy->decay == 0 || lazy->least_old == lazy->most_old || (isinf(p->outer) && p->inner <= 0);
 }
 
-/* The last step with x inside, of a path that is outside in the end. Most steps are of equal length: the first guess is that
- * all are, so that the first two steps checked are most often those on either side of the bound. */
+/* The last step with x inside, of a path that is outside in the end. Most steps are of equal length: the first guess
+ * is that all are, so that the first two steps checked are most often those on either side of the bound. */
 static int64_t path_last_inside(const swo_glm_lazy *lazy, const glm_path *p) {
     const int64_t to = lazy->steps;
     const double first = p->y * scale_before(lazy, p->from), last = path_at(lazy, p, to) * scale_before(lazy, to),
                  bound = last < first ? (p->inner > 0 ? p->inner : 0) : p->outer,
                  guess = (double)(to - p->from) * ((bound - first) / (last - first));
-    int64_t inside = p->from, outside = to, next = guess > 0 && guess < (double)(to - inside) ? inside + (int64_t)guess : inside;
+    int64_t inside = p->from, outside = to,
+            next = guess > 0 && guess < (double)(to - inside) ? inside + (int64_t)guess : inside;
     for (int probe = 0; outside - inside > 1; probe++) {
         if (probe >= 2 || next <= inside || next >= outside)
             next = inside + (outside - inside) / 2;
@@ -65,7 +68,8 @@ static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
         x < p->inner - lazy->near * fabs(p->inner))
         return p->from;
     if (!path_is_monotone(lazy, p)) { /* y rises: x is at most what it would be at the greatest scale */
-        const double highest = path_at(lazy, p, to) * scale_before(lazy, p->from), lowest = p->y * scale_before(lazy, to);
+        const double highest = path_at(lazy, p, to) * scale_before(lazy, p->from),
+                     lowest = p->y * scale_before(lazy, to);
         return highest < p->outer && lowest > p->inner ? to : p->from;
     }
     return path_is_inside(lazy, p, to) ? to : path_last_inside(lazy, p);
@@ -76,8 +80,12 @@ static int64_t missed_path(const swo_glm_lazy *lazy, double *v, double d, int64_
     if (*v == 0)
         return i;
     const double sign = *v < 0 ? -1 : 1;
-    const glm_path p = {.y = sign * *v, .e = sign * d, .sign = sign, .from = i,
-                        .inner = sign > 0 ? lazy->low : -lazy->high, .outer = sign > 0 ? lazy->high : -lazy->low};
+    const glm_path p = {.y = sign * *v,
+                        .e = sign * d,
+                        .sign = sign,
+                        .from = i,
+                        .inner = sign > 0 ? lazy->low : -lazy->high,
+                        .outer = sign > 0 ? lazy->high : -lazy->low};
     const int64_t end = path_end(lazy, &p);
     if (end == i)
         return i;

@@ -220,7 +220,8 @@ static void on_sparse_rows(const char *name, const char *rule, const char *avera
                                                                        .head = SW_HEAD_LOGISTIC});
         check(model[k] != NULL, "model");
         const sw_optim_options how = {.size = sizeof how, .estimator = "saga batch=1 lipschitz=2", .seed = 1,
-                                      .rule = k ? "sgd lr=auto weight_decay=1e-4" : rule, .average = k ? NULL : average};
+                                      .rule = k ? "sgd lr=auto weight_decay=1e-4" : rule,
+                                      .average = k ? NULL : average};
         of[k] = (side){sw_optim_create(sw_glm_params(model[k]), &how), sw_glm_objective(model[k])};
         check(of[k].optim != NULL, name);
         time_of_epoch(&of[k]);

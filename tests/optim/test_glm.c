@@ -233,7 +233,8 @@ static void test_written_from_outside(void **state) {
     free(p);
 }
 
-/* Averages, momentum, schedules, clipping, frozen parameters: nothing is left out for the loop's sake. */
+/* Averages, momentum, schedules, clipping, frozen parameters: a loop has the bits of single steps with all of them, whether
+ * or not it takes part. */
 static void test_loop_only_where_it_serves(void **state) {
     (void)state;
     static const sw_optim_options with[] = {

@@ -1,5 +1,5 @@
-/* Loops over sparse rows that bring weights up to date only when a row has them: averages and bounds, alone and together,
- * against the same rows in full, which move every weight, and against single steps. */
+/* Loops over sparse rows that bring weights up to date only when a row has them: averages and bounds, alone and
+ * together, against the same rows in full, which move every weight, and against single steps. */
 #include "test_glm_shared.h"
 
 enum { ROWS = 60, COLUMNS = 40, NUMBERS = 3, STEPS = 420 };
@@ -44,7 +44,8 @@ static sw_glm *sparse_glm_of(sparse_problem *p, sw_head head, sw_dtype type, boo
     return m;
 }
 
-static const char *const estimators[] = {"sag", "saga", "svrg lipschitz=4 period=90", "sag init=seen", "saga init=zero"};
+static const char *const estimators[] = {"sag", "saga", "svrg lipschitz=4 period=90", "sag init=seen",
+                                         "saga init=zero"};
 static const char *const averages[] = {"none",
                                        "polyak",
                                        "polyak start=37",
@@ -97,27 +98,28 @@ static sw_optim *case_optim(const lazy_case *c, sw_glm *m) {
     return NEW_OPTIM(sw_glm_params(m), .estimator = c->estimator, .rule = c->rule, .average = c->average, .seed = 4);
 }
 
-/* Both do the same arithmetic in other orders. A step adds some 10 roundings of numbers below 2: of x, its gradient and the
- * columns' sums of steps. As lr is below 1/L, of a convex problem, they do not grow, and as many are up as down: 6 standard
- * deviations. An average of x has those of x, less some that cancel out, and fewer of its own. */
+/* Both do the same arithmetic in other orders. A step adds some 10 roundings of numbers below 2: of x, its gradient
+ * and the columns' sums of steps. As lr is below 1/L, of a convex problem, they do not grow, and as many are up as
+ * down: 6 standard deviations. An average of x has those of x, less some that cancel out, and fewer of its own. */
 static double tolerance_of(sw_dtype type, int64_t steps) {
     return 6 * sqrt(10 * (double)steps) * 2 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
 }
 
-static void expect_near(const lazy_case *c, const char *what, const void *a, const void *b, int64_t steps, bool exact) {
+static void expect_near(const lazy_case *c, const char *what, const void *a, const void *b, int64_t steps,
+                        bool exact) {
     for (int64_t j = 0; j < COLUMNS + 1; j++) {
         const double x = vec_get(c->type, a, j), y = vec_get(c->type, b, j);
         if (!(fabs(x - y) <= tolerance_of(c->type, steps)))
             fail_msg("%s: %s: element %d is %.17g, not %.17g", c->name, what, (int)j, y, x);
         if (exact && c->type == SW_F64 && j < COLUMNS &&
             ((x == 0) != (y == 0) || (x == 0.2) != (y == 0.2) || (x == -0.1) != (y == -0.1)))
-            fail_msg("%s: %s: element %d is %.17g, not %.17g: one of them is at 0 or at a bound", c->name, what, (int)j, y,
-                     x);
+            fail_msg("%s: %s: element %d is %.17g, not %.17g: one of them is at 0 or at a bound", c->name, what,
+                     (int)j, y, x);
     }
 }
 
-static void expect_both_near(const lazy_case *c, const char *what, sw_glm *a, sw_optim *first, sw_glm *b, sw_optim *second,
-                             int64_t steps) {
+static void expect_both_near(const lazy_case *c, const char *what, sw_glm *a, sw_optim *first, sw_glm *b,
+                             sw_optim *second, int64_t steps) {
     assert_int_equal(sw_optim_steps(first), sw_optim_steps(second));
     expect_near(c, what, sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), steps, true);
     expect_near(c, "average", sw_optim_point(first), sw_optim_point(second), steps, false);
@@ -131,7 +133,8 @@ static void test_as_dense_rows(void **state) {
     int zeros = 0, bounds = 0;
     for (int i = 0; i < CASES; i++) {
         const lazy_case c = case_of(i);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false),
+               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
         sw_optim *dense = case_optim(&c, a), *lazy = case_optim(&c, b);
         static const int64_t parts[] = {1, 35, 150, STEPS - 186};
         for (int64_t k = 0, steps = 0; k < 4; k++) {
@@ -161,7 +164,8 @@ static void test_as_single_steps(void **state) {
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < CASES; i += SOME) {
         const lazy_case c = case_of(i);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true),
+               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
         sw_optim *one = case_optim(&c, a), *many = case_optim(&c, b);
         for (int k = 0; k < 200; k++)
             assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
@@ -189,12 +193,14 @@ static void test_dense_bits(void **state) {
         lazy_case c = case_of(i);
         if (c.type == SW_F32 || strstr(c.estimator, "svrg")) /* whose single steps combine numbers in another order */
             continue;
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false),
+               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false);
         sw_optim *one = case_optim(&c, a), *many = case_optim(&c, b);
         for (int k = 0; k < 150; k++)
             assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
         assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 150, NULL));
-        assert_memory_equal(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), (COLUMNS + 1) * sizeof(double));
+        assert_memory_equal(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)),
+                            (COLUMNS + 1) * sizeof(double));
         assert_memory_equal(sw_optim_point(one), sw_optim_point(many), (COLUMNS + 1) * sizeof(double));
         sw_optim_free(one);
         sw_optim_free(many);
@@ -204,15 +210,18 @@ static void test_dense_bits(void **state) {
     free(p);
 }
 
-/* In f32 a loop alone keeps what x lacks to the exact sum of its moves: an average no longer keeps steps out of it. */
+/* In f32 a loop alone keeps what x lacks to the exact sum of its moves: an average no longer keeps steps out of it.
+ */
 static void test_average_is_in_the_loop(void **state) {
     (void)state;
     sparse_problem *p = sparse_problem_new();
-    static const char *const with[] = {"polyak", "ema", "swa start=5 every=2", "lawa_ema start=2 every=3", "lawa_queue start=2 every=3"};
+    static const char *const with[] = {"polyak", "ema", "swa start=5 every=2", "lawa_ema start=2 every=3",
+                                       "lawa_queue start=2 every=3"};
     for (int i = 0; i < 10; i++) {
         const bool loops = strcmp(with[i / 2], "lawa_queue start=2 every=3") != 0;
         sw_glm *m = sparse_glm_of(p, SW_HEAD_LOGISTIC, SW_F32, i % 2);
-        sw_optim *o = NEW_OPTIM(sw_glm_params(m), .estimator = "saga init=seen", .rule = "sgd lr=0.1", .average = with[i / 2]);
+        sw_optim *o =
+            NEW_OPTIM(sw_glm_params(m), .estimator = "saga init=seen", .rule = "sgd lr=0.1", .average = with[i / 2]);
         assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 100, NULL));
         const sw_array low = sw_optim_vector(o, "x_low");
         bool any = false;
@@ -233,7 +242,8 @@ static void test_resumed(void **state) {
     for (int i = 0; i < CASES; i += SOME) {
         const lazy_case c = case_of(i);
         const size_t bytes = (COLUMNS + 1) * sw_dtype_size(c.type);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true),
+               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
         sw_optim *whole = case_optim(&c, a), *before = case_optim(&c, b);
         sw_train_options how = {.size = sizeof how, .epochs = 2};
         sw_archive *file = sw_archive_new();
@@ -262,20 +272,25 @@ static void test_resumed(void **state) {
 
 /* ---- Long loops ---- */
 
-/* More steps than are recorded, so that all columns are brought up to date on the way; and averages that forget so quickly
- * that this is so in every few steps. */
+/* More steps than are recorded, so that all columns are brought up to date on the way; and averages that forget so
+ * quickly that this is so in every few steps. */
 static void test_long_loops(void **state) {
     (void)state;
     enum { LONG = 40000 };
-    static const char *const with[] = {"polyak", "ema decay=0.001", "ema decay=0.5", "none", "swa start=100 every=1000"};
+    static const char *const with[] = {"polyak", "ema decay=0.001", "ema decay=0.5", "none",
+                                       "swa start=100 every=1000"};
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < 40; i++) {
-        static const char *const of[] = {"", "weight_decay=0.001", "l1=0.001", "low=-0.1 high=0.2 weight_decay=0.001"};
-        lazy_case c = {.type = both_types[i % 2], .estimator = "saga batch=1", .average = with[i / 2 % 5],
+        static const char *const of[] = {"", "weight_decay=0.001", "l1=0.001",
+                                         "low=-0.1 high=0.2 weight_decay=0.001"};
+        lazy_case c = {.type = both_types[i % 2],
+                       .estimator = "saga batch=1",
+                       .average = with[i / 2 % 5],
                        .penalty = of[i / 10]};
         snprintf(c.rule, sizeof c.rule, "role=bias: sgd lr=0.1; sgd lr=0.1 %s", c.penalty);
         snprintf(c.name, sizeof c.name, "%s, %s, %s", c.penalty, c.average, sw_dtype_name(c.type));
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, false), *b = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, true);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, false),
+               *b = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, true);
         sw_optim *dense = case_optim(&c, a), *lazy = case_optim(&c, b);
         assert_ok(sw_optim_minimize_steps(dense, sw_glm_objective(a), LONG, NULL));
         assert_ok(sw_optim_minimize_steps(lazy, sw_glm_objective(b), LONG, NULL));
@@ -296,7 +311,8 @@ static void test_frozen_bias(void **state) {
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < 4 * AVERAGES; i++) {
         lazy_case c = case_of(i);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true), *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true),
+               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
         sw_glm *const both[] = {a, b};
         sw_optim *o[2];
         for (int k = 0; k < 2; k++) {
@@ -343,8 +359,9 @@ static void test_overflow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_dense_rows), cmocka_unit_test(test_as_single_steps), cmocka_unit_test(test_dense_bits),
-        cmocka_unit_test(test_average_is_in_the_loop), cmocka_unit_test(test_resumed), cmocka_unit_test(test_long_loops),
-        cmocka_unit_test(test_frozen_bias), cmocka_unit_test(test_overflow)};
+        cmocka_unit_test(test_as_dense_rows), cmocka_unit_test(test_as_single_steps),
+        cmocka_unit_test(test_dense_bits),    cmocka_unit_test(test_average_is_in_the_loop),
+        cmocka_unit_test(test_resumed),       cmocka_unit_test(test_long_loops),
+        cmocka_unit_test(test_frozen_bias),   cmocka_unit_test(test_overflow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
