@@ -7,7 +7,7 @@ enum { ROWS = 60, COLUMNS = 40, NUMBERS = 3, STEPS = 420 };
 /* Three numbers a row; some columns are in one row alone, the last in none. */
 typedef struct sparse_problem {
     double x[ROWS * COLUMNS], number[ROWS * NUMBERS], y[ROWS];
-    int32_t column[ROWS * NUMBERS], label[ROWS];
+    int32_t column[ROWS * NUMBERS], label[ROWS], three[ROWS];
     int64_t start[ROWS + 1];
 } sparse_problem;
 
@@ -25,6 +25,7 @@ static sparse_problem *sparse_problem_new(void) {
         }
         p->start[i + 1] = (i + 1) * NUMBERS;
         p->label[i] = p->y[i] + test_uniform(&seed, -1, 1) > 0;
+        p->three[i] = p->label[i] + (p->y[i] > 0.5);
     }
     return p;
 }
@@ -32,15 +33,16 @@ static sparse_problem *sparse_problem_new(void) {
 /* From numbers that are not 0, so that weights without a row move, too. */
 static sw_glm *sparse_glm_of(sparse_problem *p, sw_head head, sw_dtype type, bool sparse) {
     const sw_array x = sw_array_of(p->x, SW_F64, SW_SHAPE(ROWS, COLUMNS)),
-                   y = head == SW_HEAD_LOGISTIC ? sw_array_of(p->label, SW_I32, SW_SHAPE(ROWS))
-                                                : sw_array_of(p->y, SW_F64, SW_SHAPE(ROWS));
+                   y = head == SW_HEAD_LOGISTIC      ? sw_array_of(p->label, SW_I32, SW_SHAPE(ROWS))
+                       : head == SW_HEAD_MULTINOMIAL ? sw_array_of(p->three, SW_I32, SW_SHAPE(ROWS))
+                                                     : sw_array_of(p->y, SW_F64, SW_SHAPE(ROWS));
     const sw_csr csr = {ROWS, COLUMNS, p->start, p->column, p->number, SW_F64};
     const sw_glm_options how = {.size = sizeof how, .head = head};
     sw_glm *m = sparse ? sw_glm_new_sparse(type, &csr, &y, &how) : sw_glm_new(type, &x, &y, &how);
     if (!m)
         fail_msg("%s", sw_error());
-    for (int j = 0; j < COLUMNS; j++)
-        vec_set(type, sw_params_x(sw_glm_params(m)), j, (j % 5 - 2) * 0.0625);
+    for (int64_t j = 0; j < sw_params_at(sw_glm_params(m), 0)->count; j++)
+        vec_set(type, sw_params_x(sw_glm_params(m)), j, (double)(j % 5 - 2) * 0.0625);
     return m;
 }
 
@@ -76,6 +78,8 @@ enum {
 /* A case by its number. */
 typedef struct lazy_case {
     sw_dtype type;
+    sw_head head;
+    int64_t outputs;
     char estimator[80], rule[160], name[400];
     const char *average, *penalty;
 } lazy_case;
@@ -86,6 +90,9 @@ enum { CASES = 2 * 2 * ESTIMATORS * AVERAGES * PENALTIES, SOME = 7 };
 static lazy_case case_of(int i) {
     lazy_case c = {.type = both_types[i % 2]};
     const int batch = i / 2 % 2 ? 16 : 1;
+    const bool many = (i / 4 % AVERAGES + i / 4 / AVERAGES) % 2 == 1;
+    c.head = many ? SW_HEAD_MULTINOMIAL : SW_HEAD_LOGISTIC;
+    c.outputs = many ? 3 : 1;
     c.average = averages[i / 4 % AVERAGES];
     c.penalty = penalties[i / 4 / AVERAGES % PENALTIES];
     snprintf(c.estimator, sizeof c.estimator, "%s batch=%d", estimators[i / 4 / AVERAGES / PENALTIES], batch);
@@ -107,11 +114,11 @@ static double tolerance_of(sw_dtype type, int64_t steps) {
 
 static void expect_near(const lazy_case *c, const char *what, const void *a, const void *b, int64_t steps,
                         bool exact) {
-    for (int64_t j = 0; j < COLUMNS + 1; j++) {
+    for (int64_t j = 0; j < c->outputs * (COLUMNS + 1); j++) {
         const double x = vec_get(c->type, a, j), y = vec_get(c->type, b, j);
         if (!(fabs(x - y) <= tolerance_of(c->type, steps)))
             fail_msg("%s: %s: element %d is %.17g, not %.17g", c->name, what, (int)j, y, x);
-        if (exact && c->type == SW_F64 && j < COLUMNS &&
+        if (exact && c->type == SW_F64 && j < c->outputs * COLUMNS &&
             ((x == 0) != (y == 0) || (x == 0.2) != (y == 0.2) || (x == -0.1) != (y == -0.1)))
             fail_msg("%s: %s: element %d is %.17g, not %.17g: one of them is at 0 or at a bound", c->name, what,
                      (int)j, y, x);
@@ -133,8 +140,7 @@ static void test_as_dense_rows(void **state) {
     int zeros = 0, bounds = 0;
     for (int i = 0; i < CASES; i++) {
         const lazy_case c = case_of(i);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false),
-               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, c.head, c.type, false), *b = sparse_glm_of(p, c.head, c.type, true);
         sw_optim *dense = case_optim(&c, a), *lazy = case_optim(&c, b);
         static const int64_t parts[] = {1, 35, 150, STEPS - 186};
         for (int64_t k = 0, steps = 0; k < 4; k++) {
@@ -164,8 +170,7 @@ static void test_as_single_steps(void **state) {
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < CASES; i += SOME) {
         const lazy_case c = case_of(i);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true),
-               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, c.head, c.type, true), *b = sparse_glm_of(p, c.head, c.type, true);
         sw_optim *one = case_optim(&c, a), *many = case_optim(&c, b);
         for (int k = 0; k < 200; k++)
             assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
@@ -193,15 +198,15 @@ static void test_dense_bits(void **state) {
         lazy_case c = case_of(i);
         if (c.type == SW_F32 || strstr(c.estimator, "svrg")) /* whose single steps combine numbers in another order */
             continue;
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false),
-               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, false);
+        sw_glm *a = sparse_glm_of(p, c.head, c.type, false), *b = sparse_glm_of(p, c.head, c.type, false);
         sw_optim *one = case_optim(&c, a), *many = case_optim(&c, b);
         for (int k = 0; k < 150; k++)
             assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
         assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 150, NULL));
         assert_memory_equal(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)),
-                            (COLUMNS + 1) * sizeof(double));
-        assert_memory_equal(sw_optim_point(one), sw_optim_point(many), (COLUMNS + 1) * sizeof(double));
+                            (size_t)(c.outputs * (COLUMNS + 1)) * sizeof(double));
+        assert_memory_equal(sw_optim_point(one), sw_optim_point(many),
+                            (size_t)(c.outputs * (COLUMNS + 1)) * sizeof(double));
         sw_optim_free(one);
         sw_optim_free(many);
         sw_glm_free(a);
@@ -241,9 +246,8 @@ static void test_resumed(void **state) {
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < CASES; i += SOME) {
         const lazy_case c = case_of(i);
-        const size_t bytes = (COLUMNS + 1) * sw_dtype_size(c.type);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true),
-               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        const size_t bytes = (size_t)(c.outputs * (COLUMNS + 1)) * sw_dtype_size(c.type);
+        sw_glm *a = sparse_glm_of(p, c.head, c.type, true), *b = sparse_glm_of(p, c.head, c.type, true);
         sw_optim *whole = case_optim(&c, a), *before = case_optim(&c, b);
         sw_train_options how = {.size = sizeof how, .epochs = 2};
         sw_archive *file = sw_archive_new();
@@ -286,7 +290,8 @@ static void test_long_loops(void **state) {
         lazy_case c = {.type = both_types[i % 2],
                        .estimator = "saga batch=1",
                        .average = with[i / 2 % 5],
-                       .penalty = of[i / 10]};
+                       .penalty = of[i / 10],
+                       .outputs = 1};
         snprintf(c.rule, sizeof c.rule, "role=bias: sgd lr=0.1; sgd lr=0.1 %s", c.penalty);
         snprintf(c.name, sizeof c.name, "%s, %s, %s", c.penalty, c.average, sw_dtype_name(c.type));
         sw_glm *a = sparse_glm_of(p, SW_HEAD_SQUARED, c.type, false),
@@ -311,12 +316,11 @@ static void test_frozen_bias(void **state) {
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < 4 * AVERAGES; i++) {
         lazy_case c = case_of(i);
-        sw_glm *a = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true),
-               *b = sparse_glm_of(p, SW_HEAD_LOGISTIC, c.type, true);
+        sw_glm *a = sparse_glm_of(p, c.head, c.type, true), *b = sparse_glm_of(p, c.head, c.type, true);
         sw_glm *const both[] = {a, b};
         sw_optim *o[2];
         for (int k = 0; k < 2; k++) {
-            vec_set(c.type, sw_params_x(sw_glm_params(both[k])), COLUMNS, 0.5);
+            vec_set(c.type, sw_params_x(sw_glm_params(both[k])), c.outputs * COLUMNS, 0.5);
             sw_param_freeze(sw_params_at(sw_glm_params(both[k]), 1), true);
             o[k] = case_optim(&c, both[k]);
         }
@@ -324,7 +328,7 @@ static void test_frozen_bias(void **state) {
             assert_ok(sw_optim_minimize(o[0], sw_glm_objective(a), NULL));
         assert_ok(sw_optim_minimize_steps(o[1], sw_glm_objective(b), 150, NULL));
         expect_both_near(&c, "frozen bias", a, o[0], b, o[1], 150);
-        assert_true(vec_get(c.type, sw_params_x(sw_glm_params(b)), COLUMNS) == 0.5);
+        assert_true(vec_get(c.type, sw_params_x(sw_glm_params(b)), c.outputs * COLUMNS) == 0.5);
         for (int k = 0; k < 2; k++) {
             sw_optim_free(o[k]);
             sw_glm_free(both[k]);
