@@ -77,9 +77,10 @@ SW_API sw_status sw_optim_step(sw_optim *optim);
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
 /* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or fails, with
- * its status. sag, saga and svrg with the rule sgd take many steps in one loop where the samples of a generalized linear
- * model are in memory (sw_glm_new); sw_train uses that too. With dense rows the bits are those of single steps; with sparse
- * rows the loop rounds elsewhere. */
+ * its status. sag, saga and svrg with the rule sgd, and with any average but lawa_queue, take many steps in one loop where
+ * the samples of a generalized linear model are in memory (sw_glm_new); sw_train uses that too. With dense rows the bits are
+ * those of single steps. Over sparse rows a step costs O(nonzeros), also with weight_decay, l1, bounds and averages, and the loop
+ * rounds elsewhere. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
