@@ -362,7 +362,9 @@ static sw_status update_average(sw_optim *o) {
     SW_TRY(swo_guard_scalars(o, "average", a->name, a->scalars, o->average_scalar));
     SW_TRY(swo_guard_coefficients(o, "average", a->name, o->average_coefficient));
     if (a->update) {
+        const unsigned mode = sw_float_flush();
         sw_run(a->update, o->type, &s, s.count);
+        sw_float_restore(mode);
         swo_guard_clear_infinite(o);
     }
     return SW_OK;

@@ -407,7 +407,9 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     double norm;
     swo_glm_see_frozen(e, &visit);
     swo_glm_use_work(e, batch_of(e->n, e->option), &visit, work);
+    const unsigned mode = sw_float_flush(); /* as in loops */
     swo_glm_visit_row(e->type, &visit);
+    sw_float_restore(mode);
     e->value = visit.loss / (double)v->samples;
     v->weight = e->weight = (double)v->samples;
     SW_TRY(swo_check(e->type, numbers, v->entry, &norm));
@@ -538,7 +540,9 @@ void swo_table_mark_seen(sw_estimate *e, const swo_visit *v, int64_t place) {
 sw_status swo_table_commit(sw_estimate *e) {
     const swo_visit v = this_visit(e); /* what visit asked for is there */
     memcpy(entry_at(e, v.row), v.entry, (size_t)entry_count(e, v.samples) * sw_dtype_size(e->type));
+    const unsigned mode = sw_float_flush();
     swo_add_compensated(e->type, e->dim, 1, v.change, e->slot[SUM], e->slot[SUM_LOW]);
+    sw_float_restore(mode);
     if (v.first)
         swo_table_mark_seen(e, &v, e->ids[e->count + 1]);
     if (e->slot[TREE])
