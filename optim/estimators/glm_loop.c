@@ -83,7 +83,9 @@ static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     lazy->then = memory + records + sums + weights;
     lazy->stamp = (int64_t *)(void *)(lazy->then + features);
     lazy->touched = (int32_t *)(void *)(lazy->stamp + features);
-    memset(lazy->then, 0, (size_t)features * (sizeof(double) + sizeof(int64_t)));
+    memset(lazy->then, 0, (size_t)features * sizeof *lazy->then);
+    if (loop->batch > 1) /* else they are not used, and take no memory */
+        memset(lazy->stamp, 0, (size_t)features * sizeof *lazy->stamp);
     return SW_OK;
 }
 
