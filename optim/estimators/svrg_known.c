@@ -1,0 +1,169 @@
+/* SVRG over samples in memory: the derivatives at the snapshot in a table, no tape, and many steps in one loop. */
+#include "svrg.h"
+
+#include "smoothness.h"
+
+#include <math.h>
+
+void *swo_svrg_entry(const sw_estimate *e, int64_t id) {
+    return (char *)e->slot[TABLE] + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
+}
+
+/* table ← the derivatives at the snapshot; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is NULL */
+sw_status swo_svrg_store(sw_estimate *e, void *full) {
+    enum { CHUNK = 1000 };
+    int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
+    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
+    double whole = 0;
+    for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
+        const int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
+        for (int64_t i = 0; i < count; i++)
+            ids[i] = first + i;
+        status = sw_estimate_glm(e, e->slot[POINT], ids, count, NULL, swo_svrg_entry(e, first));
+        if (status == SW_OK)
+            whole = sw_tape_loss_weight(e->tape) == SW_SUMMED ? SW_SUMMED : whole + sw_tape_loss_weight(e->tape);
+        if (status == SW_OK && full)
+            status = sw_estimate_glm_combine(e, ids, count, swo_svrg_entry(e, first), first > 0, full);
+    }
+    sw_free(ids);
+    if (status == SW_OK && full)
+        swo_combine(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
+    if (status == SW_OK)
+        e->scalar[STORED] = 1;
+    return status;
+}
+
+/* c/|B|: what t counts for in g */
+static double fresh_part(const sw_estimate *e) {
+    return swo_svrg_part(e) / (double)e->count;
+}
+
+/* Along |B| times the step, for α = 1: |B| (c/|B| t + ∇f(w)) */
+static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
+    const double n = (double)e->count;
+    void *t = visit->t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
+    if (!direction)
+        return SW_ERR_MEMORY;
+    swo_combine(e->type, e->dim, n * fresh_part(e), t, n, e->slot[FULL], direction);
+    swo_zero_frozen(e->optim, direction);
+    visit->t = direction;
+    swo_glm_measure(e->type, visit);
+    visit->t = t;
+    return SW_OK;
+}
+
+/* The step's samples: s, t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L where it is measured: along the change t, which shows the
+ * largest curvature best, or along the step, which must not go too far. Single steps and loops share it, so that a
+ * run does not depend on who takes which. */
+static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
+    const int64_t outputs = e->objective->outputs;
+    const size_t row = (size_t)outputs * sw_dtype_size(e->type);
+    char *entry = sw_estimate_scratch(e, VISIT_ENTRY, swo_svrg_batch(e) * outputs);
+    if (!entry)
+        return SW_ERR_MEMORY;
+    const bool early = e->step <= 2 * e->per_epoch,
+               unbounded = sw_head_curvature(e->objective->glm->head) == 0,
+               ahead = swo_svrg_measures(e) && (early || unbounded || e->step % 8 == 0) && e->objective->glm->dense;
+    for (int64_t i = 0; i < e->count; i++)
+        memcpy(entry + (size_t)i * row, swo_svrg_entry(e, e->ids[i]), row);
+    visit->entry = entry;
+    visit->ids = e->ids;
+    visit->count = e->count;
+    visit->measure = swo_svrg_measures(e) && (early || unbounded || !ahead);
+    visit->l = e->scalar[L];
+    swo_glm_visit_row(e->type, visit);
+    double met = visit->curvature;
+    if (ahead) {
+        visit->l = fmax(visit->l, met);
+        SW_TRY(measure_step(e, visit));
+        met = fmax(met, visit->curvature);
+    }
+    met *= swo_svrg_part(e);
+    if (met > 0 && isfinite(met))
+        swo_svrg_take_l(e, met);
+    e->lr = swo_svrg_step_size(e);
+    return SW_OK;
+}
+
+/* Samples in memory, without a tape: g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i */
+sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double much) {
+    const int64_t batch = swo_svrg_batch(e), numbers = batch * e->objective->outputs;
+    void *s = sw_estimate_scratch(e, VISIT_S, numbers), *t = sw_estimate_scratch(e, VISIT_T, 0),
+         *work = sw_estimate_scratch(e, VISIT_WORK, swo_glm_work(e, batch));
+    if (!s || !t || !work)
+        return SW_ERR_MEMORY;
+    if (e->scalar[STORED] == 0)
+        SW_TRY(swo_svrg_store(e, NULL));
+    swo_glm_visit visit = {.f = e->objective, .x = x, .s = s, .t = t, .squares = swo_squares(e)};
+    double norm;
+    swo_glm_see_frozen(e, &visit);
+    swo_glm_use_work(e, batch, &visit, work);
+    const unsigned mode = sw_float_flush(); /* as in loops */
+    const sw_status status = visit_batch(e, &visit);
+    sw_float_restore(mode);
+    SW_TRY(status);
+    e->value = visit.loss / (double)e->count;
+    e->weight = (double)e->count;
+    SW_TRY(swo_check(e->type, e->count * e->objective->outputs, s, &norm));
+    swo_combine(e->type, e->dim, much * fresh_part(e), t, much, e->slot[FULL], g);
+    if (much == 1)
+        return SW_OK;
+    swo_combine(e->type, e->count * e->objective->outputs, (1 - much) / (double)e->count, s, 0, NULL, s);
+    return sw_estimate_glm_combine(e, e->ids, e->count, s, 1, g);
+}
+
+/* ---- Many steps in one loop, over samples in memory ---- */
+
+/* *taken is false where the step is the pipeline's to take, or to refuse: L is as before then. */
+static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, bool *taken) {
+    sw_estimate *e = loop->e;
+    sw_optim *o = e->optim;
+    const double l_before = e->scalar[L];
+    SW_TRY(visit_batch(e, &loop->visit));
+    loop->move.sample = e->ids[0];
+    loop->move.fresh = fresh_part(e);
+    loop->move.old = 1;
+    swo_glm_loop_move(loop, taken);
+    if (!*taken && swo_glm_loop_again(loop)) {
+        swo_glm_visit_row(e->type, &loop->visit);
+        swo_glm_loop_move(loop, taken);
+    }
+    if (!*taken) {
+        e->scalar[L] = l_before;
+        return SW_OK;
+    }
+    e->scalar[INNER]++;
+    o->steps++;
+    o->draws++;
+    o->samples += e->count;
+    return rules->took(rules->user, loop->visit.loss / (double)e->count, (double)e->count);
+}
+
+/* Up to the step that takes a snapshot, which is the pipeline's. */
+sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
+    sw_optim *o = e->optim;
+    const int64_t batch = swo_svrg_batch(e);
+    swo_glm_loop loop;
+    *done = 0;
+    if (e->option[SNAPSHOT] != LAST || e->option[ALPHA] != 1 || e->option[OVER] > 0 || e->scalar[STORED] == 0)
+        return SW_OK;
+    SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL));
+    if (!loop.visit.lazy) /* of one sample, too: the step that is measured is not along its row alone */
+        loop.move.t = loop.visit.t = sw_estimate_scratch(e, VISIT_T, 0);
+    sw_status status = SW_OK;
+    bool taken = true;
+    while (status == SW_OK && taken && *done < most) {
+        e->step = o->steps + 1;
+        if (swo_svrg_due(e))
+            break;
+        const int64_t epoch = sw_sampler_epoch(e->sampler), position = sw_sampler_position(e->sampler);
+        e->count = sw_sampler_next(e->sampler, &e->ids);
+        status = svrg_run_step(&loop, rules, &taken);
+        *done += taken;
+        if (!taken && status == SW_OK) /* the batch is the pipeline's */
+            status = sw_sampler_seek(e->sampler, epoch, position);
+    }
+    swo_glm_loop_end(&loop);
+    return status;
+}
+

@@ -1,0 +1,116 @@
+/* The step size of SVRG for lr=auto; see svrg.h. */
+#include "svrg.h"
+
+#include "../internal.h"
+#include "smoothness.h"
+
+#include <math.h>
+
+bool swo_svrg_searches(const sw_estimate *e) {
+    return e->wants_lr && e->option[LIPSCHITZ] == 0;
+}
+
+/* Of parameters whose penalty is l2. */
+double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
+    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
+                 l = (found + l2) * fmax(e->scalar[L_TIMES], 1);
+    if (!(found > 0)) /* no gradient yet */
+        return 0;
+    switch ((int)e->option[STEP]) {
+    case ONE_L: return 1 / l;
+    case ONE_2L: return 1 / (2 * l);
+    case ONE_4L: return 1 / (4 * l);
+    default: return 1 / (3 * l);
+    }
+}
+
+double swo_svrg_step_size(const sw_estimate *e) {
+    return swo_svrg_step_size_with(e, ((const swo_estimate *)(const void *)e)->penalty);
+}
+
+/* lipschitz=auto: the expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019), f's own L
+ * being at most the mean of the L_i. */
+sw_status swo_svrg_l_of_rows(sw_estimate *e) {
+    double curvature, sum = 0, most = 0;
+    const double n = (double)e->n, b = fmin(e->option[BATCH], n);
+    SW_TRY(swo_head_curvature(e, &curvature));
+    for (int64_t i = 0; i < e->n; i++) {
+        const double l = swo_sample_l(e, i, curvature);
+        sum += l;
+        most = fmax(most, l);
+    }
+    e->scalar[L] = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
+    return SW_OK;
+}
+
+/* What L is times after each step in which it was measured: it falls by half in two epochs of these. */
+static double decay_of_l(const sw_estimate *e) {
+    return exp2(-1 / fmax(2 * (double)e->per_epoch, 256));
+}
+
+void swo_svrg_take_l(sw_estimate *e, double met) {
+    e->scalar[L] = fmax(fmax(met, e->scalar[L] * decay_of_l(e)), e->scalar[L_LEAST]);
+}
+
+/* L ← max(L less a little, what Δg = g_x - g_w shows).  Nothing shows where Δg is
+ * rounding error, or where f_B bends down. */
+sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference) {
+    const double root = e->type == SW_F32 ? 0x1p-12 : 0x1p-26;
+    void *way = sw_estimate_scratch(e, THERE, 0);
+    double g_norm, change, distance;
+    if (!way)
+        return SW_ERR_MEMORY;
+    swo_combine(e->type, e->dim, 1, x, -1, e->slot[POINT], way);
+    swo_zero_frozen(e->optim, way);
+    if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
+        swo_check(e->type, e->dim, way, &distance) != SW_OK)
+        return SW_OK;
+    /* Where f_B may bend down, a change across the way says nothing of the curvature along it. */
+    const double along = swo_inner(e->optim, difference, way),
+                 met = swo_svrg_part(e) * change * (sw_objective_is_glm(e->objective) ? change / along : 1 / distance);
+    if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
+        swo_svrg_take_l(e, met);
+    return SW_OK;
+}
+
+/* A curvature costs another gradient: in the first two epochs at each step, then at one in four. Few samples say little of
+ * the others, and a loss whose curvature has no bound may turn steep within a step: there each step counts. */
+bool swo_svrg_measures(const sw_estimate *e) {
+    const bool unbounded = e->objective->glm && sw_head_curvature(e->objective->glm->head) == 0;
+    return swo_svrg_searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0 || e->count <= 4 ||
+                           unbounded);
+}
+
+/* Memory for the gradient of the batch, where a measurement needs it. */
+sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
+    void *kept = sw_estimate_scratch(e, BATCH_GRADIENT, 0);
+    if (!kept)
+        return SW_ERR_MEMORY;
+    memcpy(kept, g, (size_t)e->dim * sw_dtype_size(e->type));
+    return SW_OK;
+}
+
+/* Along the step that is about to be taken, g: from the snapshot on ∇f(w) is most of it, of which Δg says nothing. */
+sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
+    double met;
+    SW_TRY(swo_curvature(e, x, sw_estimate_scratch(e, BATCH_GRADIENT, 0), g, e->scalar[L], &met));
+    met *= swo_svrg_part(e);
+    if (met > e->scalar[L] && isfinite(met))
+        e->scalar[L] = met;
+    return SW_OK;
+}
+
+/* Within a period x comes to a minimum but for noise, whose variance is ∝ lr. If the way from one snapshot to the next
+ * leads past the minimum along that way (the objective rises at its end) noise is more than what was still to go, and
+ * steps become shorter; if it ends before the minimum, longer, up to 1/L. So where samples are many and κ is small a
+ * period gains an order of magnitude, and where steps of 1/L do not come far they stay. */
+void swo_svrg_adapt(sw_estimate *e, double before, double after) {
+    static const double SHORT_OF = 0.1, MOST = 64;
+    double *times = &e->scalar[L_TIMES];
+    *times = fmax(*times, 1);
+    if (before >= 0 || after > 0)
+        *times = fmin(2 * *times, MOST);
+    else if (after < SHORT_OF * before)
+        *times = fmax(*times / 2, 1);
+}
+
