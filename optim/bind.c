@@ -140,6 +140,7 @@ static void forget_start(swo_estimate *e) {
     sw_free(e->squares);
     sw_free(e->lazy);
     e->squares = e->lazy = NULL;
+    e->lazy_bytes = 0;
     e->x_low = NULL;
     e->run = NULL;
     e->fits = NULL;
@@ -253,6 +254,7 @@ sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int
 sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     sw_estimate *inner = e->inner;
     SW_TRY(swo_returned("estimator", inner->method->name, "estimate", true, inner->method->estimate(inner, x, g)));
+    swo_zero_frozen(e->optim, g); /* tables and snapshots may be older than what is frozen now */
     if (isnan(e->value)) {
         e->value = inner->value;
         e->weight = inner->weight;

@@ -3,12 +3,17 @@
 
 #include <stdio.h>
 
-/* batch=1 and init=seen or zero, of methods that now choose them: files of before do not say them. */
+/* Of methods that now choose: files of before do not say them. */
 static bool is_former_default(const char *method, const sw_option *option, double value) {
-    if (strcmp(option->name, "batch") == 0)
-        return option->value == 0 && value == 1;
-    return strcmp(option->name, "init") == 0 &&
-           ((strcmp(method, "sag") == 0 && value == 0) || (strcmp(method, "saga") == 0 && value == 1));
+    static const struct {
+        const char *method, *option;
+        double value;
+    } former[] = {{"sag", "batch", 1}, {"saga", "batch", 1}, {"svrg", "batch", 64}, {"sag", "init", 0},
+                  {"saga", "init", 1}};
+    for (size_t i = 0; i < sizeof former / sizeof *former; i++)
+        if (strcmp(method, former[i].method) == 0 && strcmp(option->name, former[i].option) == 0)
+            return value == former[i].value;
+    return false;
 }
 
 /* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */

@@ -125,9 +125,11 @@ typedef struct swo_estimate {
      * is then an ordinary one's to take, or to refuse. */
     sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
     double *squares; /* [n]: ‖a_i‖² of samples in memory, or NULL */
+    double l_of_rows;   /* lipschitz=auto: not in files, since the option may be another there */
     double largest_row; /* with them: √(max ‖a_i‖² + 1) */
     bool chose_batch;   /* batch=0 was replaced when the objective was bound */
     void *lazy;      /* of loops over sparse rows, or NULL */
+    size_t lazy_bytes;
     void *x_low;     /* [dim], in its state: what x of f32 lacks to the sum of its moves (plain_run.c), or NULL */
 } swo_estimate;
 

@@ -114,9 +114,7 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     if (o->seen != sw_params_version(o->params))
         swo_reset_converged(o);
     swo_x_low(o);
-    const unsigned mode = sw_float_flush(); /* as in single steps */
     sw_status status = e->run(&e->e, &rules, most, done);
-    sw_float_restore(mode);
     if (*done > 0) {
         o->skipped_in_a_row = 0;
         sw_params_changed(o->params);

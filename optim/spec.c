@@ -144,10 +144,10 @@ static void rules_with(const char *option, char *list, size_t size) {
 static const char *meant(const char *word, bool rule) {
     static const struct {
         const char *word, *of_rule, *of_estimator;
-    } known[] = {{"l2", ": the penalty l2/2 |w|^2 is weight_decay=l2", NULL},
-                 {"alpha", ": the penalty alpha/2 |w|^2 is weight_decay=alpha", NULL},
+    } known[] = {{"l2", ": the penalty is weight_decay", NULL},
+                 {"alpha", ": the penalty is weight_decay", NULL},
                  {"C", ": C of n samples is weight_decay=1/(C n)", ": C of n samples is weight_decay=1/(C n) of the rule"},
-                 {"penalty", ": the penalties are weight_decay and l1", ": the penalties are weight_decay and l1 of the rule"},
+                 {"penalty", ": penalties are weight_decay, and l1 of sgd and fista", ": penalties are options of the rule"},
                  {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
                  {"weight_decay", NULL, ": it is the rule's"},
                  {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};

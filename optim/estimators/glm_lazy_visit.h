@@ -94,8 +94,6 @@ static double SW_K(lazy_square)(const swo_glm_visit *a) {
             const double v = (double)t[k * features + a->lazy->touched[i]];
             square += v * v;
         }
-    for (int64_t k = 0; a->f->bias && k < outputs; k++)
-        square += (double)t[outputs * features + k] * (double)t[outputs * features + k];
     return square;
 }
 

@@ -70,9 +70,10 @@ static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
                   sums = (room + 1) * (int64_t)(sizeof *lazy->sums / sizeof(double)),
                   weights = (room + 1) * (int64_t)(sizeof *lazy->weights / sizeof(double)),
                   columns = (features * (int64_t)sizeof(int32_t) + 7) / 8;
-    if (!estimate->lazy &&
-        !(estimate->lazy = sw_alloc_array(records + sums + weights + 2 * features + columns, sizeof(double))))
+    const int64_t all = records + sums + weights + 2 * features + columns;
+    if (!estimate->lazy && !(estimate->lazy = sw_alloc_array(all, sizeof(double))))
         return SW_ERR_MEMORY;
+    estimate->lazy_bytes = (size_t)all * sizeof(double);
     double *memory = estimate->lazy;
     lazy->room = room;
     lazy->record = (swo_glm_record *)(void *)memory;
@@ -232,12 +233,16 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
             loop->segment[i].lr = swo_lr_for(o, loop->segment[i].decay);
     *taken = glm_loop_weigh(loop) && glm_loop_fits(loop);
     loop->lazy.w = loop->w < 1 ? loop->w : 0;
-    if (*taken)
-        swo_glm_move_x(loop->e->type, &loop->move);
-    else if (loop->mean)
-        memcpy(o->average_scalar, loop->average_scalar, sizeof loop->average_scalar);
-    if (*taken && loop->w > 0)
+    if (!*taken) {
+        if (loop->mean)
+            memcpy(o->average_scalar, loop->average_scalar, sizeof loop->average_scalar);
+        return;
+    }
+    const unsigned mode = sw_float_flush(); /* as the rules and the average of a single step */
+    swo_glm_move_x(loop->e->type, &loop->move);
+    if (loop->w > 0)
         glm_loop_move_average(loop);
+    sw_float_restore(mode);
 }
 
 bool swo_glm_loop_again(swo_glm_loop *loop) {

@@ -95,7 +95,7 @@ static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real 
 }
 
 static double SW_K(dense_square)(const swo_glm_visit *a) {
-    const int64_t dim = a->f->outputs * (a->f->features + (a->f->bias ? 1 : 0));
+    const int64_t dim = a->f->outputs * a->f->features;
     double lane[SW_LANES] = {0}, square = 0;
     const real *t = a->t;
     int64_t j = 0;
@@ -186,22 +186,20 @@ static void SW_K(sum_row)(const swo_glm_visit *a) {
 static void SW_K(products)(const swo_glm_visit *a, real *v) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
+    sw_objective moving = *a->f; /* taking the bias away again would leave its rounding */
+    moving.bias = a->f->bias && !a->bias_rests;
     for (int64_t i = 0; i < a->count; i++)
         for (int64_t k = 0; k < outputs && a->weights_rest; k++)
-            v[i * outputs + k] = a->f->bias && !a->bias_rests ? bias[k] : 0;
-    for (int64_t i = 0; i < a->count && !a->weights_rest; i++) {
-        SW_K(glm_predict)(a->f, a->t, swo_glm_sample(a, i), v + i * outputs);
-        for (int64_t k = 0; k < outputs && a->f->bias && a->bias_rests; k++)
-            v[i * outputs + k] -= bias[k];
-    }
+            v[i * outputs + k] = moving.bias ? bias[k] : 0;
+    for (int64_t i = 0; i < a->count && !a->weights_rest; i++)
+        SW_K(glm_predict)(&moving, a->t, swo_glm_sample(a, i), v + i * outputs);
 }
 
 static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
-    const double of_bias = a->f->bias ? SW_K(inner)(bias, bias, outputs) : 0;
-    double square = a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a);
-    square = a->weights_rest ? (a->bias_rests ? 0 : of_bias) : a->bias_rests ? square - of_bias : square;
+    const double of_weights = a->weights_rest ? 0 : a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a),
+                 square = of_weights + (a->f->bias && !a->bias_rests ? SW_K(inner)(bias, bias, outputs) : 0);
     a->curvature = 0;
     if (!(square > 0) || square - square != 0)
         return;

@@ -89,10 +89,10 @@ static bool has_mean(const double *option) {
 
 /* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
  * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. `stored`: whether `table` holds
- * the derivatives at the snapshot. `L_least`: what L is at least, by the snapshot. `L_times`:
- * what L is times in the step size. */
+ * the derivatives at the snapshot. `L_least`: what L is at least, by the snapshot. `divisor`:
+ * what lr=auto is divided by, 1 at least. */
 static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", "L_least",
-                                      "L_times", NULL};
+                                      "divisor", NULL};
 
 static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
@@ -205,6 +205,14 @@ static sw_status take_snapshot(sw_estimate *e, const void *point) {
     return SW_OK;
 }
 
+/* Whether x has moved by more than its rounding: not after a step that was skipped, or where the snapshot is a minimum. */
+static bool is_way(const sw_estimate *e, const void *x, const void *way) {
+    const double least = e->type == SW_F32 ? 0x1p-20 : 0x1p-46;
+    double whole, norm;
+    return swo_check(e->type, e->dim, x, &whole) == SW_OK && swo_check(e->type, e->dim, way, &norm) == SW_OK &&
+           norm > least * whole;
+}
+
 static sw_status refresh(sw_estimate *e, const void *x) {
     const void *next = e->slot[NEXT] && e->scalar[SINCE] > 0 ? e->slot[NEXT] : x;
     double before, after;
@@ -214,10 +222,12 @@ static sw_status refresh(sw_estimate *e, const void *x) {
             return SW_ERR_MEMORY;
         swo_combine(e->type, e->dim, 1, next, -1, e->slot[POINT], way);
         swo_zero_frozen(e->optim, way);
+        const bool moved = is_way(e, next, way);
         SW_TRY(slope_along(e, way, &before));
         SW_TRY(take_snapshot(e, next));
         SW_TRY(slope_along(e, way, &after));
-        swo_svrg_adapt(e, before, after);
+        if (moved)
+            swo_svrg_adapt(e, before, after);
     } else {
         SW_TRY(take_snapshot(e, next));
     }
@@ -265,10 +275,11 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
 /* g = ∇f_B(x) - α (∇f_B(w) - full) */
 static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double much) {
     void *there = sw_estimate_scratch(e, THERE, 0);
-    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = much, .part = swo_svrg_part(e)};
+    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = much};
     if (!there)
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
+    args.part = swo_svrg_part(e); /* now that the loss's weight is known */
     if (swo_svrg_searches(e))
         SW_TRY(swo_svrg_keep_batch_gradient(e, g));
     SW_TRY(sw_estimate_gradient(e, e->slot[POINT], e->ids, e->count, NULL, there));

@@ -98,10 +98,7 @@ sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double
     double norm;
     swo_glm_see_frozen(e, &visit);
     swo_glm_use_work(e, batch, &visit, work);
-    const unsigned mode = sw_float_flush(); /* as in loops */
-    const sw_status status = visit_batch(e, &visit);
-    sw_float_restore(mode);
-    SW_TRY(status);
+    SW_TRY(visit_batch(e, &visit));
     e->value = visit.loss / (double)e->count;
     e->weight = (double)e->count;
     SW_TRY(swo_check(e->type, e->count * e->objective->outputs, s, &norm));

@@ -10,10 +10,15 @@ bool swo_svrg_searches(const sw_estimate *e) {
     return e->wants_lr && e->option[LIPSCHITZ] == 0;
 }
 
+static const swo_estimate *estimate_of(const sw_estimate *e) {
+    return (const swo_estimate *)(const void *)e;
+}
+
 /* Of parameters whose penalty is l2. */
 double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
-    const double found = e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L],
-                 l = (found + l2) * fmax(e->scalar[L_TIMES], 1);
+    const double given = e->option[LIPSCHITZ],
+                 found = given > 0 ? given : isnan(given) ? estimate_of(e)->l_of_rows : e->scalar[L],
+                 l = (found + l2) * (given == 0 ? fmax(e->scalar[DIVISOR], 1) : 1);
     if (!(found > 0)) /* no gradient yet */
         return 0;
     switch ((int)e->option[STEP]) {
@@ -25,7 +30,7 @@ double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
 }
 
 double swo_svrg_step_size(const sw_estimate *e) {
-    return swo_svrg_step_size_with(e, ((const swo_estimate *)(const void *)e)->penalty);
+    return swo_svrg_step_size_with(e, estimate_of(e)->penalty);
 }
 
 /* lipschitz=auto: the expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019), f's own L
@@ -39,7 +44,7 @@ sw_status swo_svrg_l_of_rows(sw_estimate *e) {
         sum += l;
         most = fmax(most, l);
     }
-    e->scalar[L] = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
+    e->scalar[L] = ((swo_estimate *)(void *)e)->l_of_rows = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
     return SW_OK;
 }
 
@@ -106,11 +111,11 @@ sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
  * period gains an order of magnitude, and where steps of 1/L do not come far they stay. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after) {
     static const double SHORT_OF = 0.1, MOST = 64;
-    double *times = &e->scalar[L_TIMES];
-    *times = fmax(*times, 1);
+    double *divisor = &e->scalar[DIVISOR];
+    *divisor = fmax(*divisor, 1);
     if (before >= 0 || after > 0)
-        *times = fmin(2 * *times, MOST);
+        *divisor = fmin(2 * *divisor, MOST);
     else if (after < SHORT_OF * before)
-        *times = fmax(*times / 2, 1);
+        *divisor = fmax(*divisor / 2, 1);
 }
 

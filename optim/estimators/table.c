@@ -127,7 +127,8 @@ static int64_t entry_count(const sw_estimate *e, int64_t samples) {
 
 /* As given, or as found. */
 static double largest_l(const sw_estimate *e) {
-    return e->option[LIPSCHITZ] > 0 ? e->option[LIPSCHITZ] : e->scalar[L];
+    const double given = e->option[LIPSCHITZ];
+    return given > 0 ? given : isnan(given) ? ((const swo_estimate *)(const void *)e)->l_of_rows : e->scalar[L];
 }
 
 static double mean_l(const sw_estimate *e) {
@@ -206,7 +207,7 @@ static sw_status l_from_rows(sw_estimate *e) {
             sum += swo_sample_l(e, i, curvature);
         most = fmax(most, (double)rows(e) / (double)e->n * sum); /* of (R w_r/W) f_r */
     }
-    e->scalar[L] = most;
+    e->scalar[L] = own(e)->l_of_rows = most;
     return SW_OK;
 }
 
@@ -407,9 +408,7 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     double norm;
     swo_glm_see_frozen(e, &visit);
     swo_glm_use_work(e, batch_of(e->n, e->option), &visit, work);
-    const unsigned mode = sw_float_flush(); /* as in loops */
     swo_glm_visit_row(e->type, &visit);
-    sw_float_restore(mode);
     e->value = visit.loss / (double)v->samples;
     v->weight = e->weight = (double)v->samples;
     SW_TRY(swo_check(e->type, numbers, v->entry, &norm));
@@ -428,6 +427,7 @@ static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gr
         return SW_ERR_MEMORY;
     (e->method == &swo_sag ? swo_sag_factors : swo_saga_factors)(e, v, &fresh, &old);
     swo_combine(e->type, e->dim, fresh, v->change, old, e->slot[SUM], step);
+    swo_zero_frozen(e->optim, step);
     SW_TRY(swo_curvature(e, x, row_gradient, step, fmax(*curvature, swo_table_l_before(e, v)), &ahead));
     *curvature = fmax(*curvature, ahead);
     return SW_OK;
@@ -439,7 +439,12 @@ static sw_status visit_on_tape(sw_estimate *e, const void *x, swo_visit *v) {
     double curvature = 0;
     SW_TRY(is_glm(e) ? visit_glm(e, x, v, &row_gradient) : visit_row(e, x, v));
     if (swo_table_measures(e, v->first, e->step) && v->weight > 0) {
-        SW_TRY(swo_curvature(e, x, row_gradient, v->change, swo_table_l_before(e, v), &curvature));
+        void *change = sw_estimate_scratch(e, WORK, e->dim);
+        if (!change)
+            return SW_ERR_MEMORY;
+        memcpy(change, v->change, (size_t)e->dim * sw_dtype_size(e->type));
+        swo_zero_frozen(e->optim, change); /* the table may be older than what is frozen now */
+        SW_TRY(swo_curvature(e, x, row_gradient, change, swo_table_l_before(e, v), &curvature));
         if (!is_glm(e))
             SW_TRY(measure_ahead(e, x, row_gradient, v, &curvature));
         SW_TRY(swo_table_take_curvature(e, v, curvature));

@@ -55,10 +55,21 @@ static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t en
     const real lr = (real)s->option[LR], decay = (real)s->option[WEIGHT_DECAY],
                threshold = (real)s->coefficient[THRESHOLD], low = (real)prox_low(s->option + PROX),
                high = (real)prox_high(s->option + PROX);
-    for (int64_t i = begin; i < end; i++)
-        SW_K(compensated_add)(&x[i], &x_low[i], -lr * (gradient[i] + decay * x[i]));
-    for (int64_t i = begin; s->coefficient[PROXIMAL] != 0 && i < end; i++)
-        SW_K(prox_pair)(&x[i], &x_low[i], threshold, low, high);
+    if (s->coefficient[PROXIMAL] == 0) {
+        for (int64_t i = begin; i < end; i++)
+            SW_K(compensated_add)(&x[i], &x_low[i], -lr * (gradient[i] + decay * x[i]));
+        return;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        const real along = lr * (gradient[i] + decay * x[i]), v = x[i] - along;
+        if (v - v == 0) {
+            SW_K(compensated_add)(&x[i], &x_low[i], -along);
+            SW_K(prox_pair)(&x[i], &x_low[i], threshold, low, high);
+        } else { /* infinite: the box may have it back */
+            x[i] = SW_K(prox)(v, threshold, low, high);
+            x_low[i] = 0;
+        }
+    }
 }
 
 static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {

@@ -105,7 +105,7 @@ static void unfinished_fits_are_reported(void **state) {
     free(f.value);
     snprintf(picture, sizeof picture, "%s", in_folder("glm.png"));
     o = RUN("/usr/bin/timeout", "--preserve-status", "-s", "INT", "1", GLM, "--data", "examples/diabetes.csv",
-            "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--out", picture);
+            "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--method", "saga", "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "fit stopped after "));
     assert_string_equal(o.err, "glm: interrupted: 0 of 1 fits were completed\n");
