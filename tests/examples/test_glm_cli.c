@@ -112,7 +112,7 @@ static void unfinished_fits_are_reported(void **state) {
     assert_int_equal(unlink(picture), 0);
     assert_int_equal(unlink(in_folder("glm.csv")), 0);
     o = RUN("/usr/bin/timeout", "--preserve-status", "-s", "INT", "1", GLM, "--data", "examples/diabetes.csv",
-            "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--out", picture);
+            "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--method", "saga", "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "penalty nonzero epochs"));
     assert_non_null(strstr(o.err, "interrupted: "));
