@@ -421,7 +421,7 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
  * steep along the step: lr would grow until x is lost. */
 static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *v,
                                double *curvature) {
-    double fresh, old, ahead;
+    double fresh = 0, old = 0, ahead;
     void *step = sw_estimate_scratch(e, WORK, e->dim);
     if (!step)
         return SW_ERR_MEMORY;

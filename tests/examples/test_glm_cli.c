@@ -104,15 +104,16 @@ static void unfinished_fits_are_reported(void **state) {
     assert_non_null(strstr(o.err, "1 of 1 fits did not converge: raise --epochs"));
     free(f.value);
     snprintf(picture, sizeof picture, "%s", in_folder("glm.png"));
-    o = RUN("/usr/bin/timeout", "--preserve-status", "-s", "INT", "1", GLM, "--data", "examples/diabetes.csv",
-            "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--method", "saga", "--out", picture);
+    /* Without --foreground it sends two signals, and the second ends the program at once. */
+    o = RUN("/usr/bin/timeout", "--foreground", "--preserve-status", "-s", "INT", "1", GLM, "--data",
+            "examples/diabetes.csv", "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--method", "saga", "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "fit stopped after "));
     assert_string_equal(o.err, "glm: interrupted: 0 of 1 fits were completed\n");
     assert_int_equal(unlink(picture), 0);
     assert_int_equal(unlink(in_folder("glm.csv")), 0);
-    o = RUN("/usr/bin/timeout", "--preserve-status", "-s", "INT", "1", GLM, "--data", "examples/diabetes.csv",
-            "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--method", "saga", "--out", picture);
+    o = RUN("/usr/bin/timeout", "--foreground", "--preserve-status", "-s", "INT", "1", GLM, "--data",
+            "examples/diabetes.csv", "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--method", "saga", "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "penalty nonzero epochs"));
     assert_non_null(strstr(o.err, "interrupted: "));
