@@ -51,8 +51,8 @@ static const cli_option options[] = {
     {"--l2", "X", CLI_REAL, &l2, 0, 1e300, "penalty l2/2 |w|^2 (0)"},
     {"--l1", "X", CLI_REAL, &l1, 0, 1e300, "penalty l1 |w|_1 (0)"},
     {"--method", "M", CLI_TEXT, &method, 0, 0,
-     "sag, saga, svrg or fista (fista below 10000 samples, else saga)"},
-    {"--batch", "N", CLI_COUNT, &batch, 1, 1e9, "samples in a step (by n; 1 of a .svm); not for fista"},
+     "sag, saga, svrg or fista (fista for n < 10000 without --batch, else saga)"},
+    {"--batch", "N", CLI_COUNT, &batch, 1, 1e9, "samples in a step (by n and method; 1 for a .svm); not for fista"},
     {"--tol", "T", CLI_REAL, &tol, 1e-300, 1, "ends a fit: |gradient| over that at w = b = 0 (1e-6; --f32 1e-4)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "ends a fit that has not converged (1000)"},
     {"--standardize", NULL, CLI_FLAG, &standardize, 0, 0,
@@ -108,7 +108,7 @@ static bool is_sparse(void) {
 static void check_options(void) {
     const bool demonstration = !data && l1 < 0 && l2 < 0 && !path;
     if (head() != HUBER && delta != 1.35)
-        cli_fail(2, "--delta %g is of --loss huber", delta);
+        cli_fail(2, "--delta %g: only --loss huber has a delta", delta);
     if (demonstration)
         path = 60, folds = folds ? folds : 10;
     if (method && choice("--method", method, METHODS, methods) == FISTA && batch)
@@ -124,7 +124,7 @@ static void check_options(void) {
     data = data ? data : diabetes;
 }
 
-/* A step of fista takes all samples and goes farther: with few samples that is quicker. */
+/* A step of fista takes all samples, and fewer steps are needed: with few samples that is quicker. */
 static void choose_method(const glm_data *d) {
     if (!method)
         method = d->n < 10000 && !batch ? "fista" : "saga";

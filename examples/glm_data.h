@@ -1,5 +1,5 @@
-/* The samples of examples/glm.c: a CSV table, centered, or a LIBSVM file, standardized if that is asked for, and the way back
- * from coefficients of such columns to those of the file. Not part of the library. */
+/* The samples of examples/glm.c: a CSV table, centered, or a LIBSVM file, standardized if that is asked for; and the
+ * conversion of coefficients of such columns to those of the file. Not part of the library. */
 #ifndef SWALE_EXAMPLES_GLM_DATA_H
 #define SWALE_EXAMPLES_GLM_DATA_H
 
@@ -13,7 +13,7 @@ typedef struct glm_request {
     bool sparse;               /* a LIBSVM file */
     bool classes;              /* the targets are classes */
     bool standardize;          /* columns of a table get the deviation 1, sparse ones the largest |value| 1 */
-    bool center;               /* those of a table get the mean 0: with an intercept the same model, sooner found */
+    bool center;               /* columns of a table get the mean 0: with an intercept the same model, in fewer steps */
     sw_dtype type;
     int64_t folds;             /* at most as many as samples */
 } glm_request;

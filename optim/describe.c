@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* Of methods that now choose: files of before do not say them. */
+/* Whether the option had this default before its method chose a value by itself: files of that time leave it out. */
 static bool is_former_default(const char *method, const sw_option *option, double value) {
     static const struct {
         const char *method, *option;

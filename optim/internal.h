@@ -121,16 +121,16 @@ typedef struct swo_estimate {
     /* Optional: the step size that e.lr is, for parameters with another penalty. Curvatures of the loss and of the penalty
      * add up in each of them by itself, so that a free intercept need not wait for the penalty of the weights. */
     double (*lr_with)(const sw_estimate *e, double penalty);
-    /* Optional: up to `most` steps in one loop, equal to that many ordinary ones up to rounding. It may end before any step, which
-     * is then an ordinary one's to take, or to refuse. */
+    /* Optional: up to `most` steps in one loop, equal to that many ordinary ones up to rounding. It may end before any
+     * step, which an ordinary step then takes, or refuses. */
     sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
-    double *squares; /* [n]: ‖a_i‖² of samples in memory, or NULL */
-    double l_of_rows;   /* lipschitz=auto: not in files, since the option may be another there */
+    double *squares;    /* [n]: ‖a_i‖² of samples in memory, or NULL */
+    double l_of_rows;   /* lipschitz=auto: L of the rows; not from files, whose run may have had another option */
     double largest_row; /* with them: √(max ‖a_i‖² + 1) */
     bool chose_batch;   /* batch=0 was replaced when the objective was bound */
-    void *lazy;      /* of loops over sparse rows, or NULL */
+    void *lazy;         /* memory of loops over sparse rows, or NULL */
     size_t lazy_bytes;
-    void *x_low;     /* [dim], in its state: what x of f32 lacks to the sum of its moves (plain_run.c), or NULL */
+    void *x_low;        /* [dim], a slot of the method: the low-order part of x in f32 (swo_x_low), or NULL */
 } swo_estimate;
 
 /* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own options. */
@@ -180,7 +180,7 @@ struct sw_optim {
     char **slot_before; /* [groups × SW_MAX_SLOTS]: to undo a rule's move when the search gives up, or the guard */
     bool kept;          /* in this step x_before and slot_before hold what was before it */
     uint64_t seen;      /* version of x after the last step */
-    void *x_low;        /* of the coming step: the estimate's, where the rules keep it; else NULL */
+    void *x_low;        /* for the coming step: swo_x_low */
     /* estimator */
     swo_estimate *estimate;
     const sw_objective *objective; /* bound by the first sw_optim_minimize */
@@ -314,14 +314,16 @@ void swo_free_estimate(swo_estimate *e);
 void swo_zero_frozen(const sw_optim *o, void *g);
 
 /* plain_run.c */
-/* What x lacks where the rules of the coming step keep it, as loops do: sgd without momentum, in f32, on samples in
- * memory. Else NULL, and what was kept is dropped; so it is where x was written from outside. */
+/* The low-order part of x, so that x + x_low is what compensated summation of the moves gives. The rules of the coming
+ * step update it, as loops do, if they are sgd without momentum, in f32, on samples in memory. Otherwise NULL, and
+ * x_low becomes 0. It also becomes 0 if x was written from outside. */
 void *swo_x_low(sw_optim *o);
 /* Up to `most` steps by the estimator's own loop, where there is one and it serves. took: after each. */
 sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
                         void *user, int64_t *done);
-/* In such a loop: the weight of x after the coming step in the running average, 0 if it has none. The average's scalars
- * move, and are the caller's to put back if the step is not taken. False: the pipeline is to refuse the step. */
+/* In such a loop: the weight of x after the coming step in the running average, 0 if the average leaves the step out.
+ * The average's scalars change, and the caller restores them if the step is not taken. False: the pipeline must take
+ * the step, and will refuse it. */
 bool swo_average_weight(sw_optim *o, double *weight);
 
 /* converged.c */

@@ -26,8 +26,8 @@ double swo_periods(double t, double length);
 /* Whether an average that looks at every so many-th step from a start on looks at this one. Both are rounded
  * up to whole steps. */
 bool swo_average_due(int64_t step, double start, double every);
-/* Whether it is one vector that moves by a weight of x in each step, e ← e + w (x - e), or less often (running.c); and that
- * weight, after its `begin`. */
+/* Whether the average is one vector that moves by e ← e + w (x - e) in each step, or less often (running.c); and w,
+ * after the average's `begin`. */
 bool swo_average_is_running(const sw_average *average);
 double swo_running_weight(const double *coefficient);
 

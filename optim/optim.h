@@ -76,11 +76,11 @@ SW_API sw_status sw_optim_step(sw_optim *optim);
  * ends at the first SW_SKIPPED. While an error is pending no step is taken, and its status is returned. */
 SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objective, double *value);
 
-/* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or fails, with
- * its status. sag, saga and svrg with the rule sgd, and with any average but lawa_queue, take many steps in one loop where
- * the samples of a generalized linear model are in memory (sw_glm_new); sw_train uses that too. With dense rows the bits are
- * those of single steps. Over sparse rows a step costs O(nonzeros), also with weight_decay, l1, bounds and averages, and the loop
- * rounds elsewhere. */
+/* The same `steps` times; the value is the mean loss over all of them. Ends at the first step that is skipped or
+ * fails, with its status. sag, saga and svrg with the rule sgd, and any built-in average but lawa_queue, take many
+ * steps in one loop where the samples of a generalized linear model are in memory (sw_glm_new); sw_train uses that
+ * too. Over dense rows the result is bit-for-bit that of single steps. Over sparse rows a step costs O(nonzeros), also
+ * with weight_decay, l1, bounds and averages, and the result equals that of single steps up to rounding. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which to evaluate: the average's, the rule's, or the parameters' own. Valid until the
@@ -395,7 +395,7 @@ typedef struct sw_step {
     void *out;             /* `point`: where it goes */
     const sw_param *param; /* SW_UNIT_TENSOR: whose elements; else NULL */
     void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes */
-    void *x_low;           /* of the library's own use: in f32, what x lacks to the sum of its moves; or NULL */
+    void *x_low;           /* for built-in rules: in f32, the low-order part of x; or NULL */
 } sw_step;
 
 /* How far a step can go. Before the step x, g and slot[i] are bounds of the 2-norms of those vectors over the group,

@@ -1,4 +1,5 @@
-/* Many steps in one loop, where the estimator has one and the rest of the pipeline would do nothing but the rule sgd. */
+/* Many steps in one loop, where the estimator has one and the pipeline would do nothing but the rule sgd and an
+ * average. */
 #include "internal.h"
 #include "methods.h"
 #include "rules/prox.h"
@@ -71,7 +72,8 @@ static bool stretches_of(const sw_optim *o, swo_plain_rules *rules) {
     return at == o->dim;
 }
 
-/* As the pipeline does before a step. *serves: no frozen parameter is infinite, whose average is the pipeline's. */
+/* Prepares the average, as the pipeline does before a step. *serves: no frozen parameter is infinite; the average of
+ * such a one is left to the pipeline. */
 static sw_status begin_average(sw_optim *o, bool *serves) {
     SW_TRY(swo_average_options(o));
     if (o->seen != sw_params_version(o->params) || o->steps == 0)

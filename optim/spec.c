@@ -140,14 +140,16 @@ static void rules_with(const char *option, char *list, size_t size) {
                                    ((const sw_rule *)rules[i])->name);
 }
 
-/* Words of other libraries, and what they are here. */
-static const char *meant(const char *word, bool rule) {
+/* Options that users of other libraries may expect of a rule or an estimator, and what swale has in their place. */
+static const char *hint_for(const char *word, bool rule) {
     static const struct {
         const char *word, *of_rule, *of_estimator;
     } known[] = {{"l2", ": the penalty is weight_decay", NULL},
                  {"alpha", ": the penalty is weight_decay", NULL},
-                 {"C", ": C of n samples is weight_decay=1/(C n)", ": C of n samples is weight_decay=1/(C n) of the rule"},
-                 {"penalty", ": penalties are weight_decay, and l1 of sgd and fista", ": penalties are options of the rule"},
+                 {"C", ": C of n samples is weight_decay=1/(C n)",
+                  ": C of n samples is weight_decay=1/(C n) of the rule"},
+                 {"penalty", ": penalties are weight_decay, and l1 of sgd and fista",
+                  ": penalties are options of the rule"},
                  {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
                  {"weight_decay", NULL, ": it is the rule's"},
                  {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};
@@ -169,7 +171,7 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
     char list[600] = "";
     size_t at = 0;
     const bool rule = strcmp(kind, swo_kind_names[SWO_RULE]) == 0, decays = swo_index(table, "weight_decay") >= 0;
-    const char *known = rule || strcmp(kind, swo_kind_names[SWO_ESTIMATOR]) == 0 ? meant(word, rule) : NULL;
+    const char *known = rule || strcmp(kind, swo_kind_names[SWO_ESTIMATOR]) == 0 ? hint_for(word, rule) : NULL;
     if (rule)
         rules_with(word, list, sizeof list);
     if (*list)

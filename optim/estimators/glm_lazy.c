@@ -7,7 +7,8 @@
 
 #ifndef GLM_LAZY
 #define GLM_LAZY
-/* What a step does to a weight, and where it takes it. */
+/* A step: the factors of t and d, the threshold of l1, the scale after it, the factor of v in the gain of E, and the
+ * new `then` of its columns. */
 typedef struct lazy_step {
     double by_t, by_d, threshold, scale, weight, then;
 } lazy_step;
@@ -16,7 +17,7 @@ typedef struct flush_args {
     bool restart; /* the average is x, whatever it was before */
 } flush_args;
 
-/* x at a bound, where rounding alone keeps it from it. */
+/* x, or the bound from which it differs by rounding alone: a weight at a bound is to equal it exactly. */
 static inline double lazy_snap(const swo_glm_lazy *lazy, double x) {
     const double low = lazy->low, high = lazy->high; /* if infinite, -∞ + ∞ is NaN, which compares as false */
     if (x <= low + lazy->near * (low < 0 ? -low : low))
@@ -48,7 +49,7 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, cons
         }
         if (low && SW_KERNEL_F32)
             SW_K(compensated_add)(&d[at], &low[at], t);
-        else if (low) /* of f64 it would be another place in memory for each column, and gain nothing */
+        else if (low) /* in f64 a low-order part gains nothing, and costs a cache line for each column */
             d[at] += t;
         if (t_of)
             t_of[at] = 0;

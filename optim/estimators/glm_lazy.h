@@ -1,11 +1,16 @@
 /* Lazy updates of sparse rows: what a loop keeps so that a step costs O(nonzeros), and how a column is brought up to
  * date.
  *
- * A step changes every weight, x ← (1 - lr λ) x - lr old d, but those at the row's nonzeros by that alone. With
- * x = scale·v the others' steps add up in one number, v ← v - (sum - then) d, `sum` being Σ lr old/scale, until a row
- * has them again. Biases move in each step, and so do their averages.
+ * A step changes every weight, x ← (1 - lr λ) x - lr old d, and those at the nonzeros of its row by -lr fresh t
+ * besides. With x = scale·v the steps that a weight misses add up in one number. When a row has its column again,
  *
- * With l1, bounds or an average the steps are recorded, and `then` is the number of those that a column has. Step i is
+ *     v ← v - (sum - then) d
+ *
+ * `sum` is Σ lr old/scale over all steps, and `then` its value when the column was last brought up to date. Biases move
+ * in each step, and so do their averages.
+ *
+ * With l1, bounds or an average the steps are recorded, and `then` is the number of recorded steps that a column has
+ * taken. Step i is
  *
  *     v_{i+1} = clamp(soft(v_i - along_i d, part_i l1), low/scale_i, high/scale_i)
  *     part_i = lr/scale_i,  along_i = part_i old_i,  x_{i+1} = scale_i v_{i+1}
@@ -14,20 +19,20 @@
  *
  *     E ← E + raw_i x_{i+1} = E + weight_i v_{i+1},  raw_i = w_i/kept_{i+1},  weight_i = raw_i scale_i
  *
- * While v has the sign s and meets no bound, it falls by Σ (along_j d + part_j l1 s), and E gains
+ * Let A_i = Σ_{j<i} along_j and P_i = Σ_{j<i} part_j (swo_glm_sums). While v has the sign s and meets no bound, the
+ * steps from i to k - 1 take it to v_k = v_i - d (A_k - A_i) - l1 s (P_k - P_i), and E gains
  *
- *     Σ weight_j v_{j+1} = v ΔW - d (ΔU - along ΔW) - l1 s (ΔV - part ΔW)
+ *     Σ weight_j v_{j+1} = v_i ΔW - d (ΔU - A_i ΔW) - l1 s (ΔV - P_i ΔW)
  *
- * Here v, along and part are those before the first of these steps, along and part being sums over all steps before it;
- * W, U and V are such sums of weight_j, weight_j along_{j+1} and weight_j part_{j+1}, and Δ is what these steps add.
- * glm_missed.c has what v does at 0 and at bounds. */
+ * W_i, U_i and V_i are the sums over j < i of weight_j, weight_j A_{j+1} and weight_j P_{j+1} (swo_glm_weights), and
+ * ΔW = W_k - W_i and so on. glm_missed.c handles the steps in which v meets 0 or a bound. */
 #ifndef SWALE_ESTIMATORS_GLM_LAZY_H
 #define SWALE_ESTIMATORS_GLM_LAZY_H
 
 #include "../internal.h"
 
-/* A recorded step, scale being that after it; and sums over those before it, of which steps without an average need
- * the first two alone. */
+/* A recorded step, with the scale after it; and sums over the steps before it. Without an average `weights` are not
+ * used. */
 typedef struct swo_glm_record {
     double part, along, scale, weight;
 } swo_glm_record;
@@ -35,7 +40,7 @@ typedef struct swo_glm_sums {
     double part, along;
 } swo_glm_sums;
 typedef struct swo_glm_weights {
-    double weight, part, along, raw; /* part, along: of weight times those sums after its step */
+    double weight, part, along, raw; /* W; V and U; Σ raw_j */
 } swo_glm_weights;
 
 typedef struct swo_glm_lazy {
@@ -47,14 +52,14 @@ typedef struct swo_glm_lazy {
     bool recorded;       /* with l1, bounds or an average */
     bool proximal, boxed; /* l1 or bounds; bounds */
     double l1, decay, low, high;
-    double near;                /* what v is rounded by, relative to it: x nearer to a bound is at it */
+    double near;                /* rounding of v, relative to it: x this near to a bound is at the bound */
     double least_old, most_old; /* of the recorded steps */
     int64_t steps, room;
     swo_glm_record *record;   /* [room] */
     swo_glm_sums *sums;       /* [room + 1] */
     swo_glm_weights *weights; /* [room + 1]; used where there is an average */
-    void *mean, *mean_low;    /* E of the weights, and what it lacks (f32); NULL: there is no average */
-    double kept, w;           /* w of the step that is taken: 0 if the average has none of it, or all */
+    void *mean, *mean_low;    /* E of the weights, and its low-order part (f32); NULL: there is no average */
+    double kept, w;           /* w of the coming step; 0 also where it is 1: then a flush sets e to x */
 } swo_glm_lazy;
 
 static inline double swo_glm_soft(double v, double threshold) {
@@ -67,10 +72,10 @@ static inline double swo_glm_clamp(const swo_glm_lazy *lazy, double v, double sc
     return raised > high ? high : raised;
 }
 
-/* v after the recorded steps from number `from` on, and what E gains by them: where v may meet 0 or a bound. */
+/* v after the recorded steps from number `from` on, in which it may meet 0 or a bound; *gain: what E gains by them. */
 double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain);
 
-/* What E gains by steps [from, to) with v of one sign, v being that before them, and of no bound. */
+/* What E gains by steps [from, to), in which v keeps its sign and meets no bound. v is that before them. */
 static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, double l1, int64_t from, int64_t to) {
     const swo_glm_sums *before = &lazy->sums[from];
     const swo_glm_weights *a = &lazy->weights[from], *b = &lazy->weights[to];
@@ -79,8 +84,9 @@ static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, 
            (v < 0 ? -l1 : l1) * ((b->part - a->part) - before->part * weight);
 }
 
-/* v after them, quickly where it meets neither. The move of a step is -part (old d ± l1): of one sign while old d ±
- * l1 is, so that v is positive all the way if it is so at the end. At 0 it stays as long as |old d| ≤ l1. */
+/* swo_glm_missed, in closed form where there are no bounds and, with l1, v does not meet 0. The move of a step is
+ * -part (old d ± l1). If old d ± l1 has one sign for the least and the greatest `old`, all moves go one way, so that v
+ * does not meet 0 on the way if it has its sign at the end. At 0 it stays as long as |old d| ≤ l1. */
 static inline double swo_glm_missed_fast(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain) {
     const int64_t to = lazy->steps;
     const swo_glm_sums *a = &lazy->sums[from], *b = &lazy->sums[to];
@@ -98,7 +104,7 @@ static inline double swo_glm_missed_fast(const swo_glm_lazy *lazy, double v, dou
     return sign * end;
 }
 
-/* The step takes its place among those that other columns miss. */
+/* Records a step for the columns that it does not move. */
 static inline void swo_glm_record_step(swo_glm_lazy *lazy, double part, double old, double scale) {
     const int64_t i = lazy->steps++;
     const swo_glm_sums *before = &lazy->sums[i];

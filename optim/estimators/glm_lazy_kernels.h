@@ -21,13 +21,13 @@ static inline void SW_K(set_pair)(real *x, real *low, double v) {
         *low = (real)(v - (double)*x);
 }
 
-/* E of weight `at` gains that much. */
+/* Adds `gain` to E of weight `at`, where there is an average. */
 static inline void SW_K(lazy_gain)(const swo_glm_lazy *lazy, int64_t at, double gain) {
     if (lazy->mean)
         SW_K(add_pair)((real *)lazy->mean + at, lazy->mean_low ? (real *)lazy->mean_low + at : NULL, gain);
 }
 
-/* Weight `at`, of column j, brought up to date, and its average. */
+/* Brings weight `at`, of column j, and its average up to date. */
 static inline real SW_K(lazy_update)(const swo_glm_lazy *lazy, real *v, real *low, double d, int64_t j, int64_t at) {
     if (!lazy->recorded) {
         SW_K(add_pair)(v, low, -(lazy->sum - lazy->then[j]) * d);

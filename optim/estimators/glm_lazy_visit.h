@@ -4,11 +4,11 @@
 
 #if SW_KERNEL_PASS
 
-/* Asks for what sample i will need: its columns lie anywhere. */
+/* Prefetches what sample i will need: its columns are scattered in memory. */
 static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const real *x = a->weights, *d = a->d, *mean = a->lazy->mean;
-    if (a->f->outputs > 1) /* those of the first output would be few of them */
+    if (a->f->outputs > 1) /* the first output's would be few of the lines needed */
         return;
     for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
         const int64_t j = m->index[at];
@@ -20,8 +20,8 @@ static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
-/* The same of a sample that is next, and the sums of the steps before its columns were brought up to date: these are
- * found by `then`, and a processor that guesses wrong about one column does not load ahead for the others. */
+/* The same for a sample whose columns are brought up to date next, and the sums at `then`, their last update: after a
+ * branch mispredicted for one column, the processor would not have begun to load those of the others. */
 static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const swo_glm_lazy *lazy = a->lazy;

@@ -1,12 +1,14 @@
-/* Parts of loops over many steps: what the pipeline does for the rule sgd, without the parts of it that would do nothing.
+/* Parts of loops over many steps: what the pipeline does for the rule sgd, without the parts of it that would do
+ * nothing.
  *
- * The pipeline refuses a step that would make x or the sum d infinite. Here bounds of their norms are carried along: with
+ * The pipeline refuses a step that would make x or the sum d infinite. Here the loop tracks bounds of their norms: with
  * t the change, ‖t‖ ≤ R Σ|c_i|, R the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. Where they come
- * near the end of the type the loop ends, and the pipeline looks at the vectors themselves.
+ * near the largest number of the type the loop ends, and the pipeline checks the vectors themselves.
  *
- * In f32 x is kept in two numbers, so that its rounding does not add up; there the bits of single steps are others.
- * Of sparse rows x is updated lazily (swo_glm_lazy), and brought up to date at the end of the loop. There x equals that of
- * single steps up to rounding, and its bits depend on where loops end. sw_train ends them at fixed steps.
+ * In f32 x is kept in two numbers, so that its rounding does not add up; single steps do the same (swo_x_low). Over
+ * dense rows a loop has the bits of single steps. Over sparse rows x is updated lazily (swo_glm_lazy), and brought up
+ * to date at the end of the loop. There x equals that of single steps up to rounding, and its bits depend on where
+ * loops end. sw_train ends them at fixed steps.
  *
  * An average of the running family (averages/running.c) moves with x: in each step, or of sparse rows lazily. It lies
  * between its old value and x, which bounds it. */
@@ -17,9 +19,9 @@
 #include <float.h>
 #include <math.h>
 
-/* Below these x and its average are brought up to date: v is as large as x over the scale, and E as e over what is kept.
- * What E gains by v is relative to the greatest scale since then, and so loses as many digits as the scale has become
- * smaller. */
+/* Below these the loop brings x and its average up to date: v = x/scale and E = e/kept grow as scale and kept fall.
+ * The gains of E are rounded relative to the greatest scale since the last update, and so lose digits as the scale
+ * falls. */
 static const double LEAST_SCALE = 1e-6, LEAST_SCALE_OF_AVERAGE = 0.0625;
 static const double LEAST_KEPT[] = {[SW_F32] = 1e-20, [SW_F64] = 1e-200};
 
@@ -53,14 +55,15 @@ void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit) {
     }
 }
 
-/* Where one number stands for the weights that a row does not have. */
+/* Whether rows are sparse and all weights, which are then not frozen, have the same options: lazy updates need that. */
 static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
     const sw_objective *f = loop->e->objective;
     return f->glm->sparse && loop->segment[0].offset == 0 && loop->segment[0].count == f->outputs * f->features &&
            loop->segment[0].moves;
 }
 
-/* From the estimator's memory, which is kept: records and sums of steps, then [features] numbers, stamps and columns. */
+/* The estimator keeps the memory from loop to loop: records and sums of steps, then [features] numbers, stamps and
+ * columns. */
 static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     enum { ROOM = 16384, FEATURES_PER_STEP = 64 }; /* all columns are brought up to date after `room` recorded steps */
     swo_estimate *estimate = (swo_estimate *)(void *)loop->e;
@@ -170,7 +173,7 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     return glm_loop_is_lazy(loop) ? glm_loop_make_lazy(loop) : SW_OK;
 }
 
-/* Whether the numbers of lazy updates stay neither too large nor too imprecise; x: a bound of its norm after the step. */
+/* Whether v, E and their sums stay finite and precise in the coming step; x: a bound of its norm after the step. */
 static bool glm_loop_lazy_fits(const swo_glm_loop *loop, double x) {
     const swo_glm_lazy *lazy = &loop->lazy;
     const double scale = lazy->scale * (1 - loop->segment[0].lr * loop->segment[0].decay),
@@ -205,7 +208,7 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
     return true;
 }
 
-/* The weight that the average gives to x after the step; false: the pipeline is to find what is wrong with it. */
+/* Sets the weight of x in the average after the step; false: the weight is not valid, and the pipeline reports why. */
 static bool glm_loop_weigh(swo_glm_loop *loop) {
     sw_optim *o = loop->e->optim;
     loop->w = 0;
@@ -215,7 +218,7 @@ static bool glm_loop_weigh(swo_glm_loop *loop) {
     return swo_average_weight(o, &loop->w);
 }
 
-/* Of x as it is now: all of it, or of lazy updates the biases. */
+/* Moves the average after x has moved: all of it, or, if weights are lazy, that of the biases. */
 static void glm_loop_move_average(swo_glm_loop *loop) {
     const sw_estimate *e = loop->e;
     const int64_t first = loop->visit.lazy ? loop->segment[0].count : 0;

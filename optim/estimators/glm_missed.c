@@ -4,18 +4,18 @@
  *     y ← y - part (old e + l1),  and x = scale·y:  x ← x - lr (old e + l1 + λ x)
  *
  * y falls all the time, or rises, if old e + l1 has one sign for the least and for the greatest `old`. x falls where y
- * does, since the scale falls, too. Without λ it goes as y does. Where `old` is the same in all steps x approaches
- * -(old e + l1)/λ from one side. So bisection finds the first step at which x leaves the interval from 0, or from the
- * bound next to 0, to the other bound. That step is taken by itself. It ends at 0, at a bound, or on the other side
- * of 0. At 0 or at a bound v rests if every step would push it outward. */
+ * does, since the scale falls, too. Without λ the scale is constant, and x goes the way y goes. Where `old` is the
+ * same in all steps x approaches -(old e + l1)/λ from one side. So bisection finds the first step at which x leaves
+ * the interval from 0, or from the bound next to 0, to the other bound. That step is taken by itself. It ends at 0, at
+ * a bound, or on the other side of 0. At 0 or at a bound v rests if every step would push it outward. */
 #include "glm_lazy.h"
 
 #include <math.h>
 
-/* A way of v with one sign, as of step `from`. */
+/* A path of v on one side of 0, from step `from` on. */
 typedef struct glm_path {
     double y, e, sign;
-    double inner, outer; /* bounds of |x|; inner ≤ 0: 0 is next */
+    double inner, outer; /* bounds of |x| on that side; inner ≤ 0: x meets 0 first */
     int64_t from;
 } glm_path;
 
@@ -59,7 +59,7 @@ static int64_t path_last_inside(const swo_glm_lazy *lazy, const glm_path *p) {
     return inside;
 }
 
-/* The number of steps up to which the closed form holds; `from`: for none. */
+/* The step up to which the closed form holds; `from`: it holds for none. */
 static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
     const int64_t to = lazy->steps;
     const double least = lazy->least_old * p->e + lazy->l1, most = lazy->most_old * p->e + lazy->l1,

@@ -291,7 +291,7 @@ static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment
         SW_K(prox_pair)(&x[j], &x_low[j], threshold, least, most);
 }
 
-/* The same without a d that changes. */
+/* The same where d does not change: svrg. */
 static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                     const real *restrict row, real c) {
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay,

@@ -1,8 +1,10 @@
-/* A visit of SAG, SAGA or SVRG to some samples of a generalized linear model that are in memory (sw_glm_data), and the move
- * that follows, without a tape. They serve the pipeline, one step at a time, and glm_loop.c, many.
+/* A visit of SAG, SAGA or SVRG to some samples of a generalized linear model that are in memory (sw_glm_data), and the
+ * move that follows, without a tape. The pipeline uses them for one step at a time, glm_loop.c for many.
  *
- * Which members are used: dense rows, several samples: t; dense, one sample: c and `sample` in place of t; sparse rows in a
- * loop: `lazy`, x is v of x = scale v, and t of several samples is row_t; svrg: `ids`, and d_low is NULL, so that d stays. */
+ * Which members are used:
+ *   - dense rows, several samples: t; one sample: c and `sample` in place of t;
+ *   - sparse rows in a loop: `lazy`; x holds v of x = scale·v, and t of several samples is row_t;
+ *   - svrg: `ids`; d_low is NULL, so that d stays. */
 #ifndef SWALE_ESTIMATORS_GLM_STEPS_H
 #define SWALE_ESTIMATORS_GLM_STEPS_H
 
@@ -44,8 +46,8 @@ typedef struct swo_glm_visit {
     double curvature;      /* out: the curvature of the row's mean loss that was met, 0: none */
     bool measure;          /* whether to find it; needs t where count > 1 */
     bool weights_rest, bias_rests; /* frozen: they have no part in a curvature */
-    swo_glm_lazy *lazy;    /* x is v, t is 0 but at the touched columns and biases; NULL: x is x */
-    void *weights, *x_low; /* lazy: x again, which is brought up to date, and what it lacks (f32) */
+    swo_glm_lazy *lazy;    /* x holds v, t is 0 but at the touched columns and biases; NULL: not lazy */
+    void *weights, *x_low; /* lazy: x, to be brought up to date, and its low-order part (f32) */
     const void *d;         /* lazy: the sum d */
 } swo_glm_visit;
 static inline int64_t swo_glm_sample(const swo_glm_visit *visit, int64_t i) {
@@ -64,13 +66,13 @@ typedef struct swo_glm_segment {
     double l1, low, high;
 } swo_glm_segment;
 
-/* x ← x - lr (g + decay x), or prox of that, g = fresh·t + old·d, then d ← d + t unless d_low is NULL. t is an array, or c times the row of one dense
- * sample. */
+/* x ← x - lr (g + decay x), or prox of that, g = fresh·t + old·d, then d ← d + t unless d_low is NULL. t is an array,
+ * or c times the row of one dense sample. */
 typedef struct swo_glm_move {
     const sw_objective *f;
     void *x, *d, *d_low;
-    void *x_low;             /* f32: what x lacks to a sum of all moves that were rounded; NULL: nothing is kept */
-    const void *t;           /* NULL: */
+    void *x_low;             /* f32: the low-order part of x, from the rounding of its moves; NULL: it is not kept */
+    const void *t;           /* NULL: c times the row of `sample` */
     int64_t sample;
     const void *c;
     double fresh, old;
@@ -82,7 +84,7 @@ typedef struct swo_glm_move {
 void swo_glm_move_x(sw_dtype type, swo_glm_move *move);
 /* Its part that moves the weights of sparse rows lazily. */
 void swo_glm_lazy_move(sw_dtype type, swo_glm_move *move);
-/* All of x and of its average up to date: x ← scale·v, e ← kept·E, or x (restart); scale and kept become 1. */
+/* Brings all of x and its average up to date: x ← scale·v, e ← kept·E, or e ← x (restart). scale and kept become 1. */
 void swo_glm_flush(sw_dtype type, const swo_glm_move *move, bool restart);
 
 #endif

@@ -38,6 +38,7 @@ const sw_estimator swo_saga = {.size = sizeof(sw_estimator), .name = "saga",
                                .slots = slots, .scalars = swo_table_scalars,
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
                                .start = swo_table_start, .sample = swo_table_sample,
-                               .cost = "1 gradient of a row, and in a fourth of the steps another where L is measured (two if it is no linear model)",
+                               .cost = "1 gradient of a row; where L is measured, in a fourth of the steps another "
+                                       "(two if the model is not linear)",
                                .estimate = estimate, .commit = swo_table_commit,
                               .added_scalars = ADDED_SCALARS};

@@ -50,14 +50,15 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
            (swo_squares(e)[id] + (e->objective->bias ? 1 : 0));
 }
 
+/* e^z of one output of a sample, from its derivative s = factor·(e^z - y). */
 static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, double factor) {
     const void *y = e->objective->glm->target;
     return e->type == SW_F32 ? (double)((const float *)s)[at] / factor + (double)((const float *)y)[at]
                              : ((const double *)s)[at] / factor + ((const double *)y)[at];
 }
 
-/* Expected smoothness as of lipschitz=auto (svrg.c), of the curvatures at this point; the mean loss has at least its
- * trace over the number of parameters. */
+/* The expected smoothness of lipschitz=auto (swo_svrg_l_of_rows), from the curvatures at this point, but with a lower
+ * bound of the mean loss's L: the trace of its Hessian over the number of parameters. */
 double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     const sw_objective *f = e->objective;
     const double n = (double)e->n;

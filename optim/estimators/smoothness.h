@@ -17,12 +17,13 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature);
  * Takes a gradient of the samples, or a few where l was too small. */
 sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void *u, double l, double *curvature);
 
-/* What the sum of derivatives is times in the gradient of a loss with this weight: 1/w, 1 of a sum, 0 if nothing weighs. */
+/* The factor that turns a sum of derivatives into the gradient of a loss of this weight: 1/w, 1 of a loss that is a
+ * sum, 0 if all weights are 0. */
 double swo_mean_factor(double weight);
 
-/* A lower bound of the L that the mean loss of `batch` samples has at the point where s [n, outputs] are the derivatives:
- * 0 for losses whose second derivative is bounded. What steps meet by themselves is of few samples, and e^z of the others
- * may be far steeper. */
+/* A lower bound of the L of the mean loss of `batch` samples, at the point where s [n, outputs] are the derivatives;
+ * 0 for losses other than Poisson's. There it is needed: steps measure the curvature of few samples, and e^z of the
+ * others may be far greater. */
 double swo_least_l(const sw_estimate *e, const void *s, double batch);
 
 #endif

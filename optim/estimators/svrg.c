@@ -19,9 +19,9 @@
  * Of a generalized linear model (sw_objective) ∇f_i(w) = s_i a_iᵀ: the n·outputs numbers s_i are kept, and the gradient
  * at w is not evaluated again.
  *
- * lr=auto takes 1/L or another (step=; theorems want less, 1/(3L) say, of the L of the rows). L is given, that of the
- * rows (lipschitz=auto), or measured on the way: for convex f_B it is at least ‖Δg‖²/⟨Δg, x - w⟩, Δg = ∇f_B(x) - ∇f_B(w), for others
- * ‖Δg‖/‖x - w‖.
+ * lr=auto takes 1/L or another step size (step=; theorems ask for less, such as 1/(3L), with L of the rows). L is
+ * given, computed from the rows (lipschitz=auto), or measured during the run: with Δg = ∇f_B(x) - ∇f_B(w) it is at
+ * least ‖Δg‖²/⟨Δg, x - w⟩ if f_B is convex, and at least ‖Δg‖/‖x - w‖ for any f_B. See svrg_step_size.c.
  */
 #define SW_KERNEL_FILE "estimators/svrg.c"
 #include "kernel.h"
@@ -59,7 +59,7 @@ static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
 
 static const sw_option options[] = {
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,
-     .help = "samples in a step; 0: 64, or 1 if the samples of a generalized linear model are in memory, and sparse",
+     .help = "samples in a step; 0: 64, or 1 for sparse rows of a generalized linear model in memory",
      .search_low = 16, .search_high = 512, .search_log = true},
     ORDER_ROW,
     {.name = "period", .kind = SW_OPTION_DURATION, .value = 0,
@@ -87,10 +87,10 @@ static bool has_mean(const double *option) {
     return option[SNAPSHOT] == MEAN;
 }
 
-/* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. The draw of the
- * period in two halves, each exact in f64. `frozen`: which parameters were, as a number. `stored`: whether `table` holds
- * the derivatives at the snapshot. `L_least`: what L is at least, by the snapshot. `divisor`:
- * what lr=auto is divided by, 1 at least. */
+/* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. `draw_high`, `draw_low`: the random
+ * draw of the period in two halves, each exact in f64. `frozen`: which parameters were frozen, as a number. `stored`:
+ * whether `table` holds the derivatives at the snapshot. `L_least`: a lower bound of L, from the snapshot
+ * (swo_least_l). `divisor`: the number by which lr=auto is divided, 1 at least (swo_svrg_adapt). */
 static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", "L_least",
                                       "divisor", NULL};
 
@@ -98,7 +98,7 @@ static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
 }
 
-/* What x of f32 lacks, for loops over many steps. */
+/* The low-order part of x in f32, for samples in memory. */
 static int64_t x_low_size(const sw_slot_sizes *s) {
     return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
 }
@@ -124,7 +124,7 @@ static double frozen(const sw_estimate *e) {
     return (double)bits;
 }
 
-/* The full gradient knows nothing of what was frozen when it was taken. */
+/* The full gradient is 0 where parameters were frozen when it was taken: a change of these needs another snapshot. */
 bool swo_svrg_due(const sw_estimate *e) {
     return e->scalar[SINCE] == 0 || (double)e->step - e->scalar[SINCE] >= period(e) ||
            e->scalar[FROZEN] != frozen(e);
@@ -205,8 +205,8 @@ static sw_status take_snapshot(sw_estimate *e, const void *point) {
     return SW_OK;
 }
 
-/* Whether x has moved by more than its rounding: not after a step that was skipped, or where the snapshot is a minimum. */
-static bool is_way(const sw_estimate *e, const void *x, const void *way) {
+/* Whether x has moved by more than its rounding: not if steps were skipped, or if the snapshot is a minimum. */
+static bool way_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
     const double least = e->type == SW_F32 ? 0x1p-20 : 0x1p-46;
     double whole, norm;
     return swo_check(e->type, e->dim, x, &whole) == SW_OK && swo_check(e->type, e->dim, way, &norm) == SW_OK &&
@@ -222,11 +222,11 @@ static sw_status refresh(sw_estimate *e, const void *x) {
             return SW_ERR_MEMORY;
         swo_combine(e->type, e->dim, 1, next, -1, e->slot[POINT], way);
         swo_zero_frozen(e->optim, way);
-        const bool moved = is_way(e, next, way);
+        const bool adapts = way_exceeds_rounding(e, next, way);
         SW_TRY(slope_along(e, way, &before));
         SW_TRY(take_snapshot(e, next));
         SW_TRY(slope_along(e, way, &after));
-        if (moved)
+        if (adapts)
             swo_svrg_adapt(e, before, after);
     } else {
         SW_TRY(take_snapshot(e, next));

@@ -1,4 +1,4 @@
-/* What the files of SVRG share: svrg.c, the method; svrg_known.c, samples in memory; svrg_step_size.c. */
+/* What the files of SVRG share: svrg.c, the method; svrg_known.c, samples in memory; svrg_step_size.c, lr=auto. */
 #ifndef SWALE_ESTIMATORS_SVRG_H
 #define SWALE_ESTIMATORS_SVRG_H
 
@@ -21,7 +21,7 @@ double swo_svrg_part(const sw_estimate *e);
 
 /* ---- svrg_step_size.c ---- */
 
-/* Whether L is to be found on the way, and whether in this step. */
+/* Whether L is measured during the run, and whether in this step. */
 bool swo_svrg_searches(const sw_estimate *e);
 bool swo_svrg_measures(const sw_estimate *e);
 /* lr=auto, of parameters whose penalty is l2. */
@@ -29,21 +29,23 @@ double swo_svrg_step_size_with(const sw_estimate *e, double l2);
 double swo_svrg_step_size(const sw_estimate *e);
 /* lipschitz=auto */
 sw_status swo_svrg_l_of_rows(sw_estimate *e);
-/* L ← max(what was met, L less a little, what the snapshot says it is at least) */
+/* L ← max(met, L less its decay, L_least): met is a curvature that was measured */
 void swo_svrg_take_l(sw_estimate *e, double met);
-/* What Δg = g_x - g_w shows. */
+/* Updates L from Δg = g_x - g_w. */
 sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference);
-/* Memory for the gradient of the batch, where a measurement needs it; and the curvature along the step g. */
+/* Keeps a copy of the batch's gradient, from which measure_ahead takes the curvature along the step g. */
 sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g);
 sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g);
-/* The slopes of the objective along the way from a snapshot to the next, at its begin and at its end. */
+/* Sets the divisor of lr. before, after: slopes of the objective along the way from a snapshot to the next, at both
+ * ends. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after);
 
 /* ---- svrg_known.c ---- */
 
 /* The derivatives of a sample at the snapshot. */
 void *swo_svrg_entry(const sw_estimate *e, int64_t id);
-/* All of them; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is NULL. */
+/* Fills the table with those of all samples; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is
+ * NULL. */
 sw_status swo_svrg_store(sw_estimate *e, void *full);
 /* g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i of samples in memory, alpha given; and lr. */
 sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double alpha);

@@ -33,12 +33,12 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
     return status;
 }
 
-/* c/|B|: what t counts for in g */
+/* c/|B|, the factor of t in g */
 static double fresh_part(const sw_estimate *e) {
     return swo_svrg_part(e) / (double)e->count;
 }
 
-/* Along |B| times the step, for α = 1: |B| (c/|B| t + ∇f(w)) */
+/* Measures the curvature along |B| times the step, for α = 1: |B| (c/|B| t + ∇f(w)) */
 static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
     const double n = (double)e->count;
     void *t = visit->t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
@@ -52,9 +52,9 @@ static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
     return SW_OK;
 }
 
-/* The step's samples: s, t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L where it is measured: along the change t, which shows the
- * largest curvature best, or along the step, which must not go too far. Single steps and loops share it, so that a
- * run does not depend on who takes which. */
+/* Visits the step's samples: s, t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L if this step measures it: along the change t,
+ * which shows the largest curvature best, or along the step, which must not be too long. Single steps and loops share
+ * this function, so that a run does not depend on which steps a loop takes. */
 static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
     const int64_t outputs = e->objective->outputs;
     const size_t row = (size_t)outputs * sw_dtype_size(e->type);
@@ -86,7 +86,7 @@ static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
 }
 
 /* Samples in memory, without a tape: g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i */
-sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double much) {
+sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double alpha) {
     const int64_t batch = swo_svrg_batch(e), numbers = batch * e->objective->outputs;
     void *s = sw_estimate_scratch(e, VISIT_S, numbers), *t = sw_estimate_scratch(e, VISIT_T, 0),
          *work = sw_estimate_scratch(e, VISIT_WORK, swo_glm_work(e, batch));
@@ -102,16 +102,16 @@ sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double
     e->value = visit.loss / (double)e->count;
     e->weight = (double)e->count;
     SW_TRY(swo_check(e->type, e->count * e->objective->outputs, s, &norm));
-    swo_combine(e->type, e->dim, much * fresh_part(e), t, much, e->slot[FULL], g);
-    if (much == 1)
+    swo_combine(e->type, e->dim, alpha * fresh_part(e), t, alpha, e->slot[FULL], g);
+    if (alpha == 1)
         return SW_OK;
-    swo_combine(e->type, e->count * e->objective->outputs, (1 - much) / (double)e->count, s, 0, NULL, s);
+    swo_combine(e->type, e->count * e->objective->outputs, (1 - alpha) / (double)e->count, s, 0, NULL, s);
     return sw_estimate_glm_combine(e, e->ids, e->count, s, 1, g);
 }
 
 /* ---- Many steps in one loop, over samples in memory ---- */
 
-/* *taken is false where the step is the pipeline's to take, or to refuse: L is as before then. */
+/* *taken is false where the pipeline must take the step, or refuse it; L is then as before. */
 static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, bool *taken) {
     sw_estimate *e = loop->e;
     sw_optim *o = e->optim;
@@ -136,7 +136,7 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
     return rules->took(rules->user, loop->visit.loss / (double)e->count, (double)e->count);
 }
 
-/* Up to the step that takes a snapshot, which is the pipeline's. */
+/* Takes steps up to the one that takes a snapshot, which the pipeline takes. */
 sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
     sw_optim *o = e->optim;
     const int64_t batch = swo_svrg_batch(e);
@@ -145,7 +145,7 @@ sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mos
     if (e->option[SNAPSHOT] != LAST || e->option[ALPHA] != 1 || e->option[OVER] > 0 || e->scalar[STORED] == 0)
         return SW_OK;
     SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL));
-    if (!loop.visit.lazy) /* of one sample, too: the step that is measured is not along its row alone */
+    if (!loop.visit.lazy) /* also with batch=1: ∇f(w) is not along the row, so that measure_step needs t in full */
         loop.move.t = loop.visit.t = sw_estimate_scratch(e, VISIT_T, 0);
     sw_status status = SW_OK;
     bool taken = true;
@@ -157,7 +157,7 @@ sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mos
         e->count = sw_sampler_next(e->sampler, &e->ids);
         status = svrg_run_step(&loop, rules, &taken);
         *done += taken;
-        if (!taken && status == SW_OK) /* the batch is the pipeline's */
+        if (!taken && status == SW_OK) /* the pipeline draws this batch again */
             status = sw_sampler_seek(e->sampler, epoch, position);
     }
     swo_glm_loop_end(&loop);

@@ -14,7 +14,6 @@ static const swo_estimate *estimate_of(const sw_estimate *e) {
     return (const swo_estimate *)(const void *)e;
 }
 
-/* Of parameters whose penalty is l2. */
 double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
     const double given = e->option[LIPSCHITZ],
                  found = given > 0 ? given : isnan(given) ? estimate_of(e)->l_of_rows : e->scalar[L],
@@ -33,8 +32,8 @@ double swo_svrg_step_size(const sw_estimate *e) {
     return swo_svrg_step_size_with(e, estimate_of(e)->penalty);
 }
 
-/* lipschitz=auto: the expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019), f's own L
- * being at most the mean of the L_i. */
+/* lipschitz=auto: the expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019),
+ * with the mean of the L_i in place of f's L, which is at most that. */
 sw_status swo_svrg_l_of_rows(sw_estimate *e) {
     double curvature, sum = 0, most = 0;
     const double n = (double)e->n, b = fmin(e->option[BATCH], n);
@@ -44,11 +43,12 @@ sw_status swo_svrg_l_of_rows(sw_estimate *e) {
         sum += l;
         most = fmax(most, l);
     }
-    e->scalar[L] = ((swo_estimate *)(void *)e)->l_of_rows = n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
+    e->scalar[L] = ((swo_estimate *)(void *)e)->l_of_rows =
+        n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
     return SW_OK;
 }
 
-/* What L is times after each step in which it was measured: it falls by half in two epochs of these. */
+/* The factor of L for each measurement: L halves in two epochs of them, or in 256 if that is more. */
 static double decay_of_l(const sw_estimate *e) {
     return exp2(-1 / fmax(2 * (double)e->per_epoch, 256));
 }
@@ -57,8 +57,8 @@ void swo_svrg_take_l(sw_estimate *e, double met) {
     e->scalar[L] = fmax(fmax(met, e->scalar[L] * decay_of_l(e)), e->scalar[L_LEAST]);
 }
 
-/* L ← max(L less a little, what Δg = g_x - g_w shows).  Nothing shows where Δg is
- * rounding error, or where f_B bends down. */
+/* L ← max(L less its decay, the curvature in Δg = g_x - g_w). Δg shows none where it is rounding error, or where f_B
+ * bends down. */
 sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference) {
     const double root = e->type == SW_F32 ? 0x1p-12 : 0x1p-26;
     void *way = sw_estimate_scratch(e, THERE, 0);
@@ -70,7 +70,7 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
     if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
         swo_check(e->type, e->dim, way, &distance) != SW_OK)
         return SW_OK;
-    /* Where f_B may bend down, a change across the way says nothing of the curvature along it. */
+    /* ‖Δg‖²/⟨Δg, x - w⟩ is at most L for convex f_B alone: for others Δg may be almost orthogonal to x - w. */
     const double along = swo_inner(e->optim, difference, way),
                  met = swo_svrg_part(e) * change * (sw_objective_is_glm(e->objective) ? change / along : 1 / distance);
     if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
@@ -78,15 +78,15 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
     return SW_OK;
 }
 
-/* A curvature costs another gradient: in the first two epochs at each step, then at one in four. Few samples say little of
- * the others, and a loss whose curvature has no bound may turn steep within a step: there each step counts. */
+/* A curvature costs another gradient: it is measured at each step of the first two epochs, then at one in four. A batch
+ * of few samples says little of the others, and a loss whose curvature has no bound may turn steep within a step: there
+ * each step measures it. */
 bool swo_svrg_measures(const sw_estimate *e) {
     const bool unbounded = e->objective->glm && sw_head_curvature(e->objective->glm->head) == 0;
     return swo_svrg_searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0 || e->count <= 4 ||
                            unbounded);
 }
 
-/* Memory for the gradient of the batch, where a measurement needs it. */
 sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
     void *kept = sw_estimate_scratch(e, BATCH_GRADIENT, 0);
     if (!kept)
@@ -95,7 +95,7 @@ sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
     return SW_OK;
 }
 
-/* Along the step that is about to be taken, g: from the snapshot on ∇f(w) is most of it, of which Δg says nothing. */
+/* Along g, the step that is about to be taken: after a snapshot most of it is ∇f(w), about which Δg says nothing. */
 sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
     double met;
     SW_TRY(swo_curvature(e, x, sw_estimate_scratch(e, BATCH_GRADIENT, 0), g, e->scalar[L], &met));
@@ -105,10 +105,11 @@ sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
     return SW_OK;
 }
 
-/* Within a period x comes to a minimum but for noise, whose variance is ∝ lr. If the way from one snapshot to the next
- * leads past the minimum along that way (the objective rises at its end) noise is more than what was still to go, and
- * steps become shorter; if it ends before the minimum, longer, up to 1/L. So where samples are many and κ is small a
- * period gains an order of magnitude, and where steps of 1/L do not come far they stay. */
+/* Within a period x approaches the minimum up to noise, whose variance is proportional to lr. If the objective rises
+ * at the end of the way from one snapshot to the next, the noise was more than the distance left, and lr is halved. If
+ * it still falls there by more than SHORT_OF of its first slope, lr is doubled, up to 1/L or what `step` says. So with
+ * many samples and a small condition number a period gains an order of magnitude; where such steps do not come far, lr
+ * stays. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after) {
     static const double SHORT_OF = 0.1, MOST = 64;
     double *divisor = &e->scalar[DIVISOR];

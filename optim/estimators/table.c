@@ -338,10 +338,11 @@ static double share_of(const sw_estimate *e, const swo_visit *v) {
     return swo_table_sgd(e) ? 1 : count * v->weight / (seen ? weight_seen(e, v) : swo_table_whole(e, v));
 }
 
-/* Uniform draws: L is the largest curvature that was met, which sinks by half in `epochs` of measured rows, or 256: in eight
- * with SAG, which is biased, so that longer steps take it away from the minimum again. Otherwise each
- * row has its own, half of what it was at each visit or what was met, and L is their largest, which sinks likewise. What
- * was met bounds L from below, so that it cannot sink to 0 and 1/L grow to ∞. */
+/* Uniform draws: L is the largest curvature measured, less a decay that halves it in `epochs` of measured rows, or in
+ * 256 rows if that is more. SAG takes more epochs: it is biased, and longer steps would take it away from the minimum
+ * again. Draws by L_i: each row has its L_i, which is the curvature measured at a visit, but at least half of what it
+ * was. L is the largest of them, with the same decay. The curvature measured bounds L from below, so that 1/L does not
+ * grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
     const double met = curvature * share_of(e, v);
     const bool by_row = e->option[SAMPLING] == BY_LIPSCHITZ, found = met > 0;
@@ -417,8 +418,8 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     return visit.measure ? swo_table_take_curvature(e, v, visit.curvature) : SW_OK;
 }
 
-/* Of a linear model the change t shows the largest curvature. The loss of a network may be flat or bent down along t, and
- * steep along the step: lr would grow until x is lost. */
+/* Measures the curvature along the step. For a linear model the change t shows the largest curvature, but the loss of a
+ * network may be flat or bent down along t, and steep along the step: lr would grow until x diverges. */
 static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *v,
                                double *curvature) {
     double fresh = 0, old = 0, ahead;
@@ -443,7 +444,7 @@ static sw_status visit_on_tape(sw_estimate *e, const void *x, swo_visit *v) {
         if (!change)
             return SW_ERR_MEMORY;
         memcpy(change, v->change, (size_t)e->dim * sw_dtype_size(e->type));
-        swo_zero_frozen(e->optim, change); /* the table may be older than what is frozen now */
+        swo_zero_frozen(e->optim, change); /* the table may hold gradients of parameters that were frozen later */
         SW_TRY(swo_curvature(e, x, row_gradient, change, swo_table_l_before(e, v), &curvature));
         if (!is_glm(e))
             SW_TRY(measure_ahead(e, x, row_gradient, v, &curvature));

@@ -25,8 +25,8 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
 
 #define TABLE_OPTIONS(init, step, init_help)                                                               \
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,                        \
-     .help = "samples in a row of the table, and in a step; 0: 1, or if the samples of a generalized "     \
-             "linear model are in memory, and dense, n/64, rounded down to a power of 2, from 1 to 64"},               \
+     .help = "samples in a row of the table, and in a step; 0: 1, or for dense rows of a generalized "     \
+             "linear model in memory n/64, rounded down to a power of 2, from 1 to 64"},                    \
     {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
      .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
     {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centred|sgd|auto", \
@@ -48,7 +48,7 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
 
 /* Slots. `table`, `sum`: y and d; `sum_low`: what d lacks to the exact sum of its changes, which are many and
  * become small beside it. `order`: the rows, those that were visited first. `tree`: their L_i.
- * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. `x_low`: what x of f32 lacks, for loops over many steps. */
+ * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. `x_low`: the low-order part of x in f32. */
 enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW, X_LOW };
 #define TABLE_SLOTS(size)                                                                                  \
     {.name = "table", .count = size}, {.name = "sum"},                                                     \

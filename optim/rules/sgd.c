@@ -48,7 +48,7 @@ static void SW_K(sgd_with_prox)(const sw_step *s, int64_t begin, int64_t end) {
     }
 }
 
-/* x + low ← prox(x + low - lr g): in f32, one by one, steps near a minimum would be lost in the rounding of x. */
+/* x + x_low ← prox(x + x_low - lr g): without x_low, the short steps near a minimum would be lost when x is rounded. */
 static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t end) {
     real *restrict x = s->x, *restrict x_low = s->x_low;
     const real *restrict gradient = s->g;
@@ -65,7 +65,7 @@ static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t en
         if (v - v == 0) {
             SW_K(compensated_add)(&x[i], &x_low[i], -along);
             SW_K(prox_pair)(&x[i], &x_low[i], threshold, low, high);
-        } else { /* infinite: the box may have it back */
+        } else { /* infinite: the bounds may make it finite */
             x[i] = SW_K(prox)(v, threshold, low, high);
             x_low[i] = 0;
         }

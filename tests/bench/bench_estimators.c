@@ -2,8 +2,8 @@
  *   - SAM and SVRG (refreshed every 2n samples) on 784-100-10, batch 64;
  *   - SAG on the numbers of a generalized linear model against SGD, a sample a step, on logistic
  *     regression of 10 and of 784 features;
- *   - SAGA over sparse rows of 50 numbers in 100,000 columns, with an average, l1 and bounds against without: all are
- *     lazy, so that a step costs a few of the plain one's. One that moves every weight costs hundreds of them.
+ *   - SAGA over sparse rows, 50 numbers in 100,000 columns, with an average, l1 or bounds against without: all move
+ *     weights lazily, and a step takes a few times as long as the plain one. Moving every weight would take hundreds.
  *
  * Every figure is a ratio of two sides alternated in one run, the median over rounds. A round of SVRG is
  * one period, snapshot and all. */
@@ -187,7 +187,7 @@ static sparse_rows *sparse_rows_new(void) {
     check(r != NULL, "memory");
     for (int64_t i = 0; i < ROWS; i++) {
         double z = 0;
-        for (int64_t k = 0; k < NUMBERS; k++) { /* the first columns of each part are in more rows */
+        for (int64_t k = 0; k < NUMBERS; k++) { /* columns are chosen in parts, the first of each part most often */
             const int64_t width = COLUMNS / NUMBERS, at = i * NUMBERS + k;
             const double u = sw_rng_uniform(&rng);
             r->column[at] = (int32_t)(k * width + (int64_t)(u * u * (double)width));
@@ -200,7 +200,7 @@ static sparse_rows *sparse_rows_new(void) {
     return r;
 }
 
-/* Seconds a step of an epoch in one loop. */
+/* Seconds per step, over an epoch in one loop. */
 static double time_of_epoch(const side *s) {
     double start = now();
     check(sw_optim_minimize_steps(s->optim, s->objective, ROWS, NULL) == SW_OK, "steps");

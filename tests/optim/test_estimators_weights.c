@@ -246,11 +246,11 @@ static void test_state_without_weights(void **state) {
     sw_params_free(p);
 }
 
-/* A loss that is a sum over its samples, with and without a table of derivatives: the same minimum, that of the sum plus
- * the penalty, whose weight of all samples W is 8.5: W times the mean's gradient, with mu W in place of mu. */
+/* A loss that is a sum over its samples, with and without a table of derivatives, reaches the minimum of the mean: its
+ * gradient is W times as large, W the weight of all samples, and so is its penalty, mu W in place of mu. */
 static void test_svrg_of_a_sum(void **state) {
     (void)state;
-    double early[SAMPLES][DIM]; /* x after 25 steps, which both take alike, to the rounding of sums of 10 terms */
+    double early[SAMPLES][DIM]; /* x after 25 steps, equal for both forms up to the rounding of sums of 10 terms */
     for (int glm = 0; glm < 2; glm++)
         for (int batch = 1; batch <= SAMPLES; batch += 3) {
             problem *p = problem_new(glm);
@@ -280,7 +280,8 @@ static void test_svrg_of_a_sum(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_state_without_weights),
-                                       cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_svrg_of_a_sum), cmocka_unit_test(test_searched_step),
+                                       cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_svrg_of_a_sum),
+                                       cmocka_unit_test(test_searched_step),
                                        cmocka_unit_test(test_sums)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

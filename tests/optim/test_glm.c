@@ -206,8 +206,8 @@ static void test_resumed(void **state) {
     free(p);
 }
 
-/* What x of f32 lacks to its moves is dropped where x is written from outside: it was of another x. Frozen parameters do
- * not get a new one in the step that sees it. */
+/* The low-order part of x in f32 becomes 0 when x is written from outside: it belonged to another x. Frozen parameters
+ * get no new one in the step after that. */
 static void test_written_from_outside(void **state) {
     (void)state;
     static const char *const specs[] = {"sag", "saga batch=7", "svrg batch=7"};
@@ -233,8 +233,8 @@ static void test_written_from_outside(void **state) {
     free(p);
 }
 
-/* Averages, momentum, schedules, clipping, frozen parameters: a loop has the bits of single steps with all of them, whether
- * or not it takes part. */
+/* Averages, momentum, schedules, clipping, frozen parameters: sw_optim_minimize_steps has the bits of single steps with
+ * all of them, whether or not a loop takes the steps. */
 static void test_loop_only_where_it_serves(void **state) {
     (void)state;
     static const sw_optim_options with[] = {
@@ -346,7 +346,7 @@ static void test_straight_loss(void **state) {
     free(p);
 }
 
-/* n/64, a power of 2, and of SVRG 64; of sparse rows 1; what was given stays. */
+/* SAGA: n/64, rounded down to a power of 2; SVRG: 64; over sparse rows 1; a given batch stays. */
 static void test_chosen_batch(void **state) {
     (void)state;
     static const int64_t n[] = {90, 127, 128, 1000, 100000};

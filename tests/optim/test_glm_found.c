@@ -1,5 +1,5 @@
-/* What reviews of variance reduction found: steps that end in a box, what is resumed with other options, step sizes where
- * nothing moves, frozen parameters. */
+/* Mistakes that reviews of variance reduction found: infinite steps that end at bounds, runs resumed with other
+ * options, step sizes where nothing moves, frozen parameters. */
 #include "test_glm_shared.h"
 
 static const char *const tables_and_svrg[] = {"sag batch=8", "saga batch=8", "svrg batch=8"};
@@ -60,7 +60,7 @@ static void test_batches_of_files(void **state) {
     free(p);
 }
 
-/* L of the rows, and a given one, are this program's, and no file's. */
+/* L of the rows, or a given L, is that of the present options, not of those in the file. */
 static void test_step_size_of_a_resumed_run(void **state) {
     (void)state;
     static const char *const kinds[] = {"sag batch=8", "saga batch=8", "svrg batch=8"};
@@ -124,8 +124,8 @@ static void test_frozen_bias(void **state) {
     }
 }
 
-/* The ascent of SAM does not see what is frozen: a squared loss whose weights are frozen is one of the bias alone, of which
- * each step of sam is known: b ← b - lr (b ± ρ - mean residual). */
+/* SAM's ascent leaves frozen parameters out. With frozen weights, which are 0, a squared loss depends on the bias
+ * alone, and each step of sam is known: b ← b - lr (b ± ρ - mean target). */
 static void test_sam_of_svrg_with_frozen_weights(void **state) {
     (void)state;
     problem *p = problem_new(1);

@@ -30,7 +30,7 @@ static sparse_problem *sparse_problem_new(void) {
     return p;
 }
 
-/* From numbers that are not 0, so that weights without a row move, too. */
+/* Weights begin at numbers other than 0, so that those without a row move, too. */
 static sw_glm *sparse_glm_of(sparse_problem *p, sw_head head, sw_dtype type, bool sparse) {
     const sw_array x = sw_array_of(p->x, SW_F64, SW_SHAPE(ROWS, COLUMNS)),
                    y = head == SW_HEAD_LOGISTIC      ? sw_array_of(p->label, SW_I32, SW_SHAPE(ROWS))
@@ -84,7 +84,7 @@ typedef struct lazy_case {
     const char *average, *penalty;
 } lazy_case;
 
-/* SOME: every so many-th, where all would take long; each two values of different parts meet all the same. */
+/* Tests that would take long run one case in SOME, in which values of any two lists still meet. */
 enum { CASES = 2 * 2 * ESTIMATORS * AVERAGES * PENALTIES, SOME = 7 };
 
 static lazy_case case_of(int i) {
@@ -105,9 +105,10 @@ static sw_optim *case_optim(const lazy_case *c, sw_glm *m) {
     return NEW_OPTIM(sw_glm_params(m), .estimator = c->estimator, .rule = c->rule, .average = c->average, .seed = 4);
 }
 
-/* Both do the same arithmetic in other orders. A step adds some 10 roundings of numbers below 2: of x, its gradient
- * and the columns' sums of steps. As lr is below 1/L, of a convex problem, they do not grow, and as many are up as
- * down: 6 standard deviations. An average of x has those of x, less some that cancel out, and fewer of its own. */
+/* Both sides do the same arithmetic in another order. A step adds some 10 roundings of numbers below 2: of x, its
+ * gradient and the columns' sums of steps. The problem is convex and lr below 1/L, so that errors do not grow, and
+ * their signs are random: hence 6 standard deviations. An average has the errors of x, some of which cancel, and few
+ * more. */
 static double tolerance_of(sw_dtype type, int64_t steps) {
     return 6 * sqrt(10 * (double)steps) * 2 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
 }

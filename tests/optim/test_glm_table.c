@@ -1,5 +1,5 @@
-/* A part of the table of SAG, SAGA and SVRG (glm_table.h), which `make check-variance-reduction` runs whole: every method,
- * batch and type with lr=auto, on a problem each of the kinds that were hard. */
+/* A part of the table of SAG, SAGA and SVRG (glm_table.h), which `make check-variance-reduction` runs in full: every
+ * method, batch and type with lr=auto, on one problem of each kind that was hard. */
 #include "glm_table.h"
 
 typedef struct table_part {
@@ -28,7 +28,7 @@ static void run_part(const table_part *part, int seed) {
 
 enum { LOGISTIC, SQUARED_HINGE, MULTINOMIAL, DIGITS, SQUARED, HUBER, POISSON }; /* in table_losses */
 
-/* In time at the minimum. */
+/* The runs reach the minimum in time. */
 static void test_reach(void **state) {
     (void)state;
     static const table_part parts[] = {{LOGISTIC, SCALED}, {MULTINOMIAL, SMALL}, {SQUARED, LARGE}, {SQUARED_HINGE, SEPARABLE},
@@ -37,7 +37,7 @@ static void test_reach(void **state) {
         run_part(&parts[i], 2);
 }
 
-/* Seed 1: there for 2000 epochs more, and ended by the tolerance. */
+/* Cells of seed 1 also check that x stays there for 2000 epochs more, and that the tolerance ends a run. */
 static void test_stay_and_stop(void **state) {
     (void)state;
     static const table_part parts[] = {{MULTINOMIAL, SCALED}};
