@@ -57,6 +57,26 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, cons
     lazy->then[j] = step->then;
 }
 
+/* The same for the columns of one sample, of one output, without records and low-order parts: nothing is decided in the loop. */
+static void SW_K(lazy_move_plain)(const swo_glm_move *a, const lazy_step *step) {
+    const sw_csr *m = a->f->glm->sparse;
+    const int32_t *restrict index = m->index + m->start[a->sample];
+    const real *restrict value = (const real *)m->value + m->start[a->sample];
+    real *restrict x = a->x, *restrict d = a->d;
+    double *restrict then = a->lazy->then;
+    const real c = *(const real *)a->c;
+    const bool sums = a->d_low != NULL;
+    const int64_t count = m->start[a->sample + 1] - m->start[a->sample];
+    for (int64_t at = 0; at < count; at++) {
+        const int64_t j = index[at];
+        const real t = c * value[at];
+        x[j] += (real)-(step->by_t * (double)t + step->by_d * (double)d[j]);
+        if (sums)
+            d[j] += t;
+        then[j] = step->then;
+    }
+}
+
 static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums) {
     const swo_glm_move *a = args;
     swo_glm_lazy *lazy = a->lazy;
@@ -73,7 +93,9 @@ static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums
         step.then = (double)lazy->steps;
         step.weight = lazy->record[lazy->steps - 1].weight;
     }
-    if (a->row_t)
+    if (!a->row_t && a->f->outputs == 1 && !lazy->recorded && !a->x_low && !(SW_KERNEL_F32 && a->d_low))
+        SW_K(lazy_move_plain)(a, &step);
+    else if (a->row_t)
         for (int64_t i = 0; i < lazy->count; i++)
             SW_K(lazy_move_column)(a, lazy->touched[i], &step, NULL, 0);
     else

@@ -33,6 +33,26 @@ static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
+/* ⟨a_i, v⟩ of one output, its weights brought up to date: what lazy_predict does where no steps are recorded and v is one
+ * number, in a loop that has nothing to decide. */
+static real SW_K(lazy_predict_plain)(const swo_glm_visit *a, int64_t i) {
+    const sw_csr *m = a->f->glm->sparse;
+    const int32_t *restrict index = m->index + m->start[i];
+    const real *restrict value = (const real *)m->value + m->start[i], *restrict d = a->d;
+    real *restrict x = a->weights;
+    double *restrict then = a->lazy->then;
+    const double sum = a->lazy->sum;
+    const int64_t count = m->start[i + 1] - m->start[i];
+    real z = 0;
+    for (int64_t at = 0; at < count; at++) {
+        const int64_t j = index[at];
+        x[j] += (real)(-(sum - then[j]) * (double)d[j]);
+        z += value[at] * x[j];
+        then[j] = sum;
+    }
+    return z;
+}
+
 /* The weights at the nonzeros of sample i as they are now, and its predictions. */
 static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const sw_objective *f = a->f;
@@ -41,6 +61,10 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const int64_t features = f->features, outputs = f->outputs;
     const real *value = m->value, *d = a->d;
     real *x = a->weights, *bias = x + outputs * features;
+    if (outputs == 1 && !lazy->recorded && !a->x_low) {
+        z[0] = (real)lazy->scale * SW_K(lazy_predict_plain)(a, i) + (f->bias ? bias[0] : 0);
+        return;
+    }
     for (int64_t k = 0; k < outputs; k++)
         z[k] = 0;
     if (lazy->mean)

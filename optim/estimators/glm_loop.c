@@ -159,7 +159,7 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
         return SW_ERR_MEMORY;
     *loop = (swo_glm_loop){.e = e, .batch = batch, .row_norm = ((swo_estimate *)(void *)e)->largest_row,
                            .most = e->type == SW_F32 ? FLT_MAX / 16 : DBL_MAX / 16};
-    loop->visit = (swo_glm_visit){.f = e->objective, .x = x, .s = s, .squares = swo_squares(e),
+    loop->visit = (swo_glm_visit){.following = -1, .f = e->objective, .x = x, .s = s, .squares = swo_squares(e),
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
     swo_glm_see_frozen(e, &loop->visit);

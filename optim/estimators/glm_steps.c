@@ -241,6 +241,8 @@ static void SW_K(visit_row)(void *args, int64_t begin, int64_t end, double *sums
     a->loss = 0;
     for (int64_t i = 0; a->ids && i < GLM_AHEAD && i < a->count; i++)
         swo_glm_fetch(a->f, a->ids[i]);
+    if (a->lazy && a->following >= 0)
+        SW_K(lazy_fetch)(a, a->following);
     for (int64_t i = 0; i < a->count; i++) {
         if (a->ids && i + GLM_AHEAD < a->count)
             swo_glm_fetch(a->f, a->ids[i + GLM_AHEAD]);

@@ -16,9 +16,15 @@ static inline void swo_glm_fetch(const sw_objective *f, int64_t sample) {
     enum { LINE = 64, LINES = 12 };
     const int64_t size = (int64_t)sw_dtype_size(sw_params_type(f->params));
     const sw_csr *m = f->glm->sparse;
+    if (f->glm->label)
+        __builtin_prefetch(&f->glm->label[sample]);
     if (m) {
-        __builtin_prefetch(m->index + m->start[sample]);
-        __builtin_prefetch((const char *)m->value + m->start[sample] * size);
+        const int64_t first = m->start[sample], count = m->start[sample + 1] - first;
+        const char *index = (const char *)(m->index + first), *value = (const char *)m->value + first * size;
+        for (int64_t at = 0; at < count * (int64_t)sizeof *m->index && at < LINES * LINE; at += LINE)
+            __builtin_prefetch(index + at);
+        for (int64_t at = 0; at < count * size && at < LINES * LINE; at += LINE)
+            __builtin_prefetch(value + at);
         return;
     }
     const char *row = (const char *)f->glm->dense + sample * f->features * size;
@@ -34,6 +40,7 @@ typedef struct swo_glm_visit {
     const void *x;
     int64_t first, count;
     const int64_t *ids;    /* [count]; NULL: from `first` on */
+    int64_t following;     /* lazy: a sample of the next visit, whose row was fetched; -1: not known */
     const void *entry;     /* y: the derivatives at the last visit, [count, outputs] */
     void *s, *c;           /* out, [count, outputs]: the derivatives, and s - y */
     void *t;               /* out, [dim]: Σ c_i [a_i, 1]; NULL: not asked for */

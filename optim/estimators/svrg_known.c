@@ -155,6 +155,11 @@ sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mos
             break;
         const int64_t epoch = sw_sampler_epoch(e->sampler), position = sw_sampler_position(e->sampler);
         e->count = sw_sampler_next(e->sampler, &e->ids);
+        const int64_t *ids;
+        if (batch == 1 && loop.visit.lazy && sw_sampler_peek(e->sampler, &ids) > 0) {
+            swo_glm_fetch(e->objective, ids[0]);
+            loop.visit.following = ids[0];
+        }
         status = svrg_run_step(&loop, rules, &taken);
         *done += taken;
         if (!taken && status == SW_OK) /* the pipeline draws this batch again */

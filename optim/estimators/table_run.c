@@ -13,19 +13,24 @@ typedef struct table_run {
     int64_t rows, judges_every;
     uint64_t key;
     bool by_row;  /* the tree has an L for each row */
-    int64_t next; /* the place in the order of the draw that comes next; -1: not known */
+    int64_t next[2]; /* the places in the order of the two draws that come next; -1: not known */
 } table_run;
 
-/* The next row. Where all draws are uniform, the one after it is fetched meanwhile. */
+/* The next row. Where all draws are uniform, the two after it are fetched meanwhile: of sparse rows, first the row, and
+ * then the columns that it has. */
 static int64_t table_run_draw(table_run *r, const sw_optim *o, int64_t *place) {
     const sw_estimate *e = r->loop.e;
     const int32_t *order = e->slot[ORDER];
-    const int64_t seen = (int64_t)e->scalar[SEEN], now = r->next;
+    const int64_t seen = (int64_t)e->scalar[SEEN];
     if (r->by_row || swo_table_sgd(e))
         return swo_table_draw(e, r->key, o->draws + 1, place);
-    const int64_t at = now >= 0 ? now : swo_table_uniform(e, r->key, o->draws + 1);
-    r->next = swo_table_uniform(e, r->key, o->draws + 2);
-    swo_glm_fetch(e->objective, order[r->next] * r->loop.batch);
+    const bool known = r->next[0] >= 0;
+    const int64_t at = known ? r->next[0] : swo_table_uniform(e, r->key, o->draws + 1);
+    r->next[0] = known ? r->next[1] : swo_table_uniform(e, r->key, o->draws + 2);
+    r->next[1] = swo_table_uniform(e, r->key, o->draws + 3);
+    swo_glm_fetch(e->objective, order[r->next[1]] * r->loop.batch);
+    __builtin_prefetch(swo_table_entry(e, order[r->next[1]]), 1);
+    r->loop.visit.following = known ? order[r->next[0]] * r->loop.batch : -1;
     *place = at < seen ? -1 : at;
     return order[at];
 }
@@ -77,7 +82,7 @@ static sw_status table_run_step(table_run *r, sw_optim *o, bool *taken) {
     if (finite)
         swo_glm_loop_move(&r->loop, taken);
     if (!*taken) {
-        r->next = -1;
+        r->next[0] = -1;
         memcpy(e->scalar, before, sizeof before);
         return SW_OK;
     }
@@ -88,7 +93,7 @@ static sw_status table_run_step(table_run *r, sw_optim *o, bool *taken) {
 sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
     sw_optim *o = e->optim;
     table_run r = {.rules = rules, .rows = swo_table_rows(e), .judges_every = swo_table_judges_every(e),
-                   .key = swo_table_key(e), .by_row = e->option[SAMPLING] == BY_LIPSCHITZ, .next = -1,
+                   .key = swo_table_key(e), .by_row = e->option[SAMPLING] == BY_LIPSCHITZ, .next = {-1, -1},
                    .factors = e->method == &swo_sag ? swo_sag_factors : swo_saga_factors};
     *done = 0;
     /* What has a first full pass, or may have one, is the pipeline's. */
