@@ -116,7 +116,11 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     if (o->seen != sw_params_version(o->params))
         swo_reset_converged(o);
     swo_x_low(o);
+    const bool flushes = o->type == SW_F64; /* in f32 each move by itself (glm_loop.c) */
+    const unsigned mode = flushes ? sw_float_flush() : 0;
     sw_status status = e->run(&e->e, &rules, most, done);
+    if (flushes)
+        sw_float_restore(mode);
     if (*done > 0) {
         o->skipped_in_a_row = 0;
         sw_params_changed(o->params);

@@ -241,11 +241,15 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
             memcpy(o->average_scalar, loop->average_scalar, sizeof loop->average_scalar);
         return;
     }
-    const unsigned mode = sw_float_flush(); /* as the rules and the average of a single step */
+    /* As the rules and the average of a single step. In f64 the whole loop is flushed (plain_run.c), which costs less; in f32
+     * it would take squares of small features as zero. */
+    const bool flushes = loop->e->type == SW_F32;
+    const unsigned mode = flushes ? sw_float_flush() : 0;
     swo_glm_move_x(loop->e->type, &loop->move);
     if (loop->w > 0)
         glm_loop_move_average(loop);
-    sw_float_restore(mode);
+    if (flushes)
+        sw_float_restore(mode);
 }
 
 bool swo_glm_loop_again(swo_glm_loop *loop) {
