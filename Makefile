@@ -32,7 +32,7 @@ FLAGS += -ffile-prefix-map=$(CURDIR)=.
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBRARIES := -lopenblas -ljansson -lz -lm -ldl -pthread
 
-core_src := $(sort $(wildcard core/*.c))
+core_src := $(sort $(wildcard core/*/*.c))
 nn_src := $(sort $(wildcard nn/*.c))
 optim_src := $(sort $(wildcard optim/*.c optim/*/*.c))
 datasets_src := $(sort $(wildcard datasets/*.c))
@@ -49,11 +49,15 @@ fast_tests = $(filter-out %/test_accuracy,$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
 
-# Folders see core and themselves, never one another.
-$(BUILD)/core/%.o: INCLUDE := -Icore
-$(BUILD)/nn/%.o: INCLUDE := -Icore -Inn
-$(BUILD)/optim/%.o: INCLUDE := -Icore -Ioptim
-$(BUILD)/datasets/%.o: INCLUDE := -Icore -Idatasets
+# Folders see core and themselves, never one another. The rooms of core stand one on another: base, kernels, tape, ops,
+# params, files; each sees the headers of those below it.
+kernels := -Icore -Icore/kernels
+$(BUILD)/core/base/%.o: INCLUDE := -Icore
+$(foreach room,kernels tape ops params,$(BUILD)/core/$(room)/%.o): INCLUDE := $(kernels)
+$(BUILD)/core/files/%.o: INCLUDE := $(kernels) -Icore/files
+$(BUILD)/nn/%.o: INCLUDE := $(kernels) -Inn
+$(BUILD)/optim/%.o: INCLUDE := $(kernels) -Ioptim
+$(BUILD)/datasets/%.o: INCLUDE := $(kernels) -Idatasets
 PUBLIC := -Icore -Inn -Ioptim -Idatasets
 # stb_image's sums over damaged pictures overflow: they wrap.
 $(BUILD)/datasets/picture.o: FLAGS += -fwrapv
@@ -326,9 +330,9 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 
 lint: headers doc
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
-	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Iexamples 2>$(BUILD)/tidy.log
+	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Icore/kernels -Icore/files -Iexamples 2>$(BUILD)/tidy.log
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
-	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ -j 4 $(PUBLIC) -Iexamples \
+	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ -j 4 $(PUBLIC) -Icore/kernels -Icore/files -Iexamples \
 	    $(library_src) examples
 	@echo "lint: nothing found"
 

@@ -209,7 +209,7 @@ echo "fatal error: $missing: No such file or directory" >&2
 exit 1
 END
         chmod +x "$folder/cc"
-        "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" "$folder/missing/core/gemm.o" \
+        "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" "$folder/missing/core/kernels/gemm.o" \
             >"$folder/said" 2>&1 && die "it was built"
         grep -F "$missing is missing: \`make deps\` installs" "$folder/said"
         [ "$(grep -c 'is missing' "$folder/said")" -eq 1 ]
@@ -225,7 +225,7 @@ END
     [ "$(grep -c 'is missing' "$folder/said")" -eq 1 ]
     # An error of the program's own gets no advice.
     printf '#!/bin/sh\ncase " $* " in *" -E "*) exit 0 ;; esac\nexit 1\n' >"$folder/cc"
-    "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" "$folder/missing/core/gemm.o" \
+    "$MAKE" --no-print-directory CC="$folder/cc" BUILD="$folder/missing" "$folder/missing/core/kernels/gemm.o" \
         >"$folder/said" 2>&1 && die "it was built"
     if grep 'is missing' "$folder/said"; then die "nothing is"; fi
 }

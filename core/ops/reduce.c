@@ -1,5 +1,5 @@
 /* Reductions along axes: sum, mean, var, max, min, norm, logsumexp, made of the folds of fold.h. */
-#define SW_KERNEL_FILE "reduce.c"
+#define SW_KERNEL_FILE "ops/reduce.c"
 #include "kernel.h"
 
 #include "fold.h"

@@ -5,7 +5,7 @@
  * does not vectorize it (all of f64, rows of f32), and takes twice as long to compile it. Sums are added in the
  * order of fold.c.
  */
-#define SW_KERNEL_FILE "power_norm.c"
+#define SW_KERNEL_FILE "ops/power_norm.c"
 #include "kernel.h"
 
 #include "fold.h"

@@ -1,5 +1,5 @@
 /* Activations. Each has its source where it is not plain. */
-#define SW_KERNEL_FILE "activation.c"
+#define SW_KERNEL_FILE "ops/activation.c"
 #include "kernel.h"
 #include "unary.h"
 

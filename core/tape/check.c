@@ -1,6 +1,6 @@
 /* SW_CHECK: every result and every gradient is looked at, and the first that went wrong is an error which
  * says where it was made and out of what. */
-#define SW_KERNEL_FILE "check.c"
+#define SW_KERNEL_FILE "tape/check.c"
 #include "kernel.h"
 
 #if SW_KERNEL_PASS

@@ -1,6 +1,6 @@
 /* Value, derivatives and gradient of a generalized linear model whose samples are in memory, without a tape's
  * operations; the tape lends its memory. Predictions of many dense rows are one product of matrices. */
-#define SW_KERNEL_FILE "glm_evaluate.c"
+#define SW_KERNEL_FILE "params/glm_evaluate.c"
 #include "kernel.h"
 #include "kernel_glm.h"
 

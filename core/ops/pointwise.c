@@ -1,5 +1,5 @@
 /* Functions of one number each, and div, maximum, minimum. Activations are in activation.c. */
-#define SW_KERNEL_FILE "pointwise.c"
+#define SW_KERNEL_FILE "ops/pointwise.c"
 #include "kernel.h"
 #include "unary.h"
 

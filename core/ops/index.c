@@ -1,7 +1,7 @@
 /* Gathering by ids, and the way back: gradients of equal ids add up in the order of the ids, whatever the
  * number of threads, for each element of a gradient belongs to one tile. In f32, what occurs more than OFTEN
  * times is added up in f64: a chain of 10^7 additions would be 9 % off. */
-#define SW_KERNEL_FILE "index.c"
+#define SW_KERNEL_FILE "ops/index.c"
 #include "kernel.h"
 
 #ifndef INDEX_ARGS

@@ -3,7 +3,7 @@
  *     loss = -Σ_c w_c q_c log p_c,  p = softmax(z),  dz_j = p_j Σ_c w_c q_c - w_j q_j.
  * A class without weight in the target adds 0 even where p_c = 0.
  */
-#define SW_KERNEL_FILE "cross_entropy.c"
+#define SW_KERNEL_FILE "ops/cross_entropy.c"
 #include "kernel.h"
 #include "row.h"
 

@@ -1,6 +1,6 @@
 /* softmax and log softmax along an axis: x is seen as [outer, n, inner], rows where inner is 1.
  * Everything is taken relative to the largest, so that exp cannot overflow. */
-#define SW_KERNEL_FILE "softmax.c"
+#define SW_KERNEL_FILE "ops/softmax.c"
 #include "kernel.h"
 #include "row.h"
 

@@ -1,5 +1,5 @@
 /* The kernels of folding and of the way back (fold.h), and the walk over blocks, folds and tiles. */
-#define SW_KERNEL_FILE "fold.c"
+#define SW_KERNEL_FILE "kernels/fold.c"
 #include "kernel.h"
 
 #include "fold.h"

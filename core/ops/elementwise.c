@@ -1,5 +1,5 @@
 /* Operations element by element, and the elementwise loops of the engine itself. */
-#define SW_KERNEL_FILE "elementwise.c"
+#define SW_KERNEL_FILE "ops/elementwise.c"
 #include "kernel.h"
 
 #include "unary.h"

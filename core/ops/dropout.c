@@ -1,6 +1,6 @@
 /* Dropout. The mask is a function of seed, draw, site, call and sample id: it is not stored, and any
  * pass that names the same draw sees the same mask. */
-#define SW_KERNEL_FILE "dropout.c"
+#define SW_KERNEL_FILE "ops/dropout.c"
 #include "kernel.h"
 
 #ifndef DROPOUT_ARGS

@@ -1,6 +1,6 @@
 /* Losses by element, of a prediction p and a target t of equal shapes: the mean, the sum, or one number
  * for each element (Kullback-Leibler: for each row). Cross-entropy is in cross_entropy.c. */
-#define SW_KERNEL_FILE "loss.c"
+#define SW_KERNEL_FILE "ops/loss.c"
 #include "kernel.h"
 
 #ifndef LOSS_ARGS

@@ -1,5 +1,5 @@
 /* Where the largest element along an axis is, and the share of rows where it is in the right place. */
-#define SW_KERNEL_FILE "argmax.c"
+#define SW_KERNEL_FILE "ops/argmax.c"
 #include "kernel.h"
 
 #ifndef ARGMAX_ARGS
