@@ -105,6 +105,7 @@ typedef enum swo_skip_cause {
 } swo_skip_cause;
 
 struct swo_plain_rules;
+typedef sw_status swo_run(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
 typedef struct swo_estimate {
     sw_estimate e; /* first: what methods see */
     swo_values values;
@@ -123,7 +124,7 @@ typedef struct swo_estimate {
     double (*lr_with)(const sw_estimate *e, double penalty);
     /* Optional: up to `most` steps in one loop, equal to that many ordinary ones up to rounding. It may end before any
      * step, which an ordinary step then takes, or refuses. */
-    sw_status (*run)(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
+    swo_run *run;
     double *squares;    /* [n]: ‖a_i‖² of samples in memory, or NULL */
     double l_of_rows;   /* lipschitz=auto: L of the rows; not from files, whose run may have had another option */
     double largest_row; /* with them: √(max ‖a_i‖² + 1) */

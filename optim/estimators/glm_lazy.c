@@ -93,7 +93,7 @@ static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums
         step.then = (double)lazy->steps;
         step.weight = lazy->record[lazy->steps - 1].weight;
     }
-    if (!a->row_t && a->f->outputs == 1 && !lazy->recorded && !a->x_low && !(SW_KERNEL_F32 && a->d_low))
+    if (!a->row_t && a->f->outputs == 1 && !lazy->recorded && !a->x_low) /* f64 */
         SW_K(lazy_move_plain)(a, &step);
     else if (a->row_t)
         for (int64_t i = 0; i < lazy->count; i++)

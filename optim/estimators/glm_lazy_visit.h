@@ -61,7 +61,7 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const int64_t features = f->features, outputs = f->outputs;
     const real *value = m->value, *d = a->d;
     real *x = a->weights, *bias = x + outputs * features;
-    if (outputs == 1 && !lazy->recorded && !a->x_low) {
+    if (outputs == 1 && !lazy->recorded && !a->x_low) { /* f64 */
         z[0] = (real)lazy->scale * SW_K(lazy_predict_plain)(a, i) + (f->bias ? bias[0] : 0);
         return;
     }

@@ -41,18 +41,15 @@ void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit,
     visit->blocks = (char *)visit->c + (size_t)(batch * outputs) * size;
 }
 
-void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit) {
-    const int64_t weights = e->objective->outputs * e->objective->features;
-    visit->weights_rest = visit->bias_rests = true;
-    for (int i = 0; i < sw_params_count(e->params); i++) {
-        const sw_param *p = sw_params_at(e->params, i);
-        if (p->frozen || p->tied || p->count == 0)
-            continue;
-        if (p->offset < weights)
-            visit->weights_rest = false;
-        if (p->offset + p->count > weights)
-            visit->bias_rests = false;
-    }
+int64_t swo_x_low_size(const sw_slot_sizes *s) {
+    return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
+}
+
+sw_status swo_use_samples(sw_estimate *e, swo_run *run, void *x_low) {
+    swo_estimate *estimate = (swo_estimate *)(void *)e;
+    estimate->run = run;
+    estimate->x_low = e->type == SW_F32 ? x_low : NULL;
+    return swo_keep_squares(e);
 }
 
 /* Whether rows are sparse and all weights, which are then not frozen, have the same options: lazy updates need that. */
@@ -105,8 +102,8 @@ static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
                                 .decay = weights->decay, .low = glm_loop_rounded(loop, weights->low),
                                 .high = glm_loop_rounded(loop, weights->high), .mean = loop->mean,
                                 .mean_low = loop->mean_low,
-                                /* a few roundings of f64, of two numbers of f32, or of one */
-                                .near = loop->e->type == SW_F64 ? 0x1p-50 : loop->move.x_low ? 0x1p-44 : 0x1p-21};
+                                /* a few roundings of f64, or of two numbers of f32 */
+                                .near = loop->e->type == SW_F64 ? 0x1p-50 : 0x1p-44};
     SW_TRY(glm_loop_use_memory(loop));
     loop->visit.lazy = loop->move.lazy = &loop->lazy;
     loop->visit.weights = loop->move.x;
@@ -162,7 +159,7 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     loop->visit = (swo_glm_visit){.following = -1, .f = e->objective, .x = x, .s = s, .squares = swo_squares(e),
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
-    swo_glm_see_frozen(e, &loop->visit);
+    swo_find_rests(e, &loop->visit.weights_rest, &loop->visit.bias_rests);
     loop->move = (swo_glm_move){.f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t,
                                 .c = loop->visit.c, .x_low = ((swo_estimate *)(void *)e)->x_low};
     glm_loop_take_rules(loop, rules);

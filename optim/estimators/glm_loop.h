@@ -21,12 +21,15 @@ typedef struct swo_glm_loop {
     double average_scalar[SW_MAX_SCALARS]; /* of the average, before this step */
 } swo_glm_loop;
 
+/* For the start of an estimator on samples in memory: its loop, its slot x_low, of swo_x_low_size elements, and the squares
+ * of the rows. */
+int64_t swo_x_low_size(const sw_slot_sizes *s);
+sw_status swo_use_samples(sw_estimate *e, swo_run *run, void *x_low);
+
 /* Elements of room for a visit, and where its parts are. */
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch);
 void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit, void *room);
 
-/* Which parameters are frozen. */
-void swo_glm_see_frozen(const sw_estimate *e, swo_glm_visit *visit);
 /* Takes scratch 0 to 2. x moves along fresh·t + old·d; d_low NULL: d stays. */
 sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
                              void *d_low);

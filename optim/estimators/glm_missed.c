@@ -14,7 +14,7 @@
 
 /* A path of v on one side of 0, from step `from` on. */
 typedef struct glm_path {
-    double y, e, sign;
+    double y, e;
     double inner, outer; /* bounds of |x| on that side; inner ≤ 0: x meets 0 first */
     int64_t from;
 } glm_path;
@@ -82,7 +82,6 @@ static int64_t missed_path(const swo_glm_lazy *lazy, double *v, double d, int64_
     const double sign = *v < 0 ? -1 : 1;
     const glm_path p = {.y = sign * *v,
                         .e = sign * d,
-                        .sign = sign,
                         .from = i,
                         .inner = sign > 0 ? lazy->low : -lazy->high,
                         .outer = sign > 0 ? lazy->high : -lazy->low};

@@ -6,7 +6,6 @@
 #include "smoothness.h"
 
 #include "../internal.h"
-#include "glm_loop.h"
 
 #include <math.h>
 
@@ -50,6 +49,28 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
            (swo_squares(e)[id] + (e->objective->bias ? 1 : 0));
 }
 
+void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests) {
+    const int64_t weights = e->objective->outputs * e->objective->features;
+    *weights_rest = *bias_rests = true;
+    for (int i = 0; i < sw_params_count(e->params); i++) {
+        const sw_param *p = sw_params_at(e->params, i);
+        if (p->frozen || p->tied || p->count == 0)
+            continue;
+        if (p->offset < weights)
+            *weights_rest = false;
+        if (p->offset + p->count > weights)
+            *bias_rests = false;
+    }
+}
+
+double swo_known_l(const sw_estimate *e, double given, double measured) {
+    return given > 0 ? given : isnan(given) ? ((const swo_estimate *)(const void *)e)->l_of_rows : measured;
+}
+
+double swo_expected_l(double n, double batch, double whole, double most) {
+    return n > 1 ? n * (batch - 1) / (batch * (n - 1)) * whole + (n - batch) / (batch * (n - 1)) * most : most;
+}
+
 /* e^z of one output of a sample, from its derivative s = factor·(e^z - y). */
 static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, double factor) {
     const void *y = e->objective->glm->target;
@@ -57,28 +78,26 @@ static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, doubl
                              : ((const double *)s)[at] / factor + ((const double *)y)[at];
 }
 
-/* The expected smoothness of lipschitz=auto (swo_svrg_l_of_rows), from the curvatures at this point, but with a lower
- * bound of the mean loss's L: the trace of its Hessian over the number of parameters. */
+/* From the curvatures at this point, and a lower bound of the mean loss's L: the trace of its Hessian over the number of
+ * parameters. */
 double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     const sw_objective *f = e->objective;
     const double n = (double)e->n;
     double most = 0, trace = 0;
-    swo_glm_visit rests;
-    swo_glm_see_frozen(e, &rests);
+    bool weights_rest, bias_rests;
+    swo_find_rests(e, &weights_rest, &bias_rests);
     if (f->glm->head != SW_HEAD_POISSON)
         return 0;
     for (int64_t i = 0; i < e->n; i++) {
         const double factor = f->glm->scale * (f->glm->weight ? f->glm->weight[i] : 1),
-                     square = (rests.weights_rest ? 0 : swo_squares(e)[i]) + (f->bias && !rests.bias_rests ? 1 : 0);
+                     square = (weights_rest ? 0 : swo_squares(e)[i]) + (f->bias && !bias_rests ? 1 : 0);
         for (int64_t k = 0; k < f->outputs && factor > 0; k++) {
             const double l = factor * square * fmax(poisson_exp(e, s, i * f->outputs + k, factor), 0);
             most = fmax(most, l);
             trace += l / n;
         }
     }
-    const double l = n > 1 ? n * (batch - 1) / (batch * (n - 1)) * (trace / (double)e->dim) +
-                                 (n - batch) / (batch * (n - 1)) * most
-                           : most;
+    const double l = swo_expected_l(n, batch, trace / (double)e->dim, most);
     return isfinite(l) ? l : 0;
 }
 

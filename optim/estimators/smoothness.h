@@ -9,6 +9,13 @@ sw_status swo_head_curvature(const sw_estimate *e, double *curvature);
 /* For objectives with samples in memory: ‖a_i‖² of all, kept with the estimator. */
 sw_status swo_keep_squares(sw_estimate *e);
 const double *swo_squares(const sw_estimate *e);
+/* Whether all weights, and all biases, of a generalized linear model are frozen. */
+void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests);
+/* L by the option lipschitz: as given, of the rows (NaN), or as measured (0). */
+double swo_known_l(const sw_estimate *e, double given, double measured);
+/* The expected smoothness of batches of n samples without replacement (Gower, Loizou, Richtarik et al., ICML 2019), whole:
+ * L of the mean loss, most: the largest L of a sample. */
+double swo_expected_l(double n, double batch, double whole, double most);
 /* L of one sample's loss, given that. */
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature);
 

@@ -98,16 +98,11 @@ static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
 }
 
-/* The low-order part of x in f32, for samples in memory. */
-static int64_t x_low_size(const sw_slot_sizes *s) {
-    return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
-}
-
 static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
                                 {.name = "next", .needed = has_next},
                                 {.name = "next_low", .needed = has_mean, .added = true},
                                 {.name = "table", .count = table_size, .added = true},
-                                {.name = "x_low", .count = x_low_size, .added = true}, {0}};
+                                {.name = "x_low", .count = swo_x_low_size, .added = true}, {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)
@@ -164,11 +159,8 @@ static sw_status sample(sw_estimate *e) {
 
 static sw_status start(sw_estimate *e) {
     ((swo_estimate *)(void *)e)->lr_with = swo_svrg_step_size_with;
-    if (e->objective->glm) {
-        SW_TRY(swo_keep_squares(e));
-        ((swo_estimate *)(void *)e)->run = swo_svrg_run;
-        ((swo_estimate *)(void *)e)->x_low = e->type == SW_F32 ? e->slot[X_LOW] : NULL;
-    }
+    if (e->objective->glm)
+        SW_TRY(swo_use_samples(e, swo_svrg_run, e->slot[X_LOW]));
     e->scalar[L] = e->option[LIPSCHITZ];
     if (isnan(e->option[LIPSCHITZ]))
         SW_TRY(swo_svrg_l_of_rows(e));

@@ -16,7 +16,7 @@ static const swo_estimate *estimate_of(const sw_estimate *e) {
 
 double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
     const double given = e->option[LIPSCHITZ],
-                 found = given > 0 ? given : isnan(given) ? estimate_of(e)->l_of_rows : e->scalar[L],
+                 found = swo_known_l(e, given, e->scalar[L]),
                  l = (found + l2) * (given == 0 ? fmax(e->scalar[DIVISOR], 1) : 1);
     if (!(found > 0)) /* no gradient yet */
         return 0;
@@ -32,8 +32,7 @@ double swo_svrg_step_size(const sw_estimate *e) {
     return swo_svrg_step_size_with(e, estimate_of(e)->penalty);
 }
 
-/* lipschitz=auto: the expected smoothness of a batch without replacement (Gower, Loizou, Richtarik et al., ICML 2019),
- * with the mean of the L_i in place of f's L, which is at most that. */
+/* lipschitz=auto: with the mean of the L_i in place of f's L, which is at most that. */
 sw_status swo_svrg_l_of_rows(sw_estimate *e) {
     double curvature, sum = 0, most = 0;
     const double n = (double)e->n, b = fmin(e->option[BATCH], n);
@@ -43,8 +42,7 @@ sw_status swo_svrg_l_of_rows(sw_estimate *e) {
         sum += l;
         most = fmax(most, l);
     }
-    e->scalar[L] = ((swo_estimate *)(void *)e)->l_of_rows =
-        n > 1 ? n * (b - 1) / (b * (n - 1)) * (sum / n) + (n - b) / (b * (n - 1)) * most : most;
+    e->scalar[L] = ((swo_estimate *)(void *)e)->l_of_rows = swo_expected_l(n, b, sum / n, most);
     return SW_OK;
 }
 

@@ -4,7 +4,6 @@
 #include "table.h"
 
 #include "../internal.h"
-#include "glm_loop.h"
 #include "smoothness.h"
 #include "tree.h"
 
@@ -65,10 +64,6 @@ int64_t swo_table_tree(const sw_slot_sizes *s) {
     return swo_tree_count(rows_of(s->n, s->option));
 }
 
-int64_t swo_table_x_low(const sw_slot_sizes *s) {
-    return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
-}
-
 bool swo_table_by_lipschitz(const double *option) {
     return option[SAMPLING] == BY_LIPSCHITZ;
 }
@@ -127,8 +122,7 @@ static int64_t entry_count(const sw_estimate *e, int64_t samples) {
 
 /* As given, or as found. */
 static double largest_l(const sw_estimate *e) {
-    const double given = e->option[LIPSCHITZ];
-    return given > 0 ? given : isnan(given) ? ((const swo_estimate *)(const void *)e)->l_of_rows : e->scalar[L];
+    return swo_known_l(e, e->option[LIPSCHITZ], e->scalar[L]);
 }
 
 static double mean_l(const sw_estimate *e) {
@@ -230,11 +224,8 @@ sw_status swo_table_start(sw_estimate *e) {
     e->per_epoch = rows(e);
     for (int64_t i = 0; i < rows(e); i++)
         order[i] = (int32_t)i;
-    if (e->objective->glm) {
-        SW_TRY(swo_keep_squares(e));
-        own(e)->run = swo_table_run;
-        own(e)->x_low = e->type == SW_F32 ? e->slot[X_LOW] : NULL;
-    }
+    if (e->objective->glm)
+        SW_TRY(swo_use_samples(e, swo_table_run, e->slot[X_LOW]));
     SW_TRY(swo_check_l2(e, e->option[L2]));
     SW_TRY(first_l(e));
     e->lr = step_size(e);
@@ -407,7 +398,7 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
                            .squares = swo_squares(e), .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
-    swo_glm_see_frozen(e, &visit);
+    swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);
     swo_glm_use_work(e, batch_of(e->n, e->option), &visit, work);
     swo_glm_visit_row(e->type, &visit);
     e->value = visit.loss / (double)v->samples;
@@ -418,6 +409,13 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     return visit.measure ? swo_table_take_curvature(e, v, visit.curvature) : SW_OK;
 }
 
+void swo_table_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
+    if (e->method == &swo_sag)
+        swo_sag_factors(e, v, fresh, old);
+    else
+        swo_saga_factors(e, v, fresh, old);
+}
+
 /* Measures the curvature along the step. For a linear model the change t shows the largest curvature, but the loss of a
  * network may be flat or bent down along t, and steep along the step: lr would grow until x diverges. */
 static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *v,
@@ -426,7 +424,7 @@ static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gr
     void *step = sw_estimate_scratch(e, WORK, e->dim);
     if (!step)
         return SW_ERR_MEMORY;
-    (e->method == &swo_sag ? swo_sag_factors : swo_saga_factors)(e, v, &fresh, &old);
+    swo_table_factors(e, v, &fresh, &old);
     swo_combine(e->type, e->dim, fresh, v->change, old, e->slot[SUM], step);
     swo_zero_frozen(e->optim, step);
     SW_TRY(swo_curvature(e, x, row_gradient, step, fmax(*curvature, swo_table_l_before(e, v)), &ahead));

@@ -16,6 +16,7 @@
 #define SWALE_ESTIMATORS_TABLE_H
 
 #include "../methods.h"
+#include "glm_loop.h"
 
 /* Options. */
 enum { BATCH, SAMPLING, INIT, STEP, LIPSCHITZ, L2, TOL, TABLE_LIMIT };
@@ -55,7 +56,7 @@ enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW, X_LOW };
     {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                      \
     {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz},      \
     {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, \
-    {.name = "x_low", .count = swo_table_x_low, .added = true}, {0}
+    {.name = "x_low", .count = swo_x_low_size, .added = true}, {0}
 
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
  * estimated; that of the row visited last; with tol, the norm and whether it is small enough; by how much
@@ -69,7 +70,6 @@ extern const char *const swo_table_scalars[];
 int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
 int64_t swo_table_order(const sw_slot_sizes *s);
 int64_t swo_table_tree(const sw_slot_sizes *s);
-int64_t swo_table_x_low(const sw_slot_sizes *s);
 bool swo_table_by_lipschitz(const double *option);
 bool swo_table_centred(const double *option);
 
@@ -128,5 +128,7 @@ sw_status swo_table_run(sw_estimate *e, const struct swo_plain_rules *rules, int
 /* What multiplies the change and the sum in the estimate: g = fresh·t + old·d. (sag.c, saga.c) */
 void swo_sag_factors(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
 void swo_saga_factors(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
+/* Those of the method. */
+void swo_table_factors(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
 
 #endif

@@ -1,6 +1,5 @@
 /* SAG and SAGA over samples in memory, many steps in one loop (glm_loop.c). In f64 with dense rows every number is
  * computed as in single steps, so that runs of any length have the same bits. */
-#include "glm_loop.h"
 #include "table.h"
 #include "tree.h"
 
@@ -9,7 +8,6 @@
 typedef struct table_run {
     swo_glm_loop loop;
     const swo_plain_rules *rules;
-    void (*factors)(const sw_estimate *e, const swo_visit *v, double *fresh, double *old);
     int64_t rows, judges_every;
     uint64_t key;
     bool by_row;  /* the tree has an L for each row */
@@ -78,7 +76,7 @@ static sw_status table_run_step(table_run *r, sw_optim *o, bool *taken) {
     if (finite && r->loop.visit.measure)
         SW_TRY(swo_table_take_curvature(e, &v, r->loop.visit.curvature));
     e->lr = swo_table_step_size(e);
-    r->factors(e, &v, &r->loop.move.fresh, &r->loop.move.old);
+    swo_table_factors(e, &v, &r->loop.move.fresh, &r->loop.move.old);
     if (finite)
         swo_glm_loop_move(&r->loop, taken);
     if (!*taken) {
@@ -93,8 +91,7 @@ static sw_status table_run_step(table_run *r, sw_optim *o, bool *taken) {
 sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
     sw_optim *o = e->optim;
     table_run r = {.rules = rules, .rows = swo_table_rows(e), .judges_every = swo_table_judges_every(e),
-                   .key = swo_table_key(e), .by_row = e->option[SAMPLING] == BY_LIPSCHITZ, .next = {-1, -1},
-                   .factors = e->method == &swo_sag ? swo_sag_factors : swo_saga_factors};
+                   .key = swo_table_key(e), .by_row = e->option[SAMPLING] == BY_LIPSCHITZ, .next = {-1, -1}};
     *done = 0;
     /* What has a first full pass, or may have one, is the pipeline's. */
     const bool may_fill = e->option[INIT] == FROM_FULL || (e->option[INIT] == FROM_AUTO && e->scalar[SEEN] == 0);
