@@ -247,11 +247,11 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
 sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 sw_status swo_run_rules(sw_optim *o, const void *g);
-/* The average as of the step that it follows; its options with durations in steps. */
+/* What the average sees of the step that it follows. */
 sw_step swo_average_step(sw_optim *o, int64_t step);
-sw_status swo_average_options(sw_optim *o);
-/* An average starts from where the first step does, also if x was set after the optimizer was made. */
-void swo_first_average(sw_optim *o);
+/* Before a step, and before a loop of steps: the average's options in steps, which frozen parameters are infinite, and its
+ * start. */
+sw_status swo_prepare_average(sw_optim *o);
 
 /* The group as a whole, without vectors but with its slots: what begin, decide and reach see. */
 void swo_whole(sw_optim *o, swo_group *group, const void *g, sw_step *step);

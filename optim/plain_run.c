@@ -72,20 +72,6 @@ static bool stretches_of(const sw_optim *o, swo_plain_rules *rules) {
     return at == o->dim;
 }
 
-/* Prepares the average, as the pipeline does before a step. *serves: no frozen parameter is infinite; the average of
- * such a one is left to the pipeline. */
-static sw_status begin_average(sw_optim *o, bool *serves) {
-    SW_TRY(swo_average_options(o));
-    if (o->seen != sw_params_version(o->params) || o->steps == 0)
-        o->frozen_known = false;
-    if (!o->frozen_known)
-        swo_guard_read_frozen(o);
-    if (o->steps == 0)
-        swo_first_average(o);
-    *serves = !o->any_infinite;
-    return SW_OK;
-}
-
 bool swo_average_weight(sw_optim *o, double *weight) {
     const sw_average *a = o->average;
     sw_step s = swo_average_step(o, o->steps + 1);
@@ -106,16 +92,14 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     for (int i = 0; i < sw_params_count(o->params); i++)
         if (o->frozen[i] != sw_params_at(o->params, i)->frozen)
             return SW_OK;
-    bool serves = true;
-    if (o->average)
-        SW_TRY(begin_average(o, &serves));
-    if (!serves)
+    SW_TRY(swo_prepare_average(o));
+    if (o->average && o->any_infinite) /* the pipeline keeps such a frozen parameter out of the average */
         return SW_OK;
     swo_estimate *e = o->estimate;
     SW_TRY(swo_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
     if (o->seen != sw_params_version(o->params))
         swo_reset_converged(o);
-    swo_x_low(o);
+    swo_x_low(o); /* 0, if x was written from outside */
     const bool flushes = o->type == SW_F64; /* in f32 each move by itself (glm_loop.c) */
     const unsigned mode = flushes ? sw_float_flush() : 0;
     sw_status status = e->run(&e->e, &rules, most, done);

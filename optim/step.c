@@ -346,10 +346,8 @@ sw_step swo_average_step(sw_optim *o, int64_t step) {
     return s;
 }
 
-sw_status swo_average_options(sw_optim *o) {
-    return o->average ? swo_in_steps(o, o->average->name, o->average->options, &o->average_values, 0,
-                                     o->average_option)
-                      : SW_OK;
+static sw_status average_options(sw_optim *o) {
+    return swo_in_steps(o, o->average->name, o->average->options, &o->average_values, 0, o->average_option);
 }
 
 static sw_status update_average(sw_optim *o) {
@@ -379,13 +377,26 @@ static sw_status move_average(sw_optim *o) {
     return swo_guard_average_after(o, update_average(o));
 }
 
-void swo_first_average(sw_optim *o) {
-    const sw_slot *slots = o->average ? o->average->slots : NULL;
+/* An average starts from where the first step does, also if x was set after the optimizer was made. */
+static void first_average(sw_optim *o) {
+    const sw_slot *slots = o->average->slots;
     for (int i = 0; slots && slots[i].name; i++)
         if (o->average_slot[i] && slots[i].start == SW_START_X)
             memcpy(o->average_slot[i], sw_params_x(o->params), (size_t)o->dim * swo_size(o));
-    if (o->average)
-        swo_guard_clear_infinite(o);
+    swo_guard_clear_infinite(o);
+}
+
+sw_status swo_prepare_average(sw_optim *o) {
+    if (o->seen != sw_params_version(o->params) || o->steps == 0)
+        o->frozen_known = false;
+    if (!o->average)
+        return SW_OK;
+    SW_TRY(average_options(o));
+    if (!o->frozen_known)
+        swo_guard_read_frozen(o);
+    if (o->steps == 0)
+        first_average(o);
+    return SW_OK;
 }
 
 static const void *check_point(const sw_optim *o, const char *kind, const char *method) {
@@ -400,7 +411,7 @@ static const void *check_point(const sw_optim *o, const char *kind, const char *
 static const void *average_point(sw_optim *o) {
     const sw_average *a = o->average;
     const size_t bytes = (size_t)o->dim * swo_size(o);
-    if (swo_average_options(o) != SW_OK)
+    if (average_options(o) != SW_OK)
         return NULL;
     sw_step s = swo_average_step(o, o->steps);
     sw_status status = a->point_begin ? a->point_begin(&s) : SW_OK;
@@ -529,15 +540,9 @@ static sw_status move(sw_optim *o, void *g) {
         if (o->norm > o->clip)
             SW_TRY(clip(o, g));
     }
-    SW_TRY(swo_average_options(o)); /* what is wrong with them shows before anything moves */
+    SW_TRY(swo_prepare_average(o)); /* what is wrong with its options shows before anything moves */
     for (int i = 0; i < o->groups && o->steps == 0; i++)
         first_values(o, &o->group[i], false);
-    if (o->seen != sw_params_version(o->params) || o->steps == 0)
-        o->frozen_known = false;
-    if (o->average && !o->frozen_known)
-        swo_guard_read_frozen(o);
-    if (o->steps == 0)
-        swo_first_average(o);
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         if (e->fits)
             SW_TRY(e->fits(&e->e, o->norm));
