@@ -271,12 +271,8 @@ sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t co
 }
 
 /* sw_estimate is the first member of what the pipeline keeps. */
-static swo_estimate *own(sw_estimate *e) {
-    return (swo_estimate *)(void *)e;
-}
-
 void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
-    swo_estimate *s = own(e);
+    swo_estimate *s = swo_estimate_of(e);
     if (index < 0 || index >= SWO_SCRATCH || count < 0) {
         sw_fail(SW_ERR_ARGUMENT, "estimate_scratch: %d is outside 0 to %d", index, SWO_SCRATCH - 1);
         return NULL;
@@ -297,7 +293,7 @@ void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
 }
 
 int64_t *sw_estimate_ids(sw_estimate *e, int64_t count) {
-    swo_estimate *s = own(e);
+    swo_estimate *s = swo_estimate_of(e);
     if (s->ids_room < count || !s->ids) {
         int64_t *more = sw_alloc_array(count, sizeof *more);
         if (!more)

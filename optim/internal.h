@@ -134,6 +134,14 @@ typedef struct swo_estimate {
     void *x_low;        /* [dim], a slot of the method: the low-order part of x in f32 (swo_x_low), or NULL */
 } swo_estimate;
 
+/* The whole of an estimate whose public part methods see. */
+static inline swo_estimate *swo_estimate_of(sw_estimate *e) {
+    return (swo_estimate *)(void *)e;
+}
+static inline const swo_estimate *swo_estimate_of_const(const sw_estimate *e) {
+    return (const swo_estimate *)(const void *)e;
+}
+
 /* Rules as such a loop wants them: sgd without momentum, each stretch of x with its own options. */
 enum { SWO_PLAIN = 8 };
 typedef struct swo_plain_rules {

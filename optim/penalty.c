@@ -140,7 +140,7 @@ sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm) 
 }
 
 sw_status swo_check_l2(const sw_estimate *e, double l2) {
-    const double penalty = ((const swo_estimate *)(const void *)e)->penalty;
+    const double penalty = swo_estimate_of_const(e)->penalty;
     if (l2 == 0 || l2 == penalty)
         return SW_OK;
     return sw_fail(SW_ERR_ARGUMENT, "estimator %s: l2=%g, but weight_decay of the rule is %g; state the penalty once, as "

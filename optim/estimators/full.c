@@ -77,7 +77,7 @@ static const sw_slot slots[] = {{.name = "last_x", .needed = never, .added = tru
                                 {.name = "last_gradient", .needed = never, .added = true}, {0}};
 
 static sw_status full_make_slots(sw_estimate *e) {
-    swo_estimate *s = (swo_estimate *)(void *)e;
+    swo_estimate *s = swo_estimate_of(e);
     const size_t size = sw_dtype_size(e->type);
     for (int i = 0; i < 2; i++) {
         e->slot[i] = sw_alloc_array(e->dim, size);

@@ -46,7 +46,7 @@ int64_t swo_x_low_size(const sw_slot_sizes *s) {
 }
 
 sw_status swo_use_samples(sw_estimate *e, swo_run *run, void *x_low) {
-    swo_estimate *estimate = (swo_estimate *)(void *)e;
+    swo_estimate *estimate = swo_estimate_of(e);
     estimate->run = run;
     estimate->x_low = e->type == SW_F32 ? x_low : NULL;
     return swo_keep_squares(e);
@@ -63,7 +63,7 @@ static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
  * columns. */
 static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     enum { ROOM = 16384, FEATURES_PER_STEP = 64 }; /* all columns are brought up to date after `room` recorded steps */
-    swo_estimate *estimate = (swo_estimate *)(void *)loop->e;
+    swo_estimate *estimate = swo_estimate_of(loop->e);
     swo_glm_lazy *lazy = &loop->lazy;
     const int64_t features = loop->e->objective->features, least = features / FEATURES_PER_STEP,
                   room = least > ROOM ? least : ROOM, records = room * (int64_t)(sizeof *lazy->record / sizeof(double)),
@@ -154,14 +154,14 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     double norm[2];
     if (!s || !t || !work)
         return SW_ERR_MEMORY;
-    *loop = (swo_glm_loop){.e = e, .batch = batch, .row_norm = ((swo_estimate *)(void *)e)->largest_row,
+    *loop = (swo_glm_loop){.e = e, .batch = batch, .row_norm = swo_estimate_of(e)->largest_row,
                            .most = e->type == SW_F32 ? FLT_MAX / 16 : DBL_MAX / 16};
     loop->visit = (swo_glm_visit){.following = -1, .f = e->objective, .x = x, .s = s, .squares = swo_squares(e),
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
     swo_find_rests(e, &loop->visit.weights_rest, &loop->visit.bias_rests);
     loop->move = (swo_glm_move){.f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t,
-                                .c = loop->visit.c, .x_low = ((swo_estimate *)(void *)e)->x_low};
+                                .c = loop->visit.c, .x_low = swo_estimate_of(e)->x_low};
     glm_loop_take_rules(loop, rules);
     glm_loop_take_average(loop);
     swo_norms(e->type, e->dim, x, d, norm);

@@ -26,21 +26,21 @@ sw_status swo_head_curvature(const sw_estimate *e, double *curvature) {
 }
 
 sw_status swo_keep_squares(sw_estimate *e) {
-    swo_estimate *own = (swo_estimate *)(void *)e;
+    swo_estimate *estimate = swo_estimate_of(e);
     double *squares = sw_alloc_array(e->n, sizeof *squares), most = 0;
     if (!squares)
         return SW_ERR_MEMORY;
     sw_objective_square_norms(e->objective, squares);
     for (int64_t i = 0; i < e->n; i++)
         most = squares[i] > most ? squares[i] : most;
-    sw_free(own->squares);
-    own->squares = squares;
-    own->largest_row = sqrt(most + 1);
+    sw_free(estimate->squares);
+    estimate->squares = squares;
+    estimate->largest_row = sqrt(most + 1);
     return SW_OK;
 }
 
 const double *swo_squares(const sw_estimate *e) {
-    return ((const swo_estimate *)(const void *)e)->squares;
+    return swo_estimate_of_const(e)->squares;
 }
 
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
@@ -64,7 +64,7 @@ void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests) 
 }
 
 double swo_known_l(const sw_estimate *e, double given, double measured) {
-    return given > 0 ? given : isnan(given) ? ((const swo_estimate *)(const void *)e)->l_of_rows : measured;
+    return given > 0 ? given : isnan(given) ? swo_estimate_of_const(e)->l_of_rows : measured;
 }
 
 double swo_expected_l(double n, double batch, double whole, double most) {

@@ -158,7 +158,7 @@ static sw_status sample(sw_estimate *e) {
 }
 
 static sw_status start(sw_estimate *e) {
-    ((swo_estimate *)(void *)e)->lr_with = swo_svrg_step_size_with;
+    swo_estimate_of(e)->lr_with = swo_svrg_step_size_with;
     if (e->objective->glm)
         SW_TRY(swo_use_samples(e, swo_svrg_run, e->slot[X_LOW]));
     e->scalar[L] = e->option[LIPSCHITZ];

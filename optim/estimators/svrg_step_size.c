@@ -10,10 +10,6 @@ bool swo_svrg_searches(const sw_estimate *e) {
     return e->wants_lr && e->option[LIPSCHITZ] == 0;
 }
 
-static const swo_estimate *estimate_of(const sw_estimate *e) {
-    return (const swo_estimate *)(const void *)e;
-}
-
 double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
     const double given = e->option[LIPSCHITZ],
                  found = swo_known_l(e, given, e->scalar[L]),
@@ -29,7 +25,7 @@ double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
 }
 
 double swo_svrg_step_size(const sw_estimate *e) {
-    return swo_svrg_step_size_with(e, estimate_of(e)->penalty);
+    return swo_svrg_step_size_with(e, swo_estimate_of_const(e)->penalty);
 }
 
 /* lipschitz=auto: with the mean of the L_i in place of f's L, which is at most that. */
@@ -42,7 +38,7 @@ sw_status swo_svrg_l_of_rows(sw_estimate *e) {
         sum += l;
         most = fmax(most, l);
     }
-    e->scalar[L] = ((swo_estimate *)(void *)e)->l_of_rows = swo_expected_l(n, b, sum / n, most);
+    e->scalar[L] = swo_estimate_of(e)->l_of_rows = swo_expected_l(n, b, sum / n, most);
     return SW_OK;
 }
 

@@ -17,12 +17,8 @@ enum { IDS_MORE = 2 }; /* what stands after the ids of a step: see swo_table_sam
 /* Scratch: from estimate to commit, and for the search. */
 enum { NEW_ENTRY, CHANGE, WORK, ROW_GRADIENT };
 
-static swo_estimate *own(sw_estimate *e) {
-    return (swo_estimate *)(void *)e;
-}
-
 static double penalty_of(const sw_estimate *e) {
-    return ((const swo_estimate *)(const void *)e)->penalty;
+    return swo_estimate_of_const(e)->penalty;
 }
 
 /* ---- Sizes ---- */
@@ -201,7 +197,7 @@ static sw_status l_from_rows(sw_estimate *e) {
             sum += swo_sample_l(e, i, curvature);
         most = fmax(most, (double)rows(e) / (double)e->n * sum); /* of (R w_r/W) f_r */
     }
-    e->scalar[L] = own(e)->l_of_rows = most;
+    e->scalar[L] = swo_estimate_of(e)->l_of_rows = most;
     return SW_OK;
 }
 
@@ -214,8 +210,8 @@ static sw_status first_l(sw_estimate *e) {
 
 sw_status swo_table_start(sw_estimate *e) {
     int32_t *order = e->slot[ORDER];
-    own(e)->fits = table_fits;
-    own(e)->lr_with = step_size_with;
+    swo_estimate_of(e)->fits = table_fits;
+    swo_estimate_of(e)->lr_with = step_size_with;
     if (e->option[SAMPLING] == BY_LIPSCHITZ && e->option[LIPSCHITZ] != 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
