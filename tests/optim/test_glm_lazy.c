@@ -396,6 +396,67 @@ static void test_overflow(void **state) {
     free(p);
 }
 
+/* ---- A million features ---- */
+
+enum { WIDE = 1000000, WIDE_ROWS = 300, WIDE_NONZEROS = 5, WIDE_USED = WIDE_ROWS * WIDE_NONZEROS };
+
+/* Logistic regression on rows whose nonzeros all lie in other columns: in the first WIDE_USED of them, or spread over a
+ * million. Column k of the one is column k·(WIDE/WIDE_USED) of the other. */
+static sw_glm *wide_glm(sw_dtype type, bool spread) {
+    static int64_t start[WIDE_ROWS + 1];
+    static int32_t column[2][WIDE_USED], label[WIDE_ROWS];
+    static double number[WIDE_USED];
+    uint64_t seed = 7;
+    for (int k = 0; k < WIDE_USED; k++) {
+        column[spread][k] = spread ? k * (WIDE / WIDE_USED) : k;
+        number[k] = test_uniform(&seed, -1, 1);
+    }
+    for (int i = 0; i < WIDE_ROWS; i++) {
+        start[i + 1] = start[i] + WIDE_NONZEROS;
+        label[i] = number[start[i]] + number[start[i] + 1] > 0;
+    }
+    const sw_csr x = {.rows = WIDE_ROWS, .columns = spread ? WIDE : WIDE_USED, .start = start, .index = column[spread],
+                      .value = number, .type = SW_F64};
+    const sw_array y = sw_array_of(label, SW_I32, SW_SHAPE(WIDE_ROWS));
+    sw_glm *m = sw_glm_new_sparse(type, &x, &y, &(sw_glm_options){.size = sizeof(sw_glm_options),
+                                                                  .head = SW_HEAD_LOGISTIC});
+    assert_non_null(m);
+    return m;
+}
+
+/* The weights of both are equal to rounding, and those of columns that no row has stay 0. */
+static void test_a_million_features(void **state) {
+    (void)state;
+    static const char *const specs[] = {"sag", "saga", "svrg lipschitz=2"};
+    for (int i = 0; i < 6; i++) {
+        const sw_dtype type = both_types[i / 3];
+        sw_glm *m[2];
+        sw_optim *o[2];
+        for (int k = 0; k < 2; k++) {
+            m[k] = wide_glm(type, k);
+            o[k] = NEW_OPTIM(sw_glm_params(m[k]), .estimator = specs[i % 3], .rule = "sgd lr=0.5 weight_decay=1e-3",
+                             .average = "polyak", .seed = 3);
+            assert_ok(sw_optim_minimize_steps(o[k], sw_glm_objective(m[k]), 10 * WIDE_ROWS, NULL));
+        }
+        const void *few = sw_optim_point(o[0]), *many = sw_optim_point(o[1]);
+        double all = 0, used = 0;
+        for (int64_t j = 0; j < WIDE; j++)
+            all += fabs(vec_get(type, many, j));
+        for (int64_t j = 0; j < WIDE_USED; j++) {
+            const double x = vec_get(type, few, j), y = vec_get(type, many, j * (WIDE / WIDE_USED));
+            used += fabs(y);
+            if (!(fabs(x - y) <= tolerance_of(type, 10 * WIDE_ROWS)))
+                fail_msg("%s in %s: weight %d is %g among a million, %g without the others", specs[i % 3],
+                         sw_dtype_name(type), (int)j, y, x);
+        }
+        assert_true(used > 0 && fabs(all - used) <= 1e-12 * all);
+        for (int k = 0; k < 2; k++) {
+            sw_optim_free(o[k]);
+            sw_glm_free(m[k]);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_as_dense_rows),
                                        cmocka_unit_test(test_exact_bounds),
@@ -405,6 +466,6 @@ int main(void) {
                                        cmocka_unit_test(test_resumed),
                                        cmocka_unit_test(test_long_loops),
                                        cmocka_unit_test(test_frozen_bias),
-                                       cmocka_unit_test(test_overflow)};
+                                       cmocka_unit_test(test_overflow), cmocka_unit_test(test_a_million_features)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
