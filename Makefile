@@ -91,7 +91,7 @@ missing_libraries = || { \
 
 .PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
         check-fast check-flavors check-graphs check-peer-samples check-variance-reduction bench bench-peers fuzz \
-        run-fuzz lint headers doc check-reproducible clean
+        run-fuzz lint format check-format headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
@@ -110,14 +110,15 @@ help:
 	@echo "make check-peer-samples  PyTorch's own samples of operations, layers and rules: PEERS_PYTHON="
 	@echo "make check-variance-reduction  SAG, SAGA, SVRG on generalized linear models: CELLS='sag/1/f64/logistic/*', JOBS="
 	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
-	@echo "make lint       clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs them"
+	@echo "make format     lays out every file as .clang-format says"
+	@echo "make lint       format, clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs them"
 	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
 	@echo "make symbols    tests/install/symbols.txt: the names that libswale.so exports"
 	@echo "make check-reproducible   two builds in two folders are equal byte for byte"
 	@echo "make clean      remove build/"
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
 
-deps-lint: PACKAGES += clang clang-tidy cppcheck g++ doxygen
+deps-lint: PACKAGES += clang clang-format clang-tidy cppcheck g++ doxygen
 deps-flavors: PACKAGES += libopenblas0-pthread libopenblas0-openmp libopenblas0-serial
 deps deps-lint deps-flavors:
 	@missing=; for p in $(PACKAGES); do \
@@ -328,7 +329,15 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
 
 
-lint: headers doc
+# What .clang-format says, with the clang-format that deps-lint installs. Generated tables in tests/golden are as their
+# scripts write them; an option table or the like stays as it is between "clang-format off" and "clang-format on".
+format_src = $(filter-out tests/golden/%,$(shell git ls-files '*.c' '*.h'))
+format:
+	@clang-format -i $(format_src)
+check-format:
+	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
+
+lint: check-format headers doc
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
 	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Icore/kernels -Icore/files -Iexamples 2>$(BUILD)/tidy.log
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \

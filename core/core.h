@@ -80,17 +80,17 @@ extern "C" {
 
 typedef enum sw_status {
     SW_OK = 0,
-    SW_SKIPPED,      /* not an error: the gradient held Inf or NaN and nothing was changed */
-    SW_ERR_ARGUMENT, /* a value out of its range, an unknown name */
-    SW_ERR_SHAPE,    /* shapes that do not fit together */
-    SW_ERR_TYPE,     /* element types that do not fit together */
-    SW_ERR_STATE,    /* right call, wrong moment: a tensor after reset, a model not built */
-    SW_ERR_MEMORY,   /* the allocator returned NULL */
-    SW_ERR_IO,       /* a file could not be opened, read or written */
-    SW_ERR_FORMAT,   /* a file's contents are not what they should be */
-    SW_ERR_GRADIENT, /* sw_gradcheck found a wrong derivative */
+    SW_SKIPPED,       /* not an error: the gradient held Inf or NaN and nothing was changed */
+    SW_ERR_ARGUMENT,  /* a value out of its range, an unknown name */
+    SW_ERR_SHAPE,     /* shapes that do not fit together */
+    SW_ERR_TYPE,      /* element types that do not fit together */
+    SW_ERR_STATE,     /* right call, wrong moment: a tensor after reset, a model not built */
+    SW_ERR_MEMORY,    /* the allocator returned NULL */
+    SW_ERR_IO,        /* a file could not be opened, read or written */
+    SW_ERR_FORMAT,    /* a file's contents are not what they should be */
+    SW_ERR_GRADIENT,  /* sw_gradcheck found a wrong derivative */
     SW_ERR_NONFINITE, /* SW_CHECK found a NaN or Inf, or a step would make x or a state infinite */
-    SW_ERR_USER      /* for extensions */
+    SW_ERR_USER       /* for extensions */
 } sw_status;
 
 /* The pending message of this thread, its first since the last sw_clear_error, or NULL. Valid until then. */
@@ -166,10 +166,9 @@ typedef struct sw_array {
 } sw_array;
 
 /* rank and shape in one: sw_array_of(p, SW_F32, SW_SHAPE(64, 784)). C only. */
-#define SW_SHAPE(...)                                             \
-    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
-        (const int64_t[]) {                                       \
-        __VA_ARGS__                                               \
+#define SW_SHAPE(...)                                                                    \
+    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { \
+        __VA_ARGS__                                                                      \
     }
 
 /* A view of `data`. A rank outside 0..SW_MAX_RANK, a negative length, or lengths whose product, but for those
@@ -227,8 +226,8 @@ SW_API void sw_tape_reset(sw_tape *tape);
 
 /* Independent switches; at first SW_RECORD and SW_TRAIN are on. */
 typedef enum sw_switch {
-    SW_RECORD = 1,        /* keep what backward needs */
-    SW_TRAIN = 2,         /* dropout drops */
+    SW_RECORD = 1,         /* keep what backward needs */
+    SW_TRAIN = 2,          /* dropout drops */
     SW_UPDATE_BUFFERS = 4, /* running statistics move */
     /* Off at first. Every operation's result and every gradient is checked, and the first NaN, or Inf that
      * did not go in, is an error (SW_ERR_NONFINITE) which names the layer, the operation, the element and
@@ -370,17 +369,20 @@ SW_API sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
 SW_API sw_tensor sw_relu(sw_tensor x); /* max(x, 0); derivative 0 at 0; NaN stays NaN */
 SW_API sw_tensor sw_tanh(sw_tensor x);
-SW_API sw_tensor sw_sigmoid(sw_tensor x);                   /* 1 / (1 + e^-x) */
-SW_API sw_tensor sw_leaky_relu(sw_tensor x, double slope);  /* x, or slope·x below 0 (often 0.01) */
-SW_API sw_tensor sw_elu(sw_tensor x, double alpha);         /* x, or alpha (e^x - 1) below 0 (often 1) */
-SW_API sw_tensor sw_silu(sw_tensor x);                      /* x σ(x) */
-SW_API sw_tensor sw_softplus(sw_tensor x);                  /* log(1 + e^x) */
-SW_API sw_tensor sw_gelu(sw_tensor x); /* x Φ(x), Φ the normal distribution (Hendrycks, Gimpel 2016) */
+SW_API sw_tensor sw_sigmoid(sw_tensor x);                  /* 1 / (1 + e^-x) */
+SW_API sw_tensor sw_leaky_relu(sw_tensor x, double slope); /* x, or slope·x below 0 (often 0.01) */
+SW_API sw_tensor sw_elu(sw_tensor x, double alpha);        /* x, or alpha (e^x - 1) below 0 (often 1) */
+SW_API sw_tensor sw_silu(sw_tensor x);                     /* x σ(x) */
+SW_API sw_tensor sw_softplus(sw_tensor x);                 /* log(1 + e^x) */
+SW_API sw_tensor sw_gelu(sw_tensor x);      /* x Φ(x), Φ the normal distribution (Hendrycks, Gimpel 2016) */
 SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), ibid. */
 
 /* ---- Reductions. `axes`: `count` different axes, negative ones counted from the end: SW_AXES(-1),
  * SW_AXES(0, 2); SW_ALL_AXES for all. keepdim: they stay, with length 1. ---- */
-#define SW_AXES(...) (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]){__VA_ARGS__}
+#define SW_AXES(...)                                                         \
+    (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]) { \
+        __VA_ARGS__                                                          \
+    }
 #define SW_ALL_AXES (-1), ((const int *)0)
 
 SW_API sw_tensor sw_sum(sw_tensor x);  /* of all elements, a scalar; 0 for none */
@@ -435,8 +437,10 @@ SW_API sw_tensor sw_permute(sw_tensor x, int count, const int *axes);
 #define SW_END INT64_MAX
 SW_API sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end);
 /* One after the other along an axis; the other lengths are equal: sw_concat(SW_TENSORS(a, b, c), -1). */
-#define SW_TENSORS(...) \
-    (int)(sizeof((const sw_tensor[]){__VA_ARGS__}) / sizeof(sw_tensor)), (const sw_tensor[]){__VA_ARGS__}
+#define SW_TENSORS(...)                                                                        \
+    (int)(sizeof((const sw_tensor[]){__VA_ARGS__}) / sizeof(sw_tensor)), (const sw_tensor[]) { \
+        __VA_ARGS__                                                                            \
+    }
 SW_API sw_tensor sw_concat(int count, const sw_tensor *parts, int axis);
 /* Along a new axis, of equal shapes. */
 SW_API sw_tensor sw_stack(int count, const sw_tensor *parts, int axis);
@@ -488,8 +492,7 @@ typedef struct sw_cross_entropy_options {
     int classes; /* how many class_weights there are */
 } sw_cross_entropy_options;
 /* options NULL: as sw_cross_entropy. SW_NONE gives [...]. The mean over no rows is NaN. */
-SW_API sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target,
-                                       const sw_cross_entropy_options *options);
+SW_API sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target, const sw_cross_entropy_options *options);
 
 /* Of prediction p and target t, equal shapes, by element; the short form is the mean over all elements. */
 SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target); /* (p - t)² */
@@ -498,8 +501,7 @@ SW_API sw_tensor sw_l1(sw_tensor prediction, sw_tensor target); /* |p - t|, deri
 SW_API sw_tensor sw_l1_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction);
 /* ½ d² for |d| ≤ δ, else δ (|d| - ½ δ), d = p - t, δ > 0; the short form has δ = 1 (Huber 1964) */
 SW_API sw_tensor sw_huber(sw_tensor prediction, sw_tensor target);
-SW_API sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta,
-                                  sw_reduction reduction);
+SW_API sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta, sw_reduction reduction);
 /* max(0, 1 - t s); derivative 0 at the kink. Targets must be -1 or 1: that is not checked. */
 SW_API sw_tensor sw_hinge(sw_tensor score, sw_tensor target);
 SW_API sw_tensor sw_hinge_reduced(sw_tensor score, sw_tensor target, sw_reduction reduction);
@@ -565,12 +567,12 @@ SW_API double sw_loss_mean_value(const sw_loss_mean *mean);
 typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inputs);
 
 typedef struct sw_gradcheck_options {
-    size_t size;         /* sizeof(sw_gradcheck_options) */
-    double step;         /* of the central difference; 0 means 1e-6 */
-    double atol, rtol;   /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
-    uint64_t seed;       /* of the random cotangent */
-    unsigned no_grad;    /* bit i: input i is passed without gradient */
-    unsigned switches;   /* of the tape; 0 means those of a new tape */
+    size_t size;       /* sizeof(sw_gradcheck_options) */
+    double step;       /* of the central difference; 0 means 1e-6 */
+    double atol, rtol; /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
+    uint64_t seed;     /* of the random cotangent */
+    unsigned no_grad;  /* bit i: input i is passed without gradient */
+    unsigned switches; /* of the tape; 0 means those of a new tape */
 } sw_gradcheck_options;
 
 /* Compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences, in f64, while every vjp
@@ -600,11 +602,11 @@ struct sw_param {
     sw_role role;
     int rank;
     int64_t shape[SW_MAX_RANK];
-    int64_t count;          /* elements */
-    int64_t offset;         /* of the first element in the vector; -1 before the build */
+    int64_t count;           /* elements */
+    int64_t offset;          /* of the first element in the vector; -1 before the build */
     int64_t fan_in, fan_out; /* 0 where it makes no sense */
-    bool frozen;            /* no gradient, no update: sw_param_freeze */
-    int index;              /* in the order of declaration */
+    bool frozen;             /* no gradient, no update: sw_param_freeze */
+    int index;               /* in the order of declaration */
     sw_params *owner;
     sw_param *tied; /* shares that one's elements, or NULL */
 };
@@ -639,20 +641,20 @@ SW_API sw_status sw_params_build(sw_params *params);
 /* The initial values again, as after the build. After an error some of them may be missing. */
 SW_API sw_status sw_params_reset(sw_params *params);
 
-SW_API bool sw_params_built(const sw_params *params);     /* sw_params_build has succeeded */
-SW_API sw_dtype sw_params_type(const sw_params *params);  /* SW_F32 or SW_F64 */
-SW_API uint64_t sw_params_seed(const sw_params *params);  /* of initial values */
-SW_API int64_t sw_params_dim(const sw_params *params); /* elements of the vector */
-SW_API int sw_params_count(const sw_params *params);   /* parameters, tied names included */
-SW_API sw_param *sw_params_at(const sw_params *params, int index); /* in the order of declaration, from 0 */
+SW_API bool sw_params_built(const sw_params *params);                       /* sw_params_build has succeeded */
+SW_API sw_dtype sw_params_type(const sw_params *params);                    /* SW_F32 or SW_F64 */
+SW_API uint64_t sw_params_seed(const sw_params *params);                    /* of initial values */
+SW_API int64_t sw_params_dim(const sw_params *params);                      /* elements of the vector */
+SW_API int sw_params_count(const sw_params *params);                        /* parameters, tied names included */
+SW_API sw_param *sw_params_at(const sw_params *params, int index);          /* in the order of declaration, from 0 */
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
-SW_API void *sw_params_x(const sw_params *params);                /* the vector */
+SW_API void *sw_params_x(const sw_params *params);                          /* the vector */
 /* To be called after writing to the vector by hand: what was recorded before is then refused. */
 SW_API void sw_params_changed(sw_params *params);
 /* A number that grows whenever the vector changes: by a step, by loading, by sw_params_changed. */
 SW_API uint64_t sw_params_version(const sw_params *params);
-SW_API sw_gradient *sw_params_gradient(const sw_params *params);  /* its own gradient block */
-SW_API sw_array sw_param_value(const sw_param *param);            /* a view of its elements in x */
+SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* its own gradient block */
+SW_API sw_array sw_param_value(const sw_param *param);           /* a view of its elements in x */
 /* A view of the parameter's gradient: the mean that the block holds, also after a step (clipped, if it was). */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Both record an error for NULL: a name that sw_params_find does not know would otherwise train in silence. */
@@ -765,10 +767,10 @@ SW_API sw_status sw_params_unpack(sw_params *params, const sw_archive *archive, 
  * elsewhere. The columns of a row increase. */
 typedef struct sw_csr {
     int64_t rows, columns;
-    const int64_t *start;  /* [rows + 1], start[0] = 0 */
-    const int32_t *index;  /* [start[rows]] */
-    const void *value;     /* [start[rows]], of `type` */
-    sw_dtype type;         /* SW_F32 or SW_F64 */
+    const int64_t *start; /* [rows + 1], start[0] = 0 */
+    const int32_t *index; /* [start[rows]] */
+    const void *value;    /* [start[rows]], of `type` */
+    sw_dtype type;        /* SW_F32 or SW_F64 */
 } sw_csr;
 
 /* SW_OK if the members describe such a matrix, with finite values; else an error that names row and column. */
@@ -791,8 +793,8 @@ struct sw_source {
      * (a crop, a flip) is a function of the sample's id and `draw` alone: the tape's draw, which dropout
      * sees too, so that a method that evaluates twice in one draw sees equal pictures; or a loader's
      * epoch. */
-    sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count,
-                        uint64_t draw, sw_dtype type, void *x, void *y);
+    sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y);
     /* Optional: these will be gathered soon. */
     void (*prefetch)(const sw_source *source, const int64_t *ids, int64_t count);
     /* Frees the source, including its struct. The struct, and all that gather and prefetch read, must live
@@ -823,8 +825,8 @@ typedef struct sw_batch {
 
 /* Gathers samples onto the tape as inputs of the given type, and tells the tape their ids. What is
  * random in them is that of the tape's draw. */
-SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
-                                 const int64_t *ids, int64_t count, sw_batch *batch);
+SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids,
+                                 int64_t count, sw_batch *batch);
 /* The same with an explicit draw: equal draws, equal pictures, whatever the tape's is. */
 SW_API sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
                                        const int64_t *ids, int64_t count, sw_batch *batch);
@@ -835,7 +837,7 @@ SW_API sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64
 
 /* Which samples come next: seeded, its state a few numbers. */
 typedef enum sw_order {
-    SW_SHUFFLE = 0,     /* every sample once an epoch, in a new order each epoch */
+    SW_SHUFFLE = 0, /* every sample once an epoch, in a new order each epoch */
     SW_SEQUENTIAL,
     SW_WITH_REPLACEMENT /* independent draws */
 } sw_order;
@@ -901,8 +903,8 @@ typedef struct sw_objective {
     sw_tensor (*loss)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
     /* With no tape: value and, unless g is NULL, gradient of the mean over the samples at x, with the
      * random numbers of `draw`. x and g have the parameters' type; ids is never NULL. */
-    sw_status (*gradient)(void *user, const void *x, const int64_t *ids, int64_t count,
-                          uint64_t draw, double *value, void *g);
+    sw_status (*gradient)(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                          void *g);
     /* Generalized linear model: rows a_i of the data matrix, [count, features], on the tape, and
      * the mean loss of predictions z [count, outputs]. x is W [outputs, features] first, then b
      * [outputs] if `bias`. All of rows, head, features and outputs are needed then. */
@@ -922,22 +924,19 @@ typedef struct sw_objective {
  * x NULL means the parameters' own vector. ids NULL with count n means all samples in order. */
 
 /* Mean loss at x; records nothing. */
-SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
-                                    const int64_t *ids, int64_t count, uint64_t draw,
-                                    double *value);
+SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                    int64_t count, uint64_t draw, double *value);
 /* The same over many samples, in chunks of at most `chunk` (0: 1000), in a fixed order: the mean by the
  * weights of the chunks' losses. */
-SW_API sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x,
-                                            const int64_t *ids, int64_t count, int64_t chunk,
-                                            uint64_t draw, double *value);
+SW_API sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                            int64_t count, int64_t chunk, uint64_t draw, double *value);
 /* Mean loss (unless NULL) and its gradient at x. g is overwritten: it need not be fresh. */
-SW_API sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
-                                       const int64_t *ids, int64_t count, uint64_t draw,
-                                       double *value, sw_gradient *g);
+SW_API sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                       int64_t count, uint64_t draw, double *value, sw_gradient *g);
 /* The same over many samples, in chunks of at most `chunk` (0: 1000), in a fixed order. */
-SW_API sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
-                                               const int64_t *ids, int64_t count, int64_t chunk,
-                                               uint64_t draw, double *value, sw_gradient *g);
+SW_API sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                               int64_t count, int64_t chunk, uint64_t draw, double *value,
+                                               sw_gradient *g);
 /* The weight of the loss that one of these functions evaluated last on the tape, all chunks together: Σ
  * weight, or SW_SUMMED; for an objective without a tape, the number of samples. NaN before the first. */
 SW_API double sw_tape_loss_weight(const sw_tape *tape);
@@ -948,13 +947,12 @@ SW_API sw_status sw_objective_check(const sw_objective *f);
 /* For a generalized linear model, the n·k numbers s_i = weight·∂loss/∂z_i with one backward to z, weight
  * that of the loss (sw_tape_loss_weight): s is [count, outputs] in the parameters' type. For a plain mean
  * s_i = ∂l_i/∂z_i and ∇f_i = s_i a_iᵀ (and s_i for the bias). */
-SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x,
-                                  const int64_t *ids, int64_t count, uint64_t draw, double *value,
-                                  void *s);
+SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                  int64_t count, uint64_t draw, double *value, void *s);
 /* And back: g = beta·g + Σ_i c_i [a_i, 1] for coefficients c [count, outputs], so that c = s/weight
  * gives the mean gradient. g has dim elements; c and g are in the parameters' type. */
-SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
-                                          int64_t count, const void *c, double beta, void *g);
+SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
+                                          const void *c, double beta, void *g);
 
 /* Bounds on the curvature of a generalized linear model with known loss: f_i has a gradient with the Lipschitz constant
  * L_i = weight_i·scale·h·(‖a_i‖² + 1 if there is a bias), h the sw_head_curvature. Gives the largest and the mean L_i; either may
@@ -969,8 +967,8 @@ typedef struct sw_glm sw_glm;
 typedef struct sw_glm_options {
     size_t size; /* sizeof(sw_glm_options) */
     sw_head head;
-    double delta;         /* δ of HUBER; 0: 1.35 */
-    int64_t outputs;      /* of MULTINOMIAL: the classes; 0: the largest class id + 1. Others: as y has columns */
+    double delta;    /* δ of HUBER; 0: 1.35 */
+    int64_t outputs; /* of MULTINOMIAL: the classes; 0: the largest class id + 1. Others: as y has columns */
     bool no_bias;
     /* [n] weights of the samples, not negative and not all 0; NULL: equal. They are copied, divided by their mean:
      * f = Σ w_i l_i / Σ w_i, whatever the batches. */

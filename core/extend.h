@@ -14,11 +14,11 @@ extern "C" {
 #endif
 
 /* `SW_TRY(call)`: returns the status of a failing call. */
-#define SW_TRY(call)                          \
-    do {                                      \
-        sw_status sw_try_status = (call);     \
-        if (sw_try_status != SW_OK)           \
-            return sw_try_status;             \
+#define SW_TRY(call)                      \
+    do {                                  \
+        sw_status sw_try_status = (call); \
+        if (sw_try_status != SW_OK)       \
+            return sw_try_status;         \
     } while (0)
 
 /* ---- Failures -------------------------------------------------------------------------------- */
@@ -87,8 +87,8 @@ SW_API int sw_file_open(const char *path, int64_t *bytes);
  * (`size` bytes): as many bytes as the caller has, so that a program compiled before an option was added
  * still works. Refuses a size below `least`, that of the first version, or above `size`. who and type are
  * for the message: "optimizer: options.size is 0; sizeof(sw_optim_options) is 72". */
-SW_API sw_status sw_take_options(const char *who, const char *type, void *options, size_t size,
-                                 const void *given, size_t least);
+SW_API sw_status sw_take_options(const char *who, const char *type, void *options, size_t size, const void *given,
+                                 size_t least);
 
 /* ---- Time ------------------------------------------------------------------------------------ */
 
@@ -144,8 +144,7 @@ enum { SW_TILE = 4096 };
 SW_API void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
 /* The same for a kernel with `width` (≤ 8) sums: partial sums per tile, added in order of the tiles,
  * so that the result has the same bits for every number of threads. */
-SW_API void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
-                        double *sums);
+SW_API void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums);
 /* Calls work(args, i) for every i in [0, tiles); i to i+1 stay with one thread where possible. The
  * caller takes part. Run serially inside another such call, or when the threads are busy. */
 SW_API void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles);
@@ -163,9 +162,9 @@ SW_API void sw_float_restore(unsigned mode);
  * terms of one sign and any K. Shorter ones are OpenBLAS's, with an error of at most K 2^-24 Σ|a||b|.
  * SW_ERR_MEMORY, with C as it was, if OpenBLAS cannot have the 128 MiB of address space that
  * it needs. If there is not enough address space for every thread, the calling thread computes all tiles. */
-SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N,
-                         int64_t K, double alpha, const void *A, int64_t lda, const void *B, int64_t ldb,
-                         double beta, void *C, int64_t ldc);
+SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
+                         double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C,
+                         int64_t ldc);
 
 /* ---- Operations ------------------------------------------------------------------------------ */
 
@@ -188,8 +187,8 @@ typedef struct sw_call {
     int inputs;
     const sw_view *const *in; /* [inputs] */
     sw_view *out;
-    void *saved;            /* memory asked for by sw_call_save, kept from forward to vjp */
-    const void *cotangent;  /* vjp: gradient of the loss by out, like out; else NULL */
+    void *saved;           /* memory asked for by sw_call_save, kept from forward to vjp */
+    const void *cotangent; /* vjp: gradient of the loss by out, like out; else NULL */
     void *engine;
 } sw_call;
 
@@ -206,16 +205,15 @@ struct sw_op {
      * accumulates, never reduces broadcast axes: the engine does. NULL: no derivative; gradients end
      * here, as at sw_detach. */
     sw_status (*vjp)(sw_call *call);
-    unsigned vjp_reads;   /* SW_READS(i) for each input whose values the vjp reads, SW_READS_OUT */
-    bool broadcasts;      /* inputs are broadcast to the shape of the output */
-    bool is_view;         /* out has the elements of input 0, in place; forward is NULL */
+    unsigned vjp_reads; /* SW_READS(i) for each input whose values the vjp reads, SW_READS_OUT */
+    bool broadcasts;    /* inputs are broadcast to the shape of the output */
+    bool is_view;       /* out has the elements of input 0, in place; forward is NULL */
 };
 #define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for all inputs from there on */
 #define SW_READS_OUT (1u << 31)
 
 /* Runs an operation on `count` inputs of one tape. `attributes` are copied, `bytes` of them. */
-SW_API sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
-                          const sw_tensor *inputs);
+SW_API sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs);
 
 /* For `shape`: */
 SW_API sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *shape);

@@ -16,7 +16,7 @@ void swi_error_prefix(const char *prefix); /* in front of the message that is ke
 static inline size_t swi_size(sw_dtype type) {
     return (0x81484u >> (4 * (unsigned)type)) & 15u;
 }
-void *swi_alloc_raw(size_t bytes);         /* not zeroed */
+void *swi_alloc_raw(size_t bytes); /* not zeroed */
 /* The product of a shape, checked for rank, sign and overflow. */
 sw_status swi_count(int rank, const int64_t *shape, int64_t *count);
 /* A number as an element of a type of tapes, or an error of `what`: it is none. */
@@ -56,11 +56,11 @@ typedef struct swi_arena {
         size_t size;
     } chunk[SWI_CHUNKS]; /* each at least half as large as all before it */
     int chunks;
-    size_t current, used;       /* bump pointer: chunk and bytes in it */
-    size_t room;                /* bytes of that chunk */
-    char *base;                 /* its memory */
-    size_t live, peak;          /* bytes handed out now, and at most in this pass */
-    void *list[SWI_CLASSES];    /* blocks given back, by size class; a block holds the next pointer */
+    size_t current, used;              /* bump pointer: chunk and bytes in it */
+    size_t room;                       /* bytes of that chunk */
+    char *base;                        /* its memory */
+    size_t live, peak;                 /* bytes handed out now, and at most in this pass */
+    void *list[SWI_CLASSES];           /* blocks given back, by size class; a block holds the next pointer */
     uint64_t filled[SWI_CLASSES / 64]; /* which lists are not empty */
 } swi_arena;
 
@@ -171,13 +171,13 @@ struct sw_gradient {
     sw_params *params;
     void *data, *owned; /* owned: NULL for a view */
     bool fresh, summed;
-    bool several;       /* it holds more than one part since fresh */
-    int64_t samples;    /* seen since fresh */
-    swi_weight weight;  /* of all of them together */
-    double unit;        /* the weight of a gradient that is added as it is, if summed */
-    uint64_t serial;    /* of what it holds since it was fresh; never the same twice */
-    bool apart;         /* a pass was run back more than once, for losses of other weights */
-    float *low;         /* [dim], NULL before it is needed */
+    bool several;           /* it holds more than one part since fresh */
+    int64_t samples;        /* seen since fresh */
+    swi_weight weight;      /* of all of them together */
+    double unit;            /* the weight of a gradient that is added as it is, if summed */
+    uint64_t serial;        /* of what it holds since it was fresh; never the same twice */
+    bool apart;             /* a pass was run back more than once, for losses of other weights */
+    float *low;             /* [dim], NULL before it is needed */
     unsigned char *written; /* [count]: holds a gradient since fresh */
 };
 
@@ -220,9 +220,9 @@ enum {
     SWI_OWNS = 8,       /* its data are a block of the arena */
     SWI_FREED = 16,     /* … that was given back */
     SWI_LEAF = 32,
-    SWI_RETIRED = 64, /* its vjp has run */
-    SWI_PARAM = 256,  /* the leaf of a parameter */
-    SWI_CUT = 128,    /* an input needs a gradient, but the operation has no vjp */
+    SWI_RETIRED = 64,  /* its vjp has run */
+    SWI_PARAM = 256,   /* the leaf of a parameter */
+    SWI_CUT = 128,     /* an input needs a gradient, but the operation has no vjp */
     SWI_WEIGHTED = 512 /* a loss, or computed from one: `weight` is set */
 };
 
@@ -271,7 +271,7 @@ typedef struct swi_binding {
     uint64_t added;                 /* number of the backward that reached the block last */
     struct {
         uint32_t slot, generation;
-    } *leaf; /* [params->count] */
+    } * leaf; /* [params->count] */
 } swi_binding;
 
 struct sw_tape {
@@ -284,18 +284,18 @@ struct sw_tape {
     swi_arena arena;
     swi_binding *binding;
     int bindings, binding_capacity;
-    uint64_t pass;  /* unique number of this pass */
+    uint64_t pass; /* unique number of this pass */
     uint64_t draw, seed;
     uint32_t random_calls;
-    swi_weight weight;     /* of what backward is run from */
-    bool weight_stated;    /* by a loss; else it is the number of samples */
-    uint64_t backward;     /* its number */
-    double loss_weight;    /* of the objective that was evaluated last */
+    swi_weight weight;  /* of what backward is run from */
+    bool weight_stated; /* by a loss; else it is the number of samples */
+    uint64_t backward;  /* its number */
+    double loss_weight; /* of the objective that was evaluated last */
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
-    bool hiding;      /* vjps see NaN in what they have not said they read: for sw_gradcheck */
-    swi_stash *stash; /* of the newest mark that can be gone back to */
+    bool hiding;                   /* vjps see NaN in what they have not said they read: for sw_gradcheck */
+    swi_stash *stash;              /* of the newest mark that can be gone back to */
     struct swi_deferred *deferred; /* [deferred_capacity]: to be called at the reset, see defer.c */
     int deferred_count, deferred_capacity;
 };
@@ -359,10 +359,8 @@ swi_node *swi_node_of(sw_tensor t); /* NULL and an error for null, stale and rel
 
 /* Gives a root's memory back once it is released and no vjp will read it. */
 static inline void swi_settle(sw_tape *tape, swi_node *root) {
-    if ((root->flags & (SWI_RELEASED | SWI_OWNS | SWI_FREED)) == (SWI_RELEASED | SWI_OWNS) &&
-        root->readers == 0) {
-        swi_arena_release(&tape->arena, root->view.data,
-                          (size_t)root->view.count * swi_size(root->view.type));
+    if ((root->flags & (SWI_RELEASED | SWI_OWNS | SWI_FREED)) == (SWI_RELEASED | SWI_OWNS) && root->readers == 0) {
+        swi_arena_release(&tape->arena, root->view.data, (size_t)root->view.count * swi_size(root->view.type));
         root->flags |= SWI_FREED;
     }
 }
@@ -380,9 +378,9 @@ typedef struct swi_engine {
     sw_tape *tape;
     swi_node *node;
     swi_node *const *input; /* [inputs] */
-    unsigned char *state;  /* vjp: [inputs] */
-    void **target;         /* vjp: [inputs] */
-    swi_stash *stash; /* of the newest mark when the call began */
+    unsigned char *state;   /* vjp: [inputs] */
+    void **target;          /* vjp: [inputs] */
+    swi_stash *stash;       /* of the newest mark when the call began */
     int scratches;
     sw_status failure; /* vjp: of sw_cotangent */
     struct {
@@ -404,8 +402,8 @@ static inline bool swi_mark_is_open(const sw_call *call) {
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);
 /* Sums src over the axes in which dst (aligned at the last axes) is 1 or missing.
  * dst = a·sum, or dst += a·sum. (fold.c) */
-void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
-                int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store);
+void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src, int dst_rank,
+                const int64_t *dst_shape, void *dst, double a, bool store);
 void swi_fill(sw_dtype type, int64_t n, double value, void *y);
 /* y + low ← y + low + a·x, low the rounding errors of earlier additions. */
 void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *low);
@@ -415,8 +413,8 @@ void swi_close_compensated(int64_t n, double a, float *y, const float *low);
  * would not be noticed. Called where a program begins, with its parameters or a tape. */
 sw_status swi_check_environment(void);
 sw_status swi_check_threads(void); /* thread.c: SW_THREADS */
-int swi_cpu_best(void);      /* level of this processor, whatever SW_CPU says */
-extern atomic_int swi_level; /* of the kernels; -1 before the first question */
+int swi_cpu_best(void);            /* level of this processor, whatever SW_CPU says */
+extern atomic_int swi_level;       /* of the kernels; -1 before the first question */
 static inline int swi_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
     return level >= 0 ? level : sw_cpu_level();
@@ -449,8 +447,7 @@ sw_tensor swi_apply_unary(const sw_op *op, sw_tensor x, double a, double b);
  * repeat (stride 0) alike; those of length 1 are left out. */
 typedef struct swi_loop {
     int axes;
-    int64_t length[SW_MAX_RANK], a_stride[SW_MAX_RANK], b_stride[SW_MAX_RANK],
-        out_stride[SW_MAX_RANK];
+    int64_t length[SW_MAX_RANK], a_stride[SW_MAX_RANK], b_stride[SW_MAX_RANK], out_stride[SW_MAX_RANK];
 } swi_loop;
 swi_loop swi_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
                   const int64_t *b_shape);
@@ -472,8 +469,7 @@ int64_t swi_box_count(const swi_box *box);
 void swi_strides(int rank, const int64_t *shape, int64_t *stride); /* of a row-major array */
 /* Elements of `size` bytes (1, 4, 8); operand 0 is read, operand 1 written. Threads share large ones. */
 void swi_copy(size_t size, swi_box box, const void *from, void *to);
-void swi_repeat(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride,
-                void *to);
+void swi_repeat(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride, void *to);
 /* The elements from begin[axis] on, length[axis] of them, of an array of a shape. */
 typedef struct swi_part {
     int rank;

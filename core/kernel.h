@@ -50,8 +50,7 @@ enum { SW_LANES = 32 };
 /* Before a loop whose steps do not depend on one another although pointers may be equal (out = a):
  * the compiler need not check for overlap. */
 #if defined(__clang__)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(undefined_behavior_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
 #define SW_INDEPENDENT /* instrumented loops are not vectorised, and clang would say so */
 #else
 #define SW_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -68,33 +67,33 @@ enum { SW_LANES = 32 };
 #endif
 /* total += Σ lane[j], j < SW_LANES: the end of a reduction. total has a value; lane is an array of partial sums of any
  * type, and the additions are of `type`. In four chains: in one, each would wait for the one before. */
-#define SW_ADD_LANES(type, total, lane)                                   \
-    do {                                                                  \
-        type four_[4] = {0};                                              \
-        for (int j_ = 0; j_ < SW_LANES; j_ += 4)                          \
-            for (int k_ = 0; k_ < 4; k_++)                                \
-                four_[k_] += (type)(lane)[j_ + k_];                       \
-        (total) += (four_[0] + four_[1]) + (four_[2] + four_[3]);         \
+#define SW_ADD_LANES(type, total, lane)                           \
+    do {                                                          \
+        type four_[4] = {0};                                      \
+        for (int j_ = 0; j_ < SW_LANES; j_ += 4)                  \
+            for (int k_ = 0; k_ < 4; k_++)                        \
+                four_[k_] += (type)(lane)[j_ + k_];               \
+        (total) += (four_[0] + four_[1]) + (four_[2] + four_[3]); \
     } while (0)
 #define SW_K_JOIN(name, type, level) name##_##type##_##level
 #define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
 #define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)
 #if defined(__x86_64__)
 #define SW_KERNEL_ROW(name, type) \
-    {SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, avx2), SW_K_JOIN(name, type, avx512)}
+    { SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, avx2), SW_K_JOIN(name, type, avx512) }
 #else
-#define SW_KERNEL_ROW(name, type)                                      \
-    {SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline), \
-     SW_K_JOIN(name, type, baseline)}
+#define SW_KERNEL_ROW(name, type) \
+    { SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline) }
 #endif
-#define SW_KERNEL_TABLE(name) {SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64)}
+#define SW_KERNEL_TABLE(name) \
+    { SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64) }
 #endif /* SWALE_KERNEL_H */
 
 /* A copied file whose SW_KERNEL_FILE still names the first would compile the first's kernels. */
 #if !defined(SW_KERNEL_HEADER)
 _Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
-                   __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)],
-                                    SW_KERNEL_FILE) == 0,
+                   __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)], SW_KERNEL_FILE) ==
+                       0,
                "SW_KERNEL_FILE is not this file's name; a header with kernels defines SW_KERNEL_HEADER");
 #endif
 
@@ -118,8 +117,8 @@ _Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
 #undef SW_KERNEL_LEVEL
 #if defined(__clang__)
 #pragma clang attribute pop
-#pragma clang attribute push(                                                          \
-    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
+                             apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options

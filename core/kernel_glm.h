@@ -17,8 +17,8 @@ static inline real SW_K(glm_dot)(const real *restrict a, const real *restrict x,
         real lane[SW_LANES] = {0};
         for (; i + SW_LANES <= n; i += SW_LANES)
             SW_OVER_LANES
-            for (int j = 0; j < SW_LANES; j++)
-                lane[j] += a[i + j] * x[i + j];
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += a[i + j] * x[i + j];
         for (int j = 0; j < SW_GLM_NARROW; j++)
             narrow[j] = (lane[j] + lane[j + 8]) + (lane[j + 16] + lane[j + 24]);
     }
@@ -164,7 +164,7 @@ static inline double SW_K(glm_curvature)(const sw_objective *f, int64_t i, const
             break;
         case SW_HEAD_SQUARED_HINGE: h = r != 0 ? 2 : 0; break;
         case SW_HEAD_SQUARED: break;
-        case SW_HEAD_HUBER: h = size < data->delta * (1 - 1e-6) ? 1 : 0; break; /* s is rounded */
+        case SW_HEAD_HUBER: h = size < data->delta * (1 - 1e-6) ? 1 : 0; break;                     /* s is rounded */
         case SW_HEAD_POISSON: h = r + (double)((const real *)data->target)[i * outputs + k]; break; /* e^z */
         }
         sum += h * square;

@@ -8,17 +8,14 @@ static sw_status check_array(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
     if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
-        return a->type == SW_I64
-                   ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
-                   : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is none", name, (int)a->type);
+        return a->type == SW_I64 ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
+                                 : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is none", name, (int)a->type);
     if (a->rank < 1 || a->rank > SW_MAX_RANK)
-        return sw_fail(SW_ERR_SHAPE,
-                       "arrays: %s has %d axes; 1 to %d are needed, axis 0 for the samples", name,
+        return sw_fail(SW_ERR_SHAPE, "arrays: %s has %d axes; 1 to %d are needed, axis 0 for the samples", name,
                        a->rank, SW_MAX_RANK);
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] < 1)
-            return sw_fail(SW_ERR_SHAPE, "arrays: %s %s holds nothing", name,
-                           sw_shape_text(a->rank, a->shape));
+            return sw_fail(SW_ERR_SHAPE, "arrays: %s %s holds nothing", name, sw_shape_text(a->rank, a->shape));
     return SW_OK;
 }
 
@@ -28,19 +25,19 @@ static bool is_class_type(const sw_array *y) {
 
 /* The first number that is not finite, -1 if there is none. A block is scanned without a branch: x - x is 0 for
  * finite x, else nan. */
-#define FIND_NONFINITE(name, real)                                                                           \
-    static int64_t name(const real *x, int64_t count) {                                                      \
-        enum { BLOCK = 1024 };                                                                               \
-        for (int64_t begin = 0; begin < count; begin += BLOCK) {                                             \
-            const int64_t end = count - begin < BLOCK ? count : begin + BLOCK;                               \
-            int wrong = 0;                                                                                   \
-            for (int64_t i = begin; i < end; i++)                                                            \
-                wrong |= x[i] - x[i] != 0;                                                                   \
-            for (int64_t i = begin; wrong && i < end; i++)                                                   \
-                if (!isfinite(x[i]))                                                                         \
-                    return i;                                                                                \
-        }                                                                                                    \
-        return -1;                                                                                           \
+#define FIND_NONFINITE(name, real)                                             \
+    static int64_t name(const real *x, int64_t count) {                        \
+        enum { BLOCK = 1024 };                                                 \
+        for (int64_t begin = 0; begin < count; begin += BLOCK) {               \
+            const int64_t end = count - begin < BLOCK ? count : begin + BLOCK; \
+            int wrong = 0;                                                     \
+            for (int64_t i = begin; i < end; i++)                              \
+                wrong |= x[i] - x[i] != 0;                                     \
+            for (int64_t i = begin; wrong && i < end; i++)                     \
+                if (!isfinite(x[i]))                                           \
+                    return i;                                                  \
+        }                                                                      \
+        return -1;                                                             \
     }
 FIND_NONFINITE(find_nonfinite_f32, float)
 FIND_NONFINITE(find_nonfinite_f64, double)
@@ -55,31 +52,28 @@ static sw_status check_finite(const char *name, const sw_array *a) {
     const double value = a->type == SW_F32 ? (double)((const float *)a->data)[at] : ((const double *)a->data)[at];
     return sw_fail(SW_ERR_ARGUMENT, "arrays: %s of sample %lld, column %lld: %s is not finite (option allow_nonfinite)",
                    name, (long long)(at / width), (long long)(at % width),
-                   isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+                   isnan(value) ? "nan"
+                   : value > 0  ? "inf"
+                                : "-inf");
 }
 
 static sw_status check_classes(const sw_array *y, int classes, bool named) {
     if (y->type != SW_I32 && y->type != SW_U8)
-        return sw_fail(SW_ERR_TYPE, "arrays: y is %s; class ids are i32 or u8",
-                       sw_dtype_name(y->type));
+        return sw_fail(SW_ERR_TYPE, "arrays: y is %s; class ids are i32 or u8", sw_dtype_name(y->type));
     if (y->rank != 1)
-        return sw_fail(SW_ERR_SHAPE, "arrays: y %s of class ids is not [n]",
-                       sw_shape_text(y->rank, y->shape));
+        return sw_fail(SW_ERR_SHAPE, "arrays: y %s of class ids is not [n]", sw_shape_text(y->rank, y->shape));
     for (int64_t i = 0; classes > 0 && i < y->shape[0]; i++) {
-        int32_t id =
-            y->type == SW_U8 ? ((const unsigned char *)y->data)[i] : ((const int32_t *)y->data)[i];
+        int32_t id = y->type == SW_U8 ? ((const unsigned char *)y->data)[i] : ((const int32_t *)y->data)[i];
         if (id < 0 || id >= classes)
-            return sw_fail(SW_ERR_ARGUMENT, "arrays: class %d of sample %lld is outside 0 to %d%s",
-                           (int)id, (long long)i, classes - 1, named ? "" : SWD_NUMBER_LABELS);
+            return sw_fail(SW_ERR_ARGUMENT, "arrays: class %d of sample %lld is outside 0 to %d%s", (int)id,
+                           (long long)i, classes - 1, named ? "" : SWD_NUMBER_LABELS);
     }
     return SW_OK;
 }
 
 static sw_status check_targets(const sw_array *x, const sw_array *y, int classes, bool named) {
     if (!y)
-        return classes == 0
-                   ? SW_OK
-                   : sw_fail(SW_ERR_ARGUMENT, "arrays: %d classes, but y is NULL", classes);
+        return classes == 0 ? SW_OK : sw_fail(SW_ERR_ARGUMENT, "arrays: %d classes, but y is NULL", classes);
     SW_TRY(check_array("y", y));
     if (y->shape[0] != x->shape[0])
         return sw_fail(SW_ERR_SHAPE, "arrays: x %s and y %s differ in axis 0, the samples",
@@ -136,9 +130,8 @@ static sw_status take_arrays(swd_stored *s, const sw_array *x, const sw_array *y
 
 sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options) {
     sw_arrays_options o = {0};
-    if (options &&
-        sw_take_options("arrays", "sw_arrays_options", &o, sizeof o, options,
-                        offsetof(sw_arrays_options, allow_nonfinite)) != SW_OK)
+    if (options && sw_take_options("arrays", "sw_arrays_options", &o, sizeof o, options,
+                                   offsetof(sw_arrays_options, allow_nonfinite)) != SW_OK)
         return NULL;
     if (check(x, y, &o) != SW_OK)
         return NULL;

@@ -147,9 +147,8 @@ sw_status swd_number_classes(const char *who, const sw_array *y, swd_stored *s, 
     const int result = number_labels(&c, y, ids->data);
     sw_status status = result == SWD_NO_MEMORY ? SW_ERR_MEMORY
                        : result == SWD_TOO_MANY_CLASSES
-                           ? sw_fail(SW_ERR_FORMAT,
-                                     "%.700s: more than %d different labels: are they real targets?", who,
-                                     SWD_MOST_CLASSES)
+                           ? sw_fail(SW_ERR_FORMAT, "%.700s: more than %d different labels: are they real targets?",
+                                     who, SWD_MOST_CLASSES)
                            : swd_classes_finish(&c, true, ids->data, y->shape[0], s);
     swd_classes_free(&c);
     if (status != SW_OK)

@@ -27,8 +27,7 @@ typedef struct table {
 static sw_status check_lists(const sw_csv_options *o) {
     if (o->skip_count < 0 || o->skip_names_count < 0 || (o->skip_count > 0 && !o->skip) ||
         (o->skip_names_count > 0 && !o->skip_names))
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "csv: a list of columns to skip is NULL, or its count negative");
+        return sw_fail(SW_ERR_ARGUMENT, "csv: a list of columns to skip is NULL, or its count negative");
     return SW_OK;
 }
 
@@ -39,18 +38,15 @@ static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
     const char d = o->delimiter;
     if ((d < ' ' && d != '\t') || d == 0x7f || strchr("\"+-.", d) || (d >= '0' && d <= '9') ||
         ((d | 0x20) >= 'a' && (d | 0x20) <= 'z'))
-        return sw_fail(SW_ERR_ARGUMENT, "csv: the byte 0x%02x cannot be the delimiter",
-                       (unsigned char)d);
+        return sw_fail(SW_ERR_ARGUMENT, "csv: the byte 0x%02x cannot be the delimiter", (unsigned char)d);
     if ((int)o->header < SW_CSV_HEADER_AUTO || o->header > SW_CSV_HEADER_NO)
         return sw_fail(SW_ERR_ARGUMENT, "csv: header %d is not a value of sw_csv_header", (int)o->header);
     if ((int)o->target < SW_CSV_NO_TARGET || o->target > SW_CSV_REAL)
         return sw_fail(SW_ERR_ARGUMENT, "csv: target %d is not a value of sw_csv_target", (int)o->target);
     if (o->classes < 0 || o->classes > SWD_MOST_CLASSES)
-        return sw_fail(SW_ERR_ARGUMENT, "csv: %d classes are outside 1 to %d", o->classes,
-                       SWD_MOST_CLASSES);
+        return sw_fail(SW_ERR_ARGUMENT, "csv: %d classes are outside 1 to %d", o->classes, SWD_MOST_CLASSES);
     if ((o->classes > 0 || o->class_names) && o->target != SW_CSV_CLASS_IDS)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "csv: classes are given, but the target is not SW_CSV_CLASS_IDS");
+        return sw_fail(SW_ERR_ARGUMENT, "csv: classes are given, but the target is not SW_CSV_CLASS_IDS");
     if (o->class_names && o->classes == 0)
         return sw_fail(SW_ERR_ARGUMENT, "csv: class_names need `classes`, their number");
     return check_lists(o);
@@ -108,14 +104,11 @@ static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
     case SWD_NONFINITE:
         return c->o.allow_nonfinite
                    ? SW_OK
-                   : swd_csv_fail(c, column, "%s is not finite (option allow_nonfinite)",
-                                  swd_quote(field, quoted));
-    case SWD_TOO_LARGE:
-        return swd_csv_fail(c, column, "%s is too large", swd_quote(field, quoted));
+                   : swd_csv_fail(c, column, "%s is not finite (option allow_nonfinite)", swd_quote(field, quoted));
+    case SWD_TOO_LARGE: return swd_csv_fail(c, column, "%s is too large", swd_quote(field, quoted));
     case SWD_NO_NUMBER: break;
     }
-    return swd_csv_fail(c, column, "%s is not a number%s", swd_quote(field, quoted),
-                        swd_csv_hint(c, field, hint));
+    return swd_csv_fail(c, column, "%s is not a number%s", swd_quote(field, quoted), swd_csv_hint(c, field, hint));
 }
 
 /* A label that is a number as the text of a whole one ("1" for "1.0"). */
@@ -147,8 +140,7 @@ static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id)
     if (c->given.count > 0 && (kind == LABEL_TEXT || c->given_numbers))
         return swd_csv_fail(c, column, "class %s is not one of class_names", swd_quote(field, quoted));
     return swd_csv_fail(c, column, "class %s is not a whole number from 0 to %d%s", swd_quote(field, quoted),
-                        c->o.classes - 1,
-                        kind == LABEL_WHOLE && c->given.count == 0 ? SWD_NUMBER_LABELS : "");
+                        c->o.classes - 1, kind == LABEL_WHOLE && c->given.count == 0 ? SWD_NUMBER_LABELS : "");
 }
 
 /* Labels as they are: all of them whole numbers, or all of them texts, as the first one is. */
@@ -166,8 +158,8 @@ static sw_status read_class(const swd_csv *c, int64_t column, table *t, int32_t 
         t->first_labels = c->lines.line;
     }
     if (t->numbers && kind == LABEL_TEXT)
-        return swd_csv_fail(c, column, "class %s is not a number, but that of line %lld is",
-                            swd_quote(field, quoted), (long long)t->first_labels);
+        return swd_csv_fail(c, column, "class %s is not a number, but that of line %lld is", swd_quote(field, quoted),
+                            (long long)t->first_labels);
     if (t->numbers && kind == LABEL_OTHER_NUMBER)
         return swd_csv_fail(c, column, "class %s is not a whole number (SW_CSV_REAL is for real targets)",
                             swd_quote(field, quoted));
@@ -235,8 +227,7 @@ static sw_status read_rows(swd_csv *c, table *t) {
             break;
         SW_TRY(add_row(c, t));
     }
-    return t->rows > 0 ? SW_OK
-                       : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row after its header");
+    return t->rows > 0 ? SW_OK : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row after its header");
 }
 
 /* ---- The source ---- */
@@ -262,8 +253,7 @@ static sw_status finish(const swd_csv *c, table *t, csv_source *source) {
         t->ids = NULL;
         s->source.classes = c->o.classes;
         s->source.class_names = c->o.class_names;
-        if (c->o.classes == 0 &&
-            swd_classes_finish(&t->classes, t->numbers, s->y.data, t->rows, s) != SW_OK)
+        if (c->o.classes == 0 && swd_classes_finish(&t->classes, t->numbers, s->y.data, t->rows, s) != SW_OK)
             return swd_stream_fail_memory(&c->lines.in);
     }
     swd_stored_finish(s);
@@ -279,8 +269,7 @@ static sw_status take_class_names(swd_csv *c) {
         if (id < 0)
             return SW_ERR_MEMORY;
         if (id != i)
-            return sw_fail(SW_ERR_ARGUMENT, "csv: class_names %d and %d are both %.100s", id, i,
-                           c->o.class_names[i]);
+            return sw_fail(SW_ERR_ARGUMENT, "csv: class_names %d and %d are both %.100s", id, i, c->o.class_names[i]);
         c->given_numbers |= swd_parse_number(c->o.class_names[i], &value) != SWD_NO_NUMBER;
     }
     return SW_OK;

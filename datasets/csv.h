@@ -15,8 +15,8 @@ typedef struct swd_csv {
     uint32_t *field;             /* [columns]: where each begins in `text` */
     unsigned char *role;         /* [columns], of swd_role */
     int64_t features;
-    swd_classes given;           /* class_names */
-    bool given_numbers;          /* one of them is a number: labels are values, not ids */
+    swd_classes given;  /* class_names */
+    bool given_numbers; /* one of them is a number: labels are values, not ids */
 } swd_csv;
 
 /* The next row's fields, unquoted; *got false at the end. The first row says how many. */

@@ -6,8 +6,8 @@ static sw_status fail_columns(const swd_csv *c, const char *what, long long colu
     return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT,
                            "%s: column %lld, but there are %lld, 0 to %lld or -1 to "
                            "-%lld%s",
-                           what, column, (long long)c->columns, (long long)c->columns - 1,
-                           (long long)c->columns, swd_csv_hint(c, NULL, hint));
+                           what, column, (long long)c->columns, (long long)c->columns - 1, (long long)c->columns,
+                           swd_csv_hint(c, NULL, hint));
 }
 
 static sw_status by_number(const swd_csv *c, const char *what, int64_t given, int64_t *column) {
@@ -17,8 +17,7 @@ static sw_status by_number(const swd_csv *c, const char *what, int64_t given, in
     return SW_OK;
 }
 
-static sw_status by_name(const swd_csv *c, const char *what, const char *name, bool header,
-                         int64_t *column) {
+static sw_status by_name(const swd_csv *c, const char *what, const char *name, bool header, int64_t *column) {
     enum { MOST_NAMES = 1000 }; /* to suggest one of */
     char quoted[64], hint[64];
     swd_quote(name ? name : "", quoted);
@@ -31,8 +30,7 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
         if (strcmp(swd_csv_field(c, i), name) != 0)
             continue;
         if (*column >= 0)
-            return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT,
-                                   "%s: columns %lld and %lld are both named %s", what,
+            return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "%s: columns %lld and %lld are both named %s", what,
                                    (long long)*column, (long long)i, quoted);
         *column = i;
     }
@@ -67,9 +65,9 @@ static sw_status mark_target(swd_csv *c, bool header) {
         SW_TRY(by_name(c, "target", c->o.target_name, header, &column));
     else
         SW_TRY(by_number(c, "target",
-                         c->o.target_column == 0                       ? -1
+                         c->o.target_column == 0                     ? -1
                          : c->o.target_column == SW_CSV_FIRST_COLUMN ? 0
-                                                                       : c->o.target_column,
+                                                                     : c->o.target_column,
                          &column));
     if (c->role[column] == SWD_SKIPPED)
         return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "target: column %lld is also to be skipped",

@@ -112,9 +112,8 @@ static sw_status split(swd_csv *c, char *line) {
         SW_TRY(take_field(c, &line, count, count < c->columns ? &c->field[count] : &spare));
     char hint[64];
     if (count != c->columns)
-        return swd_csv_fail(c, -1, "%lld field%s, but line %lld has %lld%s", (long long)count,
-                            count == 1 ? "" : "s", (long long)c->first_line, (long long)c->columns,
-                            swd_csv_hint(c, NULL, hint));
+        return swd_csv_fail(c, -1, "%lld field%s, but line %lld has %lld%s", (long long)count, count == 1 ? "" : "s",
+                            (long long)c->first_line, (long long)c->columns, swd_csv_hint(c, NULL, hint));
     return SW_OK;
 }
 

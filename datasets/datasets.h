@@ -30,15 +30,14 @@ SW_API sw_status sw_idx_read(const char *path, sw_array *array);
  * bits on every machine. With the default scale 0 stays 0 and 255 becomes 1; in between, the last
  * bit may differ from that of pixel/255. */
 typedef struct sw_images_options {
-    size_t size;         /* sizeof(sw_images_options) */
+    size_t size; /* sizeof(sw_images_options) */
     /* 1 to 256. 0: the classes are the distinct labels in the file, sorted by value, and class_names are
      * those labels. */
     int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
-    double scale, shift; /* both 0: 1/255 and 0, so that pixels lie in [0, 1] */
+    double scale, shift;            /* both 0: 1/255 and 0, so that pixels lie in [0, 1] */
 } sw_images_options;
-SW_API sw_source *sw_idx_images(const char *images_path, const char *labels_path,
-                                const sw_images_options *options);
+SW_API sw_source *sw_idx_images(const char *images_path, const char *labels_path, const sw_images_options *options);
 
 /* ---- MNIST (LeCun, Bottou, Bengio, Haffner 1998), Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) ----- */
 
@@ -158,7 +157,7 @@ typedef struct sw_csv_options {
     /* NULL or `classes` names that outlive the source. If one of them is a number, the labels in the file are
      * matched as names and never as ids. */
     const char *const *class_names;
-    const int64_t *skip;            /* columns that are not read, whatever they hold */
+    const int64_t *skip; /* columns that are not read, whatever they hold */
     int64_t skip_count;
     const char *const *skip_names; /* the same by name */
     int64_t skip_names_count;
@@ -254,9 +253,9 @@ typedef struct sw_arrays_options {
      * by value (-1 and 1 become 0 and 1), and class_names are those labels. */
     int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
-    bool copy;           /* else x and y are read in place and outlive the source */
-    double scale, shift; /* of u8 x alone: a number is x·scale + shift; both 0: 1 and 0 */
-    bool allow_nonfinite; /* else a nan or an infinity in x or y is an error */
+    bool copy;                      /* else x and y are read in place and outlive the source */
+    double scale, shift;            /* of u8 x alone: a number is x·scale + shift; both 0: 1 and 0 */
+    bool allow_nonfinite;           /* else a nan or an infinity in x or y is an error */
 } sw_arrays_options;
 /* x [n, ...] of any type but i64, y NULL or [n, ...]: labels [n] (i32 or u8) or real numbers (f32 or f64), in the
  * shape of the outputs they are compared with: [n, 1] for a last layer of one unit. n ≥ 1 and at least one number a
@@ -347,8 +346,7 @@ typedef struct sw_wrap_options {
 } sw_wrap_options;
 /* The samples ids[0..count), copied, in this order; an id may come twice. Sample i of the subset is
  * ids[i] of the source: an id out of range is an error that names it. count ≥ 1; options may be NULL. */
-SW_API sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count,
-                            const sw_wrap_options *options);
+SW_API sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count, const sw_wrap_options *options);
 /* The first `count` samples, 1 to n. */
 SW_API sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *options);
 
@@ -366,8 +364,7 @@ typedef struct sw_split_options {
 } sw_split_options;
 /* Deals the shuffled samples out to `parts` sources: every sample to exactly one. Within a part the order
  * is random too. A part that would be empty is an error; after one all of out[] are NULL. */
-SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *options,
-                                 sw_source **out);
+SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *options, sw_source **out);
 
 /* ---- Transforms ------------------------------------------------------------------------------ */
 /* They wrap a source as above, and change x as it is gathered; y and n stay. */
@@ -400,7 +397,7 @@ SW_API sw_source *sw_normalise(sw_source *source, const sw_normalise_options *op
  * probability ½. All channels alike. A function of seed, sample id (in the wrapped source) and draw:
  * batch size and threads change nothing. */
 typedef struct sw_augment_options {
-    size_t size; /* sizeof(sw_augment_options) */
+    size_t size;           /* sizeof(sw_augment_options) */
     int64_t padding;       /* ≥ 0 */
     int64_t height, width; /* of the window; 0: the picture's own */
     bool flip;
@@ -417,15 +414,14 @@ SW_API sw_source *sw_augment(sw_source *source, const sw_augment_options *option
  * SW_OK fails the batch. */
 typedef sw_status (*sw_map_function)(void *user, int64_t id, uint64_t draw, const double *in, double *out);
 typedef struct sw_map_options {
-    size_t size; /* sizeof(sw_map_options) */
+    size_t size;  /* sizeof(sw_map_options) */
     bool reshape; /* else the result has the source's shape, and the next two are not read */
     int rank;     /* 0 to 7 */
     int64_t shape[SW_MAX_RANK];
     bool own;
 } sw_map_options;
 /* options NULL: the shape stays. */
-SW_API sw_source *sw_map(sw_source *source, sw_map_function function, void *user,
-                         const sw_map_options *options);
+SW_API sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const sw_map_options *options);
 
 /* ---- Loader ---------------------------------------------------------------------------------- */
 
@@ -440,8 +436,8 @@ typedef enum sw_prefetch {
  * the tape's): an epoch has the same pictures whatever came before it. */
 typedef struct sw_loader sw_loader;
 typedef struct sw_loader_options {
-    size_t size;    /* sizeof(sw_loader_options) */
-    sw_dtype type;  /* of x: SW_F32 or SW_F64 */
+    size_t size;   /* sizeof(sw_loader_options) */
+    sw_dtype type; /* of x: SW_F32 or SW_F64 */
     sw_order order;
     uint64_t seed;
     /* ON: while a batch is used, a thread of the loader's gathers the next one into one of two buffers,
@@ -453,8 +449,7 @@ typedef struct sw_loader_options {
 } sw_loader_options;
 /* options NULL: f32, SW_SHUFFLE, seed 0. The loader keeps the source alive. NULL after an error,
  * so also when `source` is NULL, and when drop_last leaves nothing. */
-SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch,
-                                const sw_loader_options *options);
+SW_API sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader_options *options);
 /* Waits for the thread. A child of fork gets a thread of its own when it asks for a batch, provided that
  * the source's gather holds no lock that a fork may leave locked. */
 SW_API void sw_loader_free(sw_loader *loader);
@@ -479,8 +474,8 @@ typedef struct sw_loader_position {
     size_t size; /* sizeof(sw_loader_position), also before sw_loader_state */
     uint64_t seed;
     int64_t order, n, batch, drop_last; /* order: an sw_order; drop_last: 0 or 1 */
-    int64_t epoch;    /* epochs ended */
-    int64_t position; /* samples given out in the epoch */
+    int64_t epoch;                      /* epochs ended */
+    int64_t position;                   /* samples given out in the epoch */
 } sw_loader_position;
 SW_API sw_status sw_loader_state(const sw_loader *loader, sw_loader_position *position);
 /* The batches that follow are those that would have followed there. The loader must have the position's

@@ -89,19 +89,16 @@ static bool is_picture_name(const char *name) {
 
 /* ---- Listing ---- */
 
-typedef sw_status (*visit_function)(folder *f, const char *name, char *path,
-                                    const struct stat *kind);
+typedef sw_status (*visit_function)(folder *f, const char *name, char *path, const struct stat *kind);
 
 /* Calls visit for everything in a directory that is not hidden; visit takes `path` over. */
 static sw_status visit_directory(folder *f, const char *directory, visit_function visit) {
     DIR *open = opendir(directory);
     if (!open)
-        return sw_fail(SW_ERR_IO, "%.700s: cannot be opened as a folder: %s", directory,
-                       strerror(errno));
+        return sw_fail(SW_ERR_IO, "%.700s: cannot be opened as a folder: %s", directory, strerror(errno));
     sw_status status = SW_OK;
     const struct dirent *entry;
-    while (status == SW_OK &&
-           (errno = 0, entry = readdir(open))) { // NOLINT(concurrency-mt-unsafe): ours alone
+    while (status == SW_OK && (errno = 0, entry = readdir(open))) { // NOLINT(concurrency-mt-unsafe): ours alone
         if (entry->d_name[0] == '.')
             continue;
         struct stat kind;
@@ -127,8 +124,7 @@ static sw_status visit_top(folder *f, const char *name, char *path, const struct
         if (!add_name(&f->classes, sw_strdup(name)))
             status = fail_memory(f);
     } else if (is_picture_name(name)) {
-        status =
-            sw_fail(SW_ERR_FORMAT, "%.700s: a picture outside the folders of the classes", path);
+        status = sw_fail(SW_ERR_FORMAT, "%.700s: a picture outside the folders of the classes", path);
     }
     sw_free(path);
     return status;
@@ -141,8 +137,7 @@ static sw_status visit_picture(folder *f, const char *name, char *path, const st
     else if (!S_ISREG(kind->st_mode))
         status = sw_fail(SW_ERR_FORMAT, "%.700s: not an ordinary file", path);
     else if (!is_picture_name(name))
-        status = sw_fail(SW_ERR_FORMAT, "%.700s: not a picture: ends in none of .png, .jpg, .jpeg",
-                         path);
+        status = sw_fail(SW_ERR_FORMAT, "%.700s: not a picture: ends in none of .png, .jpg, .jpeg", path);
     if (status != SW_OK) {
         sw_free(path);
         return status;
@@ -159,8 +154,7 @@ static sw_status list_class(folder *f, int64_t c) {
     if (status == SW_OK && f->files.count == first)
         status = sw_fail(SW_ERR_FORMAT, "%.700s: a class without pictures", directory);
     if (status == SW_OK)
-        qsort(f->files.name + first, (size_t)(f->files.count - first), sizeof(char *),
-              compare_names);
+        qsort(f->files.name + first, (size_t)(f->files.count - first), sizeof(char *), compare_names);
     sw_free(directory);
     return status;
 }
@@ -170,9 +164,8 @@ static sw_status list_pictures(folder *f) {
     SW_TRY(visit_directory(f, f->path, visit_top));
     const int64_t classes = f->classes.count;
     if (classes < 1 || classes > MOST_CLASSES)
-        return sw_fail(SW_ERR_FORMAT,
-                       "%.700s: holds %s: a folder for each class is needed, with its pictures",
-                       f->path, classes ? "too many folders" : "no folder");
+        return sw_fail(SW_ERR_FORMAT, "%.700s: holds %s: a folder for each class is needed, with its pictures", f->path,
+                       classes ? "too many folders" : "no folder");
     qsort(f->classes.name, (size_t)classes, sizeof(char *), compare_names);
     f->first = sw_alloc_array(classes + 1, sizeof *f->first);
     if (!f->first)
@@ -186,8 +179,7 @@ static sw_status list_pictures(folder *f) {
 /* ---- Reading ---- */
 
 /* [height, width, channels] → [channels, height, width] */
-static void make_planar(const unsigned char *in, int64_t pixels, int64_t channels,
-                        unsigned char *out) {
+static void make_planar(const unsigned char *in, int64_t pixels, int64_t channels, unsigned char *out) {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t i = 0; i < pixels; i++)
             /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a picture that was read has data */
@@ -206,8 +198,7 @@ static sw_status make_room(folder *f, swd_stored *s, const char *path, const sw_
 }
 
 /* scratch [height, width, channels] */
-static sw_status put_picture(folder *f, swd_stored *s, int64_t i, const sw_array *picture,
-                             unsigned char *scratch) {
+static sw_status put_picture(folder *f, swd_stored *s, int64_t i, const sw_array *picture, unsigned char *scratch) {
     const char *path = f->files.name[i];
     const int64_t height = f->o.height, width = f->o.width, pixels = height * width;
     const unsigned char *from = picture->data;
@@ -216,21 +207,19 @@ static sw_status put_picture(folder *f, swd_stored *s, int64_t i, const sw_array
             return sw_fail(SW_ERR_FORMAT,
                            "%.350s: %lldx%lld pixels, but %.350s has %lldx%lld; with options "
                            "height and width they are resized",
-                           path, (long long)picture->shape[1], (long long)picture->shape[0],
-                           f->size_from, (long long)width, (long long)height);
+                           path, (long long)picture->shape[1], (long long)picture->shape[0], f->size_from,
+                           (long long)width, (long long)height);
         SW_TRY(swd_picture_resize(path, picture, height, width, scratch));
         from = scratch;
     }
-    make_planar(from, pixels, f->o.channels,
-                (unsigned char *)s->x.data + i * pixels * f->o.channels);
+    make_planar(from, pixels, f->o.channels, (unsigned char *)s->x.data + i * pixels * f->o.channels);
     return SW_OK;
 }
 
 static sw_status read_pictures(folder *f, swd_stored *s) {
     unsigned char *scratch = NULL;
     sw_status status = SW_OK;
-    if (f->o.height > 0 &&
-        !(scratch = sw_alloc((size_t)(f->o.height * f->o.width * f->o.channels))))
+    if (f->o.height > 0 && !(scratch = sw_alloc((size_t)(f->o.height * f->o.width * f->o.channels))))
         return fail_memory(f);
     for (int64_t i = 0; i < f->files.count && status == SW_OK; i++) {
         sw_array picture;
@@ -258,18 +247,14 @@ static sw_status label(folder *f, swd_stored *s) {
 
 static sw_status check_options(sw_image_folder_options *o, const sw_image_folder_options *given) {
     if (given)
-        SW_TRY(sw_take_options("image folder", "sw_image_folder_options", o, sizeof *o, given,
-                               sizeof *o));
+        SW_TRY(sw_take_options("image folder", "sw_image_folder_options", o, sizeof *o, given, sizeof *o));
     if (o->channels == 0)
         o->channels = 3;
     if (o->channels != 1 && o->channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (grey) or 3 (RGB)",
-                       o->channels);
+        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (grey) or 3 (RGB)", o->channels);
     const bool none = o->height == 0 && o->width == 0;
-    if (!none &&
-        (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "image folder: height %lld and width %lld; 1 to %d each, or both 0",
+    if (!none && (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
+        return sw_fail(SW_ERR_ARGUMENT, "image folder: height %lld and width %lld; 1 to %d each, or both 0",
                        (long long)o->height, (long long)o->width, SWD_MOST_SIDE);
     return swd_check_scale("image folder", &o->scale, &o->shift, 1.0 / 255);
 }

@@ -54,8 +54,7 @@ static const sw_kernels logistic_kernels = SW_KERNEL_TABLE(logistic);
 
 static const double pi = 3.14159265358979323846;
 
-static void call(const sw_kernels *kernels, const double *in, const double *in2, double *out,
-                 double *out2, int64_t n) {
+static void call(const sw_kernels *kernels, const double *in, const double *in2, double *out, double *out2, int64_t n) {
     generators_args args = {in, in2, out, out2};
     (*kernels)[SW_F64][sw_cpu_level()](&args, 0, n, NULL);
 }
@@ -120,8 +119,7 @@ static const made *made_by(const sw_source *source, kind which) {
 /* classes 0: real targets. hidden: elements of its own, or 0. All zeros. */
 static made *new_made(kind which, int64_t n, int64_t features, int classes, int64_t hidden) {
     if (features > INT64_MAX / 16 / n) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %lld samples of %lld numbers", (long long)n,
-                (long long)features);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %lld samples of %lld numbers", (long long)n, (long long)features);
         return NULL;
     }
     swd_stored *s = swd_stored_new(sizeof(made));
@@ -153,8 +151,8 @@ static made *new_made(kind which, int64_t n, int64_t features, int classes, int6
 
 static sw_status at_least(const char *who, const char *what, int64_t value, int64_t least) {
     return value >= least ? SW_OK
-                          : sw_fail(SW_ERR_ARGUMENT, "%s: %s is %lld, and must be at least %lld", who,
-                                    what, (long long)value, (long long)least);
+                          : sw_fail(SW_ERR_ARGUMENT, "%s: %s is %lld, and must be at least %lld", who, what,
+                                    (long long)value, (long long)least);
 }
 
 /* `positive`: 0 is refused too. */
@@ -165,8 +163,8 @@ static sw_status amount(const char *who, const char *what, double value, bool po
                           positive ? "above 0" : "not negative");
 }
 
-#define TAKE(who, type, options, given)                                                                \
-    if (given)                                                                                         \
+#define TAKE(who, type, options, given) \
+    if (given)                          \
     SW_TRY(sw_take_options(who, #type, options, sizeof *(options), given, sizeof *(options)))
 #define DEFAULT(value, number) (value) = (value) == 0 ? (number) : (value)
 
@@ -266,8 +264,7 @@ sw_source *sw_blobs(const sw_blobs_options *options) {
         return NULL;
     const int64_t features = o.features;
     if (features > INT64_MAX / 16 / o.classes) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %d centres of %lld numbers", o.classes,
-                (long long)features);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %d centres of %lld numbers", o.classes, (long long)features);
         return NULL;
     }
     made *m = new_made(BLOBS, o.n, features, o.classes, o.classes * features);
@@ -295,8 +292,7 @@ const double *sw_blobs_centres(const sw_source *source) {
 /* ---- Linear and logistic regression ---- */
 
 /* a_i ~ N(0, I), w ~ scale·N(0, I), target_i = ⟨w, a_i⟩ summed in the order of the features. */
-static made *new_linear(kind which, const char *site, int64_t n, int64_t features, double scale,
-                        uint64_t seed) {
+static made *new_linear(kind which, const char *site, int64_t n, int64_t features, double scale, uint64_t seed) {
     made *m = new_made(which, n, features, 0, features);
     if (!m)
         return NULL;
@@ -336,8 +332,7 @@ sw_source *sw_linear_samples(const sw_linear_samples_options *options) {
     return &m->stored.source;
 }
 
-static sw_status logistic_options(sw_logistic_samples_options *o,
-                                  const sw_logistic_samples_options *given) {
+static sw_status logistic_options(sw_logistic_samples_options *o, const sw_logistic_samples_options *given) {
     TAKE("logistic_samples", sw_logistic_samples_options, o, given);
     DEFAULT(o->n, 200);
     DEFAULT(o->features, 10);
@@ -368,8 +363,7 @@ const double *sw_true_weights(const sw_source *source) {
     if (m)
         return m->hidden;
     sw_fail(SW_ERR_ARGUMENT, "true_weights: %s",
-            source ? "the source is neither of sw_linear_samples nor of sw_logistic_samples"
-                   : "the source is NULL");
+            source ? "the source is neither of sw_linear_samples nor of sw_logistic_samples" : "the source is NULL");
     return NULL;
 }
 

@@ -17,8 +17,7 @@ static sw_status check_magic(const swd_stream *r) {
     if (r->magic_size < 2)
         return fail(r, SW_ERR_FORMAT, r->magic_size ? "holds one byte" : "is empty");
     if (!r->compressed && (r->magic[0] || r->magic[1]))
-        return fail(r, SW_ERR_FORMAT,
-                    "neither IDX (begins with 00 00) nor gzip (1f 8b): begins with %02x %02x",
+        return fail(r, SW_ERR_FORMAT, "neither IDX (begins with 00 00) nor gzip (1f 8b): begins with %02x %02x",
                     r->magic[0], r->magic[1]);
     return SW_OK;
 }
@@ -29,8 +28,7 @@ static sw_status read_bytes(swd_stream *r, void *out, size_t n, const char *what
     SW_TRY(swd_stream_read(r, out, n, &made));
     if (made == n)
         return SW_OK;
-    return fail(r, SW_ERR_FORMAT, "truncated: %s within the %s",
-                r->compressed ? "the contents end" : "ends", what);
+    return fail(r, SW_ERR_FORMAT, "truncated: %s within the %s", r->compressed ? "the contents end" : "ends", what);
 }
 
 /* Type, rank and shape; *count is the number of elements, which are bytes. */
@@ -38,11 +36,9 @@ static sw_status read_header(swd_stream *r, sw_array *array, int64_t *count) {
     unsigned char magic[4], length[4];
     SW_TRY(read_bytes(r, magic, sizeof magic, "header"));
     if (magic[0] || magic[1])
-        return fail(r, SW_ERR_FORMAT, "not IDX: the contents begin with %02x %02x, not 00 00",
-                    magic[0], magic[1]);
+        return fail(r, SW_ERR_FORMAT, "not IDX: the contents begin with %02x %02x, not 00 00", magic[0], magic[1]);
     if (magic[2] != UNSIGNED_BYTES)
-        return fail(r, SW_ERR_FORMAT, "element type 0x%02x: only 0x08, unsigned bytes, is read",
-                    magic[2]);
+        return fail(r, SW_ERR_FORMAT, "element type 0x%02x: only 0x08, unsigned bytes, is read", magic[2]);
     if (magic[3] < 1 || magic[3] > SW_MAX_RANK)
         return fail(r, SW_ERR_FORMAT, "rank %d is outside 1 to %d", magic[3], SW_MAX_RANK);
     array->type = SW_U8;
@@ -65,16 +61,14 @@ static sw_status check_size(const swd_stream *r, const sw_array *array, int64_t 
     const char *shape = sw_shape_text(array->rank, array->shape);
     if (r->compressed) {
         if (count / DEFLATE_RATIO > r->file_size)
-            return fail(r, SW_ERR_FORMAT,
-                        "shape %s cannot come out of %lld compressed bytes (at most %d:1)", shape,
+            return fail(r, SW_ERR_FORMAT, "shape %s cannot come out of %lld compressed bytes (at most %d:1)", shape,
                         (long long)r->file_size, DEFLATE_RATIO);
         return SW_OK;
     }
     int64_t have = r->file_size - header;
     if (count != have)
         return fail(r, SW_ERR_FORMAT, "%s: shape %s means %lld bytes after the header, not %lld",
-                    count > have ? "truncated" : "trailing bytes", shape, (long long)count,
-                    (long long)have);
+                    count > have ? "truncated" : "trailing bytes", shape, (long long)count, (long long)have);
     return SW_OK;
 }
 

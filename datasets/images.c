@@ -7,8 +7,7 @@ static sw_status check_options(sw_images_options *o, const sw_images_options *gi
     if (given)
         SW_TRY(sw_take_options("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
     if (o->classes < 0 || o->classes > MAX_CLASSES)
-        return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes,
-                       MAX_CLASSES);
+        return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes, MAX_CLASSES);
     if (o->class_names && o->classes == 0)
         return sw_fail(SW_ERR_ARGUMENT, "images: class_names need `classes`, their number");
     return swd_check_scale("images", &o->scale, &o->shift, 1.0 / 255);
@@ -20,8 +19,7 @@ static sw_status check_pixels(const char *path, const sw_array *pixels, const in
     if (pixels->rank != 3)
         return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s is not [n, height, width]", path, text);
     if (expected && memcmp(shape, expected, 3 * sizeof *shape) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s, not %s", path, text,
-                       sw_shape_text(3, expected));
+        return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s, not %s", path, text, sw_shape_text(3, expected));
     if (sw_array_count(pixels) == 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s holds no pixel", path, text);
     return SW_OK;
@@ -32,13 +30,13 @@ static sw_status check_labels(const char *path, const sw_array *labels, int64_t 
         return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s of labels is not [n]", path,
                        sw_shape_text(labels->rank, labels->shape));
     if (labels->shape[0] != n)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: %lld labels for %lld images", path,
-                       (long long)labels->shape[0], (long long)n);
+        return sw_fail(SW_ERR_FORMAT, "%.700s: %lld labels for %lld images", path, (long long)labels->shape[0],
+                       (long long)n);
     const unsigned char *label = labels->data;
     for (int64_t i = 0; classes > 0 && i < n; i++)
         if (label[i] >= classes)
-            return sw_fail(SW_ERR_FORMAT, "%.700s: label %d of sample %lld is not below %d", path,
-                           label[i], (long long)i, classes);
+            return sw_fail(SW_ERR_FORMAT, "%.700s: label %d of sample %lld is not below %d", path, label[i],
+                           (long long)i, classes);
     return SW_OK;
 }
 
@@ -60,8 +58,8 @@ static sw_status number_labels(swd_stored *s, const char *labels_path) {
     return SW_OK;
 }
 
-sw_source *swd_images_open(const char *images_path, const char *labels_path,
-                           const sw_images_options *options, const int64_t expected[3]) {
+sw_source *swd_images_open(const char *images_path, const char *labels_path, const sw_images_options *options,
+                           const int64_t expected[3]) {
     sw_images_options o = {0};
     if (check_options(&o, options) != SW_OK)
         return NULL;
@@ -83,7 +81,6 @@ sw_source *swd_images_open(const char *images_path, const char *labels_path,
     return &s->source;
 }
 
-sw_source *sw_idx_images(const char *images_path, const char *labels_path,
-                         const sw_images_options *options) {
+sw_source *sw_idx_images(const char *images_path, const char *labels_path, const sw_images_options *options) {
     return swd_images_open(images_path, labels_path, options, NULL);
 }

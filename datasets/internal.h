@@ -18,13 +18,13 @@ size_t swd_idx_header(const sw_array *array, unsigned char header[SWD_IDX_HEADER
 
 /* A source of samples that lie in memory, row after row, in the type they were stored in. */
 typedef struct swd_stored {
-    sw_source source; /* first: a pointer to it is a pointer to the whole */
-    sw_array x;       /* [n, ...] of any type */
-    sw_array y;       /* class ids [n], i32 or u8, or real numbers [n, ...]; data NULL: no targets */
-    int64_t x_width, y_width; /* numbers of a sample */
-    double scale, shift;      /* of u8 x */
+    sw_source source;            /* first: a pointer to it is a pointer to the whole */
+    sw_array x;                  /* [n, ...] of any type */
+    sw_array y;                  /* class ids [n], i32 or u8, or real numbers [n, ...]; data NULL: no targets */
+    int64_t x_width, y_width;    /* numbers of a sample */
+    double scale, shift;         /* of u8 x */
     bool borrowed_x, borrowed_y; /* the caller's: not freed */
-    char **names;             /* source.class_names, if they are ours: `classes` of them */
+    char **names;                /* source.class_names, if they are ours: `classes` of them */
 } swd_stored;
 
 /* Without samples, the first member of a struct of `bytes`, the rest of it zeros; freed by
@@ -34,8 +34,8 @@ void swd_stored_free(sw_source *source); /* source.free, unless the struct has m
 /* Once x, y and classes are set: n, the shapes of a sample (those of x and y without axis 0), widths. */
 void swd_stored_finish(swd_stored *s);
 /* source.gather, unless x lies elsewhere: then this gathers y (x NULL). */
-sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                            sw_dtype type, void *x, void *y);
+sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                            void *x, void *y);
 /* Both finite, else an error of `who`; both 0: the default, and 0. */
 sw_status swd_check_scale(const char *who, double *scale, double *shift, double standard);
 
@@ -54,7 +54,7 @@ void swd_sparse_finish(swd_sparse *s);
 /* A set of labels, each a text, numbered in order of appearance. {0}: empty. */
 enum { SWD_MOST_CLASSES = 1 << 20, SWD_NO_MEMORY = -1, SWD_TOO_MANY_CLASSES = -2 };
 typedef struct swd_classes {
-    char **name; /* [count] */
+    char **name;   /* [count] */
     int32_t *slot; /* [slots] of the hash table: number + 1, or 0 */
     int count, slots;
 } swd_classes;
@@ -74,15 +74,14 @@ sw_status swd_number_classes(const char *who, const sw_array *y, swd_stored *s, 
 /* ---- images.c ---- */
 
 /* sw_idx_images; if `expected` is not NULL, only for images of this shape [n, height, width]. */
-sw_source *swd_images_open(const char *images_path, const char *labels_path,
-                           const sw_images_options *options, const int64_t expected[3]);
+sw_source *swd_images_open(const char *images_path, const char *labels_path, const sw_images_options *options,
+                           const int64_t expected[3]);
 
 /* ---- picture.c ---- */
 
 enum { SWD_MOST_SIDE = 4096 }; /* of a resized picture */
 /* u8 [h, w, channels], 1 or 3 of them → out, u8 [height, width, channels]. The path is for the message. */
-sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width,
-                             unsigned char *out);
+sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width, unsigned char *out);
 
 /* ---- number.c ---- */
 
@@ -127,7 +126,7 @@ void swd_scratch_give(swd_scratch *scratch, void *block);
 
 /* A thread that does one thing at a time beside the caller's. Started when it is first needed. */
 typedef struct swd_background swd_background;
-swd_background *swd_background_new(void); /* NULL and an error: no memory */
+swd_background *swd_background_new(void);             /* NULL and an error: no memory */
 void swd_background_free(swd_background *background); /* waits; accepts NULL */
 /* Has the thread call work(args). Nothing else may be under way. False: there is no thread to be had. */
 bool swd_background_start(swd_background *background, void (*work)(void *args), void *args);

@@ -72,23 +72,20 @@ static buffer *new_buffer(const sw_source *source, sw_dtype type, int64_t sample
 
 static sw_status check_options(sw_loader_options *o, const sw_loader_options *given) {
     if (given)
-        SW_TRY(sw_take_options("loader", "sw_loader_options", o, sizeof *o, given,
-                               offsetof(sw_loader_options, prefetch)));
+        SW_TRY(
+            sw_take_options("loader", "sw_loader_options", o, sizeof *o, given, offsetof(sw_loader_options, prefetch)));
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
         return sw_fail(SW_ERR_ARGUMENT, "loader: there is no order %d", (int)o->order);
-    if (o->prefetch != SW_PREFETCH_AUTO && o->prefetch != SW_PREFETCH_ON &&
-        o->prefetch != SW_PREFETCH_OFF)
-        return sw_fail(SW_ERR_ARGUMENT, "loader: prefetch %d is neither AUTO nor ON nor OFF",
-                       (int)o->prefetch);
+    if (o->prefetch != SW_PREFETCH_AUTO && o->prefetch != SW_PREFETCH_ON && o->prefetch != SW_PREFETCH_OFF)
+        return sw_fail(SW_ERR_ARGUMENT, "loader: prefetch %d is neither AUTO nor ON nor OFF", (int)o->prefetch);
     return SW_OK;
 }
 
 static sw_status check_sizes(const sw_source *source, int64_t batch, const sw_loader_options *o) {
     if (source->n < 1 || batch < 1)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "loader: %lld samples in batches of %lld: both must be at least 1",
+        return sw_fail(SW_ERR_ARGUMENT, "loader: %lld samples in batches of %lld: both must be at least 1",
                        (long long)source->n, (long long)batch);
     if (o->drop_last && source->n < batch)
         return sw_fail(SW_ERR_ARGUMENT, "loader: drop_last leaves no batch of %lld out of %lld samples",
@@ -114,8 +111,7 @@ static sw_status prepare(sw_loader *loader) {
 }
 
 static bool wants_thread(const sw_source *source, sw_prefetch prefetch) {
-    return prefetch == SW_PREFETCH_ON ||
-           (prefetch == SW_PREFETCH_AUTO && source->costly && swd_processors() > 1);
+    return prefetch == SW_PREFETCH_ON || (prefetch == SW_PREFETCH_AUTO && source->costly && swd_processors() > 1);
 }
 
 sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader_options *options) {
@@ -167,8 +163,10 @@ static void run_errand(void *args) {
     if (text)
         snprintf(e->text, sizeof e->text, "%s", text);
     else
-        snprintf(e->text, sizeof e->text, "batch: samples could not be gathered: the source's gather returned "
-                                          "status %d without a message", (int)e->status);
+        snprintf(e->text, sizeof e->text,
+                 "batch: samples could not be gathered: the source's gather returned "
+                 "status %d without a message",
+                 (int)e->status);
 }
 
 /* Sees to it that the next batch is at hand when it is wanted. */
@@ -180,8 +178,12 @@ static void look_ahead(sw_loader *loader, const int64_t *ids, int64_t count) {
     if (into) {
         unsigned mode = sw_float_flush();
         sw_float_restore(mode);
-        loader->errand = (errand){.source = loader->source, .ids = ids, .count = count, .into = into,
-                                  .draw = (uint64_t)loader->ended, .type = loader->options.type,
+        loader->errand = (errand){.source = loader->source,
+                                  .ids = ids,
+                                  .count = count,
+                                  .into = into,
+                                  .draw = (uint64_t)loader->ended,
+                                  .type = loader->options.type,
                                   .mode = mode};
         loader->under_way = swd_background_start(loader->background, run_errand, &loader->errand);
     }
@@ -198,8 +200,7 @@ static bool finish_errand(sw_loader *loader) {
 
 /* ---- Giving out ---- */
 
-static sw_tensor view_of(sw_tape *tape, void *data, sw_dtype type, int64_t count, int rank,
-                         const int64_t *sample) {
+static sw_tensor view_of(sw_tape *tape, void *data, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
     sw_array array = {.data = data, .type = type, .rank = rank + 1, .shape = {count}};
     for (int i = 0; i < rank; i++)
         array.shape[i + 1] = sample[i];
@@ -219,8 +220,8 @@ static sw_status lend(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     if (sw_is_null(batch->x))
         return sw_last_failure();
     if (source->y_rank >= 0) {
-        batch->y = view_of(tape, e->into->y, swd_target_type(source, e->type), e->count, source->y_rank,
-                           source->y_shape);
+        batch->y =
+            view_of(tape, e->into->y, swd_target_type(source, e->type), e->count, source->y_rank, source->y_shape);
         if (sw_is_null(batch->y))
             return sw_last_failure();
     }
@@ -253,10 +254,7 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     if (batch)
         *batch = (sw_batch){0};
     if (!loader || !tape || !batch) {
-        sw_fail(SW_ERR_ARGUMENT, "loader: the %s is NULL",
-                !loader ? "loader"
-                : !tape ? "tape"
-                        : "batch");
+        sw_fail(SW_ERR_ARGUMENT, "loader: the %s is NULL", !loader ? "loader" : !tape ? "tape" : "batch");
         return false;
     }
     if (sw_error()) { /* whoever clears it goes on from this batch, prefetched or not */
@@ -275,10 +273,9 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
         sw_sampler_seek(loader->sampler, loader->ended, 0);
     const int64_t *ids;
     int64_t count = sw_sampler_next(loader->sampler, &ids);
-    sw_status status = finish_errand(loader)
-                           ? lend(loader, tape, batch)
-                           : sw_source_batch_drawn(loader->source, tape, loader->options.type,
-                                                   (uint64_t)loader->ended, ids, count, batch);
+    sw_status status = finish_errand(loader) ? lend(loader, tape, batch)
+                                             : sw_source_batch_drawn(loader->source, tape, loader->options.type,
+                                                                     (uint64_t)loader->ended, ids, count, batch);
     if (status != SW_OK) {
         *batch = (sw_batch){0};
         return give_up(loader);
@@ -295,8 +292,7 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
 int64_t sw_loader_batches(const sw_loader *loader) {
     if (!loader)
         return 0;
-    return loader->options.drop_last ? loader->source->n / loader->batch
-                                     : sw_sampler_steps_per_epoch(loader->sampler);
+    return loader->options.drop_last ? loader->source->n / loader->batch : sw_sampler_steps_per_epoch(loader->sampler);
 }
 
 int64_t sw_loader_epoch(const sw_loader *loader) {
@@ -333,10 +329,10 @@ sw_status sw_loader_state(const sw_loader *loader, sw_loader_position *position)
 }
 
 static sw_status same(const char *what, int64_t loaders, int64_t given) {
-    return loaders == given ? SW_OK
-                            : sw_fail(SW_ERR_ARGUMENT,
-                                      "loader restore: %s is %lld here, and %lld in the saved position",
-                                      what, (long long)loaders, (long long)given);
+    return loaders == given
+               ? SW_OK
+               : sw_fail(SW_ERR_ARGUMENT, "loader restore: %s is %lld here, and %lld in the saved position", what,
+                         (long long)loaders, (long long)given);
 }
 
 sw_status sw_loader_restore(sw_loader *loader, const sw_loader_position *position) {
@@ -349,14 +345,11 @@ sw_status sw_loader_restore(sw_loader *loader, const sw_loader_position *positio
     SW_TRY(same("order", now.order, p.order));
     SW_TRY(same("drop_last", now.drop_last, p.drop_last));
     if (now.seed != p.seed)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "loader restore: seed is %llu here, and %llu in the saved position",
+        return sw_fail(SW_ERR_ARGUMENT, "loader restore: seed is %llu here, and %llu in the saved position",
                        (unsigned long long)now.seed, (unsigned long long)p.seed);
     int64_t most = p.drop_last ? p.n - p.n % p.batch : p.n;
-    if (p.epoch < 0 || p.position < 0 || p.position > most ||
-        (p.position % p.batch != 0 && p.position != p.n))
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "loader restore: epoch %lld, position %lld is between no two batches",
+    if (p.epoch < 0 || p.position < 0 || p.position > most || (p.position % p.batch != 0 && p.position != p.n))
+        return sw_fail(SW_ERR_ARGUMENT, "loader restore: epoch %lld, position %lld is between no two batches",
                        (long long)p.epoch, (long long)p.position);
     finish_errand(loader);
     SW_TRY(sw_sampler_seek(loader->sampler, p.epoch, p.position));

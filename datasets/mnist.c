@@ -27,8 +27,8 @@ static const image_set fashion = {
     .advice = "`make deps` or `apt-get install dataset-fashion-mnist` gets it, $SW_FASHION_MNIST "
               "says where "
               "it is",
-    .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
-                    "Sneaker", "Bag", "Ankle boot"},
+    .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                    "Ankle boot"},
     .sha256 = {"c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -38,9 +38,8 @@ static const image_set digits = {
     .name = "MNIST",
     .folder = "mnist",
     .variable = "SW_MNIST",
-    .advice =
-        "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-        "t10k-labels-idx1-ubyte there (no Debian package has them), $SW_MNIST says where they are",
+    .advice = "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
+              "t10k-labels-idx1-ubyte there (no Debian package has them), $SW_MNIST says where they are",
     .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
     .sha256 = {"ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -109,17 +108,15 @@ static sw_status fail_missing(const image_set *set, char place[PLACES][PATH_LENG
     size_t at = 0;
     for (int p = 0; p < places; p++) {
         int missing = first_missing(place[p]);
-        int length = snprintf(list + at, sizeof list - at, "%s%.190s (no %s)", p ? ", " : "",
-                              place[p], file_name[missing < FILES ? missing : 0]);
+        int length = snprintf(list + at, sizeof list - at, "%s%.190s (no %s)", p ? ", " : "", place[p],
+                              file_name[missing < FILES ? missing : 0]);
         at += length > 0 ? (size_t)length : 0;
     }
-    return sw_fail(SW_ERR_IO, "%s: %s is not there, with or without .gz; %s", list, set->name,
-                   set->advice);
+    return sw_fail(SW_ERR_IO, "%s: %s is not there, with or without .gz; %s", list, set->name, set->advice);
 }
 
 /* Copies into `found` the first place that has all four files. */
-static sw_status find_directory(const image_set *set, const char *directory,
-                                char found[PATH_LENGTH]) {
+static sw_status find_directory(const image_set *set, const char *directory, char found[PATH_LENGTH]) {
     char place[PLACES][PATH_LENGTH];
     int places = 1;
     if (!directory) {
@@ -127,8 +124,7 @@ static sw_status find_directory(const image_set *set, const char *directory,
     } else if (strlen(directory) < PATH_LENGTH) {
         strcpy(place[0], directory);
     } else {
-        return sw_fail(SW_ERR_ARGUMENT, "%.190s...: a path of %zu bytes is too long", directory,
-                       strlen(directory));
+        return sw_fail(SW_ERR_ARGUMENT, "%.190s...: a path of %zu bytes is too long", directory, strlen(directory));
     }
     for (int p = 0; p < places; p++) {
         if (first_missing(place[p]) == FILES) {
@@ -150,16 +146,13 @@ static sw_status find_file(const char *directory, int i, char path[PATH_LENGTH])
 static sw_source *open_set(const image_set *set, const char *directory, sw_data_split split) {
     char found[PATH_LENGTH], images[PATH_LENGTH], labels[PATH_LENGTH];
     if (split != SW_TRAINING && split != SW_TEST) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: split %d is neither SW_TRAINING nor SW_TEST", set->folder,
-                (int)split);
+        sw_fail(SW_ERR_ARGUMENT, "%s: split %d is neither SW_TRAINING nor SW_TEST", set->folder, (int)split);
         return NULL;
     }
-    if (find_directory(set, directory, found) != SW_OK ||
-        find_file(found, 2 * (int)split, images) != SW_OK ||
+    if (find_directory(set, directory, found) != SW_OK || find_file(found, 2 * (int)split, images) != SW_OK ||
         find_file(found, 2 * (int)split + 1, labels) != SW_OK)
         return NULL;
-    sw_images_options options = {
-        .size = sizeof options, .classes = CLASSES, .class_names = set->class_names};
+    sw_images_options options = {.size = sizeof options, .classes = CLASSES, .class_names = set->class_names};
     return swd_images_open(images, labels, &options, (int64_t[]){samples[split], SIDE, SIDE});
 }
 
@@ -193,14 +186,13 @@ static sw_status verify(const image_set *set, const char *directory) {
         SW_TRY(find_file(found, i, path));
         SW_TRY(checksum(path, sha256));
         if (strcmp(sha256, set->sha256[i]) != 0)
-            return sw_fail(SW_ERR_FORMAT, "%.700s: SHA-256 of the contents is %s, the published one %s",
-                           path, sha256, set->sha256[i]);
+            return sw_fail(SW_ERR_FORMAT, "%.700s: SHA-256 of the contents is %s, the published one %s", path, sha256,
+                           set->sha256[i]);
     }
     return SW_OK;
 }
 
-static const char *tell_directory(const image_set *set, const char *directory,
-                                  char kept[PATH_LENGTH]) {
+static const char *tell_directory(const image_set *set, const char *directory, char kept[PATH_LENGTH]) {
     char found[PATH_LENGTH]; /* `directory` may be what the last call returned */
     if (find_directory(set, directory, found) != SW_OK)
         return NULL;

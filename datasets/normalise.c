@@ -5,22 +5,22 @@
 #ifndef NORMALISE_ARGS
 #define NORMALISE_ARGS
 typedef struct normalise_args {
-    void *x; /* [samples, width] */
+    void *x;                   /* [samples, width] */
     const void *mean, *factor; /* [width], in x's type */
     int64_t width;
 } normalise_args;
 
 typedef struct moments_args {
-    const double *x; /* [rows, width] */
-    double *mean, *m2; /* [width]; m2: the sum of squared differences from the mean */
+    const double *x;           /* [rows, width] */
+    double *mean, *m2;         /* [width]; m2: the sum of squared differences from the mean */
     int64_t rows, width, seen; /* samples before these */
 } moments_args;
 #endif
 
 #if SW_KERNEL_PASS
 
-static inline void SW_K(shift_row)(real *restrict x, const real *restrict mean,
-                                   const real *restrict factor, int64_t width) {
+static inline void SW_K(shift_row)(real *restrict x, const real *restrict mean, const real *restrict factor,
+                                   int64_t width) {
     for (int64_t i = 0; i < width; i++)
         x[i] = (x[i] - mean[i]) * factor[i];
 }
@@ -32,8 +32,8 @@ static void SW_K(shift)(void *args, int64_t begin, int64_t end, double *sums) {
         SW_K(shift_row)((real *)s->x + row * s->width, s->mean, s->factor, s->width);
 }
 
-static inline void SW_K(welford_row)(const double *restrict x, double *restrict mean,
-                                     double *restrict m2, double share, int64_t begin, int64_t end) {
+static inline void SW_K(welford_row)(const double *restrict x, double *restrict mean, double *restrict m2, double share,
+                                     int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         const double d = x[i] - mean[i];
         mean[i] += d * share;
@@ -47,7 +47,7 @@ static void SW_K(welford)(void *args, int64_t begin, int64_t end, double *sums) 
     (void)sums;
     for (int64_t row = 0; row < s->rows; row++)
         SW_K(welford_row)
-        (s->x + row * s->width, s->mean, s->m2, 1 / (double)(s->seen + row + 1), begin, end);
+    (s->x + row * s->width, s->mean, s->m2, 1 / (double)(s->seen + row + 1), begin, end);
 }
 
 #else /* ---- once ---- */
@@ -62,8 +62,7 @@ static const sw_kernels welford_kernels = SW_KERNEL_TABLE(welford);
 static sw_status check_which(const char *who, const sw_source *source, sw_moments_of which) {
     SW_TRY(swd_check_source(who, source));
     if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who,
-                       (int)which);
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who, (int)which);
     if (swd_sample_count(source) < 1)
         return sw_fail(SW_ERR_SHAPE, "%s: a sample %s holds no number", who,
                        sw_shape_text(source->x_rank, source->x_shape));
@@ -140,8 +139,8 @@ typedef struct normaliser {
     float *f32;  /* the same, rounded */
 } normaliser;
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     const normaliser *s = (const normaliser *)source;
     const sw_source *inner = s->wrap.inner;
     SW_TRY(inner->gather(inner, ids, count, draw, type, x, y));
@@ -174,8 +173,7 @@ static sw_status check_options(const sw_source *source, const sw_normalise_optio
     int64_t has = sw_moments_count(o->like, o->which), needs = sw_moments_count(source, o->which);
     return has == needs ? SW_OK
                         : sw_fail(SW_ERR_SHAPE, "normalise: like has %lld moments, samples %s have %lld",
-                                  (long long)has, sw_shape_text(source->x_rank, source->x_shape),
-                                  (long long)needs);
+                                  (long long)has, sw_shape_text(source->x_rank, source->x_shape), (long long)needs);
 }
 
 /* mean and std [groups] → s->f64 and s->f32, one pair for each number of a sample. */
@@ -218,8 +216,7 @@ static sw_status fill(normaliser *s, const sw_normalise_options *o) {
 
 sw_source *sw_normalise(sw_source *source, const sw_normalise_options *options) {
     sw_normalise_options o = {0};
-    if (options && sw_take_options("normalise", "sw_normalise_options", &o, sizeof o, options,
-                                   sizeof o) != SW_OK)
+    if (options && sw_take_options("normalise", "sw_normalise_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     normaliser *s = check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {

@@ -57,11 +57,9 @@ static bool scan(const char *p, decimal *d) {
 /* Both digits and the power of ten are doubles, so that one operation rounds once (W. Clinger, PLDI
  * 1990). */
 static bool convert_exactly(const decimal *d, double *value) {
-    static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    if (d->significant > 19 || d->digits > (uint64_t)1 << 53 || d->exponent < -22 ||
-        d->exponent > 22)
+    static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    if (d->significant > 19 || d->digits > (uint64_t)1 << 53 || d->exponent < -22 || d->exponent > 22)
         return false;
     const double digits = (double)d->digits;
     *value = d->exponent < 0 ? digits / power[-d->exponent] : digits * power[d->exponent];

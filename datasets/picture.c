@@ -39,10 +39,9 @@
 /* Version 2.27 doubles chroma in width with a fault: it mixes the next-to-last pixel of a row from the wrong
  * neighbor. The name with an argument list, so where stb defines the function, is another one; without one, where
  * stb takes its address, it is ours. */
-static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far,
-                                             int w, int hs);
-#define stbi__resample_row_h_2(out, in_near, in_far, w, hs) \
-    picture_resample_of_stb(out, in_near, in_far, w, hs)
+static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far, int w,
+                                             int hs);
+#define stbi__resample_row_h_2(out, in_near, in_far, w, hs) picture_resample_of_stb(out, in_near, in_far, w, hs)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb/stb_image.h>
@@ -51,8 +50,8 @@ static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *
 /* w samples to 2·w, as libjpeg does it: each pixel is ¾ of the sample that it lies in and ¼ of the nearest other
  * one; the first and the last have none. Of two pixels the left one's half is rounded down, the right one's up.
  * One or two samples are repeated. */
-static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far,
-                                             int w, int hs) {
+static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far, int w,
+                                             int hs) {
     (void)in_far, (void)hs;
     for (int i = 0; i < w; i++) {
         const int near = in_near[i], left = w > 2 && i > 0 ? in_near[i - 1] : near,
@@ -95,8 +94,8 @@ static sw_status picture_read_open(swd_picture *p, int file) {
     if (p->bytes == 0)
         return swd_picture_fail(p, SW_ERR_FORMAT, "is empty");
     if (p->bytes > SWD_PICTURE_BYTES)
-        return swd_picture_fail(p, SW_ERR_FORMAT, "%lld bytes are too many: at most %d are read",
-                                (long long)p->bytes, SWD_PICTURE_BYTES);
+        return swd_picture_fail(p, SW_ERR_FORMAT, "%lld bytes are too many: at most %d are read", (long long)p->bytes,
+                                SWD_PICTURE_BYTES);
     p->data = sw_alloc((size_t)p->bytes);
     if (!p->data)
         return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
@@ -105,8 +104,7 @@ static sw_status picture_read_open(swd_picture *p, int file) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s",
-                                    n < 0 ? strerror(errno) : "it became shorter");
+            return swd_picture_fail(p, SW_ERR_IO, "cannot be read: %s", n < 0 ? strerror(errno) : "it became shorter");
         at += n;
     }
     return SW_OK;
@@ -122,8 +120,7 @@ static sw_status picture_read_file(swd_picture *p) {
 }
 
 static sw_status check_contents(swd_picture *p) {
-    static const unsigned char png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'},
-                               jpeg[2] = {0xff, 0xd8};
+    static const unsigned char png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg[2] = {0xff, 0xd8};
     if (p->bytes >= 8 && memcmp(p->data, png, sizeof png) == 0)
         return swd_picture_check_png(p);
     if (p->bytes >= 2 && memcmp(p->data, jpeg, sizeof jpeg) == 0)
@@ -132,9 +129,8 @@ static sw_status check_contents(swd_picture *p) {
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a file that was read has data */
     if (p->bytes < 8 && memcmp(p->data, png, (size_t)p->bytes) == 0)
         return swd_picture_fail(p, SW_ERR_FORMAT, "truncated: ends within the signature of PNG");
-    return swd_picture_fail(
-        p, SW_ERR_FORMAT, "neither PNG (begins with 89 50) nor JPEG (ff d8): begins with %02x %02x",
-        p->data[0], second);
+    return swd_picture_fail(p, SW_ERR_FORMAT, "neither PNG (begins with 89 50) nor JPEG (ff d8): begins with %02x %02x",
+                            p->data[0], second);
 }
 
 /* A palette shorter than what pixels can name: stb would read past its end. Black follows. */
@@ -170,8 +166,7 @@ static void decode(void *args) {
     const swd_picture *p = j->picture;
     if (stbi_info_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels))
         swd_stb_check(j->width == p->width && j->height == p->height); /* else decoding says why */
-    stbi_uc *pixels =
-        stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
+    stbi_uc *pixels = stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
     if (!pixels) {
         j->reason = stbi_failure_reason();
         return;
@@ -203,8 +198,7 @@ sw_status sw_picture_read(const char *path, int channels, sw_array *out) {
     if (!path || !out)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL", path ? "array" : "path");
     if (channels != 0 && channels != 1 && channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "picture: %d channels; 1 (grey), 3 (RGB) or 0 (what is there)", channels);
+        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (grey), 3 (RGB) or 0 (what is there)", channels);
     swd_picture p = {.path = path, .first_error = !sw_error()};
     sw_status status = read_picture(&p, channels, out);
     sw_free(p.data);
@@ -225,29 +219,25 @@ typedef struct resize_job {
 static void resize_picture(void *args) {
     resize_job *j = args;
     const int64_t *shape = j->in->shape;
-    j->done = stbir_resize_uint8(j->in->data, (int)shape[1], (int)shape[0], 0, j->out, j->width,
-                                 j->height, 0, (int)shape[2]);
+    j->done =
+        stbir_resize_uint8(j->in->data, (int)shape[1], (int)shape[0], 0, j->out, j->width, j->height, 0, (int)shape[2]);
 }
 
 /* stb counts the bytes of its rows in int: those of the output that one input row or one output row
  * touches, 4 h/height + 8 at most (Mitchell's and Catmull-Rom's support is 2 on either side). */
 static bool resizable(const sw_array *in, int64_t height, int64_t width) {
-    const int64_t rows = 4 * (in->shape[0] / height + 1) + 8,
-                  columns = 4 * (in->shape[1] / width + 1) + 8;
-    const int64_t row_bytes =
-        (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
+    const int64_t rows = 4 * (in->shape[0] / height + 1) + 8, columns = 4 * (in->shape[1] / width + 1) + 8;
+    const int64_t row_bytes = (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
     return rows * row_bytes < SWD_STB_MEMORY / 2;
 }
 
-sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width,
-                             unsigned char *out) {
+sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width, unsigned char *out) {
     const swd_picture p = {.path = path, .first_error = !sw_error()};
     resize_job job = {.in = in, .width = (int)width, .height = (int)height, .out = out};
     swd_stb g;
     if (!resizable(in, height, width))
-        return swd_picture_fail(
-            &p, SW_ERR_FORMAT, "%lldx%lld pixels cannot be resized to %lldx%lld",
-            (long long)in->shape[1], (long long)in->shape[0], (long long)width, (long long)height);
+        return swd_picture_fail(&p, SW_ERR_FORMAT, "%lldx%lld pixels cannot be resized to %lldx%lld",
+                                (long long)in->shape[1], (long long)in->shape[0], (long long)width, (long long)height);
     if (!swd_stb_run(&g, resize_picture, &job))
         return swd_picture_fail(&p, g.status, "%s", g.reason);
     return job.done ? SW_OK : swd_picture_fail(&p, SW_ERR_FORMAT, "cannot be resized");

@@ -5,10 +5,10 @@
 
 #include <zlib.h>
 
-#define REQUIRE(condition, ...)                                                                    \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return swd_picture_fail(p, SW_ERR_FORMAT, __VA_ARGS__);                                \
+#define REQUIRE(condition, ...)                                     \
+    do {                                                            \
+        if (!(condition))                                           \
+            return swd_picture_fail(p, SW_ERR_FORMAT, __VA_ARGS__); \
     } while (0)
 
 static int64_t big_endian(const unsigned char *b, int bytes) {
@@ -22,12 +22,11 @@ static int64_t big_endian(const unsigned char *b, int bytes) {
 static sw_status check_size(const swd_picture *p, int64_t least_bytes) {
     const long long width = p->width, height = p->height;
     REQUIRE(width > 0 && height > 0, "%lldx%lld pixels: there are none", width, height);
-    REQUIRE(width <= SWD_PICTURE_SIDE && height <= SWD_PICTURE_SIDE &&
-                width * height <= SWD_PICTURE_PIXELS,
-            "%lldx%lld pixels are too many: at most %d a side and %d in all are read", width,
-            height, SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
-    REQUIRE(p->bytes >= least_bytes, "%lldx%lld pixels cannot come out of %lld bytes", width,
-            height, (long long)p->bytes);
+    REQUIRE(width <= SWD_PICTURE_SIDE && height <= SWD_PICTURE_SIDE && width * height <= SWD_PICTURE_PIXELS,
+            "%lldx%lld pixels are too many: at most %d a side and %d in all are read", width, height, SWD_PICTURE_SIDE,
+            SWD_PICTURE_PIXELS);
+    REQUIRE(p->bytes >= least_bytes, "%lldx%lld pixels cannot come out of %lld bytes", width, height,
+            (long long)p->bytes);
     return SW_OK;
 }
 
@@ -42,13 +41,11 @@ static bool is_chunk(const unsigned char *type, const char *name) {
 static sw_status check_chunk_type(const swd_picture *p, const unsigned char *type) {
     for (int i = 0; i < 4; i++)
         REQUIRE((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z'),
-                "damaged: %02x %02x %02x %02x is no type of a chunk", type[0], type[1], type[2],
-                type[3]);
-    const bool known = is_chunk(type, "IHDR") || is_chunk(type, "PLTE") || is_chunk(type, "IDAT") ||
-                       is_chunk(type, "IEND"),
+                "damaged: %02x %02x %02x %02x is no type of a chunk", type[0], type[1], type[2], type[3]);
+    const bool known =
+                   is_chunk(type, "IHDR") || is_chunk(type, "PLTE") || is_chunk(type, "IDAT") || is_chunk(type, "IEND"),
                critical = type[0] <= 'Z';
-    REQUIRE(known || !critical, "holds a critical chunk %.4s, which is not read",
-            (const char *)type);
+    REQUIRE(known || !critical, "holds a critical chunk %.4s, which is not read", (const char *)type);
     return SW_OK;
 }
 
@@ -57,15 +54,13 @@ static sw_status check_png_header(swd_picture *p, const unsigned char *type, int
     const unsigned char *data = type + 4;
     REQUIRE(is_chunk(type, "IHDR") && length == 13, "damaged: does not begin with its header");
     const int depth = data[8], colour = data[9];
-    REQUIRE(colour < 7 && channels[colour] > 0 && depth > 0 && depth <= 16 &&
-                (depth & (depth - 1)) == 0,
+    REQUIRE(colour < 7 && channels[colour] > 0 && depth > 0 && depth <= 16 && (depth & (depth - 1)) == 0,
             "damaged: colour type %d of %d bits", colour, depth);
     p->width = big_endian(data, 4);
     p->height = big_endian(data + 4, 4);
     p->palette = colour == 3 ? 1 << (depth < 8 ? depth : 8) : 0;
     const bool small = p->width <= SWD_PICTURE_SIDE && p->height <= SWD_PICTURE_SIDE;
-    const int64_t row =
-        small ? 1 + (p->width * channels[colour] * depth + 7) / 8 : 0; /* 1: the filter */
+    const int64_t row = small ? 1 + (p->width * channels[colour] * depth + 7) / 8 : 0; /* 1: the filter */
     return check_size(p, p->height * row / DEFLATE_RATIO);
 }
 
@@ -76,10 +71,8 @@ sw_status swd_picture_check_png(swd_picture *p) {
         const unsigned char *type = p->data + at + 4;
         const int64_t length = big_endian(p->data + at, 4);
         SW_TRY(check_chunk_type(p, type));
-        REQUIRE(length <= left - CHUNK, "truncated: ends within the chunk %.4s",
-                (const char *)type);
-        REQUIRE((int64_t)crc32(crc32(0, NULL, 0), type, (uInt)length + 4) ==
-                    big_endian(type + 4 + length, 4),
+        REQUIRE(length <= left - CHUNK, "truncated: ends within the chunk %.4s", (const char *)type);
+        REQUIRE((int64_t)crc32(crc32(0, NULL, 0), type, (uInt)length + 4) == big_endian(type + 4 + length, 4),
                 "damaged: the CRC of the chunk %.4s is wrong", (const char *)type);
         if (at == PNG_SIGNATURE)
             SW_TRY(check_png_header(p, type, length));
@@ -139,10 +132,8 @@ static void fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
 }
 
 /* Every block of 8×8 costs at least one bit, the code of its DC coefficient. */
-static sw_status check_frame(swd_picture *p, int marker, const unsigned char *data,
-                             int64_t length) {
-    REQUIRE(marker <= 0xc2,
-            "a kind of JPEG that is not read: SOF%d (baseline, extended and progressive are)",
+static sw_status check_frame(swd_picture *p, int marker, const unsigned char *data, int64_t length) {
+    REQUIRE(marker <= 0xc2, "a kind of JPEG that is not read: SOF%d (baseline, extended and progressive are)",
             marker - 0xc0);
     REQUIRE(p->width == 0, "damaged: a second frame");
     REQUIRE(length >= 6, "damaged: a frame's header of %lld bytes", (long long)length);
@@ -159,9 +150,8 @@ static sw_status check_codes(const swd_picture *p, const unsigned char *data, in
         int64_t codes = 0;
         for (int64_t i = 1; i < COUNTS && i < length; i++)
             codes += data[i];
-        REQUIRE(codes <= MOST_CODES && length >= COUNTS + codes,
-                "damaged: a Huffman table of %lld codes in %lld bytes", (long long)codes,
-                (long long)length);
+        REQUIRE(codes <= MOST_CODES && length >= COUNTS + codes, "damaged: a Huffman table of %lld codes in %lld bytes",
+                (long long)codes, (long long)length);
         data += COUNTS + codes;
         length -= COUNTS + codes;
     }

@@ -17,8 +17,7 @@
 #endif
 
 #define STBIW_MALLOC(bytes) swd_stb_take((size_t)(bytes))
-#define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) \
-    swd_stb_resize(memory, (size_t)(old_bytes), (size_t)(bytes))
+#define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_resize(memory, (size_t)(old_bytes), (size_t)(bytes))
 #define STBIW_FREE(memory) swd_stb_give(memory)
 #define STBIW_ASSERT(condition) swd_stb_check(condition)
 /* Without STBI_WRITE_NO_STDIO: it leaves a declaration without its function. */
@@ -53,24 +52,27 @@ static void encode(void *args) {
 
 static sw_status check_pixels(const swd_picture *p, const sw_array *a) {
     const long long height = p->height, width = p->width;
-    if (a->type != SW_U8 || a->rank < 2 || a->rank > 3 ||
-        (a->rank == 3 && (a->shape[2] < 1 || a->shape[2] > 4)))
+    if (a->type != SW_U8 || a->rank < 2 || a->rank > 3 || (a->rank == 3 && (a->shape[2] < 1 || a->shape[2] > 4)))
         return swd_picture_fail(p, SW_ERR_SHAPE,
                                 "a picture is u8 [height, width] or [height, width, 1 to 4 channels], "
-                                "not %s %s", sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape));
+                                "not %s %s",
+                                sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape));
     if (height < 1 || width < 1)
         return swd_picture_fail(p, SW_ERR_SHAPE, "%lldx%lld pixels: there are none", width, height);
     if (height > SWD_PICTURE_SIDE || width > SWD_PICTURE_SIDE || height * width > SWD_PICTURE_PIXELS)
         return swd_picture_fail(p, SW_ERR_SHAPE,
                                 "%lldx%lld pixels are too many: at most %d a side and %d in all are "
-                                "written", width, height, SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
+                                "written",
+                                width, height, SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
     return SW_OK;
 }
 
 sw_status sw_picture_write(const char *path, const sw_array *picture) {
     if (!path || !picture || !picture->data)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL",
-                       !path ? "path" : !picture ? "array" : "array's data");
+                       !path      ? "path"
+                       : !picture ? "array"
+                                  : "array's data");
     if (!*path)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the path is empty");
     swd_picture p = {.path = path, .first_error = !sw_error()};
@@ -79,8 +81,8 @@ sw_status sw_picture_write(const char *path, const sw_array *picture) {
         p.width = picture->shape[1];
     }
     SW_TRY(check_pixels(&p, picture));
-    encode_job job = {.picture = &p, .pixels = picture->data,
-                      .channels = picture->rank == 3 ? (int)picture->shape[2] : 1};
+    encode_job job = {
+        .picture = &p, .pixels = picture->data, .channels = picture->rank == 3 ? (int)picture->shape[2] : 1};
     swd_stb g;
     if (!swd_stb_run(&g, encode, &job))
         return swd_picture_fail(&p, g.status, "%s", g.reason);

@@ -20,8 +20,8 @@ static inline uint32_t rotate_right(uint32_t x, int by) {
 static void compress(uint32_t state[8], const unsigned char *block) {
     uint32_t w[64];
     for (int t = 0; t < 16; t++)
-        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
-               (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
+        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
+               block[4 * t + 3];
     for (int t = 16; t < 64; t++) {
         uint32_t p = w[t - 15], q = w[t - 2];
         uint32_t sigma0 = rotate_right(p, 7) ^ rotate_right(p, 18) ^ p >> 3;
@@ -46,8 +46,8 @@ static void compress(uint32_t state[8], const unsigned char *block) {
 
 void swd_sha256_begin(swd_sha256 *sha) {
     /* 5.3.3: the same of the square roots of the first 8 primes */
-    *sha = (swd_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
-                                  0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+    *sha = (swd_sha256){
+        .state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
 void swd_sha256_add(swd_sha256 *sha, const void *bytes, size_t length) {

@@ -2,21 +2,21 @@
 #include "internal.h"
 
 /* Row `row` of a sample's width, in the batch's type. */
-#define SPARSE_ROW(name, stored, real)                                                                       \
-    static void name(const sw_csr *m, int64_t row, void *out) {                                              \
-        const stored *value = m->value;                                                                      \
-        real *x = out;                                                                                       \
-        memset(x, 0, (size_t)m->columns * sizeof *x);                                                        \
-        for (int64_t k = m->start[row]; k < m->start[row + 1]; k++)                                          \
-            x[m->index[k]] = (real)value[k];                                                                 \
+#define SPARSE_ROW(name, stored, real)                              \
+    static void name(const sw_csr *m, int64_t row, void *out) {     \
+        const stored *value = m->value;                             \
+        real *x = out;                                              \
+        memset(x, 0, (size_t)m->columns * sizeof *x);               \
+        for (int64_t k = m->start[row]; k < m->start[row + 1]; k++) \
+            x[m->index[k]] = (real)value[k];                        \
     }
 SPARSE_ROW(sparse_row_f32_f32, float, float)
 SPARSE_ROW(sparse_row_f32_f64, float, double)
 SPARSE_ROW(sparse_row_f64_f32, double, float)
 SPARSE_ROW(sparse_row_f64_f64, double, double)
 
-static sw_status sparse_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                               sw_dtype type, void *x, void *y) {
+static sw_status sparse_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                               void *x, void *y) {
     static void (*const rows[2][2])(const sw_csr *m, int64_t row, void *out) = {
         [SW_F32] = {[SW_F32] = sparse_row_f32_f32, [SW_F64] = sparse_row_f32_f64},
         [SW_F64] = {[SW_F32] = sparse_row_f64_f32, [SW_F64] = sparse_row_f64_f64}};

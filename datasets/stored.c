@@ -31,25 +31,25 @@ static inline void fetch_lines(const void *from, int64_t bytes, bool soon) {
 #if SW_KERNEL_PASS
 
 /* Rows [begin, end) of the batch. `restrict` through arguments: gcc vectorises the loop by it. */
-#define STORED_KERNEL(name, stored, value)                                                         \
-    static inline void SW_K(name##_row)(const stored *restrict in, real *restrict out,             \
-                                        int64_t width, real scale, real shift) {                   \
-        (void)scale, (void)shift;                                                                  \
-        for (int64_t i = 0; i < width; i++)                                                        \
-            out[i] = value;                                                                        \
-    }                                                                                              \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {                 \
-        const stored_args *s = args;                                                               \
-        const int64_t width = s->width;                                                            \
-        (void)sums;                                                                                \
-        for (int64_t row = begin; row < end; row++) {                                              \
-            if (row + ROWS_AHEAD < end)                                                            \
-                fetch_lines((const stored *)s->from + s->ids[row + ROWS_AHEAD] * width,            \
-                            width * (int64_t)sizeof(stored), true);                                \
-            SW_K(name##_row)                                                                       \
-            ((const stored *)s->from + s->ids[row] * width, (real *)s->out + row * width, width,   \
-             (real)s->scale, (real)s->shift);                                                      \
-        }                                                                                          \
+#define STORED_KERNEL(name, stored, value)                                                                        \
+    static inline void SW_K(name##_row)(const stored *restrict in, real *restrict out, int64_t width, real scale, \
+                                        real shift) {                                                             \
+        (void)scale, (void)shift;                                                                                 \
+        for (int64_t i = 0; i < width; i++)                                                                       \
+            out[i] = value;                                                                                       \
+    }                                                                                                             \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {                                \
+        const stored_args *s = args;                                                                              \
+        const int64_t width = s->width;                                                                           \
+        (void)sums;                                                                                               \
+        for (int64_t row = begin; row < end; row++) {                                                             \
+            if (row + ROWS_AHEAD < end)                                                                           \
+                fetch_lines((const stored *)s->from + s->ids[row + ROWS_AHEAD] * width,                           \
+                            width * (int64_t)sizeof(stored), true);                                               \
+            SW_K(name##_row)                                                                                      \
+            ((const stored *)s->from + s->ids[row] * width, (real *)s->out + row * width, width, (real)s->scale,  \
+             (real)s->shift);                                                                                     \
+        }                                                                                                         \
     }
 
 STORED_KERNEL(from_u8, unsigned char, (real)in[i] * scale + shift)
@@ -66,10 +66,8 @@ static const sw_kernels u8_kernels = SW_KERNEL_TABLE(from_u8);
 static const sw_kernels i32_kernels = SW_KERNEL_TABLE(from_i32);
 static const sw_kernels f32_kernels = SW_KERNEL_TABLE(from_f32);
 static const sw_kernels f64_kernels = SW_KERNEL_TABLE(from_f64);
-static const sw_kernels *const from[] = {[SW_F32] = &f32_kernels,
-                                         [SW_F64] = &f64_kernels,
-                                         [SW_I32] = &i32_kernels,
-                                         [SW_U8] = &u8_kernels};
+static const sw_kernels *const from[] = {
+    [SW_F32] = &f32_kernels, [SW_F64] = &f64_kernels, [SW_I32] = &i32_kernels, [SW_U8] = &u8_kernels};
 
 static void gather_classes(const sw_array *y, const int64_t *ids, int64_t count, int32_t *out) {
     if (y->type == SW_U8) {
@@ -83,17 +81,13 @@ static void gather_classes(const sw_array *y, const int64_t *ids, int64_t count,
     }
 }
 
-sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                            sw_dtype type, void *x, void *y) {
+sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                            void *x, void *y) {
     const swd_stored *s = (const swd_stored *)source;
     (void)draw;
     if (x) {
-        stored_args args = {.from = s->x.data,
-                            .ids = ids,
-                            .out = x,
-                            .width = s->x_width,
-                            .scale = s->scale,
-                            .shift = s->shift};
+        stored_args args = {
+            .from = s->x.data, .ids = ids, .out = x, .width = s->x_width, .scale = s->scale, .shift = s->shift};
         (*from[s->x.type])[type][sw_cpu_level()](&args, 0, count, NULL);
     }
     if (y && source->y_type == SW_I32) {
@@ -169,8 +163,7 @@ void swd_stored_finish(swd_stored *s) {
 
 sw_status swd_check_scale(const char *who, double *scale, double *shift, double standard) {
     if (!isfinite(*scale) || !isfinite(*shift))
-        return sw_fail(SW_ERR_ARGUMENT, "%s: scale %g and shift %g must be finite", who, *scale,
-                       *shift);
+        return sw_fail(SW_ERR_ARGUMENT, "%s: scale %g and shift %g must be finite", who, *scale, *shift);
     if (*scale == 0 && *shift == 0)
         *scale = standard;
     return SW_OK;

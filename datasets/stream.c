@@ -105,8 +105,7 @@ static sw_status inflate_some(swd_stream *s, unsigned char *out, size_t room, si
         return swd_stream_fail_memory(s);
     s->ended = result == Z_STREAM_END;
     if (result != Z_OK && result != Z_STREAM_END)
-        return swd_stream_fail(s, SW_ERR_FORMAT, "damaged gzip data: %s",
-                               s->z.msg ? s->z.msg : "no progress");
+        return swd_stream_fail(s, SW_ERR_FORMAT, "damaged gzip data: %s", s->z.msg ? s->z.msg : "no progress");
     return SW_OK;
 }
 
@@ -157,8 +156,7 @@ sw_status swd_stream_check_end(swd_stream *s) {
     for (size_t made = 0; !s->ended;) {
         SW_TRY(inflate_some(s, &spare, 1, &made));
         if (made)
-            return swd_stream_fail(s, SW_ERR_FORMAT,
-                                   "trailing bytes: more contents than its header says");
+            return swd_stream_fail(s, SW_ERR_FORMAT, "trailing bytes: more contents than its header says");
     }
     SW_TRY(stream_skip_padding(s));
     if (s->z.avail_in > 0)

@@ -15,16 +15,16 @@ static sw_status check(const char *what, const sw_array *picture, const sw_array
                        sw_dtype_name(picture->type), sw_shape_text(picture->rank, picture->shape));
     for (int i = 0; i < 2; i++)
         if (picture->shape[i] < 1 || picture->shape[i] > SWD_PICTURE_SIDE)
-            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels a side; 1 to %d", what,
-                           (long long)picture->shape[i], SWD_PICTURE_SIDE);
+            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels a side; 1 to %d", what, (long long)picture->shape[i],
+                           SWD_PICTURE_SIDE);
     return SW_OK;
 }
 
 static sw_status check_side(const char *what, int64_t side) {
     return side >= 1 && side <= SWD_PICTURE_SIDE
                ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side are asked for; 1 to %d", what,
-                         (long long)side, SWD_PICTURE_SIDE);
+               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side are asked for; 1 to %d", what, (long long)side,
+                         SWD_PICTURE_SIDE);
 }
 
 sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out) {
@@ -33,8 +33,9 @@ sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t wid
     SW_TRY(check("picture_resize", picture, out));
     SW_TRY(check_side("picture_resize", height));
     SW_TRY(check_side("picture_resize", width));
-    const sw_array in = sw_array_of(picture->data, SW_U8, SW_SHAPE(picture->shape[0], picture->shape[1],
-                                                                   picture->rank == 3 ? picture->shape[2] : 1));
+    const sw_array in =
+        sw_array_of(picture->data, SW_U8,
+                    SW_SHAPE(picture->shape[0], picture->shape[1], picture->rank == 3 ? picture->shape[2] : 1));
     int64_t shape[3] = {height, width, in.shape[2]};
     sw_array result = sw_array_new(SW_U8, picture->rank, shape);
     if (!result.data)
@@ -137,13 +138,11 @@ static sw_status fit(const sw_array *thing, int64_t side, sw_array *result) {
     return SW_OK;
 }
 
-static sw_status subject(const unsigned char *x, int64_t height, int64_t width, int64_t side,
-                         sw_array *result) {
+static sw_status subject(const unsigned char *x, int64_t height, int64_t width, int64_t side, sw_array *result) {
     const int ground = background(x, height, width);
     const box b = trim(x, height, width, ground);
     if (b.bottom == b.top || b.right == b.left)
-        return sw_fail(SW_ERR_FORMAT, "picture_subject: there is nothing on the background (brightness %d)",
-                       ground);
+        return sw_fail(SW_ERR_FORMAT, "picture_subject: there is nothing on the background (brightness %d)", ground);
     sw_array thing = sw_array_new(SW_U8, SW_SHAPE(b.bottom - b.top, b.right - b.left));
     if (!thing.data)
         return SW_ERR_MEMORY;

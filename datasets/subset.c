@@ -34,15 +34,15 @@ static shared *share(sw_source *source) {
 typedef struct subset {
     sw_source source; /* first: a pointer to it is a pointer to the whole */
     const sw_source *inner;
-    int64_t *ids;  /* [n], of inner; NULL: the first n */
-    shared *owned; /* NULL: the inner source belongs to somebody else */
+    int64_t *ids;        /* [n], of inner; NULL: the first n */
+    shared *owned;       /* NULL: the inner source belongs to somebody else */
     sw_source_hold hold; /* of inner */
 } subset;
 
 enum { CHUNK = 64 }; /* ids looked up at a time */
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     const subset *s = (const subset *)source;
     if (!s->ids)
         return s->inner->gather(s->inner, ids, count, draw, type, x, y);
@@ -122,8 +122,7 @@ static sw_source *one_part(sw_source *source, const int64_t *ids, int64_t n, boo
 static sw_status check_subset(const sw_source *source, const int64_t *ids, int64_t count) {
     SW_TRY(swd_check_source("subset", source));
     if (!ids || count < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "subset: %lld ids; at least 1 is needed",
-                       ids ? (long long)count : 0LL);
+        return sw_fail(SW_ERR_ARGUMENT, "subset: %lld ids; at least 1 is needed", ids ? (long long)count : 0LL);
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= source->n)
             return sw_fail(SW_ERR_ARGUMENT, "subset: ids[%lld] is %lld, outside 0 to %lld", (long long)i,
@@ -131,11 +130,9 @@ static sw_status check_subset(const sw_source *source, const int64_t *ids, int64
     return SW_OK;
 }
 
-sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count,
-                     const sw_wrap_options *options) {
+sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count, const sw_wrap_options *options) {
     sw_wrap_options o = {0};
-    if (options &&
-        sw_take_options("subset", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_take_options("subset", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     if (check_subset(source, ids, count) != SW_OK) {
         swd_free_owned(source, o.own);
@@ -150,8 +147,8 @@ sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *opti
         return NULL;
     sw_status status = swd_check_source("take", source);
     if (status == SW_OK && (count < 1 || count > source->n))
-        status = sw_fail(SW_ERR_ARGUMENT, "take: %lld samples, outside 1 to %lld", (long long)count,
-                         (long long)source->n);
+        status =
+            sw_fail(SW_ERR_ARGUMENT, "take: %lld samples, outside 1 to %lld", (long long)count, (long long)source->n);
     if (status != SW_OK) {
         swd_free_owned(source, o.own);
         return NULL;
@@ -167,8 +164,7 @@ static sw_status from_fractions(int64_t n, int parts, const double *fraction, in
     int64_t given = 0;
     for (int p = 0; p < parts; p++) {
         if (!(fraction[p] > 0 && fraction[p] <= 1))
-            return sw_fail(SW_ERR_ARGUMENT, "split: fractions[%d] is %g, outside (0, 1]", p,
-                           fraction[p]);
+            return sw_fail(SW_ERR_ARGUMENT, "split: fractions[%d] is %g, outside (0, 1]", p, fraction[p]);
         sum += fraction[p];
     }
     if (fabs(sum - 1) > 1e-9)
@@ -178,8 +174,7 @@ static sw_status from_fractions(int64_t n, int parts, const double *fraction, in
     for (; given < n; given++) { /* fewer than `parts` times, but for roundings of 1e-9 n */
         int best = 0;
         for (int p = 1; p < parts; p++)
-            if (fraction[p] * (double)n - (double)count[p] >
-                fraction[best] * (double)n - (double)count[best])
+            if (fraction[p] * (double)n - (double)count[p] > fraction[best] * (double)n - (double)count[best])
                 best = p;
         count[best]++;
     }
@@ -191,8 +186,8 @@ static sw_status from_fractions(int64_t n, int parts, const double *fraction, in
     }
     for (int p = 0; p < parts; p++)
         if (count[p] < 1)
-            return sw_fail(SW_ERR_ARGUMENT, "split: part %d, %g of %lld samples, would be empty", p,
-                           fraction[p], (long long)n);
+            return sw_fail(SW_ERR_ARGUMENT, "split: part %d, %g of %lld samples, would be empty", p, fraction[p],
+                           (long long)n);
     return SW_OK;
 }
 
@@ -200,8 +195,8 @@ static sw_status from_counts(int64_t n, int parts, const int64_t *given, int64_t
     int64_t sum = 0;
     for (int p = 0; p < parts; p++) {
         if (given[p] < 1 || given[p] > n)
-            return sw_fail(SW_ERR_ARGUMENT, "split: counts[%d] is %lld, outside 1 to %lld", p,
-                           (long long)given[p], (long long)n);
+            return sw_fail(SW_ERR_ARGUMENT, "split: counts[%d] is %lld, outside 1 to %lld", p, (long long)given[p],
+                           (long long)n);
         if (sum <= n)
             sum += given[p];
         count[p] = given[p];
@@ -224,8 +219,7 @@ static sw_status by_class(const sw_source *source, const int64_t *ids, int64_t *
     const int64_t n = source->n;
     int64_t *start = sw_alloc_array((int64_t)source->classes + 1, sizeof *start);
     int32_t *label = sw_alloc_array(n, sizeof *label);
-    sw_status status = start && label ? sw_source_gather(source, SW_F32, 0, ids, n, NULL, label)
-                                      : SW_ERR_MEMORY;
+    sw_status status = start && label ? sw_source_gather(source, SW_F32, 0, ids, n, NULL, label) : SW_ERR_MEMORY;
     for (int64_t i = 0; i < n && status == SW_OK; i++)
         if (label[i] < 0 || label[i] >= source->classes)
             status = sw_fail(SW_ERR_ARGUMENT, "split: the class of sample %lld is %d, outside 0 to %d",
@@ -267,8 +261,8 @@ static int chairman(int64_t t, int64_t n, int parts, const int64_t *count, const
 }
 
 /* Fills ids: those of part 0, then those of part 1, … */
-static sw_status deal(const sw_source *source, int parts, const sw_split_options *o,
-                      const int64_t *count, int64_t *ids) {
+static sw_status deal(const sw_source *source, int parts, const sw_split_options *o, const int64_t *count,
+                      int64_t *ids) {
     const int64_t n = source->n;
     sw_rng rng = {.key = sw_rng_key(o->seed, "split")};
     for (int64_t i = 0; i < n; i++)
@@ -307,8 +301,7 @@ static sw_status check_split(const sw_source *source, int parts, const sw_split_
     return SW_OK;
 }
 
-static sw_status split(sw_source *source, int parts, const sw_split_options *o, shared *owned,
-                       sw_source **out) {
+static sw_status split(sw_source *source, int parts, const sw_split_options *o, shared *owned, sw_source **out) {
     int64_t *ids = sw_alloc_array(source->n, sizeof *ids);
     int64_t *count = sw_alloc_array(parts, sizeof *count), at = 0;
     sw_status status = ids && count ? SW_OK : SW_ERR_MEMORY;
@@ -331,8 +324,7 @@ static sw_status split(sw_source *source, int parts, const sw_split_options *o, 
     return status;
 }
 
-sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *options,
-                          sw_source **out) {
+sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *options, sw_source **out) {
     for (int p = 0; p < parts && out; p++)
         out[p] = NULL;
     if (!options || !out)

@@ -11,7 +11,7 @@ typedef struct svmlight_data {
     int64_t *start;
     int32_t *index;
     void *value;
-    double *y;            /* [n]; `dense` may have class ids instead */
+    double *y; /* [n]; `dense` may have class ids instead */
     double *class_values;
 } svmlight_data;
 
@@ -56,11 +56,9 @@ static sw_status svmlight_check_options(sw_svmlight_options *o, const sw_svmligh
     if ((int)o->base < SW_SVMLIGHT_BASE_AUTO || o->base > SW_SVMLIGHT_ONE_BASED)
         return sw_fail(SW_ERR_ARGUMENT, "svmlight: base %d is not a value of sw_svmlight_base", (int)o->base);
     if ((int)o->target < SW_SVMLIGHT_TARGET_AUTO || o->target > SW_SVMLIGHT_REAL)
-        return sw_fail(SW_ERR_ARGUMENT, "svmlight: target %d is not a value of sw_svmlight_target",
-                       (int)o->target);
+        return sw_fail(SW_ERR_ARGUMENT, "svmlight: target %d is not a value of sw_svmlight_target", (int)o->target);
     if (o->columns < 0 || o->columns > (int64_t)INT32_MAX + 1)
-        return sw_fail(SW_ERR_ARGUMENT, "svmlight: %lld columns are outside 1 to 2147483648",
-                       (long long)o->columns);
+        return sw_fail(SW_ERR_ARGUMENT, "svmlight: %lld columns are outside 1 to 2147483648", (long long)o->columns);
     return o->like ? svmlight_take_like(o) : SW_OK;
 }
 
@@ -145,8 +143,12 @@ static sw_status svmlight_finish(swd_svmlight *s, svmlight_data *d) {
     s->index = NULL;
     s->value = NULL;
     s->y = NULL;
-    data->x = (sw_csr){.rows = s->rows, .columns = data->x.columns, .start = d->start, .index = d->index,
-                       .value = d->value, .type = s->o.type};
+    data->x = (sw_csr){.rows = s->rows,
+                       .columns = data->x.columns,
+                       .start = d->start,
+                       .index = d->index,
+                       .value = d->value,
+                       .type = s->o.type};
     SW_TRY(svmlight_classes(s, d));
     d->dense.x = data->x;
     swd_sparse_finish(&d->dense);
@@ -225,8 +227,8 @@ static sw_status svmlight_check_scale(const sw_csr *x, const double *by) {
     for (int64_t k = 0; k < x->start[x->rows]; k++) {
         const double d = by[x->index[k]], from = svmlight_value(x, k), to = d > 0 ? from / d : from;
         if (isfinite(from) && !(x->type == SW_F32 ? isfinite((float)to) : isfinite(to)))
-            return sw_fail(SW_ERR_ARGUMENT, "svmlight_scale: %g in column %lld divided by %g is too large for %s",
-                           from, (long long)x->index[k], d, sw_dtype_name(x->type));
+            return sw_fail(SW_ERR_ARGUMENT, "svmlight_scale: %g in column %lld divided by %g is too large for %s", from,
+                           (long long)x->index[k], d, sw_dtype_name(x->type));
     }
     return SW_OK;
 }

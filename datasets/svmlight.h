@@ -10,22 +10,22 @@ typedef struct swd_svmlight {
     swd_lines lines;
     sw_svmlight_options o;
     /* Numbers read so far; indices as they are in the file. */
-    int32_t *index;      /* [room] */
-    void *value;         /* [room], of o.type */
+    int32_t *index; /* [room] */
+    void *value;    /* [room], of o.type */
     int64_t count, room;
-    int64_t previous;    /* index before this one in its row, -1: none */
-    int64_t largest;     /* index of the file so far, -1: none */
-    bool zero;           /* an index is 0 */
-    int64_t edge_line;   /* the first line with an index that is in range only if indices begin at 1; 0: none */
+    int64_t previous;  /* index before this one in its row, -1: none */
+    int64_t largest;   /* index of the file so far, -1: none */
+    bool zero;         /* an index is 0 */
+    int64_t edge_line; /* the first line with an index that is in range only if indices begin at 1; 0: none */
     /* Rows read so far. */
-    int64_t *start;      /* [row_room + 1] */
-    double *y;           /* [row_room] */
-    int32_t *ids;        /* [row_room] numbers of `classes`, NULL once the targets are not classes */
+    int64_t *start; /* [row_room + 1] */
+    double *y;      /* [row_room] */
+    int32_t *ids;   /* [row_room] numbers of `classes`, NULL once the targets are not classes */
     int64_t rows, row_room;
-    bool classed;        /* the targets are classes so far */
-    bool given;          /* `classes` are those of o.like, and no other is added */
-    swd_classes classes; /* labels as texts */
-    int64_t label[SWD_LABEL_CACHE]; /* found lately, by their last byte, */
+    bool classed;                      /* the targets are classes so far */
+    bool given;                        /* `classes` are those of o.like, and no other is added */
+    swd_classes classes;               /* labels as texts */
+    int64_t label[SWD_LABEL_CACHE];    /* found lately, by their last byte, */
     int32_t label_id[SWD_LABEL_CACHE]; /* with number + 1; 0: none */
 } swd_svmlight;
 

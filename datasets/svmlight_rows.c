@@ -88,8 +88,8 @@ static sw_status svmlight_number(const swd_svmlight *s, const char *what, const 
     case SWD_NUMBER: return SW_OK;
     case SWD_NONFINITE:
         return s->o.allow_nonfinite ? SW_OK
-                                    : swd_lines_fail(&s->lines, "%s: %s is not finite (option allow_nonfinite)",
-                                                     what, swd_quote(text, quoted));
+                                    : swd_lines_fail(&s->lines, "%s: %s is not finite (option allow_nonfinite)", what,
+                                                     swd_quote(text, quoted));
     case SWD_TOO_LARGE: return swd_lines_fail(&s->lines, "%s: %s is too large", what, swd_quote(text, quoted));
     case SWD_NO_NUMBER: break;
     }
@@ -187,8 +187,7 @@ static sw_status svmlight_check_column(swd_svmlight *s, int64_t index) {
         return swd_lines_fail(&s->lines, "index 0, but indices begin at 1 (option base)");
     if (columns > 0 && index - first >= columns)
         return swd_lines_fail(&s->lines, "index %lld, but there are %lld columns, %lld to %lld (option columns)",
-                              (long long)index, (long long)columns, (long long)first,
-                              (long long)columns - 1 + first);
+                              (long long)index, (long long)columns, (long long)first, (long long)columns - 1 + first);
     if (columns > 0 && index == columns && s->edge_line == 0)
         s->edge_line = s->lines.line;
     s->zero |= index == 0;

@@ -56,7 +56,7 @@ static const sw_kernels window_kernels = SW_KERNEL_TABLE(window);
 /* ---- Crops and flips ---- */
 
 typedef struct augmenter {
-    swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_wrap wrap;        /* first: a pointer to its source is a pointer to the whole */
     swd_scratch *scratch; /* of one sample */
     int64_t channels, height, width, rows, columns, padding;
     bool flip;
@@ -69,8 +69,7 @@ static int64_t below(uint32_t bits, int64_t bound) {
 }
 
 static void place_window(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
-    const uint32_t counter[4] = {(uint32_t)id, (uint32_t)((uint64_t)id >> 32), (uint32_t)draw,
-                                 (uint32_t)(draw >> 32)};
+    const uint32_t counter[4] = {(uint32_t)id, (uint32_t)((uint64_t)id >> 32), (uint32_t)draw, (uint32_t)(draw >> 32)};
     uint32_t bits[4];
     sw_philox(s->key, counter, bits);
     args->top = below(bits[0], s->height + 2 * s->padding - s->rows + 1) - s->padding;
@@ -78,12 +77,11 @@ static void place_window(const augmenter *s, int64_t id, uint64_t draw, window_a
     args->flip = s->flip && (bits[2] & 1);
 }
 
-static sw_status augment(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw,
-                         sw_dtype type, char *x, void *picture) {
+static sw_status augment(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type, char *x,
+                         void *picture) {
     const sw_source *inner = s->wrap.inner;
     const int64_t bytes = swd_sample_bytes(&s->wrap.source, type);
-    window_args args = {.in = picture, .height = s->height, .width = s->width, .rows = s->rows,
-                        .columns = s->columns};
+    window_args args = {.in = picture, .height = s->height, .width = s->width, .rows = s->rows, .columns = s->columns};
     for (int64_t i = 0; i < count; i++) {
         SW_TRY(inner->gather(inner, ids + i, 1, draw, type, picture, NULL));
         args.out = x + i * bytes;
@@ -93,8 +91,8 @@ static sw_status augment(const augmenter *s, const int64_t *ids, int64_t count, 
     return SW_OK;
 }
 
-static sw_status gather_augmented(const sw_source *source, const int64_t *ids, int64_t count,
-                                  uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status gather_augmented(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                  sw_dtype type, void *x, void *y) {
     const augmenter *s = (const augmenter *)source;
     const sw_source *inner = s->wrap.inner;
     if (y)
@@ -127,8 +125,8 @@ static sw_status read_shape(augmenter *s, const sw_source *source, const sw_augm
         s->channels = o->from_channels ? o->from_channels : 1;
         s->height = o->from_height;
         s->width = o->from_width;
-        if (rank != 1 || s->channels < 1 || s->height < 1 || s->width < 1 ||
-            s->channels > shape[0] || s->height > shape[0] || /* no product overflows */
+        if (rank != 1 || s->channels < 1 || s->height < 1 || s->width < 1 || s->channels > shape[0] ||
+            s->height > shape[0] || /* no product overflows */
             s->channels * s->height > shape[0] || s->width > shape[0] / (s->channels * s->height) ||
             s->channels * s->height * s->width != shape[0])
             return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]", text,
@@ -154,17 +152,15 @@ static sw_status set_window(augmenter *s, const sw_augment_options *o) {
     s->columns = o->width ? o->width : s->width;
     s->padding = o->padding;
     if (o->padding < 0 || o->padding > most / 4 || s->height > most / 4 || s->width > most / 4)
-        return sw_fail(SW_ERR_ARGUMENT, "augment: a padding of %lld around [%lld,%lld]",
-                       (long long)o->padding, (long long)s->height, (long long)s->width);
-    if (s->rows < 1 || s->columns < 1 || s->rows > s->height + 2 * o->padding ||
-        s->columns > s->width + 2 * o->padding)
-        return sw_fail(SW_ERR_SHAPE,
-                       "augment: a window [%lld,%lld] in a picture [%lld,%lld] padded by %lld",
-                       (long long)s->rows, (long long)s->columns, (long long)s->height,
-                       (long long)s->width, (long long)o->padding);
+        return sw_fail(SW_ERR_ARGUMENT, "augment: a padding of %lld around [%lld,%lld]", (long long)o->padding,
+                       (long long)s->height, (long long)s->width);
+    if (s->rows < 1 || s->columns < 1 || s->rows > s->height + 2 * o->padding || s->columns > s->width + 2 * o->padding)
+        return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld] in a picture [%lld,%lld] padded by %lld",
+                       (long long)s->rows, (long long)s->columns, (long long)s->height, (long long)s->width,
+                       (long long)o->padding);
     if (s->channels > INT64_MAX / 16 / s->rows / s->columns)
-        return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld,%lld] has too many numbers",
-                       (long long)s->channels, (long long)s->rows, (long long)s->columns);
+        return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld,%lld] has too many numbers", (long long)s->channels,
+                       (long long)s->rows, (long long)s->columns);
     sw_source *out = &s->wrap.source;
     if (out->x_rank == 1) {
         out->x_shape[0] = s->channels * s->rows * s->columns;
@@ -181,14 +177,12 @@ static sw_status set_up(augmenter *s, const sw_source *source, const sw_augment_
     s->flip = o->flip;
     s->key = sw_rng_key(o->seed, "augment");
     s->scratch = sw_alloc(sizeof *s->scratch);
-    return s->scratch ? swd_scratch_init(s->scratch, (size_t)swd_sample_bytes(source, SW_F64))
-                      : SW_ERR_MEMORY;
+    return s->scratch ? swd_scratch_init(s->scratch, (size_t)swd_sample_bytes(source, SW_F64)) : SW_ERR_MEMORY;
 }
 
 sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
     sw_augment_options o = {0};
-    if (options &&
-        sw_take_options("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_take_options("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
@@ -210,15 +204,15 @@ sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
 /* ---- A user's function ---- */
 
 typedef struct mapper {
-    swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_wrap wrap;        /* first: a pointer to its source is a pointer to the whole */
     swd_scratch *scratch; /* a sample before and after, in f64 */
     sw_map_function function;
     void *user;
     int64_t before, after; /* numbers */
 } mapper;
 
-static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                     void *x, double *in) {
+static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type, void *x,
+                     double *in) {
     const sw_source *inner = s->wrap.inner;
     double *out = in + s->before;
     for (int64_t i = 0; i < count; i++) {
@@ -235,8 +229,8 @@ static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_
     return SW_OK;
 }
 
-static sw_status gather_mapped(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                               sw_dtype type, void *x, void *y) {
+static sw_status gather_mapped(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                               void *x, void *y) {
     const mapper *s = (const mapper *)source;
     const sw_source *inner = s->wrap.inner;
     if (y)
@@ -268,8 +262,7 @@ static sw_status set_shape(sw_source *out, const sw_map_options *o) {
     int64_t count = 1;
     for (int i = 0; i < o->rank; i++) {
         if (o->shape[i] < 1 || count > INT64_MAX / 32 / o->shape[i])
-            return sw_fail(SW_ERR_SHAPE, "map: %s is no shape of a sample",
-                           sw_shape_text(o->rank, o->shape));
+            return sw_fail(SW_ERR_SHAPE, "map: %s is no shape of a sample", sw_shape_text(o->rank, o->shape));
         count *= o->shape[i];
     }
     out->x_rank = o->rank;
@@ -283,12 +276,10 @@ static sw_status set_function(mapper *s, const sw_source *source, const sw_map_o
     s->before = swd_sample_count(source);
     s->after = swd_sample_count(&s->wrap.source);
     s->scratch = sw_alloc(sizeof *s->scratch);
-    return s->scratch ? swd_scratch_init(s->scratch, (size_t)(s->before + s->after) * sizeof(double))
-                      : SW_ERR_MEMORY;
+    return s->scratch ? swd_scratch_init(s->scratch, (size_t)(s->before + s->after) * sizeof(double)) : SW_ERR_MEMORY;
 }
 
-sw_source *sw_map(sw_source *source, sw_map_function function, void *user,
-                  const sw_map_options *options) {
+sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const sw_map_options *options) {
     sw_map_options o = {0};
     if (options && sw_take_options("map", "sw_map_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;

@@ -39,8 +39,7 @@ sw_dtype swd_target_type(const sw_source *source, sw_dtype type) {
 int64_t swd_target_bytes(const sw_source *source, sw_dtype type) {
     if (source->y_rank < 0)
         return 0;
-    return product(source->y_rank, source->y_shape) *
-           (int64_t)sw_dtype_size(swd_target_type(source, type));
+    return product(source->y_rank, source->y_shape) * (int64_t)sw_dtype_size(swd_target_type(source, type));
 }
 
 /* ---- Wrappers of one source that keep its samples' ids ---- */

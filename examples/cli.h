@@ -55,8 +55,8 @@ typedef struct cli_option {
     const char *name;     /* "--epochs" */
     const char *argument; /* "N"; NULL for a flag */
     cli_kind kind;
-    void *value;          /* const char **, int64_t *, double *, bool * */
-    double low, high;     /* of numbers */
+    void *value;      /* const char **, int64_t *, double *, bool * */
+    double low, high; /* of numbers */
     const char *help;
 } cli_option; /* a table ends with a NULL name */
 
@@ -85,13 +85,15 @@ static inline const cli_program *cli_current(void) {
     return cli.program ? cli.program : &nameless;
 }
 
-#define CLI_COMMON(seed_help, out_argument, out_kind, out_help)                                            \
-    {"--seed", "N", CLI_COUNT, &cli.seed, 0, 9e15, seed_help},                                             \
+#define CLI_COMMON(seed_help, out_argument, out_kind, out_help)                                               \
+    {"--seed", "N", CLI_COUNT, &cli.seed, 0, 9e15, seed_help},                                                \
         {"--threads", "N", CLI_COUNT, &cli.threads, 1, 64, "threads (all processors); same results for all"}, \
-        {"--out", out_argument, out_kind, &cli.out, 0, 0, out_help},                                       \
-        {"--quiet", NULL, CLI_FLAG, &cli.quiet, 0, 0, "results only"},                                     \
-        {"--help", NULL, CLI_FLAG, &cli.help, 0, 0, "this text"},                                          \
-        {"--version", NULL, CLI_FLAG, &cli.version, 0, 0, "versions of library, compiler and BLAS"}, {0}
+        {"--out", out_argument, out_kind, &cli.out, 0, 0, out_help},                                          \
+        {"--quiet", NULL, CLI_FLAG, &cli.quiet, 0, 0, "results only"},                                        \
+        {"--help", NULL, CLI_FLAG, &cli.help, 0, 0, "this text"},                                             \
+        {"--version", NULL, CLI_FLAG, &cli.version, 0, 0, "versions of library, compiler and BLAS"}, {        \
+        0                                                                                                     \
+    }
 
 static inline double cli_now(void) {
     struct timespec t;
@@ -225,8 +227,8 @@ static inline void cli_set(const cli_option *o, const char *text) {
         *(const char **)o->value = text;
         return;
     }
-    cli_fail(2, "%s %s: a %snumber from %g to %g is needed", o->name, text,
-             o->kind == CLI_COUNT ? "whole " : "", o->low, o->high);
+    cli_fail(2, "%s %s: a %snumber from %g to %g is needed", o->name, text, o->kind == CLI_COUNT ? "whole " : "",
+             o->low, o->high);
 }
 
 /* "--name value", "--name=value" or "--flag". */
@@ -366,8 +368,7 @@ static inline void cli_check_files(void) {
         for (const cli_option *other = cli_current()->options; cli_path_of(o) && written && other->name; other++)
             if (other != o && cli_path_of(other) && strcmp(other->name, "--load") != 0 &&
                 output_same(cli_path_of(o), cli_path_of(other)))
-                cli_fail(2, "%s %s is the file of %s: another name is needed", o->name, cli_path_of(o),
-                         other->name);
+                cli_fail(2, "%s %s is the file of %s: another name is needed", o->name, cli_path_of(o), other->name);
     }
     for (const cli_option *o = cli_current()->options; o->name; o++)
         if (o->kind == CLI_OUTPUT && cli_path_of(o))
@@ -447,8 +448,8 @@ static inline void cli_clock(double seconds, char text[16]) {
 }
 
 /* desc: 45%|███  | n/total [elapsed<remaining, rate, loss=…], at most ten times a second. */
-static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t done, int64_t total,
-                                     int64_t run_done, int64_t run_total, double loss) {
+static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t done, int64_t total, int64_t run_done,
+                                     int64_t run_total, double loss) {
     double now = cli_now();
     if (!p->live || (now - p->drawn < 0.1 && done < total))
         return;
@@ -457,17 +458,16 @@ static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t 
     char spent[16], left[16], tail[128], bar[256] = "";
     cli_clock(elapsed, spent);
     cli_clock(rate > 0 ? (double)(run_total - run_done) / rate : 0, left);
-    int n = snprintf(tail, sizeof tail, "| %lld/%lld [%s<%s, %.0fit/s, loss=%.4f]", (long long)done,
-                     (long long)total, spent, left, rate, loss);
+    int n = snprintf(tail, sizeof tail, "| %lld/%lld [%s<%s, %.0fit/s, loss=%.4f]", (long long)done, (long long)total,
+                     spent, left, rate, loss);
     int room = cli_width() - n - (int)strlen(desc) - 8;
     room = room > 40 ? 40 : room;
     int full = total > 0 && room > 0 ? (int)((double)room * (double)done / (double)total) : 0;
     size_t bytes = 0;
     for (int i = 0; i < room; i++)
         bytes += (size_t)snprintf(bar + bytes, sizeof bar - bytes, "%s", i < full ? "█" : " ");
-    fprintf(stderr, "\r%s: %3d%%|%s%s%s%s\033[K", desc,
-            total > 0 ? (int)(100 * done / total) : 0, p->color ? "\033[32m" : "", bar,
-            p->color ? "\033[0m" : "", tail);
+    fprintf(stderr, "\r%s: %3d%%|%s%s%s%s\033[K", desc, total > 0 ? (int)(100 * done / total) : 0,
+            p->color ? "\033[32m" : "", bar, p->color ? "\033[0m" : "", tail);
     fflush(stderr);
 }
 

@@ -31,8 +31,7 @@ static int64_t steps = 3000;
 
 static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of Adam (3000)"},
-    CLI_COMMON("of initial values, order and writing (1)", "FILE.png", CLI_PICTURE,
-               "the picture (embedding.png)")};
+    CLI_COMMON("of initial values, order and writing (1)", "FILE.png", CLI_PICTURE, "the picture (embedding.png)")};
 static const cli_program program = {.name = "embedding",
                                     .example = "embedding --steps 5000 --out embedding.png",
                                     .options = options,
@@ -119,12 +118,14 @@ int main(int argc, char **argv) {
 
     sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
     sw_module *letters = sw_nn_embedding(model, LETTERS, 2);
-    sw_module *net = sw_nn_sequential(model, letters, sw_nn_flatten(model),
-                                      sw_nn_linear(model, INPUTS, 32), sw_nn_tanh(model),
-                                      sw_nn_linear(model, 32, LETTERS), NULL);
+    sw_module *net = sw_nn_sequential(model, letters, sw_nn_flatten(model), sw_nn_linear(model, INPUTS, 32),
+                                      sw_nn_tanh(model), sw_nn_linear(model, 32, LETTERS), NULL);
     sw_model_input(model, SW_SHAPE(CONTEXT));
-    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=100",
-                                  .rule = "adamw lr=5e-3", .schedule = "cosine", .seed = (uint64_t)cli.seed,
+    const sw_optim_options how = {.size = sizeof how,
+                                  .estimator = "minibatch batch=100",
+                                  .rule = "adamw lr=5e-3",
+                                  .schedule = "cosine",
+                                  .seed = (uint64_t)cli.seed,
                                   .steps = steps};
     sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_cross_entropy);

@@ -64,8 +64,7 @@ static void SW_K(and_mask)(void *args, int64_t begin, int64_t end, double *sums)
 
 /* ---- The operation: shape, forward and vjp side by side ---- */
 
-static const sw_kernels swish_kernels = SW_KERNEL_TABLE(swish),
-                        swish_vjp_kernels = SW_KERNEL_TABLE(swish_vjp);
+static const sw_kernels swish_kernels = SW_KERNEL_TABLE(swish), swish_vjp_kernels = SW_KERNEL_TABLE(swish_vjp);
 
 static sw_status swish_shape(sw_call *c) {
     SW_TRY(sw_check_real(c));
@@ -86,8 +85,12 @@ static sw_status swish_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op swish_op = {.size = sizeof(sw_op), .name = "swish", .shape = swish_shape,
-                               .forward = swish_forward, .vjp = swish_vjp, .vjp_reads = SW_READS(0)};
+static const sw_op swish_op = {.size = sizeof(sw_op),
+                               .name = "swish",
+                               .shape = swish_shape,
+                               .forward = swish_forward,
+                               .vjp = swish_vjp,
+                               .vjp_reads = SW_READS(0)};
 
 static sw_tensor swish(sw_tensor x) {
     return sw_apply(&swish_op, NULL, 0, 1, &x);
@@ -100,8 +103,7 @@ static sw_tensor layer_forward(sw_module *m, sw_tensor x) {
     return swish(x);
 }
 
-static const sw_module_type swish_layer = {.size = sizeof(sw_module_type), .name = "swish",
-                                           .forward = layer_forward};
+static const sw_module_type swish_layer = {.size = sizeof(sw_module_type), .name = "swish", .forward = layer_forward};
 
 /* ---- The rule: a table and a kernel ---- */
 
@@ -119,18 +121,24 @@ static void signum_reach(const sw_step *s, sw_bounds *b) {
     b->slot[0] = s->option[MOMENTUM] * b->slot[0] + b->g;
     b->x += s->option[LR] * sqrt((double)b->count);
 }
-static const sw_rule signum = {.size = sizeof(sw_rule), .name = "signum",
-                               .summary = "the sign of the momentum", .options = signum_options,
-                               .slots = signum_slots, .flags = SW_RULE_LINEAR,
-                               .update = &signum_kernels, .reach = signum_reach};
+static const sw_rule signum = {.size = sizeof(sw_rule),
+                               .name = "signum",
+                               .summary = "the sign of the momentum",
+                               .options = signum_options,
+                               .slots = signum_slots,
+                               .flags = SW_RULE_LINEAR,
+                               .update = &signum_kernels,
+                               .reach = signum_reach};
 
 /* ---- The estimator: two gradients a step ---- */
 
 static const sw_kernels and_mask_kernels = SW_KERNEL_TABLE(and_mask);
+/* clang-format off */
 static const sw_option and_mask_options[] = {
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 32, .low = 2, .high = 1e9,
      .help = "samples in both halves together"},
     {0}};
+/* clang-format on */
 
 static sw_status and_mask_estimate(sw_estimate *e, const void *x, void *g) {
     int64_t half = e->count / 2;
@@ -146,7 +154,8 @@ static sw_status and_mask_estimate(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
-static const sw_estimator and_mask = {.size = sizeof(sw_estimator), .name = "and_mask",
+static const sw_estimator and_mask = {.size = sizeof(sw_estimator),
+                                      .name = "and_mask",
                                       .summary = "coordinates on which two half batches agree",
                                       .options = and_mask_options,
                                       .flags = SW_ESTIMATOR_OBJECTIVE,
@@ -199,8 +208,11 @@ int main(int argc, char **argv) {
     }
     sw_params *params = sw_model_build(model, p.net);
     const sw_objective f = {.size = sizeof f, .n = POINTS, .params = params, .user = &p, .loss = loss};
-    const sw_optim_options how = {.size = sizeof how, .estimator = "and_mask batch=64",
-                                  .rule = "signum lr=0.003", .schedule = "cosine", .steps = 2000};
+    const sw_optim_options how = {.size = sizeof how,
+                                  .estimator = "and_mask batch=64",
+                                  .rule = "signum lr=0.003",
+                                  .schedule = "cosine",
+                                  .steps = 2000};
     sw_optim *optim = sw_optim_create(params, &how);
     sw_tape *tape = sw_tape_new();
     for (int i = 0; optim && i < 2000; i++)

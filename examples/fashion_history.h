@@ -95,8 +95,7 @@ static sw_status history_save(const history *h, const sw_optim *optim, const cha
     if (status == SW_OK && h->epochs > 0)
         status = sw_archive_put(a, "history.epochs", sw_array_of(h->row, SW_F64, SW_SHAPE(h->epochs, COLUMNS)));
     if (status == SW_OK && h->epochs > 0)
-        status = sw_archive_put(a, "history.norms",
-                                sw_array_of(h->norm, SW_F64, SW_SHAPE(h->epochs, h->layers, 3)));
+        status = sw_archive_put(a, "history.norms", sw_array_of(h->norm, SW_F64, SW_SHAPE(h->epochs, h->layers, 3)));
     const double begun = h->begun + h->now;
     if (status == SW_OK)
         status = sw_archive_put_copy(a, "history.begun", sw_array_of(&begun, SW_F64, 0, NULL));

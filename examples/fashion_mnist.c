@@ -13,8 +13,8 @@ typedef struct settings {
     bool verify, check, norms, list;
 } settings;
 
-static settings asked = {.rule = "adam lr=1e-3", .schedule = "constant", .average = "none", .dtype = "f32",
-                         .epochs = -1};
+static settings asked = {
+    .rule = "adam lr=1e-3", .schedule = "constant", .average = "none", .dtype = "f32", .epochs = -1};
 
 static const cli_option options[] = {
     {"--data", "DIR", CLI_DATA, &asked.data, 0, 0, "folder of the four IDX files (default: searched for)"},
@@ -29,14 +29,12 @@ static const cli_option options[] = {
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "after each hidden layer (0)"},
     {"--dtype", "f32|f64", CLI_TEXT, &asked.dtype, 0, 0, "type of parameters and activations (f32)"},
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights there at the end (safetensors)"},
-    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0,
-     "start from these weights; the file gives the layer sizes"},
+    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "start from these weights; the file gives the layer sizes"},
     {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0,
      "save the run's state there; resume from it if it exists"},
     {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
     {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0, "with --out: norms of weights, gradients, updates by layer"},
-    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0,
-     "stop at the first NaN or Inf and name the operation that made it"},
+    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0, "stop at the first NaN or Inf and name the operation that made it"},
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
     {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "every estimator, rule, schedule and average"},
     CLI_COMMON("of initial values, order and dropout (1)", "DIR", CLI_FOLDER,
@@ -53,7 +51,6 @@ static const cli_program program = {
                "--save shoes.safetensors\n         fashion_mnist --load shoes.safetensors --predict photo.jpg",
     .options = options,
     .notes = print_notes};
-
 
 #include "fashion_report.h"
 
@@ -86,8 +83,8 @@ static int parse_hidden(int64_t units[MAX_LAYERS]) {
         char *end;
         long long n = strtoll(at, &end, 10);
         if (end == at || n < 1 || n > 1000000 || (*end && *end != ',') || count == MAX_LAYERS)
-            cli_fail(2, "--hidden %s: a list of at most %d layer sizes is needed, for example 100,50",
-                     asked.hidden, MAX_LAYERS);
+            cli_fail(2, "--hidden %s: a list of at most %d layer sizes is needed, for example 100,50", asked.hidden,
+                     MAX_LAYERS);
         units[count++] = n;
         if (!*end)
             return count;
@@ -156,8 +153,7 @@ static void estimator_spec(char *spec, size_t size) {
     bool wraps = method && method->flags & SW_ESTIMATOR_WRAPPER && !strstr(outer, " of=");
     /* Room for what is inserted below: " batch=60000". */
     if (snprintf(spec, size, "%s%s", outer, wraps && asked.batch ? " of=minibatch" : "") + 16 > (int)size)
-        cli_fail(2, "--estimator: a spec of %zu bytes is too long, about %zu are possible", strlen(outer),
-                 size - 32);
+        cli_fail(2, "--estimator: a spec of %zu bytes is too long, about %zu are possible", strlen(outer), size - 32);
     if (!asked.batch)
         return;
     char *inner = spec, rest[512];
@@ -184,8 +180,12 @@ static bool make_optimizer(run *r) {
         asked.batch = asked.batch ? asked.batch : 64;
     }
     estimator_spec(estimator, sizeof estimator);
-    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = asked.rule,
-                                  .schedule = asked.schedule, .average = asked.average, .clip = asked.clip,
+    const sw_optim_options how = {.size = sizeof how,
+                                  .estimator = estimator,
+                                  .rule = asked.rule,
+                                  .schedule = asked.schedule,
+                                  .average = asked.average,
+                                  .clip = asked.clip,
                                   .seed = (uint64_t)cli.seed};
     r->optim = sw_optim_create(sw_model_params(r->model), &how);
     r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
@@ -229,8 +229,8 @@ static sw_status evaluate(void *user, sw_train_state *state) {
     r->epochs = state->epoch;
     char line[256];
     snprintf(line, sizeof line, "epoch %lld/%lld: %.3f s, train loss %.4f, test loss %.4f, test accuracy %.4f",
-             (long long)r->epochs, (long long)asked.epochs, state->period_seconds, state->mean_loss,
-             r->result.loss, r->result.accuracy);
+             (long long)r->epochs, (long long)asked.epochs, state->period_seconds, state->mean_loss, r->result.loss,
+             r->result.accuracy);
     SW_TRY(history_add(&r->history, state, &r->result, asked.norms));
     if (asked.checkpoint)
         SW_TRY(save_checkpoint(r));
@@ -282,8 +282,13 @@ static void say_how_to_resume(const run *r) {
 
 static bool train(run *r) {
     r->progress = cli_progress_start();
-    const sw_train_options how = {.size = sizeof how, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
-                                  .log = note_seconds, .progress = show, .stop = &cli_signal};
+    const sw_train_options how = {.size = sizeof how,
+                                  .epochs = asked.epochs,
+                                  .user = r,
+                                  .evaluate = evaluate,
+                                  .log = note_seconds,
+                                  .progress = show,
+                                  .stop = &cli_signal};
     /* Of a run that was complete when its checkpoint was written, nothing is left. */
     const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
     if (left == 0 && r->epochs > 0)
@@ -330,8 +335,8 @@ static bool finish(run *r) {
     cli_flush();
     if (asked.save && cli_tolerate(sw_model_save(r->model, asked.save), &r->lost.weights) != SW_OK)
         return false;
-    return !cli.out || cli_tolerate(report_end(&r->report, r->model, r->test, &r->history, results),
-                                    &r->lost.report) == SW_OK;
+    return !cli.out ||
+           cli_tolerate(report_end(&r->report, r->model, r->test, &r->history, results), &r->lost.report) == SW_OK;
 }
 
 static bool learn(run *r) {
@@ -341,8 +346,8 @@ static bool learn(run *r) {
     if (!read_data(r) || !resume(r) || report_start(&r->report, &r->history) != SW_OK)
         return false;
     if (!cli.quiet) {
-        fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, data %s\n", (long long)cli.seed,
-                sw_threads(), sw_cpu_name(), sw_blas_core(), sw_fashion_mnist_directory(asked.data));
+        fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, data %s\n", (long long)cli.seed, sw_threads(),
+                sw_cpu_name(), sw_blas_core(), sw_fashion_mnist_directory(asked.data));
         sw_model_print(r->model, stderr);
     }
     return train(r) && finish(r);
@@ -411,8 +416,7 @@ int main(int argc, char **argv) {
         good = predict(&r);
     if (sw_error() && asked.load && strstr(sw_error(), "\"optim.x.\"")) {
         cli_say("%s", sw_error());
-        cli_say("%s is a checkpoint: resume from it by --checkpoint; --save then writes its weights",
-                asked.load);
+        cli_say("%s is a checkpoint: resume from it by --checkpoint; --save then writes its weights", asked.load);
         sw_clear_error();
     }
     report_free(&r.report);

@@ -31,9 +31,9 @@ typedef struct result {
 /* ---- Files ---- */
 
 /* The first TABLES of them are the tables by epoch. */
-static const char *const report_files[] = {"metrics.csv",  "metrics.jsonl", "norms.csv",     "run.json",
-                                           "curves.gp",    "curves.png",    "confusion.csv", "confusion.gp",
-                                           "confusion.png", "misread.png",  "weights.png"};
+static const char *const report_files[] = {"metrics.csv",   "metrics.jsonl", "norms.csv",     "run.json",
+                                           "curves.gp",     "curves.png",    "confusion.csv", "confusion.gp",
+                                           "confusion.png", "misread.png",   "weights.png"};
 enum { REPORT_FILES = sizeof report_files / sizeof *report_files };
 
 /* The path of a file of the report. Ends the program if it is too long. */
@@ -51,8 +51,8 @@ static void report_check_names(void) {
         for (int i = 0; file && i < REPORT_FILES; i++) {
             report_path(i, path);
             if (output_same(cli_path_of(o), path))
-                cli_fail(2, "%s %s is a file of the report that --out writes: another name is needed",
-                         o->name, cli_path_of(o));
+                cli_fail(2, "%s %s is a file of the report that --out writes: another name is needed", o->name,
+                         cli_path_of(o));
         }
     }
 }
@@ -138,8 +138,7 @@ static sw_status write_run_json(const result *results) {
     json_object_set_new(root, "results", values);
     output o;
     bool good = root && output_open(&o, "%s/run.json", cli.out) &&
-                json_dumpf(root, o.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
-                fputc('\n', o.file) != EOF;
+                json_dumpf(root, o.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && fputc('\n', o.file) != EOF;
     json_decref(root);
     if (!good)
         sw_fail(SW_ERR_MEMORY, "%s/run.json: out of memory", cli.out);
@@ -175,8 +174,8 @@ static sw_status report_add(report *r, const history *h, int64_t i) {
         return SW_OK;
     const double *row = h->row[i];
     FILE *csv = r->table[METRICS_CSV].file, *jsonl = r->table[METRICS_JSONL].file;
-    fprintf(csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED],
-            row[SECONDS], row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM]);
+    fprintf(csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED], row[SECONDS],
+            row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM]);
     json_t *line = json_object();
     json_object_set_new(line, "epoch", json_integer((json_int_t)row[EPOCH]));
     json_object_set_new(line, "steps", json_integer((json_int_t)row[STEPS]));
@@ -236,8 +235,7 @@ static int largest(const double p[10]) {
 static void softmax(const sw_array *y, int64_t i, double p[10]) {
     double top = -INFINITY, sum = 0;
     for (int k = 0; k < 10; k++) {
-        p[k] = y->type == SW_F32 ? (double)((const float *)y->data)[10 * i + k]
-                                 : ((const double *)y->data)[10 * i + k];
+        p[k] = y->type == SW_F32 ? (double)((const float *)y->data)[10 * i + k] : ((const double *)y->data)[10 * i + k];
         top = p[k] > top ? p[k] : top;
     }
     for (int k = 0; k < 10; k++)
@@ -341,8 +339,8 @@ static sw_status plot_script(const char *name) {
     const bool broken = !ended || good || (access(path, F_OK) == 0 && !is_whole_picture(path));
     unlink(path);
     if (broken)
-        return sw_fail(SW_ERR_IO, "%s: gnuplot could not write it; `gnuplot %s` in that folder tries again",
-                       picture, script);
+        return sw_fail(SW_ERR_IO, "%s: gnuplot could not write it; `gnuplot %s` in that folder tries again", picture,
+                       script);
     if (WEXITSTATUS(status) != NOT_INSTALLED)
         cli_note("%s: there is nothing that gnuplot could draw\n", picture);
     return SW_OK;
@@ -352,8 +350,7 @@ static sw_status plot_script(const char *name) {
 static sw_status write_script(const char *name, const char *first, const char *text) {
     output o;
     if (output_open(&o, "%s/%s.gp", cli.out, name))
-        fprintf(o.file, "# gnuplot %s.gp\nif (!exists('picture')) picture = '%s.png'\n%s%s", name, name, first,
-                text);
+        fprintf(o.file, "# gnuplot %s.gp\nif (!exists('picture')) picture = '%s.png'\n%s%s", name, name, first, text);
     SW_TRY(output_close(&o));
     return plot_script(name);
 }
@@ -418,7 +415,8 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
     const char *const *names = sw_fashion_mnist_classes();
     char path[OUTPUT_PATH];
     plot p = plot_new(ACROSS * CELL + 8, DOWN * HIGH + 30);
-    plot_text(&p, 10, 20, 9, PLOT_LEFT, false, PLOT_BLACK, "what it is, and what it was taken for: the surest mistakes");
+    plot_text(&p, 10, 20, 9, PLOT_LEFT, false, PLOT_BLACK,
+              "what it is, and what it was taken for: the surest mistakes");
     for (int i = 0; i < r->misread; i++) {
         const misreading *m = &r->worst[i];
         const int column = i % ACROSS, row = i / ACROSS;
@@ -451,8 +449,8 @@ static sw_status draw_weights(const sw_model *model) {
         double x[784], most = 0;
         unsigned colour[784];
         for (int k = 0; k < 784; k++) {
-            x[k] = w.type == SW_F32 ? (double)((const float *)w.data)[784 * u + k]
-                                    : ((const double *)w.data)[784 * u + k];
+            x[k] =
+                w.type == SW_F32 ? (double)((const float *)w.data)[784 * u + k] : ((const double *)w.data)[784 * u + k];
             most = fabs(x[k]) > most ? fabs(x[k]) : most;
         }
         for (int k = 0; k < 784; k++)

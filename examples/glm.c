@@ -45,8 +45,7 @@ static const cli_option options[] = {
     {"--data", "FILE", CLI_INPUT, &data, 0, 0, ".csv or .svm, plain or .gz (examples/diabetes.csv)"},
     {"--format", "F", CLI_TEXT, &format, 0, 0, "csv or svm (by the name of the file)"},
     {"--target", "NAME", CLI_TEXT, &target, 0, 0, "column of the targets in a CSV file (the last one)"},
-    {"--loss", "L", CLI_TEXT, &loss, 0, 0,
-     "logistic, multinomial, squared, huber, squared_hinge or poisson (squared)"},
+    {"--loss", "L", CLI_TEXT, &loss, 0, 0, "logistic, multinomial, squared, huber, squared_hinge or poisson (squared)"},
     {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "of huber: where the parabola ends (1.35)"},
     {"--l2", "X", CLI_REAL, &l2, 0, 1e300, "penalty l2/2 |w|^2 (0)"},
     {"--l1", "X", CLI_REAL, &l1, 0, 1e300, "penalty l1 |w|_1 (0)"},
@@ -64,13 +63,13 @@ static const cli_option options[] = {
     {"--cv", "K", CLI_COUNT, &folds, 2, 1000, "cross-validate the path with K folds"},
     CLI_COMMON("of steps and folds (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with all coefficients (glm.png)")};
-static const cli_program program = {
-    .name = "glm",
-    .example = "glm --data examples/iris.csv --loss multinomial --l2 0.01 --standardize",
-    .options = options,
-    .out = "glm.png",
-    .numbers = true,
-    .notes = print_notes};
+static const cli_program program = {.name = "glm",
+                                    .example =
+                                        "glm --data examples/iris.csv --loss multinomial --l2 0.01 --standardize",
+                                    .options = options,
+                                    .out = "glm.png",
+                                    .numbers = true,
+                                    .notes = print_notes};
 
 /* ---- The command line ---- */
 
@@ -97,8 +96,7 @@ static bool is_sparse(void) {
     if (format)
         return choice("--format", format, FORMATS, formats) == SVM;
     length -= ends_with(data, length, ".gz") ? strlen(".gz") : 0;
-    if (ends_with(data, length, ".svm") || ends_with(data, length, ".libsvm") ||
-        ends_with(data, length, ".svmlight"))
+    if (ends_with(data, length, ".svm") || ends_with(data, length, ".libsvm") || ends_with(data, length, ".svmlight"))
         return true;
     if (!ends_with(data, length, ".csv"))
         cli_fail(2, "--data %s: the name ends neither in .csv nor in .svm: --format is needed", data);
@@ -148,8 +146,12 @@ static sw_status show_progress(void *user, sw_train_state *state) {
 }
 
 static sw_glm *make_model(const glm_data *d, const double *weight) {
-    const sw_glm_options how = {.size = sizeof how, .head = heads[head()], .delta = delta, .no_bias = no_intercept,
-                                .weight = weight, .outputs = head() == MULTINOMIAL ? d->classes : 0};
+    const sw_glm_options how = {.size = sizeof how,
+                                .head = heads[head()],
+                                .delta = delta,
+                                .no_bias = no_intercept,
+                                .weight = weight,
+                                .outputs = head() == MULTINOMIAL ? d->classes : 0};
     const sw_dtype type = f32 ? SW_F32 : SW_F64;
     return d->sparse ? sw_glm_new_sparse(type, &d->sparse->x, &d->y, &how) : sw_glm_new(type, &d->x, &d->y, &how);
 }
@@ -170,12 +172,14 @@ static sw_status fit(const sw_glm *model, const char *by, double with_l2, double
     char estimator[64], rule[256];
     const char *step = strcmp(by, "fista") == 0 ? "fista" : "sgd";
     make_estimator(by, estimator);
-    snprintf(rule, sizeof rule, "role=weight: %s lr=auto weight_decay=%.17g l1=%.17g%s%s%s", step, with_l2,
-             with_l1, no_intercept ? "" : "; ", no_intercept ? "" : step, no_intercept ? "" : " lr=auto");
-    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule,
-                                  .seed = (uint64_t)cli.seed};
-    const sw_train_options until = {.size = sizeof until, .epochs = epochs, .tolerance = tolerance,
-                                    .stop = &cli_signal, .evaluate = progress.bar.live ? show_progress : NULL};
+    snprintf(rule, sizeof rule, "role=weight: %s lr=auto weight_decay=%.17g l1=%.17g%s%s%s", step, with_l2, with_l1,
+             no_intercept ? "" : "; ", no_intercept ? "" : step, no_intercept ? "" : " lr=auto");
+    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .seed = (uint64_t)cli.seed};
+    const sw_train_options until = {.size = sizeof until,
+                                    .epochs = epochs,
+                                    .tolerance = tolerance,
+                                    .stop = &cli_signal,
+                                    .evaluate = progress.bar.live ? show_progress : NULL};
     sw_optim *optim = sw_optim_create(sw_glm_params(model), &how);
     if (optim && sw_train(sw_glm_objective(model), optim, &until, result) == SW_OK)
         sw_optim_adopt_point(optim); /* fista's has the exact zeros */
@@ -236,8 +240,8 @@ static sw_status gradient_of(const sw_glm *model, double *norm, double *largest)
 
 /* The mean loss of some samples (ids NULL: all) at x (NULL: the model's parameters); of poisson half the deviance,
  * which is 0 where e^z = y. */
-static sw_status mean_loss(const sw_glm *model, const glm_data *d, const void *x, const int64_t *ids,
-                           int64_t count, double *mean) {
+static sw_status mean_loss(const sw_glm *model, const glm_data *d, const void *x, const int64_t *ids, int64_t count,
+                           double *mean) {
     sw_tape *tape = sw_tape_new();
     if (tape && sw_objective_value_chunked(sw_glm_objective(model), tape, x, ids, count, 0, 0, mean) == SW_OK)
         for (int64_t i = 0; head() == POISSON && i < count; i++)
@@ -258,8 +262,7 @@ static sw_status keep(const sw_glm *model, const glm_data *d, glm_fit *to) {
         to->nonzero += i < f->features * f->outputs && to->x[i] != 0;
     }
     SW_TRY(mean_loss(model, d, NULL, NULL, f->n, &to->loss));
-    SW_TRY(d->sparse ? sw_glm_predict_sparse(model, NULL, &d->sparse->x, &z)
-                     : sw_glm_predict(model, NULL, &d->x, &z));
+    SW_TRY(d->sparse ? sw_glm_predict_sparse(model, NULL, &d->sparse->x, &z) : sw_glm_predict(model, NULL, &d->x, &z));
     to->score = glm_score(d, head() == POISSON, &z);
     sw_array_free(&z);
     return SW_OK;
@@ -317,8 +320,8 @@ static sw_status make_folds(const glm_data *d, int64_t *fold) {
 }
 
 /* The path of a model in which the samples of fold k weigh 0; left[i, k] is the mean loss on them. */
-static sw_status leave_out(const sw_glm *model, const glm_data *d, const glm_path *p, const int64_t *fold,
-                           int64_t k, double *left) {
+static sw_status leave_out(const sw_glm *model, const glm_data *d, const glm_path *p, const int64_t *fold, int64_t k,
+                           double *left) {
     double *weight = sw_alloc_array(d->n, sizeof *weight);
     int64_t *out = sw_alloc_array(d->n, sizeof *out), count = 0;
     for (int64_t i = 0; weight && out && i < d->n; i++) {
@@ -404,8 +407,7 @@ static void report(const glm_data *d, const glm_path *p) {
     if (p->count > 0 && !sw_error())
         printf("picture %s\n", cli.out);
     if (cli_signal)
-        cli_say("interrupted: %lld of %lld fits were completed", (long long)progress.done,
-                (long long)progress.fits);
+        cli_say("interrupted: %lld of %lld fits were completed", (long long)progress.done, (long long)progress.fits);
 }
 
 int main(int argc, char **argv) {
@@ -413,9 +415,15 @@ int main(int argc, char **argv) {
     check_options();
     cli_check_files();
     const bool classes = head() == LOGISTIC || head() == MULTINOMIAL || head() == SQUARED_HINGE;
-    const glm_request request = {.path = data, .target = target, .loss = loss, .sparse = is_sparse(),
-                                 .classes = classes, .standardize = standardize, .center = !no_intercept,
-                                 .type = f32 ? SW_F32 : SW_F64, .folds = folds};
+    const glm_request request = {.path = data,
+                                 .target = target,
+                                 .loss = loss,
+                                 .sparse = is_sparse(),
+                                 .classes = classes,
+                                 .standardize = standardize,
+                                 .center = !no_intercept,
+                                 .type = f32 ? SW_F32 : SW_F64,
+                                 .folds = folds};
     glm_data d = {0};
     glm_path p = {.best = -1, .simplest = -1, .loss = loss};
     cli_catch_signals();

@@ -15,19 +15,19 @@ typedef struct glm_request {
     bool standardize;          /* columns of a table get the deviation 1, sparse ones the largest |value| 1 */
     bool center;               /* columns of a table get the mean 0: with an intercept the same model, in fewer steps */
     sw_dtype type;
-    int64_t folds;             /* at most as many as samples */
+    int64_t folds; /* at most as many as samples */
 } glm_request;
 
 typedef struct glm_data {
-    sw_source *table;            /* NULL: the file is sparse */
+    sw_source *table; /* NULL: the file is sparse */
     sw_svmlight *sparse;
     int64_t n, features;
-    sw_array x;                  /* [n, features]; sparse: data NULL */
-    sw_array y;                  /* [n]: class ids, or numbers */
-    int classes;                 /* 0: numbers */
+    sw_array x;  /* [n, features]; sparse: data NULL */
+    sw_array y;  /* [n]: class ids, or numbers */
+    int classes; /* 0: numbers */
     const char *const *class_names;
-    const char *const *names;    /* of the features; NULL: they have none */
-    double *mean, *scale;        /* [features]: the columns are (those of the file - mean)/scale */
+    const char *const *names; /* of the features; NULL: they have none */
+    double *mean, *scale;     /* [features]: the columns are (those of the file - mean)/scale */
 } glm_data;
 
 /* ---- Reading ---- */
@@ -53,11 +53,13 @@ static inline void glm_data_free(glm_data *d) {
 
 static inline bool glm_data_open(glm_data *d, const glm_request *r, bool classes) {
     if (r->sparse)
-        d->sparse = sw_svmlight_read(r->path, &(sw_svmlight_options){
-            .size = sizeof(sw_svmlight_options), .type = r->type,
-            .target = classes ? SW_SVMLIGHT_CLASS_IDS : SW_SVMLIGHT_REAL});
+        d->sparse = sw_svmlight_read(
+            r->path, &(sw_svmlight_options){.size = sizeof(sw_svmlight_options),
+                                            .type = r->type,
+                                            .target = classes ? SW_SVMLIGHT_CLASS_IDS : SW_SVMLIGHT_REAL});
     else
-        d->table = sw_csv(r->path, &(sw_csv_options){.size = sizeof(sw_csv_options), .target_name = r->target,
+        d->table = sw_csv(r->path, &(sw_csv_options){.size = sizeof(sw_csv_options),
+                                                     .target_name = r->target,
                                                      .target = classes ? SW_CSV_CLASS_IDS : SW_CSV_REAL});
     return d->sparse || d->table;
 }
@@ -89,16 +91,20 @@ static inline sw_status glm_data_check_classes(const glm_data *d, const glm_requ
     if (d->classes < 2)
         return sw_fail(SW_ERR_ARGUMENT, "%s: all targets are of the class %s; two classes are needed", r->path,
                        d->class_names[0]);
-    return sw_fail(SW_ERR_ARGUMENT, "%s: --loss %s is for two classes, and the targets have %d: use --loss "
-                                    "multinomial, or squared for numbers", r->path, r->loss, d->classes);
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "%s: --loss %s is for two classes, and the targets have %d: use --loss "
+                   "multinomial, or squared for numbers",
+                   r->path, r->loss, d->classes);
 }
 
 static inline sw_status glm_data_check_counts(const glm_data *d, const glm_request *r) {
     for (int64_t i = 0; strcmp(r->loss, "poisson") == 0 && i < d->n; i++) {
         const double y = glm_number(&d->y, i);
         if (y < 0)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: the target of sample %lld is %g, and --loss poisson needs "
-                                            "counts, 0 or more", r->path, (long long)i + 1, y);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "%s: the target of sample %lld is %g, and --loss poisson needs "
+                           "counts, 0 or more",
+                           r->path, (long long)i + 1, y);
     }
     return SW_OK;
 }
@@ -118,8 +124,9 @@ static inline sw_status glm_data_standardize(glm_data *d, const glm_request *r) 
             d->mean[j] = r->center ? d->mean[j] : 0;
             d->scale[j] = r->standardize ? d->scale[j] : 1;
         }
-        sw_source *standardized = sw_normalise(d->table, &(sw_normalise_options){
-            .size = sizeof(sw_normalise_options), .mean = d->mean, .std = d->scale, .own = true});
+        sw_source *standardized = sw_normalise(
+            d->table, &(sw_normalise_options){
+                          .size = sizeof(sw_normalise_options), .mean = d->mean, .std = d->scale, .own = true});
         d->table = standardized; /* the first one was freed if there is none */
     }
     for (int64_t j = 0; j < d->features; j++)

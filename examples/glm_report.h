@@ -10,15 +10,15 @@
 typedef struct glm_fit {
     double penalty, l1, l2; /* penalty: of a path, whose mix l1 and l2 are */
     sw_train_result result;
-    int64_t nonzero;        /* weights */
-    double loss, score;     /* the mean loss, without penalties; on the samples of the fit */
+    int64_t nonzero;    /* weights */
+    double loss, score; /* the mean loss, without penalties; on the samples of the fit */
     double cv_loss, cv_error;
-    double *x;              /* [outputs·features + outputs]: weights and intercepts, of the columns as fitted */
+    double *x; /* [outputs·features + outputs]: weights and intercepts, of the columns as fitted */
 } glm_fit;
 
 typedef struct glm_path {
     glm_fit *fit;
-    double *x;              /* the memory of all fit[].x */
+    double *x; /* the memory of all fit[].x */
     int64_t count, outputs;
     int64_t best, simplest; /* by cross-validation; -1: there was none */
     double tolerance;       /* of the gradient's norm */
@@ -112,13 +112,11 @@ static inline void glm_print_fit(const glm_data *d, const glm_path *p, const glm
         printf("\n");
     }
     glm_print_coefficients(d, p, f->x);
-    printf("nonzero %lld\nmean_loss %.6g\n%s %.4f\n", (long long)f->nonzero, f->loss, glm_score_name(d, p),
-           f->score);
+    printf("nonzero %lld\nmean_loss %.6g\n%s %.4f\n", (long long)f->nonzero, f->loss, glm_score_name(d, p), f->score);
 }
 
 static inline void glm_print_path(const glm_data *d, const glm_path *p) {
-    printf("penalty nonzero epochs mean_loss %s%s\n", glm_score_name(d, p),
-           p->best < 0 ? "" : " cv_loss cv_error");
+    printf("penalty nonzero epochs mean_loss %s%s\n", glm_score_name(d, p), p->best < 0 ? "" : " cv_loss cv_error");
     for (int64_t i = 0; i < p->count; i++) {
         const glm_fit *f = &p->fit[i];
         printf("%.5g %lld %.4g %.6g %.4f", f->penalty, (long long)f->nonzero, f->result.epochs, f->loss,
@@ -137,8 +135,7 @@ static inline void glm_print(const glm_data *d, const glm_path *p, bool path) {
         missed += p->fit[i].result.reason == SW_TRAIN_NOT_CONVERGED;
     if (!path) {
         printf("fit %s\n", sw_train_text(&p->fit[0].result, text, sizeof text));
-        printf("converged %d\nepochs %.6g\n", p->fit[0].result.reason == SW_TRAIN_TOLERANCE,
-               p->fit[0].result.epochs);
+        printf("converged %d\nepochs %.6g\n", p->fit[0].result.reason == SW_TRAIN_TOLERANCE, p->fit[0].result.epochs);
         glm_print_fit(d, p, p->fit);
     } else {
         glm_print_path(d, p);
@@ -180,8 +177,7 @@ static inline void glm_save(const glm_data *d, const glm_path *p, const char *pi
     double *x = sw_alloc_array(weights + p->outputs, sizeof *x);
     FILE *file = output_open(&o, "%s", path);
     if (file)
-        fprintf(file, "penalty,l1,l2,nonzero,epochs,converged,mean_loss,%s,cv_loss,cv_error",
-                glm_score_name(d, p));
+        fprintf(file, "penalty,l1,l2,nonzero,epochs,converged,mean_loss,%s,cv_loss,cv_error", glm_score_name(d, p));
     for (int64_t k = 0; file && k < p->outputs; k++) {
         snprintf(name, sizeof name, p->outputs > 1 ? "intercept (%.100s)" : "intercept",
                  p->outputs > 1 ? d->class_names[k] : "");
@@ -191,9 +187,8 @@ static inline void glm_save(const glm_data *d, const glm_path *p, const char *pi
         glm_write_name(file, glm_weight_name(d, p->outputs, w, text));
     for (int64_t i = 0; file && i < p->count; i++) {
         const glm_fit *f = &p->fit[i];
-        fprintf(file, "\n%.17g,%.17g,%.17g,%lld,%.9g,%d,%.17g,%.17g", f->penalty, f->l1, f->l2,
-                (long long)f->nonzero, f->result.epochs, f->result.reason == SW_TRAIN_TOLERANCE, f->loss,
-                f->score);
+        fprintf(file, "\n%.17g,%.17g,%.17g,%lld,%.9g,%d,%.17g,%.17g", f->penalty, f->l1, f->l2, (long long)f->nonzero,
+                f->result.epochs, f->result.reason == SW_TRAIN_TOLERANCE, f->loss, f->score);
         if (p->best >= 0)
             fprintf(file, ",%.17g,%.17g", f->cv_loss, f->cv_error);
         else
@@ -212,12 +207,12 @@ static inline void glm_save(const glm_data *d, const glm_path *p, const char *pi
 
 /* ---- Pictures ---- */
 
-static const unsigned glm_colours[GLM_CURVES] = {PLOT_BLUE, PLOT_RED, PLOT_GREEN, PLOT_ORANGE,
+static const unsigned glm_colours[GLM_CURVES] = {PLOT_BLUE,   PLOT_RED, PLOT_GREEN, PLOT_ORANGE,
                                                  PLOT_PURPLE, PLOT_SKY, PLOT_BLACK, 0x8c6d31};
 
 /* Weight w along the path; at and value are room for a number of each fit. */
-static inline void glm_draw_curve(const glm_path *p, plot *to, int64_t w, double width, unsigned colour,
-                                  double *at, double *value) {
+static inline void glm_draw_curve(const glm_path *p, plot *to, int64_t w, double width, unsigned colour, double *at,
+                                  double *value) {
     for (int64_t i = 0; i < p->count; i++) {
         at[i] = p->fit[i].penalty;
         value[i] = p->fit[i].x[w];
@@ -253,8 +248,7 @@ static inline void glm_draw_coefficients(const glm_data *d, const glm_path *p, p
             low = fmin(low, p->fit[i].x[w]), high = fmax(high, p->fit[i].x[w]);
         }
     const double margin = high > low ? 0.05 * (high - low) : 1;
-    plot_panel(to, 80, 40, width, 360, p->fit[p->count - 1].penalty, p->fit[0].penalty, low - margin,
-               high + margin);
+    plot_panel(to, 80, 40, width, 360, p->fit[p->count - 1].penalty, p->fit[0].penalty, low - margin, high + margin);
     plot_logarithmic(to, true, false);
     plot_axes(to, "coefficients of the columns as they were fitted", "penalty", "coefficient");
     if (size)
@@ -301,8 +295,7 @@ static inline void glm_draw_path(const glm_data *d, const glm_path *p, const cha
 }
 
 /* A row for each feature, of the largest ones: a bar, or a point for each class. */
-static inline void glm_draw_rows(const glm_data *d, const glm_path *p, plot *to, int count,
-                                 const int64_t *feature) {
+static inline void glm_draw_rows(const glm_data *d, const glm_path *p, plot *to, int count, const int64_t *feature) {
     const double *x = p->fit[0].x;
     char text[64], number[32];
     plot_line(to, plot_x(to, 0), to->top, plot_x(to, 0), to->bottom, 1, PLOT_GREY);

@@ -38,8 +38,7 @@ static inline double landscape_value(landscape *a, const double *d, double c, co
         a->there[i] = a->x[i] + c * d[i];
     if (!gradient)
         sw_objective_value_chunked(a->f, a->tape, a->there, NULL, a->f->n, 0, 0, &value);
-    else if (sw_objective_gradient_chunked(a->f, a->tape, a->there, NULL, a->f->n, 0, 0, &value, a->g) ==
-             SW_OK)
+    else if (sw_objective_gradient_chunked(a->f, a->tape, a->there, NULL, a->f->n, 0, 0, &value, a->g) == SW_OK)
         *gradient = sw_gradient_data(a->g);
     return value;
 }

@@ -16,10 +16,10 @@ enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, PIXELS = SIDE * SIDE, SHO
 
 static int64_t steps = 20000;
 
-static const cli_option options[] = {
-    {"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "of SGD at each step size (20000)"},
-    CLI_COMMON("of the points, and of the order they are drawn in (1)", "FILE.png", CLI_PICTURE,
-               "the picture, and FILE.csv with its numbers (least_squares.png)")};
+static const cli_option options[] = {{"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "of SGD at each step size (20000)"},
+                                     CLI_COMMON("of the points, and of the order they are drawn in (1)", "FILE.png",
+                                                CLI_PICTURE,
+                                                "the picture, and FILE.csv with its numbers (least_squares.png)")};
 static const cli_program program = {.name = "least_squares",
                                     .example = "least_squares --steps 5000 --out least_squares.png",
                                     .options = options,
@@ -101,8 +101,11 @@ static void go(walk *k, const sw_source *source) {
     sw_model *model = sw_model_new(SW_F64, 0);
     sw_params *params = sw_model_build(model, sw_nn_linear(model, 1, 1));
     snprintf(rule, sizeof rule, "sgd lr=%.17g", k->lr > 0 ? k->lr : 1 / largest_eigenvalue);
-    const sw_optim_options how = {.size = sizeof how, .estimator = k->estimator, .rule = rule,
-                                  .schedule = k->schedule, .seed = (uint64_t)cli.seed};
+    const sw_optim_options how = {.size = sizeof how,
+                                  .estimator = k->estimator,
+                                  .rule = rule,
+                                  .schedule = k->schedule,
+                                  .seed = (uint64_t)cli.seed};
     sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
     double *x = sw_error() ? NULL : sw_params_x(params);
@@ -141,8 +144,11 @@ static void draw(const walk *k, int searches, const curve *gap) {
     draw_contours(&p);
     plot_axes(&p, "f(w, b), and ways down", "w", "b");
     for (int i = searches; i >= 0; i--) /* SGD's first steps lie below the others */
-        plot_curve(&p, i < searches ? k[i].n : k[i].n < SHOWN ? k[i].n : SHOWN, k[i].w, k[i].b,
-                   i < searches ? 2 : 0.8, k[i].colour);
+        plot_curve(&p,
+                   i < searches     ? k[i].n
+                   : k[i].n < SHOWN ? k[i].n
+                                    : SHOWN,
+                   k[i].w, k[i].b, i < searches ? 2 : 0.8, k[i].colour);
     for (int i = 0; i < searches; i++)
         for (int j = 0; j < k[i].n; j++)
             plot_point(&p, k[i].w[j], k[i].b[j], 2, k[i].colour);
@@ -169,10 +175,8 @@ int main(int argc, char **argv) {
     enum { SEARCHES = 3 };
     static walk k[SEARCHES + FLOORS] = {
         {.name = "GD", .estimator = "full", .goal = 1e-10, .colour = PLOT_BLACK},
-        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .goal = 1e-10,
-         .colour = PLOT_BLUE},
-        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .goal = 1e-10,
-         .colour = PLOT_GREEN}};
+        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .goal = 1e-10, .colour = PLOT_BLUE},
+        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .goal = 1e-10, .colour = PLOT_GREEN}};
     static curve gap[FLOORS];
     static char name[FLOORS][32];
     sw_source *source = make_problem();
@@ -189,8 +193,8 @@ int main(int argc, char **argv) {
     sw_source_free(source);
     if (sw_error())
         return cli_end(1);
-    printf("gd_steps %lld\narmijo_steps %lld\nwolfe_steps %lld\n", (long long)k[0].taken,
-           (long long)k[1].taken, (long long)k[2].taken);
+    printf("gd_steps %lld\narmijo_steps %lld\nwolfe_steps %lld\n", (long long)k[0].taken, (long long)k[1].taken,
+           (long long)k[2].taken);
     for (int i = 0; i < FLOORS; i++)
         printf("floor_%g %.3e\n", floor_step[i], k[SEARCHES + i].floor);
     for (int i = 0; i < FLOORS; i++)

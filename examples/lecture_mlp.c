@@ -65,7 +65,7 @@ static void note(sw_model *model, int m, double epoch, const sw_source *train, c
     curve_add(&curves[TRAIN_ACCURACY][m], epoch, on_train.accuracy);
     curve_add(&curves[TEST_ACCURACY][m], epoch, on_test.accuracy);
     cli_note("%s, epoch %g: train loss %.4f, test accuracy %.4f\n", methods[m].name, epoch, on_train.loss,
-            on_test.accuracy);
+             on_test.accuracy);
 }
 
 static void train(int m, const sw_source *set, const sw_source *test) {

@@ -58,7 +58,7 @@ static const cli_program program = {.name = "logistic_regression",
 
 /* ---- The problem ---- */
 
-static double row[M][N];      /* -y_i a_i: then f_i = log(1 + exp <row_i, x>) */
+static double row[M][N]; /* -y_i a_i: then f_i = log(1 + exp <row_i, x>) */
 static double optimum[N], least, largest_l, l_of_f;
 static int64_t evaluations;
 
@@ -128,8 +128,7 @@ static double find_optimum(void) {
 }
 
 static void make_problem(void) {
-    const sw_logistic_samples_options how = {.size = sizeof how, .n = M, .features = N,
-                                             .seed = (uint64_t)cli.seed};
+    const sw_logistic_samples_options how = {.size = sizeof how, .n = M, .features = N, .seed = (uint64_t)cli.seed};
     sw_source *source = sw_logistic_samples(&how);
     double y, quarter[M], v[N], w[N];
     largest_l = 0;
@@ -192,8 +191,7 @@ static void run(const char *estimator, double lr, bool glm, int64_t order, look_
     else
         f.loss = penalised;
     snprintf(rule, sizeof rule, "sgd lr=%.17g weight_decay=%.17g", lr, glm ? mu : 0);
-    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule,
-                                  .seed = (uint64_t)order};
+    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .seed = (uint64_t)order};
     sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
     evaluations = 0;
     for (int64_t step = 0; !sw_error() && look(user, sw_params_x(params), step); step++)

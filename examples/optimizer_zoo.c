@@ -71,8 +71,8 @@ static void make_spec(const sw_rule *rule, int64_t trial, char *spec, size_t siz
 
 typedef struct entry {
     const sw_rule *rule;
-    char spec[512];       /* the best so far */
-    sw_evaluation chosen; /* on the 5,000 */
+    char spec[512];                                   /* the best so far */
+    sw_evaluation chosen;                             /* on the 5,000 */
     double accuracy[SEEDS], mean, low, high, seconds; /* on the test set; seconds of an epoch */
     int runs;
 } entry;
@@ -107,8 +107,8 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
     const sw_optim_options how = {.size = sizeof how, .rule = spec, .seed = its_seed};
     sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
     const sw_objective *f = sw_error() ? NULL : sw_model_objective(model, train, sw_cross_entropy);
-    const sw_train_options length = {.size = sizeof length, .epochs = epochs, .user = w, .log = watch,
-                                     .stop = &cli_signal};
+    const sw_train_options length = {
+        .size = sizeof length, .epochs = epochs, .user = w, .log = watch, .stop = &cli_signal};
     if (!sw_error() && sw_train(f, optim, &length, &trained) == SW_OK)
         sw_model_evaluate(model, sw_optim_point(optim), judge, sw_cross_entropy, result);
     *seconds = trained.seconds;
@@ -198,8 +198,8 @@ static int by_mean(const void *a, const void *b) {
 }
 
 static void draw(int rules) {
-    static const unsigned hue[HUES] = {PLOT_RED, PLOT_BLUE, PLOT_GREEN, PLOT_ORANGE, PLOT_PURPLE, PLOT_SKY, PLOT_BLACK,
-                                       PLOT_GREY};
+    static const unsigned hue[HUES] = {PLOT_RED,    PLOT_BLUE, PLOT_GREEN, PLOT_ORANGE,
+                                       PLOT_PURPLE, PLOT_SKY,  PLOT_BLACK, PLOT_GREY};
     static const double dash[MOST / HUES][2] = {{0, 0}, {7, 4}, {2, 3}, {12, 3}, {4, 8}, {1, 6}, {18, 6}, {3, 1.5}};
     double most = 1, last = 1;
     plot p = plot_new(1180, 440);
@@ -278,8 +278,10 @@ int main(int argc, char **argv) {
     sw_source *part[2] = {0};
     const int64_t counts[2] = {55000, 5000};
     if (all)
-        sw_split_source(all, 2, &(sw_split_options){sizeof(sw_split_options), .counts = counts, .own = true,
-                                                    .seed = (uint64_t)cli.seed}, part);
+        sw_split_source(
+            all, 2,
+            &(sw_split_options){sizeof(sw_split_options), .counts = counts, .own = true, .seed = (uint64_t)cli.seed},
+            part);
     if (!sw_error())
         search(rules, part, test);
     sw_source_free(part[0]), sw_source_free(part[1]), sw_source_free(test);

@@ -61,11 +61,13 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
     sw_params *params = sw_model_params(model);
     const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
     watch w = {.model = model, .validation = validation, .best = sw_alloc(bytes), .lowest = INFINITY};
-    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=16", .seed = (uint64_t)cli.seed,
+    const sw_optim_options how = {.size = sizeof how,
+                                  .estimator = "minibatch batch=16",
+                                  .seed = (uint64_t)cli.seed,
                                   .rule = "adamw lr=1e-2 weight_decay=0.01"};
     sw_optim *optim = sw_optim_create(params, &how);
-    const sw_train_options until = {.size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w,
-                                    .stop = &cli_signal};
+    const sw_train_options until = {
+        .size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w, .stop = &cli_signal};
     cli_catch_signals();
     if (w.best)
         sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result);
@@ -129,8 +131,8 @@ static void learn(void) {
     if (cli_signal)
         cli_say("interrupted%s", learned ? "; the best weights until then are kept" : "");
     if (learned && !sw_error()) {
-        printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\n",
-               result.epochs, validation.loss, validation.accuracy, test.accuracy);
+        printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\n", result.epochs,
+               validation.loss, validation.accuracy, test.accuracy);
         cli_flush();
         write_file(model, all, features, mean, std);
         if (!sw_error())
@@ -151,7 +153,8 @@ static bool read_row(const char *text, int64_t count, double *x) {
         x[i] = sw_text_number(text, &end);
         if (end == text || *end != (i + 1 < count ? ',' : 0) || !isfinite(x[i]))
             return sw_fail(SW_ERR_ARGUMENT, "--predict %s: %lld numbers between commas are needed", row,
-                           (long long)count), false;
+                           (long long)count),
+                   false;
         text = end + 1;
     }
     return true;
@@ -162,8 +165,8 @@ static void predict(const char *path) {
     const sw_array first = sw_archive_get(a, "network.linear1.weight"), mean = sw_archive_get(a, "mean"),
                    last = sw_archive_get(a, "network.linear2.weight"), std = sw_archive_get(a, "std");
     const int64_t features = sw_array_count(&mean);
-    if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features ||
-                        mean.type != SW_F64 || std.type != SW_F64 || sw_array_count(&std) != features))
+    if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features || mean.type != SW_F64 ||
+                        std.type != SW_F64 || sw_array_count(&std) != features))
         sw_fail(SW_ERR_FORMAT, "%s: not a file written by own_data", path);
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);

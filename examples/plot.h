@@ -24,9 +24,16 @@
 
 /* 0xRRGGBB. The colours of Okabe and Ito, which people who are colour-blind can tell apart. */
 enum {
-    PLOT_BLUE = 0x0072b2, PLOT_ORANGE = 0xe69f00, PLOT_GREEN = 0x009e73, PLOT_RED = 0xd55e00,
-    PLOT_PURPLE = 0xcc79a7, PLOT_SKY = 0x56b4e9, PLOT_BLACK = 0x222222, PLOT_GREY = 0x888888,
-    PLOT_LIGHT = 0xe4e4e4, PLOT_WHITE = 0xffffff
+    PLOT_BLUE = 0x0072b2,
+    PLOT_ORANGE = 0xe69f00,
+    PLOT_GREEN = 0x009e73,
+    PLOT_RED = 0xd55e00,
+    PLOT_PURPLE = 0xcc79a7,
+    PLOT_SKY = 0x56b4e9,
+    PLOT_BLACK = 0x222222,
+    PLOT_GREY = 0x888888,
+    PLOT_LIGHT = 0xe4e4e4,
+    PLOT_WHITE = 0xffffff
 };
 
 enum { PLOT_FINE = 3 }; /* painted so many times as large */
@@ -77,12 +84,12 @@ static inline plot_box plot_box_of(const plot *p, double x0, double y0, double x
     const double top = p->clipped ? p->top : 0, bottom = p->clipped ? p->bottom : p->height;
     if (!p->pixels.data)
         return (plot_box){0};
-    return (plot_box){plot_fine(x0, left, right), plot_fine(y0, top, bottom),
-                      plot_fine(x1, left, right), plot_fine(y1, top, bottom)};
+    return (plot_box){plot_fine(x0, left, right), plot_fine(y0, top, bottom), plot_fine(x1, left, right),
+                      plot_fine(y1, top, bottom)};
 }
 
-static inline void plot_rectangle(plot *p, double x, double y, double width, double height,
-                                  unsigned colour, double cover) {
+static inline void plot_rectangle(plot *p, double x, double y, double width, double height, unsigned colour,
+                                  double cover) {
     const plot_box b = plot_box_of(p, x, y, x + width, y + height);
     for (int j = b.y0; j < b.y1; j++)
         for (int i = b.x0; i < b.x1; i++)
@@ -90,11 +97,10 @@ static inline void plot_rectangle(plot *p, double x, double y, double width, dou
 }
 
 /* All that is nearer than width/2 to the line between two points; equal ones make a disc. */
-static inline void plot_line(plot *p, double x0, double y0, double x1, double y1, double width,
-                             unsigned colour) {
+static inline void plot_line(plot *p, double x0, double y0, double x1, double y1, double width, unsigned colour) {
     const double r = width / 2, dx = x1 - x0, dy = y1 - y0, square = dx * dx + dy * dy;
-    const plot_box b = plot_box_of(p, (x0 < x1 ? x0 : x1) - r, (y0 < y1 ? y0 : y1) - r,
-                                   (x0 < x1 ? x1 : x0) + r, (y0 < y1 ? y1 : y0) + r);
+    const plot_box b = plot_box_of(p, (x0 < x1 ? x0 : x1) - r, (y0 < y1 ? y0 : y1) - r, (x0 < x1 ? x1 : x0) + r,
+                                   (y0 < y1 ? y1 : y0) + r);
     for (int j = b.y0; j < b.y1; j++)
         for (int i = b.x0; i < b.x1; i++) {
             const double x = (i + 0.5) / PLOT_FINE - x0, y = (j + 0.5) / PLOT_FINE - y0;
@@ -111,33 +117,88 @@ static inline void plot_line(plot *p, double x0, double y0, double x1, double y1
 /* Letters as strokes: points xy, one digit each, strokes apart by blanks. Six units from the base line,
  * y = 3, to the top of the capitals, y = 9. */
 static inline const char *plot_glyph(char c) {
-    static const char *const glyph[128] = {
-        ['a'] = "4743 4637170604133344", ['b'] = "0903 0617374644331304", ['c'] = "4637170604133344",
-        ['d'] = "4943 4637170604133344", ['e'] = "05454637170604133344", ['f'] = "39291813 0737",
-        ['g'] = "4741301001 4637170604133344", ['h'] = "0903 0617374643", ['i'] = "0703 0909",
-        ['j'] = "171100 1919", ['k'] = "0903 3704 1533", ['l'] = "0903",
-        ['m'] = "0703 0617273633 3647576663", ['n'] = "0703 0617374643", ['o'] = "133344463717060413",
-        ['p'] = "0700 0617374644331304", ['q'] = "4740 4637170604133344", ['r'] = "0703 061737",
-        ['s'] = "46371706153544331304", ['t'] = "19142333 0737", ['u'] = "0704133344 4743",
-        ['v'] = "072347", ['w'] = "0713375367", ['x'] = "0743 0347", ['y'] = "0723 47231100",
-        ['z'] = "07470343",
-        ['A'] = "033963 1555", ['B'] = "03094958574606 4655544303", ['C'] = "5849190804134354",
-        ['D'] = "03093957553303", ['E'] = "59090353 0646", ['F'] = "590903 0646",
-        ['G'] = "58491908041343545636", ['H'] = "0903 5953 0656", ['I'] = "0903", ['J'] = "4944331304",
-        ['K'] = "0903 4905 1643", ['L'] = "090343", ['M'] = "0309356963", ['N'] = "03095359",
-        ['O'] = "194958544313040819", ['P'] = "03094958574606", ['Q'] = "194958544313040819 3553",
-        ['R'] = "03094958574606 2653", ['S'] = "584919080716465554431304", ['T'] = "0969 3933",
-        ['U'] = "090413435459", ['V'] = "093369", ['W'] = "0923374369", ['X'] = "0953 0359",
-        ['Y'] = "093669 3633", ['Z'] = "09590353",
-        ['0'] = "193948443313040819", ['1'] = "082923", ['2'] = "08193948470343",
-        ['3'] = "08193948473616 364544331304", ['4'] = "33390545", ['5'] = "490906364544331304",
-        ['6'] = "483919080413334445361605", ['7'] = "094913",
-        ['8'] = "16070819394847361605041333444536", ['9'] = "041333444839190807163647",
-        ['.'] = "0303", [','] = "1302", [':'] = "0606 0303", ['\''] = "0908", ['!'] = "0905 0303",
-        ['?'] = "08193948472625 2323", ['-'] = "0636", ['+'] = "0646 2824", ['='] = "0747 0545",
-        ['/'] = "0339", ['%'] = "6903 0929270709 4565634345", ['('] = "19080413", [')'] = "09181403",
-        ['<'] = "480644", ['>'] = "084604", ['_'] = "0242", ['*'] = "0848 1739 3719", ['|'] = "0902",
-        ['~'] = "06173546", [' '] = ""};
+    static const char *const glyph[128] = {['a'] = "4743 4637170604133344",
+                                           ['b'] = "0903 0617374644331304",
+                                           ['c'] = "4637170604133344",
+                                           ['d'] = "4943 4637170604133344",
+                                           ['e'] = "05454637170604133344",
+                                           ['f'] = "39291813 0737",
+                                           ['g'] = "4741301001 4637170604133344",
+                                           ['h'] = "0903 0617374643",
+                                           ['i'] = "0703 0909",
+                                           ['j'] = "171100 1919",
+                                           ['k'] = "0903 3704 1533",
+                                           ['l'] = "0903",
+                                           ['m'] = "0703 0617273633 3647576663",
+                                           ['n'] = "0703 0617374643",
+                                           ['o'] = "133344463717060413",
+                                           ['p'] = "0700 0617374644331304",
+                                           ['q'] = "4740 4637170604133344",
+                                           ['r'] = "0703 061737",
+                                           ['s'] = "46371706153544331304",
+                                           ['t'] = "19142333 0737",
+                                           ['u'] = "0704133344 4743",
+                                           ['v'] = "072347",
+                                           ['w'] = "0713375367",
+                                           ['x'] = "0743 0347",
+                                           ['y'] = "0723 47231100",
+                                           ['z'] = "07470343",
+                                           ['A'] = "033963 1555",
+                                           ['B'] = "03094958574606 4655544303",
+                                           ['C'] = "5849190804134354",
+                                           ['D'] = "03093957553303",
+                                           ['E'] = "59090353 0646",
+                                           ['F'] = "590903 0646",
+                                           ['G'] = "58491908041343545636",
+                                           ['H'] = "0903 5953 0656",
+                                           ['I'] = "0903",
+                                           ['J'] = "4944331304",
+                                           ['K'] = "0903 4905 1643",
+                                           ['L'] = "090343",
+                                           ['M'] = "0309356963",
+                                           ['N'] = "03095359",
+                                           ['O'] = "194958544313040819",
+                                           ['P'] = "03094958574606",
+                                           ['Q'] = "194958544313040819 3553",
+                                           ['R'] = "03094958574606 2653",
+                                           ['S'] = "584919080716465554431304",
+                                           ['T'] = "0969 3933",
+                                           ['U'] = "090413435459",
+                                           ['V'] = "093369",
+                                           ['W'] = "0923374369",
+                                           ['X'] = "0953 0359",
+                                           ['Y'] = "093669 3633",
+                                           ['Z'] = "09590353",
+                                           ['0'] = "193948443313040819",
+                                           ['1'] = "082923",
+                                           ['2'] = "08193948470343",
+                                           ['3'] = "08193948473616 364544331304",
+                                           ['4'] = "33390545",
+                                           ['5'] = "490906364544331304",
+                                           ['6'] = "483919080413334445361605",
+                                           ['7'] = "094913",
+                                           ['8'] = "16070819394847361605041333444536",
+                                           ['9'] = "041333444839190807163647",
+                                           ['.'] = "0303",
+                                           [','] = "1302",
+                                           [':'] = "0606 0303",
+                                           ['\''] = "0908",
+                                           ['!'] = "0905 0303",
+                                           ['?'] = "08193948472625 2323",
+                                           ['-'] = "0636",
+                                           ['+'] = "0646 2824",
+                                           ['='] = "0747 0545",
+                                           ['/'] = "0339",
+                                           ['%'] = "6903 0929270709 4565634345",
+                                           ['('] = "19080413",
+                                           [')'] = "09181403",
+                                           ['<'] = "480644",
+                                           ['>'] = "084604",
+                                           ['_'] = "0242",
+                                           ['*'] = "0848 1739 3719",
+                                           ['|'] = "0902",
+                                           ['~'] = "06173546",
+                                           [' '] = ""};
     const unsigned char at = (unsigned char)c;
     return at < 128 && glyph[at] ? glyph[at] : "0343490903"; /* a box */
 }
@@ -155,8 +216,8 @@ typedef enum plot_align { PLOT_LEFT = 0, PLOT_CENTRE = 1, PLOT_RIGHT = 2 } plot_
 
 /* Capitals are `size` pixels high; (x, y) is the beginning, middle or end of the base line, which points
  * up instead of to the right if `upwards`. */
-static inline void plot_text(plot *p, double x, double y, double size, plot_align align, bool upwards,
-                             unsigned colour, const char *text) {
+static inline void plot_text(plot *p, double x, double y, double size, plot_align align, bool upwards, unsigned colour,
+                             const char *text) {
     const double unit = size / 6, width = size / 9 + 0.35;
     double along = 0;
     for (const char *c = text; *c; c++)
@@ -174,8 +235,7 @@ static inline void plot_text(plot *p, double x, double y, double size, plot_alig
             const double to[2] = {upwards ? x - b : x + a, upwards ? y - a : y - b};
             const bool alone = first && (!s[2] || s[2] == ' ');
             if (!first || alone)
-                plot_line(p, first ? to[0] : before[0], first ? to[1] : before[1], to[0], to[1], width,
-                          colour);
+                plot_line(p, first ? to[0] : before[0], first ? to[1] : before[1], to[0], to[1], width, colour);
             memcpy(before, to, sizeof before);
             first = false;
             s++;
@@ -197,8 +257,8 @@ static inline plot plot_new(int width, int height) {
 }
 
 /* From here on data are shown in this box: x0 at its left, y0 at its bottom. */
-static inline void plot_panel(plot *p, double left, double top, double width, double height, double x0,
-                              double x1, double y0, double y1) {
+static inline void plot_panel(plot *p, double left, double top, double width, double height, double x0, double x1,
+                              double y0, double y1) {
     p->left = left, p->top = top, p->right = left + width, p->bottom = top + height;
     p->x0 = x0, p->x1 = x1, p->y0 = y0, p->y1 = y1;
     p->log_x = p->log_y = false;
@@ -340,12 +400,10 @@ static inline void plot_key_dashed(plot *p, int row, double width, unsigned colo
 
 /* ---- Data, in the panel's units ---- */
 
-static inline void plot_curve(plot *p, int n, const double *x, const double *y, double width,
-                              unsigned colour) {
+static inline void plot_curve(plot *p, int n, const double *x, const double *y, double width, unsigned colour) {
     p->clipped = true;
     for (int i = 0; i + 1 < n; i++)
-        plot_line(p, plot_x(p, x[i]), plot_y(p, y[i]), plot_x(p, x[i + 1]), plot_y(p, y[i + 1]), width,
-                  colour);
+        plot_line(p, plot_x(p, x[i]), plot_y(p, y[i]), plot_x(p, x[i + 1]), plot_y(p, y[i + 1]), width, colour);
     p->clipped = false;
 }
 
@@ -379,8 +437,8 @@ static inline void plot_dashed(plot *p, int n, const double *x, const double *y,
 }
 
 /* What is between two curves, which share x, in ascending order. */
-static inline void plot_band(plot *p, int n, const double *x, const double *low, const double *high,
-                             unsigned colour, double cover) {
+static inline void plot_band(plot *p, int n, const double *x, const double *low, const double *high, unsigned colour,
+                             double cover) {
     p->clipped = true;
     for (int i = 0; i + 1 < n; i++) {
         const double left = plot_x(p, x[i]), right = plot_x(p, x[i + 1]);
@@ -406,8 +464,7 @@ static inline void plot_field(plot *p, int rows, int columns, const unsigned *co
     const double width = (p->right - p->left) / columns, height = (p->bottom - p->top) / rows;
     for (int j = 0; j < rows; j++)
         for (int i = 0; i < columns; i++)
-            plot_rectangle(p, p->left + i * width, p->top + j * height, width, height,
-                           colour[j * columns + i], 1);
+            plot_rectangle(p, p->left + i * width, p->top + j * height, width, height, colour[j * columns + i], 1);
 }
 
 /* ---- The end ---- */

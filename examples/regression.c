@@ -17,8 +17,7 @@ static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of AdamW, 40 points each (2000)"},
     {"--dropout", "P", CLI_REAL, &dropout, 0, 0.9, "share of the units that are dropped (0.1)"},
     {"--passes", "N", CLI_COUNT, &passes, 2, 100000, "forward passes for mean and spread (500)"},
-    CLI_COMMON("of data, initial weights and dropout (1)", "FILE.png", CLI_PICTURE,
-               "the picture (regression.png)")};
+    CLI_COMMON("of data, initial weights and dropout (1)", "FILE.png", CLI_PICTURE, "the picture (regression.png)")};
 static const cli_program program = {.name = "regression",
                                     .example = "regression --dropout 0.2 --out regression.png",
                                     .options = options,
@@ -52,8 +51,7 @@ static void ask_often(sw_module *net, double *x, double *mean, double *deviation
     sw_tape_set_seed(tape, (uint64_t)cli.seed);
     double sum[GRID] = {0}, squares[GRID] = {0};
     for (int64_t pass = 0; pass < passes && !sw_error(); pass++) {
-        const double *y =
-            sw_value(sw_forward(net, sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(GRID, 1))))).data;
+        const double *y = sw_value(sw_forward(net, sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(GRID, 1))))).data;
         for (int i = 0; y && i < GRID; i++) {
             sum[i] += y[i];
             squares[i] += y[i] * y[i];
@@ -68,8 +66,7 @@ static void ask_often(sw_module *net, double *x, double *mean, double *deviation
     sw_tape_free(tape);
 }
 
-static void draw(double *x, const double *mean, const double *deviation, const double *data_x,
-                 const double *data_y) {
+static void draw(double *x, const double *mean, const double *deviation, const double *data_x, const double *data_y) {
     double low[GRID], high[GRID], exact[GRID];
     plot p = plot_new(760, 420);
     plot_panel(&p, 70, 40, 660, 320, x[0], x[GRID - 1], -2, 2);
@@ -100,12 +97,14 @@ int main(int argc, char **argv) {
 
     sw_source *source = make_samples(data_x, data_y);
     sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
-    sw_module *net = sw_nn_sequential(
-        model, sw_nn_linear(model, 1, 64), sw_nn_relu(model), sw_nn_dropout(model, dropout),
-        sw_nn_linear(model, 64, 64), sw_nn_relu(model), sw_nn_dropout(model, dropout),
-        sw_nn_linear(model, 64, 1), NULL);
-    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=40",
-                                  .rule = "adamw lr=3e-3", .schedule = "cosine", .seed = (uint64_t)cli.seed,
+    sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 1, 64), sw_nn_relu(model),
+                                      sw_nn_dropout(model, dropout), sw_nn_linear(model, 64, 64), sw_nn_relu(model),
+                                      sw_nn_dropout(model, dropout), sw_nn_linear(model, 64, 1), NULL);
+    const sw_optim_options how = {.size = sizeof how,
+                                  .estimator = "minibatch batch=40",
+                                  .rule = "adamw lr=3e-3",
+                                  .schedule = "cosine",
+                                  .seed = (uint64_t)cli.seed,
                                   .steps = steps};
     sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);

@@ -10,11 +10,10 @@ enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 160 /* 
 static int64_t steps = 2000;
 static double lr = 0.003;
 
-static const cli_option options[] = {
-    {"--steps", "N", CLI_COUNT, &steps, 1, 1e7, "of each rule (2000)"},
-    {"--lr", "X", CLI_REAL, &lr, 1e-9, 1, "learning rate of all (0.003)"},
-    CLI_COMMON("for rules that draw random numbers: none so far (1)", "FILE.png", CLI_PICTURE,
-               "the picture; the walks go to FILE.csv (rosenbrock.png)")};
+static const cli_option options[] = {{"--steps", "N", CLI_COUNT, &steps, 1, 1e7, "of each rule (2000)"},
+                                     {"--lr", "X", CLI_REAL, &lr, 1e-9, 1, "learning rate of all (0.003)"},
+                                     CLI_COMMON("for rules that draw random numbers: none so far (1)", "FILE.png",
+                                                CLI_PICTURE, "the picture; the walks go to FILE.csv (rosenbrock.png)")};
 static const cli_program program = {.name = "rosenbrock",
                                     .example = "rosenbrock --steps 5000 --lr 0.001 --out valley.png",
                                     .options = options,
@@ -28,8 +27,8 @@ static double value_at(double w1, double w2) {
 }
 
 /* Value and gradient, as sw_objective wants them; one sample, no chance. */
-static sw_status rosenbrock(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                            double *value, void *g) {
+static sw_status rosenbrock(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                            void *g) {
     const double *w = x, bend = w[1] - w[0] * w[0];
     double *to = g;
     (void)user, (void)ids, (void)count, (void)draw;
@@ -62,7 +61,8 @@ static end walk(const sw_rule *rule, curve *path) {
     snprintf(spec, sizeof spec, "%s lr=%.17g", rule->name, lr);
     sw_optim *optim = sw_error() ? NULL
                                  : sw_optim_create(params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                               .estimator = "full", .rule = spec,
+                                                                               .estimator = "full",
+                                                                               .rule = spec,
                                                                                .seed = (uint64_t)cli.seed});
     double *w = sw_error() ? NULL : sw_params_x(params);
     if (w) {
@@ -93,8 +93,8 @@ static void draw_panel(plot *p, int i, const curve *path, const end *e) {
     plot_panel(p, column * 195 + 36, row * 215 + 30, SIDE, SIDE, -2, 2, -1, 3.5);
     for (int k = 0; k < PIXELS; k++) {
         const int x = k % SIDE, y = k / SIDE;
-        const double f = value_at(p->x0 + (p->x1 - p->x0) * (x + 0.5) / SIDE,
-                                  p->y1 - (p->y1 - p->y0) * (y + 0.5) / SIDE);
+        const double f =
+            value_at(p->x0 + (p->x1 - p->x0) * (x + 0.5) / SIDE, p->y1 - (p->y1 - p->y0) * (y + 0.5) / SIDE);
         const double level = floor(plot_log2(f + 1e-3) / 2 + 5);
         colour[k] = plot_mix(PLOT_WHITE, PLOT_GREY, level < 0 ? 0 : level > 11 ? 0.88 : level * 0.08);
     }

@@ -78,11 +78,9 @@ static void make_curves(void) {
         const int m = i % METHODS;
         const bool training = i / METHODS == 1;
         if (i < SLICES)
-            snprintf(curve_name[i], sizeof curve_name[i], "%s, %s", method[m],
-                     training ? "training" : "test");
+            snprintf(curve_name[i], sizeof curve_name[i], "%s, %s", method[m], training ? "training" : "test");
         else
-            snprintf(curve_name[i], sizeof curve_name[i], "%s, rise of run %d", method[m],
-                     (i - SLICES) / METHODS + 1);
+            snprintf(curve_name[i], sizeof curve_name[i], "%s, rise of run %d", method[m], (i - SLICES) / METHODS + 1);
         curves[i].name = curve_name[i];
         curves[i].n = 0;
         curves[i].colour = training ? light[m] : dark[m];
@@ -93,8 +91,8 @@ static void make_curves(void) {
 static void measure(const sw_objective *f, int method, int run) {
     const int64_t dim = sw_params_dim(f->params);
     double *room = sw_alloc_array(3 * dim, sizeof *room);
-    landscape a = {.f = f, .tape = sw_tape_new(), .g = sw_gradient_new(f->params), .dim = dim,
-                .x = sw_params_x(f->params)};
+    landscape a = {
+        .f = f, .tape = sw_tape_new(), .g = sw_gradient_new(f->params), .dim = dim, .x = sw_params_x(f->params)};
     if (!sw_error()) {
         a.e = room, a.v = room + dim, a.there = room + 2 * dim;
         a.loss = result[method][LOSS][run] = landscape_value(&a, a.x, 0, NULL);
@@ -103,8 +101,7 @@ static void measure(const sw_objective *f, int method, int run) {
     }
     for (int i = -SLICE; a.v && i <= SLICE && !sw_error(); i++) {
         const double along = 3 * rho * i / SLICE;
-        curve_add(&curves[SLICES + METHODS * run + method], along,
-                  landscape_value(&a, a.v, along, NULL) - a.loss);
+        curve_add(&curves[SLICES + METHODS * run + method], along, landscape_value(&a, a.v, along, NULL) - a.loss);
     }
     sw_tape_free(a.tape), sw_gradient_free(a.g), sw_free(room);
 }
@@ -120,8 +117,7 @@ static double look(sw_model *model, const sw_source *source, curve *c, int64_t e
     return e.accuracy;
 }
 
-static void train(const sw_source *training, const sw_source *test, int method, int run,
-                  cli_progress *progress) {
+static void train(const sw_source *training, const sw_source *test, int method, int run, cli_progress *progress) {
     enum { BATCH = 50 };
     char estimator[96], rule[64], what[32];
     const int64_t steps = (samples + BATCH - 1) / BATCH, all = METHODS * seeds * epochs;
@@ -131,12 +127,15 @@ static void train(const sw_source *training, const sw_source *test, int method, 
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9", lr);
     snprintf(what, sizeof what, "%s %d", method == SAM ? "SAM" : "SGD", run + 1);
     sw_model *model = sw_model_new(SW_F64, (uint64_t)(cli.seed + run));
-    sw_params *params = sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden),
-                                                               sw_nn_tanh(model),
-                                                               sw_nn_linear(model, hidden, CLASSES), NULL));
-    const sw_optim_options how = {.size = sizeof how, .rule = rule, .schedule = "cosine",
+    sw_params *params =
+        sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden), sw_nn_tanh(model),
+                                               sw_nn_linear(model, hidden, CLASSES), NULL));
+    const sw_optim_options how = {.size = sizeof how,
+                                  .rule = rule,
+                                  .schedule = "cosine",
                                   .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
-                                  .seed = (uint64_t)(cli.seed + run), .steps = epochs * steps};
+                                  .seed = (uint64_t)(cli.seed + run),
+                                  .steps = epochs * steps};
     sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
     const sw_objective *f = sw_model_objective(model, training, sw_cross_entropy);
     for (int64_t epoch = 0; epoch <= epochs && !sw_error(); epoch++) {

@@ -17,12 +17,9 @@ static const cli_option options[] = {
     {"--samples", "N", CLI_COUNT, &samples, 3, 100000, "points, dealt out to the three arms (300)"},
     {"--noise", "S", CLI_REAL, &noise, 0, 1, "their standard deviation about the arms (0.02)"},
     {"--every", "K", CLI_COUNT, &every, 1, 100000, "steps from one panel to the next (200)"},
-    CLI_COMMON("of the noise and of the initial weights (1)", "FILE.png", CLI_PICTURE,
-               "the picture (spirals.png)")};
-static const cli_program program = {.name = "spirals",
-                                    .example = "spirals --every 100 --out spirals.png",
-                                    .options = options,
-                                    .out = "spirals.png"};
+    CLI_COMMON("of the noise and of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (spirals.png)")};
+static const cli_program program = {
+    .name = "spirals", .example = "spirals --every 100 --out spirals.png", .options = options, .out = "spirals.png"};
 
 /* The class that is most likely, paler the less likely it is: in steps, which look like contour lines. */
 static unsigned colour_of(const double *probability) {
@@ -64,15 +61,18 @@ int main(int argc, char **argv) {
     cli_check_files();
 
     /* The data, the network, and what moves it. f64, so that the picture does not depend on the processor. */
-    const sw_spirals_options arms = {.size = sizeof arms, .n = samples, .classes = CLASSES, .turns = 1.4,
-                                     .noise = noise, .seed = (uint64_t)cli.seed};
+    const sw_spirals_options arms = {.size = sizeof arms,
+                                     .n = samples,
+                                     .classes = CLASSES,
+                                     .turns = 1.4,
+                                     .noise = noise,
+                                     .seed = (uint64_t)cli.seed};
     sw_source *source = sw_spirals(&arms);
     sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
-    sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 2, 32), sw_nn_tanh(model),
-                                      sw_nn_linear(model, 32, 32), sw_nn_tanh(model),
-                                      sw_nn_linear(model, 32, CLASSES), NULL);
-    const sw_optim_options how = {.size = sizeof how, .estimator = "minibatch batch=100",
-                                  .rule = "adam lr=0.01", .seed = (uint64_t)cli.seed};
+    sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 2, 32), sw_nn_tanh(model), sw_nn_linear(model, 32, 32),
+                                      sw_nn_tanh(model), sw_nn_linear(model, 32, CLASSES), NULL);
+    const sw_optim_options how = {
+        .size = sizeof how, .estimator = "minibatch batch=100", .rule = "adam lr=0.01", .seed = (uint64_t)cli.seed};
     sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
     const sw_objective *loss = sw_model_objective(model, source, sw_cross_entropy);
     sw_tape *tape = sw_tape_new();

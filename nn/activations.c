@@ -27,35 +27,37 @@ static void axis_describe(const sw_module *m, char *text, size_t bytes) {
 static sw_status axis_build(sw_module *m, sw_sample_shape *shape) {
     int axis = AXIS(m);
     if (shape->rank >= 0 && (axis < -shape->rank - 1 || axis > shape->rank))
-        return sw_fail(SW_ERR_SHAPE, "layer %s: axis %d of a batch of samples %s: %d to %d are there", m->name,
-                       axis, sw_shape_text(shape->rank, shape->length), -shape->rank - 1, shape->rank);
+        return sw_fail(SW_ERR_SHAPE, "layer %s: axis %d of a batch of samples %s: %d to %d are there", m->name, axis,
+                       sw_shape_text(shape->rank, shape->length), -shape->rank - 1, shape->rank);
     return SW_OK;
 }
 
 /* The table: name, call, build, describe. */
-#define ACTIVATIONS(X)                                                               \
-    X(relu, sw_relu(x), NULL, NULL)                                                  \
-    X(tanh, sw_tanh(x), NULL, NULL)                                                  \
-    X(sigmoid, sw_sigmoid(x), NULL, NULL)                                            \
-    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), NULL, slope_describe)                 \
-    X(elu, sw_elu(x, NUMBER(m)), NULL, alpha_describe)                               \
-    X(silu, sw_silu(x), NULL, NULL)                                                  \
-    X(softplus, sw_softplus(x), NULL, NULL)                                          \
-    X(gelu, sw_gelu(x), NULL, NULL)                                                  \
-    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL)                                        \
-    X(softmax, sw_softmax(x, AXIS(m)), axis_build, axis_describe)                    \
+#define ACTIVATIONS(X)                                               \
+    X(relu, sw_relu(x), NULL, NULL)                                  \
+    X(tanh, sw_tanh(x), NULL, NULL)                                  \
+    X(sigmoid, sw_sigmoid(x), NULL, NULL)                            \
+    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), NULL, slope_describe) \
+    X(elu, sw_elu(x, NUMBER(m)), NULL, alpha_describe)               \
+    X(silu, sw_silu(x), NULL, NULL)                                  \
+    X(softplus, sw_softplus(x), NULL, NULL)                          \
+    X(gelu, sw_gelu(x), NULL, NULL)                                  \
+    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL)                        \
+    X(softmax, sw_softmax(x, AXIS(m)), axis_build, axis_describe)    \
     X(log_softmax, sw_log_softmax(x, AXIS(m)), axis_build, axis_describe)
 
-#define FORWARD(name, call, build, describe)                        \
-    static sw_tensor name##_forward(sw_module *m, sw_tensor x) {    \
-        (void)m;                                                    \
-        return call;                                                \
+#define FORWARD(name, call, build, describe)                     \
+    static sw_tensor name##_forward(sw_module *m, sw_tensor x) { \
+        (void)m;                                                 \
+        return call;                                             \
     }
 ACTIVATIONS(FORWARD)
 
+/* clang-format off */
 #define TYPE(id, call, build_function, describe_function)                            \
     {.size = sizeof(sw_module_type), .name = #id, .build = (build_function),         \
      .forward = id##_forward, .describe = (describe_function)},
+/* clang-format on */
 static const sw_module_type types[] = {ACTIVATIONS(TYPE)};
 
 #define INDEX(name, call, build, describe) index_##name,

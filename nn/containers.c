@@ -54,9 +54,8 @@ static sw_tensor sequential_forward(sw_module *m, sw_tensor x) {
     return at;
 }
 
-const sw_module_type swn_sequential_type = {.size = sizeof(sw_module_type), .name = "sequential",
-                                            .build = sequential_build,
-                                            .forward = sequential_forward};
+const sw_module_type swn_sequential_type = {
+    .size = sizeof(sw_module_type), .name = "sequential", .build = sequential_build, .forward = sequential_forward};
 
 sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules) {
     sw_module *m = sw_module_new(model, &swn_sequential_type, 0);
@@ -93,9 +92,11 @@ static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
     const sw_sample_shape in = *shape;
     SW_TRY(sw_module_build(m->child[0], shape));
     if (in.rank >= 0 && !swn_same_shape(&in, shape))
-        return sw_fail(SW_ERR_SHAPE, "layer %s: %s comes in and layer %s makes it %s; x + f(x) needs equal "
-                                     "shapes", m->name, sw_shape_text(in.rank, in.length),
-                       m->child[0]->name, sw_shape_text(shape->rank, shape->length));
+        return sw_fail(SW_ERR_SHAPE,
+                       "layer %s: %s comes in and layer %s makes it %s; x + f(x) needs equal "
+                       "shapes",
+                       m->name, sw_shape_text(in.rank, in.length), m->child[0]->name,
+                       sw_shape_text(shape->rank, shape->length));
     return SW_OK;
 }
 
@@ -122,8 +123,8 @@ static sw_tensor residual_forward(sw_module *m, sw_tensor x) {
     return sum;
 }
 
-static const sw_module_type residual_type = {.size = sizeof(sw_module_type), .name = "residual",
-                                             .build = residual_build, .forward = residual_forward};
+static const sw_module_type residual_type = {
+    .size = sizeof(sw_module_type), .name = "residual", .build = residual_build, .forward = residual_forward};
 
 sw_module *sw_nn_residual(sw_model *model, sw_module *f) {
     sw_module *m = sw_module_new(model, &residual_type, 0);
@@ -162,12 +163,13 @@ static sw_status compose_trace(sw_module *m, sw_tape *tape, sw_sample_shape *sha
     sw_tape_layer(tape, outer);
     sw_array a = sw_is_null(y) ? (sw_array){0} : sw_value(y);
     if (!a.data)
-        return sw_failures() != failures
-                   ? sw_last_failure()
-                   : sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
+        return sw_failures() != failures ? sw_last_failure()
+                                         : sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
     if (a.rank < 1 || a.shape[0] != SAMPLES)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: its forward makes %s of a batch of %d; axis 0 must stay the "
-                                     "batch", m->name, sw_shape_text(a.rank, a.shape), SAMPLES);
+        return sw_fail(SW_ERR_SHAPE,
+                       "layer %s: its forward makes %s of a batch of %d; axis 0 must stay the "
+                       "batch",
+                       m->name, sw_shape_text(a.rank, a.shape), SAMPLES);
     shape->rank = a.rank - 1;
     for (int i = 1; i < a.rank; i++)
         shape->length[i - 1] = a.shape[i];
@@ -210,12 +212,16 @@ static sw_module *compose_new(sw_model *model, const char *kind, sw_tensor (*for
                                  offsetof(sw_compose_options, user)) != SW_OK)
         return sw_module_failed(model);
     if (!kind || !*kind || strlen(kind) >= sizeof((compose *)0)->kind - 1 || !forward) {
-        sw_fail(SW_ERR_ARGUMENT, "compose: %s", forward ? "a kind of 1 to 48 characters is needed"
-                                                        : "the forward function is NULL");
+        sw_fail(SW_ERR_ARGUMENT, "compose: %s",
+                forward ? "a kind of 1 to 48 characters is needed" : "the forward function is NULL");
         return sw_module_failed(model);
     }
-    const sw_module_type type = {.size = sizeof type, .name = kind, .build = compose_build,
-                                 .forward = forward, .describe = compose_describe, .name_space = true,
+    const sw_module_type type = {.size = sizeof type,
+                                 .name = kind,
+                                 .build = compose_build,
+                                 .forward = forward,
+                                 .describe = compose_describe,
+                                 .name_space = true,
                                  .takes_ids = options.takes_ids};
     sw_module *m = sw_module_new(model, &type, sizeof(compose));
     if (!swn_is(m, &type))
@@ -232,21 +238,18 @@ static sw_module *compose_new(sw_model *model, const char *kind, sw_tensor (*for
     return m;
 }
 
-sw_module *sw_nn_compose_of(sw_model *model, const char *kind,
-                            sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
-                            sw_module *const *modules, const sw_compose_options *options) {
+sw_module *sw_nn_compose_of(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
+                            int count, sw_module *const *modules, const sw_compose_options *options) {
     sw_module *m = compose_new(model, kind, forward, options);
     return m && m->type->build == compose_build ? add_all(m, count, modules) : m;
 }
 
-sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
-                                sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
-                                sw_module *const *modules) {
+sw_module *sw_nn_compose_listed(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
+                                int count, sw_module *const *modules) {
     return sw_nn_compose_of(model, kind, forward, listed_count(count, modules), modules, NULL);
 }
 
-sw_module *(sw_nn_compose)(sw_model *model, const char *kind,
-                           sw_tensor (*forward)(sw_module *self, sw_tensor x), ...) {
+sw_module *(sw_nn_compose)(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x), ...) {
     sw_module *m = compose_new(model, kind, forward, NULL);
     if (!m || m->type->build != compose_build)
         return m;

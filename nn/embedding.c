@@ -16,8 +16,11 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
     if (shape->rank > SW_MAX_RANK - 2)
         return sw_fail(SW_ERR_SHAPE, "layer %s: ids %s for each sample: at most %d axes are possible", m->name,
                        sw_shape_text(shape->rank, shape->length), SW_MAX_RANK - 2);
-    const sw_param_options options = {.size = sizeof options, .role = SW_ROLE_EMBEDDING, .fan_in = e->dim,
-                                      .fan_out = e->rows, .init = sw_init_normal(0, 1)};
+    const sw_param_options options = {.size = sizeof options,
+                                      .role = SW_ROLE_EMBEDDING,
+                                      .fan_in = e->dim,
+                                      .fan_out = e->rows,
+                                      .init = sw_init_normal(0, 1)};
     e->weight = sw_module_param(m, "weight", 2, (int64_t[]){e->rows, e->dim}, &options);
     if (!e->weight)
         return sw_last_failure();
@@ -33,8 +36,8 @@ static sw_status no_id(const sw_module *m, const sw_array *a, int64_t i, double 
         place[axis] = i % a->shape[axis];
         i /= a->shape[axis];
     }
-    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is no id: whole numbers from 0 to %lld%s are needed",
-                   m->name, value, sw_shape_text(a->rank, place), (long long)e->rows - 1,
+    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is no id: whole numbers from 0 to %lld%s are needed", m->name,
+                   value, sw_shape_text(a->rank, place), (long long)e->rows - 1,
                    a->type == SW_F32 && e->rows > SINGLE ? ", as i32 above 2^24," : "");
 }
 
@@ -63,8 +66,8 @@ static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
     if (!sw_is_live(x))
         return (sw_tensor){0}; /* sw_value said why */
     if (a.rank > SW_MAX_RANK - 1) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: ids %s: at most %d axes are possible", m->name,
-                sw_shape_text(a.rank, a.shape), SW_MAX_RANK - 1);
+        sw_fail(SW_ERR_SHAPE, "layer %s: ids %s: at most %d axes are possible", m->name, sw_shape_text(a.rank, a.shape),
+                SW_MAX_RANK - 1);
         return (sw_tensor){0};
     }
     if (a.type == SW_I32) /* looked at there */
@@ -82,9 +85,12 @@ static void embedding_describe(const sw_module *m, char *text, size_t bytes) {
     snprintf(text, bytes, "%lld rows of %lld", (long long)e->rows, (long long)e->dim);
 }
 
-static const sw_module_type embedding_type = {.size = sizeof(sw_module_type), .name = "embedding",
-                                              .build = embedding_build, .forward = embedding_forward,
-                                              .describe = embedding_describe, .takes_ids = true};
+static const sw_module_type embedding_type = {.size = sizeof(sw_module_type),
+                                              .name = "embedding",
+                                              .build = embedding_build,
+                                              .forward = embedding_forward,
+                                              .describe = embedding_describe,
+                                              .takes_ids = true};
 
 sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
     if (rows < 1 || rows > INT32_MAX || dim < 1) {

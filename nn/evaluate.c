@@ -6,8 +6,7 @@
 static sw_tensor objective_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const swn_objective *o = user;
     sw_batch batch;
-    if (sw_source_batch(o->source, tape, sw_params_type(o->model->params), ids, count, &batch) !=
-        SW_OK)
+    if (sw_source_batch(o->source, tape, sw_params_type(o->model->params), ids, count, &batch) != SW_OK)
         return (sw_tensor){0};
     return o->loss(sw_forward(o->model->root, batch.x), batch.y);
 }
@@ -20,8 +19,7 @@ static void objective_prefetch(void *user, const int64_t *ids, int64_t count) {
 
 const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss) {
     if (!model || !source || !loss) {
-        sw_fail(SW_ERR_ARGUMENT, "model_objective: the %s is NULL",
-                !model ? "model" : !source ? "source" : "loss");
+        sw_fail(SW_ERR_ARGUMENT, "model_objective: the %s is NULL", !model ? "model" : !source ? "source" : "loss");
         return NULL;
     }
     if (!sw_model_params(model)) {
@@ -35,8 +33,11 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
     if (!o)
         return NULL;
     *o = (swn_objective){.model = model, .source = source, .loss = loss, .next = model->objectives};
-    o->objective = (sw_objective){.size = sizeof(sw_objective), .n = source->n,
-                                  .params = model->params, .user = o, .loss = objective_loss,
+    o->objective = (sw_objective){.size = sizeof(sw_objective),
+                                  .n = source->n,
+                                  .params = model->params,
+                                  .user = o,
+                                  .loss = objective_loss,
                                   .prefetch = objective_prefetch};
     swn_recognize_linear_model(o);
     sw_source_retain(&o->hold, source);
@@ -72,8 +73,7 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
                                sw_batch *batch) {
     for (int64_t i = 0; i < count; i++)
         model->ids[i] = first + i;
-    return sw_source_batch_drawn(source, model->tape, sw_params_type(model->params), 0, model->ids, count,
-                                 batch);
+    return sw_source_batch_drawn(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
 }
 
 /* So far: the mean loss; rows that were right, rows with a class id, samples whose outputs could be right or
@@ -92,16 +92,15 @@ static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
         if (id[i] < 0 || id[i] >= classes)
             continue;
         int64_t k = i * classes + at[i];
-        bool nan = z.type == SW_F32 ? isnan(((const float *)z.data)[k])
-                                    : isnan(((const double *)z.data)[k]);
+        bool nan = z.type == SW_F32 ? isnan(((const float *)z.data)[k]) : isnan(((const double *)z.data)[k]);
         t->right += at[i] == id[i] && !nan;
         t->judged++;
     }
     t->samples += rows;
 }
 
-static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_loss loss, int64_t first,
-                                int64_t count, tally *t) {
+static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_loss loss, int64_t first, int64_t count,
+                                tally *t) {
     sw_batch batch;
     SW_TRY(swn_evaluation_batch(model, source, first, count, &batch));
     const uint64_t failures = sw_failures();
@@ -130,7 +129,9 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
         return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the source has no samples");
     if (!model || !source || !loss)
         return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the %s is NULL",
-                       !model ? "model" : !source ? "source" : "loss");
+                       !model    ? "model"
+                       : !source ? "source"
+                                 : "loss");
     SW_TRY(swn_evaluation_begin("model_evaluate", model));
     tally t = {0};
     sw_status status = SW_OK;

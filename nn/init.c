@@ -114,8 +114,13 @@ static sw_status truncated_normal(const sw_init *init, const sw_param *param, sw
 }
 
 sw_init sw_init_truncated_normal(double mean, double deviation, double low, double high) {
-    return (sw_init){.size = sizeof(sw_init), .name = "truncated_normal", .fill = truncated_normal,
-                     .a = mean, .b = deviation, .c = low, .d = high};
+    return (sw_init){.size = sizeof(sw_init),
+                     .name = "truncated_normal",
+                     .fill = truncated_normal,
+                     .a = mean,
+                     .b = deviation,
+                     .c = low,
+                     .d = high};
 }
 
 /* ---- Scaled by the number of inputs: gain a; b says which number divides the variance ---- */
@@ -152,8 +157,8 @@ static sw_status scaled_uniform(const sw_init *init, const sw_param *param, sw_r
 }
 
 static sw_init scaled(const char *name, bool is_normal, double gain, double fan) {
-    return (sw_init){.size = sizeof(sw_init), .name = name,
-                     .fill = is_normal ? scaled_normal : scaled_uniform, .a = gain, .b = fan};
+    return (sw_init){
+        .size = sizeof(sw_init), .name = name, .fill = is_normal ? scaled_normal : scaled_uniform, .a = gain, .b = fan};
 }
 
 sw_init sw_init_he_normal(double gain) {
@@ -188,10 +193,10 @@ sw_init sw_init_pytorch(void) {
 /* ---- Orthogonal: gain a ---- */
 
 /* LAPACK: A = QR, and Q from its reflectors. */
-extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work,
-                    const int *lwork, int *info);
-extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda,
-                    const double *tau, double *work, const int *lwork, int *info);
+extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work, const int *lwork,
+                    int *info);
+extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda, const double *tau,
+                    double *work, const int *lwork, int *info);
 
 enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many */
 

@@ -58,8 +58,7 @@ sw_status swn_evaluation_begin(const char *who, sw_model *model);
 void swn_evaluation_end(sw_model *model);
 /* Samples [first, first + count), at most SWN_BATCH, onto that tape. What is random in
  * them is that of draw 0. */
-sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t first, int64_t count,
-                               sw_batch *batch);
+sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t first, int64_t count, sw_batch *batch);
 /* Element i of an array of a type that a tape has. */
 double swn_number_at(const sw_array *array, int64_t i);
 /* A new layer of a type, and whether it is one or the placeholder (or NULL). */

@@ -16,21 +16,25 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     linear *l = m->data;
     bool known = shape->rank >= 0;
     if (known && shape->rank != 1)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes vectors; what comes in is %s for each sample",
-                       m->name, sw_shape_text(shape->rank, shape->length));
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes vectors; what comes in is %s for each sample", m->name,
+                       sw_shape_text(shape->rank, shape->length));
     if (l->inputs == 0) {
         if (!known)
-            return sw_fail(SW_ERR_SHAPE, "layer %s: the number of inputs is not known; give it, or "
-                                         "sw_model_input", m->name);
+            return sw_fail(SW_ERR_SHAPE,
+                           "layer %s: the number of inputs is not known; give it, or "
+                           "sw_model_input",
+                           m->name);
         l->inputs = shape->length[0];
     }
     if (known && shape->length[0] != l->inputs)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but %lld come in", m->name,
-                       (long long)l->inputs, (long long)shape->length[0]);
-    sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT, .fan_in = l->inputs,
-                               .fan_out = l->outputs, .init = sw_init_he_uniform(sqrt(2))};
-    sw_param_options bias = {.size = sizeof bias, .role = SW_ROLE_BIAS, .fan_in = l->inputs,
-                             .fan_out = l->outputs};
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but %lld come in", m->name, (long long)l->inputs,
+                       (long long)shape->length[0]);
+    sw_param_options weight = {.size = sizeof weight,
+                               .role = SW_ROLE_WEIGHT,
+                               .fan_in = l->inputs,
+                               .fan_out = l->outputs,
+                               .init = sw_init_he_uniform(sqrt(2))};
+    sw_param_options bias = {.size = sizeof bias, .role = SW_ROLE_BIAS, .fan_in = l->inputs, .fan_out = l->outputs};
     l->weight = sw_module_param(m, "weight", 2, (int64_t[]){l->outputs, l->inputs}, &weight);
     if (l->has_bias)
         l->bias = sw_module_param(m, "bias", 1, &l->outputs, &bias);
@@ -54,8 +58,10 @@ static void linear_describe(const sw_module *m, char *text, size_t bytes) {
              l->has_bias ? "" : ", no bias");
 }
 
-static const sw_module_type linear_type = {.size = sizeof(sw_module_type), .name = "linear",
-                                           .build = linear_build, .forward = linear_forward,
+static const sw_module_type linear_type = {.size = sizeof(sw_module_type),
+                                           .name = "linear",
+                                           .build = linear_build,
+                                           .forward = linear_forward,
                                            .describe = linear_describe};
 
 bool swn_is_linear(const sw_module *m, int64_t *inputs, int64_t *outputs, bool *bias) {
@@ -70,9 +76,10 @@ bool swn_is_linear(const sw_module *m, int64_t *inputs, int64_t *outputs, bool *
 
 static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, bool has_bias) {
     if (inputs < 0 || outputs < 1) {
-        sw_fail(SW_ERR_ARGUMENT, "linear: %lld inputs and %lld outputs; inputs 0 (open) or more, "
-                                 "outputs 1 or more are needed", (long long)inputs,
-                (long long)outputs);
+        sw_fail(SW_ERR_ARGUMENT,
+                "linear: %lld inputs and %lld outputs; inputs 0 (open) or more, "
+                "outputs 1 or more are needed",
+                (long long)inputs, (long long)outputs);
         return sw_module_failed(model);
     }
     sw_module *m = sw_module_new(model, &linear_type, sizeof(linear));
@@ -112,8 +119,10 @@ static void dropout_describe(const sw_module *m, char *text, size_t bytes) {
     sw_format(text, bytes, "dropout %g", ((const dropout *)m->data)->p);
 }
 
-static const sw_module_type dropout_type = {.size = sizeof(sw_module_type), .name = "dropout",
-                                            .build = dropout_build, .forward = dropout_forward,
+static const sw_module_type dropout_type = {.size = sizeof(sw_module_type),
+                                            .name = "dropout",
+                                            .build = dropout_build,
+                                            .forward = dropout_forward,
                                             .describe = dropout_describe};
 
 sw_module *sw_nn_dropout(sw_model *model, double p) {
@@ -162,8 +171,8 @@ static sw_tensor flatten_forward(sw_module *m, sw_tensor x) {
     return reshape_to(x, &flat);
 }
 
-static const sw_module_type flatten_type = {.size = sizeof(sw_module_type), .name = "flatten",
-                                            .build = flatten_build, .forward = flatten_forward};
+static const sw_module_type flatten_type = {
+    .size = sizeof(sw_module_type), .name = "flatten", .build = flatten_build, .forward = flatten_forward};
 
 sw_module *sw_nn_flatten(sw_model *model) {
     return sw_module_new(model, &flatten_type, 0);
@@ -187,8 +196,8 @@ static sw_tensor reshape_forward(sw_module *m, sw_tensor x) {
     return reshape_to(x, m->data);
 }
 
-static const sw_module_type reshape_type = {.size = sizeof(sw_module_type), .name = "reshape",
-                                            .build = reshape_build, .forward = reshape_forward};
+static const sw_module_type reshape_type = {
+    .size = sizeof(sw_module_type), .name = "reshape", .build = reshape_build, .forward = reshape_forward};
 
 bool swn_is_reshaping(const sw_module *m) {
     return swn_is(m, &flatten_type) || swn_is(m, &reshape_type);

@@ -6,7 +6,7 @@
 
 struct sw_module_setting { /* of one parameter */
     char *suffix, *other_suffix;
-    sw_init init; /* fill NULL: not asked for */
+    sw_init init;     /* fill NULL: not asked for */
     sw_module *other; /* NULL: not tied */
     bool used;
     sw_module_setting *next;
@@ -17,8 +17,7 @@ static sw_tensor nothing(sw_module *module, sw_tensor x) {
     return (sw_tensor){0};
 }
 
-const sw_module_type swn_placeholder_type = {
-    .size = sizeof(sw_module_type), .name = "placeholder", .forward = nothing};
+const sw_module_type swn_placeholder_type = {.size = sizeof(sw_module_type), .name = "placeholder", .forward = nothing};
 
 bool swn_is_name_space(const sw_module_type *type) {
     return type->size > offsetof(sw_module_type, name_space) && type->name_space;
@@ -247,8 +246,7 @@ sw_module *sw_module_init(sw_module *module, sw_init init) {
     return sw_module_init_param(module, "weight", init);
 }
 
-sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other,
-                               const char *other_suffix) {
+sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other, const char *other_suffix) {
     sw_module *answer;
     if (!is_open(module, "parameters", &answer))
         return answer;
@@ -308,12 +306,10 @@ sw_param *sw_module_find_param(const sw_module *module, const char *suffix) {
     return NULL;
 }
 
-static sw_param *tie(sw_module *m, const char *name, const sw_module_setting *s, int rank,
-                     const int64_t *shape) {
+static sw_param *tie(sw_module *m, const char *name, const sw_module_setting *s, int rank, const int64_t *shape) {
     sw_param *target = sw_module_find_param(s->other, s->other_suffix);
     if (!target) {
-        sw_fail(SW_ERR_STATE, "layer %s: its %s is tied to layer %s, which %s%s", m->name, s->suffix,
-                s->other->name,
+        sw_fail(SW_ERR_STATE, "layer %s: its %s is tied to layer %s, which %s%s", m->name, s->suffix, s->other->name,
                 s->other->built ? "has no " : "is built later: tie that layer to this one",
                 s->other->built ? s->other_suffix : "");
         return NULL;
@@ -335,8 +331,8 @@ static sw_param *tie(sw_module *m, const char *name, const sw_module_setting *s,
     return sw_params_tie(m->model->params, name, target);
 }
 
-static sw_param *declare(sw_module *m, const char *name, const sw_module_setting *s, int rank,
-                         const int64_t *shape, const sw_param_options *given) {
+static sw_param *declare(sw_module *m, const char *name, const sw_module_setting *s, int rank, const int64_t *shape,
+                         const sw_param_options *given) {
     sw_param_options options = {.size = sizeof options, .role = SW_ROLE_OTHER};
     if (given && sw_take_options("parameter", "sw_param_options", &options, sizeof options, given,
                                  offsetof(sw_param_options, role)) != SW_OK)
@@ -370,8 +366,8 @@ sw_param *sw_module_param(sw_module *module, const char *suffix, int rank, const
     sw_module_setting *s = setting_of(module, suffix);
     if (s)
         s->used = true;
-    sw_param *param = s && s->other ? tie(module, name, s, rank, shape)
-                                    : declare(module, name, s, rank, shape, options);
+    sw_param *param =
+        s && s->other ? tie(module, name, s, rank, shape) : declare(module, name, s, rank, shape, options);
     if (!param)
         return NULL;
     more[module->params++] = param;
@@ -404,8 +400,7 @@ static int largest_number(const sw_module *m, const sw_module *space) {
     int largest = 0;
     for (int i = 0; i < m->model->modules; i++) {
         const sw_module *other = m->model->module[i];
-        if (other->number > largest && name_space_of(other) == space &&
-            strcmp(other->type->name, m->type->name) == 0)
+        if (other->number > largest && name_space_of(other) == space && strcmp(other->type->name, m->type->name) == 0)
             largest = other->number;
     }
     return largest;
@@ -425,8 +420,10 @@ static sw_status settle_name(sw_module *m) {
         else
             snprintf(own, sizeof own, "%.48s%d", m->type->name, ++number);
         if (snprintf(full, sizeof full, "%s%s%s", space ? space->name : "", space ? "." : "", own) > 200)
-            return sw_fail(SW_ERR_ARGUMENT, "layer %s: its name, in those around it, has more than 200 "
-                                            "characters", own);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "layer %s: its name, in those around it, has more than 200 "
+                           "characters",
+                           own);
     } while (is_taken(m, space, own, full) && !m->named);
     if (is_taken(m, space, own, full))
         return sw_fail(SW_ERR_ARGUMENT, "layer %s: another layer has this name", full);
@@ -476,8 +473,7 @@ sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     if (module->type->build) {
         sw_status status = module->type->build(module, shape);
         if (status != SW_OK)
-            return sw_fail(status, "layer %s: build returned status %d without a message", module->name,
-                           (int)status);
+            return sw_fail(status, "layer %s: build returned status %d without a message", module->name, (int)status);
     }
     SW_TRY(module_settle_frozen(module));
     for (const sw_module_setting *s = module->settings; s; s = s->next)
@@ -499,21 +495,20 @@ static sw_tensor traced(sw_module *m, sw_tensor x) {
     while (up && up != block)
         up = up->parent;
     if (!up || m == block) {
-        sw_fail(SW_ERR_ARGUMENT, "layer %s: its forward calls layer %s, which is not part of it", block->name,
-                m->name);
+        sw_fail(SW_ERR_ARGUMENT, "layer %s: its forward calls layer %s, which is not part of it", block->name, m->name);
         return null;
     }
     if (!a.data || a.rank < 1) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: its forward gives layer %s a scalar; [batch, ...] is needed",
-                block->name, m->name);
+        sw_fail(SW_ERR_SHAPE, "layer %s: its forward gives layer %s a scalar; [batch, ...] is needed", block->name,
+                m->name);
         return null;
     }
     sw_sample_shape sample = {.rank = a.rank - 1};
     for (int i = 1; i < a.rank; i++)
         sample.length[i - 1] = a.shape[i];
     if (m->built && !swn_same_shape(&sample, &m->in)) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: its forward calls layer %s with samples %s and %s", block->name,
-                m->name, sw_shape_text(m->in.rank, m->in.length), sw_shape_text(sample.rank, sample.length));
+        sw_fail(SW_ERR_SHAPE, "layer %s: its forward calls layer %s with samples %s and %s", block->name, m->name,
+                sw_shape_text(m->in.rank, m->in.length), sw_shape_text(sample.rank, sample.length));
         return null;
     }
     if (!m->built && sw_module_build(m, &sample) != SW_OK)
@@ -534,8 +529,10 @@ sw_tensor sw_forward(sw_module *module, sw_tensor x) {
     if (module->model->trace && module->model->trace == x.tape)
         return traced(module, x);
     if (!module->built) {
-        sw_fail(SW_ERR_STATE, "forward: layer %s is not built: sw_model_build builds the root, a layer's "
-                              "build its children by sw_module_build", module->name);
+        sw_fail(SW_ERR_STATE,
+                "forward: layer %s is not built: sw_model_build builds the root, a layer's "
+                "build its children by sw_module_build",
+                module->name);
         return (sw_tensor){0};
     }
     const char *outer = sw_tape_layer(x.tape, module->name);

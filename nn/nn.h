@@ -100,9 +100,8 @@ SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
  * sw_nn_compose is a macro. In C++ a lambda given as `forward` may hold commas inside parentheses only: one
  * outside of them (`sw_tensor a, b;`) would end the macro's argument. Put such a lambda in parentheses, or
  * call sw_nn_compose_of, which is a function. */
-SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind,
-                                sw_tensor (*forward)(sw_module *self, sw_tensor x), ...)
-    __attribute__((sentinel));
+SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
+                                ...) __attribute__((sentinel));
 
 /* ---- Names, parameters, settings ---- */
 
@@ -194,8 +193,8 @@ typedef struct sw_evaluation {
 } sw_evaluation;
 /* Without recording or dropout, in batches of 1000, at the parameter vector x (NULL: the model's). Accuracy
  * is of outputs [batch, classes] and class ids. What is random in the source is that of draw 0. */
-SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source,
-                                   sw_loss loss, sw_evaluation *result);
+SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
+                                   sw_evaluation *result);
 
 /* The outputs for x [n, sample...], n ≥ 0: arrays in, arrays out, in batches of 1000 rows, without dropout.
  * x is f32, f64, i32 or u8 and is converted to the model's type; for a model that takes ids (its first
@@ -226,7 +225,7 @@ typedef struct sw_module_type {
     sw_status (*build)(sw_module *module, sw_sample_shape *shape);
     sw_tensor (*forward)(sw_module *module, sw_tensor x);
     void (*describe)(const sw_module *module, char *text, size_t bytes); /* "784 → 100"; NULL: "" */
-    void (*free)(sw_module *module); /* what `data` owns; NULL: nothing */
+    void (*free)(sw_module *module);                                     /* what `data` owns; NULL: nothing */
     bool name_space; /* names of layers in it begin with its own: see "Names" */
     bool takes_ids;  /* its input is ids: sw_predict gives it i32 */
 } sw_module_type;
@@ -241,10 +240,10 @@ struct sw_module {
     sw_module *parent, **child;
     int children;
     bool built;
-    bool named;   /* by sw_module_name, or by the build; until then `name` is the kind's */
-    bool settled; /* its name is final */
-    bool frozen;  /* as sw_module_freeze said last */
-    int number;   /* in its name, 0 if it has none */
+    bool named;       /* by sw_module_name, or by the build; until then `name` is the kind's */
+    bool settled;     /* its name is final */
+    bool frozen;      /* as sw_module_freeze said last */
+    int number;       /* in its name, 0 if it has none */
     sw_param **param; /* its own, in the order of declaration */
     int params;
     sw_module_setting *settings; /* what sw_module_init and sw_module_tie ask for */
@@ -258,8 +257,8 @@ SW_API sw_module *sw_module_new(sw_model *model, const sw_module_type *type, siz
 SW_API sw_module *sw_module_failed(sw_model *model);
 /* Declares NAME.suffix, with the initial values that options give unless the user asked for others, or a
  * name for another layer's if the user tied it. NULL after an error. */
-SW_API sw_param *sw_module_param(sw_module *module, const char *suffix, int rank,
-                                 const int64_t *shape, const sw_param_options *options);
+SW_API sw_param *sw_module_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
+                                 const sw_param_options *options);
 /* Adds a layer inside a layer; its build and forward are called by the outer one's. */
 SW_API sw_status sw_module_add(sw_module *module, sw_module *child);
 /* Names the layer and builds it for samples of *shape, which becomes that of its output. */
@@ -298,17 +297,16 @@ inline sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
     return sw_nn_compose_listed(model, kind, forward, static_cast<int>(modules.size()), modules.begin());
 }
 }
-#define SW_MODULES(...) {__VA_ARGS__}
+#define SW_MODULES(...) \
+    { __VA_ARGS__ }
 #else
-#define SW_MODULES(...)                                                     \
-    (int)(sizeof((sw_module *const[]){__VA_ARGS__}) / sizeof(sw_module *)), \
-        (sw_module *const[]) {                                              \
-        __VA_ARGS__                                                         \
+#define SW_MODULES(...)                                                                            \
+    (int)(sizeof((sw_module *const[]){__VA_ARGS__}) / sizeof(sw_module *)), (sw_module *const[]) { \
+        __VA_ARGS__                                                                                \
     }
 #endif
 #define sw_nn_sequential(model, ...) sw_nn_sequential_listed(model, SW_MODULES(__VA_ARGS__))
-#define sw_nn_compose(model, kind, forward, ...) \
-    sw_nn_compose_listed(model, kind, forward, SW_MODULES(__VA_ARGS__))
+#define sw_nn_compose(model, kind, forward, ...) sw_nn_compose_listed(model, kind, forward, SW_MODULES(__VA_ARGS__))
 
 #ifdef __cplusplus
 }

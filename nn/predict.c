@@ -3,7 +3,7 @@
 
 typedef struct prediction {
     sw_model *model;
-    const sw_array *x;       /* one of these is NULL */
+    const sw_array *x; /* one of these is NULL */
     const sw_source *source;
     int64_t n;
     sw_array *y, before;
@@ -71,8 +71,8 @@ static sw_status make_room(prediction *p, const sw_array *z) {
     for (int i = 0; equal && i < out.rank; i++)
         equal = p->y->shape[i] == out.shape[i];
     if (!equal)
-        return sw_fail(SW_ERR_SHAPE, "predict: y is %s, the outputs are %s",
-                       sw_shape_text(p->y->rank, p->y->shape), sw_shape_text(out.rank, out.shape));
+        return sw_fail(SW_ERR_SHAPE, "predict: y is %s, the outputs are %s", sw_shape_text(p->y->rank, p->y->shape),
+                       sw_shape_text(out.rank, out.shape));
     if (p->y->type != out.type)
         return sw_fail(SW_ERR_TYPE, "predict: y is %s, the outputs are %s", sw_dtype_name(p->y->type),
                        sw_dtype_name(out.type));
@@ -92,8 +92,8 @@ static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
     if (!z.data && sw_array_count(&z) > 0)
         return sw_last_failure();
     if (z.rank < 1 || z.shape[0] != count)
-        return sw_fail(SW_ERR_SHAPE, "predict: the model makes %s of a batch of %lld",
-                       sw_shape_text(z.rank, z.shape), (long long)count);
+        return sw_fail(SW_ERR_SHAPE, "predict: the model makes %s of a batch of %lld", sw_shape_text(z.rank, z.shape),
+                       (long long)count);
     if (first == 0)
         SW_TRY(make_room(p, &z));
     size_t bytes = (size_t)sw_array_count(&z) * sw_dtype_size(z.type);
@@ -130,10 +130,11 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
     SW_TRY(prepare("predict", model, y));
     if (!x || x->rank < 1 || (!x->data && x->rank <= SW_MAX_RANK && sw_array_count(x) > 0))
         return sw_fail(SW_ERR_ARGUMENT, "predict: x %s",
-                       !x ? "is NULL" : x->rank < 1 ? "has no axis for the samples" : "has no data");
+                       !x            ? "is NULL"
+                       : x->rank < 1 ? "has no axis for the samples"
+                                     : "has no data");
     if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
-        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed",
-                       sw_dtype_name(x->type));
+        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
     if (!sw_array_of(x, x->type, x->rank, x->shape).data) /* a rank or lengths that no array has */
         return sw_last_failure();
     const sw_sample_shape *sample = &model->input;
@@ -150,8 +151,7 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
 sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y) {
     SW_TRY(prepare("predict_source", model, y));
     if (!source || source->n < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s",
-                       source ? "has no samples" : "is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s", source ? "has no samples" : "is NULL");
     prediction p = {.model = model, .source = source, .n = source->n, .y = y, .before = *y};
     return predict("predict_source", &p);
 }

@@ -34,14 +34,14 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
         const uint64_t failures = sw_failures();
         int64_t count = slots[i].count ? slots[i].count(&sizes) : e->e.dim;
         if (count < 0)
-            return sw_failures() != failures
-                       ? sw_last_failure()
-                       : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
-                                        e->e.method->name, slots[i].name);
+            return sw_failures() != failures ? sw_last_failure()
+                                             : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
+                                                       e->e.method->name, slots[i].name);
         if (slots[i].start == SW_START_X && count != e->e.dim)
-            return sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s starts as a copy of x, which has %lld elements, and "
-                                            "its count gives it %lld", e->e.method->name, slots[i].name,
-                           (long long)e->e.dim, (long long)count);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "estimator %s: slot %s starts as a copy of x, which has %lld elements, and "
+                           "its count gives it %lld",
+                           e->e.method->name, slots[i].name, (long long)e->e.dim, (long long)count);
         size_t size = swo_slot_size(&slots[i], e->e.type);
         e->e.slot[i] = sw_alloc_array(count, size);
         if (!e->e.slot[i])
@@ -123,8 +123,7 @@ static sw_status start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
     e->penalty = swo_penalty(o);
     if (e->inner)
         e->e.lr = e->inner->e.lr;
-    e->e.per_epoch = e->inner ? e->inner->e.per_epoch
-                     : e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
+    e->e.per_epoch = e->inner ? e->inner->e.per_epoch : e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
     o->per_epoch = e->e.per_epoch;
     SW_TRY(first_options(o, e));
     SW_TRY(make_slots(e, f));
@@ -215,8 +214,8 @@ void swo_zero_frozen(const sw_optim *o, void *g) {
     }
 }
 
-sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
-                               double *value, void *g) {
+sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                               void *g) {
     sw_optim *o = e->optim;
     double ignored;
     sw_gradient_aim(o->view, g);
@@ -228,8 +227,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     sw_tape_set(e->tape, SW_UPDATE_BUFFERS, move);
     sw_status status =
         ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view)
-            : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value,
-                                            o->view);
+            : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value, o->view);
     sw_tape_set(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
     if (value == &e->value)
@@ -238,13 +236,11 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     return swo_check(o->type, o->dim, g, &o->checked_norm);
 }
 
-sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
-                            double *value) {
+sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value) {
     return sw_objective_value(e->objective, e->tape, x, ids, count, e->draw, value);
 }
 
-sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
-                          double *value, void *s) {
+sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value, void *s) {
     double norm;
     SW_TRY(sw_objective_glm(e->objective, e->tape, x, ids, count, e->draw, value, s));
     if (value == &e->value)
@@ -265,8 +261,8 @@ sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
-sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c,
-                                  double beta, void *g) {
+sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c, double beta,
+                                  void *g) {
     return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
 }
 

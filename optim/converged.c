@@ -12,7 +12,8 @@ sw_status swo_true_norm(sw_optim *o, const sw_objective *f, double *norm) {
         return SW_ERR_MEMORY;
     sw_gradient_aim(o->view, g);
     sw_tape_set(o->tape, SW_UPDATE_BUFFERS, false);
-    sw_status status = sw_objective_gradient_chunked(f, o->tape, x, NULL, f->n, 0, o->estimate->e.draw, &value, o->view);
+    sw_status status =
+        sw_objective_gradient_chunked(f, o->tape, x, NULL, f->n, 0, o->estimate->e.draw, &value, o->view);
     if (status == SW_OK && swo_penalized_norm(o, x, g, norm) != SW_OK) /* Inf or NaN: not a minimum */
         *norm = INFINITY;
     sw_free(g);
@@ -40,11 +41,14 @@ void swo_reset_converged(sw_optim *o) {
 }
 
 const char *sw_train_text(const sw_train_result *r, char *text, size_t size) {
-    static const char *const reasons[] = {
-        [SW_TRAIN_COMPLETE] = "complete", [SW_TRAIN_TARGET] = "the target is reached",
-        [SW_TRAIN_TOLERANCE] = "converged", [SW_TRAIN_CALLBACK] = "ended by a callback",
-        [SW_TRAIN_STOP] = "stopped", [SW_TRAIN_SKIPPED] = "too many steps were skipped",
-        [SW_TRAIN_ERROR] = "ended by an error", [SW_TRAIN_NOT_CONVERGED] = "not converged"};
+    static const char *const reasons[] = {[SW_TRAIN_COMPLETE] = "complete",
+                                          [SW_TRAIN_TARGET] = "the target is reached",
+                                          [SW_TRAIN_TOLERANCE] = "converged",
+                                          [SW_TRAIN_CALLBACK] = "ended by a callback",
+                                          [SW_TRAIN_STOP] = "stopped",
+                                          [SW_TRAIN_SKIPPED] = "too many steps were skipped",
+                                          [SW_TRAIN_ERROR] = "ended by an error",
+                                          [SW_TRAIN_NOT_CONVERGED] = "not converged"};
     const bool known = r && (int)r->reason >= 0 && r->reason <= SW_TRAIN_NOT_CONVERGED;
     const char *reason = known ? reasons[r->reason] : "unknown";
     if (known && (r->reason == SW_TRAIN_NOT_CONVERGED || (r->reason == SW_TRAIN_TOLERANCE && !isnan(r->full_norm))))

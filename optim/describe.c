@@ -8,8 +8,8 @@ static bool is_former_default(const char *method, const sw_option *option, doubl
     static const struct {
         const char *method, *option;
         double value;
-    } former[] = {{"sag", "batch", 1}, {"saga", "batch", 1}, {"svrg", "batch", 64}, {"sag", "init", 0},
-                  {"saga", "init", 1}};
+    } former[] = {
+        {"sag", "batch", 1}, {"saga", "batch", 1}, {"svrg", "batch", 64}, {"sag", "init", 0}, {"saga", "init", 1}};
     for (size_t i = 0; i < sizeof former / sizeof *former; i++)
         if (strcmp(method, former[i].method) == 0 && strcmp(option->name, former[i].option) == 0)
             return value == former[i].value;
@@ -17,12 +17,11 @@ static bool is_former_default(const char *method, const sw_option *option, doubl
 }
 
 /* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
-static void print_method(char *out, size_t size, const char *name, const sw_option *table,
-                         const swo_values *values) {
+static void print_method(char *out, size_t size, const char *name, const sw_option *table, const swo_values *values) {
     size_t at = (size_t)snprintf(out, size, "%s", name);
     for (int i = 0; table && table[i].name && at < size; i++) {
-        const bool says = table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL ||
-                          table[i].kind == SW_OPTION_CHOICE;
+        const bool says =
+            table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL || table[i].kind == SW_OPTION_CHOICE;
         if (says && values->value[i] != table[i].value && !is_former_default(name, &table[i], values->value[i]))
             at += (size_t)sw_format(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
     }

@@ -264,7 +264,8 @@ static sw_status refuse_vector(const sw_optim *o, const char *kind, const char *
                                const char *of, const char *param) {
     return sw_fail(SW_ERR_NONFINITE,
                    "%s %s: step %lld would make %s%s%s Inf or NaN (the gradient's norm is %g): it is not taken, and "
-                   "x is as before", kind, method, (long long)o->steps + 1, what, of, param, o->norm);
+                   "x is as before",
+                   kind, method, (long long)o->steps + 1, what, of, param, o->norm);
 }
 
 /* After the step of a rule without `reach`. */
@@ -273,8 +274,8 @@ static sw_status check_group(sw_optim *o, const swo_group *group) {
     const sw_slot *slots = group->rule->slots;
     for (int k = 0; k < group->params; k++) {
         const sw_param *p = group->param[k];
-        if (!p->frozen && !vector_is_finite(o->type, (const char *)sw_params_x(o->params) + (size_t)p->offset * size,
-                                            p->count))
+        if (!p->frozen &&
+            !vector_is_finite(o->type, (const char *)sw_params_x(o->params) + (size_t)p->offset * size, p->count))
             return refuse_vector(o, "rule", group->rule->name, "x", " of parameter ", p->name);
     }
     for (int i = 0; slots && slots[i].name; i++)
@@ -293,8 +294,7 @@ static void read_average(sw_optim *o) {
     const sw_slot *slots = o->average->slots;
     for (int i = 0; slots && slots[i].name; i++)
         o->average_bounds.slot[i] =
-            o->average_slot[i] ? vector_norm(swo_slot_type(&slots[i], o->type), o->average_slot[i],
-                                             o->average_count[i])
+            o->average_slot[i] ? vector_norm(swo_slot_type(&slots[i], o->type), o->average_slot[i], o->average_count[i])
                                : 0;
     o->average_bounds_known = true;
 }
@@ -344,8 +344,8 @@ sw_status swo_guard_keep_average(sw_optim *o) {
 sw_status swo_guard_average_after(sw_optim *o, sw_status status) {
     const sw_slot *slots = o->average->slots;
     for (int i = 0; status == SW_OK && slots && slots[i].name; i++)
-        if (o->average_slot[i] && !vector_is_finite(swo_slot_type(&slots[i], o->type), o->average_slot[i],
-                                                    o->average_count[i]))
+        if (o->average_slot[i] &&
+            !vector_is_finite(swo_slot_type(&slots[i], o->type), o->average_slot[i], o->average_count[i]))
             status = refuse_vector(o, "average", o->average->name, "its state ", slots[i].name, "");
     if (status == SW_OK)
         return SW_OK;

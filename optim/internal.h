@@ -18,8 +18,8 @@ typedef struct swo_values {
 const char *swo_name(const char *text, char name[64]);
 /* Defaults, then `text` = "key=value key=value …". kind: "rule", for messages. `more`: a second table
  * (or NULL), whose options follow the first's. */
-sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
-                    const sw_option *more, const char *text, swo_values *out);
+sw_status swo_parse(const char *kind, const char *method, const sw_option *table, const sw_option *more,
+                    const char *text, swo_values *out);
 /* Around an estimator that is being parsed: the wrappers before it, the nearest one first. */
 typedef struct swo_wrapper {
     const char *name;
@@ -36,8 +36,7 @@ int swo_count(const sw_option *table);
 int swo_index(const sw_option *table, const char *name); /* -1: none */
 /* A duration in steps. A part of the run or of an epoch need not be a whole number of them; one that is whole in
  * exact arithmetic, as 7% of 100, is whole here too. */
-sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
-                    double *steps);
+sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch, double *steps);
 
 /* ---- call.c ---- */
 
@@ -66,24 +65,24 @@ typedef struct swo_group {
     const sw_rule *rule;
     swo_values base;
     double effective[SW_MAX_OPTIONS];
-    bool settled; /* `effective` is what it will be in all steps, but for lr=auto */
-    bool computed; /* `effective` follows from `base`, and is no file's */
-    int lr;       /* the index of that option, -1: there is none */
+    bool settled;   /* `effective` is what it will be in all steps, but for lr=auto */
+    bool computed;  /* `effective` follows from `base`, and is no file's */
+    int lr;         /* the index of that option, -1: there is none */
     double penalty; /* weight_decay, where the rule adds it to the gradient; of the coming step */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
-    int64_t dim;           /* elements of its parameters */
+    int64_t dim; /* elements of its parameters */
     char *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
     int64_t *sized[SW_MAX_SLOTS]; /* [params + 1]: bounds of each parameter's part, for slots with a
                                    * size of their own; NULL: slot_at */
-    swo_stretch *stretch;  /* [parameters at most] */
+    swo_stretch *stretch;         /* [parameters at most] */
     int stretches;
-    sw_param **param;      /* its parameters in the order of the vector */
-    int64_t *slot_at;      /* [params]: where each begins in the slots */
+    sw_param **param; /* its parameters in the order of the vector */
+    int64_t *slot_at; /* [params]: where each begins in the slots */
     int params;
-    char *selector;        /* NULL: the rest */
-    sw_bounds bounds;      /* of x and the slots before the coming step */
+    char *selector;   /* NULL: the rest */
+    sw_bounds bounds; /* of x and the slots before the coming step */
     bool bounds_known;
 } swo_group;
 
@@ -97,12 +96,7 @@ typedef struct swo_schedule {
 enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 7, SWO_GROUPS = 64 }; /* scratch: four for methods, three for smoothness.c */
 
 /* Why a step was skipped: Inf or NaN in the gradient; a line search that gave up; a method's own decision. */
-typedef enum swo_skip_cause {
-    SWO_SKIP_GRADIENT = 0,
-    SWO_SKIP_SEARCH,
-    SWO_SKIP_RULE,
-    SWO_SKIP_SAMPLE
-} swo_skip_cause;
+typedef enum swo_skip_cause { SWO_SKIP_GRADIENT = 0, SWO_SKIP_SEARCH, SWO_SKIP_RULE, SWO_SKIP_SAMPLE } swo_skip_cause;
 
 struct swo_plain_rules;
 typedef sw_status swo_run(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
@@ -131,7 +125,7 @@ typedef struct swo_estimate {
     bool chose_batch;   /* batch=0 was replaced when the objective was bound */
     void *lazy;         /* memory of loops over sparse rows, or NULL */
     size_t lazy_bytes;
-    void *x_low;        /* [dim], a slot of the method: the low-order part of x in f32 (swo_x_low), or NULL */
+    void *x_low; /* [dim], a slot of the method: the low-order part of x in f32 (swo_x_low), or NULL */
 } swo_estimate;
 
 /* The whole of an estimate whose public part methods see. */
@@ -152,7 +146,7 @@ typedef struct swo_plain_rules {
         bool proximal;    /* l1 or bounds */
         double l1, low, high;
     } stretch[SWO_PLAIN];
-    int stretches;        /* in the order of x, all of it together */
+    int stretches;                                             /* in the order of x, all of it together */
     sw_status (*took)(void *user, double loss, double weight); /* after each step */
     void *user;
 } swo_plain_rules;
@@ -194,10 +188,10 @@ struct sw_optim {
     swo_estimate *estimate;
     const sw_objective *objective; /* bound by the first sw_optim_minimize */
     sw_tape *tape;
-    sw_gradient *view;             /* aimed at whatever a gradient is written to */
+    sw_gradient *view; /* aimed at whatever a gradient is written to */
     uint64_t draws;
-    double checked_norm;           /* of the gradient that was checked last */
-    bool statistics;               /* running statistics have yet to move in this step */
+    double checked_norm; /* of the gradient that was checked last */
+    bool statistics;     /* running statistics have yet to move in this step */
     /* average */
     const sw_average *average;
     swo_values average_values;
@@ -214,14 +208,14 @@ struct sw_optim {
     int64_t steps, skipped, samples, total, per_epoch;
     /* skipped.c; not saved: a resumed run counts anew */
     int64_t skipped_in_a_row;
-    int64_t most_skipped; /* so many in a row are an error; 0: 100. Of sw_train, while it runs */
+    int64_t most_skipped;      /* so many in a row are an error; 0: 100. Of sw_train, while it runs */
     swo_skip_cause skip_cause; /* of the last skipped step */
     const char *skip_name;     /* of the search, rule or estimator */
-    swo_length length; /* where `total` is from */
+    swo_length length;         /* where `total` is from */
     double norm, saved_norm;
     bool wants_penalized;  /* steps take the next one */
     double penalized_norm; /* of the last step taken, with the penalty that the rules add */
-    double loss_weight; /* of the last sw_optim_minimize */
+    double loss_weight;    /* of the last sw_optim_minimize */
     /* of sw_train: the losses since its last evaluation, also by earlier calls of it */
     sw_loss_mean period;
     /* what is watched */
@@ -250,8 +244,8 @@ sw_dtype swo_slot_type(const sw_slot *slot, sw_dtype type);
 
 /* step.c */
 /* Values as methods see them: durations in steps. */
-sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *table,
-                       const swo_values *values, int first, double *out);
+sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *table, const swo_values *values, int first,
+                       double *out);
 sw_status swo_plan_stretches(sw_optim *o);
 sw_status swo_options_now(sw_optim *o); /* effective options of the coming step */
 sw_status swo_run_rules(sw_optim *o, const void *g);

@@ -44,8 +44,8 @@ static void print_options(FILE *to, const sw_option *table) {
 
 /* Where a slot has a size of its own, of a matrix like this one. */
 enum { SIDE = 1000 };
-static const sw_param matrix = {.name = "matrix", .rank = 2, .shape = {SIDE, SIDE},
-                                .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
+static const sw_param matrix = {
+    .name = "matrix", .rank = 2, .shape = {SIDE, SIDE}, .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
 
 static double slot_bytes(const sw_slot *slot, const double *option) {
     const sw_slot_sizes sizes = {.dim = matrix.count, .param = &matrix, .option = option, .type = SW_F32};
@@ -90,7 +90,7 @@ static void print_state(FILE *to, swo_kind kind, const sw_option *options, const
     for (int i = 0; slots && slots[i].name; i++)
         fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, is_table(kind, &slots[i]) ? " (a table)" : "");
     const double x = kind == SWO_RULE ? 3 * sizeof(float) : sizeof(float); /* an average only reads x */
-    if (kind == SWO_AVERAGE && sized) /* a vector of many is written */
+    if (kind == SWO_AVERAGE && sized)                                      /* a vector of many is written */
         fprintf(to, "; a step that takes one moves %.3g", 2 * x);
     else if (kind != SWO_ESTIMATOR && (kind == SWO_RULE || least > 0))
         fprintf(to, "; a step moves %.3g", cost > 0 ? cost * (double)sizeof(float) : x + 2 * least);
@@ -103,19 +103,21 @@ typedef struct heading {
     const char *name, *summary, *source;
     const sw_option *options;
     const sw_slot *slots; /* those that have a table of them */
-    double moves;     /* of rules: sw_rule.cost */
-    const char *cost; /* in words */
+    double moves;         /* of rules: sw_rule.cost */
+    const char *cost;     /* in words */
 } heading;
 
 static heading heading_of(swo_kind kind, const void *method) {
-#define HEADING(type) .name = ((const type *)method)->name, .summary = ((const type *)method)->summary, \
-                      .source = ((const type *)method)->source, .options = ((const type *)method)->options
+#define HEADING(type)                                                                 \
+    .name = ((const type *)method)->name, .summary = ((const type *)method)->summary, \
+    .source = ((const type *)method)->source, .options = ((const type *)method)->options
     switch (kind) {
-    case SWO_ESTIMATOR: return (heading){HEADING(sw_estimator),
-                                         .slots = ((const sw_estimator *)method)->slots,
-                                         .cost = ((const sw_estimator *)method)->cost};
-    case SWO_RULE: return (heading){HEADING(sw_rule), .slots = ((const sw_rule *)method)->slots,
-                                    .moves = ((const sw_rule *)method)->cost};
+    case SWO_ESTIMATOR:
+        return (heading){HEADING(sw_estimator), .slots = ((const sw_estimator *)method)->slots,
+                         .cost = ((const sw_estimator *)method)->cost};
+    case SWO_RULE:
+        return (heading){HEADING(sw_rule), .slots = ((const sw_rule *)method)->slots,
+                         .moves = ((const sw_rule *)method)->cost};
     case SWO_SCHEDULE: return (heading){HEADING(sw_schedule)};
     case SWO_SEARCH: return (heading){HEADING(sw_line_search), .cost = ((const sw_line_search *)method)->cost};
     default: return (heading){HEADING(sw_average), .slots = ((const sw_average *)method)->slots};

@@ -45,8 +45,10 @@ static sw_status check_selector(const char *selector) {
         return sw_fail(SW_ERR_ARGUMENT, "rule: there is no role %s%s", selector + 5,
                        sw_suggest(selector + 5, SW_ROLE_OTHER + 1, names));
     }
-    return sw_fail(SW_ERR_ARGUMENT, "rule: a group is chosen by role=R, name=PATTERN or rank=N, not by "
-                                    "%s", selector);
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "rule: a group is chosen by role=R, name=PATTERN or rank=N, not by "
+                   "%s",
+                   selector);
 }
 
 /* ---- Rules and their groups ---- */
@@ -65,8 +67,7 @@ static sw_status parse_group(swo_group *group, const char *text, size_t length) 
         char more[64];
         swo_name(rest, more);
         if (*more)
-            return sw_fail(SW_ERR_ARGUMENT, "rule: one selector is expected before the colon, not %s",
-                           spec);
+            return sw_fail(SW_ERR_ARGUMENT, "rule: one selector is expected before the colon, not %s", spec);
         SW_TRY(check_selector(word));
         group->selector = sw_strdup(word);
         if (!group->selector)
@@ -85,9 +86,8 @@ static sw_status parse_group(swo_group *group, const char *text, size_t length) 
     if (!group->rule)
         return sw_last_failure();
     SW_TRY(swo_parse("rule", name, group->rule->options, NULL, options, &group->base));
-    return group->rule->check
-               ? swo_returned("rule", name, "check", false, group->rule->check(group->base.value))
-               : SW_OK;
+    return group->rule->check ? swo_returned("rule", name, "check", false, group->rule->check(group->base.value))
+                              : SW_OK;
 }
 
 static sw_status parse_rules(sw_optim *o, const char *spec) {
@@ -143,12 +143,12 @@ static sw_status make_slot(sw_optim *o, swo_group *group, int i) {
         if (!bound)
             return SW_ERR_MEMORY;
         for (int k = 0; k < group->params; k++) {
-            const sw_slot_sizes sizes = {.dim = group->param[k]->count, .param = group->param[k],
-                                         .option = group->base.value, .type = o->type};
+            const sw_slot_sizes sizes = {
+                .dim = group->param[k]->count, .param = group->param[k], .option = group->base.value, .type = o->type};
             int64_t count = slot->count(&sizes);
             if (count < 0 || count > INT64_MAX / 64 - bound[k])
-                return sw_fail(SW_ERR_ARGUMENT, "rule %s: slot %s of %s has no size", group->rule->name,
-                               slot->name, group->param[k]->name);
+                return sw_fail(SW_ERR_ARGUMENT, "rule %s: slot %s of %s has no size", group->rule->name, slot->name,
+                               group->param[k]->name);
             bound[k + 1] = bound[k] + count;
         }
         group->slot_count[i] = bound[group->params];
@@ -175,8 +175,8 @@ static sw_status fill_group(sw_optim *o, int index) {
     }
     if (group->params == 0)
         return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: none fits%s",
-                       group->selector ? group->selector : "", group->selector ? ": " : "",
-                       group->rule->name, group->selector ? "" : " what earlier groups left");
+                       group->selector ? group->selector : "", group->selector ? ": " : "", group->rule->name,
+                       group->selector ? "" : " what earlier groups left");
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)
         if (swo_slot_needed(&slots[i], group->base.value, o->type))
@@ -189,8 +189,7 @@ static sw_status fill_groups(sw_optim *o) {
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (!p->tied && group_of(o, p) < 0)
-            return sw_fail(SW_ERR_ARGUMENT, "rule: no group takes parameter %s (%s)", p->name,
-                           sw_role_name(p->role));
+            return sw_fail(SW_ERR_ARGUMENT, "rule: no group takes parameter %s (%s)", p->name, sw_role_name(p->role));
     }
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
@@ -243,9 +242,8 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
             return sw_fail(SW_ERR_ARGUMENT, "schedule: two line searches");
         o->search = search;
         SW_TRY(swo_parse("line search", name, search->options, NULL, options, &o->search_values));
-        return search->check
-                   ? swo_returned("line search", name, "check", false, search->check(o->search_values.value))
-                   : SW_OK;
+        return search->check ? swo_returned("line search", name, "check", false, search->check(o->search_values.value))
+                             : SW_OK;
     }
     const sw_schedule *method = swo_find(SWO_SCHEDULE, name);
     if (!method)
@@ -271,8 +269,7 @@ static sw_status parse_schedule(sw_optim *o, const char *text, size_t length) {
         found |= at >= 0;
     }
     if (!found)
-        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s%s", on,
-                       sw_suggest(on, count, names));
+        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s%s", on, sw_suggest(on, count, names));
     return SW_OK;
 }
 
@@ -299,9 +296,10 @@ static sw_status parse_schedules(sw_optim *o, const char *spec) {
     for (int i = 0; i < o->groups; i++) {
         const char *why = why_not_linear(&o->group[i]);
         if (why)
-            return sw_fail(SW_ERR_ARGUMENT, "line search %s: the step of rule %s is not its learning "
-                                            "rate times a direction%s%s", o->search->name,
-                           o->group[i].rule->name, *why ? ": " : "", why);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "line search %s: the step of rule %s is not its learning "
+                           "rate times a direction%s%s",
+                           o->search->name, o->group[i].rule->name, *why ? ": " : "", why);
     }
     return swo_make_search(o);
 }
@@ -332,8 +330,9 @@ static sw_status parse_estimator(const char *spec, swo_estimate **made, int dept
         e->e.inner = &e->inner->e;
         for (const swo_estimate *in = e->inner; in && (method->flags & SW_ESTIMATOR_AGAIN); in = in->inner)
             if (in->e.method->flags & SW_ESTIMATOR_ONCE)
-                return sw_fail(SW_ERR_ARGUMENT, "estimator %s of=%s: %s evaluates more than once a step, "
-                                                "and the tables of %s take one evaluation",
+                return sw_fail(SW_ERR_ARGUMENT,
+                               "estimator %s of=%s: %s evaluates more than once a step, "
+                               "and the tables of %s take one evaluation",
                                name, in->e.method->name, name, in->e.method->name);
     }
     return SW_OK;
@@ -348,8 +347,9 @@ static sw_status parse_outer_estimator(sw_optim *o, const char *spec) {
     SW_TRY(parse_estimator(spec ? spec : exact ? "full" : "minibatch", &o->estimate, 0, NULL));
     const sw_estimator *method = o->estimate->e.method;
     if (exact && !(method->flags & SW_ESTIMATOR_EXACT))
-        return sw_fail(SW_ERR_ARGUMENT, "rule %s: its momentum adds up the errors of gradients, and those of "
-                                        "estimator %s are not exact; take estimator full, or another rule",
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "rule %s: its momentum adds up the errors of gradients, and those of "
+                       "estimator %s are not exact; take estimator full, or another rule",
                        exact->name, method->name);
     return SW_OK;
 }
@@ -366,8 +366,7 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
     if (o->average == &swo_none) {
         o->average = NULL;
     } else if (o->rules_point) {
-        return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule here has a point of its own to evaluate at",
-                       name);
+        return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule here has a point of its own to evaluate at", name);
     }
     const sw_slot *slots = o->average ? o->average->slots : NULL;
     for (int i = 0; slots && slots[i].name; i++) {
@@ -400,18 +399,20 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
         SW_TRY(parse_schedules(o, options->schedule));
     SW_TRY(parse_outer_estimator(o, options->estimator));
     if (o->search && !(o->estimate->e.method->flags & SW_ESTIMATOR_DIRECT))
-        return sw_fail(SW_ERR_ARGUMENT, "line search %s: the gradient of estimator %s is not that of the "
-                                        "loss which the search would evaluate", o->search->name,
-                       o->estimate->e.method->name);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "line search %s: the gradient of estimator %s is not that of the "
+                       "loss which the search would evaluate",
+                       o->search->name, o->estimate->e.method->name);
     SW_TRY(parse_average(o, options->average ? options->average : "none"));
     if (!(options->clip >= 0) || isinf(options->clip))
         return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);
     if (options->steps < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "steps = %lld; 0 (not known) or more is needed",
-                       (long long)options->steps);
+        return sw_fail(SW_ERR_ARGUMENT, "steps = %lld; 0 (not known) or more is needed", (long long)options->steps);
     if (o->search && options->clip > 0)
-        return sw_fail(SW_ERR_ARGUMENT, "line search %s: its slopes are of the gradient as it is, not "
-                                        "clipped", o->search->name);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "line search %s: its slopes are of the gradient as it is, not "
+                       "clipped",
+                       o->search->name);
     o->clip = options->clip;
     o->seed = options->seed;
     o->total = options->steps;

@@ -97,7 +97,7 @@ SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
  *     while (sw_optim_steps(o) < n && !sw_error())
  *         sw_optim_minimize(o, f, NULL); */
 SW_API int64_t sw_optim_steps(const sw_optim *optim);
-SW_API int64_t sw_optim_skipped(const sw_optim *optim); /* steps that were skipped, in a row or not */
+SW_API int64_t sw_optim_skipped(const sw_optim *optim);      /* steps that were skipped, in a row or not */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
 /* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h; of several
  * losses with other weights, that of the first); NaN before the first. */
@@ -204,8 +204,8 @@ typedef struct sw_train_state {
     double seconds, period_seconds; /* spent on steps, not in callbacks: in this call; since the last
                                      * evaluation */
     const void *point;              /* `evaluate`: where to; else NULL */
-    double metric; /* `evaluate`: mean_loss; may be set to what the target is compared with */
-    bool stop;     /* may be set: the run ends here */
+    double metric;                  /* `evaluate`: mean_loss; may be set to what the target is compared with */
+    bool stop;                      /* may be set: the run ends here */
 } sw_train_state;
 
 /* An error (any status but SW_OK, or SW_OK with an error left pending) ends the run and is what sw_train
@@ -223,7 +223,7 @@ typedef struct sw_train_options {
      * (SW_ERR_STATE); sw_train_remaining tells beforehand. An epoch of an estimator without batches is one
      * step. */
     int64_t epochs, steps;
-    void *user; /* for the callbacks, each of which may be NULL */
+    void *user;             /* for the callbacks, each of which may be NULL */
     sw_train_callback *log; /* after every log_every-th step (0: each) */
     int64_t log_every;
     /* After every evaluate_every-th step (0: each epoch), and at the end of a run that is complete. */
@@ -259,15 +259,15 @@ typedef enum sw_train_reason {
 
 typedef struct sw_train_result {
     sw_train_reason reason;
-    int64_t steps, skipped;     /* taken and skipped by this call */
-    double epochs;              /* done by this call */
-    double seconds;             /* spent on steps */
-    double mean_loss;           /* over the steps of the last period between evaluations, whole or not */
-    double metric;              /* of the last evaluation (or the mean loss then); NaN: there was none */
-    double gradient_norm;       /* of the last step taken */
-    double tolerance;           /* that ended the run: the option, or the estimator's ("sag tol="), 0 if that is
+    int64_t steps, skipped; /* taken and skipped by this call */
+    double epochs;          /* done by this call */
+    double seconds;         /* spent on steps */
+    double mean_loss;       /* over the steps of the last period between evaluations, whole or not */
+    double metric;          /* of the last evaluation (or the mean loss then); NaN: there was none */
+    double gradient_norm;   /* of the last step taken */
+    double tolerance;       /* that ended the run: the option, or the estimator's ("sag tol="), 0 if that is
                                  * not known; if neither did, the larger one; 0: there is none */
-    double full_norm;           /* with a tolerance: the norm at the end of the gradient of all samples, with the
+    double full_norm;       /* with a tolerance: the norm at the end of the gradient of all samples, with the
                                  * penalty; INFINITY where x is outside its bounds; NaN: it was not taken */
 } sw_train_result;
 
@@ -309,9 +309,9 @@ typedef enum sw_option_kind {
 } sw_option_kind;
 
 enum {
-    SW_OPEN_LOW = 1,    /* the end of the range is not in it */
+    SW_OPEN_LOW = 1, /* the end of the range is not in it */
     SW_OPEN_HIGH = 2,
-    SW_OPTION_AUTO = 4  /* may also be written auto, which is NaN: the method finds a value */
+    SW_OPTION_AUTO = 4 /* may also be written auto, which is NaN: the method finds a value */
 };
 
 typedef struct sw_option {
@@ -329,8 +329,7 @@ typedef struct sw_option {
 } sw_option;
 /* Tables end with an option whose name is NULL. */
 
-enum { SW_MAX_SLOTS = 8, SW_MAX_OPTIONS = 24, SW_MAX_SCALARS = 16, SW_MAX_COEFFICIENTS = 24,
-       SW_MAX_SUMS = 8 };
+enum { SW_MAX_SLOTS = 8, SW_MAX_OPTIONS = 24, SW_MAX_SCALARS = 16, SW_MAX_COEFFICIENTS = 24, SW_MAX_SUMS = 8 };
 
 typedef enum sw_slot_start { SW_START_ZERO = 0, SW_START_X /* a copy of x at the start */ } sw_slot_start;
 
@@ -340,7 +339,7 @@ typedef struct sw_slot_sizes {
     int64_t features, outputs; /* of a generalized linear model; else 0 */
     const sw_param *param;     /* rules of unit TENSOR: whose slot it is; else NULL */
     const double *option;
-    sw_dtype type;             /* of the parameters */
+    sw_dtype type; /* of the parameters */
 } sw_slot_sizes;
 
 /* The type of a slot's elements; REAL: that of the parameters. */
@@ -356,7 +355,7 @@ typedef struct sw_slot {
      * `count` cannot have `measure` or `point`, because these see many parameters at once. A slot that starts
      * as x has dim elements. If the count of an average is 0, the slot is NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
-    bool (*needed)(const double *option);         /* NULL: always; otherwise the slot may be NULL */
+    bool (*needed)(const double *option); /* NULL: always; otherwise the slot may be NULL */
     bool added; /* in a later version: a file without it can be loaded, and the slot is then zero */
     /* Like `needed`, for what depends on the type of the parameters too. If both are given, both must be true. */
     bool (*needed_by)(const double *option, sw_dtype type);
@@ -388,7 +387,7 @@ typedef struct sw_step {
                            * what was written */
     double *coefficient;  /* [SW_MAX_COEFFICIENTS]: what `begin` works out for the kernels */
     sw_dtype type;
-    int64_t count;        /* elements at hand */
+    int64_t count; /* elements at hand */
     void *x;
     const void *g;
     void *slot[SW_MAX_SLOTS];
@@ -414,9 +413,9 @@ typedef struct sw_rule {
     size_t size; /* sizeof(sw_rule) */
     const char *name, *summary, *source;
     const sw_option *options;
-    const sw_slot *slots;       /* ends with a NULL name; NULL: none */
+    const sw_slot *slots;                     /* ends with a NULL name; NULL: none */
     sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
-    const char *const *scalars; /* ends with NULL; NULL: none. They start at 0: `begin` sets others
+    const char *const *scalars;               /* ends with NULL; NULL: none. They start at 0: `begin` sets others
                                  * when step is 1. One that is not named here may not be written */
     sw_unit unit;
     unsigned flags;
@@ -424,11 +423,11 @@ typedef struct sw_rule {
      * decide may return SW_SKIPPED. */
     sw_status (*begin)(sw_step *step);
     const sw_kernels *measure; /* adds to `sums` numbers; reads x, g and slots, and moves none */
-    int sums;                /* 0 to SW_MAX_SUMS */
+    int sums;                  /* 0 to SW_MAX_SUMS */
     /* sums: over all groups that have this rule. SW_SKIPPED ends the step for all. */
     sw_status (*decide)(sw_step *step, const double *sums);
-    const sw_kernels *update;              /* SW_UNIT_ELEMENT */
-    sw_status (*tensor)(sw_step *step);  /* SW_UNIT_TENSOR */
+    const sw_kernels *update;           /* SW_UNIT_ELEMENT */
+    sw_status (*tensor)(sw_step *step); /* SW_UNIT_TENSOR */
     size_t (*workspace)(const sw_param *param, sw_dtype type);
     /* Another vector to evaluate at: fills out; x stays. Sees option, scalar, slot and step of the last
      * step, and no g. NULL: x. */
@@ -464,28 +463,28 @@ typedef struct sw_estimate sw_estimate;
 struct sw_estimate {
     const sw_estimator *method;
     const double *option;
-    double *scalar;           /* kept from step to step; a skipped step undoes what was written */
-    int64_t step;             /* this one's number, from 1 */
+    double *scalar; /* kept from step to step; a skipped step undoes what was written */
+    int64_t step;   /* this one's number, from 1 */
     const sw_objective *objective;
     sw_params *params;
     sw_tape *tape;
     sw_dtype type;
     int64_t n, dim;
     void *slot[SW_MAX_SLOTS];
-    uint64_t seed;            /* of the optimizer: for a separate stream, sw_rng_key(seed, "sag") */
-    sw_sampler *sampler;      /* over n with option "batch"; NULL without one, or with OWN_IDS */
-    int64_t per_epoch;        /* steps of an epoch: the sampler's, unless `start` sets another; 0: unknown */
-    bool wants_lr;            /* a rule has lr=auto: what `lr` is, is asked for */
-    const int64_t *ids;       /* set by `sample`; NULL with count n: all */
+    uint64_t seed;       /* of the optimizer: for a separate stream, sw_rng_key(seed, "sag") */
+    sw_sampler *sampler; /* over n with option "batch"; NULL without one, or with OWN_IDS */
+    int64_t per_epoch;   /* steps of an epoch: the sampler's, unless `start` sets another; 0: unknown */
+    bool wants_lr;       /* a rule has lr=auto: what `lr` is, is asked for */
+    const int64_t *ids;  /* set by `sample`; NULL with count n: all */
     int64_t count;
-    uint64_t draw;            /* of random numbers: a new one for each sampling (skipped steps use one
+    uint64_t draw;      /* of random numbers: a new one for each sampling (skipped steps use one
                                * up), equal for all passes of the step; `sample` may replace it */
-    double value;             /* set by `estimate`: the mean loss at the step's samples; NaN: unknown */
-    double weight;            /* of that loss: set by sw_estimate_gradient and sw_estimate_glm when they are
+    double value;       /* set by `estimate`: the mean loss at the step's samples; NaN: unknown */
+    double weight;      /* of that loss: set by sw_estimate_gradient and sw_estimate_glm when they are
                                * given &e->value; NaN: `count` */
-    double lr;                /* may be set: the step size it proposes, for lr=auto; NaN: none */
-    sw_estimate *inner;       /* of a wrapper */
-    void *optim;              /* the pipeline's own */
+    double lr;          /* may be set: the step size it proposes, for lr=auto; NaN: none */
+    sw_estimate *inner; /* of a wrapper */
+    void *optim;        /* the pipeline's own */
 };
 
 struct sw_estimator {
@@ -506,7 +505,7 @@ struct sw_estimator {
     sw_status (*estimate)(sw_estimate *e, const void *x, void *g);
     /* The step was taken: tables move. It cannot be skipped any more. May be NULL. */
     sw_status (*commit)(sw_estimate *e);
-    const char *cost; /* of a step, for the list: "2 gradients of a batch"; may be NULL */
+    const char *cost;  /* of a step, for the list: "2 gradients of a batch"; may be NULL */
     int added_scalars; /* at the end of `scalars`, in a later version: a file without them can be loaded, and they
                         * are 0 then */
 };
@@ -521,18 +520,17 @@ struct sw_estimator {
  * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks.
  * Running statistics (SW_UPDATE_BUFFERS) move in one evaluation of a step: the first by this function with
  * the step's own samples (ids is e->ids). */
-SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids,
-                                      int64_t count, double *value, void *g);
+SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                                      void *g);
 /* The mean loss alone, Inf or NaN included. */
-SW_API sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
-                                   double *value);
+SW_API sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value);
 /* For a generalized linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
-SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
-                                 double *value, void *s);
+SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                                 void *s);
 /* … and back: g = beta·g + Σ c_i [a_i, 1] for coefficients c [count, outputs] (dim elements), also where
  * parameters are frozen: the pipeline sets the final gradient to 0 there. */
-SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count,
-                                         const void *c, double beta, void *g);
+SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c, double beta,
+                                         void *g);
 /* For a wrapper: the inner one's estimate at x. The first call of a step fills e->value. A wrapper's
  * ids, count and draw are the inner one's unless it samples by itself; the inner one samples and
  * commits first; scalars of both are undone by a skip. */
@@ -565,9 +563,9 @@ typedef struct sw_schedule {
 typedef struct sw_search sw_search;
 struct sw_search {
     const double *option;
-    double *scalar;       /* kept from step to step */
-    double value, slope;  /* f(0), f'(0) < 0 */
-    double initial;       /* the rule's lr, of several the largest: a first guess */
+    double *scalar;      /* kept from step to step */
+    double value, slope; /* f(0), f'(0) < 0 */
+    double initial;      /* the rule's lr, of several the largest: a first guess */
     void *optim;
 };
 /* f(α) and f'(α); Inf and NaN are handed back as they are, with SW_OK: the search shrinks. slope NULL: the
@@ -580,8 +578,8 @@ typedef struct sw_line_search {
     const sw_option *options;
     const char *const *scalars;
     sw_status (*search)(sw_search *search, double *alpha); /* SW_SKIPPED: no step */
-    sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
-    const char *cost; /* of a trial, for the list: "1 value"; may be NULL */
+    sw_status (*check)(const double *option);              /* options that do not go together; NULL: all do */
+    const char *cost;                                      /* of a trial, for the list: "1 value"; may be NULL */
 } sw_line_search;
 
 /* Moves after each step, reading x. Kernels get an sw_step without g. */
@@ -594,7 +592,7 @@ typedef struct sw_average {
     sw_status (*begin)(sw_step *step); /* SW_SKIPPED: nothing to do in this step */
     const sw_kernels *update;
     sw_status (*point_begin)(sw_step *step); /* before `point`, at the last step; SW_SKIPPED: at x */
-    const sw_kernels *point;                   /* fills out; NULL: slot 0 is the point */
+    const sw_kernels *point;                 /* fills out; NULL: slot 0 is the point */
     /* As of a rule; x is the bound after the step, and there is no g. Sees the options alone. NULL: x and all
      * slots are copied before each step, and the average's slots are checked after it. If it is given there are
      * no copies: when `begin` fails, or sets a scalar or coefficient that is not finite, the step is partly done. */

@@ -55,7 +55,8 @@ typedef struct bounds {
 
 /* low and high as the step's kernel has them, in the type of x: x may be equal to those. */
 static bool bounds_of(sw_dtype type, const swo_group *group, bounds *b) {
-    *b = (bounds){.l1 = option_now(group, "l1", 0), .low = option_now(group, "low", -INFINITY),
+    *b = (bounds){.l1 = option_now(group, "l1", 0),
+                  .low = option_now(group, "low", -INFINITY),
                   .high = option_now(group, "high", INFINITY)};
     if (option_now(group, "nonnegative", 0) != 0)
         b->low = fmax(b->low, 0);
@@ -143,7 +144,8 @@ sw_status swo_check_l2(const sw_estimate *e, double l2) {
     const double penalty = swo_estimate_of_const(e)->penalty;
     if (l2 == 0 || l2 == penalty)
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "estimator %s: l2=%g, but weight_decay of the rule is %g; state the penalty once, as "
-                                    "weight_decay (sgd weight_decay=%g), and leave l2 out",
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "estimator %s: l2=%g, but weight_decay of the rule is %g; state the penalty once, as "
+                   "weight_decay (sgd weight_decay=%g), and leave l2 out",
                    e->method->name, l2, penalty, l2);
 }

@@ -99,7 +99,7 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     SW_TRY(swo_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
     if (o->seen != sw_params_version(o->params))
         swo_reset_converged(o);
-    swo_x_low(o); /* 0, if x was written from outside */
+    swo_x_low(o);                           /* 0, if x was written from outside */
     const bool flushes = o->type == SW_F64; /* in f32 each move by itself (glm_loop.c) */
     const unsigned mode = flushes ? sw_float_flush() : 0;
     sw_status status = e->run(&e->e, &rules, most, done);
@@ -132,7 +132,8 @@ sw_status sw_optim_minimize_steps(sw_optim *o, const sw_objective *objective, in
         int64_t done;
         double loss;
         /* The last step is the pipeline's, so that what can be asked of a step can be asked of it. */
-        if (o && (status = swo_plain_run(o, o->objective == objective ? steps - 1 : 0, add_loss, &mean, &done)) != SW_OK)
+        if (o &&
+            (status = swo_plain_run(o, o->objective == objective ? steps - 1 : 0, add_loss, &mean, &done)) != SW_OK)
             break;
         steps -= o ? done : 0;
         status = sw_optim_minimize(o, objective, &loss);

@@ -5,17 +5,15 @@
 #include <math.h>
 #include <pthread.h>
 
-const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search",
-                                               "average"};
+const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search", "average"};
 
 static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
     [SWO_ESTIMATOR] = {&swo_minibatch, &swo_full, &swo_sag, &swo_saga, &swo_svrg, &swo_sam, &swo_asam},
-    [SWO_RULE] = {&swo_sgd, &swo_adagrad, &swo_rmsprop, &swo_adadelta, &swo_adam, &swo_amsgrad, &swo_adamw,
-                  &swo_nadam, &swo_nadamw, &swo_nadamp, &swo_generalized_adam, &swo_radam, &swo_adamax,
-                  &swo_lion, &swo_fromage, &swo_nag_gs, &swo_amos, &swo_fista},
-    [SWO_SCHEDULE] = {&swo_constant, &swo_step, &swo_exponential, &swo_linear, &swo_polynomial,
-                      &swo_inverse_sqrt, &swo_inverse_time, &swo_cosine, &swo_restarts,
-                      &swo_cosine_cycles, &swo_cyclic, &swo_one_cycle},
+    [SWO_RULE] = {&swo_sgd, &swo_adagrad, &swo_rmsprop, &swo_adadelta, &swo_adam, &swo_amsgrad, &swo_adamw, &swo_nadam,
+                  &swo_nadamw, &swo_nadamp, &swo_generalized_adam, &swo_radam, &swo_adamax, &swo_lion, &swo_fromage,
+                  &swo_nag_gs, &swo_amos, &swo_fista},
+    [SWO_SCHEDULE] = {&swo_constant, &swo_step, &swo_exponential, &swo_linear, &swo_polynomial, &swo_inverse_sqrt,
+                      &swo_inverse_time, &swo_cosine, &swo_restarts, &swo_cosine_cycles, &swo_cyclic, &swo_one_cycle},
     [SWO_SEARCH] = {&swo_armijo, &swo_wolfe},
     [SWO_AVERAGE] = {&swo_none, &swo_ema, &swo_polyak, &swo_swa, &swo_lawa_queue, &swo_lawa_ema},
 };
@@ -69,8 +67,8 @@ static sw_status fail_to_find(swo_kind kind, const char *name) {
                        swo_kind_names[kind], name);
     for (int k = 0; k < SWO_KINDS; k++)
         if (swo_lookup((swo_kind)k, name))
-            return sw_fail(SW_ERR_ARGUMENT, "%s is %s, not %s: give it as .%s of sw_optim_options", name,
-                           a_kind[k], a_kind[kind], member[k]);
+            return sw_fail(SW_ERR_ARGUMENT, "%s is %s, not %s: give it as .%s of sw_optim_options", name, a_kind[k],
+                           a_kind[kind], member[k]);
     const int n = swo_methods(kind, list, SWO_METHODS);
     for (int i = 0; i < n; i++)
         names[i] = name_of(list[i]);
@@ -88,8 +86,8 @@ static sw_status enter(swo_kind kind, const void *method) {
     if (!method || !name_of(method) || !*name_of(method))
         return sw_fail(SW_ERR_ARGUMENT, "register: the %s has no name", swo_kind_names[kind]);
     if (*(const size_t *)method == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size must be sizeof of its type",
-                       swo_kind_names[kind], name_of(method));
+        return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size must be sizeof of its type", swo_kind_names[kind],
+                       name_of(method));
     const void *list[SWO_METHODS];
     sw_status status = SW_OK;
     bool again = false;
@@ -98,8 +96,8 @@ static sw_status enter(swo_kind kind, const void *method) {
     for (int i = 0; i < n && status == SW_OK; i++) {
         again |= list[i] == method; /* harmless */
         if (list[i] != method && strcmp(name_of(list[i]), name_of(method)) == 0)
-            status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s",
-                             name_of(method), swo_kind_names[kind]);
+            status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s", name_of(method),
+                             swo_kind_names[kind]);
     }
     if (status == SW_OK && !again && registered_count[kind] == REGISTERED)
         status = sw_fail(SW_ERR_ARGUMENT, "register: at most %d methods of a kind", REGISTERED);
@@ -138,16 +136,17 @@ static sw_status check_tables(swo_kind kind, const char *name, const sw_option *
     int n = 0;
     while (slots && slots[n].name)
         n++;
-    if (swo_count(options) > SW_MAX_OPTIONS || n > SW_MAX_SLOTS ||
-        swo_scalars(scalars) > SW_MAX_SCALARS)
-        return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars",
-                       name, SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
+    if (swo_count(options) > SW_MAX_OPTIONS || n > SW_MAX_SLOTS || swo_scalars(scalars) > SW_MAX_SCALARS)
+        return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars", name,
+                       SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
     SW_TRY(check_names(kind, name, options, slots));
     for (int i = 0; slots && i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
         if (slots[i].start == SW_START_X &&
             (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
-            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of %s %s starts as a copy of x and must be "
-                                            "like it", slots[i].name, swo_kind_names[kind], name);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "register: slot %s of %s %s starts as a copy of x and must be "
+                           "like it",
+                           slots[i].name, swo_kind_names[kind], name);
     return SW_OK;
 }
 
@@ -164,16 +163,19 @@ sw_status sw_register_rule(const sw_rule *r) {
                        r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
     for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
-            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: a size of its own needs unit "
-                                            "TENSOR", r->slots[i].name, r->name);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "register: slot %s of rule %s: a size of its own needs unit "
+                           "TENSOR",
+                           r->slots[i].name, r->name);
     for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count) /* stretches hold many parameters, whose parts of such a slot have other places */
-            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: its count gives it a size of its own, which "
-                                            "measure and point cannot use: only tensor sees one parameter at a time",
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "register: slot %s of rule %s: its count gives it a size of its own, which "
+                           "measure and point cannot use: only tensor sees one parameter at a time",
                            r->slots[i].name, r->name);
     if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
-        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name,
-                       r->sums, SW_MAX_SUMS);
+        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name, r->sums,
+                       SW_MAX_SUMS);
     if (r)
         SW_TRY(check_tables(SWO_RULE, r->name, r->options, r->slots, r->scalars));
     return enter(SWO_RULE, r);

@@ -93,9 +93,9 @@ static sw_status find_piece(visitor *v, const char *name, const sw_array *to, co
     const sw_array *a = &item.array;
     if (!a->data || a->type != to->type || a->rank != to->rank ||
         memcmp(a->shape, to->shape, (size_t)a->rank * sizeof *a->shape) != 0) {
-        sw_faults_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown,
-                      sw_dtype_name(to->type), sw_shape_text(to->rank, to->shape),
-                      a->data ? sw_dtype_name(a->type) : item.stored, sw_shape_text(a->rank, a->shape));
+        sw_faults_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown, sw_dtype_name(to->type),
+                      sw_shape_text(to->rank, to->shape), a->data ? sw_dtype_name(a->type) : item.stored,
+                      sw_shape_text(a->rank, a->shape));
         return SW_OK;
     }
     return remember_piece(v, to, a->data);
@@ -171,8 +171,8 @@ static sw_status visit_group(visitor *v, const sw_optim *o, int index) {
     for (int k = 0; k < g->params; k++)
         for (int s = 0; slots && slots[s].name; s++)
             if (g->slot[s])
-                SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), &slots[s], "optim.slot.%s.%s",
-                                    g->param[k]->name, slots[s].name));
+                SW_TRY(visit_vector(v, swo_state_of(o, g, k, s), &slots[s], "optim.slot.%s.%s", g->param[k]->name,
+                                    slots[s].name));
     SW_TRY(visit_scalars(v, where, g->rule->scalars, g->scalar, 0));
     SW_TRY(visit_options(v, where, g->rule->options, g->effective, &g->base));
     if (g->rule->point) /* they may serve it too */
@@ -192,8 +192,8 @@ static sw_status visit_estimator(visitor *v, const sw_optim *o) {
         const sw_slot *slots = e->e.method->slots;
         for (int s = 0; slots && slots[s].name; s++)
             if (e->e.slot[s] || (v->in && slots[s].added))
-                SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]),
-                                    &slots[s], "optim.%s.%s", where, slots[s].name));
+                SW_TRY(visit_vector(v, slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]), &slots[s],
+                                    "optim.%s.%s", where, slots[s].name));
         SW_TRY(visit_scalars(v, where, e->e.method->scalars, e->scalar, e->e.method->added_scalars));
         SW_TRY(visit_number(v, &e->e.lr, NULL, "optim.%s.proposed_lr", where));
         const size_t length = strlen(where);
@@ -206,8 +206,8 @@ static sw_status visit_average(visitor *v, sw_optim *o) {
     const sw_average *a = o->average;
     for (int s = 0; a && a->slots && a->slots[s].name; s++)
         if (o->average_slot[s])
-            SW_TRY(visit_vector(v, slot_vector(o, &a->slots[s], o->average_slot[s], o->average_count[s]),
-                                &a->slots[s], "optim.average.%s", a->slots[s].name));
+            SW_TRY(visit_vector(v, slot_vector(o, &a->slots[s], o->average_slot[s], o->average_count[s]), &a->slots[s],
+                                "optim.average.%s", a->slots[s].name));
     if (!a)
         return SW_OK;
     SW_TRY(visit_scalars(v, "average", a->scalars, o->average_scalar, 0));
@@ -272,8 +272,7 @@ static void print_checksum(const sw_archive *a, char text[17]) {
         const sw_archive_item item = sw_archive_at(a, i);
         if (strncmp(item.name, "optim.", 6) == 0 && item.array.data)
             sum += hash(item.name, strlen(item.name)) *
-                   (1 | hash(item.array.data,
-                             (size_t)sw_array_count(&item.array) * sw_dtype_size(item.array.type)));
+                   (1 | hash(item.array.data, (size_t)sw_array_count(&item.array) * sw_dtype_size(item.array.type)));
     }
     snprintf(text, 17, "%016llx", (unsigned long long)sum);
 }
@@ -334,8 +333,7 @@ static sw_status check_format(const sw_archive *a) {
         return sw_fail(SW_ERR_FORMAT, "%.700s: holds no optimizer's state%s", path_of(a),
                        sw_archive_count(a) ? ": parameters alone are loaded by sw_params_load" : "");
     if (strcmp(text, format) != 0)
-        return sw_fail(SW_ERR_FORMAT,
-                       "%.700s: an optimizer's state in format %.40s; this version of swale reads %s",
+        return sw_fail(SW_ERR_FORMAT, "%.700s: an optimizer's state in format %.40s; this version of swale reads %s",
                        path_of(a), text, format);
     return SW_OK;
 }
@@ -409,8 +407,8 @@ static void compare_counters(visitor *v, counters *c) {
         sw_faults_add(&v->faults, "the seed is %llu here and %llu in the file", (unsigned long long)here.seed,
                       (unsigned long long)c->seed);
     if (c->n != here.n)
-        sw_faults_add(&v->faults, "the objective has %lld samples here and %lld in the file",
-                      (long long)here.n, (long long)c->n);
+        sw_faults_add(&v->faults, "the objective has %lld samples here and %lld in the file", (long long)here.n,
+                      (long long)c->n);
     if (c->steps < 0 || c->skipped < 0 || c->samples < 0 || c->total < 0)
         sw_faults_add(&v->faults, "a counter is negative");
 }
@@ -437,8 +435,7 @@ static sw_status match(visitor *v, sw_optim *o, counters *c, double *norm) {
                        sw_faults_text(&v->faults));
     print_checksum(v->in, checksum);
     if (!there || strcmp(there, checksum) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved",
-                       path_of(v->in));
+        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved", path_of(v->in));
     return SW_OK;
 }
 
@@ -451,8 +448,8 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     if (sampler_of(o) && sw_sampler_seek(sampler_of(o), c.epoch, c.position) != SW_OK) {
         if (!had_error)
             sw_clear_error();
-        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is no place between batches",
-                       path_of(v->in), (long long)c.position, (long long)c.epoch);
+        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is no place between batches", path_of(v->in),
+                       (long long)c.position, (long long)c.epoch);
     }
     copy_pieces(v, COUNTERS, v->pieces);
     o->steps = c.steps;
@@ -466,7 +463,7 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     }
     o->norm = norm;
     for (int i = 0; i < o->groups; i++) {
-        o->group[i].bounds.own = INFINITY; /* nothing is known of how the state came to be */
+        o->group[i].bounds.own = INFINITY;                  /* nothing is known of how the state came to be */
         o->group[i].settled = o->group[i].computed = false; /* the options are the file's until the next step */
     }
     swo_guard_forget(o);

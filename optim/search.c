@@ -34,8 +34,7 @@ void swo_keep_slots(sw_optim *o, bool restore) {
             char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
             if (slot)
                 memcpy(restore ? slot : aside, restore ? aside : slot,
-                       (size_t)o->group[i].slot_count[s] *
-                           swo_slot_size(&o->group[i].rule->slots[s], o->type));
+                       (size_t)o->group[i].slot_count[s] * swo_slot_size(&o->group[i].rule->slots[s], o->type));
         }
 }
 
@@ -66,18 +65,24 @@ sw_status swo_search(sw_optim *o, const void *g) {
             o->group[i].effective[at] = lr[i];
     }
     double slope = swo_inner(o, g, o->direction), alpha = 0;
-    sw_search s = {.option = o->search_option, .scalar = o->search_scalar,
-                   .value = o->estimate->e.value, .slope = slope, .initial = largest, .optim = o};
+    sw_search s = {.option = o->search_option,
+                   .scalar = o->search_scalar,
+                   .value = o->estimate->e.value,
+                   .slope = slope,
+                   .initial = largest,
+                   .optim = o};
     swo_guard_forget(o);
     if (status == SW_OK && slope == 0)
         return SW_OK; /* a stationary point: x stays */
     if (status == SW_OK && !(slope < 0))
-        status = sw_fail(SW_ERR_STATE, "line search %s: the rule's direction does not go down (slope "
-                                       "%g)", o->search->name, slope);
+        status = sw_fail(SW_ERR_STATE,
+                         "line search %s: the rule's direction does not go down (slope "
+                         "%g)",
+                         o->search->name, slope);
     if (status == SW_OK)
-        status = swo_skip_by(o, SWO_SKIP_SEARCH, o->search->name,
-                             swo_returned("line search", o->search->name, "search", true,
-                                          o->search->search(&s, &alpha)));
+        status =
+            swo_skip_by(o, SWO_SKIP_SEARCH, o->search->name,
+                        swo_returned("line search", o->search->name, "search", true, o->search->search(&s, &alpha)));
     if (status == SW_OK) {
         swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
         status = swo_guard_search(o);
@@ -97,8 +102,8 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
         *slope = NAN;
     swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
     if (!slope) /* in the parts in which sw_estimate_gradient takes all samples */
-        return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count,
-                                          e->ids ? e->count : 0, e->draw, value);
+        return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count, e->ids ? e->count : 0,
+                                          e->draw, value);
     sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;

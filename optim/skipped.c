@@ -18,13 +18,11 @@ sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which
                        "(sw_gradcheck)",
                        who, which, o->skip_name, sw_dtype_name(o->type));
     case SWO_SKIP_RULE:
-        return sw_fail(SW_ERR_NONFINITE,
-                       "%s: %s were skipped by rule %s, whose begin or decide returned SW_SKIPPED", who, which,
-                       o->skip_name);
+        return sw_fail(SW_ERR_NONFINITE, "%s: %s were skipped by rule %s, whose begin or decide returned SW_SKIPPED",
+                       who, which, o->skip_name);
     case SWO_SKIP_SAMPLE:
-        return sw_fail(SW_ERR_NONFINITE,
-                       "%s: %s were skipped by estimator %s, whose sample returned SW_SKIPPED", who, which,
-                       o->skip_name);
+        return sw_fail(SW_ERR_NONFINITE, "%s: %s were skipped by estimator %s, whose sample returned SW_SKIPPED", who,
+                       which, o->skip_name);
     default:
         return sw_fail(SW_ERR_NONFINITE,
                        "%s: %s were skipped, because the gradient held Inf or NaN: look for them in the data, "

@@ -44,8 +44,8 @@ const char *swo_name(const char *text, char name[64]) {
 
 const char *swo_range_text(const sw_option *o) {
     static _Thread_local char text[96];
-    sw_format(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[',
-             o->low, o->high, o->open & SW_OPEN_HIGH || isinf(o->high) ? ')' : ']');
+    sw_format(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[', o->low, o->high,
+              o->open & SW_OPEN_HIGH || isinf(o->high) ? ')' : ']');
     return text;
 }
 
@@ -69,8 +69,7 @@ static int choice(const char *choices, const char *word) {
     return -1;
 }
 
-static sw_status parse_value(const char *method, const sw_option *o, const char *word, double *value,
-                             char *unit) {
+static sw_status parse_value(const char *method, const sw_option *o, const char *word, double *value, char *unit) {
     char *end;
     double v = sw_text_number(word, &end);
     bool number = end != word && !isnan(v);
@@ -87,8 +86,7 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
     case SW_OPTION_CHOICE: {
         int i = choice(o->choices, word);
         if (i < 0)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; one of %s is needed", method, o->name, word,
-                           o->choices);
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; one of %s is needed", method, o->name, word, o->choices);
         *value = i;
         return SW_OK;
     }
@@ -100,8 +98,10 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
         else
             number = number && *end == 0;
         if (!number || !(v >= 0) || isinf(v) || (*unit == '%' && v > 100))
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
-                                            "(3ep) are needed", method, o->name, word);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
+                           "(3ep) are needed",
+                           method, o->name, word);
         if ((o->open & SW_OPEN_LOW) && v == 0)
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; more than 0 is needed", method, o->name, word);
         if (*unit == 's' && v > 0 && v < 1)
@@ -120,8 +120,7 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
     if (o->kind == SW_OPTION_INTEGER && v != floor(v))
         return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a whole number", method, o->name, word);
     if (!swo_in_range(o, v))
-        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is outside %s", method, o->name, word,
-                       swo_range_text(o));
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is outside %s", method, o->name, word, swo_range_text(o));
     *value = v;
     return SW_OK;
 }
@@ -136,31 +135,29 @@ static void rules_with(const char *option, char *list, size_t size) {
     list[0] = 0;
     for (int i = 0; i < n && at < size; i++)
         if (swo_index(((const sw_rule *)rules[i])->options, option) >= 0)
-            at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "",
-                                   ((const sw_rule *)rules[i])->name);
+            at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "", ((const sw_rule *)rules[i])->name);
 }
 
 /* Options that users of other libraries may expect of a rule or an estimator, and what swale has in their place. */
 static const char *hint_for(const char *word, bool rule) {
     static const struct {
         const char *word, *of_rule, *of_estimator;
-    } known[] = {{"l2", ": the penalty is weight_decay", NULL},
-                 {"alpha", ": the penalty is weight_decay", NULL},
-                 {"C", ": C of n samples is weight_decay=1/(C n)",
-                  ": C of n samples is weight_decay=1/(C n) of the rule"},
-                 {"penalty", ": penalties are weight_decay, and l1 of sgd and fista",
-                  ": penalties are options of the rule"},
-                 {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
-                 {"weight_decay", NULL, ": it is the rule's"},
-                 {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};
+    } known[] = {
+        {"l2", ": the penalty is weight_decay", NULL},
+        {"alpha", ": the penalty is weight_decay", NULL},
+        {"C", ": C of n samples is weight_decay=1/(C n)", ": C of n samples is weight_decay=1/(C n) of the rule"},
+        {"penalty", ": penalties are weight_decay, and l1 of sgd and fista", ": penalties are options of the rule"},
+        {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
+        {"weight_decay", NULL, ": it is the rule's"},
+        {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(word, known[i].word) == 0)
             return rule ? known[i].of_rule : known[i].of_estimator;
     return NULL;
 }
 
-static sw_status unknown(const char *kind, const char *method, const sw_option *table,
-                         const sw_option *more, const char *word) {
+static sw_status unknown(const char *kind, const char *method, const sw_option *table, const sw_option *more,
+                         const char *word) {
     const char *names[2 * SW_MAX_OPTIONS];
     int count = 0;
     for (int i = 0; table && table[i].name && count < SW_MAX_OPTIONS; i++)
@@ -175,8 +172,7 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
     if (rule)
         rules_with(word, list, sizeof list);
     if (*list)
-        return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word,
-                       list);
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word, list);
     if (known && (decays || !rule || strcmp(word, "tol") == 0))
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word, known);
     for (int i = 0; i < count && at < sizeof list; i++)
@@ -202,8 +198,8 @@ static sw_status check_commas(const char *method, const sw_option *table, const 
                    (int)(length < 200 ? length : 200), text);
 }
 
-sw_status swo_parse(const char *kind, const char *method, const sw_option *table,
-                    const sw_option *more, const char *text, swo_values *out) {
+sw_status swo_parse(const char *kind, const char *method, const sw_option *table, const sw_option *more,
+                    const char *text, swo_values *out) {
     int first = swo_count(table), all = first + swo_count(more);
     if (all > SW_MAX_OPTIONS)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has more than %d options", kind, method, SW_MAX_OPTIONS);
@@ -284,17 +280,20 @@ double swo_periods(double t, double length) {
     return floor(swo_exact_steps(t / length));
 }
 
-sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch,
-                    double *steps) {
+sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch, double *steps) {
     if (unit == '%') {
         if (total <= 0)
-            return sw_fail(SW_ERR_STATE, "%s: %g%% of the run, but its length is not known: set the "
-                                         "optimizer's steps", what, value);
+            return sw_fail(SW_ERR_STATE,
+                           "%s: %g%% of the run, but its length is not known: set the "
+                           "optimizer's steps",
+                           what, value);
         *steps = swo_exact_steps(value * (double)total / 100);
     } else if (unit == 'e') {
         if (per_epoch <= 0)
-            return sw_fail(SW_ERR_STATE, "%s: %g epochs, but the length of an epoch is not known: "
-                                         "sw_optim_bind the objective first", what, value);
+            return sw_fail(SW_ERR_STATE,
+                           "%s: %g epochs, but the length of an epoch is not known: "
+                           "sw_optim_bind the objective first",
+                           what, value);
         *steps = swo_exact_steps(value * (double)per_epoch);
     } else {
         *steps = value;

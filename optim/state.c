@@ -19,8 +19,7 @@ double sw_optim_epoch(const sw_optim *o) {
 
 sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
     if (!o)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_ARGUMENT, "set_steps: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "set_steps: the optimizer is NULL");
     if (steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "set_steps: %lld steps", (long long)steps);
     o->total = steps;
@@ -65,8 +64,7 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
     for (int i = 0; i < o->groups; i++)
         for (int s = 0; s < SW_MAX_SLOTS; s++)
             if (o->group[i].slot[s])
-                m.rule += (size_t)o->group[i].slot_count[s] *
-                          swo_slot_size(&o->group[i].rule->slots[s], o->type);
+                m.rule += (size_t)o->group[i].slot_count[s] * swo_slot_size(&o->group[i].rule->slots[s], o->type);
     for (const swo_estimate *e = o->estimate; e; e = e->inner) {
         m.estimator += e->bytes;
         for (int i = 0; i < SWO_SCRATCH; i++)
@@ -134,8 +132,7 @@ sw_array sw_optim_vector(const sw_optim *o, const char *slot) {
             return vector_of(o, &e->e.method->slots[i], e->e.slot[i], e->slot_count[i]);
     }
     int i = o && slot && o->average ? slot_index(o->average->slots, slot) : -1;
-    return i >= 0 ? vector_of(o, &o->average->slots[i], o->average_slot[i], o->average_count[i])
-                  : (sw_array){0};
+    return i >= 0 ? vector_of(o, &o->average->slots[i], o->average_slot[i], o->average_count[i]) : (sw_array){0};
 }
 
 static bool scalar_of(const char *const *names, const double *values, const char *name, double *out) {

@@ -17,12 +17,10 @@ sw_status swo_plan_stretches(sw_optim *o) {
             swo_stretch *last = group->stretches ? &group->stretch[group->stretches - 1] : NULL;
             if (p->frozen || p->count == 0)
                 continue;
-            if (last && last->offset + last->count == p->offset &&
-                last->slot + last->count == group->slot_at[k])
+            if (last && last->offset + last->count == p->offset && last->slot + last->count == group->slot_at[k])
                 last->count += p->count;
             else
-                group->stretch[group->stretches++] =
-                    (swo_stretch){p->offset, p->count, group->slot_at[k]};
+                group->stretch[group->stretches++] = (swo_stretch){p->offset, p->count, group->slot_at[k]};
         }
     }
     for (int i = 0; i < sw_params_count(o->params); i++)
@@ -42,14 +40,13 @@ static void look_for_frozen(sw_optim *o) {
 
 /* ---- Options of this step ---- */
 
-sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *table,
-                       const swo_values *values, int first, double *out) {
+sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *table, const swo_values *values, int first,
+                       double *out) {
     for (int i = 0; table && table[i].name; i++) {
         int at = first + i;
         out[at] = values->value[at];
         if (table[i].kind == SW_OPTION_DURATION)
-            SW_TRY(swo_steps(name, values->value[at], values->unit[at], o->total, o->per_epoch,
-                             &out[at]));
+            SW_TRY(swo_steps(name, values->value[at], values->unit[at], o->total, o->per_epoch, &out[at]));
     }
     return SW_OK;
 }
@@ -61,17 +58,17 @@ double swo_whole_steps(double steps) {
 static sw_status resolve(sw_optim *o, swo_schedule *s) {
     const sw_option *table = s->method->options;
     SW_TRY(swo_in_steps(o, s->method->name, table, &s->values, 0, s->resolved));
-    SW_TRY(swo_in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table),
-                    s->resolved));
+    SW_TRY(swo_in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table), s->resolved));
     if (s->method->needs_total && o->total <= 0 && !(s->resolved[swo_count(table) + SWO_OVER] > 0))
-        return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set the optimizer's "
-                                     "steps", s->method->name);
+        return sw_fail(SW_ERR_STATE,
+                       "schedule %s needs the length of the run: set the optimizer's "
+                       "steps",
+                       s->method->name);
     return SW_OK;
 }
 
 static double factor(const sw_optim *o, const swo_schedule *s) {
-    const double *common = s->resolved + swo_count(s->method->options),
-                 warmup = swo_whole_steps(common[SWO_WARMUP]);
+    const double *common = s->resolved + swo_count(s->method->options), warmup = swo_whole_steps(common[SWO_WARMUP]);
     double t = (double)o->steps, total = common[SWO_OVER];
     if (t < warmup)
         return (t + 1) / warmup;
@@ -86,16 +83,18 @@ static sw_status check_scaled(const sw_optim *o, const swo_group *group, const d
         const char *on = o->schedule[k].on;
         const int at = swo_index(group->rule->options, on);
         if (at >= 0 && !(fabs(group->effective[at]) <= (o->type == SW_F32 ? FLT_MAX : DBL_MAX)))
-            return sw_fail(SW_ERR_NONFINITE, "rule %s: %s is %g in step %lld, which %s cannot hold: schedule %s "
-                                             "multiplied it by %g",
-                           group->rule->name, on, group->effective[at], (long long)o->steps + 1,
-                           sw_dtype_name(o->type), o->schedule[k].method->name, factors[k]);
+            return sw_fail(SW_ERR_NONFINITE,
+                           "rule %s: %s is %g in step %lld, which %s cannot hold: schedule %s "
+                           "multiplied it by %g",
+                           group->rule->name, on, group->effective[at], (long long)o->steps + 1, sw_dtype_name(o->type),
+                           o->schedule[k].method->name, factors[k]);
         if (at < 0 || strcmp(on, "lr") == 0)
             continue;
         const sw_option *option = &group->rule->options[at];
         if (!swo_in_range(option, group->effective[at]))
-            return sw_fail(SW_ERR_ARGUMENT, "rule %s: %s = %g in step %lld, scaled by the schedule, is "
-                                            "outside %s",
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "rule %s: %s = %g in step %lld, scaled by the schedule, is "
+                           "outside %s",
                            group->rule->name, on, group->effective[at], (long long)o->steps + 1,
                            swo_range_text(option));
     }
@@ -170,9 +169,10 @@ sw_status swo_options_now(sw_optim *o) {
         if (lr >= 0 && isnan(group->base.value[lr])) {
             group->effective[lr] = swo_lr_for(o, group->penalty);
             if (isnan(group->effective[lr]))
-                return sw_fail(SW_ERR_ARGUMENT, "rule %s: lr=auto, but estimator %s proposes no step "
-                                                "size", group->rule->name,
-                               o->estimate->e.method->name);
+                return sw_fail(SW_ERR_ARGUMENT,
+                               "rule %s: lr=auto, but estimator %s proposes no step "
+                               "size",
+                               group->rule->name, o->estimate->e.method->name);
         }
         for (int k = 0; k < o->schedules && lr >= 0; k++)
             if (is_on_lr(&o->schedule[k]))
@@ -305,8 +305,10 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
 static sw_status look_for_undeclared(const swo_group *group) {
     for (int i = swo_scalars(group->rule->scalars); i < SW_MAX_SCALARS; i++)
         if (group->scalar[i] != 0)
-            return sw_fail(SW_ERR_STATE, "rule %s writes scalar %d, which its table does not name: it would not be "
-                                         "saved", group->rule->name, i);
+            return sw_fail(SW_ERR_STATE,
+                           "rule %s writes scalar %d, which its table does not name: it would not be "
+                           "saved",
+                           group->rule->name, i);
     return SW_OK;
 }
 
@@ -338,9 +340,14 @@ sw_status swo_run_rules(sw_optim *o, const void *g) {
 /* ---- Average ---- */
 
 sw_step swo_average_step(sw_optim *o, int64_t step) {
-    sw_step s = {.step = step, .option = o->average_option, .scalar = o->average_scalar,
-                 .coefficient = o->average_coefficient, .type = o->type, .count = o->dim,
-                 .x = sw_params_x(o->params), .out = o->point};
+    sw_step s = {.step = step,
+                 .option = o->average_option,
+                 .scalar = o->average_scalar,
+                 .coefficient = o->average_coefficient,
+                 .type = o->type,
+                 .count = o->dim,
+                 .x = sw_params_x(o->params),
+                 .out = o->point};
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         s.slot[i] = o->average_slot[i];
     return s;
@@ -457,8 +464,7 @@ const void *sw_optim_point(sw_optim *o) {
 
 sw_status sw_optim_adopt_point(sw_optim *o) {
     if (!o)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_ARGUMENT, "optim_adopt_point: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_adopt_point: the optimizer is NULL");
     const void *point = sw_optim_point(o);
     void *x = sw_params_x(o->params);
     if (!point)
@@ -484,16 +490,18 @@ static void remember(sw_optim *o, bool restore) {
     }
     memcpy(restore ? o->search_scalar : o->search_saved, restore ? o->search_saved : o->search_scalar,
            sizeof o->search_scalar);
-    memcpy(restore ? o->average_scalar : o->average_saved,
-           restore ? o->average_saved : o->average_scalar, sizeof o->average_scalar);
+    memcpy(restore ? o->average_scalar : o->average_saved, restore ? o->average_saved : o->average_scalar,
+           sizeof o->average_scalar);
 }
 
 static sw_status commit(swo_estimate *e) {
     if (e->inner)
         SW_TRY(commit(e->inner));
     sw_status status = e->e.method->commit ? e->e.method->commit(&e->e) : SW_OK;
-    return status == SW_SKIPPED ? sw_fail(SW_ERR_STATE, "estimator %s: commit cannot skip a step that "
-                                                        "was taken", e->e.method->name)
+    return status == SW_SKIPPED ? sw_fail(SW_ERR_STATE,
+                                          "estimator %s: commit cannot skip a step that "
+                                          "was taken",
+                                          e->e.method->name)
                                 : swo_returned("estimator", e->e.method->name, "commit", false, status);
 }
 
@@ -580,8 +588,9 @@ sw_status sw_optim_step(sw_optim *o) {
         return sw_error_status();
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
         if ((e->e.method->flags & (SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER)) || o->search)
-            return sw_fail(SW_ERR_STATE, "step: %s evaluates the objective by itself: call "
-                                         "sw_optim_minimize instead",
+            return sw_fail(SW_ERR_STATE,
+                           "step: %s evaluates the objective by itself: call "
+                           "sw_optim_minimize instead",
                            o->search ? o->search->name : e->e.method->name);
     sw_gradient *gradient = sw_params_gradient(o->params);
     if (sw_gradient_is_fresh(gradient))
@@ -589,7 +598,7 @@ sw_status sw_optim_step(sw_optim *o) {
     void *g = sw_gradient_data(gradient);
     remember(o, false);
     o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
-    swo_zero_frozen(o, g); /* sw_backward may have written them before they were frozen */
+    swo_zero_frozen(o, g);             /* sw_backward may have written them before they were frozen */
     sw_status status = swo_check(o->type, o->dim, g, &o->norm);
     if (status == SW_OK)
         status = move(o, g);
@@ -625,8 +634,7 @@ static sw_status sample(sw_optim *o, swo_estimate *e) {
 static void prefetch(const sw_optim *o) {
     const int64_t *ids;
     int64_t count;
-    if (o->objective->prefetch && o->estimate->e.sampler &&
-        (count = sw_sampler_peek(o->estimate->e.sampler, &ids)) > 0)
+    if (o->objective->prefetch && o->estimate->e.sampler && (count = sw_sampler_peek(o->estimate->e.sampler, &ids)) > 0)
         o->objective->prefetch(o->objective->user, ids, count);
 }
 
@@ -634,8 +642,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (value)
         *value = NAN;
     if (!o)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
     if (sw_error())
         return sw_error_status();
     SW_TRY(swo_bind(o, objective));
@@ -645,8 +652,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     for (swo_estimate *s = o->estimate; s; s = s->inner)
         SW_TRY(swo_in_steps(o, s->e.method->name, s->e.method->options, &s->values, 0, s->resolved));
     if (o->search)
-        SW_TRY(swo_in_steps(o, o->search->name, o->search->options, &o->search_values, 0,
-                        o->search_option));
+        SW_TRY(swo_in_steps(o, o->search->name, o->search->options, &o->search_values, 0, o->search_option));
     SW_TRY(penalties_now(o));
     remember(o, false);
     o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
@@ -657,8 +663,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
     o->statistics = true;
-    status = swo_returned("estimator", e->method->name, "estimate", true,
-                          e->method->estimate(e, sw_params_x(o->params), g));
+    status =
+        swo_returned("estimator", e->method->name, "estimate", true, e->method->estimate(e, sw_params_x(o->params), g));
     if (value)
         *value = e->value;
     o->loss_weight = isnan(e->weight) ? (double)e->count : e->weight;

@@ -8,8 +8,8 @@ typedef struct run {
     sw_train_options how;
     sw_train_state state;
     sw_train_result *result;
-    int64_t period; /* steps between evaluations */
-    bool fresh;     /* no step was taken since the last one */
+    int64_t period;  /* steps between evaluations */
+    bool fresh;      /* no step was taken since the last one */
     int64_t checked; /* the step after which the gradient of all samples was taken last, for the tolerance */
     bool ended;
 } run;
@@ -35,8 +35,10 @@ static sw_status check(const sw_train_options *how) {
     if (!(how->tolerance >= 0))
         return sw_fail(SW_ERR_ARGUMENT, "train: tolerance = %g; 0 (never) or more is needed", how->tolerance);
     if (how->goal < SW_GOAL_NONE || how->goal > SW_GOAL_ABOVE || (how->goal && isnan(how->target)))
-        return sw_fail(SW_ERR_ARGUMENT, "train: goal = %d, target = %g; a target needs SW_GOAL_BELOW or "
-                                        "SW_GOAL_ABOVE", (int)how->goal, how->target);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "train: goal = %d, target = %g; a target needs SW_GOAL_BELOW or "
+                       "SW_GOAL_ABOVE",
+                       (int)how->goal, how->target);
     return SW_OK;
 }
 
@@ -49,8 +51,8 @@ static sw_status train_find_length(run *r, sw_optim *o) {
     const int64_t per_epoch = sw_optim_steps_per_epoch(o, r->objective);
     s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* no batches: a step sees all samples */
     if (how->epochs > INT64_MAX / s->steps_per_epoch)
-        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many",
-                       (long long)how->epochs, (long long)s->steps_per_epoch);
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many", (long long)how->epochs,
+                       (long long)s->steps_per_epoch);
     /* A length that an earlier call set is not the optimizer's own. */
     const int64_t own = o->length == SWO_LENGTH_TRAIN ? 0 : o->total;
     s->steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : own;
@@ -65,15 +67,16 @@ static sw_status train_nothing_left(const run *r) {
     const sw_train_state *s = &r->state;
     const long long done = (long long)s->step, epochs = (long long)s->epoch;
     if (how->epochs)
-        return sw_fail(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done %lld steps, %lld whole "
-                                     "epochs, and the length asked for is %lld epochs of the whole run; for %lld "
-                                     "more give epochs = %lld",
-                       done, epochs, (long long)how->epochs, (long long)how->epochs,
-                       epochs + (long long)how->epochs);
-    return sw_fail(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done %lld steps, and the length %s "
-                                 "is %lld steps of the whole run; for %lld more give steps = %lld",
-                   done, how->steps ? "asked for" : "that the optimizer has", (long long)s->steps,
-                   (long long)s->steps, done + (long long)s->steps);
+        return sw_fail(SW_ERR_STATE,
+                       "train: nothing is left to do: the optimizer has done %lld steps, %lld whole "
+                       "epochs, and the length asked for is %lld epochs of the whole run; for %lld "
+                       "more give epochs = %lld",
+                       done, epochs, (long long)how->epochs, (long long)how->epochs, epochs + (long long)how->epochs);
+    return sw_fail(SW_ERR_STATE,
+                   "train: nothing is left to do: the optimizer has done %lld steps, and the length %s "
+                   "is %lld steps of the whole run; for %lld more give steps = %lld",
+                   done, how->steps ? "asked for" : "that the optimizer has", (long long)s->steps, (long long)s->steps,
+                   done + (long long)s->steps);
 }
 
 /* Steps between two checks of the tolerance. */
@@ -86,8 +89,7 @@ static sw_status train_start(run *r, sw_optim *o) {
     const sw_train_options *how = &r->how;
     const sw_train_state *s = &r->state;
     SW_TRY(train_find_length(r, o));
-    if (!s->steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate &&
-        !how->progress)
+    if (!s->steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate && !how->progress)
         return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
                                         "tolerance, a stop flag or a callback");
     if (s->steps && s->step >= s->steps)
@@ -284,10 +286,12 @@ static sw_status train_judge_end(run *r) {
 sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_options *options,
                    sw_train_result *result) {
     sw_train_result own = {.reason = SW_TRAIN_COMPLETE};
-    run r = {.objective = objective, .how = {.size = sizeof r.how}, .result = result ? result : &own,
+    run r = {.objective = objective,
+             .how = {.size = sizeof r.how},
+             .result = result ? result : &own,
              .state = {.optim = o, .loss = NAN, .mean_loss = NAN, .gradient_norm = NAN, .metric = NAN}};
-    *r.result = (sw_train_result){.reason = SW_TRAIN_COMPLETE, .mean_loss = NAN, .metric = NAN,
-                                  .gradient_norm = NAN, .full_norm = NAN};
+    *r.result = (sw_train_result){
+        .reason = SW_TRAIN_COMPLETE, .mean_loss = NAN, .metric = NAN, .gradient_norm = NAN, .full_norm = NAN};
     if (!o) {
         end(&r, SW_TRAIN_ERROR);
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");

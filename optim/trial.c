@@ -25,14 +25,13 @@ static void trial_free(trial_copy *c) {
     *c = (trial_copy){0};
 }
 
-static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *group,
-                             int64_t count, const int64_t slot_count[SW_MAX_SLOTS]) {
+static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *group, int64_t count,
+                             const int64_t slot_count[SW_MAX_SLOTS]) {
     *c = (trial_copy){.x = sw_alloc_array(count, swo_size(o))};
     bool all = c->x != NULL;
     for (int i = 0; i < SW_MAX_SLOTS && all; i++)
         if (group->slot[i]) {
-            c->slot[i] =
-                sw_alloc_array(slot_count[i], swo_slot_size(&group->rule->slots[i], o->type));
+            c->slot[i] = sw_alloc_array(slot_count[i], swo_slot_size(&group->rule->slots[i], o->type));
             all = c->slot[i] != NULL;
         }
     if (!all)
@@ -41,8 +40,8 @@ static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *
 }
 
 /* x at `offset`, slots at slot_at[i]: into the copy, and a step that works there. */
-static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, const void *g,
-                          int64_t offset, int64_t count, const int64_t slot_at[SW_MAX_SLOTS]) {
+static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, const void *g, int64_t offset,
+                          int64_t count, const int64_t slot_at[SW_MAX_SLOTS]) {
     const size_t size = swo_size(o);
     sw_step s = {.step = o->steps + 1,
                  .option = group->effective,
@@ -55,14 +54,12 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
                  .workspace = o->workspace};
     memcpy(c->scalar, group->scalar, sizeof c->scalar);
     memcpy(c->coefficient, group->coefficient, sizeof c->coefficient);
-    memcpy(c->x, (const char *)sw_params_x(o->params) + (size_t)offset * size,
-           (size_t)count * size);
+    memcpy(c->x, (const char *)sw_params_x(o->params) + (size_t)offset * size, (size_t)count * size);
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!group->slot[i])
             continue;
         const size_t width = swo_slot_size(&group->rule->slots[i], o->type);
-        memcpy(c->slot[i], group->slot[i] + (size_t)slot_at[i] * width,
-               (size_t)c->slot_count[i] * width);
+        memcpy(c->slot[i], group->slot[i] + (size_t)slot_at[i] * width, (size_t)c->slot_count[i] * width);
         s.slot[i] = c->slot[i];
     }
     return s;
@@ -80,14 +77,12 @@ static int64_t first_not_finite(sw_dtype type, const void *v, int64_t n) {
 
 static const sw_param *param_at(const swo_group *group, int64_t offset) {
     for (int k = 0; k < group->params; k++)
-        if (offset >= group->param[k]->offset &&
-            offset < group->param[k]->offset + group->param[k]->count)
+        if (offset >= group->param[k]->offset && offset < group->param[k]->offset + group->param[k]->count)
             return group->param[k];
     return NULL;
 }
 
-static sw_status refuse(const sw_optim *o, const swo_group *group, const char *what,
-                        int64_t offset) {
+static sw_status refuse(const sw_optim *o, const swo_group *group, const char *what, int64_t offset) {
     const sw_param *p = param_at(group, offset);
     const char *name = p ? p->name : "?", *method = group->rule->name;
     const long long step = (long long)o->steps + 1;
@@ -95,23 +90,24 @@ static sw_status refuse(const sw_optim *o, const swo_group *group, const char *w
         return sw_fail(SW_ERR_NONFINITE,
                        "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too "
                        "large for this rule in %s; nothing has moved (clip the gradient, scale the loss down, or use "
-                       "f64)", method, step, what, name, o->norm, sw_dtype_name(o->type));
-    return sw_fail(SW_ERR_NONFINITE,
-                   "rule %s: step %lld would make %s of parameter %s Inf or NaN: it has grown from step to step; nothing "
-                   "has moved (the gradient's norm is %g; a smaller lr, or weight_decay, is needed)",
-                   method, step, what, name, o->norm);
+                       "f64)",
+                       method, step, what, name, o->norm, sw_dtype_name(o->type));
+    return sw_fail(
+        SW_ERR_NONFINITE,
+        "rule %s: step %lld would make %s of parameter %s Inf or NaN: it has grown from step to step; nothing "
+        "has moved (the gradient's norm is %g; a smaller lr, or weight_decay, is needed)",
+        method, step, what, name, o->norm);
 }
 
 /* offset: of the copy's first element in x. Elements of slots that have their own size belong to
  * that parameter. */
-static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group,
-                             int64_t offset, int64_t count) {
+static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
+                             int64_t count) {
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!c->slot[i])
             continue;
         const sw_slot *slot = &group->rule->slots[i];
-        const int64_t at =
-            first_not_finite(swo_slot_type(slot, o->type), c->slot[i], c->slot_count[i]);
+        const int64_t at = first_not_finite(swo_slot_type(slot, o->type), c->slot[i], c->slot_count[i]);
         if (at >= 0) {
             char what[100];
             snprintf(what, sizeof what, "the state %.64s", slot->name);
@@ -165,9 +161,7 @@ static sw_status try_tensor(const sw_optim *o, swo_group *group, const void *g, 
     if (status == SW_OK)
         status = trial_check(&c, o, group, p->offset, p->count);
     trial_free(&c);
-    return status == SW_SKIPPED
-               ? SW_OK
-               : status; /* the step itself says that it may not be skipped there */
+    return status == SW_SKIPPED ? SW_OK : status; /* the step itself says that it may not be skipped there */
 }
 
 sw_status swo_try_rules(sw_optim *o, const void *g) {

@@ -37,8 +37,8 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
     real lane[WIDE] = {0};
     for (; i + WIDE <= n; i += WIDE)
         SW_OVER_LANES
-        for (int j = 0; j < WIDE; j++)
-            lane[j] += g[i + j] * g[i + j];
+    for (int j = 0; j < WIDE; j++)
+        lane[j] += g[i + j] * g[i + j];
     for (int j = 0; i < n; i++, j++)
         lane[j] += g[i] * g[i];
     SW_ADD_LANES(double, sums[0], lane);
@@ -71,12 +71,11 @@ static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) 
     (void)sums;
     if (y)
         SW_INDEPENDENT
-        for (int64_t i = begin; i < end; i++)
-            out[i] = a * x[i] + b * y[i];
-    else
-        SW_INDEPENDENT
-        for (int64_t i = begin; i < end; i++)
-            out[i] = a * x[i];
+    for (int64_t i = begin; i < end; i++)
+        out[i] = a * x[i] + b * y[i];
+    else SW_INDEPENDENT
+    for (int64_t i = begin; i < end; i++)
+        out[i] = a * x[i];
 }
 
 /* out + low ← out + low + a x, in two numbers */
@@ -105,8 +104,8 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
     int64_t i = begin;
     for (; i + SW_LANES <= end; i += SW_LANES)
         SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += (double)x[i + j] * (double)y[i + j];
+    for (int j = 0; j < SW_LANES; j++)
+        lane[j] += (double)x[i + j] * (double)y[i + j];
     for (int j = 0; i < end; i++, j++)
         lane[j] += (double)x[i] * (double)y[i];
     SW_ADD_LANES(double, sums[0], lane);
@@ -116,13 +115,10 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include "internal.h"
 
-static const sw_kernels square_kernels = SW_KERNEL_TABLE(square),
-                        two_squares_kernels = SW_KERNEL_TABLE(two_squares),
-                        careful_kernels = SW_KERNEL_TABLE(careful_square),
-                        combine_kernels = SW_KERNEL_TABLE(combine),
+static const sw_kernels square_kernels = SW_KERNEL_TABLE(square), two_squares_kernels = SW_KERNEL_TABLE(two_squares),
+                        careful_kernels = SW_KERNEL_TABLE(careful_square), combine_kernels = SW_KERNEL_TABLE(combine),
                         add_kernels = SW_KERNEL_TABLE(add_compensated),
-                        mean_kernels = SW_KERNEL_TABLE(mean_compensated),
-                        inner_kernels = SW_KERNEL_TABLE(inner);
+                        mean_kernels = SW_KERNEL_TABLE(mean_compensated), inner_kernels = SW_KERNEL_TABLE(inner);
 
 void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};

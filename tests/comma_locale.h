@@ -12,8 +12,8 @@ static char comma_folder[PATH_SIZE];
 /* As `localedef -i de_DE -f UTF-8` writes it: a magic number (of the category LC_NUMERIC), the number of entries, where
  * each begins; decimal sign ",", sign of thousands ".", groups of 3, both signs as wide characters, the codes. */
 static const unsigned char comma_numeric[54] = {
-    0x14, 0x11, 0x03, 0x20, 6, 0, 0, 0, 32, 0, 0, 0, 34, 0, 0, 0, 36, 0, 0, 0, 40, 0, 0, 0, 44, 0, 0, 0, 48, 0, 0, 0,
-    ',', 0, '.', 0, 3, 3, 0, 0, ',', 0, 0, 0, '.', 0, 0, 0, 'U', 'T', 'F', '-', '8', 0};
+    0x14, 0x11, 0x03, 0x20, 6, 0,   0, 0,   32, 0, 0, 0, 34, 0,   0, 0, 36, 0,   0, 0, 40, 0,   0,   0,   44,  0,   0,
+    0,    48,   0,    0,    0, ',', 0, '.', 0,  3, 3, 0, 0,  ',', 0, 0, 0,  '.', 0, 0, 0,  'U', 'T', 'F', '-', '8', 0};
 
 /* Sets LC_NUMERIC to it, and checks that it works. */
 static inline int comma_begin(void **state) {

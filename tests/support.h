@@ -117,8 +117,8 @@ static inline void test_fill(const sw_array *a, double low, double high, uint64_
         test_set(a, i, (double)(float)test_uniform(&seed, low, high));
 }
 
-static inline sw_array test_filled(sw_dtype type, int rank, const int64_t *shape, double low,
-                                   double high, uint64_t seed) {
+static inline sw_array test_filled(sw_dtype type, int rank, const int64_t *shape, double low, double high,
+                                   uint64_t seed) {
     sw_array a = test_array(type, rank, shape);
     test_fill(&a, low, high, seed);
     return a;
@@ -162,26 +162,26 @@ static inline void vec_set(sw_dtype type, void *v, int64_t i, double value) {
 
 /* ---- Errors ---- */
 
-#define assert_ok(call)                                                                   \
-    do {                                                                                  \
-        sw_status status_ = (call);                                                       \
-        if (status_ != SW_OK)                                                             \
+#define assert_ok(call)                                                                        \
+    do {                                                                                       \
+        sw_status status_ = (call);                                                            \
+        if (status_ != SW_OK)                                                                  \
             fail_msg("%s: status %d: %s", #call, (int)status_, sw_error() ? sw_error() : "-"); \
     } while (0)
 
 /* This status and this very text are kept; clears them. */
-#define expect_error(status, text)                         \
-    do {                                                   \
-        assert_non_null(sw_error());                       \
-        assert_string_equal(sw_error(), text);             \
-        assert_int_equal(sw_error_status(), status);       \
-        sw_clear_error();                                  \
+#define expect_error(status, text)                   \
+    do {                                             \
+        assert_non_null(sw_error());                 \
+        assert_string_equal(sw_error(), text);       \
+        assert_int_equal(sw_error_status(), status); \
+        sw_clear_error();                            \
     } while (0)
 
-#define expect_no_error()                                  \
-    do {                                                   \
-        if (sw_error())                                    \
-            fail_msg("unexpected error: %s", sw_error());  \
+#define expect_no_error()                                 \
+    do {                                                  \
+        if (sw_error())                                   \
+            fail_msg("unexpected error: %s", sw_error()); \
     } while (0)
 
 static inline int test_clear(void **state) {

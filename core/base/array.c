@@ -61,8 +61,8 @@ sw_status swi_element(const char *what, sw_dtype type, double value, void *eleme
         *(double *)element = value;
     } else {
         if (!(value >= low && value <= high) || value != (double)(int64_t)value)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %g is not a whole number from %.0f to %.0f (%s)", what,
-                           value, low, high, sw_dtype_name(type));
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %g is not a whole number from %.0f to %.0f (%s)", what, value, low,
+                           high, sw_dtype_name(type));
         if (type == SW_I32)
             *(int32_t *)element = (int32_t)value;
         else

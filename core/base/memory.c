@@ -63,8 +63,7 @@ void *sw_alloc(size_t bytes) {
 
 void *sw_alloc_array(int64_t count, size_t size) {
     if (count < 0 || (size && (uint64_t)count > SIZE_MAX / 2 / size)) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %lld elements of %zu bytes asked for",
-                (long long)count, size);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %lld elements of %zu bytes asked for", (long long)count, size);
         return NULL;
     }
     return sw_alloc((size_t)count * size);

@@ -51,11 +51,11 @@ sw_status swi_returned(const char *kind, const char *name, const char *function,
     if (status == SW_OK)
         return status;
     if (status == SW_SKIPPED)
-        return sw_fail(SW_ERR_STATE, "%s%s%s: %s returned SW_SKIPPED, which is for optimizers", kind,
-                       name ? " " : "", name ? name : "", function);
+        return sw_fail(SW_ERR_STATE, "%s%s%s: %s returned SW_SKIPPED, which is for optimizers", kind, name ? " " : "",
+                       name ? name : "", function);
     /* Kept only where the function left no message itself. */
-    return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "",
-                   name ? name : "", function, (int)status);
+    return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "", name ? name : "",
+                   function, (int)status);
 }
 
 void swi_error_prefix(const char *prefix) {
@@ -149,13 +149,12 @@ const char *sw_suggest(const char *word, int count, const char *const *names) {
     return answer;
 }
 
-sw_status sw_take_options(const char *who, const char *type, void *options, size_t size,
-                          const void *given, size_t least) {
+sw_status sw_take_options(const char *who, const char *type, void *options, size_t size, const void *given,
+                          size_t least) {
     size_t given_size;
     memcpy(&given_size, given, sizeof given_size);
     if (given_size < least || given_size > size)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: options.size is %zu; sizeof(%s) is %zu", who, given_size,
-                       type, size);
+        return sw_fail(SW_ERR_ARGUMENT, "%s: options.size is %zu; sizeof(%s) is %zu", who, given_size, type, size);
     memcpy(options, given, given_size);
     return SW_OK;
 }

@@ -212,8 +212,7 @@ static sw_status no_array(const sw_archive *a, const char *name) {
     const int count = a->entries < MOST ? a->entries : MOST;
     for (int i = 0; i < count; i++)
         names[i] = a->entry[i].name;
-    return sw_fail(SW_ERR_ARGUMENT, "%.700s: there is no array %s%s", path, name,
-                   sw_suggest(name, count, names));
+    return sw_fail(SW_ERR_ARGUMENT, "%.700s: there is no array %s%s", path, name, sw_suggest(name, count, names));
 }
 
 sw_array sw_archive_get(const sw_archive *a, const char *name) {
@@ -231,8 +230,8 @@ sw_array sw_archive_get(const sw_archive *a, const char *name) {
         return none;
     }
     if (!a->entry[i].array.data) {
-        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive",
-                name, a->entry[i].stored);
+        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive", name,
+                a->entry[i].stored);
         return none;
     }
     return a->entry[i].array;

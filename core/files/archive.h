@@ -21,7 +21,7 @@ struct sw_archive {
     int entries, entry_room;
     swi_text *text;
     int texts, text_room;
-    void *block; /* the file's arrays */
+    void *block;      /* the file's arrays */
     sw_status failed; /* why something could not be put in; SW_OK: all of it was */
 };
 

@@ -46,8 +46,9 @@ int sw_file_open(const char *path, int64_t *bytes) {
     if (fstat(file, &kind) != 0)
         swi_file_fail(path, SW_ERR_IO, "cannot be read: %s", strerror(errno));
     else if (S_ISFIFO(kind.st_mode) || S_ISSOCK(kind.st_mode))
-        swi_file_fail(path, SW_ERR_IO, "not an ordinary file but a pipe or a socket, whose length is not known: "
-                                       "write its contents to a file first");
+        swi_file_fail(path, SW_ERR_IO,
+                      "not an ordinary file but a pipe or a socket, whose length is not known: "
+                      "write its contents to a file first");
     else if (!S_ISREG(kind.st_mode))
         swi_file_fail(path, SW_ERR_IO, "not an ordinary file%s",
                       S_ISDIR(kind.st_mode) ? " (cannot be read: Is a directory)" : "");
@@ -135,7 +136,10 @@ static sw_status writer_enter(swi_writer *w, const char *path) {
     if (slash)
         *slash = 0;
     const int folder = openat(w->folder >= 0 ? w->folder : AT_FDCWD,
-                              !slash ? "." : slash == copy ? "/" : copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                              !slash          ? "."
+                              : slash == copy ? "/"
+                                              : copy,
+                              O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const int reason = errno;
     if (w->folder >= 0)
         close(w->folder);
@@ -144,8 +148,7 @@ static sw_status writer_enter(swi_writer *w, const char *path) {
         memmove(copy, slash + 1, strlen(slash + 1) + 1);
     sw_free(w->name);
     w->name = copy;
-    return folder >= 0 ? SW_OK
-                       : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(reason));
+    return folder >= 0 ? SW_OK : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(reason));
 }
 
 /* Folder and name of the file itself, where the path is a symbolic link. All calls are relative to an open
@@ -162,8 +165,7 @@ static sw_status writer_find(swi_writer *w, bool exists) {
         SW_TRY(writer_enter(w, link));
     }
     /* A file that is open, but has no name any more, is reached through /dev/stdout. */
-    if (exists && w->name &&
-        (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
+    if (exists && w->name && (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: the file was deleted while it was open");
     return SW_OK;
 }
@@ -174,8 +176,7 @@ static sw_status writer_open_temporary(swi_writer *w) {
     static atomic_uint next;
     enum { TRIES = 1000 };
     for (int i = 0; i < TRIES && w->file < 0; i++) {
-        snprintf(w->temporary, sizeof w->temporary, ".swale-%ld-%u.tmp", (long)getpid(),
-                 atomic_fetch_add(&next, 1));
+        snprintf(w->temporary, sizeof w->temporary, ".swale-%ld-%u.tmp", (long)getpid(), atomic_fetch_add(&next, 1));
         w->file = openat(w->folder, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (w->file < 0 && errno != EEXIST)
             break;
@@ -241,8 +242,7 @@ static sw_status write_all(swi_writer *w, const char *data, size_t bytes) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s",
-                                 strerror(n < 0 ? errno : ENOSPC));
+            return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(n < 0 ? errno : ENOSPC));
         data += n;
         bytes -= (size_t)n;
     }

@@ -35,8 +35,7 @@ static sw_status pack_one(const sw_param *p, sw_archive *a, const char *prefix) 
 sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
     sw_status status = check_built(p, "params_pack");
     if (status == SW_OK && !a)
-        status =
-            sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
+        status = sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
     for (int i = 0; status == SW_OK && i < p->count; i++)
         status = pack_one(p->list[i], a, prefix ? prefix : "");
     if (a && status != SW_OK)
@@ -62,8 +61,8 @@ typedef struct match {
     const sw_params *params;
     const sw_archive *archive;
     const char *prefix; /* of the names in the file */
-    int *from;  /* [params]: the entry that a parameter is read from; -1: none, or it is tied */
-    bool *used; /* [entries] */
+    int *from;          /* [params]: the entry that a parameter is read from; -1: none, or it is tied */
+    bool *used;         /* [entries] */
     bool no_memory;
     sw_faults faults;
 } match;
@@ -80,8 +79,7 @@ static int entry_of(match *m, const char *name, bool aliases) {
 
 static bool same_numbers(const swi_entry *a, const swi_entry *b) {
     const int64_t count = sw_array_count(&a->array);
-    return a->array.data && b->array.data && a->array.type == b->array.type &&
-           count == sw_array_count(&b->array) &&
+    return a->array.data && b->array.data && a->array.type == b->array.type && count == sw_array_count(&b->array) &&
            memcmp(a->array.data, b->array.data, (size_t)count * swi_size(a->array.type)) == 0;
 }
 
@@ -107,8 +105,8 @@ static void find_source(match *m, const sw_param *p, bool aliases) {
 static void check_shape(match *m, const sw_param *p) {
     const sw_array *a = &m->archive->entry[m->from[p->index]].array;
     if (a->rank != p->rank || memcmp(a->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
-        sw_faults_add(&m->faults, "%.200s is %s here and %s in the file", p->name,
-                      sw_shape_text(p->rank, p->shape), sw_shape_text(a->rank, a->shape));
+        sw_faults_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
+                      sw_shape_text(a->rank, a->shape));
 }
 
 /* Can its numbers be had in the type of the parameters? */
@@ -116,12 +114,11 @@ static void check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const double *x = entry->array.data;
     if (!x || (entry->array.type != SW_F32 && entry->array.type != SW_F64)) {
-        sw_faults_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed",
-                      p->name, entry->stored);
+        sw_faults_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
+                      entry->stored);
         return;
     }
-    const int64_t count =
-        entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
+    const int64_t count = entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
     for (int64_t i = 0; i < count; i++)
         if (isfinite(x[i]) && !isfinite((float)x[i])) {
             sw_faults_add(&m->faults, "%.200s holds %g, which is beyond f32", p->name, x[i]);
@@ -202,7 +199,8 @@ static sw_status match_names(match *m) {
     if (!*m->prefix && none_found(m) && find_prefix(m, prefix))
         return swi_file_fail(path, SW_ERR_FORMAT,
                              "has the parameters under names that begin with \"%s\": sw_params_unpack takes such "
-                             "a prefix, and sw_optim_load an optimizer's state", prefix);
+                             "a prefix, and sw_optim_load an optimizer's state",
+                             prefix);
     return swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s", sw_faults_text(&m->faults));
 }
 
@@ -241,8 +239,7 @@ static sw_status unpack(match *m, sw_params *p) {
 sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix) {
     SW_TRY(check_built(p, "params_unpack"));
     if (!a)
-        return sw_error() ? sw_error_status()
-                          : sw_fail(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
     match m = {.params = p, .archive = a, .prefix = prefix ? prefix : ""};
     sw_status status = unpack(&m, p);
     sw_free(m.from);

@@ -28,12 +28,11 @@ typedef struct stored_type {
 } stored_type;
 
 static const stored_type types[] = {
-    {"BOOL", 8, -1},      {"F4", 4, -1},           {"F6_E2M3", 6, -1},     {"F6_E3M2", 6, -1},
-    {"U8", 8, SW_U8},     {"I8", 8, -1},           {"F8_E5M2", 8, -1},     {"F8_E4M3", 8, -1},
-    {"F8_E8M0", 8, -1},   {"F8_E4M3FNUZ", 8, -1},  {"F8_E5M2FNUZ", 8, -1}, {"I16", 16, -1},
-    {"U16", 16, -1},      {"F16", 16, SW_F32},     {"BF16", 16, SW_F32},   {"I32", 32, SW_I32},
-    {"U32", 32, -1},      {"F32", 32, SW_F32},     {"C64", 64, -1},        {"F64", 64, SW_F64},
-    {"I64", 64, SW_I64},  {"U64", 64, -1},
+    {"BOOL", 8, -1},        {"F4", 4, -1},      {"F6_E2M3", 6, -1},  {"F6_E3M2", 6, -1},  {"U8", 8, SW_U8},
+    {"I8", 8, -1},          {"F8_E5M2", 8, -1}, {"F8_E4M3", 8, -1},  {"F8_E8M0", 8, -1},  {"F8_E4M3FNUZ", 8, -1},
+    {"F8_E5M2FNUZ", 8, -1}, {"I16", 16, -1},    {"U16", 16, -1},     {"F16", 16, SW_F32}, {"BF16", 16, SW_F32},
+    {"I32", 32, SW_I32},    {"U32", 32, -1},    {"F32", 32, SW_F32}, {"C64", 64, -1},     {"F64", 64, SW_F64},
+    {"I64", 64, SW_I64},    {"U64", 64, -1},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -60,8 +59,7 @@ const char *swi_stored_name(sw_dtype type) {
 
 /* binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits */
 static float from_f16(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u,
-                   fraction = half & 0x3FFu;
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3FFu;
     uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
     float value;
     if (exponent == 31)
@@ -121,8 +119,7 @@ static sw_status read_shape(const header *h, tensor *t, const json_t *shape) {
     if (!json_is_array(shape))
         return FAIL(h, "%.200s has no shape", t->name);
     if (json_array_size(shape) > SW_MAX_RANK)
-        return FAIL(h, "%.200s has %zu axes; at most %d are read", t->name, json_array_size(shape),
-                    SW_MAX_RANK);
+        return FAIL(h, "%.200s has %zu axes; at most %d are read", t->name, json_array_size(shape), SW_MAX_RANK);
     t->rank = (int)json_array_size(shape);
     t->count = 1;
     for (int i = 0; i < t->rank; i++) {
@@ -202,20 +199,19 @@ static sw_status check_offsets(const header *h, int64_t data_bytes) {
     for (int i = 0; i < h->tensors; i++) {
         const tensor *t = &h->tensor[i];
         if (t->begin != at)
-            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld",
-                        t->name, (long long)t->begin, (long long)at);
+            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld", t->name,
+                        (long long)t->begin, (long long)at);
         if (t->type->bits < 8 && t->count * t->type->bits % 8 != 0)
             return FAIL(h, "%.200s: %s %s does not end at a whole byte", t->name, t->type->name,
                         sw_shape_text(t->rank, t->shape));
         if (t->end < t->begin || t->end - t->begin != stored_bytes(t))
             return FAIL(h, "%.200s: %s %s takes %lld bytes, but its data_offsets are [%lld,%lld]", t->name,
-                        t->type->name, sw_shape_text(t->rank, t->shape),
-                        (long long)stored_bytes(t), (long long)t->begin, (long long)t->end);
+                        t->type->name, sw_shape_text(t->rank, t->shape), (long long)stored_bytes(t),
+                        (long long)t->begin, (long long)t->end);
         at = t->end;
     }
     if (at != data_bytes)
-        return FAIL(h, "its arrays have %lld bytes, and %lld follow its header", (long long)at,
-                    (long long)data_bytes);
+        return FAIL(h, "its arrays have %lld bytes, and %lld follow its header", (long long)at, (long long)data_bytes);
     return SW_OK;
 }
 
@@ -250,8 +246,8 @@ static sw_status read_header(swi_reader *r, sw_archive *a, header *h) {
         return FAIL(h, "not a safetensors file: a header of %llu bytes; at most %d are allowed",
                     (unsigned long long)length, LONGEST_HEADER);
     if ((int64_t)length > r->size - 8)
-        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there",
-                    (unsigned long long)length, (long long)r->size - 8);
+        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there", (unsigned long long)length,
+                    (long long)r->size - 8);
     char *text = swi_alloc_raw((size_t)length);
     if (!text)
         return swi_file_no_memory(h->path, had_error);
@@ -389,8 +385,8 @@ static json_t *integers(int count, const int64_t *values) {
 /* s and o of a format take over what they are given, also when it fails; NULL makes it fail. */
 static json_t *describe(const swi_entry *entry, const int64_t offsets[2]) {
     json_t *shape = integers(entry->array.rank, entry->array.shape), *range = integers(2, offsets);
-    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", type_of(entry->array.type)->name, "shape",
-                                    shape, "data_offsets", range);
+    json_t *tensor_json =
+        json_pack("{s:s, s:o, s:o}", "dtype", type_of(entry->array.type)->name, "shape", shape, "data_offsets", range);
     return tensor_json;
 }
 
@@ -418,9 +414,8 @@ static sw_status print_header(const json_t *json, const char *path, char **text,
     if (length == 0)
         return swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
     if (padded > LONGEST_HEADER)
-        return swi_file_fail(path, SW_ERR_ARGUMENT,
-                             "its names and texts take %zu bytes; at most %d are allowed", padded,
-                             LONGEST_HEADER);
+        return swi_file_fail(path, SW_ERR_ARGUMENT, "its names and texts take %zu bytes; at most %d are allowed",
+                             padded, LONGEST_HEADER);
     *size = 8 + padded;
     *text = swi_alloc_raw(*size);
     if (!*text)
@@ -433,8 +428,7 @@ static sw_status print_header(const json_t *json, const char *path, char **text,
     return SW_OK;
 }
 
-static sw_status write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted,
-                            int count) {
+static sw_status write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted, int count) {
     swi_writer w;
     sw_status status = swi_writer_open(&w, path);
     if (status == SW_OK)

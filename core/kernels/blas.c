@@ -28,10 +28,10 @@ extern int blas_server_avail __attribute__((weak));
 static const char variable[] = "OPENBLAS_CORETYPE";
 
 const char *swi_better_core(const char *core, bool avx2, bool avx512) {
-    static const char *const before_avx2[] = {
-        "Katmai",  "Coppermine", "Northwood",   "Prescott", "Banias",       "Atom",      "Core2",
-        "Penryn",  "Dunnington", "Nehalem",     "Athlon",   "Opteron",      "Opteron_SSE3",
-        "Barcelona", "Nano",     "Sandybridge", "Bobcat",   "Bulldozer",    "Piledriver", "Steamroller"};
+    static const char *const before_avx2[] = {"Katmai",      "Coppermine", "Northwood",    "Prescott",   "Banias",
+                                              "Atom",        "Core2",      "Penryn",       "Dunnington", "Nehalem",
+                                              "Athlon",      "Opteron",    "Opteron_SSE3", "Barcelona",  "Nano",
+                                              "Sandybridge", "Bobcat",     "Bulldozer",    "Piledriver", "Steamroller"};
     for (size_t i = 0; avx2 && i < sizeof before_avx2 / sizeof *before_avx2; i++)
         if (strcmp(core, before_avx2[i]) == 0)
             return avx512 ? "SkylakeX" : "Haswell";
@@ -74,8 +74,7 @@ static int other_threads(void) {
         count += entry->d_name[0] != '.';
     closedir(tasks);
     enum { WITH_POSIX_THREADS = 1 };
-    const bool kept =
-        openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
+    const bool kept = openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
     return count - 1 - SANITIZER_THREADS - (kept ? openblas_get_num_threads() - 1 : 0);
 }
 

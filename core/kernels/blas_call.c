@@ -61,10 +61,10 @@ struct swi_blas_caller {
 static _Thread_local caller self;
 
 enum { OPEN = 0, CLOSED, ENDING };
-static atomic_int gate;           /* whether calls may begin */
-static pthread_t ending;          /* ENDING: the thread that ends the process */
+static atomic_int gate;  /* whether calls may begin */
+static pthread_t ending; /* ENDING: the thread that ends the process */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;         /* its destructor: a thread ends */
+static pthread_key_t key;                                 /* its destructor: a thread ends */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the list and of buffers */
 static caller *callers;
 static struct {
@@ -222,8 +222,8 @@ static void initialize(void) {
     if (build != WITH_OPENMP || !omp_get_threads || &blas_num_threads_set)
         openblas_set_num_threads(1); /* one owner of the threads: this library */
     const char *core = openblas_get_corename();
-    small_kernel = strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 ||
-                   strcmp(core, "SapphireRapids") == 0;
+    small_kernel =
+        strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;
     pthread_key_create(&key, caller_unlist);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     atomic_store(&initialized, true);
@@ -321,11 +321,9 @@ static void refuse(void) {
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         snprintf(text, sizeof text, "; the limit is %llu KiB, raise it by ulimit -v%s",
                  (unsigned long long)limit.rlim_cur / 1024,
-                 has_own_threads()
-                     ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
-                     : "");
-    sw_fail(SW_ERR_MEMORY,
-            "product: not enough address space: OpenBLAS needs %d MiB for each thread%s",
+                 has_own_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
+                                   : "");
+    sw_fail(SW_ERR_MEMORY, "product: not enough address space: OpenBLAS needs %d MiB for each thread%s",
             (int)(SWI_BLAS_BUFFER >> 20), text);
 }
 

@@ -63,10 +63,8 @@ enum { BLOCK = 16 };
 static inline void exchange_corner_bits32(const bits32 *x, int64_t s, bits32 *y, int64_t t) {
     const quad a = *(const quad *)x, b = *(const quad *)(x + s), c = *(const quad *)(x + 2 * s),
                d = *(const quad *)(x + 3 * s);
-    const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5),
-               ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7),
-               bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5),
-               bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+    const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7),
+               bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
     *(quad *)y = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
     *(quad *)(y + t) = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
     *(quad *)(y + 2 * t) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
@@ -86,45 +84,44 @@ static inline void exchange_corner_bits8(const bits8 *x, int64_t s, bits8 *y, in
 
 /* plain: any steps. repeat: each row one element, again and again. exchange: rows are neighbours in
  * `from`, elements of a row are neighbours in `to`. */
-#define PIECES(type, corner)                                                                     \
-    static void plain_##type(const piece *p) {                                                   \
-        const bool along = p->run >= p->rows; /* the longer loop inside */                       \
-        const int64_t outer = along ? p->rows : p->run, inner = along ? p->run : p->rows,        \
-                      from_outer = along ? p->from_row : p->from_step,                           \
-                      from_inner = along ? p->from_step : p->from_row,                           \
-                      to_outer = along ? p->to_row : p->to_step,                                 \
-                      to_inner = along ? p->to_step : p->to_row;                                 \
-        for (int64_t r = 0; r < outer; r++) {                                                    \
-            const type *x = (const type *)p->from + r * from_outer;                              \
-            type *y = (type *)p->to + r * to_outer;                                              \
-            for (int64_t i = 0; i < inner; i++)                                                  \
-                y[i * to_inner] = x[i * from_inner];                                             \
-        }                                                                                        \
-    }                                                                                            \
-    static void repeat_##type(const piece *p) {                                                  \
-        for (int64_t r = 0; r < p->rows; r++) {                                                  \
-            const type x = ((const type *)p->from)[r * p->from_row];                             \
-            type *y = (type *)p->to + r * p->to_row;                                             \
-            for (int64_t i = 0; i < p->run; i++)                                                 \
-                y[i] = x;                                                                        \
-        }                                                                                        \
-    }                                                                                            \
-    static void exchange_##type(const piece *p) {                                                \
-        const int64_t s = p->from_step, t = p->to_row;                                           \
-        for (int64_t i0 = 0; i0 < p->run; i0 += BLOCK)                                           \
-            for (int64_t r0 = 0; r0 < p->rows; r0 += BLOCK) {                                    \
-                const type *x = (const type *)p->from + i0 * s + r0;                             \
-                type *y = (type *)p->to + r0 * t + i0;                                           \
-                if (p->run - i0 >= BLOCK && p->rows - r0 >= BLOCK) {                             \
-                    for (int r = 0; r < BLOCK; r += corner)                                      \
-                        for (int i = 0; i < BLOCK; i += corner)                                  \
-                            exchange_corner_##type(x + i * s + r, s, y + r * t + i, t);          \
-                    continue;                                                                    \
-                }                                                                                \
-                for (int64_t r = 0; r < p->rows - r0 && r < BLOCK; r++)                          \
-                    for (int64_t i = 0; i < p->run - i0 && i < BLOCK; i++)                       \
-                        y[r * t + i] = x[i * s + r];                                             \
-            }                                                                                    \
+#define PIECES(type, corner)                                                                                      \
+    static void plain_##type(const piece *p) {                                                                    \
+        const bool along = p->run >= p->rows; /* the longer loop inside */                                        \
+        const int64_t outer = along ? p->rows : p->run, inner = along ? p->run : p->rows,                         \
+                      from_outer = along ? p->from_row : p->from_step,                                            \
+                      from_inner = along ? p->from_step : p->from_row, to_outer = along ? p->to_row : p->to_step, \
+                      to_inner = along ? p->to_step : p->to_row;                                                  \
+        for (int64_t r = 0; r < outer; r++) {                                                                     \
+            const type *x = (const type *)p->from + r * from_outer;                                               \
+            type *y = (type *)p->to + r * to_outer;                                                               \
+            for (int64_t i = 0; i < inner; i++)                                                                   \
+                y[i * to_inner] = x[i * from_inner];                                                              \
+        }                                                                                                         \
+    }                                                                                                             \
+    static void repeat_##type(const piece *p) {                                                                   \
+        for (int64_t r = 0; r < p->rows; r++) {                                                                   \
+            const type x = ((const type *)p->from)[r * p->from_row];                                              \
+            type *y = (type *)p->to + r * p->to_row;                                                              \
+            for (int64_t i = 0; i < p->run; i++)                                                                  \
+                y[i] = x;                                                                                         \
+        }                                                                                                         \
+    }                                                                                                             \
+    static void exchange_##type(const piece *p) {                                                                 \
+        const int64_t s = p->from_step, t = p->to_row;                                                            \
+        for (int64_t i0 = 0; i0 < p->run; i0 += BLOCK)                                                            \
+            for (int64_t r0 = 0; r0 < p->rows; r0 += BLOCK) {                                                     \
+                const type *x = (const type *)p->from + i0 * s + r0;                                              \
+                type *y = (type *)p->to + r0 * t + i0;                                                            \
+                if (p->run - i0 >= BLOCK && p->rows - r0 >= BLOCK) {                                              \
+                    for (int r = 0; r < BLOCK; r += corner)                                                       \
+                        for (int i = 0; i < BLOCK; i += corner)                                                   \
+                            exchange_corner_##type(x + i * s + r, s, y + r * t + i, t);                           \
+                    continue;                                                                                     \
+                }                                                                                                 \
+                for (int64_t r = 0; r < p->rows - r0 && r < BLOCK; r++)                                           \
+                    for (int64_t i = 0; i < p->run - i0 && i < BLOCK; i++)                                        \
+                        y[r * t + i] = x[i * s + r];                                                              \
+            }                                                                                                     \
     }
 PIECES(bits8, 1)
 PIECES(bits32, 4)
@@ -139,7 +136,8 @@ static void runs_piece(const piece *p, size_t size) {
 /* ---- The walk over a box in pieces ---- */
 
 enum {
-    FROM, TO,             /* operands of the box */
+    FROM,
+    TO,                   /* operands of the box */
     PIECE = SW_TILE,      /* about as many elements in a piece */
     LONGEST_RUN = 16384,  /* … or as many, where they are neighbours */
     BAND = 64,            /* rows of an exchange in a piece */
@@ -160,10 +158,9 @@ typedef struct copy_job {
 } copy_job;
 
 static void do_piece(const piece *p, copy_way way, size_t size) {
-    static void (*const table[][3])(const piece *) = {
-        [PLAIN] = {plain_bits8, plain_bits32, plain_bits64},
-        [REPEAT] = {repeat_bits8, repeat_bits32, repeat_bits64},
-        [EXCHANGE] = {exchange_bits8, exchange_bits32, exchange_bits64}};
+    static void (*const table[][3])(const piece *) = {[PLAIN] = {plain_bits8, plain_bits32, plain_bits64},
+                                                      [REPEAT] = {repeat_bits8, repeat_bits32, repeat_bits64},
+                                                      [EXCHANGE] = {exchange_bits8, exchange_bits32, exchange_bits64}};
     if (way == RUNS)
         runs_piece(p, size);
     else
@@ -236,8 +233,12 @@ void swi_copy(size_t size, swi_box box, const void *from, void *to) {
     swi_box_join(&box, 2);
     const int last = box.axes - 1;
     copy_job j = {.size = size,
-                  .whole = {.from = from, .to = to, .rows = 1, .run = box.length[last],
-                            .from_step = box.stride[FROM][last], .to_step = box.stride[TO][last]}};
+                  .whole = {.from = from,
+                            .to = to,
+                            .rows = 1,
+                            .run = box.length[last],
+                            .from_step = box.stride[FROM][last],
+                            .to_step = box.stride[TO][last]}};
     if (box.stride[TO][last] == 1 && (size_t)box.length[last] * size > SHORT_RUN_BYTES)
         j.way = box.stride[FROM][last] == 1 ? RUNS : box.stride[FROM][last] == 0 ? REPEAT : PLAIN;
     const int second = second_axis(&box, &j.way);
@@ -261,8 +262,7 @@ void swi_copy(size_t size, swi_box box, const void *from, void *to) {
         sw_parallel(copy_tile, &j, tiles);
 }
 
-void swi_repeat(size_t size, const void *value, int rank, const int64_t *shape,
-                const int64_t *stride, void *to) {
+void swi_repeat(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride, void *to) {
     swi_box b = {.axes = rank};
     for (int axis = 0; axis < rank; axis++) {
         b.length[axis] = shape[axis];

@@ -16,11 +16,11 @@ _Static_assert(WIDE % SW_LANES == 0 && WIDTH % SW_LANES == 0, "whole blocks of l
 
 /* The lanes joined in f64. Out of line: in every kernel it would be a good part of the code. */
 #define TOTAL(JOIN, lanes) TOTAL_OF(JOIN, lanes)
-#define TOTAL_OF(JOIN, lanes)                                                                   \
-    static __attribute__((noinline)) double SW_K(JOIN##_##lanes)(double total, const lanes *x) {\
-        for (int i = 0; i < SW_LANES; i++)                                                      \
-            total = JOIN(total, (double)x[i]);                                                  \
-        return total;                                                                           \
+#define TOTAL_OF(JOIN, lanes)                                                                    \
+    static __attribute__((noinline)) double SW_K(JOIN##_##lanes)(double total, const lanes *x) { \
+        for (int i = 0; i < SW_LANES; i++)                                                       \
+            total = JOIN(total, (double)x[i]);                                                   \
+        return total;                                                                            \
     }
 TOTAL(SUM, real)
 TOTAL(LARGEST, real)
@@ -30,78 +30,77 @@ TOTAL(SUM, double)
 
 /* NAME_rows and NAME_columns of an expression in v, m, low and p, joined by SUM or LARGEST. The order
  * depends on [rows, length] alone. quick: see FOLD_COLUMNS. */
-#define FOLD(name, JOIN, start, lanes, quick, expression)                                       \
-    static inline lanes SW_K(name##_of)(real v, real m, real low, double p) {                   \
-        (void)m, (void)low, (void)p;                                                            \
-        return (lanes)(expression);                                                             \
-    }                                                                                           \
-    FOLD_SHORT(name, JOIN, start, lanes)                                                        \
-    FOLD_ROWS(name, JOIN, start, lanes)                                                         \
+#define FOLD(name, JOIN, start, lanes, quick, expression)                     \
+    static inline lanes SW_K(name##_of)(real v, real m, real low, double p) { \
+        (void)m, (void)low, (void)p;                                          \
+        return (lanes)(expression);                                           \
+    }                                                                         \
+    FOLD_SHORT(name, JOIN, start, lanes)                                      \
+    FOLD_ROWS(name, JOIN, start, lanes)                                       \
     FOLD_COLUMNS(name, JOIN, start, lanes, quick)
 
 /* Short rows: each in order; a lane for each of SW_LANES rows. Returns the first row that is left. */
-#define FOLD_SHORT(name, JOIN, start, lanes)                                                    \
-    static int64_t SW_K(name##_short)(const swi_fold_args *s, int64_t begin, int64_t end) {     \
-        const real *x = s->x, *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;           \
-        const double p = s->p;                                                                  \
-        const int64_t n = s->length, stride = s->stride;                                        \
-        int64_t row = begin;                                                                    \
-        for (; row + SW_LANES <= end; row += SW_LANES) {                                        \
-            lanes lane[SW_LANES];                                                               \
-            const real *from = x + row * stride;                                                \
-            for (int i = 0; i < SW_LANES; i++)                                                  \
-                lane[i] = start;                                                                \
-            for (int64_t j = 0; j < n; j++)                                                     \
-                for (int i = 0; i < SW_LANES; i++) {                                            \
-                    const lanes f = SW_K(name##_of)(from[i * stride + j], m[row + i],           \
-                                                    low[row + i], p);                           \
-                    lane[i] = JOIN(lane[i], f);                                                 \
-                }                                                                               \
-            for (int i = 0; i < SW_LANES; i++)                                                  \
-                s->to[row + i] = JOIN(s->to[row + i], (double)lane[i]);                         \
-        }                                                                                       \
-        return row;                                                                             \
+#define FOLD_SHORT(name, JOIN, start, lanes)                                                            \
+    static int64_t SW_K(name##_short)(const swi_fold_args *s, int64_t begin, int64_t end) {             \
+        const real *x = s->x, *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                   \
+        const double p = s->p;                                                                          \
+        const int64_t n = s->length, stride = s->stride;                                                \
+        int64_t row = begin;                                                                            \
+        for (; row + SW_LANES <= end; row += SW_LANES) {                                                \
+            lanes lane[SW_LANES];                                                                       \
+            const real *from = x + row * stride;                                                        \
+            for (int i = 0; i < SW_LANES; i++)                                                          \
+                lane[i] = start;                                                                        \
+            for (int64_t j = 0; j < n; j++)                                                             \
+                for (int i = 0; i < SW_LANES; i++) {                                                    \
+                    const lanes f = SW_K(name##_of)(from[i * stride + j], m[row + i], low[row + i], p); \
+                    lane[i] = JOIN(lane[i], f);                                                         \
+                }                                                                                       \
+            for (int i = 0; i < SW_LANES; i++)                                                          \
+                s->to[row + i] = JOIN(s->to[row + i], (double)lane[i]);                                 \
+        }                                                                                               \
+        return row;                                                                                     \
     }
 
-#define FOLD_ROWS(name, JOIN, start, lanes)                                                     \
-    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {       \
-        const swi_fold_args *s = args;                                                          \
-        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                      \
-        const double p = s->p;                                                                  \
-        const int64_t n = s->length;                                                            \
-        (void)sums;                                                                             \
-        if (n < WIDE)                                                                           \
-            begin = SW_K(name##_short)(s, begin, end);                                          \
-        for (int64_t row = begin; row < end; row++) {                                           \
-            const real *x = (const real *)s->x + row * s->stride, a = m[row], b = low[row];     \
-            double total = s->to[row];                                                          \
-            lanes lane[SW_LANES];                                                               \
-            if (n < WIDE) {                                                                     \
-                lane[0] = start;                                                                \
-                for (int64_t j = 0; j < n; j++) {                                               \
-                    const lanes f = SW_K(name##_of)(x[j], a, b, p);                             \
-                    lane[0] = JOIN(lane[0], f);                                                 \
-                }                                                                               \
-                total = JOIN(total, (double)lane[0]);                                           \
-            }                                                                                   \
-            for (int64_t first = 0; n >= WIDE && first < n; first += SW_TILE) {                 \
-                const int64_t last = n - first < SW_TILE ? n : first + SW_TILE;                 \
-                int64_t j = first;                                                              \
-                for (int i = 0; i < SW_LANES; i++)                                              \
-                    lane[i] = start;                                                            \
-                for (; j + SW_LANES <= last; j += SW_LANES)                                     \
-                    for (int i = 0; i < SW_LANES; i++) {                                        \
-                        const lanes f = SW_K(name##_of)(x[j + i], a, b, p);                     \
-                        lane[i] = JOIN(lane[i], f);                                             \
-                    }                                                                           \
-                for (int i = 0; j < last; i++, j++) {                                           \
-                    const lanes f = SW_K(name##_of)(x[j], a, b, p);                             \
-                    lane[i] = JOIN(lane[i], f);                                                 \
-                }                                                                               \
-                total = SW_K(JOIN##_##lanes)(total, lane);                                      \
-            }                                                                                   \
-            s->to[row] = total;                                                                 \
-        }                                                                                       \
+#define FOLD_ROWS(name, JOIN, start, lanes)                                                 \
+    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {   \
+        const swi_fold_args *s = args;                                                      \
+        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                  \
+        const double p = s->p;                                                              \
+        const int64_t n = s->length;                                                        \
+        (void)sums;                                                                         \
+        if (n < WIDE)                                                                       \
+            begin = SW_K(name##_short)(s, begin, end);                                      \
+        for (int64_t row = begin; row < end; row++) {                                       \
+            const real *x = (const real *)s->x + row * s->stride, a = m[row], b = low[row]; \
+            double total = s->to[row];                                                      \
+            lanes lane[SW_LANES];                                                           \
+            if (n < WIDE) {                                                                 \
+                lane[0] = start;                                                            \
+                for (int64_t j = 0; j < n; j++) {                                           \
+                    const lanes f = SW_K(name##_of)(x[j], a, b, p);                         \
+                    lane[0] = JOIN(lane[0], f);                                             \
+                }                                                                           \
+                total = JOIN(total, (double)lane[0]);                                       \
+            }                                                                               \
+            for (int64_t first = 0; n >= WIDE && first < n; first += SW_TILE) {             \
+                const int64_t last = n - first < SW_TILE ? n : first + SW_TILE;             \
+                int64_t j = first;                                                          \
+                for (int i = 0; i < SW_LANES; i++)                                          \
+                    lane[i] = start;                                                        \
+                for (; j + SW_LANES <= last; j += SW_LANES)                                 \
+                    for (int i = 0; i < SW_LANES; i++) {                                    \
+                        const lanes f = SW_K(name##_of)(x[j + i], a, b, p);                 \
+                        lane[i] = JOIN(lane[i], f);                                         \
+                    }                                                                       \
+                for (int i = 0; j < last; i++, j++) {                                       \
+                    const lanes f = SW_K(name##_of)(x[j], a, b, p);                         \
+                    lane[i] = JOIN(lane[i], f);                                             \
+                }                                                                           \
+                total = SW_K(JOIN##_##lanes)(total, lane);                                  \
+            }                                                                               \
+            s->to[row] = total;                                                             \
+        }                                                                                   \
     }
 
 /* Where the expression is quick, four rows at a time: the partial results are read and written a
@@ -157,64 +156,65 @@ FOLD(abs_sum, SUM, 0, real, false, v < 0 ? -v : v)
 FOLD(square_deviation_sum, SUM, 0, real, false, ((v - m) - low) * ((v - m) - low))
 FOLD(square_sum, SUM, 0, real, false, (v / m) * (v / m))
 FOLD(exp_sum, SUM, 0, real, false, v == (real)INFINITY ? 1 : SW_K(sw_k_exp)(v - m))
-FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v * (real)p < 0 ? -v : v, m) ? 1 : 0)
+FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v *(real)p < 0 ? -v : v, m) ? 1 : 0)
 FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
 FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
 
 /* NAME_rows and NAME_columns of an expression in v, y, low, h and p. Short rows, which lie close
  * together, go with their numbers repeated, so that the loop is long. */
-#define SPREAD(name, expression)                                                                \
-    static inline real SW_K(name##_of)(real v, real y, real low, real h, double p) {            \
-        (void)v, (void)y, (void)low, (void)h, (void)p;                                          \
-        return expression;                                                                      \
-    }                                                                                           \
-    static void SW_K(name##_short)(const swi_spread_args *s, int64_t begin, int64_t end) {      \
-        const real *x = s->x ? s->x : s->out, *y = s->y ? s->y : s->h,                          \
-                   *low = s->low ? s->low : s->h, *h = s->h;                                    \
-        const double p = s->p;                                                                  \
-        real *out = s->out, each_y[WIDTH], each_low[WIDTH], each_h[WIDTH];                      \
-        const int64_t n = s->length, most = WIDTH / n;                                          \
-        for (int64_t row = begin; row < end; row += most) {                                     \
-            const int64_t rows = end - row < most ? end - row : most;                           \
-            for (int64_t r = 0; r < rows; r++)                                                  \
-                for (int64_t j = 0; j < n; j++) {                                               \
-                    each_y[r * n + j] = y[row + r];                                             \
-                    each_low[r * n + j] = low[row + r];                                         \
-                    each_h[r * n + j] = h[row + r];                                             \
-                }                                                                               \
-            SW_INDEPENDENT for (int64_t i = 0; i < rows * n; i++)                               \
-                out[row * n + i] = SW_K(name##_of)(x[row * n + i], each_y[i], each_low[i],      \
-                                                   each_h[i], p);                               \
-        }                                                                                       \
-    }                                                                                           \
-    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {       \
-        const swi_spread_args *s = args;                                                        \
-        const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;           \
-        const double p = s->p;                                                                  \
-        (void)sums;                                                                             \
-        if (s->length < WIDE && s->length == s->stride) {                                       \
-            SW_K(name##_short)(s, begin, end);                                                  \
-            return;                                                                             \
-        }                                                                                       \
-        for (int64_t row = begin; row < end; row++) {                                           \
-            const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;             \
-            real *out = (real *)s->out + row * s->stride;                                       \
-            const real a = y[row], b = low[row], g = h[row];                                    \
-            SW_INDEPENDENT for (int64_t i = 0; i < s->length; i++)                              \
-                out[i] = SW_K(name##_of)(x[i], a, b, g, p);                                     \
-        }                                                                                       \
-    }                                                                                           \
-    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {    \
-        const swi_spread_args *s = args;                                                        \
-        const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;           \
-        const double p = s->p;                                                                  \
-        (void)sums;                                                                             \
-        for (int64_t row = begin; row < end; row++) {                                           \
-            const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;             \
-            real *out = (real *)s->out + row * s->stride;                                       \
-            SW_INDEPENDENT for (int64_t i = 0; i < s->length; i++)                              \
-                out[i] = SW_K(name##_of)(x[i], y[i], low[i], h[i], p);                          \
-        }                                                                                       \
+#define SPREAD(name, expression)                                                                                 \
+    static inline real SW_K(name##_of)(real v, real y, real low, real h, double p) {                             \
+        (void)v, (void)y, (void)low, (void)h, (void)p;                                                           \
+        return expression;                                                                                       \
+    }                                                                                                            \
+    static void SW_K(name##_short)(const swi_spread_args *s, int64_t begin, int64_t end) {                       \
+        const real *x = s->x ? s->x : s->out, *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h; \
+        const double p = s->p;                                                                                   \
+        real *out = s->out, each_y[WIDTH], each_low[WIDTH], each_h[WIDTH];                                       \
+        const int64_t n = s->length, most = WIDTH / n;                                                           \
+        for (int64_t row = begin; row < end; row += most) {                                                      \
+            const int64_t rows = end - row < most ? end - row : most;                                            \
+            for (int64_t r = 0; r < rows; r++)                                                                   \
+                for (int64_t j = 0; j < n; j++) {                                                                \
+                    each_y[r * n + j] = y[row + r];                                                              \
+                    each_low[r * n + j] = low[row + r];                                                          \
+                    each_h[r * n + j] = h[row + r];                                                              \
+                }                                                                                                \
+            SW_INDEPENDENT                                                                                       \
+            for (int64_t i = 0; i < rows * n; i++)                                                               \
+                out[row * n + i] = SW_K(name##_of)(x[row * n + i], each_y[i], each_low[i], each_h[i], p);        \
+        }                                                                                                        \
+    }                                                                                                            \
+    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {                        \
+        const swi_spread_args *s = args;                                                                         \
+        const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;                            \
+        const double p = s->p;                                                                                   \
+        (void)sums;                                                                                              \
+        if (s->length < WIDE && s->length == s->stride) {                                                        \
+            SW_K(name##_short)(s, begin, end);                                                                   \
+            return;                                                                                              \
+        }                                                                                                        \
+        for (int64_t row = begin; row < end; row++) {                                                            \
+            const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;                              \
+            real *out = (real *)s->out + row * s->stride;                                                        \
+            const real a = y[row], b = low[row], g = h[row];                                                     \
+            SW_INDEPENDENT                                                                                       \
+            for (int64_t i = 0; i < s->length; i++)                                                              \
+                out[i] = SW_K(name##_of)(x[i], a, b, g, p);                                                      \
+        }                                                                                                        \
+    }                                                                                                            \
+    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {                     \
+        const swi_spread_args *s = args;                                                                         \
+        const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;                            \
+        const double p = s->p;                                                                                   \
+        (void)sums;                                                                                              \
+        for (int64_t row = begin; row < end; row++) {                                                            \
+            const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;                              \
+            real *out = (real *)s->out + row * s->stride;                                                        \
+            SW_INDEPENDENT                                                                                       \
+            for (int64_t i = 0; i < s->length; i++)                                                              \
+                out[i] = SW_K(name##_of)(x[i], y[i], low[i], h[i], p);                                           \
+        }                                                                                                        \
     }
 
 static inline real SW_K(with_sign)(real v, real h) {
@@ -230,9 +230,8 @@ SPREAD(exponentials, v == (real)INFINITY ? h : SW_K(sw_k_exp)(v - y) * h)
 
 #else /* ---- once ---- */
 
-#define FOLD_TABLE(name, is_largest)                                                            \
-    const swi_fold swi_##name = {SW_KERNEL_TABLE(name##_rows), SW_KERNEL_TABLE(name##_columns), \
-                                 is_largest};
+#define FOLD_TABLE(name, is_largest) \
+    const swi_fold swi_##name = {SW_KERNEL_TABLE(name##_rows), SW_KERNEL_TABLE(name##_columns), is_largest};
 FOLD_TABLE(sum, false)
 FOLD_TABLE(wide_sum, false)
 FOLD_TABLE(abs_sum, false)
@@ -243,7 +242,7 @@ FOLD_TABLE(equal_sum, false)
 FOLD_TABLE(largest, true)
 FOLD_TABLE(largest_abs, true)
 
-#define SPREAD_TABLE(name)                                                                      \
+#define SPREAD_TABLE(name) \
     const swi_spread swi_##name = {SW_KERNEL_TABLE(name##_rows), SW_KERNEL_TABLE(name##_columns)};
 SPREAD_TABLE(copies)
 SPREAD_TABLE(signs)
@@ -339,24 +338,25 @@ static void finish(const swi_fold_job *job, int64_t first, int64_t count, const 
 static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
     const swi_axes *a = w->axes;
     const swi_fold_job *job = w->job;
-    const int64_t block = unit / w->pieces, begin = unit % w->pieces * w->grain,
-                  here = a->across ? a->length : a->rows, inner = a->across ? a->rows : a->length,
-                  count = here - begin < w->grain ? here - begin : w->grain,
+    const int64_t block = unit / w->pieces, begin = unit % w->pieces * w->grain, here = a->across ? a->length : a->rows,
+                  inner = a->across ? a->rows : a->length, count = here - begin < w->grain ? here - begin : w->grain,
                   first = block * here + begin;
     const bool by_folds = a->folds >= MOST_PARTS;
     const int64_t f0 = by_folds ? a->folds * part / w->parts : 0,
                   f1 = by_folds ? a->folds * (part + 1) / w->parts : a->folds,
-                  i0 = by_folds ? 0 : inner * part / w->parts,
-                  i1 = by_folds ? inner : inner * (part + 1) / w->parts;
+                  i0 = by_folds ? 0 : inner * part / w->parts, i1 = by_folds ? inner : inner * (part + 1) / w->parts;
     double own[WIDTH], *to = w->parts > 1 ? w->partial + part * a->outputs + first : own;
     for (int64_t i = 0; i < count; i++)
         to[i] = w->start;
     int64_t base = place(block, a->kept, a->kept_length, a->kept_stride) +
                    (a->across ? begin + i0 * a->length : begin * a->length + i0);
     swi_fold_args args = {.m = shifted(job->m, first, w->size),
-                          .low = shifted(job->low, first, w->size), .to = to, .p = job->p,
+                          .low = shifted(job->low, first, w->size),
+                          .to = to,
+                          .p = job->p,
                           .rows = a->across ? i1 - i0 : a->rows,
-                          .length = a->across ? a->length : i1 - i0, .stride = a->length};
+                          .length = a->across ? a->length : i1 - i0,
+                          .stride = a->length};
     for (int64_t f = f0; f < f1; f++) {
         int64_t at = base + place(f, a->folded, a->folded_length, a->folded_stride);
         args.x = shifted(job->x, at, w->size);
@@ -391,7 +391,10 @@ static int64_t parts_of(const swi_axes *a, int64_t units) {
 void swi_fold_run(const swi_fold *fold, const swi_axes *a, const swi_fold_job *job) {
     double partial[PARTIAL];
     const int64_t here = a->across ? a->length : a->rows, work = a->outputs * a->count;
-    fold_walk w = {.axes = a, .job = job, .size = (int64_t)swi_size(job->type), .partial = partial,
+    fold_walk w = {.axes = a,
+                   .job = job,
+                   .size = (int64_t)swi_size(job->type),
+                   .partial = partial,
                    .kernel = (a->across ? fold->columns : fold->rows)[job->type][swi_cpu_level()],
                    .start = fold->largest ? -(double)INFINITY : 0};
     if (work == 0) {
@@ -422,8 +425,8 @@ void swi_fold_run(const swi_fold *fold, const swi_axes *a, const swi_fold_job *j
     finish(job, 0, a->outputs, partial);
 }
 
-void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src,
-                int dst_rank, const int64_t *dst_shape, void *dst, double a, bool store) {
+void swi_reduce(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src, int dst_rank,
+                const int64_t *dst_shape, void *dst, double a, bool store) {
     swi_axes axes = swi_axes_of(src_rank, src_shape, dst_rank, dst_shape);
     swi_fold_job job = {.type = type, .x = src, .out = dst, .factor = a, .divisor = 1, .add = !store};
     swi_fold_run(&swi_sum, &axes, &job);
@@ -445,8 +448,8 @@ static void spread_piece(const spread_walk *w, int64_t unit) {
                   matrix = unit / w->along / w->down, block = matrix / a->folds,
                   rows = a->rows - row < w->rows ? a->rows - row : w->rows,
                   at = place(block, a->kept, a->kept_length, a->kept_stride) +
-                       place(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) +
-                       row * a->length + column,
+                       place(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) + row * a->length +
+                       column,
                   output = a->across ? block * a->length + column : block * a->rows + row;
     swi_spread_args own = *w->args;
     own.x = shifted(own.x, at, w->size);
@@ -466,12 +469,13 @@ static void spread_tile(void *args, int64_t tile) {
         spread_piece(w, unit);
 }
 
-void swi_spread_run(const swi_spread *spread, const swi_axes *a, sw_dtype type,
-                    const swi_spread_args *args) {
+void swi_spread_run(const swi_spread *spread, const swi_axes *a, sw_dtype type, const swi_spread_args *args) {
     const int64_t work = a->outputs * a->count;
     if (work == 0)
         return;
-    spread_walk w = {.axes = a, .args = args, .size = (int64_t)swi_size(type),
+    spread_walk w = {.axes = a,
+                     .args = args,
+                     .size = (int64_t)swi_size(type),
                      .kernel = (a->across ? spread->columns : spread->rows)[type][swi_cpu_level()]};
     w.columns = a->length < 2 * SW_TILE ? a->length : SW_TILE;
     w.rows = at_least_one(SW_TILE / w.columns);

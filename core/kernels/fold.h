@@ -53,16 +53,16 @@ typedef struct swi_spread {
 } swi_spread;
 
 /* Of an element v and its output's numbers m and low: */
-extern const swi_fold swi_sum,  /* v */
-    swi_wide_sum,               /* v, summed in f64 */
-    swi_abs_sum,                /* |v| */
-    swi_square_deviation_sum,   /* (v - m - low)² */
-    swi_square_sum,             /* (v/m)² */
-    swi_power_sum,              /* (|v|/m)^p; power_norm.c */
-    swi_exp_sum,                /* e^(v-m), 1 for v = ∞ */
-    swi_equal_sum,              /* 1 where v (|v| for p = 1, not 0) = m, or both are NaN; else 0 */
-    swi_largest,                /* p v, for p = 1 or -1; NaN if one is NaN */
-    swi_largest_abs;            /* |v|, likewise */
+extern const swi_fold swi_sum, /* v */
+    swi_wide_sum,              /* v, summed in f64 */
+    swi_abs_sum,               /* |v| */
+    swi_square_deviation_sum,  /* (v - m - low)² */
+    swi_square_sum,            /* (v/m)² */
+    swi_power_sum,             /* (|v|/m)^p; power_norm.c */
+    swi_exp_sum,               /* e^(v-m), 1 for v = ∞ */
+    swi_equal_sum,             /* 1 where v (|v| for p = 1, not 0) = m, or both are NaN; else 0 */
+    swi_largest,               /* p v, for p = 1 or -1; NaN if one is NaN */
+    swi_largest_abs;           /* |v|, likewise */
 /* Of an element v and its output's numbers y, low and h: */
 extern const swi_spread swi_copies, /* h */
     swi_signs,                      /* h sign v */
@@ -84,7 +84,6 @@ typedef struct swi_fold_job {
 } swi_fold_job;
 void swi_fold_run(const swi_fold *fold, const swi_axes *axes, const swi_fold_job *job);
 /* out, as large as x, from x and y, low, h [outputs]. What a spread does not read may be NULL. */
-void swi_spread_run(const swi_spread *spread, const swi_axes *axes, sw_dtype type,
-                    const swi_spread_args *args);
+void swi_spread_run(const swi_spread *spread, const swi_axes *axes, sw_dtype type, const swi_spread_args *args);
 
 #endif

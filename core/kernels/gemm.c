@@ -14,13 +14,13 @@
 #include <string.h>
 
 enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16, HALVES_MULTIPLE = 4 };
-static const double small_work = 1e6;  /* M·N·K of OpenBLAS's small kernel */
-static const double medium_work = 1e8; /* up to here A Bᵀ is faster in small tiles */
-static const double large_tile = 1.2e7; /* at least this much work in a large tile */
+static const double small_work = 1e6;        /* M·N·K of OpenBLAS's small kernel */
+static const double medium_work = 1e8;       /* up to here A Bᵀ is faster in small tiles */
+static const double large_tile = 1.2e7;      /* at least this much work in a large tile */
 enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower ones repack too often */
 static const double halves_work = 4e6;       /* from here on two halves pay for waking a thread … */
 enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
-enum { CACHED = 1 << 18 };               /* elements of an operand that stay in the cache between tiles */
+enum { CACHED = 1 << 18 };                   /* elements of an operand that stay in the cache between tiles */
 /* Sums of f32 longer than LONG_SUM are made of parts, which are added in f64: one long chain would lose a digit
  * with every tenfold length (2.4 % at 10^7). A block of at most SUM_BLOCK sums at a time, SUM_WIDTH or more wide if
  * the tile is: wide enough that packing, which each part and block pays anew, stays below 1 % of the work. */
@@ -31,7 +31,7 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 typedef struct grid {
-    int64_t rows, columns;         /* of a tile */
+    int64_t rows, columns; /* of a tile */
     int64_t row_tiles, column_tiles;
 } grid;
 
@@ -48,8 +48,7 @@ static grid choose(bool small_kernel, bool a_transposed, bool b_transposed, int6
     double work = (double)M * (double)N * (double)K;
     if (work <= small_work)
         return even(M, N, 1, 1, 1);
-    if (small_kernel &&
-        (K <= SMALL_REDUCTION || (!a_transposed && b_transposed && work <= medium_work))) {
+    if (small_kernel && (K <= SMALL_REDUCTION || (!a_transposed && b_transposed && work <= medium_work))) {
         int64_t row_tiles = ceil_div(M, ROWS), rows = ceil_div(M, row_tiles);
         int64_t columns = (int64_t)(small_work / ((double)rows * (double)K));
         columns = columns / COLUMN_MULTIPLE * COLUMN_MULTIPLE;
@@ -61,8 +60,7 @@ static grid choose(bool small_kernel, bool a_transposed, bool b_transposed, int6
         return even(M, N, row_tiles, ceil_div(N, columns), COLUMN_MULTIPLE);
     }
     int64_t longest = M > N ? M : N, tiles = 1;
-    while (tiles < LARGE_TILES && work >= large_tile * 2 * (double)tiles &&
-           longest >= LARGE_WIDTH * 2 * tiles)
+    while (tiles < LARGE_TILES && work >= large_tile * 2 * (double)tiles && longest >= LARGE_WIDTH * 2 * tiles)
         tiles *= 2;
     int64_t multiple = COLUMN_MULTIPLE;
     if (tiles == 1 && work >= halves_work && longest >= HALVES_WIDTH) {
@@ -102,11 +100,11 @@ static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, c
         zero(C, outputs, 1, y_step, (int64_t)sw_dtype_size(p->type));
     double beta = p->beta == 0 ? 1 : p->beta;
     if (p->type == SW_F32)
-        cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, (float)p->alpha, X, (int)ldx, v,
-                    (int)v_step, (float)beta, C, (int)y_step);
+        cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, (float)p->alpha, X, (int)ldx, v, (int)v_step,
+                    (float)beta, C, (int)y_step);
     else
-        cblas_dgemv(CblasRowMajor, t, (int)rows, (int)columns, p->alpha, X, (int)ldx, v, (int)v_step, beta,
-                    C, (int)y_step);
+        cblas_dgemv(CblasRowMajor, t, (int)rows, (int)columns, p->alpha, X, (int)ldx, v, (int)v_step, beta, C,
+                    (int)y_step);
 }
 
 /* C[m,n] = alpha op(A) op(B) + beta C by one call. */
@@ -122,11 +120,11 @@ static void call_blas(const product *p, int64_t m, int64_t n, const void *A, con
         beta = 1;
     }
     if (p->type == SW_F32)
-        cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A,
-                    (int)p->lda, B, (int)p->ldb, (float)beta, C, (int)p->ldc);
+        cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, (float)p->alpha, A, (int)p->lda, B, (int)p->ldb,
+                    (float)beta, C, (int)p->ldc);
     else
-        cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B,
-                    (int)p->ldb, beta, C, (int)p->ldc);
+        cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)p->K, p->alpha, A, (int)p->lda, B, (int)p->ldb, beta, C,
+                    (int)p->ldc);
 }
 
 /* The block of a tile of m × n. */
@@ -144,8 +142,8 @@ static int64_t sum_block_elements(const grid *g) {
 }
 
 /* C[m,n] of f32, at most a block, in parts of the long sum. */
-static void long_sums(const product *p, double *sum, float *part, int64_t m, int64_t n, const float *A,
-                      const float *B, float *C) {
+static void long_sums(const product *p, double *sum, float *part, int64_t m, int64_t n, const float *A, const float *B,
+                      float *C) {
     product q = *p;
     q.M = m;
     q.N = n;
@@ -219,14 +217,24 @@ static void scale_rows(const product *p) { /* what remains for K = 0, which Open
         }
 }
 
-sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
-                  double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta,
-                  void *C, int64_t ldc) {
+sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K, double alpha,
+                  const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C, int64_t ldc) {
     if (M == 0 || N == 0)
         return SW_OK;
-    product p = {.type = type, .ta = a_transposed, .tb = b_transposed,
-                 .small_kernel = swi_blas_small_kernel(), .M = M, .N = N, .K = K,
-                 .alpha = alpha, .beta = beta, .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb,
+    product p = {.type = type,
+                 .ta = a_transposed,
+                 .tb = b_transposed,
+                 .small_kernel = swi_blas_small_kernel(),
+                 .M = M,
+                 .N = N,
+                 .K = K,
+                 .alpha = alpha,
+                 .beta = beta,
+                 .A = A,
+                 .B = B,
+                 .C = C,
+                 .lda = lda,
+                 .ldb = ldb,
                  .ldc = ldc};
     if (K == 0) {
         scale_rows(&p);

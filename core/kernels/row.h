@@ -6,32 +6,32 @@
 enum { SWI_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
 
 /* sum = Σ of an expression in j over [0, n); tiles of long rows are added in f64 */
-#define ROW_SUM(sum, n, expression)                                 \
-    do {                                                            \
-        sum = 0;                                                    \
-        if ((n) < SWI_WIDE) {                                       \
-            for (int64_t j = 0; j < (n); j++)                       \
-                sum += expression;                                  \
-        } else {                                                    \
-            double tiles_ = 0;                                      \
-            for (int64_t first = 0; first < (n);) {                 \
-                const int64_t end_ = (n) - first < SW_TILE ? (n) : first + SW_TILE; \
-                real lane[SW_LANES] = {0}, tile_ = 0;               \
-                for (; first + SW_LANES <= end_; first += SW_LANES) { \
-                    SW_OVER_LANES                                   \
-                    for (int i = 0; i < SW_LANES; i++) {            \
-                        const int64_t j = first + i;                \
-                        lane[i] += expression;                      \
-                    }                                               \
-                }                                                   \
-                for (int64_t j = first; j < end_; j++)              \
-                    lane[j - first] += expression;                  \
-                SW_ADD_LANES(real, tile_, lane);                    \
-                tiles_ += (double)tile_;                            \
-                first = end_;                                       \
-            }                                                       \
-            sum = (real)tiles_;                                     \
-        }                                                           \
+#define ROW_SUM(sum, n, expression)                                               \
+    do {                                                                          \
+        sum = 0;                                                                  \
+        if ((n) < SWI_WIDE) {                                                     \
+            for (int64_t j = 0; j < (n); j++)                                     \
+                sum += expression;                                                \
+        } else {                                                                  \
+            double tiles_ = 0;                                                    \
+            for (int64_t first = 0; first < (n);) {                               \
+                const int64_t end_ = (n)-first < SW_TILE ? (n) : first + SW_TILE; \
+                real lane[SW_LANES] = {0}, tile_ = 0;                             \
+                for (; first + SW_LANES <= end_; first += SW_LANES) {             \
+                    SW_OVER_LANES                                                 \
+                    for (int i = 0; i < SW_LANES; i++) {                          \
+                        const int64_t j = first + i;                              \
+                        lane[i] += expression;                                    \
+                    }                                                             \
+                }                                                                 \
+                for (int64_t j = first; j < end_; j++)                            \
+                    lane[j - first] += expression;                                \
+                SW_ADD_LANES(real, tile_, lane);                                  \
+                tiles_ += (double)tile_;                                          \
+                first = end_;                                                     \
+            }                                                                     \
+            sum = (real)tiles_;                                                   \
+        }                                                                         \
     } while (0)
 #endif
 

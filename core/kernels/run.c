@@ -69,8 +69,8 @@ const char *sw_build_info(void) {
 #else
     const char *compiler = "gcc " __VERSION__;
 #endif
-    snprintf(text, sizeof text, "swale %s, %s, %s kernels, %s", sw_version(), compiler,
-             sw_cpu_name(), swi_blas_config());
+    snprintf(text, sizeof text, "swale %s, %s, %s kernels, %s", sw_version(), compiler, sw_cpu_name(),
+             swi_blas_config());
     return text;
 }
 
@@ -129,8 +129,7 @@ static void run_sums(job j, int width, double *sums) {
     }
 }
 
-void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
-                 double *sums) {
+void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums) {
     job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
     run_sums(j, width, sums);
 }

@@ -39,7 +39,7 @@ static struct {
     /* The job. */
     void (*work)(void *, int64_t);
     void *args;
-    int threads; /* stretches in use */
+    int threads;   /* stretches in use */
     unsigned mode; /* of the caller's arithmetic */
     stretch part[MAX_THREADS];
     _Alignas(LINE) atomic_uint ticket; /* grows by one with each job */
@@ -51,13 +51,11 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_t thread[MAX_THREADS];
-    int workers; /* running, besides the caller */
+    int workers;      /* running, besides the caller */
     atomic_int begun; /* workers that run, and have their thread-local variables */
-} pool = {.taken = ATOMIC_FLAG_INIT,
-          .mutex = PTHREAD_MUTEX_INITIALIZER,
-          .wake = PTHREAD_COND_INITIALIZER};
+} pool = {.taken = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-static atomic_int wanted; /* threads asked for; 0: not yet decided */
+static atomic_int wanted;          /* threads asked for; 0: not yet decided */
 static atomic_bool wanted_refused; /* SW_THREADS is no number of threads, and the program has chosen none */
 static _Thread_local bool inside_job;
 
@@ -297,8 +295,7 @@ void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t til
     int threads = sw_threads();
     if (tiles < threads)
         threads = (int)tiles;
-    if (threads <= 1 || inside_job ||
-        atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire)) {
+    if (threads <= 1 || inside_job || atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire)) {
         for (int64_t i = 0; i < tiles; i++)
             work(args, i);
         return;

@@ -28,13 +28,15 @@ typedef struct compensated_args {
         const int64_t p_step = !s->a_repeats, q_step = !s->b_repeats;              \
         (void)sums;                                                                \
         if (p_step & q_step) {                                                     \
-            SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                 \
+            SW_INDEPENDENT                                                         \
+            for (int64_t i = begin; i < end; i++) {                                \
                 const real a = p[i], b = q[i];                                     \
                 out[i] = expression;                                               \
             }                                                                      \
         } else if (p_step) {                                                       \
             const real b = q[0];                                                   \
-            SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                 \
+            SW_INDEPENDENT                                                         \
+            for (int64_t i = begin; i < end; i++) {                                \
                 const real a = p[i];                                               \
                 out[i] = expression;                                               \
             }                                                                      \
@@ -63,16 +65,18 @@ typedef struct compensated_args {
     }
 
 /* The operation NAME_op from kernels NAME and NAME_vjp; `reads`: what its vjp's v is. */
-#define SWI_UNARY_OP(fn, reads)                                                                  \
-    static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn),                                \
-                            fn##_vjp_kernels = SW_KERNEL_TABLE(fn##_vjp);                      \
-    static sw_status fn##_forward(sw_call *c) {                                                  \
-        return swi_unary(c, &fn##_kernels);                                                      \
-    }                                                                                              \
-    static sw_status fn##_vjp(sw_call *c) {                                                      \
-        return swi_unary_vjp(c, &fn##_vjp_kernels);                                              \
-    }                                                                                              \
-    static const sw_op fn##_op = {.size = sizeof(sw_op), .name = #fn,                          \
-                                    .shape = swi_unary_shape, .forward = fn##_forward,           \
-                                    .vjp = fn##_vjp, .vjp_reads = reads};
+#define SWI_UNARY_OP(fn, reads)                                                                               \
+    static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn), fn##_vjp_kernels = SW_KERNEL_TABLE(fn##_vjp); \
+    static sw_status fn##_forward(sw_call *c) {                                                               \
+        return swi_unary(c, &fn##_kernels);                                                                   \
+    }                                                                                                         \
+    static sw_status fn##_vjp(sw_call *c) {                                                                   \
+        return swi_unary_vjp(c, &fn##_vjp_kernels);                                                           \
+    }                                                                                                         \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),                                                      \
+                                  .name = #fn,                                                                \
+                                  .shape = swi_unary_shape,                                                   \
+                                  .forward = fn##_forward,                                                    \
+                                  .vjp = fn##_vjp,                                                            \
+                                  .vjp_reads = reads};
 #endif

@@ -11,12 +11,12 @@ SWI_UNARY(tanh, SW_K(sw_k_tanh)(v))
 SWI_UNARY(tanh_vjp, g *(1 - v * v)) /* v: the output */
 SWI_UNARY(sigmoid, SW_K(sw_k_sigmoid)(v))
 SWI_UNARY(sigmoid_vjp, g *v *(1 - v)) /* v: the output */
-SWI_UNARY(leaky_relu, v < 0 ? a *v : v)
-SWI_UNARY(leaky_relu_vjp, v > 0 ? g : v <= 0 ? a *g : v)
-SWI_UNARY(elu, v < 0 ? a *SW_K(sw_k_expm1_negative)(v < 0 ? v : 0) : v)
+SWI_UNARY(leaky_relu, v < 0 ? a * v : v)
+SWI_UNARY(leaky_relu_vjp, v > 0 ? g : v <= 0 ? a * g : v)
+SWI_UNARY(elu, v < 0 ? a * SW_K(sw_k_expm1_negative)(v < 0 ? v : 0) : v)
 /* Not v <= 0: a NaN goes through the exponential and stays one. */
-SWI_UNARY(elu_vjp, v > 0 ? g : g *a *SW_K(sw_k_exp)(v > 0 ? 0 : v))
-SWI_UNARY(silu, v < -1000 ? 0 : v *SW_K(sw_k_sigmoid)(v)) /* not -∞·0 */
+SWI_UNARY(elu_vjp, v > 0 ? g : g * a * SW_K(sw_k_exp)(v > 0 ? 0 : v))
+SWI_UNARY(silu, v < -1000 ? 0 : v * SW_K(sw_k_sigmoid)(v)) /* not -∞·0 */
 SWI_UNARY(softplus, SW_K(sw_k_softplus)(v))
 SWI_UNARY(softplus_vjp, g *SW_K(sw_k_sigmoid)(v))
 
@@ -33,8 +33,8 @@ static inline real SW_K(gelu_slope)(real v) {
     const real density = SW_R(0.39894228040143267794) * SW_K(sw_k_gauss)(b, SW_R(0.5));
     return SW_K(sw_k_normal)(v) + (v < 0 ? -b : b) * density + (v - v);
 }
-SWI_UNARY(gelu, v < -40 ? 0 : v *SW_K(sw_k_normal)(v))
-SWI_UNARY(gelu_vjp, v > 40 ? g : v < -40 ? 0 : g *SW_K(gelu_slope)(v))
+SWI_UNARY(gelu, v < -40 ? 0 : v * SW_K(sw_k_normal)(v))
+SWI_UNARY(gelu_vjp, v > 40 ? g : v < -40 ? 0 : g * SW_K(gelu_slope)(v))
 
 /* ½ v (1 + tanh u) = v σ(2u), u = √(2/π) (v + 0.044715 v³). The sum would lose the digits of small results
  * below 0. Derivative s + v s (1 - s) 2u', s = σ(2u). */
@@ -46,8 +46,8 @@ static inline real SW_K(gelu_tanh_slope)(real v) {
     const real du = SW_R(0.79788456080286535588) * (1 + 3 * SW_R(0.044715) * v * v);
     return s + v * s * (1 - s) * 2 * du;
 }
-SWI_UNARY(gelu_tanh, v < -40 ? 0 : v *SW_K(sw_k_sigmoid)(2 * SW_K(gelu_u)(v)))
-SWI_UNARY(gelu_tanh_vjp, v > 40 ? g : v < -40 ? 0 : g *SW_K(gelu_tanh_slope)(v))
+SWI_UNARY(gelu_tanh, v < -40 ? 0 : v * SW_K(sw_k_sigmoid)(2 * SW_K(gelu_u)(v)))
+SWI_UNARY(gelu_tanh_vjp, v > 40 ? g : v < -40 ? 0 : g * SW_K(gelu_tanh_slope)(v))
 
 #else /* ---- once ---- */
 
@@ -60,8 +60,12 @@ SWI_UNARY_OP(tanh, SW_READS_OUT)
 SWI_UNARY_OP(sigmoid, SW_READS_OUT)
 SWI_UNARY_OP(leaky_relu, SW_READS(0))
 /* Slope 0: 0·(-∞) must not be formed. */
-static const sw_op flat_leaky_relu_op = {.size = sizeof(sw_op), .name = "leaky_relu", .shape = swi_unary_shape,
-                                         .forward = relu_forward, .vjp = relu_vjp, .vjp_reads = SW_READS_OUT};
+static const sw_op flat_leaky_relu_op = {.size = sizeof(sw_op),
+                                         .name = "leaky_relu",
+                                         .shape = swi_unary_shape,
+                                         .forward = relu_forward,
+                                         .vjp = relu_vjp,
+                                         .vjp_reads = SW_READS_OUT};
 SWI_UNARY_OP(elu, SW_READS(0))
 SWI_UNARY_OP(silu, SW_READS(0))
 SWI_UNARY_OP(softplus, SW_READS(0))

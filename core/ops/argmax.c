@@ -86,8 +86,7 @@ static void SW_K(hits)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include "internal.h"
 
-static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows),
-                        columns_kernels = SW_KERNEL_TABLE(columns),
+static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows), columns_kernels = SW_KERNEL_TABLE(columns),
                         hits_kernels = SW_KERNEL_TABLE(hits);
 
 /* ---- argmax ---- */
@@ -105,8 +104,8 @@ static sw_status argmax_shape(sw_call *c) {
     SW_TRY(sw_check_real(c));
     SW_TRY(swi_axis(c, a->axis, &axis));
     if (x->shape[axis] > INT32_MAX)
-        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32",
-                       axis, sw_shape_text(x->rank, x->shape), INT32_MAX);
+        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32", axis,
+                       sw_shape_text(x->rank, x->shape), INT32_MAX);
     for (int i = 0; i < x->rank; i++)
         if (i != axis)
             shape[rank++] = x->shape[i];
@@ -114,8 +113,8 @@ static sw_status argmax_shape(sw_call *c) {
             shape[rank++] = 1;
     SW_TRY(sw_shape_set(c, SW_I32, rank, shape));
     if (x->shape[axis] == 0 && c->out->count > 0)
-        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s has length 0: there is no element to choose",
-                       axis, sw_shape_text(x->rank, x->shape));
+        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s has length 0: there is no element to choose", axis,
+                       sw_shape_text(x->rank, x->shape));
     return SW_OK;
 }
 
@@ -134,14 +133,13 @@ static sw_status argmax_forward(sw_call *c) {
         swi_run_rows(rows_kernels[x->type][level], &args, outer, args.n, NULL);
         return SW_OK;
     }
-    const int64_t strips = (args.inner + STRIP - 1) / STRIP,
-                  width = args.inner < STRIP ? args.inner : STRIP;
+    const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
     swi_run_rows(columns_kernels[x->type][level], &args, outer * strips, args.n * width, NULL);
     return SW_OK;
 }
 
-static const sw_op argmax_op = {.size = sizeof(sw_op), .name = "argmax", .shape = argmax_shape,
-                                .forward = argmax_forward};
+static const sw_op argmax_op = {
+    .size = sizeof(sw_op), .name = "argmax", .shape = argmax_shape, .forward = argmax_forward};
 
 sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
     const argmax_attributes a = {.axis = axis, .keepdim = keepdim};
@@ -153,15 +151,12 @@ sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
 static sw_status accuracy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *ids = c->in[1];
     if (z->type != SW_F32 && z->type != SW_F64)
-        return sw_fail(SW_ERR_TYPE, "accuracy: the scores are %s; f32 or f64 is needed",
-                       sw_dtype_name(z->type));
+        return sw_fail(SW_ERR_TYPE, "accuracy: the scores are %s; f32 or f64 is needed", sw_dtype_name(z->type));
     if (ids->type != SW_I32)
-        return sw_fail(SW_ERR_TYPE, "accuracy: the ids are %s; i32 is needed",
-                       sw_dtype_name(ids->type));
+        return sw_fail(SW_ERR_TYPE, "accuracy: the ids are %s; i32 is needed", sw_dtype_name(ids->type));
     if (z->rank == 0 || ids->rank != z->rank - 1 ||
         memcmp(z->shape, ids->shape, (size_t)ids->rank * sizeof *z->shape) != 0)
-        return sw_fail(SW_ERR_SHAPE,
-                       "accuracy: scores %s and ids %s; [...,classes] and [...] are needed",
+        return sw_fail(SW_ERR_SHAPE, "accuracy: scores %s and ids %s; [...,classes] and [...] are needed",
                        sw_shape_text(z->rank, z->shape), sw_shape_text(ids->rank, ids->shape));
     return sw_shape_set(c, z->type, 0, NULL);
 }
@@ -172,8 +167,8 @@ static sw_status accuracy_forward(sw_call *c) {
     const int64_t rows = c->in[1]->count, classes = z->shape[z->rank - 1];
     for (int64_t row = 0; row < rows; row++)
         if (id[row] < 0 || id[row] >= classes)
-            return sw_fail(SW_ERR_ARGUMENT, "accuracy: id %d in row %lld is outside 0 to %lld", id[row],
-                           (long long)row, (long long)classes - 1);
+            return sw_fail(SW_ERR_ARGUMENT, "accuracy: id %d in row %lld is outside 0 to %lld", id[row], (long long)row,
+                           (long long)classes - 1);
     argmax_args args = {.x = z->data, .ids = id, .n = classes};
     double right = 0;
     swi_run_rows(hits_kernels[z->type][swi_cpu_level()], &args, rows, classes, &right);
@@ -181,8 +176,8 @@ static sw_status accuracy_forward(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op accuracy_op = {.size = sizeof(sw_op), .name = "accuracy",
-                                  .shape = accuracy_shape, .forward = accuracy_forward};
+static const sw_op accuracy_op = {
+    .size = sizeof(sw_op), .name = "accuracy", .shape = accuracy_shape, .forward = accuracy_forward};
 
 sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids) {
     return sw_apply(&accuracy_op, NULL, 0, 2, (sw_tensor[]){scores, ids});

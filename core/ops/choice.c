@@ -17,37 +17,37 @@ typedef uint8_t __attribute__((may_alias)) whole_u8;
 typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
 
-#define COMPARE(name, type, sign)                                   \
-    static void name##_##type(const run *r) {                       \
-        const type *restrict a = (const type *)r->in[0];            \
-        const type *restrict b = (const type *)r->in[1];            \
-        whole_u8 *restrict out = (whole_u8 *)r->out;                \
-        for (int64_t i = 0; i < r->n; i++)                          \
-            out[i] = a[i] sign b[i];                                \
+#define COMPARE(name, type, sign)                        \
+    static void name##_##type(const run *r) {            \
+        const type *restrict a = (const type *)r->in[0]; \
+        const type *restrict b = (const type *)r->in[1]; \
+        whole_u8 *restrict out = (whole_u8 *)r->out;     \
+        for (int64_t i = 0; i < r->n; i++)               \
+            out[i] = a[i] sign b[i];                     \
     }
-#define COMPARE_ALL(name, sign)                                     \
-    COMPARE(name, real_f32, sign)                                   \
-    COMPARE(name, real_f64, sign)                                   \
-    COMPARE(name, whole_i32, sign)                                  \
+#define COMPARE_ALL(name, sign)    \
+    COMPARE(name, real_f32, sign)  \
+    COMPARE(name, real_f64, sign)  \
+    COMPARE(name, whole_i32, sign) \
     COMPARE(name, whole_u8, sign)
 COMPARE_ALL(greater, >)
 COMPARE_ALL(less, <)
 COMPARE_ALL(equal, ==)
 
-#define CHOOSE(condition, type)                                     \
-    static void choose_##condition##_##type(const run *r) {         \
+#define CHOOSE(condition, type)                                        \
+    static void choose_##condition##_##type(const run *r) {            \
         const condition *restrict which = (const condition *)r->in[0]; \
-        const type *restrict a = (const type *)r->in[1];            \
-        const type *restrict b = (const type *)r->in[2];            \
-        type *restrict out = (type *)r->out;                        \
-        for (int64_t i = 0; i < r->n; i++) {                        \
-            const type yes = a[i], no = b[i];                       \
-            out[i] = which[i] ? yes : no;                           \
-        }                                                           \
+        const type *restrict a = (const type *)r->in[1];               \
+        const type *restrict b = (const type *)r->in[2];               \
+        type *restrict out = (type *)r->out;                           \
+        for (int64_t i = 0; i < r->n; i++) {                           \
+            const type yes = a[i], no = b[i];                          \
+            out[i] = which[i] ? yes : no;                              \
+        }                                                              \
     }
-#define CHOOSE_ALL(condition)                                       \
-    CHOOSE(condition, whole_u8)                                     \
-    CHOOSE(condition, bits32)                                       \
+#define CHOOSE_ALL(condition)   \
+    CHOOSE(condition, whole_u8) \
+    CHOOSE(condition, bits32)   \
     CHOOSE(condition, bits64)
 CHOOSE_ALL(whole_u8)
 CHOOSE_ALL(whole_i32)
@@ -93,8 +93,7 @@ static void walk_run(const walk *w, const int64_t at[4], int64_t n) {
     for (int64_t i = 0; i < n; i += span) {
         run r = {.out = w->out + (size_t)(at[OUT] + i) * w->size[OUT], .n = n - i < span ? n - i : span};
         for (int k = 0; k < w->inputs; k++)
-            r.in[k] = w->box.stride[k][last] == 0 ? row[k]
-                                                  : w->in[k] + (size_t)(at[k] + i) * w->size[k];
+            r.in[k] = w->box.stride[k][last] == 0 ? row[k] : w->in[k] + (size_t)(at[k] + i) * w->size[k];
         w->function(&r);
     }
 }
@@ -156,19 +155,17 @@ static sw_status compare_shape(sw_call *c) {
     return swi_shape_broadcast(c, SW_U8);
 }
 
-#define COMPARISON(fn)                                                                      \
-    static sw_status fn##_forward(sw_call *c) {                                             \
-        static run_function *const by_type[] = {[SW_F32] = fn##_real_f32,                   \
-                                                [SW_F64] = fn##_real_f64,                   \
-                                                [SW_I32] = fn##_whole_i32,                  \
-                                                [SW_U8] = fn##_whole_u8};                   \
-        walk_over(by_type[c->in[0]->type], 2, c->in, c->out);                               \
-        return SW_OK;                                                                       \
-    }                                                                                       \
-    static const sw_op fn##_op = {.size = sizeof(sw_op), .name = #fn,                       \
-                                  .shape = compare_shape, .forward = fn##_forward};         \
-    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                                           \
-        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b});                         \
+#define COMPARISON(fn)                                                                                               \
+    static sw_status fn##_forward(sw_call *c) {                                                                      \
+        static run_function *const by_type[] = {                                                                     \
+            [SW_F32] = fn##_real_f32, [SW_F64] = fn##_real_f64, [SW_I32] = fn##_whole_i32, [SW_U8] = fn##_whole_u8}; \
+        walk_over(by_type[c->in[0]->type], 2, c->in, c->out);                                                        \
+        return SW_OK;                                                                                                \
+    }                                                                                                                \
+    static const sw_op fn##_op = {                                                                                   \
+        .size = sizeof(sw_op), .name = #fn, .shape = compare_shape, .forward = fn##_forward};                        \
+    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                                                                    \
+        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b});                                                  \
     }
 COMPARISON(greater)
 COMPARISON(less)
@@ -179,8 +176,7 @@ COMPARISON(equal)
 static sw_status where_shape(sw_call *c) {
     const sw_view *condition = c->in[0];
     if (condition->type != SW_U8 && condition->type != SW_I32)
-        return sw_fail(SW_ERR_TYPE, "where: the condition is %s; u8 or i32 is needed",
-                       sw_dtype_name(condition->type));
+        return sw_fail(SW_ERR_TYPE, "where: the condition is %s; u8 or i32 is needed", sw_dtype_name(condition->type));
     SW_TRY(swi_check_equal_types(c, 1));
     return swi_shape_broadcast(c, c->in[1]->type);
 }
@@ -190,8 +186,10 @@ static void choose(const sw_view *condition, const sw_view *a, const sw_view *b,
         {choose_whole_u8_whole_u8, choose_whole_u8_bits32, choose_whole_u8_bits64},
         {choose_whole_i32_whole_u8, choose_whole_i32_bits32, choose_whole_i32_bits64}};
     const size_t size = swi_size(out->type);
-    walk_over(by_size[condition->type == SW_I32][size == 1 ? 0 : size == 4 ? 1 : 2], 3,
-              (const sw_view *[]){condition, a, b}, out);
+    walk_over(by_size[condition->type == SW_I32][size == 1   ? 0
+                                                 : size == 4 ? 1
+                                                             : 2],
+              3, (const sw_view *[]){condition, a, b}, out);
 }
 
 static sw_status where_forward(sw_call *c) {
@@ -216,8 +214,12 @@ static sw_status where_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op where_op = {.size = sizeof(sw_op), .name = "where", .shape = where_shape,
-                               .forward = where_forward, .vjp = where_vjp, .vjp_reads = SW_READS(0),
+static const sw_op where_op = {.size = sizeof(sw_op),
+                               .name = "where",
+                               .shape = where_shape,
+                               .forward = where_forward,
+                               .vjp = where_vjp,
+                               .vjp_reads = SW_READS(0),
                                .broadcasts = true};
 
 sw_tensor sw_where(sw_tensor condition, sw_tensor a, sw_tensor b) {

@@ -11,8 +11,8 @@
 #define CROSS_ENTROPY_ARGS
 typedef struct row_args {
     const void *z;
-    const void *target;  /* ids or distributions */
-    void *out;           /* forward: what is kept for the vjp; vjp: the gradient */
+    const void *target; /* ids or distributions */
+    void *out;          /* forward: what is kept for the vjp; vjp: the gradient */
     const void *kept;
     void *each;          /* a loss for each row, or NULL: their sum */
     const void *dy;      /* a cotangent for each row, or NULL: `factor` for all */
@@ -133,8 +133,8 @@ static void SW_K(ids_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
                 to[j] = 0;
             continue;
         }
-        const real g = dy ? dy[row] : factor, own = hard * w[id[row]],
-                   sum = g * (own + (real)s->smooth_total), each = g * smooth;
+        const real g = dy ? dy[row] : factor, own = hard * w[id[row]], sum = g * (own + (real)s->smooth_total),
+                   each = g * smooth;
         for (int64_t j = 0; j < k; j++)
             to[j] = sum * from[j] - each * w[j];
         to[id[row]] -= g * own;
@@ -161,7 +161,7 @@ static void SW_K(soft)(void *args, int64_t begin, int64_t end, double *sums) {
         SW_K(shift)(z + row * k, k, to);
         for (int64_t j = 0; j < k; j++)
             to[j] -= log_total;
-        /* 0·∞ is 0 here, and 0·NaN is NaN */
+            /* 0·∞ is 0 here, and 0·NaN is NaN */
 #define SOFT_TARGET (w[j] * (hard * target[j] + smooth))
         ROW_SUM(loss, k, (SOFT_TARGET == 0 && to[j] == to[j] ? 0 : SOFT_TARGET * to[j]));
         if (s->each)
@@ -174,8 +174,7 @@ static void SW_K(soft)(void *args, int64_t begin, int64_t end, double *sums) {
 static void SW_K(soft_dz)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
-    const real *restrict log_p = s->kept, *restrict t = s->target, *restrict w = s->weights,
-               *dy = s->dy;
+    const real *restrict log_p = s->kept, *restrict t = s->target, *restrict w = s->weights, *dy = s->dy;
     const real factor = (real)s->factor, hard = (real)s->hard, smooth = (real)s->smooth;
     real *restrict dz = s->out;
     (void)sums;
@@ -215,12 +214,9 @@ static void SW_K(soft_dt)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #include <math.h>
 
-static const sw_kernels plain_kernels = SW_KERNEL_TABLE(plain),
-                        plain_vjp_kernels = SW_KERNEL_TABLE(plain_vjp),
-                        ids_kernels = SW_KERNEL_TABLE(ids),
-                        ids_vjp_kernels = SW_KERNEL_TABLE(ids_vjp),
-                        soft_kernels = SW_KERNEL_TABLE(soft),
-                        soft_dz_kernels = SW_KERNEL_TABLE(soft_dz),
+static const sw_kernels plain_kernels = SW_KERNEL_TABLE(plain), plain_vjp_kernels = SW_KERNEL_TABLE(plain_vjp),
+                        ids_kernels = SW_KERNEL_TABLE(ids), ids_vjp_kernels = SW_KERNEL_TABLE(ids_vjp),
+                        soft_kernels = SW_KERNEL_TABLE(soft), soft_dz_kernels = SW_KERNEL_TABLE(soft_dz),
                         soft_dt_kernels = SW_KERNEL_TABLE(soft_dt);
 
 /* The attributes. class_weights point to the caller's memory: only for the shape rule and forward,
@@ -244,8 +240,8 @@ static sizes sizes_of(const sw_call *c) {
     sizes n = {.rows = 1, .classes = z->shape[z->rank - 1], .ids = c->in[1]->type == SW_I32};
     for (int axis = 0; axis < z->rank - 1; axis++)
         n.rows *= z->shape[axis];
-    n.plain = n.ids && o->reduction != SW_NONE && o->label_smoothing == 0 && !o->ignore &&
-              !o->class_weights && n.classes < SWI_WIDE;
+    n.plain = n.ids && o->reduction != SW_NONE && o->label_smoothing == 0 && !o->ignore && !o->class_weights &&
+              n.classes < SWI_WIDE;
     return n;
 }
 
@@ -266,8 +262,7 @@ static sw_status check_options(const sw_call *c, const options *o, int64_t class
                        (long long)classes);
     for (int i = 0; i < o->classes; i++)
         if (!(o->class_weights[i] >= 0 && o->class_weights[i] < (double)INFINITY))
-            return sw_fail(SW_ERR_ARGUMENT,
-                           "cross_entropy: the weight of class %d is %g; it must be ≥ 0 and finite", i,
+            return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: the weight of class %d is %g; it must be ≥ 0 and finite", i,
                            o->class_weights[i]);
     return SW_OK;
 }
@@ -276,25 +271,22 @@ static sw_status cross_entropy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *t = c->in[1];
     const options *o = options_of(c);
     if (z->type != SW_F32 && z->type != SW_F64)
-        return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed",
-                       sw_dtype_name(z->type));
+        return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed", sw_dtype_name(z->type));
     if (t->type != SW_I32 && t->type != z->type)
         return sw_fail(SW_ERR_TYPE,
                        "cross_entropy: the target is %s; class ids in i32 or distributions in %s, the "
-                       "logits' type, are needed", sw_dtype_name(t->type), sw_dtype_name(z->type));
+                       "logits' type, are needed",
+                       sw_dtype_name(t->type), sw_dtype_name(z->type));
     int shared = t->type == SW_I32 ? z->rank - 1 : z->rank; /* axes that both have */
-    bool fits = z->rank > 0 && t->rank == shared &&
-                memcmp(z->shape, t->shape, (size_t)shared * sizeof *z->shape) == 0;
+    bool fits = z->rank > 0 && t->rank == shared && memcmp(z->shape, t->shape, (size_t)shared * sizeof *z->shape) == 0;
     if (!fits)
         return sw_fail(SW_ERR_SHAPE,
-                       t->type == SW_I32
-                           ? "cross_entropy: logits %s and ids %s; [...,classes] and [...] are needed"
-                           : "cross_entropy: logits %s and distributions %s; the shapes must be equal, "
-                             "[...,classes] (class ids are i32)",
+                       t->type == SW_I32 ? "cross_entropy: logits %s and ids %s; [...,classes] and [...] are needed"
+                                         : "cross_entropy: logits %s and distributions %s; the shapes must be equal, "
+                                           "[...,classes] (class ids are i32)",
                        sw_shape_text(z->rank, z->shape), sw_shape_text(t->rank, t->shape));
     if (z->shape[z->rank - 1] == 0 && sizes_of(c).rows > 0)
-        return sw_fail(SW_ERR_SHAPE, "cross_entropy: logits %s have no classes",
-                       sw_shape_text(z->rank, z->shape));
+        return sw_fail(SW_ERR_SHAPE, "cross_entropy: logits %s have no classes", sw_shape_text(z->rank, z->shape));
     if (c->attributes)
         SW_TRY(check_options(c, o, z->shape[z->rank - 1]));
     if (o->reduction == SW_NONE)
@@ -307,8 +299,8 @@ static sw_status check_ids(const sw_call *c, const sizes *n) {
     const int32_t *id = c->in[1]->data;
     for (int64_t row = 0; row < n->rows; row++)
         if ((id[row] < 0 || id[row] >= n->classes) && !(o->ignore && id[row] == o->ignored_id))
-            return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: id %d in row %lld is outside 0 to %lld",
-                           id[row], (long long)row, (long long)n->classes - 1);
+            return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: id %d in row %lld is outside 0 to %lld", id[row],
+                           (long long)row, (long long)n->classes - 1);
     return SW_OK;
 }
 
@@ -333,8 +325,7 @@ static sw_status keep(sw_call *c, const sizes *n) {
 }
 
 static double weight_at(const sw_call *c, const row_args *args, int64_t i) {
-    return c->in[0]->type == SW_F32 ? (double)((const float *)args->weights)[i]
-                                    : ((const double *)args->weights)[i];
+    return c->in[0]->type == SW_F32 ? (double)((const float *)args->weights)[i] : ((const double *)args->weights)[i];
 }
 
 static row_args arguments(const sw_call *c, const sizes *n) {
@@ -376,8 +367,7 @@ static double divisor(const sw_call *c, const sizes *n, const row_args *args) {
     return total;
 }
 
-static void run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args,
-                double *sum) {
+static void run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args, double *sum) {
     swi_run_rows((*kernels)[c->in[0]->type][swi_cpu_level()], args, n->rows, n->classes, sum);
 }
 
@@ -416,8 +406,7 @@ static sw_status cross_entropy_vjp(sw_call *c) {
         args.out = sw_cotangent(c, 0);
         if (!args.out)
             return SW_ERR_MEMORY;
-        run(c, &n, n.plain ? &plain_vjp_kernels : n.ids ? &ids_vjp_kernels : &soft_dz_kernels, &args,
-            NULL);
+        run(c, &n, n.plain ? &plain_vjp_kernels : n.ids ? &ids_vjp_kernels : &soft_dz_kernels, &args, NULL);
     }
     if (!n.ids && sw_wants(c, 1)) {
         args.out = sw_cotangent(c, 1);
@@ -428,10 +417,12 @@ static sw_status cross_entropy_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op cross_entropy_op = {.size = sizeof(sw_op), .name = "cross_entropy",
+static const sw_op cross_entropy_op = {.size = sizeof(sw_op),
+                                       .name = "cross_entropy",
                                        .shape = cross_entropy_shape,
                                        .forward = cross_entropy_forward,
-                                       .vjp = cross_entropy_vjp, .vjp_reads = SW_READS(1)};
+                                       .vjp = cross_entropy_vjp,
+                                       .vjp_reads = SW_READS(1)};
 
 sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
     return sw_apply(&cross_entropy_op, NULL, 0, 2, (sw_tensor[]){logits, target});
@@ -439,8 +430,8 @@ sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
 
 sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target, const options *given) {
     options own = {.size = sizeof own};
-    if (given && sw_take_options("cross_entropy", "sw_cross_entropy_options", &own, sizeof own, given,
-                                 sizeof own) != SW_OK)
+    if (given &&
+        sw_take_options("cross_entropy", "sw_cross_entropy_options", &own, sizeof own, given, sizeof own) != SW_OK)
         return (sw_tensor){0};
     return sw_apply(&cross_entropy_op, &own, sizeof own, 2, (sw_tensor[]){logits, target});
 }

@@ -20,8 +20,7 @@ typedef struct dropout_args {
 #if SW_KERNEL_PASS
 
 /* Philox4x32-10 on GROUP counters at once; see rng.c. */
-static inline void SW_K(philox_group)(uint64_t key, uint32_t first, uint64_t sample,
-                                      uint32_t bits[4][GROUP]) {
+static inline void SW_K(philox_group)(uint64_t key, uint32_t first, uint64_t sample, uint32_t bits[4][GROUP]) {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int j = 0; j < GROUP; j++) {
         bits[0][j] = first + (uint32_t)j;
@@ -102,11 +101,15 @@ static void run(const sw_call *c, const void *x, void *out) {
     if (v->count == 0)
         return;
     const dropout_saved *saved = c->saved;
-    dropout_job job = {.args = {.x = x, .out = out, .ids = saved->ids,
-                                .row_length = v->count / rows, .key = saved->key,
+    dropout_job job = {.args = {.x = x,
+                                .out = out,
+                                .ids = saved->ids,
+                                .row_length = v->count / rows,
+                                .key = saved->key,
                                 .threshold = (uint32_t)(a->p * 4294967296.0),
                                 .scale = 1 / (1 - a->p)},
-                       .kernel = dropout_kernels[v->type][swi_cpu_level()], .rows = rows};
+                       .kernel = dropout_kernels[v->type][swi_cpu_level()],
+                       .rows = rows};
     job.per_tile = 1 + (SW_TILE - 1) / job.args.row_length;
     sw_parallel(dropout_tile, &job, (rows + job.per_tile - 1) / job.per_tile);
 }
@@ -134,8 +137,8 @@ static sw_status dropout_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op dropout_op = {.size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape,
-                                 .forward = dropout_forward, .vjp = dropout_vjp};
+static const sw_op dropout_op = {
+    .size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape, .forward = dropout_forward, .vjp = dropout_vjp};
 
 static sw_status identity_vjp(sw_call *c) {
     sw_pass(c, 0);
@@ -143,8 +146,8 @@ static sw_status identity_vjp(sw_call *c) {
 }
 
 /* A view and not x itself: to release one must not release the other. */
-static const sw_op identity_op = {.size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape,
-                                  .vjp = identity_vjp, .is_view = true};
+static const sw_op identity_op = {
+    .size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape, .vjp = identity_vjp, .is_view = true};
 
 sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site) {
     if (!(p >= 0 && p < 1)) {

@@ -81,8 +81,8 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
     unary_args args = {.x = x, .out = y, .factor = a};
     if (store && x == y) { /* in place: not through a kernel that promises distinct memory */
         const float narrow = (float)a;
-        binary_args scaled = {.a = y, .out = y, .b_repeats = true,
-                              .b = type == SW_F32 ? (const void *)&narrow : (const void *)&a};
+        binary_args scaled = {
+            .a = y, .out = y, .b_repeats = true, .b = type == SW_F32 ? (const void *)&narrow : (const void *)&a};
         swi_run(&swi_mul_kernels, type, &scaled, n);
         return;
     }
@@ -118,8 +118,7 @@ swi_loop swi_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_s
     bool a_before = false, b_before = false;
     for (int axis = rank - 1; axis >= 0; axis--) { /* from the last; l holds them in that order */
         int64_t n = shape[axis];
-        int64_t na = length_at(a_rank, a_shape, rank, axis),
-                nb = length_at(b_rank, b_shape, rank, axis);
+        int64_t na = length_at(a_rank, a_shape, rank, axis), nb = length_at(b_rank, b_shape, rank, axis);
         bool a_repeats = na == 1 && n != 1, b_repeats = nb == 1 && n != 1;
         if (n != 1) {
             if (l.axes && a_repeats == a_before && b_repeats == b_before) {
@@ -164,9 +163,11 @@ static void rows_tile(void *args, int64_t tile) {
             a += i * l->a_stride[axis];
             b += i * l->b_stride[axis];
         }
-        binary_args inner = {.a = j->a + a * j->size, .b = j->b + b * j->size,
+        binary_args inner = {.a = j->a + a * j->size,
+                             .b = j->b + b * j->size,
                              .out = j->out + row * l->length[0] * j->size,
-                             .a_repeats = l->a_stride[0] == 0, .b_repeats = l->b_stride[0] == 0};
+                             .a_repeats = l->a_stride[0] == 0,
+                             .b_repeats = l->b_stride[0] == 0};
         j->kernel(&inner, 0, l->length[0], NULL);
     }
 }
@@ -180,8 +181,12 @@ void swi_binary(const sw_kernels *kernels, const sw_view *a, const sw_view *b, c
         return;
     }
     swi_loop l = swi_plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
-    rows_job job = {.l = &l, .kernel = (*kernels)[out->type][swi_cpu_level()], .a = a->data,
-                    .b = b->data, .out = out->data, .size = (int64_t)swi_size(out->type),
+    rows_job job = {.l = &l,
+                    .kernel = (*kernels)[out->type][swi_cpu_level()],
+                    .a = a->data,
+                    .b = b->data,
+                    .out = out->data,
+                    .size = (int64_t)swi_size(out->type),
                     .rows = out->count / l.length[0]};
     job.per_tile = 1 + (SW_TILE - 1) / l.length[0];
     int64_t tiles = (job.rows + job.per_tile - 1) / job.per_tile;
@@ -240,12 +245,24 @@ static sw_status mul_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op add_op = {.size = sizeof(sw_op), .name = "add", .shape = sw_shape_broadcast,
-                             .forward = add_forward, .vjp = add_vjp, .broadcasts = true};
-static const sw_op sub_op = {.size = sizeof(sw_op), .name = "sub", .shape = sw_shape_broadcast,
-                             .forward = sub_forward, .vjp = sub_vjp, .broadcasts = true};
-static const sw_op mul_op = {.size = sizeof(sw_op), .name = "mul", .shape = sw_shape_broadcast,
-                             .forward = mul_forward, .vjp = mul_vjp, .broadcasts = true,
+static const sw_op add_op = {.size = sizeof(sw_op),
+                             .name = "add",
+                             .shape = sw_shape_broadcast,
+                             .forward = add_forward,
+                             .vjp = add_vjp,
+                             .broadcasts = true};
+static const sw_op sub_op = {.size = sizeof(sw_op),
+                             .name = "sub",
+                             .shape = sw_shape_broadcast,
+                             .forward = sub_forward,
+                             .vjp = sub_vjp,
+                             .broadcasts = true};
+static const sw_op mul_op = {.size = sizeof(sw_op),
+                             .name = "mul",
+                             .shape = sw_shape_broadcast,
+                             .forward = mul_forward,
+                             .vjp = mul_vjp,
+                             .broadcasts = true,
                              .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 sw_tensor sw_add(sw_tensor a, sw_tensor b) {
@@ -269,18 +286,18 @@ sw_status swi_unary_shape(sw_call *c) {
 
 sw_status swi_unary(sw_call *c, const sw_kernels *kernels) {
     const double *number = c->attributes;
-    unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = number[0],
-                       .second = number[1]};
+    unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = number[0], .second = number[1]};
     swi_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 
 sw_status swi_unary_vjp(sw_call *c, const sw_kernels *kernels) {
     const double *number = c->attributes;
-    const void *reads = c->op->vjp_reads & SW_READS_OUT ? c->out->data
-                        : c->op->vjp_reads & SW_READS(0) ? c->in[0]->data : c->cotangent;
-    unary_args args = {.x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0),
-                       .factor = number[0], .second = number[1]};
+    const void *reads = c->op->vjp_reads & SW_READS_OUT  ? c->out->data
+                        : c->op->vjp_reads & SW_READS(0) ? c->in[0]->data
+                                                         : c->cotangent;
+    unary_args args = {
+        .x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0), .factor = number[0], .second = number[1]};
     if (!args.out)
         return SW_ERR_MEMORY;
     swi_run(kernels, c->out->type, &args, c->out->count);

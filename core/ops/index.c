@@ -99,8 +99,7 @@ static const sw_kernels add_rows_kernels = SW_KERNEL_TABLE(add_rows),
 
 static sw_status check_ids_type(const sw_call *c) {
     if (c->in[1]->type != SW_I32)
-        return sw_fail(SW_ERR_TYPE, "%s: the ids are %s; i32 is needed", c->op->name,
-                       sw_dtype_name(c->in[1]->type));
+        return sw_fail(SW_ERR_TYPE, "%s: the ids are %s; i32 is needed", c->op->name, sw_dtype_name(c->in[1]->type));
     return SW_OK;
 }
 
@@ -118,10 +117,10 @@ static sw_status check_ids(const sw_call *c, int64_t n) {
     while (ids[i] >= 0 && ids[i] < n)
         i++;
     if (n == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: id %d at position %lld, but there is nothing to choose from in "
-                                        "%s",
-                       c->op->name, ids[i], (long long)i,
-                       sw_shape_text(c->in[0]->rank, c->in[0]->shape));
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "%s: id %d at position %lld, but there is nothing to choose from in "
+                       "%s",
+                       c->op->name, ids[i], (long long)i, sw_shape_text(c->in[0]->rank, c->in[0]->shape));
     return sw_fail(SW_ERR_ARGUMENT, "%s: id %d at position %lld is outside 0 to %lld", c->op->name, ids[i],
                    (long long)i, (long long)(n - 1));
 }
@@ -136,8 +135,7 @@ typedef struct index_job {
 } index_job;
 
 /* A block has `width` columns of m elements each; a tile about SW_TILE elements at least. */
-static void run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int64_t outer,
-                       int64_t width) {
+static void run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int64_t outer, int64_t width) {
     const index_args *a = &j->args;
     if (outer * a->m * a->inner == 0)
         return;
@@ -221,7 +219,10 @@ static sw_status gather_rows_forward(sw_call *c) {
     SW_TRY(check_ids(c, table->shape[0]));
     if (c->out->count == 0)
         return SW_OK;
-    rows_copy r = {.from = table->data, .to = c->out->data, .ids = ids->data, .count = ids->count,
+    rows_copy r = {.from = table->data,
+                   .to = c->out->data,
+                   .ids = ids->data,
+                   .count = ids->count,
                    .per_tile = 1 + (SW_TILE - 1) / length,
                    .bytes = (size_t)length * swi_size(table->type)};
     const int64_t tiles = (r.count + r.per_tile - 1) / r.per_tile;
@@ -263,8 +264,12 @@ static sw_status gather_rows_vjp(sw_call *c) {
     void *d = sw_cotangent(c, 0);
     if (!d)
         return SW_ERR_MEMORY;
-    index_job j = {.args = {.from = c->cotangent, .to = d, .ids = ids->data, .n = table->shape[0],
-                            .m = ids->count, .inner = row_length(table)},
+    index_job j = {.args = {.from = c->cotangent,
+                            .to = d,
+                            .ids = ids->data,
+                            .n = table->shape[0],
+                            .m = ids->count,
+                            .inner = row_length(table)},
                    .kernel = add_rows_kernels[table->type][swi_cpu_level()]};
     if (table->type == SW_F32 && j.args.m > OFTEN && j.args.inner > 0)
         SW_TRY(sums_of_frequent_rows(c, &j));
@@ -273,9 +278,12 @@ static sw_status gather_rows_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op gather_rows_op = {.size = sizeof(sw_op), .name = "gather_rows",
-                                     .shape = gather_rows_shape, .forward = gather_rows_forward,
-                                     .vjp = gather_rows_vjp, .vjp_reads = SW_READS(1)};
+static const sw_op gather_rows_op = {.size = sizeof(sw_op),
+                                     .name = "gather_rows",
+                                     .shape = gather_rows_shape,
+                                     .forward = gather_rows_forward,
+                                     .vjp = gather_rows_vjp,
+                                     .vjp_reads = SW_READS(1)};
 
 sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids) {
     return sw_apply(&gather_rows_op, NULL, 0, 2, (sw_tensor[]){table, ids});
@@ -295,12 +303,12 @@ static sw_status gather_shape(sw_call *c) {
     SW_TRY(check_ids_type(c));
     SW_TRY(swi_axis(c, a->axis, &axis));
     if (ids->rank != x->rank)
-        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have equally many axes", x_text,
-                       text);
+        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have equally many axes", x_text, text);
     for (int i = 0; i < x->rank; i++)
         if (i != axis && ids->shape[i] != x->shape[i])
-            return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s: axis %d is %lld and %lld; all but axis %d "
-                                         "must be equal",
+            return sw_fail(SW_ERR_SHAPE,
+                           "gather: x %s and ids %s: axis %d is %lld and %lld; all but axis %d "
+                           "must be equal",
                            x_text, text, i, (long long)x->shape[i], (long long)ids->shape[i], axis);
     return sw_shape_set(c, x->type, ids->rank, ids->shape);
 }
@@ -325,15 +333,15 @@ typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
 
 /* to[j][k] = from[ids[j][k]][k] */
-#define TAKE_EACH(type)                                                                      \
-    static void take_each_##type(const index_args *s, int64_t begin, int64_t end) {          \
-        const int64_t at = s->outer_block * s->m * s->inner;                                 \
-        const type *x = (const type *)s->from + s->outer_block * s->n * s->inner;            \
-        type *y = (type *)s->to + at;                                                        \
-        const int32_t *ids = s->ids + at;                                                    \
-        for (int64_t j = 0; j < s->m; j++)                                                   \
-            for (int64_t k = begin; k < end; k++)                                            \
-                y[j * s->inner + k] = x[ids[j * s->inner + k] * s->inner + k];               \
+#define TAKE_EACH(type)                                                             \
+    static void take_each_##type(const index_args *s, int64_t begin, int64_t end) { \
+        const int64_t at = s->outer_block * s->m * s->inner;                        \
+        const type *x = (const type *)s->from + s->outer_block * s->n * s->inner;   \
+        type *y = (type *)s->to + at;                                               \
+        const int32_t *ids = s->ids + at;                                           \
+        for (int64_t j = 0; j < s->m; j++)                                          \
+            for (int64_t k = begin; k < end; k++)                                   \
+                y[j * s->inner + k] = x[ids[j * s->inner + k] * s->inner + k];      \
     }
 TAKE_EACH(bits8)
 TAKE_EACH(bits32)
@@ -424,8 +432,12 @@ static sw_status gather_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op gather_op = {.size = sizeof(sw_op), .name = "gather", .shape = gather_shape,
-                                .forward = gather_forward, .vjp = gather_vjp, .vjp_reads = SW_READS(1)};
+static const sw_op gather_op = {.size = sizeof(sw_op),
+                                .name = "gather",
+                                .shape = gather_shape,
+                                .forward = gather_forward,
+                                .vjp = gather_vjp,
+                                .vjp_reads = SW_READS(1)};
 
 sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids) {
     const gather_attributes a = {.axis = axis};

@@ -19,13 +19,15 @@ static sw_status concat_shape(sw_call *c) {
     for (int i = 1; i < c->inputs; i++) {
         const sw_view *v = c->in[i];
         if (v->rank != x->rank)
-            return sw_fail(SW_ERR_SHAPE, "concat: inputs 0 and %d are %s and %s; they must have equally "
-                                         "many axes",
+            return sw_fail(SW_ERR_SHAPE,
+                           "concat: inputs 0 and %d are %s and %s; they must have equally "
+                           "many axes",
                            i, sw_shape_text(x->rank, x->shape), sw_shape_text(v->rank, v->shape));
         for (int k = 0; k < x->rank; k++)
             if (k != axis && v->shape[k] != x->shape[k])
-                return sw_fail(SW_ERR_SHAPE, "concat: inputs 0 and %d are %s and %s: axis %d is %lld and "
-                                             "%lld; all but axis %d must be equal",
+                return sw_fail(SW_ERR_SHAPE,
+                               "concat: inputs 0 and %d are %s and %s: axis %d is %lld and "
+                               "%lld; all but axis %d must be equal",
                                i, sw_shape_text(x->rank, x->shape), sw_shape_text(v->rank, v->shape), k,
                                (long long)x->shape[k], (long long)v->shape[k], axis);
         if (__builtin_add_overflow(shape[axis], v->shape[axis], &shape[axis]))
@@ -101,10 +103,10 @@ static sw_status join_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op concat_op = {.size = sizeof(sw_op), .name = "concat", .shape = concat_shape,
-                                .forward = join_forward, .vjp = join_vjp};
-static const sw_op stack_op = {.size = sizeof(sw_op), .name = "stack", .shape = stack_shape,
-                               .forward = join_forward, .vjp = join_vjp};
+static const sw_op concat_op = {
+    .size = sizeof(sw_op), .name = "concat", .shape = concat_shape, .forward = join_forward, .vjp = join_vjp};
+static const sw_op stack_op = {
+    .size = sizeof(sw_op), .name = "stack", .shape = stack_shape, .forward = join_forward, .vjp = join_vjp};
 
 sw_tensor sw_concat(int count, const sw_tensor *parts, int axis) {
     const join_attributes a = {.axis = axis};
@@ -119,32 +121,29 @@ sw_tensor sw_stack(int count, const sw_tensor *parts, int axis) {
 /* ---- split: slices ---- */
 
 /* The lengths are checked before anything is made. *length: of each part, where there are no lengths. */
-static sw_status check_split(const sw_view *x, int axis, int count, const int64_t *lengths,
-                             int64_t *length) {
+static sw_status check_split(const sw_view *x, int axis, int count, const int64_t *lengths, int64_t *length) {
     const int at = axis < 0 ? axis + x->rank : axis;
     const char *text = sw_shape_text(x->rank, x->shape);
     int64_t total = 0;
     if (x->rank == 0)
         return sw_fail(SW_ERR_SHAPE, "split: axis %d of a scalar, which has none", axis);
     if (at < 0 || at >= x->rank)
-        return sw_fail(SW_ERR_SHAPE, "split: axis %d of %s; its axes are %d to %d", axis, text, -x->rank,
-                       x->rank - 1);
+        return sw_fail(SW_ERR_SHAPE, "split: axis %d of %s; its axes are %d to %d", axis, text, -x->rank, x->rank - 1);
     const int64_t n = x->shape[at];
     *length = n / count;
     if (!lengths && n % count != 0)
-        return sw_fail(SW_ERR_SHAPE, "split: axis %d of %s cannot become %d equal parts; give lengths", at,
-                       text, count);
+        return sw_fail(SW_ERR_SHAPE, "split: axis %d of %s cannot become %d equal parts; give lengths", at, text,
+                       count);
     for (int i = 0; lengths && i < count; i++) {
         if (lengths[i] < 0)
-            return sw_fail(SW_ERR_SHAPE, "split: length %d is %lld; none may be below 0", i,
-                           (long long)lengths[i]);
+            return sw_fail(SW_ERR_SHAPE, "split: length %d is %lld; none may be below 0", i, (long long)lengths[i]);
         total = lengths[i] > n - total ? n + 1 : total + lengths[i];
         if (total > n)
             break;
     }
     if (lengths && total != n)
-        return sw_fail(SW_ERR_SHAPE, "split: %d lengths add up to %s than axis %d of %s, which is %lld",
-                       count, total > n ? "more" : "less", at, text, (long long)n);
+        return sw_fail(SW_ERR_SHAPE, "split: %d lengths add up to %s than axis %d of %s, which is %lld", count,
+                       total > n ? "more" : "less", at, text, (long long)n);
     return SW_OK;
 }
 
@@ -164,8 +163,8 @@ static const sw_view *input_view(sw_tensor x) {
 
 sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengths, sw_tensor *parts) {
     if (count < 1 || !parts)
-        return sw_fail(SW_ERR_ARGUMENT, parts ? "split: %d parts; at least one is needed"
-                                              : "split: the place for %d parts is NULL",
+        return sw_fail(SW_ERR_ARGUMENT,
+                       parts ? "split: %d parts; at least one is needed" : "split: the place for %d parts is NULL",
                        count);
     for (int i = 0; i < count; i++)
         parts[i] = (sw_tensor){0};
@@ -200,14 +199,15 @@ static sw_status pad_part(const sw_call *c, swi_part *p) {
     const pad_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     if (a->rank != x->rank)
-        return sw_fail(SW_ERR_SHAPE, "pad: lengths for %d axes; %s has %d", a->rank,
-                       sw_shape_text(x->rank, x->shape), x->rank);
+        return sw_fail(SW_ERR_SHAPE, "pad: lengths for %d axes; %s has %d", a->rank, sw_shape_text(x->rank, x->shape),
+                       x->rank);
     *p = (swi_part){.rank = x->rank};
     for (int axis = 0; axis < x->rank; axis++) {
         const int64_t before = a->before[axis], after = a->after[axis];
         if (before < 0 || after < 0)
-            return sw_fail(SW_ERR_SHAPE, "pad: %lld before and %lld after axis %d of %s; none may be below "
-                                         "0 (sw_slice cuts)",
+            return sw_fail(SW_ERR_SHAPE,
+                           "pad: %lld before and %lld after axis %d of %s; none may be below "
+                           "0 (sw_slice cuts)",
                            (long long)before, (long long)after, axis, sw_shape_text(x->rank, x->shape));
         p->begin[axis] = before;
         p->length[axis] = x->shape[axis];
@@ -251,15 +251,15 @@ static sw_status pad_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op pad_op = {.size = sizeof(sw_op), .name = "pad", .shape = pad_shape,
-                             .forward = pad_forward, .vjp = pad_vjp};
+static const sw_op pad_op = {
+    .size = sizeof(sw_op), .name = "pad", .shape = pad_shape, .forward = pad_forward, .vjp = pad_vjp};
 
 sw_tensor sw_pad(sw_tensor x, int rank, const int64_t *before, const int64_t *after, double value) {
     pad_attributes a = {.rank = rank, .value = value};
     if (rank < 0 || rank > SW_MAX_RANK || (rank && (!before || !after))) {
-        sw_fail(SW_ERR_ARGUMENT, rank > 0 && rank <= SW_MAX_RANK
-                                     ? "pad: lengths for %d axes, but they are NULL"
-                                     : "pad: lengths for %d axes; x's rank is needed",
+        sw_fail(SW_ERR_ARGUMENT,
+                rank > 0 && rank <= SW_MAX_RANK ? "pad: lengths for %d axes, but they are NULL"
+                                                : "pad: lengths for %d axes; x's rank is needed",
                 rank);
         return (sw_tensor){0};
     }

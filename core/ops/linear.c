@@ -36,9 +36,8 @@ static sw_status matmul_shape(sw_call *c) {
         return sw_fail(SW_ERR_SHAPE,
                        "matmul: %s%s times %s%s; axis %d of the first (%lld) must equal axis %d of the "
                        "second (%lld)",
-                       sw_shape_text(a->rank, a->shape), t.a ? " transposed" : "",
-                       sw_shape_text(b->rank, b->shape), t.b ? " transposed" : "", a_sum,
-                       (long long)a->shape[a_sum], b_sum, (long long)b->shape[b_sum]);
+                       sw_shape_text(a->rank, a->shape), t.a ? " transposed" : "", sw_shape_text(b->rank, b->shape),
+                       t.b ? " transposed" : "", a_sum, (long long)a->shape[a_sum], b_sum, (long long)b->shape[b_sum]);
     SW_TRY(check_lengths(c));
     int rank = a->rank > b->rank ? a->rank : b->rank;
     int64_t shape[SW_MAX_RANK];
@@ -49,8 +48,8 @@ static sw_status matmul_shape(sw_call *c) {
             return sw_fail(SW_ERR_SHAPE,
                            "matmul: %s times %s; axis %d of the first (%lld) and axis %d of the second "
                            "(%lld) must be equal, or one of them 1",
-                           sw_shape_text(a->rank, a->shape), sw_shape_text(b->rank, b->shape), in_a,
-                           (long long)na, in_b, (long long)nb);
+                           sw_shape_text(a->rank, a->shape), sw_shape_text(b->rank, b->shape), in_a, (long long)na,
+                           in_b, (long long)nb);
         shape[axis] = na == 1 ? nb : na;
     }
     shape[rank - 2] = a->shape[a->rank - (t.a ? 1 : 2)];
@@ -92,8 +91,8 @@ static void products_tile(void *args, int64_t tile) {
             int64_t x = 0, y = 0, z = 0;
             advance(b->axis, b->axes, i, &x, &y, &z);
             advance(b->sum_axis, b->sum_axes, k, &x, &y, &z);
-            sw_gemm(b->type, b->x_transposed, b->y_transposed, b->M, b->N, b->K, 1,
-                    b->x + x * size, b->ldx, b->y + y * size, b->ldy, k > 0, b->z + z * size, b->ldz);
+            sw_gemm(b->type, b->x_transposed, b->y_transposed, b->M, b->N, b->K, 1, b->x + x * size, b->ldx,
+                    b->y + y * size, b->ldy, k > 0, b->z + z * size, b->ldz);
         }
 }
 
@@ -101,10 +100,9 @@ static void products_tile(void *args, int64_t tile) {
  * both factors are stored with the summed axis first, the sum over the batch goes on where the one over
  * K ends. One large product in place of many, for the last axes of the batch. */
 static bool fold(products *b, int64_t length, bool y_repeats, bool x_repeats, bool z_repeats) {
-    int64_t *grows = y_repeats && !x_repeats && !z_repeats && !b->x_transposed ? &b->M
-                     : z_repeats && !x_repeats && !y_repeats && b->x_transposed && !b->y_transposed
-                         ? &b->K
-                         : NULL;
+    int64_t *grows = y_repeats && !x_repeats && !z_repeats && !b->x_transposed                      ? &b->M
+                     : z_repeats && !x_repeats && !y_repeats && b->x_transposed && !b->y_transposed ? &b->K
+                                                                                                    : NULL;
     if (!grows || b->axes || b->sum_axes || *grows > INT_MAX / (length ? length : 1))
         return false;
     *grows *= length;
@@ -125,10 +123,20 @@ typedef struct request {
 
 static sw_status multiply_batch(const request *r, const sw_view *out) {
     const sw_view *view[3] = {r->x, r->y, r->z}, *z = r->z;
-    products p = {.type = z->type, .x_transposed = r->x_transposed, .y_transposed = r->y_transposed,
-                  .M = r->M, .N = r->N, .K = r->K, .x = r->x->data, .y = r->y->data, .z = z->data,
-                  .ldx = r->x->shape[r->x->rank - 1], .ldy = r->y->shape[r->y->rank - 1],
-                  .ldz = z->shape[z->rank - 1], .count = 1, .sums = 1};
+    products p = {.type = z->type,
+                  .x_transposed = r->x_transposed,
+                  .y_transposed = r->y_transposed,
+                  .M = r->M,
+                  .N = r->N,
+                  .K = r->K,
+                  .x = r->x->data,
+                  .y = r->y->data,
+                  .z = z->data,
+                  .ldx = r->x->shape[r->x->rank - 1],
+                  .ldy = r->y->shape[r->y->rank - 1],
+                  .ldz = z->shape[z->rank - 1],
+                  .count = 1,
+                  .sums = 1};
     products *b = &p;
     const int rank = out->rank;
     const int64_t *shape = out->shape;
@@ -178,15 +186,14 @@ static sw_status multiply_batch(const request *r, const sw_view *out) {
 static sw_status multiply(const request *r, const sw_view *out) {
     if (out->rank != 2)
         return multiply_batch(r, out);
-    return sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data,
-                   r->x->shape[1], r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
+    return sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data, r->x->shape[1],
+                   r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
 }
 
 static sw_status matmul_forward(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1], *out = c->out;
     const transposes t = transposes_of(c);
-    int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1],
-            K = a->shape[a->rank - (t.a ? 2 : 1)];
+    int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1], K = a->shape[a->rank - (t.a ? 2 : 1)];
     const request product = {t.a, t.b, M, N, K, a, b, out};
     return multiply(&product, out);
 }
@@ -194,31 +201,31 @@ static sw_status matmul_forward(sw_call *c) {
 static sw_status matmul_vjp(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1], *out = c->out;
     const transposes t = transposes_of(c);
-    int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1],
-            K = a->shape[a->rank - (t.a ? 2 : 1)];
+    int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1], K = a->shape[a->rank - (t.a ? 2 : 1)];
     sw_view dc = *out, da = *a, db = *b;
     dc.data = (void *)(uintptr_t)c->cotangent;
     if (sw_wants(c, 0)) { /* dA = dC Bᵀ, or its transpose B dCᵀ */
         da.data = sw_cotangent(c, 0);
         if (!da.data)
             return SW_ERR_MEMORY;
-        const request straight = {false, !t.b, M, K, N, &dc, b, &da},
-                      transposed = {t.b, true, K, M, N, b, &dc, &da};
+        const request straight = {false, !t.b, M, K, N, &dc, b, &da}, transposed = {t.b, true, K, M, N, b, &dc, &da};
         SW_TRY(multiply(t.a ? &transposed : &straight, out));
     }
     if (sw_wants(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
         db.data = sw_cotangent(c, 1);
         if (!db.data)
             return SW_ERR_MEMORY;
-        const request straight = {!t.a, false, K, N, M, a, &dc, &db},
-                      transposed = {true, t.a, N, K, M, &dc, a, &db};
+        const request straight = {!t.a, false, K, N, M, a, &dc, &db}, transposed = {true, t.a, N, K, M, &dc, a, &db};
         SW_TRY(multiply(t.b ? &transposed : &straight, out));
     }
     return SW_OK;
 }
 
-static const sw_op matmul_op = {.size = sizeof(sw_op), .name = "matmul", .shape = matmul_shape,
-                                .forward = matmul_forward, .vjp = matmul_vjp,
+static const sw_op matmul_op = {.size = sizeof(sw_op),
+                                .name = "matmul",
+                                .shape = matmul_shape,
+                                .forward = matmul_forward,
+                                .vjp = matmul_vjp,
                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 sw_tensor sw_matmul(sw_tensor a, sw_tensor b) {
@@ -236,16 +243,15 @@ static sw_status linear_shape(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     SW_TRY(sw_check_real(c));
     if (x->rank != 2 || w->rank != 2)
-        return sw_fail(SW_ERR_SHAPE,
-                       "linear: input %s and weight %s; [batch,in] and [out,in] are needed%s",
+        return sw_fail(SW_ERR_SHAPE, "linear: input %s and weight %s; [batch,in] and [out,in] are needed%s",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape),
                        x->rank > 2 ? " (flatten the input: sw_nn_flatten in a model, else sw_reshape)" : "");
     if (x->shape[1] != w->shape[1])
         return sw_fail(SW_ERR_SHAPE,
                        "linear: input %s and weight %s; axis 1 of the input (%lld) must equal axis 1 "
                        "of the weight (%lld)",
-                       sw_shape_text(2, x->shape), sw_shape_text(2, w->shape),
-                       (long long)x->shape[1], (long long)w->shape[1]);
+                       sw_shape_text(2, x->shape), sw_shape_text(2, w->shape), (long long)x->shape[1],
+                       (long long)w->shape[1]);
     if (c->inputs == 3 && (c->in[2]->rank != 1 || c->in[2]->shape[0] != w->shape[0]))
         return sw_fail(SW_ERR_SHAPE, "linear: weight %s and bias %s; the bias must be [%lld]",
                        sw_shape_text(2, w->shape), sw_shape_text(c->in[2]->rank, c->in[2]->shape),
@@ -287,8 +293,11 @@ static sw_status linear_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op linear_op = {.size = sizeof(sw_op), .name = "linear", .shape = linear_shape,
-                                .forward = linear_forward, .vjp = linear_vjp,
+static const sw_op linear_op = {.size = sizeof(sw_op),
+                                .name = "linear",
+                                .shape = linear_shape,
+                                .forward = linear_forward,
+                                .vjp = linear_vjp,
                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight) {

@@ -161,12 +161,10 @@ static sw_status loss_shape(sw_call *c) {
     const loss_attributes *a = c->attributes;
     SW_TRY(sw_check_real(c));
     if (p->rank != t->rank || memcmp(p->shape, t->shape, (size_t)p->rank * sizeof *p->shape) != 0)
-        return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal",
-                       c->op->name, sw_shape_text(p->rank, p->shape),
-                       sw_shape_text(t->rank, t->shape));
+        return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal", c->op->name,
+                       sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape));
     if (a->rows && p->rank == 0)
-        return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed",
-                       c->op->name);
+        return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed", c->op->name);
     SW_TRY(swi_check_reduction(c, a->reduction));
     if (a->reduction != SW_NONE)
         return sw_shape_set(c, p->type, 0, NULL);
@@ -176,8 +174,8 @@ static sw_status loss_shape(sw_call *c) {
 sw_status swi_check_reduction(const sw_call *c, sw_reduction reduction) {
     if (reduction == SW_MEAN || reduction == SW_SUM || reduction == SW_NONE)
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "%s: reduction %d; SW_MEAN, SW_SUM or SW_NONE is needed",
-                   c->op->name, (int)reduction);
+    return sw_fail(SW_ERR_ARGUMENT, "%s: reduction %d; SW_MEAN, SW_SUM or SW_NONE is needed", c->op->name,
+                   (int)reduction);
 }
 
 /* ---- Losses of rows with SW_NONE: the same kernels, row by row ---- */
@@ -216,9 +214,11 @@ static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
 
 static void run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
     const sw_view *p = c->in[0];
-    rows_args rows = {.kernel = (*kernels)[p->type][swi_cpu_level()], .args = *args,
+    rows_args rows = {.kernel = (*kernels)[p->type][swi_cpu_level()],
+                      .args = *args,
                       .losses = forward ? c->out->data : NULL,
-                      .cotangents = forward ? NULL : c->cotangent, .type = p->type,
+                      .cotangents = forward ? NULL : c->cotangent,
+                      .type = p->type,
                       .length = p->shape[p->rank - 1]};
     swi_run_rows(each_row, &rows, c->out->count, rows.length, NULL);
 }
@@ -251,8 +251,7 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
         if (!sw_wants(c, i))
             continue;
         const sw_kernels *kernels = i == 0 ? dp : dt;
-        loss_args args = {.p = p->data, .t = c->in[1]->data, .out = sw_cotangent(c, i),
-                          .delta = a->delta};
+        loss_args args = {.p = p->data, .t = c->in[1]->data, .out = sw_cotangent(c, i), .delta = a->delta};
         if (!args.out)
             return SW_ERR_MEMORY;
         if (a->reduction == SW_NONE && a->rows) {
@@ -262,26 +261,28 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
         if (a->reduction == SW_NONE)
             args.dy = c->cotangent;
         else
-            args.factor = swi_load_scalar(p->type, c->cotangent) /
-                          (a->reduction == SW_MEAN ? (double)item_count(c) : 1);
+            args.factor =
+                swi_load_scalar(p->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)item_count(c) : 1);
         swi_run(kernels, p->type, &args, p->count);
     }
     return SW_OK;
 }
 
 /* The operation FN_op from kernels FN, FN_dp, FN_dt. */
-#define LOSS(fn, text)                                                                            \
-    static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn),                                   \
-                            fn##_dp_kernels = SW_KERNEL_TABLE(fn##_dp),                           \
-                            fn##_dt_kernels = SW_KERNEL_TABLE(fn##_dt);                           \
-    static sw_status fn##_forward(sw_call *c) {                                                   \
-        return loss_forward(c, &fn##_kernels);                                                    \
-    }                                                                                             \
-    static sw_status fn##_vjp(sw_call *c) {                                                       \
-        return loss_vjp(c, &fn##_dp_kernels, &fn##_dt_kernels);                                   \
-    }                                                                                             \
-    static const sw_op fn##_op = {.size = sizeof(sw_op), .name = text, .shape = loss_shape,       \
-                                  .forward = fn##_forward, .vjp = fn##_vjp,                       \
+#define LOSS(fn, text)                                                                                      \
+    static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn), fn##_dp_kernels = SW_KERNEL_TABLE(fn##_dp), \
+                            fn##_dt_kernels = SW_KERNEL_TABLE(fn##_dt);                                     \
+    static sw_status fn##_forward(sw_call *c) {                                                             \
+        return loss_forward(c, &fn##_kernels);                                                              \
+    }                                                                                                       \
+    static sw_status fn##_vjp(sw_call *c) {                                                                 \
+        return loss_vjp(c, &fn##_dp_kernels, &fn##_dt_kernels);                                             \
+    }                                                                                                       \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),                                                    \
+                                  .name = text,                                                             \
+                                  .shape = loss_shape,                                                      \
+                                  .forward = fn##_forward,                                                  \
+                                  .vjp = fn##_vjp,                                                          \
                                   .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 LOSS(mse, "mse")
@@ -291,8 +292,7 @@ LOSS(hinge, "hinge")
 LOSS(bce, "bce_with_logits")
 LOSS(kl, "kl_div")
 
-static sw_tensor apply_loss(const sw_op *op, sw_tensor prediction, sw_tensor target,
-                            loss_attributes attributes) {
+static sw_tensor apply_loss(const sw_op *op, sw_tensor prediction, sw_tensor target, loss_attributes attributes) {
     return sw_apply(op, &attributes, sizeof attributes, 2, (sw_tensor[]){prediction, target});
 }
 
@@ -316,14 +316,12 @@ sw_tensor sw_huber(sw_tensor prediction, sw_tensor target) {
     return sw_huber_reduced(prediction, target, 1, SW_MEAN);
 }
 
-sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta,
-                           sw_reduction reduction) {
+sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta, sw_reduction reduction) {
     if (!(delta > 0)) {
         sw_fail(SW_ERR_ARGUMENT, "huber: delta is %g; it must be above 0", delta);
         return (sw_tensor){0};
     }
-    return apply_loss(&huber_op, prediction, target,
-                      (loss_attributes){.reduction = reduction, .delta = delta});
+    return apply_loss(&huber_op, prediction, target, (loss_attributes){.reduction = reduction, .delta = delta});
 }
 
 sw_tensor sw_hinge(sw_tensor score, sw_tensor target) {
@@ -347,8 +345,7 @@ sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target) {
 }
 
 sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction) {
-    return apply_loss(&kl_op, log_prediction, target,
-                      (loss_attributes){.reduction = reduction, .rows = true});
+    return apply_loss(&kl_op, log_prediction, target, (loss_attributes){.reduction = reduction, .rows = true});
 }
 
 #endif

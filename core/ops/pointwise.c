@@ -10,19 +10,18 @@ SWI_UNARY(exp, SW_K(sw_k_exp)(v))
 SWI_UNARY(log, SW_K(sw_k_log_any)(v))
 SWI_UNARY(sqrt, SW_R(sqrt)(v))
 SWI_UNARY(abs, SW_R(fabs)(v))
-SWI_UNARY(clamp, v < a ? a : v > b ? b : v)
+SWI_UNARY(clamp, v<a ? a : v> b ? b : v)
 
 /* Of what the vjp reads, v, and the cotangent, g. */
 SWI_UNARY(neg_vjp, -g)
-SWI_UNARY(exp_vjp, g *v)                         /* v: the output */
+SWI_UNARY(exp_vjp, g *v)                             /* v: the output */
 SWI_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0: ∞ at -0 as at 0 */
-SWI_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0)) /* v: the output; -0 as 0 */
-SWI_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0) /* 0 at 0; NaN stays NaN */
-SWI_UNARY(clamp_vjp, v < a || v > b ? 0 : v == v ? g : v)
+SWI_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0))          /* v: the output; -0 as 0 */
+SWI_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0)   /* 0 at 0; NaN stays NaN */
+SWI_UNARY(clamp_vjp, v<a || v> b ? 0 : v == v ? g : v)
 
 /* sin and cos: numbers beyond the polynomials' range, which are rare, go through libm one by one. */
-static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t end, int quarter,
-                                    bool derivative) {
+static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t end, int quarter, bool derivative) {
     const real *v = s->x, *g = s->dy;
     real *out = s->out;
     for (int64_t i = begin; i < end; i++)
@@ -51,7 +50,7 @@ static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t 
 ANGLE(sin, SW_K(sw_k_sin)(v), 0, false)
 ANGLE(cos, SW_K(sw_k_cos)(v), 1, false)
 ANGLE(sin_vjp, g *SW_K(sw_k_cos)(v), 1, true)
-ANGLE(cos_vjp, -g * SW_K(sw_k_sin)(v), 0, true)
+ANGLE(cos_vjp, -g *SW_K(sw_k_sin)(v), 0, true)
 #undef ANGLE
 
 /* v^(e + e_low) with the sign and the corners of C's pow. hole: what is added below 0, NaN unless the exponent
@@ -95,8 +94,7 @@ static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
     const unary_args *s = args;
     const real *restrict p = s->x, *restrict g = s->dy;
     real *restrict out = s->out;
-    const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e,
-                 d_low = (e - (d - part)) + (-1 - part);
+    const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e, d_low = (e - (d - part)) + (-1 - part);
     const real hole = s->second == 0 ? (real)NAN : 0;
     (void)sums;
     if (e == 0 || e == 1)
@@ -183,10 +181,8 @@ sw_tensor sw_pow(sw_tensor x, double exponent) {
 
 /* ---- div, maximum, minimum ---- */
 
-static const sw_kernels div_kernels = SW_KERNEL_TABLE(div),
-                        minus_div_kernels = SW_KERNEL_TABLE(minus_div),
-                        maximum_kernels = SW_KERNEL_TABLE(maximum),
-                        minimum_kernels = SW_KERNEL_TABLE(minimum),
+static const sw_kernels div_kernels = SW_KERNEL_TABLE(div), minus_div_kernels = SW_KERNEL_TABLE(minus_div),
+                        maximum_kernels = SW_KERNEL_TABLE(maximum), minimum_kernels = SW_KERNEL_TABLE(minimum),
                         greater_kernels = SW_KERNEL_TABLE(greater);
 
 /* The cotangent, and the gradient of an input in the output's shape. */
@@ -249,16 +245,26 @@ static sw_status minimum_vjp(sw_call *c) {
     return choice_vjp(c, 1);
 }
 
-static const sw_op div_op = {.size = sizeof(sw_op), .name = "div", .shape = sw_shape_broadcast,
-                             .forward = div_forward, .vjp = div_vjp, .broadcasts = true,
+static const sw_op div_op = {.size = sizeof(sw_op),
+                             .name = "div",
+                             .shape = sw_shape_broadcast,
+                             .forward = div_forward,
+                             .vjp = div_vjp,
+                             .broadcasts = true,
                              .vjp_reads = SW_READS(1) | SW_READS_OUT};
-static const sw_op maximum_op = {.size = sizeof(sw_op), .name = "maximum",
-                                 .shape = sw_shape_broadcast, .forward = maximum_forward,
-                                 .vjp = maximum_vjp, .broadcasts = true,
+static const sw_op maximum_op = {.size = sizeof(sw_op),
+                                 .name = "maximum",
+                                 .shape = sw_shape_broadcast,
+                                 .forward = maximum_forward,
+                                 .vjp = maximum_vjp,
+                                 .broadcasts = true,
                                  .vjp_reads = SW_READS(0) | SW_READS(1)};
-static const sw_op minimum_op = {.size = sizeof(sw_op), .name = "minimum",
-                                 .shape = sw_shape_broadcast, .forward = minimum_forward,
-                                 .vjp = minimum_vjp, .broadcasts = true,
+static const sw_op minimum_op = {.size = sizeof(sw_op),
+                                 .name = "minimum",
+                                 .shape = sw_shape_broadcast,
+                                 .forward = minimum_forward,
+                                 .vjp = minimum_vjp,
+                                 .broadcasts = true,
                                  .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 sw_tensor sw_div(sw_tensor a, sw_tensor b) {

@@ -70,8 +70,8 @@ static double SW_K(power_sum_tile)(double total, const real *x, const real *each
         SW_K(power_terms)(x + first, each_m, p, count, term);
         for (; j + SW_LANES <= count; j += SW_LANES)
             SW_OVER_LANES
-            for (int i = 0; i < SW_LANES; i++)
-                lane[i] += term[j + i];
+        for (int i = 0; i < SW_LANES; i++)
+            lane[i] += term[j + i];
         for (int i = 0; j < count; i++, j++)
             lane[i] += term[j];
     }
@@ -130,7 +130,8 @@ static void SW_K(power_sum_columns)(void *args, int64_t begin, int64_t end, doub
 static void SW_K(powers_strip)(const real *x, const real *y, const real *h, double p, int64_t n, real *out) {
     real term[WIDTH];
     SW_K(power_terms)(x, y, p, n, term);
-    SW_INDEPENDENT for (int64_t i = 0; i < n; i++) {
+    SW_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
         const real t = term[i] * h[i];
         out[i] = y[i] == 0 ? 0 : x[i] > 0 ? t : x[i] < 0 ? -t : x[i];
     }
@@ -165,8 +166,8 @@ static void SW_K(powers_rows)(void *args, int64_t begin, int64_t end, double *su
         SW_K(power_repeat)(((const real *)s->y)[row], most, each_y);
         SW_K(power_repeat)(((const real *)s->h)[row], most, each_h);
         for (int64_t j = 0; j < n; j += WIDTH)
-            SW_K(powers_strip)((const real *)s->x + at + j, each_y, each_h, s->p, n - j < WIDTH ? n - j : WIDTH,
-                               (real *)s->out + at + j);
+            SW_K(powers_strip)
+        ((const real *)s->x + at + j, each_y, each_h, s->p, n - j < WIDTH ? n - j : WIDTH, (real *)s->out + at + j);
     }
 }
 
@@ -176,8 +177,7 @@ static void SW_K(powers_columns)(void *args, int64_t begin, int64_t end, double 
     real *out = s->out, each_y[WIDTH], each_h[WIDTH];
     (void)sums;
     for (int64_t first = 0; first < s->length; first += WIDTH) {
-        const int64_t n = s->length - first < WIDTH ? s->length - first : WIDTH,
-                      most = n == s->stride ? WIDTH / n : 1;
+        const int64_t n = s->length - first < WIDTH ? s->length - first : WIDTH, most = n == s->stride ? WIDTH / n : 1;
         SW_K(power_repeat_row)((const real *)s->y + first, n, each_y);
         SW_K(power_repeat_row)((const real *)s->h + first, n, each_h);
         for (int64_t row = begin; row < end; row += most) {

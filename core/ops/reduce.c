@@ -23,7 +23,8 @@ typedef struct output_args {
         real *out = s->out;                                                        \
         const real a = (real)s->number;                                            \
         (void)sums, (void)a;                                                       \
-        SW_INDEPENDENT for (int64_t i = begin; i < end; i++) {                     \
+        SW_INDEPENDENT                                                             \
+        for (int64_t i = begin; i < end; i++) {                                    \
             const real v = p[i], w = q[i];                                         \
             (void)w;                                                               \
             out[i] = expression;                                                   \
@@ -39,13 +40,10 @@ ON_OUTPUTS(over, v / w)
 
 #else /* ---- once ---- */
 
-static const sw_kernels from_below_kernels = SW_KERNEL_TABLE(from_below),
-                        divisor_kernels = SW_KERNEL_TABLE(divisor),
-                        log_plus_kernels = SW_KERNEL_TABLE(log_plus),
-                        root_times_kernels = SW_KERNEL_TABLE(root_times),
+static const sw_kernels from_below_kernels = SW_KERNEL_TABLE(from_below), divisor_kernels = SW_KERNEL_TABLE(divisor),
+                        log_plus_kernels = SW_KERNEL_TABLE(log_plus), root_times_kernels = SW_KERNEL_TABLE(root_times),
                         power_times_kernels = SW_KERNEL_TABLE(power_times),
-                        over_number_kernels = SW_KERNEL_TABLE(over_number),
-                        over_kernels = SW_KERNEL_TABLE(over);
+                        over_number_kernels = SW_KERNEL_TABLE(over_number), over_kernels = SW_KERNEL_TABLE(over);
 
 typedef struct reduce_attributes {
     int count; /* -1: all axes */
@@ -121,13 +119,13 @@ static sw_status extreme_shape(sw_call *c) {
     int axis = 0;
     while (x->shape[axis] != 0)
         axis++;
-    return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s has length 0: there is no element to choose",
-                   c->op->name, axis, sw_shape_text(x->rank, x->shape));
+    return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s has length 0: there is no element to choose", c->op->name, axis,
+                   sw_shape_text(x->rank, x->shape));
 }
 
 static swi_fold_job job_of(const sw_call *c, const void *m, double factor, double divisor) {
-    return (swi_fold_job){.type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data,
-                          .factor = factor, .divisor = divisor};
+    return (swi_fold_job){
+        .type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data, .factor = factor, .divisor = divisor};
 }
 
 /* One number for each output, for the duration of the call. */
@@ -153,8 +151,7 @@ static sw_status spread(sw_call *c, const swi_spread *way, swi_spread_args args)
 static void *cotangent_over(sw_call *c, double divisor) {
     void *h = outputs_scratch(c);
     if (h)
-        on_outputs(c, &over_number_kernels,
-                   (output_args){.x = c->cotangent, .out = h, .number = divisor});
+        on_outputs(c, &over_number_kernels, (output_args){.x = c->cotangent, .out = h, .number = divisor});
     return h;
 }
 
@@ -294,8 +291,7 @@ static sw_status norm_vjp(sw_call *c) {
         return spread(c, &swi_signs, (swi_spread_args){.h = c->cotangent});
     if (a->p == (double)INFINITY) {
         void *h = cotangent_shared(c, true);
-        return h ? spread(c, &swi_abs_chosen, (swi_spread_args){.y = c->out->data, .h = h})
-                 : SW_ERR_MEMORY;
+        return h ? spread(c, &swi_abs_chosen, (swi_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
     }
     return spread(c, a->p == 2 ? &swi_directions : &swi_powers,
                   (swi_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p < 0x1p64 ? a->p - 1 : 0x1p64});
@@ -336,9 +332,13 @@ static sw_status logsumexp_vjp(sw_call *c) {
 
 /* ---- The operations ---- */
 
-#define REDUCTION(fn, text, shape_rule, forward_of, vjp_of, reads)                              \
-    static const sw_op fn##_op = {.size = sizeof(sw_op), .name = text, .shape = shape_rule,     \
-                                  .forward = forward_of, .vjp = vjp_of, .vjp_reads = reads};
+#define REDUCTION(fn, text, shape_rule, forward_of, vjp_of, reads) \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),           \
+                                  .name = text,                    \
+                                  .shape = shape_rule,             \
+                                  .forward = forward_of,           \
+                                  .vjp = vjp_of,                   \
+                                  .vjp_reads = reads};
 REDUCTION(sum, "sum", reduce_shape, sum_forward, sum_vjp, 0)
 REDUCTION(mean, "mean", reduce_shape, mean_forward, mean_vjp, 0)
 REDUCTION(sum_over, "sum_over", reduce_shape, sum_forward, sum_vjp, 0)
@@ -349,8 +349,7 @@ REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READ
 REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT)
 REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0))
 
-static sw_tensor reduce(const sw_op *op, sw_tensor x, int count, const int *axes,
-                        reduce_attributes a) {
+static sw_tensor reduce(const sw_op *op, sw_tensor x, int count, const int *axes, reduce_attributes a) {
     if (count < -1 || count > SW_MAX_RANK || (count > 0 && !axes)) {
         sw_fail(SW_ERR_ARGUMENT,
                 count > 0 && !axes ? "%s: %d axes, but their numbers are NULL"
@@ -382,12 +381,10 @@ sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim) {
 
 sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction) {
     if (correction != 0 && correction != 1) {
-        sw_fail(SW_ERR_ARGUMENT, "var_over: correction %d; 0 (population) or 1 (sample) is needed",
-                correction);
+        sw_fail(SW_ERR_ARGUMENT, "var_over: correction %d; 0 (population) or 1 (sample) is needed", correction);
         return (sw_tensor){0};
     }
-    return reduce(&var_over_op, x, count, axes,
-                  (reduce_attributes){.keepdim = keepdim, .correction = correction});
+    return reduce(&var_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .correction = correction});
 }
 
 sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim) {

@@ -23,8 +23,9 @@ static sw_status reshape_shape(sw_call *c) {
     }
     for (int i = 0; i < a->rank; i++)
         if (shape[i] < 0)
-            return sw_fail(SW_ERR_SHAPE, "reshape: %s cannot become %s: one length may be -1, the others "
-                                         "not below 0",
+            return sw_fail(SW_ERR_SHAPE,
+                           "reshape: %s cannot become %s: one length may be -1, the others "
+                           "not below 0",
                            sw_shape_text(x->rank, x->shape), sw_shape_text(a->rank, a->shape));
     SW_TRY(swi_count(a->rank, shape, &known));
     if (open >= 0)
@@ -32,8 +33,7 @@ static sw_status reshape_shape(sw_call *c) {
     SW_TRY(swi_count(a->rank, shape, &count));
     if (count != x->count || (open >= 0 && known == 0))
         return sw_fail(SW_ERR_SHAPE, "reshape: %s has %lld elements and cannot become %s",
-                       sw_shape_text(x->rank, x->shape), (long long)x->count,
-                       sw_shape_text(a->rank, a->shape));
+                       sw_shape_text(x->rank, x->shape), (long long)x->count, sw_shape_text(a->rank, a->shape));
     return sw_shape_set(c, x->type, a->rank, shape);
 }
 
@@ -42,8 +42,8 @@ static sw_status pass_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op reshape_op = {.size = sizeof(sw_op), .name = "reshape", .shape = reshape_shape,
-                                 .vjp = pass_vjp, .is_view = true};
+static const sw_op reshape_op = {
+    .size = sizeof(sw_op), .name = "reshape", .shape = reshape_shape, .vjp = pass_vjp, .is_view = true};
 
 static sw_tensor with_shape(const sw_op *op, sw_tensor x, int rank, const int64_t *shape) {
     reshape_attributes a = {.rank = rank};
@@ -66,8 +66,7 @@ static sw_status like_input(sw_call *c) {
     return sw_shape_like(c, 0);
 }
 
-static const sw_op detach_op = {.size = sizeof(sw_op), .name = "detach", .shape = like_input,
-                                .is_view = true};
+static const sw_op detach_op = {.size = sizeof(sw_op), .name = "detach", .shape = like_input, .is_view = true};
 
 sw_tensor sw_detach(sw_tensor t) {
     return sw_apply(&detach_op, NULL, 0, 1, &t);
@@ -86,13 +85,14 @@ static sw_status permuted_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     const sw_view *x = c->in[0];
     bool seen[SW_MAX_RANK] = {false};
     if (a->count != x->rank)
-        return sw_fail(SW_ERR_SHAPE, "permute: %d axes for %s, which has %d; all are needed, each once",
-                       a->count, sw_shape_text(x->rank, x->shape), x->rank);
+        return sw_fail(SW_ERR_SHAPE, "permute: %d axes for %s, which has %d; all are needed, each once", a->count,
+                       sw_shape_text(x->rank, x->shape), x->rank);
     for (int i = 0; i < a->count; i++) {
         SW_TRY(swi_axis(c, a->axes[i], &axes[i]));
         if (seen[axes[i]])
-            return sw_fail(SW_ERR_ARGUMENT, "permute: axis %d of %s is given twice; all are needed, each "
-                                            "once",
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "permute: axis %d of %s is given twice; all are needed, each "
+                           "once",
                            axes[i], sw_shape_text(x->rank, x->shape));
         seen[axes[i]] = true;
     }
@@ -166,10 +166,10 @@ static sw_status permute_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op transpose_op = {.size = sizeof(sw_op), .name = "transpose", .shape = permute_shape,
-                                   .forward = permute_forward, .vjp = permute_vjp};
-static const sw_op permute_op = {.size = sizeof(sw_op), .name = "permute", .shape = permute_shape,
-                                 .forward = permute_forward, .vjp = permute_vjp};
+static const sw_op transpose_op = {
+    .size = sizeof(sw_op), .name = "transpose", .shape = permute_shape, .forward = permute_forward, .vjp = permute_vjp};
+static const sw_op permute_op = {
+    .size = sizeof(sw_op), .name = "permute", .shape = permute_shape, .forward = permute_forward, .vjp = permute_vjp};
 
 sw_tensor sw_transpose(sw_tensor x, int axis_a, int axis_b) {
     const permute_attributes a = {.count = 2, .axes = {axis_a, axis_b}};
@@ -179,8 +179,9 @@ sw_tensor sw_transpose(sw_tensor x, int axis_a, int axis_b) {
 sw_tensor sw_permute(sw_tensor x, int count, const int *axes) {
     permute_attributes a = {.count = count};
     if (count < 0 || count > SW_MAX_RANK || (count && !axes)) {
-        sw_fail(SW_ERR_ARGUMENT, count > 0 && !axes ? "permute: %d axes, but their numbers are NULL"
-                                                    : "permute: %d axes; SW_AXES(...) is needed",
+        sw_fail(SW_ERR_ARGUMENT,
+                count > 0 && !axes ? "permute: %d axes, but their numbers are NULL"
+                                   : "permute: %d axes; SW_AXES(...) is needed",
                 count);
         return (sw_tensor){0};
     }
@@ -209,12 +210,12 @@ static sw_status slice_part(const sw_call *c, swi_part *p) {
     const int64_t n = x->shape[axis], begin = from_start(a->begin, n), end = from_start(a->end, n);
     if (begin < 0 || begin > n || end < 0 || end > n)
         return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; positions are %lld to %lld",
-                       (long long)(a->begin == SW_END ? n : a->begin),
-                       (long long)(a->end == SW_END ? n : a->end), axis,
+                       (long long)(a->begin == SW_END ? n : a->begin), (long long)(a->end == SW_END ? n : a->end), axis,
                        sw_shape_text(x->rank, x->shape), (long long)-n, (long long)n);
     if (end < begin)
-        return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; the end is before the "
-                                     "beginning",
+        return sw_fail(SW_ERR_SHAPE,
+                       "slice: %lld to %lld along axis %d of %s; the end is before the "
+                       "beginning",
                        (long long)begin, (long long)end, axis, sw_shape_text(x->rank, x->shape));
     *p = (swi_part){.rank = x->rank};
     for (int i = 0; i < x->rank; i++)
@@ -250,8 +251,8 @@ static sw_status slice_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op slice_op = {.size = sizeof(sw_op), .name = "slice", .shape = slice_shape,
-                               .forward = slice_forward, .vjp = slice_vjp};
+static const sw_op slice_op = {
+    .size = sizeof(sw_op), .name = "slice", .shape = slice_shape, .forward = slice_forward, .vjp = slice_vjp};
 
 sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end) {
     const slice_attributes a = {.axis = axis, .begin = begin, .end = end};
@@ -266,18 +267,19 @@ static sw_status expand_shape(sw_call *c) {
     int64_t shape[SW_MAX_RANK];
     for (int i = 0; i < a->rank || i < x->rank; i++) { /* from the last axis */
         const int axis = a->rank - 1 - i;
-        const int64_t own = i < x->rank ? x->shape[x->rank - 1 - i] : -1,
-                      asked = axis >= 0 ? a->shape[axis] : -1;
+        const int64_t own = i < x->rank ? x->shape[x->rank - 1 - i] : -1, asked = axis >= 0 ? a->shape[axis] : -1;
         const char *from = sw_shape_text(x->rank, x->shape), *to = sw_shape_text(a->rank, a->shape);
         if (axis < 0)
             return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s, which has fewer axes", from, to);
         if (asked < 0 && (asked != -1 || own < 0))
-            return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s: axis %d is %lld; below 0 only -1 is "
-                                         "possible, for the length that is there",
+            return sw_fail(SW_ERR_SHAPE,
+                           "expand: %s cannot become %s: axis %d is %lld; below 0 only -1 is "
+                           "possible, for the length that is there",
                            from, to, axis, (long long)asked);
         if (asked >= 0 && own >= 0 && own != asked && own != 1)
-            return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s: axis %d is %lld and would be %lld; "
-                                         "only an axis of length 1 repeats",
+            return sw_fail(SW_ERR_SHAPE,
+                           "expand: %s cannot become %s: axis %d is %lld and would be %lld; "
+                           "only an axis of length 1 repeats",
                            from, to, axis, (long long)own, (long long)asked);
         shape[axis] = asked == -1 ? own : asked;
     }
@@ -299,8 +301,12 @@ static sw_status expand_forward(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op expand_op = {.size = sizeof(sw_op), .name = "expand", .shape = expand_shape,
-                                .forward = expand_forward, .vjp = pass_vjp, .broadcasts = true};
+static const sw_op expand_op = {.size = sizeof(sw_op),
+                                .name = "expand",
+                                .shape = expand_shape,
+                                .forward = expand_forward,
+                                .vjp = pass_vjp,
+                                .broadcasts = true};
 
 sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape) {
     return with_shape(&expand_op, x, rank, shape);

@@ -142,10 +142,8 @@ static void SW_K(columns_vjp)(void *args, int64_t begin, int64_t end, double *su
 
 #include "internal.h"
 
-static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows),
-                        rows_vjp_kernels = SW_KERNEL_TABLE(rows_vjp),
-                        columns_kernels = SW_KERNEL_TABLE(columns),
-                        columns_vjp_kernels = SW_KERNEL_TABLE(columns_vjp);
+static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows), rows_vjp_kernels = SW_KERNEL_TABLE(rows_vjp),
+                        columns_kernels = SW_KERNEL_TABLE(columns), columns_vjp_kernels = SW_KERNEL_TABLE(columns_vjp);
 
 typedef struct softmax_attributes {
     int axis;
@@ -160,8 +158,7 @@ static sw_status softmax_shape(sw_call *c) {
     return sw_shape_like(c, 0);
 }
 
-static void run(const sw_call *c, softmax_args args, const sw_kernels *rows,
-                const sw_kernels *columns) {
+static void run(const sw_call *c, softmax_args args, const sw_kernels *rows, const sw_kernels *columns) {
     const softmax_attributes *a = c->attributes;
     const sw_view *y = c->out;
     int axis = 0;
@@ -177,14 +174,12 @@ static void run(const sw_call *c, softmax_args args, const sw_kernels *rows,
         swi_run_rows((*rows)[y->type][level], &args, outer, args.n, NULL);
         return;
     }
-    const int64_t strips = (args.inner + STRIP - 1) / STRIP,
-                  width = args.inner < STRIP ? args.inner : STRIP;
+    const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
     swi_run_rows((*columns)[y->type][level], &args, outer * strips, args.n * width, NULL);
 }
 
 static sw_status softmax_forward(sw_call *c) {
-    run(c, (softmax_args){.x = c->in[0]->data, .out = c->out->data}, &rows_kernels,
-        &columns_kernels);
+    run(c, (softmax_args){.x = c->in[0]->data, .out = c->out->data}, &rows_kernels, &columns_kernels);
     return SW_OK;
 }
 
@@ -196,12 +191,18 @@ static sw_status softmax_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op softmax_op = {.size = sizeof(sw_op), .name = "softmax", .shape = softmax_shape,
-                                 .forward = softmax_forward, .vjp = softmax_vjp,
+static const sw_op softmax_op = {.size = sizeof(sw_op),
+                                 .name = "softmax",
+                                 .shape = softmax_shape,
+                                 .forward = softmax_forward,
+                                 .vjp = softmax_vjp,
                                  .vjp_reads = SW_READS_OUT};
-static const sw_op log_softmax_op = {.size = sizeof(sw_op), .name = "log_softmax",
-                                     .shape = softmax_shape, .forward = softmax_forward,
-                                     .vjp = softmax_vjp, .vjp_reads = SW_READS_OUT};
+static const sw_op log_softmax_op = {.size = sizeof(sw_op),
+                                     .name = "log_softmax",
+                                     .shape = softmax_shape,
+                                     .forward = softmax_forward,
+                                     .vjp = softmax_vjp,
+                                     .vjp_reads = SW_READS_OUT};
 
 sw_tensor sw_softmax(sw_tensor x, int axis) {
     const softmax_attributes a = {.axis = axis};

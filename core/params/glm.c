@@ -30,8 +30,8 @@ struct sw_glm {
     sw_params *params;
     sw_objective objective;
     sw_glm_data data;
-    sw_csr csr;       /* data.sparse */
-    void *own_x;      /* converted copies, or NULL */
+    sw_csr csr;  /* data.sparse */
+    void *own_x; /* converted copies, or NULL */
     void *own_y;
     double *weight;
 };
@@ -43,16 +43,18 @@ sw_status swi_glm_check(const sw_objective *f) {
     if (d->size < sizeof *d)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the size of glm must be sizeof(sw_glm_data)");
     if (!head_exists(d->head) || !(d->scale > 0) || (d->head == SW_HEAD_HUBER && !(d->delta > 0)))
-        return sw_fail(SW_ERR_ARGUMENT, "objective: glm has head %d, scale %g, delta %g; a head, and numbers above 0 "
-                                        "are needed",
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "objective: glm has head %d, scale %g, delta %g; a head, and numbers above 0 "
+                       "are needed",
                        (int)d->head, d->scale, d->delta);
     if (!d->dense == !d->sparse || !(heads[d->head].classes ? (const void *)d->label : d->target))
         return sw_fail(SW_ERR_ARGUMENT, "objective: glm needs either dense or sparse samples, and %s",
                        heads[d->head].classes ? "labels" : "targets");
-    if (d->sparse && (d->sparse->rows != f->n || d->sparse->columns != f->features ||
-                      d->sparse->type != f->params->type))
-        return sw_fail(SW_ERR_SHAPE, "objective: glm has %lld sparse rows of %lld columns in %s; the objective has %lld "
-                                     "samples of %lld features, and parameters in %s",
+    if (d->sparse &&
+        (d->sparse->rows != f->n || d->sparse->columns != f->features || d->sparse->type != f->params->type))
+        return sw_fail(SW_ERR_SHAPE,
+                       "objective: glm has %lld sparse rows of %lld columns in %s; the objective has %lld "
+                       "samples of %lld features, and parameters in %s",
                        (long long)d->sparse->rows, (long long)d->sparse->columns, sw_dtype_name(d->sparse->type),
                        (long long)f->n, (long long)f->features, sw_dtype_name(f->params->type));
     return SW_OK;
@@ -80,15 +82,17 @@ sw_status swi_glm_check_samples(const sw_objective *f) {
                            target_at(f, i), poisson ? ", and 0 or more" : "");
     for (int64_t i = 0; d->weight && i < f->n; i++)
         if (!(d->weight[i] >= 0) || isinf(d->weight[i]))
-            return sw_fail(SW_ERR_ARGUMENT, "objective: the weight of sample %lld is %g; it must be finite, and 0 or more",
-                           (long long)i, d->weight[i]);
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "objective: the weight of sample %lld is %g; it must be finite, and 0 or more", (long long)i,
+                           d->weight[i]);
     return SW_OK;
 }
 
 sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double *mean) {
     if (!f || !f->glm)
-        return sw_fail(SW_ERR_ARGUMENT, "objective_lipschitz: the objective is no generalized linear model with a known "
-                                        "loss and samples in memory (sw_glm_new)");
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "objective_lipschitz: the objective is no generalized linear model with a known "
+                       "loss and samples in memory (sw_glm_new)");
     SW_TRY(swi_glm_check(f));
     const double curvature = heads[f->glm->head].curvature;
     if (curvature == 0)
@@ -230,9 +234,9 @@ static sw_status glm_make_params(sw_glm *m, sw_dtype type) {
     m->params = sw_params_new(type, 0);
     if (!m->params)
         return SW_ERR_MEMORY;
-    sw_params_add(m->params, "weight", 2, (int64_t[]){outputs, d},
-                  &(sw_param_options){.size = sizeof(sw_param_options), .role = SW_ROLE_WEIGHT, .fan_in = d,
-                                      .fan_out = outputs});
+    sw_params_add(
+        m->params, "weight", 2, (int64_t[]){outputs, d},
+        &(sw_param_options){.size = sizeof(sw_param_options), .role = SW_ROLE_WEIGHT, .fan_in = d, .fan_out = outputs});
     if (m->objective.bias)
         sw_params_add(m->params, "bias", 1, &outputs,
                       &(sw_param_options){.size = sizeof(sw_param_options), .role = SW_ROLE_BIAS, .fan_in = d});
@@ -288,7 +292,8 @@ sw_glm *sw_glm_new(sw_dtype type, const sw_array *x, const sw_array *y, const sw
 static sw_status glm_take_sparse(sw_glm *m, sw_dtype type, const sw_csr *x) {
     SW_TRY(sw_csr_check(x));
     if (x->rows < 1 || x->columns < 1)
-        return sw_fail(SW_ERR_SHAPE, "glm: x has %lld rows and %lld columns", (long long)x->rows, (long long)x->columns);
+        return sw_fail(SW_ERR_SHAPE, "glm: x has %lld rows and %lld columns", (long long)x->rows,
+                       (long long)x->columns);
     m->csr = *x;
     const sw_array values = sw_array_of(x->value, x->type, 1, &x->start[x->rows]);
     if (x->start[x->rows] > 0)
@@ -384,9 +389,8 @@ sw_status sw_glm_predict_sparse(const sw_glm *m, const void *x, const sw_csr *ro
     void *own = NULL;
     f.n = rows->rows;
     f.glm = &data;
-    sw_status status = rows->start[rows->rows] > 0
-                           ? glm_take("rows", &values, m->params->type, &csr.value, &own)
-                           : SW_OK;
+    sw_status status =
+        rows->start[rows->rows] > 0 ? glm_take("rows", &values, m->params->type, &csr.value, &own) : SW_OK;
     csr.type = m->params->type;
     if (status == SW_OK)
         status = glm_predict(m, x, &f, z);

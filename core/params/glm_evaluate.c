@@ -133,8 +133,7 @@ static sw_status glm_predictions(const sw_objective *f, const void *x, const int
 }
 
 /* Rows in one piece where a product of matrices is to use them; else NULL. */
-static sw_status glm_rows(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
-                          const void **rows) {
+static sw_status glm_rows(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count, const void **rows) {
     *rows = NULL;
     if (glm_by_product(f, count) && !(*rows = glm_dense_rows(f, tape, ids, count)))
         return SW_ERR_MEMORY;

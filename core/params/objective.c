@@ -9,8 +9,9 @@ static sw_status check_glm(const sw_objective *f) {
                                         "head or glm, features and outputs are needed");
     int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
     if (f->params->dim != dim)
-        return sw_fail(SW_ERR_SHAPE, "objective: %lld parameters; a generalized linear model of %lld "
-                                     "features and %lld outputs%s has %lld",
+        return sw_fail(SW_ERR_SHAPE,
+                       "objective: %lld parameters; a generalized linear model of %lld "
+                       "features and %lld outputs%s has %lld",
                        (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
                        f->bias ? " with bias" : "", (long long)dim);
     return SW_OK;
@@ -59,18 +60,17 @@ bool sw_objective_is_glm(const sw_objective *f) {
 static void split(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
     sw_dtype type = f->params->type;
     *w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});
-    *b = sw_array_of((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1,
-                     &f->outputs);
+    *b = sw_array_of((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1, &f->outputs);
 }
 
 /* z = A Wᵀ + b, read at x; a leaf of its own if its gradient is wanted. */
-static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x,
-                             const int64_t *ids, int64_t count, bool leaf) {
+static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                             bool leaf) {
     sw_array w, b;
     split(f, x, &w, &b);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
-    sw_tensor z = f->bias ? sw_linear(rows, sw_input(tape, w), sw_input(tape, b))
-                          : swi_linear_no_bias(rows, sw_input(tape, w));
+    sw_tensor z =
+        f->bias ? sw_linear(rows, sw_input(tape, w), sw_input(tape, b)) : swi_linear_no_bias(rows, sw_input(tape, w));
     return leaf && !sw_is_null(z) ? sw_variable(tape, sw_value(z)) : z;
 }
 
@@ -88,8 +88,7 @@ static sw_status remember(const sw_objective *f, sw_tape *tape, bound *before) {
     return SW_OK;
 }
 
-static sw_status start(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g,
-                       uint64_t draw) {
+static sw_status start(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g, uint64_t draw) {
     sw_tape_reset(tape);
     sw_tape_set_draw(tape, draw);
     return sw_tape_bind(tape, f->params, x, g);
@@ -102,8 +101,7 @@ static sw_status end(const sw_objective *f, sw_tape *tape, const bound *before, 
 }
 
 /* The ids 0 to n-1 where none are given, in the tape's memory. */
-static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids,
-                              int64_t first, int64_t count) {
+static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t first, int64_t count) {
     for (int64_t i = 0; ids && f->glm && i < count; i++) /* what reads them else is a source, which checks */
         if (ids[first + i] < 0 || ids[first + i] >= f->n) {
             sw_fail(SW_ERR_ARGUMENT, "objective: sample %lld of %lld", (long long)ids[first + i], (long long)f->n);
@@ -112,8 +110,7 @@ static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_
     if (ids)
         return ids + first;
     if (first + count > f->n) {
-        sw_fail(SW_ERR_ARGUMENT, "objective: %lld samples asked for, of %lld", (long long)count,
-                (long long)f->n);
+        sw_fail(SW_ERR_ARGUMENT, "objective: %lld samples asked for, of %lld", (long long)count, (long long)f->n);
         return NULL;
     }
     int64_t *list = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *list);
@@ -137,9 +134,9 @@ static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void 
     ids = own ? own : lent ? all_ids(f, tape, NULL, 0, count) : ids;
     if (!ids)
         return sw_last_failure();
-    sw_status status = swi_returned("objective", NULL, "gradient",
-                                    f->gradient(f->user, x ? x : f->params->x, ids, count, draw,
-                                                value ? value : &ignored, g));
+    sw_status status =
+        swi_returned("objective", NULL, "gradient",
+                     f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored, g));
     sw_free(own);
     if (lent)
         sw_tape_reset(tape);
@@ -189,9 +186,8 @@ static sw_status glm_value(const sw_objective *f, sw_tape *tape, const void *x, 
     return swi_mean_add(mean, "objective", count > 0 ? sum / (double)count : 0, swi_plain_weight((double)count));
 }
 
-static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
-                               const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
-                               sw_loss_mean *mean) {
+static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t first,
+                               int64_t count, uint64_t draw, sw_loss_mean *mean) {
     SW_TRY(start(f, tape, x, NULL, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
@@ -204,20 +200,18 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     if (f->loss)
         loss = f->loss(f->user, tape, ids, count);
     else
-        loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false),
-                       ids, count);
+        loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false), ids, count);
     SW_TRY(check_loss(loss, tape, failures));
     return add_item(loss, mean);
 }
 
-sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x,
-                             const int64_t *ids, int64_t count, uint64_t draw, double *value) {
+sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                             uint64_t draw, double *value) {
     return sw_objective_value_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value);
 }
 
-sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x,
-                                     const int64_t *ids, int64_t count, int64_t chunk, uint64_t draw,
-                                     double *value) {
+sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                     int64_t count, int64_t chunk, uint64_t draw, double *value) {
     if (chunk <= 0)
         chunk = 1000;
     SW_TRY(check(f, tape, NULL));
@@ -244,8 +238,8 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
 }
 
 /* ∇f of a generalized linear model that has rows and head, but no `loss`. */
-static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x,
-                              const int64_t *ids, int64_t count, sw_loss_mean *mean, sw_gradient *g) {
+static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                              sw_loss_mean *mean, sw_gradient *g) {
     sw_array w, b;
     split(f, x ? x : f->params->x, &w, &b);
     const uint64_t failures = sw_failures();
@@ -290,9 +284,8 @@ static sw_status glm_known_gradient(const sw_objective *f, sw_tape *tape, const 
     return SW_OK;
 }
 
-static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
-                                  const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
-                                  sw_loss_mean *mean, sw_gradient *g) {
+static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                  int64_t first, int64_t count, uint64_t draw, sw_loss_mean *mean, sw_gradient *g) {
     SW_TRY(start(f, tape, x, g, draw));
     ids = all_ids(f, tape, ids, first, count);
     if (!ids)
@@ -314,9 +307,8 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
     return SW_OK;
 }
 
-sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x,
-                                const int64_t *ids, int64_t count, uint64_t draw, double *value,
-                                sw_gradient *g) {
+sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                                uint64_t draw, double *value, sw_gradient *g) {
     return sw_objective_gradient_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value, g);
 }
 
@@ -327,9 +319,8 @@ static sw_status gradient_without_tape(const sw_objective *f, sw_tape *tape, con
     return SW_OK;
 }
 
-sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x,
-                                        const int64_t *ids, int64_t count, int64_t chunk,
-                                        uint64_t draw, double *value, sw_gradient *g) {
+sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                        int64_t count, int64_t chunk, uint64_t draw, double *value, sw_gradient *g) {
     if (chunk <= 0)
         chunk = 1000;
     SW_TRY(check(f, tape, g));
@@ -359,9 +350,8 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
     return end(f, tape, &before, status);
 }
 
-static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x,
-                             const int64_t *ids, int64_t count, uint64_t draw, double *value,
-                             void *s) {
+static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                             uint64_t draw, double *value, void *s) {
     SW_TRY(start(f, tape, x, NULL, draw));
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
@@ -392,8 +382,8 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     return SW_OK;
 }
 
-sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                           int64_t count, uint64_t draw, double *value, void *s) {
+sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                           uint64_t draw, double *value, void *s) {
     SW_TRY(check(f, tape, NULL));
     SW_TRY(check_glm(f));
     bound before;
@@ -402,8 +392,8 @@ sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, 
     return end(f, tape, &before, status);
 }
 
-static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids,
-                                 int64_t count, const void *c, double beta, void *g) {
+static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count, const void *c,
+                                 double beta, void *g) {
     sw_tape_reset(tape);
     ids = all_ids(f, tape, ids, 0, count);
     if (!ids)
@@ -414,9 +404,9 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;
     if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)
-        return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed",
-                       sw_dtype_name(rows.type), sw_shape_text(rows.rank, rows.shape),
-                       sw_dtype_name(type), (long long)count, (long long)f->features);
+        return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed", sw_dtype_name(rows.type),
+                       sw_shape_text(rows.rank, rows.shape), sw_dtype_name(type), (long long)count,
+                       (long long)f->features);
     int64_t k = f->outputs, d = f->features;
     SW_TRY(sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d));
     if (f->bias) {
@@ -429,8 +419,8 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
     return SW_OK;
 }
 
-sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids,
-                                   int64_t count, const void *c, double beta, void *g) {
+sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
+                                   const void *c, double beta, void *g) {
     SW_TRY(check(f, tape, NULL));
     SW_TRY(check_glm(f));
     sw_status status = combine_on_tape(f, tape, ids, count, c, beta, g);

@@ -88,9 +88,16 @@ static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t
         sw_free(copy);
         return NULL;
     }
-    *param = (sw_param){.name = copy, .role = options->role, .rank = rank, .count = count,
-                        .offset = -1, .fan_in = options->fan_in, .fan_out = options->fan_out,
-                        .index = p->count, .owner = p, .tied = target};
+    *param = (sw_param){.name = copy,
+                        .role = options->role,
+                        .rank = rank,
+                        .count = count,
+                        .offset = -1,
+                        .fan_in = options->fan_in,
+                        .fan_out = options->fan_out,
+                        .index = p->count,
+                        .owner = p,
+                        .tied = target};
     for (int i = 0; i < rank; i++)
         param->shape[i] = shape[i];
     p->recipe[p->count].init = options->init;
@@ -115,8 +122,7 @@ sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t 
 
 sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     if (!p || !target) {
-        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?",
-                p ? "one to tie it to" : "set");
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?", p ? "one to tie it to" : "set");
         if (p)
             p->failed = SW_ERR_ARGUMENT;
         return NULL;
@@ -128,8 +134,8 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     }
     while (target->tied)
         target = target->tied;
-    const sw_param_options options = {.size = sizeof options, .role = target->role,
-                                      .fan_in = target->fan_in, .fan_out = target->fan_out};
+    const sw_param_options options = {
+        .size = sizeof options, .role = target->role, .fan_in = target->fan_in, .fan_out = target->fan_out};
     sw_param *param = declare(p, name, target->rank, target->shape, &options, target);
     if (!param)
         p->failed = sw_last_failure();
@@ -184,9 +190,11 @@ static sw_status params_check_value(const sw_params *p, const sw_param *param, c
     if (isfinite(value))
         return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %g, too large for %s",
                        param->name, name, (long long)at, value, sw_dtype_name(p->type));
-    return sw_fail(SW_ERR_NONFINITE,
-                   "parameter %s: initial values %s: element %lld is %s; finite numbers are needed%s", param->name,
-                   name, (long long)at, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf",
+    return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %s; finite numbers are needed%s",
+                   param->name, name, (long long)at,
+                   isnan(value) ? "nan"
+                   : value > 0  ? "inf"
+                                : "-inf",
                    isinf(value) ? " (a mask is frozen before the build)" : "");
 }
 
@@ -293,8 +301,7 @@ sw_array sw_param_value(const sw_param *param) {
 }
 
 sw_array sw_param_grad(const sw_param *param) {
-    return param && param->owner->gradient ? view_of(param, sw_gradient_data(param->owner->gradient))
-                                           : (sw_array){0};
+    return param && param->owner->gradient ? view_of(param, sw_gradient_data(param->owner->gradient)) : (sw_array){0};
 }
 
 void sw_param_freeze(sw_param *param, bool frozen) {

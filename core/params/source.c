@@ -18,9 +18,9 @@ static void gather_tile(void *args, int64_t tile) {
     int64_t first = tile * GATHER_ROWS, n = j->count - first;
     if (n > GATHER_ROWS)
         n = GATHER_ROWS;
-    sw_status status = j->source->gather(j->source, j->ids + first, n, j->draw, j->type,
-                                         j->x ? j->x + first * j->x_bytes : NULL,
-                                         j->y ? j->y + first * j->y_bytes : NULL);
+    sw_status status =
+        j->source->gather(j->source, j->ids + first, n, j->draw, j->type, j->x ? j->x + first * j->x_bytes : NULL,
+                          j->y ? j->y + first * j->y_bytes : NULL);
     if (status != SW_OK)
         j->status[tile] = status;
 }
@@ -30,12 +30,13 @@ static void gather_tile(void *args, int64_t tile) {
 static sw_status gather_again(gather_job *job, int64_t tile) {
     sw_status status = job->status[tile];
     gather_tile(job, tile);
-    return sw_fail(status, "batch: samples could not be gathered: the source's gather returned status %d "
-                           "without a message", (int)status);
+    return sw_fail(status,
+                   "batch: samples could not be gathered: the source's gather returned status %d "
+                   "without a message",
+                   (int)status);
 }
 
-static sw_status check_request(const sw_source *source, sw_dtype type, const int64_t *ids,
-                               int64_t count) {
+static sw_status check_request(const sw_source *source, sw_dtype type, const int64_t *ids, int64_t count) {
     if (!source)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
     swi_forget_freed(source); /* a user's, where one of the library's was */
@@ -44,12 +45,11 @@ static sw_status check_request(const sw_source *source, sw_dtype type, const int
     if (count < 1 || !ids)
         return sw_fail(SW_ERR_ARGUMENT, "batch: %lld samples asked for", (long long)count);
     if (type != SW_F32 && type != SW_F64)
-        return sw_fail(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not %s",
-                       sw_dtype_name(type));
+        return sw_fail(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not %s", sw_dtype_name(type));
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= source->n)
-            return sw_fail(SW_ERR_ARGUMENT, "batch: sample %lld is outside 0 to %lld",
-                           (long long)ids[i], (long long)source->n - 1);
+            return sw_fail(SW_ERR_ARGUMENT, "batch: sample %lld is outside 0 to %lld", (long long)ids[i],
+                           (long long)source->n - 1);
     if (source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
         return sw_fail(SW_ERR_SHAPE, "batch: a sample has at most %d axes", SW_MAX_RANK - 1);
     return SW_OK;
@@ -67,12 +67,17 @@ static int64_t sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
 }
 
 /* After check_request. */
-static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
-                        int64_t count, void *x, void *y) {
-    gather_job job = {
-        .source = source, .ids = ids, .count = count, .draw = draw, .type = type, .x = x, .y = y,
-        .x_bytes = sample_bytes(source->x_rank, source->x_shape, type),
-        .y_bytes = sample_bytes(source->y_rank, source->y_shape, target_type(source, type))};
+static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
+                        void *x, void *y) {
+    gather_job job = {.source = source,
+                      .ids = ids,
+                      .count = count,
+                      .draw = draw,
+                      .type = type,
+                      .x = x,
+                      .y = y,
+                      .x_bytes = sample_bytes(source->x_rank, source->x_shape, type),
+                      .y_bytes = sample_bytes(source->y_rank, source->y_shape, target_type(source, type))};
     const int64_t most = (int64_t)MOST_TILES * GATHER_ROWS;
     for (int64_t at = 0; at < count; at += most) {
         gather_job part = job;
@@ -89,8 +94,8 @@ static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, c
     return SW_OK;
 }
 
-sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
-                           int64_t count, void *x, void *y) {
+sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
+                           void *x, void *y) {
     SW_TRY(check_request(source, type, ids, count));
     if (y && source->y_rank < 0)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no targets");
@@ -120,15 +125,14 @@ sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype
         if (sw_is_null(y))
             return sw_last_failure();
     }
-    SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data,
-                  sw_is_null(y) ? NULL : sw_value(y).data));
+    SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data, sw_is_null(y) ? NULL : sw_value(y).data));
     SW_TRY(sw_tape_samples(tape, ids, count));
     *batch = (sw_batch){.x = x, .y = y, .ids = tape->samples, .count = count};
     return SW_OK;
 }
 
-sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type,
-                          const int64_t *ids, int64_t count, sw_batch *batch) {
+sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids, int64_t count,
+                          sw_batch *batch) {
     return sw_source_batch_drawn(source, tape, type, sw_tape_draw(tape), ids, count, batch);
 }
 
@@ -170,8 +174,7 @@ static void go_to_epoch(sw_sampler *s, int64_t epoch) {
 
 sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t seed) {
     if (n < 1 || batch < 1) {
-        sw_fail(SW_ERR_ARGUMENT, "sampler: %lld samples in batches of %lld", (long long)n,
-                (long long)batch);
+        sw_fail(SW_ERR_ARGUMENT, "sampler: %lld samples in batches of %lld", (long long)n, (long long)batch);
         return NULL;
     }
     if (order != SW_SHUFFLE && order != SW_SEQUENTIAL && order != SW_WITH_REPLACEMENT) {

@@ -66,13 +66,12 @@ static void count_readers(const swi_node *node, swi_node *const *input, int coun
         node->root->readers++;
 }
 
-sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count,
-                   const sw_tensor *inputs) {
+sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs) {
     const sw_tensor null = {0};
-    if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) ||
-        (bytes && !attributes)) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs its size, a shape rule and a forward "
-                                 "function, and its attributes must not be NULL",
+    if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
+        sw_fail(SW_ERR_ARGUMENT,
+                "%s: an operation needs its size, a shape rule and a forward "
+                "function, and its attributes must not be NULL",
                 op && op->name ? op->name : "apply");
         return null;
     }
@@ -129,11 +128,15 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     engine.input = from;
     engine.scratches = 0;
     engine.stash = tape->stash;
-    sw_call call = {.op = op, .tape = tape, .attributes = node->attributes, .inputs = count,
-                    .in = in, .out = &node->view, .engine = &engine};
+    sw_call call = {.op = op,
+                    .tape = tape,
+                    .attributes = node->attributes,
+                    .inputs = count,
+                    .in = in,
+                    .out = &node->view,
+                    .engine = &engine};
     bool had_error = swi_error_now != SW_OK;
-    if (run(node, &call, &engine) != SW_OK ||
-        ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
+    if (run(node, &call, &engine) != SW_OK || ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
         if (!had_error)
             name_the_layer(tape);
         tape->count = slot;
@@ -176,8 +179,7 @@ sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *sh
 
 sw_status sw_shape_like(sw_call *call, int input) {
     const sw_view *like = call->in[input];
-    *call->out = (sw_view){.shape = like->shape, .rank = like->rank, .type = like->type,
-                           .count = like->count};
+    *call->out = (sw_view){.shape = like->shape, .rank = like->rank, .type = like->type, .count = like->count};
     return SW_OK;
 }
 
@@ -190,12 +192,11 @@ sw_status sw_check_real(sw_call *call) {
     for (int i = 0; i < call->inputs; i++) {
         sw_dtype type = call->in[i]->type;
         if (type != SW_F32 && type != SW_F64)
-            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32 or f64 is needed", call->op->name,
-                           i, sw_dtype_name(type));
-        if (type != call->in[0]->type)
-            return sw_fail(SW_ERR_TYPE, "%s: input 0 is %s and input %d is %s; they must agree",
-                           call->op->name, sw_dtype_name(call->in[0]->type), i,
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32 or f64 is needed", call->op->name, i,
                            sw_dtype_name(type));
+        if (type != call->in[0]->type)
+            return sw_fail(SW_ERR_TYPE, "%s: input 0 is %s and input %d is %s; they must agree", call->op->name,
+                           sw_dtype_name(call->in[0]->type), i, sw_dtype_name(type));
     }
     return SW_OK;
 }
@@ -204,9 +205,8 @@ sw_status swi_check_equal_types(const sw_call *call, int first) {
     const sw_dtype type = call->in[first]->type;
     for (int i = first + 1; i < call->inputs; i++)
         if (call->in[i]->type != type)
-            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s and input %d is %s; they must agree",
-                           call->op->name, first, sw_dtype_name(type), i,
-                           sw_dtype_name(call->in[i]->type));
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s and input %d is %s; they must agree", call->op->name, first,
+                           sw_dtype_name(type), i, sw_dtype_name(call->in[i]->type));
     return SW_OK;
 }
 
@@ -221,8 +221,7 @@ sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
     for (int i = 1; i < call->inputs && same; i++) {
         const sw_view *b = call->in[i];
         same = a->rank == b->rank &&
-               (a->shape == b->shape ||
-                memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0);
+               (a->shape == b->shape || memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0);
     }
     if (same) {
         SW_TRY(sw_shape_like(call, 0));
@@ -247,9 +246,8 @@ sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
                 return sw_fail(SW_ERR_SHAPE,
                                "%s: %s and %s do not broadcast: %lld against %lld in axis %d from "
                                "the end; they must be equal, or one of them 1",
-                               call->op->name, sw_shape_text(u->rank, u->shape),
-                               sw_shape_text(v->rank, v->shape), (long long)length,
-                               (long long)here, axis);
+                               call->op->name, sw_shape_text(u->rank, u->shape), sw_shape_text(v->rank, v->shape),
+                               (long long)length, (long long)here, axis);
             }
             length = here;
             from = i;
@@ -260,8 +258,10 @@ sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
 }
 
 sw_status swi_refuse_after_mark(const sw_call *call) {
-    return sw_fail(SW_ERR_STATE, "%s: memory for a cotangent, scratch or saved values must be asked for "
-                                 "before sw_tape_mark: it would go with the rewind", call->op->name);
+    return sw_fail(SW_ERR_STATE,
+                   "%s: memory for a cotangent, scratch or saved values must be asked for "
+                   "before sw_tape_mark: it would go with the rewind",
+                   call->op->name);
 }
 
 void *sw_call_save(sw_call *call, size_t bytes) {
@@ -269,8 +269,7 @@ void *sw_call_save(sw_call *call, size_t bytes) {
     if (swi_mark_is_open(call))
         return NULL;
     if (e->node->saved && bytes > e->node->saved_bytes) {
-        sw_fail(SW_ERR_STATE, "%s: %zu bytes to save after %zu", call->op->name, bytes,
-                e->node->saved_bytes);
+        sw_fail(SW_ERR_STATE, "%s: %zu bytes to save after %zu", call->op->name, bytes, e->node->saved_bytes);
         return NULL;
     }
     if (!e->node->saved) {

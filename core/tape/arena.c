@@ -22,7 +22,7 @@ static int class_of(size_t lines, size_t *rounded) {
         *rounded = lines;
         return (int)lines;
     }
-    int octave = 63 - __builtin_clzll(lines - 1) - 3; /* lines - 1 in [8, 16)·2^octave */
+    int octave = 63 - __builtin_clzll(lines - 1) - 3;                     /* lines - 1 in [8, 16)·2^octave */
     size_t unit = (size_t)1 << octave, steps = (lines + unit - 1) / unit; /* 9..16 */
     *rounded = steps * unit;
     return (int)(STEPS * ((size_t)octave + 1) + (steps - STEPS));
@@ -55,8 +55,10 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
     char *memory = swi_alloc_raw(size);
     if (!memory && !pending && a->chunks) {
         sw_clear_error();
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for, by a tape that uses %zu since its last "
-                               "sw_tape_reset (was it forgotten?)", size, a->live);
+        sw_fail(SW_ERR_MEMORY,
+                "out of memory: %zu bytes asked for, by a tape that uses %zu since its last "
+                "sw_tape_reset (was it forgotten?)",
+                size, a->live);
     }
     if (!memory)
         return false;

@@ -158,10 +158,8 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
         }
         switch (e->state[i]) {
         case SWI_UNASKED:
-            return sw_fail(SW_ERR_STATE, "%s: its vjp returned no gradient for input %d", node->op->name,
-                           i);
-        case SWI_DIRECT:
-            break;
+            return sw_fail(SW_ERR_STATE, "%s: its vjp returned no gradient for input %d", node->op->name, i);
+        case SWI_DIRECT: break;
         case SWI_TEMPORARY: {
             const sw_view *form = form_of(call, i);
             SW_TRY(add(tape, input, form, e->target[i]));
@@ -170,17 +168,14 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
         }
         default: /* SWI_PASSED */
             if (!call->op->broadcasts && input->view.count != call->out->count)
-                return sw_fail(SW_ERR_SHAPE,
-                               "%s: its vjp passed the cotangent %s on to input %d of shape %s",
+                return sw_fail(SW_ERR_SHAPE, "%s: its vjp passed the cotangent %s on to input %d of shape %s",
                                node->op->name, sw_shape_text(call->out->rank, call->out->shape), i,
                                sw_shape_text(input->view.rank, input->view.shape));
             if (input->view.type != call->out->type)
-                return sw_fail(SW_ERR_TYPE,
-                               "%s: its vjp passed the %s cotangent on to input %d, which is %s",
-                               node->op->name, sw_dtype_name(call->out->type), i,
-                               sw_dtype_name(input->view.type));
-            if (!(input->flags & SWI_PARAM) && !input->grad && node->grad &&
-                input->view.count == call->out->count && !(node->flags & SWI_RETAIN)) {
+                return sw_fail(SW_ERR_TYPE, "%s: its vjp passed the %s cotangent on to input %d, which is %s",
+                               node->op->name, sw_dtype_name(call->out->type), i, sw_dtype_name(input->view.type));
+            if (!(input->flags & SWI_PARAM) && !input->grad && node->grad && input->view.count == call->out->count &&
+                !(node->flags & SWI_RETAIN)) {
                 /* The input takes the block over, unless a later input is passed the same. */
                 bool again = false;
                 for (int k = i + 1; k < call->inputs; k++)
@@ -191,8 +186,7 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
                     break;
                 }
             }
-            SW_TRY(add(tape, input, call->op->broadcasts ? call->out : &input->view,
-                       call->cotangent));
+            SW_TRY(add(tape, input, call->op->broadcasts ? call->out : &input->view, call->cotangent));
         }
     }
     return SW_OK;
@@ -207,7 +201,8 @@ static sw_status check_values(const swi_node *node) {
     if (gone & SWI_FREED)
         return sw_fail(SW_ERR_STATE,
                        "%s: backward came here before, and released values are gone; add the losses "
-                       "and run backward once", node->op->name);
+                       "and run backward once",
+                       node->op->name);
     return SW_OK;
 }
 
@@ -268,12 +263,20 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
         const swi_node *input = e.input[i];
         in[i] = &input->view;
         if ((input->flags & SWI_PARAM) && moved(tape, input))
-            return sw_fail(SW_ERR_STATE, "backward: parameter %s has moved since %s read it; reset the "
-                                         "tape and record anew", input->param->name, node->op->name);
+            return sw_fail(SW_ERR_STATE,
+                           "backward: parameter %s has moved since %s read it; reset the "
+                           "tape and record anew",
+                           input->param->name, node->op->name);
     }
-    sw_call call = {.op = node->op, .tape = tape, .attributes = node->attributes,
-                    .inputs = node->inputs, .in = in, .out = &node->view, .saved = node->saved,
-                    .cotangent = node->grad, .engine = &e};
+    sw_call call = {.op = node->op,
+                    .tape = tape,
+                    .attributes = node->attributes,
+                    .inputs = node->inputs,
+                    .in = in,
+                    .out = &node->view,
+                    .saved = node->saved,
+                    .cotangent = node->grad,
+                    .engine = &e};
     if (tape->hiding)
         SW_TRY(hide(tape, in, &call));
     const bool checking = (tape->switches & SW_CHECK) != 0;
@@ -359,7 +362,8 @@ static sw_status check_inside(const swi_node *node, uint32_t floor, const char *
         if (input->slot < floor && !(input->flags & SWI_PARAM) && (input->flags & SWI_NEEDS_GRAD))
             return sw_fail(SW_ERR_STATE,
                            "%s: inside a vjp, %s reads a tensor from before it that needs a gradient; "
-                           "the segment must take it as a sw_variable", what, node->op->name);
+                           "the segment must take it as a sw_variable",
+                           what, node->op->name);
     }
     return SW_OK;
 }
@@ -374,7 +378,8 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
     if (!(node->flags & SWI_NEEDS_GRAD))
         return sw_fail(SW_ERR_STATE,
                        "%s: nothing the tensor depends on needs a gradient (recording off, or all "
-                       "parameters frozen?)", what);
+                       "parameters frozen?)",
+                       what);
     bool top = tape->floor == 0;
     if (t.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
@@ -431,13 +436,11 @@ sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
         return sw_last_failure();
     const sw_view *v = &node->view;
     if (cotangent.type != v->type)
-        return sw_fail(SW_ERR_TYPE, "backward: the tensor is %s, its cotangent %s",
-                       sw_dtype_name(v->type), sw_dtype_name(cotangent.type));
-    if (cotangent.rank != v->rank ||
-        memcmp(cotangent.shape, v->shape, (size_t)v->rank * sizeof *v->shape) != 0)
+        return sw_fail(SW_ERR_TYPE, "backward: the tensor is %s, its cotangent %s", sw_dtype_name(v->type),
+                       sw_dtype_name(cotangent.type));
+    if (cotangent.rank != v->rank || memcmp(cotangent.shape, v->shape, (size_t)v->rank * sizeof *v->shape) != 0)
         return sw_fail(SW_ERR_SHAPE, "backward: the tensor's shape is %s, its cotangent's %s",
-                       sw_shape_text(v->rank, v->shape),
-                       sw_shape_text(cotangent.rank, cotangent.shape));
+                       sw_shape_text(v->rank, v->shape), sw_shape_text(cotangent.rank, cotangent.shape));
     if (!cotangent.data && v->count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "backward: the cotangent has no data");
     return backward(t, cotangent.data, "backward");

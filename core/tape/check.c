@@ -48,8 +48,7 @@ static const char *place(const sw_view *like, const void *data, bool nan, char t
     }
     for (int axis = like->rank - 1; axis >= 0; at /= like->shape[axis--])
         index[axis] = at % like->shape[axis];
-    snprintf(text, 160, "%s at %s", nan ? "NaN" : value < 0 ? "-Inf" : "Inf",
-             sw_shape_text(like->rank, index));
+    snprintf(text, 160, "%s at %s", nan ? "NaN" : value < 0 ? "-Inf" : "Inf", sw_shape_text(like->rank, index));
     return text;
 }
 
@@ -62,10 +61,8 @@ static void describe_inputs(const swi_node *node, char *text, size_t bytes) {
         if (!(input->root->flags & SWI_FREED))
             swi_summary(input->view.type, input->view.count, input->view.data, summary, sizeof summary);
         int n = snprintf(text + at, bytes - at, "%s input %d%s%s %s %s %s", i ? "," : "", i,
-                         input->flags & SWI_PARAM ? " " : "",
-                         input->flags & SWI_PARAM ? input->param->name : "",
-                         sw_dtype_name(input->view.type),
-                         sw_shape_text(input->view.rank, input->view.shape), summary);
+                         input->flags & SWI_PARAM ? " " : "", input->flags & SWI_PARAM ? input->param->name : "",
+                         sw_dtype_name(input->view.type), sw_shape_text(input->view.rank, input->view.shape), summary);
         at += (size_t)n < bytes - at ? (size_t)n : bytes - at - 1;
     }
 }
@@ -141,8 +138,7 @@ sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool co
         char where[160], inputs[512] = "", text[800];
         describe_inputs(node, inputs, sizeof inputs);
         snprintf(text, sizeof text, "the gradient of input %d%s%s became %s;%s", i,
-                 input->flags & SWI_PARAM ? ", parameter " : "",
-                 input->flags & SWI_PARAM ? input->param->name : "",
+                 input->flags & SWI_PARAM ? ", parameter " : "", input->flags & SWI_PARAM ? input->param->name : "",
                  place(&input->view, data, f.nan, where), inputs);
         return fail_backward(node, text);
     }

@@ -18,16 +18,17 @@ static void write_node(const sw_tape *tape, const swi_node *node, const char *in
         swi_summary(node->view.type, node->view.count, node->view.data, summary, sizeof summary);
     fprintf(to, "%sn%u [label=\"", indent, (unsigned)node->slot);
     write_escaped(swi_node_title(node), to);
-    fprintf(to, "\\n%s %s\\n%s", sw_dtype_name(node->view.type),
-            sw_shape_text(node->view.rank, node->view.shape), summary);
+    fprintf(to, "\\n%s %s\\n%s", sw_dtype_name(node->view.type), sw_shape_text(node->view.rank, node->view.shape),
+            summary);
     sw_array gradient = swi_gradient_at(tape, node);
     if (gradient.data) {
         swi_summary(gradient.type, node->view.count, gradient.data, summary, sizeof summary);
         fprintf(to, "\\ngradient %s", summary);
     }
     fprintf(to, "\"%s];\n",
-            node->op ? "" : node->flags & SWI_PARAM ? ", shape=ellipse, fillcolor=\"#fff2cc\""
-                                                    : ", shape=ellipse, fillcolor=\"#e8eef7\"");
+            node->op                  ? ""
+            : node->flags & SWI_PARAM ? ", shape=ellipse, fillcolor=\"#fff2cc\""
+                                      : ", shape=ellipse, fillcolor=\"#e8eef7\"");
 }
 
 static bool same_layer(const char *a, const char *b) {

@@ -70,8 +70,7 @@ static sw_status compare(const check *c, int input, const double *analytic, doub
         if (!(ratio <= *worst))
             *worst = ratio;
         if (!(ratio <= 1))
-            return sw_fail(SW_ERR_GRADIENT,
-                           "gradcheck: input %d, element %lld: analytic %.12g, numeric %.12g", input,
+            return sw_fail(SW_ERR_GRADIENT, "gradcheck: input %d, element %lld: analytic %.12g, numeric %.12g", input,
                            (long long)i, analytic[i], numeric);
     }
     return SW_OK;
@@ -84,8 +83,7 @@ static sw_status run(check *c, double *worst) {
         return function_failed(failures);
     sw_array value = sw_value(out);
     if (value.type != SW_F64)
-        return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed",
-                       sw_dtype_name(value.type));
+        return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed", sw_dtype_name(value.type));
     c->length = sw_array_count(&value);
     c->cotangent = sw_alloc_array(c->length, sizeof(double));
     if (!c->cotangent)

@@ -132,8 +132,7 @@ static int64_t brackets_or_numbers(const sw_array *a) {
 }
 
 static void write_values(const sw_array *a, FILE *to) {
-    style s = {.array = a, .to = to, .whole = true, .least = INFINITY,
-               .shortened = brackets_or_numbers(a) > MOST};
+    style s = {.array = a, .to = to, .whole = true, .least = INFINITY, .shortened = brackets_or_numbers(a) > MOST};
     each_shown(&s, 0, 0, see_extent);
     s.whole = s.whole && s.most < 1e9;
     s.scientific = !s.whole && (s.most >= 1e6 || s.most < 1e-3 || s.most / s.least > 1e6);
@@ -168,8 +167,7 @@ void sw_array_print(const sw_array *array, FILE *to) {
 const char *swi_node_title(const swi_node *node) {
     if (node->op)
         return node->op->name;
-    return node->flags & SWI_PARAM ? node->param->name
-                                   : node->flags & SWI_NEEDS_GRAD ? "variable" : "input";
+    return node->flags & SWI_PARAM ? node->param->name : node->flags & SWI_NEEDS_GRAD ? "variable" : "input";
 }
 
 void sw_tensor_print(sw_tensor t, FILE *to) {

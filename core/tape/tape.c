@@ -115,8 +115,7 @@ size_t sw_tape_bytes_used(const sw_tape *tape) {
 }
 
 size_t sw_tape_bytes_held(const sw_tape *tape) {
-    return tape ? swi_arena_held(&tape->arena) + (size_t)tape->blocks * SWI_NODES * sizeof(swi_node)
-                : 0;
+    return tape ? swi_arena_held(&tape->arena) + (size_t)tape->blocks * SWI_NODES * sizeof(swi_node) : 0;
 }
 
 /* ---- Marks ---- */
@@ -165,8 +164,7 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
                 if (swi_reads(node->op, i) && root->slot < mark.slot)
                     root->readers--;
             }
-        if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) &&
-            node->root->slot < mark.slot)
+        if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) && node->root->slot < mark.slot)
             node->root->readers--;
     }
     /* Gradients at older tensors may lie in memory that goes now: all are forgotten. Inside a vjp there
@@ -264,8 +262,8 @@ static sw_tensor leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
         return null;
     for (int i = 0; i < array->rank; i++)
         shape[i] = array->shape[i];
-    node->view = (sw_view){.data = array->data, .shape = shape, .rank = array->rank,
-                           .type = array->type, .count = sw_array_count(array)};
+    node->view = (sw_view){
+        .data = array->data, .shape = shape, .rank = array->rank, .type = array->type, .count = sw_array_count(array)};
     node->flags = (uint16_t)(SWI_LEAF | flags);
     return (sw_tensor){tape, slot, node->generation};
 }
@@ -308,8 +306,7 @@ sw_tensor sw_input_copy(sw_tape *tape, sw_array array) {
         return (sw_tensor){0};
     sw_tensor t = sw_buffer(tape, array.type, array.rank, array.shape);
     if (t.tape && array.data)
-        memcpy(swi_at(tape, t.slot)->view.data, array.data,
-               (size_t)sw_array_count(&array) * swi_size(array.type));
+        memcpy(swi_at(tape, t.slot)->view.data, array.data, (size_t)sw_array_count(&array) * swi_size(array.type));
     return t;
 }
 
@@ -317,8 +314,7 @@ sw_tensor sw_variable(sw_tape *tape, sw_array array) {
     if (!usable(tape, &array, "variable"))
         return (sw_tensor){0};
     if (array.type != SW_F32 && array.type != SW_F64) {
-        sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32 or f64 is needed",
-                sw_dtype_name(array.type));
+        sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32 or f64 is needed", sw_dtype_name(array.type));
         return (sw_tensor){0};
     }
     return leaf(tape, &array, SWI_NEEDS_GRAD | SWI_RETAIN);
@@ -451,8 +447,8 @@ swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
     } else {
         sw_free(free_place->leaf);
     }
-    *free_place = (swi_binding){.params = params, .id = params->id, .x = params->x,
-                                .g = params->gradient, .leaf = leaf};
+    *free_place =
+        (swi_binding){.params = params, .id = params->id, .x = params->x, .g = params->gradient, .leaf = leaf};
     return free_place;
 }
 
@@ -531,8 +527,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (!b)
         return (sw_tensor){0};
     uint32_t slot = b->leaf[param->index].slot, generation = b->leaf[param->index].generation;
-    if (generation && b->pass == tape->pass && slot < tape->count &&
-        swi_at(tape, slot)->generation == generation &&
+    if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return (sw_tensor){tape, slot, generation};
     swi_node *node = check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
@@ -540,10 +535,11 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
         return (sw_tensor){0};
     size_t size = swi_size(params->type);
     node->view = (sw_view){.data = (char *)(uintptr_t)b->x + (size_t)param->offset * size,
-                           .shape = param->shape, .rank = param->rank, .count = param->count,
+                           .shape = param->shape,
+                           .rank = param->rank,
+                           .count = param->count,
                            .type = params->type};
-    node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM |
-                             (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
+    node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
     node->param = param;
     node->binding = (uint32_t)(b - tape->binding);
     b->pass = tape->pass;

@@ -33,11 +33,14 @@ bool swi_weight_fits(swi_weight a, swi_weight b) {
 
 sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b) {
     if (isnan(a.mix) || isnan(b.mix) || is_sum(a) != is_sum(b))
-        return sw_fail(SW_ERR_STATE, "%s: of several parts, some losses are means and some are sums; give all of "
-                                     "them one reduction, or evaluate the samples in one part", who);
-    return sw_fail(SW_ERR_STATE, "%s: the losses that were added up have weights (the rows or class weights they "
-                                 "were divided by) in another ratio in one part than in another, so that parts "
-                                 "have no common mean; evaluate each loss by itself, or all samples in one part",
+        return sw_fail(SW_ERR_STATE,
+                       "%s: of several parts, some losses are means and some are sums; give all of "
+                       "them one reduction, or evaluate the samples in one part",
+                       who);
+    return sw_fail(SW_ERR_STATE,
+                   "%s: the losses that were added up have weights (the rows or class weights they "
+                   "were divided by) in another ratio in one part than in another, so that parts "
+                   "have no common mean; evaluate each loss by itself, or all samples in one part",
                    who);
 }
 
@@ -62,8 +65,10 @@ void swi_inherit_weight(swi_node *node) {
 static sw_status weight_check(const char *who, double weight) {
     if ((weight >= 0 && weight < (double)INFINITY) || weight == SW_SUMMED)
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "%s: the weight of the loss is %g; it must be finite and at least 0, or "
-                                    "SW_SUMMED", who, weight);
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "%s: the weight of the loss is %g; it must be finite and at least 0, or "
+                   "SW_SUMMED",
+                   who, weight);
 }
 
 static sw_status weight_set(swi_node *node, const char *who, double weight) {
@@ -94,8 +99,11 @@ static sw_status with_weight_vjp(sw_call *call) {
     return SW_OK;
 }
 
-static const sw_op with_weight_op = {.size = sizeof(sw_op), .name = "loss_with_weight",
-                                     .shape = with_weight_shape, .vjp = with_weight_vjp, .is_view = true};
+static const sw_op with_weight_op = {.size = sizeof(sw_op),
+                                     .name = "loss_with_weight",
+                                     .shape = with_weight_shape,
+                                     .vjp = with_weight_vjp,
+                                     .is_view = true};
 
 sw_tensor sw_loss_with_weight(sw_tensor loss, double weight) {
     const sw_tensor null = {0};

@@ -49,6 +49,7 @@ static void SW_K(mean)(void *args, int64_t begin, int64_t end, double *sums) {
 
 static const sw_kernels push_kernels = SW_KERNEL_TABLE(push), mean_kernels = SW_KERNEL_TABLE(mean);
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "length", .kind = SW_OPTION_INTEGER, .value = 10, .low = 1, .high = 1e6,
      .help = "k, snapshots in the queue"},
@@ -57,6 +58,7 @@ static const sw_option options[] = {
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 0.2, .unit = '%', .open = SW_OPEN_LOW,
      .help = "taken at steps that are multiples of this"},
     {0}};
+/* clang-format on */
 
 static int64_t queue_count(const sw_slot_sizes *sizes) {
     const int64_t length = (int64_t)sizes->option[LENGTH];
@@ -84,11 +86,17 @@ static sw_status full(sw_step *s) {
     return s->scalar[COUNT] < s->option[LENGTH] ? SW_SKIPPED : SW_OK;
 }
 
-const sw_average swo_lawa_queue = {.size = sizeof(sw_average), .name = "lawa_queue",
+const sw_average swo_lawa_queue = {.size = sizeof(sw_average),
+                                   .name = "lawa_queue",
                                    .summary = "the mean of the latest snapshots",
                                    .source = "Kaddour 2022; Ajroldi et al., AlgoPerf 2024",
-                                   .options = options, .slots = slots, .scalars = scalars,
-                                   .begin = begin, .update = &push_kernels, .point_begin = full,
-                                   .point = &mean_kernels, .reach = lawa_reach};
+                                   .options = options,
+                                   .slots = slots,
+                                   .scalars = scalars,
+                                   .begin = begin,
+                                   .update = &push_kernels,
+                                   .point_begin = full,
+                                   .point = &mean_kernels,
+                                   .reach = lawa_reach};
 
 #endif

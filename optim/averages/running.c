@@ -46,8 +46,8 @@ static void running_reach(const sw_step *s, sw_bounds *b) {
     b->slot[1] = b->slot[0]; /* far less: what half a unit in the last place is */
 }
 
-const sw_average swo_none = {.size = sizeof(sw_average), .name = "none",
-                             .summary = "the last iterate", .reach = running_reach};
+const sw_average swo_none = {
+    .size = sizeof(sw_average), .name = "none", .summary = "the last iterate", .reach = running_reach};
 
 /* Before anything was averaged the point is the last iterate. */
 static sw_status after_the_first(sw_step *s) {
@@ -62,14 +62,16 @@ static int64_t low_count(const sw_slot_sizes *sizes) {
 /* ---- ema ---- */
 
 enum { DECAY, DEBIAS };
+/* clang-format off */
 static const sw_option ema_options[] = {
     {.name = "decay", .kind = SW_OPTION_REAL, .value = 0.999, .low = 0, .high = 1,
      .open = SW_OPEN_HIGH, .help = "weight of the past"},
     {.name = "debias", .kind = SW_OPTION_BOOL, .value = 0,
      .help = "divide by 1 - decay^t: the start has no weight"},
     {0}};
-static const sw_slot ema_slots[] = {{.name = "ema", .start = SW_START_X},
-                                    {.name = "ema_low", .count = low_count, .added = true}, {0}};
+/* clang-format on */
+static const sw_slot ema_slots[] = {
+    {.name = "ema", .start = SW_START_X}, {.name = "ema_low", .count = low_count, .added = true}, {0}};
 
 static sw_status ema_begin(sw_step *s) {
     double decay = s->option[DECAY];
@@ -79,15 +81,20 @@ static sw_status ema_begin(sw_step *s) {
     return SW_OK;
 }
 
-const sw_average swo_ema = {.size = sizeof(sw_average), .name = "ema",
+const sw_average swo_ema = {.size = sizeof(sw_average),
+                            .name = "ema",
                             .summary = "exponential moving average of the iterates",
                             .source = "Polyak, Juditsky 1992; Kingma, Ba 2015, section 7",
-                            .options = ema_options, .slots = ema_slots, .begin = ema_begin,
-                            .update = &kernels, .reach = running_reach};
+                            .options = ema_options,
+                            .slots = ema_slots,
+                            .begin = ema_begin,
+                            .update = &kernels,
+                            .reach = running_reach};
 
 /* ---- lawa_ema ---- */
 
 enum { LAWA_DECAY, LAWA_START, LAWA_EVERY };
+/* clang-format off */
 static const sw_option lawa_ema_options[] = {
     {.name = "decay", .kind = SW_OPTION_REAL, .value = 0.95, .low = 0, .high = 1,
      .open = SW_OPEN_HIGH, .help = "weight of the past"},
@@ -95,6 +102,7 @@ static const sw_option lawa_ema_options[] = {
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 0.5, .unit = '%', .open = SW_OPEN_LOW,
      .help = "steps that are multiples of this count"},
     {0}};
+/* clang-format on */
 
 static sw_status lawa_ema_begin(sw_step *s) {
     if (!swo_average_due(s->step, s->option[LAWA_START], s->option[LAWA_EVERY]))
@@ -103,11 +111,16 @@ static sw_status lawa_ema_begin(sw_step *s) {
     return SW_OK;
 }
 
-const sw_average swo_lawa_ema = {.size = sizeof(sw_average), .name = "lawa_ema",
+const sw_average swo_lawa_ema = {.size = sizeof(sw_average),
+                                 .name = "lawa_ema",
                                  .summary = "moving average of every so many-th iterate",
                                  .source = "Ajroldi et al., AlgoPerf 2024",
-                                 .options = lawa_ema_options, .slots = ema_slots, .scalars = scalars,
-                                 .begin = lawa_ema_begin, .update = &kernels, .reach = running_reach,
+                                 .options = lawa_ema_options,
+                                 .slots = ema_slots,
+                                 .scalars = scalars,
+                                 .begin = lawa_ema_begin,
+                                 .update = &kernels,
+                                 .reach = running_reach,
                                  .point_begin = after_the_first};
 
 /* ---- polyak and swa ---- */
@@ -115,11 +128,13 @@ const sw_average swo_lawa_ema = {.size = sizeof(sw_average), .name = "lawa_ema",
 enum { START, EVERY };
 static const sw_option polyak_options[] = {
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 0, .help = "first step whose x counts"}, {0}};
+/* clang-format off */
 static const sw_option swa_options[] = {
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 75, .unit = '%', .help = "first step that counts"},
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 1, .unit = '%', .open = SW_OPEN_LOW,
      .help = "steps that are multiples of this count"},
     {0}};
+/* clang-format on */
 static const sw_slot mean_slots[] = {{.name = "mean"}, {.name = "mean_low", .count = low_count, .added = true}, {0}};
 
 static sw_status mean(sw_step *s, double every) {
@@ -137,16 +152,28 @@ static sw_status swa_begin(sw_step *s) {
     return mean(s, s->option[EVERY]);
 }
 
-const sw_average swo_polyak = {.size = sizeof(sw_average), .name = "polyak",
+const sw_average swo_polyak = {.size = sizeof(sw_average),
+                               .name = "polyak",
                                .summary = "the mean of all iterates from a step on",
-                               .source = "Polyak, Juditsky 1992", .options = polyak_options,
-                               .slots = mean_slots, .scalars = scalars, .begin = polyak_begin,
-                               .update = &kernels, .reach = running_reach, .point_begin = after_the_first};
-const sw_average swo_swa = {.size = sizeof(sw_average), .name = "swa",
+                               .source = "Polyak, Juditsky 1992",
+                               .options = polyak_options,
+                               .slots = mean_slots,
+                               .scalars = scalars,
+                               .begin = polyak_begin,
+                               .update = &kernels,
+                               .reach = running_reach,
+                               .point_begin = after_the_first};
+const sw_average swo_swa = {.size = sizeof(sw_average),
+                            .name = "swa",
                             .summary = "the mean of every so many-th iterate from a step on",
-                            .source = "Izmailov et al., UAI 2018", .options = swa_options,
-                            .slots = mean_slots, .scalars = scalars, .begin = swa_begin,
-                            .update = &kernels, .reach = running_reach, .point_begin = after_the_first};
+                            .source = "Izmailov et al., UAI 2018",
+                            .options = swa_options,
+                            .slots = mean_slots,
+                            .scalars = scalars,
+                            .begin = swa_begin,
+                            .update = &kernels,
+                            .reach = running_reach,
+                            .point_begin = after_the_first};
 
 bool swo_average_is_running(const sw_average *average) {
     return average == &swo_ema || average == &swo_lawa_ema || average == &swo_polyak || average == &swo_swa;

@@ -59,6 +59,7 @@ static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale), move_kernels = S
 
 enum { RHO, SCALE, ETA, P, OF };
 enum { WEIGHTS, ALL };
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "rho", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e6,
      .help = "ρ, the size of ε; 0: 0.5 for scale=weights, 2 for all", .search_low = 0.1, .search_high = 4,
@@ -70,6 +71,7 @@ static const sw_option options[] = {
      .help = "T is made for the 2-norm alone"},
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
     {0}};
+/* clang-format on */
 
 static bool is_weight(const sw_param *p) {
     return p->role == SW_ROLE_WEIGHT || p->role == SW_ROLE_HEAD || p->role == SW_ROLE_EMBEDDING ||
@@ -135,9 +137,11 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     return swo_ascent(e, x, g, ascend);
 }
 
-const sw_estimator swo_asam = {.size = sizeof(sw_estimator), .name = "asam",
+const sw_estimator swo_asam = {.size = sizeof(sw_estimator),
+                               .name = "asam",
                                .summary = "SAM, each element measured by its own size",
-                               .source = "Kwon, Kim, Park, Choi, ICML 2021", .options = options,
+                               .source = "Kwon, Kim, Park, Choi, ICML 2021",
+                               .options = options,
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
                                .cost = "2 gradients of the inner estimator",
                                .estimate = estimate};

@@ -51,18 +51,20 @@ static void SW_K(secant)(void *args, int64_t begin, int64_t end, double *sums) {
 
 static const sw_kernels secant_kernels = SW_KERNEL_TABLE(secant);
 
-enum { LIPSCHITZ, L2 };                 /* options */
-enum { X_BEFORE, G_BEFORE };            /* slots; scratch 0 and 1 are what they will be */
-enum { L, MEASURED, SEEN, FROZEN };     /* scalars */
+enum { LIPSCHITZ, L2 };             /* options */
+enum { X_BEFORE, G_BEFORE };        /* slots; scratch 0 and 1 are what they will be */
+enum { L, MEASURED, SEEN, FROZEN }; /* scalars */
 static const double HALF_LIFE = 100, MOST_OF_RATIO = 8, CONFIRMED = 1.25;
 enum { TRIALS = 10, CONFIRMATIONS = 60 };
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
      .help = "L, the Lipschitz constant of the gradient; 0: found if lr=auto"},
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
      .help = "the rule's weight_decay, which is known without it; another number is refused"},
     {0}};
+/* clang-format on */
 
 /* L; whether a Δx has measured it; whether the slots hold a pair, and which parameters were frozen then. */
 static const char *const scalars[] = {"L", "measured", "seen", "frozen", NULL};
@@ -73,8 +75,8 @@ static bool never(const double *option) {
     return false;
 }
 /* `added`: a file of a run without them continues with lr=auto, as if no pair were there yet (SEEN is 0 in it). */
-static const sw_slot slots[] = {{.name = "last_x", .needed = never, .added = true},
-                                {.name = "last_gradient", .needed = never, .added = true}, {0}};
+static const sw_slot slots[] = {
+    {.name = "last_x", .needed = never, .added = true}, {.name = "last_gradient", .needed = never, .added = true}, {0}};
 
 static sw_status full_make_slots(sw_estimate *e) {
     swo_estimate *s = swo_estimate_of(e);
@@ -104,8 +106,8 @@ static sw_status full_start(sw_estimate *e) {
 /* ---- Secants ---- */
 
 /* Without frozen parameters, which may hold Inf. */
-static void secant_of(const sw_estimate *e, const void *x, const void *x_before, const void *g,
-                      const void *g_before, double sums[SECANT_SUMS]) {
+static void secant_of(const sw_estimate *e, const void *x, const void *x_before, const void *g, const void *g_before,
+                      double sums[SECANT_SUMS]) {
     memset(sums, 0, SECANT_SUMS * sizeof *sums);
     for (int k = 0; k < sw_params_count(e->params); k++) {
         const sw_param *p = sw_params_at(e->params, k);
@@ -230,7 +232,7 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
         SW_TRY(full_confirm(e, x, g));
     } else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
         full_measure(e, x, g);
-    o->checked_norm = norm; /* that of g */
+    o->checked_norm = norm;                                         /* that of g */
     e->lr = e->scalar[L] > 0 ? full_step_size(e, e->scalar[L]) : 1; /* of a gradient of 0, too */
     void *x_copy = sw_estimate_scratch(e, X_BEFORE, 0), *g_copy = sw_estimate_scratch(e, G_BEFORE, 0);
     if (!x_copy || !g_copy)
@@ -257,11 +259,18 @@ static sw_status full_commit(sw_estimate *e) {
     return SW_OK;
 }
 
-const sw_estimator swo_full = {.size = sizeof(sw_estimator), .name = "full",
-                               .summary = "the gradient of all samples", .source = "Cauchy 1847",
-                               .options = options, .slots = slots, .scalars = scalars,
-                               .flags = SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT, .start = full_start,
+const sw_estimator swo_full = {.size = sizeof(sw_estimator),
+                               .name = "full",
+                               .summary = "the gradient of all samples",
+                               .source = "Cauchy 1847",
+                               .options = options,
+                               .slots = slots,
+                               .scalars = scalars,
+                               .flags = SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT,
+                               .start = full_start,
                                .cost = "1 gradient of all n samples; lr=auto: 1 more, or a few, in the first step",
-                               .estimate = full_estimate, .commit = full_commit, .added_scalars = 4};
+                               .estimate = full_estimate,
+                               .commit = full_commit,
+                               .added_scalars = 4};
 
 #endif

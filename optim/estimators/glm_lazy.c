@@ -70,7 +70,7 @@ static void SW_K(lazy_move_plain)(const swo_glm_move *a, const lazy_step *step) 
     for (int64_t at = 0; at < count; at++) {
         const int64_t j = index[at];
         const real t = c * value[at];
-        x[j] += (real)-(step->by_t * (double)t + step->by_d * (double)d[j]);
+        x[j] += (real) - (step->by_t * (double)t + step->by_d * (double)d[j]);
         if (sums)
             d[j] += t;
         then[j] = step->then;

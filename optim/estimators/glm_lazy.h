@@ -45,11 +45,11 @@ typedef struct swo_glm_weights {
 
 typedef struct swo_glm_lazy {
     double scale, sum;
-    double *then;        /* [features]: `sum` when v was brought up to date, or of recorded steps their number then */
-    int32_t *touched;    /* the columns of a row of several samples, each once */
-    int64_t count;       /* of them */
-    int64_t *stamp, now; /* [features]: touched in the step `now` */
-    bool recorded;       /* with l1, bounds or an average */
+    double *then;         /* [features]: `sum` when v was brought up to date, or of recorded steps their number then */
+    int32_t *touched;     /* the columns of a row of several samples, each once */
+    int64_t count;        /* of them */
+    int64_t *stamp, now;  /* [features]: touched in the step `now` */
+    bool recorded;        /* with l1, bounds or an average */
     bool proximal, boxed; /* l1 or bounds; bounds */
     double l1, decay, low, high;
     double near;                /* rounding of v, relative to it: x this near to a bound is at the bound */

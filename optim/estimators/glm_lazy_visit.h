@@ -73,8 +73,8 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
         const int64_t j = m->index[at];
         for (int64_t k = 0; k < outputs; k++) {
             const int64_t w = k * features + j;
-            z[k] += value[at] *
-                    SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j, w);
+            z[k] +=
+                value[at] * SW_K(lazy_update)(lazy, &x[w], a->x_low ? (real *)a->x_low + w : NULL, (double)d[w], j, w);
         }
         lazy->then[j] = lazy->recorded ? (double)lazy->steps : lazy->sum;
     }

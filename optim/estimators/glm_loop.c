@@ -97,10 +97,16 @@ static double glm_loop_rounded(const swo_glm_loop *loop, double bound) {
 static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
     const swo_glm_segment *weights = &loop->segment[0];
     const bool boxed = !isinf(weights->low) || !isinf(weights->high);
-    loop->lazy = (swo_glm_lazy){.scale = 1, .kept = 1, .recorded = weights->proximal || loop->mean,
-                                .proximal = weights->proximal, .boxed = boxed, .l1 = weights->l1,
-                                .decay = weights->decay, .low = glm_loop_rounded(loop, weights->low),
-                                .high = glm_loop_rounded(loop, weights->high), .mean = loop->mean,
+    loop->lazy = (swo_glm_lazy){.scale = 1,
+                                .kept = 1,
+                                .recorded = weights->proximal || loop->mean,
+                                .proximal = weights->proximal,
+                                .boxed = boxed,
+                                .l1 = weights->l1,
+                                .decay = weights->decay,
+                                .low = glm_loop_rounded(loop, weights->low),
+                                .high = glm_loop_rounded(loop, weights->high),
+                                .mean = loop->mean,
                                 .mean_low = loop->mean_low,
                                 /* a few roundings of f64, or of two numbers of f32 */
                                 .near = loop->e->type == SW_F64 ? 0x1p-50 : 0x1p-44};
@@ -122,10 +128,14 @@ static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
 static void glm_loop_take_rules(swo_glm_loop *loop, const swo_plain_rules *rules) {
     for (int i = 0; i < rules->stretches; i++) {
         swo_glm_segment *s = &loop->segment[i];
-        *s = (swo_glm_segment){.offset = rules->stretch[i].offset, .count = rules->stretch[i].count,
-                               .lr = rules->stretch[i].lr, .decay = rules->stretch[i].decay,
-                               .moves = rules->stretch[i].moves, .proximal = rules->stretch[i].proximal,
-                               .l1 = rules->stretch[i].l1, .low = rules->stretch[i].low,
+        *s = (swo_glm_segment){.offset = rules->stretch[i].offset,
+                               .count = rules->stretch[i].count,
+                               .lr = rules->stretch[i].lr,
+                               .decay = rules->stretch[i].decay,
+                               .moves = rules->stretch[i].moves,
+                               .proximal = rules->stretch[i].proximal,
+                               .l1 = rules->stretch[i].l1,
+                               .low = rules->stretch[i].low,
                                .high = rules->stretch[i].high};
         loop->automatic[i] = isnan(s->lr);
         if (s->proximal)
@@ -154,14 +164,25 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     double norm[2];
     if (!s || !t || !work)
         return SW_ERR_MEMORY;
-    *loop = (swo_glm_loop){.e = e, .batch = batch, .row_norm = swo_estimate_of(e)->largest_row,
+    *loop = (swo_glm_loop){.e = e,
+                           .batch = batch,
+                           .row_norm = swo_estimate_of(e)->largest_row,
                            .most = e->type == SW_F32 ? FLT_MAX / 16 : DBL_MAX / 16};
-    loop->visit = (swo_glm_visit){.following = -1, .f = e->objective, .x = x, .s = s, .squares = swo_squares(e),
+    loop->visit = (swo_glm_visit){.following = -1,
+                                  .f = e->objective,
+                                  .x = x,
+                                  .s = s,
+                                  .squares = swo_squares(e),
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
     swo_find_rests(e, &loop->visit.weights_rest, &loop->visit.bias_rests);
-    loop->move = (swo_glm_move){.f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t,
-                                .c = loop->visit.c, .x_low = swo_estimate_of(e)->x_low};
+    loop->move = (swo_glm_move){.f = e->objective,
+                                .x = x,
+                                .d = d,
+                                .d_low = d_low,
+                                .t = loop->visit.t,
+                                .c = loop->visit.c,
+                                .x_low = swo_estimate_of(e)->x_low};
     glm_loop_take_rules(loop, rules);
     glm_loop_take_average(loop);
     swo_norms(e->type, e->dim, x, d, norm);

@@ -8,7 +8,7 @@
 typedef struct swo_glm_loop {
     sw_estimate *e;
     swo_glm_segment segment[SWO_PLAIN];
-    bool automatic[SWO_PLAIN];     /* lr is what the estimator proposes */
+    bool automatic[SWO_PLAIN]; /* lr is what the estimator proposes */
     swo_glm_visit visit;
     swo_glm_move move;
     int64_t batch;                 /* samples in a step, at most */
@@ -16,8 +16,8 @@ typedef struct swo_glm_loop {
     double x_bound, d_bound, most; /* bounds of ‖x‖ and ‖d‖, and their limit */
     double nearest;                /* a bound of the norm of the point nearest to 0 within the rule's bounds */
     swo_glm_lazy lazy;
-    void *mean, *mean_low;         /* the average of x, and its low-order part (f32); NULL: there is none */
-    double w, mean_bound;          /* the weight of x in it after this step; a bound of its norm */
+    void *mean, *mean_low;                 /* the average of x, and its low-order part (f32); NULL: there is none */
+    double w, mean_bound;                  /* the weight of x in it after this step; a bound of its norm */
     double average_scalar[SW_MAX_SCALARS]; /* of the average, before this step */
 } swo_glm_loop;
 

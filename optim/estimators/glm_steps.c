@@ -14,7 +14,7 @@
 #ifndef GLM_STEPS
 #define GLM_STEPS
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
-enum { GLM_AHEAD = 3 }; /* rows by ids lie anywhere: they are fetched so many samples ahead */
+enum { GLM_AHEAD = 3 };              /* rows by ids lie anywhere: they are fetched so many samples ahead */
 /* A curvature that is no number tells nothing. */
 static inline double finite_or_0(double curvature) {
     return curvature - curvature == 0 ? curvature : 0;
@@ -64,8 +64,8 @@ static double SW_K(row_curvature)(const swo_glm_visit *a, const real *z, const r
     double sum = 0;
     for (int64_t i = 0; i < a->count; i++) {
         const int64_t at = i * outputs;
-        sum += SW_K(curvature_over)(a->f, swo_glm_sample(a, i), z + at, a->losses[i], (const real *)a->s + at, v + at, scale,
-                                    room);
+        sum += SW_K(curvature_over)(a->f, swo_glm_sample(a, i), z + at, a->losses[i], (const real *)a->s + at, v + at,
+                                    scale, room);
     }
     return square > 0 ? sum / (n * square) : 0;
 }
@@ -101,8 +101,8 @@ static double SW_K(dense_square)(const swo_glm_visit *a) {
     int64_t j = 0;
     for (; j + SW_LANES <= dim; j += SW_LANES)
         SW_OVER_LANES
-        for (int k = 0; k < SW_LANES; k++)
-            lane[k] += (double)t[j + k] * (double)t[j + k];
+    for (int k = 0; k < SW_LANES; k++)
+        lane[k] += (double)t[j + k] * (double)t[j + k];
     for (int k = 0; j < dim; j++, k++)
         lane[k] += (double)t[j] * (double)t[j];
     SW_ADD_LANES(double, square, lane);
@@ -198,7 +198,9 @@ static void SW_K(products)(const swo_glm_visit *a, real *v) {
 static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
-    const double of_weights = a->weights_rest ? 0 : a->lazy ? SW_K(lazy_square)(a) : SW_K(dense_square)(a),
+    const double of_weights = a->weights_rest ? 0
+                              : a->lazy       ? SW_K(lazy_square)(a)
+                                              : SW_K(dense_square)(a),
                  square = of_weights + (a->f->bias && !a->bias_rests ? SW_K(inner)(bias, bias, outputs) : 0);
     a->curvature = 0;
     if (!(square > 0) || square - square != 0)

@@ -39,23 +39,23 @@ typedef struct swo_glm_visit {
     const sw_objective *f;
     const void *x;
     int64_t first, count;
-    const int64_t *ids;    /* [count]; NULL: from `first` on */
-    int64_t following;     /* lazy: a sample of the next visit, whose row was fetched; -1: not known */
-    const void *entry;     /* y: the derivatives at the last visit, [count, outputs] */
-    void *s, *c;           /* out, [count, outputs]: the derivatives, and s - y */
-    void *t;               /* out, [dim]: Σ c_i [a_i, 1]; NULL: not asked for */
-    void *work;            /* [2 · count · outputs + 2 · outputs] */
-    void *blocks;          /* [2 · outputs · features], where count may be above GLM_BLOCK */
-    double *losses;        /* [count], out */
-    const double *squares; /* [n]: ‖a_i‖² */
-    double loss;           /* out: Σ f_i */
-    double l;              /* L before the visit; 0: not known */
-    double curvature;      /* out: the curvature of the row's mean loss that was met, 0: none */
-    bool measure;          /* whether to find it; needs t where count > 1 */
+    const int64_t *ids;            /* [count]; NULL: from `first` on */
+    int64_t following;             /* lazy: a sample of the next visit, whose row was fetched; -1: not known */
+    const void *entry;             /* y: the derivatives at the last visit, [count, outputs] */
+    void *s, *c;                   /* out, [count, outputs]: the derivatives, and s - y */
+    void *t;                       /* out, [dim]: Σ c_i [a_i, 1]; NULL: not asked for */
+    void *work;                    /* [2 · count · outputs + 2 · outputs] */
+    void *blocks;                  /* [2 · outputs · features], where count may be above GLM_BLOCK */
+    double *losses;                /* [count], out */
+    const double *squares;         /* [n]: ‖a_i‖² */
+    double loss;                   /* out: Σ f_i */
+    double l;                      /* L before the visit; 0: not known */
+    double curvature;              /* out: the curvature of the row's mean loss that was met, 0: none */
+    bool measure;                  /* whether to find it; needs t where count > 1 */
     bool weights_rest, bias_rests; /* frozen: they have no part in a curvature */
-    swo_glm_lazy *lazy;    /* x holds v, t is 0 but at the touched columns and biases; NULL: not lazy */
-    void *weights, *x_low; /* lazy: x, to be brought up to date, and its low-order part (f32) */
-    const void *d;         /* lazy: the sum d */
+    swo_glm_lazy *lazy;            /* x holds v, t is 0 but at the touched columns and biases; NULL: not lazy */
+    void *weights, *x_low;         /* lazy: x, to be brought up to date, and its low-order part (f32) */
+    const void *d;                 /* lazy: the sum d */
 } swo_glm_visit;
 static inline int64_t swo_glm_sample(const swo_glm_visit *visit, int64_t i) {
     return visit->ids ? visit->ids[i] : visit->first + i;
@@ -68,8 +68,8 @@ void swo_glm_measure(sw_dtype type, swo_glm_visit *visit);
 typedef struct swo_glm_segment {
     int64_t offset, count;
     double lr, decay;
-    bool moves;           /* they are not frozen */
-    bool proximal;        /* the rule has l1 or bounds: see rules/prox.h */
+    bool moves;    /* they are not frozen */
+    bool proximal; /* the rule has l1 or bounds: see rules/prox.h */
     double l1, low, high;
 } swo_glm_segment;
 
@@ -78,8 +78,8 @@ typedef struct swo_glm_segment {
 typedef struct swo_glm_move {
     const sw_objective *f;
     void *x, *d, *d_low;
-    void *x_low;             /* f32: the low-order part of x, from the rounding of its moves; NULL: it is not kept */
-    const void *t;           /* NULL: c times the row of `sample` */
+    void *x_low;   /* f32: the low-order part of x, from the rounding of its moves; NULL: it is not kept */
+    const void *t; /* NULL: c times the row of `sample` */
     int64_t sample;
     const void *c;
     double fresh, old;

@@ -37,13 +37,18 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     return swo_table_judge(e, x, g);
 }
 
-const sw_estimator swo_sag = {.size = sizeof(sw_estimator), .name = "sag",
+const sw_estimator swo_sag = {.size = sizeof(sw_estimator),
+                              .name = "sag",
                               .summary = "the mean of the gradients seen last, one row of them new",
-                              .source = "Schmidt, Le Roux, Bach 2013", .options = options, .slots = slots,
+                              .source = "Schmidt, Le Roux, Bach 2013",
+                              .options = options,
+                              .slots = slots,
                               .scalars = swo_table_scalars,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
-                              .start = swo_table_start, .sample = swo_table_sample,
+                              .start = swo_table_start,
+                              .sample = swo_table_sample,
                               .cost = "1 gradient of a row; where L is measured, in a fourth of the steps another "
                                       "(two if the model is not linear)",
-                              .estimate = estimate, .commit = swo_table_commit,
+                              .estimate = estimate,
+                              .commit = swo_table_commit,
                               .added_scalars = ADDED_SCALARS};

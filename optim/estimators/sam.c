@@ -86,10 +86,10 @@ static void SW_K(move_sign)(void *args, int64_t begin, int64_t end, double *sums
 #include <math.h>
 
 static const sw_kernels power_sum_kernels = SW_KERNEL_TABLE(power_sum), move_kernels = SW_KERNEL_TABLE(move),
-                        move_2_kernels = SW_KERNEL_TABLE(move_2),
-                        move_sign_kernels = SW_KERNEL_TABLE(move_sign);
+                        move_2_kernels = SW_KERNEL_TABLE(move_2), move_sign_kernels = SW_KERNEL_TABLE(move_sign);
 
 enum { RHO, P, OF };
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "rho", .kind = SW_OPTION_REAL, .value = 0.05, .low = 0, .high = 1e6, .help = "ρ, the size of ε",
      .search_low = 0.01, .search_high = 0.5, .search_log = true},
@@ -97,6 +97,7 @@ static const sw_option options[] = {
      .help = "the norm that measures ε; inf: the largest element"},
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
     {0}};
+/* clang-format on */
 
 static void move_one(sw_dtype type, void *x, int64_t i, const void *g, double rho) {
     if (type == SW_F32)
@@ -134,9 +135,11 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     return swo_ascent(e, x, g, ascend);
 }
 
-const sw_estimator swo_sam = {.size = sizeof(sw_estimator), .name = "sam",
+const sw_estimator swo_sam = {.size = sizeof(sw_estimator),
+                              .name = "sam",
                               .summary = "the gradient at the worst point nearby",
-                              .source = "Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021", .options = options,
+                              .source = "Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021",
+                              .options = options,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
                               .cost = "2 gradients of the inner estimator",
                               .estimate = estimate};

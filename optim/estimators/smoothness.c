@@ -15,12 +15,15 @@ enum { MOST_TRIALS = 100 };
 sw_status swo_head_curvature(const sw_estimate *e, double *curvature) {
     const sw_glm_data *data = e->objective->glm;
     if (!data)
-        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: lipschitz=auto needs a generalized linear model with a known loss "
-                                        "and samples in memory (sw_glm_new); lipschitz=0 measures it", e->method->name);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "estimator %s: lipschitz=auto needs a generalized linear model with a known loss "
+                       "and samples in memory (sw_glm_new); lipschitz=0 measures it",
+                       e->method->name);
     *curvature = sw_head_curvature(data->head);
     if (*curvature == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the second derivative of the %s loss has no bound, so that "
-                                        "lipschitz=auto finds none; lipschitz=0 measures it",
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "estimator %s: the second derivative of the %s loss has no bound, so that "
+                       "lipschitz=auto finds none; lipschitz=0 measures it",
                        e->method->name, sw_head_name(data->head));
     return SW_OK;
 }
@@ -124,8 +127,8 @@ static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
 typedef struct secant {
     sw_estimate *e;
     const void *x, *g, *u;
-    double square;             /* ‖u‖² */
-    double curvature, change;  /* out: ℓ, NaN where the gradient is none; ‖∇f(x) - ∇f(x - hu)‖ */
+    double square;            /* ‖u‖² */
+    double curvature, change; /* out: ℓ, NaN where the gradient is none; ‖∇f(x) - ∇f(x - hu)‖ */
 } secant;
 
 static sw_status secant_over(secant *s, double h) {

@@ -57,6 +57,7 @@ static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) 
 
 static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,
      .help = "samples in a step; 0: 64, or 1 for sparse rows of a generalized linear model in memory",
@@ -78,6 +79,7 @@ static const sw_option options[] = {
      .help = "L of a batch's gradient; auto: from the rows of a generalized linear model with a known loss; 0: "
              "measured if lr=auto"},
     {0}};
+/* clang-format on */
 
 static bool has_next(const double *option) {
     return option[SNAPSHOT] != LAST;
@@ -91,18 +93,20 @@ static bool has_mean(const double *option) {
  * draw of the period in two halves, each exact in f64. `frozen`: which parameters were frozen, as a number. `stored`:
  * whether `table` holds the derivatives at the snapshot. `L_least`: a lower bound of L, from the snapshot
  * (swo_least_l). `divisor`: the number by which lr=auto is divided, 1 at least (swo_svrg_adapt). */
-static const char *const scalars[] = {"since", "inner", "draw_high", "draw_low", "frozen", "L", "stored", "L_least",
-                                      "divisor", NULL};
+static const char *const scalars[] = {"since", "inner",  "draw_high", "draw_low", "frozen",
+                                      "L",     "stored", "L_least",   "divisor",  NULL};
 
 static int64_t table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
 }
 
-static const sw_slot slots[] = {{.name = "snapshot"}, {.name = "full"},
+static const sw_slot slots[] = {{.name = "snapshot"},
+                                {.name = "full"},
                                 {.name = "next", .needed = has_next},
                                 {.name = "next_low", .needed = has_mean, .added = true},
                                 {.name = "table", .count = table_size, .added = true},
-                                {.name = "x_low", .count = swo_x_low_size, .added = true}, {0}};
+                                {.name = "x_low", .count = swo_x_low_size, .added = true},
+                                {0}};
 
 static double period(const sw_estimate *e) {
     if (e->option[PERIOD] > 0)
@@ -121,8 +125,7 @@ static double frozen(const sw_estimate *e) {
 
 /* The full gradient is 0 where parameters were frozen when it was taken: a change of these needs another snapshot. */
 bool swo_svrg_due(const sw_estimate *e) {
-    return e->scalar[SINCE] == 0 || (double)e->step - e->scalar[SINCE] >= period(e) ||
-           e->scalar[FROZEN] != frozen(e);
+    return e->scalar[SINCE] == 0 || (double)e->step - e->scalar[SINCE] >= period(e) || e->scalar[FROZEN] != frozen(e);
 }
 
 int64_t swo_svrg_batch(const sw_estimate *e) {
@@ -328,12 +331,19 @@ static sw_status commit(sw_estimate *e) {
     return SW_OK;
 }
 
-const sw_estimator swo_svrg = {.size = sizeof(sw_estimator), .name = "svrg",
+const sw_estimator swo_svrg = {.size = sizeof(sw_estimator),
+                               .name = "svrg",
                                .summary = "a batch's gradient, corrected by that at a snapshot",
-                               .source = "Johnson, Zhang, NIPS 2013", .options = options, .slots = slots,
-                               .scalars = scalars, .flags = SW_ESTIMATOR_OBJECTIVE, .start = start, .sample = sample,
+                               .source = "Johnson, Zhang, NIPS 2013",
+                               .options = options,
+                               .slots = slots,
+                               .scalars = scalars,
+                               .flags = SW_ESTIMATOR_OBJECTIVE,
+                               .start = start,
+                               .sample = sample,
                                .added_scalars = 4,
                                .cost = "2 gradients of a batch, and one of all n samples every period",
-                               .estimate = estimate, .commit = commit};
+                               .estimate = estimate,
+                               .commit = commit};
 
 #endif

@@ -5,11 +5,11 @@
 #include "glm_loop.h"
 
 enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
-enum { LAST, RANDOM, MEAN };                  /* SNAPSHOT */
-enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };       /* STEP */
-enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW }; /* slots */
+enum { LAST, RANDOM, MEAN };                                                     /* SNAPSHOT */
+enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };                                          /* STEP */
+enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW };                              /* slots */
 enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED, L_LEAST, DIVISOR }; /* scalars */
-enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT }; /* scratch of evaluations on a tape */
+enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT };                         /* scratch of evaluations on a tape */
 enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in memory; the first three as in loops */
 
 /* Whether the next step takes a snapshot. */

@@ -61,8 +61,7 @@ static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
     char *entry = sw_estimate_scratch(e, VISIT_ENTRY, swo_svrg_batch(e) * outputs);
     if (!entry)
         return SW_ERR_MEMORY;
-    const bool early = e->step <= 2 * e->per_epoch,
-               unbounded = sw_head_curvature(e->objective->glm->head) == 0,
+    const bool early = e->step <= 2 * e->per_epoch, unbounded = sw_head_curvature(e->objective->glm->head) == 0,
                ahead = swo_svrg_measures(e) && (early || unbounded || e->step % 8 == 0) && e->objective->glm->dense;
     for (int64_t i = 0; i < e->count; i++)
         memcpy(entry + (size_t)i * row, swo_svrg_entry(e, e->ids[i]), row);
@@ -168,4 +167,3 @@ sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mos
     swo_glm_loop_end(&loop);
     return status;
 }
-

@@ -11,8 +11,7 @@ bool swo_svrg_searches(const sw_estimate *e) {
 }
 
 double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
-    const double given = e->option[LIPSCHITZ],
-                 found = swo_known_l(e, given, e->scalar[L]),
+    const double given = e->option[LIPSCHITZ], found = swo_known_l(e, given, e->scalar[L]),
                  l = (found + l2) * (given == 0 ? fmax(e->scalar[DIVISOR], 1) : 1);
     if (!(found > 0)) /* no gradient yet */
         return 0;
@@ -77,8 +76,8 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
  * each step measures it. */
 bool swo_svrg_measures(const sw_estimate *e) {
     const bool unbounded = e->objective->glm && sw_head_curvature(e->objective->glm->head) == 0;
-    return swo_svrg_searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0 || e->count <= 4 ||
-                           unbounded);
+    return swo_svrg_searches(e) &&
+           (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0 || e->count <= 4 || unbounded);
 }
 
 sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
@@ -113,4 +112,3 @@ void swo_svrg_adapt(sw_estimate *e, double before, double after) {
     else if (after < SHORT_OF * before)
         *divisor = fmax(*divisor / 2, 1);
 }
-

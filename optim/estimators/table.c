@@ -10,8 +10,8 @@
 #include <float.h>
 #include <math.h>
 
-const char *const swo_table_scalars[] = {"seen", "samples_seen", "filled",      "L",      "L_row",
-                                         "norm", "converged",    "excess_seen", "excess", "ratio", NULL};
+const char *const swo_table_scalars[] = {"seen",      "samples_seen", "filled", "L",     "L_row", "norm",
+                                         "converged", "excess_seen",  "excess", "ratio", NULL};
 
 enum { IDS_MORE = 2 }; /* what stands after the ids of a step: see swo_table_sample */
 /* Scratch: from estimate to commit, and for the search. */
@@ -37,11 +37,13 @@ int64_t swo_table_size(const char *method, const sw_slot_sizes *s) {
     const int64_t rows = glm ? s->n : rows_of(s->n, s->option), width = glm ? s->outputs : s->dim;
     const double bytes = (double)rows * (double)width * (double)sw_dtype_size(s->type);
     if (bytes > s->option[TABLE_LIMIT] * 0x1p20) {
-        sw_fail(SW_ERR_ARGUMENT, "estimator %s: the table of %lld rows of %lld %s needs %.0f bytes, and "
-                                 "table_limit is %g MiB; %s", method, (long long)rows, (long long)width,
-                sw_dtype_name(s->type), bytes, s->option[TABLE_LIMIT],
-                glm ? "raise it" : "raise it, take a larger batch (one row each), or give the objective "
-                                   "rows and head, if it is a generalized linear model");
+        sw_fail(SW_ERR_ARGUMENT,
+                "estimator %s: the table of %lld rows of %lld %s needs %.0f bytes, and "
+                "table_limit is %g MiB; %s",
+                method, (long long)rows, (long long)width, sw_dtype_name(s->type), bytes, s->option[TABLE_LIMIT],
+                glm ? "raise it"
+                    : "raise it, take a larger batch (one row each), or give the objective "
+                      "rows and head, if it is a generalized linear model");
         return -1;
     }
     return rows * width;
@@ -51,8 +53,8 @@ int64_t swo_table_order(const sw_slot_sizes *s) {
     const int64_t rows = rows_of(s->n, s->option);
     if (rows <= INT32_MAX)
         return rows;
-    sw_fail(SW_ERR_ARGUMENT, "estimator: a table of %lld rows; at most %d, take a larger batch",
-            (long long)rows, INT32_MAX);
+    sw_fail(SW_ERR_ARGUMENT, "estimator: a table of %lld rows; at most %d, take a larger batch", (long long)rows,
+            INT32_MAX);
     return -1;
 }
 
@@ -83,7 +85,10 @@ int64_t swo_table_rows(const sw_estimate *e) {
 /* init=auto is seen or zero, until a first full pass is done. */
 static int init_of(const sw_estimate *e) {
     const int init = (int)e->option[INIT];
-    return init != FROM_AUTO ? init : e->scalar[FILLED] != 0 ? FROM_FULL : e->method == &swo_sag ? FROM_SEEN : FROM_ZERO;
+    return init != FROM_AUTO        ? init
+           : e->scalar[FILLED] != 0 ? FROM_FULL
+           : e->method == &swo_sag  ? FROM_SEEN
+                                    : FROM_ZERO;
 }
 
 /* Whether the first step begins with a full pass. Near a minimum, where x is from an earlier fit, that is worth its price. */
@@ -180,8 +185,9 @@ static sw_status table_fits(sw_estimate *e, double norm) {
     swo_combine(e->type, e->dim, 1, e->slot[SUM], 1, change, sum);
     if (swo_check(e->type, e->dim, sum, &after) == SW_OK && after <= most / 4)
         return SW_OK;
-    return sw_fail(SW_ERR_NONFINITE, "estimator %s: step %lld would make its sum of gradients Inf or NaN (the gradient's "
-                                     "norm is %g): it is not taken, and x is as before",
+    return sw_fail(SW_ERR_NONFINITE,
+                   "estimator %s: step %lld would make its sum of gradients Inf or NaN (the gradient's "
+                   "norm is %g): it is not taken, and x is as before",
                    e->method->name, (long long)e->step, norm);
 }
 
@@ -335,10 +341,13 @@ sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double cu
     const bool by_row = e->option[SAMPLING] == BY_LIPSCHITZ, found = met > 0;
     const double epochs = e->method == &swo_sag ? 8 : 2;
     if (!isfinite(met * (double)rows(e))) /* the tree adds them up */
-        return sw_fail(SW_ERR_NONFINITE, "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "
-                                         "taken", e->method->name, (long long)v->row, met, (long long)e->step);
-    e->scalar[L_ROW] = !by_row ? met : found ? fmax(met, v->first ? 0 : swo_table_l_before(e, v) / 2)
-                                             : swo_table_l_before(e, v);
+        return sw_fail(SW_ERR_NONFINITE,
+                       "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "
+                       "taken",
+                       e->method->name, (long long)v->row, met, (long long)e->step);
+    e->scalar[L_ROW] = !by_row ? met
+                       : found ? fmax(met, v->first ? 0 : swo_table_l_before(e, v) / 2)
+                               : swo_table_l_before(e, v);
     if (found)
         e->scalar[L] = fmax(met, e->scalar[L] * exp2(-1 / fmax(epochs * (double)rows(e), 256)));
     return SW_OK;
@@ -376,8 +385,8 @@ static sw_status visit_row(sw_estimate *e, const void *x, swo_visit *v) {
 }
 
 static swo_visit this_visit(sw_estimate *e) {
-    swo_visit v = {.row = e->ids[e->count], .samples = e->count, .weight = e->weight,
-                   .first = e->ids[e->count + 1] >= 0};
+    swo_visit v = {
+        .row = e->ids[e->count], .samples = e->count, .weight = e->weight, .first = e->ids[e->count + 1] >= 0};
     v.entry = sw_estimate_scratch(e, NEW_ENTRY, entry_count(e, v.samples));
     v.change = v.entry ? sw_estimate_scratch(e, CHANGE, 0) : NULL;
     return v;
@@ -389,9 +398,15 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     char *work = sw_estimate_scratch(e, WORK, swo_glm_work(e, batch_of(e->n, e->option)));
     if (!work)
         return SW_ERR_MEMORY;
-    swo_glm_visit visit = {.f = e->objective, .x = x, .first = v->row * batch_of(e->n, e->option), .count = v->samples,
-                           .entry = entry_at(e, v->row), .s = v->entry, .t = v->change,
-                           .squares = swo_squares(e), .l = swo_table_l_before(e, v),
+    swo_glm_visit visit = {.f = e->objective,
+                           .x = x,
+                           .first = v->row * batch_of(e->n, e->option),
+                           .count = v->samples,
+                           .entry = entry_at(e, v->row),
+                           .s = v->entry,
+                           .t = v->change,
+                           .squares = swo_squares(e),
+                           .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
     swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);

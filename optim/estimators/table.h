@@ -20,10 +20,11 @@
 
 /* Options. */
 enum { BATCH, SAMPLING, INIT, STEP, LIPSCHITZ, L2, TOL, TABLE_LIMIT };
-enum { UNIFORM, BY_LIPSCHITZ };                       /* SAMPLING */
+enum { UNIFORM, BY_LIPSCHITZ };                                         /* SAMPLING */
 enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTRED, FROM_SGD, FROM_AUTO }; /* INIT */
-enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
+enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                   /* STEP */
 
+/* clang-format off */
 #define TABLE_OPTIONS(init, step, init_help)                                                               \
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,                        \
      .help = "samples in a row of the table, and in a step; 0: 1, or for dense rows of a generalized "     \
@@ -46,17 +47,20 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L }; /* STEP */
     {.name = "table_limit", .kind = SW_OPTION_REAL, .value = 1024, .low = 0, .high = 1e12,                 \
      .open = SW_OPEN_LOW, .help = "MiB; a larger table is refused"},                                       \
     {0}
+/* clang-format on */
 
 /* Slots. `table`, `sum`: y and d; `sum_low`: what d lacks to the exact sum of its changes, which are many and
  * become small beside it. `order`: the rows, those that were visited first. `tree`: their L_i.
  * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. `x_low`: the low-order part of x in f32. */
 enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW, X_LOW };
-#define TABLE_SLOTS(size)                                                                                  \
-    {.name = "table", .count = size}, {.name = "sum"},                                                     \
-    {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                      \
-    {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz},      \
-    {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true}, \
-    {.name = "x_low", .count = swo_x_low_size, .added = true}, {0}
+#define TABLE_SLOTS(size)                                                                                 \
+    {.name = "table", .count = size}, {.name = "sum"},                                                    \
+        {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                 \
+        {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz}, \
+        {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true},              \
+        {.name = "x_low", .count = swo_x_low_size, .added = true}, {                                      \
+        0                                                                                                 \
+    }
 
 /* Scalars: rows and samples visited so far; whether table and sum are the first full pass's; L, as
  * estimated; that of the row visited last; with tol, the norm and whether it is small enough; by how much
@@ -76,11 +80,11 @@ bool swo_table_centred(const double *option);
 /* A visit, between sample and commit. */
 typedef struct swo_visit {
     int64_t row, samples;
-    double weight;        /* w_r */
-    bool first;           /* the row has not been visited before */
-    double probability;   /* with which it was drawn */
-    void *entry;          /* g_r, or the s of its samples: what the table will hold */
-    void *change;         /* t, dim elements */
+    double weight;      /* w_r */
+    bool first;         /* the row has not been visited before */
+    double probability; /* with which it was drawn */
+    void *entry;        /* g_r, or the s of its samples: what the table will hold */
+    void *change;       /* t, dim elements */
 } swo_visit;
 
 int64_t swo_table_batch(const sw_estimate *e); /* samples in a row, the last of which may have fewer */

@@ -6,8 +6,10 @@
 sw_status swo_table_check_weight(const sw_estimate *e, double weight) {
     if (weight != SW_SUMMED)
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the loss is a sum over the samples (SW_SUM); a table needs "
-                                    "means (SW_MEAN)", e->method->name);
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "estimator %s: the loss is a sum over the samples (SW_SUM); a table needs "
+                   "means (SW_MEAN)",
+                   e->method->name);
 }
 
 /* Of `samples` samples that were evaluated last. */
@@ -65,8 +67,10 @@ sw_status swo_table_fill(sw_estimate *e, const void *x) {
     SW_TRY(sw_objective_is_glm(e->objective) ? table_fill_glm(e, x) : table_fill_rows(e, x));
     const double whole = (double)e->n + e->scalar[EXCESS];
     if (!(whole > 0))
-        return sw_fail(SW_ERR_ARGUMENT, "estimator %s: the weights of all samples add up to 0 (are all of them "
-                                        "ignored?)", e->method->name);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "estimator %s: the weights of all samples add up to 0 (are all of them "
+                       "ignored?)",
+                       e->method->name);
     if (e->option[INIT] == CENTRED) {
         swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
         memset(e->slot[SUM], 0, bytes);

@@ -10,7 +10,7 @@ typedef struct table_run {
     const swo_plain_rules *rules;
     int64_t rows, judges_every;
     uint64_t key;
-    bool by_row;  /* the tree has an L for each row */
+    bool by_row;     /* the tree has an L for each row */
     int64_t next[2]; /* the places in the order of the two draws that come next; -1: not known */
 } table_run;
 
@@ -39,7 +39,10 @@ static swo_visit table_run_visit(table_run *r, int64_t row, bool first) {
     visit->first = r->loop.move.sample = row * r->loop.batch;
     visit->count = e->n - visit->first < r->loop.batch ? e->n - visit->first : r->loop.batch;
     visit->entry = swo_table_entry(e, row);
-    const swo_visit v = {.row = row, .samples = visit->count, .weight = (double)visit->count, .first = first,
+    const swo_visit v = {.row = row,
+                         .samples = visit->count,
+                         .weight = (double)visit->count,
+                         .first = first,
                          .probability = r->by_row ? swo_table_probability(e, row, first) : 1 / (double)r->rows};
     visit->measure = swo_table_measures(e, first, e->step);
     visit->l = visit->measure ? swo_table_l_before(e, &v) : 0;
@@ -90,8 +93,12 @@ static sw_status table_run_step(table_run *r, sw_optim *o, bool *taken) {
 
 sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
     sw_optim *o = e->optim;
-    table_run r = {.rules = rules, .rows = swo_table_rows(e), .judges_every = swo_table_judges_every(e),
-                   .key = swo_table_key(e), .by_row = e->option[SAMPLING] == BY_LIPSCHITZ, .next = {-1, -1}};
+    table_run r = {.rules = rules,
+                   .rows = swo_table_rows(e),
+                   .judges_every = swo_table_judges_every(e),
+                   .key = swo_table_key(e),
+                   .by_row = e->option[SAMPLING] == BY_LIPSCHITZ,
+                   .next = {-1, -1}};
     *done = 0;
     /* What has a first full pass, or may have one, is the pipeline's. */
     const bool may_fill = e->option[INIT] == FROM_FULL || (e->option[INIT] == FROM_AUTO && e->scalar[SEEN] == 0);

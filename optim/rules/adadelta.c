@@ -88,6 +88,7 @@ static void SW_K(adadelta_f32)(void *args, int64_t begin, int64_t end, double *s
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(adadelta);
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 1, .low = 0, .high = 1e6, .help = "η; the method itself wants none",
      .search_low = 1e-2, .search_high = 10, .search_log = true},
@@ -99,6 +100,7 @@ static const sw_option options[] = {
     EPS_IN_ROOT_ROW(1),
     WEIGHT_DECAY_ROW,
     {0}};
+/* clang-format on */
 
 static bool adadelta_in_f64(const double *o) {
     return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[RHO], 2);
@@ -118,8 +120,8 @@ static sw_status adadelta_begin(sw_step *s) {
 
 /* ‖√a‖² = Σ a ≤ √count ‖a‖, and |g|/√v is bounded by 1/√(1 - ρ), so that (1 - ρ) d² is at most about a + ε. */
 static void adadelta_reach(const sw_step *s, sw_bounds *b) {
-    const double *o = s->option, eps = o[EPS], lr = fabs(o[LR]), fresh = 1 - o[RHO], a = b->slot[s->slot[A] ? A : A_F64],
-                 n = sqrt((double)b->count), g = b->g + o[WEIGHT_DECAY] * b->x;
+    const double *o = s->option, eps = o[EPS], lr = fabs(o[LR]), fresh = 1 - o[RHO],
+                 a = b->slot[s->slot[A] ? A : A_F64], n = sqrt((double)b->count), g = b->g + o[WEIGHT_DECAY] * b->x;
     const bool in_root = o[EPS_IN_ROOT] != 0;
     const double least = in_root ? sqrt(eps) : eps, ratio = swo_normalized(b, s->type, fresh, least) / n,
                  above = in_root ? sqrt(n * a + n * n * eps) : sqrt(n * a) + n * eps,
@@ -138,10 +140,15 @@ static const sw_slot slots[] = {{.name = "v", .needed_by = adadelta_needs_v},
                                 {.name = "a_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
                                 {0}};
 
-const sw_rule swo_adadelta = {.size = sizeof(sw_rule), .name = "adadelta",
+const sw_rule swo_adadelta = {.size = sizeof(sw_rule),
+                              .name = "adadelta",
                               .summary = "steps in the units of the parameters, no learning rate",
-                              .source = "Zeiler 2012, arXiv 1212.5701", .options = options, .slots = slots,
-                              .flags = SW_RULE_LINEAR, .begin = adadelta_begin, .update = &kernels,
+                              .source = "Zeiler 2012, arXiv 1212.5701",
+                              .options = options,
+                              .slots = slots,
+                              .flags = SW_RULE_LINEAR,
+                              .begin = adadelta_begin,
+                              .update = &kernels,
                               .reach = adadelta_reach};
 
 #endif

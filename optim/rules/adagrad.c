@@ -17,8 +17,8 @@ enum { V, V_F64 }; /* slots */
 
 #if SW_KERNEL_PASS
 
-BLOCK_FUNCTION SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x,
-                                   const real *restrict gradient, real *restrict v) {
+BLOCK_FUNCTION SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
+                                   real *restrict v) {
     const real lr = (real)s->coefficient[STEP_SIZE], inside = (real)s->coefficient[INSIDE],
                outside = (real)s->coefficient[OUTSIDE], decay = (real)s->option[WEIGHT_DECAY];
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
@@ -89,14 +89,15 @@ static sw_status begin(sw_step *s) {
 
 /* v ≥ g² bounds |g|/√v by 1. */
 static void adagrad_reach(const sw_step *s, sw_bounds *b) {
-    const double *c = s->coefficient, decay = s->option[WEIGHT_DECAY], g = b->g + decay * b->x,
-                 lr = fabs(c[STEP_SIZE]), least = sqrt(c[INSIDE]) + c[OUTSIDE];
+    const double *c = s->coefficient, decay = s->option[WEIGHT_DECAY], g = b->g + decay * b->x, lr = fabs(c[STEP_SIZE]),
+                 least = sqrt(c[INSIDE]) + c[OUTSIDE];
     const int of_v = s->slot[V] ? V : V_F64;
     b->slot[of_v] += g * g;
     b->largest += lr + lr * g + decay + c[INSIDE] + b->slot[of_v];
     b->x += lr * swo_tighter(g / least, swo_normalized(b, s->type, 1, least));
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -107,14 +108,20 @@ static const sw_option options[] = {
     {.name = "lr_decay", .value = 0, .low = 0, .high = 1e6, .help = "κ: the t-th step is η/(1 + (t-1)κ)"},
     {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, what the sum begins with"},
     {0}};
+/* clang-format on */
 static const sw_slot slots[] = {{.name = "v", .needed_by = adagrad_needs_v},
                                 {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = adagrad_needs_v_f64},
                                 {0}};
 
-const sw_rule swo_adagrad = {.size = sizeof(sw_rule), .name = "adagrad",
+const sw_rule swo_adagrad = {.size = sizeof(sw_rule),
+                             .name = "adagrad",
                              .summary = "each element's step falls with its own gradients",
-                             .source = "Duchi, Hazan, Singer, JMLR 2011", .options = options,
-                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels,
+                             .source = "Duchi, Hazan, Singer, JMLR 2011",
+                             .options = options,
+                             .slots = slots,
+                             .flags = SW_RULE_LINEAR,
+                             .begin = begin,
+                             .update = &kernels,
                              .reach = adagrad_reach};
 
 #endif

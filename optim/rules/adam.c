@@ -15,9 +15,8 @@
 /* With the denominator, n ≤ BLOCK_LENGTH elements. */
 BLOCK_FUNCTION SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
                                 real *restrict m, real *restrict v) {
-    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
-               fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
-               a = (real)(s->coefficient[ALONG_M] * s->coefficient[SCALE_BACK]),
+    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2], fresh1 = (real)s->coefficient[FRESH],
+               fresh2 = (real)(1 - s->option[BETA2]), a = (real)(s->coefficient[ALONG_M] * s->coefficient[SCALE_BACK]),
                b = (real)(s->coefficient[ALONG_G] * s->coefficient[SCALE_BACK]),
                outside = (real)(s->coefficient[OUTSIDE] * s->coefficient[SCALE_BACK]),
                inside = (real)s->coefficient[INSIDE], l2 = (real)s->coefficient[L2],
@@ -44,10 +43,9 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
     real *restrict x = s->x;
     const real *restrict gradient = s->g;
     real *restrict m = s->slot[M], *restrict v = SQUARES(s, V, V_F64);
-    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
-               fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
-               a = (real)s->coefficient[ALONG_M], b = (real)s->coefficient[ALONG_G],
-               l2 = (real)s->coefficient[L2], shrink = (real)s->coefficient[SHRINK];
+    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2], fresh1 = (real)s->coefficient[FRESH],
+               fresh2 = (real)(1 - s->option[BETA2]), a = (real)s->coefficient[ALONG_M],
+               b = (real)s->coefficient[ALONG_G], l2 = (real)s->coefficient[L2], shrink = (real)s->coefficient[SHRINK];
     (void)sums;
 #if SW_KERNEL_F32
     if (s->slot[V_F64]) {
@@ -165,9 +163,15 @@ static sw_status adam_begin(sw_step *s) {
 
 static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT), {0}};
 
-const sw_rule swo_adam = {.size = sizeof(sw_rule), .name = "adam",
-                          .summary = "adaptive moments", .source = "Kingma, Ba, ICLR 2015",
-                          .options = options, .slots = swo_adam_slots, .flags = SW_RULE_LINEAR,
-                          .begin = adam_begin, .update = &swo_adam_kernels, .reach = swo_adam_reach};
+const sw_rule swo_adam = {.size = sizeof(sw_rule),
+                          .name = "adam",
+                          .summary = "adaptive moments",
+                          .source = "Kingma, Ba, ICLR 2015",
+                          .options = options,
+                          .slots = swo_adam_slots,
+                          .flags = SW_RULE_LINEAR,
+                          .begin = adam_begin,
+                          .update = &swo_adam_kernels,
+                          .reach = swo_adam_reach};
 
 #endif

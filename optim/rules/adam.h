@@ -20,6 +20,7 @@ enum { LR, BETA1, BETA2, EPS, EPS_IN_ROOT, WEIGHT_DECAY, ADAM_OPTIONS };
  * of the root by ROOT_SCALE: an operation less for each element. PLAIN: no denominator in this step. A rule's own coefficients follow. */
 enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, SCALE_BACK, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
 
+/* clang-format off */
 #define ADAM_OPTION_ROWS(lr_default, decay_default, decay_help)                                    \
     {.name = "lr", .value = lr_default, .low = 0, .high = 1e6, .help = "η, learning rate",         \
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},                                 \
@@ -32,6 +33,7 @@ enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, SCALE_BACK, INSIDE, OUTSIDE, L2, SHR
     EPS_IN_ROOT_ROW(0),                                                                            \
     {.name = "weight_decay", .value = decay_default, .low = 0, .high = 1e6, .help = decay_help,    \
      .search_low = 1e-5, .search_high = 0.5, .search_log = true}
+/* clang-format on */
 #define DECAY_IN_GRADIENT "λ, added to the gradient"
 #define DECAY_DECOUPLED "λ, decoupled: θ ← (1 - ηλ) θ"
 

@@ -21,9 +21,9 @@ static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
     real *restrict x = s->x;
     const real *restrict gradient = s->g;
     real *restrict m = s->slot[0], *restrict u = s->slot[1];
-    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
-               fresh = (real)(1 - s->option[BETA1]), eps = (real)s->option[EPS],
-               step_size = (real)s->coefficient[STEP_SIZE], decay = (real)s->option[WEIGHT_DECAY];
+    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2], fresh = (real)(1 - s->option[BETA1]),
+               eps = (real)s->option[EPS], step_size = (real)s->coefficient[STEP_SIZE],
+               decay = (real)s->option[WEIGHT_DECAY];
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         const real g = gradient[i] + decay * x[i];
@@ -56,6 +56,7 @@ static sw_status begin(sw_step *s) {
     return SW_OK;
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 2e-3, .low = 0, .high = 1e6, .help = "η, learning rate",
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},
@@ -67,11 +68,18 @@ static const sw_option options[] = {
      .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
     WEIGHT_DECAY_ROW,
     {0}};
+/* clang-format on */
 static const sw_slot slots[] = {{.name = "m"}, {.name = "u"}, {0}};
 
-const sw_rule swo_adamax = {.size = sizeof(sw_rule), .name = "adamax",
-                            .summary = "Adam with the maximum norm", .source = "Kingma, Ba, ICLR 2015",
-                            .options = options, .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                            .update = &kernels, .reach = adamax_reach};
+const sw_rule swo_adamax = {.size = sizeof(sw_rule),
+                            .name = "adamax",
+                            .summary = "Adam with the maximum norm",
+                            .source = "Kingma, Ba, ICLR 2015",
+                            .options = options,
+                            .slots = slots,
+                            .flags = SW_RULE_LINEAR,
+                            .begin = begin,
+                            .update = &kernels,
+                            .reach = adamax_reach};
 
 #endif

@@ -12,8 +12,13 @@ static sw_status begin(sw_step *s) {
 
 static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
 
-const sw_rule swo_adamw = {.size = sizeof(sw_rule), .name = "adamw",
+const sw_rule swo_adamw = {.size = sizeof(sw_rule),
+                           .name = "adamw",
                            .summary = "Adam with decoupled weight decay",
-                           .source = "Loshchilov, Hutter, ICLR 2019", .options = options,
-                           .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                           .update = &swo_adam_kernels, .reach = swo_adam_reach};
+                           .source = "Loshchilov, Hutter, ICLR 2019",
+                           .options = options,
+                           .slots = swo_adam_slots,
+                           .flags = SW_RULE_LINEAR,
+                           .begin = begin,
+                           .update = &swo_adam_kernels,
+                           .reach = swo_adam_reach};

@@ -17,7 +17,7 @@
 #ifndef AMOS_OPTIONS
 #define AMOS_OPTIONS
 enum { LR, BETA, MOMENTUM, EXTRA_L2, C, D, WEIGHT, CONV, HEAD, EMBEDDING, BIAS, NORM, OTHER };
-enum { V, B, M }; /* slots */
+enum { V, B, M };                                          /* slots */
 enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √ξ; elements of a row */
 #endif
 
@@ -29,8 +29,8 @@ static double SW_K(careful_squares)(const real *g, int64_t n) {
     int64_t i = 0;
     for (; i + SW_LANES <= n; i += SW_LANES)
         SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += (double)g[i + j] * (double)g[i + j];
+    for (int j = 0; j < SW_LANES; j++)
+        lane[j] += (double)g[i + j] * (double)g[i + j];
     for (int j = 0; i < n; i++, j++)
         lane[j] += (double)g[i] * (double)g[i];
     SW_ADD_LANES(double, sum, lane);
@@ -70,9 +70,8 @@ static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
 
         /* √r may be too small a number for f32, and g is then large: it is scaled down first. */
         const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
-        const real of_x = (real)(fade * (gamma / 2 + o[EXTRA_L2])),
-                   of_g = (real)(fade * xi * eta * (root / scale)), down = (real)scale,
-                   mu = (real)o[MOMENTUM], fresh = (real)(1 - o[MOMENTUM]);
+        const real of_x = (real)(fade * (gamma / 2 + o[EXTRA_L2])), of_g = (real)(fade * xi * eta * (root / scale)),
+                   down = (real)scale, mu = (real)o[MOMENTUM], fresh = (real)(1 - o[MOMENTUM]);
         if (s->slot[M]) {
             real *restrict m = (real *)s->slot[M] + row * n;
             for (int64_t i = 0; i < n; i++) {
@@ -168,37 +167,79 @@ static bool has_momentum(const double *option) {
 }
 
 static const sw_option options[] = {
-    {.name = "lr", .value = 0.01, .low = 0, .high = 1, .help = "ξ; 1/√(batches in an epoch) is advised",
-     .search_low = 1e-3, .search_high = 1e-1, .search_log = true},
-    {.name = "beta", .value = 0.999, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
-     .help = "β, decay of the mean of g²; 1 - β about ξ is advised", .search_low = 0.9,
+    {.name = "lr",
+     .value = 0.01,
+     .low = 0,
+     .high = 1,
+     .help = "ξ; 1/√(batches in an epoch) is advised",
+     .search_low = 1e-3,
+     .search_high = 1e-1,
+     .search_log = true},
+    {.name = "beta",
+     .value = 0.999,
+     .low = 0,
+     .high = 1,
+     .open = SW_OPEN_HIGH,
+     .help = "β, decay of the mean of g²; 1 - β about ξ is advised",
+     .search_low = 0.9,
      .search_high = 0.9999},
-    {.name = "momentum", .value = 0, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
-     .help = "μ, mean of the steps", .search_low = 0, .search_high = 0.98},
-    {.name = "extra_l2", .value = 0, .low = 0, .high = 1, .help = "λ, decay besides Amos's own",
-     .search_low = 1e-8, .search_high = 1e-3, .search_log = true},
+    {.name = "momentum",
+     .value = 0,
+     .low = 0,
+     .high = 1,
+     .open = SW_OPEN_HIGH,
+     .help = "μ, mean of the steps",
+     .search_low = 0,
+     .search_high = 0.98},
+    {.name = "extra_l2",
+     .value = 0,
+     .low = 0,
+     .high = 1,
+     .help = "λ, decay besides Amos's own",
+     .search_low = 1e-8,
+     .search_high = 1e-3,
+     .search_log = true},
     {.name = "c", .value = 0.25, .low = 0, .high = 1e3, .help = "how fast the decay fades"},
     {.name = "d", .value = 0.25, .low = 0, .high = 1e3, .help = "how fast the step fades"},
-    {.name = "weight", .value = 2, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
-     .help = "hidden matrices: η = √(weight/fan_in)", .search_low = 0.5, .search_high = 8,
+    {.name = "weight",
+     .value = 2,
+     .low = 0,
+     .high = 1e6,
+     .open = SW_OPEN_LOW,
+     .help = "hidden matrices: η = √(weight/fan_in)",
+     .search_low = 0.5,
+     .search_high = 8,
      .search_log = true},
-    {.name = "conv", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
+    {.name = "conv",
+     .value = 1,
+     .low = 0,
+     .high = 1e6,
+     .open = SW_OPEN_LOW,
      .help = "kernels, of rank 3 or more: η = √(conv/fan_in)"},
-    {.name = "head", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
+    {.name = "head",
+     .value = 1,
+     .low = 0,
+     .high = 1e6,
+     .open = SW_OPEN_LOW,
      .help = "the last layer: η = √(head/fan_in)"},
     {.name = "embedding", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of embeddings"},
     {.name = "bias", .value = 0.5, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of biases"},
-    {.name = "norm", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
-     .help = "η of normalising layers"},
+    {.name = "norm", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of normalising layers"},
     {.name = "other", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of all others"},
     {0}};
 static const sw_slot slots[] = {{.name = "v", .type = SW_SLOT_F64, .count = a_row},
                                 {.name = "b", .type = SW_SLOT_F64, .count = a_row},
-                                {.name = "m", .needed = has_momentum}, {0}};
+                                {.name = "m", .needed = has_momentum},
+                                {0}};
 
-const sw_rule swo_amos = {.size = sizeof(sw_rule), .name = "amos",
+const sw_rule swo_amos = {.size = sizeof(sw_rule),
+                          .name = "amos",
                           .summary = "step and decay fade as the scale of the model says",
-                          .source = "Tian, Parikh 2022, arXiv 2210.11693", .options = options, .slots = slots,
-                          .unit = SW_UNIT_TENSOR, .tensor = tensor, .reach = amos_reach};
+                          .source = "Tian, Parikh 2022, arXiv 2210.11693",
+                          .options = options,
+                          .slots = slots,
+                          .unit = SW_UNIT_TENSOR,
+                          .tensor = tensor,
+                          .reach = amos_reach};
 
 #endif

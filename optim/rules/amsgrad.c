@@ -16,7 +16,7 @@
 #define AMSGRAD_OPTIONS
 enum { CORRECTION = ADAM_OPTIONS };
 enum { AFTER, BEFORE, NONE };
-enum { FIRST_SCALE = ADAM_COEFFICIENTS }; /* of v in the maximum */
+enum { FIRST_SCALE = ADAM_COEFFICIENTS };         /* of v in the maximum */
 enum { AMS_V_MAX = 2, AMS_V_F64, AMS_V_MAX_F64 }; /* slots after m and v */
 #endif
 
@@ -31,12 +31,12 @@ static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) 
     real *restrict x = s->x;
     const real *restrict gradient = s->g;
     real *restrict m = s->slot[M], *restrict v = SQUARES(s, V, AMS_V_F64),
-                  *restrict largest = SQUARES(s, AMS_V_MAX, AMS_V_MAX_F64);
-    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
-               fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
-               a = (real)s->coefficient[ALONG_M], first = (real)s->coefficient[FIRST_SCALE],
-               scale = (real)s->coefficient[ROOT_SCALE], inside = (real)s->coefficient[INSIDE],
-               outside = (real)s->coefficient[OUTSIDE], l2 = (real)s->coefficient[L2];
+                   *restrict largest = SQUARES(s, AMS_V_MAX, AMS_V_MAX_F64);
+    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2], fresh1 = (real)s->coefficient[FRESH],
+               fresh2 = (real)(1 - s->option[BETA2]), a = (real)s->coefficient[ALONG_M],
+               first = (real)s->coefficient[FIRST_SCALE], scale = (real)s->coefficient[ROOT_SCALE],
+               inside = (real)s->coefficient[INSIDE], outside = (real)s->coefficient[OUTSIDE],
+               l2 = (real)s->coefficient[L2];
     (void)sums;
 #if SW_KERNEL_F32
     if (s->slot[AMS_V_F64]) {
@@ -85,11 +85,12 @@ static sw_status begin(sw_step *s) {
     return swo_check_squares(s, "amsgrad", s->option[EPS], swo_adam_in_f64(s->option), AMS_V_F64);
 }
 
-static const sw_option options[] = {
-    ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT),
-    {.name = "correction", .kind = SW_OPTION_CHOICE, .choices = "after|before|none",
-     .help = "of the bias: after the maximum, before it, or none, also of m"},
-    {0}};
+static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT),
+                                    {.name = "correction",
+                                     .kind = SW_OPTION_CHOICE,
+                                     .choices = "after|before|none",
+                                     .help = "of the bias: after the maximum, before it, or none, also of m"},
+                                    {0}};
 static const sw_slot slots[] = {{.name = "m"},
                                 {.name = "v", .needed_by = swo_adam_needs_v},
                                 {.name = "v_max", .needed_by = swo_adam_needs_v},
@@ -97,9 +98,15 @@ static const sw_slot slots[] = {{.name = "m"},
                                 {.name = "v_max_f64", .type = SW_SLOT_F64, .needed_by = swo_adam_needs_v_f64},
                                 {0}};
 
-const sw_rule swo_amsgrad = {.size = sizeof(sw_rule), .name = "amsgrad",
+const sw_rule swo_amsgrad = {.size = sizeof(sw_rule),
+                             .name = "amsgrad",
                              .summary = "Adam with a denominator that never falls",
-                             .source = "Reddi, Kale, Kumar, ICLR 2018", .options = options, .slots = slots,
-                             .flags = SW_RULE_LINEAR, .begin = begin, .update = &kernels, .reach = amsgrad_reach};
+                             .source = "Reddi, Kale, Kumar, ICLR 2018",
+                             .options = options,
+                             .slots = slots,
+                             .flags = SW_RULE_LINEAR,
+                             .begin = begin,
+                             .update = &kernels,
+                             .reach = amsgrad_reach};
 
 #endif

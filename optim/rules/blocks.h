@@ -21,23 +21,23 @@ enum {
 
 /* Calls of a block's function for [begin, end) of a step: with n = BLOCK_LENGTH, a constant there, and with
  * n < BLOCK_LENGTH for the rest. Two loops, for fetch_ahead takes registers. */
-#define BY_BLOCKS(step, begin, end, call)                                  \
-    do {                                                                   \
-        const int64_t whole_ = (end) - ((end) - (begin)) % BLOCK_LENGTH;   \
-        if ((step)->count >= FAR_VECTOR)                                   \
-            for (; begin < whole_; begin += BLOCK_LENGTH) {                \
-                const int64_t n = BLOCK_LENGTH;                            \
-                SW_K(fetch_ahead)(step, begin);                            \
-                call;                                                      \
-            }                                                              \
-        for (; begin < whole_; begin += BLOCK_LENGTH) {                    \
-            const int64_t n = BLOCK_LENGTH;                                \
-            call;                                                          \
-        }                                                                  \
-        if (begin < (end)) {                                               \
-            const int64_t n = (end) - (begin);                             \
-            call;                                                          \
-        }                                                                  \
+#define BY_BLOCKS(step, begin, end, call)                                \
+    do {                                                                 \
+        const int64_t whole_ = (end) - ((end) - (begin)) % BLOCK_LENGTH; \
+        if ((step)->count >= FAR_VECTOR)                                 \
+            for (; begin < whole_; begin += BLOCK_LENGTH) {              \
+                const int64_t n = BLOCK_LENGTH;                          \
+                SW_K(fetch_ahead)(step, begin);                          \
+                call;                                                    \
+            }                                                            \
+        for (; begin < whole_; begin += BLOCK_LENGTH) {                  \
+            const int64_t n = BLOCK_LENGTH;                              \
+            call;                                                        \
+        }                                                                \
+        if (begin < (end)) {                                             \
+            const int64_t n = (end) - (begin);                           \
+            call;                                                        \
+        }                                                                \
     } while (0)
 /* Second moments: of f64 in one of two slots. Kernels of f32 have gone another way where it is the second. */
 #define SQUARES(step, slot_, slot_f64) ((step)->slot[(step)->slot[slot_] || SW_KERNEL_F32 ? slot_ : slot_f64])

@@ -29,9 +29,11 @@ typedef struct SW_K(fista_step) {
 } SW_K(fista_step);
 
 static inline SW_K(fista_step) SW_K(fista_step_of)(const sw_step *s) {
-    return (SW_K(fista_step)){.lr = (real)s->option[LR], .decay = (real)s->option[WEIGHT_DECAY],
+    return (SW_K(fista_step)){.lr = (real)s->option[LR],
+                              .decay = (real)s->option[WEIGHT_DECAY],
                               .threshold = (real)s->coefficient[THRESHOLD],
-                              .low = (real)prox_low(s->option + PROX), .high = (real)prox_high(s->option + PROX),
+                              .low = (real)prox_low(s->option + PROX),
+                              .high = (real)prox_high(s->option + PROX),
                               .per_lr = s->coefficient[PER_LR]};
 }
 
@@ -55,8 +57,8 @@ static void SW_K(fista_measure)(void *args, int64_t begin, int64_t end, double *
     int64_t i = begin;
     for (; i + SW_LANES <= end; i += SW_LANES)
         SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
-            SW_K(fista_sums)(f, y[i + j], g[i + j], x[i + j], &uphill[j], &square[j]);
+    for (int j = 0; j < SW_LANES; j++)
+        SW_K(fista_sums)(f, y[i + j], g[i + j], x[i + j], &uphill[j], &square[j]);
     for (int j = 0; i < end; i++, j++)
         SW_K(fista_sums)(f, y[i], g[i], x[i], &uphill[j], &square[j]);
     SW_ADD_LANES(double, sums[UPHILL], uphill);
@@ -130,6 +132,7 @@ static void fista_reach(const sw_step *s, sw_bounds *b) {
     b->largest += lr + o[WEIGHT_DECAY] + g + lr * g + v + c[THRESHOLD] + b->slot[0] + before;
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate, at most 1/L; auto: 1/L",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -139,14 +142,25 @@ static const sw_option options[] = {
     {.name = "restart", .kind = SW_OPTION_BOOL, .value = 1, .help = "momentum begins anew where it points uphill"},
     PROX_ROWS,
     {0}};
+/* clang-format on */
 static const sw_slot slots[] = {{.name = "x", .start = SW_START_X}, {0}};
 
-const sw_rule swo_fista = {.size = sizeof(sw_rule), .name = "fista",
+const sw_rule swo_fista = {.size = sizeof(sw_rule),
+                           .name = "fista",
                            .summary = "accelerated proximal gradient for l1 and boxes; Nesterov's without them",
-                           .source = "Beck, Teboulle 2009; O'Donoghue, Candès 2015", .options = options,
-                           .slots = slots, .check = fista_check, .scalars = scalars,
-                           .flags = SW_RULE_EXACT_GRADIENT | SW_RULE_PENALTY, .begin = fista_begin, .measure = &measure_kernels,
-                           .sums = SUMS, .decide = fista_decide, .update = &kernels, .point = &point_kernels,
-                           .cost = 8, .reach = fista_reach};
+                           .source = "Beck, Teboulle 2009; O'Donoghue, Candès 2015",
+                           .options = options,
+                           .slots = slots,
+                           .check = fista_check,
+                           .scalars = scalars,
+                           .flags = SW_RULE_EXACT_GRADIENT | SW_RULE_PENALTY,
+                           .begin = fista_begin,
+                           .measure = &measure_kernels,
+                           .sums = SUMS,
+                           .decide = fista_decide,
+                           .update = &kernels,
+                           .point = &point_kernels,
+                           .cost = 8,
+                           .reach = fista_reach};
 
 #endif

@@ -57,17 +57,23 @@ static void fromage_reach(const sw_step *s, sw_bounds *b) {
     b->x = shrink * (b->x + far);
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, the step relative to the tensor's norm",
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},
     {.name = "min_norm", .value = 1e-6, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
      .help = "what a norm is at least"},
     {0}};
+/* clang-format on */
 
-const sw_rule swo_fromage = {.size = sizeof(sw_rule), .name = "fromage",
+const sw_rule swo_fromage = {.size = sizeof(sw_rule),
+                             .name = "fromage",
                              .summary = "steps relative to the norm of each tensor",
-                             .source = "Bernstein et al., NeurIPS 2020", .options = options,
-                             .unit = SW_UNIT_TENSOR, .tensor = tensor, .reach = fromage_reach,
+                             .source = "Bernstein et al., NeurIPS 2020",
+                             .options = options,
+                             .unit = SW_UNIT_TENSOR,
+                             .tensor = tensor,
+                             .reach = fromage_reach,
                              .cost = 5}; /* x and g are read twice, once for their norms */
 
 #endif

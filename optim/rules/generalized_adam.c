@@ -32,14 +32,19 @@ static const sw_option options[] = {
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .value = 1, .help = "look ahead along m"},
     {.name = "disable_preconditioning", .kind = SW_OPTION_BOOL, .help = "no denominator, no v: momentum"},
     {0}};
-static const sw_slot slots[] = {{.name = "m"},
-                                {.name = "v", .needed = preconditions, .needed_by = swo_adam_needs_v},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed = preconditions,
-                                 .needed_by = swo_adam_needs_v_f64},
-                                {0}};
+static const sw_slot slots[] = {
+    {.name = "m"},
+    {.name = "v", .needed = preconditions, .needed_by = swo_adam_needs_v},
+    {.name = "v_f64", .type = SW_SLOT_F64, .needed = preconditions, .needed_by = swo_adam_needs_v_f64},
+    {0}};
 
-const sw_rule swo_generalized_adam = {
-    .size = sizeof(sw_rule), .name = "generalized_adam",
-    .summary = "NadamW of which parts can be left out", .source = "Kasimbeg et al., AlgoPerf, ICLR 2025",
-    .options = options, .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
-    .update = &swo_adam_kernels, .reach = swo_adam_reach};
+const sw_rule swo_generalized_adam = {.size = sizeof(sw_rule),
+                                      .name = "generalized_adam",
+                                      .summary = "NadamW of which parts can be left out",
+                                      .source = "Kasimbeg et al., AlgoPerf, ICLR 2025",
+                                      .options = options,
+                                      .slots = slots,
+                                      .flags = SW_RULE_LINEAR,
+                                      .begin = begin,
+                                      .update = &swo_adam_kernels,
+                                      .reach = swo_adam_reach};

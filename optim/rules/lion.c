@@ -41,6 +41,7 @@ static void lion_reach(const sw_step *s, sw_bounds *b) {
     b->slot[0] = o[BETA2] * b->slot[0] + (1 - o[BETA2]) * b->g;
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 1e-4, .low = 0, .high = 1e6, .help = "η, learning rate: the length of a step",
      .search_low = 1e-5, .search_high = 1e-2, .search_log = true},
@@ -51,10 +52,17 @@ static const sw_option options[] = {
     {.name = "weight_decay", .value = 0, .low = 0, .high = 1e6, .help = "λ, decoupled: θ ← (1 - ηλ) θ",
      .search_low = 1e-4, .search_high = 10, .search_log = true},
     {0}};
+/* clang-format on */
 static const sw_slot slots[] = {{.name = "m"}, {0}};
 
-const sw_rule swo_lion = {.size = sizeof(sw_rule), .name = "lion", .summary = "the sign of a mean gradient",
-                          .source = "Chen et al., NeurIPS 2023", .options = options, .slots = slots,
-                          .flags = SW_RULE_LINEAR, .update = &kernels, .reach = lion_reach};
+const sw_rule swo_lion = {.size = sizeof(sw_rule),
+                          .name = "lion",
+                          .summary = "the sign of a mean gradient",
+                          .source = "Chen et al., NeurIPS 2023",
+                          .options = options,
+                          .slots = slots,
+                          .flags = SW_RULE_LINEAR,
+                          .update = &kernels,
+                          .reach = lion_reach};
 
 #endif

@@ -33,8 +33,14 @@ static const sw_option options[] = {
     {0}};
 static const char *const scalars[] = {"product", NULL};
 
-const sw_rule swo_nadam = {.size = sizeof(sw_rule), .name = "nadam",
+const sw_rule swo_nadam = {.size = sizeof(sw_rule),
+                           .name = "nadam",
                            .summary = "Adam with Nesterov's look ahead, momentum that grows",
-                           .source = "Dozat, ICLR workshop 2016", .options = options,
-                           .slots = swo_adam_slots, .scalars = scalars, .flags = SW_RULE_LINEAR,
-                           .begin = begin, .update = &swo_adam_kernels, .reach = swo_adam_reach};
+                           .source = "Dozat, ICLR workshop 2016",
+                           .options = options,
+                           .slots = swo_adam_slots,
+                           .scalars = scalars,
+                           .flags = SW_RULE_LINEAR,
+                           .begin = begin,
+                           .update = &swo_adam_kernels,
+                           .reach = swo_adam_reach};

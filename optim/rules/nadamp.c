@@ -80,9 +80,8 @@ BLOCK_FUNCTION SW_K(take_root)(real *restrict root, int64_t n, double p) {
 
 BLOCK_FUNCTION SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict g,
                                   real *restrict m, real *restrict v) {
-    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
-               fresh1 = (real)s->coefficient[FRESH], fresh2 = (real)(1 - s->option[BETA2]),
-               a = (real)(s->coefficient[ALONG_M] * s->coefficient[SCALE_BACK]),
+    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2], fresh1 = (real)s->coefficient[FRESH],
+               fresh2 = (real)(1 - s->option[BETA2]), a = (real)(s->coefficient[ALONG_M] * s->coefficient[SCALE_BACK]),
                b = (real)(s->coefficient[ALONG_G] * s->coefficient[SCALE_BACK]),
                outside = (real)(s->coefficient[OUTSIDE] * s->coefficient[SCALE_BACK]),
                inside = (real)s->coefficient[INSIDE], shrink = (real)s->coefficient[SHRINK];
@@ -159,20 +158,27 @@ static sw_status begin(sw_step *s) {
     return swo_check_squares(s, "nadamp", s->option[EPS], nadamp_in_f64(s->option), V_F64);
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED),
     {.name = "p", .value = 1.5, .low = 1, .high = 4, .help = "the root taken of v; 2: NadamW",
      .search_low = 1.5, .search_high = 2},
     {0}};
+/* clang-format on */
 static const sw_slot slots[] = {{.name = "m"},
                                 {.name = "v", .needed_by = nadamp_needs_v},
                                 {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = nadamp_needs_v_f64},
                                 {0}};
 
-const sw_rule swo_nadamp = {.size = sizeof(sw_rule), .name = "nadamp",
+const sw_rule swo_nadamp = {.size = sizeof(sw_rule),
+                            .name = "nadamp",
                             .summary = "NadamW with a p-th root in the denominator",
-                            .source = "Kasimbeg et al., AlgoPerf, ICLR 2025", .options = options,
-                            .slots = slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                            .update = &kernels, .reach = nadamp_reach};
+                            .source = "Kasimbeg et al., AlgoPerf, ICLR 2025",
+                            .options = options,
+                            .slots = slots,
+                            .flags = SW_RULE_LINEAR,
+                            .begin = begin,
+                            .update = &kernels,
+                            .reach = nadamp_reach};
 
 #endif

@@ -19,8 +19,13 @@ static sw_status begin(sw_step *s) {
 
 static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
 
-const sw_rule swo_nadamw = {.size = sizeof(sw_rule), .name = "nadamw",
+const sw_rule swo_nadamw = {.size = sizeof(sw_rule),
+                            .name = "nadamw",
                             .summary = "AdamW with Nesterov's look ahead",
-                            .source = "Dozat 2016; Dahl et al., AlgoPerf, 2023", .options = options,
-                            .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                            .update = &swo_adam_kernels, .reach = swo_adam_reach};
+                            .source = "Dozat 2016; Dahl et al., AlgoPerf, 2023",
+                            .options = options,
+                            .slots = swo_adam_slots,
+                            .flags = SW_RULE_LINEAR,
+                            .begin = begin,
+                            .update = &swo_adam_kernels,
+                            .reach = swo_adam_reach};

@@ -21,8 +21,8 @@ static void SW_K(nag_gs)(void *args, int64_t begin, int64_t end, double *sums) {
     real *restrict x = s->x;
     const real *restrict g = s->g;
     real *restrict v = s->slot[0];
-    const real of_v = (real)s->coefficient[OF_V], of_x = (real)s->coefficient[OF_X],
-               of_g = (real)s->coefficient[OF_G], toward = (real)s->coefficient[TOWARD];
+    const real of_v = (real)s->coefficient[OF_V], of_x = (real)s->coefficient[OF_X], of_g = (real)s->coefficient[OF_G],
+               toward = (real)s->coefficient[TOWARD];
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         v[i] = of_v * v[i] + of_x * x[i] - of_g * g[i];
@@ -59,6 +59,7 @@ static void nag_gs_reach(const sw_step *s, sw_bounds *b) {
     b->x = fabs(1 - c[TOWARD]) * b->x + fabs(c[TOWARD]) * v;
 }
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 0.05, .low = 0, .high = 1e6, .help = "η, the step in time",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -67,12 +68,18 @@ static const sw_option options[] = {
     {.name = "gamma", .value = 1.5, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
      .help = "γ at the start; it tends to μ", .search_low = 1e-2, .search_high = 1e2, .search_log = true},
     {0}};
+/* clang-format on */
 static const sw_slot slots[] = {{.name = "v", .start = SW_START_X}, {0}};
 
-const sw_rule swo_nag_gs = {.size = sizeof(sw_rule), .name = "nag_gs",
+const sw_rule swo_nag_gs = {.size = sizeof(sw_rule),
+                            .name = "nag_gs",
                             .summary = "accelerated flow integrated by Gauss-Seidel",
-                            .source = "Leplat et al. 2022, arXiv 2209.14937", .options = options,
-                            .slots = slots, .scalars = scalars, .begin = begin, .update = &kernels,
+                            .source = "Leplat et al. 2022, arXiv 2209.14937",
+                            .options = options,
+                            .slots = slots,
+                            .scalars = scalars,
+                            .begin = begin,
+                            .update = &kernels,
                             .reach = nag_gs_reach};
 
 #endif

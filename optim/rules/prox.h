@@ -18,6 +18,7 @@
 
 /* The options, in this order: functions get a pointer to the first. */
 enum { PROX_L1, PROX_NONNEGATIVE, PROX_LOW, PROX_HIGH, PROX_OPTIONS };
+/* clang-format off */
 #define PROX_ROWS                                                                                              \
     {.name = "l1", .value = 0, .low = 0, .high = (double)INFINITY, .open = SW_OPEN_HIGH,                       \
      .help = "λ₁ of the penalty λ₁‖θ‖₁, by a proximal step: zeros are exact"},                                 \
@@ -26,6 +27,7 @@ enum { PROX_L1, PROX_NONNEGATIVE, PROX_LOW, PROX_HIGH, PROX_OPTIONS };
      .open = SW_OPEN_HIGH, .help = "θ ≥ low, by a proximal step"},                                             \
     {.name = "high", .value = (double)INFINITY, .low = -(double)INFINITY, .high = (double)INFINITY,            \
      .open = SW_OPEN_LOW, .help = "θ ≤ high, by a proximal step"}
+/* clang-format on */
 
 static inline double prox_low(const double *option) {
     return option[PROX_NONNEGATIVE] != 0 && !(option[PROX_LOW] > 0) ? 0 : option[PROX_LOW];
@@ -47,9 +49,8 @@ static inline bool prox_is_used(const double *option) {
 /* Of what a schedule has made of the options, too. */
 static inline sw_status prox_check(const char *rule, const double *option, double lr) {
     if (!(prox_low(option) <= prox_high(option)))
-        return sw_fail(SW_ERR_ARGUMENT, "%s: no number lies between low = %g and high = %g%s", rule,
-                       prox_low(option), prox_high(option),
-                       option[PROX_NONNEGATIVE] != 0 ? " (nonnegative makes low at least 0)" : "");
+        return sw_fail(SW_ERR_ARGUMENT, "%s: no number lies between low = %g and high = %g%s", rule, prox_low(option),
+                       prox_high(option), option[PROX_NONNEGATIVE] != 0 ? " (nonnegative makes low at least 0)" : "");
     if (lr < 0)
         return sw_fail(SW_ERR_ARGUMENT, "%s: lr = %g; a proximal step needs 0 or more", rule, lr);
     return SW_OK;

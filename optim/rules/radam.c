@@ -25,13 +25,17 @@ static sw_status begin(sw_step *s) {
     return swo_adam_check(s, "radam");
 }
 
-static const sw_option options[] = {
-    ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT),
-    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
-    {0}};
+static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT),
+                                    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
+                                    {0}};
 
-const sw_rule swo_radam = {.size = sizeof(sw_rule), .name = "radam",
+const sw_rule swo_radam = {.size = sizeof(sw_rule),
+                           .name = "radam",
                            .summary = "Adam that waits for its denominator, rectified",
-                           .source = "Liu et al., ICLR 2020", .options = options,
-                           .slots = swo_adam_slots, .flags = SW_RULE_LINEAR, .begin = begin,
-                           .update = &swo_adam_kernels, .reach = swo_adam_reach};
+                           .source = "Liu et al., ICLR 2020",
+                           .options = options,
+                           .slots = swo_adam_slots,
+                           .flags = SW_RULE_LINEAR,
+                           .begin = begin,
+                           .update = &swo_adam_kernels,
+                           .reach = swo_adam_reach};

@@ -22,9 +22,8 @@ enum { V, MEAN, BUFFER, V_F64, MEAN_F64 }; /* slots */
 BLOCK_FUNCTION SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool centered, const bool momentum,
                                    real *restrict x, const real *restrict gradient, real *restrict v,
                                    real *restrict mean, real *restrict b) {
-    const real lr = (real)s->option[LR], alpha = (real)s->option[ALPHA],
-               fresh = (real)(1 - s->option[ALPHA]), decay = (real)s->option[WEIGHT_DECAY],
-               mu = (real)s->option[MOMENTUM], eps = (real)s->option[EPS],
+    const real lr = (real)s->option[LR], alpha = (real)s->option[ALPHA], fresh = (real)(1 - s->option[ALPHA]),
+               decay = (real)s->option[WEIGHT_DECAY], mu = (real)s->option[MOMENTUM], eps = (real)s->option[EPS],
                inside = s->option[EPS_IN_ROOT] != 0 ? eps : 0, outside = eps - inside;
     _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
@@ -48,8 +47,7 @@ BLOCK_FUNCTION SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool cente
 }
 
 /* One loop for each of the four combinations: both are constants where this is called. */
-BLOCK_FUNCTION SW_K(loop)(const sw_step *s, int64_t begin, int64_t end, const bool centered,
-                          const bool momentum) {
+BLOCK_FUNCTION SW_K(loop)(const sw_step *s, int64_t begin, int64_t end, const bool centered, const bool momentum) {
     real *x = s->x, *v = SQUARES(s, V, V_F64), *mean = SQUARES(s, MEAN, MEAN_F64), *b = s->slot[BUFFER];
     const real *g = s->g;
     BY_BLOCKS(s, begin, end,
@@ -95,6 +93,7 @@ static void SW_K(rmsprop_f32)(void *args, int64_t begin, int64_t end, double *su
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(rmsprop);
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, learning rate",
      .search_low = 1e-5, .search_high = 1e-1, .search_log = true},
@@ -108,6 +107,7 @@ static const sw_option options[] = {
      .search_low = 0, .search_high = 0.99},
     {.name = "centered", .kind = SW_OPTION_BOOL, .help = "divide by the standard deviation of g"},
     {0}};
+/* clang-format on */
 
 static bool has_momentum(const double *option) {
     return option[MOMENTUM] != 0;
@@ -151,18 +151,23 @@ static void rmsprop_reach(const sw_step *s, sw_bounds *b) {
     b->x += lr * d;
 }
 
-static const sw_slot slots[] = {{.name = "v", .needed_by = rmsprop_needs_v},
-                                {.name = "mean", .needed = is_centered, .needed_by = rmsprop_needs_v},
-                                {.name = "momentum", .needed = has_momentum},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = rmsprop_needs_v_f64},
-                                {.name = "mean_f64", .type = SW_SLOT_F64, .needed = is_centered,
-                                 .needed_by = rmsprop_needs_v_f64},
-                                {0}};
+static const sw_slot slots[] = {
+    {.name = "v", .needed_by = rmsprop_needs_v},
+    {.name = "mean", .needed = is_centered, .needed_by = rmsprop_needs_v},
+    {.name = "momentum", .needed = has_momentum},
+    {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = rmsprop_needs_v_f64},
+    {.name = "mean_f64", .type = SW_SLOT_F64, .needed = is_centered, .needed_by = rmsprop_needs_v_f64},
+    {0}};
 
-const sw_rule swo_rmsprop = {.size = sizeof(sw_rule), .name = "rmsprop",
+const sw_rule swo_rmsprop = {.size = sizeof(sw_rule),
+                             .name = "rmsprop",
                              .summary = "divides by the root of the mean square of recent gradients",
-                             .source = "Tieleman, Hinton 2012; Graves 2013 (centered)", .options = options,
-                             .slots = slots, .flags = SW_RULE_LINEAR, .begin = rmsprop_begin, .update = &kernels,
+                             .source = "Tieleman, Hinton 2012; Graves 2013 (centered)",
+                             .options = options,
+                             .slots = slots,
+                             .flags = SW_RULE_LINEAR,
+                             .begin = rmsprop_begin,
+                             .update = &kernels,
                              .reach = rmsprop_reach};
 
 #endif

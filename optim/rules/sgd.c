@@ -32,9 +32,8 @@ static void SW_K(sgd_with_prox)(const sw_step *s, int64_t begin, int64_t end) {
     const real *restrict gradient = s->g;
     real *restrict m = s->slot[0];
     const real lr = (real)s->option[LR], mu = (real)s->option[MOMENTUM], decay = (real)s->option[WEIGHT_DECAY],
-               per_lr = (real)s->coefficient[PER_LR],
-               threshold = (real)s->coefficient[THRESHOLD], low = (real)prox_low(s->option + PROX),
-               high = (real)prox_high(s->option + PROX);
+               per_lr = (real)s->coefficient[PER_LR], threshold = (real)s->coefficient[THRESHOLD],
+               low = (real)prox_low(s->option + PROX), high = (real)prox_high(s->option + PROX);
     if (!m) {
         for (int64_t i = begin; i < end; i++)
             x[i] = SW_K(prox)(x[i] - lr * (gradient[i] + decay * x[i]), threshold, low, high);
@@ -77,8 +76,7 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
     real *restrict x = s->x;
     const real *restrict gradient = s->g;
     real *restrict m = s->slot[0];
-    const real lr = (real)s->option[LR], mu = (real)s->option[MOMENTUM],
-               decay = (real)s->option[WEIGHT_DECAY];
+    const real lr = (real)s->option[LR], mu = (real)s->option[MOMENTUM], decay = (real)s->option[WEIGHT_DECAY];
     const real fresh = s->step == 1 ? 1 : 1 - (real)s->option[DAMPENING];
     (void)sums;
     if (s->x_low) {
@@ -110,6 +108,7 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(sgd);
 
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "learning rate",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -120,6 +119,7 @@ static const sw_option options[] = {
     WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
     PROX_ROWS,
     {0}};
+/* clang-format on */
 
 static sw_status sgd_check(const double *option) {
     if (option[NESTEROV] != 0 && (option[MOMENTUM] == 0 || option[DAMPENING] != 0))
@@ -131,8 +131,10 @@ static sw_status sgd_check(const double *option) {
                                         "ahead, which would have no exact zeros; rule fista is Nesterov's method "
                                         "with both");
     if (option[DAMPENING] != 0)
-        return sw_fail(SW_ERR_ARGUMENT, "sgd: dampening = %g with l1 or a box would take the gradient of a smaller "
-                                        "f, but all of the penalty; use a smaller lr instead", option[DAMPENING]);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "sgd: dampening = %g with l1 or a box would take the gradient of a smaller "
+                       "f, but all of the penalty; use a smaller lr instead",
+                       option[DAMPENING]);
     return prox_check("sgd", option + PROX, option[LR]);
 }
 
@@ -159,8 +161,7 @@ static void sgd_reach_with_prox(const sw_step *s, sw_bounds *b) {
                  v = before + lr * along;
     b->x = prox_reach(o + PROX, v, b->count);
     if (s->slot[0])
-        b->slot[0] = swo_tighter(along + n * o[PROX + PROX_L1] +
-                                     (prox_has_box(o + PROX) ? (v + b->x) * c[PER_LR] : 0),
+        b->slot[0] = swo_tighter(along + n * o[PROX + PROX_L1] + (prox_has_box(o + PROX) ? (v + b->x) * c[PER_LR] : 0),
                                  c[PER_LR] > 0 ? (before + b->x) * c[PER_LR] : INFINITY);
     b->largest += lr + o[WEIGHT_DECAY] + g + along + v + c[THRESHOLD] + (s->slot[0] ? c[PER_LR] : 0);
 }
@@ -187,11 +188,17 @@ static bool has_momentum(const double *option) {
 
 static const sw_slot slots[] = {{.name = "momentum", .needed = has_momentum}, {0}};
 
-const sw_rule swo_sgd = {.size = sizeof(sw_rule), .name = "sgd",
+const sw_rule swo_sgd = {.size = sizeof(sw_rule),
+                         .name = "sgd",
                          .summary = "stochastic gradient descent, momentum, Nesterov; l1 and boxes",
                          .source = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
-                         .options = options, .slots = slots, .check = sgd_check, .flags = SW_RULE_LINEAR | SW_RULE_PENALTY,
-                         .begin = sgd_begin, .update = &kernels, .reach = sgd_reach,
+                         .options = options,
+                         .slots = slots,
+                         .check = sgd_check,
+                         .flags = SW_RULE_LINEAR | SW_RULE_PENALTY,
+                         .begin = sgd_begin,
+                         .update = &kernels,
+                         .reach = sgd_reach,
                          .not_linear = sgd_not_linear};
 
 #endif

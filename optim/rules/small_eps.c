@@ -20,8 +20,9 @@ bool swo_means_in_f64(double eps, bool in_root, double fresh, double p) {
 sw_status swo_check_squares(const sw_step *s, const char *rule, double eps, bool in_f64, int slot) {
     if (!in_f64 || s->type != SW_F32 || s->slot[slot])
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "rule %s: the second moments of step %lld, with eps = %g, are not precise enough in "
-                                    "f32, and this optimizer was made with options for which they are: make it with "
-                                    "the smallest eps and the longest mean that it is to have",
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "rule %s: the second moments of step %lld, with eps = %g, are not precise enough in "
+                   "f32, and this optimizer was made with options for which they are: make it with "
+                   "the smallest eps and the longest mean that it is to have",
                    rule, (long long)s->step, eps);
 }

@@ -14,23 +14,29 @@ static double half_wave(double low, double part) {
 /* ---- final + (1 - final)·½(1 + cos(π t/T)) ---- */
 
 enum { FINAL };
+/* clang-format off */
 static const sw_option cosine_options[] = {
     {.name = "final", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1,
      .help = "the factor at the end of the run"},
     {0}};
+/* clang-format on */
 
 static double cosine(const double *option, double t, double total) {
     return half_wave(option[FINAL], total > 0 && t < total ? t / total : 1);
 }
 
-const sw_schedule swo_cosine = {.size = sizeof(sw_schedule), .name = "cosine",
+const sw_schedule swo_cosine = {.size = sizeof(sw_schedule),
+                                .name = "cosine",
                                 .summary = "half a cosine wave from 1 to final",
                                 .source = "Loshchilov, Hutter, ICLR 2017",
-                                .options = cosine_options, .factor = cosine, .needs_total = true};
+                                .options = cosine_options,
+                                .factor = cosine,
+                                .needs_total = true};
 
 /* ---- Warm restarts: cycle i, of T0·mᶦ steps, falls from 1 to final ---- */
 
 enum { PERIOD, GROWTH, LOW };
+/* clang-format off */
 static const sw_option restarts_options[] = {
     {.name = "period", .kind = SW_OPTION_DURATION, .value = 10, .unit = '%', .open = SW_OPEN_LOW,
      .help = "T0, length of the first cycle"},
@@ -39,6 +45,7 @@ static const sw_option restarts_options[] = {
     {.name = "final", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1,
      .help = "the factor at the end of a cycle"},
     {0}};
+/* clang-format on */
 
 /* Where cycle i begins: T0 (1 + m + … + mᶦ⁻¹). */
 static double beginning(double period, double growth, double i) {
@@ -57,14 +64,17 @@ static double restarts(const double *option, double t, double total) {
     return half_wave(option[LOW], (t - begin) / (beginning(T0, m, i + 1) - begin));
 }
 
-const sw_schedule swo_restarts = {.size = sizeof(sw_schedule), .name = "restarts",
+const sw_schedule swo_restarts = {.size = sizeof(sw_schedule),
+                                  .name = "restarts",
                                   .summary = "SGDR: a cosine wave that starts again, period by period",
                                   .source = "Loshchilov, Hutter, ICLR 2017",
-                                  .options = restarts_options, .factor = restarts};
+                                  .options = restarts_options,
+                                  .factor = restarts};
 
 /* ---- c cycles of length T/c: linearly from low to 1, then a half wave down to low ---- */
 
 enum { CYCLES, RISE, ENDS };
+/* clang-format off */
 static const sw_option cycles_options[] = {
     {.name = "cycles", .kind = SW_OPTION_INTEGER, .value = 1, .low = 1, .high = 1e6,
      .help = "c, in the run"},
@@ -73,6 +83,7 @@ static const sw_option cycles_options[] = {
     {.name = "low", .kind = SW_OPTION_REAL, .value = 1e-10, .low = 0, .high = 1,
      .help = "the factor at both ends of a cycle"},
     {0}};
+/* clang-format on */
 
 static double cosine_cycles(const double *option, double t, double total) {
     if (!(t < total))
@@ -82,7 +93,10 @@ static double cosine_cycles(const double *option, double t, double total) {
     return u < rise ? low + (1 - low) * (u / rise) : half_wave(low, (u - rise) / (length - rise));
 }
 
-const sw_schedule swo_cosine_cycles = {.size = sizeof(sw_schedule), .name = "cosine_cycles",
+const sw_schedule swo_cosine_cycles = {.size = sizeof(sw_schedule),
+                                       .name = "cosine_cycles",
                                        .summary = "cycles of a linear rise and half a cosine wave down",
-                                       .source = "Cyclic LR, AlgoPerf 2024", .options = cycles_options,
-                                       .factor = cosine_cycles, .needs_total = true};
+                                       .source = "Cyclic LR, AlgoPerf 2024",
+                                       .options = cycles_options,
+                                       .factor = cosine_cycles,
+                                       .needs_total = true};

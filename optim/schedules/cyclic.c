@@ -8,6 +8,7 @@
 
 enum { LOW, UP, DOWN, HEIGHT, GAMMA };
 enum { TRIANGULAR, TRIANGULAR2, EXP_RANGE };
+/* clang-format off */
 static const sw_option cyclic_options[] = {
     {.name = "low", .kind = SW_OPTION_REAL, .value = 0.25, .low = 0, .high = 1,
      .help = "the factor at the bottom"},
@@ -20,6 +21,7 @@ static const sw_option cyclic_options[] = {
     {.name = "gamma", .kind = SW_OPTION_REAL, .value = 0.9999, .low = 0, .high = 1, .open = SW_OPEN_LOW,
      .help = "of height=exp_range"},
     {0}};
+/* clang-format on */
 
 static double cyclic(const double *option, double t, double total) {
     (void)total;
@@ -33,14 +35,17 @@ static double cyclic(const double *option, double t, double total) {
     return option[LOW] + (1 - option[LOW]) * triangle * scale;
 }
 
-const sw_schedule swo_cyclic = {.size = sizeof(sw_schedule), .name = "cyclic",
+const sw_schedule swo_cyclic = {.size = sizeof(sw_schedule),
+                                .name = "cyclic",
                                 .summary = "up and down between low and 1 in triangles",
-                                .source = "Smith, WACV 2017", .options = cyclic_options,
+                                .source = "Smith, WACV 2017",
+                                .options = cyclic_options,
                                 .factor = cyclic};
 
 /* ---- 1/div up to 1, down to 1/(div·final_div); ends as torch.optim.lr_scheduler.OneCycleLR has them ---- */
 
 enum { RISE, DIV, FINAL_DIV, SHAPE, PHASES };
+/* clang-format off */
 static const sw_option one_cycle_options[] = {
     {.name = "rise", .kind = SW_OPTION_REAL, .value = 0.3, .low = 0, .high = 1,
      .help = "part of the run that rises"},
@@ -53,11 +58,11 @@ static const sw_option one_cycle_options[] = {
     {.name = "phases", .kind = SW_OPTION_INTEGER, .value = 2, .low = 2, .high = 3,
      .help = "3: down as fast as up, and then to the end"},
     {0}};
+/* clang-format on */
 
 static double leg(double from, double to, double part, bool line) {
     part = part < 0 ? 0 : part < 1 ? part : 1;
-    return line ? from + (to - from) * part
-                : to + (from - to) * 0.5 * (1 + cos(3.14159265358979323846 * part));
+    return line ? from + (to - from) * part : to + (from - to) * 0.5 * (1 + cos(3.14159265358979323846 * part));
 }
 
 static double one_cycle(const double *option, double t, double total) {
@@ -75,7 +80,10 @@ static double one_cycle(const double *option, double t, double total) {
     return last;
 }
 
-const sw_schedule swo_one_cycle = {.size = sizeof(sw_schedule), .name = "one_cycle",
-                                   .summary = "one rise and one long fall", .source = "Smith, Topin 2019",
-                                   .options = one_cycle_options, .factor = one_cycle,
+const sw_schedule swo_one_cycle = {.size = sizeof(sw_schedule),
+                                   .name = "one_cycle",
+                                   .summary = "one rise and one long fall",
+                                   .source = "Smith, Topin 2019",
+                                   .options = one_cycle_options,
+                                   .factor = one_cycle,
                                    .needs_total = true};

@@ -6,6 +6,7 @@
 #include <math.h>
 
 enum { C, SHRINK, GROWTH, TRIALS };
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "c", .kind = SW_OPTION_REAL, .value = 1e-4, .low = 0, .high = 1,
      .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the promised descent"},
@@ -16,6 +17,7 @@ static const sw_option options[] = {
     {.name = "trials", .kind = SW_OPTION_INTEGER, .value = 100, .low = 1, .high = 1e6,
      .help = "then the step is skipped"},
     {0}};
+/* clang-format on */
 static const char *const scalars[] = {"last", NULL}; /* α; 0: none yet */
 enum { LAST };
 
@@ -33,8 +35,11 @@ static sw_status search(sw_search *s, double *alpha) {
     return SW_SKIPPED;
 }
 
-const sw_line_search swo_armijo = {.size = sizeof(sw_line_search), .name = "armijo",
+const sw_line_search swo_armijo = {.size = sizeof(sw_line_search),
+                                   .name = "armijo",
                                    .summary = "shrinks the step until the loss falls enough",
                                    .source = "Armijo 1966; Nocedal, Wright 2006, algorithm 3.1",
-                                   .options = options, .scalars = scalars, .cost = "1 value a trial",
+                                   .options = options,
+                                   .scalars = scalars,
+                                   .cost = "1 value a trial",
                                    .search = search};

@@ -8,6 +8,7 @@
 
 enum { C1, C2, GUESS, TRIALS };
 enum { GUESS_SLOPE, GUESS_LAST, GUESS_LR };
+/* clang-format off */
 static const sw_option options[] = {
     {.name = "c1", .kind = SW_OPTION_REAL, .value = 1e-4, .low = 0, .high = 1,
      .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the promised descent"},
@@ -19,6 +20,7 @@ static const sw_option options[] = {
     {.name = "trials", .kind = SW_OPTION_INTEGER, .value = 50, .low = 1, .high = 1e6,
      .help = "then the step is skipped"},
     {0}};
+/* clang-format on */
 static const char *const scalars[] = {"last", "slope", NULL}; /* α and ⟨g, d⟩ of the last step */
 enum { LAST, LAST_SLOPE };
 
@@ -134,14 +136,17 @@ static sw_status search(sw_search *s, double *alpha) {
 }
 
 static sw_status check(const double *option) {
-    return option[C1] < option[C2] ? SW_OK
-                                   : sw_fail(SW_ERR_ARGUMENT, "wolfe: c1=%g must be below c2=%g", option[C1],
-                                             option[C2]);
+    return option[C1] < option[C2]
+               ? SW_OK
+               : sw_fail(SW_ERR_ARGUMENT, "wolfe: c1=%g must be below c2=%g", option[C1], option[C2]);
 }
 
-const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search), .name = "wolfe",
+const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search),
+                                  .name = "wolfe",
                                   .summary = "strong Wolfe conditions: enough descent, a flat end",
                                   .source = "Nocedal, Wright 2006, algorithms 3.5 and 3.6",
-                                  .options = options, .scalars = scalars,
-                                  .cost = "1 gradient a trial", .search = search,
+                                  .options = options,
+                                  .scalars = scalars,
+                                  .cost = "1 gradient a trial",
+                                  .search = search,
                                   .check = check};

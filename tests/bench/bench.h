@@ -30,8 +30,7 @@ static inline double median(double *values, int count) {
 
 static inline void figure(const char *name, double value, double target, bound which) {
     int ok = which == AT_MOST ? value <= target : value >= target;
-    printf("%-28s %8.3f %s%-6g %s\n", name, value, which == AT_MOST ? "<=" : ">=", target,
-           ok ? "ok" : "short");
+    printf("%-28s %8.3f %s%-6g %s\n", name, value, which == AT_MOST ? "<=" : ">=", target, ok ? "ok" : "short");
     fflush(stdout);
 }
 

@@ -129,8 +129,8 @@ static sw_tensor loss(void *user, sw_tape *tape, const int64_t *ids, int64_t cou
 static regression *regression_of(int64_t features, const char *estimator, int glm) {
     regression *p = calloc(1, sizeof *p);
     check(p != NULL, "memory");
-    sw_source *source = sw_logistic_samples(&(sw_logistic_samples_options){
-        .size = sizeof(sw_logistic_samples_options), .n = N, .features = features});
+    sw_source *source = sw_logistic_samples(
+        &(sw_logistic_samples_options){.size = sizeof(sw_logistic_samples_options), .n = N, .features = features});
     check(source != NULL, "samples");
     p->features = features;
     p->a = calloc((size_t)(N * features), sizeof *p->a);
@@ -164,8 +164,7 @@ static void free_regression(regression *p) {
 }
 
 static void on_a_regression(const char *name, const char *estimator, int64_t features, double target) {
-    regression *of = regression_of(features, estimator, 1),
-               *plain = regression_of(features, "minibatch batch=1", 0);
+    regression *of = regression_of(features, estimator, 1), *plain = regression_of(features, "minibatch batch=1", 0);
     compare(name, &of->side, &plain->side, 2 * N, target);
     free_regression(of);
     free_regression(plain);
@@ -216,10 +215,12 @@ static void on_sparse_rows(const char *name, const char *rule, const char *avera
     sw_glm *model[2];
     side of[2];
     for (int k = 0; k < 2; k++) {
-        model[k] = sw_glm_new_sparse(SW_F64, &x, &y, &(sw_glm_options){.size = sizeof(sw_glm_options),
-                                                                       .head = SW_HEAD_LOGISTIC});
+        model[k] = sw_glm_new_sparse(SW_F64, &x, &y,
+                                     &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
         check(model[k] != NULL, "model");
-        const sw_optim_options how = {.size = sizeof how, .estimator = "saga batch=1 lipschitz=2", .seed = 1,
+        const sw_optim_options how = {.size = sizeof how,
+                                      .estimator = "saga batch=1 lipschitz=2",
+                                      .seed = 1,
                                       .rule = k ? "sgd lr=auto weight_decay=1e-4" : rule,
                                       .average = k ? NULL : average};
         of[k] = (side){sw_optim_create(sw_glm_params(model[k]), &how), sw_glm_objective(model[k])};

@@ -105,8 +105,8 @@ static double plain_time(pass *p, int repeats) {
 
 /* ---- The other: a step on an objective whose gradient is already there ---- */
 
-static sw_status ready(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                       double *value, void *g) {
+static sw_status ready(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                       void *g) {
     (void)user, (void)x, (void)ids, (void)count, (void)draw, (void)g;
     *value = 0;
     return SW_OK;

@@ -25,22 +25,22 @@ static float *floats(size_t n) {
 }
 
 static products make_products(void) {
-    return (products){floats(BATCH * INPUTS), floats(HIDDEN * INPUTS), floats(BATCH * HIDDEN),
+    return (products){floats(BATCH * INPUTS),   floats(HIDDEN * INPUTS), floats(BATCH * HIDDEN),
                       floats(CLASSES * HIDDEN), floats(BATCH * CLASSES), floats(BATCH * CLASSES),
-                      floats(CLASSES * HIDDEN), floats(BATCH * HIDDEN), floats(HIDDEN * INPUTS)};
+                      floats(CLASSES * HIDDEN), floats(BATCH * HIDDEN),  floats(HIDDEN * INPUTS)};
 }
 
 static void bare_step(const products *p) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, BATCH, HIDDEN, INPUTS, 1, p->x, INPUTS, p->w1,
-                INPUTS, 0, p->h, HIDDEN);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, BATCH, CLASSES, HIDDEN, 1, p->h, HIDDEN,
-                p->w2, HIDDEN, 0, p->z, CLASSES);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, CLASSES, HIDDEN, BATCH, 1, p->dz, CLASSES,
-                p->h, HIDDEN, 0, p->dw2, HIDDEN);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, BATCH, HIDDEN, CLASSES, 1, p->dz, CLASSES,
-                p->w2, HIDDEN, 0, p->dh, HIDDEN);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, HIDDEN, INPUTS, BATCH, 1, p->dh, HIDDEN, p->x,
-                INPUTS, 0, p->dw1, INPUTS);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, BATCH, HIDDEN, INPUTS, 1, p->x, INPUTS, p->w1, INPUTS, 0, p->h,
+                HIDDEN);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, BATCH, CLASSES, HIDDEN, 1, p->h, HIDDEN, p->w2, HIDDEN, 0,
+                p->z, CLASSES);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, CLASSES, HIDDEN, BATCH, 1, p->dz, CLASSES, p->h, HIDDEN, 0,
+                p->dw2, HIDDEN);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, BATCH, HIDDEN, CLASSES, 1, p->dz, CLASSES, p->w2, HIDDEN, 0,
+                p->dh, HIDDEN);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, HIDDEN, INPUTS, BATCH, 1, p->dh, HIDDEN, p->x, INPUTS, 0,
+                p->dw1, INPUTS);
 }
 
 static double bare_time(const products *p, int threads) {
@@ -135,8 +135,8 @@ static void speed_up(const char *name, const char *rule, double target) {
         if (scaling[r] >= 1.9)
             sound[count++] = one / two;
     }
-    note("%s: %d of %d rounds had an FMA scaling of 1.9 or more (median %.2f); over all rounds %.2f",
-         name, count, ROUNDS, median(scaling, ROUNDS), median(all, ROUNDS));
+    note("%s: %d of %d rounds had an FMA scaling of 1.9 or more (median %.2f); over all rounds %.2f", name, count,
+         ROUNDS, median(scaling, ROUNDS), median(all, ROUNDS));
     if (count >= 10)
         figure(name, median(sound, count), target, AT_LEAST);
     else

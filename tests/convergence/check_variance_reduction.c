@@ -28,9 +28,12 @@ typedef struct settings {
 /* A unit is a problem in one type: its cells share the oracle. */
 static table_cell cell_at(int index) {
     const int unit = index / PER_UNIT, rest = index % PER_UNIT;
-    return (table_cell){.loss = unit / (2 * TABLE_DATA), .data = unit / 2 % TABLE_DATA,
-                        .type = unit % 2 ? SW_F64 : SW_F32, .method = rest / (TABLE_BATCHES * TABLE_SEEDS),
-                        .batch = rest / TABLE_SEEDS % TABLE_BATCHES, .seed = 1 + rest % TABLE_SEEDS};
+    return (table_cell){.loss = unit / (2 * TABLE_DATA),
+                        .data = unit / 2 % TABLE_DATA,
+                        .type = unit % 2 ? SW_F64 : SW_F32,
+                        .method = rest / (TABLE_BATCHES * TABLE_SEEDS),
+                        .batch = rest / TABLE_SEEDS % TABLE_BATCHES,
+                        .seed = 1 + rest % TABLE_SEEDS};
 }
 
 static bool wanted(const settings *s, const table_cell *c) {
@@ -103,7 +106,9 @@ static int print_epochs(const table *t) {
                  table_losses[c.loss].name, table_data[c.data]);
         const bool judged = runs == TABLE_SEEDS, good = ratio <= 1.2;
         printf("%-30s %6.1f  %12.1f  %5.2f %s\n", name, sum / runs, theirs, ratio,
-               !judged ? "" : good ? "ok" : "FAILED");
+               !judged ? ""
+               : good  ? "ok"
+                       : "FAILED");
         if (judged && !good) {
             failed++;
             printf("  make check-variance-reduction CELLS='%s/1/%s/%s/%s/*'\n", table_methods[c.method],

@@ -50,16 +50,16 @@ typedef struct op_entry {
 } op_entry;
 
 /* BUILD(name, expression): a build function whose expression reads in[0], in[1], in[2]. */
-#define BUILD(name, expression)                                                        \
-    static sw_tensor build_##name(void *user, sw_tape *tape, const sw_tensor *in) {    \
-        (void)user, (void)tape;                                                        \
-        return expression;                                                             \
+#define BUILD(name, expression)                                                     \
+    static sw_tensor build_##name(void *user, sw_tape *tape, const sw_tensor *in) { \
+        (void)user, (void)tape;                                                     \
+        return expression;                                                          \
     }
 
-#define BROADCASTS                                                                              \
-    "[4,3][4,3] [4,3][3] [3][4,3] [4,1][3] [3][4,1] [1][2,3,4] [2,3,4][1] [2,1,4][3,1] [][] "   \
-    "[][2,2] [2,2][] [1][1] [1,1][1] [2,3,4][2,1,1] [2,1,4][2,3,1] [2,3,4][3,1] [0,3][3] "      \
-    "[3][0,3] [2,0][1] [0][1] [2,1,3,1,2][1,4,1,2,2] [1,1,1,1,1,1,1,2][2,1,1,1,1,1,1,1] "       \
+#define BROADCASTS                                                                            \
+    "[4,3][4,3] [4,3][3] [3][4,3] [4,1][3] [3][4,1] [1][2,3,4] [2,3,4][1] [2,1,4][3,1] [][] " \
+    "[][2,2] [2,2][] [1][1] [1,1][1] [2,3,4][2,1,1] [2,1,4][2,3,1] [2,3,4][3,1] [0,3][3] "    \
+    "[3][0,3] [2,0][1] [0][1] [2,1,3,1,2][1,4,1,2,2] [1,1,1,1,1,1,1,2][2,1,1,1,1,1,1,1] "     \
     "[3,1,1][1,1,5] [5][5] [3,4][1,4] [3,1][3,4]"
 #define SHAPES "[] [1] [5] [4,3] [2,3,4] [0] [0,3] [1,1,1] [37] [3,33] [64]"
 #define BIG1 "[120,500]"
@@ -72,12 +72,13 @@ typedef struct op_entry {
 #include "ops_reduce.h"
 #include "ops_shape.h"
 
-#define OP_FAMILY(list) {list, (int)(sizeof list / sizeof *list)}
+#define OP_FAMILY(list) \
+    { list, (int)(sizeof list / sizeof *list) }
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_elementwise), OP_FAMILY(ops_loss), OP_FAMILY(ops_product),
-                   OP_FAMILY(ops_reduce), OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_elementwise), OP_FAMILY(ops_loss), OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),
+                   OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry of all families; NULL after the last. */

@@ -48,13 +48,15 @@ static sw_tensor build_shared(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     sw_tensor x = in[0], square = sw_mul(x, x), product = sw_matmul(x, x);
     sw_tensor none = sw_mse(x, x), own = sw_linear(x, x, (sw_tensor){0});
-    return sw_add(sw_add(sw_sub(square, sw_tanh(x)), sw_add(product, x)),
-                  sw_add(none, sw_mul(own, sw_sub(x, x))));
+    return sw_add(sw_add(sw_sub(square, sw_tanh(x)), sw_add(product, x)), sw_add(none, sw_mul(own, sw_sub(x, x))));
 }
 
+/* clang-format off */
 #define BROADCAST_ERRORS(name)                                                                   \
     {{"[2,3][4,3]", SW_ERR_SHAPE, name ": [2,3] and [4,3] do not broadcast: axis 0 is 2 and 4"}, \
      {"[2,3][2]", SW_ERR_SHAPE, name ": [2,3] and [2] do not broadcast: axis 1 is 3 and 2"}}
+/* clang-format on */
+/* clang-format off */
 static const op_entry ops_elementwise[] = {
     {"add", "add", build_add, 2, {REAL, REAL}, BROADCASTS, BIG2, 0, {{0}}},
     {"add", "add rows", build_add, 2, {REAL, REAL}, "[4,3][3]", BIG_ROWS, 0, {{0}}},
@@ -98,3 +100,4 @@ static const op_entry ops_elementwise[] = {
      "[4,3][3] [2,2][] [2,3,2][3,1] [1][2]", BIG_ROWS, COMPOSED, {{0}}},
     {"add", "identity", build_identity, 1, {REAL}, "[3] []", NULL, COMPOSED, {{0}}},
 };
+/* clang-format on */

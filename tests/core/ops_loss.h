@@ -1,15 +1,18 @@
 /* loss.c and cross_entropy.c */
 
 /* Options of cross_entropy with weights for seven classes or fewer; w is kept in f32 exactly. */
-static inline sw_tensor build_with(const sw_tensor *in, sw_reduction reduction, double smoothing,
-                                   bool ignore, bool weighted) {
+static inline sw_tensor build_with(const sw_tensor *in, sw_reduction reduction, double smoothing, bool ignore,
+                                   bool weighted) {
     static const double weights[7] = {1.5, 0, 0.25, 2, 0.5, 1, 3};
     const int rank = sw_value(in[0]).rank;
     const int64_t classes = rank ? sw_value(in[0]).shape[rank - 1] : 0;
-    const sw_cross_entropy_options options = {
-        .size = sizeof options, .reduction = reduction, .label_smoothing = smoothing, .ignore = ignore,
-        .ignored_id = 2, .class_weights = weighted ? weights : NULL,
-        .classes = weighted && classes <= 7 ? (int)classes : 0};
+    const sw_cross_entropy_options options = {.size = sizeof options,
+                                              .reduction = reduction,
+                                              .label_smoothing = smoothing,
+                                              .ignore = ignore,
+                                              .ignored_id = 2,
+                                              .class_weights = weighted ? weights : NULL,
+                                              .classes = weighted && classes <= 7 ? (int)classes : 0};
     return sw_cross_entropy_with(in[0], in[1], &options);
 }
 
@@ -50,32 +53,29 @@ BUILD(kl_div, sw_kl_div(in[0], in[1]))
 BUILD(kl_div_sum, sw_kl_div_reduced(in[0], in[1], SW_SUM))
 BUILD(kl_div_none, sw_kl_div_reduced(in[0], in[1], SW_NONE))
 
-#define CLASSES \
+#define CLASSES                                                                                     \
     "[4,3][4] [1,1][1] [5,1][5] [1,7][1] [0,3][0] [0,0][0] [9,33][9] [3,70][3] [3][] [2,3,4][2,3] " \
     "[2,1,2,5][2,1,2] [2,0,3][2,0]"
-#define FEW_CLASSES \
-    "[4,3][4] [1,1][1] [1,7][1] [9,5][9] [0,3][0] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
-#define MANY_CLASSES \
-    "[4,3][4] [9,33][9] [3,70][3] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
-#define SOFT \
+#define FEW_CLASSES "[4,3][4] [1,1][1] [1,7][1] [9,5][9] [0,3][0] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
+#define MANY_CLASSES "[4,3][4] [9,33][9] [3,70][3] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
+#define SOFT                                                                                           \
     "[4,3][4,3] [1,1][1,1] [5,1][5,1] [9,5][9,5] [0,3][0,3] [3][3] [2,3,4][2,3,4] [2,1,2,5][2,1,2,5] " \
     "[2,0,3][2,0,3]"
 #define PAIRS "[4,3][4,3] [][] [1][1] [0][0] [2,3,4][2,3,4] [70][70] [2,1,3,2,2][2,1,3,2,2]"
-#define ROWS_OF_PAIRS \
-    "[4,3][4,3] [1][1] [5][5] [0,3][0,3] [2,0][2,0] [2,3,4][2,3,4] [3,70][3,70] [2,1,3,2][2,1,3,2]"
+#define ROWS_OF_PAIRS "[4,3][4,3] [1][1] [5][5] [0,3][0,3] [2,0][2,0] [2,3,4][2,3,4] [3,70][3,70] [2,1,3,2][2,1,3,2]"
 #define MANY_ROWS "[30000,3][30000]"
-#define UNEQUAL(name)                                                                  \
-    {"[2,3][3,2]", SW_ERR_SHAPE,                                                       \
-     name ": prediction [2,3] and target [3,2]; the shapes must be equal"},            \
-    {                                                                                  \
-        "[2,3][2]", SW_ERR_SHAPE,                                                      \
-            name ": prediction [2,3] and target [2]; the shapes must be equal"         \
+#define UNEQUAL(name)                                                                                     \
+    {"[2,3][3,2]", SW_ERR_SHAPE, name ": prediction [2,3] and target [3,2]; the shapes must be equal"}, { \
+        "[2,3][2]", SW_ERR_SHAPE, name ": prediction [2,3] and target [2]; the shapes must be equal"      \
     }
-#define UNEQUAL_SOFT                                                             \
-    {"[2,3][2]", SW_ERR_SHAPE,                                                         \
-     "cross_entropy: logits [2,3] and distributions [2]; the shapes must be equal, [...,classes] " \
-     "(class ids are i32)"}
+#define UNEQUAL_SOFT                                                                                      \
+    {                                                                                                     \
+        "[2,3][2]", SW_ERR_SHAPE,                                                                         \
+            "cross_entropy: logits [2,3] and distributions [2]; the shapes must be equal, [...,classes] " \
+            "(class ids are i32)"                                                                         \
+    }
 
+/* clang-format off */
 static const op_entry ops_loss[] = {
     {"cross_entropy", "cross_entropy", build_cross_entropy, 2, {REAL, IDS}, CLASSES, MANY_ROWS, 0,
      {{"[2,3][3]", SW_ERR_SHAPE,
@@ -161,3 +161,4 @@ static const op_entry ops_loss[] = {
     {"loss_with_weight", "loss_with_weight", build_loss_with_weight, 1, {REAL}, "[] [1] [1,1]", NULL, COMPOSED,
      {{"[2]", SW_ERR_SHAPE, "loss_with_weight: the loss must be one number, its shape is [2]"}}},
 };
+/* clang-format on */

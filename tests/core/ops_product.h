@@ -9,6 +9,7 @@ BUILD(linear_bias, sw_linear(in[0], in[1], in[2]))
 
 #define MATRICES " times [2,3]; both must be matrices, or batches of them"
 #define BATCH_AXES " must be equal, or one of them 1"
+/* clang-format off */
 static const op_entry ops_product[] = {
     {"matmul", "matmul", build_matmul, 2, {REAL, REAL},
      "[2,3][3,4] [1,1][1,1] [5,1][1,2] [1,7][7,1] [0,3][3,2] [2,0][0,3] [2,3][3,0] [3,3][3,3] "
@@ -66,3 +67,4 @@ static const op_entry ops_product[] = {
     {"linear", "linear tall", build_linear_bias, 3, {REAL, REAL, REAL}, "[7,2][3,2][3]",
      "[5000,20][30,20][30]", 0, {{0}}},
 };
+/* clang-format on */

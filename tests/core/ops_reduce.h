@@ -40,10 +40,15 @@ BUILD(argmax_last, sw_argmax(in[0], -1, false))
 BUILD(argmax_first, sw_argmax(in[0], 0, true))
 BUILD(accuracy, sw_accuracy(in[0], in[1]))
 
-#define AXIS_ERRORS(name)                                                                          \
-    {{"[]", SW_ERR_SHAPE, name ": axis -1 of a scalar, which has none"}}
-#define AXIS_2_ERRORS(name)                                                                        \
-    {{"[2,3]", SW_ERR_SHAPE, name ": axis 2 of [2,3]; its axes are -2 to 1"}}
+#define AXIS_ERRORS(name)                                                    \
+    {                                                                        \
+        { "[]", SW_ERR_SHAPE, name ": axis -1 of a scalar, which has none" } \
+    }
+#define AXIS_2_ERRORS(name)                                                       \
+    {                                                                             \
+        { "[2,3]", SW_ERR_SHAPE, name ": axis 2 of [2,3]; its axes are -2 to 1" } \
+    }
+/* clang-format off */
 static const op_entry ops_reduce[] = {
     {"sum", "sum", build_sum, 1, {REAL}, SHAPES, "[1000003]", 0, {{0}}},
     {"mean", "mean", build_mean, 1, {REAL}, SHAPES, "[1000003]", 0, {{0}}},
@@ -118,3 +123,4 @@ static const op_entry ops_reduce[] = {
      {{"[4,3][3]", SW_ERR_SHAPE,
        "accuracy: scores [4,3] and ids [3]; [...,classes] and [...] are needed"}}},
 };
+/* clang-format on */

@@ -42,18 +42,19 @@ static sw_tensor build_split_lengths(void *user, sw_tape *tape, const sw_tensor 
 }
 
 #define OUTSIDE_AXES(name) \
-    {"[]", SW_ERR_SHAPE, name ": axis 0 of a scalar, which has none"}
-#define UNBROADCAST(name)                                                                          \
-    {                                                                                              \
-        "[2,3][4,3]", SW_ERR_SHAPE,                                                                \
-            name ": [2,3] and [4,3] do not broadcast: 2 against 4 in axis 2 from the end; they "   \
-                 "must be equal, or one of them 1"                                                 \
+    { "[]", SW_ERR_SHAPE, name ": axis 0 of a scalar, which has none" }
+#define UNBROADCAST(name)                                                                        \
+    {                                                                                            \
+        "[2,3][4,3]", SW_ERR_SHAPE,                                                              \
+            name ": [2,3] and [4,3] do not broadcast: 2 against 4 in axis 2 from the end; they " \
+                 "must be equal, or one of them 1"                                               \
     }
-#define CONDITIONS                                                                              \
-    "[4,3][4,3][4,3] [3][4,3][4,1] [4,1][3][4,3] [][4,3][] [4,3][][] [][][] [1][2,3,4][3,1] "    \
+#define CONDITIONS                                                                                  \
+    "[4,3][4,3][4,3] [3][4,3][4,1] [4,1][3][4,3] [][4,3][] [4,3][][] [][][] [1][2,3,4][3,1] "       \
     "[2,3,4][1][4] [0,3][3][1] [3][0,3][3] [2,1,3,1,2][1,4,1,2,2][2] [37][37][37] [2,33][33][2,1] " \
     "[5][1,1,5][3,1,1] [1][1][1]"
 
+/* clang-format off */
 static const op_entry ops_shape[] = {
     {"reshape", "reshape", build_reshape, 1, {REAL}, SHAPES, NULL, 0, {{0}}},
     {"transpose", "transpose", build_transpose, 1, {REAL},
@@ -150,3 +151,4 @@ static const op_entry ops_shape[] = {
      "[4,3][4,3][4,3] [3][4,3][4,1] [4,1][3][4,3] [5][][] [2,3,4][1][4] [0,3][3][1]",
      "[120,500][120,1][]", 0, {{0}}},
 };
+/* clang-format on */

@@ -72,7 +72,8 @@ static void test_threads_refused(void **state) {
         char message[200];
         snprintf(message, sizeof message,
                  "SW_THREADS=%s: a whole number from 1 to 64 is needed; unset it for one thread for each of this "
-                 "process's processors (%d)", bad[i], processors());
+                 "process's processors (%d)",
+                 bad[i], processors());
         in_child(bad[i], NULL, nothing_begins, message);
         in_child(bad[i], NULL, the_program_chooses, NULL);
         in_child(bad[i], NULL, the_program_chooses_after_the_error, message);
@@ -96,8 +97,13 @@ static void test_threads_taken(void **state) {
     const struct {
         const char *text;
         int threads;
-    } cases[] = {{"1", 1}, {"3", 3}, {"64", 64}, {"65", 64}, {"99999999999999999999999", 64},
-                 {"", processors()}, {NULL, processors()}};
+    } cases[] = {{"1", 1},
+                 {"3", 3},
+                 {"64", 64},
+                 {"65", 64},
+                 {"99999999999999999999999", 64},
+                 {"", processors()},
+                 {NULL, processors()}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         in_child(cases[i].text, NULL, threads_are, &cases[i].threads);
 }
@@ -127,7 +133,8 @@ static bool level_is_best(const void *args) {
     const char *best = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
                            ? "avx512"
-                       : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? "avx2" : "baseline";
+                       : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? "avx2"
+                                                                                         : "baseline";
 #else
     const char *best = "baseline";
 #endif

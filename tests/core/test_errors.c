@@ -44,10 +44,10 @@ static sw_tensor typed(const fixture *f, sw_dtype type, int rank, const int64_t 
     return t;
 }
 
-#define expect_null(tensor, status, text)   \
-    do {                                    \
-        assert_true(sw_is_null(tensor));    \
-        expect_error(status, text);         \
+#define expect_null(tensor, status, text) \
+    do {                                  \
+        assert_true(sw_is_null(tensor));  \
+        expect_error(status, text);       \
     } while (0)
 
 /* ---- Shapes ---- */
@@ -56,24 +56,19 @@ static void test_products(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(4, 5)), v = leaf(f, SW_SHAPE(3)),
               cube = leaf(f, SW_SHAPE(2, 3, 4)), none = {0};
-    expect_null(
-        sw_matmul(a, b), SW_ERR_SHAPE,
-        "matmul: [2,3] times [4,5]; axis 1 of the first (3) must equal axis 0 of the second "
-        "(4)");
-    expect_null(sw_matmul(a, v), SW_ERR_SHAPE,
-                "matmul: [2,3] times [3]; both must be matrices, or batches of them");
-    expect_null(
-        sw_linear(a, b, none), SW_ERR_SHAPE,
-        "linear: input [2,3] and weight [4,5]; axis 1 of the input (3) must equal axis 1 of "
-        "the weight (5)");
+    expect_null(sw_matmul(a, b), SW_ERR_SHAPE,
+                "matmul: [2,3] times [4,5]; axis 1 of the first (3) must equal axis 0 of the second "
+                "(4)");
+    expect_null(sw_matmul(a, v), SW_ERR_SHAPE, "matmul: [2,3] times [3]; both must be matrices, or batches of them");
+    expect_null(sw_linear(a, b, none), SW_ERR_SHAPE,
+                "linear: input [2,3] and weight [4,5]; axis 1 of the input (3) must equal axis 1 of "
+                "the weight (5)");
     expect_null(sw_linear(v, b, none), SW_ERR_SHAPE,
                 "linear: input [3] and weight [4,5]; [batch,in] and [out,in] are needed");
-    expect_null(
-        sw_linear(cube, b, none), SW_ERR_SHAPE,
-        "linear: input [2,3,4] and weight [4,5]; [batch,in] and [out,in] are needed (flatten "
-        "the input: sw_nn_flatten in a model, else sw_reshape)");
-    expect_null(sw_linear(a, a, v), SW_ERR_SHAPE,
-                "linear: weight [2,3] and bias [3]; the bias must be [2]");
+    expect_null(sw_linear(cube, b, none), SW_ERR_SHAPE,
+                "linear: input [2,3,4] and weight [4,5]; [batch,in] and [out,in] are needed (flatten "
+                "the input: sw_nn_flatten in a model, else sw_reshape)");
+    expect_null(sw_linear(a, a, v), SW_ERR_SHAPE, "linear: weight [2,3] and bias [3]; the bias must be [2]");
     expect_null(sw_linear(a, a, leaf(f, SW_SHAPE(1, 2))), SW_ERR_SHAPE,
                 "linear: weight [2,3] and bias [1,2]; the bias must be [2]");
 }
@@ -82,20 +77,17 @@ static void test_layer_is_named(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(4, 5));
     assert_null(sw_tape_layer(f->tape, "encoder.linear1"));
-    expect_null(
-        sw_linear(a, b, (sw_tensor){0}), SW_ERR_SHAPE,
-        "layer encoder.linear1: linear: input [2,3] and weight [4,5]; axis 1 of the input (3) "
-        "must equal axis 1 of the weight (5)");
+    expect_null(sw_linear(a, b, (sw_tensor){0}), SW_ERR_SHAPE,
+                "layer encoder.linear1: linear: input [2,3] and weight [4,5]; axis 1 of the input (3) "
+                "must equal axis 1 of the weight (5)");
     assert_string_equal(sw_tape_layer(f->tape, "head"), "encoder.linear1");
-    expect_null(
-        sw_matmul(a, a), SW_ERR_SHAPE,
-        "layer head: matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of "
-        "the second (2)");
+    expect_null(sw_matmul(a, a), SW_ERR_SHAPE,
+                "layer head: matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of "
+                "the second (2)");
     sw_tape_layer(f->tape, NULL);
-    expect_null(
-        sw_matmul(a, a), SW_ERR_SHAPE,
-        "matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of the second "
-        "(2)");
+    expect_null(sw_matmul(a, a), SW_ERR_SHAPE,
+                "matmul: [2,3] times [2,3]; axis 1 of the first (3) must equal axis 0 of the second "
+                "(2)");
     /* An error that is kept is not named after a layer that came later. */
     sw_fail(SW_ERR_USER, "first");
     sw_tape_layer(f->tape, "late");
@@ -107,28 +99,23 @@ static void test_broadcasting(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(2, 4)), c = leaf(f, SW_SHAPE(3, 3)),
               empty = leaf(f, SW_SHAPE(0));
-    expect_null(
-        sw_add(a, b), SW_ERR_SHAPE,
-        "add: [2,3] and [2,4] do not broadcast: 3 against 4 in axis 1 from the end; they must "
-        "be equal, or one of them 1");
-    expect_null(
-        sw_sub(a, c), SW_ERR_SHAPE,
-        "sub: [2,3] and [3,3] do not broadcast: 2 against 3 in axis 2 from the end; they must "
-        "be equal, or one of them 1");
-    expect_null(
-        sw_mul(empty, a), SW_ERR_SHAPE,
-        "mul: [0] and [2,3] do not broadcast: 0 against 3 in axis 1 from the end; they must "
-        "be equal, or one of them 1");
+    expect_null(sw_add(a, b), SW_ERR_SHAPE,
+                "add: [2,3] and [2,4] do not broadcast: 3 against 4 in axis 1 from the end; they must "
+                "be equal, or one of them 1");
+    expect_null(sw_sub(a, c), SW_ERR_SHAPE,
+                "sub: [2,3] and [3,3] do not broadcast: 2 against 3 in axis 2 from the end; they must "
+                "be equal, or one of them 1");
+    expect_null(sw_mul(empty, a), SW_ERR_SHAPE,
+                "mul: [0] and [2,3] do not broadcast: 0 against 3 in axis 1 from the end; they must "
+                "be equal, or one of them 1");
 }
 
 static void test_losses(void **state) {
     fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), b = leaf(f, SW_SHAPE(3, 2)), v = leaf(f, SW_SHAPE(2)),
               ids = typed(f, SW_I32, SW_SHAPE(2)), three = typed(f, SW_I32, SW_SHAPE(3));
-    expect_null(sw_mse(a, b), SW_ERR_SHAPE,
-                "mse: prediction [2,3] and target [3,2]; the shapes must be equal");
-    expect_null(sw_mse(a, v), SW_ERR_SHAPE,
-                "mse: prediction [2,3] and target [2]; the shapes must be equal");
+    expect_null(sw_mse(a, b), SW_ERR_SHAPE, "mse: prediction [2,3] and target [3,2]; the shapes must be equal");
+    expect_null(sw_mse(a, v), SW_ERR_SHAPE, "mse: prediction [2,3] and target [2]; the shapes must be equal");
     expect_null(sw_bce_with_logits(a, b), SW_ERR_SHAPE,
                 "bce_with_logits: prediction [2,3] and target [3,2]; the shapes must be equal");
     expect_null(sw_cross_entropy(a, three), SW_ERR_SHAPE,
@@ -140,16 +127,13 @@ static void test_losses(void **state) {
     expect_null(sw_cross_entropy(a, v), SW_ERR_SHAPE,
                 "cross_entropy: logits [2,3] and distributions [2]; the shapes must be equal, "
                 "[...,classes] (class ids are i32)");
-    expect_null(sw_cross_entropy(ids, ids), SW_ERR_TYPE,
-                "cross_entropy: the logits are i32; f32 or f64 is needed");
+    expect_null(sw_cross_entropy(ids, ids), SW_ERR_TYPE, "cross_entropy: the logits are i32; f32 or f64 is needed");
     int32_t *id = sw_value(ids).data;
     id[0] = 1;
     id[1] = 3;
-    expect_null(sw_cross_entropy(a, ids), SW_ERR_ARGUMENT,
-                "cross_entropy: id 3 in row 1 is outside 0 to 2");
+    expect_null(sw_cross_entropy(a, ids), SW_ERR_ARGUMENT, "cross_entropy: id 3 in row 1 is outside 0 to 2");
     id[0] = -1;
-    expect_null(sw_cross_entropy(a, ids), SW_ERR_ARGUMENT,
-                "cross_entropy: id -1 in row 0 is outside 0 to 2");
+    expect_null(sw_cross_entropy(a, ids), SW_ERR_ARGUMENT, "cross_entropy: id -1 in row 0 is outside 0 to 2");
     id[0] = 0;
     id[1] = 2; /* and now it goes */
     assert_false(sw_is_null(sw_cross_entropy(a, ids)));
@@ -159,22 +143,17 @@ static void test_losses(void **state) {
 static void test_reshape(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), empty = leaf(f, SW_SHAPE(0, 3));
-    expect_null(sw_reshape(a, SW_SHAPE(4, 2)), SW_ERR_SHAPE,
-                "reshape: [2,3] has 6 elements and cannot become [4,2]");
-    expect_null(sw_reshape(a, SW_SHAPE(4, -1)), SW_ERR_SHAPE,
-                "reshape: [2,3] has 6 elements and cannot become [4,-1]");
-    expect_null(sw_reshape(a, 0, NULL), SW_ERR_SHAPE,
-                "reshape: [2,3] has 6 elements and cannot become []");
+    expect_null(sw_reshape(a, SW_SHAPE(4, 2)), SW_ERR_SHAPE, "reshape: [2,3] has 6 elements and cannot become [4,2]");
+    expect_null(sw_reshape(a, SW_SHAPE(4, -1)), SW_ERR_SHAPE, "reshape: [2,3] has 6 elements and cannot become [4,-1]");
+    expect_null(sw_reshape(a, 0, NULL), SW_ERR_SHAPE, "reshape: [2,3] has 6 elements and cannot become []");
     expect_null(sw_reshape(empty, SW_SHAPE(0, -1)), SW_ERR_SHAPE,
                 "reshape: [0,3] has 0 elements and cannot become [0,-1]");
-    expect_null(
-        sw_reshape(a, SW_SHAPE(-1, -1)), SW_ERR_SHAPE,
-        "reshape: [2,3] cannot become [-1,-1]: one length may be -1, the others not below 0");
-    expect_null(
-        sw_reshape(a, SW_SHAPE(-2, -3)), SW_ERR_SHAPE,
-        "reshape: [2,3] cannot become [-2,-3]: one length may be -1, the others not below 0");
-    expect_null(sw_reshape(a, SW_MAX_RANK + 1, (int64_t[9]){6, 1, 1, 1, 1, 1, 1, 1, 1}),
-                SW_ERR_SHAPE, "reshape: a tensor has 0 to 8 axes, not 9");
+    expect_null(sw_reshape(a, SW_SHAPE(-1, -1)), SW_ERR_SHAPE,
+                "reshape: [2,3] cannot become [-1,-1]: one length may be -1, the others not below 0");
+    expect_null(sw_reshape(a, SW_SHAPE(-2, -3)), SW_ERR_SHAPE,
+                "reshape: [2,3] cannot become [-2,-3]: one length may be -1, the others not below 0");
+    expect_null(sw_reshape(a, SW_MAX_RANK + 1, (int64_t[9]){6, 1, 1, 1, 1, 1, 1, 1, 1}), SW_ERR_SHAPE,
+                "reshape: a tensor has 0 to 8 axes, not 9");
     sw_array r = sw_value(sw_reshape(empty, SW_SHAPE(-1, 3)));
     assert_int_equal(r.rank, 2);
     assert_int_equal(r.shape[0], 0);
@@ -187,24 +166,18 @@ static void test_types(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 2)), wide = typed(f, SW_F64, SW_SHAPE(2, 2)),
               ids = typed(f, SW_I32, SW_SHAPE(2, 2)), none = {0};
-    expect_null(sw_add(a, wide), SW_ERR_TYPE,
-                "add: input 0 is f32 and input 1 is f64; they must agree");
-    expect_null(sw_linear(a, a, wide), SW_ERR_TYPE,
-                "linear: input 0 is f32 and input 2 is f64; they must agree");
-    expect_null(sw_matmul(wide, a), SW_ERR_TYPE,
-                "matmul: input 0 is f64 and input 1 is f32; they must agree");
-    expect_null(sw_mse(a, wide), SW_ERR_TYPE,
-                "mse: input 0 is f32 and input 1 is f64; they must agree");
+    expect_null(sw_add(a, wide), SW_ERR_TYPE, "add: input 0 is f32 and input 1 is f64; they must agree");
+    expect_null(sw_linear(a, a, wide), SW_ERR_TYPE, "linear: input 0 is f32 and input 2 is f64; they must agree");
+    expect_null(sw_matmul(wide, a), SW_ERR_TYPE, "matmul: input 0 is f64 and input 1 is f32; they must agree");
+    expect_null(sw_mse(a, wide), SW_ERR_TYPE, "mse: input 0 is f32 and input 1 is f64; they must agree");
     expect_null(sw_relu(ids), SW_ERR_TYPE, "relu: input 0 is i32; f32 or f64 is needed");
     expect_null(sw_tanh(ids), SW_ERR_TYPE, "tanh: input 0 is i32; f32 or f64 is needed");
     expect_null(sw_scale(ids, 2), SW_ERR_TYPE, "scale: input 0 is i32; f32 or f64 is needed");
     expect_null(sw_sum(ids), SW_ERR_TYPE, "sum: input 0 is i32; f32 or f64 is needed");
     expect_null(sw_mean(ids), SW_ERR_TYPE, "mean: input 0 is i32; f32 or f64 is needed");
-    expect_null(sw_dropout(ids, 0.5, 0), SW_ERR_TYPE,
-                "dropout: input 0 is i32; f32 or f64 is needed");
+    expect_null(sw_dropout(ids, 0.5, 0), SW_ERR_TYPE, "dropout: input 0 is i32; f32 or f64 is needed");
     expect_null(sw_mul(a, ids), SW_ERR_TYPE, "mul: input 1 is i32; f32 or f64 is needed");
-    expect_null(sw_linear(ids, a, none), SW_ERR_TYPE,
-                "linear: input 0 is i32; f32 or f64 is needed");
+    expect_null(sw_linear(ids, a, none), SW_ERR_TYPE, "linear: input 0 is i32; f32 or f64 is needed");
     const int32_t one = 1;
     expect_null(sw_variable(f->tape, sw_array_of(&one, SW_I32, 0, NULL)), SW_ERR_TYPE,
                 "variable: i32 has no gradient; f32 or f64 is needed");
@@ -218,15 +191,13 @@ static void test_arguments(void **state) {
     assert_true(sw_is_null(sw_dropout(a, (double)NAN, 0)));
     assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
     sw_clear_error();
-    expect_null(sw_input(f->tape, (sw_array){.type = SW_F32, .rank = 1, .shape = {3}}),
-                SW_ERR_ARGUMENT, "input: the array has no data");
-    expect_null(sw_input(NULL, sw_array_of(f->data, SW_F32, SW_SHAPE(2))), SW_ERR_ARGUMENT,
-                "input: the tape is NULL");
+    expect_null(sw_input(f->tape, (sw_array){.type = SW_F32, .rank = 1, .shape = {3}}), SW_ERR_ARGUMENT,
+                "input: the array has no data");
+    expect_null(sw_input(NULL, sw_array_of(f->data, SW_F32, SW_SHAPE(2))), SW_ERR_ARGUMENT, "input: the tape is NULL");
     expect_null(sw_variable(NULL, sw_array_of(f->data, SW_F32, SW_SHAPE(2))), SW_ERR_ARGUMENT,
                 "variable: the tape is NULL");
     expect_null(sw_buffer(NULL, SW_F32, SW_SHAPE(2)), SW_ERR_ARGUMENT, "buffer: the tape is NULL");
-    expect_null(sw_buffer(f->tape, SW_F32, SW_SHAPE(2, -3)), SW_ERR_SHAPE,
-                "axis 1 of [2,-3] is negative");
+    expect_null(sw_buffer(f->tape, SW_F32, SW_SHAPE(2, -3)), SW_ERR_SHAPE, "axis 1 of [2,-3] is negative");
     expect_null(sw_buffer(f->tape, SW_F32, SW_SHAPE(INT64_MAX / 8, 64)), SW_ERR_SHAPE,
                 "[1152921504606846975,64] has too many elements");
     assert_int_equal(sw_tape_samples(NULL, NULL, 0), SW_ERR_ARGUMENT);
@@ -301,9 +272,8 @@ static void test_backward(void **state) {
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), constant = sw_constant(f->tape, SW_F32, 2);
     assert_int_equal(sw_backward(sw_relu(a)), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "backward: the loss must be one number, its shape is [2,3]");
-    const char *nothing =
-        "backward: nothing the tensor depends on needs a gradient (recording off, "
-        "or all parameters frozen?)";
+    const char *nothing = "backward: nothing the tensor depends on needs a gradient (recording off, "
+                          "or all parameters frozen?)";
     assert_int_equal(sw_backward(sw_scale(constant, 2)), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, nothing);
     sw_tape_set(f->tape, SW_RECORD, false);
@@ -319,13 +289,11 @@ static void test_backward(void **state) {
     const double wide[6] = {0};
     assert_int_equal(sw_backward_from(y, sw_array_of(wide, SW_F64, SW_SHAPE(2, 3))), SW_ERR_TYPE);
     expect_error(SW_ERR_TYPE, "backward: the tensor is f32, its cotangent f64");
-    assert_int_equal(sw_backward_from(y, sw_array_of(f->data, SW_F32, SW_SHAPE(3, 2))),
-                     SW_ERR_SHAPE);
+    assert_int_equal(sw_backward_from(y, sw_array_of(f->data, SW_F32, SW_SHAPE(3, 2))), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "backward: the tensor's shape is [2,3], its cotangent's [3,2]");
     assert_int_equal(sw_backward_from(y, sw_array_of(f->data, SW_F32, SW_SHAPE(6))), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "backward: the tensor's shape is [2,3], its cotangent's [6]");
-    assert_int_equal(sw_backward_from(y, sw_array_of(NULL, SW_F32, SW_SHAPE(2, 3))),
-                     SW_ERR_ARGUMENT);
+    assert_int_equal(sw_backward_from(y, sw_array_of(NULL, SW_F32, SW_SHAPE(2, 3))), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "backward: the cotangent has no data");
     assert_null(sw_grad_of(a).data); /* none of these left anything behind */
     expect_no_error();
@@ -346,23 +314,20 @@ static void test_stale(void **state) {
     expect_error(SW_ERR_STATE, text);
     assert_true(sw_is_null(sw_retain_grad(b)));
     expect_error(SW_ERR_STATE, text);
-    expect_null(sw_relu(b), SW_ERR_STATE,
-                "relu: input 0: a tensor was used after its tape was reset");
+    expect_null(sw_relu(b), SW_ERR_STATE, "relu: input 0: a tensor was used after its tape was reset");
     /* The same places are in use again: still not the same tensors. */
     sw_tensor c = leaf(f, SW_SHAPE(2)), d = sw_scale(c, 2);
     assert_int_equal(a.slot, c.slot);
-    expect_null(sw_add(d, b), SW_ERR_STATE,
-                "add: input 1: a tensor was used after its tape was reset");
+    expect_null(sw_add(d, b), SW_ERR_STATE, "add: input 1: a tensor was used after its tape was reset");
     sw_tape_layer(f->tape, "norm");
-    expect_null(sw_add(d, b), SW_ERR_STATE,
-                "layer norm: add: input 1: a tensor was used after its tape was reset");
+    expect_null(sw_add(d, b), SW_ERR_STATE, "layer norm: add: input 1: a tensor was used after its tape was reset");
     sw_release(a);
     expect_error(SW_ERR_STATE, text);
 }
 
 static void test_released(void **state) {
     const fixture *f = *state;
-#define RELEASED                                                               \
+#define RELEASED                                                             \
     "a tensor was used after sw_release (a sequential releases what passes " \
     "between its layers)"
     const char *text = RELEASED;
@@ -388,8 +353,7 @@ static void test_rewound(void **state) {
     expect_error(SW_ERR_STATE, "a tensor was used after its tape was reset");
     sw_tensor again = sw_scale(before, 3);
     assert_int_equal(again.slot, after.slot);
-    expect_null(sw_relu(after), SW_ERR_STATE,
-                "relu: input 0: a tensor was used after its tape was reset");
+    expect_null(sw_relu(after), SW_ERR_STATE, "relu: input 0: a tensor was used after its tape was reset");
     assert_false(sw_is_null(sw_relu(before)));
     expect_no_error();
     sw_tape_reset(f->tape);
@@ -412,11 +376,9 @@ static void test_rewound(void **state) {
 static void test_tapes(void **state) {
     const fixture *f = *state;
     sw_tape *other = sw_tape_new();
-    sw_tensor a = leaf(f, SW_SHAPE(2)),
-              b = sw_input(other, sw_array_of(f->data, SW_F32, SW_SHAPE(2)));
+    sw_tensor a = leaf(f, SW_SHAPE(2)), b = sw_input(other, sw_array_of(f->data, SW_F32, SW_SHAPE(2)));
     expect_null(sw_add(a, b), SW_ERR_ARGUMENT, "add: inputs 0 and 1 are on different tapes");
-    expect_null(sw_linear(a, a, b), SW_ERR_ARGUMENT,
-                "linear: inputs 0 and 2 are on different tapes");
+    expect_null(sw_linear(a, a, b), SW_ERR_ARGUMENT, "linear: inputs 0 and 2 are on different tapes");
     sw_tape_free(other);
 }
 
@@ -429,19 +391,29 @@ static void test_null_tensors(void **state) {
     expect_null(sw_add(a, null), SW_ERR_ARGUMENT, "add: input 1 is a null tensor");
     expect_null(sw_relu(null), SW_ERR_ARGUMENT, "relu: input 0 is a null tensor");
     expect_null(sw_dropout(null, 0.5, 0), SW_ERR_ARGUMENT, "dropout: input 0 is a null tensor");
-    expect_null(sw_reshape(null, SW_SHAPE(4)), SW_ERR_ARGUMENT,
-                "reshape: input 0 is a null tensor");
+    expect_null(sw_reshape(null, SW_SHAPE(4)), SW_ERR_ARGUMENT, "reshape: input 0 is a null tensor");
     /* Only the first message counts, however long the chain that follows it. */
     sw_tensor bad = sw_matmul(a, leaf(f, SW_SHAPE(3, 2)));
-    const char *text =
-        "matmul: [2,2] times [3,2]; axis 1 of the first (2) must equal axis 0 of the "
-        "second (3)";
+    const char *text = "matmul: [2,2] times [3,2]; axis 1 of the first (2) must equal axis 0 of the "
+                       "second (3)";
     assert_true(sw_is_null(bad));
-    sw_tensor all[] = {sw_add(bad, a), sw_sub(a, bad), sw_mul(bad, bad), sw_scale(bad, 2),
-                       sw_matmul(bad, a), sw_linear(bad, a, null), sw_linear(a, bad, null),
-                       sw_relu(bad), sw_tanh(bad), sw_sum(bad), sw_mean(bad),
-                       sw_reshape(bad, SW_SHAPE(4)), sw_dropout(bad, 0.5, 0), sw_detach(bad),
-                       sw_cross_entropy(bad, a), sw_mse(bad, a), sw_bce_with_logits(a, bad),
+    sw_tensor all[] = {sw_add(bad, a),
+                       sw_sub(a, bad),
+                       sw_mul(bad, bad),
+                       sw_scale(bad, 2),
+                       sw_matmul(bad, a),
+                       sw_linear(bad, a, null),
+                       sw_linear(a, bad, null),
+                       sw_relu(bad),
+                       sw_tanh(bad),
+                       sw_sum(bad),
+                       sw_mean(bad),
+                       sw_reshape(bad, SW_SHAPE(4)),
+                       sw_dropout(bad, 0.5, 0),
+                       sw_detach(bad),
+                       sw_cross_entropy(bad, a),
+                       sw_mse(bad, a),
+                       sw_bce_with_logits(a, bad),
                        sw_retain_grad(bad)};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         assert_true(sw_is_null(all[i]));
@@ -460,8 +432,7 @@ static void test_first_message(void **state) {
     (void)state;
     assert_null(sw_error());
     assert_int_equal(sw_fail(SW_ERR_IO, "%s %d", "one", 1), SW_ERR_IO);
-    assert_int_equal(sw_fail(SW_ERR_TYPE, "two"),
-                     SW_ERR_TYPE); /* its status, though not its text */
+    assert_int_equal(sw_fail(SW_ERR_TYPE, "two"), SW_ERR_TYPE); /* its status, though not its text */
     expect_error(SW_ERR_IO, "one 1");
     sw_fail(SW_ERR_TYPE, "three");
     expect_error(SW_ERR_TYPE, "three");
@@ -505,8 +476,7 @@ static void test_parameters(void **state) {
     expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not i32");
     sw_params *p = sw_params_new(SW_F32, 1), *q = sw_params_new(SW_F32, 1);
     sw_param *w = sw_params_add(p, "w", SW_SHAPE(2, 2), NULL);
-    expect_null(sw_param_use(f->tape, w), SW_ERR_STATE,
-                "parameter w is used before its set is built");
+    expect_null(sw_param_use(f->tape, w), SW_ERR_STATE, "parameter w is used before its set is built");
     assert_int_equal(sw_tape_bind(f->tape, p, NULL, NULL), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "bind: the parameters are not built");
     assert_null(sw_gradient_new(p));
@@ -583,19 +553,16 @@ static sw_status greedy_forward(sw_call *call) {
 static sw_status like_first(sw_call *call) {
     return sw_shape_like(call, 0);
 }
-static const sw_op never_op = {.size = sizeof(sw_op), .name = "never", .shape = no_shape,
-                               .forward = no_forward};
-static const sw_op greedy_op = {.size = sizeof(sw_op), .name = "greedy", .shape = like_first,
-                                .forward = greedy_forward};
+static const sw_op never_op = {.size = sizeof(sw_op), .name = "never", .shape = no_shape, .forward = no_forward};
+static const sw_op greedy_op = {
+    .size = sizeof(sw_op), .name = "greedy", .shape = like_first, .forward = greedy_forward};
 
 static void test_user_operations(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2));
-    expect_null(sw_apply(&never_op, NULL, 0, 0, NULL), SW_ERR_ARGUMENT,
-                "never: an operation needs an input");
+    expect_null(sw_apply(&never_op, NULL, 0, 0, NULL), SW_ERR_ARGUMENT, "never: an operation needs an input");
     expect_null(sw_apply(&never_op, NULL, 0, 1, &a), SW_ERR_USER, "never: never");
-    expect_null(sw_apply(&greedy_op, NULL, 0, 1, &a), SW_ERR_STATE,
-                "greedy: too many scratch blocks in one call");
+    expect_null(sw_apply(&greedy_op, NULL, 0, 1, &a), SW_ERR_STATE, "greedy: too many scratch blocks in one call");
     /* What failed left no trace on the tape. */
     sw_tensor b = sw_scale(a, 2);
     assert_int_equal(b.slot, a.slot + 1);
@@ -604,11 +571,16 @@ static void test_user_operations(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_products), TEST(test_layer_is_named), TEST(test_broadcasting), TEST(test_losses),
-        TEST(test_reshape), TEST(test_types), TEST(test_arguments), TEST(test_rank),
-        TEST(test_constants), TEST(test_item), TEST(test_backward), TEST(test_stale), TEST(test_released),
-        TEST(test_rewound), TEST(test_tapes), TEST(test_null_tensors), TEST(test_first_message),
-        TEST(test_threads_have_their_own), TEST(test_parameters), TEST(test_user_operations),
+        TEST(test_products),      TEST(test_layer_is_named),
+        TEST(test_broadcasting),  TEST(test_losses),
+        TEST(test_reshape),       TEST(test_types),
+        TEST(test_arguments),     TEST(test_rank),
+        TEST(test_constants),     TEST(test_item),
+        TEST(test_backward),      TEST(test_stale),
+        TEST(test_released),      TEST(test_rewound),
+        TEST(test_tapes),         TEST(test_null_tensors),
+        TEST(test_first_message), TEST(test_threads_have_their_own),
+        TEST(test_parameters),    TEST(test_user_operations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,9 +26,8 @@ static sw_array stored(sw_dtype type, int64_t rows, int64_t width, int64_t extra
     return a;
 }
 
-static void check_element(const product *p, const sw_array *a, int64_t lda, const sw_array *b,
-                          int64_t ldb, const sw_array *before, const sw_array *c, int64_t ldc,
-                          int64_t m, int64_t n) {
+static void check_element(const product *p, const sw_array *a, int64_t lda, const sw_array *b, int64_t ldb,
+                          const sw_array *before, const sw_array *c, int64_t ldc, int64_t m, int64_t n) {
     long double sum = 0, size = 0;
     for (int64_t k = 0; k < p->K; k++) {
         long double term = (long double)test_get(a, p->ta ? k * lda + m : m * lda + k) *
@@ -42,19 +41,17 @@ static void check_element(const product *p, const sw_array *a, int64_t lda, cons
      * (K + 3) roundings of at most u·(|alpha|·Σ|terms| + |beta·old|) each. */
     long double unit = p->type == SW_F32 ? 0x1p-24L : 0x1p-53L;
     long double tolerance =
-        (long double)(p->K + 3) * unit *
-        (fabsl((long double)p->alpha) * size + fabsl((long double)p->beta * old));
+        (long double)(p->K + 3) * unit * (fabsl((long double)p->alpha) * size + fabsl((long double)p->beta * old));
     long double got = (long double)test_get(c, m * ldc + n);
     if (!(fabsl(got - expected) <= tolerance))
         fail_msg("%s, op(A) %c op(B) %c, %lld x %lld x %lld, alpha %g, beta %g: C[%lld,%lld] is "
-                 "%.17Lg, not %.17Lg", sw_dtype_name(p->type), p->ta ? 't' : 'n', p->tb ? 't' : 'n',
-                 (long long)p->M, (long long)p->N, (long long)p->K, p->alpha, p->beta, (long long)m,
-                 (long long)n, got, expected);
+                 "%.17Lg, not %.17Lg",
+                 sw_dtype_name(p->type), p->ta ? 't' : 'n', p->tb ? 't' : 'n', (long long)p->M, (long long)p->N,
+                 (long long)p->K, p->alpha, p->beta, (long long)m, (long long)n, got, expected);
 }
 
 static void check(product p) {
-    int64_t lda = (p.ta ? p.M : p.K) + p.extra, ldb = (p.tb ? p.K : p.N) + p.extra,
-            ldc = p.N + p.extra;
+    int64_t lda = (p.ta ? p.M : p.K) + p.extra, ldb = (p.tb ? p.K : p.N) + p.extra, ldc = p.N + p.extra;
     sw_array a = stored(p.type, p.ta ? p.K : p.M, lda - p.extra, p.extra, 1);
     sw_array b = stored(p.type, p.tb ? p.N : p.K, ldb - p.extra, p.extra, 2);
     sw_array c = test_filled(p.type, SW_SHAPE(p.M, ldc), -1, 1, 3);
@@ -65,8 +62,7 @@ static void check(product p) {
                 test_set(&c, m * ldc + n, gap);
             else if (p.beta == 0)
                 test_set(&c, m * ldc + n, (double)NAN); /* beta = 0 must not read it */
-    sw_gemm(p.type, p.ta, p.tb, p.M, p.N, p.K, p.alpha, a.data, lda, b.data, ldb, p.beta, c.data,
-            ldc);
+    sw_gemm(p.type, p.ta, p.tb, p.M, p.N, p.K, p.alpha, a.data, lda, b.data, ldb, p.beta, c.data, ldc);
     for (int64_t m = 0; m < p.M; m++)
         for (int64_t n = 0; n < ldc; n++)
             if (n < p.N)
@@ -90,8 +86,7 @@ static void check(product p) {
     test_array_free(&before);
 }
 
-static void check_all_forms(int64_t M, int64_t N, int64_t K, int64_t extra, double alpha,
-                            double beta) {
+static void check_all_forms(int64_t M, int64_t N, int64_t K, int64_t extra, double alpha, double beta) {
     for (int form = 0; form < 8; form++)
         check((product){.type = (sw_dtype)(form & 1),
                         .ta = form & 2,
@@ -120,8 +115,7 @@ static void test_alpha_and_beta(void **state) {
         for (int j = 0; j < 4; j++) {
             check_all_forms(5, 9, 7, 0, numbers[i], numbers[j]);
             check_all_forms(33, 40, 21, 4, numbers[i], numbers[j]);
-            check_all_forms(70, 130, 150, 0, numbers[i],
-                            numbers[j]); /* above a million: in tiles */
+            check_all_forms(70, 130, 150, 0, numbers[i], numbers[j]); /* above a million: in tiles */
         }
 }
 
@@ -130,17 +124,15 @@ static void test_alpha_and_beta(void **state) {
 static void test_tile_choices(void **state) {
     (void)state;
     static const int64_t sizes[][3] = {
-        {100, 100, 100}, {100, 101, 100}, {64, 100, 784},  {100, 784, 64},   {63, 101, 783},
-        {65, 99, 785},   {64, 10, 100},   {1, 2000, 600},  {2000, 1, 600},   {1, 1, 2000003},
-        {2, 5, 150000},  {129, 257, 127}, {129, 257, 128}, {129, 257, 129},  {500, 500, 33},
-        {64, 15, 1100},  {64, 17, 1100},  {300, 16, 300},  {1000, 130, 100}, {130, 1000, 200},
-        {7, 30000, 20},  {30000, 7, 20},  {255, 513, 511},
-        {95, 96, 500},   {96, 95, 500},   {95, 95, 500},   {101, 97, 450},  {379, 200, 320},
-        {380, 200, 320}, {200, 761, 320}, {1521, 110, 580},
+        {100, 100, 100},  {100, 101, 100},  {64, 100, 784}, {100, 784, 64},  {63, 101, 783},  {65, 99, 785},
+        {64, 10, 100},    {1, 2000, 600},   {2000, 1, 600}, {1, 1, 2000003}, {2, 5, 150000},  {129, 257, 127},
+        {129, 257, 128},  {129, 257, 129},  {500, 500, 33}, {64, 15, 1100},  {64, 17, 1100},  {300, 16, 300},
+        {1000, 130, 100}, {130, 1000, 200}, {7, 30000, 20}, {30000, 7, 20},  {255, 513, 511}, {95, 96, 500},
+        {96, 95, 500},    {95, 95, 500},    {101, 97, 450}, {379, 200, 320}, {380, 200, 320}, {200, 761, 320},
+        {1521, 110, 580},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        check_all_forms(sizes[i][0], sizes[i][1], sizes[i][2], i % 3 == 1 ? 5 : 0, 1,
-                        (double)(i % 2));
+        check_all_forms(sizes[i][0], sizes[i][1], sizes[i][2], i % 3 == 1 ? 5 : 0, 1, (double)(i % 2));
     check_all_forms(400, 510, 500, 0, 1, 0);
 }
 
@@ -156,11 +148,9 @@ static void test_nothing_to_sum(void **state) {
                     test_set(&c, i, b == 0 ? (double)NAN : 2 + i);
                 for (int r = 0; r < 3; r++)
                     test_set(&c, r * 6 + 5, gap);
-                sw_gemm((sw_dtype)type, form & 1, form & 2, 3, 5, 0, 1, NULL, 1, NULL, 5, betas[b],
-                        c.data, 6);
+                sw_gemm((sw_dtype)type, form & 1, form & 2, 3, 5, 0, 1, NULL, 1, NULL, 5, betas[b], c.data, 6);
                 for (int i = 0; i < 18; i++)
-                    assert_true(test_get(&c, i) ==
-                                (i % 6 == 5 ? gap : b == 0 ? 0 : betas[b] * (2 + i)));
+                    assert_true(test_get(&c, i) == (i % 6 == 5 ? gap : b == 0 ? 0 : betas[b] * (2 + i)));
                 test_array_free(&c);
             }
 }
@@ -184,10 +174,8 @@ static void test_ones(void **state) {
         ones64[i] = ones[i] = 1;
     for (int size = 1; size <= 512; size += size < 70 ? 1 : 63)
         for (int form = 0; form < 4; form++) {
-            sw_gemm(SW_F32, form & 1, form & 2, size, size, size, 1, ones, size, ones, size, 0, c,
-                    size);
-            sw_gemm(SW_F64, form & 1, form & 2, size, size, size, 1, ones64, size, ones64, size, 0,
-                    c64, size);
+            sw_gemm(SW_F32, form & 1, form & 2, size, size, size, 1, ones, size, ones, size, 0, c, size);
+            sw_gemm(SW_F64, form & 1, form & 2, size, size, size, 1, ones64, size, ones64, size, 0, c64, size);
             for (int i = 0; i < size * size; i++)
                 assert_true(c[i] == (float)size && c64[i] == (double)size);
         }
@@ -209,8 +197,8 @@ static void test_better_core(void **state) {
     assert_string_equal(swi_better_core("Nehalem", true, false), "Haswell");
     assert_string_equal(swi_better_core("Barcelona", true, true), "SkylakeX");
     assert_null(swi_better_core("Prescott", false, false));
-    static const char *const fine[] = {"Haswell", "Zen", "Excavator", "SkylakeX", "Cooperlake", "SapphireRapids",
-                                       "one of the future", "armv8"};
+    static const char *const fine[] = {
+        "Haswell", "Zen", "Excavator", "SkylakeX", "Cooperlake", "SapphireRapids", "one of the future", "armv8"};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         assert_null(swi_better_core(fine[i], true, true));
 }

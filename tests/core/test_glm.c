@@ -91,7 +91,7 @@ static double plain(sw_head head, int k, bool bias, bool weighted, const double 
 static const struct {
     sw_head head;
     int outputs;
-} heads[] = {{SW_HEAD_LOGISTIC, 1}, {SW_HEAD_MULTINOMIAL, K}, {SW_HEAD_SQUARED, K},
+} heads[] = {{SW_HEAD_LOGISTIC, 1}, {SW_HEAD_MULTINOMIAL, K},   {SW_HEAD_SQUARED, K},
              {SW_HEAD_HUBER, 1},    {SW_HEAD_SQUARED_HINGE, 1}, {SW_HEAD_POISSON, 1}};
 enum { HEADS = sizeof heads / sizeof *heads };
 
@@ -101,7 +101,8 @@ static sw_array targets(int h) {
         return sw_array_of(three, SW_I32, SW_SHAPE(N));
     if (head == SW_HEAD_LOGISTIC || head == SW_HEAD_SQUARED_HINGE)
         return sw_array_of(two, SW_I32, SW_SHAPE(N));
-    return head == SW_HEAD_SQUARED ? sw_array_of(real_y, SW_F64, SW_SHAPE(N, K)) : sw_array_of(real_y, SW_F64, SW_SHAPE(N));
+    return head == SW_HEAD_SQUARED ? sw_array_of(real_y, SW_F64, SW_SHAPE(N, K))
+                                   : sw_array_of(real_y, SW_F64, SW_SHAPE(N));
 }
 
 static int64_t start[N + 1];
@@ -123,8 +124,8 @@ static sw_csr sparse_rows(void) {
 
 static sw_glm *model_of(int h, sw_dtype type, bool sparse, bool bias, bool weighted) {
     const sw_array x = sw_array_of(x_of, SW_F64, SW_SHAPE(N, D)), y = targets(h);
-    const sw_glm_options how = {.size = sizeof how, .head = heads[h].head, .delta = 0.7, .no_bias = !bias,
-                                .weight = weighted ? weight : NULL};
+    const sw_glm_options how = {
+        .size = sizeof how, .head = heads[h].head, .delta = 0.7, .no_bias = !bias, .weight = weighted ? weight : NULL};
     const sw_csr csr = sparse_rows();
     sw_glm *m = sparse ? sw_glm_new_sparse(type, &csr, &y, &how) : sw_glm_new(type, &x, &y, &how);
     if (!m)
@@ -160,8 +161,8 @@ static void test_values_and_gradients(void **state) {
             x[j] = (double)(float)test_uniform(&seed, -0.5, 0.5);
             vec_set(type, sw_params_x(p), j, x[j]);
         }
-        const double expected = plain(heads[h].head, heads[h].outputs, bias, weighted, x, cuts[cut].ids,
-                                      cuts[cut].count, g);
+        const double expected =
+            plain(heads[h].head, heads[h].outputs, bias, weighted, x, cuts[cut].ids, cuts[cut].count, g);
         const sw_objective *f = sw_glm_objective(m);
         assert_ok(sw_objective_gradient(f, tape, NULL, cuts[cut].ids, cuts[cut].count, 0, &value, block));
         assert_true(fabs(value - expected) <= allowed(type));
@@ -215,7 +216,8 @@ static void test_lipschitz(void **state) {
         double most, mean, met = 0;
         if (heads[h].head == SW_HEAD_POISSON) {
             assert_int_equal(sw_objective_lipschitz(f, &most, &mean), SW_ERR_ARGUMENT);
-            expect_error(SW_ERR_ARGUMENT, "objective_lipschitz: the second derivative of the poisson loss has no bound");
+            expect_error(SW_ERR_ARGUMENT,
+                         "objective_lipschitz: the second derivative of the poisson loss has no bound");
             sw_glm_free(m);
             continue;
         }
@@ -379,8 +381,8 @@ static void test_own_data(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values_and_gradients), cmocka_unit_test(test_far_away),
-                                       cmocka_unit_test(test_lipschitz), cmocka_unit_test(test_predictions),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_own_data)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values_and_gradients), cmocka_unit_test(test_far_away), cmocka_unit_test(test_lipschitz),
+        cmocka_unit_test(test_predictions),          cmocka_unit_test(test_refused),  cmocka_unit_test(test_own_data)};
     return cmocka_run_group_tests(tests, make_data, NULL);
 }

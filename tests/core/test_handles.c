@@ -4,9 +4,9 @@
 
 #include "extend.h"
 
-#define OF(name, expression)                                                                       \
-    static sw_tensor name(sw_tensor x) {                                                           \
-        return expression;                                                                         \
+#define OF(name, expression)             \
+    static sw_tensor name(sw_tensor x) { \
+        return expression;               \
     }
 OF(dropout_none, sw_dropout(x, 0, 1))
 OF(dropout, sw_dropout(x, 0.5, 1)) /* not SW_TRAIN */
@@ -67,16 +67,14 @@ static void test_identities_have_their_own_handle(void **state) {
         for (int released = 0; released < 2; released++) {
             sw_tape *tape = sw_tape_new();
             sw_tape_set(tape, SW_TRAIN, false);
-            sw_tensor leaf = sw_variable(
-                tape, sw_array_of((const float[]){1, 2, 3, 4, 5, 6}, SW_F32, SW_SHAPE(2, 3)));
+            sw_tensor leaf = sw_variable(tape, sw_array_of((const float[]){1, 2, 3, 4, 5, 6}, SW_F32, SW_SHAPE(2, 3)));
             sw_tensor x = sw_add(leaf, sw_constant(tape, SW_F32, 1)), y = identities[i].of(x);
             sw_release(released ? y : x);
             /* Memory that was given back is used again. */
             sw_tensor other = sw_mul(leaf, leaf);
             expect_values(released ? x : y, identities[i].name);
             if (!released && identities[i].of != detach) {
-                assert_int_equal(sw_backward_from(y, sw_array_of(ones, SW_F32, SW_SHAPE(2, 3))),
-                                 SW_OK);
+                assert_int_equal(sw_backward_from(y, sw_array_of(ones, SW_F32, SW_SHAPE(2, 3))), SW_OK);
                 assert_true(((const float *)sw_grad_of(leaf).data)[5] == 1);
             }
             assert_true(sw_is_live(other));

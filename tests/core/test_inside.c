@@ -149,16 +149,15 @@ static void test_dot(void **state) {
     sw_release(square); /* nothing will read it: its memory is free */
     FILE *to = capture();
     assert_int_equal(sw_tape_dot(tape, to), SW_OK);
-    expect_captured(
-        to, "digraph tape {\n"
-            "  node [shape=box, style=filled, fillcolor=white, fontname=\"Helvetica\", fontsize=10];\n"
-            "  graph [fontname=\"Helvetica\", fontsize=10, color=gray];\n"
-            "  subgraph cluster_0 {\n    label=\"first\";\n"
-            "    n0 [label=\"a \\\"quoted\\\".weight\\nf64 [2]\\nfrom 1 to 2, mean 1.5\\n"
-            "gradient from 1 to 2, mean 1.5\", shape=ellipse, fillcolor=\"#fff2cc\"];\n"
-            "    n1 [label=\"mul\\nf64 [2]\\ngiven back\"];\n  }\n"
-            "  n2 [label=\"mean\\nf64 []\\n2.5\"];\n"
-            "  n0 -> n1;\n  n0 -> n1;\n  n1 -> n2;\n}\n");
+    expect_captured(to, "digraph tape {\n"
+                        "  node [shape=box, style=filled, fillcolor=white, fontname=\"Helvetica\", fontsize=10];\n"
+                        "  graph [fontname=\"Helvetica\", fontsize=10, color=gray];\n"
+                        "  subgraph cluster_0 {\n    label=\"first\";\n"
+                        "    n0 [label=\"a \\\"quoted\\\".weight\\nf64 [2]\\nfrom 1 to 2, mean 1.5\\n"
+                        "gradient from 1 to 2, mean 1.5\", shape=ellipse, fillcolor=\"#fff2cc\"];\n"
+                        "    n1 [label=\"mul\\nf64 [2]\\ngiven back\"];\n  }\n"
+                        "  n2 [label=\"mean\\nf64 []\\n2.5\"];\n"
+                        "  n0 -> n1;\n  n0 -> n1;\n  n1 -> n2;\n}\n");
     to = fopen("/dev/full", "w");
     assert_non_null(to);
     setvbuf(to, NULL, _IONBF, 0);
@@ -270,8 +269,8 @@ static sw_status like_shape(sw_call *c) {
     return sw_shape_like(c, 0);
 }
 
-static const sw_op wrong_op = {.size = sizeof(sw_op), .name = "wrong", .shape = like_shape,
-                               .forward = copy_forward, .vjp = skip_vjp};
+static const sw_op wrong_op = {
+    .size = sizeof(sw_op), .name = "wrong", .shape = like_shape, .forward = copy_forward, .vjp = skip_vjp};
 
 static void test_check_of_gradients(void **state) {
     (void)state;

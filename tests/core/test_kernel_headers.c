@@ -23,8 +23,7 @@ static void test_each_does_its_own(void **state) {
         for (int level = 0; level <= sw_cpu_level(); level++) {
             float f[3][N];
             double d[3][N];
-            const sw_kernels *const kernels[3] = {&kernels_twice, &kernels_squared,
-                                                  &kernels_exponential};
+            const sw_kernels *const kernels[3] = {&kernels_twice, &kernels_squared, &kernels_exponential};
             for (int k = 0; k < 3; k++) {
                 for (int i = 0; i < N; i++)
                     d[k][i] = f[k][i] = (float)(i - 20) / 8;
@@ -32,8 +31,7 @@ static void test_each_does_its_own(void **state) {
             }
             for (int i = 0; i < N; i++) {
                 const double x = (i - 20) / 8.0, of[3] = {2 * x, x * x, exp(x)};
-                for (int k = 0; k < 3;
-                     k++) /* exact but for the exponential: 1 ulp of f32 is 2^-23 */
+                for (int k = 0; k < 3; k++) /* exact but for the exponential: 1 ulp of f32 is 2^-23 */
                     assert_true(fabs((type ? d[k][i] : (double)f[k][i]) - of[k]) <=
                                 (k < 2 ? 0 : of[k] * (type ? 0x1p-51 : 0x1p-22)));
             }

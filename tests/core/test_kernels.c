@@ -14,14 +14,14 @@ typedef struct map_args {
 
 #if SW_KERNEL_PASS
 
-#define MAP(name)                                                                         \
-    static void SW_K(map_##name)(void *args, int64_t begin, int64_t end, double *sums) {  \
-        const map_args *s = args;                                                         \
-        const real *restrict x = s->x;                                                    \
-        real *restrict y = s->y;                                                          \
-        (void)sums;                                                                       \
-        for (int64_t i = begin; i < end; i++)                                             \
-            y[i] = SW_K(sw_k_##name)(x[i]);                                               \
+#define MAP(name)                                                                        \
+    static void SW_K(map_##name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const map_args *s = args;                                                        \
+        const real *restrict x = s->x;                                                   \
+        real *restrict y = s->y;                                                         \
+        (void)sums;                                                                      \
+        for (int64_t i = begin; i < end; i++)                                            \
+            y[i] = SW_K(sw_k_##name)(x[i]);                                              \
     }
 MAP(exp)
 MAP(expm1_negative)
@@ -83,6 +83,7 @@ typedef struct function {
     } of[2];
 } function;
 
+/* clang-format off */
 static const function functions[] = {
     {"exp", SW_KERNEL_TABLE(map_exp), expl, exp,
      {{0x1p-30, 104, 0, 1.05, 0.998}, {0x1p-60, 746, 0, 1.05, 1.000}}},
@@ -110,6 +111,7 @@ static const function functions[] = {
     {"normal", SW_KERNEL_TABLE(map_normal), normall, normal,
      {{0x1p-30, 12, 0, 6.6, 6.313}, {0x1p-60, 36, 0, 5.6, 5.297}}},
 };
+/* clang-format on */
 enum { FUNCTIONS = sizeof functions / sizeof *functions, POINTS = 4096 };
 
 static double ulp(sw_dtype type, long double exact) {
@@ -217,8 +219,7 @@ static void test_accuracy(void **state) {
             double worst, where;
             run_sweep(&functions[i], (sw_dtype)type, &worst, &where);
             if (getenv("TEST_VERBOSE"))
-                printf("%-16s %s %.4f ulp at %.17g\n", functions[i].name,
-                       sw_dtype_name((sw_dtype)type), worst, where);
+                printf("%-16s %s %.4f ulp at %.17g\n", functions[i].name, sw_dtype_name((sw_dtype)type), worst, where);
         }
 }
 
@@ -228,8 +229,7 @@ static double at(int function_index, sw_dtype type, double x) {
     for (int level = 0; level <= sw_cpu_level(); level++) {
         float x32 = (float)x, y32;
         double y64;
-        map_args args = {type == SW_F32 ? (void *)&x32 : (void *)&x,
-                         type == SW_F32 ? (void *)&y32 : (void *)&y64};
+        map_args args = {type == SW_F32 ? (void *)&x32 : (void *)&x, type == SW_F32 ? (void *)&y32 : (void *)&y64};
         functions[function_index].kernels[type][level](&args, 0, 1, NULL);
         double y = type == SW_F32 ? (double)y32 : y64;
         if (level)
@@ -245,11 +245,9 @@ static void test_special_values(void **state) {
     (void)state;
     for (int t = SW_F32; t <= SW_F64; t++) {
         sw_dtype type = (sw_dtype)t;
-        const double infinity = (double)INFINITY, tiny = t == SW_F32 ? 0x1p-149 : 0x1p-1074,
-                     subnormal = 5 * tiny, overflow = t == SW_F32 ? 88.73 : 709.79,
-                     fits = t == SW_F32 ? 88.72 : 709.78,
-                     vanishes = t == SW_F32 ? -103.98 : -745.14,
-                     least = t == SW_F32 ? -103.27 : -744.44;
+        const double infinity = (double)INFINITY, tiny = t == SW_F32 ? 0x1p-149 : 0x1p-1074, subnormal = 5 * tiny,
+                     overflow = t == SW_F32 ? 88.73 : 709.79, fits = t == SW_F32 ? 88.72 : 709.78,
+                     vanishes = t == SW_F32 ? -103.98 : -745.14, least = t == SW_F32 ? -103.27 : -744.44;
         for (int f = 0; f < FUNCTIONS; f++)
             assert_true(isnan(at(f, type, (double)NAN)));
         assert_true(at(EXP, type, 0) == 1 && at(EXP, type, -0.0) == 1);
@@ -354,8 +352,7 @@ static void test_levels(void **state) {
     for (int i = 0; i < reports[0].count; i++) {
         for (int level = 1; level <= SW_LEVELS; level++)
             if (reports[level].hash[i] != reports[0].hash[i])
-                fail_msg("%s, %s: other bits on %s", op_at(i / 2)->label, i % 2 ? "f64" : "f32",
-                         reports[level].name);
+                fail_msg("%s, %s: other bits on %s", op_at(i / 2)->label, i % 2 ? "f64" : "f32", reports[level].name);
         /* The hashes see what is computed; whole-number results are few and the same in both types. */
         for (int k = 0; k < i && !(op_at(i / 2)->flags & NO_GRADIENT); k++)
             assert_true(reports[0].hash[k] != reports[0].hash[i]);

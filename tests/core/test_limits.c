@@ -28,10 +28,10 @@ static sw_tensor ids_of(sw_tensor x, double id) {
     return t;
 }
 
-#define OF(name, expression)                                                                       \
-    static sw_tensor name(sw_tensor x, double a) {                                                 \
-        (void)a;                                                                                   \
-        return expression;                                                                         \
+#define OF(name, expression)                       \
+    static sw_tensor name(sw_tensor x, double a) { \
+        (void)a;                                   \
+        return expression;                         \
     }
 OF(neg, sw_neg(x))
 OF(scale, sw_scale(x, a))
@@ -66,8 +66,7 @@ OF(hinge, sw_hinge_reduced(x, same_of(x, a), SW_NONE))
 OF(hinge_target, sw_hinge_reduced(same_of(x, a), x, SW_NONE))
 OF(bce, sw_bce_with_logits_reduced(x, same_of(x, a), SW_NONE))
 OF(bce_target, sw_bce_with_logits_reduced(same_of(x, a), x, SW_NONE))
-OF(kl, sw_kl_div_reduced(sw_reshape(x, SW_SHAPE(N, 1)), sw_reshape(same_of(x, a), SW_SHAPE(N, 1)),
-                         SW_NONE))
+OF(kl, sw_kl_div_reduced(sw_reshape(x, SW_SHAPE(N, 1)), sw_reshape(same_of(x, a), SW_SHAPE(N, 1)), SW_NONE))
 
 /* x beside a 0: rows of two, and columns of two. */
 static sw_tensor rows(sw_tensor x, double a) {
@@ -86,20 +85,16 @@ OF(logsumexp_rows, sw_logsumexp_over(rows(x, 0), SW_AXES(1), false))
 OF(logsumexp_columns, sw_logsumexp_over(columns(x, 0), SW_AXES(0), false))
 OF(cross_entropy,
    sw_cross_entropy_with(rows(x, 0), ids_of(x, a),
-                         &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options),
-                                                     .reduction = SW_SUM}))
+                         &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_SUM}))
 OF(cross_entropy_each,
    sw_cross_entropy_with(rows(x, 0), ids_of(x, a),
-                         &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options),
-                                                     .reduction = SW_NONE}))
+                         &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_NONE}))
 /* Distributions that are all at the class of x (a = 1) or at the other one (a = 0). */
 static sw_tensor cross_entropy_soft(sw_tensor x, double a) {
     sw_tensor z = rows(x, 0), one = sw_reshape(same_of(x, a), SW_SHAPE(N, 1));
     sw_tensor t = sw_concat(SW_TENSORS(one, same_of(one, 1 - a)), 1);
     return sw_cross_entropy_with(
-        z, t,
-        &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options),
-                                    .reduction = SW_NONE});
+        z, t, &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_NONE});
 }
 OF(sum, sw_sum_over(rows(x, 1), SW_AXES(1), false))
 OF(max_over, sw_max_over(rows(x, 0), SW_AXES(1), false))
@@ -199,12 +194,12 @@ static void check_limit(const limit *l, sw_dtype type, int which) {
     const sw_array d = sw_grad_of(x);
     for (int64_t i = 0; i < sw_array_count(&value); i++)
         if (!equal(test_get(&value, i), l->value[which]))
-            fail_msg("%s, %s: %g at %g; its limit is %g", l->name, sw_dtype_name(type),
-                     test_get(&value, i), at[which], l->value[which]);
+            fail_msg("%s, %s: %g at %g; its limit is %g", l->name, sw_dtype_name(type), test_get(&value, i), at[which],
+                     l->value[which]);
     for (int i = 0; i < N; i++)
         if (!equal(test_get(&d, i), l->derivative[which]))
-            fail_msg("%s, %s: derivative %g at %g; its limit is %g", l->name, sw_dtype_name(type),
-                     test_get(&d, i), at[which], l->derivative[which]);
+            fail_msg("%s, %s: derivative %g at %g; its limit is %g", l->name, sw_dtype_name(type), test_get(&d, i),
+                     at[which], l->derivative[which]);
     sw_tape_free(tape);
     test_array_free(&in);
 }
@@ -291,17 +286,14 @@ static void test_softmax_gradients_at_offsets(void **state) {
         sw_tensor a = sw_variable(tape, in), b = sw_variable(tape, in), c = sw_variable(tape, in);
         assert_int_equal(sw_backward(sw_sum(sw_logsumexp_over(a, SW_AXES(1), false))), SW_OK);
         assert_int_equal(sw_backward(sw_sum(sw_slice(sw_log_softmax(b, 1), 1, 0, 1))), SW_OK);
-        assert_int_equal(sw_backward(sw_cross_entropy(
-                             c, sw_input(tape, sw_array_of(t, SW_F32, SW_SHAPE(1, K))))),
+        assert_int_equal(sw_backward(sw_cross_entropy(c, sw_input(tape, sw_array_of(t, SW_F32, SW_SHAPE(1, K))))),
                          SW_OK);
         for (int i = 0; i < K; i++) {
             const double exact = (double)(p[i] / total);
             assert_true(exact <= 0.5);
             assert_true(fabs((double)((const float *)sw_grad_of(a).data)[i] - exact) <= 1e-7);
-            assert_true(fabs((double)((const float *)sw_grad_of(b).data)[i] - ((i == 0) - exact)) <=
-                        1e-7);
-            assert_true(fabs((double)((const float *)sw_grad_of(c).data)[i] - (exact - (i == 0))) <=
-                        1e-7);
+            assert_true(fabs((double)((const float *)sw_grad_of(b).data)[i] - ((i == 0) - exact)) <= 1e-7);
+            assert_true(fabs((double)((const float *)sw_grad_of(c).data)[i] - (exact - (i == 0))) <= 1e-7);
         }
         sw_tape_free(tape);
     }

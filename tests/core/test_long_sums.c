@@ -40,13 +40,11 @@ static void test_gradients_of_gathers(void **state) {
         sw_tape *tape = sw_tape_new();
         sw_tensor x = sw_variable(tape, sw_array_of(table, SW_F32, SW_SHAPE(3, WIDTH)));
         sw_tensor y = sw_gather_rows(x, sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(MANY))));
-        assert_int_equal(sw_backward_from(y, sw_array_of(dy, SW_F32, SW_SHAPE(MANY, WIDTH))),
-                         SW_OK);
+        assert_int_equal(sw_backward_from(y, sw_array_of(dy, SW_F32, SW_SHAPE(MANY, WIDTH))), SW_OK);
         const float *d = sw_grad_of(x).data;
         for (int k = 0; k < WIDTH; k++) {
             expect_near("gather_rows", (double)d[k], (double)(MANY - rare) * (double)tenth);
-            expect_near("gather_rows, rare", (double)d[2 * WIDTH + k],
-                        (double)rare * (double)tenth);
+            expect_near("gather_rows, rare", (double)d[2 * WIDTH + k], (double)rare * (double)tenth);
             assert_true(d[WIDTH + k] == 0);
         }
         if (threads == 1)
@@ -71,8 +69,7 @@ static void test_gradients_of_gathers(void **state) {
 static void test_products(void **state) {
     (void)state;
     static const struct { int64_t M, N; } sizes[] = {{1, 1}, {3, 1}, {1, 5}, {3, 5}, {66, 2}};
-    float *a = tenths(66 * (int64_t)20000 > (int64_t)3 * LONG ? 66 * (int64_t)20000
-                                                              : (int64_t)3 * LONG),
+    float *a = tenths(66 * (int64_t)20000 > (int64_t)3 * LONG ? 66 * (int64_t)20000 : (int64_t)3 * LONG),
           *b = tenths((int64_t)5 * LONG);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int stored = 0; stored < 4; stored++) {
@@ -83,12 +80,9 @@ static void test_products(void **state) {
                 assert_int_equal(sw_set_threads(threads), SW_OK);
                 for (int i = 0; i < 66 * 5; i++)
                     c[i] = 1000;
-                assert_int_equal(
-                    sw_gemm(SW_F32, ta, tb, M, N, K, 2, a, ta ? M : K, b, tb ? K : N, 3, c, N),
-                    SW_OK);
+                assert_int_equal(sw_gemm(SW_F32, ta, tb, M, N, K, 2, a, ta ? M : K, b, tb ? K : N, 3, c, N), SW_OK);
                 for (int64_t i = 0; i < M * N; i++)
-                    expect_near("gemm", (double)c[i],
-                                2 * (double)K * (double)tenth * (double)tenth + 3000);
+                    expect_near("gemm", (double)c[i], 2 * (double)K * (double)tenth * (double)tenth + 3000);
                 if (threads == 1)
                     memcpy(again, c, sizeof c);
                 assert_memory_equal(again, c, (size_t)(M * N) * sizeof *c);
@@ -102,8 +96,7 @@ static void test_products(void **state) {
 static void test_products_of_long_sums_element_by_element(void **state) {
     (void)state;
     enum { M = 70, N = 67, K = 16385 };
-    float *a = malloc(M * K * sizeof *a), *b = malloc(N * K * sizeof *b),
-          *c = malloc(M * N * sizeof *c);
+    float *a = malloc(M * K * sizeof *a), *b = malloc(N * K * sizeof *b), *c = malloc(M * N * sizeof *c);
     assert_true(a && b && c);
     for (int i = 0; i < M; i++)
         for (int k = 0; k < K; k++)
@@ -114,8 +107,7 @@ static void test_products_of_long_sums_element_by_element(void **state) {
     assert_int_equal(sw_gemm(SW_F32, false, false, M, N, K, 1, a, K, b, N, 0, c, N), SW_OK);
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++)
-            expect_near("element", (double)c[i * N + j],
-                        (1 + i % 3) * (1 + j % 5) * (2.0 * (K / 2 + 1) + K / 2));
+            expect_near("element", (double)c[i * N + j], (1 + i % 3) * (1 + j % 5) * (2.0 * (K / 2 + 1) + K / 2));
     free(a);
     free(b);
     free(c);
@@ -125,7 +117,10 @@ static void test_products_of_long_sums_element_by_element(void **state) {
 static void test_long_products_in_blocks(void **state) {
     (void)state;
     enum { K = 16385, ROWS = 1600 };
-    static const struct { int64_t M, N; int most_threads; } sizes[] = {{ROWS, 700, 2}, {400, 30, 3}};
+    static const struct {
+        int64_t M, N;
+        int most_threads;
+    } sizes[] = {{ROWS, 700, 2}, {400, 30, 3}};
     float *a = malloc((size_t)ROWS * K * sizeof *a), *c = malloc((size_t)ROWS * 700 * sizeof *c),
           *first = malloc((size_t)ROWS * 700 * sizeof *c);
     assert_true(a && c && first);
@@ -210,8 +205,7 @@ static void test_sums_of_long_rows(void **state) {
     sw_tape *tape = sw_tape_new();
     sw_tensor row = sw_variable(tape, sw_array_of(x, SW_F32, SW_SHAPE(1, MANY)));
     expect_near("sum", sw_item(sw_sum(row)), (double)MANY * (double)tenth);
-    expect_near("softmax", (double)((const float *)sw_value(sw_softmax(row, 1)).data)[MANY - 1],
-                1.0 / MANY);
+    expect_near("softmax", (double)((const float *)sw_value(sw_softmax(row, 1)).data)[MANY - 1], 1.0 / MANY);
     const int32_t id = 3;
     sw_tensor ids = sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1)));
     expect_near("cross_entropy", sw_item(sw_cross_entropy(row, ids)), log((double)MANY));
@@ -220,8 +214,7 @@ static void test_sums_of_long_rows(void **state) {
     expect_near("kl_div", (double)((const float *)sw_value(each).data)[0],
                 (double)MANY * (double)tenth * (log((double)tenth) - (double)tenth));
     sw_tensor column = sw_variable(tape, sw_array_of(x, SW_F32, SW_SHAPE(MANY / 2, 2)));
-    expect_near("columns",
-                (double)((const float *)sw_value(sw_sum_over(column, SW_AXES(0), false)).data)[1],
+    expect_near("columns", (double)((const float *)sw_value(sw_sum_over(column, SW_AXES(0), false)).data)[1],
                 (double)MANY / 2 * (double)tenth);
     sw_tape_free(tape);
     free(x);

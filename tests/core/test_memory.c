@@ -38,8 +38,7 @@ static sw_status fill_uniform(const sw_init *init, const sw_param *param, sw_rng
 }
 
 static const sw_param_options uniform = {.size = sizeof uniform,
-                                         .init = {.size = sizeof(sw_init), .name = "uniform",
-                                                  .fill = fill_uniform}};
+                                         .init = {.size = sizeof(sw_init), .name = "uniform", .fill = fill_uniform}};
 
 static bool model_make(model *m) {
     m->params = sw_params_new(SW_F32, 3);
@@ -61,8 +60,8 @@ static void make_data(void) {
         data_y[i] = (int32_t)(test_random(&seed) % CLASSES);
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     (void)draw;
     (void)source;
     for (int64_t i = 0; i < count; i++) {
@@ -77,12 +76,15 @@ static sw_status gather(const sw_source *source, const int64_t *ids, int64_t cou
     return SW_OK;
 }
 
-static const sw_source source = {.size = sizeof source, .n = SAMPLES, .x_rank = 1,
-                                 .x_shape = {IN}, .y_type = SW_I32, .classes = CLASSES,
+static const sw_source source = {.size = sizeof source,
+                                 .n = SAMPLES,
+                                 .x_rank = 1,
+                                 .x_shape = {IN},
+                                 .y_type = SW_I32,
+                                 .classes = CLASSES,
                                  .gather = gather};
 
-static sw_tensor model_loss(const model *m, sw_tape *tape, const int64_t *ids, int64_t count,
-                            bool release) {
+static sw_tensor model_loss(const model *m, sw_tape *tape, const int64_t *ids, int64_t count, bool release) {
     sw_batch batch;
     if (sw_source_batch(&source, tape, SW_F32, ids, count, &batch) != SW_OK)
         return (sw_tensor){0};
@@ -145,8 +147,7 @@ static void test_steady_state_of_objectives(void **state) {
     (void)state;
     model m;
     assert_true(model_make(&m));
-    sw_objective f = {.size = sizeof f, .n = SAMPLES, .params = m.params, .user = &m,
-                      .loss = objective_loss};
+    sw_objective f = {.size = sizeof f, .n = SAMPLES, .params = m.params, .user = &m, .loss = objective_loss};
     sw_tape *tape = sw_tape_new();
     sw_sampler *sampler = sw_sampler_new(SAMPLES, 16, SW_SHUFFLE, 1);
     sw_gradient *g = sw_gradient_new(m.params);
@@ -158,13 +159,11 @@ static void test_steady_state_of_objectives(void **state) {
             const int64_t *ids;
             int64_t count = sw_sampler_next(sampler, &ids);
             double value;
-            assert_int_equal(sw_objective_gradient(&f, tape, NULL, ids, count, 1, &value, g),
-                             SW_OK);
+            assert_int_equal(sw_objective_gradient(&f, tape, NULL, ids, count, 1, &value, g), SW_OK);
             assert_int_equal(sw_objective_value(&f, tape, NULL, ids, count, 1, &value), SW_OK);
         }
         double value;
-        assert_int_equal(
-            sw_objective_gradient_chunked(&f, tape, NULL, NULL, SAMPLES, 16, 1, &value, g), SW_OK);
+        assert_int_equal(sw_objective_gradient_chunked(&f, tape, NULL, NULL, SAMPLES, 16, 1, &value, g), SW_OK);
         sw_mark mark = sw_tape_mark(tape);
         sw_release(sw_scale(sw_constant(tape, SW_F32, 1), 2));
         assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
@@ -195,8 +194,8 @@ static void refuse_in_turn(scenario s, int at_least) {
             bool worked = s();
             assert_true(atomic_load(&allocator.failed) > 0);
             if (worked || sw_error_status() != SW_ERR_MEMORY)
-                fail_msg("request %lld of %lld: %s, %s", k, requests,
-                         worked ? "worked" : "failed", sw_error() ? sw_error() : "no error");
+                fail_msg("request %lld of %lld: %s, %s", k, requests, worked ? "worked" : "failed",
+                         sw_error() ? sw_error() : "no error");
             assert_memory_equal(sw_error(), "out of memory", 13);
             sw_clear_error();
             if (atomic_load(&allocator.live) != live)
@@ -399,8 +398,7 @@ static sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t
     return batch.x;
 }
 
-static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
-                          int64_t count) {
+static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     (void)user;
     sw_tensor y = sw_buffer(tape, SW_I32, SW_SHAPE(count));
     int32_t *id = sw_value(y).data;
@@ -417,16 +415,19 @@ static bool objective_scenario(void) {
     sw_params_add(linear, "b", SW_SHAPE(CLASSES), &uniform);
     ok = sw_params_build(linear) == SW_OK && ok;
     sw_tape *tape = sw_tape_new();
-    sw_gradient *g = ok ? sw_gradient_new(m.params) : NULL,
-                *lg = ok ? sw_gradient_new(linear) : NULL;
-    sw_objective f = {.size = sizeof f, .n = SAMPLES, .params = m.params, .user = &m,
-                      .loss = objective_loss};
-    sw_objective glm = {.size = sizeof glm, .n = SAMPLES, .params = linear, .features = IN,
-                        .outputs = CLASSES, .bias = true, .rows = glm_rows, .head = glm_head};
+    sw_gradient *g = ok ? sw_gradient_new(m.params) : NULL, *lg = ok ? sw_gradient_new(linear) : NULL;
+    sw_objective f = {.size = sizeof f, .n = SAMPLES, .params = m.params, .user = &m, .loss = objective_loss};
+    sw_objective glm = {.size = sizeof glm,
+                        .n = SAMPLES,
+                        .params = linear,
+                        .features = IN,
+                        .outputs = CLASSES,
+                        .bias = true,
+                        .rows = glm_rows,
+                        .head = glm_head};
     double value;
     float s[SAMPLES * CLASSES];
-    ok = ok && tape && g && lg &&
-         sw_objective_value(&f, tape, NULL, NULL, SAMPLES, 1, &value) == SW_OK &&
+    ok = ok && tape && g && lg && sw_objective_value(&f, tape, NULL, NULL, SAMPLES, 1, &value) == SW_OK &&
          sw_objective_gradient(&f, tape, NULL, NULL, SAMPLES, 1, &value, g) == SW_OK &&
          sw_objective_gradient_chunked(&f, tape, NULL, NULL, SAMPLES, 7, 1, &value, g) == SW_OK &&
          sw_objective_value(&glm, tape, NULL, NULL, SAMPLES, 1, &value) == SW_OK &&
@@ -473,8 +474,7 @@ static sw_tensor checked(void *user, sw_tape *tape, const sw_tensor *in) {
 static bool gradcheck_scenario(void) {
     double a[6] = {1, 2, 3, 4, 5, 6}, b[3] = {0.1, 0.2, 0.3};
     const double a_before[6] = {1, 2, 3, 4, 5, 6};
-    const sw_array in[2] = {sw_array_of(a, SW_F64, SW_SHAPE(2, 3)),
-                            sw_array_of(b, SW_F64, SW_SHAPE(3))};
+    const sw_array in[2] = {sw_array_of(a, SW_F64, SW_SHAPE(2, 3)), sw_array_of(b, SW_F64, SW_SHAPE(3))};
     double worst;
     sw_status status = sw_gradcheck(checked, NULL, 2, in, NULL, &worst);
     assert_memory_equal(a, a_before, sizeof a); /* put back also where it failed */
@@ -523,9 +523,12 @@ int main(void) {
     make_data();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_steady_state), TEST(test_steady_state_of_objectives), TEST(test_params),
-        TEST(test_build_again), TEST(test_tape), TEST(test_step_again), TEST(test_backward_again),
-        TEST(test_objectives), TEST(test_samplers), TEST(test_gradcheck), TEST(test_alloc),
+        TEST(test_steady_state),   TEST(test_steady_state_of_objectives),
+        TEST(test_params),         TEST(test_build_again),
+        TEST(test_tape),           TEST(test_step_again),
+        TEST(test_backward_again), TEST(test_objectives),
+        TEST(test_samplers),       TEST(test_gradcheck),
+        TEST(test_alloc),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sw_set_threads(1);

@@ -66,16 +66,20 @@ static int setup(void **state) {
         f->p.rows[i] = test_uniform(&seed, -1, 1);
     for (int i = 0; i < N; i++)
         f->p.y[i] = (int32_t)(test_random(&seed) % CLASSES);
-    const sw_param_options options = {.size = sizeof options,
-                                      .init = {.size = sizeof(sw_init), .fill = fill_uniform}};
+    const sw_param_options options = {.size = sizeof options, .init = {.size = sizeof(sw_init), .fill = fill_uniform}};
     f->p.params = sw_params_new(SW_F64, 2);
     f->p.w = sw_params_add(f->p.params, "w", SW_SHAPE(CLASSES, FEATURES), &options);
     f->p.b = sw_params_add(f->p.params, "b", SW_SHAPE(CLASSES), &options);
     assert_int_equal(sw_params_build(f->p.params), SW_OK);
-    f->f = (sw_objective){.size = sizeof f->f, .n = N, .params = f->p.params, .user = &f->p,
-                          .loss = loss};
-    f->glm = (sw_objective){.size = sizeof f->glm, .n = N, .params = f->p.params, .user = &f->p,
-                            .features = FEATURES, .outputs = CLASSES, .bias = true, .rows = rows,
+    f->f = (sw_objective){.size = sizeof f->f, .n = N, .params = f->p.params, .user = &f->p, .loss = loss};
+    f->glm = (sw_objective){.size = sizeof f->glm,
+                            .n = N,
+                            .params = f->p.params,
+                            .user = &f->p,
+                            .features = FEATURES,
+                            .outputs = CLASSES,
+                            .bias = true,
+                            .rows = rows,
                             .head = head};
     f->tape = sw_tape_new();
     f->g = sw_gradient_new(f->p.params);
@@ -93,8 +97,7 @@ static int teardown(void **state) {
 }
 
 /* The plain computation: mean loss and gradient at x over the samples. */
-static double plain(const problem *p, const double *x, const int64_t *ids, int64_t count,
-                    double *g) {
+static double plain(const problem *p, const double *x, const int64_t *ids, int64_t count, double *g) {
     double total = 0;
     memset(g, 0, DIM * sizeof *g);
     for (int64_t i = 0; i < count; i++) {
@@ -145,21 +148,18 @@ static void test_value_and_gradient(void **state) {
                 const int64_t *ids = which == 0 ? NULL : which == 1 ? all : some;
                 int64_t count = which == 2 ? 6 : N;
                 double expected[DIM], value = -1, second = -2;
-                double mean =
-                    plain(&f->p, place ? elsewhere : own, ids ? ids : all, count, expected);
+                double mean = plain(&f->p, place ? elsewhere : own, ids ? ids : all, count, expected);
                 uint64_t before = test_hash(TEST_HASH, own, DIM * sizeof *own);
                 assert_int_equal(sw_objective_value(o, f->tape, x, ids, count, 7, &value), SW_OK);
                 assert_true(fabs(value - mean) <= tolerance);
                 /* overwritten, fresh or not */
                 memset(sw_gradient_data(f->g), 0x7F, DIM * sizeof(double));
-                assert_int_equal(sw_objective_gradient(o, f->tape, x, ids, count, 7, &second, f->g),
-                                 SW_OK);
+                assert_int_equal(sw_objective_gradient(o, f->tape, x, ids, count, 7, &second, f->g), SW_OK);
                 assert_true(second == value);
                 expect_vector(sw_gradient_data(f->g), expected, tolerance);
                 assert_int_equal(sw_gradient_samples(f->g), count);
                 assert_false(sw_gradient_is_fresh(f->g));
-                assert_int_equal(sw_objective_gradient(o, f->tape, x, ids, count, 7, NULL, f->g),
-                                 SW_OK);
+                assert_int_equal(sw_objective_gradient(o, f->tape, x, ids, count, 7, NULL, f->g), SW_OK);
                 expect_vector(sw_gradient_data(f->g), expected, tolerance);
                 assert_true(test_hash(TEST_HASH, own, DIM * sizeof *own) == before);
                 assert_true(sw_gradient_is_fresh(sw_params_gradient(f->p.params)));
@@ -182,8 +182,7 @@ static void test_switches_and_draws(void **state) {
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, turned, 6, 1, &b), SW_OK);
     assert_true(fabs(a - b) <= tolerance);
     sw_tape_set(f->tape, SW_TRAIN | SW_RECORD, false);
-    double plain_gradient[DIM],
-        mean = plain(&f->p, sw_params_x(f->p.params), some, 6, plain_gradient);
+    double plain_gradient[DIM], mean = plain(&f->p, sw_params_x(f->p.params), some, 6, plain_gradient);
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, some, 6, 1, &c), SW_OK);
     assert_true(fabs(c - mean) <= tolerance);
     assert_false(sw_tape_is(f->tape, SW_RECORD));
@@ -204,10 +203,9 @@ static void test_chunks(void **state) {
                 ids[k] = k;
             double parts;
             f->p.calls = 0;
-            assert_int_equal(sw_objective_gradient_chunked(&f->f, f->tape, NULL,
-                                                           listed ? ids : NULL, N, chunks[i], 5,
-                                                           &parts, f->g),
-                             SW_OK);
+            assert_int_equal(
+                sw_objective_gradient_chunked(&f->f, f->tape, NULL, listed ? ids : NULL, N, chunks[i], 5, &parts, f->g),
+                SW_OK);
             int64_t chunk = chunks[i] ? chunks[i] : 1000;
             assert_int_equal(f->p.calls, (N + chunk - 1) / chunk);
             assert_true(fabs(parts - value) <= tolerance);
@@ -230,8 +228,7 @@ static void test_glm(void **state) {
         sw_objective o = f->glm;
         o.bias = bias;
         o.params = bias ? f->p.params : no_bias;
-        memcpy(x, sw_params_x(f->p.params),
-               (size_t)dim * sizeof *x); /* without bias: zeros there */
+        memcpy(x, sw_params_x(f->p.params), (size_t)dim * sizeof *x); /* without bias: zeros there */
         assert_int_equal(sw_objective_glm(&o, f->tape, x, some, 6, 1, &value, s), SW_OK);
         assert_int_equal(sw_objective_value(&o, f->tape, x, some, 6, 1, &mean), SW_OK);
         assert_true(fabs(value - mean) <= tolerance);
@@ -240,8 +237,7 @@ static void test_glm(void **state) {
             plain(&f->p, x, &some[i], 1, one); /* ∇f_i */
             for (int c = 0; c < CLASSES; c++) {
                 for (int k = 0; k < FEATURES; k++)
-                    assert_true(fabs(s[i * CLASSES + c] * a[k] - one[c * FEATURES + k]) <=
-                                tolerance);
+                    assert_true(fabs(s[i * CLASSES + c] * a[k] - one[c * FEATURES + k]) <= tolerance);
                 assert_true(fabs(s[i * CLASSES + c] - one[CLASSES * FEATURES + c]) <= tolerance);
             }
             for (int k = 0; k < DIM; k++)
@@ -270,8 +266,8 @@ static void test_glm(void **state) {
 static uint64_t seen_draw;
 static const int64_t *seen_ids;
 
-static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count,
-                           uint64_t draw, double *value, void *g) {
+static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                           void *g) {
     (void)count;
     const double *at = x;
     seen_draw = draw;
@@ -290,8 +286,7 @@ static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_
 static void test_without_a_tape(void **state) {
     fixture *f = *state;
     bool fails = false;
-    sw_objective q = {.size = sizeof q, .n = 1, .params = f->p.params, .user = &fails,
-                      .gradient = quadratic};
+    sw_objective q = {.size = sizeof q, .n = 1, .params = f->p.params, .user = &fails, .gradient = quadratic};
     const double *own = sw_params_x(f->p.params);
     double x[DIM], expected[DIM], value, same, exact = 0;
     for (int k = 0; k < DIM; k++) {
@@ -318,8 +313,7 @@ static void test_without_a_tape(void **state) {
 static void test_accumulating_on_top(void **state) {
     fixture *f = *state;
     bool fails = false;
-    sw_objective q = {.size = sizeof q, .n = 1, .params = f->p.params, .user = &fails,
-                      .gradient = quadratic};
+    sw_objective q = {.size = sizeof q, .n = 1, .params = f->p.params, .user = &fails, .gradient = quadratic};
     const double *x = sw_params_x(f->p.params);
     double value, part[DIM], expected[DIM];
     plain(&f->p, x, some + 3, 3, part);
@@ -348,8 +342,7 @@ static sw_tensor null_loss(void *user, sw_tape *tape, const int64_t *ids, int64_
     return (sw_tensor){0};
 }
 static sw_tensor wide_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    return sw_tanh(sw_mul(rows(user, tape, ids, count),
-                          sw_sum(sw_param_use(tape, ((problem *)user)->w))));
+    return sw_tanh(sw_mul(rows(user, tape, ids, count), sw_sum(sw_param_use(tape, ((problem *)user)->w))));
 }
 static sw_tensor constant_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     return sw_sum(rows(user, tape, ids, count));
@@ -359,13 +352,12 @@ static void test_errors(void **state) {
     fixture *f = *state;
     double value, s[N * CLASSES];
     sw_objective o = f->f;
-#define EXPECT_BOTH(status, text)                                                              \
-    do {                                                                                       \
-        assert_int_equal(sw_objective_value(&o, f->tape, NULL, some, 6, 1, &value), status);   \
-        expect_error(status, text);                                                            \
-        assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, &value, f->g),   \
-                         status);                                                              \
-        expect_error(status, text);                                                            \
+#define EXPECT_BOTH(status, text)                                                                     \
+    do {                                                                                              \
+        assert_int_equal(sw_objective_value(&o, f->tape, NULL, some, 6, 1, &value), status);          \
+        expect_error(status, text);                                                                   \
+        assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, &value, f->g), status); \
+        expect_error(status, text);                                                                   \
     } while (0)
     o.loss = NULL;
     EXPECT_BOTH(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
@@ -381,29 +373,21 @@ static void test_errors(void **state) {
     o.loss = wide_loss;
     assert_int_equal(sw_objective_value(&o, f->tape, NULL, some, 6, 1, &value), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is [6,7]");
-    assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, &value, f->g),
-                     SW_ERR_SHAPE);
+    assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, &value, f->g), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is [6,7]");
-    assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, NULL, f->g),
-                     SW_ERR_SHAPE);
+    assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, NULL, f->g), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is [6,7]");
     o.loss = constant_loss;
-    assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, &value, f->g),
-                     SW_ERR_STATE);
-    expect_error(SW_ERR_STATE,
-                 "backward: nothing the tensor depends on needs a gradient (recording "
-                 "off, or all parameters frozen?)");
+    assert_int_equal(sw_objective_gradient(&o, f->tape, NULL, some, 6, 1, &value, f->g), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "backward: nothing the tensor depends on needs a gradient (recording "
+                               "off, or all parameters frozen?)");
     assert_int_equal(sw_objective_value(&f->f, NULL, NULL, some, 6, 1, &value), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: a tape is needed");
-    assert_int_equal(sw_objective_gradient(&f->f, f->tape, NULL, some, 6, 1, &value, NULL),
-                     SW_ERR_ARGUMENT);
+    assert_int_equal(sw_objective_gradient(&f->f, f->tape, NULL, some, 6, 1, &value, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
-    assert_int_equal(
-        sw_objective_gradient_chunked(&f->f, f->tape, NULL, some, 6, 2, 1, &value, NULL),
-        SW_ERR_ARGUMENT);
+    assert_int_equal(sw_objective_gradient_chunked(&f->f, f->tape, NULL, some, 6, 2, 1, &value, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
-    assert_int_equal(sw_objective_glm(&f->f, f->tape, NULL, some, 6, 1, &value, s),
-                     SW_ERR_ARGUMENT);
+    assert_int_equal(sw_objective_glm(&f->f, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: it is not a generalized linear model: rows and head "
                                   "or glm, features and outputs are needed");
     o = f->glm;
@@ -486,8 +470,7 @@ static void test_orders_differ(void **state) {
     for (int o = 0; o < 2; o++) { /* the random ones */
         const sw_order order = orders[o];
         int64_t a[3][LENGTH], b[3][LENGTH], c[LENGTH];
-        sw_sampler *s = sw_sampler_new(LENGTH, 7, order, 5),
-                   *same = sw_sampler_new(LENGTH, 30, order, 5),
+        sw_sampler *s = sw_sampler_new(LENGTH, 7, order, 5), *same = sw_sampler_new(LENGTH, 30, order, 5),
                    *other = sw_sampler_new(LENGTH, 7, order, 6);
         for (int epoch = 0; epoch < 3; epoch++) {
             draw_epoch(s, a[epoch]);
@@ -570,8 +553,7 @@ static void test_seek(void **state) {
         static const int64_t wrong[][2] = {{-1, 0}, {0, -4}, {0, 3}, {0, 12}, {0, 10}};
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
             char text[120];
-            snprintf(text, sizeof text,
-                     "sampler: epoch %d, position %d is no place between batches of 4 out of 11",
+            snprintf(text, sizeof text, "sampler: epoch %d, position %d is no place between batches of 4 out of 11",
                      (int)wrong[i][0], (int)wrong[i][1]);
             assert_int_equal(sw_sampler_seek(s, wrong[i][0], wrong[i][1]), SW_ERR_ARGUMENT);
             expect_error(SW_ERR_ARGUMENT, text);
@@ -612,8 +594,8 @@ typedef struct counting_source {
     int64_t fail_at; /* the sample that cannot be read; -1: none */
 } counting_source;
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     (void)draw;
     const counting_source *s = (const counting_source *)source;
     int64_t width = 1, targets = 1;
@@ -649,14 +631,13 @@ static void test_batches(void **state) {
     for (int kind = 0; kind < 3; kind++)
         for (int t = SW_F32; t <= SW_F64; t++)
             for (int64_t count = 1; count <= MANY; count = count * 9 + 3) {
-                counting_source s = {{.size = sizeof(sw_source), .n = 5000, .x_rank = 2,
-                                      .x_shape = {2, 3}, .gather = gather}, -1};
+                counting_source s = {
+                    {.size = sizeof(sw_source), .n = 5000, .x_rank = 2, .x_shape = {2, 3}, .gather = gather}, -1};
                 s.source.y_rank = kind == 0 ? -1 : kind == 1 ? 0 : 1;
                 s.source.y_shape[0] = 4;
                 s.source.y_type = kind == 1 ? SW_I32 : SW_F64;
                 sw_batch b;
-                assert_int_equal(sw_source_batch(&s.source, f->tape, (sw_dtype)t, ids, count, &b),
-                                 SW_OK);
+                assert_int_equal(sw_source_batch(&s.source, f->tape, (sw_dtype)t, ids, count, &b), SW_OK);
                 sw_array x = sw_value(b.x);
                 assert_int_equal(x.type, t);
                 assert_int_equal(x.rank, 3);
@@ -687,8 +668,14 @@ static void test_batches(void **state) {
 
 static void test_source_errors(void **state) {
     const fixture *f = *state;
-    counting_source s = {{.size = sizeof(sw_source), .n = 10, .x_rank = 1, .x_shape = {3},
-                          .y_type = SW_I32, .gather = gather, .free = count_free}, -1};
+    counting_source s = {{.size = sizeof(sw_source),
+                          .n = 10,
+                          .x_rank = 1,
+                          .x_shape = {3},
+                          .y_type = SW_I32,
+                          .gather = gather,
+                          .free = count_free},
+                         -1};
     sw_batch b;
     int64_t ids[3] = {1, 10, 2};
     assert_int_equal(sw_source_batch(&s.source, f->tape, SW_F32, ids, 3, &b), SW_ERR_ARGUMENT);
@@ -734,8 +721,8 @@ static void test_source_errors(void **state) {
 }
 
 /* x = id + 1000·draw, y = -x */
-static sw_status drawn_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                              sw_dtype type, void *x, void *y) {
+static sw_status drawn_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                              void *x, void *y) {
     (void)source;
     for (int64_t i = 0; i < count; i++) {
         if (x)
@@ -823,12 +810,23 @@ static void test_deferred(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_value_and_gradient), TEST(test_switches_and_draws), TEST(test_chunks),
-        TEST(test_glm), TEST(test_without_a_tape), TEST(test_accumulating_on_top),
-        TEST(test_errors), TEST(test_epochs), TEST(test_orders_differ), TEST(test_each_place),
-        TEST(test_seek), TEST(test_sampler_errors), TEST(test_endless_batch),
-        TEST(test_batches), TEST(test_source_errors),
-        TEST(test_draws_of_a_batch), TEST(test_deferred),
+        TEST(test_value_and_gradient),
+        TEST(test_switches_and_draws),
+        TEST(test_chunks),
+        TEST(test_glm),
+        TEST(test_without_a_tape),
+        TEST(test_accumulating_on_top),
+        TEST(test_errors),
+        TEST(test_epochs),
+        TEST(test_orders_differ),
+        TEST(test_each_place),
+        TEST(test_seek),
+        TEST(test_sampler_errors),
+        TEST(test_endless_batch),
+        TEST(test_batches),
+        TEST(test_source_errors),
+        TEST(test_draws_of_a_batch),
+        TEST(test_deferred),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sw_set_threads(1);

@@ -23,11 +23,9 @@ static void test_gradients(void **state) {
                     continue;
                 /* A difference quotient of step 1e-6 errs by h²|f'''|/6 < 1e-11 and by rounding,
                  * 2^-52·|f|/h < 1e-8 for |f| up to 40: the defaults 1e-7 and 1e-6 leave room. */
-                sw_gradcheck_options options = {.size = sizeof options, .seed = 5 + mask,
-                                                .no_grad = mask};
+                sw_gradcheck_options options = {.size = sizeof options, .seed = 5 + mask, .no_grad = mask};
                 double worst = -1;
-                sw_status status = sw_gradcheck(c.op->build, NULL, c.op->inputs, c.in, &options,
-                                                &worst);
+                sw_status status = sw_gradcheck(c.op->build, NULL, c.op->inputs, c.in, &options, &worst);
                 if (mask == all) { /* nothing has a gradient */
                     assert_int_equal(status, SW_ERR_STATE);
                     sw_clear_error();
@@ -57,8 +55,7 @@ static void expect_close(const op_case *c, const sw_array *narrow, const sw_arra
     for (int64_t i = 0; i < sw_array_count(wide); i++) {
         double a = test_get(narrow, i), b = test_get(wide, i);
         if (!(fabs(a - b) <= tolerance || (isnan(a) && isnan(b)) || a == b))
-            fail_msg("%s, case %d, element %lld: f32 %.9g, f64 %.9g", c->op->label, c->number,
-                     (long long)i, a, b);
+            fail_msg("%s, case %d, element %lld: f32 %.9g, f64 %.9g", c->op->label, c->number, (long long)i, a, b);
     }
 }
 
@@ -70,8 +67,7 @@ static void test_f32_against_f64(void **state) {
         const char *at32 = c32.op->shapes, *at64 = c64.op->shapes;
         while (op_next(&at64, SW_F64, &c64) && op_next(&at32, SW_F32, &c32)) {
             sw_tensor in32[OP_INPUTS], in64[OP_INPUTS];
-            sw_array out32 = sw_value(op_run(&c32, t32, in32, true)),
-                     out64 = sw_value(op_run(&c64, t64, in64, true));
+            sw_array out32 = sw_value(op_run(&c32, t32, in32, true)), out64 = sw_value(op_run(&c64, t64, in64, true));
             expect_no_error();
             double longest = fmax(1, (double)sw_array_count(&out64));
             for (int i = 0; i < c64.op->inputs; i++)
@@ -158,8 +154,7 @@ static void test_mistakes(void **state) {
             }
             if (!op_has_gradient(op->kinds[wrong]))
                 continue;
-            sw_array narrow = test_array(op->inputs > 1 ? SW_F32 : SW_I32, c.in[wrong].rank,
-                                         c.in[wrong].shape);
+            sw_array narrow = test_array(op->inputs > 1 ? SW_F32 : SW_I32, c.in[wrong].rank, c.in[wrong].shape);
             bool other = false; /* another real input to disagree with */
             for (int i = 0; i < op->inputs; i++)
                 other |= i != wrong && op_has_gradient(op->kinds[i]);
@@ -251,8 +246,7 @@ static void test_broadcast_values(void **state) {
             in[k] = test_filled(SW_F64, ranks[k], shape[k], -2, 2, test_random(&seed));
         }
         sw_tensor a = sw_input(tape, in[0]), b = sw_input(tape, in[1]);
-        sw_array sum = sw_value(sw_add(a, b)), difference = sw_value(sw_sub(a, b)),
-                 product = sw_value(sw_mul(a, b));
+        sw_array sum = sw_value(sw_add(a, b)), difference = sw_value(sw_sub(a, b)), product = sw_value(sw_mul(a, b));
         expect_no_error();
         assert_int_equal(sum.rank, ranks[0] > ranks[1] ? ranks[0] : ranks[1]);
         for (int64_t i = 0; i < sw_array_count(&sum); i++) {
@@ -274,10 +268,8 @@ static const double product_tolerance = 7 * 28 * 2 * 0x1p-53;
 static void test_product_values(void **state) {
     (void)state;
     enum { M = 5, K = 7, N = 4 };
-    sw_array a = test_filled(SW_F64, SW_SHAPE(M, K), -2, 2, 1),
-             b = test_filled(SW_F64, SW_SHAPE(K, N), -2, 2, 2),
-             w = test_filled(SW_F64, SW_SHAPE(N, K), -2, 2, 3),
-             bias = test_filled(SW_F64, SW_SHAPE(N), -2, 2, 4);
+    sw_array a = test_filled(SW_F64, SW_SHAPE(M, K), -2, 2, 1), b = test_filled(SW_F64, SW_SHAPE(K, N), -2, 2, 2),
+             w = test_filled(SW_F64, SW_SHAPE(N, K), -2, 2, 3), bias = test_filled(SW_F64, SW_SHAPE(N), -2, 2, 4);
     sw_tape *tape = sw_tape_new();
     sw_tensor x = sw_input(tape, a), weight = sw_input(tape, w);
     sw_array product = sw_value(sw_matmul(x, sw_input(tape, b))),
@@ -293,8 +285,7 @@ static void test_product_values(void **state) {
             }
             assert_true(fabs(test_get(&product, m * N + n) - ab) <= product_tolerance);
             assert_true(fabs(test_get(&plain, m * N + n) - aw) <= product_tolerance);
-            assert_true(fabs(test_get(&with, m * N + n) - (aw + test_get(&bias, n))) <=
-                        product_tolerance);
+            assert_true(fabs(test_get(&with, m * N + n) - (aw + test_get(&bias, n))) <= product_tolerance);
         }
     sw_tape_free(tape);
     test_array_free(&a);
@@ -305,8 +296,7 @@ static void test_product_values(void **state) {
 
 static void test_scalar_values(void **state) {
     (void)state;
-    sw_array x = test_filled(SW_F64, SW_SHAPE(6, 5), -2, 2, 8),
-             y = test_filled(SW_F64, SW_SHAPE(6, 5), 0, 1, 9);
+    sw_array x = test_filled(SW_F64, SW_SHAPE(6, 5), -2, 2, 8), y = test_filled(SW_F64, SW_SHAPE(6, 5), 0, 1, 9);
     int32_t ids[6] = {0, 4, 2, 2, 1, 3};
     sw_tape *tape = sw_tape_new();
     sw_tensor tx = sw_input(tape, x), ty = sw_input(tape, y),
@@ -315,8 +305,7 @@ static void test_scalar_values(void **state) {
     for (int r = 0; r < 6; r++) {
         long double total = 0;
         for (int c = 0; c < 5; c++) {
-            long double z = (long double)test_get(&x, r * 5 + c),
-                        t = (long double)test_get(&y, r * 5 + c);
+            long double z = (long double)test_get(&x, r * 5 + c), t = (long double)test_get(&y, r * 5 + c);
             sum += z;
             mse += (z - t) * (z - t);
             bce += log1pl(expl(z)) - t * z;
@@ -359,8 +348,8 @@ static void test_empty(void **state) {
     assert_true(isnan(sw_item(sw_mse(none, none))));
     assert_true(isnan(sw_item(sw_cross_entropy(none, ids))));
     /* An empty product is a matrix of zeros. */
-    sw_array zeros = sw_value(sw_matmul(sw_buffer(tape, SW_F64, SW_SHAPE(2, 0)),
-                                        sw_buffer(tape, SW_F64, SW_SHAPE(0, 3))));
+    sw_array zeros =
+        sw_value(sw_matmul(sw_buffer(tape, SW_F64, SW_SHAPE(2, 0)), sw_buffer(tape, SW_F64, SW_SHAPE(0, 3))));
     for (int i = 0; i < 6; i++)
         assert_true(test_get(&zeros, i) == 0);
     expect_no_error();
@@ -374,8 +363,7 @@ static void test_empty(void **state) {
 static void test_extreme_logits(void **state) {
     (void)state;
     for (int type = SW_F32; type <= SW_F64; type++) {
-        sw_array z = test_array((sw_dtype)type, SW_SHAPE(3, 2)),
-                 y = test_array((sw_dtype)type, SW_SHAPE(3, 2));
+        sw_array z = test_array((sw_dtype)type, SW_SHAPE(3, 2)), y = test_array((sw_dtype)type, SW_SHAPE(3, 2));
         const double values[6] = {1e4, -1e4, -1e4, 1e4, 1e4, 1e4}, targets[6] = {0, 1, 1, 1, 0, 0};
         for (int i = 0; i < 6; i++) {
             test_set(&z, i, values[i]);
@@ -462,7 +450,14 @@ static void test_detach_gives_no_gradient(void **state) {
 /* ---- Wrong derivatives must be found ---- */
 
 typedef enum wrongness {
-    RIGHT, FLIPPED_SIGN, NO_FACTOR, GIVES_NONE, WRONG_SIZE, WRONG_TYPE, FAILS, ASKS_FOR_ALL
+    RIGHT,
+    FLIPPED_SIGN,
+    NO_FACTOR,
+    GIVES_NONE,
+    WRONG_SIZE,
+    WRONG_TYPE,
+    FAILS,
+    ASKS_FOR_ALL
 } wrongness;
 
 static sw_status triple_shape(sw_call *call) {
@@ -502,8 +497,11 @@ static sw_status triple_vjp(sw_call *call) {
     return SW_OK;
 }
 
-static const sw_op triple_op = {.size = sizeof(sw_op), .name = "triple", .shape = triple_shape,
-                                .forward = triple_forward, .vjp = triple_vjp,
+static const sw_op triple_op = {.size = sizeof(sw_op),
+                                .name = "triple",
+                                .shape = triple_shape,
+                                .forward = triple_forward,
+                                .vjp = triple_vjp,
                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 static sw_tensor build_triple(void *user, sw_tape *tape, const sw_tensor *in) {
@@ -523,12 +521,10 @@ static void test_wrong_derivatives_are_found(void **state) {
         {FLIPPED_SIGN, SW_ERR_GRADIENT, NULL},
         {NO_FACTOR, SW_ERR_GRADIENT, NULL},
         {GIVES_NONE, SW_ERR_STATE, "triple: its vjp returned no gradient for input 1"},
-        {WRONG_SIZE, SW_ERR_SHAPE,
-         "triple: its vjp passed the cotangent [] on to input 0 of shape [2,3]"},
+        {WRONG_SIZE, SW_ERR_SHAPE, "triple: its vjp passed the cotangent [] on to input 0 of shape [2,3]"},
         {FAILS, SW_ERR_USER, "triple: no luck"},
     };
-    sw_array in[2] = {test_filled(SW_F64, SW_SHAPE(2, 3), 0.5, 2, 1),
-                      test_filled(SW_F64, SW_SHAPE(2, 3), 0.5, 2, 2)};
+    sw_array in[2] = {test_filled(SW_F64, SW_SHAPE(2, 3), 0.5, 2, 1), test_filled(SW_F64, SW_SHAPE(2, 3), 0.5, 2, 2)};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         wrongness wrong = cases[i].wrong;
         double worst = -1;
@@ -583,8 +579,8 @@ static sw_status cast_vjp(sw_call *call) {
     sw_pass(call, 0);
     return SW_OK;
 }
-static const sw_op cast_op = {.size = sizeof(sw_op), .name = "cast", .shape = cast_shape,
-                              .forward = cast_forward, .vjp = cast_vjp};
+static const sw_op cast_op = {
+    .size = sizeof(sw_op), .name = "cast", .shape = cast_shape, .forward = cast_forward, .vjp = cast_vjp};
 
 static void test_wrong_type_is_found(void **state) {
     (void)state;
@@ -605,8 +601,8 @@ static sw_status blend_forward(sw_call *call) { /* Σ_i x_i x_{i+1} by element *
     for (int64_t j = 0; j < call->out->count; j++) {
         double total = 0;
         for (int i = 0; i < call->inputs; i++)
-            total += ((const double *)call->in[i]->data)[j] *
-                     ((const double *)call->in[(i + 1) % call->inputs]->data)[j];
+            total +=
+                ((const double *)call->in[i]->data)[j] * ((const double *)call->in[(i + 1) % call->inputs]->data)[j];
         ((double *)call->out->data)[j] = total;
     }
     return SW_OK;
@@ -620,15 +616,17 @@ static sw_status blend_vjp(sw_call *call) {
         if (!d)
             return SW_ERR_MEMORY;
         for (int64_t j = 0; j < call->out->count; j++)
-            d[j] = ((const double *)call->cotangent)[j] *
-                   (((const double *)call->in[(i + 1) % n]->data)[j] +
-                    ((const double *)call->in[(i + n - 1) % n]->data)[j]);
+            d[j] = ((const double *)call->cotangent)[j] * (((const double *)call->in[(i + 1) % n]->data)[j] +
+                                                           ((const double *)call->in[(i + n - 1) % n]->data)[j]);
     }
     return SW_OK;
 }
-static const sw_op blend_op = {.size = sizeof(sw_op), .name = "blend",
-                               .shape = sw_shape_broadcast, .forward = blend_forward,
-                               .vjp = blend_vjp, .vjp_reads = ~SW_READS_OUT};
+static const sw_op blend_op = {.size = sizeof(sw_op),
+                               .name = "blend",
+                               .shape = sw_shape_broadcast,
+                               .forward = blend_forward,
+                               .vjp = blend_vjp,
+                               .vjp_reads = ~SW_READS_OUT};
 
 /* The inputs of the op are released at once: only the readers' count keeps their values. */
 static sw_tensor build_blend(void *user, sw_tape *tape, const sw_tensor *in) {

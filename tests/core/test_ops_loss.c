@@ -69,8 +69,7 @@ static void compare(sw_dtype type, int k, bool soft, const sw_cross_entropy_opti
         own.reduction = reductions[i];
         sw_tape_reset(tape);
         sw_tensor tz = sw_variable(tape, z);
-        sw_tensor target = soft ? sw_variable(tape, t)
-                                : sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2, 3)));
+        sw_tensor target = soft ? sw_variable(tape, t) : sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2, 3)));
         sw_tensor loss = sw_cross_entropy_with(tz, target, &own);
         expect_no_error();
         sw_array out = sw_value(loss);
@@ -116,12 +115,14 @@ static void test_cross_entropy(void **state) {
             for (int s = 0; s < 3; s++)
                 for (int weighted = 0; weighted < 2; weighted++)
                     for (int ignore = 0; ignore < 4; ignore++) { /* no, a class, -100, soft targets */
-                        const sw_cross_entropy_options options = {
-                            .size = sizeof options, .label_smoothing = smoothing[s],
-                            .ignore = ignore == 1 || ignore == 2,
-                            .ignored_id = ignore == 1 ? 2 : ignore == 2 ? -100 : 0,
-                            .class_weights = weighted ? weights : NULL,
-                            .classes = weighted ? classes[k] : 0};
+                        const sw_cross_entropy_options options = {.size = sizeof options,
+                                                                  .label_smoothing = smoothing[s],
+                                                                  .ignore = ignore == 1 || ignore == 2,
+                                                                  .ignored_id = ignore == 1   ? 2
+                                                                                : ignore == 2 ? -100
+                                                                                              : 0,
+                                                                  .class_weights = weighted ? weights : NULL,
+                                                                  .classes = weighted ? classes[k] : 0};
                         compare((sw_dtype)type, classes[k], ignore == 3, &options);
                     }
 }
@@ -133,13 +134,14 @@ static void test_weights_are_copied(void **state) {
     double weights[3] = {1, 2, 3}, g[2][3];
     const int32_t id = 1;
     for (int change = 0; change < 2; change++) {
-        const sw_cross_entropy_options options = {.size = sizeof options, .reduction = SW_SUM,
-                                                  .class_weights = weights, .classes = 3,
+        const sw_cross_entropy_options options = {.size = sizeof options,
+                                                  .reduction = SW_SUM,
+                                                  .class_weights = weights,
+                                                  .classes = 3,
                                                   .label_smoothing = 0.2};
         sw_tape *tape = sw_tape_new();
         sw_tensor t = sw_variable(tape, sw_array_of(z, SW_F64, SW_SHAPE(1, 3)));
-        sw_tensor loss = sw_cross_entropy_with(t, sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1))),
-                                               &options);
+        sw_tensor loss = sw_cross_entropy_with(t, sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1))), &options);
         if (change)
             weights[0] = weights[1] = weights[2] = 1e9;
         assert_int_equal(sw_backward(loss), SW_OK);
@@ -159,14 +161,16 @@ static void test_all_ignored(void **state) {
     sw_tape *tape = sw_tape_new();
     for (int i = 0; i < 3; i++)
         for (int kind = 0; kind < 4; kind++) {
-            const sw_cross_entropy_options options = {
-                .size = sizeof options, .reduction = reductions[i], .ignore = true, .ignored_id = -1,
-                .label_smoothing = kind & 1 ? 0.1 : 0, .class_weights = kind & 2 ? weights : NULL,
-                .classes = kind & 2 ? 3 : 0};
+            const sw_cross_entropy_options options = {.size = sizeof options,
+                                                      .reduction = reductions[i],
+                                                      .ignore = true,
+                                                      .ignored_id = -1,
+                                                      .label_smoothing = kind & 1 ? 0.1 : 0,
+                                                      .class_weights = kind & 2 ? weights : NULL,
+                                                      .classes = kind & 2 ? 3 : 0};
             sw_tape_reset(tape);
             sw_tensor t = sw_variable(tape, sw_array_of(z, SW_F32, SW_SHAPE(2, 3)));
-            sw_tensor loss = sw_cross_entropy_with(
-                t, sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2))), &options);
+            sw_tensor loss = sw_cross_entropy_with(t, sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2))), &options);
             sw_array out = sw_value(loss);
             const float ones[2] = {1, 1};
             for (int64_t r = 0; r < sw_array_count(&out); r++)
@@ -189,20 +193,20 @@ static void test_impossible_classes(void **state) {
     for (int type = SW_F32; type <= SW_F64; type++)
         for (int kind = 0; kind < 4; kind++) { /* ids, soft, soft with weights and smoothing, ids so */
             const bool soft = kind == 1 || kind == 2, full = kind >= 2;
-            sw_array z = test_array((sw_dtype)type, SW_SHAPE(1, 5)),
-                     t = test_array((sw_dtype)type, SW_SHAPE(1, 5));
+            sw_array z = test_array((sw_dtype)type, SW_SHAPE(1, 5)), t = test_array((sw_dtype)type, SW_SHAPE(1, 5));
             const double values[5] = {1e4, -1e4, 1e4, -infinity, -infinity};
             for (int c = 0; c < 5; c++)
                 test_set(&z, c, values[c]);
             test_set(&t, 0, 1);
             const int32_t id = 0;
-            const sw_cross_entropy_options options = {
-                .size = sizeof options, .reduction = SW_SUM, .label_smoothing = full ? 0.25 : 0,
-                .class_weights = full ? w : NULL, .classes = full ? 5 : 0};
+            const sw_cross_entropy_options options = {.size = sizeof options,
+                                                      .reduction = SW_SUM,
+                                                      .label_smoothing = full ? 0.25 : 0,
+                                                      .class_weights = full ? w : NULL,
+                                                      .classes = full ? 5 : 0};
             sw_tape *tape = sw_tape_new();
             sw_tensor tz = sw_variable(tape, z);
-            sw_tensor target = soft ? sw_variable(tape, t)
-                                    : sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1)));
+            sw_tensor target = soft ? sw_variable(tape, t) : sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1)));
             sw_tensor loss = sw_cross_entropy_with(tz, target, &options);
             expect_no_error();
             /* Smoothing ¼ over 5: q = (0.8, 0.05, 0.05); -log p = log 2, 2e4 + log 2, log 2. A few
@@ -232,8 +236,7 @@ static void test_nan_logit(void **state) {
     (void)state;
     for (int k = 3; k < 100; k += 32)
         for (int where = 0; where < k; where++) {
-            sw_array z = test_filled(SW_F32, SW_SHAPE(1, k), -1, 1, 3),
-                     zeros = test_array(SW_F32, SW_SHAPE(1, k));
+            sw_array z = test_filled(SW_F32, SW_SHAPE(1, k), -1, 1, 3), zeros = test_array(SW_F32, SW_SHAPE(1, k));
             const int32_t id = 0;
             test_set(&z, where, (double)NAN);
             sw_tape *tape = sw_tape_new();
@@ -286,8 +289,11 @@ static const struct {
     loss_function apply;
     long double (*of)(long double p, long double t);
     bool rows;
-} losses[] = {{sw_mse_reduced, mse_of, false}, {sw_l1_reduced, l1_of, false}, {huber, huber_of, false},
-              {sw_hinge_reduced, hinge_of, false}, {sw_bce_with_logits_reduced, bce_of, false},
+} losses[] = {{sw_mse_reduced, mse_of, false},
+              {sw_l1_reduced, l1_of, false},
+              {huber, huber_of, false},
+              {sw_hinge_reduced, hinge_of, false},
+              {sw_bce_with_logits_reduced, bce_of, false},
               {sw_kl_div_reduced, kl_of, true}};
 enum { LOSSES = sizeof losses / sizeof *losses };
 
@@ -302,8 +308,7 @@ static void test_values(void **state) {
         sw_tape *tape = sw_tape_new();
         for (int l = 0; l < LOSSES; l++)
             for (int i = 0; i < 3; i++) {
-                sw_array out = sw_value(
-                    losses[l].apply(sw_input(tape, p), sw_input(tape, t), reductions[i]));
+                sw_array out = sw_value(losses[l].apply(sw_input(tape, p), sw_input(tape, t), reductions[i]));
                 expect_no_error();
                 const int each = reductions[i] == SW_NONE ? (losses[l].rows ? K : 1) : R * K;
                 assert_int_equal(sw_array_count(&out) * each, R * K);
@@ -314,8 +319,7 @@ static void test_values(void **state) {
                         sum += losses[l].of((long double)test_get(&p, m), (long double)test_get(&t, m));
                     /* Terms below 16 with up to 8 roundings each, added in at most `each` more. */
                     double unit = type ? 0x1p-53 : 0x1p-24;
-                    expect_near(test_get(&out, j), sum / divisor,
-                                unit * 16 * each * (8 + each) / (double)divisor);
+                    expect_near(test_get(&out, j), sum / divisor, unit * 16 * each * (8 + each) / (double)divisor);
                 }
             }
         sw_tape_free(tape);
@@ -333,20 +337,32 @@ static void test_corners(void **state) {
         int loss;
         double p, t, value, dp, dt;
     } cases[] = {
-        {MSE, 1e4, -1e4, 4e8, 4e4, -4e4}, {L1, 2, 2, 0, 0, 0}, {L1, 1e4, -1e4, 2e4, 1, -1},
-        {L1, -1e4, 1e4, 2e4, -1, 1}, {HUBER, 0.75, 0, 0.28125, 0.75, -0.75}, {HUBER, 3, 3, 0, 0, 0},
-        {HUBER, -1e4, 0, 7499.71875, -0.75, 0.75}, {HUBER, infinity, 0, infinity, 0.75, -0.75},
-        {HINGE, 1, 1, 0, 0, 0}, {HINGE, -1, -1, 0, 0, 0}, {HINGE, 1e4, 1, 0, 0, 0},
-        {HINGE, -1e4, 1, 10001, -1, 1e4}, {HINGE, 1e4, -1, 10001, 1, -1e4},
-        {BCE, 1e4, 1, 0, 0, -1e4}, {BCE, -1e4, 1, 1e4, -1, 1e4}, {BCE, -1e4, 0, 0, 0, 1e4},
-        {BCE, 1e4, 0, 1e4, 1, -1e4}, {KL, -infinity, 0, 0, 0, 0}, {KL, -1e4, 1, 1e4, -1, 10001},
-        {KL, 0, 1, 0, -1, 1}, {KL, -infinity, 1, infinity, -1, infinity},
+        {MSE, 1e4, -1e4, 4e8, 4e4, -4e4},
+        {L1, 2, 2, 0, 0, 0},
+        {L1, 1e4, -1e4, 2e4, 1, -1},
+        {L1, -1e4, 1e4, 2e4, -1, 1},
+        {HUBER, 0.75, 0, 0.28125, 0.75, -0.75},
+        {HUBER, 3, 3, 0, 0, 0},
+        {HUBER, -1e4, 0, 7499.71875, -0.75, 0.75},
+        {HUBER, infinity, 0, infinity, 0.75, -0.75},
+        {HINGE, 1, 1, 0, 0, 0},
+        {HINGE, -1, -1, 0, 0, 0},
+        {HINGE, 1e4, 1, 0, 0, 0},
+        {HINGE, -1e4, 1, 10001, -1, 1e4},
+        {HINGE, 1e4, -1, 10001, 1, -1e4},
+        {BCE, 1e4, 1, 0, 0, -1e4},
+        {BCE, -1e4, 1, 1e4, -1, 1e4},
+        {BCE, -1e4, 0, 0, 0, 1e4},
+        {BCE, 1e4, 0, 1e4, 1, -1e4},
+        {KL, -infinity, 0, 0, 0, 0},
+        {KL, -1e4, 1, 1e4, -1, 10001},
+        {KL, 0, 1, 0, -1, 1},
+        {KL, -infinity, 1, infinity, -1, infinity},
     };
     for (int type = SW_F32; type <= SW_F64; type++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
             for (int reduction = 0; reduction < 3; reduction++) {
-                sw_array p = test_array((sw_dtype)type, SW_SHAPE(1)),
-                         t = test_array((sw_dtype)type, SW_SHAPE(1)),
+                sw_array p = test_array((sw_dtype)type, SW_SHAPE(1)), t = test_array((sw_dtype)type, SW_SHAPE(1)),
                          one = test_array((sw_dtype)type, SW_SHAPE(1));
                 test_set(&p, 0, cases[i].p);
                 test_set(&t, 0, cases[i].t);
@@ -378,12 +394,11 @@ static void test_option_mistakes(void **state) {
     sw_tensor t = sw_variable(tape, sw_array_of(z, SW_F32, SW_SHAPE(2, 3))),
               id = sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2))),
               bytes = sw_buffer(tape, SW_U8, SW_SHAPE(2, 3)), wide = sw_buffer(tape, SW_F64, SW_SHAPE(2, 3));
-#define WITH(...) \
-    (&(const sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), __VA_ARGS__})
-#define WRONG(tensor, status, text)         \
-    do {                                    \
-        assert_true(sw_is_null(tensor));    \
-        expect_error(status, text);         \
+#define WITH(...) (&(const sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), __VA_ARGS__})
+#define WRONG(tensor, status, text)      \
+    do {                                 \
+        assert_true(sw_is_null(tensor)); \
+        expect_error(status, text);      \
     } while (0)
     WRONG(sw_cross_entropy_with(t, id, WITH(.reduction = (sw_reduction)3)), SW_ERR_ARGUMENT,
           "cross_entropy: reduction 3; SW_MEAN, SW_SUM or SW_NONE is needed");

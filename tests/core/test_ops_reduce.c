@@ -73,8 +73,7 @@ static void expect_shape(const choice *c, const sw_array *y) {
 }
 
 static void expect_near(const char *what, double got, long double wanted, double tolerance) {
-    if (!(fabsl((long double)got - wanted) <= (long double)tolerance) &&
-        !(isnan(got) && isnan((double)wanted)))
+    if (!(fabsl((long double)got - wanted) <= (long double)tolerance) && !(isnan(got) && isnan((double)wanted)))
         fail_msg("%s: %.17g, not %.17Lg, within %g", what, got, wanted, tolerance);
 }
 
@@ -99,8 +98,7 @@ static sw_tensor reduce(int kind, sw_tensor x, int count, const int *axes, bool 
 /* And the error bound in units of the roundoff u. A sum of n terms in any order errs by at most
  * (n - 1) u Σ|terms|; numbers are below 2. */
 static long double plain(int kind, const long double *x, int64_t n, double *bound) {
-    long double sum = 0, squares = 0, cubes = 0, absolute = 0, exps = 0, most = x[0], least = x[0],
-                deviations = 0;
+    long double sum = 0, squares = 0, cubes = 0, absolute = 0, exps = 0, most = x[0], least = x[0], deviations = 0;
     const double N = (double)n;
     for (int64_t i = 0; i < n; i++) {
         sum += x[i];
@@ -140,8 +138,8 @@ static long double plain(int kind, const long double *x, int64_t n, double *boun
 static void test_values(void **state) {
     (void)state;
     static long double x[MOST];
-    static const char *const names[KINDS] = {"sum", "mean", "var 0", "var 1", "max", "min", "norm 1",
-                                             "norm 2", "norm 3", "norm max", "logsumexp"};
+    static const char *const names[KINDS] = {"sum",    "mean",   "var 0",  "var 1",    "max",      "min",
+                                             "norm 1", "norm 2", "norm 3", "norm max", "logsumexp"};
     uint64_t seed = 12;
     sw_tape *tape = sw_tape_new();
     for (int round = 0; round < 200; round++) {
@@ -218,8 +216,7 @@ static void test_softmax_and_argmax_values(void **state) {
             test_array_free(&c.x);
             continue;
         }
-        const int axis = (int)(test_random(&seed) % (uint64_t)c.x.rank),
-                  given = round % 3 ? axis : axis - c.x.rank;
+        const int axis = (int)(test_random(&seed) % (uint64_t)c.x.rank), given = round % 3 ? axis : axis - c.x.rank;
         int64_t inner = 1, n = c.x.shape[axis];
         for (int i = 0; i < c.x.rank; i++)
             c.reduced[i] = i == axis;
@@ -247,8 +244,7 @@ static void test_softmax_and_argmax_values(void **state) {
                 int64_t at = o / inner * n * inner + j * inner + o % inner;
                 long double wanted = expl(x[j]) / total;
                 expect_near("softmax", test_get(&p, at), wanted, ((double)n + 16) * u * (double)wanted);
-                expect_near("log_softmax", test_get(&log_p, at), x[j] - logl(total),
-                            ((double)n + 6 + 2 * 9 + 16) * u);
+                expect_near("log_softmax", test_get(&log_p, at), x[j] - logl(total), ((double)n + 6 + 2 * 9 + 16) * u);
             }
         }
         test_array_free(&c.x);
@@ -267,8 +263,8 @@ static sw_tensor variable(sw_tape *tape, sw_dtype type, int rows, int n, const d
 }
 
 /* Values and, of the sum over the outputs, gradients. NaN equals NaN. */
-static void expect_numbers(sw_tensor x, sw_tensor y, int outputs, const double *values, int n,
-                           const double *gradient, double tolerance) {
+static void expect_numbers(sw_tensor x, sw_tensor y, int outputs, const double *values, int n, const double *gradient,
+                           double tolerance) {
     expect_no_error();
     sw_array v = sw_value(y);
     assert_int_equal(sw_array_count(&v), outputs);
@@ -277,8 +273,7 @@ static void expect_numbers(sw_tensor x, sw_tensor y, int outputs, const double *
     for (int i = 0; i < outputs + n; i++) {
         const double got = i < outputs ? test_get(&v, i) : test_get(&g, i - outputs),
                      wanted = i < outputs ? values[i] : gradient[i - outputs];
-        if (!(fabs(got - wanted) <= tolerance * fabs(wanted)) && got != wanted &&
-            !(isnan(got) && isnan(wanted)))
+        if (!(fabs(got - wanted) <= tolerance * fabs(wanted)) && got != wanted && !(isnan(got) && isnan(wanted)))
             fail_msg("number %d: %.17g, not %.17g", i, got, wanted);
     }
 }
@@ -292,14 +287,12 @@ static void test_ties_share(void **state) {
     sw_tape *tape = sw_tape_new();
     for (int type = SW_F32; type <= SW_F64; type++) {
         sw_tape_reset(tape);
-        sw_tensor a = variable(tape, (sw_dtype)type, 2, 4, x),
-                  b = variable(tape, (sw_dtype)type, 2, 4, x);
+        sw_tensor a = variable(tape, (sw_dtype)type, 2, 4, x), b = variable(tape, (sw_dtype)type, 2, 4, x);
         expect_numbers(a, sw_max_over(a, SW_AXES(1), false), 2, (double[]){3, 2}, 8,
                        (double[]){0, 0.5, 0.5, 0, 0.25, 0.25, 0.25, 0.25}, 0);
         expect_numbers(b, sw_min_over(b, SW_AXES(0), true), 4, (double[]){1, 2, 2, 0}, 8,
                        (double[]){1, 0, 0, 1, 0, 1, 1, 0}, 0);
-        sw_tensor c = variable(tape, (sw_dtype)type, 2, 4, nan),
-                  d = variable(tape, (sw_dtype)type, 2, 4, nan);
+        sw_tensor c = variable(tape, (sw_dtype)type, 2, 4, nan), d = variable(tape, (sw_dtype)type, 2, 4, nan);
         expect_numbers(c, sw_max_over(c, SW_AXES(1), false), 2, (double[]){NO, INF}, 8,
                        (double[]){NO, NO, NO, NO, 0, 0, 0.5, 0.5}, 0);
         expect_numbers(d, sw_min_over(d, SW_AXES(1), false), 2, (double[]){NO, -INF}, 8,
@@ -328,8 +321,7 @@ static void test_nan_is_seen(void **state) {
                     for (int kind = 0; kind < KINDS; kind++) {
                         sw_array y = sw_value(reduce(kind, x, SW_AXES(axis), false));
                         for (int i = 0; i < 3; i++)
-                            assert_int_equal(isnan(test_get(&y, i)) != 0,
-                                             i == 1 || (kind == VAR_1 && n == 1));
+                            assert_int_equal(isnan(test_get(&y, i)) != 0, i == 1 || (kind == VAR_1 && n == 1));
                     }
                     sw_array p = sw_value(sw_softmax(x, axis)), l = sw_value(sw_log_softmax(x, axis)),
                              best = sw_value(sw_argmax(x, axis, false));
@@ -351,8 +343,8 @@ static void test_norms_do_not_overflow(void **state) {
     const struct {
         sw_dtype type;
         double size;
-    } cases[] = {{SW_F64, 1e200}, {SW_F64, 1e-200}, {SW_F64, 4e307}, {SW_F64, 1e-308}, {SW_F32, 1e-30},
-                 {SW_F32, 1e30},  {SW_F32, 1e-38},  {SW_F32, 6e37}};
+    } cases[] = {{SW_F64, 1e200}, {SW_F64, 1e-200}, {SW_F64, 4e307}, {SW_F64, 1e-308},
+                 {SW_F32, 1e-30}, {SW_F32, 1e30},   {SW_F32, 1e-38}, {SW_F32, 6e37}};
     sw_tape *tape = sw_tape_new();
     for (int k = 0; k < 8; k++)
         for (int sign = -1; sign <= 1; sign += 2) {
@@ -360,8 +352,7 @@ static void test_norms_do_not_overflow(void **state) {
                          x[4] = {sign * s, s, -s, s}, third = cbrt(4.), g3 = 1 / (third * third),
                          u = unit_roundoff(cases[k].type);
             sw_tape_reset(tape);
-            sw_tensor a = variable(tape, cases[k].type, 1, 4, x),
-                      b = variable(tape, cases[k].type, 1, 4, x),
+            sw_tensor a = variable(tape, cases[k].type, 1, 4, x), b = variable(tape, cases[k].type, 1, 4, x),
                       c = variable(tape, cases[k].type, 1, 4, x);
             /* 2 s, and ±½ each: exact but for the product */
             expect_numbers(a, sw_norm_over(a, 2, SW_AXES(1), false), 1, (double[]){2 * s}, 4,
@@ -385,8 +376,7 @@ static void test_norms_do_not_overflow(void **state) {
 
 static void test_logsumexp_extremes(void **state) {
     (void)state;
-    const double large[] = {1e4, 1e4, -1e4, -1e4}, none[] = {-INF, -INF, -INF, 0},
-                 top[] = {INF, 0, 1, -INF};
+    const double large[] = {1e4, 1e4, -1e4, -1e4}, none[] = {-INF, -INF, -INF, 0}, top[] = {INF, 0, 1, -INF};
     sw_tape *tape = sw_tape_new();
     for (int type = SW_F32; type <= SW_F64; type++) {
         const sw_dtype t = (sw_dtype)type;
@@ -396,16 +386,14 @@ static void test_logsumexp_extremes(void **state) {
         sw_tensor a = variable(tape, t, 2, 2, large), b = variable(tape, t, 2, 2, none),
                   c = variable(tape, t, 2, 2, large), d = variable(tape, t, 2, 2, none),
                   e = variable(tape, t, 2, 2, large), f = variable(tape, t, 2, 2, none);
-        expect_numbers(a, sw_logsumexp_over(a, SW_AXES(1), false), 2,
-                       (double[]){1e4 + log(2), log(2) - 1e4}, 4, (double[]){0.5, 0.5, 0.5, 0.5}, error);
-        expect_numbers(b, sw_logsumexp_over(b, SW_AXES(1), false), 2, (double[]){-INF, 0}, 4,
-                       (double[]){0, 0, 0, 1}, 0);
+        expect_numbers(a, sw_logsumexp_over(a, SW_AXES(1), false), 2, (double[]){1e4 + log(2), log(2) - 1e4}, 4,
+                       (double[]){0.5, 0.5, 0.5, 0.5}, error);
+        expect_numbers(b, sw_logsumexp_over(b, SW_AXES(1), false), 2, (double[]){-INF, 0}, 4, (double[]){0, 0, 0, 1},
+                       0);
         sw_array over = sw_value(sw_logsumexp_over(variable(tape, t, 2, 2, top), SW_AXES(0), false));
         assert_true(test_get(&over, 0) == INF && test_get(&over, 1) == 0);
-        expect_numbers(c, sw_softmax(c, 0), 4, (double[]){1, 1, 0, 0}, 4,
-                       (double[]){0, 0, 0, 0}, 0);
-        expect_numbers(e, sw_log_softmax(e, 0), 4, (double[]){0, 0, -2e4, -2e4}, 4,
-                       (double[]){-1, -1, 1, 1}, 0);
+        expect_numbers(c, sw_softmax(c, 0), 4, (double[]){1, 1, 0, 0}, 4, (double[]){0, 0, 0, 0}, 0);
+        expect_numbers(e, sw_log_softmax(e, 0), 4, (double[]){0, 0, -2e4, -2e4}, 4, (double[]){-1, -1, 1, 1}, 0);
         const double rising[] = {-1e4, 1e4, 1e4, -1e4};
         sw_tensor r = variable(tape, t, 2, 2, rising);
         for (int axis = 0; axis < 2; axis++) {
@@ -455,14 +443,12 @@ static void test_empty_axes(void **state) {
     for (int kind = 0; kind < KINDS; kind++) {
         if (kind == LARGEST || kind == SMALLEST)
             continue; /* errors: in the table of operations */
-        sw_array y = sw_value(reduce(kind, x, SW_AXES(1), false)),
-                 none = sw_value(reduce(kind, x, SW_AXES(0), true));
+        sw_array y = sw_value(reduce(kind, x, SW_AXES(1), false)), none = sw_value(reduce(kind, x, SW_AXES(0), true));
         expect_no_error();
         assert_int_equal(sw_array_count(&y), 6);
         assert_int_equal(sw_array_count(&none), 0);
         for (int i = 0; i < 6; i++)
-            assert_true(test_get(&y, i) == wanted[kind] ||
-                        (isnan(wanted[kind]) && isnan(test_get(&y, i))));
+            assert_true(test_get(&y, i) == wanted[kind] || (isnan(wanted[kind]) && isnan(test_get(&y, i))));
     }
     sw_array most = sw_value(sw_max_over(x, SW_AXES(0), false)), at = sw_value(sw_argmax(x, 2, false));
     assert_int_equal(sw_array_count(&most), 0);
@@ -471,8 +457,8 @@ static void test_empty_axes(void **state) {
     assert_true(sw_item(sw_norm_over(scalar, 3, SW_ALL_AXES, true)) == 3);
     assert_true(sw_item(sw_logsumexp_over(scalar, 0, NULL, false)) == -3);
     assert_true(sw_item(sw_var_over(scalar, SW_ALL_AXES, false, 0)) == 0);
-    assert_true(isnan(sw_item(sw_accuracy(sw_buffer(tape, SW_F32, SW_SHAPE(0, 3)),
-                                          sw_buffer(tape, SW_I32, SW_SHAPE(0))))));
+    assert_true(
+        isnan(sw_item(sw_accuracy(sw_buffer(tape, SW_F32, SW_SHAPE(0, 3)), sw_buffer(tape, SW_I32, SW_SHAPE(0))))));
     expect_no_error();
     sw_tape_free(tape);
 }
@@ -485,8 +471,8 @@ static void test_argmax_of_equal_ones(void **state) {
     for (int type = SW_F32; type <= SW_F64; type++)
         for (int where = 0; where < N; where += 3)
             for (int axis = 0; axis < 2; axis++) {
-                sw_array a = axis ? test_array((sw_dtype)type, SW_SHAPE(3, N))
-                                  : test_array((sw_dtype)type, SW_SHAPE(N, 3));
+                sw_array a =
+                    axis ? test_array((sw_dtype)type, SW_SHAPE(3, N)) : test_array((sw_dtype)type, SW_SHAPE(N, 3));
                 for (int i = where; i < N; i++) /* equal from here on */
                     test_set(&a, axis ? N + i : i * 3 + 1, 0.5);
                 sw_tape_reset(tape);
@@ -512,8 +498,7 @@ static void test_accuracy_of_rows(void **state) {
         assert_true(share == (type ? 4. / 6 : (double)(float)(4. / 6)));
     }
     ids[3] = 3;
-    sw_tensor t = variable(tape, SW_F64, 6, 3, z),
-              id = sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(6)));
+    sw_tensor t = variable(tape, SW_F64, 6, 3, z), id = sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(6)));
     assert_true(sw_is_null(sw_accuracy(t, id)));
     expect_error(SW_ERR_ARGUMENT, "accuracy: id 3 in row 3 is outside 0 to 2");
     assert_true(sw_is_null(sw_accuracy(t, t)));

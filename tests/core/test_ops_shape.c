@@ -27,8 +27,9 @@ static int random_shape(uint64_t *seed, int least, int64_t *shape) {
 static sw_array random_array(sw_dtype type, int rank, const int64_t *shape, uint64_t *seed) {
     sw_array a = test_array(type, rank, shape);
     for (int64_t i = 0; i < sw_array_count(&a); i++)
-        test_set(&a, i, is_real(type) ? (double)(float)test_uniform(seed, -2, 2)
-                                      : below(seed, 200) - (type == SW_I32 ? 100 : 0));
+        test_set(&a, i,
+                 is_real(type) ? (double)(float)test_uniform(seed, -2, 2)
+                               : below(seed, 200) - (type == SW_I32 ? 100 : 0));
     return a;
 }
 
@@ -105,8 +106,7 @@ static void check_gradients(sw_tensor y, int64_t count) {
         expect_shape(&g, expected.rank, expected.shape);
         for (int64_t i = 0; i < count; i++) /* in the order of the result, rounded as the type is */
             if (now.source[i].input == k)
-                test_set(&expected, now.source[i].at,
-                         test_get(&expected, now.source[i].at) + test_get(&dy, i));
+                test_set(&expected, now.source[i].at, test_get(&expected, now.source[i].at) + test_get(&dy, i));
         for (int64_t i = 0; i < sw_array_count(&expected); i++)
             if (!(fabs(test_get(&g, i) - test_get(&expected, i)) <= now.tolerance))
                 fail_msg("%s: gradient of input %d, element %lld is %g, not %g", sw_dtype_name(now.type), k,
@@ -128,8 +128,8 @@ static void check(sw_tensor y) {
         int k = now.source[i].input;
         double expected = k < 0 ? now.fill : test_get(&now.in[k], now.source[i].at);
         if (test_get(&value, i) != expected)
-            fail_msg("%s %s: element %lld is %g, not %g", sw_dtype_name(now.type),
-                     sw_shape_text(now.rank, now.shape), (long long)i, test_get(&value, i), expected);
+            fail_msg("%s %s: element %lld is %g, not %g", sw_dtype_name(now.type), sw_shape_text(now.rank, now.shape),
+                     (long long)i, test_get(&value, i), expected);
     }
     if (is_real(now.type))
         check_gradients(y, count);
@@ -216,8 +216,8 @@ static void test_permute(void **state) {
 /* Blocks, their edges, more than one thread's work, powers of two. */
 static void test_large_transposes(void **state) {
     (void)state;
-    static const int64_t shapes[][3] = {{1, 16, 16}, {1, 15, 17},  {1, 67, 131}, {1, 200, 33}, {1, 8, 2000},
-                                        {1, 3, 5000}, {1, 256, 256}, {1, 250, 199}, {5, 70, 33}, {300, 8, 9}};
+    static const int64_t shapes[][3] = {{1, 16, 16},  {1, 15, 17},   {1, 67, 131},  {1, 200, 33}, {1, 8, 2000},
+                                        {1, 3, 5000}, {1, 256, 256}, {1, 250, 199}, {5, 70, 33},  {300, 8, 9}};
     sw_tape *tape = sw_tape_new();
     uint64_t seed = 3;
     for (int threads = 1; threads <= 3; threads++) {
@@ -242,8 +242,9 @@ static void one_slice(uint64_t *seed) {
     int rank = random_shape(seed, 1, shape), axis = below(seed, rank);
     sw_tensor x = add_input(rank, shape, seed);
     int n = (int)shape[axis], first = below(seed, n + 1), last = first + below(seed, n - first + 1);
-    int64_t from = first < n && below(seed, 2) ? first - n : first,
-            to = last == n && below(seed, 2) ? SW_END : last < n && below(seed, 2) ? last - n : last;
+    int64_t from = first < n && below(seed, 2) ? first - n : first, to = last == n && below(seed, 2)  ? SW_END
+                                                                         : last < n && below(seed, 2) ? last - n
+                                                                                                      : last;
     sw_tensor y = sw_slice(x, either(seed, axis, rank), from, to);
     now.rank = rank;
     memcpy(now.shape, shape, sizeof shape);
@@ -477,8 +478,7 @@ static void test_wrong_ids(void **state) {
     sw_tensor rows = sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(10, 1))),
               line = sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(10))),
               none = sw_buffer(tape, SW_F32, SW_SHAPE(0, 3));
-    assert_true(sw_is_null(
-        sw_gather_rows(rows, sw_input(tape, sw_array_of(late, SW_I32, SW_SHAPE(2, 2))))));
+    assert_true(sw_is_null(sw_gather_rows(rows, sw_input(tape, sw_array_of(late, SW_I32, SW_SHAPE(2, 2))))));
     expect_error(SW_ERR_ARGUMENT, "gather_rows: id 12 at position 3 is outside 0 to 9");
     assert_true(sw_is_null(sw_gather(line, 0, sw_input(tape, sw_array_of(negative, SW_I32, SW_SHAPE(2))))));
     expect_error(SW_ERR_ARGUMENT, "gather: id -1 at position 1 is outside 0 to 9");
@@ -538,8 +538,7 @@ static void test_comparisons(void **state) {
     (void)state;
     each_trial(one_comparison);
     const double nan = (double)NAN, infinity = (double)INFINITY;
-    const double a[7] = {nan, 1, nan, 0.0, infinity, -infinity, -1},
-                 b[7] = {1, nan, nan, -0.0, infinity, infinity, -2};
+    const double a[7] = {nan, 1, nan, 0.0, infinity, -infinity, -1}, b[7] = {1, nan, nan, -0.0, infinity, infinity, -2};
     static const int expected[3][7] = {{0, 0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 1, 0}, {0, 0, 0, 1, 1, 0, 0}};
     sw_tape *tape = sw_tape_new();
     for (int t = 0; t < 2; t++) {
@@ -707,10 +706,10 @@ static void test_split_gives_all_or_none(void **state) {
     sw_set_allocator(NULL);
 }
 
-#define REFUSED(call, status, message)        \
-    do {                                      \
-        assert_true(sw_is_null(call));        \
-        expect_error(status, message);        \
+#define REFUSED(call, status, message) \
+    do {                               \
+        assert_true(sw_is_null(call)); \
+        expect_error(status, message); \
     } while (0)
 
 static void test_mistakes(void **state) {
@@ -726,18 +725,13 @@ static void test_mistakes(void **state) {
     REFUSED(sw_permute(t, SW_AXES(0, 2)), SW_ERR_SHAPE, "permute: axis 2 of [2,3]; its axes are -2 to 1");
     REFUSED(sw_permute(t, 2, NULL), SW_ERR_ARGUMENT, "permute: 2 axes, but their numbers are NULL");
     REFUSED(sw_permute(t, SW_ALL_AXES), SW_ERR_ARGUMENT, "permute: -1 axes; SW_AXES(...) is needed");
-    REFUSED(sw_permute(t, 9, (const int[9]){0}), SW_ERR_ARGUMENT,
-            "permute: 9 axes; SW_AXES(...) is needed");
-    REFUSED(sw_slice(t, 1, 2, 1), SW_ERR_SHAPE,
-            "slice: 2 to 1 along axis 1 of [2,3]; the end is before the beginning");
-    REFUSED(sw_slice(t, 1, -4, SW_END), SW_ERR_SHAPE,
-            "slice: -4 to 3 along axis 1 of [2,3]; positions are -3 to 3");
+    REFUSED(sw_permute(t, 9, (const int[9]){0}), SW_ERR_ARGUMENT, "permute: 9 axes; SW_AXES(...) is needed");
+    REFUSED(sw_slice(t, 1, 2, 1), SW_ERR_SHAPE, "slice: 2 to 1 along axis 1 of [2,3]; the end is before the beginning");
+    REFUSED(sw_slice(t, 1, -4, SW_END), SW_ERR_SHAPE, "slice: -4 to 3 along axis 1 of [2,3]; positions are -3 to 3");
     REFUSED(sw_slice(t, 1, INT64_MIN, 2), SW_ERR_SHAPE,
             "slice: -9223372036854775808 to 2 along axis 1 of [2,3]; positions are -3 to 3");
-    REFUSED(sw_concat(SW_TENSORS(t, b), 0), SW_ERR_TYPE,
-            "concat: input 0 is f32 and input 1 is u8; they must agree");
-    REFUSED(sw_stack(SW_TENSORS(t, b), 0), SW_ERR_TYPE,
-            "stack: input 0 is f32 and input 1 is u8; they must agree");
+    REFUSED(sw_concat(SW_TENSORS(t, b), 0), SW_ERR_TYPE, "concat: input 0 is f32 and input 1 is u8; they must agree");
+    REFUSED(sw_stack(SW_TENSORS(t, b), 0), SW_ERR_TYPE, "stack: input 0 is f32 and input 1 is u8; they must agree");
     REFUSED(sw_concat(0, NULL, 0), SW_ERR_ARGUMENT, "concat: an operation needs an input");
     REFUSED(sw_stack(SW_TENSORS(t), 3), SW_ERR_SHAPE, "stack: new axis 3 for [2,3]; it may be -3 to 2");
     REFUSED(sw_pad(t, 2, none, minus, 0), SW_ERR_SHAPE,
@@ -745,17 +739,14 @@ static void test_mistakes(void **state) {
     REFUSED(sw_pad(t, 2, endless, none, 0), SW_ERR_SHAPE, "pad: axis 0 of the result is too long");
     REFUSED(sw_pad(t, 2, NULL, none, 0), SW_ERR_ARGUMENT, "pad: lengths for 2 axes, but they are NULL");
     REFUSED(sw_pad(t, -1, none, none, 0), SW_ERR_ARGUMENT, "pad: lengths for -1 axes; x's rank is needed");
-    REFUSED(sw_pad(b, 2, none, none, 256), SW_ERR_ARGUMENT,
-            "pad: 256 is not a whole number from 0 to 255 (u8)");
-    REFUSED(sw_pad(b, 2, none, none, 0.5), SW_ERR_ARGUMENT,
-            "pad: 0.5 is not a whole number from 0 to 255 (u8)");
+    REFUSED(sw_pad(b, 2, none, none, 256), SW_ERR_ARGUMENT, "pad: 256 is not a whole number from 0 to 255 (u8)");
+    REFUSED(sw_pad(b, 2, none, none, 0.5), SW_ERR_ARGUMENT, "pad: 0.5 is not a whole number from 0 to 255 (u8)");
     REFUSED(sw_pad(b, 2, none, none, (double)NAN), SW_ERR_ARGUMENT,
             "pad: nan is not a whole number from 0 to 255 (u8)");
     REFUSED(sw_expand(t, SW_SHAPE(-2, 3)), SW_ERR_SHAPE,
             "expand: [2,3] cannot become [-2,3]: axis 0 is -2; below 0 only -1 is possible, for the length "
             "that is there");
-    REFUSED(sw_expand(t, 9, (const int64_t[9]){0}), SW_ERR_SHAPE,
-            "expand: a tensor has 0 to 8 axes, not 9");
+    REFUSED(sw_expand(t, 9, (const int64_t[9]){0}), SW_ERR_SHAPE, "expand: a tensor has 0 to 8 axes, not 9");
     sw_tape_free(tape);
 }
 

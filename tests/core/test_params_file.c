@@ -89,15 +89,14 @@ static void equal_numbers_give_equal_files(void **state) {
 }
 
 /* An archive with one array under each of the names, in turn from `x`. */
-static const char *archive_of(int count, const char *const *names, sw_dtype type, int64_t length,
-                              const void *x) {
+static const char *archive_of(int count, const char *const *names, sw_dtype type, int64_t length, const void *x) {
     const char *path = path_of("made");
     sw_archive *a = sw_archive_new();
     for (int i = 0; i < count; i++)
         sw_archive_put(
             a, names[i],
-            sw_array_of((const char *)x + (size_t)i * (size_t)(length < 0 ? 1 : length) * sw_dtype_size(type),
-                        type, length < 0 ? 0 : 1, &length));
+            sw_array_of((const char *)x + (size_t)i * (size_t)(length < 0 ? 1 : length) * sw_dtype_size(type), type,
+                        length < 0 ? 0 : 1, &length));
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
     return path;
@@ -140,8 +139,7 @@ static void element_types(void **state) {
     remove_file(path);
     sw_params_free(p);
     sw_params_free(q);
-    path =
-        write_file("kinds", golden_kinds, sizeof golden_kinds); /* halves, of which only two are asked for */
+    path = write_file("kinds", golden_kinds, sizeof golden_kinds); /* halves, of which only two are asked for */
     sw_archive *a = sw_archive_open(path), *two = sw_archive_new();
     sw_archive_put(two, "m.f16", sw_archive_get(a, "f16"));
     sw_archive_put(two, "m.bf16", sw_archive_get(a, "bf16"));
@@ -167,30 +165,34 @@ static void all_that_does_not_fit_at_once(void **state) {
     expect_misfit(p, archive_of(4, theirs, SW_F32, 2, x),
                   "b is missing; d is missing; e is not expected; f is not expected; "
                   "a is [1] here and [2] in the file; c is [1] here and [2] in the file");
-    expect_misfit(p, archive_of(0, theirs, SW_F32, 2, x),
-                  "a is missing; b is missing; c is missing; d is missing");
+    expect_misfit(p, archive_of(0, theirs, SW_F32, 2, x), "a is missing; b is missing; c is missing; d is missing");
     sw_params_free(p);
     /* All there, under other names. */
     static const char *const module[] = {"module.a", "module.b", "count"};
     p = plain_params(SW_F32, 2, mine, 1);
     const char *path = archive_of(3, module, SW_F32, 1, x);
     char text[PATH_SIZE + 400];
-    snprintf(text, sizeof text, "%s: has the parameters under names that begin with \"module.\": sw_params_unpack "
-             "takes such a prefix, and sw_optim_load an optimizer's state", path);
+    snprintf(text, sizeof text,
+             "%s: has the parameters under names that begin with \"module.\": sw_params_unpack "
+             "takes such a prefix, and sw_optim_load an optimizer's state",
+             path);
     assert_int_equal(sw_params_load(p, path), SW_ERR_FORMAT);
     expect_error(SW_ERR_FORMAT, text);
     sw_params_free(p);
     p = plain_params(SW_F32, 3, mine, 1);
-    expect_misfit(p, path, "a is missing; b is missing; c is missing; count is not expected; "
-                           "module.a is not expected; module.b is not expected");
+    expect_misfit(p, path,
+                  "a is missing; b is missing; c is missing; count is not expected; "
+                  "module.a is not expected; module.b is not expected");
     sw_params_free(p);
     /* No prefix where one name fits, or where a name only ends alike. */
     static const char *const half[] = {"ema.a", "ema.b", "a"}, *const alike[] = {"ra", "rb"};
     p = plain_params(SW_F32, 2, mine, 1);
-    expect_misfit(p, archive_of(3, half, SW_F32, 2, x), "b is missing; ema.a is not expected; ema.b is not expected; "
-                                                        "a is [1] here and [2] in the file");
-    expect_misfit(p, archive_of(2, alike, SW_F32, 1, x), "a is missing; b is missing; ra is not expected; rb is not "
-                                                         "expected");
+    expect_misfit(p, archive_of(3, half, SW_F32, 2, x),
+                  "b is missing; ema.a is not expected; ema.b is not expected; "
+                  "a is [1] here and [2] in the file");
+    expect_misfit(p, archive_of(2, alike, SW_F32, 1, x),
+                  "a is missing; b is missing; ra is not expected; rb is not "
+                  "expected");
     sw_params_free(p);
     archive_of(0, theirs, SW_F32, 2, x);
     enum { MANY = 300 };
@@ -222,10 +224,8 @@ static void tied_names(void **state) {
     static const float x[30] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
                                 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     static float other[15];
-    const sw_array matrix = sw_array_of(x, SW_F32, SW_SHAPE(5, 3)),
-                   twin = sw_array_of(x + 15, SW_F32, SW_SHAPE(5, 3)),
-                   differs = sw_array_of(other, SW_F32, SW_SHAPE(5, 3)),
-                   bias = sw_array_of(x, SW_F32, SW_SHAPE(5));
+    const sw_array matrix = sw_array_of(x, SW_F32, SW_SHAPE(5, 3)), twin = sw_array_of(x + 15, SW_F32, SW_SHAPE(5, 3)),
+                   differs = sw_array_of(other, SW_F32, SW_SHAPE(5, 3)), bias = sw_array_of(x, SW_F32, SW_SHAPE(5));
     const char *path = path_of("tied");
     const struct {
         const char *name[2], *alias, *of, *faults;
@@ -323,7 +323,8 @@ static void two_models_in_one_file(void **state) {
     assert_int_equal(sw_params_load(one, path), SW_ERR_FORMAT); /* the whole file is another matter */
     snprintf(text, sizeof text,
              "%s: has the parameters under names that begin with \"one.\": sw_params_unpack takes such a prefix, "
-             "and sw_optim_load an optimizer's state", path);
+             "and sw_optim_load an optimizer's state",
+             path);
     expect_error(SW_ERR_FORMAT, text);
     sw_params_free(one);
     sw_params_free(two);

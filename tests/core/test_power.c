@@ -41,11 +41,9 @@ static void run(chunk *c, double exponent) {
     for (int i = 0; i < CHUNK; i++)
         ones64[i] = ones32[i] = 1;
     sw_tape *tape = sw_tape_new();
-    sw_tensor x = sw_variable(
-        tape, sw_array_of(narrow ? (void *)c->x32 : (void *)c->x64, c->type, SW_SHAPE(c->count)));
+    sw_tensor x = sw_variable(tape, sw_array_of(narrow ? (void *)c->x32 : (void *)c->x64, c->type, SW_SHAPE(c->count)));
     sw_tensor y = sw_pow(x, exponent);
-    sw_array ones =
-        sw_array_of(narrow ? (void *)ones32 : (void *)ones64, c->type, SW_SHAPE(c->count));
+    sw_array ones = sw_array_of(narrow ? (void *)ones32 : (void *)ones64, c->type, SW_SHAPE(c->count));
     assert_int_equal(sw_backward_from(y, ones), SW_OK);
     const size_t bytes = (size_t)c->count * sw_dtype_size(c->type);
     memcpy(narrow ? (void *)c->y32 : (void *)c->y64, sw_value(y).data, bytes);
@@ -75,21 +73,19 @@ static void check(const chunk *c, double exponent, int every) {
     for (int64_t i = 0; i < c->count; i += every) {
         const double x = x_at(c, i);
         const bool narrow = c->type == SW_F32;
-        const long double y =
-            narrow ? (long double)pow(x, exponent) : powl((long double)x, (long double)exponent);
+        const long double y = narrow ? (long double)pow(x, exponent) : powl((long double)x, (long double)exponent);
         const long double below = (long double)exponent - 1;
-        const long double d = (long double)exponent * (narrow ? (long double)pow(x, (double)below)
-                                                              : powl((long double)x, below));
+        const long double d =
+            (long double)exponent * (narrow ? (long double)pow(x, (double)below) : powl((long double)x, below));
         double error = error_in_ulp(c->type, y_at(c, i), y);
         if (!(error <= value_bound[c->type]))
-            fail_msg("%s: %.17g^%.17g = %.17g: %.3f ulp", sw_dtype_name(c->type), x, exponent,
-                     y_at(c, i), error);
+            fail_msg("%s: %.17g^%.17g = %.17g: %.3f ulp", sw_dtype_name(c->type), x, exponent, y_at(c, i), error);
         error = error_in_ulp(c->type, d_at(c, i), d);
         /* A subnormal power has lost digits before it is multiplied by the exponent. */
         const bool subnormal = fabsl(d / (long double)exponent) < (narrow ? 0x1p-125L : 0x1p-1021L);
         if (!(error <= derivative_bound[c->type] + (subnormal ? fabs(exponent) : 0)))
-            fail_msg("%s: derivative of x^%.17g at %.17g is %.17g: %.3f ulp",
-                     sw_dtype_name(c->type), exponent, x, d_at(c, i), error);
+            fail_msg("%s: derivative of x^%.17g at %.17g is %.17g: %.3f ulp", sw_dtype_name(c->type), exponent, x,
+                     d_at(c, i), error);
     }
 }
 
@@ -117,11 +113,9 @@ static void test_every_f32_of_some_octaves(void **state) {
                 run(&c, exponents[e]);
                 /* Every value; the derivative, which is the same function again, with every 5th. */
                 for (int64_t i = 0; i < CHUNK; i++) {
-                    const double y = pow((double)c.x32[i], exponents[e]),
-                                 unit = ldexp(1, ilogb(y) - 23);
+                    const double y = pow((double)c.x32[i], exponents[e]), unit = ldexp(1, ilogb(y) - 23);
                     if (!(fabs((double)c.y32[i] - y) <= value_bound[SW_F32] * unit))
-                        fail_msg("%.9g^%g = %.9g, not %.17g", (double)c.x32[i], exponents[e],
-                                 (double)c.y32[i], y);
+                        fail_msg("%.9g^%g = %.9g, not %.17g", (double)c.x32[i], exponents[e], (double)c.y32[i], y);
                 }
                 if (bits % (5 * CHUNK) == 0)
                     check(&c, exponents[e], 1);
@@ -169,8 +163,7 @@ static void exact_points(void) {
                 int i = 0;
                 for (; i < n && fabs(product) < most; i++)
                     product *= k;
-                if (i < n || fabs(product) > most ||
-                    ldexp(1, -3 * n) < (type == SW_F32 ? 0x1p-120 : 0))
+                if (i < n || fabs(product) > most || ldexp(1, -3 * n) < (type == SW_F32 ? 0x1p-120 : 0))
                     continue;
                 exact[c.count] = ldexp(product, -3 * n);
                 set(&c, c.count++, k / 8.0);
@@ -178,8 +171,8 @@ static void exact_points(void) {
             run(&c, n);
             for (int64_t i = 0; i < c.count; i++)
                 if (y_at(&c, i) != exact[i])
-                    fail_msg("%s: (%g)^%d = %.17g, not %.17g", sw_dtype_name(c.type), x_at(&c, i),
-                             n, y_at(&c, i), exact[i]);
+                    fail_msg("%s: (%g)^%d = %.17g, not %.17g", sw_dtype_name(c.type), x_at(&c, i), n, y_at(&c, i),
+                             exact[i]);
         }
         c.count = 0;
         for (int k = -30; k <= 30; k++)
@@ -213,14 +206,12 @@ static bool same(double a, double b) {
 static void corner_points(void) {
     static chunk c;
     const double infinity = (double)INFINITY;
-    static const double powers[] = {
-        0,   1,    -1,  2,       -2,    3,      -3,     0.5,           -0.5,
-        1.5, -1.5, 2.5, 0x1p-30, 1e300, -1e300, 0x1p53, 0x1p64 - 2048, 9007199254740991.0};
+    static const double powers[] = {0,   1,    -1,  2,       -2,    3,      -3,     0.5,           -0.5,
+                                    1.5, -1.5, 2.5, 0x1p-30, 1e300, -1e300, 0x1p53, 0x1p64 - 2048, 9007199254740991.0};
     for (int type = SW_F32; type <= SW_F64; type++) {
-        const double x[] = {0,           -0.0, infinity, -infinity,
-                            (double)NAN, 1,    -1,       0.5,
-                            -0.5,        -2,   2,        type == SW_F32 ? 0x1p-149 : 0x1p-1074,
-                            -1.5,        1.5,  -1e30,    1e30};
+        const double x[] = {0,    -0.0, infinity, -infinity, (double)NAN, 1,
+                            -1,   0.5,  -0.5,     -2,        2,           type == SW_F32 ? 0x1p-149 : 0x1p-1074,
+                            -1.5, 1.5,  -1e30,    1e30};
         c.type = (sw_dtype)type;
         c.count = sizeof x / sizeof *x;
         for (size_t p = 0; p < sizeof powers / sizeof *powers; p++) {
@@ -236,14 +227,12 @@ static void corner_points(void) {
                 d = type == SW_F32 ? (double)(float)d : d;
                 d = e == 0 ? 0 : d;
                 const bool corner = y == 0 || fabs(y) == 1 || !isfinite(y),
-                           d_corner =
-                               below != e && (d == 0 || !isfinite(d)); /* else e - 1 was rounded */
+                           d_corner = below != e && (d == 0 || !isfinite(d)); /* else e - 1 was rounded */
                 if (corner && !same(y_at(&c, i), y))
-                    fail_msg("%s: (%g)^%g = %g, C's pow is %g", sw_dtype_name(c.type), in, e,
-                             y_at(&c, i), y);
+                    fail_msg("%s: (%g)^%g = %g, C's pow is %g", sw_dtype_name(c.type), in, e, y_at(&c, i), y);
                 if (d_corner && !same(d_at(&c, i), d))
-                    fail_msg("%s: derivative of x^%g at %g is %g, not %g", sw_dtype_name(c.type), e,
-                             in, d_at(&c, i), d);
+                    fail_msg("%s: derivative of x^%g at %g is %g, not %g", sw_dtype_name(c.type), e, in, d_at(&c, i),
+                             d);
             }
         }
     }

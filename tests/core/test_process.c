@@ -39,17 +39,14 @@ enum { HANGS = 60, RIGHT = 7, WRONG = 1 }; /* seconds; exit statuses of a child 
 
 /* ---- The library's functions, where they are now ---- */
 
-#define FUNCTIONS(X)                                                                                        \
-    X(sw_gemm) X(sw_parallel) X(sw_set_threads) X(sw_error) X(sw_error_status) X(sw_clear_error)            \
-    X(sw_blas_core) X(sw_model_new) X(sw_nn_sequential_listed) X(sw_nn_linear) X(sw_nn_relu)                \
-    X(sw_model_build) X(sw_model_free) X(sw_optim_new) X(sw_optim_free) X(sw_tape_new) X(sw_tape_free)      \
-    X(sw_tape_reset)                                                                                        \
-    X(sw_input) X(sw_forward) X(sw_cross_entropy) X(sw_backward) X(sw_optim_step) X(sw_array_of)            \
+/* clang-format off */
+#define FUNCTIONS(X) \
+    X(sw_gemm) X(sw_parallel) X(sw_set_threads) X(sw_error) X(sw_error_status) X(sw_clear_error) \
+    X(sw_blas_core) X(sw_model_new) X(sw_nn_sequential_listed) X(sw_nn_linear) X(sw_nn_relu) X(sw_model_build) \
+    X(sw_model_free) X(sw_optim_new) X(sw_optim_free) X(sw_tape_new) X(sw_tape_free) X(sw_tape_reset) \
+    X(sw_input) X(sw_forward) X(sw_cross_entropy) X(sw_backward) X(sw_optim_step) X(sw_array_of) \
     X(sw_loader_new) X(sw_loader_next) X(sw_loader_free)
-#define DECLARE(name) __typeof__(&name) name;
-static struct {
-    FUNCTIONS(DECLARE)
-} s;
+/* clang-format on */
 
 static void *load(void) {
     void *library = dlopen("./" TEST_BUILD "/libswale.so", RTLD_NOW | RTLD_LOCAL);
@@ -57,10 +54,10 @@ static void *load(void) {
         fprintf(stderr, "%s\n", dlerror());
         exit(WRONG);
     }
-#define FIND(name)                                                             \
-    if (!(*(void **)&s.name = dlsym(library, #name))) {                        \
-        fprintf(stderr, "%s\n", dlerror());                                    \
-        exit(WRONG);                                                           \
+#define FIND(name)                                      \
+    if (!(*(void **)&s.name = dlsym(library, #name))) { \
+        fprintf(stderr, "%s\n", dlerror());             \
+        exit(WRONG);                                    \
     }
     FUNCTIONS(FIND)
     return library;
@@ -92,12 +89,12 @@ static void expect_child(void (*run)(void), int status) {
                  WIFSIGNALED(result) ? WTERMSIG(result) : WEXITSTATUS(result));
 }
 
-#define CHECK(condition)                                                                    \
-    do {                                                                                    \
-        if (!(condition)) {                                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                 \
-            _exit(WRONG);                                                                   \
-        }                                                                                   \
+#define CHECK(condition)                                                    \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            _exit(WRONG);                                                   \
+        }                                                                   \
     } while (0)
 
 static int threads_here(void) {
@@ -218,8 +215,8 @@ static void load_and_unload(void) {
 #if !defined(SANITIZER)
     if (memory_here("VmRSS") - resident > (CYCLES - FIRST) * PAGE_KIB / 4 ||
         memory_here("VmSize") - mapped > STACK_KIB) {
-        fprintf(stderr, "resident %ld KiB, then %ld; mapped %ld, then %ld\n", resident, memory_here("VmRSS"),
-                mapped, memory_here("VmSize"));
+        fprintf(stderr, "resident %ld KiB, then %ld; mapped %ld, then %ld\n", resident, memory_here("VmRSS"), mapped,
+                memory_here("VmSize"));
         exit(WRONG);
     }
 #else
@@ -279,8 +276,8 @@ static void test_thread_outlives_library(void **state) {
     expect_child(thread_outlives, RIGHT);
 }
 
-static sw_status gather_slowly(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                               sw_dtype type, void *x, void *y) {
+static sw_status gather_slowly(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                               void *x, void *y) {
     (void)source, (void)ids, (void)draw, (void)y;
     usleep(20000);
     memset(x, 0, (size_t)count * (type == SW_F64 ? 8 : 4));
@@ -390,8 +387,8 @@ static void exit_child(void) {
 
 static void test_exit(void **state) {
     (void)state;
-    static void (*const ways[])(void) = {exit_beside_pool, exit_beside_callers, exit_in_tile_of_caller,
-                                         exit_in_tile_of_worker, exit_quickly, exit_and_train};
+    static void (*const ways[])(void) = {exit_beside_pool,       exit_beside_callers, exit_in_tile_of_caller,
+                                         exit_in_tile_of_worker, exit_quickly,        exit_and_train};
     for (size_t way = 0; way < sizeof ways / sizeof *ways; way++)
         for (int round = 0; round < 10; round++)
             expect_child(ways[way], RIGHT);
@@ -421,9 +418,8 @@ static void choose_alone(void) {
 
 static void *multiply_without_swale(void *args) {
     matrices *m = new_matrices();
-    void (*sgemm)(const char *, const char *, const int *, const int *, const int *, const float *,
-                  const float *, const int *, const float *, const int *, const float *, float *,
-                  const int *);
+    void (*sgemm)(const char *, const char *, const int *, const int *, const int *, const float *, const float *,
+                  const int *, const float *, const int *, const float *, float *, const int *);
     *(void **)&sgemm = dlsym(blas, "sgemm_");
     const int n = SIZE;
     for (;;) {
@@ -473,8 +469,7 @@ static void *multiply_once(void *args) {
     *(sw_status *)args = multiply(m);
     free(m);
     if (*(sw_status *)args == SW_ERR_MEMORY)
-        CHECK(strstr(s.sw_error(), "OpenBLAS needs 128 MiB for each thread") &&
-              strstr(s.sw_error(), "ulimit -v"));
+        CHECK(strstr(s.sw_error(), "OpenBLAS needs 128 MiB for each thread") && strstr(s.sw_error(), "ulimit -v"));
     return NULL;
 }
 
@@ -484,8 +479,7 @@ static void no_room_for_products(void) {
     matrices *m = new_matrices();
     limit_memory(BUFFER_KIB - 16 * 1024);
     CHECK(multiply(m) == SW_ERR_MEMORY && s.sw_error_status() == SW_ERR_MEMORY);
-    CHECK(strstr(s.sw_error(), "OpenBLAS needs 128 MiB for each thread") &&
-          strstr(s.sw_error(), "ulimit -v"));
+    CHECK(strstr(s.sw_error(), "OpenBLAS needs 128 MiB for each thread") && strstr(s.sw_error(), "ulimit -v"));
     s.sw_clear_error();
     setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
     CHECK(multiply(m) == SW_OK); /* it is tried again */
@@ -571,8 +565,7 @@ static void *multiply_and_live(void *args) {
     for (int round = 0; round < 3; round++) {
         if (many.in_turn)
             pthread_mutex_lock(&many.turn);
-        CHECK(s.sw_gemm(SW_F32, false, true, 64, 64, SIZE, 1, many.m->a, SIZE, many.m->a, SIZE, 0, c, 64) ==
-              SW_OK);
+        CHECK(s.sw_gemm(SW_F32, false, true, 64, 64, SIZE, 1, many.m->a, SIZE, many.m->a, SIZE, 0, c, 64) == SW_OK);
         if (many.in_turn)
             pthread_mutex_unlock(&many.turn);
     }
@@ -633,10 +626,14 @@ static void test_little_address_space(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unloading_leaves_nothing), cmocka_unit_test(test_unloading_at_once),
-        cmocka_unit_test(test_thread_outlives_library),  cmocka_unit_test(test_forgotten_loader),
-        cmocka_unit_test(test_exit),                     cmocka_unit_test(test_exit_of_forked_child),
-        cmocka_unit_test(test_choosing_kernels),         cmocka_unit_test(test_little_address_space),
+        cmocka_unit_test(test_unloading_leaves_nothing),
+        cmocka_unit_test(test_unloading_at_once),
+        cmocka_unit_test(test_thread_outlives_library),
+        cmocka_unit_test(test_forgotten_loader),
+        cmocka_unit_test(test_exit),
+        cmocka_unit_test(test_exit_of_forked_child),
+        cmocka_unit_test(test_choosing_kernels),
+        cmocka_unit_test(test_little_address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

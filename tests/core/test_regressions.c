@@ -152,19 +152,16 @@ static sw_tensor loss_elsewhere(void *user, sw_tape *tape, const int64_t *ids, i
 
 static void test_loss_on_another_tape(void **state) {
     sw_tape *tape = ((fixture *)*state)->tape;
-    static const char *const text =
-        "objective: the loss is not on the tape that it was asked for on";
+    static const char *const text = "objective: the loss is not on the tape that it was asked for on";
     other_tape o = {vector_set("w", 1, 2, 3), sw_tape_new()};
-    const sw_objective f = {.size = sizeof f, .n = 4, .params = o.params, .user = &o,
-                            .loss = loss_elsewhere};
+    const sw_objective f = {.size = sizeof f, .n = 4, .params = o.params, .user = &o, .loss = loss_elsewhere};
     sw_gradient *g = sw_params_gradient(o.params);
     double value;
     assert_int_equal(sw_objective_value(&f, tape, NULL, NULL, 4, 1, &value), SW_ERR_USER);
     expect_error(SW_ERR_USER, text);
     assert_int_equal(sw_objective_gradient(&f, tape, NULL, NULL, 4, 1, &value, g), SW_ERR_USER);
     expect_error(SW_ERR_USER, text);
-    assert_int_equal(sw_objective_gradient_chunked(&f, tape, NULL, NULL, 4, 2, 1, &value, g),
-                     SW_ERR_USER);
+    assert_int_equal(sw_objective_gradient_chunked(&f, tape, NULL, NULL, 4, 2, 1, &value, g), SW_ERR_USER);
     expect_error(SW_ERR_USER, text);
     sw_tape_free(o.elsewhere);
     sw_params_free(o.params);
@@ -181,8 +178,7 @@ static sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t
     return a;
 }
 
-static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
-                          int64_t count) {
+static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     (void)user, (void)tape, (void)ids, (void)count;
     return sw_mean(sw_tanh(z));
 }
@@ -190,8 +186,14 @@ static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t 
 static void test_incomplete_glm(void **state) {
     sw_tape *tape = ((fixture *)*state)->tape;
     sw_params *p = vector_set("w", 0.5, -0.25, 1), *q = vector_set("w", 1, 2, 3);
-    const sw_objective good = {.size = sizeof good, .n = 4, .params = p, .features = 2,
-                               .outputs = 1, .bias = true, .rows = glm_rows, .head = glm_head};
+    const sw_objective good = {.size = sizeof good,
+                               .n = 4,
+                               .params = p,
+                               .features = 2,
+                               .outputs = 1,
+                               .bias = true,
+                               .rows = glm_rows,
+                               .head = glm_head};
     sw_gradient *g = sw_params_gradient(p);
     sw_objective bad[4] = {good, good, good, good};
     static const char *const needed = "objective: it is not a generalized linear model: rows and "
@@ -206,10 +208,10 @@ static void test_incomplete_glm(void **state) {
         const char *text = i < 3 ? needed
                                  : "objective: 3 parameters; a generalized linear model of 2 "
                                    "features and 1 outputs has 2";
-#define REFUSED(call)                          \
-    do {                                       \
-        assert_int_equal((call), status);      \
-        expect_error(status, text);            \
+#define REFUSED(call)                     \
+    do {                                  \
+        assert_int_equal((call), status); \
+        expect_error(status, text);       \
     } while (0)
         REFUSED(sw_objective_value(&bad[i], tape, NULL, NULL, 4, 1, &value));
         REFUSED(sw_objective_gradient(&bad[i], tape, NULL, NULL, 4, 1, &value, g));
@@ -256,10 +258,15 @@ static sw_tensor square_loss(void *user, sw_tape *tape, const int64_t *ids, int6
 static void test_bindings_are_restored(void **state) {
     sw_tape *tape = ((fixture *)*state)->tape;
     square s = {vector_set("w", 1, 2, 3), false};
-    sw_objective f = {.size = sizeof f, .n = 4, .params = s.params, .user = &s,
-                      .loss = square_loss};
-    sw_objective glm = {.size = sizeof glm, .n = 4, .params = s.params, .features = 2,
-                        .outputs = 1, .bias = true, .rows = glm_rows, .head = glm_head};
+    sw_objective f = {.size = sizeof f, .n = 4, .params = s.params, .user = &s, .loss = square_loss};
+    sw_objective glm = {.size = sizeof glm,
+                        .n = 4,
+                        .params = s.params,
+                        .features = 2,
+                        .outputs = 1,
+                        .bias = true,
+                        .rows = glm_rows,
+                        .head = glm_head};
     double bound[3] = {10, 20, 30}, other[3] = {5, 5, 5}, value, scores[4];
     sw_gradient *mine = sw_gradient_new(s.params), *theirs = sw_gradient_new(s.params);
     assert_int_equal(sw_tape_bind(tape, s.params, bound, mine), SW_OK);
@@ -303,17 +310,14 @@ static sw_tensor product(void *user, sw_tape *tape, const sw_tensor *inputs) {
 static void test_stale_errors(void **state) {
     sw_tape *tape = ((fixture *)*state)->tape;
     square s = {vector_set("w", 1, 2, 3), false};
-    const sw_objective f = {.size = sizeof f, .n = 4, .params = s.params, .user = &s,
-                            .loss = square_loss};
+    const sw_objective f = {.size = sizeof f, .n = 4, .params = s.params, .user = &s, .loss = square_loss};
     double value = 0, a[3] = {1, 2, 3}, b[3] = {4, 5, 6};
-    const sw_array inputs[2] = {sw_array_of(a, SW_F64, SW_SHAPE(3)),
-                                sw_array_of(b, SW_F64, SW_SHAPE(3))};
+    const sw_array inputs[2] = {sw_array_of(a, SW_F64, SW_SHAPE(3)), sw_array_of(b, SW_F64, SW_SHAPE(3))};
     sw_fail(SW_ERR_IO, "of long ago");
     assert_int_equal(sw_objective_value(&f, tape, NULL, NULL, 4, 1, &value), SW_OK);
     assert_true(value == 14);
     value = 0;
-    assert_int_equal(sw_objective_gradient(&f, tape, NULL, NULL, 4, 1, &value,
-                                           sw_params_gradient(s.params)), SW_OK);
+    assert_int_equal(sw_objective_gradient(&f, tape, NULL, NULL, 4, 1, &value, sw_params_gradient(s.params)), SW_OK);
     assert_true(value == 14);
     assert_int_equal(sw_gradcheck(product, NULL, 2, inputs, NULL, NULL), SW_OK);
     expect_error(SW_ERR_IO, "of long ago"); /* and it is still there */
@@ -351,16 +355,13 @@ static sw_status exp_vjp(sw_call *call) {
         to[i] = y[i] * c[i];
     return SW_OK;
 }
-#define OP(text, ...) {.size = sizeof(sw_op), .name = text, .shape = like_input, __VA_ARGS__}
-static const sw_op square_op = OP("square", .forward = square_forward, .vjp = square_vjp,
-                                  .vjp_reads = SW_READS(0)),
-                   forgetful_square_op = OP("square", .forward = square_forward,
-                                            .vjp = square_vjp),
-                   exp_op = OP("exp", .forward = exp_forward, .vjp = exp_vjp,
-                               .vjp_reads = SW_READS_OUT),
+#define OP(text, ...) \
+    { .size = sizeof(sw_op), .name = text, .shape = like_input, __VA_ARGS__ }
+static const sw_op square_op = OP("square", .forward = square_forward, .vjp = square_vjp, .vjp_reads = SW_READS(0)),
+                   forgetful_square_op = OP("square", .forward = square_forward, .vjp = square_vjp),
+                   exp_op = OP("exp", .forward = exp_forward, .vjp = exp_vjp, .vjp_reads = SW_READS_OUT),
                    forgetful_exp_op = OP("exp", .forward = exp_forward, .vjp = exp_vjp),
-                   mistaken_exp_op = OP("exp", .forward = exp_forward, .vjp = exp_vjp,
-                                        .vjp_reads = SW_READS(0));
+                   mistaken_exp_op = OP("exp", .forward = exp_forward, .vjp = exp_vjp, .vjp_reads = SW_READS(0));
 
 static sw_tensor applied(void *user, sw_tape *tape, const sw_tensor *inputs) {
     (void)tape;
@@ -378,8 +379,7 @@ static void test_gradcheck_finds_undeclared_reads(void **state) {
     assert_int_equal(checked(&square_op), SW_OK);
     assert_int_equal(checked(&exp_op), SW_OK);
     expect_no_error();
-    static const sw_op *const wrong[] = {&forgetful_square_op, &forgetful_exp_op,
-                                         &mistaken_exp_op};
+    static const sw_op *const wrong[] = {&forgetful_square_op, &forgetful_exp_op, &mistaken_exp_op};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(checked(wrong[i]), SW_ERR_GRADIENT);
         assert_non_null(strstr(sw_error(), "analytic nan"));
@@ -406,10 +406,10 @@ static sw_status product_vjp(sw_call *call) {
     }
     return SW_OK;
 }
-static const sw_op product_op = OP("product", .forward = product_forward, .vjp = product_vjp,
-                                   .vjp_reads = ~SW_READS_OUT),
-                   forgetful_product_op = OP("product", .forward = product_forward,
-                                             .vjp = product_vjp, .vjp_reads = SW_READS(0));
+static const sw_op product_op =
+                       OP("product", .forward = product_forward, .vjp = product_vjp, .vjp_reads = ~SW_READS_OUT),
+                   forgetful_product_op =
+                       OP("product", .forward = product_forward, .vjp = product_vjp, .vjp_reads = SW_READS(0));
 
 typedef struct many {
     const sw_op *op;
@@ -472,8 +472,7 @@ static sw_tensor scratchy(void *user, sw_tape *tape, const sw_tensor *inputs) {
 static void test_options_of_an_older_program(void **state) {
     (void)state;
     double x[3] = {0.5, -1, 2};
-    const sw_array a[3] = {sw_array_of(x, SW_F64, SW_SHAPE(1)),
-                           sw_array_of(x + 1, SW_F64, SW_SHAPE(1)),
+    const sw_array a[3] = {sw_array_of(x, SW_F64, SW_SHAPE(1)), sw_array_of(x + 1, SW_F64, SW_SHAPE(1)),
                            sw_array_of(x + 2, SW_F64, SW_SHAPE(1))};
     const size_t older = offsetof(sw_gradcheck_options, seed);
     sw_gradcheck_options now = {.size = older, .rtol = 1e-5}, *then = malloc(older);
@@ -497,8 +496,7 @@ static void test_options_of_an_older_program(void **state) {
 static void test_scratch_while_hiding(void **state) {
     (void)state;
     double x[3] = {0.5, -1, 2};
-    const sw_array a[3] = {sw_array_of(x, SW_F64, SW_SHAPE(1)),
-                           sw_array_of(x + 1, SW_F64, SW_SHAPE(1)),
+    const sw_array a[3] = {sw_array_of(x, SW_F64, SW_SHAPE(1)), sw_array_of(x + 1, SW_F64, SW_SHAPE(1)),
                            sw_array_of(x + 2, SW_F64, SW_SHAPE(1))};
     assert_int_equal(sw_gradcheck(scratchy, NULL, 3, a, NULL, NULL), SW_OK);
     expect_no_error();
@@ -601,8 +599,7 @@ static sw_status segment_vjp(sw_call *call) {
         to[i] = found[i];
     return sw_tape_rewind(call->tape, mark);
 }
-static const sw_op segment_op = OP("segment", .forward = segment_forward, .vjp = segment_vjp,
-                                   .vjp_reads = SW_READS(0));
+static const sw_op segment_op = OP("segment", .forward = segment_forward, .vjp = segment_vjp, .vjp_reads = SW_READS(0));
 
 static void test_memory_after_a_mark(void **state) {
     sw_tape *tape = ((fixture *)*state)->tape;
@@ -619,9 +616,8 @@ static void test_memory_after_a_mark(void **state) {
             assert_near(sw_grad_of(v).data, expected, 3);
         } else {
             assert_int_equal(status, SW_ERR_STATE);
-            expect_error(SW_ERR_STATE,
-                         "segment: memory for a cotangent, scratch or saved values must be asked "
-                         "for before sw_tape_mark: it would go with the rewind");
+            expect_error(SW_ERR_STATE, "segment: memory for a cotangent, scratch or saved values must be asked "
+                                       "for before sw_tape_mark: it would go with the rewind");
             assert_null(sw_grad_of(v).data);
         }
         sw_tape_reset(tape);
@@ -640,8 +636,7 @@ static sw_status saving_forward(sw_call *call) {
         return sw_fail(SW_ERR_USER, "saved in two places");
     return square_forward(call);
 }
-static const sw_op saving_op = OP("saving", .forward = saving_forward, .vjp = square_vjp,
-                                  .vjp_reads = SW_READS(0));
+static const sw_op saving_op = OP("saving", .forward = saving_forward, .vjp = square_vjp, .vjp_reads = SW_READS(0));
 
 static void test_saving_more(void **state) {
     sw_tape *tape = ((fixture *)*state)->tape;
@@ -664,17 +659,15 @@ static void test_incomplete_operations(void **state) {
     static const sw_op no_shape = {.size = sizeof(sw_op), .name = "odd", .forward = exp_forward},
                        no_forward = {.size = sizeof(sw_op), .name = "odd", .shape = like_input},
                        no_size = {.name = "odd", .shape = like_input, .forward = exp_forward},
-                       blank = {.size = sizeof(sw_op), .name = "odd", .shape = sets_nothing,
-                                .forward = exp_forward},
+                       blank = {.size = sizeof(sw_op), .name = "odd", .shape = sets_nothing, .forward = exp_forward},
                        one_way = OP("one_way", .forward = exp_forward);
     static const sw_op *const incomplete[] = {&no_shape, &no_forward, &no_size};
     double x[3] = {0.5, -1, 2};
     sw_tensor v = vector(tape, x, 3);
     for (size_t i = 0; i < sizeof incomplete / sizeof *incomplete; i++) {
         assert_true(sw_is_null(sw_apply(incomplete[i], NULL, 0, 1, &v)));
-        expect_error(SW_ERR_ARGUMENT,
-                     "odd: an operation needs its size, a shape rule and a forward function, "
-                     "and its attributes must not be NULL");
+        expect_error(SW_ERR_ARGUMENT, "odd: an operation needs its size, a shape rule and a forward function, "
+                                      "and its attributes must not be NULL");
     }
     assert_true(sw_is_null(sw_apply(&exp_op, NULL, 8, 1, &v)));
     expect_error(SW_ERR_ARGUMENT, "exp: an operation needs its size, a shape rule and a forward "
@@ -772,8 +765,7 @@ static void test_input_copy(void **state) {
     sw_clear_error();
     assert_true(sw_is_null(sw_input_copy(NULL, sw_array_of(x, SW_F64, SW_SHAPE(3)))));
     expect_error(SW_ERR_ARGUMENT, "input_copy: the tape is NULL");
-    assert_true(sw_is_null(sw_input_copy(tape, (sw_array){.type = SW_F64, .rank = 1,
-                                                          .shape = {3}})));
+    assert_true(sw_is_null(sw_input_copy(tape, (sw_array){.type = SW_F64, .rank = 1, .shape = {3}})));
     expect_error(SW_ERR_ARGUMENT, "input_copy: the array has no data");
 }
 
@@ -829,8 +821,7 @@ static void test_flush(void **state) {
     enum { N = 100000 };
     for (int t = SW_F32; t <= SW_F64; t++)
         for (int threads = 1; threads <= 4; threads += 3) {
-            sw_array x = test_array((sw_dtype)t, SW_SHAPE(N)),
-                     y = test_array((sw_dtype)t, SW_SHAPE(N));
+            sw_array x = test_array((sw_dtype)t, SW_SHAPE(N)), y = test_array((sw_dtype)t, SW_SHAPE(N));
             for (int64_t i = 0; i < N; i++)
                 test_set(&x, i, t == SW_F32 ? (double)FLT_MIN : DBL_MIN);
             assert_int_equal(sw_set_threads(threads), SW_OK);
@@ -850,8 +841,8 @@ typedef struct torn_source {
     int64_t torn;
 } torn_source;
 
-static sw_status torn_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status torn_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                             void *x, void *y) {
     (void)draw;
     (void)type, (void)y;
     for (int64_t i = 0; i < count; i++) {
@@ -870,8 +861,7 @@ static void test_message_of_a_worker(void **state) {
     for (int i = 0; i < N; i++)
         ids[i] = i;
     assert_int_equal(sw_set_threads(4), SW_OK);
-    torn_source s = {.source = {.size = sizeof(sw_source), .n = N, .y_rank = -1,
-                                .gather = torn_gather}};
+    torn_source s = {.source = {.size = sizeof(sw_source), .n = N, .y_rank = -1, .gather = torn_gather}};
     for (s.torn = 0; s.torn < N; s.torn += 37) {
         sw_batch b;
         char text[64];
@@ -945,16 +935,29 @@ static void test_corners_of_pow(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_backward_after_a_step), TEST(test_two_models_on_one_tape),
-        TEST(test_loss_on_another_tape), TEST(test_incomplete_glm),
-        TEST(test_bindings_are_restored), TEST(test_stale_errors),
-        TEST(test_gradcheck_finds_undeclared_reads), TEST(test_gradcheck_of_many_inputs),
-        TEST(test_options_of_an_older_program), TEST(test_scratch_while_hiding),
-        TEST(test_rewind_after_backward), TEST(test_rewind_with_released_memory),
-        TEST(test_memory_after_a_mark), TEST(test_saving_more),
-        TEST(test_incomplete_operations), TEST(test_failed_backward_leaves_nothing),
-        TEST(test_leaves), TEST(test_input_copy), TEST(test_set_threads_inside),
-        TEST(test_flush), TEST(test_message_of_a_worker), TEST(test_dlopen), TEST(test_corners_of_pow),
+        TEST(test_backward_after_a_step),
+        TEST(test_two_models_on_one_tape),
+        TEST(test_loss_on_another_tape),
+        TEST(test_incomplete_glm),
+        TEST(test_bindings_are_restored),
+        TEST(test_stale_errors),
+        TEST(test_gradcheck_finds_undeclared_reads),
+        TEST(test_gradcheck_of_many_inputs),
+        TEST(test_options_of_an_older_program),
+        TEST(test_scratch_while_hiding),
+        TEST(test_rewind_after_backward),
+        TEST(test_rewind_with_released_memory),
+        TEST(test_memory_after_a_mark),
+        TEST(test_saving_more),
+        TEST(test_incomplete_operations),
+        TEST(test_failed_backward_leaves_nothing),
+        TEST(test_leaves),
+        TEST(test_input_copy),
+        TEST(test_set_threads_inside),
+        TEST(test_flush),
+        TEST(test_message_of_a_worker),
+        TEST(test_dlopen),
+        TEST(test_corners_of_pow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,8 +177,8 @@ static void mask(const mask_of *m, unsigned char out[ROWS * WIDTH]) {
     sw_tape_set_draw(tape, m->draw);
     if (m->ids)
         assert_int_equal(sw_tape_samples(tape, m->ids, ROWS), SW_OK);
-    sw_tensor x = sw_input(tape, sw_array_of(m->type == SW_F64 ? (void *)ones64 : (void *)ones,
-                                             m->type, SW_SHAPE(ROWS, WIDTH)));
+    sw_tensor x =
+        sw_input(tape, sw_array_of(m->type == SW_F64 ? (void *)ones64 : (void *)ones, m->type, SW_SHAPE(ROWS, WIDTH)));
     for (int i = 0; i < m->calls_before; i++)
         sw_dropout(x, 0.5, 1);
     sw_array y = sw_value(sw_dropout(x, m->p, m->site));
@@ -305,9 +305,7 @@ static void test_mask_is_philox(void **state) {
     for (int r = 0; r < ROWS; r++)
         for (uint32_t i = 0; i < WIDTH; i++) {
             uint32_t out[4], block = i / 64 * 16 + i % 16;
-            sw_philox(key,
-                      (uint32_t[4]){block, (uint32_t)ids[r], (uint32_t)((uint64_t)ids[r] >> 32), 1},
-                      out);
+            sw_philox(key, (uint32_t[4]){block, (uint32_t)ids[r], (uint32_t)((uint64_t)ids[r] >> 32), 1}, out);
             bool drop = out[i / 16 % 4] < (uint32_t)(p * 4294967296.0);
             assert_int_equal(kept[(uint32_t)r * WIDTH + i], !drop);
         }
@@ -338,8 +336,7 @@ static void test_replay(void **state) {
         sw_tape_reset(tape);
         if (again)
             sw_tape_set_draw(tape, draw);
-        sw_array e = sw_value(sw_dropout(
-            sw_input(tape, sw_array_of(ones, SW_F32, SW_SHAPE(4, 100))), 0.5, 1));
+        sw_array e = sw_value(sw_dropout(sw_input(tape, sw_array_of(ones, SW_F32, SW_SHAPE(4, 100))), 0.5, 1));
         assert_int_equal(test_hash(TEST_HASH, e.data, sizeof ones) == hash[0], again);
     }
     expect_no_error();

@@ -112,13 +112,11 @@ static sw_archive *make_archive(bool backwards, bool copy) {
     const struct {
         const char *name;
         sw_array array;
-    } all[] = {{"b", sw_array_of(b_data, SW_F32, SW_SHAPE(3))},
-               {"a", sw_array_of(a_data, SW_F32, SW_SHAPE(2, 1))},
-               {"größe", sw_array_of(&scalar, SW_F64, 0, NULL)},
-               {"empty", sw_array_of(NULL, SW_F32, SW_SHAPE(0, 3))},
-               {"count", sw_array_of(count_data, SW_I64, SW_SHAPE(2))},
-               {"ids", sw_array_of(ids_data, SW_I32, SW_SHAPE(2))},
-               {"pixels", sw_array_of(pixels_data, SW_U8, SW_SHAPE(3))}};
+    } all[] = {
+        {"b", sw_array_of(b_data, SW_F32, SW_SHAPE(3))},         {"a", sw_array_of(a_data, SW_F32, SW_SHAPE(2, 1))},
+        {"größe", sw_array_of(&scalar, SW_F64, 0, NULL)},        {"empty", sw_array_of(NULL, SW_F32, SW_SHAPE(0, 3))},
+        {"count", sw_array_of(count_data, SW_I64, SW_SHAPE(2))}, {"ids", sw_array_of(ids_data, SW_I32, SW_SHAPE(2))},
+        {"pixels", sw_array_of(pixels_data, SW_U8, SW_SHAPE(3))}};
     enum { COUNT = sizeof all / sizeof *all };
     sw_archive *a = sw_archive_new();
     for (int i = 0; i < COUNT && a; i++) {
@@ -195,14 +193,12 @@ static void reads_the_packages_file(void **state) {
     static const char *const halves[] = {"f16", "bf16", "f32", "f64"};
     for (int k = 0; k < 4; k++) {
         const sw_array x = sw_archive_get(a, halves[k]);
-        assert_true(x.type == (k == 3 ? SW_F64 : SW_F32) && x.rank == 2 && x.shape[0] == 2 &&
-                    x.shape[1] == 3);
+        assert_true(x.type == (k == 3 ? SW_F64 : SW_F32) && x.rank == 2 && x.shape[0] == 2 && x.shape[1] == 3);
         for (int i = 0; i < 6; i++)
             assert_true(test_get(&x, i) == i - 1.5);
     }
     sw_array x = sw_archive_get(a, "i64");
-    assert_true(((int64_t *)x.data)[0] == -(INT64_C(1) << 62) &&
-                ((int64_t *)x.data)[1] == (INT64_C(1) << 62) + 1);
+    assert_true(((int64_t *)x.data)[0] == -(INT64_C(1) << 62) && ((int64_t *)x.data)[1] == (INT64_C(1) << 62) + 1);
     x = sw_archive_get(a, "i32");
     for (int i = 0; i < 4; i++)
         assert_true(test_get(&x, i) == i - 2);
@@ -296,10 +292,10 @@ static bytes make_file(const char *header, int64_t header_length, size_t data) {
 
 static void every_rule_broken(void **state) {
     (void)state;
-#define ONE(dtype, shape, begin, end)                                                                        \
+#define ONE(dtype, shape, begin, end) \
     "{\"x\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}}"
-#define TWO(begin, end, begin2, end2)                                                                        \
-    "{\"x\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[" begin "," end "]},"                          \
+#define TWO(begin, end, begin2, end2)                                               \
+    "{\"x\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[" begin "," end "]}," \
     "\"y\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[" begin2 "," end2 "]}}"
     static const struct {
         const char *header;
@@ -307,16 +303,13 @@ static void every_rule_broken(void **state) {
         size_t data;
         const char *reason;
     } cases[] = {
-        {"", 100000001, 0,
-         "not a safetensors file: a header of 100000001 bytes; at most 100000000 are allowed"},
-        {"", -2, 0,
-         "not a safetensors file: a header of 18446744073709551614 bytes; at most 100000000 are allowed"},
+        {"", 100000001, 0, "not a safetensors file: a header of 100000001 bytes; at most 100000000 are allowed"},
+        {"", -2, 0, "not a safetensors file: a header of 18446744073709551614 bytes; at most 100000000 are allowed"},
         {"{}", 3, 0, "truncated: a header of 3 bytes, of which 2 are there"},
         {"", 0, 0, "not a safetensors file: its header does not begin with {"},
         {" {}", -1, 0, "not a safetensors file: its header does not begin with {"},
         {"[]", -1, 0, "not a safetensors file: its header does not begin with {"},
-        {"{", -1, 0,
-         "its header is not JSON as it should be: string or '}' expected near end of file, at byte 1"},
+        {"{", -1, 0, "its header is not JSON as it should be: string or '}' expected near end of file, at byte 1"},
         {"{}\n", -1, 0, "byte 2 of its header comes after the end and is no space"},
         {"{}  {", -1, 0, "byte 4 of its header comes after the end and is no space"},
         {"{\"x\xff\":1}", -1, 0,
@@ -344,8 +337,7 @@ static void every_rule_broken(void **state) {
         {ONE("F32", "[1.0]", "0", "4"), -1, 4, "x: axis 0 of its shape is no length"},
         {ONE("F32", "[\"1\"]", "0", "4"), -1, 4, "x: axis 0 of its shape is no length"},
         {ONE("F32", "[4294967296,4294967296]", "0", "0"), -1, 0, "x: its shape has too many elements"},
-        {ONE("U8", "[9223372036854775807]", "0", "9223372036854775807"), -1, 0,
-         "x: its shape has too many elements"},
+        {ONE("U8", "[9223372036854775807]", "0", "9223372036854775807"), -1, 0, "x: its shape has too many elements"},
         {ONE("U8", "[4611686018427387904,4,0]", "0", "0"), -1, 0, "x: its shape has too many elements"},
         {ONE("U8", "[9223372036854775808]", "0", "0"), -1, 0,
          "its header is not JSON as it should be: too big integer near '9223372036854775808', at byte 47"},
@@ -353,10 +345,8 @@ static void every_rule_broken(void **state) {
         {ONE("F32", "[2]", "0", "4"), -1, 4, "x: F32 [2] takes 8 bytes, but its data_offsets are [0,4]"},
         {ONE("F32", "[]", "0", "-9223372036854775808"), -1, 4,
          "x: F32 [] takes 4 bytes, but its data_offsets are [0,-9223372036854775808]"},
-        {ONE("F32", "[0]", "4", "4"), -1, 4,
-         "x begins at byte 4 of the data, and what is before it ends at 0"},
-        {ONE("F32", "[]", "-4", "0"), -1, 0,
-         "x begins at byte -4 of the data, and what is before it ends at 0"},
+        {ONE("F32", "[0]", "4", "4"), -1, 4, "x begins at byte 4 of the data, and what is before it ends at 0"},
+        {ONE("F32", "[]", "-4", "0"), -1, 0, "x begins at byte -4 of the data, and what is before it ends at 0"},
         {ONE("F32", "[]", "0", "4"), -1, 3, "its arrays have 4 bytes, and 3 follow its header"},
         {ONE("F32", "[]", "0", "4"), -1, 5, "its arrays have 4 bytes, and 5 follow its header"},
         {"{}", -1, 1, "its arrays have 0 bytes, and 1 follow its header"},
@@ -365,8 +355,7 @@ static void every_rule_broken(void **state) {
         {TWO("0", "4", "0", "4"), -1, 4, "y begins at byte 0 of the data, and what is before it ends at 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bytes b =
-            make_file(cases[i].header, cases[i].length == -2 ? INT64_MAX : cases[i].length, cases[i].data);
+        bytes b = make_file(cases[i].header, cases[i].length == -2 ? INT64_MAX : cases[i].length, cases[i].data);
         char text[PATH_SIZE + 300];
         if (cases[i].length == -2) {
             memset(b.at, 0xFF, 8);

@@ -29,11 +29,10 @@ static void expect(const char *message) {
 
 static void test_operations(void **state) {
     (void)state;
-    const sw_op
-        shape = {.size = sizeof shape, .name = "mine", .shape = silent, .forward = copy},
-        forward = {.size = sizeof forward, .name = "mine", .shape = like, .forward = silent},
-        vjp = {.size = sizeof vjp, .name = "mine", .shape = like, .forward = copy, .vjp = silent},
-        skip = {.size = sizeof skip, .name = "mine", .shape = like, .forward = skips};
+    const sw_op shape = {.size = sizeof shape, .name = "mine", .shape = silent, .forward = copy},
+                forward = {.size = sizeof forward, .name = "mine", .shape = like, .forward = silent},
+                vjp = {.size = sizeof vjp, .name = "mine", .shape = like, .forward = copy, .vjp = silent},
+                skip = {.size = sizeof skip, .name = "mine", .shape = like, .forward = skips};
     const float one = 1;
     sw_tape *tape = sw_tape_new();
     sw_tensor x = sw_variable(tape, sw_array_of(&one, SW_F32, 0, NULL));
@@ -49,8 +48,8 @@ static void test_operations(void **state) {
     sw_tape_free(tape);
 }
 
-static sw_status gradient(void *user, const void *x, const int64_t *ids, int64_t count,
-                          uint64_t draw, double *value, void *g) {
+static sw_status gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                          void *g) {
     (void)user, (void)x, (void)ids, (void)count, (void)draw, (void)value, (void)g;
     return (sw_status)SILENT;
 }
@@ -73,9 +72,7 @@ static void test_objectives_and_initial_values(void **state) {
     sw_objective f = {.size = sizeof f, .n = 1, .params = params, .gradient = gradient};
     assert_int_equal(sw_objective_value(&f, tape, NULL, NULL, 1, 0, &value), SILENT);
     expect("objective: gradient returned status 11 without a message");
-    assert_int_equal(
-        sw_objective_gradient(&f, tape, NULL, NULL, 1, 0, &value, sw_params_gradient(params)),
-        SILENT);
+    assert_int_equal(sw_objective_gradient(&f, tape, NULL, NULL, 1, 0, &value, sw_params_gradient(params)), SILENT);
     expect("objective: gradient returned status 11 without a message");
     f.gradient = NULL;
     f.loss = loss;
@@ -86,16 +83,16 @@ static void test_objectives_and_initial_values(void **state) {
     sw_params_free(params);
 
     params = sw_params_new(SW_F32, 1);
-    const sw_param_options options = {
-        .size = sizeof options, .init = {.size = sizeof(sw_init), .name = "mine", .fill = fill}};
+    const sw_param_options options = {.size = sizeof options,
+                                      .init = {.size = sizeof(sw_init), .name = "mine", .fill = fill}};
     sw_params_add(params, "w", SW_SHAPE(2), &options);
     assert_int_equal(sw_params_build(params), SILENT);
     expect("parameter w: fill of its initial values (mine) returned status 11 without a message");
     sw_params_free(params);
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     (void)source, (void)ids, (void)count, (void)draw, (void)type, (void)x, (void)y;
     return (sw_status)SILENT;
 }

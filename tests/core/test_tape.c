@@ -24,8 +24,7 @@ static sw_status fill_uniform(const sw_init *init, const sw_param *param, sw_rng
 static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t *shape) {
     const sw_param_options options = {
         .size = sizeof options,
-        .init = {
-            .size = sizeof(sw_init), .name = "uniform", .fill = fill_uniform, .a = -1, .b = 1}};
+        .init = {.size = sizeof(sw_init), .name = "uniform", .fill = fill_uniform, .a = -1, .b = 1}};
     sw_param *param = sw_params_add(p, name, rank, shape, &options);
     assert_non_null(param);
     return param;
@@ -42,8 +41,7 @@ static model model_new(sw_dtype type) {
 }
 
 static sw_tensor model_loss(const model *m, sw_tape *tape, const sw_array *x, const sw_array *y) {
-    sw_tensor h =
-        sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
+    sw_tensor h = sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
     sw_tensor z = sw_linear(sw_tanh(h), sw_param_use(tape, m->w1), (sw_tensor){0});
     return sw_mse(z, sw_input(tape, *y));
 }
@@ -57,8 +55,7 @@ static sw_array rows(const sw_array *a, int64_t first, int64_t count) {
 }
 
 static uint64_t hash_of(const sw_params *p, const void *vector) {
-    return test_hash(TEST_HASH, vector,
-                     (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p)));
+    return test_hash(TEST_HASH, vector, (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p)));
 }
 
 static void poison(const sw_params *p, void *vector) { /* a fresh block may hold anything */
@@ -112,8 +109,7 @@ static void test_binding(void **state) {
     for (int64_t i = 0; i < sw_params_dim(p); i++)
         x[i] = own[i] * 0.5;
     step(f);
-    uint64_t x_before = hash_of(p, own),
-             g_before = hash_of(p, sw_gradient_data(sw_params_gradient(p)));
+    uint64_t x_before = hash_of(p, own), g_before = hash_of(p, sw_gradient_data(sw_params_gradient(p)));
     double loss_before = sw_item(model_loss(&f->m, f->tape, &f->x, &f->y));
     sw_tape_reset(f->tape);
 
@@ -184,8 +180,7 @@ static void test_two_bindings_in_two_threads(void **state) {
     uint64_t serial[2];
     double losses[2];
     for (int i = 0; i < 2; i++) {
-        jobs[i] = (job){.f = f, .x = malloc((size_t)dim * sizeof(double)),
-                        .g = sw_gradient_new(f->m.params)};
+        jobs[i] = (job){.f = f, .x = malloc((size_t)dim * sizeof(double)), .g = sw_gradient_new(f->m.params)};
         for (int64_t k = 0; k < dim; k++)
             jobs[i].x[k] = ((const double *)sw_params_x(f->m.params))[k] * (1 + i);
         run_job(&jobs[i]);
@@ -299,8 +294,7 @@ static void test_micro_batches(void **state) {
          * weighted in up to 4 roundings: 24 · 4 · (24 + 8) · 2^-53 */
         const double tolerance = 24 * 4 * 32 * 0x1p-53;
         for (int64_t i = 0; i < sw_params_dim(p); i++)
-            assert_true(fabs(((const double *)sw_gradient_data(g))[i] - test_get(&whole, i)) <=
-                        tolerance);
+            assert_true(fabs(((const double *)sw_gradient_data(g))[i] - test_get(&whole, i)) <= tolerance);
     }
     test_array_free(&whole);
 }
@@ -344,8 +338,7 @@ static void test_frozen(void **state) {
     step(f);
     expect_zero(f->m.w0);
     assert_true(any_nonzero(f->m.b0));
-    assert_true(w1 ==
-                test_hash(TEST_HASH, sw_param_grad(f->m.w1).data, OUT * HIDDEN * sizeof(double)));
+    assert_true(w1 == test_hash(TEST_HASH, sw_param_grad(f->m.w1).data, OUT * HIDDEN * sizeof(double)));
     sw_param_freeze(f->m.w0, false);
     sw_tape_reset(f->tape);
     /* The whole set on this tape: its block stays as it is, and gradients pass through to inputs.
@@ -382,13 +375,15 @@ static sw_status product_vjp_for_all(sw_call *call) {
         if (!d)
             return SW_ERR_MEMORY;
         for (int64_t i = 0; i < call->out->count; i++)
-            d[i] =
-                ((const double *)call->cotangent)[i] * ((const double *)call->in[1 - k]->data)[i];
+            d[i] = ((const double *)call->cotangent)[i] * ((const double *)call->in[1 - k]->data)[i];
     }
     return SW_OK;
 }
-static const sw_op eager_op = {.size = sizeof(sw_op), .name = "eager", .shape = like_first,
-                               .forward = product_forward, .vjp = product_vjp_for_all,
+static const sw_op eager_op = {.size = sizeof(sw_op),
+                               .name = "eager",
+                               .shape = like_first,
+                               .forward = product_forward,
+                               .vjp = product_vjp_for_all,
                                .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 static void test_unwanted_gradients(void **state) {
@@ -405,8 +400,7 @@ static void test_unwanted_gradients(void **state) {
         assert_int_equal(sw_tape_freeze(f->tape, p, whole_set), SW_OK);
         sw_gradient_make_fresh(sw_params_gradient(p));
         sw_tensor v = sw_variable(f->tape, array), still = sw_input(f->tape, array);
-        sw_tensor first = sw_apply(&eager_op, NULL, 0, 2,
-                                   (sw_tensor[]){sw_param_use(f->tape, f->m.unused), v});
+        sw_tensor first = sw_apply(&eager_op, NULL, 0, 2, (sw_tensor[]){sw_param_use(f->tape, f->m.unused), v});
         sw_tensor second = sw_apply(&eager_op, NULL, 0, 2, (sw_tensor[]){v, still});
         assert_int_equal(sw_backward(sw_sum(sw_add(first, second))), SW_OK);
         if (whole_set)
@@ -434,8 +428,7 @@ static void test_tied(void **state) {
     sw_tensor ta = sw_param_use(f->tape, a), tb = sw_param_use(f->tape, alias);
     assert_int_equal(ta.slot, tb.slot); /* one leaf */
     poison(p, sw_gradient_data(sw_params_gradient(p)));
-    sw_tensor loss =
-        sw_add(sw_sum(sw_scale(ta, 2)), sw_sum(sw_scale(sw_param_use(f->tape, again), 5)));
+    sw_tensor loss = sw_add(sw_sum(sw_scale(ta, 2)), sw_sum(sw_scale(sw_param_use(f->tape, again), 5)));
     assert_int_equal(sw_backward(loss), SW_OK);
     sw_array ga = sw_param_grad(a), galias = sw_param_grad(again);
     for (int i = 0; i < 3; i++) {
@@ -616,8 +609,7 @@ static void test_second_backward(void **state) {
                                        "gone; add the losses and run backward once");
         } else {
             assert_int_equal(sw_backward(loss), SW_OK);
-            assert_true(test_get(&(sw_array){.data = sw_grad_of(v).data, .type = SW_F64}, 0) ==
-                        2 * first);
+            assert_true(test_get(&(sw_array){.data = sw_grad_of(v).data, .type = SW_F64}, 0) == 2 * first);
         }
         sw_tape_reset(f->tape);
     }
@@ -758,15 +750,17 @@ static sw_status recompute_vjp(sw_call *call) {
     sw_tape_replay(tape, *(const sw_mark *)call->saved);
     sw_tensor x = sw_variable(tape, sw_array_of(in->data, in->type, in->rank, in->shape));
     sw_tensor y = a->f(a->m, tape, x);
-    SW_TRY(sw_backward_from(y, sw_array_of(call->cotangent, call->out->type, call->out->rank,
-                                           call->out->shape)));
+    SW_TRY(sw_backward_from(y, sw_array_of(call->cotangent, call->out->type, call->out->rank, call->out->shape)));
     if (dx)
         memcpy(dx, sw_grad_of(x).data, (size_t)in->count * sw_dtype_size(in->type));
     return sw_tape_rewind(tape, mark);
 }
 
-static const sw_op recompute_op = {.size = sizeof(sw_op), .name = "recompute", .shape = like_first,
-                                   .forward = recompute_forward, .vjp = recompute_vjp,
+static const sw_op recompute_op = {.size = sizeof(sw_op),
+                                   .name = "recompute",
+                                   .shape = like_first,
+                                   .forward = recompute_forward,
+                                   .vjp = recompute_vjp,
                                    .vjp_reads = SW_READS(0)};
 
 static sw_tensor recompute(const model *m, segment f, sw_tensor x) {
@@ -793,10 +787,8 @@ static sw_tensor outer_segment(const model *m, sw_tape *tape, sw_tensor x) {
     return sw_tanh(sw_add(inner, sw_dropout(h, 0.4, 13)));
 }
 
-static sw_tensor segmented_loss(const model *m, sw_tape *tape, const sw_array *x,
-                                const sw_array *y) {
-    sw_tensor h =
-        sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
+static sw_tensor segmented_loss(const model *m, sw_tape *tape, const sw_array *x, const sw_array *y) {
+    sw_tensor h = sw_linear(sw_input(tape, *x), sw_param_use(tape, m->w0), sw_param_use(tape, m->b0));
     h = sw_tanh(h);
     for (int i = 0; i < 3; i++) {
         sw_tensor before = h;
@@ -870,8 +862,8 @@ static sw_status hidden_vjp(sw_call *call) {
     SW_TRY(sw_backward(sw_sum(sw_mul(b, b))));
     return sw_tape_rewind(call->tape, mark);
 }
-static const sw_op hidden_op = {.size = sizeof(sw_op), .name = "hidden", .shape = like_first,
-                                .forward = hidden_forward, .vjp = hidden_vjp};
+static const sw_op hidden_op = {
+    .size = sizeof(sw_op), .name = "hidden", .shape = like_first, .forward = hidden_forward, .vjp = hidden_vjp};
 
 static void test_parameters_met_inside_a_vjp(void **state) {
     const fixture *f = *state;
@@ -899,8 +891,8 @@ static sw_status trespass_vjp(sw_call *call) {
         return sw_backward_from(outside, sw_value(outside));
     return sw_tape_rewind(call->tape, old_mark);
 }
-static const sw_op trespass_op = {.size = sizeof(sw_op), .name = "trespass", .shape = like_first,
-                                  .forward = hidden_forward, .vjp = trespass_vjp};
+static const sw_op trespass_op = {
+    .size = sizeof(sw_op), .name = "trespass", .shape = like_first, .forward = hidden_forward, .vjp = trespass_vjp};
 
 static void test_trespassing(void **state) {
     const fixture *f = *state;

@@ -37,14 +37,14 @@ static double distance(const sw_array *own, const double *expected, int count) {
     return worst;
 }
 
-static void compare(const struct torch_case *golden, const char *what, int input, sw_dtype type,
-                    const sw_array *own, const double *expected, int count) {
+static void compare(const struct torch_case *golden, const char *what, int input, sw_dtype type, const sw_array *own,
+                    const double *expected, int count) {
     if (own->data)
         assert_int_equal(sw_array_count(own), count);
     double error = distance(own, expected, count);
     if (!(error <= tolerance[type]))
-        fail_msg("%s, case %d, %s %d, %s: %.3g away from PyTorch's, %.3g allowed", golden->label,
-                 golden->number, what, input, sw_dtype_name(type), error, tolerance[type]);
+        fail_msg("%s, case %d, %s %d, %s: %.3g away from PyTorch's, %.3g allowed", golden->label, golden->number, what,
+                 input, sw_dtype_name(type), error, tolerance[type]);
 }
 
 static const op_entry *entry_of(const char *label) {

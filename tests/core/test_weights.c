@@ -8,13 +8,13 @@ enum { ROWS = 6, WIDTH = 3, CLASSES = 4, DIM = CLASSES * WIDTH };
 
 /* ---- The losses ---- */
 
-static const double inputs[ROWS * WIDTH] = {0.5, -1, 2, 1.5, 0.25, -0.5, -2, 1, 0.75,
-                                            1, -0.125, 0.5, -1, -1, 0.375, 2, 0.5, -0.25};
+static const double inputs[ROWS * WIDTH] = {0.5, -1,     2,   1.5, 0.25, -0.5,  -2, 1,   0.75,
+                                            1,   -0.125, 0.5, -1,  -1,   0.375, 2,  0.5, -0.25};
 static const int32_t ids[ROWS] = {0, -1, -1, 1, 3, -1}, plain_ids[ROWS] = {0, 2, 1, 1, 3, 2};
 static const double class_weights[CLASSES] = {0.5, 2, 1, 3};
 /* Rows that are distributions, so that every loss takes them. */
-static const double targets[ROWS * CLASSES] = {1, 0, 0, 0, 0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 0, 0,
-                                               0, 0, 0.125, 0.875, 0, 0.5, 0.25, 0.25, 0.75, 0, 0.25, 0};
+static const double targets[ROWS * CLASSES] = {1, 0, 0,     0,     0.25, 0.25, 0.25, 0.25, 0.5,  0.5, 0,    0,
+                                               0, 0, 0.125, 0.875, 0,    0.5,  0.25, 0.25, 0.75, 0,   0.25, 0};
 
 typedef struct part {
     sw_tape *tape;
@@ -50,14 +50,15 @@ static sw_tensor ce_weights(const part *p, sw_tensor z) {
                          (sw_cross_entropy_options){.class_weights = class_weights, .classes = CLASSES});
 }
 static sw_tensor ce_all(const part *p, sw_tensor z) {
-    return cross_entropy(p, z, ids, (sw_cross_entropy_options){.ignore = true, .ignored_id = -1,
-                                                               .label_smoothing = 0.1,
-                                                               .class_weights = class_weights,
-                                                               .classes = CLASSES});
+    return cross_entropy(p, z, ids,
+                         (sw_cross_entropy_options){.ignore = true,
+                                                    .ignored_id = -1,
+                                                    .label_smoothing = 0.1,
+                                                    .class_weights = class_weights,
+                                                    .classes = CLASSES});
 }
 static sw_tensor ce_sum(const part *p, sw_tensor z) {
-    return cross_entropy(p, z, ids, (sw_cross_entropy_options){.ignore = true, .ignored_id = -1,
-                                                               .reduction = SW_SUM});
+    return cross_entropy(p, z, ids, (sw_cross_entropy_options){.ignore = true, .ignored_id = -1, .reduction = SW_SUM});
 }
 static sw_tensor ce_soft(const part *p, sw_tensor z) {
     const sw_cross_entropy_options o = {.size = sizeof o, .class_weights = class_weights, .classes = CLASSES};
@@ -113,6 +114,7 @@ typedef struct subject {
     double weight; /* of all rows */
 } subject;
 
+/* clang-format off */
 static const subject subjects[] = {
     {"plain", ce_plain, ROWS},     {"ignore", ce_ignore, 3},   {"class weights", ce_weights, 0.5 + 1 + 2 + 2 + 3 + 1},
     {"all options", ce_all, 5.5},  {"sum", ce_sum, SW_SUMMED}, {"soft", ce_soft, ROWS},
@@ -120,6 +122,7 @@ static const subject subjects[] = {
     {"huber", huber, ROWS},        {"hinge", hinge, ROWS},     {"bce", bce, ROWS},
     {"kl", kl, ROWS},              {"penalized", penalized, 3}, {"two tasks", two_tasks, ROWS},
     {"by hand", by_hand, 3},       {"unstated", unstated, ROWS}};
+/* clang-format on */
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 /* ---- A linear model in f32 or f64 ---- */
@@ -264,8 +267,7 @@ static void test_chunks(void **state) {
             double value, again;
             assert_int_equal(sw_objective_value_chunked(&f, m.tape, NULL, NULL, ROWS, chunk, 1, &value), SW_OK);
             assert_true(sw_tape_loss_weight(m.tape) == s->weight);
-            assert_int_equal(sw_objective_gradient_chunked(&f, m.tape, NULL, NULL, ROWS, chunk, 1, &again, g),
-                             SW_OK);
+            assert_int_equal(sw_objective_gradient_chunked(&f, m.tape, NULL, NULL, ROWS, chunk, 1, &again, g), SW_OK);
             assert_true(value == again && sw_tape_loss_weight(m.tape) == s->weight);
             const void *data = sw_gradient_data(g);
             if (chunk == ROWS)
@@ -298,8 +300,8 @@ static sw_tensor now_sum(const part *p, sw_tensor z) {
 
 static void test_no_common_weight(void **state) {
     (void)state;
-    static const subject apart[] = {{"other ratio", other_ratio, 0}, {"mean and sum", mean_and_sum, 0},
-                                    {"mean, then sum", now_sum, 0}};
+    static const subject apart[] = {
+        {"other ratio", other_ratio, 0}, {"mean and sum", mean_and_sum, 0}, {"mean, then sum", now_sum, 0}};
     for (int k = 0; k < 3; k++) {
         model m = model_new(SW_F64, &apart[k]);
         const sw_objective f = {.size = sizeof f, .n = ROWS, .params = m.params, .user = &m, .loss = objective_loss};
@@ -355,11 +357,11 @@ static void test_ratios(void **state) {
     static const struct {
         double weight[2][3];
         bool fits;
-    } cases[] = {{{{3, 3, 3}, {5, 5, 5}}, true},    {{{2, 4, 6}, {1, 2, 3}}, true},  {{{0, 4, 2}, {0, 2, 1}}, true},
-                 {{{0, 0, 0}, {2, 4, 1}}, true},    {{{2, 4, 1}, {0, 0, 0}}, true},  {{{3, 3, 3}, {3, 0, 3}}, false},
-                 {{{3, 3, 3}, {0, 3, 3}}, false},   {{{10, 10, 20}, {10, 20, 10}}, false},
-                 {{{10, 20, 10}, {20, 10, 10}}, false}, {{{1, 2, 3}, {1, 3, 2}}, false},
-                 {{{4, 2, 0}, {4, 0, 2}}, false},   {{{0, 2, 1}, {0, 1, 2}}, false}};
+    } cases[] = {
+        {{{3, 3, 3}, {5, 5, 5}}, true},  {{{2, 4, 6}, {1, 2, 3}}, true},        {{{0, 4, 2}, {0, 2, 1}}, true},
+        {{{0, 0, 0}, {2, 4, 1}}, true},  {{{2, 4, 1}, {0, 0, 0}}, true},        {{{3, 3, 3}, {3, 0, 3}}, false},
+        {{{3, 3, 3}, {0, 3, 3}}, false}, {{{10, 10, 20}, {10, 20, 10}}, false}, {{{10, 20, 10}, {20, 10, 10}}, false},
+        {{{1, 2, 3}, {1, 3, 2}}, false}, {{{4, 2, 0}, {4, 0, 2}}, false},       {{{0, 2, 1}, {0, 1, 2}}, false}};
     sw_tape *tape = sw_tape_new();
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         sw_loss_mean mean = {0};
@@ -576,13 +578,18 @@ static void test_operations_weight(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_cut),        cmocka_unit_test(test_ignored_by_hand),
-        cmocka_unit_test(test_chunks),           cmocka_unit_test(test_no_common_weight),
-        cmocka_unit_test(test_ratios),           cmocka_unit_test(test_parts_that_weigh_nothing),
-        cmocka_unit_test(test_penalty_by_itself), cmocka_unit_test(test_failed_chunk),
-       
-        cmocka_unit_test(test_one_by_one),       cmocka_unit_test(test_interleaved_tapes),
-        cmocka_unit_test(test_many_parts),       cmocka_unit_test(test_operations_weight)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_cut),
+                                       cmocka_unit_test(test_ignored_by_hand),
+                                       cmocka_unit_test(test_chunks),
+                                       cmocka_unit_test(test_no_common_weight),
+                                       cmocka_unit_test(test_ratios),
+                                       cmocka_unit_test(test_parts_that_weigh_nothing),
+                                       cmocka_unit_test(test_penalty_by_itself),
+                                       cmocka_unit_test(test_failed_chunk),
+
+                                       cmocka_unit_test(test_one_by_one),
+                                       cmocka_unit_test(test_interleaved_tapes),
+                                       cmocka_unit_test(test_many_parts),
+                                       cmocka_unit_test(test_operations_weight)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,8 +86,7 @@ static inline void counting_release(void *user, void *block) {
 }
 
 static inline void count_memory(int64_t fail_at) {
-    static const sw_allocator allocator = {sizeof(sw_allocator), NULL, counting_allocate,
-                                           counting_release};
+    static const sw_allocator allocator = {sizeof(sw_allocator), NULL, counting_allocate, counting_release};
     memory.made = memory.live = 0;
     memory.fail_at = fail_at;
     sw_set_allocator(&allocator);

@@ -13,8 +13,8 @@ static inline void put_bytes(bytes *b, const void *data, size_t size) {
 }
 
 static inline void put_be32(bytes *b, uint32_t n) {
-    const unsigned char four[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
-                                   (unsigned char)(n >> 8), (unsigned char)n};
+    const unsigned char four[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
+                                   (unsigned char)n};
     put_bytes(b, four, 4);
 }
 
@@ -54,8 +54,7 @@ static inline void png_end(bytes *b, const unsigned char *rows, size_t height, s
 }
 
 /* 8 bits a channel: pixels [height, width, channels of the colour type]. */
-static inline bytes make_png(uint32_t width, uint32_t height, int colour,
-                             const unsigned char *pixels) {
+static inline bytes make_png(uint32_t width, uint32_t height, int colour, const unsigned char *pixels) {
     static const size_t channels[7] = {1, 0, 3, 1, 2, 0, 4};
     bytes b = png_start(width, height, 8, colour);
     png_end(&b, pixels, height, width * channels[colour]);

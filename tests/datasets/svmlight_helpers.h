@@ -41,9 +41,18 @@ static inline double value_at(const sw_csr *x, int64_t k) {
     return x->type == SW_F32 ? (double)((const float *)x->value)[k] : ((const double *)x->value)[k];
 }
 
-#define I64(...) (const int64_t[]){__VA_ARGS__}
-#define I32(...) (const int32_t[]){__VA_ARGS__}
-#define F64(...) (const double[]){__VA_ARGS__}
+#define I64(...)        \
+    (const int64_t[]) { \
+        __VA_ARGS__     \
+    }
+#define I32(...)        \
+    (const int32_t[]) { \
+        __VA_ARGS__     \
+    }
+#define F64(...)       \
+    (const double[]) { \
+        __VA_ARGS__    \
+    }
 
 static inline void check_matrix(const sw_csr *x, int64_t rows, int64_t columns, const int64_t *start,
                                 const int32_t *index, const double *value) {

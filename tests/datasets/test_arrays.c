@@ -126,8 +126,8 @@ static void in_place_or_copied(void **state) {
     }
 }
 
-static void refuses(const sw_array *x, const sw_array *y, const sw_arrays_options *o,
-                    sw_status status, const char *message) {
+static void refuses(const sw_array *x, const sw_array *y, const sw_arrays_options *o, sw_status status,
+                    const char *message) {
     count_memory(-1);
     assert_null(sw_arrays(x, y, o));
     check_memory();
@@ -140,10 +140,8 @@ static void mistakes(void **state) {
     static const double numbers[12] = {0};
     static const int32_t ids[3] = {0, 2, -1};
     (void)state;
-    const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 2)),
-                   two = view(numbers, SW_F64, SW_SHAPE(2, 1));
-    const sw_array none = view(numbers, SW_F64, SW_SHAPE(3, 0)),
-                   scalar = view(numbers, SW_F64, 0, NULL);
+    const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 2)), two = view(numbers, SW_F64, SW_SHAPE(2, 1));
+    const sw_array none = view(numbers, SW_F64, SW_SHAPE(3, 0)), scalar = view(numbers, SW_F64, 0, NULL);
     const sw_array y = view(ids, SW_I32, SW_SHAPE(3)), matrix = view(ids, SW_I32, SW_SHAPE(3, 1));
     const sw_array first = view(ids, SW_I32, SW_SHAPE(2)), empty = {.rank = 1, .shape = {3}};
     sw_array odd = x;
@@ -155,12 +153,10 @@ static void mistakes(void **state) {
     refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x has type 7, which is none");
     odd.type = SW_I64;
     refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x is i64; f32, f64, i32 or u8 is needed");
-    refuses(&scalar, NULL, NULL, SW_ERR_SHAPE,
-            "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
+    refuses(&scalar, NULL, NULL, SW_ERR_SHAPE, "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
     refuses(&none, NULL, NULL, SW_ERR_SHAPE, "arrays: x [3,0] holds nothing");
     refuses(&x, NULL, &classes, SW_ERR_ARGUMENT, "arrays: 3 classes, but y is NULL");
-    refuses(&x, &two, NULL, SW_ERR_SHAPE,
-            "arrays: x [3,2] and y [2,1] differ in axis 0, the samples");
+    refuses(&x, &two, NULL, SW_ERR_SHAPE, "arrays: x [3,2] and y [2,1] differ in axis 0, the samples");
     refuses(&x, &x, &classes, SW_ERR_TYPE, "arrays: y is f64; class ids are i32 or u8");
     refuses(&x, &matrix, &classes, SW_ERR_SHAPE, "arrays: y [3,1] of class ids is not [n]");
     refuses(&x, &y, &classes, SW_ERR_ARGUMENT,
@@ -226,7 +222,8 @@ static void numbers_that_are_not_finite(void **state) {
     for (int type = 0; type < 2; type++)
         for (int i = 0; i < 3; i++) {
             const int at = places[i];
-            const sw_array wrong = type == 0 ? view(x32, SW_F32, SW_SHAPE(N, WIDTH)) : view(x64, SW_F64, SW_SHAPE(N, WIDTH)),
+            const sw_array wrong = type == 0 ? view(x32, SW_F32, SW_SHAPE(N, WIDTH))
+                                             : view(x64, SW_F64, SW_SHAPE(N, WIDTH)),
                            right = view(zeros, SW_F64, SW_SHAPE(N, 1));
             char text[160];
             x64[at] = values[i];
@@ -262,8 +259,7 @@ static void shorter_options(void **state) {
 static void survives_every_failed_allocation(void **state) {
     static const double numbers[3] = {0};
     (void)state;
-    const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)),
-                   y = view(numbers, SW_F64, SW_SHAPE(3, 1));
+    const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)), y = view(numbers, SW_F64, SW_SHAPE(3, 1));
     const sw_arrays_options o = {.size = sizeof o, .copy = true};
     sw_source *s = NULL;
     static const int32_t labels[3] = {7, 8, 9};

@@ -29,8 +29,7 @@ static void check_x(const sw_source *s, int64_t n, int64_t features, const doubl
     }
 }
 
-static void check_message(const char *text, const sw_csv_options *options, sw_status status,
-                          const char *reason) {
+static void check_message(const char *text, const sw_csv_options *options, sw_status status, const char *reason) {
     char expected[PATH_SIZE + NAME_SIZE + 300];
     const char *path = write_text(text);
     count_memory(-1);
@@ -68,7 +67,8 @@ static void what_surrounds_the_rows(void **state) {
                                         "1,2\r\n3,4\r\n",
                                         "1,2\n3,4\n\n",
                                         "1,2\n3,4\n\n\n ",
-                                        ("\xef\xbb\xbf" "1,2\n3,4"),
+                                        ("\xef\xbb\xbf"
+                                         "1,2\n3,4"),
                                         "\"1\",\"2\"\n\"3\", \"4\" \n",
                                         "a,b\n1,2\n3,4\n",
                                         "\"a\",\"b, \"\"c\"\"\"\n1,2\n3,4\n",
@@ -132,8 +132,14 @@ static void check_classes(const char *text, const sw_csv_options *o, int64_t n, 
     check_memory();
 }
 
-#define IDS(...) (const int32_t[]){__VA_ARGS__}
-#define NAMES(...) (const char *const[]){__VA_ARGS__}
+#define IDS(...)        \
+    (const int32_t[]) { \
+        __VA_ARGS__     \
+    }
+#define NAMES(...)          \
+    (const char *const[]) { \
+        __VA_ARGS__         \
+    }
 
 /* Numbers in order of their values, texts in order of their bytes; the labels are the names. */
 static void classes_are_the_labels_of_the_file(void **state) {
@@ -279,7 +285,9 @@ static void memory_is_a_small_multiple_of_the_file(void **state) {
         for (int kind = 0; kind < 3; kind++) {
             static int64_t skip[COLUMNS];
             const bool empty = kind == 1, header = kind == 2;
-            const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_REAL, .skip = skip,
+            const sw_csv_options o = {.size = sizeof o,
+                                      .target = SW_CSV_REAL,
+                                      .skip = skip,
                                       .header = header ? SW_CSV_HEADER_YES : SW_CSV_HEADER_AUTO,
                                       .skip_count = empty ? COLUMNS - 2 : 0};
             bytes text = make_bytes((size_t)(rows + 1) * COLUMNS * 2);
@@ -342,24 +350,21 @@ static void real_targets_and_skipped_columns(void **state) {
     const char *text = "id,x1,x2,when,price\nA7,1,2,monday,1.5\nB8,3,4,,-2.5\n";
     const int64_t skip[] = {0, -2};
     const char *const skip_names[] = {"id", "when"};
-    const sw_csv_options options[3] = {{.size = sizeof *options,
-                                        .target = SW_CSV_REAL,
-                                        .target_column = -1,
-                                        .skip = skip,
-                                        .skip_count = 2},
-                                       {.size = sizeof *options,
-                                        .target = SW_CSV_REAL,
-                                        .target_name = "price",
-                                        .skip_names = skip_names,
-                                        .skip_names_count = 2},
-                                       {.size = sizeof *options,
-                                        .target = SW_CSV_REAL,
-                                        .target_column = 4,
-                                        .skip = skip,
-                                        .skip_count = 1,
-                                        .skip_names = skip_names + 1,
-                                        .skip_names_count = 1,
-                                        .header = SW_CSV_HEADER_YES}};
+    const sw_csv_options options[3] = {
+        {.size = sizeof *options, .target = SW_CSV_REAL, .target_column = -1, .skip = skip, .skip_count = 2},
+        {.size = sizeof *options,
+         .target = SW_CSV_REAL,
+         .target_name = "price",
+         .skip_names = skip_names,
+         .skip_names_count = 2},
+        {.size = sizeof *options,
+         .target = SW_CSV_REAL,
+         .target_column = 4,
+         .skip = skip,
+         .skip_count = 1,
+         .skip_names = skip_names + 1,
+         .skip_names_count = 1,
+         .header = SW_CSV_HEADER_YES}};
     for (int i = 0; i < 3; i++) {
         sw_source *s = open_text(text, &options[i]);
         double y[2];
@@ -393,8 +398,8 @@ static void headers(void **state) {
 static void feature_names(void **state) {
     (void)state;
     static const char text[] = "id, \"mean \"\"radius\"\"\" ,label,,b\n7,1,2,3,4\n";
-    const sw_csv_options o = {.size = sizeof o, .target = SW_CSV_REAL, .target_name = "label",
-                              .skip = (int64_t[]){0}, .skip_count = 1};
+    const sw_csv_options o = {
+        .size = sizeof o, .target = SW_CSV_REAL, .target_name = "label", .skip = (int64_t[]){0}, .skip_count = 1};
     sw_source *s = open_text(text, &o);
     const char *const *names = sw_csv_feature_names(s);
     assert_non_null(names);
@@ -428,8 +433,7 @@ static void compressed_files(void **state) {
         text.size += (size_t)sprintf((char *)text.at + text.size, "%.17g , %050d\n", x[i], i);
     }
     const size_t half = text.size / 2;
-    bytes one = gzip(text.at, text.size), first = gzip(text.at, half),
-          second = gzip(text.at + half, text.size - half);
+    bytes one = gzip(text.at, text.size), first = gzip(text.at, half), second = gzip(text.at + half, text.size - half);
     bytes two = make_bytes(first.size + second.size);
     memcpy(two.at, first.at, first.size);
     memcpy(two.at + first.size, second.at, second.size);
@@ -505,8 +509,7 @@ static void numbers_are_rounded_correctly(void **state) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         double mantissa = (double)(seed >> 11) * 0x1p-53;
         int digits = (int)(seed % 20), power = (int)(seed >> 33) % (i % 2 ? 600 : 30);
-        snprintf(text, sizeof text, "%.*fe%d", digits, mantissa,
-                 power / 2 - (i % 4 > 1 ? power : 0));
+        snprintf(text, sizeof text, "%.*fe%d", digits, mantissa, power / 2 - (i % 4 > 1 ? power : 0));
         check_number(text);
     }
 }
@@ -527,9 +530,9 @@ static void numbers_do_not_depend_on_the_locale(void **state) {
 }
 
 static void what_is_no_number(void **state) {
-    static const char *const wrong[] = {
-        "0x10", "1e",  "1e+",   "e5",       ".",    "-",  "+-1",     "1.2.3", "1 2",    "--1",
-        "1f",   "0b1", "1_000", "\xc2\xbd", "nano", "in", "infinit", "1e5.0", "NaN(1)", "'1"};
+    static const char *const wrong[] = {"0x10",  "1e",  "1e+",     "e5",    ".",      "-",     "+-1",
+                                        "1.2.3", "1 2", "--1",     "1f",    "0b1",    "1_000", "\xc2\xbd",
+                                        "nano",  "in",  "infinit", "1e5.0", "NaN(1)", "'1"};
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char text[64], reason[128];
@@ -607,8 +610,7 @@ static void zero_bytes_and_long_lines(void **state) {
     text.at[text.size - 1] = '\n'; /* one byte less: a line, though not a number below 10^308 */
     path = write_file("data.csv", text.at, text.size);
     assert_null(sw_csv(path, NULL));
-    check_error(SW_ERR_FORMAT, path,
-                "line 2, column 1: '1111111111111111111111111111111111111111...' is too");
+    check_error(SW_ERR_FORMAT, path, "line 2, column 1: '1111111111111111111111111111111111111111...' is too");
     remove_file(path);
     free(text.at);
 }
@@ -623,29 +625,22 @@ static void mistakes_in_targets(void **state) {
     check_message("0,1\n-1,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '-1' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
                   "that are there)");
-    check_message("0,1\n1.5,1\n", &o, SW_ERR_FORMAT,
-                  "line 2, column 1: class '1.5' is not a whole number from 0 to 2");
+    check_message("0,1\n1.5,1\n", &o, SW_ERR_FORMAT, "line 2, column 1: class '1.5' is not a whole number from 0 to 2");
     o.target_column = 2;
-    check_message("0,1\n", &o, SW_ERR_ARGUMENT,
-                  "target: column 2, but there are 2, 0 to 1 or -1 to -2");
+    check_message("0,1\n", &o, SW_ERR_ARGUMENT, "target: column 2, but there are 2, 0 to 1 or -1 to -2");
     o.target_column = -3;
-    check_message("0,1\n", &o, SW_ERR_ARGUMENT,
-                  "target: column -3, but there are 2, 0 to 1 or -1 to -2");
+    check_message("0,1\n", &o, SW_ERR_ARGUMENT, "target: column -3, but there are 2, 0 to 1 or -1 to -2");
     o.target_name = "label";
-    check_message("0,1\n", &o, SW_ERR_ARGUMENT,
-                  "target: column 'label', but the file has no header");
-    check_message("lable,x\n0,1\n", &o, SW_ERR_ARGUMENT,
-                  "target: no column is named 'label', did you mean lable?");
-    check_message("label,label\n0,1\n", &o, SW_ERR_ARGUMENT,
-                  "target: columns 0 and 1 are both named 'label'");
+    check_message("0,1\n", &o, SW_ERR_ARGUMENT, "target: column 'label', but the file has no header");
+    check_message("lable,x\n0,1\n", &o, SW_ERR_ARGUMENT, "target: no column is named 'label', did you mean lable?");
+    check_message("label,label\n0,1\n", &o, SW_ERR_ARGUMENT, "target: columns 0 and 1 are both named 'label'");
     check_message("label\n0\n", &o, SW_ERR_ARGUMENT, "no column of 1 is left for x");
     const int64_t skip[] = {1, 5};
     o.skip = skip;
     o.skip_count = 1;
     check_message("x,label\n0,1\n", &o, SW_ERR_ARGUMENT, "target: column 1 is also to be skipped");
     o.skip_count = 2;
-    check_message("x,label\n0,1\n", &o, SW_ERR_ARGUMENT,
-                  "skip: column 5, but there are 2, 0 to 1 or -1 to -2");
+    check_message("x,label\n0,1\n", &o, SW_ERR_ARGUMENT, "skip: column 5, but there are 2, 0 to 1 or -1 to -2");
     o.skip_count = 0;
     o.skip_names = (const char *const[]){NULL};
     o.skip_names_count = 1;
@@ -667,8 +662,7 @@ static void mistakes_in_options(void **state) {
     o = ok, o.header = (sw_csv_header)3, check_options(&o, "header 3 is not a value of sw_csv_header");
     o = ok, o.target = (sw_csv_target)9, check_options(&o, "target 9 is not a value of sw_csv_target");
     o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = -1, check_options(&o, "-1 classes");
-    o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = (1 << 20) + 1,
-    check_options(&o, "1048577 classes");
+    o = ok, o.target = SW_CSV_CLASS_IDS, o.classes = (1 << 20) + 1, check_options(&o, "1048577 classes");
     o = ok, o.classes = 2, check_options(&o, "the target is not SW_CSV_CLASS_IDS");
     o = ok, o.target = SW_CSV_CLASS_IDS, o.class_names = (const char *const[]){"a"};
     check_options(&o, "class_names need `classes`");

@@ -1,8 +1,8 @@
 /* Fashion-MNIST as Debian's package installs it, and what happens if it is missing or damaged. */
 #include "helpers.h"
 
-static const char *const name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                                    "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+static const char *const name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                    "t10k-labels-idx1-ubyte"};
 static char installed[PATH_SIZE]; /* where the real files are */
 
 /* ---- Copies ---- */
@@ -239,8 +239,7 @@ static void verify_finds_one_changed_pixel(void **state) {
     sw_source_free(source);
     count_memory(-1);
     assert_int_equal(sw_fashion_mnist_verify(folder), SW_ERR_FORMAT);
-    check_error(SW_ERR_FORMAT, path,
-                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce");
+    check_error(SW_ERR_FORMAT, path, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce");
     check_memory();
     remove_copies();
     free(data.at);

@@ -14,16 +14,15 @@ static void remove_class(const char *name) {
     assert_int_equal(rmdir(path_of(name)), 0);
 }
 
-static const char *put_png(const char *name, uint32_t width, uint32_t height, int colour,
-                           size_t from) {
+static const char *put_png(const char *name, uint32_t width, uint32_t height, int colour, size_t from) {
     bytes b = make_noise_png(width, height, colour, from);
     const char *path = write_file(name, b.at, b.size);
     free(b.at);
     return path;
 }
 
-static void refuses(const char *path, const sw_image_folder_options *o, sw_status status,
-                    const char *prefix, const char *part) {
+static void refuses(const char *path, const sw_image_folder_options *o, sw_status status, const char *prefix,
+                    const char *part) {
     count_memory(-1);
     assert_null(sw_image_folder(path, o));
     check_memory();
@@ -61,8 +60,7 @@ static void reads_a_tree(void **state) {
     (void)state;
     make_tree();
     for (int flat = 0; flat < 2; flat++) {
-        const sw_image_folder_options o = {
-            .size = sizeof o, .flat = flat, .scale = 0.5, .shift = -1};
+        const sw_image_folder_options o = {.size = sizeof o, .flat = flat, .scale = 0.5, .shift = -1};
         count_memory(-1);
         sw_source *s = sw_image_folder(folder, &o);
         if (!s)
@@ -85,8 +83,7 @@ static void reads_a_tree(void **state) {
             assert_int_equal(y, class[i]);
             for (size_t c = 0; c < 3; c++)
                 for (size_t p = 0; p < 12; p++)
-                    assert_true(x[12 * c + p] ==
-                                (float)noise(100 * (size_t)i + 3 * p + c) * 0.5f - 1);
+                    assert_true(x[12 * c + p] == (float)noise(100 * (size_t)i + 3 * p + c) * 0.5f - 1);
         }
         sw_source_free(s);
         check_memory();
@@ -130,8 +127,7 @@ static void resizes(void **state) {
     for (size_t i = 0; i < sizeof one; i++)
         one[i] = (unsigned char)(50 + 70 * (i % 3));
     for (int k = 0; k < 5; k++) {
-        bytes b = k == 4 ? make_noise_png(7, 7, PNG_RGB, 9)
-                         : make_png(sizes[k][0], sizes[k][1], PNG_RGB, one);
+        bytes b = k == 4 ? make_noise_png(7, 7, PNG_RGB, 9) : make_png(sizes[k][0], sizes[k][1], PNG_RGB, one);
         write_file(name[k], b.at, b.size);
         free(b.at);
     }
@@ -143,8 +139,7 @@ static void resizes(void **state) {
         float x[147];
         assert_int_equal(sw_source_gather(s, SW_F32, 0, &i, 1, x, NULL), SW_OK);
         for (size_t p = 0; p < 147; p++)
-            assert_true(x[p] ==
-                        (float)(i == 4 ? noise(9 + 3 * (p % 49) + p / 49) : 50 + 70 * (p / 49)));
+            assert_true(x[p] == (float)(i == 4 ? noise(9 + 3 * (p % 49) + p / 49) : 50 + 70 * (p / 49)));
     }
     sw_source_free(s);
     for (int k = 0; k < 5; k++)
@@ -169,13 +164,11 @@ static void refuses_trees_of_another_form(void **state) {
     snprintf(part, sizeof part, "2x3 pixels, but %s/a/x.png has 3x2", folder);
     refuses(folder, NULL, SW_ERR_FORMAT, path_of("b/x.png"), part);
     put_png("top.JPG", 2, 2, PNG_RGB, 0);
-    refuses(folder, NULL, SW_ERR_FORMAT, path_of("top.JPG"),
-            "a picture outside the folders of the classes");
+    refuses(folder, NULL, SW_ERR_FORMAT, path_of("top.JPG"), "a picture outside the folders of the classes");
     remove_file(path_of("top.JPG"));
     remove_file(path_of("b/x.png"));
     make_class("b/x.png");
-    refuses(folder, NULL, SW_ERR_FORMAT, path_of("b/x.png"),
-            "a folder within the folder of a class");
+    refuses(folder, NULL, SW_ERR_FORMAT, path_of("b/x.png"), "a folder within the folder of a class");
     remove_class("b/x.png");
     assert_int_equal(mkfifo(path_of("b/x.png"), 0600), 0); /* to open it would wait for a writer */
     refuses(folder, NULL, SW_ERR_FORMAT, path_of("b/x.png"), "not an ordinary file");

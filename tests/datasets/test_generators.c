@@ -24,8 +24,7 @@ static whole all_of(const sw_source *source) {
     assert_int_equal(source->x_rank, 1);
     assert_int_equal(source->y_rank, classes ? 0 : 1);
     assert_true(classes || source->y_shape[0] == 1);
-    assert_int_equal(sw_source_gather(source, SW_F64, 0, ids, w.n, w.x, classes ? (void *)label : w.y),
-                     SW_OK);
+    assert_int_equal(sw_source_gather(source, SW_F64, 0, ids, w.n, w.x, classes ? (void *)label : w.y), SW_OK);
     for (int64_t i = 0; i < w.n && classes; i++)
         w.y[i] = label[i];
     free(ids);
@@ -125,8 +124,8 @@ static void spirals_have_their_radius_and_angle(void **state) {
         double turns;
     } cases[] = {{300, 3, 1}, {7, 3, 2.5}, {50, 2, -0.75}, {4, 4, 1}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        const sw_spirals_options o = {.size = sizeof o, .n = cases[k].n, .classes = cases[k].classes,
-                                      .turns = cases[k].turns};
+        const sw_spirals_options o = {
+            .size = sizeof o, .n = cases[k].n, .classes = cases[k].classes, .turns = cases[k].turns};
         sw_source *source = sw_spirals(&o);
         whole w = all_of(source);
         int64_t members[8] = {0};
@@ -150,8 +149,8 @@ static void spirals_have_their_radius_and_angle(void **state) {
 
 static void blobs_lie_around_their_centres(void **state) {
     (void)state;
-    const sw_blobs_options o = {.size = sizeof o, .n = 30001, .classes = 4, .features = 3, .spread = 2,
-                                .box = 7, .seed = 11};
+    const sw_blobs_options o = {
+        .size = sizeof o, .n = 30001, .classes = 4, .features = 3, .spread = 2, .box = 7, .seed = 11};
     sw_source *source = sw_blobs(&o);
     const double *centre = sw_blobs_centres(source);
     whole w = all_of(source);
@@ -219,8 +218,8 @@ static void least_squares(const whole *w, const double *y, double out[SOLVE]) {
 static void wide_blobs_are_separated_by_a_plane(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
-        const sw_blobs_options o = {.size = sizeof o, .n = 400, .classes = 2, .features = 5,
-                                    .spread = 0.05, .seed = seed};
+        const sw_blobs_options o = {
+            .size = sizeof o, .n = 400, .classes = 2, .features = 5, .spread = 0.05, .seed = seed};
         sw_source *source = sw_blobs(&o);
         const double *c = sw_blobs_centres(source);
         double square = 0, plane[SOLVE];
@@ -279,8 +278,13 @@ static void linear_samples_follow_their_weights(void **state) {
 static void logistic_labels_have_their_probabilities(void **state) {
     (void)state;
     for (int k = 0; k < 3; k++) {
-        const sw_logistic_samples_options o = {.size = sizeof o, .n = 20000, .features = 5,
-                                               .scale = k == 0 ? 0 : k == 1 ? 0.3 : 4, .seed = 8};
+        const sw_logistic_samples_options o = {.size = sizeof o,
+                                               .n = 20000,
+                                               .features = 5,
+                                               .scale = k == 0   ? 0
+                                                        : k == 1 ? 0.3
+                                                                 : 4,
+                                               .seed = 8};
         sw_source *source = sw_logistic_samples(&o);
         const double *v = sw_true_weights(source);
         whole w = all_of(source);
@@ -390,8 +394,7 @@ static void types_threads_and_batches_see_the_same(void **state) {
                     const sw_array y = sw_value(b.y);
                     for (int64_t i = 0; i < b.count; i++) {
                         for (int64_t j = 0; j < w.features; j++)
-                            assert_true(x[i * w.features + j] ==
-                                        (float)w.x[b.ids[i] * w.features + j]);
+                            assert_true(x[i * w.features + j] == (float)w.x[b.ids[i] * w.features + j]);
                         if (y.type == SW_I32)
                             assert_true(((int32_t *)y.data)[i] == (int32_t)w.y[b.ids[i]]);
                         else
@@ -465,11 +468,10 @@ static void refuses_wrong_options(void **state) {
 #define MOONS(...) sw_moons(&(sw_moons_options){.size = sizeof(sw_moons_options), __VA_ARGS__})
 #define SPIRALS(...) sw_spirals(&(sw_spirals_options){.size = sizeof(sw_spirals_options), __VA_ARGS__})
 #define BLOBS(...) sw_blobs(&(sw_blobs_options){.size = sizeof(sw_blobs_options), __VA_ARGS__})
-#define LINEAR(...)           \
+#define LINEAR(...) \
     sw_linear_samples(&(sw_linear_samples_options){.size = sizeof(sw_linear_samples_options), __VA_ARGS__})
-#define LOGISTIC(...)     \
-    sw_logistic_samples(  \
-        &(sw_logistic_samples_options){.size = sizeof(sw_logistic_samples_options), __VA_ARGS__})
+#define LOGISTIC(...) \
+    sw_logistic_samples(&(sw_logistic_samples_options){.size = sizeof(sw_logistic_samples_options), __VA_ARGS__})
     refused(MOONS(.n = -1), SW_ERR_ARGUMENT, "moons: n is -1, and must be at least 1");
     refused(MOONS(.noise = -1), SW_ERR_ARGUMENT, "moons: noise is -1, and must be finite and not negative");
     refused(MOONS(.noise = NAN), SW_ERR_ARGUMENT, "moons: noise is nan, ");

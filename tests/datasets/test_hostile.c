@@ -103,16 +103,14 @@ static int open_files(void) {
 }
 
 static bool survives(reader *read, const char *name, const void *data, size_t size, int64_t most) {
-    static const sw_allocator measuring = {sizeof(sw_allocator), NULL, measuring_allocate,
-                                           measuring_release};
+    static const sw_allocator measuring = {sizeof(sw_allocator), NULL, measuring_allocate, measuring_release};
     const char *path = write_file(name, data, size);
     memset(&heap, 0, sizeof heap);
     sw_set_allocator(&measuring);
     bool ok = read(path);
     sw_set_allocator(NULL);
     if (heap.live != 0 || heap.most > most)
-        fail_msg("%lld blocks left, %lld bytes at most", (long long)heap.live,
-                 (long long)heap.most);
+        fail_msg("%lld blocks left, %lld bytes at most", (long long)heap.live, (long long)heap.most);
     if (ok)
         assert_null(sw_error());
     else
@@ -160,8 +158,7 @@ static void csv(void **state) {
     outcome of_packed = damage(read_csv, "data.csv.gz", &packed, CSV_MOST);
     assert_true(of_plain.cut_read > 0 && of_plain.flipped_read > 0); /* other rows are rows too */
     assert_int_equal(of_packed.cut_read, 0);
-    assert_in_range(of_packed.flipped_read, 1,
-                    8 * 6 + 1 + 7); /* mtime, XFL, OS; FTEXT; the last byte's */
+    assert_in_range(of_packed.flipped_read, 1, 8 * 6 + 1 + 7); /* mtime, XFL, OS; FTEXT; the last byte's */
     free(packed.at);
     free(plain.at);
 }
@@ -227,8 +224,7 @@ static void pictures_in_a_folder(void **state) {
 /* ---- Memory that runs out ---- */
 
 /* Every allocation fails in turn, until none does; returns how many there are. */
-static int64_t fail_allocations(reader *read, const char *name, const void *data, size_t size,
-                                const char *prefix) {
+static int64_t fail_allocations(reader *read, const char *name, const void *data, size_t size, const char *prefix) {
     const char *path = write_file(name, data, size);
     const int before = open_files();
     for (int64_t k = 0;; k++) {
@@ -260,12 +256,10 @@ static void every_allocation_fails(void **state) {
     assert_true(fail_allocations(read_svmlight, "train.svm.gz", packed_sparse.at, packed_sparse.size, NULL) >= 17);
     free(packed_sparse.at), free(sparse.at);
     assert_true(fail_allocations(read_picture, "x.png", image.at, image.size, NULL) >= 5);
+    assert_true(fail_allocations(read_picture, "x.png", short_palette.at, short_palette.size, NULL) >= 6);
+    assert_true(fail_allocations(read_picture, "x.jpg", golden_rgb_jpeg, sizeof golden_rgb_jpeg, NULL) >= 8);
     assert_true(
-        fail_allocations(read_picture, "x.png", short_palette.at, short_palette.size, NULL) >= 6);
-    assert_true(fail_allocations(read_picture, "x.jpg", golden_rgb_jpeg, sizeof golden_rgb_jpeg,
-                                 NULL) >= 8);
-    assert_true(fail_allocations(read_picture, "x.jpg", golden_progressive_jpeg,
-                                 sizeof golden_progressive_jpeg, NULL) >= 8);
+        fail_allocations(read_picture, "x.jpg", golden_progressive_jpeg, sizeof golden_progressive_jpeg, NULL) >= 8);
     assert_int_equal(mkdir(path_of("class"), 0700), 0);
     assert_true(fail_allocations(read_folder, "class/x.png", image.at, image.size, folder) >= 15);
     assert_int_equal(rmdir(path_of("class")), 0);

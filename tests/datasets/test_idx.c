@@ -89,8 +89,7 @@ static void check_refused(const void *data, size_t size, const char *part) {
     remove_file(path);
 }
 
-static void check_refused_both(const void *data, size_t size, const char *plain_part,
-                               const char *packed_part) {
+static void check_refused_both(const void *data, size_t size, const char *plain_part, const char *packed_part) {
     bytes packed = gzip(data, size);
     check_refused(data, size, plain_part);
     check_refused(packed.at, packed.size, packed_part);
@@ -209,8 +208,7 @@ static void refuses_trailing_bytes_in_the_next_block(void **state) {
     const size_t block = 128 * 1024;
     const int64_t n = 200000;
     bytes good = make_idx(1, &n);
-    for (size_t i = 0, x = 1; i < (size_t)n;
-         i++, x = x * 6364136223846793005u + 1442695040888963407u)
+    for (size_t i = 0, x = 1; i < (size_t)n; i++, x = x * 6364136223846793005u + 1442695040888963407u)
         good.at[8 + i] = (unsigned char)(x >> 33); /* does not compress */
     /* A comment in the header moves the end of the member to the end of a block. */
     bytes packed = gzip(good.at, good.size);
@@ -248,16 +246,12 @@ static void refuses_hostile_shapes(void **state) {
         size_t size = 4 + 4 * (size_t)header[i][3];
         bytes packed = gzip(header[i], sizeof header[i]);
         bool overflows = i == 2 || i == 3;
-        const char *paths[2] = {write_file("plain", header[i], size),
-                                write_file("packed", packed.at, packed.size)};
+        const char *paths[2] = {write_file("plain", header[i], size), write_file("packed", packed.at, packed.size)};
         for (int j = 0; j < 2; j++) {
             sw_array array;
             count_memory(-1);
             assert_int_equal(sw_idx_read(paths[j], &array), SW_ERR_FORMAT);
-            check_error(SW_ERR_FORMAT, paths[j],
-                        overflows ? "overflows"
-                        : j       ? "cannot come out of"
-                                  : "truncated");
+            check_error(SW_ERR_FORMAT, paths[j], overflows ? "overflows" : j ? "cannot come out of" : "truncated");
             assert_true(memory.made < 5); /* the block and zlib's own */
             check_memory();
             remove_file(paths[j]);
@@ -330,8 +324,7 @@ static void finds_every_flipped_bit_of_a_gzip_file(void **state) {
         }
         data.at[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
-    assert_in_range(harmless, 1,
-                    8 * 6 + 1 + 7); /* mtime, XFL, OS; FTEXT; bits after the last code */
+    assert_in_range(harmless, 1, 8 * 6 + 1 + 7); /* mtime, XFL, OS; FTEXT; bits after the last code */
     free(data.at);
     free(plain.at);
 }
@@ -393,9 +386,8 @@ static void *largest_allocate(void *user, size_t size, size_t alignment) {
 
 static const sw_images_options ten = {.size = sizeof(sw_images_options), .classes = 10};
 
-static void check_no_images(const char *images, const char *labels,
-                            const sw_images_options *options, sw_status status, const char *path,
-                            const char *part) {
+static void check_no_images(const char *images, const char *labels, const sw_images_options *options, sw_status status,
+                            const char *path, const char *part) {
     count_memory(-1);
     assert_null(sw_idx_images(images, labels, options));
     check_error(status, path, part);
@@ -516,14 +508,13 @@ static void images_survive_every_failed_allocation(void **state) {
 static void sha256_of_known_texts(void **state) {
     static const struct {
         const char *text, *hex;
-    } known[] = {
-        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
-        {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqr"
-         "lmnopqrsmnopqrstnopqrstu",
-         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"}};
+    } known[] = {{"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+                 {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+                 {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+                  "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+                 {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqr"
+                  "lmnopqrsmnopqrstnopqrstu",
+                  "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"}};
     char hex[65];
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

@@ -51,27 +51,21 @@ static void make_arrays(void **object) {
 static void make_subset(void **object) {
     void *all;
     make_arrays(&all);
-    *object =
-        sw_take(all, 2, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = true});
+    *object = sw_take(all, 2, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = true});
 }
 static void make_normalised(void **object) {
     void *all;
     make_arrays(&all);
-    *object = sw_normalise(
-        all, &(const sw_normalise_options){.size = sizeof(sw_normalise_options), .own = true});
+    *object = sw_normalise(all, &(const sw_normalise_options){.size = sizeof(sw_normalise_options), .own = true});
 }
 static void make_generated(void **object) {
-    *object = sw_blobs(&(const sw_blobs_options){.size = sizeof(sw_blobs_options),
-                                                 .n = 10,
-                                                 .features = 2,
-                                                 .classes = 2,
-                                                 .spread = 1,
-                                                 .box = 1});
+    *object = sw_blobs(&(const sw_blobs_options){
+        .size = sizeof(sw_blobs_options), .n = 10, .features = 2, .classes = 2, .spread = 1, .box = 1});
 }
 
-#define FREE(name, type)                                                                           \
-    static void free_##name(void *object) {                                                        \
-        sw_##name##_free(object);                                                                  \
+#define FREE(name, type)                    \
+    static void free_##name(void *object) { \
+        sw_##name##_free(object);           \
     }
 FREE(archive, sw_archive)
 FREE(loader, sw_loader)
@@ -110,8 +104,7 @@ static void freeing_twice_is_an_error(void **state) {
             fail_msg("%s: %s", kinds[k].kind, sw_error());
         kinds[k].free(object);
         assert_null(sw_error());
-        snprintf(text, sizeof text, "%s_free: this %s was freed before; ", kinds[k].kind,
-                 kinds[k].kind);
+        snprintf(text, sizeof text, "%s_free: this %s was freed before; ", kinds[k].kind, kinds[k].kind);
         for (int again = 0; again < 3; again++) {
             kinds[k].free(object);
             check_error(SW_ERR_STATE, text, "an object is freed once");
@@ -200,8 +193,8 @@ typedef struct counted {
 } counted;
 static int counted_freed;
 
-static sw_status counted_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                                uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status counted_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                sw_dtype type, void *x, void *y) {
     const double seven = ((const counted *)source)->seven;
     (void)ids, (void)draw;
     for (int64_t i = 0; i < 2 * count && x; i++)
@@ -256,12 +249,10 @@ static void check_sevens(const sw_source *source) {
 typedef sw_source *wrapper(sw_source *source, bool own);
 static sw_source *wrap_subset(sw_source *source, bool own) {
     const int64_t ids[3] = {4, 1, 4};
-    return sw_subset(source, ids, 3,
-                     &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = own});
+    return sw_subset(source, ids, 3, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = own});
 }
 static sw_source *wrap_take(sw_source *source, bool own) {
-    return sw_take(source, 5,
-                   &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = own});
+    return sw_take(source, 5, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = own});
 }
 static sw_source *wrap_part(sw_source *source, bool own) {
     const double half[2] = {0.5, 0.5};
@@ -273,8 +264,7 @@ static sw_source *wrap_part(sw_source *source, bool own) {
 }
 static sw_source *wrap_normalised(sw_source *source, bool own) {
     static const double zero[2] = {0, 0}, one[2] = {1, 1};
-    const sw_normalise_options o = {
-        .size = sizeof o, .which = SW_PER_FEATURE, .mean = zero, .std = one, .own = own};
+    const sw_normalise_options o = {.size = sizeof o, .which = SW_PER_FEATURE, .mean = zero, .std = one, .own = own};
     return sw_normalise(source, &o);
 }
 static sw_status same_sample(void *user, int64_t id, uint64_t draw, const double *in, double *out) {
@@ -284,11 +274,9 @@ static sw_status same_sample(void *user, int64_t id, uint64_t draw, const double
     return SW_OK;
 }
 static sw_source *wrap_mapped(sw_source *source, bool own) {
-    return sw_map(source, same_sample, NULL,
-                  &(const sw_map_options){.size = sizeof(sw_map_options), .own = own});
+    return sw_map(source, same_sample, NULL, &(const sw_map_options){.size = sizeof(sw_map_options), .own = own});
 }
-static wrapper *const wrappers[] = {wrap_subset, wrap_take, wrap_part, wrap_normalised,
-                                    wrap_mapped};
+static wrapper *const wrappers[] = {wrap_subset, wrap_take, wrap_part, wrap_normalised, wrap_mapped};
 enum { WRAPPERS = sizeof wrappers / sizeof *wrappers };
 
 static void a_source_lives_until_its_last_view_goes(void **state) {
@@ -338,8 +326,7 @@ static void other_orders(void **state) {
 
 static void two_readers_of_one_source(void **state) {
     (void)state;
-    sw_source *source = counted_new(), *a = wrap_take(source, false),
-              *b = wrap_subset(source, false);
+    sw_source *source = counted_new(), *a = wrap_take(source, false), *b = wrap_subset(source, false);
     sw_source_free(source);
     sw_source_free(a);
     assert_int_equal(counted_freed, 0);
@@ -372,8 +359,7 @@ static void a_loader_keeps_its_source(void **state) {
     (void)state;
     for (int prefetch = 0; prefetch < 2; prefetch++) {
         sw_source *source = counted_new(), *view = sw_take(source, 4, NULL);
-        const sw_loader_options o = {.size = sizeof o,
-                                     .prefetch = prefetch ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
+        const sw_loader_options o = {.size = sizeof o, .prefetch = prefetch ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
         sw_loader *loader = sw_loader_new(view, 2, &o);
         sw_tape *tape = sw_tape_new();
         sw_source_free(source);
@@ -422,17 +408,14 @@ static void a_tape_that_grows_from_step_to_step_is_told(void **state) {
         assert_false(sw_is_null(sw_param_use(tape, w)));
     sw_tape_reset(tape);
     for (steps = 0; steps < 5000; steps++, sw_params_changed(params), sw_tape_reset(tape)) {
-        assert_false(
-            sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* large, and reset */
+        assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* large, and reset */
         assert_false(sw_is_null(sw_param_use(tape, w)));
     }
-    assert_false(
-        sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
+    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
     for (steps = 0; steps < 5000 && !sw_is_null(sw_param_use(tape, w)); steps++)
         sw_params_changed(params);
     assert_int_equal(steps, 100);
-    check_error(SW_ERR_STATE, "tape: the parameters have moved 100 times since the last reset",
-                "call sw_tape_reset");
+    check_error(SW_ERR_STATE, "tape: the parameters have moved 100 times since the last reset", "call sw_tape_reset");
     sw_tape_reset(tape);
     assert_false(sw_is_null(sw_param_use(tape, w)));
     sw_tape_free(tape);
@@ -524,8 +507,7 @@ static void a_tape_for_which_there_is_no_memory_is_told(void **state) {
     assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1 << 20))));
     memory.fail_at = memory.made;
     assert_true(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1 << 20))));
-    check_error(SW_ERR_MEMORY,
-                "out of memory: ", "since its last sw_tape_reset (was it forgotten?)");
+    check_error(SW_ERR_MEMORY, "out of memory: ", "since its last sw_tape_reset (was it forgotten?)");
     sw_tape_free(tape);
     assert_int_equal(memory.live, 0);
     sw_set_allocator(NULL);
@@ -547,8 +529,7 @@ static sw_tensor slow_loss(sw_tensor prediction, sw_tensor target) {
 
 static void *evaluate_slowly(void *result) {
     sw_evaluation *e = result;
-    return sw_model_evaluate(shared_model, NULL, shared_source, slow_loss, e) == SW_OK ? NULL
-                                                                                       : "failed";
+    return sw_model_evaluate(shared_model, NULL, shared_source, slow_loss, e) == SW_OK ? NULL : "failed";
 }
 
 static sw_tensor loss_that_predicts(sw_tensor prediction, sw_tensor target) {
@@ -565,8 +546,7 @@ static void a_second_evaluation_is_refused(void **state) {
     shared_model = sw_model_new(SW_F64, 1);
     assert_non_null(sw_model_build(shared_model, sw_nn_linear(shared_model, 2, 2)));
     sw_evaluation alone, slow, other;
-    assert_int_equal(sw_model_evaluate(shared_model, NULL, shared_source, sw_cross_entropy, &alone),
-                     SW_OK);
+    assert_int_equal(sw_model_evaluate(shared_model, NULL, shared_source, sw_cross_entropy, &alone), SW_OK);
     pthread_t thread;
     void *failed = NULL;
     atomic_store(&stage, 0);
@@ -574,18 +554,15 @@ static void a_second_evaluation_is_refused(void **state) {
     for (int i = 0; atomic_load(&stage) < 1 && i < 20000; i++)
         usleep(500);
     sw_array y = {0};
-    assert_int_equal(sw_model_evaluate(shared_model, NULL, shared_source, sw_cross_entropy, &other),
-                     SW_ERR_STATE);
-    check_error(SW_ERR_STATE, "model_evaluate: the model is being evaluated already",
-                "a tape and sw_forward");
+    assert_int_equal(sw_model_evaluate(shared_model, NULL, shared_source, sw_cross_entropy, &other), SW_ERR_STATE);
+    check_error(SW_ERR_STATE, "model_evaluate: the model is being evaluated already", "a tape and sw_forward");
     assert_int_equal(sw_predict_source(shared_model, shared_source, &y), SW_ERR_STATE);
     check_error(SW_ERR_STATE, "predict_source: the model is being evaluated already", NULL);
     atomic_store(&stage, 2);
     assert_int_equal(pthread_join(thread, &failed), 0);
     assert_null(failed);
     assert_true(slow.loss == alone.loss && slow.accuracy == alone.accuracy);
-    assert_int_equal(
-        sw_model_evaluate(shared_model, NULL, shared_source, loss_that_predicts, &other), SW_OK);
+    assert_int_equal(sw_model_evaluate(shared_model, NULL, shared_source, loss_that_predicts, &other), SW_OK);
     assert_true(other.loss == alone.loss);
     assert_int_equal(sw_predict_source(shared_model, shared_source, &y), SW_OK);
     sw_array_free(&y);

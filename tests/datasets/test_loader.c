@@ -11,8 +11,7 @@ static unsigned char pixel_of(int64_t id, int j) {
 }
 
 static sw_source *open_small(bool packed, double scale, double shift) {
-    sw_images_options options = {
-        .size = sizeof options, .classes = CLASSES, .scale = scale, .shift = shift};
+    sw_images_options options = {.size = sizeof options, .classes = CLASSES, .scale = scale, .shift = shift};
     bytes data[2] = {make_idx(3, shape), make_idx(1, shape)};
     const char *path[2];
     for (int i = 0; i < N; i++)
@@ -86,8 +85,7 @@ static void check_batch(const sw_batch *b, sw_dtype type, double scale, double s
 static void check_values(bool packed, sw_dtype type, double scale, double shift) {
     count_memory(-1);
     sw_source *source = open_small(packed, scale, shift);
-    const sw_loader_options options = {
-        .size = sizeof options, .type = type, .order = SW_SHUFFLE, .seed = 3};
+    const sw_loader_options options = {.size = sizeof options, .type = type, .order = SW_SHUFFLE, .seed = 3};
     sw_loader *loader = sw_loader_new(source, 40, &options); /* more than one tile of gathering */
     sw_tape *tape = sw_tape_new();
     int batches = 0;
@@ -160,8 +158,7 @@ static void threads_gather_the_same(void **state) {
 
 /* ---- Orders ---- */
 
-static sw_loader *open_loader(const sw_source *source, int64_t batch, sw_order order,
-                              uint64_t seed) {
+static sw_loader *open_loader(const sw_source *source, int64_t batch, sw_order order, uint64_t seed) {
     const sw_loader_options options = {.size = sizeof options, .order = order, .seed = seed};
     return sw_loader_new(source, batch, &options);
 }
@@ -258,8 +255,8 @@ typedef struct noting {
     int prefetches;
 } noting;
 
-static sw_status note_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status note_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                             void *x, void *y) {
     (void)draw;
     noting *s = (noting *)(uintptr_t)source;
     (void)type, (void)y;
@@ -399,8 +396,8 @@ static void a_source_without_gather_is_refused(void **state) {
     sw_tape_free(tape);
 }
 
-static void check_no_loader(const sw_source *source, int64_t batch,
-                            const sw_loader_options *options, sw_status status, const char *part) {
+static void check_no_loader(const sw_source *source, int64_t batch, const sw_loader_options *options, sw_status status,
+                            const char *part) {
     assert_null(sw_loader_new(source, batch, options));
     check_error(status, "loader: ", part);
 }

@@ -35,8 +35,8 @@ static double value(int64_t id, int j, uint64_t draw) {
     return (double)(id * WIDTH + j) + (double)draw / 128;
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     asked *s = (asked *)(uintptr_t)source;
     for (int64_t i = 0; i < count; i++) {
         if (ids[i] == s->fail_at)
@@ -60,8 +60,14 @@ static void hint(const sw_source *source, const int64_t *ids, int64_t count) {
 
 static void init(asked *s) {
     memset(s, 0, sizeof *s);
-    s->source = (sw_source){.size = sizeof(sw_source), .n = N, .x_rank = 1, .x_shape = {WIDTH},
-                            .y_type = SW_I32, .classes = 3, .gather = gather, .prefetch = hint};
+    s->source = (sw_source){.size = sizeof(sw_source),
+                            .n = N,
+                            .x_rank = 1,
+                            .x_shape = {WIDTH},
+                            .y_type = SW_I32,
+                            .classes = 3,
+                            .gather = gather,
+                            .prefetch = hint};
     s->main = pthread_self();
     s->fail_at = -1;
 }
@@ -119,8 +125,12 @@ static void on_and_off_give_the_same(void **state) {
     asked s;
     init(&s);
     for (int k = 0; k < 12; k++) {
-        sw_loader_options o = {.size = sizeof o, .type = k & 1 ? SW_F64 : SW_F32, .order = order[k % 3],
-                               .drop_last = k >= 6, .seed = (uint64_t)k, .prefetch = SW_PREFETCH_OFF};
+        sw_loader_options o = {.size = sizeof o,
+                               .type = k & 1 ? SW_F64 : SW_F32,
+                               .order = order[k % 3],
+                               .drop_last = k >= 6,
+                               .seed = (uint64_t)k,
+                               .prefetch = SW_PREFETCH_OFF};
         sw_loader *off = sw_loader_new(&s.source, BATCH, &o);
         o.prefetch = SW_PREFETCH_ON;
         sw_loader *on = sw_loader_new(&s.source, BATCH, &o);
@@ -272,8 +282,8 @@ static void errors_of_the_thread_are_the_callers(void **state) {
         for (int on = 0; on < 2; on++) {
             asked s;
             init(&s);
-            const sw_loader_options o = {.size = sizeof o, .order = SW_SEQUENTIAL,
-                                         .prefetch = on ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
+            const sw_loader_options o = {
+                .size = sizeof o, .order = SW_SEQUENTIAL, .prefetch = on ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
             sw_loader *loader = sw_loader_new(&s.source, BATCH, &o);
             sw_tape *tape = sw_tape_new();
             sw_batch b;
@@ -333,7 +343,8 @@ static void refuses_wrong_options(void **state) {
     init(&s);
     const sw_loader_options prefetch = {.size = sizeof prefetch, .prefetch = (sw_prefetch)3},
                             drop = {.size = sizeof drop, .drop_last = true},
-                            first = {.size = offsetof(sw_loader_options, prefetch), .drop_last = true,
+                            first = {.size = offsetof(sw_loader_options, prefetch),
+                                     .drop_last = true,
                                      .prefetch = SW_PREFETCH_ON};
     assert_null(sw_loader_new(&s.source, BATCH, &prefetch));
     check_error(SW_ERR_ARGUMENT, "loader: prefetch 3", "neither AUTO nor ON nor OFF");

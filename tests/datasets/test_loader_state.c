@@ -3,8 +3,8 @@
 
 enum { N = 23, BATCH = 5, EPOCHS = 3, CALLS = 60 };
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     (void)source, (void)type, (void)y;
     for (int64_t i = 0; i < count; i++)
         ((float *)x)[i] = (float)(ids[i] + 1000 * (int64_t)draw);
@@ -40,7 +40,9 @@ static void follow(sw_loader *loader, int from, int to, trace *t) {
 static void goes_on_from_every_position(void **state) {
     (void)state;
     for (int k = 0; k < 12; k++) {
-        const sw_loader_options o = {.size = sizeof o, .order = orders[k % 3], .seed = 77,
+        const sw_loader_options o = {.size = sizeof o,
+                                     .order = orders[k % 3],
+                                     .seed = 77,
                                      .drop_last = k / 3 % 2 != 0,
                                      .prefetch = k / 6 ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
         const int calls = EPOCHS * (o.drop_last ? 5 : 6);

@@ -2,8 +2,8 @@
  * installed anywhere: files of their shape stand in for them. */
 #include "helpers.h"
 
-static const char *const name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                                    "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+static const char *const name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                    "t10k-labels-idx1-ubyte"};
 static const int64_t samples[2] = {60000, 10000};
 
 /* The first file plain, the others compressed. */
@@ -57,9 +57,8 @@ static void reads_both_splits(void **state) {
         check_memory();
     }
     assert_int_equal(sw_mnist_verify(folder), SW_ERR_FORMAT);
-    check_error(
-        SW_ERR_FORMAT, path_of(name[0]),
-        "the published one ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db");
+    check_error(SW_ERR_FORMAT, path_of(name[0]),
+                "the published one ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db");
     setenv("SW_MNIST", folder, 1);
     assert_string_equal(sw_mnist_directory(NULL), folder);
     unsetenv("SW_MNIST");
@@ -71,14 +70,13 @@ static void says_what_to_do_if_it_is_missing(void **state) {
     setenv("SW_MNIST", "/nowhere/a", 1);
     setenv("XDG_CACHE_HOME", "/nowhere/b", 1);
     assert_null(sw_mnist(NULL, SW_TRAINING));
-    assert_string_equal(sw_error(),
-                        "/nowhere/a (no train-images-idx3-ubyte), /usr/share/datasets/mnist (no "
-                        "train-images-idx3-ubyte), "
-                        "/nowhere/b/mnist (no train-images-idx3-ubyte): MNIST is not there, with "
-                        "or without .gz; put "
-                        "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte "
-                        "and t10k-labels-idx1-ubyte "
-                        "there (no Debian package has them), $SW_MNIST says where they are");
+    assert_string_equal(sw_error(), "/nowhere/a (no train-images-idx3-ubyte), /usr/share/datasets/mnist (no "
+                                    "train-images-idx3-ubyte), "
+                                    "/nowhere/b/mnist (no train-images-idx3-ubyte): MNIST is not there, with "
+                                    "or without .gz; put "
+                                    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte "
+                                    "and t10k-labels-idx1-ubyte "
+                                    "there (no Debian package has them), $SW_MNIST says where they are");
     check_error(SW_ERR_IO, "/nowhere/a", NULL);
     unsetenv("SW_MNIST");
     unsetenv("XDG_CACHE_HOME");

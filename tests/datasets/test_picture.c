@@ -29,8 +29,8 @@ static void check_shape(const sw_array *a, int64_t height, int64_t width, int64_
     assert_int_equal(a->shape[2], channels);
 }
 
-static void check_pixels(const bytes *file, int channels, int64_t height, int64_t width,
-                         int64_t got, const unsigned char *expected) {
+static void check_pixels(const bytes *file, int channels, int64_t height, int64_t width, int64_t got,
+                         const unsigned char *expected) {
     sw_array a = read_bytes_as(file, channels);
     check_shape(&a, height, width, got);
     assert_memory_equal(a.data, expected, (size_t)(height * width * got));
@@ -125,8 +125,7 @@ static void jpeg_as_pillow_reads_it(void **state) {
     (void)state;
     check_jpeg(golden_grey_jpeg, sizeof golden_grey_jpeg, golden_grey_pixels, 1, 2);
     check_jpeg(golden_rgb_jpeg, sizeof golden_rgb_jpeg, golden_rgb_pixels, 3, 6);
-    check_jpeg(golden_progressive_jpeg, sizeof golden_progressive_jpeg, golden_progressive_pixels,
-               3, 6);
+    check_jpeg(golden_progressive_jpeg, sizeof golden_progressive_jpeg, golden_progressive_pixels, 3, 6);
 }
 
 /* Chroma of half the width (4:2:2), up to the last column: the same weights of samples that differ by 2 at most,
@@ -157,8 +156,7 @@ static void jpeg_with_a_restart_before_its_end(void **state) {
 static void jpeg_in_the_channels_asked_for(void **state) {
     (void)state;
     bytes grey = {(unsigned char *)(uintptr_t)golden_grey_jpeg, sizeof golden_grey_jpeg};
-    bytes colour = {(unsigned char *)(uintptr_t)golden_subsampled_jpeg,
-                    sizeof golden_subsampled_jpeg};
+    bytes colour = {(unsigned char *)(uintptr_t)golden_subsampled_jpeg, sizeof golden_subsampled_jpeg};
     sw_array a = read_bytes_as(&grey, 3);
     check_shape(&a, GOLDEN_HEIGHT, GOLDEN_WIDTH, 3);
     const unsigned char *p = a.data;
@@ -196,8 +194,7 @@ static void refuses_what_is_no_picture(void **state) {
     (void)state;
     sw_array a;
     check_refused_text("", 0, "is empty");
-    check_refused_text("GIF89a\1\0\1\0", 10,
-                       "neither PNG (begins with 89 50) nor JPEG (ff d8): begins with 47 49");
+    check_refused_text("GIF89a\1\0\1\0", 10, "neither PNG (begins with 89 50) nor JPEG (ff d8): begins with 47 49");
     check_refused_text("BM", 2, "begins with 42 4d");
     check_refused_text("\xff", 1, "begins with ff 00");
     assert_int_equal(sw_picture_read("/nowhere/x.png", 3, &a), SW_ERR_IO);
@@ -212,8 +209,7 @@ static void refuses_what_is_no_picture(void **state) {
     check_error(SW_ERR_ARGUMENT, "picture", "2 channels");
 }
 
-static void check_png_header(uint32_t width, uint32_t height, int depth, int colour,
-                             const char *part) {
+static void check_png_header(uint32_t width, uint32_t height, int depth, int colour, const char *part) {
     bytes file = png_start(width, height, depth, colour);
     png_end(&file, (unsigned char[]){0}, 1, 1);
     check_refused(&file, part);

@@ -152,8 +152,7 @@ static void refuses_places_that_cannot_be_written(void **state) {
     (void)state;
     char text[2 * PATH_SIZE];
     sw_array a = noise_picture(2, 3, 1);
-    refused(SW_ERR_IO, "/dev/null/x.png", &a,
-            "/dev/null/x.png: cannot be written: Not a directory");
+    refused(SW_ERR_IO, "/dev/null/x.png", &a, "/dev/null/x.png: cannot be written: Not a directory");
     refused(SW_ERR_ARGUMENT, "", &a, "picture: the path is empty");
     snprintf(text, sizeof text, "%s: cannot be opened for writing: Is a directory", folder);
     refused(SW_ERR_IO, folder, &a, text);

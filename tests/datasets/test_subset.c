@@ -12,8 +12,8 @@ static int class_of(int64_t id) {
     return id % 10 == 0 ? 2 : id % 3 == 0 ? 1 : 0; /* rare, less rare, frequent */
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     (void)source;
     for (int64_t i = 0; i < count; i++) {
         for (int j = 0; j < 2 && x; j++) {
@@ -41,9 +41,15 @@ static void count_free(sw_source *source) {
 }
 
 static numbers new_numbers(int64_t n) {
-    return (numbers){.source = {.size = sizeof(sw_source), .n = n, .x_rank = 1, .x_shape = {2},
-                                .y_type = SW_I32, .classes = 3, .gather = gather,
-                                .prefetch = prefetch, .free = count_free}};
+    return (numbers){.source = {.size = sizeof(sw_source),
+                                .n = n,
+                                .x_rank = 1,
+                                .x_shape = {2},
+                                .y_type = SW_I32,
+                                .classes = 3,
+                                .gather = gather,
+                                .prefetch = prefetch,
+                                .free = count_free}};
 }
 
 /* The ids of the wrapped source behind samples 0 to n - 1, by their values. */
@@ -196,9 +202,9 @@ static void every_sample_is_in_one_part(void **state) {
     } cases[] = {
         {1000, 2, {0.8, 0.2}, {800, 200}},
         {1000, 3, {0.7, 0.2, 0.1}, {700, 200, 100}},
-        {10, 3, {1. / 3, 1. / 3, 1. / 3}, {4, 3, 3}},   /* equal remainders: the first */
-        {11, 2, {0.75, 0.25}, {8, 3}},                  /* 8.25 and 2.75: the larger remainder */
-        {7, 4, {0.4, 0.3, 0.2, 0.1}, {3, 2, 1, 1}},     /* 2.8, 2.1, 1.4, 0.7 */
+        {10, 3, {1. / 3, 1. / 3, 1. / 3}, {4, 3, 3}}, /* equal remainders: the first */
+        {11, 2, {0.75, 0.25}, {8, 3}},                /* 8.25 and 2.75: the larger remainder */
+        {7, 4, {0.4, 0.3, 0.2, 0.1}, {3, 2, 1, 1}},   /* 2.8, 2.1, 1.4, 0.7 */
         {5, 1, {1}, {5}},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
@@ -207,7 +213,9 @@ static void every_sample_is_in_one_part(void **state) {
                 numbers s = new_numbers(cases[k].n);
                 int64_t ids[MOST];
                 sw_source *part[4];
-                const sw_split_options o = {.size = sizeof o, .stratified = stratified != 0, .seed = k,
+                const sw_split_options o = {.size = sizeof o,
+                                            .stratified = stratified != 0,
+                                            .seed = k,
                                             .fractions = by_count ? NULL : cases[k].fraction,
                                             .counts = by_count ? cases[k].count : NULL};
                 assert_int_equal(sw_split_source(&s.source, cases[k].parts, &o, part), SW_OK);
@@ -236,8 +244,7 @@ static void stratified_parts_have_their_share_of_every_class(void **state) {
             members[class_of(i)]++;
         numbers s = new_numbers(n);
         sw_source *part[6];
-        const sw_split_options o = {.size = sizeof o, .stratified = true, .counts = count,
-                                    .seed = (uint64_t)trial};
+        const sw_split_options o = {.size = sizeof o, .stratified = true, .counts = count, .seed = (uint64_t)trial};
         assert_int_equal(sw_split_source(&s.source, parts, &o, part), SW_OK);
         check_parts(part, parts, n, count, ids);
         for (int p = 0, at = 0; p < parts; at += (int)count[p++]) {
@@ -264,8 +271,8 @@ static void the_seed_decides_and_the_order_is_random(void **state) {
         int64_t ids[3][MOST];
         for (int k = 0; k < 3; k++) {
             sw_source *part[2];
-            const sw_split_options o = {.size = sizeof o, .counts = count, .seed = k == 2 ? 5 : 4,
-                                        .stratified = stratified != 0};
+            const sw_split_options o = {
+                .size = sizeof o, .counts = count, .seed = k == 2 ? 5 : 4, .stratified = stratified != 0};
             assert_int_equal(sw_split_source(&s.source, 2, &o, part), SW_OK);
             check_parts(part, 2, 500, count, ids[k]);
             free_parts(part, 2);
@@ -360,14 +367,13 @@ static void survives_every_failed_allocation(void **state) {
         for (; !ok; k++) {
             numbers s = new_numbers(30);
             sw_source *part[3] = {NULL};
-            const sw_split_options o = {.size = sizeof o, .fractions = fraction, .own = true,
-                                        .stratified = true};
+            const sw_split_options o = {.size = sizeof o, .fractions = fraction, .own = true, .stratified = true};
             count_memory(k);
             if (what == 0)
                 ok = sw_split_source(&s.source, 3, &o, part) == SW_OK;
             else
-                ok = (part[0] = what == 1 ? sw_subset(&s.source, ids, 2, &owning)
-                                          : sw_take(&s.source, 3, &owning)) != NULL;
+                ok = (part[0] = what == 1 ? sw_subset(&s.source, ids, 2, &owning) : sw_take(&s.source, 3, &owning)) !=
+                     NULL;
             if (!ok)
                 check_error(SW_ERR_MEMORY, "out of memory", NULL);
             assert_int_equal(s.freed, !ok);

@@ -57,8 +57,7 @@ static void where_indices_begin(void **state) {
     assert_int_equal(d->base, 0);
     sw_svmlight_free(d);
     o.base = SW_SVMLIGHT_ONE_BASED;
-    check_message("1 1:1\n1 0:1 2:2\n", &o, SW_ERR_FORMAT,
-                  "line 2: index 0, but indices begin at 1 (option base)");
+    check_message("1 1:1\n1 0:1 2:2\n", &o, SW_ERR_FORMAT, "line 2: index 0, but indices begin at 1 (option base)");
     o.base = SW_SVMLIGHT_BASE_AUTO;
     o.columns = 2;
     d = open_text("1 1:1 2:2\n", &o); /* 2 of 2 columns, so that they begin at 1 */
@@ -77,16 +76,14 @@ static void indices_beyond_the_columns(void **state) {
     check_message("1 0:1\n1 1:1 2:2\n", &o, SW_ERR_FORMAT,
                   "line 2: index 2, but there are 2 columns, 0 to 1 (option columns)");
     /* Right until the third line says that indices begin at 0. */
-    check_message(
-        "1 1:1\n1 1:1 2:2\n1 0:1\n1 1:1\n", &o, SW_ERR_FORMAT,
-        "line 2: index 2, but there are 2 columns, 0 to 1, since another index is 0 (options columns and "
-        "base)");
+    check_message("1 1:1\n1 1:1 2:2\n1 0:1\n1 1:1\n", &o, SW_ERR_FORMAT,
+                  "line 2: index 2, but there are 2 columns, 0 to 1, since another index is 0 (options columns and "
+                  "base)");
     o.base = SW_SVMLIGHT_ZERO_BASED;
     check_message("1 1:1 2:2\n", &o, SW_ERR_FORMAT,
                   "line 1: index 2, but there are 2 columns, 0 to 1 (option columns)");
     o.base = SW_SVMLIGHT_ONE_BASED;
-    check_message("1 3:2\n", &o, SW_ERR_FORMAT,
-                  "line 1: index 3, but there are 2 columns, 1 to 2 (option columns)");
+    check_message("1 3:2\n", &o, SW_ERR_FORMAT, "line 1: index 3, but there are 2 columns, 1 to 2 (option columns)");
     o.columns = 0;
     check_message("1\n2\n", &o, SW_ERR_FORMAT,
                   "no row has an index, so that the number of columns is not known (option columns)");
@@ -116,7 +113,8 @@ static void what_surrounds_the_rows(void **state) {
                                         "1 1:2 3:4\n5 2:6\n",
                                         "1 1:2 3:4\r\n5 2:6\r\n",
                                         "1 1:2 3:4\r5 2:6\r",
-                                        ("\xef\xbb\xbf" "1 1:2 3:4\n5 2:6\n"),
+                                        ("\xef\xbb\xbf"
+                                         "1 1:2 3:4\n5 2:6\n"),
                                         "# a\n\n \t\n1 1:2 3:4\n#b\n5 2:6\n\n#c",
                                         " 1\t1:2  3:4 \n\t5 2:6#7:8\n",
                                         "1 qid:3 1:2 3:4 # qid:x\n5 qid:-10 2:6\n",

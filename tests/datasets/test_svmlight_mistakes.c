@@ -17,8 +17,7 @@ static void mistakes_in_indices(void **state) {
     refuses("1 1:1\v2:1\n", "line 1: index 1: '1?2:1' is not a number");
     refuses("1 1:2 3\n", "line 1: '3' has no ':'; index:value is expected");
     refuses("1 1:2 3 :4\n", "line 1: '3' has no ':'; index:value is expected");
-    refuses("1,2,3\n",
-            "line 1: target: '1,2,3' is not a number (files with several labels in a row are not read)");
+    refuses("1,2,3\n", "line 1: target: '1,2,3' is not a number (files with several labels in a row are not read)");
     refuses("1 1:2 qid:3\n", "line 1: 'qid:3': a query id stands directly behind the target");
     refuses("1 qid:3 qid:4 1:2\n", "line 1: 'qid:4': a query id stands directly behind the target");
     refuses("1 qid: 1:2\n", "line 1: the query id '' is not a whole number");
@@ -29,8 +28,8 @@ static void mistakes_in_indices(void **state) {
 
 static void mistakes_in_numbers(void **state) {
     (void)state;
-    static const char *const wrong[] = {"0x10", "1e", "1e+", "e5", ".", "-", "+-1", "1.2.3", "--1", "1f", "1_000",
-                                        "\xc2\xbd", "nano", "in", "NaN(1)", "1:2", "1,5", ":"};
+    static const char *const wrong[] = {"0x10", "1e",    "1e+",      "e5",   ".",  "-",      "+-1", "1.2.3", "--1",
+                                        "1f",   "1_000", "\xc2\xbd", "nano", "in", "NaN(1)", "1:2", "1,5",   ":"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char text[64], reason[128];
         snprintf(text, sizeof text, "1 12:%s\n", wrong[i]);
@@ -53,13 +52,21 @@ static void files_that_hold_nothing(void **state) {
     refuses("\n\n", "holds no row");
     refuses("# 1 1:1", "holds no row");
     refuses("\xef\xbb\xbf", "holds no row");
-    refuses("\xef\xbb\xbf" "x\n", "line 1: target: 'x' is not a number");
-    refuses("1 1:1\n\xef\xbb\xbf" "1\n", "line 2: target: '\xef\xbb\xbf" "1' is not a number");
+    refuses("\xef\xbb\xbf"
+            "x\n",
+            "line 1: target: 'x' is not a number");
+    refuses("1 1:1\n\xef\xbb\xbf"
+            "1\n",
+            "line 2: target: '\xef\xbb\xbf"
+            "1' is not a number");
 }
 
 static void zero_bytes_and_long_lines(void **state) {
     enum { LONGEST = 16 << 20 };
-    static const char zero[] = "1 1:1\n2 1:2 \0 3:4\n", utf16[] = "\xff\xfe" "1\0 \0" "1\0:\0" "1\0\n";
+    static const char zero[] = "1 1:1\n2 1:2 \0 3:4\n", utf16[] = "\xff\xfe"
+                                                                  "1\0 \0"
+                                                                  "1\0:\0"
+                                                                  "1\0\n";
     (void)state;
     check_bytes_message(zero, sizeof zero - 1, "line 2: holds a zero byte: this is not text in UTF-8");
     check_bytes_message(utf16, sizeof utf16 - 1, "line 1: holds a zero byte: this is not text in UTF-8");
@@ -74,9 +81,8 @@ static void zero_bytes_and_long_lines(void **state) {
     text.at[7] = ' ';
     check_bytes_message(text.at, LONGEST + 6, "line 2: '1111111111111111111111111111111111111111...' has no ':'");
     text.at[LONGEST + 4] = ':';
-    check_bytes_message(
-        text.at, LONGEST + 6,
-        "line 2: '1111111111111111111111111111111111111111...': the index is larger than 2147483647");
+    check_bytes_message(text.at, LONGEST + 6,
+                        "line 2: '1111111111111111111111111111111111111111...': the index is larger than 2147483647");
     text.at[9] = ':';
     check_bytes_message(text.at, LONGEST + 6,
                         "line 2: index 1: '1111111111111111111111111111111111111111...' is not a number");
@@ -300,14 +306,10 @@ static void mistakes_in_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mistakes_in_indices),
-        cmocka_unit_test(mistakes_in_numbers),
-        cmocka_unit_test(files_that_hold_nothing),
-        cmocka_unit_test(zero_bytes_and_long_lines),
-        cmocka_unit_test(large_and_compressed_files),
-        cmocka_unit_test(memory_is_a_small_multiple_of_the_file),
-        cmocka_unit_test(memory_held_fits_the_numbers),
-        cmocka_unit_test(mistakes_in_options),
+        cmocka_unit_test(mistakes_in_indices),          cmocka_unit_test(mistakes_in_numbers),
+        cmocka_unit_test(files_that_hold_nothing),      cmocka_unit_test(zero_bytes_and_long_lines),
+        cmocka_unit_test(large_and_compressed_files),   cmocka_unit_test(memory_is_a_small_multiple_of_the_file),
+        cmocka_unit_test(memory_held_fits_the_numbers), cmocka_unit_test(mistakes_in_options),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

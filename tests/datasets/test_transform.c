@@ -20,8 +20,8 @@ static double label_value(int64_t id, int64_t at) {
     return (double)(id * 1000 + at + 1); /* never 0; exact in f32 for id < 16,000 */
 }
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                        sw_dtype type, void *x, void *y) {
+static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                        void *x, void *y) {
     const pictures *s = (const pictures *)source;
     (void)draw;
     for (int64_t i = 0; i < count; i++) {
@@ -50,8 +50,13 @@ static void count_free(sw_source *source) {
 
 static void init(pictures *s, int64_t n, int rank, const int64_t *shape) {
     memset(s, 0, sizeof *s);
-    s->source = (sw_source){.size = sizeof(sw_source), .n = n, .x_rank = rank, .y_type = SW_I32,
-                            .classes = 3, .gather = gather, .prefetch = note_prefetch,
+    s->source = (sw_source){.size = sizeof(sw_source),
+                            .n = n,
+                            .x_rank = rank,
+                            .y_type = SW_I32,
+                            .classes = 3,
+                            .gather = gather,
+                            .prefetch = note_prefetch,
                             .free = count_free};
     s->numbers = 1;
     for (int i = 0; i < rank; i++)
@@ -176,8 +181,7 @@ static void normalising_is_the_stated_arithmetic(void **state) {
     init(&s, 50, 3, (const int64_t[]){3, 4, 5});
     s.value = noisy_value;
     const double mean[3] = {0.3, 1.1, -7}, std[3] = {0.7, 0, 3};
-    const sw_normalise_options o = {.size = sizeof o, .which = SW_PER_CHANNEL, .mean = mean, .std = std,
-                                    .own = true};
+    const sw_normalise_options o = {.size = sizeof o, .which = SW_PER_CHANNEL, .mean = mean, .std = std, .own = true};
     sw_source *source = sw_normalise(&s.source, &o);
     float f[60];
     double d[60];
@@ -228,8 +232,7 @@ typedef struct geometry {
 } geometry;
 
 /* The window at (top, left) of the padded picture, by a loop over its numbers. */
-static void plain_window(const geometry *g, int64_t id, int64_t top, int64_t left, bool flip,
-                         double *out) {
+static void plain_window(const geometry *g, int64_t id, int64_t top, int64_t left, bool flip, double *out) {
     for (int64_t c = 0; c < g->channels; c++)
         for (int64_t i = 0; i < g->rows; i++)
             for (int64_t j = 0; j < g->columns; j++) {
@@ -264,10 +267,12 @@ static sw_source *open_augmented(pictures *s, const geometry *g, uint64_t seed) 
     const int64_t shape[3] = {g->channels, g->height, g->width};
     const bool flat = g->channels > 1;
     init(s, 40, flat ? 3 : 2, flat ? shape : shape + 1);
-    const sw_augment_options o = {.size = sizeof o, .padding = g->padding,
+    const sw_augment_options o = {.size = sizeof o,
+                                  .padding = g->padding,
                                   .height = g->rows == g->height ? 0 : g->rows,
                                   .width = g->columns == g->width ? 0 : g->columns,
-                                  .flip = g->flip, .seed = seed};
+                                  .flip = g->flip,
+                                  .seed = seed};
     sw_source *source = sw_augment(&s->source, &o);
     if (!source)
         fail_msg("%s", sw_error());
@@ -372,8 +377,15 @@ static void vectors_are_read_as_pictures(void **state) {
     pictures s, v;
     sw_source *source = open_augmented(&s, &g, 3);
     init(&v, 40, 1, (const int64_t[]){60});
-    const sw_augment_options o = {.size = sizeof o, .padding = 1, .height = 3, .width = 6, .flip = true,
-                                  .from_channels = 3, .from_height = 4, .from_width = 5, .seed = 3};
+    const sw_augment_options o = {.size = sizeof o,
+                                  .padding = 1,
+                                  .height = 3,
+                                  .width = 6,
+                                  .flip = true,
+                                  .from_channels = 3,
+                                  .from_height = 4,
+                                  .from_width = 5,
+                                  .seed = 3};
     sw_source *vector = sw_augment(&v.source, &o);
     assert_int_equal(vector->x_rank, 1);
     assert_int_equal(vector->x_shape[0], 54);
@@ -421,8 +433,7 @@ static void a_map_is_the_users_function(void **state) {
     pictures s;
     init(&s, 20, 2, (const int64_t[]){2, 3});
     const sw_map_options o = {.size = sizeof o, .reshape = true, .rank = 2, .shape = {2, 2}};
-    sw_source *source = sw_map(&s.source, summarise, &numbers, &o),
-              *like = sw_map(&s.source, negate, &numbers, NULL);
+    sw_source *source = sw_map(&s.source, summarise, &numbers, &o), *like = sw_map(&s.source, negate, &numbers, NULL);
     assert_int_equal(source->x_rank, 2);
     assert_int_equal(source->x_shape[1], 2);
     assert_int_equal(like->x_shape[1], 3);
@@ -456,12 +467,10 @@ static void a_map_is_the_users_function(void **state) {
 
 /* ---- Errors and memory ---- */
 
-#define AUGMENT(...) \
-    sw_augment(&s.source, &(sw_augment_options){.size = sizeof(sw_augment_options), __VA_ARGS__})
+#define AUGMENT(...) sw_augment(&s.source, &(sw_augment_options){.size = sizeof(sw_augment_options), __VA_ARGS__})
 #define NORMALISE(...) \
     sw_normalise(&s.source, &(sw_normalise_options){.size = sizeof(sw_normalise_options), __VA_ARGS__})
-#define MAP(...) \
-    sw_map(&s.source, summarise, NULL, &(sw_map_options){.size = sizeof(sw_map_options), __VA_ARGS__})
+#define MAP(...) sw_map(&s.source, summarise, NULL, &(sw_map_options){.size = sizeof(sw_map_options), __VA_ARGS__})
 #define refused(call, status, text, part) \
     do {                                  \
         s.freed = 0;                      \
@@ -486,27 +495,23 @@ static void refuses_wrong_arguments(void **state) {
             "set from_height and from_width");
     const sw_augment_options six = {.size = sizeof six, .from_height = 4, .from_width = 6};
     refused(sw_augment(&v.source, &six), SW_ERR_SHAPE, "augment: a sample [20] cannot", "[1,4,6]");
-    const sw_augment_options huge = {.size = sizeof huge, .from_channels = INT64_MAX,
-                                     .from_height = INT64_MAX, .from_width = INT64_MAX};
+    const sw_augment_options huge = {
+        .size = sizeof huge, .from_channels = INT64_MAX, .from_height = INT64_MAX, .from_width = INT64_MAX};
     refused(sw_augment(&v.source, &huge), SW_ERR_SHAPE, "augment: a sample [20] cannot", NULL);
     refused(sw_augment(NULL, NULL), SW_ERR_ARGUMENT, "augment: the source", "is NULL");
-    refused(sw_augment(&s.source, &(sw_augment_options){.flip = true}), SW_ERR_ARGUMENT,
-            "augment: options.size", "is 0");
+    refused(sw_augment(&s.source, &(sw_augment_options){.flip = true}), SW_ERR_ARGUMENT, "augment: options.size",
+            "is 0");
 
     const double mean[20] = {0}, negative[20] = {1, -1}, wrong[20] = {NAN};
     refused(NORMALISE(.mean = mean), SW_ERR_ARGUMENT, "normalise: mean is given", "without std");
     refused(NORMALISE(.std = mean), SW_ERR_ARGUMENT, "normalise: mean is given", NULL);
     refused(NORMALISE(.mean = mean, .std = negative), SW_ERR_ARGUMENT, "normalise: mean[1] 0", "std[1] -1");
-    refused(NORMALISE(.mean = wrong, .std = mean, .own = true), SW_ERR_ARGUMENT, "normalise: mean[0] nan",
-            NULL);
+    refused(NORMALISE(.mean = wrong, .std = mean, .own = true), SW_ERR_ARGUMENT, "normalise: mean[0] nan", NULL);
     assert_int_equal(s.freed, 1);
-    refused(NORMALISE(.mean = mean, .std = mean, .like = &v.source), SW_ERR_ARGUMENT, "normalise: both",
-            NULL);
+    refused(NORMALISE(.mean = mean, .std = mean, .like = &v.source), SW_ERR_ARGUMENT, "normalise: both", NULL);
     init(&v, 20, 1, (const int64_t[]){19});
-    refused(NORMALISE(.like = &v.source), SW_ERR_SHAPE, "normalise: like has 19 moments",
-            "samples [4,5] have 20");
-    refused(NORMALISE(.which = (sw_moments_of)3, .own = true), SW_ERR_ARGUMENT, "normalise: 3 is neither",
-            NULL);
+    refused(NORMALISE(.like = &v.source), SW_ERR_SHAPE, "normalise: like has 19 moments", "samples [4,5] have 20");
+    refused(NORMALISE(.which = (sw_moments_of)3, .own = true), SW_ERR_ARGUMENT, "normalise: 3 is neither", NULL);
     assert_int_equal(s.freed, 1);
     refused(sw_normalise(NULL, NULL), SW_ERR_ARGUMENT, "normalise: the source", "is NULL");
     s.fail_at = 3;
@@ -522,11 +527,9 @@ static void refuses_wrong_arguments(void **state) {
     refused(sw_map(&s.source, NULL, NULL, NULL), SW_ERR_ARGUMENT, "map: the function", "is NULL");
     refused(sw_map(NULL, summarise, NULL, NULL), SW_ERR_ARGUMENT, "map: the source", "is NULL");
     refused(MAP(.reshape = true, .rank = 8), SW_ERR_SHAPE, "map: a sample has 0 to 7 axes", "not 8");
-    refused(MAP(.reshape = true, .rank = 2, .shape = {3, 0}, .own = true), SW_ERR_SHAPE, "map: [3,0]",
-            "no shape");
+    refused(MAP(.reshape = true, .rank = 2, .shape = {3, 0}, .own = true), SW_ERR_SHAPE, "map: [3,0]", "no shape");
     assert_int_equal(s.freed, 1);
-    refused(MAP(.reshape = true, .rank = 3, .shape = {1 << 30, 1 << 30, 1 << 30}), SW_ERR_SHAPE, "map: [",
-            "no shape");
+    refused(MAP(.reshape = true, .rank = 3, .shape = {1 << 30, 1 << 30, 1 << 30}), SW_ERR_SHAPE, "map: [", "no shape");
 }
 
 static sw_source *nested(pictures *s, int64_t *numbers) {

@@ -9,8 +9,8 @@
 
 /* ---- Data of our own: 70,000 pictures in which a row of bright pixels tells the class ---- */
 
-static const char *const file_name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                                         "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+static const char *const file_name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                         "t10k-labels-idx1-ubyte"};
 static const long file_size[4] = {16 + 60000L * 784, 8 + 60000, 16 + 10000L * 784, 8 + 10000};
 
 static inline void big_endian(FILE *f, uint32_t value) {
@@ -82,8 +82,8 @@ static inline int teardown(void **state) {
 
 static inline void says(const output *o, int code, const char *out, const char *err) {
     if (o->code != code || (out && !strstr(o->out, out)) || (err && !strstr(o->err, err)))
-        fail_msg("exit %d instead of %d, expected \"%s\" and \"%s\"; stdout:\n%sstderr:\n%s",
-                 o->code, code, out ? out : "", err ? err : "", o->out, o->err);
+        fail_msg("exit %d instead of %d, expected \"%s\" and \"%s\"; stdout:\n%sstderr:\n%s", o->code, code,
+                 out ? out : "", err ? err : "", o->out, o->err);
 }
 
 /* A message, nothing on stdout. */
@@ -99,9 +99,9 @@ static inline void succeeds(const output *o) {
 
 /* ---- What --out leaves ---- */
 
-static const char *const report_files[] = {"metrics.csv", "metrics.jsonl", "norms.csv", "run.json", "curves.gp",
-                                           "curves.png", "confusion.csv", "confusion.gp", "confusion.png",
-                                           "misread.png", "weights.png"};
+static const char *const report_files[] = {"metrics.csv",   "metrics.jsonl", "norms.csv",     "run.json",
+                                           "curves.gp",     "curves.png",    "confusion.csv", "confusion.gp",
+                                           "confusion.png", "misread.png",   "weights.png"};
 static inline const char *in_report(const char *folder, const char *name) {
     static char path[4][700];
     static int turn;

@@ -34,8 +34,8 @@ static inline double *golden_numbers(const char *name, const char *part, int64_t
 
 typedef struct data_set {
     int64_t n, features;
-    double *x, *y;         /* [n, features], [n] */
-    double *mean, *scale;  /* of the columns: population; 1 for constant ones */
+    double *x, *y;        /* [n, features], [n] */
+    double *mean, *scale; /* of the columns: population; 1 for constant ones */
 } data_set;
 
 static inline data_set data_set_of(const char *name) {

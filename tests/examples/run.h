@@ -75,8 +75,7 @@ static inline output run_with(int number, const char *when, const char *const *w
     assert_true(child >= 0);
     if (child == 0) {
         signal(SIGINT, SIG_DFL); /* tests in the background: a program would leave it ignored */
-        int o1 = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
-            e1 = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        int o1 = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), e1 = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (o1 < 0 || e1 < 0 || dup2(o1, 1) < 0 || dup2(e1, 2) < 0)
             _exit(126);
         execv(argv[0], argv);
@@ -110,8 +109,7 @@ static inline output run_with(int number, const char *when, const char *const *w
 /* The number after `name` at the beginning of a line; NaN if there is none. */
 static inline double result(const output *o, const char *name) {
     size_t length = strlen(name);
-    for (const char *line = o->out; line && *line;
-         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+    for (const char *line = o->out; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         if (strncmp(line, name, length) == 0 && line[length] == ' ')
             return strtod(line + length + 1, NULL);
     return strtod("nan", NULL);

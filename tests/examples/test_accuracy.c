@@ -6,8 +6,8 @@ static void test_mean_accuracy_of_three_seeds(void **state) {
     static const char *const seeds[3] = {"1", "2", "3"};
     double sum = 0;
     for (int i = 0; i < 3; i++) {
-        output o = FASHION("--hidden", "100", "--epochs", "10", "--rule", "adam lr=1e-3", "--batch",
-                           "64", "--seed", seeds[i], "--quiet");
+        output o = FASHION("--hidden", "100", "--epochs", "10", "--rule", "adam lr=1e-3", "--batch", "64", "--seed",
+                           seeds[i], "--quiet");
         if (o.code != 0)
             fail_msg("exit %d: %s", o.code, o.err);
         double accuracy = result(&o, "test_accuracy");

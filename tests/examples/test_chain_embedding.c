@@ -6,5 +6,8 @@
 #include "../../examples/embedding.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS (char[]){"--steps"}, (char[]){"2"}
+#define PROGRAM_ARGUMENTS           \
+    (char[]){"--steps"}, (char[]) { \
+        "2"                         \
+    }
 #include "chain.h"

@@ -6,5 +6,8 @@
 #include "../../examples/glm.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS (char[]){"--path"}, (char[]){"3"}, (char[]){"--cv"}, (char[]){"2"}
+#define PROGRAM_ARGUMENTS                                           \
+    (char[]){"--path"}, (char[]){"3"}, (char[]){"--cv"}, (char[]) { \
+        "2"                                                         \
+    }
 #include "chain.h"

@@ -6,5 +6,8 @@
 #include "../../examples/least_squares.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS (char[]){"--steps"}, (char[]){"100"}
+#define PROGRAM_ARGUMENTS           \
+    (char[]){"--steps"}, (char[]) { \
+        "100"                       \
+    }
 #include "chain.h"

@@ -6,5 +6,8 @@
 #include "../../examples/logistic_regression.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS (char[]){"--passes"}, (char[]){"4"}
+#define PROGRAM_ARGUMENTS            \
+    (char[]){"--passes"}, (char[]) { \
+        "4"                          \
+    }
 #include "chain.h"

@@ -6,5 +6,8 @@
 #include "../../examples/own_data.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS (char[]){"--epochs"}, (char[]){"2"}
+#define PROGRAM_ARGUMENTS            \
+    (char[]){"--epochs"}, (char[]) { \
+        "2"                          \
+    }
 #include "chain.h"

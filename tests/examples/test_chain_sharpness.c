@@ -21,7 +21,8 @@ static sw_source *few_pictures(const char *directory, sw_data_split split) {
 #include "../../examples/sharpness.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS                                                                                  \
-    (char[]){"--samples=100"}, (char[]){"--test=100"}, (char[]){"--hidden=2"}, (char[]){"--epochs=1"},     \
-        (char[]){"--seeds=2"}
+#define PROGRAM_ARGUMENTS                                                                                         \
+    (char[]){"--samples=100"}, (char[]){"--test=100"}, (char[]){"--hidden=2"}, (char[]){"--epochs=1"}, (char[]) { \
+        "--seeds=2"                                                                                               \
+    }
 #include "chain.h"

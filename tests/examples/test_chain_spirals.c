@@ -6,5 +6,8 @@
 #include "../../examples/spirals.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS (char[]){"--every"}, (char[]){"1"}, (char[]){"--samples"}, (char[]){"9"}
+#define PROGRAM_ARGUMENTS                                                 \
+    (char[]){"--every"}, (char[]){"1"}, (char[]){"--samples"}, (char[]) { \
+        "9"                                                               \
+    }
 #include "chain.h"

@@ -11,9 +11,9 @@
 typedef struct program {
     const char *name;
     const char *quick[14]; /* options for a short run; "DATA": the folder of the data */
-    const char *slow[6]; /* options for a run of many minutes: a program that begins it is caught by
+    const char *slow[6];   /* options for a run of many minutes: a program that begins it is caught by
                             the time */
-    const char *out;     /* the name of its output */
+    const char *out;       /* the name of its output */
 } program;
 
 static const program programs[] = {
@@ -25,8 +25,7 @@ static const program programs[] = {
     {"logistic_regression", {"--passes", "4"}, {"--passes", "500"}, "a.png"},
     {"glm", {"--path", "3", "--cv", "2"}, {"--data", "/nowhere.csv"}, "a.png"},
     {"sharpness",
-     {"--samples", "100", "--test", "100", "--hidden", "2", "--epochs", "1", "--seeds", "1",
-      "--data", "DATA"},
+     {"--samples", "100", "--test", "100", "--hidden", "2", "--epochs", "1", "--seeds", "1", "--data", "DATA"},
      {"--epochs", "1000", "--data", "/nowhere"},
      "a.png"},
     {"lecture_mlp", {"--epochs", "1", "--data", "DATA"}, {"--data", "/nowhere"}, "a.png"},
@@ -51,8 +50,8 @@ static char work[600]; /* a folder in which each test puts what a program writes
 
 /* Runs `p` by a shell, which gives it `limits` (commands before it) and `redirections`, for at most
  * 60 s. options: quick or slow of the table or NULL; one and two: further options, or NULL. */
-static output launch(const program *p, const char *limits, const char *redirections,
-                     const char *const *options, const char *one, const char *two) {
+static output launch(const program *p, const char *limits, const char *redirections, const char *const *options,
+                     const char *one, const char *two) {
     char script[256];
     const char *word[40] = {"/bin/sh", "-c", script, "timeout", "60"};
     char path[256];
@@ -112,8 +111,8 @@ static int work_teardown(void **state) {
 
 static void expect(const program *p, const output *o, int code, const char *out, const char *err) {
     if (o->code != code || (out && strcmp(o->out, out) != 0) || (err && !strstr(o->err, err)))
-        fail_msg("%s: exit %d instead of %d, expected \"%s\" on stderr; stdout:\n%sstderr:\n%s",
-                 p->name, o->code, code, err ? err : "", o->out, o->err);
+        fail_msg("%s: exit %d instead of %d, expected \"%s\" on stderr; stdout:\n%sstderr:\n%s", p->name, o->code, code,
+                 err ? err : "", o->out, o->err);
 }
 
 #define EACH_PROGRAM(p) for (const program *p = programs; p < programs + PROGRAMS; p++)
@@ -127,8 +126,7 @@ static void every_source_is_in_the_table(void **state) {
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char name[64];
         bool known = false;
-        snprintf(name, sizeof name, "%.*s", (int)strlen(found.gl_pathv[i]) - 11,
-                 found.gl_pathv[i] + 9);
+        snprintf(name, sizeof name, "%.*s", (int)strlen(found.gl_pathv[i]) - 11, found.gl_pathv[i] + 9);
         EACH_PROGRAM(p) known = known || strcmp(p->name, name) == 0;
         for (size_t k = 0; k < sizeof minimal / sizeof *minimal; k++)
             known = known || strcmp(minimal[k], name) == 0;
@@ -178,8 +176,7 @@ static void common_options_are_accepted(void **state) {
         int count = 0;
         for (; p->quick[count]; count++)
             word[count] = p->quick[count];
-        word[count++] = "--seed", word[count++] = "3", word[count++] = "--threads",
-        word[count++] = "2";
+        word[count++] = "--seed", word[count++] = "3", word[count++] = "--threads", word[count++] = "2";
         word[count++] = "--out", word[count++] = at(p->out), word[count] = NULL;
         output o = launch(p, "", "", word, "--quiet", NULL);
         expect(p, &o, 0, NULL, NULL);
@@ -227,8 +224,7 @@ static void a_picture_has_the_ending_of_its_format(void **state) {
     EACH_PROGRAM(p)
     if (strstr(p->out, ".png")) {
         output o = launch(p, "", "", p->slow, "--out", at("a.jpg"));
-        expect(p, &o, 2, "",
-               "a.jpg: the picture is a PNG, and its name must end with .png, not .jpg\n");
+        expect(p, &o, 2, "", "a.jpg: the picture is a PNG, and its name must end with .png, not .jpg\n");
         assert_int_equal(clear(NULL), 0);
     }
 }
@@ -247,16 +243,13 @@ static void for_each_path(path_function *f) {
             if (sscanf(line, "\n  --%60s %60s", option + 2, argument) != 2)
                 continue;
             memcpy(option, "--", 2);
-            const bool written = strcmp(option, "--out") == 0 || strcmp(option, "--save") == 0 ||
-                                 strcmp(option, "--checkpoint") == 0;
-            if (strncmp(argument, "FILE", 4) == 0 || strcmp(argument, "DIR") == 0 ||
-                strcmp(argument, "PICTURE") == 0)
+            const bool written =
+                strcmp(option, "--out") == 0 || strcmp(option, "--save") == 0 || strcmp(option, "--checkpoint") == 0;
+            if (strncmp(argument, "FILE", 4) == 0 || strcmp(argument, "DIR") == 0 || strcmp(argument, "PICTURE") == 0)
                 f(p, option, written), paths++;
         }
     }
-    assert_true(paths >=
-                PROGRAMS +
-                    8); /* --out of each; --data, --csv, --load, --save, --checkpoint, --predict */
+    assert_true(paths >= PROGRAMS + 8); /* --out of each; --data, --csv, --load, --save, --checkpoint, --predict */
 }
 
 static void refuse_empty(const program *p, const char *option, bool written) {
@@ -359,8 +352,7 @@ static void refuse_stream(const program *p, const char *option, bool written) {
         const char *const file = at(folder ? "run.json" : "a.png");
         snprintf(redirection, sizeof redirection, "%s'%s'", i % 2 ? "2>" : ">", file);
         snprintf(device, sizeof device, "/dev/%s", stream[i % 2]);
-        snprintf(message, sizeof message, "%s was redirected to this file: another name is needed\n",
-                 stream[i % 2]);
+        snprintf(message, sizeof message, "%s was redirected to this file: another name is needed\n", stream[i % 2]);
         output o = launch(p, "", redirection, p->slow, option, folder ? work : i < 2 ? file : device);
         expect(p, &o, 2, "", i % 2 ? "" : message);
         read_all(file, text, sizeof text);

@@ -25,11 +25,11 @@ static void test_information(void **state) {
     (void)state;
     output o = FASHION("--help");
     says(&o, 0, "--epochs", NULL);
-    static const char *const every[] = {
-        "--data",  "--hidden",  "--batch", "--estimator", "--rule",    "--schedule", "--average",
-        "--clip",  "--dropout", "--dtype", "--seed",      "--threads", "--out",      "--verify",
-        "--quiet", "--list",    "--help",  "--version",   "example:", "--save", "--load", "--checkpoint",
-        "--predict", "--norms", "--check"};
+    static const char *const every[] = {"--data",     "--hidden",     "--batch",   "--estimator", "--rule",
+                                        "--schedule", "--average",    "--clip",    "--dropout",   "--dtype",
+                                        "--seed",     "--threads",    "--out",     "--verify",    "--quiet",
+                                        "--list",     "--help",       "--version", "example:",    "--save",
+                                        "--load",     "--checkpoint", "--predict", "--norms",     "--check"};
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");
@@ -56,10 +56,8 @@ static void test_mistakes_on_the_command_line(void **state) {
     (void)state;
     mistake("fashion_mnist: there is no option --epoch, did you mean --epochs?\n", "--epoch", "3");
     mistake("fashion_mnist: there is no option --sede, did you mean --seed?\n", "--sede=3", NULL);
-    mistake("fashion_mnist: there is no option --dropot, did you mean --dropout?\n", "--dropot",
-            NULL);
-    mistake("fashion_mnist: there is no option --learning-rate; see --help\n", "--learning-rate",
-            "1");
+    mistake("fashion_mnist: there is no option --dropot, did you mean --dropout?\n", "--dropot", NULL);
+    mistake("fashion_mnist: there is no option --learning-rate; see --help\n", "--learning-rate", "1");
     mistake("fashion_mnist: there is no option 3", "3", NULL);
     mistake("--epochs needs a value: --epochs N\n", "--epochs", NULL);
     mistake("--quiet takes no value\n", "--quiet=1", NULL);
@@ -98,11 +96,10 @@ static void test_outputs_are_checked_first(void **state) {
     (void)state;
     mistake("--save \"\": the path is empty, FILE is needed\n", "--save", "");
     mistake("--norms needs --out DIR: the norms are written there\n", "--norms", NULL);
-    static const char *const place[][3] = {
-        {"--save", "/nowhere/shoes.safetensors", "No such file or directory"},
-        {"--save", "/", "Is a directory"},
-        {"--save", "/dev/null", "not an ordinary file"},
-        {"--checkpoint", "/nowhere/run", "No such file or directory"}};
+    static const char *const place[][3] = {{"--save", "/nowhere/shoes.safetensors", "No such file or directory"},
+                                           {"--save", "/", "Is a directory"},
+                                           {"--save", "/dev/null", "not an ordinary file"},
+                                           {"--checkpoint", "/nowhere/run", "No such file or directory"}};
     output o;
     for (int i = 0; i < 4; i++) {
         char message[256];
@@ -235,8 +232,8 @@ static void test_results(void **state) {
     output o = TRAIN("--quiet");
     succeeds(&o);
     assert_string_equal(o.err, "");
-    static const char *const names[] = {"parameters", "epochs", "epoch_seconds", "train_loss",
-                                        "test_loss", "test_accuracy"};
+    static const char *const names[] = {"parameters", "epochs",    "epoch_seconds",
+                                        "train_loss", "test_loss", "test_accuracy"};
     const char *line = o.out;
     for (int i = 0; i < 6; i++) {
         size_t length = strlen(names[i]);
@@ -249,8 +246,7 @@ static void test_results(void **state) {
     assert_true(*line == 0);
     assert_true(result(&o, "parameters") == 79510);
     assert_true(result(&o, "epochs") == 1);
-    assert_true(result(&o, "test_accuracy") >
-                0.9); /* a row of pixels that says the class is easy */
+    assert_true(result(&o, "test_accuracy") > 0.9); /* a row of pixels that says the class is easy */
     o = TRAIN("--epochs", "0", "--quiet");
     succeeds(&o);
     assert_true(result(&o, "epochs") == 0 && result(&o, "epoch_seconds") == 0);
@@ -300,8 +296,7 @@ static void test_metrics(void **state) {
 /* ---- Signals ---- */
 
 static void stopped_by(int number) {
-    const char *const word[] = {PROGRAM, "--data",  data,  "--epochs",
-                                "1000",  "--batch", "100", NULL};
+    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "1000", "--batch", "100", NULL};
     output o = run_with(number, "epoch 1/1000: ", word);
     says(&o, 128 + number, "test_accuracy", NULL);
     double epochs = result(&o, "epochs");
@@ -336,8 +331,11 @@ static void test_ignored_signals_stay_ignored(void **state) {
     (void)state;
     static const int number[] = {SIGINT, SIGTERM, SIGHUP};
     for (int i = 0; i < 3; i++) {
-        const char *const word[] = {"/bin/sh", "-c", "trap '' INT TERM HUP; exec \"$0\" \"$@\"", PROGRAM, "--data", data,
-                                    "--epochs", "3", "--batch", "100", "--hidden", "4", NULL};
+        const char *const word[] = {"/bin/sh",  "-c",       "trap '' INT TERM HUP; exec \"$0\" \"$@\"",
+                                    PROGRAM,    "--data",   data,
+                                    "--epochs", "3",        "--batch",
+                                    "100",      "--hidden", "4",
+                                    NULL};
         output o = run_with(number[i], "epoch 1/3: ", word);
         says(&o, 0, "test_accuracy", NULL);
         assert_true(result(&o, "epochs") == 3);
@@ -349,7 +347,8 @@ static void test_ignored_signals_stay_ignored(void **state) {
  * but kills the program, which a caught signal never does. */
 static void test_a_second_signal_ends_at_once(void **state) {
     (void)state;
-    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "3", "--estimator", "full", "--hidden", "500", NULL};
+    const char *const word[] = {PROGRAM,       "--data", data,       "--epochs", "3",
+                                "--estimator", "full",   "--hidden", "500",      NULL};
     const char *out = in_folder("out"), *err = in_folder("err");
     const struct timespec pause = {.tv_nsec = 100000000};
     static char text[32768];
@@ -394,7 +393,8 @@ static void test_signals_after_the_run(void **state) {
     FILE *f = fopen(gnuplot, "w");
     assert_non_null(f);
     fputs("#!/bin/sh\nkill -TERM $PPID\ni=0\n"
-          "while [ $i -lt 200 ] && kill -0 $PPID 2>/dev/null; do sleep 0.1; i=$((i + 1)); done\ntouch \"$0.waited\"\n", f);
+          "while [ $i -lt 200 ] && kill -0 $PPID 2>/dev/null; do sleep 0.1; i=$((i + 1)); done\ntouch \"$0.waited\"\n",
+          f);
     assert_int_equal(fchmod(fileno(f), 0700), 0);
     fclose(f);
     char with[5000], report[600], waited[720];
@@ -425,8 +425,8 @@ static void test_interrupt_without_a_reader(void **state) {
     static char text[32768];
     snprintf(weights, sizeof weights, "%s", in_folder("weights.safetensors"));
     snprintf(report, sizeof report, "%s", in_folder("report"));
-    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "1000", "--batch", "100", "--hidden", "4",
-                                "--save", weights, "--out", report, NULL};
+    const char *const word[] = {PROGRAM,    "--data", data,     "--epochs", "1000",  "--batch", "100",
+                                "--hidden", "4",      "--save", weights,    "--out", report,    NULL};
     int ends[2], status = 0;
     assert_int_equal(pipe(ends), 0);
     const pid_t child = fork();
@@ -513,12 +513,11 @@ static void test_options_do_something(void **state) {
     assert_string_not_equal(without_time(&by_option), base);
     succeeds(&of_svrg);
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
-        output o = FASHION("--data", data, "--quiet", "--epochs", "1", "--batch", "500",
-                           change[i].option, change[i].value);
+        output o =
+            FASHION("--data", data, "--quiet", "--epochs", "1", "--batch", "500", change[i].option, change[i].value);
         succeeds(&o);
         if (!(result(&o, "parameters") == change[i].parameters))
-            fail_msg("%s %s: %g parameters", change[i].option, change[i].value,
-                     result(&o, "parameters"));
+            fail_msg("%s %s: %g parameters", change[i].option, change[i].value, result(&o, "parameters"));
         if (i > 0 && strcmp(without_time(&o), base) == 0) /* f64 differs, but not in six digits */
             fail_msg("%s %s changes nothing", change[i].option, change[i].value);
         assert_true(result(&o, "test_accuracy") > 0.5);
@@ -593,7 +592,8 @@ int main(void) {
         cmocka_unit_test(test_same_seed_same_results),
         cmocka_unit_test(test_options_do_something),
         cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_hello), cmocka_unit_test(test_extend),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_extend),
         cmocka_unit_test(test_hello_without_data),
     };
     return cmocka_run_group_tests_name("fashion_mnist_cli", tests, setup, teardown);

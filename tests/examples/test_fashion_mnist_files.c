@@ -142,8 +142,8 @@ static void test_checkpoint(void **state) {
     output o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--save", whole);
     succeeds(&o);
     /* Interrupted, and gone on with: the same weights. */
-    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "4", "--batch", "500", "--dropout", "0.2",
-                                "--checkpoint", state_file, "--save", parts, NULL};
+    const char *const word[] = {PROGRAM,     "--data", data,           "--epochs", "4",      "--batch", "500",
+                                "--dropout", "0.2",    "--checkpoint", state_file, "--save", parts,     NULL};
     o = run_with(SIGINT, "epoch 1/4: ", word);
     if (o.code == 130)
         assert_true(result(&o, "epochs") >= 1);
@@ -200,8 +200,8 @@ static void expect_run_json(const char *path, const output *o) {
     assert_int_equal(json_integer_value(json_object_get(given, "batch")), 500);
     assert_string_equal(json_string_value(json_object_get(given, "estimator")), "minibatch");
     assert_true(json_integer_value(json_object_get(given, "threads")) >= 1);
-    assert_int_equal(strlen(json_string_value(
-                         json_object_get(json_object_get(root, "data_sha256"), "test_labels"))), 64);
+    assert_int_equal(strlen(json_string_value(json_object_get(json_object_get(root, "data_sha256"), "test_labels"))),
+                     64);
     assert_non_null(json_string_value(json_object_get(root, "blas_core")));
     assert_true(json_is_false(json_object_get(root, "interrupted")));
     json_decref(root);
@@ -298,8 +298,9 @@ static void test_report_of_a_resumed_run(void **state) {
     const char *checkpoint = stays("run.safetensors"), *whole = stays("whole.safetensors"),
                *parts = stays("parts.safetensors");
     snprintf(folder, sizeof folder, "%s", in_folder("resumed"));
-    const char *word[] = {PROGRAM, "--data", data, "--epochs", "4", "--batch", "100", "--hidden", "12", "--norms",
-                          "--dropout", "0.2", "--out", folder, "--checkpoint", checkpoint, "--save", whole, NULL};
+    const char *word[] = {PROGRAM,        "--data",   data,      "--epochs",  "4",   "--batch", "100",
+                          "--hidden",     "12",       "--norms", "--dropout", "0.2", "--out",   folder,
+                          "--checkpoint", checkpoint, "--save",  whole,       NULL};
     output o = run_with(0, NULL, word);
     succeeds(&o);
     char(*expected)[1 << 15] = report_of(folder);
@@ -310,7 +311,8 @@ static void test_report_of_a_resumed_run(void **state) {
     static const struct {
         int number;
         const char *when;
-    } interruption[] = {{SIGINT, "epoch 1/4: "}, {SIGKILL, "epoch 2/4: "}, {SIGTERM, "total "}, {SIGKILL, "epoch 3/4: "}};
+    } interruption[] = {
+        {SIGINT, "epoch 1/4: "}, {SIGKILL, "epoch 2/4: "}, {SIGTERM, "total "}, {SIGKILL, "epoch 3/4: "}};
     bool within = false;
     for (int i = 0; i < 4; i++) {
         o = run_with(interruption[i].number, interruption[i].when, word);
@@ -349,8 +351,8 @@ static void test_report_of_an_interrupted_run(void **state) {
     (void)state;
     char folder[600];
     snprintf(folder, sizeof folder, "%s", in_folder("stopped"));
-    const char *const word[] = {PROGRAM, "--data", data, "--epochs", "1000", "--batch", "500", "--hidden", "12",
-                                "--out", folder, NULL};
+    const char *const word[] = {PROGRAM, "--data",   data, "--epochs", "1000", "--batch",
+                                "500",   "--hidden", "12", "--out",    folder, NULL};
     output o = run_with(SIGINT, "epoch 1/1000: ", word);
     says(&o, 130, "test_accuracy", NULL);
     assert_non_null(strstr(contents(in_report(folder, "run.json")), "\"interrupted\": true"));
@@ -402,8 +404,8 @@ static void test_tables_of_an_earlier_run_are_kept(void **state) {
             o = FASHION("--data", data, "--quiet", "--load", weights, "--norms", "--out", folder);
             succeeds(&o);
         } else { /* Ctrl-C in the first of 60000 steps */
-            const char *const word[] = {PROGRAM, "--data", data, "--batch", "1", "--hidden", "4", "--norms",
-                                        "--out", folder, NULL};
+            const char *const word[] = {PROGRAM, "--data",  data,    "--batch", "1", "--hidden",
+                                        "4",     "--norms", "--out", folder,    NULL};
             o = run_with(SIGINT, "total ", word);
             assert_int_equal(o.code, 130);
         }

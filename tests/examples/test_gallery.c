@@ -21,6 +21,7 @@ typedef struct program {
     bool csv; /* it leaves its numbers beside the picture */
 } program;
 
+/* clang-format off */
 static const program programs[] = {
     {"spirals", {"--samples", "30", "--every", "1"}, {{"accuracy", 0.97, 1}, {"loss", 0, 0.15}}, false},
     {"regression", {"--steps", "2", "--passes", "2"},
@@ -41,6 +42,7 @@ static const program programs[] = {
     /* The best of 60 penalties keeps nearly all of 10 weights, the simplest within a standard error few of them. */
     {"glm", {"--path", "3"},
      {{"r2", 0.5, 0.52}, {"best_nonzero", 7, 10}, {"one_standard_error_nonzero", 2, 5}, {"not_converged", 0, 0}}, true}};
+/* clang-format on */
 enum { PROGRAMS = sizeof programs / sizeof *programs, MOST_BYTES = 100000 };
 
 static const char *path_of_program(const program *p) {
@@ -130,7 +132,8 @@ static void results_and_bits(void **state) {
         const double apart = difference(in_folder("a.png"), kept);
         if (!(apart <= 0.001))
             fail_msg("%s differs in %.2f %% of the pixels: `make gallery`, look at both, and copy it if the "
-                     "change is meant", kept, 100 * apart);
+                     "change is meant",
+                     kept, 100 * apart);
         forget(p, "a.png");
         forget(p, "b.png");
     }
@@ -228,8 +231,7 @@ static void mistakes(void **state) {
         assert_string_equal(o.err, message);
         assert_string_equal(o.out, "");
         o = RUN(path_of_program(p), "--seed", "-1");
-        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 9e+15 is needed\n",
-                 p->name);
+        snprintf(message, sizeof message, "%s: --seed -1: a whole number from 0 to 9e+15 is needed\n", p->name);
         assert_int_equal(o.code, 2);
         assert_string_equal(o.err, message);
     }
@@ -240,12 +242,9 @@ static void places_that_cannot_be_written(void **state) {
     for (const program *p = programs; p < programs + PROGRAMS; p++) {
         char message[256];
         const char *const *q = p->quick;
-        const char *const word[] = {path_of_program(p), "--out", "/dev/null/x.png", q[0], q[1], q[2], q[3],
-                                    NULL};
+        const char *const word[] = {path_of_program(p), "--out", "/dev/null/x.png", q[0], q[1], q[2], q[3], NULL};
         output o = run_with(0, NULL, word);
-        snprintf(message, sizeof message,
-                 "%s: --out /dev/null/x.png: cannot be written: Not a directory\n",
-                 p->name);
+        snprintf(message, sizeof message, "%s: --out /dev/null/x.png: cannot be written: Not a directory\n", p->name);
         assert_int_equal(o.code, 1);
         assert_string_equal(o.err, message);
         assert_string_equal(o.out, "");
@@ -254,10 +253,14 @@ static void places_that_cannot_be_written(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(help_begins_with_an_example),     cmocka_unit_test(mistakes),
-        cmocka_unit_test(places_that_cannot_be_written),   cmocka_unit_test(results_and_bits),
-        cmocka_unit_test(another_seed_is_another_picture), cmocka_unit_test(another_core_is_the_same_picture),
-        cmocka_unit_test(noise_stays_or_goes),             cmocka_unit_test(the_floor_is_the_theorys),
+        cmocka_unit_test(help_begins_with_an_example),
+        cmocka_unit_test(mistakes),
+        cmocka_unit_test(places_that_cannot_be_written),
+        cmocka_unit_test(results_and_bits),
+        cmocka_unit_test(another_seed_is_another_picture),
+        cmocka_unit_test(another_core_is_the_same_picture),
+        cmocka_unit_test(noise_stays_or_goes),
+        cmocka_unit_test(the_floor_is_the_theorys),
     };
     return cmocka_run_group_tests_name("gallery", tests, run_setup, run_teardown);
 }

@@ -112,13 +112,13 @@ static void sparse_columns_are_scaled_and_back(void **state) {
     snprintf(path, sizeof path, "%s", in_folder("data.svm"));
     data_set d = data_set_of("diabetes");
     data_set_write(&d, path);
-    fits scaled = FITS(&o, "--data", path, "--standardize", "--tol", "1e-12", "--epochs", "1000000", "--method",
-                       "fista");
+    fits scaled =
+        FITS(&o, "--data", path, "--standardize", "--tol", "1e-12", "--epochs", "1000000", "--method", "fista");
     unlink(path);
     snprintf(path, sizeof path, "%s", in_folder("data.csv"));
     data_set_write(&d, path);
-    fits dense = FITS(&o, "--data", path, "--standardize", "--tol", "1e-12", "--epochs", "1000000", "--method",
-                      "fista");
+    fits dense =
+        FITS(&o, "--data", path, "--standardize", "--tol", "1e-12", "--epochs", "1000000", "--method", "fista");
     unlink(path);
     assert_true(fits_row(&scaled, 0)[CONVERGED] == 1 && fits_row(&dense, 0)[CONVERGED] == 1);
     for (int64_t j = COEFFICIENTS; j < dense.columns; j++) {
@@ -141,8 +141,8 @@ static void with_defaults(void **state) {
     for (int k = 0; k < 5; k++) {
         output o;
         const bool f32 = k == 4;
-        fits f = FITS(&o, "--data", "examples/diabetes.csv", "--standardize", "--l1", "2", "--method",
-                      methods[k % 4], f32 ? "--f32" : NULL);
+        fits f = FITS(&o, "--data", "examples/diabetes.csv", "--standardize", "--l1", "2", "--method", methods[k % 4],
+                      f32 ? "--f32" : NULL);
         assert_string_equal(o.err, "");
         for (int64_t j = 0; j < shape[1]; j++)
             assert_true(fabs(fits_row(&f, 0)[COEFFICIENTS + 1 + j] * d.scale[j] - w[j]) <= (f32 ? 0.1 : 1e-3));
@@ -263,8 +263,8 @@ static void check_path(const char *data, const char *loss, const char *ratio, co
     for (int64_t i = 0; i < d.n; i++)
         r[i] = d.y[i] - mean; /* of the squared, logistic and Poisson losses */
     const double most = largest_gradient(&d, r), share = strtod(ratio, NULL);
-    fits f = FITS(&o, "--data", path, "--loss", loss, "--standardize", "--path", "12", "--l1-ratio", ratio,
-                  "--method", method, "--tol", "1e-8", "--epochs", "100000");
+    fits f = FITS(&o, "--data", path, "--loss", loss, "--standardize", "--path", "12", "--l1-ratio", ratio, "--method",
+                  method, "--tol", "1e-8", "--epochs", "100000");
     assert_int_equal(f.rows, 12);
     assert_string_equal(o.err, "");
     for (int64_t i = 0; i < f.rows; i++) {
@@ -352,8 +352,7 @@ static double left_out(const data_set *d, bool classes, const int *fold, int k, 
             y[n++] = d->y[i];
         }
     const sw_array rows = sw_array_of(x, SW_F64, SW_SHAPE(n, features)),
-                   targets = classes ? sw_array_of(label, SW_I32, SW_SHAPE(n))
-                                     : sw_array_of(y, SW_F64, SW_SHAPE(n));
+                   targets = classes ? sw_array_of(label, SW_I32, SW_SHAPE(n)) : sw_array_of(y, SW_F64, SW_SHAPE(n));
     const sw_glm_options of = {.size = sizeof of, .head = classes ? SW_HEAD_LOGISTIC : SW_HEAD_SQUARED};
     sw_glm *m = sw_glm_new(SW_F64, &rows, &targets, &of);
     snprintf(rule, sizeof rule, "role=weight: fista lr=auto weight_decay=%.17g l1=%.17g; fista lr=auto", l2, l1);
@@ -388,8 +387,8 @@ static void check_folds(const char *data, const char *loss, const char *ratio, c
     data_set_write(&d, path);
     int *fold = calloc((size_t)d.n, sizeof *fold);
     deal(&d, classes, fold);
-    fits f = FITS(&o, "--data", path, "--loss", loss, "--path", "8", "--cv", "5", "--seed", "7", "--l1-ratio",
-                  ratio, "--method", method, "--tol", "1e-9", "--epochs", "100000");
+    fits f = FITS(&o, "--data", path, "--loss", loss, "--path", "8", "--cv", "5", "--seed", "7", "--l1-ratio", ratio,
+                  "--method", method, "--tol", "1e-9", "--epochs", "100000");
     double mean[PENALTIES], error[PENALTIES];
     int best = 0, simplest = 0;
     for (int i = 0; i < PENALTIES; i++) {
@@ -426,14 +425,10 @@ static void folds_are_those_of_a_loop_by_hand(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(coefficients_are_scikit_learns),
-        cmocka_unit_test(sparse_rows_are_read),
-        cmocka_unit_test(sparse_columns_are_scaled_and_back),
-        cmocka_unit_test(with_defaults),
-        cmocka_unit_test(scores_are_those_of_the_coefficients),
-        cmocka_unit_test(a_path_begins_where_all_weights_are_0),
-        cmocka_unit_test(a_warm_start_ends_at_the_same_point),
-        cmocka_unit_test(folds_are_those_of_a_loop_by_hand),
+        cmocka_unit_test(coefficients_are_scikit_learns),       cmocka_unit_test(sparse_rows_are_read),
+        cmocka_unit_test(sparse_columns_are_scaled_and_back),   cmocka_unit_test(with_defaults),
+        cmocka_unit_test(scores_are_those_of_the_coefficients), cmocka_unit_test(a_path_begins_where_all_weights_are_0),
+        cmocka_unit_test(a_warm_start_ends_at_the_same_point),  cmocka_unit_test(folds_are_those_of_a_loop_by_hand),
     };
     return cmocka_run_group_tests_name("glm", tests, run_setup, run_teardown);
 }

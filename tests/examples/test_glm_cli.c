@@ -17,6 +17,7 @@ typedef struct mistake {
     const char *message;
 } mistake;
 
+/* clang-format off */
 static const mistake mistakes[] = {
     {"none.csv", NULL, {NULL}, 1, "none.csv"},
     {"a.csv", "x,y\n1,yes\n2,no\n3,no\n", {NULL}, 1,
@@ -45,6 +46,7 @@ static const mistake mistakes[] = {
     {"a.csv", "1,2\n", {"--path", "3", "--l1", "0.5"}, 2, "--path sets the penalties: leave out --l1 and --l2"},
     {"a.csv", "1,2\n", {"--cv", "3"}, 2, "--cv needs --path N\n"},
     {"a.csv", "1,2\n", {"--l1-ratio", "0.5"}, 2, "--l1-ratio needs --path N\n"}};
+/* clang-format on */
 
 static void mistakes_are_explained(void **state) {
     (void)state;
@@ -83,8 +85,7 @@ static void names_are_kept(void **state) {
     assert_non_null(strstr(f.header, ",intercept,\"a, b\",c\n"));
     free(f.value);
     f = FITS(&o, "--data", path, "--target", "kind", "--loss", "multinomial", "--l2", "0.1");
-    assert_non_null(
-        strstr(f.header, ",intercept (no),intercept (yes),\"a, b (no)\",c (no),\"a, b (yes)\",c (yes)\n"));
+    assert_non_null(strstr(f.header, ",intercept (no),intercept (yes),\"a, b (no)\",c (no),\"a, b (yes)\",c (yes)\n"));
     free(f.value);
     write_text(path, "0,1,-1.5\n4,3,2\n1,2,0\n");
     f = FITS(&o, "--data", path, "--l2", "0.1");
@@ -106,14 +107,16 @@ static void unfinished_fits_are_reported(void **state) {
     snprintf(picture, sizeof picture, "%s", in_folder("glm.png"));
     /* Without --foreground it sends two signals, and the second ends the program at once. */
     o = RUN("/usr/bin/timeout", "--foreground", "--preserve-status", "-s", "INT", "1", GLM, "--data",
-            "examples/diabetes.csv", "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--method", "saga", "--out", picture);
+            "examples/diabetes.csv", "--l2", "0.01", "--tol", "1e-300", "--epochs", "1000000", "--method", "saga",
+            "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "fit stopped after "));
     assert_string_equal(o.err, "glm: interrupted: 0 of 1 fits were completed\n");
     assert_int_equal(unlink(picture), 0);
     assert_int_equal(unlink(in_folder("glm.csv")), 0);
     o = RUN("/usr/bin/timeout", "--foreground", "--preserve-status", "-s", "INT", "1", GLM, "--data",
-            "examples/diabetes.csv", "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--method", "saga", "--out", picture);
+            "examples/diabetes.csv", "--path", "1000", "--tol", "1e-300", "--epochs", "300", "--method", "saga",
+            "--out", picture);
     assert_int_equal(o.code, 128 + SIGINT);
     assert_non_null(strstr(o.out, "penalty nonzero epochs"));
     assert_non_null(strstr(o.err, "interrupted: "));

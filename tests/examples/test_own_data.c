@@ -72,7 +72,8 @@ static void test_mistakes(void **state) {
     o = RUN(OWN, "--load", in_folder("none"), "--predict", "1");
     fails(&o, 1, "none");
     o = RUN("/bin/sh", "-c", "p=$PWD/$0; cd / && exec \"$p\" --out /tmp/no-such-file", OWN);
-    fails(&o, 1, "own_data: examples/iris.csv does not exist: run own_data in swale's source folder, or use --csv FILE\n");
+    fails(&o, 1,
+          "own_data: examples/iris.csv does not exist: run own_data in swale's source folder, or use --csv FILE\n");
     char bad[600], file[600];
     snprintf(bad, sizeof bad, "%s", in_folder("bad.csv"));
     snprintf(file, sizeof file, "%s", in_folder("out.safetensors"));
@@ -115,6 +116,7 @@ static void test_classes_by_name(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_answers), cmocka_unit_test(test_mistakes), cmocka_unit_test(test_classes_by_name)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_answers), cmocka_unit_test(test_mistakes),
+                                       cmocka_unit_test(test_classes_by_name)};
     return cmocka_run_group_tests_name("own_data", tests, run_setup, run_teardown);
 }

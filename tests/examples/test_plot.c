@@ -67,7 +67,7 @@ static void data_are_where_they_belong(void **state) {
     assert_int_equal(colour_at(&a, 10, 22), 0x330000);
     assert_int_equal(colour_at(&a, 10, 18), 0x0000ff); /* 25 - 6.5 ± ½ */
     assert_int_equal(colour_at(&a, 21, 9), 0xff0000);  /* the disc's middle is at (21, 9) */
-    for (int i = 0; i < 30; i++) { /* nothing left or right of the panel, above it or below */
+    for (int i = 0; i < 30; i++) {                     /* nothing left or right of the panel, above it or below */
         assert_int_equal(colour_at(&a, 4, i), PLOT_WHITE);
         assert_int_equal(colour_at(&a, 25, i), PLOT_WHITE);
         assert_int_equal(colour_at(&a, i, 4), PLOT_WHITE);
@@ -84,7 +84,7 @@ static void dashes_follow_the_curve(void **state) {
     plot_panel(&p, 2, 2, 10, 10, 0, 10, 0, 10);
     plot_dashed(&p, 3, x, y, 1, 0x0000ff, dash);
     sw_array a = saved(&p);
-    assert_int_equal(colour_at(&a, 4, 2) & 255, 255);  /* 2.5 from the beginning: within the first dash */
+    assert_int_equal(colour_at(&a, 4, 2) & 255, 255); /* 2.5 from the beginning: within the first dash */
     assert_true(colour_at(&a, 4, 2) != PLOT_WHITE);
     assert_int_equal(colour_at(&a, 8, 2), PLOT_WHITE);  /* the corner is in the first gap */
     assert_true(colour_at(&a, 8, 6) != PLOT_WHITE);     /* 4 to 5 down: the second dash */
@@ -259,7 +259,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_picture_is_white_and_of_its_size),
         cmocka_unit_test(edges_are_smooth),
-        cmocka_unit_test(dashes_follow_the_curve), cmocka_unit_test(data_are_where_they_belong),
+        cmocka_unit_test(dashes_follow_the_curve),
+        cmocka_unit_test(data_are_where_they_belong),
         cmocka_unit_test(letters),
         cmocka_unit_test(ticks_are_round_and_few),
         cmocka_unit_test(numbers_that_are_none),

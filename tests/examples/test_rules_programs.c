@@ -59,8 +59,8 @@ static void test_lecture_mlp(void **state) {
 static void test_optimizer_zoo(void **state) {
     (void)state;
     const char *picture = at("zoo.png"), *table = at("zoo.csv");
-    output o = RUN(ZOO, "--data", data, "--rules", "sgd,adam", "--trials", "2", "--epochs", "1", "--seeds", "2", "--out",
-                   picture);
+    output o = RUN(ZOO, "--data", data, "--rules", "sgd,adam", "--trials", "2", "--epochs", "1", "--seeds", "2",
+                   "--out", picture);
     says(&o, 0, "adam ", "sgd: ");
     assert_non_null(strstr(o.out, "\nsgd "));
     assert_null(strstr(o.out, "lion"));
@@ -110,7 +110,8 @@ static void test_an_interrupted_run_keeps_the_files(void **state) {
     char script[1024];
     snprintf(script, sizeof script,
              "\"$0\" \"$@\" & i=0; while [ ! -e %s ] && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done\n"
-             "kill -TERM $!; wait $!", table);
+             "kill -TERM $!; wait $!",
+             table);
     o = RUN("/bin/sh", "-c", script, ZOO, "--data", data, "--rules", "sgd", "--trials", "1000", "--epochs", "1",
             "--out", picture);
     fails(&o, 128 + SIGTERM, "interrupted before the first rule was completed: ");
@@ -128,7 +129,8 @@ static void test_the_search_outlives_its_table(void **state) {
              "\"$0\" \"$@\" & i=0; while [ ! -e %s ] && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done\n"
              "chmod 444 %s; i=0\n"
              "while ! grep -q write-protected %s && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done\n"
-             "chmod 644 %s; wait $!", table, table, err, table);
+             "chmod 644 %s; wait $!",
+             table, table, err, table);
     output o = RUN("/bin/sh", "-c", script, ZOO, "--data", data, "--rules", "sgd", "--trials", "8", "--epochs", "1",
                    "--seeds", "1", "--out", picture);
     says(&o, 1, "\nsgd ", "full.csv: cannot be written: the file there is write-protected\n");

@@ -11,8 +11,8 @@ enum { DIM = 5 };
 static const double h[DIM] = {3, -1, 8, 0.5, 0}, c[DIM] = {0, 0, 0, 0, 1};
 static double tilt;
 
-static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                           double *value, void *g) {
+static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                           void *g) {
     const double *at = x;
     (void)user, (void)ids, (void)count, (void)draw;
     *value = 0;
@@ -36,8 +36,14 @@ static void a_quadratic_has_the_measures_it_should(void **state) {
     sw_params_add(params, "x", SW_SHAPE(DIM), NULL);
     assert_int_equal(sw_params_build(params), SW_OK);
     const sw_objective f = {.size = sizeof f, .n = 1, .params = params, .gradient = quadratic};
-    landscape a = {.f = &f, .tape = sw_tape_new(), .g = sw_gradient_new(params), .dim = DIM,
-                   .x = sw_params_x(params), .e = room, .v = room + DIM, .there = room + 2 * DIM};
+    landscape a = {.f = &f,
+                   .tape = sw_tape_new(),
+                   .g = sw_gradient_new(params),
+                   .dim = DIM,
+                   .x = sw_params_x(params),
+                   .e = room,
+                   .v = room + DIM,
+                   .there = room + 2 * DIM};
     for (tilt = 0; tilt <= 0.4; tilt += 0.2) {
         a.loss = landscape_value(&a, a.x, 0, NULL);
         assert_true(fabs(landscape_eigenvalue(&a, 1) - 8) < 8e-4 / 6);

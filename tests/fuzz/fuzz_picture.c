@@ -6,8 +6,8 @@
 
 static void put_crcs_right(uint8_t *data, size_t size) {
     for (size_t at = 8; size >= 12 && at <= size - 12;) {
-        const uint32_t length = (uint32_t)data[at] << 24 | (uint32_t)data[at + 1] << 16 |
-                                (uint32_t)data[at + 2] << 8 | data[at + 3];
+        const uint32_t length =
+            (uint32_t)data[at] << 24 | (uint32_t)data[at + 1] << 16 | (uint32_t)data[at + 2] << 8 | data[at + 3];
         if (length > size - 12 - at)
             return;
         const uLong crc = crc32(crc32(0, NULL, 0), data + at + 4, length + 4);

@@ -27,8 +27,7 @@ static inline void set_values(sw_params *p, const char *name, const double *valu
         test_set(&a, i, values[i]);
 }
 
-static inline sw_tensor tensor_of(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape,
-                                  const double *values) {
+static inline sw_tensor tensor_of(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape, const double *values) {
     sw_tensor x = sw_buffer(tape, type, rank, shape);
     sw_array a = sw_value(x);
     for (int64_t i = 0; i < sw_array_count(&a); i++)
@@ -61,8 +60,8 @@ static inline double run_loss(sw_module *root, sw_tape *tape, const sw_array *x,
 
 /* Steps of 1e-6 in f64: the rounding of a loss of size 1 to 10, 1e-15·10/1e-6 = 1e-8, is the larger part of
  * the error; the third derivative's is 1e-12. */
-static inline void check_slope(sw_module *root, sw_tape *tape, const sw_array *x, const sw_array *cotangent,
-                               double *at, double analytic, const char *what, int64_t i) {
+static inline void check_slope(sw_module *root, sw_tape *tape, const sw_array *x, const sw_array *cotangent, double *at,
+                               double analytic, const char *what, int64_t i) {
     const double step = 1e-6, keep = *at;
     *at = keep + step;
     sw_params_changed(sw_model_params(root->model));

@@ -19,23 +19,21 @@ static void test_names_and_shapes(void **state) {
         sw_model *model = sw_model_new(SW_F64, 1);
         sw_model_input(model, 1, (const int64_t[]){5});
         sw_module *first = sw_nn_linear(model, 0, 5), *one = block(model, 4), *two = block(model, 3);
-        sw_module *root = sw_nn_sequential(model, more ? first : sw_nn_relu(model), one, two,
-                                           sw_nn_linear(model, 0, 2), NULL);
+        sw_module *root =
+            sw_nn_sequential(model, more ? first : sw_nn_relu(model), one, two, sw_nn_linear(model, 0, 2), NULL);
         sw_params *p = built(model, root);
-        static const char *const names[] = {
-            "linear1.weight", "linear1.bias", "block1.linear1.weight", "block1.linear1.bias",
-            "block1.again.weight", "block1.again.bias", "block2.linear1.weight", "block2.linear1.bias",
-            "block2.again.weight", "block2.again.bias", "linear2.weight", "linear2.bias"};
+        static const char *const names[] = {"linear1.weight",        "linear1.bias",        "block1.linear1.weight",
+                                            "block1.linear1.bias",   "block1.again.weight", "block1.again.bias",
+                                            "block2.linear1.weight", "block2.linear1.bias", "block2.again.weight",
+                                            "block2.again.bias",     "linear2.weight",      "linear2.bias"};
         for (int i = 0; i < sw_params_count(p); i++)
-            assert_string_equal(sw_params_at(p, i)->name,
-                                more ? names[i] : i < 8 ? names[i + 2] : names[i - 8]);
+            assert_string_equal(sw_params_at(p, i)->name, more ? names[i] : i < 8 ? names[i + 2] : names[i - 8]);
         assert_int_equal(sw_params_count(p), more ? 12 : 10);
         assert_true(one->out.rank == 1 && one->out.length[0] == 4 && two->out.length[0] == 3);
         assert_string_equal(sw_module_child(two, 1)->name, "block2.again");
         assert_null(sw_module_child(two, 2));
         assert_null(sw_module_child(NULL, 0));
-        assert_ptr_equal(sw_module_find_param(sw_module_child(two, 1), "bias"),
-                         sw_params_find(p, "block2.again.bias"));
+        assert_ptr_equal(sw_module_find_param(sw_module_child(two, 1), "bias"), sw_params_find(p, "block2.again.bias"));
         sw_array x = test_filled(SW_F64, SW_SHAPE(3, 5), -1, 1, 9);
         check_gradients(root, &x);
         test_array_free(&x);
@@ -55,8 +53,8 @@ static void test_numbers(void **state) {
     set_values(p, "block1.again.bias", (const double[]){0.5, -0.5});
     sw_tape *tape = sw_tape_new();
     /* h = relu(3, -1) = (3, 0); h + (6.5, -0.5) */
-    expect_values(sw_forward(root, tensor_of(tape, SW_F32, SW_SHAPE(1, 2), (const double[]){1, 2})),
-                  SW_SHAPE(1, 2), (const double[]){9.5, -0.5}, 0);
+    expect_values(sw_forward(root, tensor_of(tape, SW_F32, SW_SHAPE(1, 2), (const double[]){1, 2})), SW_SHAPE(1, 2),
+                  (const double[]){9.5, -0.5}, 0);
     sw_tape_free(tape);
     sw_model_free(model);
 }
@@ -73,8 +71,7 @@ static void test_nested(void **state) {
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_model_input(model, 2, (const int64_t[]){2, 3});
     sw_module *inner = sw_nn_residual(model, sw_nn_sequential(model, block(model, 6), sw_nn_tanh(model), NULL));
-    sw_module *root = sw_nn_compose(model, "chain", chain_forward, sw_nn_flatten(model), inner,
-                                    block(model, 2), NULL);
+    sw_module *root = sw_nn_compose(model, "chain", chain_forward, sw_nn_flatten(model), inner, block(model, 2), NULL);
     sw_params *p = built(model, root);
     assert_string_equal(sw_params_at(p, 0)->name, "chain1.block1.linear1.weight");
     assert_string_equal(sw_params_at(p, 4)->name, "chain1.block2.linear1.weight");
@@ -213,17 +210,16 @@ static void test_refusals(void **state) {
     (void)state;
     refused(null_result, SW_ERR_USER, "layer odd1: its forward gives a null tensor");
     refused(no_batch, SW_ERR_SHAPE, "layer odd1: its forward makes [] of a batch of 2; axis 0 must stay the batch");
-    refused(not_added, SW_ERR_SHAPE, "layer odd1: add: [2,3] and [2,4] do not broadcast: 3 against 4 in "
-                                     "axis 1 from the end; they must be equal, or one of them 1");
+    refused(not_added, SW_ERR_SHAPE,
+            "layer odd1: add: [2,3] and [2,4] do not broadcast: 3 against 4 in "
+            "axis 1 from the end; they must be equal, or one of them 1");
     refused(called_twice, SW_ERR_SHAPE, "layer odd1: its forward calls layer odd1.linear1 with samples [3] and [4]");
     refused(strange, SW_ERR_ARGUMENT, "layer odd1: its forward calls layer relu, which is not part of it");
-    refused(scalar, SW_ERR_SHAPE,
-            "layer odd1: its forward gives layer linear a scalar; [batch, ...] is needed");
+    refused(scalar, SW_ERR_SHAPE, "layer odd1: its forward gives layer linear a scalar; [batch, ...] is needed");
     refused(unknown, SW_ERR_SHAPE, "layer block1: what comes in is not known; sw_model_input gives it");
     refused(no_forward, SW_ERR_ARGUMENT, "compose: the forward function is NULL");
     refused(no_kind, SW_ERR_ARGUMENT, "compose: a kind of 1 to 48 characters is needed");
-    refused(bad_options, SW_ERR_ARGUMENT,
-            "compose: options.size is 3; sizeof(sw_compose_options) is 32");
+    refused(bad_options, SW_ERR_ARGUMENT, "compose: options.size is 3; sizeof(sw_compose_options) is 32");
     refused(same_names, SW_ERR_ARGUMENT, "layer pair1.a: another layer has this name");
     refused(long_names, SW_ERR_ARGUMENT,
             "layer a_name_of_seventy_characters_which_is_allowed_but_not_three_deep_______: its name, in those "
@@ -237,10 +233,10 @@ static bool build_it(void) {
     sw_model_input(model, 1, (const int64_t[]){4});
     sw_module *first = sw_module_init(sw_nn_linear(model, 0, 6), sw_init_orthogonal(1)),
               *last = sw_module_tie(sw_nn_linear(model, 4, 6), first);
-    sw_module *root = sw_nn_sequential(
-        model, sw_module_init_param(first, "bias", sw_init_pytorch()), sw_nn_gelu(model),
-        sw_nn_residual(model, block(model, 6)), sw_nn_linear_no_bias(model, 6, 4), last, sw_nn_softmax(model, -1),
-        sw_nn_reshape(model, 2, (const int64_t[]){3, 2}), sw_nn_flatten(model), NULL);
+    sw_module *root = sw_nn_sequential(model, sw_module_init_param(first, "bias", sw_init_pytorch()), sw_nn_gelu(model),
+                                       sw_nn_residual(model, block(model, 6)), sw_nn_linear_no_bias(model, 6, 4), last,
+                                       sw_nn_softmax(model, -1), sw_nn_reshape(model, 2, (const int64_t[]){3, 2}),
+                                       sw_nn_flatten(model), NULL);
     bool good = sw_model_build(model, root) != NULL;
     sw_model_free(model);
     return good;
@@ -271,8 +267,13 @@ static void test_every_allocation_fails_in_turn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_names_and_shapes), TEST(test_numbers), TEST(test_nested), TEST(test_taken_number),
-        TEST(test_options),          TEST(test_refusals), TEST(test_every_allocation_fails_in_turn),
+        TEST(test_names_and_shapes),
+        TEST(test_numbers),
+        TEST(test_nested),
+        TEST(test_taken_number),
+        TEST(test_options),
+        TEST(test_refusals),
+        TEST(test_every_allocation_fails_in_turn),
     };
     return cmocka_run_group_tests_name("compose", tests, NULL, NULL);
 }

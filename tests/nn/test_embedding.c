@@ -262,10 +262,12 @@ static sw_module *unused_tie(sw_model *m) {
 
 static void test_ties_refused(void **state) {
     (void)state;
-    refused(later, SW_ERR_STATE, "layer linear1: its weight is tied to layer linear, which is built later: tie "
-                                 "that layer to this one");
-    refused(misfit, SW_ERR_SHAPE, "parameter linear1.weight: [4,3] cannot be tied to embedding1.weight [5,3]: "
-                                  "axis 0 differs");
+    refused(later, SW_ERR_STATE,
+            "layer linear1: its weight is tied to layer linear, which is built later: tie "
+            "that layer to this one");
+    refused(misfit, SW_ERR_SHAPE,
+            "parameter linear1.weight: [4,3] cannot be tied to embedding1.weight [5,3]: "
+            "axis 0 differs");
     refused(other_rank, SW_ERR_SHAPE,
             "parameter linear2.weight: [4,4] cannot be tied to linear1.bias [4]: 2 and 1 axes");
     refused(no_such, SW_ERR_STATE, "layer linear1: its weight is tied to layer relu1, which has no weight");
@@ -322,8 +324,8 @@ static sw_tensor positions_forward(sw_module *module, sw_tensor x) {
     return sw_mul(sw_mul(x, sw_param_use(x.tape, module->param[0])), sw_param_use(x.tape, module->param[1]));
 }
 
-static const sw_module_type positions = {.size = sizeof positions, .name = "positions", .build = positions_build,
-                                         .forward = positions_forward};
+static const sw_module_type positions = {
+    .size = sizeof positions, .name = "positions", .build = positions_build, .forward = positions_forward};
 
 /* What a layer freezes in its build is frozen for good; a tied parameter with it. */
 static void test_frozen_by_the_layer(void **state) {
@@ -349,8 +351,8 @@ static void test_frozen_by_the_layer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows),    TEST(test_start),         TEST(test_gradients),  TEST(test_ids_refused),
-        TEST(test_refusals), TEST(test_tied),         TEST(test_tied_and_frozen), TEST(test_tie_a_bias),
+        TEST(test_rows),         TEST(test_start),  TEST(test_gradients),           TEST(test_ids_refused),
+        TEST(test_refusals),     TEST(test_tied),   TEST(test_tied_and_frozen),     TEST(test_tie_a_bias),
         TEST(test_ties_refused), TEST(test_freeze), TEST(test_frozen_by_the_layer), TEST(test_stale_ids),
     };
     return cmocka_run_group_tests_name("embedding", tests, NULL, NULL);

@@ -32,15 +32,20 @@ static sw_tensor ignoring(sw_tensor z, sw_tensor y) {
     return sw_cross_entropy_with(z, y, &o);
 }
 static sw_tensor weighted(sw_tensor z, sw_tensor y) {
-    const sw_cross_entropy_options o = {.size = sizeof o, .ignore = true, .ignored_id = -1,
-                                        .class_weights = class_weights, .classes = CLASSES};
+    const sw_cross_entropy_options o = {
+        .size = sizeof o, .ignore = true, .ignored_id = -1, .class_weights = class_weights, .classes = CLASSES};
     return sw_cross_entropy_with(z, y, &o);
 }
 
 static void test_ignored_and_weighted(void **state) {
     (void)state;
-    const sw_source source = {.size = sizeof source, .n = SAMPLES, .x_rank = 1, .x_shape = {FEATURES},
-                              .y_type = SW_I32, .classes = CLASSES, .gather = gather};
+    const sw_source source = {.size = sizeof source,
+                              .n = SAMPLES,
+                              .x_rank = 1,
+                              .x_shape = {FEATURES},
+                              .y_type = SW_I32,
+                              .classes = CLASSES,
+                              .gather = gather};
     const double w[CLASSES * FEATURES] = {1, -2, 0.5, -0.25, 1, 1.5, 0, 0.75, -1}, b[CLASSES] = {0.5, -0.5, 0.25};
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_params *p = built(model, sw_nn_linear(model, FEATURES, CLASSES));

@@ -42,8 +42,7 @@ static double density(double z) {
  * mean μ + σ (φ(α) - φ(β))/Z, variance σ² (1 + (αφ(α) - βφ(β))/Z - ((φ(α) - φ(β))/Z)²). */
 static void check_truncated(double mean, double deviation, double low, double high) {
     double a = (low - mean) / deviation, b = (high - mean) / deviation;
-    double mass = a > 0 ? (erfc(a / sqrt(2)) - erfc(b / sqrt(2))) / 2
-                        : (erfc(-b / sqrt(2)) - erfc(-a / sqrt(2))) / 2;
+    double mass = a > 0 ? (erfc(a / sqrt(2)) - erfc(b / sqrt(2))) / 2 : (erfc(-b / sqrt(2)) - erfc(-a / sqrt(2))) / 2;
     double shift = (density(a) - density(b)) / mass;
     double at_a = isinf(a) ? 0 : a * density(a), at_b = isinf(b) ? 0 : b * density(b);
     double variance = 1 + (at_a - at_b) / mass - shift * shift;
@@ -91,10 +90,10 @@ static void test_truncated_normal(void **state) {
     check_truncated(1, 0.02, 0.97, 1.5);
     check_truncated(0, 1, -INFINITY, INFINITY);
     check_truncated(0, 1, -INFINITY, 0.5);
-    check_truncated(0, 1, 0.1, 0.2);         /* narrow: from a uniform proposal */
+    check_truncated(0, 1, 0.1, 0.2); /* narrow: from a uniform proposal */
     check_truncated(0, 1, -0.05, 0.04);
     check_truncated(0, 1, 2, 2.6);
-    check_truncated(0, 1, 4, INFINITY);      /* a tail: from an exponential one */
+    check_truncated(0, 1, 4, INFINITY); /* a tail: from an exponential one */
     check_truncated(5, 2, -INFINITY, -5);
     check_truncated(0, 1, 30, 31);
 }
@@ -113,8 +112,8 @@ static void check_orthogonal(int rank, const int64_t *shape, double gain) {
         for (int64_t j = 0; j <= i; j++) {
             double product = 0;
             for (int64_t k = 0; k < m; k++)
-                product += rows < columns ? w[i * columns + k] * w[j * columns + k]
-                                          : w[k * columns + i] * w[k * columns + j];
+                product +=
+                    rows < columns ? w[i * columns + k] * w[j * columns + k] : w[k * columns + i] * w[k * columns + j];
             double expected = i == j ? gain * gain : 0;
             if (!(fabs(product - expected) <= 1e-13 * (double)m * fmax(gain * gain, 1)))
                 fail_msg("product %d, %d: %.17g", (int)i, (int)j, product);
@@ -175,9 +174,9 @@ static void test_orthogonal_without_memory(void **state) {
 /* Equal bits for equal seed and name, other numbers for another name; f32 are the f64 rounded. */
 static void test_names_and_types(void **state) {
     (void)state;
-    const sw_init all[] = {sw_init_constant(0.1),        sw_init_normal(0.1, 1),     sw_init_uniform(-1, 2),
-                           sw_init_truncated_normal(0, 1, -1, 3), sw_init_lecun_normal(), sw_init_lecun_uniform(),
-                           sw_init_pytorch(),            sw_init_orthogonal(1)};
+    const sw_init all[] = {
+        sw_init_constant(0.1),  sw_init_normal(0.1, 1),  sw_init_uniform(-1, 2), sw_init_truncated_normal(0, 1, -1, 3),
+        sw_init_lecun_normal(), sw_init_lecun_uniform(), sw_init_pytorch(),      sw_init_orthogonal(1)};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         sw_params *p = filled(SW_F64, "a", all[k], 20, 30), *q = filled(SW_F64, "a", all[k], 20, 30),
                   *r = filled(SW_F64, "b", all[k], 20, 30), *s = filled(SW_F32, "a", all[k], 20, 30);
@@ -228,8 +227,7 @@ static void test_refusals(void **state) {
                  "parameter linear1.weight: initial values orthogonal: the gain is not finite");
     refused_init((sw_init){.name = "none"}, "layer linear: the initial values have no fill function");
     sw_model *model = sw_model_new(SW_F32, 1);
-    assert_null(sw_model_build(model, sw_module_init_param(sw_nn_linear(model, 3, 2), "bias",
-                                                           sw_init_orthogonal(1))));
+    assert_null(sw_model_build(model, sw_module_init_param(sw_nn_linear(model, 3, 2), "bias", sw_init_orthogonal(1))));
     expect_error(SW_ERR_ARGUMENT, "parameter linear1.bias: initial values orthogonal: two axes or more are needed");
     sw_model_free(model);
     sw_params *p = sw_params_new(SW_F64, 1);
@@ -250,8 +248,8 @@ static sw_status fill_one(const sw_init *init, const sw_param *param, sw_rng *rn
 
 static sw_status build_with(sw_dtype type, double value, bool frozen) {
     sw_params *p = sw_params_new(type, 1);
-    const sw_param_options options = {
-        .size = sizeof options, .init = {.size = sizeof(sw_init), .name = "mine", .fill = fill_one, .a = value}};
+    const sw_param_options options = {.size = sizeof options,
+                                      .init = {.size = sizeof(sw_init), .name = "mine", .fill = fill_one, .a = value}};
     assert_non_null(sw_params_add(p, "good", SW_SHAPE(3), NULL));
     sw_param_freeze(sw_params_add(p, "mask", SW_SHAPE(2, 3), &options), frozen);
     const sw_status status = sw_params_build(p);
@@ -284,8 +282,7 @@ static void test_values_that_are_not_finite(void **state) {
     assert_int_equal(build_with(SW_F64, 1e300, false), SW_OK);
     for (int frozen = 0; frozen < 2; frozen++) {
         assert_int_equal(build_with(SW_F32, 1e300, frozen), SW_ERR_NONFINITE);
-        expect_error(SW_ERR_NONFINITE,
-                     "parameter mask: initial values mine: element 4 is 1e+300, too large for f32");
+        expect_error(SW_ERR_NONFINITE, "parameter mask: initial values mine: element 4 is 1e+300, too large for f32");
     }
     sw_model *model = sw_model_new(SW_F32, 1);
     assert_null(sw_model_build(model, sw_module_init(sw_nn_linear(model, 3, 2), sw_init_constant((double)NAN))));
@@ -297,10 +294,10 @@ static void test_values_that_are_not_finite(void **state) {
 /* ---- Who says how a parameter starts ---- */
 
 static sw_module *two_layers(sw_model *m) {
-    return sw_nn_sequential(m, sw_nn_linear(m, 2, 3),
-                            sw_module_init_param(sw_module_init(sw_nn_linear(m, 3, 2), sw_init_constant(1)),
-                                                 "bias", sw_init_constant(2)),
-                            NULL);
+    return sw_nn_sequential(
+        m, sw_nn_linear(m, 2, 3),
+        sw_module_init_param(sw_module_init(sw_nn_linear(m, 3, 2), sw_init_constant(1)), "bias", sw_init_constant(2)),
+        NULL);
 }
 
 static void expect_constant(sw_params *p, const char *name, double value) {
@@ -342,8 +339,13 @@ static void test_defaults_of_a_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_moments),  TEST(test_truncated_normal), TEST(test_orthogonal), TEST(test_orthogonal_without_memory),
-        TEST(test_names_and_types), TEST(test_refusals),  TEST(test_values_that_are_not_finite),
+        TEST(test_moments),
+        TEST(test_truncated_normal),
+        TEST(test_orthogonal),
+        TEST(test_orthogonal_without_memory),
+        TEST(test_names_and_types),
+        TEST(test_refusals),
+        TEST(test_values_that_are_not_finite),
         TEST(test_defaults_of_a_model),
     };
     return cmocka_run_group_tests_name("init", tests, NULL, NULL);

@@ -41,10 +41,14 @@ static const struct {
     make_root make;
     double (*of)(double x);
 } activations[] = {
-    {"relu", sw_nn_relu, relu_of},          {"tanh", sw_nn_tanh, tanh},
-    {"sigmoid", sw_nn_sigmoid, sigmoid_of}, {"leaky_relu", make_leaky, leaky_of},
-    {"elu", make_elu, elu_of},              {"silu", sw_nn_silu, silu_of},
-    {"softplus", sw_nn_softplus, softplus_of}, {"gelu", sw_nn_gelu, gelu_of},
+    {"relu", sw_nn_relu, relu_of},
+    {"tanh", sw_nn_tanh, tanh},
+    {"sigmoid", sw_nn_sigmoid, sigmoid_of},
+    {"leaky_relu", make_leaky, leaky_of},
+    {"elu", make_elu, elu_of},
+    {"silu", sw_nn_silu, silu_of},
+    {"softplus", sw_nn_softplus, softplus_of},
+    {"gelu", sw_nn_gelu, gelu_of},
     {"gelu_tanh", sw_nn_gelu_tanh, gelu_tanh_of},
 };
 
@@ -71,8 +75,7 @@ static void test_activations(void **state) {
             assert_string_equal(layer->name, name);
             assert_true(layer->out.rank == 1 && layer->out.length[0] == COLUMNS);
             sw_tape *tape = sw_tape_new();
-            expect_values(sw_forward(layer, tensor_of(tape, both_types[t], 2, shape, in)), 2, shape, out,
-                          few_ulp[t]);
+            expect_values(sw_forward(layer, tensor_of(tape, both_types[t], 2, shape, in)), 2, shape, out, few_ulp[t]);
             sw_tape_free(tape);
             if (t == 1) {
                 sw_array x = test_array(SW_F64, 2, shape);
@@ -116,8 +119,8 @@ static void test_softmax(void **state) {
 
 static void test_activation_by_name(void **state) {
     (void)state;
-    static const char *const names[] = {"relu", "tanh", "sigmoid", "leaky_relu", "elu", "silu",
-                                        "softplus", "gelu", "gelu_tanh", "softmax", "log_softmax"};
+    static const char *const names[] = {"relu",     "tanh", "sigmoid",   "leaky_relu", "elu",        "silu",
+                                        "softplus", "gelu", "gelu_tanh", "softmax",    "log_softmax"};
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_module *list[sizeof names / sizeof *names];
     int count = sizeof names / sizeof *names;
@@ -129,8 +132,7 @@ static void test_activation_by_name(void **state) {
     sw_tape *tape = sw_tape_new();
     const double in[2] = {-2, 1}, leaky[2] = {-0.02, 1}, elu[2] = {expm1(-2), 1};
     expect_values(sw_forward(list[3], tensor_of(tape, SW_F64, SW_SHAPE(1, 2), in)), SW_SHAPE(1, 2), leaky, 0);
-    expect_values(sw_forward(list[4], tensor_of(tape, SW_F64, SW_SHAPE(1, 2), in)), SW_SHAPE(1, 2), elu,
-                  few_ulp[1]);
+    expect_values(sw_forward(list[4], tensor_of(tape, SW_F64, SW_SHAPE(1, 2), in)), SW_SHAPE(1, 2), elu, few_ulp[1]);
     sw_tape_free(tape);
     sw_model_free(model);
     model = sw_model_new(SW_F64, 1);
@@ -206,8 +208,8 @@ static void test_flatten_and_reshape(void **state) {
 static void test_residual(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
-    sw_module *root = sw_nn_residual(model, sw_nn_sequential(model, sw_nn_linear(model, 0, 2), sw_nn_tanh(model),
-                                                             sw_nn_linear(model, 2, 3), NULL));
+    sw_module *root = sw_nn_residual(
+        model, sw_nn_sequential(model, sw_nn_linear(model, 0, 2), sw_nn_tanh(model), sw_nn_linear(model, 2, 3), NULL));
     sw_model_input(model, 1, (const int64_t[]){3});
     sw_params *p = built(model, root);
     assert_string_equal(root->name, "residual1");
@@ -287,15 +289,16 @@ static void test_refusals(void **state) {
     (void)state;
     refused(bad_slope, SW_ERR_ARGUMENT, "leaky_relu: inf is not finite");
     refused(bad_axis, SW_ERR_SHAPE, "layer softmax1: axis 2 of a batch of samples [3]: -2 to 1 are there");
-    refused(bad_reshape, SW_ERR_SHAPE,
-            "layer reshape1: a sample [3] has 3 elements and cannot become [2,2]");
+    refused(bad_reshape, SW_ERR_SHAPE, "layer reshape1: a sample [3] has 3 elements and cannot become [2,2]");
     refused(negative_reshape, SW_ERR_SHAPE, "axis 1 of [2,-2] is negative");
     refused(deep_reshape, SW_ERR_SHAPE, "reshape: a sample has at most 7 axes, not 8");
-    refused(bad_residual, SW_ERR_SHAPE, "layer residual1: [3] comes in and layer linear1 makes it [2]; "
-                                        "x + f(x) needs equal shapes");
+    refused(bad_residual, SW_ERR_SHAPE,
+            "layer residual1: [3] comes in and layer linear1 makes it [2]; "
+            "x + f(x) needs equal shapes");
     refused(empty_residual, SW_ERR_ARGUMENT, "a layer to be added is NULL");
-    refused(no_bias_no_outputs, SW_ERR_ARGUMENT, "linear: 3 inputs and 0 outputs; inputs 0 (open) or more, "
-                                                 "outputs 1 or more are needed");
+    refused(no_bias_no_outputs, SW_ERR_ARGUMENT,
+            "linear: 3 inputs and 0 outputs; inputs 0 (open) or more, "
+            "outputs 1 or more are needed");
     refused(negative_list, SW_ERR_ARGUMENT, "sequential: the list of layers has a negative length");
     refused(null_list, SW_ERR_ARGUMENT, "sequential: the list of layers is NULL");
     assert_null(sw_nn_reshape(NULL, 1, (const int64_t[]){1}));

@@ -133,9 +133,9 @@ static void test_trained(void **state) {
     sw_model *m = linear_model(SW_F64, true, false);
     sw_source *classes = classes_source(SW_F64);
     const sw_objective *f = sw_model_objective(m, classes, sw_cross_entropy);
-    sw_optim *o = sw_optim_create(sw_model_params(m),
-                                  &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = "saga tol=1e-9",
-                                                      .rule = "sgd lr=auto weight_decay=0.05"});
+    sw_optim *o = sw_optim_create(sw_model_params(m), &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                          .estimator = "saga tol=1e-9",
+                                                                          .rule = "sgd lr=auto weight_decay=0.05"});
     sw_train_result r;
     assert_ok(sw_train(f, o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 3000}, &r));
     assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);

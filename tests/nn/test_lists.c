@@ -26,8 +26,7 @@ static void test_the_null_at_the_end_may_be_missing(void **state) {
         sw_nn_sequential(m, three(m), three(m), three(m), NULL, NULL),
         sw_nn_compose(m, "block", through, three(m), three(m), three(m), NULL),
         sw_nn_compose(m, "block", through, three(m), three(m), three(m)),
-        (sw_nn_sequential)(m, three(m), three(m), three(m),
-                           NULL), /* the functions, not the macros */
+        (sw_nn_sequential)(m, three(m), three(m), three(m), NULL), /* the functions, not the macros */
         (sw_nn_compose)(m, "block", through, three(m), three(m), three(m), NULL),
     };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -53,16 +52,14 @@ static void test_arguments_are_evaluated_once(void **state) {
     sw_model *m = sw_model_new(SW_F64, 1);
     made = 0;
 #define LAYER counted_layer(m, SW_SHAPE(2, 3))
-    sw_module *s =
-        sw_nn_sequential(m, sw_nn_sequential(m, LAYER, sw_nn_sequential(m, LAYER, LAYER)),
-                         sw_nn_compose(m, "block", through, LAYER), NULL);
+    sw_module *s = sw_nn_sequential(m, sw_nn_sequential(m, LAYER, sw_nn_sequential(m, LAYER, LAYER)),
+                                    sw_nn_compose(m, "block", through, LAYER), NULL);
     assert_int_equal(made, 4);
     assert_int_equal(s->children, 2);
     assert_int_equal(s->child[0]->children, 2);
     assert_int_equal(s->child[0]->child[1]->children, 2);
 #define TEN LAYER, LAYER, LAYER, LAYER, LAYER, LAYER, LAYER, LAYER, LAYER, LAYER
-    assert_int_equal(
-        sw_nn_sequential(m, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN)->children, 100);
+    assert_int_equal(sw_nn_sequential(m, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN)->children, 100);
     assert_int_equal(made, 104);
     expect_no_error();
     sw_model_free(m);
@@ -98,8 +95,7 @@ static void test_capitals_are_no_mistake_of_their_own(void **state) {
     sw_model *m = sw_model_new(SW_F64, 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[100];
-        snprintf(text, sizeof text, "activation: there is no %s, did you mean %s?", cases[i].word,
-                 cases[i].meant);
+        snprintf(text, sizeof text, "activation: there is no %s, did you mean %s?", cases[i].word, cases[i].meant);
         sw_nn_activation(m, cases[i].word);
         expect_error(SW_ERR_ARGUMENT, text);
     }
@@ -168,9 +164,8 @@ static void check_columns(const sw_model *model) {
 
 static void test_long_names_keep_the_columns(void **state) {
     (void)state;
-    static const char *const names[] = {
-        "short", "a_name_of_more_than_twenty_characters", "schicht_größe_für_ähnliches",
-        "l123456789l123456789l123456789l123456789l123456789l123456789l123456789"};
+    static const char *const names[] = {"short", "a_name_of_more_than_twenty_characters", "schicht_größe_für_ähnliches",
+                                        "l123456789l123456789l123456789l123456789l123456789l123456789l123456789"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         sw_model *m = sw_model_new(SW_F64, 1);
         sw_module *in = sw_module_name(sw_nn_linear(m, 12, 123456), names[i]);

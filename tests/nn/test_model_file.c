@@ -8,8 +8,8 @@
 
 static sw_model *make(uint64_t seed, int64_t hidden) {
     sw_model *net = sw_model_new(SW_F32, seed);
-    sw_module *root = sw_nn_sequential(net, sw_nn_linear(net, 3, hidden), sw_nn_relu(net),
-                                       sw_nn_linear(net, hidden, 2), NULL);
+    sw_module *root =
+        sw_nn_sequential(net, sw_nn_linear(net, 3, hidden), sw_nn_relu(net), sw_nn_linear(net, hidden, 2), NULL);
     assert_non_null(sw_model_build(net, root));
     return net;
 }
@@ -33,9 +33,11 @@ static void a_model_comes_back(void **state) {
     one = make(1, 5);
     assert_int_equal(sw_model_load(one, path), SW_ERR_FORMAT);
     char text[PATH_SIZE + 300];
-    snprintf(text, sizeof text, "%s: does not fit the parameters: linear1.weight is [5,3] here and [4,3] in the file; "
-                                "linear1.bias is [5] here and [4] in the file; linear2.weight is [2,5] here and [2,4] "
-                                "in the file", path);
+    snprintf(text, sizeof text,
+             "%s: does not fit the parameters: linear1.weight is [5,3] here and [4,3] in the file; "
+             "linear1.bias is [5] here and [4] in the file; linear2.weight is [2,5] here and [2,4] "
+             "in the file",
+             path);
     expect_error(SW_ERR_FORMAT, text);
     sw_model_free(one);
     remove_file(path);

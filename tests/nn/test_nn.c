@@ -27,8 +27,7 @@ static sw_params *build(sw_model *model, sw_module *root) {
     return p;
 }
 
-static sw_tensor input(sw_tape *tape, sw_dtype type, int64_t rows, int64_t columns,
-                       const double *values) {
+static sw_tensor input(sw_tape *tape, sw_dtype type, int64_t rows, int64_t columns, const double *values) {
     sw_tensor x = sw_buffer(tape, type, SW_SHAPE(rows, columns));
     sw_array a = sw_value(x);
     for (int64_t i = 0; i < rows * columns; i++)
@@ -48,8 +47,7 @@ static void assert_values(sw_tensor t, const double *expected, int64_t count, do
 /* ---- Layers by hand ---- */
 
 /* Small integers and halves: exact in both types. */
-static const double weight[6] = {1, -2, 0.5, 3, 0, -1}, bias[2] = {0.5, -4},
-                    points[6] = {2, 1, 4, -1, 3, 2};
+static const double weight[6] = {1, -2, 0.5, 3, 0, -1}, bias[2] = {0.5, -4}, points[6] = {2, 1, 4, -1, 3, 2};
 
 static void test_linear(void **state) {
     (void)state;
@@ -120,8 +118,7 @@ static void test_dropout(void **state) {
     for (int i = 0; i < ROWS * COLUMNS; i++)
         ones[i] = 1;
     sw_tape_set(tape, SW_TRAIN, false);
-    assert_values(sw_forward(drop, input(tape, SW_F64, ROWS, COLUMNS, ones)), ones, ROWS * COLUMNS,
-                  0);
+    assert_values(sw_forward(drop, input(tape, SW_F64, ROWS, COLUMNS, ones)), ones, ROWS * COLUMNS, 0);
     sw_tape_reset(tape);
     sw_tape_set(tape, SW_TRAIN, true);
     sw_tape_set_draw(tape, 17);
@@ -209,8 +206,7 @@ static void test_f32_is_f64_rounded(void **state) {
                            sw_init_xavier_normal(1)};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         sw_model *single, *twice;
-        sw_params *p = initialised(SW_F32, 5, all[k], &single),
-                  *q = initialised(SW_F64, 5, all[k], &twice);
+        sw_params *p = initialised(SW_F32, 5, all[k], &single), *q = initialised(SW_F64, 5, all[k], &twice);
         const float *x = sw_params_x(p);
         const double *y = sw_params_x(q);
         for (int64_t i = 0; i < IN * OUT; i++)
@@ -224,19 +220,15 @@ static void test_f32_is_f64_rounded(void **state) {
  */
 static void test_initial_values_by_seed_and_name(void **state) {
     (void)state;
-    sw_model *one = sw_model_new(SW_F64, 3), *two = sw_model_new(SW_F64, 3),
-             *three = sw_model_new(SW_F64, 4);
-    sw_module *a = sw_module_name(sw_nn_linear(one, 4, 4), "a"),
-              *b = sw_module_name(sw_nn_linear(one, 4, 4), "b");
+    sw_model *one = sw_model_new(SW_F64, 3), *two = sw_model_new(SW_F64, 3), *three = sw_model_new(SW_F64, 4);
+    sw_module *a = sw_module_name(sw_nn_linear(one, 4, 4), "a"), *b = sw_module_name(sw_nn_linear(one, 4, 4), "b");
     sw_params *p = build(one, sw_nn_sequential(one, a, b, NULL));
     sw_module *b2 = sw_module_name(sw_nn_linear(two, 4, 4), "b"), *more = sw_nn_linear(two, 4, 4),
               *a2 = sw_module_name(sw_nn_linear(two, 4, 4), "a");
     sw_params *q = build(two, sw_nn_sequential(two, b2, more, a2, NULL));
     sw_params *r = build(three, sw_module_name(sw_nn_linear(three, 4, 4), "a"));
-    sw_array wa = sw_param_value(sw_params_find(p, "a.weight")),
-             wa2 = sw_param_value(sw_params_find(q, "a.weight")),
-             wb = sw_param_value(sw_params_find(p, "b.weight")),
-             wb2 = sw_param_value(sw_params_find(q, "b.weight"));
+    sw_array wa = sw_param_value(sw_params_find(p, "a.weight")), wa2 = sw_param_value(sw_params_find(q, "a.weight")),
+             wb = sw_param_value(sw_params_find(p, "b.weight")), wb2 = sw_param_value(sw_params_find(q, "b.weight"));
     assert_memory_equal(wa.data, wa2.data, test_bytes(&wa));
     assert_memory_equal(wb.data, wb2.data, test_bytes(&wb));
     assert_true(value_of(p, "a.weight", 0) != value_of(p, "b.weight", 0));
@@ -253,8 +245,8 @@ static void test_inputs_are_worked_out(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     assert_int_equal(sw_model_input(model, 1, (const int64_t[]){7}), SW_OK);
-    sw_module *root = sw_nn_sequential(model, sw_nn_dropout(model, 0.5), sw_nn_linear(model, 0, 5),
-                                       sw_nn_relu(model), sw_nn_linear(model, 0, 3), NULL);
+    sw_module *root = sw_nn_sequential(model, sw_nn_dropout(model, 0.5), sw_nn_linear(model, 0, 5), sw_nn_relu(model),
+                                       sw_nn_linear(model, 0, 3), NULL);
     sw_params *p = build(model, root);
     assert_int_equal(sw_params_dim(p), 7 * 5 + 5 + 5 * 3 + 3);
     const sw_param *w = sw_params_find(p, "linear1.weight");
@@ -266,13 +258,13 @@ static void test_names_and_roles(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_module *root = sw_nn_sequential(model, sw_nn_linear(model, 2, 2), sw_nn_relu(model),
-                                       sw_module_name(sw_nn_linear(model, 2, 2), "middle"),
-                                       sw_nn_linear(model, 2, 2), sw_nn_relu(model), NULL);
+                                       sw_module_name(sw_nn_linear(model, 2, 2), "middle"), sw_nn_linear(model, 2, 2),
+                                       sw_nn_relu(model), NULL);
     sw_params *p = build(model, root);
-    static const char *const names[] = {"linear1.weight", "linear1.bias", "middle.weight",
-                                        "middle.bias", "linear2.weight", "linear2.bias"};
+    static const char *const names[] = {"linear1.weight", "linear1.bias",   "middle.weight",
+                                        "middle.bias",    "linear2.weight", "linear2.bias"};
     static const sw_role roles[] = {SW_ROLE_WEIGHT, SW_ROLE_BIAS, SW_ROLE_WEIGHT,
-                                    SW_ROLE_BIAS, SW_ROLE_HEAD, SW_ROLE_BIAS};
+                                    SW_ROLE_BIAS,   SW_ROLE_HEAD, SW_ROLE_BIAS};
     assert_int_equal(sw_params_count(p), 6);
     for (int i = 0; i < 6; i++) {
         assert_string_equal(sw_params_at(p, i)->name, names[i]);
@@ -297,8 +289,7 @@ static void test_many_kinds(void **state) {
     for (int i = 0; i < 2 * KINDS; i++) {
         int k = i % KINDS;
         snprintf(name[k], sizeof name[k], "kind_%c%c", 'a' + k / 26, 'a' + k % 26);
-        type[k] = (sw_module_type){.size = sizeof type[k], .name = name[k],
-                                   .forward = as_it_is};
+        type[k] = (sw_module_type){.size = sizeof type[k], .name = name[k], .forward = as_it_is};
         list[i] = sw_module_new(model, &type[k], 0);
     }
     build(model, sw_nn_sequential_of(model, 2 * KINDS, list));
@@ -323,18 +314,17 @@ static void test_print(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 42);
     assert_string_equal(print_of(model), ""); /* nothing to tell before the build */
-    sw_module *hidden = sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_relu(model),
-                                         sw_nn_dropout(model, 0.25), NULL);
+    sw_module *hidden =
+        sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_relu(model), sw_nn_dropout(model, 0.25), NULL);
     build(model, sw_nn_sequential(model, hidden, sw_nn_linear(model, 100, 10), NULL));
-    assert_string_equal(print_of(model),
-        "layer                                          output       parameters\n"
-        "sequential1                                    [10]                  0\n"
-        "  sequential2                                  [100]                 0\n"
-        "    linear1           linear 784 to 100        [100]             78500\n"
-        "    relu1                                      [100]                 0\n"
-        "    dropout1          dropout 0.25             [100]                 0\n"
-        "  linear2             linear 100 to 10         [10]               1010\n"
-        "total                 f32                                        79510\n");
+    assert_string_equal(print_of(model), "layer                                          output       parameters\n"
+                                         "sequential1                                    [10]                  0\n"
+                                         "  sequential2                                  [100]                 0\n"
+                                         "    linear1           linear 784 to 100        [100]             78500\n"
+                                         "    relu1                                      [100]                 0\n"
+                                         "    dropout1          dropout 0.25             [100]                 0\n"
+                                         "  linear2             linear 100 to 10         [10]               1010\n"
+                                         "total                 f32                                        79510\n");
     sw_model_print(NULL, stdout);
     sw_model_print(model, NULL);
     sw_model_free(model);
@@ -373,8 +363,7 @@ static sw_module *no_outputs(sw_model *m) {
     return sw_nn_linear(m, 3, 0);
 }
 static sw_module *bad_dropout(sw_model *m) {
-    return sw_nn_sequential(m, sw_module_name(sw_nn_dropout(m, 1), "name"), sw_nn_linear(m, 2, 2),
-                            NULL);
+    return sw_nn_sequential(m, sw_module_name(sw_nn_dropout(m, 1), "name"), sw_nn_linear(m, 2, 2), NULL);
 }
 static sw_module *nan_dropout(sw_model *m) {
     return sw_module_init(sw_nn_dropout(m, (double)fabsf(NAN)), sw_init_zeros());
@@ -384,8 +373,8 @@ static sw_module *twice(sw_model *m) {
     return sw_nn_sequential(m, l, l, NULL);
 }
 static sw_module *same_name(sw_model *m) {
-    return sw_nn_sequential(m, sw_module_name(sw_nn_linear(m, 2, 2), "a"),
-                            sw_module_name(sw_nn_linear(m, 2, 2), "a"), NULL);
+    return sw_nn_sequential(m, sw_module_name(sw_nn_linear(m, 2, 2), "a"), sw_module_name(sw_nn_linear(m, 2, 2), "a"),
+                            NULL);
 }
 static sw_module *null_in_list(sw_model *m) {
     sw_module *list[2] = {sw_nn_relu(m), NULL};
@@ -397,13 +386,13 @@ static void test_refusals(void **state) {
     refused(unknown_inputs, SW_ERR_SHAPE,
             "layer linear1: the number of inputs is not known; give it, or sw_model_input");
     refused(mismatch, SW_ERR_SHAPE, "layer linear2: takes 5 inputs, but 4 come in");
-    refused(pictures, SW_ERR_SHAPE,
-            "layer linear1: takes vectors; what comes in is [28,28] for each sample");
+    refused(pictures, SW_ERR_SHAPE, "layer linear1: takes vectors; what comes in is [28,28] for each sample");
     refused(bad_linear, SW_ERR_ARGUMENT,
             "linear: -3 inputs and 4 outputs; inputs 0 (open) or more, "
             "outputs 1 or more are needed");
-    refused(no_outputs, SW_ERR_ARGUMENT, "linear: 3 inputs and 0 outputs; inputs 0 (open) or more, "
-                                         "outputs 1 or more are needed");
+    refused(no_outputs, SW_ERR_ARGUMENT,
+            "linear: 3 inputs and 0 outputs; inputs 0 (open) or more, "
+            "outputs 1 or more are needed");
     refused(bad_dropout, SW_ERR_ARGUMENT, "dropout: p = 1 is outside [0, 1)");
     refused(nan_dropout, SW_ERR_ARGUMENT, "dropout: p = nan is outside [0, 1)");
     refused(twice, SW_ERR_ARGUMENT, "layer linear is part of a layer already");
@@ -503,8 +492,7 @@ static void test_sequential_releases(void **state) {
             z = sw_forward(layer[i], z);
         sw_array a = sw_value(y), b = sw_value(z);
         assert_memory_equal(a.data, b.data, test_bytes(&a));
-        size_t one = ROWS * WIDTH * sizeof(double), used = sw_tape_bytes_used(tape),
-               kept = sw_tape_bytes_used(other);
+        size_t one = ROWS * WIDTH * sizeof(double), used = sw_tape_bytes_used(tape), kept = sw_tape_bytes_used(other);
         /* Without a record nobody reads what is past: input, two at work, slack. With it the
          * outputs of linear layers go, those of relu (which the next layer's vjp reads) stay. */
         assert_true(kept >= (LAYERS + 1) * one);
@@ -565,9 +553,12 @@ static void residual_free(sw_module *m) {
         ++*r->freed;
 }
 
-static const sw_module_type residual_type = {.size = sizeof(sw_module_type), .name = "residual",
-                                             .build = residual_build, .forward = residual_forward,
-                                             .describe = residual_describe, .free = residual_free};
+static const sw_module_type residual_type = {.size = sizeof(sw_module_type),
+                                             .name = "residual",
+                                             .build = residual_build,
+                                             .forward = residual_forward,
+                                             .describe = residual_describe,
+                                             .free = residual_free};
 
 static sw_module *residual_new(sw_model *model, sw_module *inside, int *freed) {
     sw_module *m = sw_module_new(model, &residual_type, sizeof(residual));
@@ -582,8 +573,7 @@ static void test_layer_of_ones_own(void **state) {
     int freed = 0;
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_module *block = residual_new(model, sw_nn_linear(model, 2, 2), &freed);
-    sw_params *p = build(model, sw_nn_sequential(model, sw_nn_linear(model, 3, 2), block,
-                                                 sw_nn_relu(model), NULL));
+    sw_params *p = build(model, sw_nn_sequential(model, sw_nn_linear(model, 3, 2), block, sw_nn_relu(model), NULL));
     set(p, "linear1.weight", weight);
     set(p, "linear1.bias", bias);
     set(p, "linear2.weight", (const double[]){1, 2, 3, 4});
@@ -595,10 +585,9 @@ static void test_layer_of_ones_own(void **state) {
      * {-23.5, -51.5}: {-5.5 - 47, -9 + 51.5}. */
     const double expected[4] = {0, 0, 0, 42.5};
     assert_values(y, expected, 4, 0);
-    assert_non_null(
-        strstr(print_of(model),
-               "\n  residual1           x + f(x), 1 inside       [2]                   2\n"
-               "    linear2           linear 2 to 2            [2]                   6\n"));
+    assert_non_null(strstr(print_of(model),
+                           "\n  residual1           x + f(x), 1 inside       [2]                   2\n"
+                           "    linear2           linear 2 to 2            [2]                   6\n"));
     assert_int_equal(sw_params_find(p, "residual1.scale")->role, SW_ROLE_NORM);
     sw_tape_free(tape);
     sw_model_free(model);
@@ -627,8 +616,8 @@ typedef struct cloud {
     bool fails;
 } cloud;
 
-static sw_status cloud_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status cloud_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                              void *x, void *y) {
     (void)draw;
     const cloud *c = (const cloud *)(const void *)source;
     const sw_array out = {.data = x, .type = type}, real = {.data = y, .type = type};
@@ -648,15 +637,19 @@ static sw_status cloud_gather(const sw_source *source, const int64_t *ids, int64
 }
 
 static cloud cloud_of(int64_t n) {
-    return (cloud){.source = {.size = sizeof(sw_source), .n = n, .x_rank = 1, .x_shape = {FEATURES},
-                              .y_type = SW_I32, .classes = CLASSES, .gather = cloud_gather}};
+    return (cloud){.source = {.size = sizeof(sw_source),
+                              .n = n,
+                              .x_rank = 1,
+                              .x_shape = {FEATURES},
+                              .y_type = SW_I32,
+                              .classes = CLASSES,
+                              .gather = cloud_gather}};
 }
 
 static sw_model *classifier(sw_dtype type) {
     sw_model *model = sw_model_new(type, 7);
-    build(model,
-          sw_nn_sequential(model, sw_nn_linear(model, FEATURES, 8), sw_nn_relu(model),
-                           sw_nn_dropout(model, 0.5), sw_nn_linear(model, 8, CLASSES), NULL));
+    build(model, sw_nn_sequential(model, sw_nn_linear(model, FEATURES, 8), sw_nn_relu(model), sw_nn_dropout(model, 0.5),
+                                  sw_nn_linear(model, 8, CLASSES), NULL));
     return model;
 }
 
@@ -669,9 +662,7 @@ static sw_evaluation by_hand(sw_model *model, const void *x, const cloud *c) {
         sw_batch b;
         sw_tape_reset(tape);
         assert_int_equal(sw_tape_bind(tape, sw_model_params(model), x, NULL), SW_OK);
-        assert_int_equal(
-            sw_source_batch(&c->source, tape, sw_params_type(sw_model_params(model)), &id, 1, &b),
-            SW_OK);
+        assert_int_equal(sw_source_batch(&c->source, tape, sw_params_type(sw_model_params(model)), &id, 1, &b), SW_OK);
         sw_array z = sw_value(sw_forward(sw_model_root(model), b.x));
         double sum = 0;
         int best = 0, target = (int)(id % CLASSES);
@@ -702,8 +693,7 @@ static void test_evaluate(void **state) {
         for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
             cloud c = cloud_of(sizes[k]);
             sw_evaluation e, hand = by_hand(model, NULL, &c);
-            assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e),
-                             SW_OK);
+            assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e), SW_OK);
             /* Losses are about 1, their sum f64: each is off by a few 6e-8 in f32; in f64 the sums
              * of 2345 are off by as many times 1.1e-16 at worst. */
             assert_true(fabs(e.loss - hand.loss) <= (t == 0 ? 5e-7 : 3e-13));
@@ -711,13 +701,11 @@ static void test_evaluate(void **state) {
             assert_true(fabs(e.accuracy - hand.accuracy) <= (t == 0 ? 1.0 / 2345 : 0) + 1e-15);
             /* At another point: all parameters 0, so that all classes are alike and class 0 is
              * first. */
-            assert_int_equal(sw_model_evaluate(model, elsewhere, &c.source, sw_cross_entropy, &e),
-                             SW_OK);
+            assert_int_equal(sw_model_evaluate(model, elsewhere, &c.source, sw_cross_entropy, &e), SW_OK);
             if (!(fabs(e.loss - log(CLASSES)) <= (t == 0 ? 5e-7 : 3e-13)))
                 fail_msg("%s, %d samples: %.3g away", sw_dtype_name(both_types[t]), (int)sizes[k],
                          e.loss - log(CLASSES));
-            assert_true(fabs(e.accuracy - (double)((sizes[k] + 2) / 3) / (double)sizes[k]) <=
-                        1e-15);
+            assert_true(fabs(e.accuracy - (double)((sizes[k] + 2) / 3) / (double)sizes[k]) <= 1e-15);
         }
         free(elsewhere);
         sw_model_free(model);
@@ -777,8 +765,8 @@ static void test_evaluate_other_outputs(void **state) {
     sw_model_free(model);
 }
 
-static sw_status draw_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                             sw_dtype type, void *x, void *y) {
+static sw_status draw_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                             void *x, void *y) {
     const sw_array out = {.data = x, .type = type}, target = {.data = y, .type = type};
     for (int64_t i = 0; i < count; i++) {
         test_set(&out, i, (double)(draw * 7 + (uint64_t)ids[i]));
@@ -791,8 +779,14 @@ static sw_status draw_gather(const sw_source *source, const int64_t *ids, int64_
 /* What is random in a source is that of draw 0, so that an evaluation can be compared with another. */
 static void test_evaluate_sees_draw_0(void **state) {
     (void)state;
-    const sw_source source = {.size = sizeof source, .n = 3, .x_rank = 1, .x_shape = {1}, .y_rank = 1,
-                              .y_shape = {1}, .y_type = SW_F64, .gather = draw_gather};
+    const sw_source source = {.size = sizeof source,
+                              .n = 3,
+                              .x_rank = 1,
+                              .x_shape = {1},
+                              .y_rank = 1,
+                              .y_shape = {1},
+                              .y_type = SW_F64,
+                              .gather = draw_gather};
     sw_model *model = sw_model_new(SW_F64, 1);
     build(model, sw_nn_sequential(model, NULL));
     for (int again = 0; again < 2; again++) {
@@ -808,16 +802,14 @@ static void test_evaluate_refusals(void **state) {
     sw_model *model = classifier(SW_F64), *unbuilt = sw_model_new(SW_F64, 1);
     cloud c = cloud_of(2000);
     sw_evaluation e = {1, 1};
-    assert_int_equal(sw_model_evaluate(NULL, NULL, &c.source, sw_cross_entropy, &e),
-                     SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_evaluate(NULL, NULL, &c.source, sw_cross_entropy, &e), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_evaluate: the model is NULL");
     assert_true(isnan(e.loss) && isnan(e.accuracy));
     assert_int_equal(sw_model_evaluate(model, NULL, NULL, sw_cross_entropy, &e), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_evaluate: the source is NULL");
     assert_int_equal(sw_model_evaluate(model, NULL, &c.source, NULL, &e), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_evaluate: the loss is NULL");
-    assert_int_equal(sw_model_evaluate(unbuilt, NULL, &c.source, sw_cross_entropy, &e),
-                     SW_ERR_STATE);
+    assert_int_equal(sw_model_evaluate(unbuilt, NULL, &c.source, sw_cross_entropy, &e), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "model_evaluate: the model is not built");
     assert_null(sw_model_objective(model, NULL, sw_cross_entropy));
     expect_error(SW_ERR_ARGUMENT, "model_objective: the source is NULL");
@@ -868,10 +860,9 @@ static bool build_and_evaluate(const cloud *c) {
     sw_evaluation e;
     sw_model *model = sw_model_new(SW_F64, 7);
     sw_module *block = residual_new(model, sw_nn_linear(model, 8, 8), NULL);
-    sw_module *root = sw_nn_sequential(
-        model, sw_module_name(sw_nn_linear(model, FEATURES, 8), "first"), sw_nn_relu(model), block,
-        sw_nn_dropout(model, 0.5), sw_nn_linear(model, 8, 8), sw_nn_relu(model),
-        sw_nn_linear(model, 8, CLASSES), NULL);
+    sw_module *root = sw_nn_sequential(model, sw_module_name(sw_nn_linear(model, FEATURES, 8), "first"),
+                                       sw_nn_relu(model), block, sw_nn_dropout(model, 0.5), sw_nn_linear(model, 8, 8),
+                                       sw_nn_relu(model), sw_nn_linear(model, 8, CLASSES), NULL);
     sw_params *p = sw_model_build(model, root);
     bool good = p && sw_model_objective(model, &c->source, sw_cross_entropy) &&
                 sw_model_evaluate(model, NULL, &c->source, sw_cross_entropy, &e) == SW_OK;
@@ -967,8 +958,7 @@ static void test_names_refused(void **state) {
 static void test_cycles_refused(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *inner = sw_nn_sequential(model, sw_nn_relu(model), NULL),
-              *outer = sw_nn_sequential(model, inner, NULL);
+    sw_module *inner = sw_nn_sequential(model, sw_nn_relu(model), NULL), *outer = sw_nn_sequential(model, inner, NULL);
     assert_int_equal(sw_module_add(inner, inner), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "layer sequential cannot be part of itself");
     assert_int_equal(sw_module_add(inner, outer), SW_ERR_ARGUMENT);
@@ -1002,9 +992,8 @@ static void test_forward_of_an_unbuilt_layer(void **state) {
     sw_module *layer = sw_module_name(sw_nn_linear(model, 3, 2), "early");
     sw_tape *tape = sw_tape_new();
     assert_true(sw_is_null(sw_forward(layer, input(tape, SW_F32, 2, 3, points))));
-    expect_error(SW_ERR_STATE,
-                 "forward: layer early is not built: sw_model_build builds the root, a layer's "
-                 "build its children by sw_module_build");
+    expect_error(SW_ERR_STATE, "forward: layer early is not built: sw_model_build builds the root, a layer's "
+                               "build its children by sw_module_build");
     sw_tape_free(tape);
     sw_model_free(model);
 }
@@ -1014,12 +1003,10 @@ static void test_evaluate_without_place_or_samples(void **state) {
     sw_model *model = classifier(SW_F32);
     cloud c = cloud_of(10);
     sw_evaluation e = {7, 7};
-    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, NULL),
-                     SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_evaluate: there is no place for the result");
     c.source.n = 0;
-    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e),
-                     SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_evaluate: the source has no samples");
     assert_true(isnan(e.loss) && isnan(e.accuracy));
     sw_model_free(model);

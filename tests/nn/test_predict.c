@@ -75,8 +75,8 @@ static void test_ids(void **state) {
     for (int t = 0; t < 2; t++)
         for (int type = SW_F32; type <= SW_U8; type++) {
             sw_model *model = sw_model_new(both_types[t], 3);
-            sw_params *p = built(model, sw_nn_sequential(model, sw_nn_sequential(model, sw_nn_embedding(model, 3, 2),
-                                                                                NULL), NULL));
+            sw_params *p = built(
+                model, sw_nn_sequential(model, sw_nn_sequential(model, sw_nn_embedding(model, 3, 2), NULL), NULL));
             set_values(p, "embedding1.weight", table);
             sw_array x = test_array((sw_dtype)type, SW_SHAPE(3)), y = {0};
             test_set(&x, 0, 2);
@@ -108,8 +108,8 @@ static void test_large_ids(void **state) {
 
 /* ---- A source ---- */
 
-static sw_status ramp_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                             sw_dtype type, void *x, void *y) {
+static sw_status ramp_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                             void *x, void *y) {
     (void)source, (void)y;
     const sw_array out = {.data = x, .type = type};
     for (int64_t i = 0; x && i < count; i++)
@@ -121,8 +121,8 @@ static sw_status ramp_gather(const sw_source *source, const int64_t *ids, int64_
 static void test_source(void **state) {
     (void)state;
     enum { N = 1003 };
-    const sw_source source = {.size = sizeof source, .n = N, .x_rank = 1, .x_shape = {FEATURES}, .y_rank = -1,
-                              .gather = ramp_gather};
+    const sw_source source = {
+        .size = sizeof source, .n = N, .x_rank = 1, .x_shape = {FEATURES}, .y_rank = -1, .gather = ramp_gather};
     sw_model *model = network(SW_F64);
     sw_array x = test_array(SW_F64, SW_SHAPE(N, FEATURES)), y = {0}, z = {0};
     int64_t ids[N];
@@ -251,9 +251,14 @@ static void test_every_allocation_fails_in_turn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_types_and_sizes), TEST(test_ids),      TEST(test_large_ids),
-        TEST(test_source),          TEST(test_refusals), TEST(test_error_in_a_later_batch),
-        TEST(test_output_without_batch), TEST(test_every_allocation_fails_in_turn),
+        TEST(test_types_and_sizes),
+        TEST(test_ids),
+        TEST(test_large_ids),
+        TEST(test_source),
+        TEST(test_refusals),
+        TEST(test_error_in_a_later_batch),
+        TEST(test_output_without_batch),
+        TEST(test_every_allocation_fails_in_turn),
     };
     return cmocka_run_group_tests_name("predict", tests, NULL, NULL);
 }

@@ -19,14 +19,9 @@ static sw_tensor forward(sw_module *m, sw_tensor x) {
 
 static void test_silent_layers(void **state) {
     (void)state;
-    const sw_module_type bad_build = {.size = sizeof bad_build,
-                                      .name = "mine",
-                                      .build = build,
-                                      .forward = forward},
-                         bad_forward = {.size = sizeof bad_forward,
-                                        .name = "mine",
-                                        .build = build_well,
-                                        .forward = forward};
+    const sw_module_type bad_build = {.size = sizeof bad_build, .name = "mine", .build = build, .forward = forward},
+                         bad_forward = {
+                             .size = sizeof bad_forward, .name = "mine", .build = build_well, .forward = forward};
     sw_model *model = sw_model_new(SW_F32, 1);
     assert_null(sw_model_build(model, sw_module_new(model, &bad_build, 0)));
     assert_string_equal(sw_error(), "layer mine1: build returned status 11 without a message");
@@ -40,10 +35,8 @@ static void test_silent_layers(void **state) {
     sw_clear_error();
     const float one = 1;
     sw_tape *tape = sw_tape_new();
-    assert_true(sw_is_null(
-        sw_forward(m, sw_input(tape, sw_array_of(&one, SW_F32, 2, (const int64_t[]){1, 1})))));
-    assert_string_equal(sw_error(),
-                        "layer mine1: its forward gives a null tensor without a message");
+    assert_true(sw_is_null(sw_forward(m, sw_input(tape, sw_array_of(&one, SW_F32, 2, (const int64_t[]){1, 1})))));
+    assert_string_equal(sw_error(), "layer mine1: its forward gives a null tensor without a message");
     sw_clear_error();
     sw_tape_free(tape);
     sw_model_free(model);
@@ -60,9 +53,9 @@ static sw_tensor drop_and_release(sw_module *self, sw_tensor x) {
 static void test_dropout_in_a_composed_layer(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *m = sw_nn_sequential(
-        model, sw_nn_compose(model, "mine", drop_and_release, sw_nn_dropout(model, 0.5), NULL),
-        sw_nn_relu(model), NULL);
+    sw_module *m =
+        sw_nn_sequential(model, sw_nn_compose(model, "mine", drop_and_release, sw_nn_dropout(model, 0.5), NULL),
+                         sw_nn_relu(model), NULL);
     sw_model_input(model, 1, (const int64_t[]){1});
     sw_model_build(model, m);
     const float one = 1;
@@ -75,8 +68,7 @@ static void test_dropout_in_a_composed_layer(void **state) {
         const double value = sw_item(y), kept = tanh(1);
         if (sw_error())
             fail_msg("%s", sw_error());
-        assert_true(fabs(value - kept) < 1e-6 ||
-                    (training && (value == 0 || fabs(value - 2 * kept) < 1e-6)));
+        assert_true(fabs(value - kept) < 1e-6 || (training && (value == 0 || fabs(value - 2 * kept) < 1e-6)));
     }
     sw_tape_free(tape);
     sw_model_free(model);

@@ -15,9 +15,9 @@ static const double root2 = 1.4142135623730951;
 static const double tolerance[] = {[SW_F32] = 1e-5, [SW_F64] = 1e-12};
 
 /* LAYER(name, the layer made in model m) */
-#define LAYER(name, call)                           \
-    static sw_module *make_##name(sw_model *m) {    \
-        return call;                                \
+#define LAYER(name, call)                        \
+    static sw_module *make_##name(sw_model *m) { \
+        return call;                             \
     }
 LAYER(linear, sw_nn_linear(m, 0, 3))
 LAYER(linear_no_bias, sw_nn_linear_no_bias(m, 0, 3))
@@ -37,8 +37,8 @@ LAYER(activation, sw_nn_activation(m, "leaky_relu"))
 LAYER(dropout, sw_nn_dropout(m, 0.5))
 LAYER(flatten, sw_nn_sequential(m, sw_nn_flatten(m), sw_nn_linear(m, 0, 2), NULL))
 LAYER(reshape, sw_nn_sequential(m, sw_nn_reshape(m, SW_SHAPE(2, 6)), sw_nn_softmax(m, 1), NULL))
-LAYER(sequential, sw_nn_sequential(m, sw_nn_linear(m, 0, 8), sw_nn_relu(m), sw_nn_dropout(m, 0.5),
-                                   sw_nn_linear(m, 0, 3), NULL))
+LAYER(sequential,
+      sw_nn_sequential(m, sw_nn_linear(m, 0, 8), sw_nn_relu(m), sw_nn_dropout(m, 0.5), sw_nn_linear(m, 0, 3), NULL))
 LAYER(residual, sw_nn_residual(m, sw_nn_sequential(m, sw_nn_linear(m, 0, 5), sw_nn_tanh(m), NULL)))
 
 /* x Wᵀ + b times the logistic function of another one. */
@@ -49,22 +49,24 @@ static sw_tensor gated(sw_module *self, sw_tensor x) {
 
 LAYER(compose, sw_nn_compose(m, "gated", gated, sw_nn_linear(m, 0, 3), sw_nn_linear(m, 0, 3), NULL))
 
-#define ROW(name) {#name, make_##name}
+#define ROW(name) \
+    { #name, make_##name }
 static const struct {
     const char *label; /* of the numbers: the function, and what else tells it apart */
     sw_module *(*make)(sw_model *m);
 } layers[] = {
-    ROW(linear),   ROW(linear_no_bias), ROW(embedding), ROW(relu),       ROW(tanh),       ROW(sigmoid),
-    ROW(leaky_relu), ROW(elu),          ROW(silu),      ROW(softplus),   ROW(gelu),       ROW(gelu_tanh),
-    ROW(softmax),  ROW(log_softmax),    ROW(activation), ROW(dropout),   ROW(flatten),    ROW(reshape),
-    ROW(sequential), ROW(residual),     ROW(compose),
+    ROW(linear),  ROW(linear_no_bias), ROW(embedding), ROW(relu),        ROW(tanh),
+    ROW(sigmoid), ROW(leaky_relu),     ROW(elu),       ROW(silu),        ROW(softplus),
+    ROW(gelu),    ROW(gelu_tanh),      ROW(softmax),   ROW(log_softmax), ROW(activation),
+    ROW(dropout), ROW(flatten),        ROW(reshape),   ROW(sequential),  ROW(residual),
+    ROW(compose),
 };
 
 /* Another way to write one. */
 static const char *const no_layers[] = {"sequential_of", "sequential_listed", "compose_of", "compose_listed"};
 
-static void compare(const struct torch_layer *golden, const char *what, sw_dtype type,
-                    const double *own, const double *expected, int count) {
+static void compare(const struct torch_layer *golden, const char *what, sw_dtype type, const double *own,
+                    const double *expected, int count) {
     double worst = 0, scale = 0;
     for (int i = 0; i < count; i++) {
         assert_true(isfinite(own[i]));
@@ -72,8 +74,8 @@ static void compare(const struct torch_layer *golden, const char *what, sw_dtype
         scale = fmax(scale, fabs(expected[i]));
     }
     if (!(worst <= tolerance[type] * scale))
-        fail_msg("%s, %s, %s: %.3g of the largest element away from PyTorch's, %.3g allowed",
-                 golden->label, what, sw_dtype_name(type), worst / scale, tolerance[type]);
+        fail_msg("%s, %s, %s: %.3g of the largest element away from PyTorch's, %.3g allowed", golden->label, what,
+                 sw_dtype_name(type), worst / scale, tolerance[type]);
 }
 
 static void compare_array(const struct torch_layer *golden, const char *what, const sw_array *own,
@@ -87,8 +89,7 @@ static void compare_array(const struct torch_layer *golden, const char *what, co
     compare(golden, what, own->type, wide, expected, count);
 }
 
-static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model *m),
-                   sw_dtype type) {
+static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model *m), sw_dtype type) {
     sw_model *model = sw_model_new(type, 1);
     assert_int_equal(sw_model_input(model, golden->rank - 1, golden->shape + 1), SW_OK);
     sw_params *params = sw_model_build(model, make(model));
@@ -132,10 +133,7 @@ static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model
     sw_model_free(model);
 }
 
-enum {
-    LAYERS = sizeof layers / sizeof *layers,
-    GOLDEN_LAYERS = sizeof torch_layers / sizeof *torch_layers
-};
+enum { LAYERS = sizeof layers / sizeof *layers, GOLDEN_LAYERS = sizeof torch_layers / sizeof *torch_layers };
 
 static void test_layers_follow_torch(void **state) {
     (void)state;
@@ -170,8 +168,7 @@ static int ascending(const void *a, const void *b) {
 
 static void near(const char *label, const char *what, double own, double golden, double error) {
     if (!(fabs(own - golden) <= standard_errors * root2 * error))
-        fail_msg("%s: %s is %.9g, PyTorch's %.9g, with a standard error of %.2g", label, what, own,
-                 golden, error);
+        fail_msg("%s: %s is %.9g, PyTorch's %.9g, with a standard error of %.2g", label, what, own, golden, error);
 }
 
 static void compare_extremes(const struct torch_init *golden, const double *sorted) {
@@ -190,10 +187,8 @@ static void compare_distribution(const struct torch_init *golden, double *x) {
     for (int i = 0; i < INIT_OUT; i++)
         diagonal += x[i * (INIT_IN + 1)] / INIT_OUT;
     near(golden->label, "the mean", mean, golden->mean, std / sqrt(n));
-    near(golden->label, "the standard deviation", sqrt(square), std,
-         std * sqrt((golden->kurtosis - 1) / (4 * n)));
-    near(golden->label, "the mean of the diagonal", diagonal, golden->diagonal,
-         std / sqrt(INIT_OUT));
+    near(golden->label, "the standard deviation", sqrt(square), std, std * sqrt((golden->kurtosis - 1) / (4 * n)));
+    near(golden->label, "the mean of the diagonal", diagonal, golden->diagonal, std / sqrt(INIT_OUT));
     qsort(x, INIT_DRAWS, sizeof *x, ascending);
     for (int q = 0, below = 0; q < INIT_QUANTILES; q++) {
         double p = (q + 1.0) / (INIT_QUANTILES + 1);
@@ -213,15 +208,13 @@ static void expect_orthogonal(const double *w, double gain) {
             double product = 0;
             for (int k = 0; k < INIT_IN; k++)
                 product += w[i * INIT_IN + k] * w[j * INIT_IN + k];
-            assert_true(fabs(product - (i == j) * gain * gain) <=
-                        10 * INIT_OUT * 0x1p-53 * gain * gain);
+            assert_true(fabs(product - (i == j) * gain * gain) <= 10 * INIT_OUT * 0x1p-53 * gain * gain);
         }
 }
 
 static void follow_init(const struct torch_init *golden, sw_init init) {
     sw_params *params = sw_params_new(SW_F64, 3);
-    const sw_param_options options = {.size = sizeof options, .fan_in = INIT_IN,
-                                      .fan_out = INIT_OUT, .init = init};
+    const sw_param_options options = {.size = sizeof options, .fan_in = INIT_IN, .fan_out = INIT_OUT, .init = init};
     assert_non_null(sw_params_add(params, "w", SW_SHAPE(INIT_OUT, INIT_IN), &options));
     if (sw_params_build(params) != SW_OK)
         fail_msg("%s: %s", golden->label, sw_error());

@@ -68,14 +68,13 @@ static inline double glm_sample_weight(int64_t i) {
 
 /* A problem with the rows and the labels or targets of a data set, as they are there. */
 static inline glm_problem *glm_problem_of(const char *data, sw_head head, sw_dtype type) {
-    const bool classes =
-        head == SW_HEAD_LOGISTIC || head == SW_HEAD_MULTINOMIAL || head == SW_HEAD_SQUARED_HINGE;
+    const bool classes = head == SW_HEAD_LOGISTIC || head == SW_HEAD_MULTINOMIAL || head == SW_HEAD_SQUARED_HINGE;
     const sw_array x = glm_golden_array(data, "x"), y = glm_golden_array(data, "y");
     glm_problem *p = calloc(1, sizeof *p);
     assert_non_null(p);
     p->type = type;
-    p->f = (newton_problem){.head = head, .delta = 1.35, .n = x.shape[0], .features = x.shape[1], .outputs = 1,
-                            .bias = true};
+    p->f = (newton_problem){
+        .head = head, .delta = 1.35, .n = x.shape[0], .features = x.shape[1], .outputs = 1, .bias = true};
     p->a = newton_numbers(sw_array_count(&x));
     for (int64_t i = 0; i < sw_array_count(&x); i++)
         p->a[i] = test_get(&x, i);
@@ -110,8 +109,8 @@ static inline glm_problem *glm_problem_finish(glm_problem *p) {
     if (p->weighted || p->class_weight[0] > 0)
         p->weight = newton_numbers(p->f.n);
     for (int64_t i = 0; p->weight && i < p->f.n; i++)
-        p->weight[i] = (p->weighted ? glm_sample_weight(i) : 1) *
-                       (p->class_weight[0] > 0 ? p->class_weight[p->label[i]] : 1);
+        p->weight[i] =
+            (p->weighted ? glm_sample_weight(i) : 1) * (p->class_weight[0] > 0 ? p->class_weight[p->label[i]] : 1);
     p->x = glm_round(p->type, p->f.n * p->f.features, p->a);
     if (p->target)
         p->y = glm_round(p->type, p->f.n * p->f.outputs, p->target);
@@ -148,8 +147,7 @@ static inline glm_problem *glm_problem_golden(const golden_fit *fit, sw_dtype ty
 
 /* W, then b. */
 static inline double *glm_golden_x(const golden_fit *fit) {
-    const sw_array w = glm_golden_array(fit->name, "weight"),
-                   b = fit->bias ? glm_golden_array(fit->name, "bias") : w;
+    const sw_array w = glm_golden_array(fit->name, "weight"), b = fit->bias ? glm_golden_array(fit->name, "bias") : w;
     const int64_t weights = sw_array_count(&w), biases = fit->bias ? sw_array_count(&b) : 0;
     double *x = newton_numbers(weights + biases);
     for (int64_t j = 0; j < weights; j++)
@@ -170,8 +168,11 @@ static inline sw_glm *glm_model(const glm_problem *p) {
     const sw_array x = sw_array_of(p->x, p->type, SW_SHAPE(f->n, f->features)),
                    y = p->label ? sw_array_of(p->label, SW_I32, SW_SHAPE(f->n))
                                 : sw_array_of(p->y, p->type, SW_SHAPE(f->n, f->outputs));
-    const sw_glm_options options = {.size = sizeof options, .head = f->head, .delta = f->delta,
-                                    .no_bias = !f->bias, .weight = weight,
+    const sw_glm_options options = {.size = sizeof options,
+                                    .head = f->head,
+                                    .delta = f->delta,
+                                    .no_bias = !f->bias,
+                                    .weight = weight,
                                     .class_weight = p->class_weight[0] > 0 ? p->class_weight : NULL};
     sw_glm *model = sw_glm_new(p->type, &x, &y, &options);
     free(weight);
@@ -182,8 +183,10 @@ static inline sw_glm *glm_model(const glm_problem *p) {
 
 /* sgd lr=auto with the penalty on the weights. */
 static inline void glm_rule(const glm_problem *p, const char *more, char *text, size_t size) {
-    snprintf(text, size, p->f.bias ? "role=weight: sgd lr=auto weight_decay=%.17g%s; sgd lr=auto"
-                                   : "sgd lr=auto weight_decay=%.17g%s", p->f.l2, more);
+    snprintf(text, size,
+             p->f.bias ? "role=weight: sgd lr=auto weight_decay=%.17g%s; sgd lr=auto"
+                       : "sgd lr=auto weight_decay=%.17g%s",
+             p->f.l2, more);
 }
 
 /* Parameters of either type as f64. */

@@ -20,15 +20,13 @@ static const struct {
     const char *name;
     sw_head head;
     const char *data;
-} table_losses[] = {{"logistic", SW_HEAD_LOGISTIC, "breast_cancer"},
-                    {"squared_hinge", SW_HEAD_SQUARED_HINGE, "breast_cancer"},
-                    {"multinomial", SW_HEAD_MULTINOMIAL, "wine"},
-                    {"digits", SW_HEAD_MULTINOMIAL, "digits"},
-                    {"squared", SW_HEAD_SQUARED, "diabetes"},
-                    {"huber", SW_HEAD_HUBER, "diabetes"},
-                    {"poisson", SW_HEAD_POISSON, "diabetes"}};
-static const char *const table_data[] = {"scaled",   "raw",       "large",    "small",
-                                         "constant", "separable", "weighted", "unpenalized", "flat"};
+} table_losses[] = {
+    {"logistic", SW_HEAD_LOGISTIC, "breast_cancer"}, {"squared_hinge", SW_HEAD_SQUARED_HINGE, "breast_cancer"},
+    {"multinomial", SW_HEAD_MULTINOMIAL, "wine"},    {"digits", SW_HEAD_MULTINOMIAL, "digits"},
+    {"squared", SW_HEAD_SQUARED, "diabetes"},        {"huber", SW_HEAD_HUBER, "diabetes"},
+    {"poisson", SW_HEAD_POISSON, "diabetes"}};
+static const char *const table_data[] = {"scaled",    "raw",      "large",       "small", "constant",
+                                         "separable", "weighted", "unpenalized", "flat"};
 
 /* ---- Problems: golden/glm_shared.py has the same ---- */
 
@@ -133,11 +131,11 @@ static inline int64_t table_batch(int batch, int64_t n) {
 
 typedef struct table_oracle {
     glm_problem *problem;
-    double *x;                /* the minimum */
-    double first;             /* ‖∇f(0)‖ */
-    double goal;              /* of ‖∇f‖ */
-    double mu;                /* the smallest curvature at the minimum */
-    double l[TABLE_BATCHES];  /* of a batch's mean loss, the penalty included */
+    double *x;               /* the minimum */
+    double first;            /* ‖∇f(0)‖ */
+    double goal;             /* of ‖∇f‖ */
+    double mu;               /* the smallest curvature at the minimum */
+    double l[TABLE_BATCHES]; /* of a batch's mean loss, the penalty included */
 } table_oracle;
 
 /* The largest curvature that sample i has at 0 or at the minimum. */
@@ -151,8 +149,7 @@ static inline double table_bend_at(const table_oracle *o, int64_t i) {
 
 /* The largest eigenvalue of scale Σ w_i h_i [a_i, 1] [a_i, 1]ᵀ over some neighbors, by 60 multiplications: from
  * below, to a few percent. `scratch` holds 2 (features + 1) numbers. */
-static inline double table_row_l(const table_oracle *o, int64_t from, int64_t count, double scale,
-                                 double *scratch) {
+static inline double table_row_l(const table_oracle *o, int64_t from, int64_t count, double scale, double *scratch) {
     const newton_problem *f = &o->problem->f;
     const int64_t d = f->features;
     double *v = scratch, *to = scratch + d + 1, norm = 1;
@@ -190,8 +187,7 @@ static inline void table_find_l(table_oracle *o) {
     }
     for (int k = 0; k < TABLE_BATCHES; k++) {
         const double b = (double)table_batch(k, n), m = (double)n; /* L_1 and L_n stay what they are */
-        o->l[k] = fmax(o->l[k], (b - 1) / b * m / (m - 1) * o->l[BATCH_N] +
-                                    (m - b) / (b * (m - 1)) * o->l[BATCH_1]);
+        o->l[k] = fmax(o->l[k], (b - 1) / b * m / (m - 1) * o->l[BATCH_N] + (m - b) / (b * (m - 1)) * o->l[BATCH_1]);
     }
     for (int k = 0; k < TABLE_BATCHES; k++)
         o->l[k] += f->l2;
@@ -225,15 +221,15 @@ typedef struct table_cell {
 } table_cell;
 
 typedef struct table_outcome {
-    char failure[400];            /* empty: all is as promised */
-    double steps, bound, epochs;  /* to the goal; bound: with the method's constant 1 */
-    double norm;                  /* ‖∇f‖ at the end, of the goal */
+    char failure[400];           /* empty: all is as promised */
+    double steps, bound, epochs; /* to the goal; bound: with the method's constant 1 */
+    double norm;                 /* ‖∇f‖ at the end, of the goal */
     bool ran;
 } table_outcome;
 
 static inline void table_cell_name(const table_cell *c, char *text, size_t size) {
-    snprintf(text, size, "%s/%s/%s/%s/%s/%d", table_methods[c->method], table_batches[c->batch],
-             sw_dtype_name(c->type), table_losses[c->loss].name, table_data[c->data], c->seed);
+    snprintf(text, size, "%s/%s/%s/%s/%s/%d", table_methods[c->method], table_batches[c->batch], sw_dtype_name(c->type),
+             table_losses[c->loss].name, table_data[c->data], c->seed);
 }
 
 /* Steps are at most this times (n/b + L_b/μ) log(first/goal). */
@@ -268,10 +264,10 @@ typedef struct table_run {
     sw_train_result result;
 } table_run;
 
-#define TABLE_FAIL(outcome, ...)                                                         \
-    do {                                                                                 \
-        if (!(outcome)->failure[0])                                                      \
-            snprintf((outcome)->failure, sizeof(outcome)->failure, __VA_ARGS__);         \
+#define TABLE_FAIL(outcome, ...)                                                 \
+    do {                                                                         \
+        if (!(outcome)->failure[0])                                              \
+            snprintf((outcome)->failure, sizeof(outcome)->failure, __VA_ARGS__); \
     } while (0)
 
 /* more: options of the estimator, " tol=1e-3". */
@@ -284,9 +280,10 @@ static inline bool table_begin(const table_cell *c, const table_oracle *o, const
     snprintf(estimator, sizeof estimator, "%s%s%s", table_methods[c->method], batch, more);
     glm_rule(o->problem, "", rule, sizeof rule);
     r->f = sw_glm_objective(r->model);
-    r->optim = sw_optim_create(sw_glm_params(r->model),
-                               &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator,
-                                                   .rule = rule, .seed = (uint64_t)c->seed});
+    r->optim = sw_optim_create(sw_glm_params(r->model), &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                            .estimator = estimator,
+                                                                            .rule = rule,
+                                                                            .seed = (uint64_t)c->seed});
     r->per_epoch = r->optim ? sw_optim_steps_per_epoch(r->optim, r->f) : 0;
     r->every = r->per_epoch > 8 ? r->per_epoch : 8;
     r->watch = (table_watch){.oracle = o, .x = newton_numbers(newton_dim(&o->problem->f)), .since = -1};
@@ -308,16 +305,18 @@ static inline void table_end(table_run *r) {
 static inline bool table_train(table_run *r, int64_t steps, int64_t every, double tolerance, const char *what,
                                table_outcome *out) {
     const int64_t done = sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
-    const sw_status status =
-        sw_train(r->f, r->optim,
-                 &(sw_train_options){.size = sizeof(sw_train_options), .steps = done + steps, .user = &r->watch,
-                                     .evaluate = table_see, .evaluate_every = every, .tolerance = tolerance},
-                 &r->result);
+    const sw_status status = sw_train(r->f, r->optim,
+                                      &(sw_train_options){.size = sizeof(sw_train_options),
+                                                          .steps = done + steps,
+                                                          .user = &r->watch,
+                                                          .evaluate = table_see,
+                                                          .evaluate_every = every,
+                                                          .tolerance = tolerance},
+                                      &r->result);
     if (status != SW_OK)
         TABLE_FAIL(out, "%s: error after %lld steps: %s", what, (long long)r->result.steps, sw_error());
     else if (!isfinite(r->watch.norm))
-        TABLE_FAIL(out, "%s: the gradient is %g after %lld steps", what, r->watch.norm,
-                   (long long)r->result.steps);
+        TABLE_FAIL(out, "%s: the gradient is %g after %lld steps", what, r->watch.norm, (long long)r->result.steps);
     return status == SW_OK && isfinite(r->watch.norm);
 }
 
@@ -342,8 +341,7 @@ static inline void table_reach(const table_cell *c, const table_oracle *o, table
         if (ok && r.watch.since >= 0 && c->seed == 1 &&
             table_train(&r, 2000 * r.per_epoch, 50 * r.per_epoch, 0, "2000 epochs more", out) &&
             !(r.watch.largest <= 10 * o->goal))
-            TABLE_FAIL(out, "in 2000 epochs after the goal the gradient becomes %.3g of it",
-                       r.watch.largest / o->goal);
+            TABLE_FAIL(out, "in 2000 epochs after the goal the gradient becomes %.3g of it", r.watch.largest / o->goal);
     }
     table_end(&r);
 }
@@ -363,8 +361,8 @@ static inline void table_stop(const table_cell *c, const table_oracle *o, table_
         const bool ok = table_train(&r, steps, r.every, svrg ? tol : 0, "with tol", out);
         const int64_t end = r.result.steps, late = 2 * r.every;
         if (ok && r.result.reason != SW_TRAIN_TOLERANCE)
-            TABLE_FAIL(out, "tol does not end the run: after %lld steps the gradient is %.3g of it",
-                       (long long)end, r.watch.norm / tol);
+            TABLE_FAIL(out, "tol does not end the run: after %lld steps the gradient is %.3g of it", (long long)end,
+                       r.watch.norm / tol);
         else if (ok && r.watch.norm > 3 * tol)
             TABLE_FAIL(out, "tol ends the run after %lld steps, where the gradient is %.3g of it", (long long)end,
                        r.watch.norm / tol);
@@ -390,8 +388,8 @@ static inline const golden_epochs *table_peer(const table_cell *c) {
     snprintf(name, sizeof name, "%s/%s", table_losses[c->loss].name, table_data[c->data]);
     for (size_t i = 0; i < sizeof golden_epochs_of / sizeof *golden_epochs_of; i++) {
         const golden_epochs *e = &golden_epochs_of[i];
-        if (c->batch == BATCH_1 && c->method == (e->saga ? TABLE_SAGA : TABLE_SAG) &&
-            strcmp(e->problem, name) == 0 && e->mean[c->type == SW_F64] > 0)
+        if (c->batch == BATCH_1 && c->method == (e->saga ? TABLE_SAGA : TABLE_SAG) && strcmp(e->problem, name) == 0 &&
+            e->mean[c->type == SW_F64] > 0)
             return e;
     }
     return NULL;

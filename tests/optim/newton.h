@@ -170,8 +170,7 @@ static inline double newton_residual(const newton_problem *p, double l1, const d
 /* ---- The Hessian ---- */
 
 /* h += c [a_i, 1] [a_i, 1]ᵀ in the block of outputs k, l ≤ k; the lower triangle of [dim, dim]. */
-static inline void newton_add_block(const newton_problem *p, int64_t i, int64_t k, int64_t l, double c,
-                                    double *h) {
+static inline void newton_add_block(const newton_problem *p, int64_t i, int64_t k, int64_t l, double c, double *h) {
     const int64_t d = p->features, dim = newton_dim(p), weights = p->outputs * d;
     const double *a = p->a + i * d;
     for (int64_t r = 0; r < d; r++) {

@@ -49,8 +49,7 @@ static void follow(sw_dtype type, const golden *g) {
         for (int k = 0; k < SEEN; k++) {
             double is = vec_get(type, point, k ? DIM - 1 : 0), wanted = g->point[at][k];
             if (!(fabs(is - wanted) <= 5 * STEPS * u * largest))
-                fail_msg("%s, %s, step %d: %.17g; %.17g is expected", g->average, sw_dtype_name(type), t, is,
-                         wanted);
+                fail_msg("%s, %s, step %d: %.17g; %.17g is expected", g->average, sw_dtype_name(type), t, is, wanted);
         }
         at++;
     }
@@ -69,13 +68,13 @@ static void test_averages_follow_their_equations(void **state) {
 static void test_every_golden_differs(void **state) {
     (void)state;
     EACH(i)
-        for (size_t j = 0; j < i; j++) {
-            double apart = 0;
-            for (int k = 0; k < CHECKED; k++)
-                apart = fmax(apart, fabs(goldens[i].point[k][0] - goldens[j].point[k][0]));
-            if (!(apart > 0.1)) /* far above the tolerances */
-                fail_msg("%s and %s end %g apart", goldens[i].average, goldens[j].average, apart);
-        }
+    for (size_t j = 0; j < i; j++) {
+        double apart = 0;
+        for (int k = 0; k < CHECKED; k++)
+            apart = fmax(apart, fabs(goldens[i].point[k][0] - goldens[j].point[k][0]));
+        if (!(apart > 0.1)) /* far above the tolerances */
+            fail_msg("%s and %s end %g apart", goldens[i].average, goldens[j].average, apart);
+    }
 }
 
 static void test_every_average_is_here(void **state) {
@@ -94,8 +93,8 @@ static void test_every_average_is_here(void **state) {
             assert_int_equal(sscanf(line, "%63s", name), 1);
             bool here = false;
             EACH(i)
-                here |= strncmp(goldens[i].average, name, strlen(name)) == 0 &&
-                        strchr(" ", goldens[i].average[strlen(name)]);
+            here |=
+                strncmp(goldens[i].average, name, strlen(name)) == 0 && strchr(" ", goldens[i].average[strlen(name)]);
             if (!here)
                 fail_msg("average %s has no values: a line in golden/averages.py", name);
             count++;
@@ -120,8 +119,7 @@ static void test_training_is_not_touched(void **state) {
             linear_problem f, h;
             linear_problem_init(&f, p, 100, c);
             linear_problem_init(&h, q, 100, c);
-            sw_optim *o = make(p, "adam lr=0.01", goldens[i].average, 40), 
-                     *bare = make(q, "adam lr=0.01", "none", 40);
+            sw_optim *o = make(p, "adam lr=0.01", goldens[i].average, 40), *bare = make(q, "adam lr=0.01", "none", 40);
             sw_tape *tape = sw_tape_new();
             bool apart = false;
             for (int s = 0; s < 40; s++) {
@@ -213,8 +211,13 @@ static void test_memory(void **state) {
     static const struct {
         const char *average;
         size_t slots, work;
-    } cases[] = {{"none", 0, 0}, {"ema", 1, 0}, {"polyak", 1, 0}, {"swa", 1, 0}, {"lawa_ema", 1, 0},
-                 {"lawa_queue", 10, 1}, {"lawa_queue length=3", 3, 1}};
+    } cases[] = {{"none", 0, 0},
+                 {"ema", 1, 0},
+                 {"polyak", 1, 0},
+                 {"swa", 1, 0},
+                 {"lawa_ema", 1, 0},
+                 {"lawa_queue", 10, 1},
+                 {"lawa_queue length=3", 3, 1}};
     for (int t = 0; t < 2; t++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             sw_params *p = small_params(both_types[t]);
@@ -253,12 +256,11 @@ static void test_unknown_length(void **state) {
 
 static void test_refused(void **state) {
     (void)state;
-    static const char *const cases[][2] = {
-        {"swa every=0", "swa: every=0; more than 0 is needed"},
-        {"lawa_queue length=0", "lawa_queue: length=0 is outside [1, 1e+06]"},
-        {"lawa_ema decay=1", "lawa_ema: decay=1 is outside [0, 1)"},
-        {"lawaqueue", "there is no average lawaqueue, did you mean lawa_queue?"},
-        {"polyak stat=3", "average polyak has no option stat, did you mean start?"}};
+    static const char *const cases[][2] = {{"swa every=0", "swa: every=0; more than 0 is needed"},
+                                           {"lawa_queue length=0", "lawa_queue: length=0 is outside [1, 1e+06]"},
+                                           {"lawa_ema decay=1", "lawa_ema: decay=1 is outside [0, 1)"},
+                                           {"lawaqueue", "there is no average lawaqueue, did you mean lawa_queue?"},
+                                           {"polyak stat=3", "average polyak has no option stat, did you mean start?"}};
     sw_params *p = small_params(SW_F32);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const sw_optim_options how = {.size = sizeof how, .average = cases[i][0]};
@@ -271,10 +273,14 @@ static void test_refused(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_averages_follow_their_equations), TEST(test_every_golden_differs),
-        TEST(test_every_average_is_here),           TEST(test_training_is_not_touched),
-        TEST(test_skipped_steps_move_nothing),      TEST(test_memory),
-        TEST(test_unknown_length),                  TEST(test_refused),
+        TEST(test_averages_follow_their_equations),
+        TEST(test_every_golden_differs),
+        TEST(test_every_average_is_here),
+        TEST(test_training_is_not_touched),
+        TEST(test_skipped_steps_move_nothing),
+        TEST(test_memory),
+        TEST(test_unknown_length),
+        TEST(test_refused),
         TEST(test_adopted),
     };
     return cmocka_run_group_tests_name("averages", tests, NULL, NULL);

@@ -114,8 +114,7 @@ static void test_two_tolerances(void **state) {
         bowl *p = bowl_new(SW_F64);
         sw_optim *o = NEW_OPTIM(p->params, .estimator = i % 2 ? "sag batch=1 tol=1e-9" : "sag batch=1 tol=1e-3",
                                 .rule = "sgd lr=0.1");
-        const sw_train_result r =
-            train(p, o, OPTIONS(.steps = i < 2 ? 100000 : 3, .tolerance = i % 2 ? 1e-3 : 1e-9));
+        const sw_train_result r = train(p, o, OPTIONS(.steps = i < 2 ? 100000 : 3, .tolerance = i % 2 ? 1e-3 : 1e-9));
         assert_int_equal(r.reason, i < 2 ? SW_TRAIN_TOLERANCE : SW_TRAIN_NOT_CONVERGED);
         assert_true(r.tolerance == 1e-3 && (i > 1 || (r.full_norm <= 3e-3 && r.full_norm > 1e-6)));
         ASSERT_NORM(r, p);
@@ -235,9 +234,13 @@ static sw_status clipper_tensor(sw_step *s) {
 }
 static const sw_option clipper_options[] = {{.name = "lr", .value = 0.5, .low = 0, .high = 1},
                                             {.name = "high", .value = 0.5, .low = 0, .high = 1},
-                                            {.name = "l1", .value = 0.5, .low = 0, .high = 1}, {0}};
-static const sw_rule clipper = {.size = sizeof(sw_rule), .name = "test_clipper", .options = clipper_options,
-                                .unit = SW_UNIT_TENSOR, .tensor = clipper_tensor};
+                                            {.name = "l1", .value = 0.5, .low = 0, .high = 1},
+                                            {0}};
+static const sw_rule clipper = {.size = sizeof(sw_rule),
+                                .name = "test_clipper",
+                                .options = clipper_options,
+                                .unit = SW_UNIT_TENSOR,
+                                .tensor = clipper_tensor};
 
 /* A custom rule's options may have the same names, and mean something else. */
 static void test_options_of_other_rules(void **state) {
@@ -315,9 +318,15 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_runs_after_a_converged_one), TEST(test_two_tolerances), TEST(test_own_tests),
-        TEST(test_norm_at_the_end), TEST(test_scheduled_penalties), TEST(test_frozen_group),
-        TEST(test_options_of_other_rules), TEST(test_start_outside_the_box), TEST(test_bounds_are_of_the_type),
+        TEST(test_runs_after_a_converged_one),
+        TEST(test_two_tolerances),
+        TEST(test_own_tests),
+        TEST(test_norm_at_the_end),
+        TEST(test_scheduled_penalties),
+        TEST(test_frozen_group),
+        TEST(test_options_of_other_rules),
+        TEST(test_start_outside_the_box),
+        TEST(test_bounds_are_of_the_type),
     };
     return cmocka_run_group_tests_name("converged", tests, set_up, remove_folder);
 }

@@ -64,7 +64,7 @@ static void follow(int64_t percent, int64_t total, const char *estimator, const 
     one_number_free(&p);
 }
 
-#define FAIL_AT(what, expected)                                                                                \
+#define FAIL_AT(what, expected)                                                                                      \
     fail_msg("%lld%% of %lld, step %lld: %s, expected %s", (long long)percent, (long long)total, (long long)t, what, \
              expected)
 
@@ -230,10 +230,10 @@ static void test_parts_of_an_epoch(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_step_drops_at_exact_steps),    TEST(test_restarts_at_exact_steps),
-        TEST(test_cyclic_turns_at_exact_steps),  TEST(test_warmup_and_length_are_exact),
+        TEST(test_step_drops_at_exact_steps),         TEST(test_restarts_at_exact_steps),
+        TEST(test_cyclic_turns_at_exact_steps),       TEST(test_warmup_and_length_are_exact),
         TEST(test_exponential_halves_at_exact_steps), TEST(test_averages_count_exact_steps),
-        TEST(test_svrg_snapshots_at_exact_steps), TEST(test_parts_of_an_epoch),
+        TEST(test_svrg_snapshots_at_exact_steps),     TEST(test_parts_of_an_epoch),
     };
     return cmocka_run_group_tests_name("durations", tests, NULL, NULL);
 }

@@ -9,10 +9,10 @@
 typedef struct entry {
     const char *name, *inner; /* inner: of a wrapper, or NULL */
     const char *spec;
-    bool glm;      /* on a generalized linear model instead of a network with dropout */
-    int masks_for; /* steps that see equal masks */
-    int passes;    /* the least number of passes that a step makes */
-    bool searches; /* evaluates values too, or at trial points: a NaN there is no reason to skip */
+    bool glm;         /* on a generalized linear model instead of a network with dropout */
+    int masks_for;    /* steps that see equal masks */
+    int passes;       /* the least number of passes that a step makes */
+    bool searches;    /* evaluates values too, or at trial points: a NaN there is no reason to skip */
     const char *rule; /* NULL: adam lr=0.01 */
 } entry;
 
@@ -156,7 +156,8 @@ static void passes_see_equal_masks(void **state) {
                 assert_ok(sw_optim_minimize(o, &p->objective, NULL));
                 if (seen.different || seen.updates != 1 || seen.passes < e->passes)
                     fail_msg("%s, step %d: %d elements of masks differ; %d passes, %d of them moved running "
-                             "statistics", e->spec, k + 1, seen.different, seen.passes, seen.updates);
+                             "statistics",
+                             e->spec, k + 1, seen.different, seen.passes, seen.updates);
                 assert_int_equal(seen.updated, lround((sw_optim_epoch(o) - before) * SAMPLES));
                 compared += seen.compared;
             }
@@ -178,8 +179,7 @@ static bool lives(const entry *e, sw_optim *o, const char *slot) {
         return since != 0 && (double)(sw_optim_steps(o) + 1) - since < 3;
     }
     if (strstr(all, "init=full") || strstr(all, "init=centred"))
-        return sw_optim_scalar(o, -1, "filled") == 1 || strcmp(slot, "order") == 0 ||
-               strcmp(slot, "tree") == 0;
+        return sw_optim_scalar(o, -1, "filled") == 1 || strcmp(slot, "order") == 0 || strcmp(slot, "tree") == 0;
     return true;
 }
 
@@ -259,8 +259,11 @@ static void equal_bits_on_threads(void **state) {
     (void)state;
     for (int i = 0; i < ENTRIES; i++) {
         const entry *e = &entries[i];
-        const claim c = {.name = e->spec, .estimator = e->spec, .rule = e->rule ? e->rule : "sgd lr=0.05",
-                         .steps = 4, .make = e->glm ? glm_problem : large_dropout_problem};
+        const claim c = {.name = e->spec,
+                         .estimator = e->spec,
+                         .rule = e->rule ? e->rule : "sgd lr=0.05",
+                         .steps = 4,
+                         .make = e->glm ? glm_problem : large_dropout_problem};
         prove_threads(&c, i % 2 ? SW_F32 : SW_F64);
     }
 }
@@ -319,8 +322,7 @@ static void steps_allocate_nothing(void **state) {
         for (int k = 0; k < 12; k++)
             assert_ok(sw_optim_minimize(o, &p->objective, NULL));
         if (atomic_load(&a.calls) != 0)
-            fail_msg("%s: %lld requests in 12 later steps", entries[i].spec,
-                     (long long)atomic_load(&a.calls));
+            fail_msg("%s: %lld requests in 12 later steps", entries[i].spec, (long long)atomic_load(&a.calls));
         sw_optim_free(o);
         problem_free(p);
     }
@@ -361,9 +363,8 @@ static void a_table_too_large_says_its_size(void **state) {
     refused("sag table_limit=0", "sgd", true, "sag: table_limit=0 is outside (0, 1e+12]");
     /* Exactly the limit is not above it: 2544 bytes are 0.00242614746 MiB. */
     problem *p = dropout_problem(SW_F32);
-    sw_optim *o =
-        sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                       .estimator = "sag table_limit=0.00242614746093750"});
+    sw_optim *o = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                 .estimator = "sag table_limit=0.00242614746093750"});
     assert_ok(sw_optim_bind(o, &p->objective));
     sw_optim_free(o);
     problem_free(p);
@@ -380,8 +381,9 @@ static void they_refuse_by_name(void **state) {
     refused("svrg alpha=2", "sgd", false, "svrg: alpha=2 is outside [0, 1]");
     refused("full batch=2", "sgd", false, "estimator full has no option batch; it has lipschitz, l2");
     problem *p = dropout_problem(SW_F64);
-    sw_optim *o = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                 .rule = "sgd lr=auto", .estimator = "minibatch"});
+    sw_optim *o = sw_optim_create(
+        p->params,
+        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=auto", .estimator = "minibatch"});
     assert_int_equal(sw_optim_minimize(o, &p->objective, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "rule sgd: lr=auto, but estimator minibatch proposes no step size");
     sw_optim_free(o);

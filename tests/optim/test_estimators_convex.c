@@ -112,15 +112,17 @@ static void sgd_does_not(void **state) {
 /* scikit-learn's own gradient there is below 5e-12, so that it is within 5e-11 of the optimum (mu ≥ 0.1). */
 static void at_the_optimum_of_scikit_learn(void **state) {
     (void)state;
-    static const run of[] = {{"sag", 0, false, 200}, {"sag", 0, true, 200},      {"saga", 0, true, 200},
-                             {"sag batch=7", 0, false, 29}, {"svrg batch=1", 0.25, false, 200}};
+    static const run of[] = {{"sag", 0, false, 200},
+                             {"sag", 0, true, 200},
+                             {"saga", 0, true, 200},
+                             {"sag batch=7", 0, false, 29},
+                             {"svrg batch=1", 0.25, false, 200}};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         for (int k = 0; k < 2; k++) {
             logistic *p = logistic_golden(optimum_mu[k], of[i].glm);
             sw_optim *o = optim_for(&of[i], p, optimum_mu[k]);
             double x[LOGISTIC_MOST], worst = 0;
-            for (int step = 0;
-                 step < 400 * of[i].per_epoch && logistic_gradient_norm(p, optimum_mu[k]) > 1e-11;
+            for (int step = 0; step < 400 * of[i].per_epoch && logistic_gradient_norm(p, optimum_mu[k]) > 1e-11;
                  step += 100)
                 for (int j = 0; j < 100; j++)
                     assert_ok(sw_optim_minimize(o, &p->f, NULL));
@@ -193,11 +195,10 @@ static void the_theorems_bound_holds(void **state) {
         const double sublinear = 48 * 200 / k * x0_gap + 128 * l / k * square,
                      linear = pow(1 - rate, k) * (1.5 * x0_gap + 4 * l / 200 * square);
         if (!(mean[i] <= sublinear && last[i] <= linear))
-            fail_msg("step %g: mean iterate %.3g of %.3g, last %.3g of %.3g", k, mean[i], sublinear, last[i],
-                     linear);
+            fail_msg("step %g: mean iterate %.3g of %.3g, last %.3g of %.3g", k, mean[i], sublinear, last[i], linear);
     }
-    print_message("f - f* after %d steps: %.2e of the mean iterate, %.2e of the last\n", STEPS,
-                  mean[STEPS / EVERY - 1], last[STEPS / EVERY - 1]);
+    print_message("f - f* after %d steps: %.2e of the mean iterate, %.2e of the last\n", STEPS, mean[STEPS / EVERY - 1],
+                  last[STEPS / EVERY - 1]);
 }
 
 /* ---- The full gradient ---- */

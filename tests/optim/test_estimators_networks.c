@@ -24,17 +24,19 @@ static void test_automatic_step_size(void **state) {
     (void)state;
     static double x[2 * POINTS];
     static int32_t y[POINTS];
-    static const char *const estimators[] = {"sag batch=16", "saga batch=16", "svrg batch=16", "sag batch=200",
-                                             "saga batch=600", "svrg batch=600"};
+    static const char *const estimators[] = {"sag batch=16",  "saga batch=16",  "svrg batch=16",
+                                             "sag batch=200", "saga batch=600", "svrg batch=600"};
     make_rings(x, y);
-    const sw_array rows = sw_array_of(x, SW_F64, SW_SHAPE(POINTS, 2)), labels = sw_array_of(y, SW_I32, SW_SHAPE(POINTS));
+    const sw_array rows = sw_array_of(x, SW_F64, SW_SHAPE(POINTS, 2)),
+                   labels = sw_array_of(y, SW_I32, SW_SHAPE(POINTS));
     for (int i = 0; i < 12; i++) {
         const sw_dtype type = i % 2 ? SW_F64 : SW_F32;
         const uint64_t seed = 1 + (uint64_t)i % 3;
         const char *estimator = estimators[i / 2 % 6];
         sw_source *source = sw_arrays(&rows, &labels, NULL);
         sw_model *m = sw_model_new(type, seed);
-        sw_model_build(m, sw_nn_sequential(m, sw_nn_linear(m, 2, 24), sw_nn_tanh(m), sw_nn_linear(m, 24, CLASSES), NULL));
+        sw_model_build(m,
+                       sw_nn_sequential(m, sw_nn_linear(m, 2, 24), sw_nn_tanh(m), sw_nn_linear(m, 24, CLASSES), NULL));
         sw_optim *o = NEW_OPTIM(sw_model_params(m), .estimator = estimator, .rule = "sgd lr=auto weight_decay=1e-3",
                                 .seed = seed);
         assert_ok(sw_train(sw_model_objective(m, source, sw_cross_entropy), o,

@@ -38,8 +38,7 @@ static given *given_new(sw_dtype type) {
     assert_non_null(sw_params_add(params, "layer.bias", SW_SHAPE(40), &bias));
     assert_non_null(sw_params_add(params, "other", SW_SHAPE(960), &other));
     assert_ok(sw_params_build(params));
-    p->f =
-        (sw_objective){.size = sizeof p->f, .n = 1, .params = params, .user = p, .gradient = given_gradient};
+    p->f = (sw_objective){.size = sizeof p->f, .n = 1, .params = params, .user = p, .gradient = given_gradient};
     return p;
 }
 
@@ -58,8 +57,7 @@ static void fill(given *p, double size, uint64_t seed) {
 /* ε of one step: the second evaluation's point less the first's. */
 static void epsilon(given *p, const char *estimator, double *eps) {
     sw_optim *o = sw_optim_create(
-        p->f.params,
-        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=0", .estimator = estimator});
+        p->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=0", .estimator = estimator});
     if (!o)
         fail_msg("%s: %s", estimator, sw_error());
     p->points = 0;
@@ -105,7 +103,10 @@ static void worst_of_its_size(double p, sw_dtype type, double size) {
     char spec[64];
     given *f = given_new(type);
     double eps[DIM], other[DIM];
-    const double rho = 0.05, q = p == 1 ? INFINITY : isinf(p) ? 1 : p / (p - 1),
+    const double rho = 0.05,
+                 q = p == 1     ? INFINITY
+                     : isinf(p) ? 1
+                                : p / (p - 1),
                  tolerance = type == SW_F32 ? 2e-6 : 1e-13 * (p < 1.1 ? 10 : 1);
     fill(f, size, 77);
     snprintf(spec, sizeof spec, "sam rho=0.05 p=%.17g", p);
@@ -133,7 +134,7 @@ static void epsilon_is_the_worst_of_its_size(void **state) {
     for (size_t i = 0; i < sizeof p / sizeof *p; i++) {
         worst_of_its_size(p[i], SW_F64, 1);
         worst_of_its_size(p[i], SW_F32, 1);
-        worst_of_its_size(p[i], SW_F64, 1e30);  /* squares and powers of it are no numbers of f32 */
+        worst_of_its_size(p[i], SW_F64, 1e30); /* squares and powers of it are no numbers of f32 */
         worst_of_its_size(p[i], SW_F32, 1e30);
         worst_of_its_size(p[i], SW_F64, 1e-30);
         worst_of_its_size(p[i], SW_F32, 1e-30);
@@ -188,9 +189,7 @@ static void asam_is_the_formula(void **state) {
         const char *spec;
         bool all;
         double rho, eta;
-    } of[] = {{"asam", false, 0.5, 0.01},
-              {"asam scale=all", true, 2, 0},
-              {"asam rho=0.1 eta=0.5", false, 0.1, 0.5}};
+    } of[] = {{"asam", false, 0.5, 0.01}, {"asam scale=all", true, 2, 0}, {"asam rho=0.1 eta=0.5", false, 0.1, 0.5}};
     for (size_t k = 0; k < sizeof of / sizeof *of; k++)
         for (int e = -1; e <= 1; e++) {
             given *f = given_new(SW_F64);
@@ -209,8 +208,7 @@ static void asam_is_the_formula(void **state) {
             for (int64_t i = 0; i < DIM; i++) {
                 const double expected = of[k].rho * t[i] * t[i] * ldexp(f->g[i], -700 * e) / sqrt(square);
                 if (!(fabs(eps[i] - expected) <= 5e-13 * fabs(expected) + 0x1p-52))
-                    fail_msg("%s, element %lld: %.17g, expected %.17g", of[k].spec, (long long)i, eps[i],
-                             expected);
+                    fail_msg("%s, element %lld: %.17g, expected %.17g", of[k].spec, (long long)i, eps[i], expected);
             }
             given_free(f);
         }
@@ -234,8 +232,8 @@ static void asam_at_the_ends_of_f32(void **state) {
         epsilon(f, "asam scale=all", eps);
         for (int64_t i = 0; i < DIM; i++) {
             const double expected = 2 * x[i] * x[i] * f->g[i] / sqrt(square),
-                         bound = (157 / 2 + 8) * 0x1p-24 * fabs(expected) +
-                                 0x1p-24 * (fabs(x[i]) + fabs(x[i] + expected));
+                         bound =
+                             (157 / 2 + 8) * 0x1p-24 * fabs(expected) + 0x1p-24 * (fabs(x[i]) + fabs(x[i] + expected));
             if (!(fabs(eps[i] - expected) <= bound))
                 fail_msg("x = %g, g = %g: %.9g, expected %.9g", x[i], f->g[i], eps[i], expected);
         }
@@ -244,21 +242,18 @@ static void asam_at_the_ends_of_f32(void **state) {
 }
 
 static sw_optim *make(given *f, const char *estimator) {
-    return sw_optim_create(f->f.params,
-                           &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
+    return sw_optim_create(f->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
 }
 
 static void they_refuse_by_name(void **state) {
     (void)state;
     given *f = given_new(SW_F64);
     assert_null(make(f, "sam rho=0.1 of=sag"));
-    expect_error(SW_ERR_ARGUMENT,
-                 "estimator sam of=sag: sam evaluates more than once a step, and the tables of sag "
-                 "take one evaluation");
+    expect_error(SW_ERR_ARGUMENT, "estimator sam of=sag: sam evaluates more than once a step, and the tables of sag "
+                                  "take one evaluation");
     assert_null(make(f, "asam of=sam of=saga batch=2"));
-    expect_error(SW_ERR_ARGUMENT,
-                 "estimator sam of=saga: sam evaluates more than once a step, and the tables of saga "
-                 "take one evaluation");
+    expect_error(SW_ERR_ARGUMENT, "estimator sam of=saga: sam evaluates more than once a step, and the tables of saga "
+                                  "take one evaluation");
     assert_null(make(f, "asam p=inf"));
     expect_error(SW_ERR_ARGUMENT, "asam: p=inf is outside [2, 2]");
     assert_null(make(f, "sam p=0.5"));
@@ -274,8 +269,10 @@ static void they_refuse_by_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(epsilon_is_the_worst_of_its_size), cmocka_unit_test(ties_go_to_the_lowest_index),
-        cmocka_unit_test(no_gradient_no_move),              cmocka_unit_test(asam_is_the_formula),
+        cmocka_unit_test(epsilon_is_the_worst_of_its_size),
+        cmocka_unit_test(ties_go_to_the_lowest_index),
+        cmocka_unit_test(no_gradient_no_move),
+        cmocka_unit_test(asam_is_the_formula),
         cmocka_unit_test(asam_at_the_ends_of_f32),
         cmocka_unit_test(they_refuse_by_name),
     };

@@ -29,8 +29,7 @@ static inline sw_tensor logistic_rows(void *user, sw_tape *tape, const int64_t *
     return rows;
 }
 
-static inline sw_tensor logistic_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
-                                      int64_t count) {
+static inline sw_tensor logistic_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     const logistic *p = user;
     const sw_dtype type = sw_params_type(p->params);
     sw_tensor minus_y = sw_buffer(tape, type, SW_SHAPE(count, 1));
@@ -52,8 +51,12 @@ static inline sw_tensor logistic_loss(void *user, sw_tape *tape, const int64_t *
 static inline logistic *logistic_of(sw_dtype type, int64_t m, int64_t n, double mu, bool glm) {
     logistic *p = calloc(1, sizeof *p);
     assert_non_null(p);
-    *p = (logistic){.params = sw_params_new(type, 1), .m = m, .n = n, .mu = glm ? 0 : mu,
-                    .a = calloc((size_t)(m * n), sizeof(double)), .y = calloc((size_t)m, sizeof(double))};
+    *p = (logistic){.params = sw_params_new(type, 1),
+                    .m = m,
+                    .n = n,
+                    .mu = glm ? 0 : mu,
+                    .a = calloc((size_t)(m * n), sizeof(double)),
+                    .y = calloc((size_t)m, sizeof(double))};
     assert_non_null(p->a);
     assert_non_null(p->y);
     assert_non_null(sw_params_add(p->params, "w", SW_SHAPE(1, n), NULL));
@@ -154,8 +157,9 @@ static inline double logistic_gradient_norm(const logistic *p, double mu) {
 }
 
 static inline sw_optim *optim_of(sw_params *params, const char *estimator, const char *rule, uint64_t seed) {
-    sw_optim *o = sw_optim_create(params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule,
-                                                              .estimator = estimator, .seed = seed});
+    sw_optim *o = sw_optim_create(
+        params,
+        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .estimator = estimator, .seed = seed});
     if (!o)
         fail_msg("%s: %s", estimator, sw_error());
     return o;

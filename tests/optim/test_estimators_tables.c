@@ -20,7 +20,9 @@ static sw_status spy_estimate(sw_estimate *e, const void *x, void *g) {
 }
 
 static const sw_option spy_options[] = {{.name = "of", .kind = SW_OPTION_SPEC}, {0}};
-static const sw_estimator spy = {.size = sizeof(sw_estimator), .name = "test_spy", .options = spy_options,
+static const sw_estimator spy = {.size = sizeof(sw_estimator),
+                                 .name = "test_spy",
+                                 .options = spy_options,
                                  .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER,
                                  .estimate = spy_estimate};
 
@@ -89,8 +91,7 @@ static void unbiased(const char *inner, int64_t batch, int taken) {
     logistic_part(p, mu, x, 0, p->m, g);
     for (int64_t j = 0; j < p->n; j++)
         if (!(fabs(total[j] - g[j]) <= 1e-12))
-            fail_msg("%s after %d steps: element %lld is %.3g off", inner, taken, (long long)j,
-                     total[j] - g[j]);
+            fail_msg("%s after %d steps: element %lld is %.3g off", inner, taken, (long long)j, total[j] - g[j]);
     sw_optim_free(o);
     logistic_free(p);
 }
@@ -174,9 +175,8 @@ static void forms_agree(const char *estimator, sw_dtype type, int count) {
 
 static void numbers_do_what_rows_do(void **state) {
     (void)state;
-    static const char *const specs[] = {
-        "sag",  "sag batch=7",  "sag init=full",  "sag init=centred", "sag init=sgd",
-        "saga", "saga batch=7", "saga init=seen", "saga init=centred"};
+    static const char *const specs[] = {"sag",  "sag batch=7",  "sag init=full",  "sag init=centred", "sag init=sgd",
+                                        "saga", "saga batch=7", "saga init=seen", "saga init=centred"};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
         for (int t = 0; t < 2; t++)
             forms_agree(specs[i], both_types[t], 600);
@@ -202,8 +202,7 @@ static void given_l_gives_the_step(void **state) {
     assert_true(fabs(lr_of(SPEC("sag", "1/L"), 1) * (l + l2) - 1) < 1e-15);
     assert_true(fabs(lr_of(SPEC("sag", "2/(L+n*l2)"), 1) * (l + (n + 1) * l2) / 2 - 1) < 1e-15);
     assert_true(fabs(lr_of(SPEC("saga", "1/(3L)"), 1) * 3 * (l + l2) - 1) < 1e-15);
-    assert_true(fabs(lr_of(SPEC("saga", "1/(2L+min(2n*l2,L))"), 1) * 3 * (l + l2) - 1) <
-                1e-15); /* 2nl2 > L */
+    assert_true(fabs(lr_of(SPEC("saga", "1/(2L+min(2n*l2,L))"), 1) * 3 * (l + l2) - 1) < 1e-15); /* 2nl2 > L */
     assert_true(fabs(lr_of(SPEC("saga", "1/(16L)"), 1) * 16 * (l + l2) - 1) < 1e-15);
     assert_true(fabs(lr_of("sag lipschitz=7", 5) * (l + l2) - 1) < 1e-15); /* the rule's penalty is known */
 #undef SPEC
@@ -296,9 +295,8 @@ static void steep_rows_come_more_often(void **state) {
         logistic *p = logistic_new(SW_F64, 0, true);
         for (int64_t j = 0; j < p->n; j++)
             p->a[17 * p->n + j] *= 8;
-        sw_optim *o =
-            optim_of(p->params, s ? "test_spy of=sag l2=5 sampling=lipschitz" : "test_spy of=sag l2=5",
-                     "sgd lr=auto weight_decay=5", 4);
+        sw_optim *o = optim_of(p->params, s ? "test_spy of=sag l2=5 sampling=lipschitz" : "test_spy of=sag l2=5",
+                               "sgd lr=auto weight_decay=5", 4);
         spied.keep = true;
         for (int k = 0; k < 3000; k++) {
             assert_ok(sw_optim_minimize(o, &p->f, NULL));
@@ -320,8 +318,8 @@ static void init_sgd_is_an_epoch_of_sgd(void **state) {
     (void)state;
     for (int form = 0; form < 2; form++) {
         logistic *p = logistic_new(SW_F64, 0, form);
-        sw_optim *o = optim_of(p->params, form ? "test_spy of=saga init=sgd" : "test_spy of=sag init=sgd",
-                               "sgd lr=0.01", 4);
+        sw_optim *o =
+            optim_of(p->params, form ? "test_spy of=saga init=sgd" : "test_spy of=sag init=sgd", "sgd lr=0.01", 4);
         bool had[200] = {0};
         int in_order = 0;
         for (int k = 0; k < 200; k++) {
@@ -390,8 +388,8 @@ static void svrg_keeps_the_snapshot_it_says(void **state) {
                     if (memcmp(w, path[i], (size_t)p->n * sizeof *w) == 0)
                         from = i;
                 for (int64_t j = 0; j < p->n; j++)
-                    mean_off = fmax(mean_off, fabs(w[j] - (path[0][j] + path[1][j] + path[2][j] + path[3][j] +
-                                                           path[4][j]) / 5));
+                    mean_off = fmax(mean_off,
+                                    fabs(w[j] - (path[0][j] + path[1][j] + path[2][j] + path[3][j] + path[4][j]) / 5));
                 assert_true(s == 0 ? from == 4 : s == 1 ? from >= 0 : mean_off < 1e-15);
                 if (s == 1)
                     chosen[from]++;

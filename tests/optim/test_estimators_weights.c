@@ -10,8 +10,8 @@
 enum { SAMPLES = 10, FEATURES = 2, CLASSES = 2, DIM = CLASSES * (FEATURES + 1) };
 
 /* Two classes that no line separates; every third id is ignored, and class 1 weighs four times as much. */
-static const double rows[SAMPLES * FEATURES] = {1, 0.5, -1, 0.25, 0.5, -1, -0.5, 1, 2, -1,
-                                                -1.5, -0.5, 0.25, 1.5, 1, -1, -1, 2, 0.5, 0.5};
+static const double rows[SAMPLES * FEATURES] = {1,    0.5,  -1,   0.25, 0.5, -1, -0.5, 1, 2,   -1,
+                                                -1.5, -0.5, 0.25, 1.5,  1,   -1, -1,   2, 0.5, 0.5};
 static const int32_t ids[SAMPLES] = {0, 1, -1, 1, 0, -1, 0, 1, 1, 0};
 static const double class_weights[CLASSES] = {0.5, 2};
 static const double mu = 0.125; /* of the penalty mu/2 |x|² */
@@ -37,8 +37,11 @@ static sw_tensor problem_head(void *user, sw_tape *tape, sw_tensor z, const int6
     int32_t *to = sw_value(t).data;
     for (int64_t i = 0; to && i < count; i++)
         to[i] = ids[list[i]];
-    const sw_cross_entropy_options o = {.size = sizeof o, .ignore = true, .ignored_id = -1,
-                                        .class_weights = class_weights, .classes = CLASSES,
+    const sw_cross_entropy_options o = {.size = sizeof o,
+                                        .ignore = true,
+                                        .ignored_id = -1,
+                                        .class_weights = class_weights,
+                                        .classes = CLASSES,
                                         .reduction = p->whole_sum ? SW_SUM : SW_MEAN};
     return sw_cross_entropy_with(z, t, &o);
 }
@@ -107,16 +110,24 @@ typedef struct subject {
 
 /* f is 2 · 4 smooth at most (weights against their mean 1.25, rows below 2.3 long), curved by mu at least:
  * linear rates of some (1 - mu/8 /SAMPLES) a step. */
-static const subject subjects[] = {
-    {"full", 0.5, 1000, false},          {"full", 0.5, 1000, true},
-    {"sag batch=1", 0.02, 20000, false}, {"sag batch=1", 0.02, 20000, true},
-    {"sag batch=3", 0.02, 20000, false}, {"sag batch=3", 0.02, 20000, true},
-    {"sag batch=1 init=zero", 0.02, 20000, false}, {"sag batch=4 init=full", 0.02, 20000, true},
-    {"sag batch=4 init=full", 0.02, 20000, false}, {"sag batch=1 init=centred", 0.02, 20000, true},
-    {"sag batch=1 init=sgd", 0.02, 20000, false},  {"saga batch=1", 0.02, 20000, false},
-    {"saga batch=1", 0.02, 20000, true},           {"saga batch=3 init=seen", 0.02, 20000, true},
-    {"saga batch=4 init=full", 0.02, 20000, false}, {"saga batch=3 init=sgd", 0.02, 20000, true},
-    {"svrg batch=1 period=2ep", 0.02, 20000, false}, {"svrg batch=3 period=2ep", 0.02, 20000, false}};
+static const subject subjects[] = {{"full", 0.5, 1000, false},
+                                   {"full", 0.5, 1000, true},
+                                   {"sag batch=1", 0.02, 20000, false},
+                                   {"sag batch=1", 0.02, 20000, true},
+                                   {"sag batch=3", 0.02, 20000, false},
+                                   {"sag batch=3", 0.02, 20000, true},
+                                   {"sag batch=1 init=zero", 0.02, 20000, false},
+                                   {"sag batch=4 init=full", 0.02, 20000, true},
+                                   {"sag batch=4 init=full", 0.02, 20000, false},
+                                   {"sag batch=1 init=centred", 0.02, 20000, true},
+                                   {"sag batch=1 init=sgd", 0.02, 20000, false},
+                                   {"saga batch=1", 0.02, 20000, false},
+                                   {"saga batch=1", 0.02, 20000, true},
+                                   {"saga batch=3 init=seen", 0.02, 20000, true},
+                                   {"saga batch=4 init=full", 0.02, 20000, false},
+                                   {"saga batch=3 init=sgd", 0.02, 20000, true},
+                                   {"svrg batch=1 period=2ep", 0.02, 20000, false},
+                                   {"svrg batch=3 period=2ep", 0.02, 20000, false}};
 
 static void test_weighted_minimum(void **state) {
     (void)state;
@@ -144,8 +155,8 @@ static void test_searched_step(void **state) {
     static const char *const estimators[] = {"sag batch=1", "saga batch=1", "sag batch=1 sampling=lipschitz"};
     for (int k = 0; k < 6; k++) {
         problem *p = problem_new(k % 2);
-        sw_optim *o = NEW_OPTIM(p->params, .estimator = estimators[k / 2], .seed = 3,
-                                .rule = "sgd lr=auto weight_decay=0.125");
+        sw_optim *o =
+            NEW_OPTIM(p->params, .estimator = estimators[k / 2], .seed = 3, .rule = "sgd lr=auto weight_decay=0.125");
         for (int i = 0; i < 3000; i++)
             if (sw_optim_minimize(o, &p->f, NULL) != SW_OK)
                 fail_msg("%s: %s", estimators[k / 2], sw_error());
@@ -183,8 +194,8 @@ static void test_sums(void **state) {
 
 static int64_t visited; /* by the evaluation before */
 
-static sw_status steps_away(void *user, const void *x, const int64_t *list, int64_t count, uint64_t draw,
-                            double *value, void *g) {
+static sw_status steps_away(void *user, const void *x, const int64_t *list, int64_t count, uint64_t draw, double *value,
+                            void *g) {
     const double *w = x;
     double *out = g;
     (void)user, (void)draw;
@@ -281,7 +292,6 @@ static void test_svrg_of_a_sum(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_state_without_weights),
                                        cmocka_unit_test(test_weighted_minimum), cmocka_unit_test(test_svrg_of_a_sum),
-                                       cmocka_unit_test(test_searched_step),
-                                       cmocka_unit_test(test_sums)};
+                                       cmocka_unit_test(test_searched_step), cmocka_unit_test(test_sums)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static double most(sw_dtype type) {
 typedef struct numbers {
     bool finite;
     const char *first; /* what is not */
-    uint64_t hash; /* of x and the rules' and the average's states */
+    uint64_t hash;     /* of x and the rules' and the average's states */
 } numbers;
 
 static void take(numbers *n, const char *what, const sw_array *a) {
@@ -83,25 +83,51 @@ static bool judge(sw_status status, const char *spec, const char *method, const 
 /* ---- Rules ---- */
 
 static const char *const variants[][2] = {
-    {"sgd", ""},          {"sgd", "momentum=0.999"},          {"sgd", "momentum=0.9 nesterov"},
-    {"sgd", "l1=1e300"},  {"sgd", "l1=3 nonnegative"},        {"sgd", "momentum=0.9 nonnegative weight_decay=1e6"},
-    {"sgd", "low=1e30"},  {"sgd", "momentum=0.9 high=-1e38"}, {"sgd", "momentum=0.99 low=-1e30 high=1e308"},
-    {"sgd", "weight_decay=1e6"}, {"sgd", "weight_decay=1e300"}, {"adam", "weight_decay=1e6"}, {"adam", "eps=1e-30"},
-    {"adam", "eps_in_root"}, {"adam", "beta2=0"},             {"adamw", "weight_decay=1e6"},
-    {"nadam", "decoupled weight_decay=1e6"},                  {"nadamp", "p=3"},
-    {"nadamp", "p=1 eps_in_root"},                            {"amsgrad", "correction=before weight_decay=1e3"},
-    {"amsgrad", "correction=none"},                           {"radam", "beta2=0.5 weight_decay=1e3"},
-    {"generalized_adam", "disable_preconditioning"},          {"generalized_adam", "nesterov=0"},
-    {"adagrad", "weight_decay=1e6"},                          {"adagrad", "eps_in_root eps=1e-30"},
-    {"rmsprop", "centered"}, {"rmsprop", "momentum=0.99"},    {"rmsprop", "weight_decay=1e6"},
+    {"sgd", ""},
+    {"sgd", "momentum=0.999"},
+    {"sgd", "momentum=0.9 nesterov"},
+    {"sgd", "l1=1e300"},
+    {"sgd", "l1=3 nonnegative"},
+    {"sgd", "momentum=0.9 nonnegative weight_decay=1e6"},
+    {"sgd", "low=1e30"},
+    {"sgd", "momentum=0.9 high=-1e38"},
+    {"sgd", "momentum=0.99 low=-1e30 high=1e308"},
+    {"sgd", "weight_decay=1e6"},
+    {"sgd", "weight_decay=1e300"},
+    {"adam", "weight_decay=1e6"},
+    {"adam", "eps=1e-30"},
+    {"adam", "eps_in_root"},
+    {"adam", "beta2=0"},
+    {"adamw", "weight_decay=1e6"},
+    {"nadam", "decoupled weight_decay=1e6"},
+    {"nadamp", "p=3"},
+    {"nadamp", "p=1 eps_in_root"},
+    {"amsgrad", "correction=before weight_decay=1e3"},
+    {"amsgrad", "correction=none"},
+    {"radam", "beta2=0.5 weight_decay=1e3"},
+    {"generalized_adam", "disable_preconditioning"},
+    {"generalized_adam", "nesterov=0"},
+    {"adagrad", "weight_decay=1e6"},
+    {"adagrad", "eps_in_root eps=1e-30"},
+    {"rmsprop", "centered"},
+    {"rmsprop", "momentum=0.99"},
+    {"rmsprop", "weight_decay=1e6"},
     {"rmsprop", "centered momentum=0.9 weight_decay=1e3 eps=1e-30"},
-    {"adadelta", "eps_in_root=0"}, {"adadelta", "weight_decay=1e6"}, {"adadelta", "eps=1e-30"},
-    {"adamax", "weight_decay=1e6"}, {"adamax", "eps=1e-30 beta2=0"},
-    {"lion", "weight_decay=1e6"}, {"fromage", "min_norm=1e6"},
-    {"nag_gs", "mu=1e6"}, {"nag_gs", "mu=0 gamma=1e-300"},
-    {"amos", "momentum=0.9"}, {"amos", "extra_l2=1 c=0 d=0"},
-    {"fista", "restart=false l1=1e300"}, {"fista", "mu=1e300 weight_decay=1e6"},
-    {"fista", "restart=false nonnegative"}, {"fista", "low=-1e38 high=1e30 l1=1"},
+    {"adadelta", "eps_in_root=0"},
+    {"adadelta", "weight_decay=1e6"},
+    {"adadelta", "eps=1e-30"},
+    {"adamax", "weight_decay=1e6"},
+    {"adamax", "eps=1e-30 beta2=0"},
+    {"lion", "weight_decay=1e6"},
+    {"fromage", "min_norm=1e6"},
+    {"nag_gs", "mu=1e6"},
+    {"nag_gs", "mu=0 gamma=1e-300"},
+    {"amos", "momentum=0.9"},
+    {"amos", "extra_l2=1 c=0 d=0"},
+    {"fista", "restart=false l1=1e300"},
+    {"fista", "mu=1e300 weight_decay=1e6"},
+    {"fista", "restart=false nonnegative"},
+    {"fista", "low=-1e38 high=1e30 l1=1"},
 };
 
 enum { DRIVES = 5 };
@@ -201,8 +227,13 @@ static void test_ordinary_steps_take_no_copies(void **state) {
 /* x jumps between both ends of the type, where x - e has no number. */
 static void test_averages_stay_finite(void **state) {
     (void)state;
-    static const char *const specs[] = {"none", "ema decay=0.5", "ema debias decay=0.9", "polyak", "swa start=0 every=1",
-                                        "lawa_ema start=0 every=1", "lawa_queue length=3 start=0 every=1"};
+    static const char *const specs[] = {"none",
+                                        "ema decay=0.5",
+                                        "ema debias decay=0.9",
+                                        "polyak",
+                                        "swa start=0 every=1",
+                                        "lawa_ema start=0 every=1",
+                                        "lawa_queue length=3 start=0 every=1"};
     static const double zero[SMALL_DIM] = {0};
     int refused = 0;
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
@@ -257,9 +288,13 @@ static const sw_schedule broken = {.size = sizeof(sw_schedule), .name = "!broken
 static void test_step_sizes_stay_finite(void **state) {
     (void)state;
     static const double g[SMALL_DIM] = {0}; /* so that nothing but the step size is large */
-    static const char *const extra[] = {"exponential factor=1e6", "one_cycle div=1e-300 final_div=1e-300",
-                                        "step factor=1e6 every=1", "linear final=1e6", "!broken",
-                                        "exponential factor=1e-6", "restarts period=1 growth=1e3",
+    static const char *const extra[] = {"exponential factor=1e6",
+                                        "one_cycle div=1e-300 final_div=1e-300",
+                                        "step factor=1e6 every=1",
+                                        "linear final=1e6",
+                                        "!broken",
+                                        "exponential factor=1e-6",
+                                        "restarts period=1 growth=1e3",
                                         "cyclic height=exp_range gamma=1e-300 up=1"};
     int refused = 0;
     for (int t = 0; t < 2; t++)
@@ -348,12 +383,26 @@ static void test_lipschitz_does_not_sink_away(void **state) {
 
 static void test_estimators_stay_finite(void **state) {
     (void)state;
-    static const char *const specs[] = {
-        "minibatch batch=2", "full", "sag", "sag batch=2 init=sgd", "sag init=full sampling=lipschitz",
-        "sag init=centred", "sag init=zero", "saga", "saga batch=2 init=sgd", "saga init=full", "saga init=centred",
-        "saga sampling=lipschitz", "svrg batch=2 period=3", "svrg batch=1 period=2 snapshot=mean",
-        "svrg batch=1 period=2 snapshot=random", "sam rho=1e6 of=minibatch batch=2", "sam p=1 of=full",
-        "sam p=3 of=svrg batch=2", "asam rho=1e6 of=minibatch batch=2", "asam scale=all of=svrg batch=2"};
+    static const char *const specs[] = {"minibatch batch=2",
+                                        "full",
+                                        "sag",
+                                        "sag batch=2 init=sgd",
+                                        "sag init=full sampling=lipschitz",
+                                        "sag init=centred",
+                                        "sag init=zero",
+                                        "saga",
+                                        "saga batch=2 init=sgd",
+                                        "saga init=full",
+                                        "saga init=centred",
+                                        "saga sampling=lipschitz",
+                                        "svrg batch=2 period=3",
+                                        "svrg batch=1 period=2 snapshot=mean",
+                                        "svrg batch=1 period=2 snapshot=random",
+                                        "sam rho=1e6 of=minibatch batch=2",
+                                        "sam p=1 of=full",
+                                        "sam p=3 of=svrg batch=2",
+                                        "asam rho=1e6 of=minibatch batch=2",
+                                        "asam scale=all of=svrg batch=2"};
     static const char *const rules[] = {"sgd lr=1e6", "sgd lr=auto", "sgd lr=10 momentum=0.9", "adam lr=1e6"};
     int refused = 0, runs = 0;
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
@@ -405,8 +454,8 @@ static sw_status leap_search(sw_search *s, double *alpha) {
     return SW_OK;
 }
 static const char *const leap_scalars[] = {"leap", NULL};
-static const sw_line_search leaping = {.size = sizeof(sw_line_search), .name = "!leaping", .scalars = leap_scalars,
-                                       .search = leap_search};
+static const sw_line_search leaping = {
+    .size = sizeof(sw_line_search), .name = "!leaping", .scalars = leap_scalars, .search = leap_search};
 
 static void test_searches_stay_finite(void **state) {
     (void)state;
@@ -464,9 +513,14 @@ static sw_status breaking_tensor(sw_step *s) {
 static const sw_option breaking_options[] = {{.name = "lr", .value = 0.1, .low = 0, .high = 1}, {0}};
 static const sw_slot breaking_slots[] = {{.name = "count"}, {0}};
 static const char *const breaking_scalars[] = {"one", NULL};
-static const sw_rule breaking = {.size = sizeof(sw_rule), .name = "!breaking", .options = breaking_options,
-                                 .slots = breaking_slots, .scalars = breaking_scalars, .unit = SW_UNIT_TENSOR,
-                                 .begin = breaking_begin, .tensor = breaking_tensor};
+static const sw_rule breaking = {.size = sizeof(sw_rule),
+                                 .name = "!breaking",
+                                 .options = breaking_options,
+                                 .slots = breaking_slots,
+                                 .scalars = breaking_scalars,
+                                 .unit = SW_UNIT_TENSOR,
+                                 .begin = breaking_begin,
+                                 .tensor = breaking_tensor};
 
 static void break_average(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
@@ -474,11 +528,16 @@ static void break_average(void *args, int64_t begin, int64_t end, double *sums) 
     for (int64_t i = begin; i < end; i++)
         vec_set(s->type, s->slot[0], i, s->step == breaks_at ? (double)NAN : vec_get(s->type, s->x, i));
 }
-#define ALL_LEVELS(f) {{f, f, f}, {f, f, f}}
+#define ALL_LEVELS(f) \
+    {                 \
+        {f, f, f}, {  \
+            f, f, f   \
+        }             \
+    }
 static const sw_kernels breaking_kernels = ALL_LEVELS(break_average);
 static const sw_slot breaking_average_slots[] = {{.name = "copy"}, {0}};
-static const sw_average breaking_average = {.size = sizeof(sw_average), .name = "!breaking",
-                                            .slots = breaking_average_slots, .update = &breaking_kernels};
+static const sw_average breaking_average = {
+    .size = sizeof(sw_average), .name = "!breaking", .slots = breaking_average_slots, .update = &breaking_kernels};
 
 static const double plain[SMALL_DIM] = {1, 2, -1, 0.5, 1, 1, -2, 1, 3, 0.25, 1, -1, 2, 1, 2, -0.5, 1, 1};
 
@@ -551,10 +610,14 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_rules_stay_finite),            TEST(test_ordinary_steps_take_no_copies),
-        TEST(test_averages_stay_finite),         TEST(test_step_sizes_stay_finite),
-        TEST(test_lipschitz_does_not_sink_away), TEST(test_estimators_stay_finite),
-        TEST(test_searches_stay_finite),         TEST(test_methods_of_a_program),
+        TEST(test_rules_stay_finite),
+        TEST(test_ordinary_steps_take_no_copies),
+        TEST(test_averages_stay_finite),
+        TEST(test_step_sizes_stay_finite),
+        TEST(test_lipschitz_does_not_sink_away),
+        TEST(test_estimators_stay_finite),
+        TEST(test_searches_stay_finite),
+        TEST(test_methods_of_a_program),
         TEST(test_a_run_does_not_end_as_complete),
     };
     return cmocka_run_group_tests_name("finite", tests, set_up, NULL);

@@ -162,8 +162,8 @@ static void test_rate(void **state) {
         for (int t = 1; t <= 2000; t++)
             assert_ok(sw_optim_minimize(plain, &q->f, NULL));
         const double of_plain = bowl_gap(q, sw_params_x(q->params), &square);
-        print_message("F - F* after 2000 steps: %.2g, of sgd %.2g; the bound is %.2g times as large at least\n",
-                      last, of_plain, closest);
+        print_message("F - F* after 2000 steps: %.2g, of sgd %.2g; the bound is %.2g times as large at least\n", last,
+                      of_plain, closest);
         if (b->l1 == 0) /* plain steps do not keep to it */
             assert_true(of_plain > bound);
         sw_optim_free(plain);
@@ -284,8 +284,9 @@ static void test_tolerance(void **state) {
             linear_model *p = linear_model_new(SW_F64, &prox_cases[i], 1);
             sw_optim *o = linear_model_optim(p, "full", rules[k], 1);
             sw_train_result result;
-            assert_ok(sw_train(&p->f, o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 2000,
-                                                             .tolerance = 1e-9}, &result));
+            assert_ok(sw_train(&p->f, o,
+                               &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 2000, .tolerance = 1e-9},
+                               &result));
             assert_int_equal(result.reason, SW_TRAIN_TOLERANCE);
             assert_true(result.steps < 500 && linear_model_residual(p, sw_optim_point(o)) <= 1e-8);
             sw_optim_free(o);
@@ -355,18 +356,21 @@ static void refused(const sw_optim_options *how, const char *message) {
 
 static void test_refusals(void **state) {
     (void)state;
-#define REFUSED(message, ...) \
-    refused(&(sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__}, message)
+#define REFUSED(message, ...) refused(&(sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__}, message)
     REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator minibatch are not "
-            "exact; take estimator full, or another rule", .rule = "fista", .estimator = "minibatch");
+            "exact; take estimator full, or another rule",
+            .rule = "fista", .estimator = "minibatch");
     REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator saga are not exact; "
-            "take estimator full, or another rule", .rule = "fista", .estimator = "saga");
+            "take estimator full, or another rule",
+            .rule = "fista", .estimator = "saga");
     REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator sam are not exact; "
-            "take estimator full, or another rule", .rule = "fista", .estimator = "sam of=full");
+            "take estimator full, or another rule",
+            .rule = "fista", .estimator = "sam of=full");
     REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator svrg are not exact; "
-            "take estimator full, or another rule", .estimator = "svrg", .rule = "role=bias: sgd; fista");
-    REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction",
-            .rule = "fista", .schedule = "armijo");
+            "take estimator full, or another rule",
+            .estimator = "svrg", .rule = "role=bias: sgd; fista");
+    REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction", .rule = "fista",
+            .schedule = "armijo");
     REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "fista", .average = "ema");
     REFUSED("fista: no number lies between low = 2 and high = 1", .rule = "fista low=2 high=1");
 }
@@ -374,8 +378,9 @@ static void test_refusals(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_optima), TEST(test_scales), TEST(test_rate), TEST(test_rate_with_mu), TEST(test_restarts),
-        TEST(test_point), TEST(test_residual), TEST(test_tolerance), TEST(test_loop_by_hand), TEST(test_no_copies), TEST(test_refusals),
+        TEST(test_optima),       TEST(test_scales),    TEST(test_rate),     TEST(test_rate_with_mu),
+        TEST(test_restarts),     TEST(test_point),     TEST(test_residual), TEST(test_tolerance),
+        TEST(test_loop_by_hand), TEST(test_no_copies), TEST(test_refusals),
     };
     return cmocka_run_group_tests_name("fista", tests, NULL, NULL);
 }

@@ -37,8 +37,8 @@ static bowl bowl_new(sw_dtype type, bool infinite) {
     bowl b = {.params = small_params(type)};
     for (int i = 0; i < MASK_COUNT; i++)
         vec_set(type, sw_params_x(b.params), MASK_AT + i,
-                !infinite   ? 0
-                : i % 2     ? 0
+                !infinite             ? 0
+                : i % 2               ? 0
                 : i == MASK_COUNT - 1 ? (double)INFINITY
                                       : -(double)INFINITY);
     sw_params_changed(b.params);
@@ -109,8 +109,13 @@ static void compare_runs(const char *estimator, const char *rule, const char *sc
     }
 }
 
-static const char *const averages[] = {NULL, "ema decay=0.5", "ema debias", "polyak", "swa start=2 every=3",
-                                       "lawa_ema start=2 every=2", "lawa_queue length=3 start=1 every=2"};
+static const char *const averages[] = {NULL,
+                                       "ema decay=0.5",
+                                       "ema debias",
+                                       "polyak",
+                                       "swa start=2 every=3",
+                                       "lawa_ema start=2 every=2",
+                                       "lawa_queue length=3 start=1 every=2"};
 enum { AVERAGES = sizeof averages / sizeof *averages };
 
 static void test_rules_with_a_mask(void **state) {
@@ -132,10 +137,18 @@ static void test_averages_with_a_mask(void **state) {
 
 static void test_estimators_with_a_mask(void **state) {
     (void)state;
-    static const char *const specs[] = {"full", "sag", "sag tol=1e-3", "saga batch=2", "svrg batch=2 period=4",
+    static const char *const specs[] = {"full",
+                                        "sag",
+                                        "sag tol=1e-3",
+                                        "saga batch=2",
+                                        "svrg batch=2 period=4",
                                         "svrg batch=2 period=4 snapshot=mean",
-                                        "svrg batch=2 period=4 snapshot=random", "sam of=minibatch batch=2",
-                                        "sam p=1 of=full", "sam p=3 of=full", "sam p=inf of=full", "asam of=full",
+                                        "svrg batch=2 period=4 snapshot=random",
+                                        "sam of=minibatch batch=2",
+                                        "sam p=1 of=full",
+                                        "sam p=3 of=full",
+                                        "sam p=inf of=full",
+                                        "asam of=full",
                                         "asam scale=all of=full"};
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
         for (int t = 0; t < 2; t++)
@@ -163,8 +176,8 @@ static void test_no_copies_with_a_mask(void **state) {
     for (int r = 0; (rule = sw_rule_at(r)) != NULL && rule->source; r++)
         for (int k = 0; k < AVERAGES; k++) {
             bowl b = bowl_new(SW_F32, true);
-            sw_optim *o = NEW_OPTIM(b.params, .rule = rule->name, .average = rule->point ? NULL : averages[k],
-                                    .steps = 100);
+            sw_optim *o =
+                NEW_OPTIM(b.params, .rule = rule->name, .average = rule->point ? NULL : averages[k], .steps = 100);
             for (int t = 0; t < 30; t++) {
                 sw_tape *tape = sw_tape_new();
                 assert_ok(sw_backward(inner_loss(tape, b.params, g)));
@@ -231,8 +244,8 @@ static void fail_update(void *args, int64_t begin, int64_t end, double *sums) {
 static const sw_kernels fail_kernels = {{fail_update, fail_update, fail_update},
                                         {fail_update, fail_update, fail_update}};
 static const sw_slot fail_slots[] = {{.name = "failing_copy"}, {0}};
-static const sw_average failing = {.size = sizeof(sw_average), .name = "!failing", .slots = fail_slots,
-                                   .update = &fail_kernels};
+static const sw_average failing = {
+    .size = sizeof(sw_average), .name = "!failing", .slots = fail_slots, .update = &fail_kernels};
 
 static uint64_t hash_of_tables(const sw_optim *o, const sw_estimator *e) {
     uint64_t hash = TEST_HASH;
@@ -250,8 +263,12 @@ static uint64_t hash_of_tables(const sw_optim *o, const sw_estimator *e) {
 
 static void test_tables_of_a_step_that_the_average_refuses(void **state) {
     (void)state;
-    static const char *const specs[] = {"sag", "saga", "sag batch=2 init=sgd", "saga init=zero",
-                                        "svrg batch=2 period=50 snapshot=mean", "svrg batch=2 period=50 snapshot=random"};
+    static const char *const specs[] = {"sag",
+                                        "saga",
+                                        "sag batch=2 init=sgd",
+                                        "saga init=zero",
+                                        "svrg batch=2 period=50 snapshot=mean",
+                                        "svrg batch=2 period=50 snapshot=random"};
     assert_ok(sw_register_average(&failing));
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
         for (int t = 0; t < 2; t++) {
@@ -265,7 +282,8 @@ static void test_tables_of_a_step_that_the_average_refuses(void **state) {
                 assert_ok(sw_optim_minimize(o, &b.f, NULL));
             const uint64_t before = hash_of_tables(o, sw_estimator_find(name));
             assert_int_equal(sw_optim_minimize(o, &b.f, NULL), SW_ERR_NONFINITE);
-            assert_non_null(strstr(sw_error(), "average !failing: step 4 would make its state failing_copy Inf or NaN"));
+            assert_non_null(
+                strstr(sw_error(), "average !failing: step 4 would make its state failing_copy Inf or NaN"));
             sw_clear_error();
             if (hash_of_tables(o, sw_estimator_find(name)) != before)
                 fail_msg("%s: the tables have moved in a step that was refused", specs[k]);
@@ -281,14 +299,10 @@ static void test_tables_of_a_step_that_the_average_refuses(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_rules_with_a_mask),
-        TEST(test_averages_with_a_mask),
-        TEST(test_estimators_with_a_mask),
-        TEST(test_searches_with_a_mask),
-        TEST(test_no_copies_with_a_mask),
-        TEST(test_thawed_mask_is_refused),
-        TEST(test_mask_becomes_finite),
-        TEST(test_tables_of_a_step_that_the_average_refuses),
+        TEST(test_rules_with_a_mask),      TEST(test_averages_with_a_mask),
+        TEST(test_estimators_with_a_mask), TEST(test_searches_with_a_mask),
+        TEST(test_no_copies_with_a_mask),  TEST(test_thawed_mask_is_refused),
+        TEST(test_mask_becomes_finite),    TEST(test_tables_of_a_step_that_the_average_refuses),
     };
     return cmocka_run_group_tests_name("frozen_infinite", tests, NULL, NULL);
 }

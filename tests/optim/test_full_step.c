@@ -31,15 +31,15 @@ static sw_status smooth_sum(smooth *p, const void *x, double *value, void *g, te
     return SW_OK;
 }
 
-#define SMOOTH(name, ...)                                                                                   \
-    static double name##_term(double x, int i, double scale, double *slope) {                              \
-        (void)x, (void)i, (void)scale;                                                                        \
-        __VA_ARGS__                                                                                         \
-    }                                                                                                       \
-    static sw_status name(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,      \
-                          double *value, void *g) {                                                         \
-        (void)ids, (void)count, (void)draw;                                                                 \
-        return smooth_sum(user, x, value, g, name##_term);                                                  \
+#define SMOOTH(name, ...)                                                                                             \
+    static double name##_term(double x, int i, double scale, double *slope) {                                         \
+        (void)x, (void)i, (void)scale;                                                                                \
+        __VA_ARGS__                                                                                                   \
+    }                                                                                                                 \
+    static sw_status name(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value, \
+                          void *g) {                                                                                  \
+        (void)ids, (void)count, (void)draw;                                                                           \
+        return smooth_sum(user, x, value, g, name##_term);                                                            \
     }
 
 /* Curvatures 1, 0.1, …; the first is `scale` times larger. */
@@ -164,8 +164,8 @@ static void test_direction_that_shows_late(void **state) {
             worst = fmax(worst, value);
             l = fmax(l, sw_optim_scalar(o, -1, "L"));
         }
-        print_message("%s: L up to %g of 1000, f from %g to %g at most, %g at the end\n",
-                      sw_dtype_name(both_types[t]), l, first, worst, value);
+        print_message("%s: L up to %g of 1000, f from %g to %g at most, %g at the end\n", sw_dtype_name(both_types[t]),
+                      l, first, worst, value);
         assert_true(l > 500 && l < 1001 && worst <= 2 * first && value < 0.1 * first);
         sw_optim_free(o);
         smooth_free(p);
@@ -217,13 +217,11 @@ static void test_hard_functions(void **state) {
         smooth_function *gradient;
         double at, scale, goal; /* of ‖g‖ after 3000 steps, to that at the start; INFINITY: none */
     } cases[] = {
-        {"linear", linear, 0, 1, INFINITY},   {"linear", linear, 5, 1, INFINITY}, {"level", level, 0, 1, INFINITY},
-        {"level", level, 2, 1, INFINITY},     {"steep", steep, 0, 1, 1e-6},       {"steep", steep, 3, 20, 1e-3},
-        {"steep", steep, -1, 1e3, INFINITY},  {"steep", steep, -5, 1, 1e-6},
-        {"quartic", quartic, 1, 1, 1e-6},
-        {"quartic", quartic, 1e8, 1, 1e-6},   {"quartic", quartic, 1e-6, 1, 1e-3},
-        {"wave", wave, 0.3, 1, 1e-6},         {"wave", wave, 1.6, 1, 1e-4},
-        {"valley", valley, 1e12, 1e6, 1e-3},  {"valley", valley, 1, 1, INFINITY},
+        {"linear", linear, 0, 1, INFINITY},  {"linear", linear, 5, 1, INFINITY},  {"level", level, 0, 1, INFINITY},
+        {"level", level, 2, 1, INFINITY},    {"steep", steep, 0, 1, 1e-6},        {"steep", steep, 3, 20, 1e-3},
+        {"steep", steep, -1, 1e3, INFINITY}, {"steep", steep, -5, 1, 1e-6},       {"quartic", quartic, 1, 1, 1e-6},
+        {"quartic", quartic, 1e8, 1, 1e-6},  {"quartic", quartic, 1e-6, 1, 1e-3}, {"wave", wave, 0.3, 1, 1e-6},
+        {"wave", wave, 1.6, 1, 1e-4},        {"valley", valley, 1e12, 1e6, 1e-3}, {"valley", valley, 1, 1, INFINITY},
         {"valley", valley, 1e-30, 1, 1e-3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -330,8 +328,8 @@ static void test_before_the_first_step(void **state) {
 /* A run with lr=auto goes on with a given step size or L, and the other way round. */
 static void test_other_step_sizes_after_loading(void **state) {
     (void)state;
-    static const char *const hows[][2] = {{"full", "sgd lr=auto"}, {"full", "sgd lr=0.125"},
-                                          {"full lipschitz=4", "sgd lr=auto"}};
+    static const char *const hows[][2] = {
+        {"full", "sgd lr=auto"}, {"full", "sgd lr=0.125"}, {"full lipschitz=4", "sgd lr=auto"}};
     for (int from = 0; from < 3; from++)
         for (int to = 0; to < 3; to++) {
             smooth *p = smooth_new(SW_F64, 3, 3, valley);
@@ -359,10 +357,18 @@ static void test_other_step_sizes_after_loading(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_optima), TEST(test_scale_changes_no_bit), TEST(test_bounds_of_l),
-        TEST(test_direction_that_shows_late), TEST(test_given_l), TEST(test_memory), TEST(test_hard_functions),
-        TEST(test_skipped_step), TEST(test_freezing_between_steps), TEST(test_nothing_to_move),
-        TEST(test_before_the_first_step), TEST(test_other_step_sizes_after_loading),
+        TEST(test_optima),
+        TEST(test_scale_changes_no_bit),
+        TEST(test_bounds_of_l),
+        TEST(test_direction_that_shows_late),
+        TEST(test_given_l),
+        TEST(test_memory),
+        TEST(test_hard_functions),
+        TEST(test_skipped_step),
+        TEST(test_freezing_between_steps),
+        TEST(test_nothing_to_move),
+        TEST(test_before_the_first_step),
+        TEST(test_other_step_sizes_after_loading),
     };
     return cmocka_run_group_tests_name("full_step", tests, NULL, NULL);
 }

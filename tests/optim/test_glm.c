@@ -6,11 +6,23 @@
 
 static void test_equal_bits(void **state) {
     (void)state;
-    static const char *const specs[] = {"sag", "saga", "sag batch=7", "saga batch=16", "sag sampling=lipschitz",
-                                        "saga sampling=lipschitz batch=4", "sag init=sgd", "saga init=full",
-                                        "sag init=zero lipschitz=auto", "saga lipschitz=40", "sag tol=1e-7",
-                                        "saga init=centred", "sag batch=90", "saga init=sgd batch=5",
-                                        "svrg batch=1", "svrg batch=13 period=20", "svrg batch=90",
+    static const char *const specs[] = {"sag",
+                                        "saga",
+                                        "sag batch=7",
+                                        "saga batch=16",
+                                        "sag sampling=lipschitz",
+                                        "saga sampling=lipschitz batch=4",
+                                        "sag init=sgd",
+                                        "saga init=full",
+                                        "sag init=zero lipschitz=auto",
+                                        "saga lipschitz=40",
+                                        "sag tol=1e-7",
+                                        "saga init=centred",
+                                        "sag batch=90",
+                                        "saga init=sgd batch=5",
+                                        "svrg batch=1",
+                                        "svrg batch=13 period=20",
+                                        "svrg batch=90",
                                         "svrg batch=7 lipschitz=auto"};
     static const sw_head of[] = {SW_HEAD_LOGISTIC, SW_HEAD_MULTINOMIAL, SW_HEAD_SQUARED, SW_HEAD_POISSON};
     problem *p = problem_new(1);
@@ -36,12 +48,13 @@ static void test_equal_bits(void **state) {
             sum = sw_loss_mean_value(&losses);
             assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), parts[k], &mean));
             if (memcmp(sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), bytes) != 0)
-                fail_msg("%s, %s, %s %s: other bits after part %d", spec, sw_head_name(head), sparse ? "sparse" : "dense",
-                         sw_dtype_name(type), k);
+                fail_msg("%s, %s, %s %s: other bits after part %d", spec, sw_head_name(head),
+                         sparse ? "sparse" : "dense", sw_dtype_name(type), k);
             assert_true(sum == mean);
             assert_int_equal(sw_optim_steps(one), sw_optim_steps(many));
-            static const char *const tables[] = {"sum", "sum_low", "table", "order", NULL},
-                              *const snapshots[] = {"snapshot", "full", "table", NULL};
+            static const char *const tables[] = {"sum", "sum_low", "table", "order", NULL}, *const snapshots[] = {
+                                                                                                "snapshot", "full",
+                                                                                                "table", NULL};
             const char *const *names = strncmp(spec, "svrg", 4) == 0 ? snapshots : tables;
             for (; *names; names++) {
                 const sw_array s = sw_optim_vector(one, *names), t = sw_optim_vector(many, *names);
@@ -68,8 +81,8 @@ static void test_lazy_updates(void **state) {
     static const struct {
         const char *spec;
         double decay;
-    } cases[] = {{"sag", 0.01},  {"saga", 0.01},          {"sag batch=7", 0.1},          {"saga batch=16", 0},
-                 {"sag", 3},     {"saga batch=5", 3},     {"sag sampling=lipschitz", 0}, {"saga init=sgd", 0.01},
+    } cases[] = {{"sag", 0.01},        {"saga", 0.01},      {"sag batch=7", 0.1},          {"saga batch=16", 0},
+                 {"sag", 3},           {"saga batch=5", 3}, {"sag sampling=lipschitz", 0}, {"saga init=sgd", 0.01},
                  {"sag tol=1e-9", 0.1}};
     problem *p = problem_new(1);
     for (size_t i = 0; i < 8 * sizeof cases / sizeof *cases; i++) {
@@ -101,7 +114,8 @@ static void test_lazy_updates(void **state) {
 /* The same with l1, whose weights pass through 0 and stay there: zeros at the same places. */
 static void test_lazy_proximal(void **state) {
     (void)state;
-    static const char *const specs[] = {"sag", "saga", "saga batch=7", "svrg batch=9 lipschitz=9", "sag sampling=lipschitz"};
+    static const char *const specs[] = {"sag", "saga", "saga batch=7", "svrg batch=9 lipschitz=9",
+                                        "sag sampling=lipschitz"};
     static const char *const rules[] = {"role=weight: sgd lr=auto l1=0.05; sgd lr=auto",
                                         "role=weight: sgd lr=auto l1=0.02 weight_decay=0.1; sgd lr=auto",
                                         "sgd lr=0.03 l1=0.2"};
@@ -140,12 +154,14 @@ static void test_lazy_proximal(void **state) {
  * as above. Of sparse rows, too, and with l1. */
 static void test_svrg_in_a_loop(void **state) {
     (void)state;
-    static const char *const rules[] = {"sgd lr=auto weight_decay=0.02", "sgd lr=auto l1=0.01", "sgd lr=0.05 nonnegative"};
+    static const char *const rules[] = {"sgd lr=auto weight_decay=0.02", "sgd lr=auto l1=0.01",
+                                        "sgd lr=0.05 nonnegative"};
     problem *p = problem_new(1);
     for (int i = 0; i < 24; i++) {
         const sw_dtype type = both_types[i % 2];
         const bool sparse = i / 2 % 2;
-        const char *estimator = i / 4 % 2 ? "svrg batch=1 lipschitz=9 period=250" : "svrg batch=13 lipschitz=9 period=20";
+        const char *estimator =
+            i / 4 % 2 ? "svrg batch=1 lipschitz=9 period=250" : "svrg batch=13 lipschitz=9 period=20";
         sw_glm *a = glm_of(p, SW_HEAD_MULTINOMIAL, type, sparse), *b = glm_of(p, SW_HEAD_MULTINOMIAL, type, sparse);
         const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rules[i / 8], .seed = 4};
         sw_optim *one = new_optim(sw_glm_params(a), &how), *many = new_optim(sw_glm_params(b), &how);
@@ -237,14 +253,16 @@ static void test_written_from_outside(void **state) {
  * all of them, whether or not a loop takes the steps. */
 static void test_loop_only_where_it_serves(void **state) {
     (void)state;
-    static const sw_optim_options with[] = {
-        {.rule = "sgd lr=0.05 momentum=0.5"},   {.rule = "sgd lr=0.05", .average = "polyak"},
-        {.rule = "sgd lr=0.05", .clip = 0.1},   {.rule = "sgd lr=0.05", .schedule = "cosine"},
-        {.rule = "sgd lr=0.05 l1=0.01"},        {.rule = "adam lr=0.05"},
-        {.rule = "role=bias: adam lr=0.1; sgd lr=0.05"},
-        {.rule = "role=bias: sgd lr=0.05; sgd lr=0.05 l1=0.02 weight_decay=0.1"},
-        {.rule = "role=bias: sgd lr=0.05; sgd lr=0.05 low=0.1 high=0.3"},
-        {.rule = "sgd lr=auto l1=0.001 nonnegative"}};
+    static const sw_optim_options with[] = {{.rule = "sgd lr=0.05 momentum=0.5"},
+                                            {.rule = "sgd lr=0.05", .average = "polyak"},
+                                            {.rule = "sgd lr=0.05", .clip = 0.1},
+                                            {.rule = "sgd lr=0.05", .schedule = "cosine"},
+                                            {.rule = "sgd lr=0.05 l1=0.01"},
+                                            {.rule = "adam lr=0.05"},
+                                            {.rule = "role=bias: adam lr=0.1; sgd lr=0.05"},
+                                            {.rule = "role=bias: sgd lr=0.05; sgd lr=0.05 l1=0.02 weight_decay=0.1"},
+                                            {.rule = "role=bias: sgd lr=0.05; sgd lr=0.05 low=0.1 high=0.3"},
+                                            {.rule = "sgd lr=auto l1=0.001 nonnegative"}};
     enum { CASES = sizeof with / sizeof *with };
     problem *p = problem_new(1);
     for (size_t i = 0; i <= CASES; i++) {
@@ -301,8 +319,8 @@ static void test_batches_and_losses(void **state) {
     (void)state;
     static const char *const methods[] = {"sag", "saga", "svrg"};
     static const int batches[] = {1, 7, 10, 16, 64, 90};
-    static const sw_head of[] = {SW_HEAD_LOGISTIC,    SW_HEAD_MULTINOMIAL,   SW_HEAD_SQUARED,
-                                 SW_HEAD_HUBER,       SW_HEAD_SQUARED_HINGE, SW_HEAD_POISSON};
+    static const sw_head of[] = {SW_HEAD_LOGISTIC, SW_HEAD_MULTINOMIAL,   SW_HEAD_SQUARED,
+                                 SW_HEAD_HUBER,    SW_HEAD_SQUARED_HINGE, SW_HEAD_POISSON};
     for (int i = 0; i < 3; i++)
         for (int b = 0; b < 6; b++)
             for (int h = 0; h < 6; h++) {
@@ -328,7 +346,8 @@ static void test_scales(void **state) {
 /* At x = 0 every sample is on a straight part of Huber's loss, which has no curvature there. */
 static void test_straight_loss(void **state) {
     (void)state;
-    static const char *const specs[] = {"sag", "saga batch=7", "svrg batch=7", "sag sampling=lipschitz", "sag batch=90"};
+    static const char *const specs[] = {"sag", "saga batch=7", "svrg batch=7", "sag sampling=lipschitz",
+                                        "sag batch=90"};
     problem *p = problem_new(1);
     for (int i = 0; i < N; i++)
         p->y[i] += 50;
@@ -336,8 +355,9 @@ static void test_straight_loss(void **state) {
         sw_glm *m = glm_of(p, SW_HEAD_HUBER, SW_F64, false);
         sw_optim *o = optim_of(m, specs[i], 0.1, 7);
         sw_train_result r;
-        assert_ok(sw_train(sw_glm_objective(m), o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5000,
-                                                                       .tolerance = 1e-8}, &r));
+        assert_ok(sw_train(sw_glm_objective(m), o,
+                           &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5000, .tolerance = 1e-8},
+                           &r));
         if (r.reason != SW_TRAIN_TOLERANCE)
             fail_msg("%s: %s", specs[i], sw_train_text(&r, (char[200]){0}, 200));
         sw_optim_free(o);
@@ -356,15 +376,15 @@ static void test_chosen_batch(void **state) {
         int32_t *y = calloc((size_t)n[i], sizeof *y);
         x[0] = y[1] = 1;
         const sw_array a = sw_array_of(x, SW_F64, SW_SHAPE(n[i], 1)), b = sw_array_of(y, SW_I32, SW_SHAPE(n[i]));
-        sw_glm *m = sw_glm_new(SW_F64, &a, &b, &(sw_glm_options){.size = sizeof(sw_glm_options),
-                                                                 .head = SW_HEAD_LOGISTIC});
+        sw_glm *m =
+            sw_glm_new(SW_F64, &a, &b, &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
         int64_t *start = calloc((size_t)n[i] + 1, sizeof *start);
         const int32_t column = 0;
         for (int64_t row = 1; row <= n[i]; row++)
             start[row] = 1;
-        sw_glm *sparse = sw_glm_new_sparse(SW_F64, &(sw_csr){.rows = n[i], .columns = 1, .start = start, .index = &column,
-                                                             .value = x, .type = SW_F64}, &b,
-                                           &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
+        sw_glm *sparse = sw_glm_new_sparse(
+            SW_F64, &(sw_csr){.rows = n[i], .columns = 1, .start = start, .index = &column, .value = x, .type = SW_F64},
+            &b, &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
         static const char *const specs[] = {"saga", "saga batch=3", "svrg", "svrg batch=5"};
         for (int k = 0; k < 8; k++) {
             const int64_t of = k % 4 == 1 ? 3 : k % 4 == 3 ? 5 : k > 3 ? 1 : k % 4 == 2 ? 64 : batch[i];
@@ -392,7 +412,10 @@ static void test_warm_start(void **state) {
         for (int k = 0; k < 3; k++) {
             char spec[64];
             snprintf(spec, sizeof spec, "%s%s", specs[i % 3],
-                     k == 0 ? "" : k == 1 ? " init=full" : i % 3 == 1 ? " init=zero" : " init=seen");
+                     k == 0       ? ""
+                     : k == 1     ? " init=full"
+                     : i % 3 == 1 ? " init=zero"
+                                  : " init=seen");
             m[k] = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
             if (i / 3)
                 ((double *)sw_params_x(sw_glm_params(m[k])))[2] = 0.25;
@@ -428,8 +451,9 @@ static void test_penalty_is_known(void **state) {
     sw_optim_free(o);
     o = optim_of(m, "sag l2=0.1", 0.5, 1);
     assert_int_equal(sw_optim_bind(o, sw_glm_objective(m)), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "estimator sag: l2=0.1, but weight_decay of the rule is 0.5; state the penalty once, as "
-                                  "weight_decay (sgd weight_decay=0.1), and leave l2 out");
+    expect_error(SW_ERR_ARGUMENT,
+                 "estimator sag: l2=0.1, but weight_decay of the rule is 0.5; state the penalty once, as "
+                 "weight_decay (sgd weight_decay=0.1), and leave l2 out");
     sw_optim_free(o);
     sw_glm_free(m);
     free(p);
@@ -475,15 +499,18 @@ static void test_tolerance(void **state) {
         sw_optim *o = optim_of(m, specs[i], 0.1, 7);
         sw_train_result r;
         assert_ok(sw_train(sw_glm_objective(m), o,
-                           &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 2000,
-                                               .tolerance = strstr(specs[i], "tol") ? 0 : 1e-6}, &r));
+                           &(sw_train_options){.size = sizeof(sw_train_options),
+                                               .epochs = 2000,
+                                               .tolerance = strstr(specs[i], "tol") ? 0 : 1e-6},
+                           &r));
         const double norm = norm_at(p, SW_HEAD_LOGISTIC, m, 0.1);
         assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);
         assert_true(r.epochs < 500);
         sw_glm *before = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
         sw_optim *again = optim_of(before, specs[i], 0.1, 7);
         const int64_t eighth = sw_optim_steps_per_epoch(o, sw_glm_objective(m)) / 8;
-        assert_ok(sw_optim_minimize_steps(again, sw_glm_objective(before), r.steps - (eighth > 0 ? 2 * eighth : 2), NULL));
+        assert_ok(
+            sw_optim_minimize_steps(again, sw_glm_objective(before), r.steps - (eighth > 0 ? 2 * eighth : 2), NULL));
         const double earlier = norm_at(p, SW_HEAD_LOGISTIC, before, 0.1);
         if (!(norm <= 3e-6 && earlier >= 1e-6 / 3))
             fail_msg("%s: stopped at %g, %g before", specs[i], norm, earlier);
@@ -504,14 +531,17 @@ static void test_not_converged(void **state) {
         sw_optim *o = optim_of(m, i ? "sag tol=1e-12" : "sag", 0.1, 7);
         sw_train_result r;
         char text[200];
-        assert_ok(sw_train(sw_glm_objective(m), o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5,
-                                                                       .tolerance = i ? 0 : 1e-12}, &r));
+        assert_ok(sw_train(
+            sw_glm_objective(m), o,
+            &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5, .tolerance = i ? 0 : 1e-12}, &r));
         assert_int_equal(r.reason, SW_TRAIN_NOT_CONVERGED);
         assert_true(fabs(r.full_norm / norm_at(p, SW_HEAD_LOGISTIC, m, 0.1) - 1) < 1e-9);
         sw_train_text(&r, text, sizeof text);
         char expected[200];
-        snprintf(expected, sizeof expected, "not converged after 5 epochs: the gradient's norm is %.3g, %.3g times the "
-                                            "tolerance 1e-12", r.full_norm, r.full_norm / 1e-12);
+        snprintf(expected, sizeof expected,
+                 "not converged after 5 epochs: the gradient's norm is %.3g, %.3g times the "
+                 "tolerance 1e-12",
+                 r.full_norm, r.full_norm / 1e-12);
         assert_string_equal(text, expected);
         sw_optim_free(o);
         sw_glm_free(m);
@@ -541,8 +571,8 @@ static void test_tolerance_with_l1(void **state) {
 /* After the minimum is found the steps go on, and nothing grows. */
 static void test_long_after_convergence(void **state) {
     (void)state;
-    static const char *const specs[] = {"sag", "saga", "sag batch=10", "svrg batch=10", "sag sampling=lipschitz",
-                                        "saga batch=90"};
+    static const char *const specs[] = {
+        "sag", "saga", "sag batch=10", "svrg batch=10", "sag sampling=lipschitz", "saga batch=90"};
     problem *p = problem_new(1);
     for (int i = 0; i < 12; i++) {
         sw_glm *m = glm_of(p, i % 3 ? SW_HEAD_LOGISTIC : SW_HEAD_SQUARED, both_types[i / 6], false);
@@ -564,12 +594,23 @@ static void test_long_after_convergence(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_bits),         cmocka_unit_test(test_lazy_updates), cmocka_unit_test(test_chosen_batch), cmocka_unit_test(test_warm_start), cmocka_unit_test(test_straight_loss),
-        cmocka_unit_test(test_resumed), cmocka_unit_test(test_svrg_in_a_loop), cmocka_unit_test(test_lazy_proximal),            cmocka_unit_test(test_loop_only_where_it_serves), cmocka_unit_test(test_written_from_outside),
-        cmocka_unit_test(test_penalty_is_known),   cmocka_unit_test(test_lipschitz_from_rows),
-        cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_not_converged),
-        cmocka_unit_test(test_tolerance_with_l1),  cmocka_unit_test(test_long_after_convergence),
-        cmocka_unit_test(test_batches_and_losses), cmocka_unit_test(test_scales)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equal_bits),
+                                       cmocka_unit_test(test_lazy_updates),
+                                       cmocka_unit_test(test_chosen_batch),
+                                       cmocka_unit_test(test_warm_start),
+                                       cmocka_unit_test(test_straight_loss),
+                                       cmocka_unit_test(test_resumed),
+                                       cmocka_unit_test(test_svrg_in_a_loop),
+                                       cmocka_unit_test(test_lazy_proximal),
+                                       cmocka_unit_test(test_loop_only_where_it_serves),
+                                       cmocka_unit_test(test_written_from_outside),
+                                       cmocka_unit_test(test_penalty_is_known),
+                                       cmocka_unit_test(test_lipschitz_from_rows),
+                                       cmocka_unit_test(test_tolerance),
+                                       cmocka_unit_test(test_not_converged),
+                                       cmocka_unit_test(test_tolerance_with_l1),
+                                       cmocka_unit_test(test_long_after_convergence),
+                                       cmocka_unit_test(test_batches_and_losses),
+                                       cmocka_unit_test(test_scales)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

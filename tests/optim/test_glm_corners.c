@@ -114,13 +114,14 @@ static void test_infinite_losses_are_counted(void **state) {
     for (int i = 0; i < 3; i++) {
         sw_glm *m = glm_of(p, SW_HEAD_POISSON, SW_F64, false);
         ((double *)sw_params_x(sw_glm_params(m)))[2] = 1;
-        sw_optim *o = NEW_OPTIM(sw_glm_params(m), .estimator = i == 0 ? "svrg batch=9 lipschitz=50"
-                                                               : i == 1 ? "sag batch=9 lipschitz=50 init=seen"
-                                                                        : "saga batch=9 lipschitz=50 init=zero",
+        sw_optim *o = NEW_OPTIM(sw_glm_params(m),
+                                .estimator = i == 0   ? "svrg batch=9 lipschitz=50"
+                                             : i == 1 ? "sag batch=9 lipschitz=50 init=seen"
+                                                      : "saga batch=9 lipschitz=50 init=zero",
                                 .rule = "role=weight: sgd lr=0; sgd lr=1e-4", .seed = 1);
         sw_train_result r;
-        const sw_status status = sw_train(sw_glm_objective(m), o, &(sw_train_options){.size = sizeof(sw_train_options),
-                                                                                       .steps = 40}, &r);
+        const sw_status status =
+            sw_train(sw_glm_objective(m), o, &(sw_train_options){.size = sizeof(sw_train_options), .steps = 40}, &r);
         sw_clear_error();
         assert_true(r.skipped > 0 || status != SW_OK);
         assert_true(r.steps + r.skipped <= 40);
@@ -187,9 +188,11 @@ static void test_failed_bind(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_durations_of_a_resumed_run), cmocka_unit_test(test_frozen_weights),
-        cmocka_unit_test(test_frozen_infinity),            cmocka_unit_test(test_infinite_losses_are_counted),
-        cmocka_unit_test(test_large_targets),              cmocka_unit_test(test_failed_bind)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_durations_of_a_resumed_run),
+                                       cmocka_unit_test(test_frozen_weights),
+                                       cmocka_unit_test(test_frozen_infinity),
+                                       cmocka_unit_test(test_infinite_losses_are_counted),
+                                       cmocka_unit_test(test_large_targets),
+                                       cmocka_unit_test(test_failed_bind)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

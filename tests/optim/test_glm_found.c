@@ -12,7 +12,8 @@ static void test_infinite_step_into_a_box(void **state) {
         p->y[i] *= 1e34;
     for (int i = 0; i < 3; i++) {
         sw_glm *m = glm_of(p, SW_HEAD_SQUARED, SW_F32, false);
-        sw_optim *o = NEW_OPTIM(sw_glm_params(m), .estimator = tables_and_svrg[i], .rule = "sgd lr=1e6 low=-0.1 high=0.2");
+        sw_optim *o =
+            NEW_OPTIM(sw_glm_params(m), .estimator = tables_and_svrg[i], .rule = "sgd lr=1e6 low=-0.1 high=0.2");
         for (int k = 0; k < 3; k++)
             assert_ok(sw_optim_minimize(o, sw_glm_objective(m), NULL));
         for (int64_t j = 0; j < D + 1; j++) {
@@ -45,9 +46,9 @@ static void test_batches_of_files(void **state) {
     static const struct {
         const char *saved, *read;
         bool fits;
-    } of[] = {{"svrg", "svrg batch=64", true}, {"svrg batch=64", "svrg", true}, {"svrg", "svrg batch=1", false},
+    } of[] = {{"svrg", "svrg batch=64", true}, {"svrg batch=64", "svrg", true},        {"svrg", "svrg batch=1", false},
               {"svrg batch=1", "svrg", false}, {"svrg batch=1", "svrg batch=1", true}, {"sag", "sag batch=1", true},
-              {"sag batch=1", "sag", true}, {"sag batch=2", "sag", false}};
+              {"sag batch=1", "sag", true},    {"sag batch=2", "sag", false}};
     problem *p = problem_new(1);
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, SW_F64, false);
@@ -110,7 +111,8 @@ static void test_frozen_bias(void **state) {
             problem *p = problem_new(scale[k]);
             sw_glm *m = glm_of(p, SW_HEAD_SQUARED, both_types[i / 3], false);
             sw_param_freeze(sw_params_find(sw_glm_params(m), "bias"), true);
-            sw_optim *o = NEW_OPTIM(sw_glm_params(m), .estimator = tables_and_svrg[i % 3], .rule = "sgd lr=auto", .seed = 3);
+            sw_optim *o =
+                NEW_OPTIM(sw_glm_params(m), .estimator = tables_and_svrg[i % 3], .rule = "sgd lr=auto", .seed = 3);
             assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 16, NULL));
             const double l = sw_optim_scalar(o, -1, "L") / scale[k] / scale[k];
             first = k == 0 ? l : first;
@@ -149,9 +151,11 @@ static void test_sam_of_svrg_with_frozen_weights(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infinite_step_into_a_box), cmocka_unit_test(test_batches_of_files),
-        cmocka_unit_test(test_step_size_of_a_resumed_run), cmocka_unit_test(test_still_snapshots),
-        cmocka_unit_test(test_frozen_bias), cmocka_unit_test(test_sam_of_svrg_with_frozen_weights)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_infinite_step_into_a_box),
+                                       cmocka_unit_test(test_batches_of_files),
+                                       cmocka_unit_test(test_step_size_of_a_resumed_run),
+                                       cmocka_unit_test(test_still_snapshots),
+                                       cmocka_unit_test(test_frozen_bias),
+                                       cmocka_unit_test(test_sam_of_svrg_with_frozen_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,21 +28,24 @@ static void golden_fit_by(const golden_fit *fit, const char *estimator) {
     char l1[64] = "", rule[256];
     for (int64_t j = 0; j < dim; j++)
         largest = fmax(largest, fabs(golden[j]));
-    golden_watch w = {.problem = p, .l1 = fit->l1, .x = newton_numbers(dim),
+    golden_watch w = {.problem = p,
+                      .l1 = fit->l1,
+                      .x = newton_numbers(dim),
                       .goal = 1e-7 * largest * newton_curvature(&p->f, golden)};
     if (fit->l1 > 0)
         snprintf(l1, sizeof l1, " l1=%.17g", fit->l1);
     glm_rule(p, l1, rule, sizeof rule);
     sw_glm *model = glm_model(p);
-    sw_optim *o = sw_optim_create(sw_glm_params(model),
-                                  &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule,
-                                                      .estimator = estimator, .seed = 1});
+    sw_optim *o = sw_optim_create(
+        sw_glm_params(model),
+        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .estimator = estimator, .seed = 1});
     if (!o)
         fail_msg("%s, %s: %s", fit->name, estimator, sw_error());
     sw_train_result result;
-    if (sw_train(sw_glm_objective(model), o,
-                 &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 20000, .user = &w,
-                                     .evaluate = golden_see}, &result) != SW_OK)
+    if (sw_train(
+            sw_glm_objective(model), o,
+            &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 20000, .user = &w, .evaluate = golden_see},
+            &result) != SW_OK)
         fail_msg("%s, %s: %s", fit->name, estimator, sw_error());
     for (int64_t j = 0; j < dim; j++)
         apart = fmax(apart, fabs(w.x[j] - golden[j]));

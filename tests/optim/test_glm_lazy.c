@@ -113,16 +113,15 @@ static double tolerance_of(sw_dtype type, int64_t steps) {
     return 6 * sqrt(10 * (double)steps) * 2 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
 }
 
-static void expect_near(const lazy_case *c, const char *what, const void *a, const void *b, int64_t steps,
-                        bool exact) {
+static void expect_near(const lazy_case *c, const char *what, const void *a, const void *b, int64_t steps, bool exact) {
     for (int64_t j = 0; j < c->outputs * (COLUMNS + 1); j++) {
         const double x = vec_get(c->type, a, j), y = vec_get(c->type, b, j);
         if (!(fabs(x - y) <= tolerance_of(c->type, steps)))
             fail_msg("%s: %s: element %d is %.17g, not %.17g", c->name, what, (int)j, y, x);
         if (exact && c->type == SW_F64 && j < c->outputs * COLUMNS &&
             ((x == 0) != (y == 0) || (x == 0.2) != (y == 0.2) || (x == -0.1) != (y == -0.1)))
-            fail_msg("%s: %s: element %d is %.17g, not %.17g: one of them is at 0 or at a bound", c->name, what,
-                     (int)j, y, x);
+            fail_msg("%s: %s: element %d is %.17g, not %.17g: one of them is at 0 or at a bound", c->name, what, (int)j,
+                     y, x);
     }
 }
 
@@ -320,8 +319,7 @@ static void test_long_loops(void **state) {
                                        "swa start=100 every=1000"};
     sparse_problem *p = sparse_problem_new();
     for (int i = 0; i < 40; i++) {
-        static const char *const of[] = {"", "weight_decay=0.001", "l1=0.001",
-                                         "low=-0.1 high=0.2 weight_decay=0.001"};
+        static const char *const of[] = {"", "weight_decay=0.001", "l1=0.001", "low=-0.1 high=0.2 weight_decay=0.001"};
         lazy_case c = {.type = both_types[i % 2],
                        .estimator = "saga batch=1",
                        .average = with[i / 2 % 5],
@@ -415,11 +413,15 @@ static sw_glm *wide_glm(sw_dtype type, bool spread) {
         start[i + 1] = start[i] + WIDE_NONZEROS;
         label[i] = number[start[i]] + number[start[i] + 1] > 0;
     }
-    const sw_csr x = {.rows = WIDE_ROWS, .columns = spread ? WIDE : WIDE_USED, .start = start, .index = column[spread],
-                      .value = number, .type = SW_F64};
+    const sw_csr x = {.rows = WIDE_ROWS,
+                      .columns = spread ? WIDE : WIDE_USED,
+                      .start = start,
+                      .index = column[spread],
+                      .value = number,
+                      .type = SW_F64};
     const sw_array y = sw_array_of(label, SW_I32, SW_SHAPE(WIDE_ROWS));
-    sw_glm *m = sw_glm_new_sparse(type, &x, &y, &(sw_glm_options){.size = sizeof(sw_glm_options),
-                                                                  .head = SW_HEAD_LOGISTIC});
+    sw_glm *m =
+        sw_glm_new_sparse(type, &x, &y, &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
     assert_non_null(m);
     return m;
 }
@@ -466,6 +468,7 @@ int main(void) {
                                        cmocka_unit_test(test_resumed),
                                        cmocka_unit_test(test_long_loops),
                                        cmocka_unit_test(test_frozen_bias),
-                                       cmocka_unit_test(test_overflow), cmocka_unit_test(test_a_million_features)};
+                                       cmocka_unit_test(test_overflow),
+                                       cmocka_unit_test(test_a_million_features)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,8 +60,10 @@ static inline sw_glm *glm_of(problem *p, sw_head head, sw_dtype type, bool spars
 
 static inline sw_optim *optim_of(sw_glm *m, const char *estimator, double decay, uint64_t seed) {
     char rule[128];
-    snprintf(rule, sizeof rule, without_bias ? "sgd lr=auto weight_decay=%.17g"
-                                             : "role=weight: sgd lr=auto weight_decay=%.17g; sgd lr=auto", decay);
+    snprintf(rule, sizeof rule,
+             without_bias ? "sgd lr=auto weight_decay=%.17g"
+                          : "role=weight: sgd lr=auto weight_decay=%.17g; sgd lr=auto",
+             decay);
     return NEW_OPTIM(sw_glm_params(m), .estimator = estimator, .rule = rule, .seed = seed);
 }
 
@@ -78,8 +80,8 @@ static inline double norm_at(problem *p, sw_head head, sw_glm *m, double decay) 
         ((double *)sw_params_x(q))[j] = vec_get(type, sw_params_x(sw_glm_params(m)), j);
     assert_ok(sw_objective_gradient(sw_glm_objective(exact), tape, NULL, NULL, N, 0, &value, g));
     for (int64_t j = 0; j < sw_params_dim(q); j++) {
-        const double v = ((const double *)sw_gradient_data(g))[j] +
-                         (j < weights ? decay * ((double *)sw_params_x(q))[j] : 0);
+        const double v =
+            ((const double *)sw_gradient_data(g))[j] + (j < weights ? decay * ((double *)sw_params_x(q))[j] : 0);
         square += v * v;
     }
     sw_gradient_free(g);

@@ -20,8 +20,13 @@ static void run_part(const table_part *part, int seed) {
         for (int method = 0; method < TABLE_METHODS; method++)
             for (int batch = 0; batch < TABLE_BATCHES; batch++)
                 if (table_batch_exists(method, batch))
-                    run_cell(&(table_cell){.method = method, .batch = batch, .loss = part->loss, .data = part->data,
-                                           .seed = seed, .type = type ? SW_F64 : SW_F32}, &o);
+                    run_cell(&(table_cell){.method = method,
+                                           .batch = batch,
+                                           .loss = part->loss,
+                                           .data = part->data,
+                                           .seed = seed,
+                                           .type = type ? SW_F64 : SW_F32},
+                             &o);
         table_oracle_free(&o);
     }
 }
@@ -31,8 +36,8 @@ enum { LOGISTIC, SQUARED_HINGE, MULTINOMIAL, DIGITS, SQUARED, HUBER, POISSON }; 
 /* The runs reach the minimum in time. */
 static void test_reach(void **state) {
     (void)state;
-    static const table_part parts[] = {{LOGISTIC, SCALED}, {MULTINOMIAL, SMALL}, {SQUARED, LARGE}, {SQUARED_HINGE, SEPARABLE},
-                                       {HUBER, FLAT}, {POISSON, WEIGHTED}};
+    static const table_part parts[] = {{LOGISTIC, SCALED},         {MULTINOMIAL, SMALL}, {SQUARED, LARGE},
+                                       {SQUARED_HINGE, SEPARABLE}, {HUBER, FLAT},        {POISSON, WEIGHTED}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         run_part(&parts[i], 2);
 }

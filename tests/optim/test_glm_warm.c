@@ -56,10 +56,9 @@ static sw_glm *sparse_model(const glm_problem *p, sparse_rows *s) {
         s->start[i] = i * d;
     for (int64_t k = 0; k < n * d; k++)
         s->index[k] = (int32_t)(k % d);
-    s->csr = (sw_csr){.rows = n, .columns = d, .start = s->start, .index = s->index, .value = p->x,
-                      .type = p->type};
-    const sw_array y = p->label ? sw_array_of(p->label, SW_I32, SW_SHAPE(n))
-                                : sw_array_of(p->y, p->type, SW_SHAPE(n, 1));
+    s->csr = (sw_csr){.rows = n, .columns = d, .start = s->start, .index = s->index, .value = p->x, .type = p->type};
+    const sw_array y =
+        p->label ? sw_array_of(p->label, SW_I32, SW_SHAPE(n)) : sw_array_of(p->y, p->type, SW_SHAPE(n, 1));
     double *weight = newton_numbers(n); /* the first third weighs nothing: no curvature is met there */
     for (int64_t i = 0; i < n; i++)
         weight[i] = i % 64 < 22 ? 0 : 1;
@@ -119,7 +118,6 @@ static void test_warm_starts(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_full_pass_first),
-                                       cmocka_unit_test(test_warm_starts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_full_pass_first), cmocka_unit_test(test_warm_starts)};
     return cmocka_run_group_tests_name("glm_warm", tests, NULL, NULL);
 }

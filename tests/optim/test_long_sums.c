@@ -12,8 +12,8 @@ static const double HALF = 0x1p-24; /* half a unit in the last place, relative, 
 
 /* ---- A run whose iterates the test sets ---- */
 
-static sw_status no_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                             double *value, void *g) {
+static sw_status no_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                             void *g) {
     (void)x, (void)ids, (void)count, (void)draw;
     *value = 0;
     if (g)
@@ -44,9 +44,9 @@ static void set_iterate(sw_params *p, int64_t t, int64_t steps) {
 typedef struct long_average {
     const char *spec;
     int64_t steps;
-    double decay;  /* of an EMA; 0: the mean */
-    int64_t last;  /* only of so many latest iterates; 0: of all */
-    double first;  /* what the mean of the first element is; 0: not asked */
+    double decay; /* of an EMA; 0: the mean */
+    int64_t last; /* only of so many latest iterates; 0: of all */
+    double first; /* what the mean of the first element is; 0: not asked */
 } long_average;
 
 /* A step adds t = w (x - e - low), rounded three times, and rounds low, which is half a unit of e at most. So the error

@@ -42,8 +42,7 @@ static void derivatives_agree_with_differences(void **state) {
         }
         const double by_value = (value[1] - value[0]) / 2e-5,
                      by_slope = (newton_dot(dim, g + 2 * dim, v) - newton_dot(dim, g + dim, v)) / 2e-5;
-        if (!(fabs(by_value - slope) <= 1e-6 * fabs(slope) &&
-              fabs(by_slope - bend) <= (corners ? 0.01 : 1e-6) * bend))
+        if (!(fabs(by_value - slope) <= 1e-6 * fabs(slope) && fabs(by_slope - bend) <= (corners ? 0.01 : 1e-6) * bend))
             fail_msg("%s: slope %.9g, by differences %.9g; curvature %.9g, by differences %.9g", p->name, slope,
                      by_value, bend, by_slope);
         free(x);
@@ -112,8 +111,8 @@ static void the_smallest_curvature_is_found(void **state) {
     (void)state;
     enum { N = 7 };
     double a[N * N] = {0}, y[N] = {1, 2, 3, 4, 5, 6, 7}, x[N] = {0};
-    const newton_problem p = {.head = SW_HEAD_SQUARED, .n = N, .features = N, .outputs = 1, .a = a, .target = y,
-                              .l2 = 0.5};
+    const newton_problem p = {
+        .head = SW_HEAD_SQUARED, .n = N, .features = N, .outputs = 1, .a = a, .target = y, .l2 = 0.5};
     for (int j = 0; j < N; j++)
         a[j * N + j] = 3 + j;
     assert_true(fabs(newton_curvature(&p, x) - (9.0 / N + 0.5)) < 1e-9);

@@ -74,8 +74,7 @@ static void test_freezing_within_a_period(void **state) {
             bowl_init(&b, p, 1);
             sw_param *a = sw_params_find(p, "a");
             sw_param_freeze(a, first);
-            sw_optim *o =
-                NEW_OPTIM(p, .rule = "sgd lr=0.125", .estimator = "svrg period=100");
+            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.125", .estimator = "svrg period=100");
             for (int step = 0; step < 6; step++) {
                 if (step == 3)
                     sw_param_freeze(a, !first);
@@ -128,12 +127,11 @@ static void test_freezing_a_table(void **state) {
 /* 10% of 1234 steps is no whole number. */
 static void test_warmup_of_part_of_a_step(void **state) {
     (void)state;
-    static const char *const schedules[] = {"constant warmup=10%", "constant warmup=1.5",
-                                            "constant warmup=4.01", "cosine warmup=10%"};
+    static const char *const schedules[] = {"constant warmup=10%", "constant warmup=1.5", "constant warmup=4.01",
+                                            "cosine warmup=10%"};
     for (size_t k = 0; k < sizeof schedules / sizeof *schedules; k++) {
         sw_params *p = small_params(SW_F64);
-        sw_optim *o =
-            NEW_OPTIM(p, .rule = "sgd lr=1", .schedule = schedules[k], .steps = 1234);
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .schedule = schedules[k], .steps = 1234);
         const double c[SMALL_DIM] = {1e-3};
         double most = 0;
         for (int step = 0; step < 130; step++) {
@@ -156,8 +154,7 @@ static void test_schedules_keep_to_ranges(void **state) {
          "rule sgd: momentum = 1.089 in step 3, scaled by the schedule, is outside [0, 1)"},
         {"adam beta2=0.999", "exponential factor=2 on=beta2",
          "rule adam: beta2 = 1.998 in step 2, scaled by the schedule, is outside [0, 1)"},
-        {"adam", "linear over=2 on=eps",
-         "rule adam: eps = 0 in step 3, scaled by the schedule, is outside [1e-30, 1]"},
+        {"adam", "linear over=2 on=eps", "rule adam: eps = 0 in step 3, scaled by the schedule, is outside [1e-30, 1]"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         sw_params *p = small_params(SW_F64);
@@ -183,8 +180,8 @@ static void test_search_keeps_the_ratio_of_groups(void **state) {
         sw_params *p = small_params(SW_F64);
         bowl b;
         bowl_init(&b, p, 1);
-        sw_optim *o = NEW_OPTIM(p, .rule = "role=weight: sgd lr=0.125; sgd lr=0.5",
-                                                 .estimator = "full", .schedule = searches[k]);
+        sw_optim *o =
+            NEW_OPTIM(p, .rule = "role=weight: sgd lr=0.125; sgd lr=0.5", .estimator = "full", .schedule = searches[k]);
         for (int step = 0; step < 3; step++) {
             double x[SMALL_DIM], part[SMALL_DIM];
             for (int i = 0; i < SMALL_DIM; i++)
@@ -194,8 +191,7 @@ static void test_search_keeps_the_ratio_of_groups(void **state) {
                 part[i] = (vec_get(SW_F64, sw_params_x(p), i) - x[i]) / (3 - x[i]);
             for (int i = 0; i < SMALL_DIM; i++) /* "a", of 12 elements, is the weight */
                 if (!(fabs(part[i] / part[SMALL_DIM - 1] / (i < 12 ? 0.25 : 1) - 1) <= 1e-12))
-                    fail_msg("%s: x[%d] goes %g of its way, the last %g", searches[k], i, part[i],
-                             part[SMALL_DIM - 1]);
+                    fail_msg("%s: x[%d] goes %g of its way, the last %g", searches[k], i, part[i], part[SMALL_DIM - 1]);
             if (step == 0) /* the first trial is lr itself, which descends enough here */
                 assert_true(fabs(part[SMALL_DIM - 1] / (0.5 * b.h[0]) - 1) <= 1e-12 || k == 1);
         }
@@ -208,16 +204,16 @@ static void test_no_schedule_of_what_a_search_chooses(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     static const char *const refused[] = {"cosine over=10; armijo", "wolfe; constant warmup=5"};
-    static const char *const messages[] = {
-        "line search armijo: it chooses what schedule cosine would scale, lr",
-        "line search wolfe: it chooses what schedule constant would scale, lr"};
+    static const char *const messages[] = {"line search armijo: it chooses what schedule cosine would scale, lr",
+                                           "line search wolfe: it chooses what schedule constant would scale, lr"};
     for (int k = 0; k < 2; k++) {
-        assert_null(sw_optim_create(p, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd",
-                                                           .estimator = "full", .schedule = refused[k]}));
+        assert_null(sw_optim_create(
+            p, &(sw_optim_options){
+                   .size = sizeof(sw_optim_options), .rule = "sgd", .estimator = "full", .schedule = refused[k]}));
         expect_error(SW_ERR_ARGUMENT, messages[k]);
     }
     sw_optim_free(NEW_OPTIM(p, .rule = "sgd momentum=0.5", .estimator = "full",
-                                             .schedule = "armijo; linear over=10 on=momentum"));
+                            .schedule = "armijo; linear over=10 on=momentum"));
     sw_params_free(p);
 }
 
@@ -237,8 +233,7 @@ static void test_sam_of_a_huge_p(void **state) {
             char spec[64];
             snprintf(spec, sizeof spec, "sam p=%s of=full", norms[k]);
             sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.1", .estimator = spec),
-                     *infinite = NEW_OPTIM(q, .rule = "sgd lr=0.1",
-                                                            .estimator = "sam p=inf of=full");
+                     *infinite = NEW_OPTIM(q, .rule = "sgd lr=0.1", .estimator = "sam p=inf of=full");
             for (int step = 0; step < 3; step++) {
                 assert_ok(sw_optim_minimize(o, &b.f, NULL));
                 assert_ok(sw_optim_minimize(infinite, &d.f, NULL));
@@ -294,18 +289,23 @@ static void test_list_tells_costs(void **state) {
     }
     assert_non_null(strstr(text, "\n      warmup=0  (steps, % or ep)  linear rise"));
     assert_non_null(strstr(text, "\n      nesterov=false  (true|false)  look ahead"));
-    assert_non_null(
-        strstr(text, "\n      state 40 bytes a parameter: queue; a step that takes one moves 8\n"));
+    assert_non_null(strstr(text, "\n      state 40 bytes a parameter: queue; a step that takes one moves 8\n"));
     free(text);
 }
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_norm_after_a_skip), TEST(test_freezing_within_a_period), TEST(test_freezing_a_table),
-        TEST(test_warmup_of_part_of_a_step), TEST(test_schedules_keep_to_ranges),
-        TEST(test_search_keeps_the_ratio_of_groups), TEST(test_no_schedule_of_what_a_search_chooses),
-        TEST(test_sam_of_a_huge_p), TEST(test_lipschitz_given_anew), TEST(test_list_tells_costs),
+        TEST(test_norm_after_a_skip),
+        TEST(test_freezing_within_a_period),
+        TEST(test_freezing_a_table),
+        TEST(test_warmup_of_part_of_a_step),
+        TEST(test_schedules_keep_to_ranges),
+        TEST(test_search_keeps_the_ratio_of_groups),
+        TEST(test_no_schedule_of_what_a_search_chooses),
+        TEST(test_sam_of_a_huge_p),
+        TEST(test_lipschitz_given_anew),
+        TEST(test_list_tells_costs),
     };
     return cmocka_run_group_tests_name("optim_combinations", tests, NULL, NULL);
 }

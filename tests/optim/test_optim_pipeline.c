@@ -6,8 +6,7 @@
 
 #include <pthread.h>
 
-static const double some[SMALL_DIM] = {1,    -2,  0.5, 3,   -0.25, 0.125, 2,  -1, 1.5,
-                                       0.75, -3,  1,   0.5, -0.5,  0.25,  -1, 2,  4};
+static const double some[SMALL_DIM] = {1, -2, 0.5, 3, -0.25, 0.125, 2, -1, 1.5, 0.75, -3, 1, 0.5, -0.5, 0.25, -1, 2, 4};
 
 /* ---- A method of each kind that writes down when it is called ---- */
 
@@ -42,9 +41,13 @@ static sw_status spy_commit(sw_estimate *e) {
 
 static const sw_slot table_slots[] = {{.name = "table"}, {0}};
 static const char *const samples_scalar[] = {"samples", NULL};
-static const sw_estimator spy = {.size = sizeof(sw_estimator), .name = "spy", .slots = table_slots,
-                                 .scalars = samples_scalar, .sample = spy_sample,
-                                 .estimate = spy_estimate, .commit = spy_commit};
+static const sw_estimator spy = {.size = sizeof(sw_estimator),
+                                 .name = "spy",
+                                 .slots = table_slots,
+                                 .scalars = samples_scalar,
+                                 .sample = spy_sample,
+                                 .estimate = spy_estimate,
+                                 .commit = spy_commit};
 
 static sw_status outer_sample(sw_estimate *e) {
     called("outer-sample");
@@ -66,9 +69,12 @@ static sw_status outer_commit(sw_estimate *e) {
 }
 
 static const sw_option of_options[] = {{.name = "of", .kind = SW_OPTION_SPEC}, {0}};
-static const sw_estimator outer = {.size = sizeof(sw_estimator), .name = "outer",
-                                   .options = of_options, .flags = SW_ESTIMATOR_WRAPPER,
-                                   .sample = outer_sample, .estimate = outer_estimate,
+static const sw_estimator outer = {.size = sizeof(sw_estimator),
+                                   .name = "outer",
+                                   .options = of_options,
+                                   .flags = SW_ESTIMATOR_WRAPPER,
+                                   .sample = outer_sample,
+                                   .estimate = outer_estimate,
                                    .commit = outer_commit};
 
 static sw_status spy_begin(sw_step *s) {
@@ -101,28 +107,39 @@ static void spy_update(void *args, int64_t begin, int64_t end, double *sums) {
         called("update");
     for (int64_t i = begin; i < end; i++) {
         vec_set(s->type, s->slot[0], i, vec_get(s->type, s->slot[0], i) + 1);
-        vec_set(s->type, s->x, i,
-                vec_get(s->type, s->x, i) - s->option[0] * vec_get(s->type, s->g, i));
+        vec_set(s->type, s->x, i, vec_get(s->type, s->x, i) - s->option[0] * vec_get(s->type, s->g, i));
     }
 }
 
-#define ALL_LEVELS(kernel) {{kernel, kernel, kernel}, {kernel, kernel, kernel}}
-static const sw_kernels measure_kernels = ALL_LEVELS(spy_measure),
-                        update_kernels = ALL_LEVELS(spy_update);
+#define ALL_LEVELS(kernel)          \
+    {                               \
+        {kernel, kernel, kernel}, { \
+            kernel, kernel, kernel  \
+        }                           \
+    }
+static const sw_kernels measure_kernels = ALL_LEVELS(spy_measure), update_kernels = ALL_LEVELS(spy_update);
 static const sw_option lr_options[] = {{.name = "lr", .value = 1, .low = 0, .high = 10}, {0}};
 static const sw_slot count_slots[] = {{.name = "count"}, {0}};
 static const char *const rule_scalars[] = {"begun", "decided", NULL};
-static const sw_rule spy_rule = {.size = sizeof(sw_rule), .name = "spy", .options = lr_options,
-                                 .slots = count_slots, .scalars = rule_scalars, .begin = spy_begin,
-                                 .measure = &measure_kernels, .sums = 2, .decide = spy_decide,
+static const sw_rule spy_rule = {.size = sizeof(sw_rule),
+                                 .name = "spy",
+                                 .options = lr_options,
+                                 .slots = count_slots,
+                                 .scalars = rule_scalars,
+                                 .begin = spy_begin,
+                                 .measure = &measure_kernels,
+                                 .sums = 2,
+                                 .decide = spy_decide,
                                  .update = &update_kernels};
 
 static sw_status tensor_update(sw_step *s) {
     called(s->param->name);
     return skip_decide ? SW_SKIPPED : SW_OK;
 }
-static const sw_rule tensor_rule = {.size = sizeof(sw_rule), .name = "tensor_spy",
-                                    .options = lr_options, .unit = SW_UNIT_TENSOR,
+static const sw_rule tensor_rule = {.size = sizeof(sw_rule),
+                                    .name = "tensor_spy",
+                                    .options = lr_options,
+                                    .unit = SW_UNIT_TENSOR,
                                     .tensor = tensor_update};
 
 /* Keeps something where its table, which has one scalar, names none. */
@@ -132,8 +149,12 @@ static sw_status careless_begin(sw_step *s) {
     return SW_OK;
 }
 static const char *const one_scalar[] = {"one", NULL};
-static const sw_rule careless = {.size = sizeof(sw_rule), .name = "careless", .options = lr_options,
-                                 .scalars = one_scalar, .begin = careless_begin, .update = &update_kernels};
+static const sw_rule careless = {.size = sizeof(sw_rule),
+                                 .name = "careless",
+                                 .options = lr_options,
+                                 .scalars = one_scalar,
+                                 .begin = careless_begin,
+                                 .update = &update_kernels};
 
 static sw_status average_begin(sw_step *s) {
     called("average");
@@ -149,15 +170,18 @@ static void average_update(void *args, int64_t begin, int64_t end, double *sums)
 }
 static const sw_kernels average_kernels = ALL_LEVELS(average_update);
 static const char *const average_scalars[] = {"averaged", NULL};
-static const sw_average spy_average = {.size = sizeof(sw_average), .name = "spy",
-                                       .slots = count_slots, .scalars = average_scalars,
-                                       .begin = average_begin, .update = &average_kernels};
+static const sw_average spy_average = {.size = sizeof(sw_average),
+                                       .name = "spy",
+                                       .slots = count_slots,
+                                       .scalars = average_scalars,
+                                       .begin = average_begin,
+                                       .update = &average_kernels};
 
 static sw_status loss_hungry(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
 }
-static const sw_estimator hungry = {.size = sizeof(sw_estimator), .name = "hungry",
-                                    .flags = SW_ESTIMATOR_OBJECTIVE, .estimate = loss_hungry};
+static const sw_estimator hungry = {
+    .size = sizeof(sw_estimator), .name = "hungry", .flags = SW_ESTIMATOR_OBJECTIVE, .estimate = loss_hungry};
 
 static int register_all(void **state) {
     (void)state;
@@ -189,9 +213,8 @@ static void test_order_of_minimize(void **state) {
         norm += some[i] * some[i];
     }
     assert_ok(sw_optim_minimize(o, &f.f, &value));
-    assert_string_equal(calls,
-                        "sample outer-sample outer-estimate estimate begin measure decide update "
-                        "average average-update commit outer-commit");
+    assert_string_equal(calls, "sample outer-sample outer-estimate estimate begin measure decide update "
+                               "average average-update commit outer-commit");
     /* ids 0 and 1 of 4: the factor is the mean of 1 and 1.25. The sums have 18 terms up to 4·1.25.
      */
     assert_true(fabs(value - 1.125 * inner) <= 1e-13);
@@ -354,8 +377,7 @@ static void test_large_gradients_are_not_skipped(void **state) {
         assert_true(fabs(norm / (5 * large[t]) - 1) <= (t == 0 ? 1e-7 : 1e-15));
         for (int i = 0; i < SMALL_DIM; i++)
             c[i] = larger[t];
-        assert_ok(
-            step_with(o, p, c)); /* also where the norm is larger than any number of the type */
+        assert_ok(step_with(o, p, c)); /* also where the norm is larger than any number of the type */
         assert_int_equal(sw_optim_skipped(o), 0);
         sw_optim_free(o);
         /* Clipping such a gradient: of norm 1, not zero. */
@@ -387,8 +409,7 @@ static void test_begin_and_decide_may_skip(void **state) {
         skip_decide = k == 1;
         assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
         expect_no_error();
-        assert_string_equal(calls, k == 0 ? "sample estimate begin"
-                                          : "sample estimate begin measure decide");
+        assert_string_equal(calls, k == 0 ? "sample estimate begin" : "sample estimate begin measure decide");
         assert_memory_equal(before, sw_params_x(p), sizeof before);
         assert_true(sw_optim_scalar(o, 0, "begun") == 1); /* what they wrote is undone */
         assert_true(sw_optim_scalar(o, -1, "samples") == 1);
@@ -486,8 +507,7 @@ static void frozen_step(sw_optim *o, sw_params *p, bool a, bool b, bool c) {
 static void test_frozen(void **state) {
     (void)state;
     /* Momentum and decay would move a parameter without a gradient too. */
-    static const char *const rules[] = {"adamw lr=0.1 weight_decay=0.5",
-                                        "sgd lr=0.1 momentum=0.9 weight_decay=0.1",
+    static const char *const rules[] = {"adamw lr=0.1 weight_decay=0.5", "sgd lr=0.1 momentum=0.9 weight_decay=0.1",
                                         "name=b: spy; sgd lr=0.5"};
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
         calls[0] = 0;
@@ -497,10 +517,7 @@ static void test_frozen(void **state) {
         sw_param_freeze(sw_params_at(p, 1), true);
         sw_optim *o = NEW_OPTIM(p, .rule = rules[k]);
         frozen_step(o, p, true, false, true);
-        sw_array own = sw_optim_state(o, sw_params_at(p, 1),
-                                      k == 0   ? "m"
-                                      : k == 1 ? "momentum"
-                                               : "count");
+        sw_array own = sw_optim_state(o, sw_params_at(p, 1), k == 0 ? "m" : k == 1 ? "momentum" : "count");
         for (int i = 0; i < 5; i++)
             assert_true(test_get(&own, i) == 0);
         sw_param_freeze(sw_params_at(p, 0), true);
@@ -712,8 +729,8 @@ static void test_bytes_of_state(void **state) {
 
 enum { PIXELS = 784, CLASSES = 10, SAMPLES = 230 }; /* 3 batches of 64 and one of 38 */
 
-static sw_status picture_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status picture_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                sw_dtype type, void *x, void *y) {
     (void)draw;
     (void)source;
     for (int64_t i = 0; i < count; i++) {
@@ -726,8 +743,12 @@ static sw_status picture_gather(const sw_source *source, const int64_t *ids, int
     return SW_OK;
 }
 
-static const sw_source pictures = {.size = sizeof(sw_source), .n = SAMPLES, .x_rank = 1,
-                                   .x_shape = {PIXELS}, .y_type = SW_I32, .classes = CLASSES,
+static const sw_source pictures = {.size = sizeof(sw_source),
+                                   .n = SAMPLES,
+                                   .x_rank = 1,
+                                   .x_shape = {PIXELS},
+                                   .y_type = SW_I32,
+                                   .classes = CLASSES,
                                    .gather = picture_gather};
 
 typedef struct net {
@@ -747,8 +768,7 @@ static net net_new(sw_dtype type, double p) {
 }
 
 /* x after some steps, as a hash, and the last loss. */
-static uint64_t train(sw_dtype type, const char *rule, const char *average, double p, int steps,
-                      double *value) {
+static uint64_t train(sw_dtype type, const char *rule, const char *average, double p, int steps, double *value) {
     net n = net_new(type, p);
     sw_optim *o = NEW_OPTIM(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5, .steps = steps);
     for (int i = 0; i < steps; i++)
@@ -845,9 +865,14 @@ static void test_two_optimizers_in_two_threads(void **state) {
 static void test_hand_loop_equals_minimize(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
-        const sw_optim_options how = {.size = sizeof how, .rule = "adam lr=1e-3", .clip = 0.5,
-                                      .schedule = "cosine warmup=3", .average = "ema decay=0.9",
-                                      .estimator = "minibatch batch=48", .seed = 9, .steps = 12};
+        const sw_optim_options how = {.size = sizeof how,
+                                      .rule = "adam lr=1e-3",
+                                      .clip = 0.5,
+                                      .schedule = "cosine warmup=3",
+                                      .average = "ema decay=0.9",
+                                      .estimator = "minibatch batch=48",
+                                      .seed = 9,
+                                      .steps = 12};
         net n = net_new(both_types[t], 0), m = net_new(both_types[t], 0);
         sw_optim *o = new_optim(n.params, &how), *by_hand = new_optim(m.params, &how);
         sw_sampler *sampler = sw_sampler_new(SAMPLES, 48, SW_SHUFFLE, how.seed);
@@ -886,8 +911,7 @@ static void test_sixteen_bytes(void **state) {
     assert_ok(sw_optim_minimize(o, n.f, NULL));
     sw_optim_memory bytes = sw_optim_bytes(o);
     size_t x = params_bytes(n.params), g = 4 * (size_t)sw_params_dim(n.params);
-    double each = (double)(x + g + bytes.rule + bytes.estimator + bytes.average) /
-                  (double)sw_params_dim(n.params);
+    double each = (double)(x + g + bytes.rule + bytes.estimator + bytes.average) / (double)sw_params_dim(n.params);
     assert_true(each == 16);
     assert_int_equal(sw_params_dim(n.params), 79510);
     sw_optim_free(o);
@@ -900,8 +924,8 @@ static void test_no_allocation_after_the_first_step(void **state) {
     test_allocator_install(&a);
     for (int t = 0; t < 2; t++) {
         net n = net_new(both_types[t], 0.3);
-        sw_optim *o = NEW_OPTIM(n.params, .rule = "role=bias: sgd momentum=0.9; adamw", .clip = 1,
-                           .average = "ema", .schedule = "cosine warmup=1ep", .steps = 20);
+        sw_optim *o = NEW_OPTIM(n.params, .rule = "role=bias: sgd momentum=0.9; adamw", .clip = 1, .average = "ema",
+                                .schedule = "cosine warmup=1ep", .steps = 20);
         assert_ok(sw_optim_minimize(o, n.f, NULL));
         long long after_first = atomic_load(&a.calls);
         for (int i = 0; i < 17; i++) { /* four epochs' ends, each with a smaller batch */
@@ -974,8 +998,7 @@ static void test_minimize_can_be_tried_again(void **state) {
     linear_problem f, g;
     linear_problem_init(&f, p, 5, some);
     linear_problem_init(&g, q, 5, some);
-    const sw_optim_options how = {.size = sizeof how, .rule = "adam lr=0.1",
-                                  .estimator = "minibatch batch=2"};
+    const sw_optim_options how = {.size = sizeof how, .rule = "adam lr=0.1", .estimator = "minibatch batch=2"};
     sw_optim *clean = new_optim(q, &how);
     assert_ok(sw_optim_minimize(clean, &g.f, NULL));
     for (long long k = 1; k < 200; k++) {
@@ -1071,7 +1094,7 @@ static void test_orders_of_samples(void **state) {
     draws("minibatch batch=4 order=replacement", 1, 6);
     assert_int_equal(seen, 20);
     assert_false(complete(seen_ids) && complete(seen_ids + 10)); /* (10!/10¹⁰)² = 1e-7 by chance */
-    draws("minibatch batch=1000", 1, 2); /* more than there are */
+    draws("minibatch batch=1000", 1, 2);                         /* more than there are */
     assert_true(seen == 20 && complete(seen_ids) && complete(seen_ids + 10));
 }
 
@@ -1103,7 +1126,8 @@ int main(void) {
         TEST(test_begin_and_decide_may_skip),
         TEST(test_clip),
         TEST(test_gradient_norm),
-        TEST(test_frozen), TEST(test_frozen_after_backward),
+        TEST(test_frozen),
+        TEST(test_frozen_after_backward),
         TEST(test_tied),
         TEST(test_groups_have_rates_of_their_own),
         TEST(test_refusals),

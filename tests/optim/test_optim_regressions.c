@@ -11,8 +11,8 @@ typedef struct table {
     double value, g[SMALL_DIM];
 } table;
 
-static sw_status table_gradient(void *user, const void *x, const int64_t *ids, int64_t count,
-                                uint64_t draw, double *value, void *g) {
+static sw_status table_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
+                                double *value, void *g) {
     const table *t = user;
     (void)x, (void)ids, (void)count, (void)draw;
     *value = t->value;
@@ -22,8 +22,7 @@ static sw_status table_gradient(void *user, const void *x, const int64_t *ids, i
 }
 
 static void table_init(table *t, sw_params *p, int64_t n, double value, double g) {
-    *t = (table){.f = {.size = sizeof(sw_objective), .n = n, .params = p, .user = t,
-                       .gradient = table_gradient},
+    *t = (table){.f = {.size = sizeof(sw_objective), .n = n, .params = p, .user = t, .gradient = table_gradient},
                  .value = value};
     for (int i = 0; i < SMALL_DIM; i++)
         t->g[i] = g;
@@ -44,8 +43,7 @@ static sw_status eager_search(sw_search *search, double *alpha) {
     *alpha = 1;
     return SW_OK;
 }
-static const sw_line_search eager = {.size = sizeof(sw_line_search), .name = "eager",
-                                     .search = eager_search};
+static const sw_line_search eager = {.size = sizeof(sw_line_search), .name = "eager", .search = eager_search};
 
 /* The gradient a hundred times: no DIRECT one. */
 static sw_status hundredfold_estimate(sw_estimate *e, const void *x, void *g) {
@@ -54,7 +52,8 @@ static sw_status hundredfold_estimate(sw_estimate *e, const void *x, void *g) {
         vec_set(e->type, g, i, 100 * vec_get(e->type, g, i));
     return SW_OK;
 }
-static const sw_estimator hundredfold = {.size = sizeof(sw_estimator), .name = "hundredfold",
+static const sw_estimator hundredfold = {.size = sizeof(sw_estimator),
+                                         .name = "hundredfold",
                                          .flags = SW_ESTIMATOR_OBJECTIVE,
                                          .estimate = hundredfold_estimate};
 
@@ -65,8 +64,8 @@ static sw_status return_skipped(sw_estimate *e) {
     (void)e;
     return SW_SKIPPED;
 }
-static const sw_estimator late_skip = {.size = sizeof(sw_estimator), .name = "late_skip",
-                                       .estimate = plain_estimate, .commit = return_skipped};
+static const sw_estimator late_skip = {
+    .size = sizeof(sw_estimator), .name = "late_skip", .estimate = plain_estimate, .commit = return_skipped};
 
 static bool sample_skips;
 static sw_status moody_sample(sw_estimate *e) {
@@ -76,22 +75,26 @@ static sw_status moody_sample(sw_estimate *e) {
     return sample_skips ? SW_SKIPPED : SW_OK;
 }
 static const char *const moody_scalars[] = {"samples", NULL};
-static const sw_estimator moody = {.size = sizeof(sw_estimator), .name = "moody",
-                                   .scalars = moody_scalars, .sample = moody_sample,
+static const sw_estimator moody = {.size = sizeof(sw_estimator),
+                                   .name = "moody",
+                                   .scalars = moody_scalars,
+                                   .sample = moody_sample,
                                    .estimate = plain_estimate};
 
 static sw_status proposing_estimate(sw_estimate *e, const void *x, void *g) {
     e->lr = 0.25;
     return plain_estimate(e, x, g);
 }
-static const sw_estimator proposing = {.size = sizeof(sw_estimator), .name = "proposing",
-                                       .estimate = proposing_estimate};
+static const sw_estimator proposing = {
+    .size = sizeof(sw_estimator), .name = "proposing", .estimate = proposing_estimate};
 static sw_status inner_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_inner(e, x, g);
 }
 static const sw_option of_options[] = {{.name = "of", .kind = SW_OPTION_SPEC}, {0}};
-static const sw_estimator around = {.size = sizeof(sw_estimator), .name = "around",
-                                    .options = of_options, .flags = SW_ESTIMATOR_WRAPPER,
+static const sw_estimator around = {.size = sizeof(sw_estimator),
+                                    .name = "around",
+                                    .options = of_options,
+                                    .flags = SW_ESTIMATOR_WRAPPER,
                                     .estimate = inner_estimate};
 
 static double started_with[2];
@@ -123,22 +126,30 @@ static sw_status patient_commit(sw_estimate *e) {
         ((double *)e->slot[2])[i] += 0.1;
     return SW_OK;
 }
-static const sw_estimator patient = {.size = sizeof(sw_estimator), .name = "patient",
-                                     .options = patient_options, .slots = patient_slots,
-                                     .start = patient_start, .estimate = plain_estimate,
+static const sw_estimator patient = {.size = sizeof(sw_estimator),
+                                     .name = "patient",
+                                     .options = patient_options,
+                                     .slots = patient_slots,
+                                     .start = patient_start,
+                                     .estimate = plain_estimate,
                                      .commit = patient_commit};
 
 static void no_kernel(void *args, int64_t begin, int64_t end, double *sums) {
     (void)args, (void)begin, (void)end, (void)sums;
 }
-#define ALL_LEVELS(kernel) {{kernel, kernel, kernel}, {kernel, kernel, kernel}}
+#define ALL_LEVELS(kernel)          \
+    {                               \
+        {kernel, kernel, kernel}, { \
+            kernel, kernel, kernel  \
+        }                           \
+    }
 static const sw_kernels no_kernels = ALL_LEVELS(no_kernel);
 static const sw_option counted_options[] = {
     {.name = "lr", .value = 1, .low = 0, .high = 10},
     {.name = "count", .kind = SW_OPTION_INTEGER, .value = 3, .low = 0, .high = 9},
     {0}};
-static const sw_rule counted = {.size = sizeof(sw_rule), .name = "counted",
-                                .options = counted_options, .update = &no_kernels};
+static const sw_rule counted = {
+    .size = sizeof(sw_rule), .name = "counted", .options = counted_options, .update = &no_kernels};
 
 /* A matrix rows × rows for each parameter, a number of bytes, and one slot in its shape. */
 static int64_t rows_squared(const sw_slot_sizes *sizes) {
@@ -178,9 +189,13 @@ static sw_status shaped_tensor(sw_step *s) {
     return SW_OK;
 }
 static const sw_option lr_options[] = {{.name = "lr", .value = 1, .low = 0, .high = 10}, {0}};
-static const sw_rule shaped = {.size = sizeof(sw_rule), .name = "shaped", .options = lr_options,
-                               .slots = shaped_slots, .unit = SW_UNIT_TENSOR,
-                               .tensor = shaped_tensor, .flags = SW_RULE_LINEAR};
+static const sw_rule shaped = {.size = sizeof(sw_rule),
+                               .name = "shaped",
+                               .options = lr_options,
+                               .slots = shaped_slots,
+                               .unit = SW_UNIT_TENSOR,
+                               .tensor = shaped_tensor,
+                               .flags = SW_RULE_LINEAR};
 
 static double least_total, last_total;
 static double watching_factor(const double *option, double t, double total) {
@@ -189,13 +204,11 @@ static double watching_factor(const double *option, double t, double total) {
     last_total = total;
     return 1;
 }
-static const sw_schedule watching = {.size = sizeof(sw_schedule), .name = "watching",
-                                     .factor = watching_factor};
+static const sw_schedule watching = {.size = sizeof(sw_schedule), .name = "watching", .factor = watching_factor};
 
 static int register_all(void **state) {
     (void)state;
-    static const sw_estimator *const estimators[] = {&hundredfold, &late_skip, &moody, &proposing,
-                                                     &around, &patient};
+    static const sw_estimator *const estimators[] = {&hundredfold, &late_skip, &moody, &proposing, &around, &patient};
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
         if (sw_register_estimator(estimators[i]) != SW_OK)
             return -1;
@@ -247,8 +260,7 @@ static void test_search_at_a_stationary_point(void **state) {
         sw_params *p = small_params(both_types[t]);
         table f;
         table_init(&f, p, 1, 3, 0);
-        const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=0.1",
-                                      .schedule = "eager"};
+        const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=0.1", .schedule = "eager"};
         sw_optim *o = new_optim(p, &how);
         char before[SMALL_DIM * sizeof(double)];
         memcpy(before, sw_params_x(p), params_bytes(p));
@@ -297,7 +309,7 @@ static void test_norm_of_tiny_gradients(void **state) {
     static const struct {
         sw_dtype type;
         double size;
-    } cases[] = {{SW_F32, 1e-24}, {SW_F32, 1e-19}, {SW_F32, 1e-14}, {SW_F32, 1e-36},
+    } cases[] = {{SW_F32, 1e-24}, {SW_F32, 1e-19},  {SW_F32, 1e-14},  {SW_F32, 1e-36},
                  {SW_F64, 1e-24}, {SW_F64, 1e-150}, {SW_F64, 1e-170}, {SW_F64, 1e-290}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         sw_params *p = small_params(cases[k].type);
@@ -327,8 +339,7 @@ static void test_frozen_without_a_tape(void **state) {
             sw_param_freeze(frozen, true);
             for (int64_t i = 0; i < frozen->count; i++)
                 f.g[frozen->offset + i] = 1000;
-            const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=1",
-                                          .clip = clipped ? 1 : 0};
+            const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=1", .clip = clipped ? 1 : 0};
             sw_optim *o = new_optim(p, &how);
             double was[SMALL_DIM];
             for (int i = 0; i < SMALL_DIM; i++)
@@ -337,12 +348,10 @@ static void test_frozen_without_a_tape(void **state) {
             double norm = sqrt(6), step = clipped ? 1 / norm : 1;
             assert_true(fabs(sw_optim_gradient_norm(o) - norm) <= 1e-6 * norm);
             for (int64_t i = 0; i < frozen->count; i++)
-                assert_true(vec_get(both_types[t], sw_params_x(p), frozen->offset + i) ==
-                            was[frozen->offset + i]);
+                assert_true(vec_get(both_types[t], sw_params_x(p), frozen->offset + i) == was[frozen->offset + i]);
             for (int64_t i = 0; i < free_one->count; i++) {
                 int64_t k = free_one->offset + i;
-                assert_true(fabs(vec_get(both_types[t], sw_params_x(p), k) - (was[k] - step)) <=
-                            1e-6);
+                assert_true(fabs(vec_get(both_types[t], sw_params_x(p), k) - (was[k] - step)) <= 1e-6);
             }
             sw_optim_free(o);
             sw_params_free(p);
@@ -409,14 +418,12 @@ static void test_sample_may_skip(void **state) {
 
 static void test_auto_through_a_wrapper(void **state) {
     (void)state;
-    static const char *const estimators[] = {"proposing", "around of=proposing",
-                                             "around of=around of=proposing"};
+    static const char *const estimators[] = {"proposing", "around of=proposing", "around of=around of=proposing"};
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++) {
         sw_params *p = small_params(SW_F64);
         table f;
         table_init(&f, p, 1, 1, 1);
-        const sw_optim_options how = {.size = sizeof how, .estimator = estimators[i],
-                                      .rule = "sgd lr=auto"};
+        const sw_optim_options how = {.size = sizeof how, .estimator = estimators[i], .rule = "sgd lr=auto"};
         sw_optim *o = new_optim(p, &how);
         double before = vec_get(SW_F64, sw_params_x(p), 0);
         assert_ok(sw_optim_minimize(o, &f.f, NULL));
@@ -438,8 +445,7 @@ static void start_sees(const char *estimator, int64_t steps, double wait, double
     const double expected[2] = {wait, rest};
     for (int i = 0; i < 2; i++)
         if (!(isnan(expected[i]) ? isnan(started_with[i]) : started_with[i] == expected[i]))
-            fail_msg("%s, %d steps: %g, %g expected", estimator, (int)steps, started_with[i],
-                     expected[i]);
+            fail_msg("%s, %d steps: %g, %g expected", estimator, (int)steps, started_with[i], expected[i]);
     expect_no_error();
     sw_optim_free(o);
     sw_params_free(p);
@@ -522,8 +528,7 @@ static void test_slots_of_their_own_size(void **state) {
         size_t bytes = 0;
         for (int k = 0; k < 3; k++) {
             const sw_param *param = sw_params_at(p, k);
-            sw_array left = sw_optim_state(o, param, "left"),
-                     note = sw_optim_state(o, param, "note"),
+            sw_array left = sw_optim_state(o, param, "left"), note = sw_optim_state(o, param, "note"),
                      sum = sw_optim_state(o, param, "sum");
             assert_int_equal(left.type, both_types[t]);
             assert_int_equal(left.rank, 1);
@@ -550,8 +555,7 @@ static sw_status giving_up(sw_search *search, double *alpha) {
     (void)search, (void)alpha;
     return SW_SKIPPED;
 }
-static const sw_line_search quitter = {.size = sizeof(sw_line_search), .name = "quitter",
-                                       .search = giving_up};
+static const sw_line_search quitter = {.size = sizeof(sw_line_search), .name = "quitter", .search = giving_up};
 
 static sw_status descending_tensor(sw_step *s) {
     for (int64_t i = 0; i < s->count; i++) {
@@ -560,9 +564,12 @@ static sw_status descending_tensor(sw_step *s) {
     }
     return shaped_tensor(s);
 }
-static const sw_rule descending = {.size = sizeof(sw_rule), .name = "descending",
-                                   .options = lr_options, .slots = shaped_slots,
-                                   .unit = SW_UNIT_TENSOR, .tensor = descending_tensor,
+static const sw_rule descending = {.size = sizeof(sw_rule),
+                                   .name = "descending",
+                                   .options = lr_options,
+                                   .slots = shaped_slots,
+                                   .unit = SW_UNIT_TENSOR,
+                                   .tensor = descending_tensor,
                                    .flags = SW_RULE_LINEAR};
 
 static void test_search_puts_slots_back(void **state) {
@@ -590,13 +597,14 @@ static void test_sizes_need_tensors(void **state) {
     (void)state;
     static const sw_slot sized[] = {{.name = "left", .count = seven}, {0}},
                          odd[] = {{.name = "z", .type = SW_SLOT_F64, .start = SW_START_X}, {0}};
-    static const sw_rule by_element = {.size = sizeof(sw_rule), .name = "by_element",
-                                       .slots = sized, .update = &no_kernels},
-                         odd_start = {.size = sizeof(sw_rule), .name = "odd_start", .slots = odd,
-                                      .update = &no_kernels};
+    static const sw_rule by_element = {.size = sizeof(sw_rule),
+                                       .name = "by_element",
+                                       .slots = sized,
+                                       .update = &no_kernels},
+                         odd_start = {
+                             .size = sizeof(sw_rule), .name = "odd_start", .slots = odd, .update = &no_kernels};
     assert_int_equal(sw_register_rule(&by_element), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: slot left of rule by_element: a size of its own needs unit TENSOR");
+    expect_error(SW_ERR_ARGUMENT, "register: slot left of rule by_element: a size of its own needs unit TENSOR");
     assert_int_equal(sw_register_rule(&odd_start), SW_ERR_ARGUMENT);
     assert_non_null(strstr(sw_error(), "register: slot z of rule odd_start"));
     sw_clear_error();
@@ -615,8 +623,7 @@ static int64_t two(const sw_slot_sizes *sizes) {
     return 2;
 }
 /* A rule need not have an option lr where no schedule is asked for. */
-static const sw_rule still = {.size = sizeof(sw_rule), .name = "still", .unit = SW_UNIT_TENSOR,
-                              .tensor = leave_x};
+static const sw_rule still = {.size = sizeof(sw_rule), .name = "still", .unit = SW_UNIT_TENSOR, .tensor = leave_x};
 static void test_rule_without_lr(void **state) {
     (void)state;
     assert_int_equal(sw_register_rule(&still), SW_OK);
@@ -641,10 +648,14 @@ static void test_copies_of_x_that_do_not_fit(void **state) {
     static sw_average average[3];
     static const char *const names[] = {"copy_few", "copy_bytes", "copy_wide"};
     for (int i = 0; i < 3; i++) {
-        rule[i] = (sw_rule){.size = sizeof(sw_rule), .name = names[i], .options = lr_options,
-                            .slots = slots[i], .unit = SW_UNIT_TENSOR, .tensor = leave_x};
-        estimator[i] = (sw_estimator){.size = sizeof(sw_estimator), .name = names[i],
-                                      .slots = slots[i], .estimate = plain_estimate};
+        rule[i] = (sw_rule){.size = sizeof(sw_rule),
+                            .name = names[i],
+                            .options = lr_options,
+                            .slots = slots[i],
+                            .unit = SW_UNIT_TENSOR,
+                            .tensor = leave_x};
+        estimator[i] = (sw_estimator){
+            .size = sizeof(sw_estimator), .name = names[i], .slots = slots[i], .estimate = plain_estimate};
         average[i] = (sw_average){.size = sizeof(sw_average), .name = names[i], .slots = slots[i]};
         for (int kind = 0; kind < 3; kind++) {
             sw_status status = kind == 0   ? sw_register_rule(&rule[i])
@@ -653,7 +664,8 @@ static void test_copies_of_x_that_do_not_fit(void **state) {
             sw_params *p = small_params(SW_F32);
             table f;
             table_init(&f, p, 1, 1, 1);
-            const sw_optim_options how = {.size = sizeof how, .rule = kind == 0 ? names[i] : NULL,
+            const sw_optim_options how = {.size = sizeof how,
+                                          .rule = kind == 0 ? names[i] : NULL,
                                           .estimator = kind == 1 ? names[i] : NULL,
                                           .average = kind == 2 ? names[i] : NULL};
             sw_optim *o = status == SW_OK ? sw_optim_create(p, &how) : NULL;
@@ -693,8 +705,7 @@ static void test_a_name_is_taken_once(void **state) {
         snprintf(names[i], sizeof names[i], "contended%d", i);
     for (int t = 0; t < THREADS; t++) {
         for (int i = 0; i < NAMES; i++)
-            contenders[t][i] = (sw_rule){.size = sizeof(sw_rule), .name = names[i],
-                                         .update = &no_kernels};
+            contenders[t][i] = (sw_rule){.size = sizeof(sw_rule), .name = names[i], .update = &no_kernels};
         assert_int_equal(pthread_create(&threads[t], NULL, contend, contenders[t]), 0);
     }
     int won[THREADS];
@@ -724,16 +735,14 @@ static void test_size_of_the_options(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const sw_optim_options how = {.size = bad[i], .rule = "sgd"};
         char text[128];
-        snprintf(text, sizeof text,
-                 "optimizer: options.size is %zu; sizeof(sw_optim_options) is %zu", bad[i],
+        snprintf(text, sizeof text, "optimizer: options.size is %zu; sizeof(sw_optim_options) is %zu", bad[i],
                  sizeof how);
         assert_null(sw_optim_create(p, &how));
         expect_error(SW_ERR_ARGUMENT, text);
     }
     /* What an older program does not know of is zero, whatever lies behind its struct. */
-    const sw_optim_options older = {.size = offsetof(sw_optim_options, schedule),
-                                    .rule = "sgd lr=0.5",
-                                    .schedule = "no such schedule", .clip = -1};
+    const sw_optim_options older = {
+        .size = offsetof(sw_optim_options, schedule), .rule = "sgd lr=0.5", .schedule = "no such schedule", .clip = -1};
     sw_optim *o = new_optim(p, &older);
     assert_true(sw_optim_option(o, 0, "lr") == 0.5);
     sw_optim_free(o);
@@ -756,13 +765,11 @@ static void test_total_is_never_negative(void **state) {
         const char *schedule;
         int64_t steps;
         double last; /* the total that it sees in the end */
-    } cases[] = {{"watching", 30, 30},          {"watching", 0, 0},
-                 {"watching warmup=10", 30, 20}, {"watching warmup=40", 30, 0},
-                 {"watching warmup=10", 0, 0},   {"watching warmup=30", 30, 0}};
+    } cases[] = {{"watching", 30, 30},          {"watching", 0, 0},           {"watching warmup=10", 30, 20},
+                 {"watching warmup=40", 30, 0}, {"watching warmup=10", 0, 0}, {"watching warmup=30", 30, 0}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         sw_params *p = small_params(SW_F64);
-        const sw_optim_options how = {.size = sizeof how, .schedule = cases[k].schedule,
-                                      .steps = cases[k].steps};
+        const sw_optim_options how = {.size = sizeof how, .schedule = cases[k].schedule, .steps = cases[k].steps};
         sw_optim *o = new_optim(p, &how);
         double c[SMALL_DIM] = {1};
         least_total = 0;
@@ -770,8 +777,7 @@ static void test_total_is_never_negative(void **state) {
         for (int i = 0; i < 50; i++)
             assert_ok(step_with(o, p, c));
         if (least_total < 0 || last_total != cases[k].last)
-            fail_msg("%s of %d: %g, at least %g", cases[k].schedule, (int)cases[k].steps,
-                     last_total, least_total);
+            fail_msg("%s of %d: %g, at least %g", cases[k].schedule, (int)cases[k].steps, last_total, least_total);
         sw_optim_free(o);
         sw_params_free(p);
     }
@@ -783,8 +789,7 @@ static void test_average_of_weights_set_later(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
         sw_params *p = small_params(both_types[t]);
-        const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=1",
-                                      .average = "ema decay=0.75"};
+        const sw_optim_options how = {.size = sizeof how, .rule = "sgd lr=1", .average = "ema decay=0.75"};
         sw_optim *o = new_optim(p, &how);
         double x[SMALL_DIM], c[SMALL_DIM];
         for (int i = 0; i < SMALL_DIM; i++) { /* loaded from a file, say */
@@ -820,10 +825,18 @@ static void test_sized_slots_outside_tensor(void **state) {
     (void)state;
     static const sw_kernels kernels = {{typed_measure, typed_measure, typed_measure},
                                        {typed_measure, typed_measure, typed_measure}};
-    static const sw_rule typed = {.size = sizeof(sw_rule), .name = "typed", .unit = SW_UNIT_TENSOR,
-                                  .tensor = typed_tensor, .slots = typed_slots},
-                         measured = {.size = sizeof(sw_rule), .name = "measured", .unit = SW_UNIT_TENSOR,
-                                     .tensor = typed_tensor, .slots = typed_slots, .measure = &kernels, .sums = 1};
+    static const sw_rule typed = {.size = sizeof(sw_rule),
+                                  .name = "typed",
+                                  .unit = SW_UNIT_TENSOR,
+                                  .tensor = typed_tensor,
+                                  .slots = typed_slots},
+                         measured = {.size = sizeof(sw_rule),
+                                     .name = "measured",
+                                     .unit = SW_UNIT_TENSOR,
+                                     .tensor = typed_tensor,
+                                     .slots = typed_slots,
+                                     .measure = &kernels,
+                                     .sums = 1};
     assert_int_equal(sw_register_rule(&measured), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: slot state of rule measured: its count gives it a size of its own, which "
                                   "measure and point cannot use: only tensor sees one parameter at a time");
@@ -840,16 +853,27 @@ static void test_sized_slots_outside_tensor(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_backward_after_a_step), TEST(test_clip_with_a_search),
-        TEST(test_search_at_a_stationary_point), TEST(test_combined_gradient_is_checked),
-        TEST(test_sized_slots_outside_tensor), TEST(test_norm_of_tiny_gradients), TEST(test_frozen_without_a_tape),
-        TEST(test_value_of_a_skipped_step), TEST(test_commit_cannot_skip),
-        TEST(test_sample_may_skip), TEST(test_auto_through_a_wrapper),
-        TEST(test_durations_at_the_start), TEST(test_typed_slots),
-        TEST(test_slots_of_their_own_size), TEST(test_search_puts_slots_back),
-        TEST(test_sizes_need_tensors), TEST(test_a_name_is_taken_once),
-        TEST(test_size_of_the_options), TEST(test_schedules_scale_real_numbers),
-        TEST(test_total_is_never_negative), TEST(test_average_of_weights_set_later),
+        TEST(test_backward_after_a_step),
+        TEST(test_clip_with_a_search),
+        TEST(test_search_at_a_stationary_point),
+        TEST(test_combined_gradient_is_checked),
+        TEST(test_sized_slots_outside_tensor),
+        TEST(test_norm_of_tiny_gradients),
+        TEST(test_frozen_without_a_tape),
+        TEST(test_value_of_a_skipped_step),
+        TEST(test_commit_cannot_skip),
+        TEST(test_sample_may_skip),
+        TEST(test_auto_through_a_wrapper),
+        TEST(test_durations_at_the_start),
+        TEST(test_typed_slots),
+        TEST(test_slots_of_their_own_size),
+        TEST(test_search_puts_slots_back),
+        TEST(test_sizes_need_tensors),
+        TEST(test_a_name_is_taken_once),
+        TEST(test_size_of_the_options),
+        TEST(test_schedules_scale_real_numbers),
+        TEST(test_total_is_never_negative),
+        TEST(test_average_of_weights_set_later),
         TEST(test_rule_without_lr),
         TEST(test_copies_of_x_that_do_not_fit), /* last: where it is not mended it spoils memory */
     };

@@ -28,8 +28,8 @@ static void compare(distances *d, sw_params *p, const void *point, const double 
 static void run(sw_dtype type, const golden *g) {
     sw_params *p = small_params(type);
     params_set(p, start);
-    const sw_optim_options how = {.size = sizeof how, .rule = g->rule, .schedule = g->schedule,
-                                  .average = g->average, .steps = STEPS};
+    const sw_optim_options how = {
+        .size = sizeof how, .rule = g->rule, .schedule = g->schedule, .average = g->average, .steps = STEPS};
     sw_optim *optim = sw_optim_create(p, &how);
     if (!optim)
         fail_msg("%s: %s", g->rule, sw_error());
@@ -42,8 +42,8 @@ static void run(sw_dtype type, const golden *g) {
     for (int k = 0; k < 3; k++) {
         double allowed = type == SW_F64 ? F64_TOLERANCE : g->tolerance;
         if (!(d.worst[k] <= allowed * d.largest[k]))
-            fail_msg("%s, %s, %s, %s, parameter %d: %.3g away, %.3g allowed", g->rule, g->schedule,
-                     g->average, sw_dtype_name(type), k, d.worst[k] / d.largest[k], allowed);
+            fail_msg("%s, %s, %s, %s, parameter %d: %.3g away, %.3g allowed", g->rule, g->schedule, g->average,
+                     sw_dtype_name(type), k, d.worst[k] / d.largest[k], allowed);
     }
     assert_int_equal(sw_optim_steps(optim), STEPS);
     sw_optim_free(optim);
@@ -55,8 +55,7 @@ static void follows(const char *rule, bool averages) {
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
         bool averaged = strcmp(goldens[i].average, "none") != 0;
         size_t name = strcspn(goldens[i].rule, " ");
-        if (averaged != averages || strlen(rule) != name ||
-            strncmp(goldens[i].rule, rule, name) != 0)
+        if (averaged != averages || strlen(rule) != name || strncmp(goldens[i].rule, rule, name) != 0)
             continue;
         run(SW_F64, &goldens[i]);
         run(SW_F32, &goldens[i]);
@@ -93,11 +92,10 @@ static void test_every_golden_differs(void **state) {
         for (int j = 0; j < i; j++) {
             double apart = 0;
             for (int k = 0; k < CHECKED * DIM; k++)
-                apart = fmax(apart, fabs(goldens[i].point[k / DIM][k % DIM] -
-                                         goldens[j].point[k / DIM][k % DIM]));
+                apart = fmax(apart, fabs(goldens[i].point[k / DIM][k % DIM] - goldens[j].point[k / DIM][k % DIM]));
             if (!(apart > 1e-3)) /* far above the tolerances: no case can pass for another */
-                fail_msg("%s %s and %s %s end %g apart", goldens[i].rule, goldens[i].average,
-                         goldens[j].rule, goldens[j].average, apart);
+                fail_msg("%s %s and %s %s end %g apart", goldens[i].rule, goldens[i].average, goldens[j].rule,
+                         goldens[j].average, apart);
         }
 }
 
@@ -223,8 +221,8 @@ static sw_status field_gradient(void *user, const void *x, const int64_t *ids, i
 }
 
 static void take_steps(const field *f, sw_optim *optim, int steps) {
-    const sw_objective objective = {.size = sizeof objective, .n = 1, .params = f->params, .user = (void *)f,
-                                    .gradient = field_gradient};
+    const sw_objective objective = {
+        .size = sizeof objective, .n = 1, .params = f->params, .user = (void *)f, .gradient = field_gradient};
     for (int i = 0; i < steps; i++)
         assert_ok(sw_optim_minimize(optim, &objective, NULL));
 }

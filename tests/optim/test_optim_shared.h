@@ -16,8 +16,7 @@ static inline sw_optim *new_optim(sw_params *p, const sw_optim_options *how) {
         fail_msg("%s", sw_error());
     return o;
 }
-#define NEW_OPTIM(p, ...) \
-    new_optim(p, &(const sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__})
+#define NEW_OPTIM(p, ...) new_optim(p, &(const sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__})
 
 static inline size_t params_bytes(const sw_params *p) {
     return (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p));
@@ -74,8 +73,7 @@ typedef struct linear_problem {
     int64_t calls;
 } linear_problem;
 
-static inline sw_tensor linear_problem_loss(void *user, sw_tape *tape, const int64_t *ids,
-                                            int64_t count) {
+static inline sw_tensor linear_problem_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     linear_problem *p = user;
     double factor = 0;
     for (int64_t i = 0; i < count; i++)
@@ -84,11 +82,9 @@ static inline sw_tensor linear_problem_loss(void *user, sw_tape *tape, const int
     return sw_scale(inner_loss(tape, p->f.params, p->c), factor / (double)count);
 }
 
-static inline void linear_problem_init(linear_problem *p, sw_params *params, int64_t n,
-                                       const double *c) {
-    *p = (linear_problem){.f = {.size = sizeof(sw_objective), .n = n, .params = params, .user = p,
-                                .loss = linear_problem_loss},
-                          .c = c};
+static inline void linear_problem_init(linear_problem *p, sw_params *params, int64_t n, const double *c) {
+    *p = (linear_problem){
+        .f = {.size = sizeof(sw_objective), .n = n, .params = params, .user = p, .loss = linear_problem_loss}, .c = c};
 }
 
 /* The names that sw_optim_list prints below "rules"; calls `see` with each. Returns how many. */

@@ -16,8 +16,8 @@ typedef struct plane {
     atomic_int gathered;
 } plane;
 
-static sw_status plane_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                              uint64_t draw, sw_dtype type, void *x, void *y) {
+static sw_status plane_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                              void *x, void *y) {
     plane *p = (plane *)(uintptr_t)source;
     (void)draw;
     assert_int_equal(type, SW_F32);
@@ -53,8 +53,7 @@ static sw_model *line_new(void) {
 }
 
 static sw_loader *loader_of(const plane *p, bool prefetch) {
-    const sw_loader_options o = {
-        .size = sizeof o, .seed = 5, .prefetch = prefetch ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
+    const sw_loader_options o = {.size = sizeof o, .seed = 5, .prefetch = prefetch ? SW_PREFETCH_ON : SW_PREFETCH_OFF};
     return sw_loader_new(&p->source, BATCH, &o);
 }
 
@@ -147,8 +146,7 @@ static void test_the_loader_stays_where_it_is(void **state) {
                 if (more) {
                     assert_int_equal(a.count, b.count);
                     assert_memory_equal(a.ids, b.ids, (size_t)a.count * sizeof *a.ids);
-                    assert_memory_equal(sw_value(a.x).data, sw_value(b.x).data,
-                                        (size_t)a.count * 2 * sizeof(float));
+                    assert_memory_equal(sw_value(a.x).data, sw_value(b.x).data, (size_t)a.count * 2 * sizeof(float));
                 }
                 sw_tape_reset(tapes[0]);
                 sw_tape_reset(tapes[1]);
@@ -206,8 +204,7 @@ static void setting_init(setting *s) {
     s->model = line_new();
     s->params = sw_model_params(s->model);
     s->f = sw_model_objective(s->model, &s->p.source, sw_mse);
-    const sw_optim_options o = {
-        .size = sizeof o, .estimator = "minibatch batch=4", .rule = "sgd lr=0.1"};
+    const sw_optim_options o = {.size = sizeof o, .estimator = "minibatch batch=4", .rule = "sgd lr=0.1"};
     s->optim = sw_optim_create(s->params, &o);
     assert_non_null(s->f);
     assert_non_null(s->optim);
@@ -357,16 +354,12 @@ static void test_an_error_that_a_callback_handled(void **state) {
     setting_init(&s);
     sw_train_result result;
     bool clears = true;
-    assert_int_equal(sw_train(s.f, s.optim,
-                              OPTIONS(.epochs = 2, .user = &clears, .log = look_for_a_file),
-                              &result),
+    assert_int_equal(sw_train(s.f, s.optim, OPTIONS(.epochs = 2, .user = &clears, .log = look_for_a_file), &result),
                      SW_OK);
     assert_int_equal(result.steps, 2 * BATCHES);
     expect_no_error();
     clears = false;
-    assert_int_equal(sw_train(s.f, s.optim,
-                              OPTIONS(.epochs = 4, .user = &clears, .log = look_for_a_file),
-                              &result),
+    assert_int_equal(sw_train(s.f, s.optim, OPTIONS(.epochs = 4, .user = &clears, .log = look_for_a_file), &result),
                      SW_ERR_IO);
     assert_int_equal(result.reason, SW_TRAIN_ERROR);
     assert_int_equal(result.steps, 2); /* the run goes on at step 10 and ends after 12 */
@@ -438,8 +431,7 @@ static sw_tensor null_loss(sw_tensor prediction, sw_tensor target) {
     (void)prediction, (void)target;
     return (sw_tensor){0};
 }
-static sw_tensor head_mse(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
-                          int64_t count) {
+static sw_tensor head_mse(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     (void)user, (void)ids;
     const double zeros[N] = {0};
     return sw_mse(z, sw_input_copy(tape, sw_array_of(zeros, SW_F64, SW_SHAPE(count, 1))));
@@ -463,8 +455,7 @@ static sw_tensor null_forward(sw_module *m, sw_tensor x) {
 static void test_statuses_of_core(void **state) {
     (void)state;
     double x[6] = {1, 2, 3, 4, 5, 6};
-    const sw_array three = sw_array_of(x, SW_F64, SW_SHAPE(3)),
-                   odd = sw_array_of(x, SW_F64, SW_SHAPE(2, 3));
+    const sw_array three = sw_array_of(x, SW_F64, SW_SHAPE(3)), odd = sw_array_of(x, SW_F64, SW_SHAPE(2, 3));
     sw_tape *tape = sw_tape_new();
     sw_params *params = sw_params_new(SW_F64, 1), *broken = sw_params_new(SW_F64, 1);
     sw_archive *archive = sw_archive_new();
@@ -512,9 +503,7 @@ static void test_a_linear_model_without_bias(void **state) {
     sw_fail(SW_ERR_IO, "of long ago");
     assert_int_equal(sw_objective_value(&f, tape, NULL, NULL, N, 1, &value), SW_OK);
     assert_true(value == 9); /* (1 + 2)² */
-    assert_int_equal(
-        sw_objective_gradient(&f, tape, NULL, NULL, N, 1, &value, sw_params_gradient(params)),
-        SW_OK);
+    assert_int_equal(sw_objective_gradient(&f, tape, NULL, NULL, N, 1, &value, sw_params_gradient(params)), SW_OK);
     assert_int_equal(sw_objective_glm(&f, tape, NULL, NULL, N, 1, &value, s), SW_OK);
     assert_true(s[0] == 6); /* 2 · 3 */
     expect_error(SW_ERR_IO, "of long ago");
@@ -526,11 +515,9 @@ static void test_statuses_of_models(void **state) {
     (void)state;
     plane p;
     plane_init(&p);
-    static const sw_module_type null_type = {
-        .size = sizeof(sw_module_type), .name = "null", .forward = null_forward};
-    sw_model *model = line_new(), *plain = sw_model_new(SW_F32, 1),
-             *failing = sw_model_new(SW_F32, 1), *null = sw_model_new(SW_F32, 1),
-             *composed = sw_model_new(SW_F32, 1);
+    static const sw_module_type null_type = {.size = sizeof(sw_module_type), .name = "null", .forward = null_forward};
+    sw_model *model = line_new(), *plain = sw_model_new(SW_F32, 1), *failing = sw_model_new(SW_F32, 1),
+             *null = sw_model_new(SW_F32, 1), *composed = sw_model_new(SW_F32, 1);
     sw_array y = {0};
     sw_evaluation e;
     assert_non_null(sw_model_build(null, sw_module_new(null, &null_type, 0)));

@@ -23,19 +23,19 @@ typedef struct game {
     int64_t turn, poison_at; /* turns so far; the one whose loss is NaN, 0: none */
 } game;
 
-static void seat(game *of, player *p, int64_t units, int64_t outputs, uint64_t seed,
-                 const double *x0, const char *rule) {
+static void seat(game *of, player *p, int64_t units, int64_t outputs, uint64_t seed, const double *x0,
+                 const char *rule) {
     p->model = sw_model_new(of->type, seed);
     p->root = sw_nn_sequential(p->model, sw_nn_linear(p->model, of->width, units),
-                               sw_module_new(p->model, &tanh_type, 0),
-                               sw_nn_linear(p->model, units, outputs), NULL);
+                               sw_module_new(p->model, &tanh_type, 0), sw_nn_linear(p->model, units, outputs), NULL);
     p->params = sw_model_build(p->model, p->root);
     assert_non_null(p->params);
     if (of->width == NOISE)
         set_x(p->params, x0);
-    p->optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .seed = SEED,
-                                       .estimator = "minibatch batch=4 order=sequential"});
+    p->optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                              .rule = rule,
+                                                              .seed = SEED,
+                                                              .estimator = "minibatch batch=4 order=sequential"});
     if (!p->optim)
         fail_msg("%s", sw_error());
 }
@@ -69,8 +69,8 @@ static sw_tensor discriminator_loss(void *user, sw_tape *tape, const int64_t *id
     sw_tensor fake = sw_detach(sw_forward(of->generator.root, noise));
     sw_tensor on_real = sw_forward(of->discriminator.root, rows_of(of, tape, real[of->round], 2));
     sw_tensor on_fake = sw_forward(of->discriminator.root, fake);
-    return maybe_nan(of, sw_add(sw_bce_with_logits(on_real, labels(of, tape, 1)),
-                                  sw_bce_with_logits(on_fake, labels(of, tape, 0))));
+    return maybe_nan(
+        of, sw_add(sw_bce_with_logits(on_real, labels(of, tape, 1)), sw_bce_with_logits(on_fake, labels(of, tape, 0))));
 }
 
 /* bce(D(G(noise)), 1), D as it is. */
@@ -81,8 +81,7 @@ static sw_tensor generator_loss(void *user, sw_tape *tape, const int64_t *ids, i
         return (sw_tensor){0};
     sw_tensor noise = rows_of(of, tape, latent[2 * of->round + 1], 3);
     sw_tensor fake = sw_forward(of->generator.root, noise);
-    return maybe_nan(of, sw_bce_with_logits(sw_forward(of->discriminator.root, fake),
-                                              labels(of, tape, 1)));
+    return maybe_nan(of, sw_bce_with_logits(sw_forward(of->discriminator.root, fake), labels(of, tape, 1)));
 }
 
 static game *game_new(sw_dtype type, bool large) {
@@ -93,9 +92,11 @@ static game *game_new(sw_dtype type, bool large) {
     const int64_t units = large ? LARGE_UNITS : UNITS;
     seat(g, &g->generator, units, g->width, 1, generator_x0, "adam lr=0.03 beta1=0.5");
     seat(g, &g->discriminator, units, 1, 2, discriminator_x0, "adam lr=0.05");
-    g->generator.objective = (sw_objective){.size = sizeof(sw_objective), .n = BATCH, .user = g,
-                                            .params = g->generator.params, .loss = generator_loss};
-    g->discriminator.objective = (sw_objective){.size = sizeof(sw_objective), .n = BATCH, .user = g,
+    g->generator.objective = (sw_objective){
+        .size = sizeof(sw_objective), .n = BATCH, .user = g, .params = g->generator.params, .loss = generator_loss};
+    g->discriminator.objective = (sw_objective){.size = sizeof(sw_objective),
+                                                .n = BATCH,
+                                                .user = g,
                                                 .params = g->discriminator.params,
                                                 .loss = discriminator_loss};
     g->tape = sw_tape_new();
@@ -179,8 +180,10 @@ static void *play(sw_dtype type, bool large, int64_t poison_at, turn_of *turn, s
 
 static void gan_is_numpy(void **state) {
     (void)state;
-    enum { G_DIM = sizeof generator_x0 / sizeof *generator_x0,
-           D_DIM = sizeof discriminator_x0 / sizeof *discriminator_x0 };
+    enum {
+        G_DIM = sizeof generator_x0 / sizeof *generator_x0,
+        D_DIM = sizeof discriminator_x0 / sizeof *discriminator_x0
+    };
     for (sw_dtype type = SW_F32; type <= SW_F64; type++) {
         size_t row, size = sw_dtype_size(type);
         char *path = play(type, false, 0, turn_by_hand, &row);
@@ -227,8 +230,7 @@ static void gan_skips(void **state) {
             free(objective);
         }
         free(clean);
-        print_message("gan %s: %d turns, each NaN once, by hand and as objectives\n",
-                      sw_dtype_name(type), 2 * ROUNDS);
+        print_message("gan %s: %d turns, each NaN once, by hand and as objectives\n", sw_dtype_name(type), 2 * ROUNDS);
     }
 }
 

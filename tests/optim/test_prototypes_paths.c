@@ -42,13 +42,12 @@ static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include "test_prototypes_shared.h"
 
-static const sw_kernels curve_kernels = SW_KERNEL_TABLE(curve),
-                        scale_kernels = SW_KERNEL_TABLE(scale);
+static const sw_kernels curve_kernels = SW_KERNEL_TABLE(curve), scale_kernels = SW_KERNEL_TABLE(scale);
 
 /* ---- Strong Wolfe: f(α) ≤ f(0) + c1 α f'(0) and |f'(α)| ≤ c2 |f'(0)| ---- */
 
-enum { C1, C2, GROWTH };  /* options */
-enum { LAST };            /* scalars: the step accepted last */
+enum { C1, C2, GROWTH }; /* options */
+enum { LAST };           /* scalars: the step accepted last */
 static const char *const wolfe_scalars[] = {"last", NULL};
 static const sw_option wolfe_options[] = {
     {.name = "c1", .value = 1e-4, .low = 0, .high = 1, .help = "share of the promised descent"},
@@ -118,10 +117,12 @@ static sw_status wolfe_search(sw_search *s, double *alpha) {
     return SW_OK;
 }
 
-static const sw_line_search proto_wolfe = {.size = sizeof(sw_line_search), .name = "proto_wolfe",
+static const sw_line_search proto_wolfe = {.size = sizeof(sw_line_search),
+                                           .name = "proto_wolfe",
                                            .summary = "strong Wolfe conditions",
                                            .source = "Nocedal, Wright 2006",
-                                           .options = wolfe_options, .scalars = wolfe_scalars,
+                                           .options = wolfe_options,
+                                           .scalars = wolfe_scalars,
                                            .search = wolfe_search};
 
 /* Value and gradient at x by core alone, for the checks below. */
@@ -158,8 +159,7 @@ static void check_conditions(problem *p, sw_optim *optim, int step) {
     double value = value_and_gradient(p, g);
     for (int i = 0; i < NET_DIM; i++)
         slope -= g[i] * start.g[i];
-    assert_near("wolfe's step", step, fabs(alpha - wolfe_alpha[step]) / wolfe_alpha[step],
-                wolfe_alpha_tolerance[type]);
+    assert_near("wolfe's step", step, fabs(alpha - wolfe_alpha[step]) / wolfe_alpha[step], wolfe_alpha_tolerance[type]);
     assert_true(value <= start.value + 1e-4 * alpha * start.slope + slack); /* Armijo */
     assert_true(fabs(slope) <= 0.9 * fabs(start.slope) + slack);            /* curvature */
 }
@@ -171,11 +171,13 @@ static int64_t trials(void) {
     return total;
 }
 
-#define WOLFE(RULE)                                                                          \
-    {.name = "strong wolfe, " RULE, .estimator = "proto_batch script=all", .rule = RULE,     \
-     .schedule = "proto_wolfe", .scalars = (const char *const[]){"last", "cursor", NULL},    \
-     .slots = (const char *const[]){"momentum", "buf", "m", NULL}, .steps = 6,               \
-     .expected = &wolfe_x[0][0], .tolerance = wolfe_x_tolerance, .make = net_problem}
+#define WOLFE(RULE)                                                                                                    \
+    {                                                                                                                  \
+        .name = "strong wolfe, " RULE, .estimator = "proto_batch script=all", .rule = RULE, .schedule = "proto_wolfe", \
+        .scalars = (const char *const[]){"last", "cursor", NULL},                                                      \
+        .slots = (const char *const[]){"momentum", "buf", "m", NULL}, .steps = 6, .expected = &wolfe_x[0][0],          \
+        .tolerance = wolfe_x_tolerance, .make = net_problem                                                            \
+    }
 
 static void wolfe_is_numpy(void **state) {
     (void)state;
@@ -218,10 +220,10 @@ static void wolfe_survives_infinity(void **state) {
     problem *p = net_problem(SW_F64);
     p->poison_at = 2; /* the first trial */
     p->poison = (double)INFINITY;
-    sw_optim *optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=0.8",
-                                       .estimator = "proto_batch script=all",
-                                       .schedule = "proto_wolfe"});
+    sw_optim *optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                     .rule = "sgd lr=0.8",
+                                                                     .estimator = "proto_batch script=all",
+                                                                     .schedule = "proto_wolfe"});
     assert_ok(sw_optim_minimize(optim, &p->objective, NULL));
     assert_true(p->calls == 3 && sw_optim_scalar(optim, -1, "last") == 0.4);
     sw_optim_free(optim);
@@ -229,15 +231,15 @@ static void wolfe_survives_infinity(void **state) {
 }
 
 /* A search needs a step that is the learning rate times a direction: other rules are refused. */
-static const sw_rule proto_fixed = {.size = sizeof(sw_rule), .name = "proto_fixed",
-                                    .summary = "moves as it likes", .update = &scale_kernels};
+static const sw_rule proto_fixed = {
+    .size = sizeof(sw_rule), .name = "proto_fixed", .summary = "moves as it likes", .update = &scale_kernels};
 
 static void wolfe_refuses_a_rule(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
-    assert_null(sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                               .rule = "proto_fixed",
-                                                               .schedule = "proto_wolfe"}));
+    assert_null(sw_optim_create(
+        p->params,
+        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_fixed", .schedule = "proto_wolfe"}));
     assert_non_null(strstr(sw_error(), "proto_fixed"));
     sw_clear_error();
     problem_free(p);
@@ -254,14 +256,19 @@ static struct {
     double t;
 } bend;
 
-static sw_status bend_gradient(void *user, const void *theta, const int64_t *ids, int64_t count,
-                               uint64_t draw, double *value, void *g) {
+static sw_status bend_gradient(void *user, const void *theta, const int64_t *ids, int64_t count, uint64_t draw,
+                               double *value, void *g) {
     const sw_objective *f = user;
     const sw_dtype type = sw_params_type(f->params);
     sw_rng rng = {.key = sw_rng_key(draw, "bezier")};
     const double t = bend.t = sw_rng_uniform(&rng), of_theta = 2 * t * (1 - t);
-    curve phi = {.w1 = bend.w1, .theta = theta, .w2 = bend.w2, .out = bend.phi,
-                 .a = (1 - t) * (1 - t), .b = of_theta, .c = t * t};
+    curve phi = {.w1 = bend.w1,
+                 .theta = theta,
+                 .w2 = bend.w2,
+                 .out = bend.phi,
+                 .a = (1 - t) * (1 - t),
+                 .b = of_theta,
+                 .c = t * t};
     sw_run(&curve_kernels, type, &phi, sw_params_dim(f->params));
     if (!g)
         return sw_objective_value(f, bend.tape, bend.phi, ids, count, draw, value);
@@ -296,8 +303,10 @@ static const sw_objective *bend_of(problem *p) {
         put(type, bend.w1, i, dim == NET_DIM ? bezier_ends[0][i] : 1.5 * x);
         put(type, bend.w2, i, dim == NET_DIM ? bezier_ends[1][i] : -0.5 * x);
     }
-    bend.objective = (sw_objective){.size = sizeof(sw_objective), .n = p->objective.n,
-                                    .params = p->params, .user = &p->objective,
+    bend.objective = (sw_objective){.size = sizeof(sw_objective),
+                                    .n = p->objective.n,
+                                    .params = p->params,
+                                    .user = &p->objective,
                                     .gradient = bend_gradient};
     return &bend.objective;
 }
@@ -311,11 +320,17 @@ static void look_at_t(problem *p, sw_optim *optim, int step) {
     assert_true(bend.t == bezier_t[step]);
 }
 
-static const claim bezier = {.name = "bezier curve", .estimator = "proto_batch",
-                             .rule = "adam lr=0.05", .slots = (const char *const[]){"m", "v", NULL},
-                             .scalars = script_scalars, .steps = 6, .expected = &bezier_x[0][0],
-                             .tolerance = bezier_x_tolerance, .make = bend_problem,
-                             .objective = bend_of, .after = look_at_t};
+static const claim bezier = {.name = "bezier curve",
+                             .estimator = "proto_batch",
+                             .rule = "adam lr=0.05",
+                             .slots = (const char *const[]){"m", "v", NULL},
+                             .scalars = script_scalars,
+                             .steps = 6,
+                             .expected = &bezier_x[0][0],
+                             .tolerance = bezier_x_tolerance,
+                             .make = bend_problem,
+                             .objective = bend_of,
+                             .after = look_at_t};
 
 static void bezier_is_numpy(void **state) {
     (void)state;
@@ -380,11 +395,16 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wolfe_is_numpy),         cmocka_unit_test(wolfe_skips),
-        cmocka_unit_test(wolfe_takes_no_scratch), cmocka_unit_test(wolfe_on_threads),
-        cmocka_unit_test(wolfe_survives_infinity), cmocka_unit_test(wolfe_refuses_a_rule),
-        cmocka_unit_test(bezier_is_numpy),        cmocka_unit_test(bezier_gradient),
-        cmocka_unit_test(bezier_skips),           cmocka_unit_test(bezier_on_threads),
+        cmocka_unit_test(wolfe_is_numpy),
+        cmocka_unit_test(wolfe_skips),
+        cmocka_unit_test(wolfe_takes_no_scratch),
+        cmocka_unit_test(wolfe_on_threads),
+        cmocka_unit_test(wolfe_survives_infinity),
+        cmocka_unit_test(wolfe_refuses_a_rule),
+        cmocka_unit_test(bezier_is_numpy),
+        cmocka_unit_test(bezier_gradient),
+        cmocka_unit_test(bezier_skips),
+        cmocka_unit_test(bezier_on_threads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

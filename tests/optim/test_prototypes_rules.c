@@ -41,9 +41,8 @@ static void SW_K(prodigy)(void *args, int64_t begin, int64_t end, double *sums) 
     const sw_step *p = args;
     real *x = p->x, *m = p->slot[M], *v = p->slot[V], *s = p->slot[S];
     const real *gradient = p->g;
-    const real beta1 = (real)p->option[BETA1], beta2 = (real)p->option[BETA2],
-               rest1 = (real)(1 - p->option[BETA1]), rest2 = (real)(1 - p->option[BETA2]),
-               d = (real)p->coefficient[D_OLD], dlr = (real)p->coefficient[DLR],
+    const real beta1 = (real)p->option[BETA1], beta2 = (real)p->option[BETA2], rest1 = (real)(1 - p->option[BETA1]),
+               rest2 = (real)(1 - p->option[BETA2]), d = (real)p->coefficient[D_OLD], dlr = (real)p->coefficient[DLR],
                eps = (real)(p->coefficient[D_NEW] * p->option[EPS]),
                shrink = (real)(1 - p->option[WEIGHT_DECAY] * p->coefficient[DLR]),
                decay = (real)p->coefficient[S_DECAY], rate = (real)p->coefficient[S_RATE];
@@ -63,12 +62,10 @@ static void SW_K(schedule_free)(void *args, int64_t begin, int64_t end, double *
     const sw_step *p = args;
     real *y = p->x, *z = p->slot[Z], *v = p->slot[V_OF_FREE];
     const real *g = p->g;
-    const double weight = p->coefficient[C],
-                 rate = p->coefficient[GAMMA] * (p->option[BETA1] * (1 - weight) - 1);
-    const real beta2 = (real)p->option[BETA2], rest2 = (real)(1 - p->option[BETA2]),
-               eps = (real)p->option[EPS], decay = (real)p->option[WEIGHT_DECAY],
-               root = (real)p->coefficient[ROOT_SCALE], gamma = (real)p->coefficient[GAMMA],
-               c = (real)weight, toward = (real)rate;
+    const double weight = p->coefficient[C], rate = p->coefficient[GAMMA] * (p->option[BETA1] * (1 - weight) - 1);
+    const real beta2 = (real)p->option[BETA2], rest2 = (real)(1 - p->option[BETA2]), eps = (real)p->option[EPS],
+               decay = (real)p->option[WEIGHT_DECAY], root = (real)p->coefficient[ROOT_SCALE],
+               gamma = (real)p->coefficient[GAMMA], c = (real)weight, toward = (real)rate;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         v[i] = beta2 * v[i] + rest2 * (g[i] * g[i]);
@@ -93,28 +90,26 @@ static void SW_K(schedule_free_point)(void *args, int64_t begin, int64_t end, do
 
 #include "test_prototypes_shared.h"
 
-static const sw_kernels measure_kernels = SW_KERNEL_TABLE(prodigy_measure),
-                        prodigy_kernels = SW_KERNEL_TABLE(prodigy),
+static const sw_kernels measure_kernels = SW_KERNEL_TABLE(prodigy_measure), prodigy_kernels = SW_KERNEL_TABLE(prodigy),
                         free_kernels = SW_KERNEL_TABLE(schedule_free),
                         point_kernels = SW_KERNEL_TABLE(schedule_free_point);
 
-#define COMMON_OPTIONS(lr_default)                                                             \
-    {.name = "lr", .value = lr_default, .low = 0, .high = 1e3, .help = "learning rate"},       \
-    {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "β1"},  \
-    {.name = "beta2", .value = 0.999, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "β2"}, \
-    {.name = "eps", .value = 1e-8, .low = 0, .high = 1, .help = "ε"},                          \
-    {.name = "weight_decay", .value = 0, .low = 0, .high = 1e3, .help = "λ"}
+#define COMMON_OPTIONS(lr_default)                                                                  \
+    {.name = "lr", .value = lr_default, .low = 0, .high = 1e3, .help = "learning rate"},            \
+        {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "β1"},   \
+        {.name = "beta2", .value = 0.999, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "β2"}, \
+        {.name = "eps", .value = 1e-8, .low = 0, .high = 1, .help = "ε"}, {                         \
+        .name = "weight_decay", .value = 0, .low = 0, .high = 1e3, .help = "λ"                     \
+    }
 
 /* ---- Prodigy ---- */
 
 enum { D, D_MAX, NUMERATOR }; /* scalars */
 static const char *const prodigy_scalars[] = {"d", "d_max", "numerator", NULL};
 static const sw_option prodigy_options[] = {
-    COMMON_OPTIONS(1),
-    {.name = "d0", .value = 1e-6, .low = 0, .high = 1, .open = SW_OPEN_LOW, .help = "first d"},
-    {0}};
-static const sw_slot prodigy_slots[] = {{.name = "m"}, {.name = "v"}, {.name = "s"},
-                                        {.name = "x0", .start = SW_START_X}, {0}};
+    COMMON_OPTIONS(1), {.name = "d0", .value = 1e-6, .low = 0, .high = 1, .open = SW_OPEN_LOW, .help = "first d"}, {0}};
+static const sw_slot prodigy_slots[] = {
+    {.name = "m"}, {.name = "v"}, {.name = "s"}, {.name = "x0", .start = SW_START_X}, {0}};
 
 static sw_status prodigy_begin(sw_step *s) {
     if (s->step == 1)
@@ -139,22 +134,31 @@ static sw_status prodigy_decide(sw_step *s, const double *sums) {
     return SW_OK;
 }
 
-static const sw_rule proto_prodigy = {
-    .size = sizeof(sw_rule), .name = "proto_prodigy", .summary = "finds its own step size",
-    .source = "Mishchenko, Defazio 2024", .options = prodigy_options, .slots = prodigy_slots,
-    .scalars = prodigy_scalars, .begin = prodigy_begin, .measure = &measure_kernels, .sums = 2,
-    .decide = prodigy_decide, .update = &prodigy_kernels};
+static const sw_rule proto_prodigy = {.size = sizeof(sw_rule),
+                                      .name = "proto_prodigy",
+                                      .summary = "finds its own step size",
+                                      .source = "Mishchenko, Defazio 2024",
+                                      .options = prodigy_options,
+                                      .slots = prodigy_slots,
+                                      .scalars = prodigy_scalars,
+                                      .begin = prodigy_begin,
+                                      .measure = &measure_kernels,
+                                      .sums = 2,
+                                      .decide = prodigy_decide,
+                                      .update = &prodigy_kernels};
 
 /* ---- Schedule-Free AdamW ---- */
 
 enum { WEIGHT_SUM, LR_MAX }; /* scalars */
 static const char *const free_scalars[] = {"weight_sum", "lr_max", NULL};
+/* clang-format off */
 static const sw_option free_options[] = {
     COMMON_OPTIONS(0.0025),
     {.name = "warmup", .kind = SW_OPTION_DURATION, .value = 0, .low = 0, .high = 1e9,
      .help = "linear rise of the learning rate"},
     {.name = "r", .value = 0, .low = 0, .high = 10, .help = "weights grow with k to the power r"},
     {0}};
+/* clang-format on */
 static const sw_slot free_slots[] = {{.name = "z", .start = SW_START_X}, {.name = "v"}, {0}};
 
 static sw_status free_begin(sw_step *s) {
@@ -169,10 +173,16 @@ static sw_status free_begin(sw_step *s) {
     return SW_OK;
 }
 
-static const sw_rule proto_free = {
-    .size = sizeof(sw_rule), .name = "proto_free", .summary = "AdamW without a schedule",
-    .source = "Defazio et al. 2024", .options = free_options, .slots = free_slots,
-    .scalars = free_scalars, .begin = free_begin, .update = &free_kernels, .point = &point_kernels};
+static const sw_rule proto_free = {.size = sizeof(sw_rule),
+                                   .name = "proto_free",
+                                   .summary = "AdamW without a schedule",
+                                   .source = "Defazio et al. 2024",
+                                   .options = free_options,
+                                   .slots = free_slots,
+                                   .scalars = free_scalars,
+                                   .begin = free_begin,
+                                   .update = &free_kernels,
+                                   .point = &point_kernels};
 
 /* ---- Tests ---- */
 
@@ -180,16 +190,20 @@ static void look_at_d(problem *p, sw_optim *optim, int step) {
     const sw_dtype type = sw_params_type(p->params);
     const double d = sw_optim_scalar(optim, 0, "d");
     assert_true(d == sw_optim_scalar(optim, 1, "d")); /* one number for both groups */
-    assert_near("prodigy's d", step, fabs(d - prodigy_d[step]) / prodigy_d[step],
-                prodigy_d_tolerance[type]);
+    assert_near("prodigy's d", step, fabs(d - prodigy_d[step]) / prodigy_d[step], prodigy_d_tolerance[type]);
 }
 
 static const char *const prodigy_slot_names[] = {"m", "v", "s", "x0", NULL};
-static const claim prodigy = {.name = "prodigy, two groups", .estimator = "proto_batch",
+static const claim prodigy = {.name = "prodigy, two groups",
+                              .estimator = "proto_batch",
                               .rule = "role=bias: proto_prodigy; proto_prodigy weight_decay=0.01",
-                              .slots = prodigy_slot_names, .scalars = prodigy_scalars, .steps = 9,
-                              .expected = &prodigy_x[0][0], .tolerance = prodigy_x_tolerance,
-                              .make = net_problem, .after = look_at_d};
+                              .slots = prodigy_slot_names,
+                              .scalars = prodigy_scalars,
+                              .steps = 9,
+                              .expected = &prodigy_x[0][0],
+                              .tolerance = prodigy_x_tolerance,
+                              .make = net_problem,
+                              .after = look_at_d};
 
 static void prodigy_is_numpy(void **state) {
     (void)state;
@@ -226,9 +240,9 @@ static void prodigy_waits_for_a_gradient(void **state) {
     p->objective.loss = flat_loss;
     claim mixed = {.slots = (const char *const[]){"m", "v", "s", NULL},
                    .scalars = (const char *const[]){"d", "cursor", NULL}};
-    sw_optim *optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = "proto_batch",
-                                       .rule = "role=weight: adamw; proto_prodigy"});
+    sw_optim *optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                     .estimator = "proto_batch",
+                                                                     .rule = "role=weight: adamw; proto_prodigy"});
     assert_non_null(optim);
     sw_optim_steps_per_epoch(optim, &p->objective);
     bytes before = fingerprint(&mixed, optim, p->params);
@@ -252,8 +266,7 @@ static void look_at_point(problem *p, sw_optim *optim, int step) {
     assert_non_null(point);
     assert_ptr_not_equal(point, x);
     if (p->source.n == SAMPLES) {
-        assert_near("schedule-free's point", step,
-                    distance(type, point, schedule_free_point[step], NET_DIM),
+        assert_near("schedule-free's point", step, distance(type, point, schedule_free_point[step], NET_DIM),
                     schedule_free_point_tolerance[type]);
         double here, there;
         sw_tape *tape = sw_tape_new();
@@ -267,12 +280,16 @@ static void look_at_point(problem *p, sw_optim *optim, int step) {
 }
 
 static const char *const free_slot_names[] = {"z", "v", NULL};
-static const claim schedule_free = {.name = "schedule-free adamw", .estimator = "proto_batch",
+static const claim schedule_free = {.name = "schedule-free adamw",
+                                    .estimator = "proto_batch",
                                     .rule = "proto_free lr=0.05 weight_decay=0.02 warmup=50%",
                                     .total = 6, /* warm-up of 3 steps */
-                                    .slots = free_slot_names, .scalars = free_scalars, .steps = 6,
+                                    .slots = free_slot_names,
+                                    .scalars = free_scalars,
+                                    .steps = 6,
                                     .expected = &schedule_free_x[0][0],
-                                    .tolerance = schedule_free_x_tolerance, .make = net_problem,
+                                    .tolerance = schedule_free_x_tolerance,
+                                    .make = net_problem,
                                     .after = look_at_point};
 
 static void free_is_numpy(void **state) {
@@ -300,9 +317,8 @@ static void free_on_threads(void **state) {
 static void free_refuses_an_average(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
-    assert_null(sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                               .rule = "proto_free",
-                                                               .average = "ema"}));
+    assert_null(sw_optim_create(
+        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_free", .average = "ema"}));
     assert_non_null(strstr(sw_error(), "ema"));
     sw_clear_error();
     problem_free(p);
@@ -310,8 +326,7 @@ static void free_refuses_an_average(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&proto_batch) || sw_register_rule(&proto_prodigy) ||
-           sw_register_rule(&proto_free);
+    return sw_register_estimator(&proto_batch) || sw_register_rule(&proto_prodigy) || sw_register_rule(&proto_free);
 }
 
 int main(void) {

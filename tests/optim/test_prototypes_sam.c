@@ -36,12 +36,10 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include "test_prototypes_shared.h"
 
-static const sw_kernels combine_kernels = SW_KERNEL_TABLE(combine),
-                        square_kernels = SW_KERNEL_TABLE(square);
+static const sw_kernels combine_kernels = SW_KERNEL_TABLE(combine), square_kernels = SW_KERNEL_TABLE(square);
 
 /* out = a x + b y */
-static void combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y,
-                    void *out) {
+static void combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vectors v = {.x = x, .y = y, .out = out, .a = a, .b = b};
     sw_run(&combine_kernels, type, &v, n);
 }
@@ -56,10 +54,9 @@ static double norm(sw_dtype type, int64_t n, const void *x) {
 /* ---- SAM, p = 2: g = ∇f(x + ρ ∇f(x)/‖∇f(x)‖) ---- */
 
 enum { RHO };
-static const sw_option sam_options[] = {
-    {.name = "rho", .value = 0.05, .low = 0, .high = 1e3, .help = "radius"},
-    {.name = "of", .kind = SW_OPTION_SPEC, .help = "the inner estimator"},
-    {0}};
+static const sw_option sam_options[] = {{.name = "rho", .value = 0.05, .low = 0, .high = 1e3, .help = "radius"},
+                                        {.name = "of", .kind = SW_OPTION_SPEC, .help = "the inner estimator"},
+                                        {0}};
 
 static sw_status sam_estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(sw_estimate_inner(e, x, g));
@@ -73,12 +70,13 @@ static sw_status sam_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_inner(e, w, g);
 }
 
-static const sw_estimator proto_sam = {.size = sizeof(sw_estimator), .name = "proto_sam",
+static const sw_estimator proto_sam = {.size = sizeof(sw_estimator),
+                                       .name = "proto_sam",
                                        .summary = "the gradient uphill",
                                        .source = "Foret et al. 2021",
-                                       .options = sam_options, .estimate = sam_estimate,
-                                       .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER |
-                                                SW_ESTIMATOR_AGAIN};
+                                       .options = sam_options,
+                                       .estimate = sam_estimate,
+                                       .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN};
 
 /* ---- Muon ---- */
 
@@ -146,10 +144,14 @@ static sw_status muon_tensor(sw_step *s) {
     return SW_OK;
 }
 
-static const sw_rule proto_muon = {.size = sizeof(sw_rule), .name = "proto_muon",
-                                   .summary = "orthogonalised momentum", .source = "Jordan 2024",
-                                   .options = muon_options, .slots = muon_slots,
-                                   .unit = SW_UNIT_TENSOR, .tensor = muon_tensor,
+static const sw_rule proto_muon = {.size = sizeof(sw_rule),
+                                   .name = "proto_muon",
+                                   .summary = "orthogonalised momentum",
+                                   .source = "Jordan 2024",
+                                   .options = muon_options,
+                                   .slots = muon_slots,
+                                   .unit = SW_UNIT_TENSOR,
+                                   .tensor = muon_tensor,
                                    .workspace = muon_workspace};
 
 /* ---- Tests ---- */
@@ -158,14 +160,18 @@ static problem *deep_problem(sw_dtype type) {
     return problem_new(type, deep_sizes, &deep_x0[0], 0, NULL);
 }
 
-#define SAM_RULE                                                                               \
-    "role=weight: proto_muon lr=0.02 weight_decay=0.1; "                                       \
+#define SAM_RULE                                         \
+    "role=weight: proto_muon lr=0.02 weight_decay=0.1; " \
     "adamw lr=0.01 beta2=0.95 eps=1e-10 weight_decay=0.05"
 static const char *const slot_names[] = {"momentum", "m", "v", NULL};
 static const claim sam = {.name = "sam of muon and adamw",
-                          .estimator = "proto_sam rho=0.05 of=proto_batch", .rule = SAM_RULE,
-                          .slots = slot_names, .scalars = script_scalars, .steps = 6,
-                          .expected = &sam_x[0][0], .tolerance = sam_x_tolerance,
+                          .estimator = "proto_sam rho=0.05 of=proto_batch",
+                          .rule = SAM_RULE,
+                          .slots = slot_names,
+                          .scalars = script_scalars,
+                          .steps = 6,
+                          .expected = &sam_x[0][0],
+                          .tolerance = sam_x_tolerance,
                           .make = deep_problem};
 
 static void sam_is_numpy(void **state) {
@@ -197,13 +203,12 @@ static void sam_value_is_at_x(void **state) {
     (void)state;
     problem *p = deep_problem(SW_F64);
     sw_optim *optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = SAM_RULE,
-                                       .estimator = sam.estimator, .seed = SEED});
+        p->params, &(sw_optim_options){
+                       .size = sizeof(sw_optim_options), .rule = SAM_RULE, .estimator = sam.estimator, .seed = SEED});
     sw_tape *tape = sw_tape_new();
     for (int k = 0; k < 3; k++) {
         double expected, value;
-        assert_ok(sw_objective_value(&p->objective, tape, NULL, batch_ids[k], batch_count[k], 0,
-                                     &expected));
+        assert_ok(sw_objective_value(&p->objective, tape, NULL, batch_ids[k], batch_count[k], 0, &expected));
         assert_ok(sw_optim_minimize(optim, &p->objective, &value));
         assert_true(value == expected);
     }
@@ -228,8 +233,8 @@ static void sam_shares_no_scratch(void **state) {
 static void muon_refuses_a_bias(void **state) {
     (void)state;
     problem *p = deep_problem(SW_F64);
-    sw_optim *optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_muon"});
+    sw_optim *optim =
+        sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_muon"});
     sw_status status = optim ? sw_optim_minimize(optim, &p->objective, NULL) : sw_error_status();
     assert_int_equal(status, SW_ERR_SHAPE);
     assert_non_null(strstr(sw_error(), "linear1.bias"));
@@ -241,14 +246,13 @@ static void muon_refuses_a_bias(void **state) {
 static int set_up(void **state) {
     (void)state;
     return sw_register_estimator(&proto_batch) || sw_register_estimator(&proto_sam) ||
-           sw_register_estimator(&proto_keeper) ||
-           sw_register_rule(&proto_muon);
+           sw_register_estimator(&proto_keeper) || sw_register_rule(&proto_muon);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sam_is_numpy),      cmocka_unit_test(sam_skips),
-        cmocka_unit_test(sam_on_threads),    cmocka_unit_test(sam_value_is_at_x),
+        cmocka_unit_test(sam_is_numpy),        cmocka_unit_test(sam_skips),
+        cmocka_unit_test(sam_on_threads),      cmocka_unit_test(sam_value_is_at_x),
         cmocka_unit_test(muon_refuses_a_bias), cmocka_unit_test(sam_shares_no_scratch),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -81,19 +81,17 @@ static inline sw_tensor problem_loss(void *user, sw_tape *tape, const int64_t *i
     return poison(p, p->plain->loss(p->plain->user, tape, ids, count));
 }
 
-static inline sw_status problem_gather(const sw_source *source, const int64_t *ids, int64_t count,
-                             uint64_t draw, sw_dtype type, void *x, void *y) {
+static inline sw_status problem_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                       sw_dtype type, void *x, void *y) {
     (void)draw;
     const problem *p = (const problem *)source;
     for (int64_t i = 0; i < count; i++) {
         for (int64_t j = 0; x && j < p->inputs; j++) {
             sw_rng rng = {.key = (uint64_t)(ids[i] * p->inputs + j)};
-            put(type, x, i * p->inputs + j,
-                p->inputs == INPUTS ? sample_x[ids[i]][j] : sw_rng_normal(&rng));
+            put(type, x, i * p->inputs + j, p->inputs == INPUTS ? sample_x[ids[i]][j] : sw_rng_normal(&rng));
         }
         if (y)
-            ((int32_t *)y)[i] =
-                p->inputs == INPUTS ? sample_y[ids[i]] : (int32_t)(ids[i] % CLASSES);
+            ((int32_t *)y)[i] = p->inputs == INPUTS ? sample_y[ids[i]] : (int32_t)(ids[i] % CLASSES);
     }
     return SW_OK;
 }
@@ -103,8 +101,7 @@ static inline sw_tensor tanh_forward(sw_module *m, sw_tensor x) {
     return sw_tanh(x);
 }
 
-static const sw_module_type tanh_type = {.size = sizeof(sw_module_type), .name = "tanh",
-                                         .forward = tanh_forward};
+static const sw_module_type tanh_type = {.size = sizeof(sw_module_type), .name = "tanh", .forward = tanh_forward};
 
 static inline void set_x(sw_params *params, const double *x0) {
     for (int64_t i = 0; x0 && i < sw_params_dim(params); i++)
@@ -112,23 +109,26 @@ static inline void set_x(sw_params *params, const double *x0) {
 }
 
 enum { LARGE_INPUTS = 96, LARGE_SAMPLES = 64 };
-static const int64_t net_sizes[] = {INPUTS, HIDDEN, CLASSES, 0},
-                     deep_sizes[] = {INPUTS, 4, HIDDEN, CLASSES, 0},
+static const int64_t net_sizes[] = {INPUTS, HIDDEN, CLASSES, 0}, deep_sizes[] = {INPUTS, 4, HIDDEN, CLASSES, 0},
                      line_sizes[] = {INPUTS, CLASSES, 0},
                      /* enough for several threads in updates and in products */
-                     large_sizes[] = {LARGE_INPUTS, 224, 208, CLASSES, 0};
+    large_sizes[] = {LARGE_INPUTS, 224, 208, CLASSES, 0};
 
 /* A tanh network; dropout, if any, before the last layer, and `spy` (or NULL) after it. x0 NULL:
  * the model's own initial values. */
-static inline problem *problem_new(sw_dtype type, const int64_t *sizes, const double *x0,
-                                   double dropout, const sw_module_type *spy) {
+static inline problem *problem_new(sw_dtype type, const int64_t *sizes, const double *x0, double dropout,
+                                   const sw_module_type *spy) {
     problem *p = calloc(1, sizeof *p);
     assert_non_null(p);
     p->inputs = sizes[0];
     p->poison = (double)NAN;
-    p->source = (sw_source){.size = sizeof(sw_source), .x_rank = 1, .x_shape = {sizes[0]},
-                            .n = sizes[0] == INPUTS ? SAMPLES : LARGE_SAMPLES, .y_type = SW_I32,
-                            .classes = CLASSES, .gather = problem_gather};
+    p->source = (sw_source){.size = sizeof(sw_source),
+                            .x_rank = 1,
+                            .x_shape = {sizes[0]},
+                            .n = sizes[0] == INPUTS ? SAMPLES : LARGE_SAMPLES,
+                            .y_type = SW_I32,
+                            .classes = CLASSES,
+                            .gather = problem_gather};
     p->model = sw_model_new(type, 1);
     sw_module *list[16];
     int count = 0;
@@ -147,8 +147,8 @@ static inline problem *problem_new(sw_dtype type, const int64_t *sizes, const do
     set_x(p->params, x0);
     p->plain = sw_model_objective(p->model, &p->source, sw_cross_entropy);
     assert_non_null(p->plain);
-    p->objective = (sw_objective){.size = sizeof(sw_objective), .n = p->source.n,
-                                  .params = p->params, .user = p, .loss = problem_loss};
+    p->objective = (sw_objective){
+        .size = sizeof(sw_objective), .n = p->source.n, .params = p->params, .user = p, .loss = problem_loss};
     return p;
 }
 
@@ -161,9 +161,8 @@ static inline void problem_free(problem *p) {
 /* ---- Scripted samples: ids and draw of step k are given ---- */
 
 typedef enum script { BATCHED, VISITED, ALL } script;
-#define SCRIPT_OPTION                                                                          \
-    {.name = "script", .kind = SW_OPTION_CHOICE, .choices = "batches|visits|all",              \
-     .high = 2, .help = "whose ids"}
+#define SCRIPT_OPTION \
+    { .name = "script", .kind = SW_OPTION_CHOICE, .choices = "batches|visits|all", .high = 2, .help = "whose ids" }
 
 /* The cursor is a scalar: a skipped step takes it back, and the same samples come again. */
 static inline sw_status script_next(sw_estimate *e, script which, double *cursor) {
@@ -206,10 +205,15 @@ static inline sw_status script_estimate(sw_estimate *e, const void *x, void *g) 
 
 static const sw_option script_options[] = {SCRIPT_OPTION, {0}};
 static const char *const script_scalars[] = {"cursor", NULL};
-static const sw_estimator proto_batch = {
-    .size = sizeof(sw_estimator), .name = "proto_batch", .summary = "a mini-batch by script",
-    .options = script_options, .scalars = script_scalars, .flags = SW_ESTIMATOR_DIRECT,
-    .start = script_start, .sample = script_sample, .estimate = script_estimate};
+static const sw_estimator proto_batch = {.size = sizeof(sw_estimator),
+                                         .name = "proto_batch",
+                                         .summary = "a mini-batch by script",
+                                         .options = script_options,
+                                         .scalars = script_scalars,
+                                         .flags = SW_ESTIMATOR_DIRECT,
+                                         .start = script_start,
+                                         .sample = script_sample,
+                                         .estimate = script_estimate};
 
 /* The same, holding on to its scratch memory: spoilt before each evaluation, it must come through
  * whatever else happens between `estimate` and `commit`: wrappers, line searches. */
@@ -236,12 +240,16 @@ static inline sw_status keeper_commit(sw_estimate *e) {
     return SW_OK;
 }
 
-static const sw_estimator proto_keeper = {
-    .size = sizeof(sw_estimator), .name = "proto_keeper",
-    .summary = "a mini-batch that takes notes", .options = script_options,
-    .scalars = script_scalars, .flags = SW_ESTIMATOR_DIRECT,
-    .start = script_start, .sample = script_sample, .estimate = keeper_estimate,
-    .commit = keeper_commit};
+static const sw_estimator proto_keeper = {.size = sizeof(sw_estimator),
+                                          .name = "proto_keeper",
+                                          .summary = "a mini-batch that takes notes",
+                                          .options = script_options,
+                                          .scalars = script_scalars,
+                                          .flags = SW_ESTIMATOR_DIRECT,
+                                          .start = script_start,
+                                          .sample = script_sample,
+                                          .estimate = keeper_estimate,
+                                          .commit = keeper_commit};
 
 /* ---- What a skipped step must leave alone ---- */
 
@@ -320,15 +328,17 @@ static inline void assert_same_bytes(const char *what, const bytes *a, const byt
 /* ---- The proof ---- */
 
 /* The path [steps, dim] of one run; *calls: evaluations of the problem. */
-static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, bool check,
-                             int64_t *calls) {
+static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, bool check, int64_t *calls) {
     problem *p = c->make(type);
     p->poison_at = poison_at;
     const sw_objective *objective = c->objective ? c->objective(p) : &p->objective;
-    sw_optim *optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = c->estimator,
-                                       .rule = c->rule, .schedule = c->schedule,
-                                       .average = c->average, .seed = SEED, .steps = c->total});
+    sw_optim *optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                     .estimator = c->estimator,
+                                                                     .rule = c->rule,
+                                                                     .schedule = c->schedule,
+                                                                     .average = c->average,
+                                                                     .seed = SEED,
+                                                                     .steps = c->total});
     if (!optim)
         fail_msg("%s: %s", c->name, sw_error());
     size_t row = (size_t)sw_params_dim(p->params) * sw_dtype_size(type);
@@ -371,13 +381,11 @@ static inline void prove_numpy(const claim *c, sw_dtype type) {
     char *path = run_path(c, type, 0, true, &calls);
     double worst = 0;
     for (int k = 0; k < c->steps; k++) {
-        double d = distance(type, path + (size_t)(k * dim) * sw_dtype_size(type),
-                            c->expected + k * dim, dim);
+        double d = distance(type, path + (size_t)(k * dim) * sw_dtype_size(type), c->expected + k * dim, dim);
         assert_near(c->name, k, d, c->tolerance[type]);
         worst = d > worst ? d : worst;
     }
-    print_message("%s %s: %.1e from NumPy, %.1e allowed\n", c->name, sw_dtype_name(type), worst,
-                  c->tolerance[type]);
+    print_message("%s %s: %.1e from NumPy, %.1e allowed\n", c->name, sw_dtype_name(type), worst, c->tolerance[type]);
     free(path);
 }
 
@@ -396,8 +404,7 @@ static inline int64_t prove_skips(const claim *c, sw_dtype type) {
         free(path);
     }
     free(clean);
-    print_message("%s %s: %lld evaluations, each NaN once\n", c->name, sw_dtype_name(type),
-                  (long long)calls);
+    print_message("%s %s: %lld evaluations, each NaN once\n", c->name, sw_dtype_name(type), (long long)calls);
     return calls;
 }
 
@@ -443,12 +450,10 @@ static inline problem *net_problem(sw_dtype type) {
 static inline sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     problem *p = user;
     sw_batch b;
-    return sw_source_batch(&p->source, tape, sw_params_type(p->params), ids, count, &b) == SW_OK
-               ? b.x : (sw_tensor){0};
+    return sw_source_batch(&p->source, tape, sw_params_type(p->params), ids, count, &b) == SW_OK ? b.x : (sw_tensor){0};
 }
 
-static inline sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids,
-                          int64_t count) {
+static inline sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     problem *p = user;
     sw_tensor y = sw_buffer(tape, SW_I32, 1, &count);
     if (sw_is_null(y))

@@ -40,12 +40,10 @@ static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include "test_prototypes_shared.h"
 
-static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct),
-                        scale_kernels = SW_KERNEL_TABLE(scale);
+static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct), scale_kernels = SW_KERNEL_TABLE(scale);
 
 /* out = x - y + z */
-static void correct(sw_dtype type, int64_t n, const void *x, const void *y, const void *z,
-                    void *out) {
+static void correct(sw_dtype type, int64_t n, const void *x, const void *y, const void *z, void *out) {
     vectors v = {.x = x, .y = y, .z = z, .out = out};
     sw_run(&correct_kernels, type, &v, n);
 }
@@ -57,14 +55,16 @@ static void scale(sw_dtype type, int64_t n, double a, const void *x, void *out) 
 
 /* ---- SVRG: g = ∇f_B(x) - ∇f_B(w) + ∇f(w), w the snapshot ---- */
 
-enum { SCRIPT, PERIOD };              /* options; script_sample wants the script first */
-enum { CURSOR, SINCE };               /* scalars: the step that took the snapshot, 0: none */
-enum { SNAPSHOT, FULL };              /* slots */
+enum { SCRIPT, PERIOD }; /* options; script_sample wants the script first */
+enum { CURSOR, SINCE };  /* scalars: the step that took the snapshot, 0: none */
+enum { SNAPSHOT, FULL }; /* slots */
+/* clang-format off */
 static const sw_option svrg_options[] = {
     SCRIPT_OPTION,
     {.name = "period", .kind = SW_OPTION_INTEGER, .value = 3, .low = 1, .high = 1e9,
      .help = "steps from snapshot to snapshot"},
     {0}};
+/* clang-format on */
 static const char *const svrg_scalars[] = {"cursor", "since", NULL};
 static const sw_slot svrg_slots[] = {{.name = "snapshot"}, {.name = "full"}, {0}};
 
@@ -83,18 +83,23 @@ static sw_status svrg_estimate(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
-static const sw_estimator proto_svrg = {.size = sizeof(sw_estimator), .name = "proto_svrg",
+static const sw_estimator proto_svrg = {.size = sizeof(sw_estimator),
+                                        .name = "proto_svrg",
                                         .summary = "snapshot and correction",
-                                        .source = "Johnson, Zhang 2013", .options = svrg_options,
-                                        .slots = svrg_slots, .scalars = svrg_scalars,
-                                        .flags = SW_ESTIMATOR_OBJECTIVE, .start = script_start,
-                                        .sample = script_sample, .estimate = svrg_estimate};
+                                        .source = "Johnson, Zhang 2013",
+                                        .options = svrg_options,
+                                        .slots = svrg_slots,
+                                        .scalars = svrg_scalars,
+                                        .flags = SW_ESTIMATOR_OBJECTIVE,
+                                        .start = script_start,
+                                        .sample = script_sample,
+                                        .estimate = svrg_estimate};
 
 /* ---- SAG: d ← d + g_i - y_i, g = d/m with m the samples seen so far; y_i ← g_i when the step is
  * taken. A generalized linear model keeps s_i for g_i = s_i a_iᵀ ---- */
 
-enum { SEEN = 1 };                  /* scalars, after the cursor: m */
-enum { TABLE, SUM, VISITED_BEFORE }; /* slots */
+enum { SEEN = 1 };                     /* scalars, after the cursor: m */
+enum { TABLE, SUM, VISITED_BEFORE };   /* slots */
 enum { NEW_ENTRIES, NEW_SUM, CHANGE }; /* scratch, from estimate to commit */
 static const char *const sag_scalars[] = {"cursor", "m", NULL};
 
@@ -106,8 +111,8 @@ static int64_t one_each(const sw_slot_sizes *s) {
     return s->n;
 }
 
-static const sw_slot sag_slots[] = {{.name = "y", .count = table_size}, {.name = "d"},
-                                    {.name = "visited", .count = one_each}, {0}};
+static const sw_slot sag_slots[] = {
+    {.name = "y", .count = table_size}, {.name = "d"}, {.name = "visited", .count = one_each}, {0}};
 
 /* Elements of a sample's entry, and where it stands. */
 static int64_t entry(const sw_estimate *e) {
@@ -152,22 +157,25 @@ static sw_status sag_estimate(sw_estimate *e, const void *x, void *g) {
 static sw_status sag_commit(sw_estimate *e) {
     const int64_t i = e->ids[0], width = entry(e);
     const size_t size = sw_dtype_size(e->type);
-    memcpy(row(e, e->slot[TABLE], i, width), sw_estimate_scratch(e, NEW_ENTRIES, width),
-           (size_t)width * size);
+    memcpy(row(e, e->slot[TABLE], i, width), sw_estimate_scratch(e, NEW_ENTRIES, width), (size_t)width * size);
     memcpy(e->slot[SUM], sw_estimate_scratch(e, NEW_SUM, 0), (size_t)e->dim * size);
     e->scalar[SEEN] += at(e->type, e->slot[VISITED_BEFORE], i) == 0 ? 1 : 0;
     put(e->type, e->slot[VISITED_BEFORE], i, 1);
     return SW_OK;
 }
 
-static const sw_estimator proto_sag = {.size = sizeof(sw_estimator), .name = "proto_sag",
+static const sw_estimator proto_sag = {.size = sizeof(sw_estimator),
+                                       .name = "proto_sag",
                                        .summary = "the average of the gradients seen last",
                                        .source = "Schmidt, Le Roux, Bach 2013",
-                                       .options = script_options, .slots = sag_slots,
+                                       .options = script_options,
+                                       .slots = sag_slots,
                                        .scalars = sag_scalars,
                                        .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE,
-                                       .start = sag_start, .sample = script_sample,
-                                       .estimate = sag_estimate, .commit = sag_commit};
+                                       .start = sag_start,
+                                       .sample = script_sample,
+                                       .estimate = sag_estimate,
+                                       .commit = sag_commit};
 
 /* ---- A wrapper that only looks ---- */
 
@@ -180,10 +188,11 @@ static sw_status spy_estimate(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
-static const sw_option spy_options[] = {{.name = "of", .kind = SW_OPTION_SPEC, .help = "whom"},
-                                        {0}};
-static const sw_estimator proto_spy = {.size = sizeof(sw_estimator), .name = "proto_spy",
-                                       .summary = "copies the estimate", .options = spy_options,
+static const sw_option spy_options[] = {{.name = "of", .kind = SW_OPTION_SPEC, .help = "whom"}, {0}};
+static const sw_estimator proto_spy = {.size = sizeof(sw_estimator),
+                                       .name = "proto_spy",
+                                       .summary = "copies the estimate",
+                                       .options = spy_options,
                                        .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER,
                                        .estimate = spy_estimate};
 
@@ -208,8 +217,7 @@ static sw_tensor mask_forward(sw_module *m, sw_tensor x) {
     return x;
 }
 
-static const sw_module_type mask_type = {.size = sizeof(sw_module_type), .name = "mask",
-                                         .forward = mask_forward};
+static const sw_module_type mask_type = {.size = sizeof(sw_module_type), .name = "mask", .forward = mask_forward};
 
 static problem *dropout_problem(sw_dtype type) {
     return problem_new(type, net_sizes, &net_x0[0], 0.4, &mask_type);
@@ -255,11 +263,17 @@ static bool snapshot_lives(sw_optim *optim) {
 
 static const char *const svrg_tables[] = {"snapshot", "full", NULL};
 static const claim svrg = {.name = "svrg with dropout",
-                           .estimator = "proto_spy of=proto_svrg period=3", .rule = "sgd lr=0.2",
-                           .tables = svrg_tables, .scalars = svrg_scalars,
-                           .live = snapshot_lives, .steps = 7, .expected = &svrg_x[0][0],
-                           .tolerance = svrg_x_tolerance, .make = dropout_problem,
-                           .before = forget_masks, .after = look_at_masks};
+                           .estimator = "proto_spy of=proto_svrg period=3",
+                           .rule = "sgd lr=0.2",
+                           .tables = svrg_tables,
+                           .scalars = svrg_scalars,
+                           .live = snapshot_lives,
+                           .steps = 7,
+                           .expected = &svrg_x[0][0],
+                           .tolerance = svrg_x_tolerance,
+                           .make = dropout_problem,
+                           .before = forget_masks,
+                           .after = look_at_masks};
 
 static void svrg_is_numpy(void **state) {
     (void)state;
@@ -296,11 +310,12 @@ static void look_at_sum(problem *p, sw_optim *optim, int step) {
 }
 
 static const char *const sag_tables[] = {"y", "d", "visited", NULL};
-#define SAG(NAME, MAKE)                                                                          \
-    {.name = NAME, .estimator = "proto_sag script=visits",                                       \
-     .rule = "sgd lr=0.5 weight_decay=0.01", .tables = sag_tables, .scalars = sag_scalars,       \
-     .steps = VISITS, .expected = &sag_x[0][0],                                                  \
-     .tolerance = sag_x_tolerance, .make = MAKE, .after = look_at_sum}
+#define SAG(NAME, MAKE)                                                                               \
+    {                                                                                                 \
+        .name = NAME, .estimator = "proto_sag script=visits", .rule = "sgd lr=0.5 weight_decay=0.01", \
+        .tables = sag_tables, .scalars = sag_scalars, .steps = VISITS, .expected = &sag_x[0][0],      \
+        .tolerance = sag_x_tolerance, .make = MAKE, .after = look_at_sum                              \
+    }
 static const claim sag_of_samples = SAG("sag, n x dim", line_problem),
                    sag_of_scalars = SAG("sag, n x outputs", glm_problem);
 
@@ -345,8 +360,8 @@ static void sag_in_a_wrapper(void **state) {
 static void sag_refuses_batches(void **state) {
     (void)state;
     problem *p = line_problem(SW_F64);
-    sw_optim *optim = sw_optim_create(
-        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = "proto_sag"});
+    sw_optim *optim =
+        sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = "proto_sag"});
     assert_non_null(optim);
     assert_int_equal(sw_optim_minimize(optim, &p->objective, NULL), SW_ERR_ARGUMENT);
     assert_non_null(strstr(sw_error(), "one sample"));
@@ -356,10 +371,10 @@ static void sag_refuses_batches(void **state) {
 }
 
 /* A wrapper that evaluates twice would put the gradients of its second point into SAG's table. */
-static const sw_estimator proto_twice = {.size = sizeof(sw_estimator), .name = "proto_twice",
+static const sw_estimator proto_twice = {.size = sizeof(sw_estimator),
+                                         .name = "proto_twice",
                                          .options = spy_options,
-                                         .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER |
-                                                  SW_ESTIMATOR_AGAIN,
+                                         .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
                                          .estimate = spy_estimate};
 
 static sw_status never(sw_search *s, double *alpha) {
@@ -367,8 +382,7 @@ static sw_status never(sw_search *s, double *alpha) {
     return SW_SKIPPED;
 }
 
-static const sw_line_search proto_search = {.size = sizeof(sw_line_search), .name = "proto_search",
-                                            .search = never};
+static const sw_line_search proto_search = {.size = sizeof(sw_line_search), .name = "proto_search", .search = never};
 
 static void combinations_are_refused(void **state) {
     (void)state;

@@ -9,16 +9,11 @@ typedef struct step_case {
     double l1, low, high;
 } step_case;
 static const step_case step_cases[] = {
-    {"l1=0.75", 0.75, -INFINITY, INFINITY},
-    {"nonnegative", 0, 0, INFINITY},
-    {"low=-0.5 high=0.25", 0, -0.5, 0.25},
-    {"l1=0.75 low=-0.5 high=0.25", 0.75, -0.5, 0.25},
-    {"l1=0.75 nonnegative", 0.75, 0, INFINITY},
-    {"l1=0.75 low=0.125", 0.75, 0.125, INFINITY}, /* 0 outside */
-    {"l1=0.75 low=-3 high=-0.25", 0.75, -3, -0.25},
-    {"l1=0.75 low=0.5 high=0.5", 0.75, 0.5, 0.5},
-    {"nonnegative low=-7 high=0.25", 0, 0, 0.25},
-    {"nonnegative low=0.25", 0, 0.25, INFINITY},
+    {"l1=0.75", 0.75, -INFINITY, INFINITY},         {"nonnegative", 0, 0, INFINITY},
+    {"low=-0.5 high=0.25", 0, -0.5, 0.25},          {"l1=0.75 low=-0.5 high=0.25", 0.75, -0.5, 0.25},
+    {"l1=0.75 nonnegative", 0.75, 0, INFINITY},     {"l1=0.75 low=0.125", 0.75, 0.125, INFINITY}, /* 0 outside */
+    {"l1=0.75 low=-3 high=-0.25", 0.75, -3, -0.25}, {"l1=0.75 low=0.5 high=0.5", 0.75, 0.5, 0.5},
+    {"nonnegative low=-7 high=0.25", 0, 0, 0.25},   {"nonnegative low=0.25", 0, 0.25, INFINITY},
 };
 
 /* Numbers of few digits: all sums are exact, and so is where |v| = ηλ₁. */
@@ -48,8 +43,8 @@ static void test_step(void **state) {
                 zeros += now == 0;
                 assert_false(now == 0 && signbit(now));
                 if (now != wanted)
-                    fail_msg("%s, %s: %g became %g by way of %g, not %g", spec, sw_dtype_name(both_types[t]), x[i],
-                             now, v, wanted);
+                    fail_msg("%s, %s: %g became %g by way of %g, not %g", spec, sw_dtype_name(both_types[t]), x[i], now,
+                             v, wanted);
             }
             assert_true(c->low > 0 || c->high < 0 ? zeros == 0 : c->l1 > 0 || c->low == 0 ? zeros >= 4 : true);
             sw_optim_free(o);
@@ -166,8 +161,7 @@ static void test_optima(void **state) {
             linear_model *p = linear_model_new(SW_F64, &prox_cases[i], 1);
             char rule[100] = "sgd lr=auto";
             if (ways[k].step > 0)
-                snprintf(rule, sizeof rule, "sgd lr=%.17g%s", ways[k].step / linear_model_largest(p),
-                         ways[k].more);
+                snprintf(rule, sizeof rule, "sgd lr=%.17g%s", ways[k].step / linear_model_largest(p), ways[k].more);
             sw_optim *o = linear_model_optim(p, ways[k].estimator, rule, 7);
             compare_with_reference(p, ways[k].estimator, reach_optimum(p, o, &ways[k], 1e-10), 1e-6);
             sw_optim_free(o);
@@ -181,8 +175,7 @@ static double after_batches(const char *schedule, int *changes) {
     linear_model *p = linear_model_new(SW_F64, &prox_cases[0], 1);
     char rule[100];
     snprintf(rule, sizeof rule, "role=weight: sgd lr=0.05 l1=%g; sgd lr=0.05", p->c->l1);
-    sw_optim *o = NEW_OPTIM(p->params, .rule = rule, .estimator = "minibatch batch=4", .schedule = schedule,
-                            .seed = 1);
+    sw_optim *o = NEW_OPTIM(p->params, .rule = rule, .estimator = "minibatch batch=4", .schedule = schedule, .seed = 1);
     bool zero[PROX_N] = {false};
     double mean = 0;
     *changes = 0;
@@ -269,8 +262,9 @@ static void test_schedule_of_l1(void **state) {
     sw_params *p = small_params(SW_F64);
     const double ones[SMALL_DIM] = {8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8}, none[SMALL_DIM] = {0};
     params_set(p, ones);
-    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5 l1=2", .schedule = "exponential factor=0.5 on=l1; "
-                                                                      "exponential factor=0.25");
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5 l1=2",
+                            .schedule = "exponential factor=0.5 on=l1; "
+                                        "exponential factor=0.25");
     double wanted = 8;
     for (int t = 0; t < 5; t++) { /* η λ₁ falls by 8 */
         assert_ok(step_with(o, p, none));
@@ -364,8 +358,9 @@ static void test_box_beyond_the_type(void **state) {
 
 static void refused(const char *rule, const char *schedule, const char *message) {
     sw_params *p = small_params(SW_F64);
-    sw_optim *o = sw_optim_create(p, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule,
-                                                         .estimator = "full", .schedule = schedule});
+    sw_optim *o = sw_optim_create(
+        p,
+        &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .estimator = "full", .schedule = schedule});
     if (o)
         fail_msg("%s, %s was accepted", rule, schedule ? schedule : "-");
     expect_error(SW_ERR_ARGUMENT, message);
@@ -401,10 +396,18 @@ static void test_refusals(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_step), TEST(test_wide_box_changes_no_bit), TEST(test_momentum_is_of_the_moves_taken),
-        TEST(test_optima), TEST(test_noise_of_batches), TEST(test_frozen_parameter_stays_outside_the_box),
-        TEST(test_average_has_no_zeros), TEST(test_clip_comes_before_the_prox), TEST(test_schedule_of_l1),
-        TEST(test_learning_rate_of_zero), TEST(test_no_copies), TEST(test_box_beyond_the_type),
+        TEST(test_step),
+        TEST(test_wide_box_changes_no_bit),
+        TEST(test_momentum_is_of_the_moves_taken),
+        TEST(test_optima),
+        TEST(test_noise_of_batches),
+        TEST(test_frozen_parameter_stays_outside_the_box),
+        TEST(test_average_has_no_zeros),
+        TEST(test_clip_comes_before_the_prox),
+        TEST(test_schedule_of_l1),
+        TEST(test_learning_rate_of_zero),
+        TEST(test_no_copies),
+        TEST(test_box_beyond_the_type),
         TEST(test_refusals),
     };
     return cmocka_run_group_tests_name("prox", tests, NULL, NULL);

@@ -13,7 +13,7 @@ typedef struct linear_model {
     sw_objective f;
     sw_params *params; /* "w" [N] weight; "b" [] bias, if there is an intercept */
     const struct prox_case *c;
-    double scale; /* of a and y */
+    double scale;      /* of a and y */
     int64_t evaluated; /* samples whose gradient was asked for */
 } linear_model;
 
@@ -72,8 +72,8 @@ static inline linear_model *linear_model_new(sw_dtype type, const struct prox_ca
         assert_non_null(sw_params_add(p->params, "b", SW_SHAPE(1), &bias));
     assert_ok(sw_params_build(p->params));
     memset(sw_params_x(p->params), 0, params_bytes(p->params));
-    p->f = (sw_objective){.size = sizeof p->f, .n = PROX_M, .params = p->params, .user = p,
-                          .gradient = linear_model_gradient};
+    p->f = (sw_objective){
+        .size = sizeof p->f, .n = PROX_M, .params = p->params, .user = p, .gradient = linear_model_gradient};
     return p;
 }
 

@@ -64,8 +64,7 @@ static void SW_K(wrong_products)(void *args, int64_t begin, int64_t end, double 
 
 #include "support.h"
 
-static const sw_kernels wrong_roots = SW_KERNEL_TABLE(wrong_roots),
-                        wrong_products = SW_KERNEL_TABLE(wrong_products);
+static const sw_kernels wrong_roots = SW_KERNEL_TABLE(wrong_roots), wrong_products = SW_KERNEL_TABLE(wrong_products);
 
 /* Of n numbers. */
 static double count(const sw_kernels *kernels, sw_dtype type, uint64_t first, uint64_t stride, int64_t n,

@@ -100,8 +100,8 @@ static void test_tables(void **state) {
 /* ---- It minimises ---- */
 
 static double descend(sw_params *p, const sw_objective *f, const char *spec, int steps) {
-    const sw_optim_options how = {.size = sizeof how, .rule = spec, .estimator = "full",
-                                  .schedule = "cosine warmup=20", .steps = steps};
+    const sw_optim_options how = {
+        .size = sizeof how, .rule = spec, .estimator = "full", .schedule = "cosine warmup=20", .steps = steps};
     sw_optim *optim = sw_optim_create(p, &how);
     if (!optim)
         fail_msg("%s: %s", spec, sw_error());
@@ -115,8 +115,8 @@ static double descend(sw_params *p, const sw_objective *f, const char *spec, int
 }
 
 /* f = ½ Σ hᵢ (xᵢ - cᵢ)², hᵢ from 0.1 to 1 */
-static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                           double *value, void *g) {
+static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                           void *g) {
     const sw_dtype type = sw_params_type(user);
     (void)ids, (void)count, (void)draw;
     *value = 0;
@@ -129,8 +129,8 @@ static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_
     return SW_OK;
 }
 
-static sw_status rosenbrock(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                            double *value, void *g) {
+static sw_status rosenbrock(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                            void *g) {
     const double *at = x, a = 1 - at[0], b = at[1] - at[0] * at[0];
     double *out = g;
     (void)user, (void)ids, (void)count, (void)draw;
@@ -245,8 +245,8 @@ static void test_roots_of_nadamp(void **state) {
                     double expected = (double)(-g[i] / (exact + 1e-30L));
                     double now = vec_get(type, sw_params_x(p), i);
                     if (!(fabs(now / expected - 1) <= (root + 6) * unit))
-                        fail_msg("%s, %s: g = %g moves x by %.9g, not %.9g: %.2g units", spec,
-                                 sw_dtype_name(type), g[i], now, expected, fabs(now / expected - 1) / unit);
+                        fail_msg("%s, %s: g = %g moves x by %.9g, not %.9g: %.2g units", spec, sw_dtype_name(type),
+                                 g[i], now, expected, fabs(now / expected - 1) / unit);
                 }
                 sw_optim_free(optim);
                 sw_params_free(p);
@@ -284,8 +284,8 @@ static void test_two_thirds_densely(void **state) {
         assert_ok(sw_optim_minimize(optim, &f, NULL));
         for (int64_t i = 0; i < MANY; i++) {
             const double given = roots_of(type, i), now = vec_get(type, sw_params_x(p), i);
-            const long double square = type == SW_F32 ? (long double)((float)given * (float)given)
-                                                      : (long double)(given * given);
+            const long double square =
+                type == SW_F32 ? (long double)((float)given * (float)given) : (long double)(given * given);
             const double expected = (double)(-given / (cbrtl(square) * cbrtl(square)));
             if (!(fabs(now / expected - 1) <= (3.7 + 3) * unit)) /* a sum, a division, x */
                 fail_msg("%s: g = %.17g moves x by %.17g, not %.17g", sw_dtype_name(type), given, now, expected);
@@ -298,8 +298,8 @@ static void test_two_thirds_densely(void **state) {
 /* A square of f32 that is Inf: the step is right or refused, and never NaN. test_rules_range.c has the numbers. */
 static void test_square_beyond_f32(void **state) {
     (void)state;
-    static const char *const specs[] = {"nadamp", "nadamp p=3", "adam", "rmsprop", "adagrad",
-                                        "amsgrad", "adadelta", "adadelta eps_in_root=0", "amos"};
+    static const char *const specs[] = {
+        "nadamp", "nadamp p=3", "adam", "rmsprop", "adagrad", "amsgrad", "adadelta", "adadelta eps_in_root=0", "amos"};
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
         sw_params *p = small_params(SW_F32);
         sw_optim *optim = sw_optim_new(p, specs[k]);
@@ -427,8 +427,8 @@ static void test_frozen_and_tied(void **state) {
             bool frozen = k >= b->offset && k < b->offset + b->count;
             moved += x[k] != start[k];
             if (x[k] != (frozen ? start : y)[k])
-                fail_msg("%s: element %d is %.17g, was %.17g, and %.17g with nothing frozen or tied",
-                         entries[i].name, (int)k, x[k], start[k], y[k]);
+                fail_msg("%s: element %d is %.17g, was %.17g, and %.17g with nothing frozen or tied", entries[i].name,
+                         (int)k, x[k], start[k], y[k]);
         }
         assert_true(moved > SMALL_DIM / 3); /* Lion may be back where it was */
         assert_true(sw_optim_bytes(optim).rule == sw_optim_bytes(plain).rule);
@@ -479,8 +479,8 @@ static void test_two_groups(void **state) {
             bool is_other = k >= 12 && k < 17;
             moved += is_other && other[k] != two[k];
             if (!is_other && other[k] != two[k])
-                fail_msg("%s: element %d is %.17g, and %.17g when the other group has another learning rate",
-                         name, k, two[k], other[k]);
+                fail_msg("%s: element %d is %.17g, and %.17g when the other group has another learning rate", name, k,
+                         two[k], other[k]);
         }
         assert_true(moved >= 3); /* Lion may be back where it was */
     }
@@ -506,8 +506,7 @@ static const pair pairs[] = {
     {"adamw lr=0.01 weight_decay=0", "adam lr=0.01", 0},
     {"nadam lr=0.01 decoupled weight_decay=0", "nadam lr=0.01", 0},
     /* Generalized Adam without denominator is momentum. */
-    {"generalized_adam lr=0.01 disable_preconditioning weight_decay=0", "sgd lr=0.01 momentum=0.9 nesterov",
-     SOME},
+    {"generalized_adam lr=0.01 disable_preconditioning weight_decay=0", "sgd lr=0.01 momentum=0.9 nesterov", SOME},
     {"generalized_adam lr=0.01 disable_preconditioning nesterov=false weight_decay=0", "sgd lr=0.01 momentum=0.9",
      SOME},
     /* Without momentum there is none. */
@@ -640,15 +639,27 @@ static void test_bytes_of_state(void **state) {
 /* ---- Equal bits: threads, levels ---- */
 
 /* Options that choose another loop. */
-static const char *const loops[] = {"sgd momentum=0.9", "sgd momentum=0.9 nesterov", "sgd l1=0.3",
-                                    "sgd momentum=0.9 l1=0.1 nonnegative", "sgd low=-0.25 high=0.75",
-                                    "fista l1=0.1", "fista mu=0.1 nonnegative restart=false",
+static const char *const loops[] = {"sgd momentum=0.9",
+                                    "sgd momentum=0.9 nesterov",
+                                    "sgd l1=0.3",
+                                    "sgd momentum=0.9 l1=0.1 nonnegative",
+                                    "sgd low=-0.25 high=0.75",
+                                    "fista l1=0.1",
+                                    "fista mu=0.1 nonnegative restart=false",
                                     "rmsprop centered",
-                                    "rmsprop momentum=0.9", "rmsprop centered momentum=0.9", "nadamp p=2",
-                                    "generalized_adam disable_preconditioning", "radam beta2=0.5",
-                                    "amos momentum=0.9", "adam eps_in_root", "adam eps=1e-20", "amsgrad eps=1e-20",
-                                    "rmsprop centered momentum=0.9 eps=1e-20", "nadamp eps=1e-20 p=3",
-                                    "adagrad eps=1e-20", "adadelta eps=1e-20 eps_in_root=0"};
+                                    "rmsprop momentum=0.9",
+                                    "rmsprop centered momentum=0.9",
+                                    "nadamp p=2",
+                                    "generalized_adam disable_preconditioning",
+                                    "radam beta2=0.5",
+                                    "amos momentum=0.9",
+                                    "adam eps_in_root",
+                                    "adam eps=1e-20",
+                                    "amsgrad eps=1e-20",
+                                    "rmsprop centered momentum=0.9 eps=1e-20",
+                                    "nadamp eps=1e-20 p=3",
+                                    "adagrad eps=1e-20",
+                                    "adadelta eps=1e-20 eps_in_root=0"};
 enum { RUNS = ENTRIES + sizeof loops / sizeof *loops };
 
 static const char *run_spec(int run) {
@@ -680,8 +691,8 @@ static void test_threads(void **state) {
                 uint64_t hash = hash_of(run_spec(run), both_types[t]);
                 first = threads == 1 ? hash : first;
                 if (hash != first)
-                    fail_msg("%s, %s: other bits with %d threads", run_spec(run),
-                             sw_dtype_name(both_types[t]), threads);
+                    fail_msg("%s, %s: other bits with %d threads", run_spec(run), sw_dtype_name(both_types[t]),
+                             threads);
             }
         }
     assert_ok(sw_set_threads(before));
@@ -717,8 +728,7 @@ static void test_levels(void **state) {
         run_self(level[k], hash[k]);
         for (int i = 0; i < 2 * RUNS; i++)
             if (hash[k][i] != hash[0][i])
-                fail_msg("%s, %s: other bits on %s", run_spec(i / 2), sw_dtype_name(both_types[i % 2]),
-                         level[k]);
+                fail_msg("%s, %s: other bits on %s", run_spec(i / 2), sw_dtype_name(both_types[i % 2]), level[k]);
     }
 }
 

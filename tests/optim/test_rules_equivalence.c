@@ -21,8 +21,8 @@ typedef struct sphere {
     uint64_t seed;
 } sphere;
 
-static sw_status rayleigh(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                          double *value, void *g) {
+static sw_status rayleigh(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                          void *g) {
     sphere *s = user;
     const double *w = x;
     double aw[DIM], norm = 0, form = 0, largest = 0, *out = g;
@@ -58,8 +58,11 @@ static double growing_factor(const double *option, double t, double total) {
     return pow(option[0], -2 * t - 1);
 }
 static const sw_option growing_options[] = {{.name = "a", .value = 1, .low = 0, .high = 1}, {0}};
-static const sw_schedule growing = {.size = sizeof growing, .name = "test_growing", .summary = "a^(-2t-1)",
-                                    .options = growing_options, .factor = growing_factor};
+static const sw_schedule growing = {.size = sizeof growing,
+                                    .name = "test_growing",
+                                    .summary = "a^(-2t-1)",
+                                    .options = growing_options,
+                                    .factor = growing_factor};
 
 typedef struct walk {
     double eta, lambda, gamma, a;
@@ -92,8 +95,8 @@ static void take(const walk *w, double path[STEPS][DIM]) {
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=%.17g weight_decay=%.17g", w->eta, w->gamma,
              w->decayed ? w->lambda : 0);
     snprintf(schedule, sizeof schedule, "test_growing a=%.17g", w->a);
-    const sw_optim_options how = {.size = sizeof how, .rule = rule, .schedule = w->decayed ? NULL : schedule,
-                                  .estimator = "minibatch batch=1"};
+    const sw_optim_options how = {
+        .size = sizeof how, .rule = rule, .schedule = w->decayed ? NULL : schedule, .estimator = "minibatch batch=1"};
     sw_optim *optim = sw_optim_create(p, &how);
     assert_non_null(optim);
     if (w->decayed && w->gamma > 0)
@@ -144,8 +147,7 @@ static void same_walk(double eta, double lambda, double gamma) {
     const double allowed = (growth * ROUNDINGS + 2 * STEPS) * 0x1p-53, distance = apart(decayed, grown);
     assert_true(allowed < 1e-11); /* a bound that says something */
     if (!(distance <= allowed))
-        fail_msg("η %g, λ %g, γ %g: the walks are %.3g apart, %.3g allowed", eta, lambda, gamma, distance,
-                 allowed);
+        fail_msg("η %g, λ %g, γ %g: the walks are %.3g apart, %.3g allowed", eta, lambda, gamma, distance, allowed);
     /* The rates did grow, and the walk without them is another. */
     assert_true(pow(w.a, -2 * STEPS) > 1.5);
     w = (walk){.eta = eta, .gamma = gamma, .a = 1};

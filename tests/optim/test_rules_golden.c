@@ -79,8 +79,8 @@ static void compare(distances *d, sw_params *p, const double *golden_point) {
 static double run(sw_dtype type, const struct golden *g) {
     sw_params *p = golden_params(type);
     params_set(p, start);
-    const sw_optim_options how = {.size = sizeof how, .rule = g->rule, .steps = STEPS,
-                                  .schedule = "cosine warmup=10 final=0.1"};
+    const sw_optim_options how = {
+        .size = sizeof how, .rule = g->rule, .steps = STEPS, .schedule = "cosine warmup=10 final=0.1"};
     sw_optim *optim = sw_optim_create(p, &how);
     if (!optim)
         fail_msg("%s: %s", g->rule, sw_error());
@@ -99,8 +99,11 @@ static double run(sw_dtype type, const struct golden *g) {
     return distance;
 }
 
-enum { OF_RULES = sizeof goldens / sizeof *goldens, OF_PROX = sizeof prox_goldens / sizeof *prox_goldens,
-       GOLDENS = OF_RULES + OF_PROX };
+enum {
+    OF_RULES = sizeof goldens / sizeof *goldens,
+    OF_PROX = sizeof prox_goldens / sizeof *prox_goldens,
+    GOLDENS = OF_RULES + OF_PROX
+};
 
 static const struct golden *golden_at(int i) {
     return i < OF_RULES ? &goldens[i] : &prox_goldens[i - OF_RULES];

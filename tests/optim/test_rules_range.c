@@ -63,7 +63,8 @@ static void add_spec(const char *name) {
         {"adam", "eps_in_root", "weight_decay=0.1"},
         {"nadam", "eps_in_root", "decoupled weight_decay=0.1"},
         {"amsgrad", "correction=before", "correction=none"},
-        {"nadamp", "p=3", "p=2 eps_in_root"}, {"nadamp", "p=4", "p=1"},
+        {"nadamp", "p=3", "p=2 eps_in_root"},
+        {"nadamp", "p=4", "p=1"},
         {"radam", "beta2=0.5", "decoupled weight_decay=0.1"},
         {"generalized_adam", "disable_preconditioning", "nesterov=0"},
         {"amos", "momentum=0.9", "c=0"},
@@ -131,11 +132,10 @@ static double largest_accepted(const char *spec) {
             before = run_x(&exact, LARGE_AT);
             for (int i = 0; i < SMALL_DIM && all; i++)
                 if (!isfinite(run_x(&r, i)))
-                    fail_msg("%s: x[%d] is %g after a gradient of %g", spec, i, run_x(&r, i),
-                             large);
+                    fail_msg("%s: x[%d] is %g after a gradient of %g", spec, i, run_x(&r, i), large);
             if (all && !(fabs(run_x(&r, LARGE_AT) - before) <= large_bound(moved, before)))
-                fail_msg("%s, step %d: x is %.9g after a gradient of %g, and %.9g in f64", spec, t,
-                         run_x(&r, LARGE_AT), large, before);
+                fail_msg("%s, step %d: x is %.9g after a gradient of %g, and %.9g in f64", spec, t, run_x(&r, LARGE_AT),
+                         large, before);
         }
         accepted = all ? large : accepted;
         run_free(&r);
@@ -158,20 +158,9 @@ static void test_range_of_squares(void **state) {
         const char *spec;
         double least; /* accepted at least */
     } cases[] = {
-        {"adam", 3e20},
-        {"adamw", 3e20},
-        {"nadam", 3e20},
-        {"nadamw", 3e20},
-        {"amsgrad", 3e20},
-        {"nadamp", 3e20},
-        {"radam", 3e20},
-        {"rmsprop", 1e20},
-        {"rmsprop centered", 1e20},
-        {"adadelta", 3e19},
-        {"adagrad", 1e19},
-        {"adamax", 1e37},
-        {"lion", 1e37},
-        {"generalized_adam", 3e20},
+        {"adam", 3e20},    {"adamw", 3e20},  {"nadam", 3e20},   {"nadamw", 3e20},           {"amsgrad", 3e20},
+        {"nadamp", 3e20},  {"radam", 3e20},  {"rmsprop", 1e20}, {"rmsprop centered", 1e20}, {"adadelta", 3e19},
+        {"adagrad", 1e19}, {"adamax", 1e37}, {"lion", 1e37},    {"generalized_adam", 3e20},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double accepted = largest_accepted(cases[i].spec);
@@ -191,8 +180,8 @@ static void test_adam_goes_on_after_a_large_gradient(void **state) {
         double g[SMALL_DIM] = {0};
         g[LARGE_AT] = t == 1 ? 3e19 : 1;
         assert_ok(step_with(r.o, r.p, g));
-        x -= 0.1 * (0.1 * pow(0.9, t - 1) / (1 - pow(0.9, t))) *
-             sqrt((1 - pow(0.999, t)) / (0.001 * pow(0.999, t - 1)));
+        x -=
+            0.1 * (0.1 * pow(0.9, t - 1) / (1 - pow(0.9, t))) * sqrt((1 - pow(0.999, t)) / (0.001 * pow(0.999, t - 1)));
         if (!(fabs(run_x(&r, LARGE_AT) - x) <= t * 32 * 0x1p-24))
             fail_msg("step %d: x is %.9g, not %.9g", t, run_x(&r, LARGE_AT), x);
     }
@@ -221,8 +210,7 @@ static void test_refusal_by_state_and_clip(void **state) {
     sw_optim *o = NEW_OPTIM(p, .rule = "adagrad lr=0.1", .clip = 1);
     g[LARGE_AT] = 3e38;
     const double x = vec_get(SW_F32, sw_params_x(p), LARGE_AT);
-    assert_ok(step_with(
-        o, p, g)); /* the first step is lr, whatever g; two roundings of it and one of x */
+    assert_ok(step_with(o, p, g)); /* the first step is lr, whatever g; two roundings of it and one of x */
     assert_true(fabs(vec_get(SW_F32, sw_params_x(p), LARGE_AT) - (x - 0.1)) <= 4 * 0x1p-24);
     sw_optim_free(o);
     sw_params_free(p);
@@ -275,8 +263,7 @@ static void small_step_is_right(const char *spec, double eps, double g) {
     }
     const double bound = moved * 2 * SMALL_STEPS * 0x1p-15 + SMALL_STEPS * 0x1p-23 * largest + 1e-7 * moved;
     if (!(fabs(run_x(&r, LARGE_AT) - before) <= bound))
-        fail_msg("%s, g = %g: x is %.9g, and %.9g in f64; %g allowed", with_eps, g, run_x(&r, LARGE_AT), before,
-                 bound);
+        fail_msg("%s, g = %g: x is %.9g, and %.9g in f64; %g allowed", with_eps, g, run_x(&r, LARGE_AT), before, bound);
     run_free(&r);
     run_free(&exact);
 }
@@ -339,12 +326,20 @@ static void test_state_of_small_eps(void **state) {
     static const struct {
         const char *spec;
         size_t bytes; /* a parameter in f32 */
-    } cases[] = {{"adam", 8},           {"adam eps=1e-12", 8},       {"adam eps=1e-20", 12},
-                 {"adagrad", 4},        {"adagrad eps=1e-20", 8},    {"rmsprop centered", 8},
-                 {"nadamp p=4", 12},    {"rmsprop centered eps=1e-20", 16}, {"amsgrad eps=1e-20", 20},
-                 {"adadelta eps=1e-30", 8}, {"adam eps=1e-30 eps_in_root", 8},
+    } cases[] = {{"adam", 8},
+                 {"adam eps=1e-12", 8},
+                 {"adam eps=1e-20", 12},
+                 {"adagrad", 4},
+                 {"adagrad eps=1e-20", 8},
+                 {"rmsprop centered", 8},
+                 {"nadamp p=4", 12},
+                 {"rmsprop centered eps=1e-20", 16},
+                 {"amsgrad eps=1e-20", 20},
+                 {"adadelta eps=1e-30", 8},
+                 {"adam eps=1e-30 eps_in_root", 8},
                  {"generalized_adam disable_preconditioning eps=1e-30", 4},
-                 {"adam beta2=0.9999", 8}, {"adam beta2=0.99999", 12}};
+                 {"adam beta2=0.9999", 8},
+                 {"adam beta2=0.99999", 12}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run r = run_new(SW_F32, cases[i].spec);
         if (sw_optim_bytes(r.o).rule != cases[i].bytes * SMALL_DIM)
@@ -362,7 +357,8 @@ static void test_scheduled_eps(void **state) {
     assert_ok(step_with(o, p, g));
     const double x = vec_get(SW_F32, sw_params_x(p), 0);
     assert_int_equal(step_with(o, p, g), SW_ERR_ARGUMENT);
-    assert_non_null(strstr(sw_error(), "rule adam: the second moments of step 2, with eps = 1e-14, are not precise enough"));
+    assert_non_null(
+        strstr(sw_error(), "rule adam: the second moments of step 2, with eps = 1e-14, are not precise enough"));
     sw_clear_error();
     assert_true(vec_get(SW_F32, sw_params_x(p), 0) == x && sw_optim_steps(o) == 1);
     sw_optim_free(o);
@@ -372,10 +368,21 @@ static void test_scheduled_eps(void **state) {
 /* They are the same for all options, so that a file fits whatever eps and the decays are. */
 static void test_slots_of_f64_do_not_depend_on_eps(void **state) {
     (void)state;
-    static const char *const rules[][2] = {
-        {"adam", "beta2=0.9999999"}, {"adam", ""}, {"adamw", ""}, {"nadam", ""}, {"nadamw", ""}, {"radam", ""},
-        {"amsgrad", ""}, {"generalized_adam", ""}, {"nadamp", ""}, {"rmsprop", ""}, {"rmsprop", "centered"},
-        {"rmsprop", "alpha=0.9999999 centered"}, {"adadelta", ""}, {"adadelta", "rho=0.9999999"}, {"adagrad", ""}};
+    static const char *const rules[][2] = {{"adam", "beta2=0.9999999"},
+                                           {"adam", ""},
+                                           {"adamw", ""},
+                                           {"nadam", ""},
+                                           {"nadamw", ""},
+                                           {"radam", ""},
+                                           {"amsgrad", ""},
+                                           {"generalized_adam", ""},
+                                           {"nadamp", ""},
+                                           {"rmsprop", ""},
+                                           {"rmsprop", "centered"},
+                                           {"rmsprop", "alpha=0.9999999 centered"},
+                                           {"adadelta", ""},
+                                           {"adadelta", "rho=0.9999999"},
+                                           {"adagrad", ""}};
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
         const sw_rule *rule = sw_rule_find(rules[k][0]);
         char small[100], large[100];

@@ -141,8 +141,8 @@ static const char *save(run *r, const char *name) {
 static const char *text_of(const sw_optim_options *how) {
     static char text[600];
     snprintf(text, sizeof text, "estimator \"%s\", rule \"%s\", schedule \"%s\", average \"%s\"",
-             how->estimator ? how->estimator : "", how->rule ? how->rule : "",
-             how->schedule ? how->schedule : "", how->average ? how->average : "");
+             how->estimator ? how->estimator : "", how->rule ? how->rule : "", how->schedule ? how->schedule : "",
+             how->average ? how->average : "");
     return text;
 }
 
@@ -198,8 +198,7 @@ static bool resumes(sw_dtype type, bool plain, int poisoned, const sw_optim_opti
     return true;
 }
 
-#define HOW(...)                                                                                             \
-    (&(const sw_optim_options){.size = sizeof(sw_optim_options), .seed = 11, .steps = STEPS, __VA_ARGS__})
+#define HOW(...) (&(const sw_optim_options){.size = sizeof(sw_optim_options), .seed = 11, .steps = STEPS, __VA_ARGS__})
 
 /* ---- Every method ---- */
 
@@ -263,9 +262,9 @@ static void every_rule(void **state) {
     assert_true(rule_resumes(SW_F64, "sgd momentum=0.9 nesterov"));
     assert_true(rule_resumes(SW_F32, "sgd lr=0.1 momentum=0.9 l1=0.01 low=-0.5"));
     assert_true(rule_resumes(SW_F64, "fista lr=auto l1=0.01 nonnegative"));
-    assert_true(resumes(SW_F32, true, 0,
-                        HOW(.rule = "role=bias: sgd momentum=0.5; adamw lr=0.01",
-                            .estimator = "minibatch batch=5", .clip = 0.1)));
+    assert_true(resumes(
+        SW_F32, true, 0,
+        HOW(.rule = "role=bias: sgd momentum=0.5; adamw lr=0.01", .estimator = "minibatch batch=5", .clip = 0.1)));
 }
 
 /* An estimator's spec, wrapped ones around each that is none. */
@@ -317,26 +316,22 @@ static void every_schedule_search_and_average(void **state) {
     char spec[200], text[96];
     for (const sw_schedule *s; (s = sw_schedule_at(i)) != NULL; i++) {
         snprintf(spec, sizeof spec, "%s warmup=2; %s on=weight_decay", s->name, s->name);
-        if (!resumes(SW_F64, true, 0,
-                     HOW(.rule = "adamw", .estimator = "minibatch batch=5", .schedule = spec)))
+        if (!resumes(SW_F64, true, 0, HOW(.rule = "adamw", .estimator = "minibatch batch=5", .schedule = spec)))
             fail_msg("schedule %s cannot be run here: give it what it needs", s->name);
     }
     assert_true(i >= 2);
     i = 0;
     for (const sw_line_search *s; (s = sw_line_search_at(i)) != NULL; i++)
-        if (!resumes(SW_F64, false, 0,
-                     HOW(.rule = "sgd", .estimator = "minibatch batch=12", .schedule = s->name)))
+        if (!resumes(SW_F64, false, 0, HOW(.rule = "sgd", .estimator = "minibatch batch=12", .schedule = s->name)))
             fail_msg("line search %s cannot be run here: give it what it needs", s->name);
     i = 0;
     for (const sw_average *a; (a = sw_average_at(i)) != NULL; i++) {
-        if (!resumes(SW_F32, true, 0,
-                     HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = a->name)))
+        if (!resumes(SW_F32, true, 0, HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = a->name)))
             fail_msg("average %s cannot be run here: give it what it needs", a->name);
         for (const sw_option *o = a->options; o && o->name; o++)
             if (*turned(o, text)) {
                 snprintf(spec, sizeof spec, "%s%s", a->name, text);
-                resumes(SW_F32, true, 0,
-                        HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = spec));
+                resumes(SW_F32, true, 0, HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = spec));
             }
     }
     assert_true(i >= 2);
@@ -347,8 +342,8 @@ static void skipped_steps(void **state) {
     (void)state;
     for (int k = 1; k <= STEPS; k++)
         assert_true(resumes(SW_F64, true, k,
-                            HOW(.rule = "adam", .estimator = "minibatch batch=5",
-                                .schedule = "cosine warmup=2", .average = "ema decay=0.9")));
+                            HOW(.rule = "adam", .estimator = "minibatch batch=5", .schedule = "cosine warmup=2",
+                                .average = "ema decay=0.9")));
 }
 
 /* ---- Methods of a kind that the library may not have: everything there is to save ---- */
@@ -418,8 +413,7 @@ static const sw_estimator around = {.size = sizeof around,
 static int64_t squared(const sw_slot_sizes *s) {
     return s->param->count * 2 - 1;
 }
-static const sw_slot matrix_slots[] = {
-    {.name = "history", .type = SW_SLOT_F32, .count = squared}, {.name = "m"}, {0}};
+static const sw_slot matrix_slots[] = {{.name = "history", .type = SW_SLOT_F32, .count = squared}, {.name = "m"}, {0}};
 static const char *const matrix_scalars[] = {"t", NULL};
 static sw_status matrix_begin(sw_step *s) {
     s->scalar[0] += 1;
@@ -464,14 +458,13 @@ static sw_status point_begin(sw_step *s) {
     s->coefficient[3] = 1 / (double)s->step;
     return SW_OK;
 }
-#define ONLY_F32(kernel)                                                                                     \
-    {                                                                                                        \
-        {kernel, kernel, kernel}, {                                                                          \
-            NULL, NULL, NULL                                                                                 \
-        }                                                                                                    \
+#define ONLY_F32(kernel)            \
+    {                               \
+        {kernel, kernel, kernel}, { \
+            NULL, NULL, NULL        \
+        }                           \
     }
-static const sw_kernels point_update_kernels = ONLY_F32(point_update),
-                        point_out_kernels = ONLY_F32(point_out);
+static const sw_kernels point_update_kernels = ONLY_F32(point_update), point_out_kernels = ONLY_F32(point_out);
 static const sw_rule pointed = {.size = sizeof pointed,
                                 .name = "test-point",
                                 .options = lr_option,
@@ -499,15 +492,14 @@ static void all_kinds_of_state(void **state) {
     assert_int_equal(sw_register_rule(&pointed), SW_OK);
     assert_int_equal(sw_register_line_search(&halving), SW_OK);
     for (int plain = 0; plain < 2; plain++) {
-        assert_true(
-            resumes(SW_F64, plain, 0,
-                    HOW(.estimator = "test-around of=test-around of=test-walk", .rule = "adam lr=auto")));
+        assert_true(resumes(SW_F64, plain, 0,
+                            HOW(.estimator = "test-around of=test-around of=test-walk", .rule = "adam lr=auto")));
         assert_true(resumes(SW_F32, plain, 2,
                             HOW(.estimator = "test-around of=minibatch batch=5",
                                 .rule = "rank=2: test-matrix; sgd momentum=0.5", .average = "ema debias")));
-        assert_true(resumes(SW_F32, plain, 0,
-                            HOW(.estimator = "minibatch batch=5 order=replacement", .rule = "test-point",
-                                .schedule = "cosine")));
+        assert_true(resumes(
+            SW_F32, plain, 0,
+            HOW(.estimator = "minibatch batch=5 order=replacement", .rule = "test-point", .schedule = "cosine")));
         assert_true(resumes(SW_F64, plain, 0,
                             HOW(.estimator = "minibatch batch=5 order=sequential", .rule = "sgd momentum=0.5",
                                 .schedule = "test-half")));
@@ -605,8 +597,8 @@ static void back_to_a_checkpoint(void **state) {
 static void a_run_may_go_on_otherwise(void **state) {
     (void)state;
     run r, s;
-    assert_true(open_run(&r, SW_F64, true,
-                         HOW(.rule = "adam lr=0.1", .estimator = "minibatch batch=5", .schedule = "cosine")));
+    assert_true(
+        open_run(&r, SW_F64, true, HOW(.rule = "adam lr=0.1", .estimator = "minibatch batch=5", .schedule = "cosine")));
     assert_int_equal(go(&r, 2), SW_OK);
     const char *path = save(&r, "otherwise");
     const sw_optim_options how = {.size = sizeof how,
@@ -649,8 +641,7 @@ static void what_does_not_fit(void **state) {
     char path[PATH_SIZE + NAME_SIZE], other[sizeof path]; /* path_of has a few buffers */
     snprintf(path, sizeof path, "%s", path_of("misfit"));
     snprintf(other, sizeof other, "%s", path_of("other"));
-    assert_true(
-        open_run(&r, SW_F32, true, HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = "ema")));
+    assert_true(open_run(&r, SW_F32, true, HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = "ema")));
     assert_int_equal(go(&r, 2), SW_OK);
     save(&r, "misfit");
     expect_refused(
@@ -664,8 +655,7 @@ static void what_does_not_fit(void **state) {
         "here and \"ema\" in the file; the seed is 12 here and 11 in the file; "
         "x.w is f64 [2,3] here and f32 [2,3] in the file; x.b is f64 [2] here and f32 [2] in the file");
     sw_archive *a = sw_archive_open(path), *b = sw_archive_new();
-    for (int i = 0; i < sw_archive_count(a);
-         i++) { /* without one array, with another, one of another shape */
+    for (int i = 0; i < sw_archive_count(a); i++) { /* without one array, with another, one of another shape */
         sw_archive_item item = sw_archive_at(a, i);
         if (strcmp(item.name, "optim.slot.w.m") == 0)
             item.array.shape[0] = 3, item.array.shape[1] = 2;
@@ -689,8 +679,7 @@ static void what_does_not_fit(void **state) {
     assert_int_equal(sw_archive_save(a, other), SW_OK);
     expect_refused(other, SW_F32, same, "an optimizer's state in format 2; this version of swale reads 1");
     assert_int_equal(sw_params_save(r.p.params, other), SW_OK);
-    expect_refused(other, SW_F32, same,
-                   "holds no optimizer's state: parameters alone are loaded by sw_params_load");
+    expect_refused(other, SW_F32, same, "holds no optimizer's state: parameters alone are loaded by sw_params_load");
     sw_archive_free(a);
     remove_file(other);
     remove_file(path);
@@ -718,8 +707,8 @@ static void bound_or_not(void **state) {
     save(&s, "bound");
     assert_int_equal(sw_optim_load(s.o, path), SW_OK);
     assert_int_equal(sw_optim_load(r.o, path), SW_ERR_STATE);
-    snprintf(text, sizeof text,
-             "%s: saved before an objective was bound, and here one is: load before sw_optim_bind", path);
+    snprintf(text, sizeof text, "%s: saved before an objective was bound, and here one is: load before sw_optim_bind",
+             path);
     expect_error(SW_ERR_STATE, text);
     close_run(&s);
     open_problem(&s.p, SW_F32, true);
@@ -728,8 +717,8 @@ static void bound_or_not(void **state) {
     assert_int_equal(sw_optim_bind(s.o, &s.p.f), SW_OK);
     save(&r, "bound");
     assert_int_equal(sw_optim_load(s.o, path), SW_ERR_FORMAT);
-    snprintf(text, sizeof text,
-             "%s: does not fit the optimizer: the objective has 11 samples here and 12 in the file", path);
+    snprintf(text, sizeof text, "%s: does not fit the optimizer: the objective has 11 samples here and 12 in the file",
+             path);
     expect_error(SW_ERR_FORMAT, text);
     remove_file(path);
     close_run(&r), close_run(&s);
@@ -747,8 +736,7 @@ static void damaged_files(void **state) {
     (void)state;
     run r;
     int refused = 0;
-    assert_true(
-        open_run(&r, SW_F32, true, HOW(.rule = "sgd momentum=0.5", .estimator = "minibatch batch=5")));
+    assert_true(open_run(&r, SW_F32, true, HOW(.rule = "sgd momentum=0.5", .estimator = "minibatch batch=5")));
     assert_int_equal(go(&r, 3), SW_OK);
     bytes good = read_file(save(&r, "good"));
     uint64_t length = 0;

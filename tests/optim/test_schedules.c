@@ -11,8 +11,8 @@ static const double TOLERANCE = 1e-12;
 static const double ULP = 2.3e-16;
 
 static sw_optim *make(sw_params *p, const char *rule, const char *schedule, int64_t steps) {
-    const sw_optim_options how = {.size = sizeof how, .rule = rule, .schedule = schedule, .steps = steps,
-                                  .estimator = "minibatch batch=1"};
+    const sw_optim_options how = {
+        .size = sizeof how, .rule = rule, .schedule = schedule, .steps = steps, .estimator = "minibatch batch=1"};
     sw_optim *o = sw_optim_create(p, &how);
     if (!o)
         fail_msg("%s: %s", schedule, sw_error());
@@ -20,8 +20,7 @@ static sw_optim *make(sw_params *p, const char *rule, const char *schedule, int6
 }
 
 /* The option's value in each of n steps. */
-static void follow(const char *rule, const char *schedule, const char *option, int64_t steps, int n,
-                   double *value) {
+static void follow(const char *rule, const char *schedule, const char *option, int64_t steps, int n, double *value) {
     static const double c[SMALL_DIM] = {0};
     sw_params *p = small_params(SW_F64);
     sw_optim *o = make(p, rule, schedule, steps);
@@ -154,8 +153,7 @@ static void test_over_needs_no_run(void **state) {
         sw_optim *o = make(p, "sgd", needy[i], 0);
         const double c[SMALL_DIM] = {1};
         char text[128];
-        snprintf(text, sizeof text, "schedule %s needs the length of the run: set the optimizer's steps",
-                 needy[i]);
+        snprintf(text, sizeof text, "schedule %s needs the length of the run: set the optimizer's steps", needy[i]);
         assert_int_equal(step_with(o, p, c), SW_ERR_STATE);
         expect_error(SW_ERR_STATE, text);
         sw_optim_free(o);
@@ -171,12 +169,19 @@ static void test_after_the_end(void **state) {
     static const struct {
         const char *schedule;
         double after;
-    } cases[] = {{"cosine final=0.25", 0.25}, {"linear final=0.5", 0.5}, {"polynomial final=0.125", 0.125},
-                 {"one_cycle div=4 final_div=8", 0.03125}, {"cosine_cycles cycles=3 low=0.5", 0.5},
-                 {"one_cycle phases=3 div=4 final_div=8", 0.03125}, {"cosine over=3", 0},
-                 {"one_cycle over=1 div=2 final_div=2", 0.25}, {"one_cycle rise=1 over=1 div=2 final_div=2", 0.25},
-                 {"one_cycle rise=0 div=2 final_div=2", 0.25}, {"exponential factor=10 bound=1000", 1000},
-                 {"exponential factor=1e6", 1e300}, {"exponential factor=1e-3", 0},
+    } cases[] = {{"cosine final=0.25", 0.25},
+                 {"linear final=0.5", 0.5},
+                 {"polynomial final=0.125", 0.125},
+                 {"one_cycle div=4 final_div=8", 0.03125},
+                 {"cosine_cycles cycles=3 low=0.5", 0.5},
+                 {"one_cycle phases=3 div=4 final_div=8", 0.03125},
+                 {"cosine over=3", 0},
+                 {"one_cycle over=1 div=2 final_div=2", 0.25},
+                 {"one_cycle rise=1 over=1 div=2 final_div=2", 0.25},
+                 {"one_cycle rise=0 div=2 final_div=2", 0.25},
+                 {"exponential factor=10 bound=1000", 1000},
+                 {"exponential factor=1e6", 1e300},
+                 {"exponential factor=1e-3", 0},
                  {"cyclic height=triangular2 up=1 low=0.5", 0.5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double value[200];

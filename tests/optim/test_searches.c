@@ -9,8 +9,8 @@ typedef struct problem {
     sw_params *params;
     int64_t ids[64], count; /* of the last evaluation */
     int64_t gradients, values;
-    int64_t nan_at; /* this evaluation is NaN; 0: none */
-    double outside; /* what a barrier is beyond its end */
+    int64_t nan_at;                                           /* this evaluation is NaN; 0: none */
+    double outside;                                           /* what a barrier is beyond its end */
     double (*plain)(const double *x, double *g, int64_t dim); /* for those without a tape */
 } problem;
 
@@ -81,13 +81,12 @@ static problem *plain_problem(double (*f)(const double *, double *, int64_t), in
     params_set(p->params, x0);
     p->plain = f;
     p->outside = (double)NAN;
-    p->f = (sw_objective){.size = sizeof(sw_objective), .n = 1, .params = p->params, .user = p,
-                          .gradient = evaluate_plain};
+    p->f = (sw_objective){
+        .size = sizeof(sw_objective), .n = 1, .params = p->params, .user = p, .gradient = evaluate_plain};
     return p;
 }
 
-static const double spread[SMALL_DIM] = {1,    -1, 0.5, 2,  -0.25, 0.125, 1,  -3, 1.5,
-                                         0.75, -2, 1,   -1, 0.5,   0.25,  -1, 2,  1};
+static const double spread[SMALL_DIM] = {1, -1, 0.5, 2, -0.25, 0.125, 1, -3, 1.5, 0.75, -2, 1, -1, 0.5, 0.25, -1, 2, 1};
 
 static problem *quadratic_problem(void) {
     return plain_problem(quadratic, SMALL_DIM, spread);
@@ -135,8 +134,7 @@ static problem *logistic_in(sw_dtype type, int64_t n) {
     assert_non_null(sw_params_add(p->params, "b", 1, (const int64_t[]){1}, NULL));
     assert_ok(sw_params_build(p->params));
     params_set(p->params, (const double[]){1, -1, 2, 0.5});
-    p->f = (sw_objective){.size = sizeof(sw_objective), .n = n, .params = p->params, .user = p,
-                          .loss = logistic_loss};
+    p->f = (sw_objective){.size = sizeof(sw_objective), .n = n, .params = p->params, .user = p, .loss = logistic_loss};
     return p;
 }
 
@@ -265,7 +263,7 @@ static void conditions_hold(const claim *c) {
 static void test_conditions_hold(void **state) {
     (void)state;
     EACH_CLAIM(c)
-        conditions_hold(c);
+    conditions_hold(c);
 }
 
 static void test_every_search_is_here(void **state) {
@@ -284,7 +282,7 @@ static void test_every_search_is_here(void **state) {
             assert_int_equal(sscanf(text, "%63s", name), 1);
             int claimed = 0;
             EACH_CLAIM(c)
-                claimed += strncmp(c->search, name, strlen(name)) == 0 && strchr(" ", c->search[strlen(name)]);
+            claimed += strncmp(c->search, name, strlen(name)) == 0 && strchr(" ", c->search[strlen(name)]);
             if (claimed < 4)
                 fail_msg("line search %s has %d claims here: one for each kind of problem is needed", name, claimed);
             count++;
@@ -313,7 +311,7 @@ static void test_backtracking(void **state) {
     assert_true(sw_optim_scalar(o, -1, "last") == a);
     assert_true(*(double *)sw_params_x(p->params) == 1 - a);
     assert_true(p->gradients == 1 && p->values == 9); /* no trial costs a backward pass */
-    assert_ok(sw_optim_minimize(o, &p->f, NULL)); /* 1.5·1.68 = 2.52, 2.01, 1.61 */
+    assert_ok(sw_optim_minimize(o, &p->f, NULL));     /* 1.5·1.68 = 2.52, 2.01, 1.61 */
     a *= 1.5;
     a *= 0.8;
     a *= 0.8;
@@ -455,7 +453,9 @@ static void test_a_bad_gradient(void **state) {
 static sw_status all_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_gradient(e, x, NULL, e->n, &e->value, g);
 }
-static const sw_estimator all = {.size = sizeof(sw_estimator), .name = "all", .flags = SW_ESTIMATOR_DIRECT,
+static const sw_estimator all = {.size = sizeof(sw_estimator),
+                                 .name = "all",
+                                 .flags = SW_ESTIMATOR_DIRECT,
                                  .estimate = all_estimate},
                           other = {.size = sizeof(sw_estimator), .name = "other", .estimate = all_estimate};
 static void still_update(void *args, int64_t begin, int64_t end, double *sums) {
@@ -464,8 +464,8 @@ static void still_update(void *args, int64_t begin, int64_t end, double *sums) {
 static const sw_kernels still_kernels = {{still_update, still_update, still_update},
                                          {still_update, still_update, still_update}};
 static const sw_option lr_options[] = {{.name = "lr", .value = 1, .low = 0, .high = 10}, {0}};
-static const sw_rule crooked = {.size = sizeof(sw_rule), .name = "crooked", .options = lr_options,
-                                .update = &still_kernels};
+static const sw_rule crooked = {
+    .size = sizeof(sw_rule), .name = "crooked", .options = lr_options, .update = &still_kernels};
 
 static void test_all_samples(void **state) {
     (void)state;
@@ -535,10 +535,15 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_conditions_hold),   TEST(test_every_search_is_here),
-        TEST(test_backtracking),      TEST(test_exact_minimiser),
-        TEST(test_trials_that_are_no_numbers), TEST(test_giving_up), TEST(test_single_precision),
-        TEST(test_a_bad_gradient),    TEST(test_all_samples),
+        TEST(test_conditions_hold),
+        TEST(test_every_search_is_here),
+        TEST(test_backtracking),
+        TEST(test_exact_minimiser),
+        TEST(test_trials_that_are_no_numbers),
+        TEST(test_giving_up),
+        TEST(test_single_precision),
+        TEST(test_a_bad_gradient),
+        TEST(test_all_samples),
         TEST(test_refused),
     };
     return cmocka_run_group_tests_name("searches", tests, set_up, NULL);

@@ -30,8 +30,12 @@ static sw_status mute_tensor(sw_step *s) {
     (void)s;
     return result_of("tensor");
 }
-static const sw_rule mute_rule = {.size = sizeof(sw_rule), .name = "mute", .check = mute_check,
-                                  .unit = SW_UNIT_TENSOR, .begin = mute_begin, .decide = mute_decide,
+static const sw_rule mute_rule = {.size = sizeof(sw_rule),
+                                  .name = "mute",
+                                  .check = mute_check,
+                                  .unit = SW_UNIT_TENSOR,
+                                  .begin = mute_begin,
+                                  .decide = mute_decide,
                                   .tensor = mute_tensor};
 
 static sw_status mute_start(sw_estimate *e) {
@@ -51,17 +55,23 @@ static sw_status mute_commit(sw_estimate *e) {
     (void)e;
     return result_of("commit");
 }
-static const sw_estimator mute_estimator = {.size = sizeof(sw_estimator), .name = "mute",
-                                            .flags = SW_ESTIMATOR_OBJECTIVE, .start = mute_start,
-                                            .sample = mute_sample, .estimate = mute_estimate,
+static const sw_estimator mute_estimator = {.size = sizeof(sw_estimator),
+                                            .name = "mute",
+                                            .flags = SW_ESTIMATOR_OBJECTIVE,
+                                            .start = mute_start,
+                                            .sample = mute_sample,
+                                            .estimate = mute_estimate,
                                             .commit = mute_commit};
 
 static int64_t mute_size(const sw_slot_sizes *sizes) {
     return strcmp(failing, "count") == 0 ? -1 : sizes->dim;
 }
 static const sw_slot mute_slots[] = {{.name = "state", .count = mute_size}, {0}};
-static const sw_estimator mute_sized = {.size = sizeof(sw_estimator), .name = "mute_sized", .slots = mute_slots,
-                                        .flags = SW_ESTIMATOR_OBJECTIVE, .estimate = mute_estimate};
+static const sw_estimator mute_sized = {.size = sizeof(sw_estimator),
+                                        .name = "mute_sized",
+                                        .slots = mute_slots,
+                                        .flags = SW_ESTIMATOR_OBJECTIVE,
+                                        .estimate = mute_estimate};
 
 static sw_status mute_search(sw_search *s, double *alpha) {
     *alpha = 1e-3 * s->initial;
@@ -71,8 +81,8 @@ static sw_status mute_search_check(const double *option) {
     (void)option;
     return result_of("search check");
 }
-static const sw_line_search mute_line_search = {.size = sizeof(sw_line_search), .name = "mute",
-                                                .search = mute_search, .check = mute_search_check};
+static const sw_line_search mute_line_search = {
+    .size = sizeof(sw_line_search), .name = "mute", .search = mute_search, .check = mute_search_check};
 
 static sw_status mute_point_begin(sw_step *s) {
     (void)s;
@@ -82,8 +92,8 @@ static sw_status mute_average_begin(sw_step *s) {
     (void)s;
     return result_of("average begin");
 }
-static const sw_average mute_average = {.size = sizeof(sw_average), .name = "mute", .begin = mute_average_begin,
-                                        .point_begin = mute_point_begin};
+static const sw_average mute_average = {
+    .size = sizeof(sw_average), .name = "mute", .begin = mute_average_begin, .point_begin = mute_point_begin};
 
 /* ---- Every one of them ---- */
 
@@ -112,8 +122,8 @@ enum { CASES = sizeof cases / sizeof *cases };
 static sw_status attempt(const silent_case *c, sw_params *p) {
     linear_problem f;
     linear_problem_init(&f, p, 4, slope);
-    const sw_optim_options how = {.size = sizeof how, .estimator = c->estimator, .rule = c->rule,
-                                  .schedule = c->schedule, .average = c->average};
+    const sw_optim_options how = {
+        .size = sizeof how, .estimator = c->estimator, .rule = c->rule, .schedule = c->schedule, .average = c->average};
     sw_optim *o = sw_optim_create(p, &how);
     if (!o)
         return sw_error_status();
@@ -186,8 +196,8 @@ static sw_status own_message(sw_step *s) {
     (void)s;
     return sw_fail(SW_ERR_USER, "the rule's own words");
 }
-static const sw_rule talking_rule = {.size = sizeof(sw_rule), .name = "talking", .unit = SW_UNIT_TENSOR,
-                                     .begin = own_message, .tensor = mute_tensor};
+static const sw_rule talking_rule = {
+    .size = sizeof(sw_rule), .name = "talking", .unit = SW_UNIT_TENSOR, .begin = own_message, .tensor = mute_tensor};
 
 static void test_a_message_of_the_method_is_kept(void **state) {
     (void)state;
@@ -215,16 +225,16 @@ static void test_a_slot_without_a_size(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_rule(&mute_rule) || sw_register_rule(&talking_rule) ||
-           sw_register_estimator(&mute_estimator) || sw_register_estimator(&mute_sized) ||
-           sw_register_line_search(&mute_line_search) || sw_register_average(&mute_average);
+    return sw_register_rule(&mute_rule) || sw_register_rule(&talking_rule) || sw_register_estimator(&mute_estimator) ||
+           sw_register_estimator(&mute_sized) || sw_register_line_search(&mute_line_search) ||
+           sw_register_average(&mute_average);
 }
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_an_error_always_has_a_message),   TEST(test_a_skip_where_none_can_be),
-        TEST(test_a_pending_error_is_kept),         TEST(test_a_message_of_the_method_is_kept),
+        TEST(test_an_error_always_has_a_message), TEST(test_a_skip_where_none_can_be),
+        TEST(test_a_pending_error_is_kept),       TEST(test_a_message_of_the_method_is_kept),
         TEST(test_a_slot_without_a_size),
     };
     return cmocka_run_group_tests_name("silent methods", tests, set_up, NULL);

@@ -105,8 +105,8 @@ static sw_status bowl_gradient(void *user, const void *x, const int64_t *ids, in
 static bowl *bowl_new(void) {
     bowl *b = calloc(1, sizeof *b);
     assert_non_null(b);
-    b->f = (sw_objective){.size = sizeof b->f, .n = 10, .params = small_params(SW_F64), .user = b,
-                          .gradient = bowl_gradient};
+    b->f = (sw_objective){
+        .size = sizeof b->f, .n = 10, .params = small_params(SW_F64), .user = b, .gradient = bowl_gradient};
     return b;
 }
 
@@ -152,12 +152,11 @@ static void no_kernel(void *args, int64_t begin, int64_t end, double *sums) {
     (void)args, (void)begin, (void)end, (void)sums;
 }
 static const sw_kernels no_kernels = {{no_kernel, no_kernel, no_kernel}, {no_kernel, no_kernel, no_kernel}};
-static const sw_rule beginner = {.size = sizeof(sw_rule), .name = "beginner", .update = &no_kernels,
-                                 .begin = skips},
-                     decider = {.size = sizeof(sw_rule), .name = "decider", .update = &no_kernels,
-                                .decide = decides_to_skip};
-static const sw_estimator sleeper = {.size = sizeof(sw_estimator), .name = "sleeper", .sample = samples_nothing,
-                                     .estimate = estimates};
+static const sw_rule beginner = {.size = sizeof(sw_rule), .name = "beginner", .update = &no_kernels, .begin = skips},
+                     decider = {
+                         .size = sizeof(sw_rule), .name = "decider", .update = &no_kernels, .decide = decides_to_skip};
+static const sw_estimator sleeper = {
+    .size = sizeof(sw_estimator), .name = "sleeper", .sample = samples_nothing, .estimate = estimates};
 
 static int register_all(void **state) {
     (void)state;
@@ -169,18 +168,22 @@ static void test_the_message_says_why(void **state) {
     (void)state;
     bowl *b = bowl_new();
     EXPECT_LOOP_ENDS("optimizer: 100 steps in a row were skipped by rule beginner, whose begin or decide returned "
-                     "SW_SKIPPED", .rule = "beginner");
+                     "SW_SKIPPED",
+                     .rule = "beginner");
     EXPECT_LOOP_ENDS("optimizer: 100 steps in a row were skipped by rule decider, whose begin or decide returned "
-                     "SW_SKIPPED", .rule = "decider");
+                     "SW_SKIPPED",
+                     .rule = "decider");
     EXPECT_LOOP_ENDS("optimizer: 100 steps in a row were skipped by estimator sleeper, whose sample returned "
-                     "SW_SKIPPED", .estimator = "sleeper");
+                     "SW_SKIPPED",
+                     .estimator = "sleeper");
     b->wrong = true;
     EXPECT_LOOP_ENDS("optimizer: 100 steps in a row were skipped, because line search armijo found no step: the "
                      "loss may be as low as f64 can tell (then end the run at the first skipped step), or its "
-                     "gradient may be wrong (sw_gradcheck)", .estimator = "full", .schedule = "armijo");
+                     "gradient may be wrong (sw_gradcheck)",
+                     .estimator = "full", .schedule = "armijo");
     b->nan = true;
-    static const char *const estimators[] = {"minibatch batch=3", "full", "svrg batch=3",
-                                             "sam of=minibatch batch=3", "sag batch=1"};
+    static const char *const estimators[] = {"minibatch batch=3", "full", "svrg batch=3", "sam of=minibatch batch=3",
+                                             "sag batch=1"};
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
         EXPECT_LOOP_ENDS(TOO_MANY, .estimator = estimators[i], .rule = "adam lr=0.1");
     EXPECT_LOOP_ENDS(TOO_MANY, .estimator = "full", .schedule = "wolfe");

@@ -6,8 +6,7 @@
 static void no_kernel(void *args, int64_t begin, int64_t end, double *sums) {
     (void)args, (void)begin, (void)end, (void)sums;
 }
-static const sw_kernels no_kernels = {{no_kernel, no_kernel, no_kernel},
-                                      {no_kernel, no_kernel, no_kernel}};
+static const sw_kernels no_kernels = {{no_kernel, no_kernel, no_kernel}, {no_kernel, no_kernel, no_kernel}};
 
 static bool never(const double *option) {
     (void)option;
@@ -16,25 +15,11 @@ static bool never(const double *option) {
 
 static const sw_option every_kind[] = {
     {.name = "lr", .value = 1, .low = 0, .high = 10, .help = "a rate"},
-    {.name = "count",
-     .kind = SW_OPTION_INTEGER,
-     .value = 3,
-     .low = -5,
-     .high = 5,
-     .help = "a count"},
+    {.name = "count", .kind = SW_OPTION_INTEGER, .value = 3, .low = -5, .high = 5, .help = "a count"},
     {.name = "flag", .kind = SW_OPTION_BOOL, .value = 0, .help = "a flag"},
-    {.name = "side",
-     .kind = SW_OPTION_CHOICE,
-     .value = 1,
-     .choices = "left|middle|right",
-     .help = "a side"},
+    {.name = "side", .kind = SW_OPTION_CHOICE, .value = 1, .choices = "left|middle|right", .help = "a side"},
     {.name = "delay", .kind = SW_OPTION_DURATION, .value = 7, .help = "a delay"},
-    {.name = "open",
-     .value = 0.5,
-     .low = 0,
-     .high = 1,
-     .open = SW_OPEN_LOW | SW_OPEN_HIGH,
-     .help = "an open interval"},
+    {.name = "open", .value = 0.5, .low = 0, .high = 1, .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "an open interval"},
     {0}};
 static const sw_slot spare_slots[] = {{.name = "spare", .needed = never}, {0}};
 static const sw_rule kinds = {.size = sizeof(sw_rule),
@@ -43,18 +28,19 @@ static const sw_rule kinds = {.size = sizeof(sw_rule),
                               .options = every_kind,
                               .slots = spare_slots,
                               .update = &no_kernels};
-static const sw_rule pointed = {.size = sizeof(sw_rule), .name = "pointed", .options = every_kind,
-                                .update = &no_kernels, .point = &no_kernels};
+static const sw_rule pointed = {
+    .size = sizeof(sw_rule), .name = "pointed", .options = every_kind, .update = &no_kernels, .point = &no_kernels};
 
 static sw_status wrapper_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_inner(e, x, g);
 }
-static const sw_option wrapper_options[] = {
-    {.name = "radius", .value = 0.05, .low = 0, .high = 10, .help = "a radius"},
-    {.name = "of", .kind = SW_OPTION_SPEC, .help = "the inner estimator"},
-    {0}};
-static const sw_estimator wrapper = {.size = sizeof(sw_estimator), .name = "wrapper",
-                                     .options = wrapper_options, .flags = SW_ESTIMATOR_WRAPPER,
+static const sw_option wrapper_options[] = {{.name = "radius", .value = 0.05, .low = 0, .high = 10, .help = "a radius"},
+                                            {.name = "of", .kind = SW_OPTION_SPEC, .help = "the inner estimator"},
+                                            {0}};
+static const sw_estimator wrapper = {.size = sizeof(sw_estimator),
+                                     .name = "wrapper",
+                                     .options = wrapper_options,
+                                     .flags = SW_ESTIMATOR_WRAPPER,
                                      .estimate = wrapper_estimate};
 
 static sw_status search_none(sw_search *search, double *alpha) {
@@ -62,16 +48,15 @@ static sw_status search_none(sw_search *search, double *alpha) {
     *alpha = 0;
     return SW_OK;
 }
-static const sw_option search_options[] = {
-    {.name = "shrink", .value = 0.5, .low = 0, .high = 1, .help = "a factor"}, {0}};
-static const sw_line_search search_one = {.size = sizeof(sw_line_search), .name = "search_one",
-                                          .options = search_options, .search = search_none};
+static const sw_option search_options[] = {{.name = "shrink", .value = 0.5, .low = 0, .high = 1, .help = "a factor"},
+                                           {0}};
+static const sw_line_search search_one = {
+    .size = sizeof(sw_line_search), .name = "search_one", .options = search_options, .search = search_none};
 
 static int register_all(void **state) {
     (void)state;
     return sw_register_rule(&kinds) != SW_OK || sw_register_rule(&pointed) != SW_OK ||
-           sw_register_estimator(&wrapper) != SW_OK ||
-           sw_register_line_search(&search_one) != SW_OK;
+           sw_register_estimator(&wrapper) != SW_OK || sw_register_line_search(&search_one) != SW_OK;
 }
 
 /* ---- What is refused, and how ---- */
@@ -96,8 +81,7 @@ static void test_kinds_of_methods(void **state) {
     REFUSED("cosine is a schedule, not a rule: give it as .schedule of sw_optim_options", .rule = "cosine");
     REFUSED("wolfe is a line search, not a rule: give it as .schedule of sw_optim_options", .rule = "wolfe");
     REFUSED("ema is an average, not a schedule: give it as .average of sw_optim_options", .schedule = "ema");
-    REFUSED("armijo is a line search, not an average: give it as .schedule of sw_optim_options",
-            .average = "armijo");
+    REFUSED("armijo is a line search, not an average: give it as .schedule of sw_optim_options", .average = "armijo");
     REFUSED("kinds is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "kinds");
 }
 
@@ -114,8 +98,7 @@ static void test_names_and_numbers(void **state) {
             .rule = "sgd momentum=0.9 lr=0.1,nesterov");
     REFUSED("sgd: nesterov,lr=0.1: options are separated by blanks, not by commas", .rule = "sgd nesterov,lr=0.1");
     REFUSED("adam: lr=0,1 is not a number", .rule = "adam lr=0,1");
-    REFUSED("rule adam,lr=0.1: a name and its options are separated by blanks, not by commas",
-            .rule = "adam,lr=0.1");
+    REFUSED("rule adam,lr=0.1: a name and its options are separated by blanks, not by commas", .rule = "adam,lr=0.1");
     REFUSED("estimator minibatch,: a name and its options are separated by blanks, not by commas",
             .estimator = "minibatch, batch=3");
     REFUSED("wrapper: of=minibatch,batch=3: options are separated by blanks, not by commas",
@@ -133,12 +116,13 @@ static void test_names_and_numbers(void **state) {
     REFUSED("kinds: open=0 is outside (0, 1)", .rule = "kinds open=0");
     REFUSED("kinds: open=1 is outside (0, 1)", .rule = "kinds open=1");
     REFUSED("rule adam has no option beta3, did you mean beta1?", .rule = "adam beta3=0.9");
-    REFUSED("rule adam has no option weigth_decay, did you mean weight_decay?",
-            .rule = "adam weigth_decay=1");
+    REFUSED("rule adam has no option weigth_decay, did you mean weight_decay?", .rule = "adam weigth_decay=1");
     REFUSED("rule sgd has no option 0.1; it has lr, momentum, dampening, nesterov, "
-            "weight_decay, l1, nonnegative, low, high", .rule = "sgd 0.1");
+            "weight_decay, l1, nonnegative, low, high",
+            .rule = "sgd 0.1");
     REFUSED("rule sgd has no option ; it has lr, momentum, dampening, nesterov, weight_decay, l1, nonnegative, "
-            "low, high", .rule = "sgd =1");
+            "low, high",
+            .rule = "sgd =1");
     REFUSED("rule adam has no option l1, which is an option of sgd, fista", .rule = "adam l1=0.1");
     REFUSED("rule adam has no option alpha, which is an option of rmsprop", .rule = "adam alpha=0.1");
     REFUSED("rule sgd has no option l2: the penalty is weight_decay", .rule = "sgd l2=0.1");
@@ -154,8 +138,7 @@ static void test_names_and_numbers(void **state) {
     REFUSED("kinds: flag=; true or false is needed", .rule = "kinds flag=");
     REFUSED("kinds: side=lef; one of left|middle|right is needed", .rule = "kinds side=lef");
     REFUSED("kinds: side=; one of left|middle|right is needed", .rule = "kinds side=");
-    REFUSED("kinds: side=left|middle; one of left|middle|right is needed",
-            .rule = "kinds side=left|middle");
+    REFUSED("kinds: side=left|middle; one of left|middle|right is needed", .rule = "kinds side=left|middle");
     REFUSED("kinds: side needs a value: side=…", .rule = "kinds side");
     REFUSED("kinds: lr is given twice", .rule = "kinds lr=2 lr=3");
     REFUSED("kinds: lr is given twice", .rule = "kinds lr=2 count=1 lr=2");
@@ -199,20 +182,18 @@ static void test_other_parts_refused(void **state) {
     REFUSED("there is no estimator minibach, did you mean minibatch?", .estimator = "minibach");
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]", .estimator = "minibatch batch=0");
     REFUSED("minibatch: batch=1.5 is not a whole number", .estimator = "minibatch batch=1.5");
-    REFUSED("estimator minibatch has no option bach, did you mean batch?",
-            .estimator = "minibatch bach=3");
+    REFUSED("estimator minibatch has no option bach, did you mean batch?", .estimator = "minibatch bach=3");
     REFUSED("there is no schedule cosin, did you mean cosine?", .schedule = "cosin");
     REFUSED("cosine: final=2 is outside [0, 1]", .schedule = "cosine final=2");
-    REFUSED("schedule cosine has no option warmp, did you mean warmup?",
-            .schedule = "cosine warmp=3");
-    REFUSED("schedule: no rule here has an option beta1", .rule = "sgd",
-            .schedule = "cosine on=beta1");
+    REFUSED("schedule cosine has no option warmp, did you mean warmup?", .schedule = "cosine warmp=3");
+    REFUSED("schedule: no rule here has an option beta1", .rule = "sgd", .schedule = "cosine on=beta1");
     REFUSED("schedule: no rule here has an option weight_deacy, did you mean weight_decay?", .rule = "sgd",
             .schedule = "cosine on=weight_deacy");
     REFUSED("schedule: on= needs the name of an option", .schedule = "cosine on=");
     REFUSED("schedule: two on= in one; schedules of other options follow a ;",
             .schedule = "cosine on=lr final=0.5 on=momentum");
-    REFUSED("cosine: over=0.5 is less than a step; a part of the run is written over=50%", .schedule = "cosine over=0.5");
+    REFUSED("cosine: over=0.5 is less than a step; a part of the run is written over=50%",
+            .schedule = "cosine over=0.5");
     REFUSED("schedule: at most 4", .schedule = "cosine; cosine; cosine; cosine; cosine");
     REFUSED("the name of the schedule is missing", .schedule = "cosine;");
     REFUSED("there is no average em, did you mean ema?", .average = "em");
@@ -228,37 +209,33 @@ static void test_combinations_refused(void **state) {
     (void)state;
     REFUSED("schedule: two line searches", .schedule = "search_one; search_one shrink=0.2");
     REFUSED("line search search_one: the step of rule kinds is not its learning rate times a "
-            "direction", .rule = "kinds", .schedule = "search_one");
+            "direction",
+            .rule = "kinds", .schedule = "search_one");
     REFUSED("line search search_one: the step of rule kinds is not its learning rate times a "
-            "direction", .rule = "role=weight: sgd; kinds", .schedule = "search_one");
-    REFUSED("line search search_one has no option shrnk, did you mean shrink?",
-            .schedule = "search_one shrnk=1");
-    REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "pointed",
+            "direction",
+            .rule = "role=weight: sgd; kinds", .schedule = "search_one");
+    REFUSED("line search search_one has no option shrnk, did you mean shrink?", .schedule = "search_one shrnk=1");
+    REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "pointed", .average = "ema");
+    REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "rank=2: sgd; pointed",
             .average = "ema");
-    REFUSED("average ema: a rule here has a point of its own to evaluate at",
-            .rule = "rank=2: sgd; pointed", .average = "ema");
 }
 
 static void test_groups_refused(void **state) {
     (void)state;
     REFUSED("rule: there is no role weigth, did you mean weight?", .rule = "role=weigth: sgd; sgd");
     REFUSED("rule: there is no role ", .rule = "role=: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by rank=9",
-            .rule = "rank=9: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by rank=22",
-            .rule = "rank=22: sgd; sgd");
+    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by rank=9", .rule = "rank=9: sgd; sgd");
+    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by rank=22", .rule = "rank=22: sgd; sgd");
     REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by color=red",
             .rule = "color=red: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by name=",
-            .rule = "name=: sgd; sgd");
+    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by name=", .rule = "name=: sgd; sgd");
     REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by ", .rule = ": sgd");
     REFUSED("rule: one selector is expected before the colon, not role=weight name=a",
             .rule = "role=weight name=a: sgd; sgd");
     REFUSED("rule: no group takes parameter b (bias)", .rule = "role=weight: sgd");
     REFUSED("rule: role=norm: sgd has no parameters: none fits", .rule = "role=norm: sgd; adam");
     REFUSED("rule: name=d*: sgd has no parameters: none fits", .rule = "name=d*: sgd; adam");
-    REFUSED("rule: adam has no parameters: none fits what earlier groups left",
-            .rule = "sgd; adam");
+    REFUSED("rule: adam has no parameters: none fits what earlier groups left", .rule = "sgd; adam");
     REFUSED("the name of the rule is missing", .rule = "role=weight: ; sgd");
     REFUSED("the name of the rule is missing", .rule = "sgd;");
     REFUSED("there is no rule sdg, did you mean sgd?", .rule = "role=weight: sdg; sgd");
@@ -276,31 +253,34 @@ static void test_too_many_groups(void **state) {
 
 static void test_wrappers(void **state) {
     (void)state;
-    REFUSED("there is no estimator minibach, did you mean minibatch?",
-            .estimator = "wrapper of=minibach");
+    REFUSED("there is no estimator minibach, did you mean minibatch?", .estimator = "wrapper of=minibach");
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]",
             .estimator = "wrapper radius=1 of=wrapper of=minibatch batch=0");
     /* All that follows of= is the inner one's. */
     REFUSED("estimator minibatch has no option radius, which is one of wrapper: write radius before of=, since "
-            "all after of= belongs to minibatch", .estimator = "wrapper of=minibatch radius=1");
+            "all after of= belongs to minibatch",
+            .estimator = "wrapper of=minibatch radius=1");
     REFUSED("estimator minibatch has no option rho, which is one of sam: write rho before of=, since all after "
-            "of= belongs to minibatch", .estimator = "sam of=minibatch rho=0.1");
+            "of= belongs to minibatch",
+            .estimator = "sam of=minibatch rho=0.1");
     REFUSED("estimator minibatch has no option rho, which is one of sam: write rho before of=, since all after "
-            "of= belongs to minibatch", .estimator = "sam of=minibatch batch=3 rho");
+            "of= belongs to minibatch",
+            .estimator = "sam of=minibatch batch=3 rho");
     /* The nearest wrapper that has it; one that the inner one has as well is the inner one's. */
     REFUSED("estimator minibatch has no option radius, which is one of wrapper: write radius before of=, since "
-            "all after of= belongs to minibatch", .estimator = "sam rho=1 of=wrapper of=minibatch radius=1");
+            "all after of= belongs to minibatch",
+            .estimator = "sam rho=1 of=wrapper of=minibatch radius=1");
     REFUSED("estimator wrapper has no option rho, which is one of sam: write rho before of=, since all after "
-            "of= belongs to wrapper", .estimator = "sam of=wrapper rho=1 of=minibatch");
+            "of= belongs to wrapper",
+            .estimator = "sam of=wrapper rho=1 of=minibatch");
     REFUSED("estimator minibatch has no option wrong; it has batch, order",
             .estimator = "wrapper of=minibatch wrong=1");
     REFUSED("wrapper: of needs a value: of=…", .estimator = "wrapper of");
     REFUSED("estimator: wrappers inside wrappers, more than 4 deep",
-            .estimator =
-                "wrapper of=wrapper of=wrapper of=wrapper of=wrapper of=wrapper of=wrapper");
+            .estimator = "wrapper of=wrapper of=wrapper of=wrapper of=wrapper of=wrapper of=wrapper");
     sw_params *p = small_params(SW_F32);
-    static const char *const good[] = {"wrapper", "wrapper radius=1", "wrapper of=",
-                                       "wrapper of=minibatch batch=3 order=sequential",
+    static const char *const good[] = {"wrapper", "wrapper radius=1",
+                                       "wrapper of=", "wrapper of=minibatch batch=3 order=sequential",
                                        "wrapper radius=2 of=wrapper radius=1 of=minibatch"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         const sw_optim_options how = {.size = sizeof how, .estimator = good[i]};
@@ -332,8 +312,7 @@ static void test_null_and_unbuilt(void **state) {
     p = sw_params_new(SW_F32, 1); /* nothing in it */
     assert_ok(sw_params_build(p));
     assert_null(sw_optim_new(p, "sgd"));
-    expect_error(SW_ERR_ARGUMENT,
-                 "rule: sgd has no parameters: none fits what earlier groups left");
+    expect_error(SW_ERR_ARGUMENT, "rule: sgd has no parameters: none fits what earlier groups left");
     sw_params_free(p);
 }
 
@@ -439,8 +418,8 @@ static void test_selectors(void **state) {
 static const double some[SMALL_DIM] = {1, -2, 0.5};
 
 static sw_optim *optim_of(sw_params *p, const char *rule, const char *schedule, int64_t steps) {
-    const sw_optim_options how = {.size = sizeof how, .rule = rule, .schedule = schedule,
-                                  .estimator = "minibatch batch=4", .steps = steps};
+    const sw_optim_options how = {
+        .size = sizeof how, .rule = rule, .schedule = schedule, .estimator = "minibatch batch=4", .steps = steps};
     sw_optim *o = sw_optim_create(p, &how);
     if (!o)
         fail_msg("%s", sw_error());
@@ -487,14 +466,12 @@ static void test_unknown_lengths(void **state) {
     step_refused("kinds delay=3ep", NULL,
                  "kinds: 3 epochs, but the length of an epoch is not known: sw_optim_bind the "
                  "objective first");
-    step_refused(
-        "sgd", "constant warmup=10%",
-        "constant: 10% of the run, but its length is not known: set the optimizer's steps");
+    step_refused("sgd", "constant warmup=10%",
+                 "constant: 10% of the run, but its length is not known: set the optimizer's steps");
     step_refused("sgd", "constant warmup=3ep",
                  "constant: 3 epochs, but the length of an epoch is not known: sw_optim_bind the "
                  "objective first");
-    step_refused("sgd", "cosine",
-                 "schedule cosine needs the length of the run: set the optimizer's steps");
+    step_refused("sgd", "cosine", "schedule cosine needs the length of the run: set the optimizer's steps");
 }
 
 static void test_auto_needs_a_proposal(void **state) {
@@ -502,8 +479,7 @@ static void test_auto_needs_a_proposal(void **state) {
     sw_params *p = small_params(SW_F64);
     sw_optim *o = optim_of(p, "sgd lr=auto", NULL, 0);
     assert_int_equal(step_with(o, p, some), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "rule sgd: lr=auto, but estimator minibatch proposes no step size");
+    expect_error(SW_ERR_ARGUMENT, "rule sgd: lr=auto, but estimator minibatch proposes no step size");
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -516,10 +492,12 @@ static void test_schedules_on_options(void **state) {
     (void)state;
     const double pi = 3.14159265358979323846;
     sw_params *p = small_params(SW_F64);
-    sw_optim *o = optim_of(p, "role=weight: sgd lr=0.5 momentum=0.8 weight_decay=0.25; "
-                              "sgd lr=1 weight_decay=0.5",
+    sw_optim *o = optim_of(p,
+                           "role=weight: sgd lr=0.5 momentum=0.8 weight_decay=0.25; "
+                           "sgd lr=1 weight_decay=0.5",
                            "constant warmup=4; cosine on=weight_decay final=0.5 warmup=2; "
-                           "on=momentum constant warmup=2", 10);
+                           "on=momentum constant warmup=2",
+                           10);
     for (int t = 0; t < 10; t++) {
         assert_ok(step_with(o, p, some));
         double rise = t < 4 ? (t + 1) / 4.0 : 1;
@@ -555,9 +533,7 @@ static void test_option_before_the_first_step(void **state) {
     sw_optim_free(o);
     o = optim_of(p, "sgd lr=1", "constant warmup=10%", 0); /* cannot be known yet */
     assert_true(isnan(sw_optim_option(o, 0, "lr")));
-    expect_error(
-        SW_ERR_STATE,
-        "constant: 10% of the run, but its length is not known: set the optimizer's steps");
+    expect_error(SW_ERR_STATE, "constant: 10% of the run, but its length is not known: set the optimizer's steps");
     assert_ok(sw_optim_set_steps(o, 40));
     assert_true(sw_optim_option(o, 0, "lr") == 0.25);
     sw_optim_free(o);
@@ -568,9 +544,7 @@ static void test_option_before_the_first_step(void **state) {
 
 static void test_registering(void **state) {
     (void)state;
-    static const sw_rule namesake = {.size = sizeof(sw_rule),
-                                     .name = "kinds",
-                                     .update = &no_kernels},
+    static const sw_rule namesake = {.size = sizeof(sw_rule), .name = "kinds", .update = &no_kernels},
                          builtin = {.size = sizeof(sw_rule), .name = "sgd", .update = &no_kernels},
                          no_update = {.size = sizeof(sw_rule), .name = "no_update"},
                          no_tensor = {.size = sizeof(sw_rule),
@@ -614,16 +588,17 @@ static void test_registering(void **state) {
 
 static void test_registering_the_others(void **state) {
     (void)state;
-    static const char *const many[SW_MAX_SCALARS + 2] = {
-        "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", "s", NULL};
+    static const char *const many[SW_MAX_SCALARS + 2] = {"s", "s", "s", "s", "s", "s", "s", "s", "s",
+                                                         "s", "s", "s", "s", "s", "s", "s", "s", NULL};
     static const sw_estimator lame = {.size = sizeof(sw_estimator), .name = "lame"};
     static const sw_schedule flat = {.size = sizeof(sw_schedule), .name = "flat"};
     static const sw_line_search blind = {.size = sizeof(sw_line_search), .name = "blind"},
-                                crowded = {.size = sizeof(sw_line_search), .name = "crowded",
-                                           .scalars = many, .search = search_none};
+                                crowded = {.size = sizeof(sw_line_search),
+                                           .name = "crowded",
+                                           .scalars = many,
+                                           .search = search_none};
     static const sw_average ema = {.size = sizeof(sw_average), .name = "ema"};
-    static const sw_rule heavy = {.size = sizeof(sw_rule), .name = "heavy", .scalars = many,
-                                  .update = &no_kernels};
+    static const sw_rule heavy = {.size = sizeof(sw_rule), .name = "heavy", .scalars = many, .update = &no_kernels};
     assert_int_equal(sw_register_estimator(&lame), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: estimator lame has no estimate");
     assert_int_equal(sw_register_schedule(&flat), SW_ERR_ARGUMENT);
@@ -633,11 +608,9 @@ static void test_registering_the_others(void **state) {
     assert_int_equal(sw_register_average(&ema), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the name ema is taken by another average");
     assert_int_equal(sw_register_rule(&heavy), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: heavy has more than 24 options, 8 slots or 16 scalars");
+    expect_error(SW_ERR_ARGUMENT, "register: heavy has more than 24 options, 8 slots or 16 scalars");
     assert_int_equal(sw_register_line_search(&crowded), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: crowded has more than 24 options, 8 slots or 16 scalars");
+    expect_error(SW_ERR_ARGUMENT, "register: crowded has more than 24 options, 8 slots or 16 scalars");
     assert_int_equal(sw_register_estimator(NULL), SW_ERR_ARGUMENT);
     sw_clear_error();
     assert_int_equal(sw_register_average(NULL), SW_ERR_ARGUMENT);
@@ -648,18 +621,17 @@ static void test_registering_the_others(void **state) {
 static void test_registering_bad_tables(void **state) {
     (void)state;
     static const sw_option outside[] = {{.name = "lr", .value = 1e-3, .high = 1e-4}, {0}},
-                           twice[] = {{.name = "lr", .high = 1}, {.name = "mu", .high = 1}, {.name = "lr", .high = 1},
-                                      {0}};
+                           twice[] = {
+                               {.name = "lr", .high = 1}, {.name = "mu", .high = 1}, {.name = "lr", .high = 1}, {0}};
     static const sw_slot slots[] = {{.name = "m"}, {.name = "v"}, {.name = "m"}, {0}};
-    static const sw_rule spaced = {.size = sizeof(sw_rule), .name = "ada belief", .update = &no_kernels},
-                         of_default = {.size = sizeof(sw_rule), .name = "narrow", .options = outside,
-                                       .update = &no_kernels},
-                         of_options = {.size = sizeof(sw_rule), .name = "doubled", .options = twice,
-                                       .update = &no_kernels},
-                         of_slots = {.size = sizeof(sw_rule), .name = "crammed", .slots = slots,
-                                     .update = &no_kernels};
+    static const sw_rule
+        spaced = {.size = sizeof(sw_rule), .name = "ada belief", .update = &no_kernels},
+        of_default = {.size = sizeof(sw_rule), .name = "narrow", .options = outside, .update = &no_kernels},
+        of_options = {.size = sizeof(sw_rule), .name = "doubled", .options = twice, .update = &no_kernels},
+        of_slots = {.size = sizeof(sw_rule), .name = "crammed", .slots = slots, .update = &no_kernels};
     assert_int_equal(sw_register_rule(&spaced), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the name of rule ada belief holds a blank or one of ; : = , which part specs");
+    expect_error(SW_ERR_ARGUMENT,
+                 "register: the name of rule ada belief holds a blank or one of ; : = , which part specs");
     assert_int_equal(sw_register_rule(&of_default), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT,
                  "register: option lr of rule narrow is 0.001 by default, outside its range [0, 0.0001]");
@@ -695,15 +667,16 @@ static void test_list(void **state) {
     assert_true(n < sizeof text - 1);
     text[n] = 0;
     fclose(to);
-    static const char *const rules[] = {"sgd", "adam", "adamw", "kinds", "pointed"},
-                      *const estimators[] = {"minibatch", "wrapper"};
+    static const char *const rules[] = {"sgd", "adam", "adamw", "kinds", "pointed"}, *const estimators[] = {"minibatch",
+                                                                                                            "wrapper"};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         list_mentions(text, rules[i], sw_rule_find(rules[i])->options);
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
         list_mentions(text, estimators[i], sw_estimator_find(estimators[i])->options);
     static const sw_option warmup[] = {{.name = "warmup", .help = "linear rise"}, {0}},
                            decay[] = {{.name = "decay", .help = "weight of the past"},
-                                      {.name = "debias", .help = "divide by"}, {0}};
+                                      {.name = "debias", .help = "divide by"},
+                                      {0}};
     list_mentions(text, "cosine", warmup);
     list_mentions(text, "constant", warmup);
     list_mentions(text, "search_one", search_options);
@@ -800,11 +773,11 @@ static void test_garbage(void **state) {
             spec[k][at] = 0;
         }
         uint64_t which = test_random(&seed) % 5; /* all four, or one of them */
-        const sw_optim_options how = {
-            .size = sizeof how, .rule = which == 0 || which == 4 ? spec[0] : NULL,
-            .schedule = which == 1 || which == 4 ? spec[1] : NULL,
-            .estimator = which == 2 || which == 4 ? spec[2] : NULL,
-            .average = which == 3 || which == 4 ? spec[3] : NULL};
+        const sw_optim_options how = {.size = sizeof how,
+                                      .rule = which == 0 || which == 4 ? spec[0] : NULL,
+                                      .schedule = which == 1 || which == 4 ? spec[1] : NULL,
+                                      .estimator = which == 2 || which == 4 ? spec[2] : NULL,
+                                      .average = which == 3 || which == 4 ? spec[3] : NULL};
         sw_optim *o = sw_optim_create(p, &how);
         if (!o && (!sw_error() || !*sw_error()))
             fail_msg("round %d: refused without a word", round);

@@ -6,8 +6,8 @@
 #include "../golden/torch_training.h"
 
 /* Rules that are not PyTorch's. */
-static const char *const swales_own[] = {"nadamw", "nadamp", "generalized_adam", "lion", "fromage",
-                                        "nag_gs", "amos", "fista"};
+static const char *const swales_own[] = {"nadamw", "nadamp", "generalized_adam", "lion", "fromage", "nag_gs",
+                                         "amos",   "fista"};
 
 /* ---- The networks; golden/torch_training.py has the same ---- */
 
@@ -68,11 +68,9 @@ static sw_tensor smooth_residual(const sw_tensor *w, sw_tensor x, sw_tensor y) {
 }
 
 static const network networks[] = {
-    {"tanh regression", {{16, 2}, {16}, {16, 16}, {16}, {1, 16}, {1}}, 6, 64, 16, product_data,
-     tanh_regression},
+    {"tanh regression", {{16, 2}, {16}, {16, 16}, {16}, {1, 16}, {1}}, 6, 64, 16, product_data, tanh_regression},
     {"relu classifier", {{12, 4}, {12}, {3, 12}, {3}}, 4, 60, 20, class_data, relu_classifier},
-    {"smooth residual", {{8, 3}, {8}, {8, 8}, {8}, {2, 8}, {2}}, 6, 48, 16, surface_data,
-     smooth_residual},
+    {"smooth residual", {{8, 3}, {8}, {8, 8}, {8}, {2, 8}, {2}}, 6, 48, 16, surface_data, smooth_residual},
 };
 
 /* ---- Following ---- */
@@ -115,13 +113,12 @@ static void follow(const network *net, const struct torch_run *run) {
         for (int i = 0; i < net->parameters; i++)
             w[i] = sw_param_use(tape, sw_params_at(p, i));
         int64_t at = t * net->batch % net->samples;
-        sw_tensor loss = net->loss(w, sw_input(tape, samples(&x, at, net->batch)),
-                                   sw_input(tape, samples(&y, at, net->batch)));
+        sw_tensor loss =
+            net->loss(w, sw_input(tape, samples(&x, at, net->batch)), sw_input(tape, samples(&y, at, net->batch)));
         double own = sw_item(loss), golden = run->numbers[t];
         if (!(fabs(own - golden) <= run->tolerance * fabs(golden)))
-            fail_msg("%s, %s: the loss of step %d is %.17g, PyTorch's %.17g, %.2g apart; %.2g allowed",
-                     net->name, run->rule, t + 1, own, golden, fabs(own / golden - 1),
-                     run->tolerance);
+            fail_msg("%s, %s: the loss of step %d is %.17g, PyTorch's %.17g, %.2g apart; %.2g allowed", net->name,
+                     run->rule, t + 1, own, golden, fabs(own / golden - 1), run->tolerance);
         assert_ok(sw_backward(loss));
         assert_ok(sw_optim_step(optim));
         sw_tape_reset(tape);
@@ -136,8 +133,8 @@ static void follow(const network *net, const struct torch_run *run) {
             scale = fmax(scale, fabs(golden[j]));
         }
         if (!(worst <= run->tolerance * scale))
-            fail_msg("%s, %s: parameter %d ends %.2g of its largest element away; %.2g allowed",
-                     net->name, run->rule, i, worst / scale, run->tolerance);
+            fail_msg("%s, %s: parameter %d ends %.2g of its largest element away; %.2g allowed", net->name, run->rule,
+                     i, worst / scale, run->tolerance);
         golden += sw_array_count(&value);
     }
     test_array_free(&x);
@@ -147,10 +144,7 @@ static void follow(const network *net, const struct torch_run *run) {
     sw_params_free(p);
 }
 
-enum {
-    RUNS = sizeof torch_runs / sizeof *torch_runs,
-    NETWORKS = sizeof networks / sizeof *networks
-};
+enum { RUNS = sizeof torch_runs / sizeof *torch_runs, NETWORKS = sizeof networks / sizeof *networks };
 
 static void test_training_follows_torch(void **state) {
     (void)state;
@@ -172,11 +166,11 @@ static void has_runs(const char *name) {
             return;
     int runs = 0;
     for (int r = 0; r < RUNS; r++)
-        runs += strncmp(torch_runs[r].rule, name, length) == 0 &&
-                strchr(" ", torch_runs[r].rule[length]) != NULL;
+        runs += strncmp(torch_runs[r].rule, name, length) == 0 && strchr(" ", torch_runs[r].rule[length]) != NULL;
     if (runs < NETWORKS)
         fail_msg("rule %s has %d runs for %d networks: a line in golden/torch_training.py, or in "
-                 "swales_own here", name, runs, (int)NETWORKS);
+                 "swales_own here",
+                 name, runs, (int)NETWORKS);
 }
 
 static void test_every_rule_has_runs(void **state) {

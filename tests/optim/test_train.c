@@ -246,8 +246,8 @@ static sw_status whole_estimate(sw_estimate *e, const void *x, void *g) {
     static const int64_t ids[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
     return sw_estimate_gradient(e, x, ids, 10, &e->value, g);
 }
-static const sw_estimator whole = {.size = sizeof(sw_estimator), .name = "whole", .flags = SW_ESTIMATOR_DIRECT,
-                                   .estimate = whole_estimate};
+static const sw_estimator whole = {
+    .size = sizeof(sw_estimator), .name = "whole", .flags = SW_ESTIMATOR_DIRECT, .estimate = whole_estimate};
 
 /* An estimator without batches: a step is an epoch. */
 static void test_epochs_without_batches(void **state) {
@@ -265,10 +265,10 @@ static void test_epochs_without_batches(void **state) {
 
 typedef struct diary {
     char text[2000];
-    int64_t stop_at;    /* a callback asks to stop after this step */
-    const char *who;    /* that one */
-    sw_status status;   /* … or returns this */
-    double metric;      /* `evaluate` sets it; 0: leaves it */
+    int64_t stop_at;  /* a callback asks to stop after this step */
+    const char *who;  /* that one */
+    sw_status status; /* … or returns this */
+    double metric;    /* `evaluate` sets it; 0: leaves it */
     volatile sig_atomic_t flag;
     int64_t flag_at;
     double loss_sum, seconds;
@@ -348,8 +348,9 @@ static void test_callbacks(void **state) {
     told("l1 l2 l3 l4 p4 e4 l5 l6 l7 l8 p8 e8", OPTIONS(ALL_CALLBACKS(d), .epochs = 2), &d, SW_TRAIN_COMPLETE);
     d = (diary){.who = ""};
     told("l3 p4 l6 e6 p8 l9 p10 e10", /* each epoch, every so many, and at the end */
-         OPTIONS(.user = &d, .progress = on_progress, .evaluate = on_evaluate, .log = on_sparse_log,
-                 .steps = 10, .log_every = 3, .evaluate_every = 6), &d, SW_TRAIN_COMPLETE);
+         OPTIONS(.user = &d, .progress = on_progress, .evaluate = on_evaluate, .log = on_sparse_log, .steps = 10,
+                 .log_every = 3, .evaluate_every = 6),
+         &d, SW_TRAIN_COMPLETE);
     d = (diary){.who = ""};
     told("p2 p4 p6 p7", OPTIONS(.user = &d, .progress = on_progress, .steps = 7, .progress_every = 2), &d,
          SW_TRAIN_COMPLETE);
@@ -366,7 +367,9 @@ static void test_callbacks_stop_a_run(void **state) {
     static const char *const who[] = {"l", "e", "p"};
     for (int i = 0; i < 3; i++) { /* an error is handed on */
         d = (diary){.who = who[i], .stop_at = 4, .status = SW_ERR_USER};
-        told(i == 0 ? "l1 l2 l3 l4" : i == 1 ? "l1 l2 l3 l4 p4 e4" : "l1 l2 l3 l4 p4",
+        told(i == 0   ? "l1 l2 l3 l4"
+             : i == 1 ? "l1 l2 l3 l4 p4 e4"
+                      : "l1 l2 l3 l4 p4",
              OPTIONS(ALL_CALLBACKS(d), .epochs = 4), &d, SW_TRAIN_ERROR);
         static const char *const messages[] = {"train callback: log returned status 11 without a message",
                                                "train callback: evaluate returned status 11 without a message",
@@ -380,8 +383,8 @@ static void test_callbacks_stop_a_run(void **state) {
 static void test_targets(void **state) {
     (void)state;
     diary d = {.who = "", .metric = 0.25}; /* the metric is a quarter of the step's number */
-    told("e4 e8 e12", OPTIONS(.user = &d, .evaluate = on_evaluate, .epochs = 9, .goal = SW_GOAL_ABOVE, .target = 3),
-         &d, SW_TRAIN_TARGET);
+    told("e4 e8 e12", OPTIONS(.user = &d, .evaluate = on_evaluate, .epochs = 9, .goal = SW_GOAL_ABOVE, .target = 3), &d,
+         SW_TRAIN_TARGET);
     d = (diary){.who = "", .metric = -1};
     told("e4 e8", OPTIONS(.user = &d, .evaluate = on_evaluate, .goal = SW_GOAL_BELOW, .target = -7), &d,
          SW_TRAIN_TARGET);
@@ -469,8 +472,7 @@ static void test_too_many_skipped(void **state) {
         sw_train_result r;
         char text[256];
         snprintf(text, sizeof text, "optimizer: %d steps in a row were skipped, " NONFINITE_GRADIENT, (int)limit);
-        assert_int_equal(sw_train(&p->f, o, OPTIONS(.epochs = 100, .most_skipped = limits[i]), &r),
-                         SW_ERR_NONFINITE);
+        assert_int_equal(sw_train(&p->f, o, OPTIONS(.epochs = 100, .most_skipped = limits[i]), &r), SW_ERR_NONFINITE);
         expect_error(SW_ERR_NONFINITE, text);
         assert_int_equal(r.reason, SW_TRAIN_SKIPPED);
         assert_true(r.steps == 2 && r.skipped == limit && isfinite(r.gradient_norm));
@@ -578,8 +580,12 @@ static void test_means_of_a_saved_run(void **state) {
         sw_optim *o = MAKE(p, RULE), *next = MAKE(q, RULE);
         p->nan_from = q->nan_from = 2 * PER_EPOCH + 2;
         p->nan_to = q->nan_to = 3 * PER_EPOCH - 1;
-        const sw_train_options how = {.size = sizeof how, .epochs = 3, .user = &parts, .log = on_means_log,
-                                      .evaluate = on_means, .stop = &parts.flag};
+        const sw_train_options how = {.size = sizeof how,
+                                      .epochs = 3,
+                                      .user = &parts,
+                                      .log = on_means_log,
+                                      .evaluate = on_means,
+                                      .stop = &parts.flag};
         assert_ok(sw_train(&p->f, o, &how, NULL));
         if (at > 0) {
             sw_archive *a = sw_archive_new();
@@ -680,15 +686,24 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_equals_the_loop_by_hand), TEST(test_readme_shows_that_loop),
-        TEST(test_lengths),                 TEST(test_epochs_without_batches),
-        TEST(test_nothing_left),            TEST(test_longer_runs_have_longer_schedules),
-        TEST(test_callbacks),               TEST(test_callbacks_stop_a_run),
-        TEST(test_targets),                 TEST(test_tolerance), TEST(test_estimator_has_converged),
+        TEST(test_equals_the_loop_by_hand),
+        TEST(test_readme_shows_that_loop),
+        TEST(test_lengths),
+        TEST(test_epochs_without_batches),
+        TEST(test_nothing_left),
+        TEST(test_longer_runs_have_longer_schedules),
+        TEST(test_callbacks),
+        TEST(test_callbacks_stop_a_run),
+        TEST(test_targets),
+        TEST(test_tolerance),
+        TEST(test_estimator_has_converged),
         TEST(test_learning_rate_after_a_skipped_step),
-        TEST(test_too_many_skipped),        TEST(test_all_skipped), TEST(test_stop_and_go_on),
+        TEST(test_too_many_skipped),
+        TEST(test_all_skipped),
+        TEST(test_stop_and_go_on),
         TEST(test_means_of_a_saved_run),
-        TEST(test_refused),                 TEST(test_no_memory),
+        TEST(test_refused),
+        TEST(test_no_memory),
     };
     return cmocka_run_group_tests_name("train", tests, set_up, NULL);
 }

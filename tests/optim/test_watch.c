@@ -250,9 +250,14 @@ static void test_no_memory(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_norms_by_layer), TEST(test_gradient_is_the_rules), TEST(test_skipped_and_frozen),
-        TEST(test_large_norms),    TEST(test_watching_changes_nothing), TEST(test_messages),
-        TEST(test_tape),  TEST(test_no_memory),
+        TEST(test_norms_by_layer),
+        TEST(test_gradient_is_the_rules),
+        TEST(test_skipped_and_frozen),
+        TEST(test_large_norms),
+        TEST(test_watching_changes_nothing),
+        TEST(test_messages),
+        TEST(test_tape),
+        TEST(test_no_memory),
     };
     return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
 }

@@ -94,8 +94,7 @@ static inline unsigned char *inflated(int file, size_t *bytes) {
         const unsigned char *end = in + packed - 4; /* gzip ends with the length */
         *bytes = (size_t)end[0] | (size_t)end[1] << 8 | (size_t)end[2] << 16 | (size_t)end[3] << 24;
         out = malloc(*bytes);
-        z_stream z = {.next_in = in, .avail_in = (uInt)packed, .next_out = out,
-                      .avail_out = (uInt)*bytes};
+        z_stream z = {.next_in = in, .avail_in = (uInt)packed, .next_out = out, .avail_out = (uInt)*bytes};
         if (!out || inflateInit2(&z, 15 + 16) != Z_OK || inflate(&z, Z_FINISH) != Z_STREAM_END) {
             free(out);
             out = NULL;

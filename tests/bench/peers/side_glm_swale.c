@@ -35,7 +35,9 @@ static bool load_dataset(const char *name) {
     } else {
         const int64_t *columns = sw_archive_get(d.archive, "columns").data;
         d.features = columns ? columns[0] : 0;
-        d.sparse = (sw_csr){.rows = d.n, .columns = d.features, .type = SW_F64,
+        d.sparse = (sw_csr){.rows = d.n,
+                            .columns = d.features,
+                            .type = SW_F64,
                             .start = sw_archive_get(d.archive, "start").data,
                             .index = sw_archive_get(d.archive, "index").data,
                             .value = sw_archive_get(d.archive, "value").data};
@@ -134,16 +136,17 @@ static double fit(const request *r, double *relative) {
     const double l2 = atof(setting(r, "l2"));
     char estimator[256], rule[256];
     estimator_of(r, estimator, sizeof estimator);
-    snprintf(rule, sizeof rule, bias ? "role=weight: sgd lr=auto weight_decay=%.17g; sgd lr=auto"
-                                     : "sgd lr=auto weight_decay=%.17g", l2);
+    snprintf(rule, sizeof rule,
+             bias ? "role=weight: sgd lr=auto weight_decay=%.17g; sgd lr=auto" : "sgd lr=auto weight_decay=%.17g", l2);
     const double begin = cpu_seconds();
-    const sw_glm_options options = {.size = sizeof options, .no_bias = !bias,
-                                    .head = outputs > 1 ? SW_HEAD_MULTINOMIAL : SW_HEAD_LOGISTIC};
-    sw_glm *model = d.x.data ? sw_glm_new(SW_F64, &d.x, &d.y, &options)
-                             : sw_glm_new_sparse(SW_F64, &d.sparse, &d.y, &options);
-    sw_optim *optim = sw_optim_create(sw_glm_params(model),
-                                      &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator,
-                                                          .rule = rule, .seed = (uint64_t)number(r, "seed")});
+    const sw_glm_options options = {
+        .size = sizeof options, .no_bias = !bias, .head = outputs > 1 ? SW_HEAD_MULTINOMIAL : SW_HEAD_LOGISTIC};
+    sw_glm *model =
+        d.x.data ? sw_glm_new(SW_F64, &d.x, &d.y, &options) : sw_glm_new_sparse(SW_F64, &d.sparse, &d.y, &options);
+    sw_optim *optim = sw_optim_create(sw_glm_params(model), &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                                .estimator = estimator,
+                                                                                .rule = rule,
+                                                                                .seed = (uint64_t)number(r, "seed")});
     sw_train(sw_glm_objective(model), optim,
              &(sw_train_options){.size = sizeof(sw_train_options), .epochs = number(r, "epochs")}, NULL);
     const double seconds = cpu_seconds() - begin;
@@ -188,8 +191,7 @@ static void answer_fit(const request *r, bool memory) {
         return;
     }
     forget_peak();
-    const double before = status_mb("VmRSS"), seconds = fit(r, memory ? NULL : &relative),
-                 peak = status_mb("VmHWM");
+    const double before = status_mb("VmRSS"), seconds = fit(r, memory ? NULL : &relative), peak = status_mb("VmHWM");
     if (sw_error())
         refuse(sw_error());
     else if (memory)

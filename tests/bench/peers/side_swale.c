@@ -169,8 +169,8 @@ typedef struct optimizer {
 static optimizer o;
 
 /* The gradient stays what it was: nothing to do but for the first time. */
-static sw_status gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
-                          double *value, void *g) {
+static sw_status gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                          void *g) {
     (void)user, (void)x, (void)ids, (void)count, (void)draw;
     for (int64_t i = 0; !o.filled && i < sw_params_dim(o.params); i++)
         ((float *)g)[i] = (float)(i % 17 - 8) / 8;
@@ -198,8 +198,7 @@ static void make_optimizer(const char *shapes) {
     }
     sw_params_build(o.params);
     o.optim = sw_optim_new(o.params, "adamw lr=1e-3");
-    o.objective = (sw_objective){.size = sizeof o.objective, .n = 1, .params = o.params,
-                                 .gradient = gradient};
+    o.objective = (sw_objective){.size = sizeof o.objective, .n = 1, .params = o.params, .gradient = gradient};
 }
 
 static void step(void *args, int steps) {
