@@ -46,6 +46,10 @@ enum { HANGS = 60, RIGHT = 7, WRONG = 1 }; /* seconds; exit statuses of a child 
     X(sw_model_free) X(sw_optim_new) X(sw_optim_free) X(sw_tape_new) X(sw_tape_free) X(sw_tape_reset) \
     X(sw_input) X(sw_forward) X(sw_cross_entropy) X(sw_backward) X(sw_optim_step) X(sw_array_of) \
     X(sw_loader_new) X(sw_loader_next) X(sw_loader_free)
+#define DECLARE(name) __typeof__(&name) name;
+static struct {
+    FUNCTIONS(DECLARE)
+} s;
 /* clang-format on */
 
 static void *load(void) {
