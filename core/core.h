@@ -32,6 +32,10 @@
 #define SW_PRINTF(text, first)
 #endif
 
+/* An options struct with its `size`: sw_optim_new_with_options(params, &SW_OPTIONS(sw_optim_options, .clip = 1)).
+ * Members that are not given are 0, which stands for the default. C only; in C++ set the members one by one. */
+#define SW_OPTIONS(type, ...) ((type){.size = sizeof(type), __VA_ARGS__})
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -54,7 +58,7 @@ extern "C" {
  * failure has the same remedy, as for a cache: whether the file is missing or damaged, its contents are
  * computed again.
  *
- *     sw_archive *cache = sw_archive_open("cache.safetensors");
+ *     sw_archive *cache = sw_archive_load("cache.safetensors");
  *     if (!cache)
  *         sw_clear_error();            // optional: compute it again
  *
@@ -71,7 +75,7 @@ extern "C" {
  * something that may fail, it must clear only its own error:
  *
  *     const bool pending = sw_error() != NULL;
- *     sw_archive *cache = sw_archive_open(path);
+ *     sw_archive *cache = sw_archive_load(path);
  *     if (!cache && !pending)
  *         sw_clear_error();
  *
@@ -165,7 +169,7 @@ typedef struct sw_array {
     int64_t shape[SW_MAX_RANK];
 } sw_array;
 
-/* rank and shape in one: sw_array_of(p, SW_F32, SW_SHAPE(64, 784)). C only. */
+/* rank and shape in one: sw_array_view(p, SW_F32, SW_SHAPE(64, 784)). C only. */
 #define SW_SHAPE(...)                                                                    \
     (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { \
         __VA_ARGS__                                                                      \
@@ -173,7 +177,7 @@ typedef struct sw_array {
 
 /* A view of `data`. A rank outside 0..SW_MAX_RANK, a negative length, or lengths whose product, but for those
  * that are 0, is 2^59 or more gives data NULL and an error. */
-SW_API sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape);
+SW_API sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t *shape);
 /* Number of elements: the product of the shape, 1 for a scalar. 0 and an error if rank or shape is
  * invalid. */
 SW_API int64_t sw_array_count(const sw_array *array);
@@ -238,8 +242,8 @@ typedef enum sw_switch {
      * every tensor keeps its gradient, as if marked by sw_retain_grad. For sw_tape_dot and the like. */
     SW_KEEP = 16
 } sw_switch;
-SW_API void sw_tape_set(sw_tape *tape, unsigned switches, bool on);
-SW_API bool sw_tape_is(const sw_tape *tape, sw_switch which);
+SW_API void sw_tape_set_switch(sw_tape *tape, unsigned switches, bool on);
+SW_API bool sw_tape_switch(const sw_tape *tape, sw_switch which);
 
 /* Parameter leaves of `params` read `x` and write `g` from now on; NULL means the parameters' own
  * vector or gradient. O(1): nothing is copied, so binding back is exact. Refused once a leaf of
@@ -250,15 +254,15 @@ SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
 /* The ids of the samples in axis 0 of what follows: random operations draw by sample id, and the number of
  * ids is the weight of a loss that does not state one. Copied. Until the next reset. */
-SW_API sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count);
+SW_API sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count);
 /* Which draw of random numbers this pass sees. Equal seed, draw, site and sample: equal numbers. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
 SW_API uint64_t sw_tape_draw(const sw_tape *tape);
 SW_API void sw_tape_set_seed(sw_tape *tape, uint64_t seed);
 
 /* Bytes of the arena that this pass has in use at most, and bytes held. */
-SW_API size_t sw_tape_bytes_used(const sw_tape *tape);
-SW_API size_t sw_tape_bytes_held(const sw_tape *tape);
+SW_API size_t sw_tape_peak_bytes(const sw_tape *tape);
+SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
 
 /* ---- Tensors --------------------------------------------------------------------------------- */
 
@@ -266,10 +270,10 @@ SW_API size_t sw_tape_bytes_held(const sw_tape *tape);
 SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
 /* The same from a copy on the tape: for arrays that do not live until the reset. */
 SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
-/* As sw_input, but a leaf whose gradient is wanted: sw_grad_of after backward. f32 or f64. */
+/* As sw_input, but a leaf whose gradient is wanted: sw_grad after backward. f32 or f64. */
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
 /* Memory of the tape, uninitialized, to be filled through sw_value before use; no gradient. */
-SW_API sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
+SW_API sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
 /* A scalar constant; of i32 and u8 a whole number that they have. A number is added to a tensor by it:
  * sw_add(x, sw_constant(tape, SW_F32, 1)). */
 SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
@@ -285,8 +289,8 @@ SW_API sw_array sw_value(sw_tensor t);
 SW_API double sw_item(sw_tensor t);
 /* The gradient that backward left at a sw_variable or a tensor marked by sw_retain_grad, or at a
  * parameter's leaf. data is NULL (and no error) if no gradient reached this tensor. */
-SW_API sw_array sw_grad_of(sw_tensor t);
-/* Keeps the gradient of an intermediate tensor for sw_grad_of. Returns t. */
+SW_API sw_array sw_grad(sw_tensor t);
+/* Keeps the gradient of an intermediate tensor for sw_grad. Returns t. */
 SW_API sw_tensor sw_retain_grad(sw_tensor t);
 /* A promise not to touch t again: its memory is reused within the step as soon as no vjp will read
  * it. Using it later is an error. Done by sw_nn_sequential for what passes between its layers. */
@@ -306,7 +310,7 @@ SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 /* A place on the tape. sw_tape_rewind forgets everything recorded after it, and the gradients at tensors
  * from before it (not those of parameters). It works while a backward
  * runs: that is how a segment is recomputed inside a vjp. Random ops that follow a rewind (or
- * sw_tape_replay) see the numbers that those which followed the mark saw. */
+ * sw_tape_rewind_random) see the numbers that those which followed the mark saw. */
 typedef struct sw_mark {
     uint32_t slot, random_calls;
     uint64_t pass;
@@ -316,7 +320,7 @@ typedef struct sw_mark {
 SW_API sw_mark sw_tape_mark(sw_tape *tape);
 SW_API sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark);
 /* Only the random numbers go back to where they were at the mark. */
-SW_API void sw_tape_replay(sw_tape *tape, sw_mark mark);
+SW_API void sw_tape_rewind_random(sw_tape *tape, sw_mark mark);
 
 /* ---- Operations ------------------------------------------------------------------------------ */
 /* Element types of the inputs must agree: f32 or f64. Broadcasting is NumPy's: shapes are aligned
@@ -463,7 +467,7 @@ SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
 /* Each element is dropped with probability p in [0, 1), the rest scaled by 1/(1-p) (Srivastava et
  * al., JMLR 2014). A view of x unless SW_TRAIN and p > 0. The mask depends on the tape's seed and draw, on
  * `site`, on how many random ops came before on this pass, and, if axis 0 is as long as the list
- * given to sw_tape_samples, on the sample's id; otherwise on the row's number. */
+ * given to sw_tape_set_sample_ids, on the sample's id; otherwise on the row's number. */
 SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
 
 /* ---- Losses. The short forms are means, and fit sw_loss (nn.h). ---- */
@@ -492,27 +496,38 @@ typedef struct sw_cross_entropy_options {
     int classes; /* how many class_weights there are */
 } sw_cross_entropy_options;
 /* options NULL: as sw_cross_entropy. SW_NONE gives [...]. The mean over no rows is NaN. */
-SW_API sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target, const sw_cross_entropy_options *options);
+SW_API sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target,
+                                               const sw_cross_entropy_options *options);
 
-/* Of prediction p and target t, equal shapes, by element; the short form is the mean over all elements. */
+typedef struct sw_loss_options {
+    size_t size; /* sizeof(sw_loss_options) */
+    sw_reduction reduction;
+} sw_loss_options;
+/* Of prediction p and target t, equal shapes, by element. The short form is the mean over all elements, as is
+ * options NULL in the long one. */
 SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target); /* (p - t)² */
-SW_API sw_tensor sw_mse_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction);
+SW_API sw_tensor sw_mse_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options);
 SW_API sw_tensor sw_l1(sw_tensor prediction, sw_tensor target); /* |p - t|, derivative 0 at 0 */
-SW_API sw_tensor sw_l1_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction);
-/* ½ d² for |d| ≤ δ, else δ (|d| - ½ δ), d = p - t, δ > 0; the short form has δ = 1 (Huber 1964) */
+SW_API sw_tensor sw_l1_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options);
+typedef struct sw_huber_options {
+    size_t size; /* sizeof(sw_huber_options) */
+    sw_reduction reduction;
+    double delta; /* δ > 0; 0: 1 */
+} sw_huber_options;
+/* ½ d² for |d| ≤ δ, else δ (|d| - ½ δ), d = p - t; the short form has δ = 1 (Huber 1964) */
 SW_API sw_tensor sw_huber(sw_tensor prediction, sw_tensor target);
-SW_API sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta, sw_reduction reduction);
+SW_API sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, const sw_huber_options *options);
 /* max(0, 1 - t s); derivative 0 at the kink. Targets must be -1 or 1: that is not checked. */
 SW_API sw_tensor sw_hinge(sw_tensor score, sw_tensor target);
-SW_API sw_tensor sw_hinge_reduced(sw_tensor score, sw_tensor target, sw_reduction reduction);
+SW_API sw_tensor sw_hinge_with_options(sw_tensor score, sw_tensor target, const sw_loss_options *options);
 /* log(1 + exp z) - y z for targets y in [0, 1] */
 SW_API sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target);
-SW_API sw_tensor sw_bce_with_logits_reduced(sw_tensor logits, sw_tensor target, sw_reduction reduction);
+SW_API sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_loss_options *options);
 /* Kullback-Leibler divergence of log-probabilities q from probabilities t along the last axis:
  * Σ_c t_c (log t_c - q_c), 0 where t_c = 0. One number a row; the mean is over the rows, as the
  * definition has it (PyTorch's "batchmean" for two axes). The derivative by t_c is 0 where t_c = 0. */
 SW_API sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target);
-SW_API sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction);
+SW_API sw_tensor sw_kl_div_with_options(sw_tensor log_prediction, sw_tensor target, const sw_loss_options *options);
 
 /* The same value and gradient as `loss`, a tensor with one element, with another weight in means over parts
  * (see there): finite and at least 0, or SW_SUMMED. For losses that a program puts together itself. */
@@ -541,7 +556,7 @@ SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
  *     in all parts (of a vector, its elements);
  *   - with SW_SUM: SW_SUMMED, since sums add up;
  *   - what is computed from losses has their weight: a penalty may be added, a loss may be scaled;
- *   - any other tensor: as many as sw_tape_samples named on its tape, or 1.
+ *   - any other tensor: as many as sw_tape_set_sample_ids named on its tape, or 1.
  * If a tensor combines losses with different weights, its parts can be averaged only if the ratio of these
  * weights is the same in all parts. Otherwise adding a part is an error. */
 #define SW_SUMMED (-1.0)
@@ -639,7 +654,7 @@ SW_API sw_param *sw_params_tie(sw_params *params, const char *name, sw_param *ta
 /* Lays out the vector, makes gradient and initial values. Once. */
 SW_API sw_status sw_params_build(sw_params *params);
 /* The initial values again, as after the build. After an error some of them may be missing. */
-SW_API sw_status sw_params_reset(sw_params *params);
+SW_API sw_status sw_params_reinitialize(sw_params *params);
 
 SW_API bool sw_params_built(const sw_params *params);                       /* sw_params_build has succeeded */
 SW_API sw_dtype sw_params_type(const sw_params *params);                    /* SW_F32 or SW_F64 */
@@ -650,8 +665,8 @@ SW_API sw_param *sw_params_at(const sw_params *params, int index);          /* i
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
 SW_API void *sw_params_x(const sw_params *params);                          /* the vector */
 /* To be called after writing to the vector by hand: what was recorded before is then refused. */
-SW_API void sw_params_changed(sw_params *params);
-/* A number that grows whenever the vector changes: by a step, by loading, by sw_params_changed. */
+SW_API void sw_params_mark_changed(sw_params *params);
+/* A number that grows whenever the vector changes: by a step, by loading, by sw_params_mark_changed. */
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* its own gradient block */
 SW_API sw_array sw_param_value(const sw_param *param);           /* a view of its elements in x */
@@ -664,13 +679,13 @@ SW_API void sw_param_set_role(sw_param *param, sw_role role);
 /* A gradient block: a vector like x that knows what it holds. Fresh: the next backward stores, and
  * parameters it does not reach become zero. Taking a step makes it fresh; it need not be zeroed. While
  * several passes add to a block it holds a weighted sum (in f32 with the rounding errors in a second vector,
- * made at the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad_of
+ * made at the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad
  * turn it into the mean: ask for them again after a further backward. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
 /* One without memory of its own, for vectors that are somebody else's: fresh, and pointed at one of
- * them (dim elements) by sw_gradient_aim before use. */
+ * them (dim elements) by sw_gradient_set_data before use. */
 SW_API sw_gradient *sw_gradient_view(sw_params *params);
-SW_API void sw_gradient_aim(sw_gradient *view, void *vector);
+SW_API void sw_gradient_set_data(sw_gradient *view, void *vector);
 SW_API void sw_gradient_free(sw_gradient *gradient);
 /* The mean so far: dim elements of the parameters' type, for reading or for filling as a whole. */
 SW_API void *sw_gradient_data(sw_gradient *gradient);
@@ -686,12 +701,12 @@ SW_API double sw_gradient_weight(const sw_gradient *gradient);
  * and writes. Equal contents give equal files, byte for byte, in whatever order they were put in.
  *
  *     sw_archive *a = sw_archive_new();
- *     sw_archive_put(a, "directions", sw_array_of(d, SW_F32, SW_SHAPE(2, dim)));
+ *     sw_archive_put(a, "directions", sw_array_view(d, SW_F32, SW_SHAPE(2, dim)));
  *     sw_archive_set_text(a, "about", "two eigenvectors");
  *     sw_status status = sw_archive_save(a, "directions.safetensors");
  *     sw_archive_free(a);
  *
- *     sw_archive *a = sw_archive_open("directions.safetensors");
+ *     sw_archive *a = sw_archive_load("directions.safetensors");
  *     sw_array d = sw_archive_get(a, "directions");
  *
  * Every message about a file begins with its path. Functions on a NULL archive do nothing, and give what
@@ -705,7 +720,7 @@ SW_API sw_archive *sw_archive_new(void);
  * long as its type and shape say; no name twice; texts that are texts. Besides, at most SW_MAX_RANK axes.
  * F32, F64, I32, U8 and I64 become arrays of their type, F16 and BF16 become f32 (exactly);
  * arrays of the format's other types are listed without data. NULL and an error. */
-SW_API sw_archive *sw_archive_open(const char *path);
+SW_API sw_archive *sw_archive_load(const char *path);
 SW_API void sw_archive_free(sw_archive *archive);
 
 /* Adds an array, which is read in place when the archive is saved: it must live until then. Names are UTF-8,
@@ -739,8 +754,8 @@ SW_API bool sw_archive_has(const sw_archive *archive, const char *name);
 SW_API sw_array sw_archive_get(const sw_archive *archive, const char *name);
 /* NULL, and no error: no such key. */
 SW_API const char *sw_archive_text(const sw_archive *archive, const char *key);
-SW_API int sw_archive_texts(const sw_archive *archive);
-SW_API const char *sw_archive_key(const sw_archive *archive, int index); /* of a text; NULL beyond the last */
+SW_API int sw_archive_text_count(const sw_archive *archive);
+SW_API const char *sw_archive_text_key(const sw_archive *archive, int index); /* of a text; NULL beyond the last */
 /* The path it was opened from; NULL for one that was not. */
 SW_API const char *sw_archive_path(const sw_archive *archive);
 
@@ -752,7 +767,7 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
  * f32; a finite number beyond f32's range is an error. Names that are missing, that are not expected, whose shape
  * or type is another: all are listed in one message, and nothing is changed after any error. Tied
  * parameters may be in the file under any of their names, or under several with equal numbers.
- * Afterwards it is as after sw_params_changed, and their gradient block is fresh. */
+ * Afterwards it is as after sw_params_mark_changed, and their gradient block is fresh. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
 /* The same with an archive that holds more. Each name has the prefix in front (NULL: none), and
@@ -828,8 +843,8 @@ typedef struct sw_batch {
 SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids,
                                  int64_t count, sw_batch *batch);
 /* The same with an explicit draw: equal draws, equal pictures, whatever the tape's is. */
-SW_API sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
-                                       const int64_t *ids, int64_t count, sw_batch *batch);
+SW_API sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
+                                           const int64_t *ids, int64_t count, sw_batch *batch);
 /* The same into the caller's memory: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or
  * like x; either may be NULL. Threads share the samples. */
 SW_API sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
@@ -947,8 +962,8 @@ SW_API sw_status sw_objective_check(const sw_objective *f);
 /* For a generalized linear model, the n·k numbers s_i = weight·∂loss/∂z_i with one backward to z, weight
  * that of the loss (sw_tape_loss_weight): s is [count, outputs] in the parameters' type. For a plain mean
  * s_i = ∂l_i/∂z_i and ∇f_i = s_i a_iᵀ (and s_i for the bias). */
-SW_API sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                                  int64_t count, uint64_t draw, double *value, void *s);
+SW_API sw_status sw_objective_glm_derivatives(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                              int64_t count, uint64_t draw, double *value, void *s);
 /* And back: g = beta·g + Σ_i c_i [a_i, 1] for coefficients c [count, outputs], so that c = s/weight
  * gives the mean gradient. g has dim elements; c and g are in the parameters' type. */
 SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
@@ -960,7 +975,7 @@ SW_API sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, 
 SW_API sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double *mean);
 
 /* Of an objective with `glm`: ‖a_i‖² of all n samples. */
-SW_API void sw_objective_square_norms(const sw_objective *f, double *squares);
+SW_API void sw_objective_squared_norms(const sw_objective *f, double *squares);
 
 /* A generalized linear model with its parameters: "weight" [outputs, features] and "bias" [outputs], zeros. */
 typedef struct sw_glm sw_glm;

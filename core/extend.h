@@ -25,14 +25,14 @@ extern "C" {
 /* A function returns the status of its own failure, also while an earlier error is pending, whose message is
  * the one that stays. sw_error_status() is the status of that message, so it does not serve for this.
  *
- *     const uint64_t before = sw_failures();
+ *     const uint64_t before = sw_failure_count();
  *     sw_tensor t = users_function(...);
  *     if (sw_is_null(t))
- *         return sw_failures() != before ? sw_last_failure() : sw_fail(SW_ERR_USER, "... a null tensor");
+ *         return sw_failure_count() != before ? sw_last_failure() : sw_fail(SW_ERR_USER, "... a null tensor");
  */
 
 /* How many failures this thread has recorded by sw_fail, whether or not the message was kept. */
-SW_API uint64_t sw_failures(void);
+SW_API uint64_t sw_failure_count(void);
 /* The status of the latest of them: what a function returns when a function it called has just failed. */
 SW_API sw_status sw_last_failure(void);
 
@@ -46,22 +46,22 @@ SW_API const char *sw_suggest(const char *word, int count, const char *const *na
 
 /* Faults that are reported in one message: "a is missing; b is [2] here and [3] in the file; … and 12 more".
  * Starts as {0}; goes into a message of sw_fail as its text. */
-typedef struct sw_faults {
+typedef struct sw_error_list {
     int count, told;
     size_t used;
     char text[2000];
-} sw_faults;
-SW_API void sw_faults_add(sw_faults *faults, const char *format, ...) SW_PRINTF(2, 3);
-SW_API const char *sw_faults_text(sw_faults *faults);
+} sw_error_list;
+SW_API void sw_error_list_add(sw_error_list *faults, const char *format, ...) SW_PRINTF(2, 3);
+SW_API const char *sw_error_list_text(sw_error_list *faults);
 
 /* ---- Numbers and texts ----------------------------------------------------------------------- */
 /* Text that is read again, written to a file or shown in a message is the same in every locale: all numbers go
  * through these functions, which write and expect a point, as in the locale "C". */
 
 /* strtod, with its `end`, which may be NULL. */
-SW_API double sw_text_number(const char *text, char **end);
-/* The shortest text of 15 to 17 digits that sw_text_number turns into the same number. Returns `text`. */
-SW_API const char *sw_number_text(double value, char text[32]);
+SW_API double sw_parse_number(const char *text, char **end);
+/* The shortest text of 15 to 17 digits that sw_parse_number turns into the same number. Returns `text`. */
+SW_API const char *sw_format_number(double value, char text[32]);
 /* snprintf and vsnprintf. */
 SW_API int sw_format(char *out, size_t size, const char *format, ...) SW_PRINTF(3, 4);
 SW_API int sw_vformat(char *out, size_t size, const char *format, va_list list) SW_PRINTF(3, 0);
@@ -87,7 +87,7 @@ SW_API int sw_file_open(const char *path, int64_t *bytes);
  * (`size` bytes): as many bytes as the caller has, so that a program compiled before an option was added
  * still works. Refuses a size below `least`, that of the first version, or above `size`. who and type are
  * for the message: "optimizer: options.size is 0; sizeof(sw_optim_options) is 72". */
-SW_API sw_status sw_take_options(const char *who, const char *type, void *options, size_t size, const void *given,
+SW_API sw_status sw_options_copy(const char *who, const char *type, void *options, size_t size, const void *given,
                                  size_t least);
 
 /* ---- Time ------------------------------------------------------------------------------------ */
@@ -112,7 +112,7 @@ SW_API char *sw_strdup(const char *string);
  * if the object may be freed; false, and an error that names the kind ("tape"), if an object of this kind at
  * this address was freed before and its memory was not reused. Older ones among thousands of freed objects may
  * not be recognized. */
-SW_API bool sw_free_once(const void *object, const char *kind);
+SW_API bool sw_may_free(const void *object, const char *kind);
 
 /* Embed one in each object that reads a source and has its own free function. Initialize it with zeros. */
 typedef struct sw_source_hold {
@@ -141,19 +141,20 @@ SW_API int sw_cpu_level(void); /* 0..SW_LEVELS-1 */
 enum { SW_TILE = 4096 };
 
 /* Runs a kernel over [0, n) in tiles of SW_TILE; threads share the tiles where there are enough. */
-SW_API void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
+SW_API void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
 /* The same for a kernel with `width` (≤ 8) sums: partial sums per tile, added in order of the tiles,
  * so that the result has the same bits for every number of threads. */
-SW_API void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums);
+SW_API void sw_kernel_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
+                               double *sums);
 /* Calls work(args, i) for every i in [0, tiles); i to i+1 stay with one thread where possible. The
  * caller takes part. Run serially inside another such call, or when the threads are busy. */
 SW_API void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles);
 
-/* From here to sw_float_restore this thread treats subnormal numbers (below 1e-38 in f32) as zero: an
+/* From here to sw_subnormals_restore this thread treats subnormal numbers (below 1e-38 in f32) as zero: an
  * operation on one costs a hundred cycles on some processors, and the decaying averages of optimizers
  * are full of them. Returns the mode before. Threads of sw_parallel compute in the caller's mode. */
-SW_API unsigned sw_float_flush(void);
-SW_API void sw_float_restore(unsigned mode);
+SW_API unsigned sw_subnormals_flush(void);
+SW_API void sw_subnormals_restore(unsigned mode);
 
 /* C[M,N] = alpha·op(A)·op(B) + beta·C, row-major, in f32 or f64, through OpenBLAS on one thread for
  * each tile; tiles depend on M, N, K and the transpositions alone, and threads share them. lda, ldb,
@@ -200,8 +201,8 @@ struct sw_op {
     sw_status (*shape)(sw_call *call);
     /* Fills out->data. Never reads what an input's shape does not allow. */
     sw_status (*forward)(sw_call *call);
-    /* For each input i for which sw_wants(call, i): either fills all of sw_cotangent(call, i), in the
-     * shape of the input (of the output, if `broadcasts`), or calls sw_pass(call, i). Never
+    /* For each input i for which sw_call_wants_grad(call, i): either fills all of sw_call_grad(call, i), in the
+     * shape of the input (of the output, if `broadcasts`), or calls sw_call_pass_grad(call, i). Never
      * accumulates, never reduces broadcast axes: the engine does. NULL: no derivative; gradients end
      * here, as at sw_detach. */
     sw_status (*vjp)(sw_call *call);
@@ -216,10 +217,10 @@ struct sw_op {
 SW_API sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs);
 
 /* For `shape`: */
-SW_API sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *shape);
-SW_API sw_status sw_shape_like(sw_call *call, int input); /* type and shape of an input */
-SW_API sw_status sw_shape_broadcast(sw_call *call);       /* of all inputs together, types equal */
-SW_API sw_status sw_check_real(sw_call *call);            /* all inputs f32, or all f64 */
+SW_API sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_t *shape);
+SW_API sw_status sw_call_set_shape_like(sw_call *call, int input); /* type and shape of an input */
+SW_API sw_status sw_call_set_shape_broadcast(sw_call *call);       /* of all inputs together, types equal */
+SW_API sw_status sw_call_check_real(sw_call *call);                /* all inputs f32, or all f64 */
 /* Memory that lives as long as out and that forward hands to vjp (as call->saved); NULL and an error
  * if there is none. May be asked for in `shape` or `forward`, once. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
@@ -231,15 +232,15 @@ SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 
 /* For `vjp`. One that records (sw_tape_mark, forward, sw_backward_from, sw_tape_rewind) asks for
  * cotangents and scratch before the mark: memory taken after it goes with the rewind. */
-SW_API bool sw_wants(const sw_call *call, int input);
-SW_API void *sw_cotangent(sw_call *call, int input);
+SW_API bool sw_call_wants_grad(const sw_call *call, int input);
+SW_API void *sw_call_grad(sw_call *call, int input);
 /* The gradient of this input is the cotangent itself. */
-SW_API void sw_pass(sw_call *call, int input);
+SW_API void sw_call_pass_grad(sw_call *call, int input);
 
 /* For operations that draw random numbers: the key of this call (seed, draw, site and how many
  * random ops came before), and the ids of the rows of axis 0, or NULL for 0, 1, 2, … */
-SW_API uint64_t sw_random_key(sw_tape *tape, uint64_t site);
-SW_API const int64_t *sw_sample_ids(const sw_tape *tape, int64_t rows);
+SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
+SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
 /* Calls release(user) once, at the tape's next reset or when it is freed: for memory that is not the
  * tape's and that its tensors read in place (sw_input). In the thread that resets; it must not use the
@@ -248,7 +249,7 @@ SW_API sw_status sw_tape_defer(sw_tape *tape, void (*release)(void *user), void 
 
 /* The name of the layer at work, for error messages; returns the one before. The string must live as
  * long as the tape's pass. */
-SW_API const char *sw_tape_layer(sw_tape *tape, const char *name);
+SW_API const char *sw_tape_set_layer(sw_tape *tape, const char *name);
 
 #ifdef __cplusplus
 }

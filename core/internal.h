@@ -310,7 +310,7 @@ sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
 
 /* ---- lifetime.c ---- */
 
-/* Something else than what sw_free_once was called for lies there now. */
+/* Something else than what sw_may_free was called for lies there now. */
 void swi_forget_freed(const void *object);
 
 /* ---- defer.c ---- */
@@ -382,7 +382,7 @@ typedef struct swi_engine {
     void **target;          /* vjp: [inputs] */
     swi_stash *stash;       /* of the newest mark when the call began */
     int scratches;
-    sw_status failure; /* vjp: of sw_cotangent */
+    sw_status failure; /* vjp: of sw_call_grad */
     struct {
         void *memory;
         size_t bytes;
@@ -420,12 +420,12 @@ static inline int swi_cpu_level(void) {
     return level >= 0 ? level : sw_cpu_level();
 }
 enum { SWI_SERIAL = 4 * SW_TILE }; /* elements below which one thread does it all */
-/* sw_run, without a call where there is one tile's work or little more. */
+/* sw_kernel_run, without a call where there is one tile's work or little more. */
 static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
     if (n < SWI_SERIAL)
         (*kernels)[type][swi_cpu_level()](args, 0, n, NULL);
     else
-        sw_run(kernels, type, args, n);
+        sw_kernel_run(kernels, type, args, n);
 }
 /* A kernel over rows of `length` elements: tiles of about SW_TILE elements. `sum`: NULL, or the one sum
  * that the kernel adds to. */
@@ -443,7 +443,7 @@ sw_status swi_unary_shape(sw_call *call);
 sw_status swi_unary(sw_call *call, const sw_kernels *kernels);
 sw_status swi_unary_vjp(sw_call *call, const sw_kernels *kernels);
 sw_tensor swi_apply_unary(const sw_op *op, sw_tensor x, double a, double b);
-/* Axes of a shape from the last, neighbours joined where two operands that are broadcast to it go on or
+/* Axes of a shape from the last, neighbors joined where two operands that are broadcast to it go on or
  * repeat (stride 0) alike; those of length 1 are left out. */
 typedef struct swi_loop {
     int axes;
@@ -463,7 +463,7 @@ typedef struct swi_box {
     int axes;
     int64_t length[SW_MAX_RANK], stride[SWI_OPERANDS][SW_MAX_RANK];
 } swi_box;
-/* Joins neighbouring axes where all operands go on alike; axes of length 1 go. At least one axis stays. */
+/* Joins neighboring axes where all operands go on alike; axes of length 1 go. At least one axis stays. */
 void swi_box_join(swi_box *box, int operands);
 int64_t swi_box_count(const swi_box *box);
 void swi_strides(int rank, const int64_t *shape, int64_t *stride); /* of a row-major array */
@@ -497,7 +497,7 @@ void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, siz
 
 /* ---- apply.c ---- */
 
-/* As sw_shape_broadcast, but the inputs' types are not looked at, and out's is given. */
+/* As sw_call_set_shape_broadcast, but the inputs' types are not looked at, and out's is given. */
 sw_status swi_shape_broadcast(sw_call *call, sw_dtype type);
 /* An error unless inputs `first` and on are of one type. */
 sw_status swi_check_equal_types(const sw_call *call, int first);

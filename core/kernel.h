@@ -8,7 +8,7 @@
  *     #if SW_KERNEL_PASS
  *       ... kernels: functions of type sw_kernel named SW_K(name), computing in `real` ...
  *     #else
- *       ... the rest of the file, where SW_KERNEL_TABLE(name) is an initialiser for sw_kernels ...
+ *       ... the rest of the file, where SW_KERNEL_TABLE(name) is an initializer for sw_kernels ...
  *     #endif
  *
  * The header includes the file again once for each type and level, with SW_KERNEL_PASS set to 1,
@@ -51,7 +51,7 @@ enum { SW_LANES = 32 };
  * the compiler need not check for overlap. */
 #if defined(__clang__)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define SW_INDEPENDENT /* instrumented loops are not vectorised, and clang would say so */
+#define SW_INDEPENDENT /* instrumented loops are not vectorized, and clang would say so */
 #else
 #define SW_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #endif

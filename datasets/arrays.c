@@ -91,7 +91,7 @@ static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *
     if (x->type != SW_U8 && (o->scale != 0 || o->shift != 0))
         return sw_fail(SW_ERR_ARGUMENT,
                        "arrays: scale and shift are for u8, and x is %s: wrap the source "
-                       "in sw_normalise",
+                       "in sw_normalize",
                        sw_dtype_name(x->type));
     SW_TRY(swd_check_scale("arrays", &o->scale, &o->shift, 1));
     if (o->class_names && o->classes == 0)
@@ -130,7 +130,7 @@ static sw_status take_arrays(swd_stored *s, const sw_array *x, const sw_array *y
 
 sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options) {
     sw_arrays_options o = {0};
-    if (options && sw_take_options("arrays", "sw_arrays_options", &o, sizeof o, options,
+    if (options && sw_options_copy("arrays", "sw_arrays_options", &o, sizeof o, options,
                                    offsetof(sw_arrays_options, allow_nonfinite)) != SW_OK)
         return NULL;
     if (check(x, y, &o) != SW_OK)

@@ -33,7 +33,7 @@ static sw_status check_lists(const sw_csv_options *o) {
 
 static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
     if (given)
-        SW_TRY(sw_take_options("csv", "sw_csv_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(sw_options_copy("csv", "sw_csv_options", o, sizeof *o, given, sizeof *o));
     o->delimiter = (char)(o->delimiter ? o->delimiter : ',');
     const char d = o->delimiter;
     if ((d < ' ' && d != '\t') || d == 0x7f || strchr("\"+-.", d) || (d >= '0' && d <= '9') ||
@@ -243,13 +243,13 @@ static sw_status finish(const swd_csv *c, table *t, csv_source *source) {
     s->source.free = csv_free;
     source->names = t->names;
     t->names = NULL;
-    s->x = sw_array_of(t->x, SW_F64, SW_SHAPE(t->rows, c->features));
+    s->x = sw_array_view(t->x, SW_F64, SW_SHAPE(t->rows, c->features));
     t->x = NULL;
     if (c->o.target == SW_CSV_REAL) {
-        s->y = sw_array_of(t->y, SW_F64, SW_SHAPE(t->rows, 1));
+        s->y = sw_array_view(t->y, SW_F64, SW_SHAPE(t->rows, 1));
         t->y = NULL;
     } else if (c->o.target == SW_CSV_CLASS_IDS) {
-        s->y = sw_array_of(t->ids, SW_I32, SW_SHAPE(t->rows));
+        s->y = sw_array_view(t->ids, SW_I32, SW_SHAPE(t->rows));
         t->ids = NULL;
         s->source.classes = c->o.classes;
         s->source.class_names = c->o.class_names;

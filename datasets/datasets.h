@@ -22,7 +22,7 @@ extern "C" {
  * stops at the size that the header implies, and memory is asked for only if the file could fill
  * it. Every message is "path: reason". The array is freed by sw_array_free; after a failure it is all
  * zeros. */
-SW_API sw_status sw_idx_read(const char *path, sw_array *array);
+SW_API sw_status sw_idx_load(const char *path, sw_array *array);
 
 /* Images [n, height, width] and labels [n] of two IDX files as a source, n ≥ 1: x is one vector of
  * height·width numbers, y the class id, below `classes`. options may be NULL. A number is pixel·scale + shift, where
@@ -73,32 +73,32 @@ SW_API void sw_sha256(const void *bytes, size_t length, char hex[65]);
 
 /* ---- Pictures -------------------------------------------------------------------------------- */
 
-/* A PNG or JPEG file (its contents say which) as u8 [height, width, channels]. channels: 1 grey, 3 RGB
- * (alpha is dropped, grey from RGB is luma (77 R + 150 G + 29 B)/256), 0 what is there: 1 to 4, with alpha
+/* A PNG or JPEG file (its contents say which) as u8 [height, width, channels]. channels: 1 gray, 3 RGB
+ * (alpha is dropped, gray from RGB is luma (77 R + 150 G + 29 B)/256), 0 what is there: 1 to 4, with alpha
  * last. 16-bit PNG keeps the high byte; of an animation the first picture; EXIF's orientation is not
  * followed. Limits: a file of 256 MiB, 32,768 pixels a side, 2^26 pixels, and no more pixels than a
  * file of its length could hold. PNG: every chunk's CRC is checked. JPEG: baseline and progressive, at
  * most 100 scans. A file that ends too soon is an error. Every message is "path: reason". The array is
  * freed by sw_array_free; after a failure it is all zeros. */
-SW_API sw_status sw_picture_read(const char *path, int channels, sw_array *out);
+SW_API sw_status sw_picture_load(const char *path, int channels, sw_array *out);
 
 /* A picture, u8 [height, width, channels] or [height, width], in another size, 1 to 32,768 pixels a side:
  * cubic, Catmull-Rom up, Mitchell down; proportions are the caller's. `out` as above. */
 SW_API sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out);
 /* The one thing on an even background, as the pictures of Fashion-MNIST were made (Xiao, Rasul, Vollgraf
  * 2017): u8 [side, side], the thing light on 0, its longer side `side` pixels, in the middle. The picture
- * is grey or RGB, with or without alpha (sw_picture_read's, channels 0), the thing dark on light or light
+ * is gray or RGB, with or without alpha (sw_picture_load's, channels 0), the thing dark on light or light
  * on dark; what is transparent is white. The background is the median of the outermost pixels; what is
  * within 5 % of it, but for one pixel in 200, is trimmed from each side. An error if nothing is left. `out`
  * as above. */
 SW_API sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *out);
 
-/* u8 [height, width] or [height, width, channels] as a PNG file of 8 bits a channel: 1 grey, 2 grey and
- * alpha, 3 RGB, 4 RGBA; what sw_picture_read with channels 0 reads again, but for [height, width], which
+/* u8 [height, width] or [height, width, channels] as a PNG file of 8 bits a channel: 1 gray, 2 gray and
+ * alpha, 3 RGB, 4 RGBA; what sw_picture_load with channels 0 reads again, but for [height, width], which
  * comes back as [height, width, 1]. At most 32,768 pixels a side and 2^26 in all. Equal pictures give
  * equal bytes. The file is replaced whole, as by sw_archive_save; a device or a pipe is written to as it is.
  * Every message about the file or the picture is "path: reason". */
-SW_API sw_status sw_picture_write(const char *path, const sw_array *picture);
+SW_API sw_status sw_picture_save(const char *path, const sw_array *picture);
 
 /* A folder with one folder per class, in order of their names' bytes, each with pictures that end in
  * .png, .jpg or .jpeg (in any case), in order of their names' bytes: sample 0 is the first of class 0.
@@ -231,7 +231,7 @@ struct sw_svmlight {
  * Memory is at most 20 times the size of the (decompressed) file and 512 KiB, usually less than twice the size, and
  * 200 bytes for each class. Errors name path and line, counted from 1: "train.svm: line 17: index 3 after index 7;
  * indices must increase". NULL after an error. options may be NULL. */
-SW_API sw_svmlight *sw_svmlight_read(const char *path, const sw_svmlight_options *options);
+SW_API sw_svmlight *sw_svmlight_load(const char *path, const sw_svmlight_options *options);
 /* Frees the data with their source; accepts NULL. What was made from the source (a loader, an objective, a subset)
  * keeps all of it alive until it is freed itself. sw_source_free(data->source) does the same: call one of the two,
  * or neither if a wrapper owns the source. */
@@ -292,8 +292,8 @@ typedef struct sw_spirals_options {
 } sw_spirals_options;
 SW_API sw_source *sw_spirals(const sw_spirals_options *options);
 
-/* Gaussian blobs: sample i is of class i mod classes, at its class's centre plus spread·ε on each
- * coordinate; centres are uniform in [-box, box). */
+/* Gaussian blobs: sample i is of class i mod classes, at its class's center plus spread·ε on each
+ * coordinate; centers are uniform in [-box, box). */
 typedef struct sw_blobs_options {
     size_t size;      /* sizeof(sw_blobs_options) */
     int64_t n;        /* 100 */
@@ -305,7 +305,7 @@ typedef struct sw_blobs_options {
 } sw_blobs_options;
 SW_API sw_source *sw_blobs(const sw_blobs_options *options);
 /* [classes, features]; NULL and an error for another source. The source's. */
-SW_API const double *sw_blobs_centres(const sw_source *source);
+SW_API const double *sw_blobs_centers(const sw_source *source);
 
 /* y = ⟨w, x⟩ + bias + noise·ε with x ~ N(0, I) and w ~ N(0, I) by the seed; y_shape is {1}. */
 typedef struct sw_linear_samples_options {
@@ -336,13 +336,13 @@ SW_API sw_source *sw_logistic_samples(const sw_logistic_samples_options *options
 SW_API const double *sw_true_weights(const sw_source *source);
 
 /* ---- Parts of a source ----------------------------------------------------------------------- */
-/* Views: samples stay where they are. Parts keep the source alive (sw_source_free). With `own` it belongs to
+/* Views: samples stay where they are. Parts keep the source alive (sw_source_free). With `owns_source` it belongs to
  * them: it is freed with the last part, and also if the call fails (but for a wrong options.size), so that
  * calls can be nested. */
 
 typedef struct sw_wrap_options {
     size_t size; /* sizeof(sw_wrap_options) */
-    bool own;
+    bool owns_source;
 } sw_wrap_options;
 /* The samples ids[0..count), copied, in this order; an id may come twice. Sample i of the subset is
  * ids[i] of the source: an id out of range is an error that names it. count ≥ 1; options may be NULL. */
@@ -360,7 +360,7 @@ typedef struct sw_split_options {
     /* Of every class, each part gets its share of it, give or take 1 sample (2 if there are more than two
      * parts); counts stay exact. Class ids are needed. */
     bool stratified;
-    bool own;
+    bool owns_source;
 } sw_split_options;
 /* Deals the shuffled samples out to `parts` sources: every sample to exactly one. Within a part the order
  * is random too. A part that would be empty is an error; after one all of out[] are NULL. */
@@ -371,26 +371,26 @@ SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_op
 
 /* What shares one mean and one standard deviation: each number of a sample; or each channel, axis 0 of
  * samples [channels, height, width] (of a sample with other than three axes: all its numbers). */
-typedef enum sw_moments_of { SW_PER_FEATURE = 0, SW_PER_CHANNEL } sw_moments_of;
+typedef enum sw_moments_axis { SW_PER_FEATURE = 0, SW_PER_CHANNEL } sw_moments_axis;
 /* How many means there are. */
-SW_API int64_t sw_moments_count(const sw_source *source, sw_moments_of which);
+SW_API int64_t sw_moments_count(const sw_source *source, sw_moments_axis which);
 /* Mean and standard deviation (population: divided by the count) of x over all samples, in one pass in
  * f64 (Welford 1962; channels put together as in Chan, Golub, LeVeque 1983), as draw 0 has them.
  * [sw_moments_count] each; std may be NULL. */
-SW_API sw_status sw_moments(const sw_source *source, sw_moments_of which, double *mean, double *std);
+SW_API sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mean, double *std);
 
 /* x becomes (x - mean)/std, computed in the batch's type as (x - mean)·(1/std), both rounded to it
  * first. Where std is 0 (a number that never changes), it counts as 1. */
-typedef struct sw_normalise_options {
-    size_t size; /* sizeof(sw_normalise_options) */
-    sw_moments_of which;
+typedef struct sw_normalize_options {
+    size_t size; /* sizeof(sw_normalize_options) */
+    sw_moments_axis which;
     /* Both given, [sw_moments_count], copied; or both NULL: those of `like`, the training set, say. */
     const double *mean, *std;
     const sw_source *like; /* NULL: the source itself */
-    bool own;
-} sw_normalise_options;
+    bool owns_source;
+} sw_normalize_options;
 /* options NULL: each number of a sample by its own moments. */
-SW_API sw_source *sw_normalise(sw_source *source, const sw_normalise_options *options);
+SW_API sw_source *sw_normalize(sw_source *source, const sw_normalize_options *options);
 
 /* Random crops and flips of pictures: `padding` zeros on each side, then a window of height × width at
  * a random place, all places equally likely (to 2^-32), then, with `flip`, left and right exchanged with
@@ -405,7 +405,7 @@ typedef struct sw_augment_options {
      * result is one vector too. All 0 for samples [height, width] or [channels, height, width]. */
     int64_t from_channels, from_height, from_width;
     uint64_t seed;
-    bool own;
+    bool owns_source;
 } sw_augment_options;
 SW_API sw_source *sw_augment(sw_source *source, const sw_augment_options *options);
 
@@ -418,7 +418,7 @@ typedef struct sw_map_options {
     bool reshape; /* else the result has the source's shape, and the next two are not read */
     int rank;     /* 0 to 7 */
     int64_t shape[SW_MAX_RANK];
-    bool own;
+    bool owns_source;
 } sw_map_options;
 /* options NULL: the shape stays. */
 SW_API sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const sw_map_options *options);
@@ -471,16 +471,16 @@ SW_API bool sw_loader_prefetches(const sw_loader *loader); /* in a thread of its
 /* Where a loader is: plain numbers, to be saved by their fields. A batch that was prefetched and not yet
  * given out counts as not drawn. */
 typedef struct sw_loader_position {
-    size_t size; /* sizeof(sw_loader_position), also before sw_loader_state */
+    size_t size; /* sizeof(sw_loader_position), also before sw_loader_get_position */
     uint64_t seed;
     int64_t order, n, batch, drop_last; /* order: an sw_order; drop_last: 0 or 1 */
     int64_t epoch;                      /* epochs ended */
     int64_t position;                   /* samples given out in the epoch */
 } sw_loader_position;
-SW_API sw_status sw_loader_state(const sw_loader *loader, sw_loader_position *position);
+SW_API sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *position);
 /* The batches that follow are those that would have followed there. The loader must have the position's
  * seed, order, n, batch and drop_last: else an error that names what differs, and it stays where it is. */
-SW_API sw_status sw_loader_restore(sw_loader *loader, const sw_loader_position *position);
+SW_API sw_status sw_loader_set_position(sw_loader *loader, const sw_loader_position *position);
 
 #ifdef __cplusplus
 }

@@ -223,7 +223,7 @@ static sw_status read_pictures(folder *f, swd_stored *s) {
         return fail_memory(f);
     for (int64_t i = 0; i < f->files.count && status == SW_OK; i++) {
         sw_array picture;
-        status = sw_picture_read(f->files.name[i], f->o.channels, &picture);
+        status = sw_picture_load(f->files.name[i], f->o.channels, &picture);
         if (status == SW_OK && i == 0)
             status = make_room(f, s, f->files.name[i], &picture);
         if (status == SW_OK)
@@ -247,11 +247,11 @@ static sw_status label(folder *f, swd_stored *s) {
 
 static sw_status check_options(sw_image_folder_options *o, const sw_image_folder_options *given) {
     if (given)
-        SW_TRY(sw_take_options("image folder", "sw_image_folder_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(sw_options_copy("image folder", "sw_image_folder_options", o, sizeof *o, given, sizeof *o));
     if (o->channels == 0)
         o->channels = 3;
     if (o->channels != 1 && o->channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (grey) or 3 (RGB)", o->channels);
+        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (gray) or 3 (RGB)", o->channels);
     const bool none = o->height == 0 && o->width == 0;
     if (!none && (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
         return sw_fail(SW_ERR_ARGUMENT, "image folder: height %lld and width %lld; 1 to %d each, or both 0",

@@ -102,7 +102,7 @@ typedef struct made {
     double *x;      /* its x [n, features]; */
     int32_t *label; /* its y [n], or */
     double *target; /* [n, 1] */
-    double *hidden; /* centres [classes, features] or weights [features]; NULL */
+    double *hidden; /* centers [classes, features] or weights [features]; NULL */
 } made;
 
 static void free_made(sw_source *source) {
@@ -165,7 +165,7 @@ static sw_status amount(const char *who, const char *what, double value, bool po
 
 #define TAKE(who, type, options, given) \
     if (given)                          \
-    SW_TRY(sw_take_options(who, #type, options, sizeof *(options), given, sizeof *(options)))
+    SW_TRY(sw_options_copy(who, #type, options, sizeof *(options), given, sizeof *(options)))
 #define DEFAULT(value, number) (value) = (value) == 0 ? (number) : (value)
 
 /* ---- Two moons ---- */
@@ -264,13 +264,13 @@ sw_source *sw_blobs(const sw_blobs_options *options) {
         return NULL;
     const int64_t features = o.features;
     if (features > INT64_MAX / 16 / o.classes) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %d centres of %lld numbers", o.classes, (long long)features);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %d centers of %lld numbers", o.classes, (long long)features);
         return NULL;
     }
     made *m = new_made(BLOBS, o.n, features, o.classes, o.classes * features);
     if (!m)
         return NULL;
-    const uint64_t key = sw_rng_key(o.seed, "blobs centres");
+    const uint64_t key = sw_rng_key(o.seed, "blobs centers");
     for (int64_t i = 0; i < o.classes * features; i++)
         m->hidden[i] = o.box * (2 * uniform(key, i) - 1);
     for (int64_t i = 0; i < o.n; i++) {
@@ -281,11 +281,11 @@ sw_source *sw_blobs(const sw_blobs_options *options) {
     return &m->stored.source;
 }
 
-const double *sw_blobs_centres(const sw_source *source) {
+const double *sw_blobs_centers(const sw_source *source) {
     const made *m = made_by(source, BLOBS);
     if (m)
         return m->hidden;
-    sw_fail(SW_ERR_ARGUMENT, "blobs_centres: the source is %s", source ? "not of sw_blobs" : "NULL");
+    sw_fail(SW_ERR_ARGUMENT, "blobs_centers: the source is %s", source ? "not of sw_blobs" : "NULL");
     return NULL;
 }
 

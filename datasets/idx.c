@@ -111,7 +111,7 @@ static sw_status read_contents(swd_stream *r, sw_array *array) {
     return r->compressed ? swd_stream_check_end(r) : SW_OK;
 }
 
-sw_status sw_idx_read(const char *path, sw_array *array) {
+sw_status sw_idx_load(const char *path, sw_array *array) {
     if (array)
         *array = (sw_array){0};
     if (!path || !array)

@@ -5,7 +5,7 @@ enum { MAX_CLASSES = 256 };
 
 static sw_status check_options(sw_images_options *o, const sw_images_options *given) {
     if (given)
-        SW_TRY(sw_take_options("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(sw_options_copy("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
     if (o->classes < 0 || o->classes > MAX_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes, MAX_CLASSES);
     if (o->class_names && o->classes == 0)
@@ -43,8 +43,8 @@ static sw_status check_labels(const char *path, const sw_array *labels, int64_t 
 /* Labels first: they are small, and a wrong file is found soon. */
 static sw_status load(swd_stored *s, const char *images_path, const char *labels_path, int classes,
                       const int64_t *expected) {
-    SW_TRY(sw_idx_read(labels_path, &s->y));
-    SW_TRY(sw_idx_read(images_path, &s->x));
+    SW_TRY(sw_idx_load(labels_path, &s->y));
+    SW_TRY(sw_idx_load(images_path, &s->x));
     SW_TRY(check_pixels(images_path, &s->x, expected));
     return check_labels(labels_path, &s->y, s->x.shape[0], classes);
 }

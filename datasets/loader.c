@@ -73,7 +73,7 @@ static buffer *new_buffer(const sw_source *source, sw_dtype type, int64_t sample
 static sw_status check_options(sw_loader_options *o, const sw_loader_options *given) {
     if (given)
         SW_TRY(
-            sw_take_options("loader", "sw_loader_options", o, sizeof *o, given, offsetof(sw_loader_options, prefetch)));
+            sw_options_copy("loader", "sw_loader_options", o, sizeof *o, given, offsetof(sw_loader_options, prefetch)));
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
@@ -138,7 +138,7 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
 }
 
 void sw_loader_free(sw_loader *loader) {
-    if (!loader || !sw_free_once(loader, "loader"))
+    if (!loader || !sw_may_free(loader, "loader"))
         return;
     swd_background_free(loader->background);
     for (int i = 0; i < BUFFERS; i++)
@@ -154,7 +154,7 @@ void sw_loader_free(sw_loader *loader) {
 /* Alone: the library's threads are the step's. */
 static void run_errand(void *args) {
     errand *e = args;
-    sw_float_restore(e->mode);
+    sw_subnormals_restore(e->mode);
     sw_clear_error();
     e->status = e->source->gather(e->source, e->ids, e->count, e->draw, e->type, e->into->x, e->into->y);
     if (e->status == SW_OK)
@@ -176,8 +176,8 @@ static void look_ahead(sw_loader *loader, const int64_t *ids, int64_t count) {
         if (atomic_load_explicit(&loader->buffer[i]->owners, memory_order_acquire) == 1)
             into = loader->buffer[i];
     if (into) {
-        unsigned mode = sw_float_flush();
-        sw_float_restore(mode);
+        unsigned mode = sw_subnormals_flush();
+        sw_subnormals_restore(mode);
         loader->errand = (errand){.source = loader->source,
                                   .ids = ids,
                                   .count = count,
@@ -215,7 +215,7 @@ static sw_status lend(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
         return sw_fail(e->status, "%s", e->text);
     SW_TRY(sw_tape_defer(tape, let_go, e->into));
     atomic_fetch_add_explicit(&e->into->owners, 1, memory_order_relaxed);
-    SW_TRY(sw_tape_samples(tape, e->ids, e->count));
+    SW_TRY(sw_tape_set_sample_ids(tape, e->ids, e->count));
     batch->x = view_of(tape, e->into->x, e->type, e->count, source->x_rank, source->x_shape);
     if (sw_is_null(batch->x))
         return sw_last_failure();
@@ -225,7 +225,7 @@ static sw_status lend(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
         if (sw_is_null(batch->y))
             return sw_last_failure();
     }
-    batch->ids = sw_sample_ids(tape, e->count);
+    batch->ids = sw_tape_sample_ids(tape, e->count);
     batch->count = e->count;
     return SW_OK;
 }
@@ -274,8 +274,8 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     const int64_t *ids;
     int64_t count = sw_sampler_next(loader->sampler, &ids);
     sw_status status = finish_errand(loader) ? lend(loader, tape, batch)
-                                             : sw_source_batch_drawn(loader->source, tape, loader->options.type,
-                                                                     (uint64_t)loader->ended, ids, count, batch);
+                                             : sw_source_batch_with_draw(loader->source, tape, loader->options.type,
+                                                                         (uint64_t)loader->ended, ids, count, batch);
     if (status != SW_OK) {
         *batch = (sw_batch){0};
         return give_up(loader);
@@ -319,11 +319,11 @@ static sw_loader_position position_of(const sw_loader *loader) {
                                 .position = loader->position};
 }
 
-sw_status sw_loader_state(const sw_loader *loader, sw_loader_position *position) {
+sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *position) {
     if (!loader || !position)
         return sw_fail(SW_ERR_ARGUMENT, "loader state: the %s is NULL", loader ? "position" : "loader");
     sw_loader_position now = {0};
-    SW_TRY(sw_take_options("loader state", "sw_loader_position", &now, sizeof now, position, sizeof now));
+    SW_TRY(sw_options_copy("loader state", "sw_loader_position", &now, sizeof now, position, sizeof now));
     *position = position_of(loader);
     return SW_OK;
 }
@@ -335,11 +335,11 @@ static sw_status same(const char *what, int64_t loaders, int64_t given) {
                          (long long)loaders, (long long)given);
 }
 
-sw_status sw_loader_restore(sw_loader *loader, const sw_loader_position *position) {
+sw_status sw_loader_set_position(sw_loader *loader, const sw_loader_position *position) {
     if (!loader || !position)
         return sw_fail(SW_ERR_ARGUMENT, "loader restore: the %s is NULL", loader ? "position" : "loader");
     sw_loader_position p = {0}, now = position_of(loader);
-    SW_TRY(sw_take_options("loader restore", "sw_loader_position", &p, sizeof p, position, sizeof p));
+    SW_TRY(sw_options_copy("loader restore", "sw_loader_position", &p, sizeof p, position, sizeof p));
     SW_TRY(same("n", now.n, p.n));
     SW_TRY(same("batch", now.batch, p.batch));
     SW_TRY(same("order", now.order, p.order));

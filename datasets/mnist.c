@@ -160,7 +160,7 @@ static sw_status checksum(const char *path, char sha256[65]) {
     unsigned char header[SWD_IDX_HEADER];
     sw_array array;
     swd_sha256 sha;
-    SW_TRY(sw_idx_read(path, &array));
+    SW_TRY(sw_idx_load(path, &array));
     swd_sha256_begin(&sha);
     swd_sha256_add(&sha, header, swd_idx_header(&array, header));
     swd_sha256_add(&sha, array.data, (size_t)sw_array_count(&array));

@@ -81,7 +81,7 @@ swd_number swd_parse_number(const char *text, double *value) {
     if (!scan(p, &d))
         return SWD_NO_NUMBER;
     if (!convert_exactly(&d, value))
-        *value = sw_text_number(p, NULL);
+        *value = sw_parse_number(p, NULL);
     *value = negative ? -*value : *value;
     return isfinite(*value) ? SWD_NUMBER : SWD_TOO_LARGE;
 }

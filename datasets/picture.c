@@ -192,13 +192,13 @@ static sw_status read_picture(swd_picture *p, int channels, sw_array *out) {
     return SW_OK;
 }
 
-sw_status sw_picture_read(const char *path, int channels, sw_array *out) {
+sw_status sw_picture_load(const char *path, int channels, sw_array *out) {
     if (out)
         *out = (sw_array){0};
     if (!path || !out)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL", path ? "array" : "path");
     if (channels != 0 && channels != 1 && channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (grey), 3 (RGB) or 0 (what is there)", channels);
+        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (gray), 3 (RGB) or 0 (what is there)", channels);
     swd_picture p = {.path = path, .first_error = !sw_error()};
     sw_status status = read_picture(&p, channels, out);
     sw_free(p.data);

@@ -18,7 +18,7 @@ typedef struct swd_picture {
     unsigned char *data;
     int64_t bytes;
     int64_t width, height; /* by the file's header */
-    /* PNG: colours that pixels can name, 0 without a palette; where its chunk is, and its length.
+    /* PNG: colors that pixels can name, 0 without a palette; where its chunk is, and its length.
      */
     int palette;
     int64_t palette_at, palette_bytes;

@@ -50,17 +50,17 @@ static sw_status check_chunk_type(const swd_picture *p, const unsigned char *typ
 }
 
 static sw_status check_png_header(swd_picture *p, const unsigned char *type, int64_t length) {
-    static const int channels[7] = {1, 0, 3, 1, 2, 0, 4}; /* by colour type */
+    static const int channels[7] = {1, 0, 3, 1, 2, 0, 4}; /* by color type */
     const unsigned char *data = type + 4;
     REQUIRE(is_chunk(type, "IHDR") && length == 13, "damaged: does not begin with its header");
-    const int depth = data[8], colour = data[9];
-    REQUIRE(colour < 7 && channels[colour] > 0 && depth > 0 && depth <= 16 && (depth & (depth - 1)) == 0,
-            "damaged: colour type %d of %d bits", colour, depth);
+    const int depth = data[8], color = data[9];
+    REQUIRE(color < 7 && channels[color] > 0 && depth > 0 && depth <= 16 && (depth & (depth - 1)) == 0,
+            "damaged: color type %d of %d bits", color, depth);
     p->width = big_endian(data, 4);
     p->height = big_endian(data + 4, 4);
-    p->palette = colour == 3 ? 1 << (depth < 8 ? depth : 8) : 0;
+    p->palette = color == 3 ? 1 << (depth < 8 ? depth : 8) : 0;
     const bool small = p->width <= SWD_PICTURE_SIDE && p->height <= SWD_PICTURE_SIDE;
-    const int64_t row = small ? 1 + (p->width * channels[colour] * depth + 7) / 8 : 0; /* 1: the filter */
+    const int64_t row = small ? 1 + (p->width * channels[color] * depth + 7) / 8 : 0; /* 1: the filter */
     return check_size(p, p->height * row / DEFLATE_RATIO);
 }
 

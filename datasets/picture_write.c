@@ -67,7 +67,7 @@ static sw_status check_pixels(const swd_picture *p, const sw_array *a) {
     return SW_OK;
 }
 
-sw_status sw_picture_write(const char *path, const sw_array *picture) {
+sw_status sw_picture_save(const char *path, const sw_array *picture) {
     if (!path || !picture || !picture->data)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL",
                        !path      ? "path"

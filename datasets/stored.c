@@ -1,5 +1,5 @@
 /* Samples in memory as a source. Pictures stay as stored, a byte a pixel: a quarter of the memory
- * traffic of f32, and normalised on the way into the batch. */
+ * traffic of f32, and normalized on the way into the batch. */
 #define SW_KERNEL_FILE "stored.c"
 #include "kernel.h"
 
@@ -30,7 +30,7 @@ static inline void fetch_lines(const void *from, int64_t bytes, bool soon) {
 
 #if SW_KERNEL_PASS
 
-/* Rows [begin, end) of the batch. `restrict` through arguments: gcc vectorises the loop by it. */
+/* Rows [begin, end) of the batch. `restrict` through arguments: gcc vectorizes the loop by it. */
 #define STORED_KERNEL(name, stored, value)                                                                        \
     static inline void SW_K(name##_row)(const stored *restrict in, real *restrict out, int64_t width, real scale, \
                                         real shift) {                                                             \
@@ -113,7 +113,7 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
 
 void swd_stored_free(sw_source *source) {
     swd_stored *s = (swd_stored *)source;
-    sw_free_once(s, "source");
+    sw_may_free(s, "source");
     if (!s->borrowed_x)
         sw_array_free(&s->x);
     if (!s->borrowed_y)

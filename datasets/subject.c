@@ -34,8 +34,8 @@ sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t wid
     SW_TRY(check_side("picture_resize", height));
     SW_TRY(check_side("picture_resize", width));
     const sw_array in =
-        sw_array_of(picture->data, SW_U8,
-                    SW_SHAPE(picture->shape[0], picture->shape[1], picture->rank == 3 ? picture->shape[2] : 1));
+        sw_array_view(picture->data, SW_U8,
+                      SW_SHAPE(picture->shape[0], picture->shape[1], picture->rank == 3 ? picture->shape[2] : 1));
     int64_t shape[3] = {height, width, in.shape[2]};
     sw_array result = sw_array_new(SW_U8, picture->rank, shape);
     if (!result.data)
@@ -50,15 +50,15 @@ sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t wid
 
 /* ---- The thing on a background ---- */
 
-/* What is transparent shows white paper. Luma as in sw_picture_read. */
-static void to_grey(const sw_array *picture, unsigned char *grey) {
+/* What is transparent shows white paper. Luma as in sw_picture_load. */
+static void to_gray(const sw_array *picture, unsigned char *gray) {
     const int channels = picture->rank == 3 ? (int)picture->shape[2] : 1;
     const int64_t count = picture->shape[0] * picture->shape[1];
     const unsigned char *p = picture->data;
     for (int64_t i = 0; i < count; i++, p += channels) {
         int value = channels < 3 ? p[0] : (77 * p[0] + 150 * p[1] + 29 * p[2]) >> 8;
         int alpha = channels % 2 ? 255 : p[channels - 1];
-        grey[i] = (unsigned char)((value * alpha + 255 * (255 - alpha) + 127) / 255);
+        gray[i] = (unsigned char)((value * alpha + 255 * (255 - alpha) + 127) / 255);
     }
 }
 
@@ -157,13 +157,13 @@ sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *ou
         *out = (sw_array){0};
     SW_TRY(check("picture_subject", picture, out));
     SW_TRY(check_side("picture_subject", side));
-    sw_array grey = sw_array_new(SW_U8, 2, picture->shape), result = sw_array_new(SW_U8, SW_SHAPE(side, side));
-    sw_status status = grey.data && result.data ? SW_OK : SW_ERR_MEMORY;
+    sw_array gray = sw_array_new(SW_U8, 2, picture->shape), result = sw_array_new(SW_U8, SW_SHAPE(side, side));
+    sw_status status = gray.data && result.data ? SW_OK : SW_ERR_MEMORY;
     if (status == SW_OK) {
-        to_grey(picture, grey.data);
-        status = subject(grey.data, picture->shape[0], picture->shape[1], side, &result);
+        to_gray(picture, gray.data);
+        status = subject(gray.data, picture->shape[0], picture->shape[1], side, &result);
     }
-    sw_array_free(&grey);
+    sw_array_free(&gray);
     if (status == SW_OK)
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): checked, or made just now */
         *out = result;

@@ -73,7 +73,7 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
 
 static void free_subset(sw_source *source) {
     subset *s = (subset *)source;
-    sw_free_once(s, "source");
+    sw_may_free(s, "source");
     let_go(s->owned);
     sw_source_release(&s->hold);
     sw_free(s->ids);
@@ -132,28 +132,28 @@ static sw_status check_subset(const sw_source *source, const int64_t *ids, int64
 
 sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count, const sw_wrap_options *options) {
     sw_wrap_options o = {0};
-    if (options && sw_take_options("subset", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("subset", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     if (check_subset(source, ids, count) != SW_OK) {
-        swd_free_owned(source, o.own);
+        swd_free_owned(source, o.owns_source);
         return NULL;
     }
-    return one_part(source, ids, count, o.own);
+    return one_part(source, ids, count, o.owns_source);
 }
 
 sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *options) {
     sw_wrap_options o = {0};
-    if (options && sw_take_options("take", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("take", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     sw_status status = swd_check_source("take", source);
     if (status == SW_OK && (count < 1 || count > source->n))
         status =
             sw_fail(SW_ERR_ARGUMENT, "take: %lld samples, outside 1 to %lld", (long long)count, (long long)source->n);
     if (status != SW_OK) {
-        swd_free_owned(source, o.own);
+        swd_free_owned(source, o.owns_source);
         return NULL;
     }
-    return one_part(source, NULL, count, o.own);
+    return one_part(source, NULL, count, o.owns_source);
 }
 
 /* ---- Splits ---- */
@@ -330,14 +330,14 @@ sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *
     if (!options || !out)
         return sw_fail(SW_ERR_ARGUMENT, "split: %s NULL", out ? "options are" : "out is");
     sw_split_options o = {0};
-    SW_TRY(sw_take_options("split", "sw_split_options", &o, sizeof o, options, sizeof o));
+    SW_TRY(sw_options_copy("split", "sw_split_options", &o, sizeof o, options, sizeof o));
     sw_status status = check_split(source, parts, &o);
     if (status != SW_OK) {
-        swd_free_owned(source, o.own);
+        swd_free_owned(source, o.owns_source);
         return status;
     }
-    shared *owned = o.own ? share(source) : NULL;
-    if (o.own && !owned)
+    shared *owned = o.owns_source ? share(source) : NULL;
+    if (o.owns_source && !owned)
         return SW_ERR_MEMORY;
     status = split(source, parts, &o, owned, out);
     let_go(owned);

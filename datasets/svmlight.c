@@ -50,7 +50,7 @@ static sw_status svmlight_take_like(sw_svmlight_options *o) {
 
 static sw_status svmlight_check_options(sw_svmlight_options *o, const sw_svmlight_options *given) {
     if (given)
-        SW_TRY(sw_take_options("svmlight", "sw_svmlight_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(sw_options_copy("svmlight", "sw_svmlight_options", o, sizeof *o, given, sizeof *o));
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "svmlight: type %d is not SW_F32 or SW_F64", (int)o->type);
     if ((int)o->base < SW_SVMLIGHT_BASE_AUTO || o->base > SW_SVMLIGHT_ONE_BASED)
@@ -116,14 +116,14 @@ static sw_status svmlight_trim(swd_svmlight *s) {
 static sw_status svmlight_classes(swd_svmlight *s, svmlight_data *d) {
     swd_stored *stored = &d->dense.stored;
     if (!s->classed) {
-        stored->y = sw_array_of(d->y, SW_F64, SW_SHAPE(s->rows, 1));
+        stored->y = sw_array_view(d->y, SW_F64, SW_SHAPE(s->rows, 1));
         stored->borrowed_y = true;
         return SW_OK;
     }
     d->class_values = sw_alloc_array(s->classes.count, sizeof *d->class_values);
     if (!d->class_values || swd_classes_finish(&s->classes, true, s->ids, s->rows, stored) != SW_OK)
         return swd_stream_fail_memory(&s->lines.in);
-    stored->y = sw_array_of(s->ids, SW_I32, SW_SHAPE(s->rows));
+    stored->y = sw_array_view(s->ids, SW_I32, SW_SHAPE(s->rows));
     s->ids = NULL;
     for (int c = 0; c < stored->source.classes; c++)
         d->class_values[c] = (double)strtoll(stored->names[c], NULL, 10);
@@ -174,7 +174,7 @@ static sw_status svmlight_load(swd_svmlight *s, const char *path, svmlight_data 
     return svmlight_finish(s, *d);
 }
 
-sw_svmlight *sw_svmlight_read(const char *path, const sw_svmlight_options *options) {
+sw_svmlight *sw_svmlight_load(const char *path, const sw_svmlight_options *options) {
     swd_svmlight s = {.lines = {.in = {.members = true}}};
     svmlight_data *d = NULL;
     if (svmlight_check_options(&s.o, options) != SW_OK)

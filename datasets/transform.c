@@ -182,14 +182,14 @@ static sw_status set_up(augmenter *s, const sw_source *source, const sw_augment_
 
 sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
     sw_augment_options o = {0};
-    if (options && sw_take_options("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
-        swd_free_owned(source, o.own);
+        swd_free_owned(source, o.owns_source);
         return NULL;
     }
-    swd_wrap_source(&s->wrap, source, o.own);
+    swd_wrap_source(&s->wrap, source, o.owns_source);
     s->wrap.source.gather = gather_augmented;
     s->wrap.source.fixed = false;
     s->wrap.source.free = free_augmenter;
@@ -281,17 +281,17 @@ static sw_status set_function(mapper *s, const sw_source *source, const sw_map_o
 
 sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const sw_map_options *options) {
     sw_map_options o = {0};
-    if (options && sw_take_options("map", "sw_map_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("map", "sw_map_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     sw_status status = swd_check_source("map", source);
     if (status == SW_OK && !function)
         status = sw_fail(SW_ERR_ARGUMENT, "map: the function is NULL");
     mapper *s = status == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
-        swd_free_owned(source, o.own);
+        swd_free_owned(source, o.owns_source);
         return NULL;
     }
-    swd_wrap_source(&s->wrap, source, o.own);
+    swd_wrap_source(&s->wrap, source, o.owns_source);
     s->wrap.source.gather = gather_mapped;
     s->wrap.source.fixed = false; /* nobody knows */
     s->wrap.source.free = free_mapper;

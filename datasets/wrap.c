@@ -61,7 +61,7 @@ void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own) {
 }
 
 void swd_unwrap_source(swd_wrap *wrap) {
-    sw_free_once(wrap, "source");
+    sw_may_free(wrap, "source");
     swd_free_owned(wrap->inner, wrap->own);
     sw_source_release(&wrap->hold);
 }

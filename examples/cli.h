@@ -214,7 +214,7 @@ static inline void cli_set(const cli_option *o, const char *text) {
         break;
     }
     case CLI_REAL: {
-        double x = sw_text_number(text, &end);
+        double x = sw_parse_number(text, &end);
         if (end != text && !*end && x >= o->low && x <= o->high) {
             *(double *)o->value = x;
             return;

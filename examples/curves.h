@@ -10,7 +10,7 @@ enum { CURVE_MOST = 2048 };
 
 typedef struct curve {
     const char *name;
-    unsigned colour;
+    unsigned color;
     double width;
     int n;
     double x[CURVE_MOST], y[CURVE_MOST];
@@ -36,9 +36,9 @@ static inline double curve_end(const curve *c, double part) {
 /* All curves on the panel, the first on top, with a key from `row` on (below 0: none). */
 static inline void curves_draw(plot *p, int count, const curve *c, int row) {
     for (int i = count - 1; i >= 0; i--)
-        plot_curve(p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour);
+        plot_curve(p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].color);
     for (int i = 0; i < count && row >= 0; i++)
-        plot_key(p, row + i, c[i].width + 1, c[i].colour, c[i].name);
+        plot_key(p, row + i, c[i].width + 1, c[i].color, c[i].name);
 }
 
 /* A line for each point, "curve",x,y, in FILE.csv beside the picture; nothing while an error is pending. */

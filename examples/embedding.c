@@ -9,7 +9,7 @@
 enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200, INPUTS = 2 * CONTEXT }; /* with the blank */
 
 static const char text[] =
-    "Far out at sea a small boat rode over the long grey waves. An old man sat at the oars, and beside him "
+    "Far out at sea a small boat rode over the long gray waves. An old man sat at the oars, and beside him "
     "his granddaughter kept a lamp alight. They had left the harbour before the sun was up, and now the "
     "land behind them was only a thin blue line. What are we looking for, she asked. For the deepest place, "
     "he said, where the water is still. Every night the tide goes down into it, and every morning it comes "
@@ -68,7 +68,7 @@ static void write_sample(sw_module *net, char *to) {
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "writing")};
     int32_t context[CONTEXT] = {0};
     for (int64_t i = 0; i < WRITTEN && !sw_error(); i++, sw_tape_reset(tape)) {
-        sw_tensor x = sw_input(tape, sw_array_of(context, SW_I32, SW_SHAPE(1, CONTEXT)));
+        sw_tensor x = sw_input(tape, sw_array_view(context, SW_I32, SW_SHAPE(1, CONTEXT)));
         const double *probability = sw_value(sw_softmax(sw_forward(net, x), -1)).data;
         double left = sw_rng_uniform(&rng);
         int32_t next = 0;
@@ -98,7 +98,7 @@ static void draw(const double *place) {
     plot_panel(&p, 70, 40, 550, 420, -most[0], most[0], -most[1], most[1]);
     plot_axes(&p, "letters, by a network that guesses the next one", "first number", "second number");
     for (int64_t i = 1; i < LETTERS; i++)
-        plot_text(&p, plot_x(&p, place[2 * i]), plot_y(&p, place[2 * i + 1]) + 5, 14, PLOT_CENTRE, false,
+        plot_text(&p, plot_x(&p, place[2 * i]), plot_y(&p, place[2 * i + 1]) + 5, 14, PLOT_CENTER, false,
                   is_vowel((int32_t)i) ? PLOT_RED : PLOT_BLUE, (const char[]){alphabet[i], 0});
     plot_key(&p, 0, 4, PLOT_RED, "vowels");
     plot_key(&p, 1, 4, PLOT_BLUE, "consonants");
@@ -111,8 +111,8 @@ int main(int argc, char **argv) {
     static int32_t x[MOST * CONTEXT], y[MOST];
     static char written[WRITTEN + 1];
     const int64_t n = read_text(x, y);
-    const sw_array inputs = sw_array_of(x, SW_I32, SW_SHAPE(n, CONTEXT));
-    const sw_array targets = sw_array_of(y, SW_I32, SW_SHAPE(n));
+    const sw_array inputs = sw_array_view(x, SW_I32, SW_SHAPE(n, CONTEXT));
+    const sw_array targets = sw_array_view(y, SW_I32, SW_SHAPE(n));
     const sw_arrays_options kind = {.size = sizeof kind, .classes = LETTERS};
     sw_source *source = sw_arrays(&inputs, &targets, &kind);
 
@@ -120,14 +120,14 @@ int main(int argc, char **argv) {
     sw_module *letters = sw_nn_embedding(model, LETTERS, 2);
     sw_module *net = sw_nn_sequential(model, letters, sw_nn_flatten(model), sw_nn_linear(model, INPUTS, 32),
                                       sw_nn_tanh(model), sw_nn_linear(model, 32, LETTERS), NULL);
-    sw_model_input(model, SW_SHAPE(CONTEXT));
+    sw_model_set_input_shape(model, SW_SHAPE(CONTEXT));
     const sw_optim_options how = {.size = sizeof how,
                                   .estimator = "minibatch batch=100",
                                   .rule = "adamw lr=5e-3",
                                   .schedule = "cosine",
                                   .seed = (uint64_t)cli.seed,
-                                  .steps = steps};
-    sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
+                                  .total_steps = steps};
+    sw_optim *optim = sw_optim_new_with_options(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_cross_entropy);
     for (int64_t step = 0; step < steps && !sw_error(); step++)
         sw_optim_minimize(optim, f, NULL);

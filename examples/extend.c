@@ -67,21 +67,21 @@ static void SW_K(and_mask)(void *args, int64_t begin, int64_t end, double *sums)
 static const sw_kernels swish_kernels = SW_KERNEL_TABLE(swish), swish_vjp_kernels = SW_KERNEL_TABLE(swish_vjp);
 
 static sw_status swish_shape(sw_call *c) {
-    SW_TRY(sw_check_real(c));
-    return sw_shape_like(c, 0);
+    SW_TRY(sw_call_check_real(c));
+    return sw_call_set_shape_like(c, 0);
 }
 
 static sw_status swish_forward(sw_call *c) {
     void *args[] = {c->in[0]->data, c->out->data};
-    sw_run(&swish_kernels, c->out->type, args, c->out->count);
+    sw_kernel_run(&swish_kernels, c->out->type, args, c->out->count);
     return SW_OK;
 }
 
 static sw_status swish_vjp(sw_call *c) {
-    void *dx = sw_cotangent(c, 0), *args[] = {c->in[0]->data, (void *)(uintptr_t)c->cotangent, dx};
+    void *dx = sw_call_grad(c, 0), *args[] = {c->in[0]->data, (void *)(uintptr_t)c->cotangent, dx};
     if (!dx)
         return SW_ERR_MEMORY;
-    sw_run(&swish_vjp_kernels, c->out->type, args, c->out->count);
+    sw_kernel_run(&swish_vjp_kernels, c->out->type, args, c->out->count);
     return SW_OK;
 }
 
@@ -150,7 +150,7 @@ static sw_status and_mask_estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids + half, e->count - half, &second, g2));
     e->value = (first + second) / 2;
     void *args[] = {g1, g2, g};
-    sw_run(&and_mask_kernels, e->type, args, e->dim);
+    sw_kernel_run(&and_mask_kernels, e->type, args, e->dim);
     return SW_OK;
 }
 
@@ -171,8 +171,8 @@ typedef struct problem {
 
 static sw_tensor loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const problem *p = user;
-    sw_tensor x = sw_buffer(tape, SW_F32, SW_SHAPE(count, 1));
-    sw_tensor y = sw_buffer(tape, SW_F32, SW_SHAPE(count, 1));
+    sw_tensor x = sw_empty(tape, SW_F32, SW_SHAPE(count, 1));
+    sw_tensor y = sw_empty(tape, SW_F32, SW_SHAPE(count, 1));
     float *to_x = sw_value(x).data, *to_y = sw_value(y).data;
     for (int64_t i = 0; to_x && to_y && i < count; i++) {
         to_x[i] = p->x[ids[i]];
@@ -192,12 +192,12 @@ int main(int argc, char **argv) {
         return fprintf(stderr, "extend takes no arguments, but got %s\n", argv[1]), 2;
     static problem p;
     double at[5] = {-3, -0.5, 0, 0.7, 20}, worst, value = 0;
-    sw_array points = sw_array_of(at, SW_F64, SW_SHAPE(5));
+    sw_array points = sw_array_view(at, SW_F64, SW_SHAPE(5));
     if (sw_gradcheck(check, NULL, 1, &points, NULL, &worst) == SW_OK)
         printf("gradcheck: %.1g of what is allowed\n", worst);
 
-    sw_register_rule(&signum);
-    sw_register_estimator(&and_mask);
+    sw_rule_register(&signum);
+    sw_estimator_register(&and_mask);
     sw_model *model = sw_model_new(SW_F32, 1);
     p.net = sw_nn_sequential(model, sw_nn_linear(model, 1, 32), sw_module_new(model, &swish_layer, 0),
                              sw_nn_linear(model, 32, 32), sw_module_new(model, &swish_layer, 0),
@@ -212,8 +212,8 @@ int main(int argc, char **argv) {
                                   .estimator = "and_mask batch=64",
                                   .rule = "signum lr=0.003",
                                   .schedule = "cosine",
-                                  .steps = 2000};
-    sw_optim *optim = sw_optim_create(params, &how);
+                                  .total_steps = 2000};
+    sw_optim *optim = sw_optim_new_with_options(params, &how);
     sw_tape *tape = sw_tape_new();
     for (int i = 0; optim && i < 2000; i++)
         sw_optim_minimize(optim, &f, NULL);

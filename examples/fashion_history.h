@@ -67,8 +67,8 @@ static sw_status history_add(history *h, const sw_train_state *state, const sw_e
     SW_TRY(history_reserve(h, h->epochs + 1));
     double *row = h->row[h->epochs];
     row[EPOCH] = (double)state->epoch;
-    row[STEPS] = (double)sw_optim_steps(state->optim);
-    row[SKIPPED] = (double)sw_optim_skipped(state->optim);
+    row[STEPS] = (double)sw_optim_steps_taken(state->optim);
+    row[SKIPPED] = (double)sw_optim_steps_skipped(state->optim);
     row[SECONDS] = h->begun + state->period_seconds;
     h->begun = h->now = 0;
     row[TRAIN_LOSS] = state->mean_loss;
@@ -93,12 +93,12 @@ static sw_status history_save(const history *h, const sw_optim *optim, const cha
     sw_archive *a = sw_archive_new();
     sw_status status = a ? sw_optim_pack(optim, a) : sw_error_status();
     if (status == SW_OK && h->epochs > 0)
-        status = sw_archive_put(a, "history.epochs", sw_array_of(h->row, SW_F64, SW_SHAPE(h->epochs, COLUMNS)));
+        status = sw_archive_put(a, "history.epochs", sw_array_view(h->row, SW_F64, SW_SHAPE(h->epochs, COLUMNS)));
     if (status == SW_OK && h->epochs > 0)
-        status = sw_archive_put(a, "history.norms", sw_array_of(h->norm, SW_F64, SW_SHAPE(h->epochs, h->layers, 3)));
+        status = sw_archive_put(a, "history.norms", sw_array_view(h->norm, SW_F64, SW_SHAPE(h->epochs, h->layers, 3)));
     const double begun = h->begun + h->now;
     if (status == SW_OK)
-        status = sw_archive_put_copy(a, "history.begun", sw_array_of(&begun, SW_F64, 0, NULL));
+        status = sw_archive_put_copy(a, "history.begun", sw_array_view(&begun, SW_F64, 0, NULL));
     if (status == SW_OK)
         status = sw_archive_save(a, path);
     sw_archive_free(a);
@@ -124,7 +124,7 @@ static sw_status history_take(history *h, const sw_archive *a, const char *path)
 
 /* The optimizer's state, and the epochs before it. */
 static sw_status history_load(history *h, sw_optim *optim, const char *path) {
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     sw_status status = a ? sw_optim_unpack(optim, a) : sw_error_status();
     if (status == SW_OK)
         status = history_take(h, a, path);

@@ -122,7 +122,7 @@ static bool make_model(run *r) {
     sw_module *module[3 * MAX_LAYERS + 1];
     if (strcmp(asked.dtype, "f32") != 0 && strcmp(asked.dtype, "f64") != 0)
         cli_fail(2, "--dtype %s: f32 or f64 is needed", asked.dtype);
-    sw_archive *file = asked.load && !asked.hidden ? sw_archive_open(asked.load) : NULL;
+    sw_archive *file = asked.load && !asked.hidden ? sw_archive_load(asked.load) : NULL;
     if (asked.load && !asked.hidden && !file)
         return false;
     int layers = file ? hidden_of_file(file, units) : parse_hidden(units), count = 0;
@@ -137,7 +137,7 @@ static bool make_model(run *r) {
         inputs = units[i];
     }
     module[count++] = sw_nn_linear(r->model, inputs, 10);
-    return sw_model_build(r->model, sw_nn_sequential_of(r->model, count, module)) &&
+    return sw_model_build(r->model, sw_nn_sequential_array(r->model, count, module)) &&
            (!asked.load || sw_model_load(r->model, asked.load) == SW_OK);
 }
 
@@ -187,11 +187,11 @@ static bool make_optimizer(run *r) {
                                   .average = asked.average,
                                   .clip = asked.clip,
                                   .seed = (uint64_t)cli.seed};
-    r->optim = sw_optim_create(sw_model_params(r->model), &how);
+    r->optim = sw_optim_new_with_options(sw_model_params(r->model), &how);
     r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
     if (r->optim && asked.check)
-        sw_tape_set(sw_optim_tape(r->optim), SW_CHECK, true);
-    return r->optim && (!asked.norms || sw_optim_watch(r->optim, true) == SW_OK);
+        sw_tape_set_switch(sw_optim_tape(r->optim), SW_CHECK, true);
+    return r->optim && (!asked.norms || sw_optim_record_norms(r->optim, true) == SW_OK);
 }
 
 /* ---- Training ---- */
@@ -215,7 +215,7 @@ static sw_status show(void *user, sw_train_state *state) {
     if (in_epoch == 0)
         return SW_OK; /* the epoch's line is about to say more */
     snprintf(desc, sizeof desc, "epoch %lld/%lld", (long long)state->epoch + 1, (long long)asked.epochs);
-    cli_progress_draw(&r->progress, desc, in_epoch, each, state->step, state->steps, state->mean_loss);
+    cli_progress_draw(&r->progress, desc, in_epoch, each, state->step, state->total_steps, state->mean_loss);
     return SW_OK;
 }
 
@@ -246,7 +246,7 @@ static sw_status note_seconds(void *user, sw_train_state *state) {
 }
 
 static int64_t steps_of(const run *r) {
-    return sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
+    return sw_optim_steps_taken(r->optim) + sw_optim_steps_skipped(r->optim);
 }
 
 /* Steps of an epoch; an estimator without batches has one. */
@@ -262,7 +262,7 @@ static bool resume(run *r) {
         return true;
     const int64_t each = steps_of_epoch(r);
     /* Its length is what is asked for now, and not the file's: a schedule would have ended there. */
-    if (sw_error() || (asked.epochs > 0 && sw_optim_set_steps(r->optim, asked.epochs * each) != SW_OK) ||
+    if (sw_error() || (asked.epochs > 0 && sw_optim_set_total_steps(r->optim, asked.epochs * each) != SW_OK) ||
         history_load(&r->history, r->optim, asked.checkpoint) != SW_OK)
         return false;
     r->epochs = steps_of(r) / each;
@@ -321,8 +321,8 @@ static bool finish(run *r) {
     if (sw_model_evaluate(r->model, NULL, r->train, sw_cross_entropy, &on_train) != SW_OK ||
         sw_model_evaluate(r->model, NULL, r->test, sw_cross_entropy, &r->result) != SW_OK)
         return false;
-    if (sw_optim_skipped(r->optim))
-        cli_note("%lld steps were skipped: Inf or NaN in the gradient\n", (long long)sw_optim_skipped(r->optim));
+    if (sw_optim_steps_skipped(r->optim))
+        cli_note("%lld steps were skipped: Inf or NaN in the gradient\n", (long long)sw_optim_steps_skipped(r->optim));
     const result results[] = {{"parameters", (double)sw_params_dim(sw_model_params(r->model)), 0},
                               {"epochs", (double)r->epochs, 0},
                               {"epoch_seconds", epoch_seconds(&r->history), 4},
@@ -358,7 +358,7 @@ static bool learn(run *r) {
 /* Before the training: a picture that cannot be read is said at once. */
 static bool read_picture(run *r) {
     sw_array picture;
-    if (asked.predict && sw_picture_read(asked.predict, 0, &picture) == SW_OK)
+    if (asked.predict && sw_picture_load(asked.predict, 0, &picture) == SW_OK)
         sw_picture_subject(&picture, 28, &r->subject), sw_array_free(&picture);
     return !asked.predict || r->subject.data;
 }
@@ -369,7 +369,7 @@ static bool predict(run *r) {
     float x[784];
     for (int i = 0; i < 784; i++)
         x[i] = (float)((const unsigned char *)r->subject.data)[i] / 255;
-    const sw_array row = sw_array_of(x, SW_F32, SW_SHAPE(1, 784));
+    const sw_array row = sw_array_view(x, SW_F32, SW_SHAPE(1, 784));
     bool good = sw_predict(r->model, &row, &y) == SW_OK;
     double p[10];
     if (good)

@@ -106,7 +106,7 @@ static json_t *option_value(const cli_option *o) {
 static json_t *rounded(double value, int digits) {
     char text[64];
     sw_format(text, sizeof text, "%.*f", digits, value);
-    return isfinite(value) ? digits ? json_real(sw_text_number(text, NULL)) : json_integer((json_int_t)value)
+    return isfinite(value) ? digits ? json_real(sw_parse_number(text, NULL)) : json_integer((json_int_t)value)
                            : json_null();
 }
 
@@ -315,7 +315,7 @@ static int run_gnuplot(const char *script, const char *picture) {
 
 static bool is_whole_picture(const char *path) {
     sw_array pixels;
-    const bool whole = sw_picture_read(path, 0, &pixels) == SW_OK;
+    const bool whole = sw_picture_load(path, 0, &pixels) == SW_OK;
     if (whole)
         sw_array_free(&pixels);
     else
@@ -422,15 +422,15 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
         const int column = i % ACROSS, row = i / ACROSS;
         const double left = column * CELL + 8, top = row * HIGH + 32, middle = left + 46;
         float x[784];
-        unsigned colour[784];
+        unsigned color[784];
         if (sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL) != SW_OK)
             break; /* plot_save only frees then */
         for (int k = 0; k < 784; k++)
-            colour[k] = plot_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
+            color[k] = plot_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
         plot_panel(&p, left + 4, top, PICTURE, PICTURE, 0, 1, 0, 1);
-        plot_field(&p, 28, 28, colour);
-        plot_text(&p, middle, top + PICTURE + 16, 8, PLOT_CENTRE, false, PLOT_GREEN, names[m->truth]);
-        plot_text(&p, middle, top + PICTURE + 32, 8, PLOT_CENTRE, false, PLOT_RED, names[m->given]);
+        plot_field(&p, 28, 28, color);
+        plot_text(&p, middle, top + PICTURE + 16, 8, PLOT_CENTER, false, PLOT_GREEN, names[m->truth]);
+        plot_text(&p, middle, top + PICTURE + 32, 8, PLOT_CENTER, false, PLOT_RED, names[m->given]);
     }
     snprintf(path, sizeof path, "%s/misread.png", cli.out);
     plot_save(&p, path);
@@ -447,17 +447,17 @@ static sw_status draw_weights(const sw_model *model) {
     plot p = plot_new(across * CELL + 6, (units + across - 1) / across * CELL + 6);
     for (int u = 0; u < units; u++) {
         double x[784], most = 0;
-        unsigned colour[784];
+        unsigned color[784];
         for (int k = 0; k < 784; k++) {
             x[k] =
                 w.type == SW_F32 ? (double)((const float *)w.data)[784 * u + k] : ((const double *)w.data)[784 * u + k];
             most = fabs(x[k]) > most ? fabs(x[k]) : most;
         }
         for (int k = 0; k < 784; k++)
-            colour[k] = plot_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
+            color[k] = plot_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
         const int column = u % across, row = u / across;
         plot_panel(&p, column * CELL + 6, row * CELL + 6, PICTURE, PICTURE, 0, 1, 0, 1);
-        plot_field(&p, 28, 28, colour);
+        plot_field(&p, 28, 28, color);
         plot_frame(&p, PLOT_LIGHT);
     }
     snprintf(path, sizeof path, "%s/weights.png", cli.out);

@@ -180,7 +180,7 @@ static sw_status fit(const sw_glm *model, const char *by, double with_l2, double
                                     .tolerance = tolerance,
                                     .stop = &cli_signal,
                                     .evaluate = progress.bar.live ? show_progress : NULL};
-    sw_optim *optim = sw_optim_create(sw_glm_params(model), &how);
+    sw_optim *optim = sw_optim_new_with_options(sw_glm_params(model), &how);
     if (optim && sw_train(sw_glm_objective(model), optim, &until, result) == SW_OK)
         sw_optim_adopt_point(optim); /* fista's has the exact zeros */
     sw_optim_free(optim);
@@ -191,7 +191,7 @@ static sw_status fit(const sw_glm *model, const char *by, double with_l2, double
 static void set_poisson_intercept(const sw_glm *model) {
     const sw_objective *f = sw_glm_objective(model);
     const sw_array b = sw_param_value(sw_params_find(sw_glm_params(model), "bias"));
-    const sw_array y = sw_array_of(f->glm->target, b.type, SW_SHAPE(f->n));
+    const sw_array y = sw_array_view(f->glm->target, b.type, SW_SHAPE(f->n));
     double mean = 0;
     for (int64_t i = 0; i < f->n; i++)
         mean += (f->glm->weight ? f->glm->weight[i] : 1) * glm_number(&y, i) / (double)f->n;
@@ -199,7 +199,7 @@ static void set_poisson_intercept(const sw_glm *model) {
         *(float *)b.data = (float)log(mean);
     else if (mean > 0)
         *(double *)b.data = log(mean);
-    sw_params_changed(sw_glm_params(model));
+    sw_params_mark_changed(sw_glm_params(model));
 }
 
 /* Only the intercept, with weights of 0: where a first fit begins. */
@@ -226,7 +226,7 @@ static sw_status gradient_of(const sw_glm *model, double *norm, double *largest)
     double value;
     *norm = *largest = 0;
     if (tape && sw_objective_gradient_chunked(f, tape, NULL, NULL, f->n, 0, 0, &value, g) == SW_OK) {
-        const sw_array all = sw_array_of(sw_gradient_data(g), sw_params_type(params), SW_SHAPE(dim));
+        const sw_array all = sw_array_view(sw_gradient_data(g), sw_params_type(params), SW_SHAPE(dim));
         for (int64_t i = 0; i < dim; i++) {
             const double v = glm_number(&all, i);
             *norm = hypot(*norm, v);
@@ -254,7 +254,7 @@ static sw_status mean_loss(const sw_glm *model, const glm_data *d, const void *x
 static sw_status keep(const sw_glm *model, const glm_data *d, glm_fit *to) {
     const sw_params *params = sw_glm_params(model);
     const sw_objective *f = sw_glm_objective(model);
-    const sw_array x = sw_array_of(sw_params_x(params), sw_params_type(params), SW_SHAPE(sw_params_dim(params)));
+    const sw_array x = sw_array_view(sw_params_x(params), sw_params_type(params), SW_SHAPE(sw_params_dim(params)));
     sw_array z = {0};
     to->nonzero = 0;
     for (int64_t i = 0; i < sw_params_dim(params); i++) {

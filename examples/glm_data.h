@@ -53,7 +53,7 @@ static inline void glm_data_free(glm_data *d) {
 
 static inline bool glm_data_open(glm_data *d, const glm_request *r, bool classes) {
     if (r->sparse)
-        d->sparse = sw_svmlight_read(
+        d->sparse = sw_svmlight_load(
             r->path, &(sw_svmlight_options){.size = sizeof(sw_svmlight_options),
                                             .type = r->type,
                                             .target = classes ? SW_SVMLIGHT_CLASS_IDS : SW_SVMLIGHT_REAL});
@@ -124,9 +124,9 @@ static inline sw_status glm_data_standardize(glm_data *d, const glm_request *r) 
             d->mean[j] = r->center ? d->mean[j] : 0;
             d->scale[j] = r->standardize ? d->scale[j] : 1;
         }
-        sw_source *standardized = sw_normalise(
-            d->table, &(sw_normalise_options){
-                          .size = sizeof(sw_normalise_options), .mean = d->mean, .std = d->scale, .own = true});
+        sw_source *standardized = sw_normalize(
+            d->table, &(sw_normalize_options){
+                          .size = sizeof(sw_normalize_options), .mean = d->mean, .std = d->scale, .owns_source = true});
         d->table = standardized; /* the first one was freed if there is none */
     }
     for (int64_t j = 0; j < d->features; j++)
@@ -164,8 +164,8 @@ static inline bool glm_data_read(glm_data *d, const glm_request *r) {
     if (glm_data_standardize(d, r) != SW_OK)
         return false;
     if (d->sparse)
-        d->y = r->classes ? sw_array_of(d->sparse->ids, SW_I32, SW_SHAPE(d->n))
-                          : sw_array_of(d->sparse->y, SW_F64, SW_SHAPE(d->n));
+        d->y = r->classes ? sw_array_view(d->sparse->ids, SW_I32, SW_SHAPE(d->n))
+                          : sw_array_view(d->sparse->y, SW_F64, SW_SHAPE(d->n));
     else if (glm_data_gather(d, r->type) != SW_OK)
         return false;
     if (r->folds > d->n)

@@ -134,7 +134,7 @@ static inline void glm_print(const glm_data *d, const glm_path *p, bool path) {
     for (int64_t i = 0; i < p->count; i++)
         missed += p->fit[i].result.reason == SW_TRAIN_NOT_CONVERGED;
     if (!path) {
-        printf("fit %s\n", sw_train_text(&p->fit[0].result, text, sizeof text));
+        printf("fit %s\n", sw_train_result_text(&p->fit[0].result, text, sizeof text));
         printf("converged %d\nepochs %.6g\n", p->fit[0].result.reason == SW_TRAIN_TOLERANCE, p->fit[0].result.epochs);
         glm_print_fit(d, p, p->fit);
     } else {
@@ -207,20 +207,20 @@ static inline void glm_save(const glm_data *d, const glm_path *p, const char *pi
 
 /* ---- Pictures ---- */
 
-static const unsigned glm_colours[GLM_CURVES] = {PLOT_BLUE,   PLOT_RED, PLOT_GREEN, PLOT_ORANGE,
-                                                 PLOT_PURPLE, PLOT_SKY, PLOT_BLACK, 0x8c6d31};
+static const unsigned glm_colors[GLM_CURVES] = {PLOT_BLUE,   PLOT_RED, PLOT_GREEN, PLOT_ORANGE,
+                                                PLOT_PURPLE, PLOT_SKY, PLOT_BLACK, 0x8c6d31};
 
 /* Weight w along the path; at and value are room for a number of each fit. */
-static inline void glm_draw_curve(const glm_path *p, plot *to, int64_t w, double width, unsigned colour, double *at,
+static inline void glm_draw_curve(const glm_path *p, plot *to, int64_t w, double width, unsigned color, double *at,
                                   double *value) {
     for (int64_t i = 0; i < p->count; i++) {
         at[i] = p->fit[i].penalty;
         value[i] = p->fit[i].x[w];
     }
-    plot_curve(to, (int)p->count, at, value, width, colour);
+    plot_curve(to, (int)p->count, at, value, width, color);
 }
 
-/* The largest in colour, on top of the others. */
+/* The largest in color, on top of the others. */
 static inline void glm_draw_curves(const glm_data *d, const glm_path *p, plot *to, double *size) {
     const int64_t weights = p->outputs * d->features;
     double *at = sw_alloc_array(p->count, sizeof *at), *value = sw_alloc_array(p->count, sizeof *value);
@@ -230,10 +230,10 @@ static inline void glm_draw_curves(const glm_data *d, const glm_path *p, plot *t
         const int count = glm_take_largest(size, weights, GLM_CURVES, largest);
         for (int64_t w = 0; w < weights; w++)
             if (size[w] > 0) /* not taken, and not 0 all along */
-                glm_draw_curve(p, to, w, 1, PLOT_GREY, at, value);
+                glm_draw_curve(p, to, w, 1, PLOT_GRAY, at, value);
         for (int k = count - 1; k >= 0; k--) {
-            glm_draw_curve(p, to, largest[k], 2, glm_colours[k], at, value);
-            plot_key(to, k, 3, glm_colours[k], glm_weight_name(d, p->outputs, largest[k], text));
+            glm_draw_curve(p, to, largest[k], 2, glm_colors[k], at, value);
+            plot_key(to, k, 3, glm_colors[k], glm_weight_name(d, p->outputs, largest[k], text));
         }
     }
     sw_free(at), sw_free(value);
@@ -256,10 +256,10 @@ static inline void glm_draw_coefficients(const glm_data *d, const glm_path *p, p
     sw_free(size);
 }
 
-static inline void glm_draw_mark(plot *to, int row, const glm_fit *f, unsigned colour, const char *name) {
+static inline void glm_draw_mark(plot *to, int row, const glm_fit *f, unsigned color, const char *name) {
     const double dash[2] = {6, 4}, at[2] = {f->penalty, f->penalty}, ends[2] = {to->y0, to->y1};
-    plot_dashed(to, 2, at, ends, 1.5, colour, dash);
-    plot_key_dashed(to, row, 1.5, colour, name, dash);
+    plot_dashed(to, 2, at, ends, 1.5, color, dash);
+    plot_key_dashed(to, row, 1.5, color, name, dash);
 }
 
 /* The mean over the folds with its standard error, and the two penalties that are chosen by it. */
@@ -298,7 +298,7 @@ static inline void glm_draw_path(const glm_data *d, const glm_path *p, const cha
 static inline void glm_draw_rows(const glm_data *d, const glm_path *p, plot *to, int count, const int64_t *feature) {
     const double *x = p->fit[0].x;
     char text[64], number[32];
-    plot_line(to, plot_x(to, 0), to->top, plot_x(to, 0), to->bottom, 1, PLOT_GREY);
+    plot_line(to, plot_x(to, 0), to->top, plot_x(to, 0), to->bottom, 1, PLOT_GRAY);
     for (int i = 0; i < count; i++) {
         const double y = count - i - 0.5;
         snprintf(text, sizeof text, "%.28s", glm_feature_name(d, feature[i], number));
@@ -309,7 +309,7 @@ static inline void glm_draw_rows(const glm_data *d, const glm_path *p, plot *to,
                 plot_rectangle(to, plot_x(to, fmin(value, 0)), plot_y(to, y) - 5,
                                plot_x(to, fabs(value)) - plot_x(to, 0), 10, PLOT_BLUE, 1);
             else
-                plot_point(to, value, y, 4, glm_colours[k % GLM_CURVES]);
+                plot_point(to, value, y, 4, glm_colors[k % GLM_CURVES]);
         }
     }
 }
@@ -330,7 +330,7 @@ static inline void glm_draw_fit(const glm_data *d, const glm_path *p, const char
     glm_draw_rows(d, p, &to, count, feature);
     plot_panel(&to, 750, 30, 140, 22 * rows, 0, 1, 0, 1);
     for (int k = 0; p->outputs > 1 && k < p->outputs && k < GLM_CURVES; k++)
-        plot_key(&to, k, 3, glm_colours[k], d->class_names[k]);
+        plot_key(&to, k, 3, glm_colors[k], d->class_names[k]);
     plot_save(&to, picture);
     sw_free(size);
 }

@@ -27,7 +27,7 @@ static const cli_program program = {.name = "least_squares",
                                     .numbers = true};
 
 static const double floor_step[FLOORS] = {0.1, 0.05, 0.02, 0.01, 0.005};
-static const unsigned floor_colour[FLOORS] = {PLOT_RED, PLOT_ORANGE, PLOT_PURPLE, PLOT_GREEN, PLOT_SKY};
+static const unsigned floor_color[FLOORS] = {PLOT_RED, PLOT_ORANGE, PLOT_PURPLE, PLOT_GREEN, PLOT_SKY};
 static const double beginning[2] = {-0.5, 3.5}; /* w, b */
 static double t[M], y[M];
 
@@ -60,8 +60,8 @@ static sw_source *make_problem(void) {
         const double r = 2 * (optimum[0] * t[i] + optimum[1] - y[i]);
         noise += r * r * (t[i] * t[i] + 1) / M / 2;
     }
-    const sw_array inputs = sw_array_of(t, SW_F64, SW_SHAPE(M, 1));
-    const sw_array targets = sw_array_of(y, SW_F64, SW_SHAPE(M, 1));
+    const sw_array inputs = sw_array_view(t, SW_F64, SW_SHAPE(M, 1));
+    const sw_array targets = sw_array_view(y, SW_F64, SW_SHAPE(M, 1));
     return sw_arrays(&inputs, &targets, NULL);
 }
 
@@ -70,7 +70,7 @@ static sw_source *make_problem(void) {
 typedef struct walk {
     const char *name, *estimator, *schedule;
     double lr; /* 0: one over the largest eigenvalue */
-    unsigned colour;
+    unsigned color;
     curve *gap;  /* NULL, or where means of f - f* over a two-hundredth of the steps go */
     double goal; /* where f - f* is not above it, it ends */
     int64_t taken;
@@ -106,12 +106,12 @@ static void go(walk *k, const sw_source *source) {
                                   .rule = rule,
                                   .schedule = k->schedule,
                                   .seed = (uint64_t)cli.seed};
-    sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
+    sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
     double *x = sw_error() ? NULL : sw_params_x(params);
     if (x) {
         memcpy(x, beginning, sizeof beginning);
-        sw_params_changed(params);
+        sw_params_mark_changed(params);
     }
     for (; x && !sw_error(); k->taken++) {
         look(k, x, k->taken);
@@ -126,15 +126,15 @@ static void go(walk *k, const sw_source *source) {
 
 /* f in steps of a factor of 2, which look like contour lines. */
 static void draw_contours(plot *p) {
-    static unsigned colour[PIXELS];
+    static unsigned color[PIXELS];
     for (int i = 0; i < PIXELS; i++) {
         const int row = i / SIDE, column = i % SIDE; /* the first row is at the top */
         const double x[2] = {p->x0 + (p->x1 - p->x0) * (column + 0.5) / SIDE,
                              p->y1 - (p->y1 - p->y0) * (row + 0.5) / SIDE};
         const double level = floor(plot_log2((value_at(x) - least) / 0.01)); /* 0 and below: the innermost */
-        colour[i] = plot_mix(PLOT_WHITE, PLOT_GREY, fmin(fmax(level, 0) * 0.06, 0.7));
+        color[i] = plot_mix(PLOT_WHITE, PLOT_GRAY, fmin(fmax(level, 0) * 0.06, 0.7));
     }
-    plot_field(p, SIDE, SIDE, colour);
+    plot_field(p, SIDE, SIDE, color);
 }
 
 static void draw(const walk *k, int searches, const curve *gap) {
@@ -148,13 +148,13 @@ static void draw(const walk *k, int searches, const curve *gap) {
                    i < searches     ? k[i].n
                    : k[i].n < SHOWN ? k[i].n
                                     : SHOWN,
-                   k[i].w, k[i].b, i < searches ? 2 : 0.8, k[i].colour);
+                   k[i].w, k[i].b, i < searches ? 2 : 0.8, k[i].color);
     for (int i = 0; i < searches; i++)
         for (int j = 0; j < k[i].n; j++)
-            plot_point(&p, k[i].w[j], k[i].b[j], 2, k[i].colour);
+            plot_point(&p, k[i].w[j], k[i].b[j], 2, k[i].color);
     for (int i = 0; i <= searches; i++)
-        plot_key(&p, i, 2, k[i].colour, i < searches ? k[i].name : "SGD, batch 2, step 0.1");
-    plot_frame(&p, PLOT_GREY);
+        plot_key(&p, i, 2, k[i].color, i < searches ? k[i].name : "SGD, batch 2, step 0.1");
+    plot_frame(&p, PLOT_GRAY);
     plot_panel(&p, 490, 40, 330, SIDE, 0, (double)steps, 1e-4, 100);
     plot_logarithmic(&p, false, true);
     plot_axes(&p, "SGD, batch 2", "steps", "f - f*");
@@ -162,10 +162,10 @@ static void draw(const walk *k, int searches, const curve *gap) {
     plot_panel(&p, 910, 40, 270, SIDE, h[0], h[1], 1e-4, 1);
     plot_logarithmic(&p, true, true);
     plot_axes(&p, "the noise floor", "step", "mean of f - f*");
-    plot_curve(&p, 2, h, theory, 1.2, PLOT_GREY);
+    plot_curve(&p, 2, h, theory, 1.2, PLOT_GRAY);
     for (int i = 0; i < FLOORS; i++)
-        plot_point(&p, k[searches + i].lr, k[searches + i].floor, 5, k[searches + i].colour);
-    plot_key(&p, 0, 1.2, PLOT_GREY, "step tr(C) / 4");
+        plot_point(&p, k[searches + i].lr, k[searches + i].floor, 5, k[searches + i].color);
+    plot_key(&p, 0, 1.2, PLOT_GRAY, "step tr(C) / 4");
     plot_save(&p, cli.out);
 }
 
@@ -174,9 +174,9 @@ int main(int argc, char **argv) {
     cli_check_files();
     enum { SEARCHES = 3 };
     static walk k[SEARCHES + FLOORS] = {
-        {.name = "GD", .estimator = "full", .goal = 1e-10, .colour = PLOT_BLACK},
-        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .goal = 1e-10, .colour = PLOT_BLUE},
-        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .goal = 1e-10, .colour = PLOT_GREEN}};
+        {.name = "GD", .estimator = "full", .goal = 1e-10, .color = PLOT_BLACK},
+        {.name = "Armijo", .estimator = "full", .schedule = "armijo", .lr = 1, .goal = 1e-10, .color = PLOT_BLUE},
+        {.name = "Wolfe", .estimator = "full", .schedule = "wolfe", .lr = 1, .goal = 1e-10, .color = PLOT_GREEN}};
     static curve gap[FLOORS];
     static char name[FLOORS][32];
     sw_source *source = make_problem();
@@ -184,9 +184,9 @@ int main(int argc, char **argv) {
         const int j = i - SEARCHES;
         if (j >= 0) {
             snprintf(name[j], sizeof name[j], "step %g", floor_step[j]);
-            gap[j].n = 0, gap[j].name = name[j], gap[j].width = 1.4, gap[j].colour = floor_colour[j];
+            gap[j].n = 0, gap[j].name = name[j], gap[j].width = 1.4, gap[j].color = floor_color[j];
             k[i].name = name[j], k[i].estimator = "minibatch batch=2 order=replacement";
-            k[i].lr = floor_step[j], k[i].colour = floor_colour[j], k[i].gap = &gap[j], k[i].goal = -1;
+            k[i].lr = floor_step[j], k[i].color = floor_color[j], k[i].gap = &gap[j], k[i].goal = -1;
         }
         go(&k[i], source);
     }

@@ -23,8 +23,8 @@ static const cli_program program = {.name = "lecture_mlp",
 
 static const struct {
     const char *name, *rule;
-    unsigned colour;
-} methods[METHODS] = {{"sgd", "sgd lr=4e-4", PLOT_GREY},
+    unsigned color;
+} methods[METHODS] = {{"sgd", "sgd lr=4e-4", PLOT_GRAY},
                       {"momentum", "sgd lr=4e-4 momentum=0.8", PLOT_BLUE},
                       {"nesterov", "sgd lr=4e-4 momentum=0.8 nesterov", PLOT_GREEN},
                       {"adam", "adam lr=4e-4", PLOT_RED}};
@@ -43,13 +43,13 @@ static sw_status to_bytes(void *user, int64_t id, uint64_t draw, const double *i
 
 static sw_source *bytes_of(sw_data_split split) {
     sw_source *own = sw_fashion_mnist(data, split);
-    const sw_map_options how = {.size = sizeof how, .own = true};
+    const sw_map_options how = {.size = sizeof how, .owns_source = true};
     return own ? sw_map(own, to_bytes, NULL, &how) : NULL;
 }
 
 static sw_model *make_model(void) {
     sw_model *model = sw_model_new(SW_F32, (uint64_t)cli.seed);
-    sw_model_init(model, sw_init_lecun_normal());
+    sw_model_set_init(model, sw_init_lecun_normal());
     sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_elu(model, 1),
                                            sw_nn_linear(model, 100, 10), NULL));
     return model;
@@ -95,12 +95,12 @@ static void draw_panel(plot *p, double left, const char *title, int train_curve,
     plot_axes(p, title, "epoch", logarithmic ? "loss" : "accuracy");
     for (int m = 0; m < METHODS; m++) {
         const curve *a = &curves[train_curve][m], *b = &curves[train_curve + 1][m];
-        plot_curve(p, a->n, a->x, a->y, 1, methods[m].colour);
-        plot_curve(p, b->n, b->x, b->y, 2.4, methods[m].colour);
+        plot_curve(p, a->n, a->x, a->y, 1, methods[m].color);
+        plot_curve(p, b->n, b->x, b->y, 2.4, methods[m].color);
         if (logarithmic)
-            plot_key(p, m, 2.4, methods[m].colour, methods[m].name);
+            plot_key(p, m, 2.4, methods[m].color, methods[m].name);
     }
-    plot_frame(p, PLOT_GREY);
+    plot_frame(p, PLOT_GRAY);
 }
 
 /* All epochs of the method were trained: no signal cut it short. */

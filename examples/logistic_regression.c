@@ -24,7 +24,7 @@ static double mu = 0.1;
 typedef struct method {
     const char *name, *result, *estimator;
     double step; /* times 1/L */
-    unsigned colour;
+    unsigned color;
 } method;
 static const method methods[] = {
     {"SAG, step 1/L", "sag_gap", "sag", 1, PLOT_BLUE},
@@ -34,7 +34,7 @@ static const method methods[] = {
     {"SGD, 1/(2L)", "sgd_gap", "minibatch batch=1 order=replacement", 0.5, PLOT_RED},
     {"batch 10, 1/(2L)", "sgd10_gap", "minibatch batch=10 order=replacement", 0.5, PLOT_ORANGE},
     {"batch 50, 1/(2L)", "sgd50_gap", "minibatch batch=50 order=replacement", 0.5, PLOT_PURPLE},
-    {"SGD, 1/(8L)", "sgd_quarter_gap", "minibatch batch=1 order=replacement", 0.125, PLOT_GREY}};
+    {"SGD, 1/(8L)", "sgd_quarter_gap", "minibatch batch=1 order=replacement", 0.125, PLOT_GRAY}};
 enum { METHODS = sizeof methods / sizeof *methods, SVRG = 2, GD = 3, SGD = 4, QUARTER = 7 };
 
 static void print_steps(void) {
@@ -154,7 +154,7 @@ static void make_problem(void) {
 /* ---- The same as an objective ---- */
 
 static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    sw_tensor t = sw_buffer(tape, SW_F64, SW_SHAPE(count, N));
+    sw_tensor t = sw_empty(tape, SW_F64, SW_SHAPE(count, N));
     double *to = sw_value(t).data;
     (void)user;
     for (int64_t i = 0; to && i < count; i++)
@@ -169,7 +169,7 @@ static sw_tensor head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids
 }
 
 /* With the penalty in each f_i, as the theorem wants it. */
-static sw_tensor penalised(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
+static sw_tensor penalized(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     sw_tensor x = sw_param_use(tape, sw_params_at(user, 0));
     sw_tensor z = sw_linear(rows(NULL, tape, ids, count), x, (sw_tensor){0});
     return sw_add(head(NULL, tape, z, ids, count), sw_scale(sw_sum(sw_mul(x, x)), mu / 2));
@@ -189,10 +189,10 @@ static void run(const char *estimator, double lr, bool glm, int64_t order, look_
     if (glm)
         f.features = N, f.outputs = 1, f.rows = rows, f.head = head;
     else
-        f.loss = penalised;
+        f.loss = penalized;
     snprintf(rule, sizeof rule, "sgd lr=%.17g weight_decay=%.17g", lr, glm ? mu : 0);
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .seed = (uint64_t)order};
-    sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
+    sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     evaluations = 0;
     for (int64_t step = 0; !sw_error() && look(user, sw_params_x(params), step); step++)
         sw_optim_minimize(optim, &f, NULL);
@@ -248,7 +248,7 @@ static bool prove(curve c[THEOREM]) {
     }
     for (int64_t i = 0; i < SEEDS; i++) {
         theorem_run t = {.curve = c};
-        run("sag init=centred", 1 / (16 * largest_l), false, cli.seed + i, watch_theorem, &t);
+        run("sag init=centered", 1 / (16 * largest_l), false, cli.seed + i, watch_theorem, &t);
     }
     for (int i = 0; i < c[LAST].n; i++)
         holds = holds && c[LAST].y[i] <= c[LAST_BOUND].y[i] && c[MEAN].y[i] <= c[MEAN_BOUND].y[i];
@@ -275,15 +275,15 @@ int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     cli_check_files();
     static curve c[METHODS + THEOREM] = {
-        [METHODS + LAST] = {.name = "the last iterate", .colour = PLOT_BLUE, .width = 2},
-        [METHODS + LAST_BOUND] = {.name = "bound on the last", .colour = PLOT_SKY, .width = 1},
-        [METHODS + MEAN] = {.name = "the mean iterate", .colour = PLOT_RED, .width = 2},
-        [METHODS + MEAN_BOUND] = {.name = "bound on the mean", .colour = PLOT_ORANGE, .width = 1}};
+        [METHODS + LAST] = {.name = "the last iterate", .color = PLOT_BLUE, .width = 2},
+        [METHODS + LAST_BOUND] = {.name = "bound on the last", .color = PLOT_SKY, .width = 1},
+        [METHODS + MEAN] = {.name = "the mean iterate", .color = PLOT_RED, .width = 2},
+        [METHODS + MEAN_BOUND] = {.name = "bound on the mean", .color = PLOT_ORANGE, .width = 1}};
     make_problem();
     const double norm = sw_error() ? 0 : find_optimum();
     for (int i = 0; i < METHODS; i++) {
         const method *m = &methods[i];
-        c[i].n = 0, c[i].name = m->name, c[i].colour = m->colour, c[i].width = i < SGD ? 2 : 1;
+        c[i].n = 0, c[i].name = m->name, c[i].color = m->color, c[i].width = i < SGD ? 2 : 1;
         run(m->estimator, m->step / (i == GD ? l_of_f : largest_l), true, cli.seed, watch, &c[i]);
     }
     const bool holds = prove(c + METHODS);

@@ -64,7 +64,7 @@ END {
     print ".SH ENVIRONMENT"
     print ".TP\n.B SW_THREADS\nnumber of threads, 1 to 64, where no option says it"
     print ".TP\n.B SW_CPU\nbaseline, avx2 or avx512: the highest instruction set that is used"
-    print ".TP\n.B NO_COLOR\nif set and not empty, no colours"
+    print ".TP\n.B NO_COLOR\nif set and not empty, no colors"
     print ".SH EXIT STATUS"
     print "0 after success; 1 after an error; 2 after a mistake on the command line; 128 and the signal's"
     print "number if a signal ended the run."

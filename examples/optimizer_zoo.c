@@ -105,7 +105,7 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
     sw_params *params = sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_relu(model),
                                                                sw_nn_linear(model, 100, 10), NULL));
     const sw_optim_options how = {.size = sizeof how, .rule = spec, .seed = its_seed};
-    sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
+    sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     const sw_objective *f = sw_error() ? NULL : sw_model_objective(model, train, sw_cross_entropy);
     const sw_train_options length = {
         .size = sizeof length, .epochs = epochs, .user = w, .log = watch, .stop = &cli_signal};
@@ -199,12 +199,12 @@ static int by_mean(const void *a, const void *b) {
 
 static void draw(int rules) {
     static const unsigned hue[HUES] = {PLOT_RED,    PLOT_BLUE, PLOT_GREEN, PLOT_ORANGE,
-                                       PLOT_PURPLE, PLOT_SKY,  PLOT_BLACK, PLOT_GREY};
+                                       PLOT_PURPLE, PLOT_SKY,  PLOT_BLACK, PLOT_GRAY};
     static const double dash[MOST / HUES][2] = {{0, 0}, {7, 4}, {2, 3}, {12, 3}, {4, 8}, {1, 6}, {18, 6}, {3, 1.5}};
     double most = 1, last = 1;
     plot p = plot_new(1180, 440);
     for (int i = 0; i < rules; i++) {
-        by_step[i].colour = by_second[i].colour = hue[i % HUES];
+        by_step[i].color = by_second[i].color = hue[i % HUES];
         by_step[i].width = by_second[i].width = 1.3;
         const curve *c = &by_second[i];
         most = c->n && c->x[c->n - 1] > most ? c->x[c->n - 1] : most;
@@ -216,12 +216,12 @@ static void draw(int rules) {
                   panel ? NULL : "training loss, smoothed");
         const curve *c = panel ? by_second : by_step;
         for (int i = rules - 1; i >= 0; i--)
-            plot_dashed(&p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].colour, dash[i / HUES % (MOST / HUES)]);
-        plot_frame(&p, PLOT_GREY);
+            plot_dashed(&p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].color, dash[i / HUES % (MOST / HUES)]);
+        plot_frame(&p, PLOT_GRAY);
     }
     plot_panel(&p, 980, 30, 190, 400, 0, 1, 0, 1);
     for (int i = 0; i < rules; i++)
-        plot_key_dashed(&p, i, 2.5, by_step[i].colour, by_step[i].name, dash[i / HUES % (MOST / HUES)]);
+        plot_key_dashed(&p, i, 2.5, by_step[i].color, by_step[i].name, dash[i / HUES % (MOST / HUES)]);
     plot_save(&p, cli.out);
 }
 
@@ -278,10 +278,10 @@ int main(int argc, char **argv) {
     sw_source *part[2] = {0};
     const int64_t counts[2] = {55000, 5000};
     if (all)
-        sw_split_source(
-            all, 2,
-            &(sw_split_options){sizeof(sw_split_options), .counts = counts, .own = true, .seed = (uint64_t)cli.seed},
-            part);
+        sw_split_source(all, 2,
+                        &(sw_split_options){sizeof(sw_split_options), .counts = counts, .owns_source = true,
+                                            .seed = (uint64_t)cli.seed},
+                        part);
     if (!sw_error())
         search(rules, part, test);
     sw_source_free(part[0]), sw_source_free(part[1]), sw_source_free(test);

@@ -65,7 +65,7 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
                                   .estimator = "minibatch batch=16",
                                   .seed = (uint64_t)cli.seed,
                                   .rule = "adamw lr=1e-2 weight_decay=0.01"};
-    sw_optim *optim = sw_optim_create(params, &how);
+    sw_optim *optim = sw_optim_new_with_options(params, &how);
     const sw_train_options until = {
         .size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w, .stop = &cli_signal};
     cli_catch_signals();
@@ -75,7 +75,7 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
     const bool learned = w.best && w.lowest < INFINITY;
     if (learned) {
         memcpy(sw_params_x(params), w.best, bytes);
-        sw_params_changed(params);
+        sw_params_mark_changed(params);
     } else if (!cli_signal && !sw_error()) {
         sw_fail(SW_ERR_NONFINITE, "no epoch had a finite validation loss");
     }
@@ -97,8 +97,8 @@ static void write_file(const sw_model *model, const sw_source *data, int64_t fea
     for (int c = 0; c < data->classes; c++)
         sw_archive_set_text(a, class_key(c), data->class_names[c]);
     sw_params_pack(sw_model_params(model), a, "network.");
-    sw_archive_put(a, "mean", sw_array_of(mean, SW_F64, SW_SHAPE(features)));
-    sw_archive_put(a, "std", sw_array_of(std, SW_F64, SW_SHAPE(features)));
+    sw_archive_put(a, "mean", sw_array_view(mean, SW_F64, SW_SHAPE(features)));
+    sw_archive_put(a, "std", sw_array_view(std, SW_F64, SW_SHAPE(features)));
     if (!sw_error())
         sw_archive_save(a, cli.out);
     sw_archive_free(a);
@@ -117,9 +117,9 @@ static void learn(void) {
     double *mean = sw_alloc_array(features, sizeof *mean);
     double *std = sw_alloc_array(features, sizeof *std);
     sw_moments(part[0], SW_PER_FEATURE, mean, std); /* of the training rows alone */
-    const sw_normalise_options same = {sizeof same, .mean = mean, .std = std, .own = true};
+    const sw_normalize_options same = {sizeof same, .mean = mean, .std = std, .owns_source = true};
     for (int i = 0; i < 3; i++)
-        part[i] = sw_normalise(part[i], &same);
+        part[i] = sw_normalize(part[i], &same);
     sw_model *model = make_network(features, all->classes);
     sw_train_result result = {0};
     sw_evaluation validation, test;
@@ -150,7 +150,7 @@ static void learn(void) {
 static bool read_row(const char *text, int64_t count, double *x) {
     for (int64_t i = 0; i < count; i++) {
         char *end;
-        x[i] = sw_text_number(text, &end);
+        x[i] = sw_parse_number(text, &end);
         if (end == text || *end != (i + 1 < count ? ',' : 0) || !isfinite(x[i]))
             return sw_fail(SW_ERR_ARGUMENT, "--predict %s: %lld numbers between commas are needed", row,
                            (long long)count),
@@ -161,7 +161,7 @@ static bool read_row(const char *text, int64_t count, double *x) {
 }
 
 static void predict(const char *path) {
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     const sw_array first = sw_archive_get(a, "network.linear1.weight"), mean = sw_archive_get(a, "mean"),
                    last = sw_archive_get(a, "network.linear2.weight"), std = sw_archive_get(a, "std");
     const int64_t features = sw_array_count(&mean);
@@ -170,11 +170,11 @@ static void predict(const char *path) {
         sw_fail(SW_ERR_FORMAT, "%s: not a file written by own_data", path);
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
-    sw_array x = sw_array_of(values, SW_F64, SW_SHAPE(1, features)), y = {0};
-    const sw_normalise_options same = {sizeof same, .mean = mean.data, .std = std.data, .own = true};
+    sw_array x = sw_array_view(values, SW_F64, SW_SHAPE(1, features)), y = {0};
+    const sw_normalize_options same = {sizeof same, .mean = mean.data, .std = std.data, .owns_source = true};
     sw_source *question = NULL;
     if (model && values && sw_params_unpack(sw_model_params(model), a, "network.") == SW_OK &&
-        read_row(row, features, values) && (question = sw_normalise(sw_arrays(&x, NULL, NULL), &same)) &&
+        read_row(row, features, values) && (question = sw_normalize(sw_arrays(&x, NULL, NULL), &same)) &&
         sw_predict_source(model, question, &y) == SW_OK) {
         const float *score = y.data;
         int best = 0;

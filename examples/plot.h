@@ -1,4 +1,4 @@
-/* Raster plots for the examples: panels with axes, curves, bands, points, coloured fields, small pictures
+/* Raster plots for the examples: panels with axes, curves, bands, points, colored fields, small pictures
  * and text, as a PNG file. Not part of the library.
  *
  *     plot p = plot_new(640, 400);                          white, in pixels
@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 0xRRGGBB. The colours of Okabe and Ito, which people who are colour-blind can tell apart. */
+/* 0xRRGGBB. The colors of Okabe and Ito, which people who are color-blind can tell apart. */
 enum {
     PLOT_BLUE = 0x0072b2,
     PLOT_ORANGE = 0xe69f00,
@@ -31,7 +31,7 @@ enum {
     PLOT_PURPLE = 0xcc79a7,
     PLOT_SKY = 0x56b4e9,
     PLOT_BLACK = 0x222222,
-    PLOT_GREY = 0x888888,
+    PLOT_GRAY = 0x888888,
     PLOT_LIGHT = 0xe4e4e4,
     PLOT_WHITE = 0xffffff
 };
@@ -47,7 +47,7 @@ typedef struct plot {
     bool clipped;                    /* nothing is painted outside of it */
 } plot;
 
-/* Part `t` in [0, 1] of the way from one colour to another. */
+/* Part `t` in [0, 1] of the way from one color to another. */
 static inline unsigned plot_mix(unsigned from, unsigned to, double t) {
     unsigned mixed = 0;
     for (int shift = 0; shift <= 16; shift += 8) {
@@ -59,17 +59,17 @@ static inline unsigned plot_mix(unsigned from, unsigned to, double t) {
 
 /* ---- Paint, in pixels ---- */
 
-/* One fine pixel: `cover` of the colour over what is there. */
-static inline void plot_dot(plot *p, int x, int y, unsigned colour, double cover) {
+/* One fine pixel: `cover` of the color over what is there. */
+static inline void plot_dot(plot *p, int x, int y, unsigned color, double cover) {
     const int64_t pixel = (int64_t)y * PLOT_FINE * p->width + x;
     unsigned char *at = (unsigned char *)p->pixels.data + 3 * pixel;
     const unsigned there = (unsigned)at[0] << 16 | (unsigned)at[1] << 8 | at[2];
-    const unsigned mixed = plot_mix(there, colour, cover);
+    const unsigned mixed = plot_mix(there, color, cover);
     for (int c = 0; c < 3; c++)
         at[c] = (unsigned char)(mixed >> (16 - 8 * c) & 255);
 }
 
-/* The fine pixels from low to high whose centres are in a box, within the picture and the panel. */
+/* The fine pixels from low to high whose centers are in a box, within the picture and the panel. */
 typedef struct plot_box {
     int x0, y0, x1, y1;
 } plot_box;
@@ -88,16 +88,16 @@ static inline plot_box plot_box_of(const plot *p, double x0, double y0, double x
                       plot_fine(y1, top, bottom)};
 }
 
-static inline void plot_rectangle(plot *p, double x, double y, double width, double height, unsigned colour,
+static inline void plot_rectangle(plot *p, double x, double y, double width, double height, unsigned color,
                                   double cover) {
     const plot_box b = plot_box_of(p, x, y, x + width, y + height);
     for (int j = b.y0; j < b.y1; j++)
         for (int i = b.x0; i < b.x1; i++)
-            plot_dot(p, i, j, colour, cover);
+            plot_dot(p, i, j, color, cover);
 }
 
 /* All that is nearer than width/2 to the line between two points; equal ones make a disc. */
-static inline void plot_line(plot *p, double x0, double y0, double x1, double y1, double width, unsigned colour) {
+static inline void plot_line(plot *p, double x0, double y0, double x1, double y1, double width, unsigned color) {
     const double r = width / 2, dx = x1 - x0, dy = y1 - y0, square = dx * dx + dy * dy;
     const plot_box b = plot_box_of(p, (x0 < x1 ? x0 : x1) - r, (y0 < y1 ? y0 : y1) - r, (x0 < x1 ? x1 : x0) + r,
                                    (y0 < y1 ? y1 : y0) + r);
@@ -108,7 +108,7 @@ static inline void plot_line(plot *p, double x0, double y0, double x1, double y1
             t = t < 0 ? 0 : t > 1 ? 1 : t;
             const double a = x - t * dx, c = y - t * dy;
             if (a * a + c * c <= r * r)
-                plot_dot(p, i, j, colour, 1);
+                plot_dot(p, i, j, color, 1);
         }
 }
 
@@ -212,11 +212,11 @@ static inline int plot_advance(char c) {
     return most + 2;
 }
 
-typedef enum plot_align { PLOT_LEFT = 0, PLOT_CENTRE = 1, PLOT_RIGHT = 2 } plot_align;
+typedef enum plot_align { PLOT_LEFT = 0, PLOT_CENTER = 1, PLOT_RIGHT = 2 } plot_align;
 
 /* Capitals are `size` pixels high; (x, y) is the beginning, middle or end of the base line, which points
  * up instead of to the right if `upwards`. */
-static inline void plot_text(plot *p, double x, double y, double size, plot_align align, bool upwards, unsigned colour,
+static inline void plot_text(plot *p, double x, double y, double size, plot_align align, bool upwards, unsigned color,
                              const char *text) {
     const double unit = size / 6, width = size / 9 + 0.35;
     double along = 0;
@@ -235,7 +235,7 @@ static inline void plot_text(plot *p, double x, double y, double size, plot_alig
             const double to[2] = {upwards ? x - b : x + a, upwards ? y - a : y - b};
             const bool alone = first && (!s[2] || s[2] == ' ');
             if (!first || alone)
-                plot_line(p, first ? to[0] : before[0], first ? to[1] : before[1], to[0], to[1], width, colour);
+                plot_line(p, first ? to[0] : before[0], first ? to[1] : before[1], to[0], to[1], width, color);
             memcpy(before, to, sizeof before);
             first = false;
             s++;
@@ -355,7 +355,7 @@ static inline void plot_axes(plot *p, const char *title, const char *x_label, co
             break;
         plot_number(at, number);
         plot_line(p, x, p->top, x, p->bottom, 1, PLOT_LIGHT);
-        plot_text(p, x, p->bottom + 16, 8, PLOT_CENTRE, false, PLOT_BLACK, number);
+        plot_text(p, x, p->bottom + 16, 8, PLOT_CENTER, false, PLOT_BLACK, number);
     }
     for (int i = 0; y_label; i++) {
         const double at = plot_tick_at(p->y0, p->y1, p->log_y, i), y = plot_y(p, at);
@@ -366,54 +366,54 @@ static inline void plot_axes(plot *p, const char *title, const char *x_label, co
         plot_text(p, p->left - 8, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, number);
     }
     if (x_label)
-        plot_text(p, middle_x, p->bottom + 35, 9, PLOT_CENTRE, false, PLOT_BLACK, x_label);
+        plot_text(p, middle_x, p->bottom + 35, 9, PLOT_CENTER, false, PLOT_BLACK, x_label);
     if (y_label)
-        plot_text(p, p->left - (p->log_y ? 54 : 42), middle_y, 9, PLOT_CENTRE, true, PLOT_BLACK, y_label);
+        plot_text(p, p->left - (p->log_y ? 54 : 42), middle_y, 9, PLOT_CENTER, true, PLOT_BLACK, y_label);
     if (title)
-        plot_text(p, middle_x, p->top - 12, 10, PLOT_CENTRE, false, PLOT_BLACK, title);
+        plot_text(p, middle_x, p->top - 12, 10, PLOT_CENTER, false, PLOT_BLACK, title);
 }
 
-static inline void plot_frame(plot *p, unsigned colour) {
+static inline void plot_frame(plot *p, unsigned color) {
     const double l = p->left, t = p->top, r = p->right, b = p->bottom;
-    plot_line(p, l, t, r, t, 1, colour), plot_line(p, l, b, r, b, 1, colour);
-    plot_line(p, l, t, l, b, 1, colour), plot_line(p, r, t, r, b, 1, colour);
+    plot_line(p, l, t, r, t, 1, color), plot_line(p, l, b, r, b, 1, color);
+    plot_line(p, l, t, l, b, 1, color), plot_line(p, r, t, r, b, 1, color);
 }
 
-/* A stroke of the colour and what it stands for, in the panel's upper right corner; row from 0. */
-static inline void plot_key(plot *p, int row, double width, unsigned colour, const char *text) {
+/* A stroke of the color and what it stands for, in the panel's upper right corner; row from 0. */
+static inline void plot_key(plot *p, int row, double width, unsigned color, const char *text) {
     const double y = p->top + 14 + 20 * row, x = p->right - 28;
-    plot_line(p, x, y, x + 18, y, width, colour);
+    plot_line(p, x, y, x + 18, y, width, color);
     plot_text(p, x - 14, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, text);
 }
 
 /* The same for plot_dashed, with a stroke long enough to show the dashes. */
-static inline void plot_key_dashed(plot *p, int row, double width, unsigned colour, const char *text,
+static inline void plot_key_dashed(plot *p, int row, double width, unsigned color, const char *text,
                                    const double dash[2]) {
     const double y = p->top + 14 + 20 * row, x = p->right - 44, length = 40;
     const double period = dash[0] > 0 && dash[0] + dash[1] > 1 ? dash[0] + dash[1] : length;
     for (int k = 0; k * period < length; k++) {
         const double from = k * period, rest = length - from;
-        plot_line(p, x + from, y, x + from + (dash[0] > 0 && dash[0] < rest ? dash[0] : rest), y, width, colour);
+        plot_line(p, x + from, y, x + from + (dash[0] > 0 && dash[0] < rest ? dash[0] : rest), y, width, color);
     }
     plot_text(p, x - 10, y + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, text);
 }
 
 /* ---- Data, in the panel's units ---- */
 
-static inline void plot_curve(plot *p, int n, const double *x, const double *y, double width, unsigned colour) {
+static inline void plot_curve(plot *p, int n, const double *x, const double *y, double width, unsigned color) {
     p->clipped = true;
     for (int i = 0; i + 1 < n; i++)
-        plot_line(p, plot_x(p, x[i]), plot_y(p, y[i]), plot_x(p, x[i + 1]), plot_y(p, y[i + 1]), width, colour);
+        plot_line(p, plot_x(p, x[i]), plot_y(p, y[i]), plot_x(p, x[i + 1]), plot_y(p, y[i + 1]), width, color);
     p->clipped = false;
 }
 
 /* A curve in dashes of dash[0] pixels and gaps of dash[1], measured along the curve; {0, 0}: without gaps. */
-static inline void plot_dashed(plot *p, int n, const double *x, const double *y, double width, unsigned colour,
+static inline void plot_dashed(plot *p, int n, const double *x, const double *y, double width, unsigned color,
                                const double dash[2]) {
     double left = dash[0]; /* of the dash or gap at hand */
     bool gap = false;
     if (!(dash[0] > 0 && dash[1] > 0)) {
-        plot_curve(p, n, x, y, width, colour);
+        plot_curve(p, n, x, y, width, color);
         return;
     }
     p->clipped = true;
@@ -427,7 +427,7 @@ static inline void plot_dashed(plot *p, int n, const double *x, const double *y,
             const double part = left < length - gone ? left : length - gone;
             const double end_x = from_x + dx * part / length, end_y = from_y + dy * part / length;
             if (!gap)
-                plot_line(p, from_x, from_y, end_x, end_y, width, colour);
+                plot_line(p, from_x, from_y, end_x, end_y, width, color);
             from_x = end_x, from_y = end_y, gone += part, left -= part;
             if (left <= 1e-9)
                 gap = !gap, left = dash[gap];
@@ -437,7 +437,7 @@ static inline void plot_dashed(plot *p, int n, const double *x, const double *y,
 }
 
 /* What is between two curves, which share x, in ascending order. */
-static inline void plot_band(plot *p, int n, const double *x, const double *low, const double *high, unsigned colour,
+static inline void plot_band(plot *p, int n, const double *x, const double *low, const double *high, unsigned color,
                              double cover) {
     p->clipped = true;
     for (int i = 0; i + 1 < n; i++) {
@@ -446,25 +446,25 @@ static inline void plot_band(plot *p, int n, const double *x, const double *low,
             const double t = ((at + 0.5) / PLOT_FINE - left) / (right - left);
             const double top = plot_y(p, high[i] + (high[i + 1] - high[i]) * t);
             const double bottom = plot_y(p, low[i] + (low[i + 1] - low[i]) * t);
-            plot_rectangle(p, (double)at / PLOT_FINE, top, 1.0 / PLOT_FINE, bottom - top, colour, cover);
+            plot_rectangle(p, (double)at / PLOT_FINE, top, 1.0 / PLOT_FINE, bottom - top, color, cover);
         }
     }
     p->clipped = false;
 }
 
 /* A disc with a white edge. */
-static inline void plot_point(plot *p, double x, double y, double radius, unsigned colour) {
+static inline void plot_point(plot *p, double x, double y, double radius, unsigned color) {
     const double px = plot_x(p, x), py = plot_y(p, y);
     plot_line(p, px, py, px, py, 2 * radius + 1.2, PLOT_WHITE);
-    plot_line(p, px, py, px, py, 2 * radius, colour);
+    plot_line(p, px, py, px, py, 2 * radius, color);
 }
 
-/* Fills the panel with [rows, columns] colours, the first row at the top: a field, or a small picture. */
-static inline void plot_field(plot *p, int rows, int columns, const unsigned *colour) {
+/* Fills the panel with [rows, columns] colors, the first row at the top: a field, or a small picture. */
+static inline void plot_field(plot *p, int rows, int columns, const unsigned *color) {
     const double width = (p->right - p->left) / columns, height = (p->bottom - p->top) / rows;
     for (int j = 0; j < rows; j++)
         for (int i = 0; i < columns; i++)
-            plot_rectangle(p, p->left + i * width, p->top + j * height, width, height, colour[j * columns + i], 1);
+            plot_rectangle(p, p->left + i * width, p->top + j * height, width, height, color[j * columns + i], 1);
 }
 
 /* ---- The end ---- */
@@ -481,9 +481,9 @@ static inline void plot_save(plot *p, const char *path) {
                     sum += pixels[3 * ((F * y + k / F) * F * p->width + F * x + k % F) + c];
                 pixels[3 * (y * p->width + x) + c] = (unsigned char)((sum + F * F / 2) / (F * F));
             }
-    const sw_array small = sw_array_of(pixels, SW_U8, SW_SHAPE(p->height, p->width, 3));
+    const sw_array small = sw_array_view(pixels, SW_U8, SW_SHAPE(p->height, p->width, 3));
     if (pixels && !sw_error())
-        sw_picture_write(path, &small);
+        sw_picture_save(path, &small);
     sw_array_free(&p->pixels);
 }
 

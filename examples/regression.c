@@ -39,19 +39,19 @@ static sw_source *make_samples(double *x, double *y) {
         x[i] = (i % 2 ? 1 : -1) * (0.5 + 0.8 * u);
         y[i] = truth(x[i]) + 0.1 * sw_rng_normal(&rng);
     }
-    const sw_array inputs = sw_array_of(x, SW_F64, SW_SHAPE(samples, 1));
-    const sw_array targets = sw_array_of(y, SW_F64, SW_SHAPE(samples, 1));
+    const sw_array inputs = sw_array_view(x, SW_F64, SW_SHAPE(samples, 1));
+    const sw_array targets = sw_array_view(y, SW_F64, SW_SHAPE(samples, 1));
     return sw_arrays(&inputs, &targets, NULL);
 }
 
 /* Mean and standard deviation of `passes` outputs at each point of x [GRID]. */
 static void ask_often(sw_module *net, double *x, double *mean, double *deviation) {
     sw_tape *tape = sw_tape_new();
-    sw_tape_set(tape, SW_RECORD, false); /* no gradients; SW_TRAIN stays on, so that dropout drops */
+    sw_tape_set_switch(tape, SW_RECORD, false); /* no gradients; SW_TRAIN stays on, so that dropout drops */
     sw_tape_set_seed(tape, (uint64_t)cli.seed);
     double sum[GRID] = {0}, squares[GRID] = {0};
     for (int64_t pass = 0; pass < passes && !sw_error(); pass++) {
-        const double *y = sw_value(sw_forward(net, sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(GRID, 1))))).data;
+        const double *y = sw_value(sw_forward(net, sw_input(tape, sw_array_view(x, SW_F64, SW_SHAPE(GRID, 1))))).data;
         for (int i = 0; y && i < GRID; i++) {
             sum[i] += y[i];
             squares[i] += y[i] * y[i];
@@ -79,13 +79,13 @@ static void draw(double *x, const double *mean, const double *deviation, const d
         }
         plot_band(&p, GRID, x, low, high, PLOT_SKY, width == 2 ? 0.25 : 0.35);
     }
-    plot_curve(&p, GRID, x, exact, 1.2, PLOT_GREY);
+    plot_curve(&p, GRID, x, exact, 1.2, PLOT_GRAY);
     plot_curve(&p, GRID, x, mean, 2.4, PLOT_BLUE);
     for (int64_t i = 0; i < samples; i++)
         plot_point(&p, data_x[i], data_y[i], 3, PLOT_RED);
     plot_key(&p, 0, 2.4, PLOT_BLUE, "mean of the passes");
     plot_key(&p, 1, 10, plot_mix(PLOT_WHITE, PLOT_SKY, 0.5), "1 and 2 standard deviations");
-    plot_key(&p, 2, 1.2, PLOT_GREY, "sin 3x");
+    plot_key(&p, 2, 1.2, PLOT_GRAY, "sin 3x");
     plot_save(&p, cli.out);
 }
 
@@ -105,8 +105,8 @@ int main(int argc, char **argv) {
                                   .rule = "adamw lr=3e-3",
                                   .schedule = "cosine",
                                   .seed = (uint64_t)cli.seed,
-                                  .steps = steps};
-    sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
+                                  .total_steps = steps};
+    sw_optim *optim = sw_optim_new_with_options(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
     for (int64_t step = 0; step < steps && !sw_error(); step++)
         sw_optim_minimize(optim, f, &loss);

@@ -59,15 +59,16 @@ static end walk(const sw_rule *rule, curve *path) {
     sw_params_build(params);
     const sw_objective f = {.size = sizeof f, .n = 1, .params = params, .gradient = rosenbrock};
     snprintf(spec, sizeof spec, "%s lr=%.17g", rule->name, lr);
-    sw_optim *optim = sw_error() ? NULL
-                                 : sw_optim_create(params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                               .estimator = "full",
-                                                                               .rule = spec,
-                                                                               .seed = (uint64_t)cli.seed});
+    sw_optim *optim = sw_error()
+                          ? NULL
+                          : sw_optim_new_with_options(params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                                  .estimator = "full",
+                                                                                  .rule = spec,
+                                                                                  .seed = (uint64_t)cli.seed});
     double *w = sw_error() ? NULL : sw_params_x(params);
     if (w) {
         w[0] = start[0], w[1] = start[1];
-        sw_params_changed(params);
+        sw_params_mark_changed(params);
     }
     const int64_t every = (steps + PLACES - 1) / PLACES;
     for (; w && !sw_error(); e.taken++) {
@@ -87,7 +88,7 @@ static end walk(const sw_rule *rule, curve *path) {
 /* ---- The picture: a panel for each rule, over contours by factors of 4 ---- */
 
 static void draw_panel(plot *p, int i, const curve *path, const end *e) {
-    static unsigned colour[PIXELS];
+    static unsigned color[PIXELS];
     char title[64];
     const int column = i % ACROSS, row = i / ACROSS;
     plot_panel(p, column * 195 + 36, row * 215 + 30, SIDE, SIDE, -2, 2, -1, 3.5);
@@ -96,17 +97,17 @@ static void draw_panel(plot *p, int i, const curve *path, const end *e) {
         const double f =
             value_at(p->x0 + (p->x1 - p->x0) * (x + 0.5) / SIDE, p->y1 - (p->y1 - p->y0) * (y + 0.5) / SIDE);
         const double level = floor(plot_log2(f + 1e-3) / 2 + 5);
-        colour[k] = plot_mix(PLOT_WHITE, PLOT_GREY, level < 0 ? 0 : level > 11 ? 0.88 : level * 0.08);
+        color[k] = plot_mix(PLOT_WHITE, PLOT_GRAY, level < 0 ? 0 : level > 11 ? 0.88 : level * 0.08);
     }
-    plot_field(p, SIDE, SIDE, colour);
+    plot_field(p, SIDE, SIDE, color);
     plot_curve(p, path->n, path->x, path->y, 1.6, PLOT_RED);
     p->clipped = true;
     plot_point(p, 1, 1, 3, PLOT_GREEN);
     plot_point(p, start[0], start[1], 3, PLOT_BLUE);
     p->clipped = false;
-    plot_frame(p, PLOT_GREY);
+    plot_frame(p, PLOT_GRAY);
     snprintf(title, sizeof title, "%s: %.1e", path->name, e->f);
-    plot_text(p, (p->left + p->right) / 2, p->top - 8, 8, PLOT_CENTRE, false, PLOT_BLACK, title);
+    plot_text(p, (p->left + p->right) / 2, p->top - 8, 8, PLOT_CENTER, false, PLOT_BLACK, title);
 }
 
 int main(int argc, char **argv) {

@@ -39,7 +39,7 @@ static const cli_program program = {.name = "sharpness",
                                     .numbers = true};
 
 /* The first pictures, some of them with another label. */
-static sw_source *mislabelled(const sw_source *from, uint64_t run) {
+static sw_source *mislabeled(const sw_source *from, uint64_t run) {
     const sw_arrays_options how = {.size = sizeof how, .classes = CLASSES, .copy = true};
     sw_array x = sw_array_new(SW_F64, SW_SHAPE(samples, PIXELS)), y = sw_array_new(SW_I32, SW_SHAPE(samples));
     int64_t *ids = sw_alloc_array(samples, sizeof *ids);
@@ -83,7 +83,7 @@ static void make_curves(void) {
             snprintf(curve_name[i], sizeof curve_name[i], "%s, rise of run %d", method[m], (i - SLICES) / METHODS + 1);
         curves[i].name = curve_name[i];
         curves[i].n = 0;
-        curves[i].colour = training ? light[m] : dark[m];
+        curves[i].color = training ? light[m] : dark[m];
         curves[i].width = i < METHODS ? 2.4 : 1.4;
     }
 }
@@ -135,8 +135,8 @@ static void train(const sw_source *training, const sw_source *test, int method, 
                                   .schedule = "cosine",
                                   .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
                                   .seed = (uint64_t)(cli.seed + run),
-                                  .steps = epochs * steps};
-    sw_optim *optim = sw_error() ? NULL : sw_optim_create(params, &how);
+                                  .total_steps = epochs * steps};
+    sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     const sw_objective *f = sw_model_objective(model, training, sw_cross_entropy);
     for (int64_t epoch = 0; epoch <= epochs && !sw_error(); epoch++) {
         for (int64_t step = 0; epoch > 0 && step < steps && !sw_error(); step++)
@@ -197,7 +197,7 @@ int main(int argc, char **argv) {
     sw_source *test = sw_error() ? NULL : sw_take(every, test_samples, NULL);
     make_curves();
     for (int run = 0; run < seeds && !sw_error(); run++) {
-        sw_source *source = mislabelled(training, (uint64_t)(cli.seed + run));
+        sw_source *source = mislabeled(training, (uint64_t)(cli.seed + run));
         for (int method = 0; method < METHODS && !sw_error(); method++)
             train(source, test, method, run, &progress);
         sw_source_free(source);

@@ -1,4 +1,4 @@
-/* Three spirals and a network that learns to tell them apart: the plane, coloured by what the network thinks
+/* Three spirals and a network that learns to tell them apart: the plane, colored by what the network thinks
  * of each point, at the beginning and as it learns.
  *
  * A network without hidden layers could only draw straight lines. Two hidden layers of 32 units are enough
@@ -8,7 +8,7 @@
 #include <swale.h>
 
 enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, PIXELS = SIDE * SIDE };
-static const unsigned class_colour[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};
+static const unsigned class_color[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};
 
 static int64_t samples = 300, every = 200;
 static double noise = 0.02;
@@ -22,19 +22,19 @@ static const cli_program program = {
     .name = "spirals", .example = "spirals --every 100 --out spirals.png", .options = options, .out = "spirals.png"};
 
 /* The class that is most likely, paler the less likely it is: in steps, which look like contour lines. */
-static unsigned colour_of(const double *probability) {
+static unsigned color_of(const double *probability) {
     int best = 0;
     for (int c = 1; c < CLASSES; c++)
         if (probability[c] > probability[best])
             best = c;
     const double sure = (probability[best] - 1.0 / CLASSES) / (1 - 1.0 / CLASSES);
-    return plot_mix(PLOT_WHITE, class_colour[best], 0.08 + 0.42 * floor(sure * 5.999) / 5);
+    return plot_mix(PLOT_WHITE, class_color[best], 0.08 + 0.42 * floor(sure * 5.999) / 5);
 }
 
 /* The network's opinion of every pixel of a panel, in one pass. */
 static void draw_field(plot *p, sw_module *net, sw_tape *tape) {
     sw_tape_reset(tape);
-    sw_tensor points = sw_buffer(tape, SW_F64, SW_SHAPE(PIXELS, 2));
+    sw_tensor points = sw_empty(tape, SW_F64, SW_SHAPE(PIXELS, 2));
     double *xy = sw_value(points).data;
     for (int64_t i = 0; xy && i < PIXELS; i++) {
         const int64_t row = i / SIDE, column = i % SIDE; /* the first row is at the top */
@@ -42,10 +42,10 @@ static void draw_field(plot *p, sw_module *net, sw_tape *tape) {
         xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * ((double)row + 0.5) / SIDE;
     }
     const double *probability = sw_value(sw_softmax(sw_forward(net, points), -1)).data;
-    static unsigned colour[PIXELS];
+    static unsigned color[PIXELS];
     for (int64_t i = 0; probability && i < PIXELS; i++)
-        colour[i] = colour_of(probability + CLASSES * i);
-    plot_field(p, SIDE, SIDE, colour);
+        color[i] = color_of(probability + CLASSES * i);
+    plot_field(p, SIDE, SIDE, color);
 }
 
 static void draw_points(plot *p, const sw_source *source) {
@@ -53,7 +53,7 @@ static void draw_points(plot *p, const sw_source *source) {
     int32_t class;
     for (int64_t i = 0; i < samples; i++)
         if (sw_source_gather(source, SW_F64, 0, &i, 1, xy, &class) == SW_OK)
-            plot_point(p, xy[0], xy[1], 2, class_colour[class]);
+            plot_point(p, xy[0], xy[1], 2, class_color[class]);
 }
 
 int main(int argc, char **argv) {
@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
                                       sw_nn_tanh(model), sw_nn_linear(model, 32, CLASSES), NULL);
     const sw_optim_options how = {
         .size = sizeof how, .estimator = "minibatch batch=100", .rule = "adam lr=0.01", .seed = (uint64_t)cli.seed};
-    sw_optim *optim = sw_optim_create(sw_model_build(model, net), &how);
+    sw_optim *optim = sw_optim_new_with_options(sw_model_build(model, net), &how);
     const sw_objective *loss = sw_model_objective(model, source, sw_cross_entropy);
     sw_tape *tape = sw_tape_new();
     sw_evaluation result = {0};
@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
         plot_panel(&p, GAP + i * (SIDE + GAP), TOP, SIDE, SIDE, -1.15, 1.15, -1.15, 1.15);
         draw_field(&p, net, tape);
         draw_points(&p, source);
-        plot_frame(&p, PLOT_GREY);
+        plot_frame(&p, PLOT_GRAY);
         plot_axes(&p, title, NULL, NULL);
     }
     if (!sw_error())

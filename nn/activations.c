@@ -66,7 +66,7 @@ enum { ACTIVATIONS(INDEX) COUNT };
 static sw_module *make(sw_model *model, int index, double number, int axis) {
     if (!isfinite(number)) {
         sw_fail(SW_ERR_ARGUMENT, "%s: %g is not finite", types[index].name, number);
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     sw_module *m = sw_module_new(model, &types[index], sizeof(activation));
     if (swn_is(m, &types[index]))
@@ -127,5 +127,5 @@ sw_module *sw_nn_activation(sw_model *model, const char *name) {
     }
     sw_fail(SW_ERR_ARGUMENT, "activation: there is no %s%s", name ? name : "NULL",
             name ? sw_suggest(name, COUNT, names) : "");
-    return sw_module_failed(model);
+    return sw_module_fail(model);
 }

@@ -8,15 +8,15 @@ static sw_module *add_all(sw_module *m, int count, sw_module *const *modules) {
     if (count < 0 || (count > 0 && !modules)) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the list of layers %s", m->type->name,
                 count < 0 ? "has a negative length" : "is NULL");
-        return sw_module_failed(m->model);
+        return sw_module_fail(m->model);
     }
     for (int i = 0; i < count; i++) {
         if (!modules[i] && count > 1) {
             sw_fail(SW_ERR_ARGUMENT, "%s: layer %d of %d is NULL", m->type->name, i + 1, count);
-            return sw_module_failed(m->model);
+            return sw_module_fail(m->model);
         }
-        if (sw_module_add(m, modules[i]) != SW_OK)
-            return sw_module_failed(m->model);
+        if (sw_module_add_child(m, modules[i]) != SW_OK)
+            return sw_module_fail(m->model);
     }
     return m;
 }
@@ -25,8 +25,8 @@ static sw_module *add_all(sw_module *m, int count, sw_module *const *modules) {
 static sw_module *add_listed(sw_module *m, va_list list) {
     sw_module *child;
     while ((child = va_arg(list, sw_module *)) != NULL)
-        if (sw_module_add(m, child) != SW_OK)
-            return sw_module_failed(m->model);
+        if (sw_module_add_child(m, child) != SW_OK)
+            return sw_module_fail(m->model);
     return m;
 }
 
@@ -57,7 +57,7 @@ static sw_tensor sequential_forward(sw_module *m, sw_tensor x) {
 const sw_module_type swn_sequential_type = {
     .size = sizeof(sw_module_type), .name = "sequential", .build = sequential_build, .forward = sequential_forward};
 
-sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules) {
+sw_module *sw_nn_sequential_array(sw_model *model, int count, sw_module *const *modules) {
     sw_module *m = sw_module_new(model, &swn_sequential_type, 0);
     if (!swn_is(m, &swn_sequential_type))
         return m;
@@ -72,7 +72,7 @@ static int listed_count(int count, sw_module *const *modules) {
 }
 
 sw_module *sw_nn_sequential_listed(sw_model *model, int count, sw_module *const *modules) {
-    return sw_nn_sequential_of(model, listed_count(count, modules), modules);
+    return sw_nn_sequential_array(model, listed_count(count, modules), modules);
 }
 
 sw_module *(sw_nn_sequential)(sw_model *model, ...) {
@@ -157,14 +157,15 @@ static sw_status compose_trace(sw_module *m, sw_tape *tape, sw_sample_shape *sha
     sw_tensor x = swn_zeros(tape, type, SAMPLES, shape);
     if (sw_is_null(x))
         return sw_last_failure();
-    const char *outer = sw_tape_layer(tape, m->name);
-    const uint64_t failures = sw_failures();
+    const char *outer = sw_tape_set_layer(tape, m->name);
+    const uint64_t failures = sw_failure_count();
     sw_tensor y = m->type->forward(m, x);
-    sw_tape_layer(tape, outer);
+    sw_tape_set_layer(tape, outer);
     sw_array a = sw_is_null(y) ? (sw_array){0} : sw_value(y);
     if (!a.data)
-        return sw_failures() != failures ? sw_last_failure()
-                                         : sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
+        return sw_failure_count() != failures
+                   ? sw_last_failure()
+                   : sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
     if (a.rank < 1 || a.shape[0] != SAMPLES)
         return sw_fail(SW_ERR_SHAPE,
                        "layer %s: its forward makes %s of a batch of %d; axis 0 must stay the "
@@ -184,12 +185,13 @@ static sw_status compose_build(sw_module *m, sw_sample_shape *shape) {
         return compose_build_unknown(m);
     }
     if (shape->rank < 0)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: what comes in is not known; sw_model_input gives it", m->name);
+        return sw_fail(SW_ERR_SHAPE, "layer %s: what comes in is not known; sw_model_set_input_shape gives it",
+                       m->name);
     sw_tape *outer = model->trace, *tape = outer ? outer : sw_tape_new();
     const sw_module *outer_module = model->tracing;
     if (!tape)
         return SW_ERR_MEMORY;
-    sw_tape_set(tape, SW_RECORD | SW_TRAIN, false);
+    sw_tape_set_switch(tape, SW_RECORD | SW_TRAIN, false);
     model->trace = tape;
     model->tracing = m;
     sw_status status = compose_trace(m, tape, shape);
@@ -208,13 +210,13 @@ static void compose_describe(const sw_module *m, char *text, size_t bytes) {
 static sw_module *compose_new(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *, sw_tensor),
                               const sw_compose_options *given) {
     sw_compose_options options = {.size = sizeof options};
-    if (given && sw_take_options("compose", "sw_compose_options", &options, sizeof options, given,
+    if (given && sw_options_copy("compose", "sw_compose_options", &options, sizeof options, given,
                                  offsetof(sw_compose_options, user)) != SW_OK)
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     if (!kind || !*kind || strlen(kind) >= sizeof((compose *)0)->kind - 1 || !forward) {
         sw_fail(SW_ERR_ARGUMENT, "compose: %s",
                 forward ? "a kind of 1 to 48 characters is needed" : "the forward function is NULL");
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     const sw_module_type type = {.size = sizeof type,
                                  .name = kind,
@@ -238,15 +240,16 @@ static sw_module *compose_new(sw_model *model, const char *kind, sw_tensor (*for
     return m;
 }
 
-sw_module *sw_nn_compose_of(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
-                            int count, sw_module *const *modules, const sw_compose_options *options) {
+sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
+                                      sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
+                                      sw_module *const *modules, const sw_compose_options *options) {
     sw_module *m = compose_new(model, kind, forward, options);
     return m && m->type->build == compose_build ? add_all(m, count, modules) : m;
 }
 
 sw_module *sw_nn_compose_listed(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
                                 int count, sw_module *const *modules) {
-    return sw_nn_compose_of(model, kind, forward, listed_count(count, modules), modules, NULL);
+    return sw_nn_compose_with_options(model, kind, forward, listed_count(count, modules), modules, NULL);
 }
 
 sw_module *(sw_nn_compose)(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x), ...) {

@@ -21,7 +21,7 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
                                       .fan_in = e->dim,
                                       .fan_out = e->rows,
                                       .init = sw_init_normal(0, 1)};
-    e->weight = sw_module_param(m, "weight", 2, (int64_t[]){e->rows, e->dim}, &options);
+    e->weight = sw_module_add_param(m, "weight", 2, (int64_t[]){e->rows, e->dim}, &options);
     if (!e->weight)
         return sw_last_failure();
     if (shape->rank >= 0)
@@ -44,7 +44,7 @@ static sw_status no_id(const sw_module *m, const sw_array *a, int64_t i, double 
 /* The same ids as i32; a null tensor and an error if one is none. */
 static sw_tensor ids_of(const sw_module *m, sw_tensor x, const sw_array *a) {
     const embedding *e = m->data;
-    sw_tensor t = sw_buffer(x.tape, SW_I32, a->rank, a->shape);
+    sw_tensor t = sw_empty(x.tape, SW_I32, a->rank, a->shape);
     if (sw_is_null(t))
         return t;
     int32_t *id = sw_value(t).data;
@@ -96,7 +96,7 @@ sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
     if (rows < 1 || rows > INT32_MAX || dim < 1) {
         sw_fail(SW_ERR_ARGUMENT, "embedding: %lld rows of %lld; 1 to 2^31 - 1 rows of 1 or more are needed",
                 (long long)rows, (long long)dim);
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     sw_module *m = sw_module_new(model, &embedding_type, sizeof(embedding));
     if (swn_is(m, &embedding_type))

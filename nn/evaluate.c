@@ -55,7 +55,7 @@ sw_status swn_evaluation_begin(const char *who, sw_model *model) {
                        who);
     if (!model->tape) {
         model->tape = sw_tape_new();
-        sw_tape_set(model->tape, SW_RECORD | SW_TRAIN, false);
+        sw_tape_set_switch(model->tape, SW_RECORD | SW_TRAIN, false);
     }
     if (!model->ids)
         model->ids = sw_alloc_array(SWN_BATCH, sizeof *model->ids);
@@ -73,7 +73,7 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
                                sw_batch *batch) {
     for (int64_t i = 0; i < count; i++)
         model->ids[i] = first + i;
-    return sw_source_batch_drawn(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
+    return sw_source_batch_with_draw(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
 }
 
 /* So far: the mean loss; rows that were right, rows with a class id, samples whose outputs could be right or
@@ -103,12 +103,12 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
                                 tally *t) {
     sw_batch batch;
     SW_TRY(swn_evaluation_batch(model, source, first, count, &batch));
-    const uint64_t failures = sw_failures();
+    const uint64_t failures = sw_failure_count();
     sw_tensor z = sw_forward(model->root, batch.x);
     sw_tensor mean = loss(z, batch.y);
     if (sw_is_null(mean))
-        return sw_failures() != failures ? sw_last_failure()
-                                         : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
+        return sw_failure_count() != failures ? sw_last_failure()
+                                              : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
     SW_TRY(sw_loss_mean_add(&t->loss, mean));
     sw_array out = sw_value(z), y = sw_value(batch.y);
     if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)

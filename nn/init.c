@@ -202,7 +202,7 @@ enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many 
 
 /* Q of the QR of a [n vectors, m numbers each], m ≥ n, in its place: n orthonormal vectors. Their signs are
  * those which make R's diagonal positive: then Q of a normal matrix is uniform among all (Mezzadri 2007). */
-static sw_status orthonormalise(int m, int n, double *a) {
+static sw_status orthonormalize(int m, int n, double *a) {
     const int lwork = n * BLOCK;
     int info = 0, failed;
     if (swi_blas_ready(1) == 0)
@@ -247,7 +247,7 @@ static sw_status orthogonal(const sw_init *init, const sw_param *param, sw_rng *
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < param->count; i++)
         q[i] = sw_rng_normal(rng);
-    sw_status status = orthonormalise((int)m, (int)n, q);
+    sw_status status = orthonormalize((int)m, (int)n, q);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++)
             out[i * columns + j] = init->a * q[wide ? i * columns + j : j * rows + i];

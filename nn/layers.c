@@ -22,7 +22,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
         if (!known)
             return sw_fail(SW_ERR_SHAPE,
                            "layer %s: the number of inputs is not known; give it, or "
-                           "sw_model_input",
+                           "sw_model_set_input_shape",
                            m->name);
         l->inputs = shape->length[0];
     }
@@ -35,9 +35,9 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
                                .fan_out = l->outputs,
                                .init = sw_init_he_uniform(sqrt(2))};
     sw_param_options bias = {.size = sizeof bias, .role = SW_ROLE_BIAS, .fan_in = l->inputs, .fan_out = l->outputs};
-    l->weight = sw_module_param(m, "weight", 2, (int64_t[]){l->outputs, l->inputs}, &weight);
+    l->weight = sw_module_add_param(m, "weight", 2, (int64_t[]){l->outputs, l->inputs}, &weight);
     if (l->has_bias)
-        l->bias = sw_module_param(m, "bias", 1, &l->outputs, &bias);
+        l->bias = sw_module_add_param(m, "bias", 1, &l->outputs, &bias);
     if (!l->weight || (l->has_bias && !l->bias))
         return sw_last_failure();
     *shape = (sw_sample_shape){.rank = 1, .length = {l->outputs}};
@@ -80,7 +80,7 @@ static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, b
                 "linear: %lld inputs and %lld outputs; inputs 0 (open) or more, "
                 "outputs 1 or more are needed",
                 (long long)inputs, (long long)outputs);
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     sw_module *m = sw_module_new(model, &linear_type, sizeof(linear));
     if (swn_is(m, &linear_type))
@@ -128,7 +128,7 @@ static const sw_module_type dropout_type = {.size = sizeof(sw_module_type),
 sw_module *sw_nn_dropout(sw_model *model, double p) {
     if (!(p >= 0 && p < 1)) {
         sw_fail(SW_ERR_ARGUMENT, "dropout: p = %g is outside [0, 1)", p);
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     sw_module *m = sw_module_new(model, &dropout_type, sizeof(dropout));
     if (swn_is(m, &dropout_type))
@@ -204,12 +204,12 @@ bool swn_is_reshaping(const sw_module *m) {
 }
 
 sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape) {
-    if (rank >= SW_MAX_RANK || !sw_array_of(model, SW_F32, rank, shape).data) {
+    if (rank >= SW_MAX_RANK || !sw_array_view(model, SW_F32, rank, shape).data) {
         if (rank >= SW_MAX_RANK)
             sw_fail(SW_ERR_SHAPE, "reshape: a sample has at most %d axes, not %d", SW_MAX_RANK - 1, rank);
         else if (!model)
             sw_fail(SW_ERR_ARGUMENT, "reshape: the model is NULL");
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     sw_module *m = sw_module_new(model, &reshape_type, sizeof(sw_sample_shape));
     if (swn_is(m, &reshape_type)) {

@@ -26,7 +26,7 @@ static bool is_whole_vector(const sw_params *params, int64_t weights, int64_t bi
 static sw_tensor linear_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const swn_objective *o = user;
     const sw_dtype type = sw_params_type(o->model->params);
-    sw_tensor rows = sw_buffer(tape, type, 2, (int64_t[]){count, o->objective.features});
+    sw_tensor rows = sw_empty(tape, type, 2, (int64_t[]){count, o->objective.features});
     if (sw_is_null(rows) ||
         sw_source_gather(o->source, type, sw_tape_draw(tape), ids, count, sw_value(rows).data, NULL) != SW_OK)
         return (sw_tensor){0};
@@ -42,7 +42,7 @@ static sw_tensor linear_head(void *user, sw_tape *tape, sw_tensor z, const int64
         return o->loss(z, (sw_tensor){0});
     for (int i = 0; i < source->y_rank; i++)
         shape[i + 1] = source->y_shape[i];
-    sw_tensor y = sw_buffer(tape, type, source->y_rank + 1, shape);
+    sw_tensor y = sw_empty(tape, type, source->y_rank + 1, shape);
     if (sw_is_null(y) || sw_source_gather(source, sw_params_type(o->model->params), sw_tape_draw(tape), ids, count,
                                           NULL, sw_value(y).data) != SW_OK)
         return (sw_tensor){0};

@@ -19,7 +19,7 @@ sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
 }
 
 void sw_model_free(sw_model *model) {
-    if (!model || !sw_free_once(model, "model"))
+    if (!model || !sw_may_free(model, "model"))
         return;
     for (int i = 0; i < model->modules; i++)
         swn_module_free(model->module[i]);
@@ -36,10 +36,10 @@ void sw_model_free(sw_model *model) {
     sw_free(model);
 }
 
-sw_status sw_model_input(sw_model *model, int rank, const int64_t *shape) {
+sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape) {
     if (!model)
         return sw_fail(SW_ERR_ARGUMENT, "model_input: the model is NULL");
-    sw_array check = sw_array_of(model, SW_F32, rank, shape);
+    sw_array check = sw_array_view(model, SW_F32, rank, shape);
     if (!check.data)
         return sw_last_failure();
     model->input.rank = rank;
@@ -48,7 +48,7 @@ sw_status sw_model_input(sw_model *model, int rank, const int64_t *shape) {
     return SW_OK;
 }
 
-sw_status sw_model_init_role(sw_model *model, sw_role role, sw_init init) {
+sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init) {
     if (!model)
         return sw_fail(SW_ERR_ARGUMENT, "model_init: the model is NULL");
     if ((unsigned)role >= SWN_ROLES)
@@ -61,8 +61,8 @@ sw_status sw_model_init_role(sw_model *model, sw_role role, sw_init init) {
     return SW_OK;
 }
 
-sw_status sw_model_init(sw_model *model, sw_init init) {
-    return sw_model_init_role(model, SW_ROLE_WEIGHT, init);
+sw_status sw_model_set_init(sw_model *model, sw_init init) {
+    return sw_model_set_role_init(model, SW_ROLE_WEIGHT, init);
 }
 
 /* ---- Build ---- */

@@ -40,7 +40,7 @@ sw_tensor swn_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample
     int64_t shape[SW_MAX_RANK + 1] = {batch};
     for (int i = 0; i < sample->rank; i++)
         shape[i + 1] = sample->length[i];
-    sw_tensor t = sw_buffer(tape, type, sample->rank + 1, shape);
+    sw_tensor t = sw_empty(tape, type, sample->rank + 1, shape);
     sw_array a = sw_is_null(t) ? (sw_array){0} : sw_value(t);
     if (a.data)
         memset(a.data, 0, (size_t)sw_array_count(&a) * sw_dtype_size(type));
@@ -60,7 +60,7 @@ double swn_number_at(const sw_array *a, int64_t i) {
 
 /* ---- Made ---- */
 
-sw_module *sw_module_failed(sw_model *model) {
+sw_module *sw_module_fail(sw_model *model) {
     if (!model)
         return NULL;
     model->failed = true;
@@ -85,7 +85,7 @@ static sw_status make_room(sw_model *model) {
 sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes) {
     if (!type || !type->name || !type->forward) {
         sw_fail(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     if (!model) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the model is NULL", type->name);
@@ -93,10 +93,10 @@ sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t byt
     }
     if (model->root) {
         sw_fail(SW_ERR_STATE, "%s: the model is built already", type->name);
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     if (make_room(model) != SW_OK)
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     sw_module *module = sw_alloc(sizeof *module);
     void *data = sw_alloc(bytes);
     char *name = sw_strdup(type->name); /* numbered when it is built */
@@ -104,7 +104,7 @@ sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t byt
         sw_free(module);
         sw_free(data);
         sw_free(name);
-        return sw_module_failed(model);
+        return sw_module_fail(model);
     }
     *module = (sw_module){.type = type, .model = model, .name = name, .data = data};
     module->in.rank = module->out.rank = -1;
@@ -130,7 +130,7 @@ void swn_module_free(sw_module *m) {
     sw_free(m);
 }
 
-sw_status sw_module_add(sw_module *module, sw_module *child) {
+sw_status sw_module_add_child(sw_module *module, sw_module *child) {
     if (!module || !child)
         return sw_fail(SW_ERR_ARGUMENT, "a layer to be added is NULL");
     if (child->model != module->model)
@@ -168,23 +168,23 @@ static bool is_open(sw_module *module, const char *what, sw_module **answer) {
         return false;
     if (module->built) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: it is built, and keeps its %s", module->name, what);
-        *answer = sw_module_failed(module->model);
+        *answer = sw_module_fail(module->model);
         return false;
     }
     return true;
 }
 
-sw_module *sw_module_name(sw_module *module, const char *name) {
+sw_module *sw_module_set_name(sw_module *module, const char *name) {
     sw_module *answer;
     if (!is_open(module, "name", &answer))
         return answer;
     if (!name || !*name || strlen(name) > 100) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: a name of 1 to 100 characters is needed", module->name);
-        return sw_module_failed(module->model);
+        return sw_module_fail(module->model);
     }
     char *copy = sw_strdup(name);
     if (!copy)
-        return sw_module_failed(module->model);
+        return sw_module_fail(module->model);
     sw_free((void *)(uintptr_t)module->name);
     module->name = copy;
     module->named = true;
@@ -222,28 +222,28 @@ static sw_module_setting *set_up(sw_module *module, const char *suffix) {
 
 static sw_module *both(sw_module *module, const char *suffix) {
     sw_fail(SW_ERR_ARGUMENT, "layer %s: a tied %s starts as the other layer's does", module->name, suffix);
-    return sw_module_failed(module->model);
+    return sw_module_fail(module->model);
 }
 
-sw_module *sw_module_init_param(sw_module *module, const char *suffix, sw_init init) {
+sw_module *sw_module_set_param_init(sw_module *module, const char *suffix, sw_init init) {
     sw_module *answer;
     if (!is_open(module, "initial values", &answer))
         return answer;
     if (!init.fill) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: the initial values have no fill function", module->name);
-        return sw_module_failed(module->model);
+        return sw_module_fail(module->model);
     }
     sw_module_setting *s = set_up(module, suffix);
     if (!s)
-        return sw_module_failed(module->model);
+        return sw_module_fail(module->model);
     if (s->other)
         return both(module, suffix);
     s->init = init;
     return module;
 }
 
-sw_module *sw_module_init(sw_module *module, sw_init init) {
-    return sw_module_init_param(module, "weight", init);
+sw_module *sw_module_set_init(sw_module *module, sw_init init) {
+    return sw_module_set_param_init(module, "weight", init);
 }
 
 sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other, const char *other_suffix) {
@@ -254,12 +254,12 @@ sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module 
         !other_suffix || !*other_suffix) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: it can be tied to another layer of its model%s", module->name,
                 other && other->model == module->model ? "" : ", and that is none");
-        return sw_module_failed(module->model);
+        return sw_module_fail(module->model);
     }
     sw_module_setting *s = set_up(module, suffix);
     char *copy = s ? sw_strdup(other_suffix) : NULL;
     if (!copy)
-        return sw_module_failed(module->model);
+        return sw_module_fail(module->model);
     sw_free(s->other_suffix);
     s->other_suffix = copy;
     s->other = other;
@@ -334,7 +334,7 @@ static sw_param *tie(sw_module *m, const char *name, const sw_module_setting *s,
 static sw_param *declare(sw_module *m, const char *name, const sw_module_setting *s, int rank, const int64_t *shape,
                          const sw_param_options *given) {
     sw_param_options options = {.size = sizeof options, .role = SW_ROLE_OTHER};
-    if (given && sw_take_options("parameter", "sw_param_options", &options, sizeof options, given,
+    if (given && sw_options_copy("parameter", "sw_param_options", &options, sizeof options, given,
                                  offsetof(sw_param_options, role)) != SW_OK)
         return NULL;
     options.size = sizeof options;
@@ -345,8 +345,8 @@ static sw_param *declare(sw_module *m, const char *name, const sw_module_setting
     return sw_params_add(m->model->params, name, rank, shape, &options);
 }
 
-sw_param *sw_module_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
-                          const sw_param_options *options) {
+sw_param *sw_module_add_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
+                              const sw_param_options *options) {
     char name[256];
     if (!module || !suffix || !*suffix || (rank > 0 && !shape)) {
         sw_fail(SW_ERR_ARGUMENT, "module_param: the %s is NULL", !module ? "layer" : suffix ? "shape" : "name");
@@ -535,11 +535,11 @@ sw_tensor sw_forward(sw_module *module, sw_tensor x) {
                 module->name);
         return (sw_tensor){0};
     }
-    const char *outer = sw_tape_layer(x.tape, module->name);
-    const uint64_t failures = sw_failures();
+    const char *outer = sw_tape_set_layer(x.tape, module->name);
+    const uint64_t failures = sw_failure_count();
     sw_tensor y = module->type->forward(module, x);
-    sw_tape_layer(x.tape, outer);
-    if (sw_is_null(y) && sw_failures() == failures)
+    sw_tape_set_layer(x.tape, outer);
+    if (sw_is_null(y) && sw_failure_count() == failures)
         sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor without a message", module->name);
     return y;
 }

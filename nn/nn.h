@@ -26,7 +26,7 @@ SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
 SW_API void sw_model_free(sw_model *model);
 /* The shape of one sample, without the batch axis: needed only where a layer leaves its number of
  * inputs open (0). */
-SW_API sw_status sw_model_input(sw_model *model, int rank, const int64_t *shape);
+SW_API sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape);
 /* Works out shapes, declares and initializes the parameters; the weight of the last layer that has
  * one gets the role SW_ROLE_HEAD. Once. NULL and an error if a layer does not fit. */
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
@@ -82,7 +82,7 @@ SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape)
  * between two layers is an error. A call through a function pointer needs the NULL. */
 SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel));
 /* The same from an array. */
-SW_API sw_module *sw_nn_sequential_of(sw_model *model, int count, sw_module *const *modules);
+SW_API sw_module *sw_nn_sequential_array(sw_model *model, int count, sw_module *const *modules);
 /* x + f(x), for a layer f whose output is shaped like its input (He, Zhang, Ren, Sun, CVPR 2016). */
 SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
 
@@ -95,11 +95,11 @@ SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
  * gives zeros. So `forward` must not decide by the numbers; a layer called twice must see equal shapes;
  * one that is not called is built without knowing what comes in. Parameters are declared in the order of the
  * calls: write each call as a separate statement, since C leaves the order within an expression open.
- * sw_nn_compose_of has options.
+ * sw_nn_compose_with_options has options.
  *
  * sw_nn_compose is a macro. In C++ a lambda given as `forward` may hold commas inside parentheses only: one
  * outside of them (`sw_tensor a, b;`) would end the macro's argument. Put such a lambda in parentheses, or
- * call sw_nn_compose_of, which is a function. */
+ * call sw_nn_compose_with_options, which is a function. */
 SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
                                 ...) __attribute__((sentinel));
 
@@ -113,18 +113,18 @@ SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind, sw_tensor (*f
  * elsewhere. Two layers of one name are an error. */
 
 /* Names a layer (before the build). At most 100 characters. Returns it. */
-SW_API sw_module *sw_module_name(sw_module *module, const char *name);
+SW_API sw_module *sw_module_set_name(sw_module *module, const char *name);
 
 /* How its weight starts (before the build). Returns it. */
-SW_API sw_module *sw_module_init(sw_module *module, sw_init init);
-/* The same for any parameter, by the end of its name: sw_module_init_param(layer, "bias",
+SW_API sw_module *sw_module_set_init(sw_module *module, sw_init init);
+/* The same for any parameter, by the end of its name: sw_module_set_param_init(layer, "bias",
  * sw_init_pytorch()). A parameter that the layer does not have is an error of the build. */
-SW_API sw_module *sw_module_init_param(sw_module *module, const char *suffix, sw_init init);
+SW_API sw_module *sw_module_set_param_init(sw_module *module, const char *suffix, sw_init init);
 /* How all weights of layers start (role SW_ROLE_WEIGHT, so not those of embeddings and norms) for which
- * sw_module_init says nothing. Before the build. */
-SW_API sw_status sw_model_init(sw_model *model, sw_init init);
+ * sw_module_set_init says nothing. Before the build. */
+SW_API sw_status sw_model_set_init(sw_model *model, sw_init init);
 /* The same for all parameters that are declared with a role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … */
-SW_API sw_status sw_model_init_role(sw_model *model, sw_role role, sw_init init);
+SW_API sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init);
 
 /* The layer's weight is the other layer's: one set of numbers, gradients add up, saved once, initial values
  * and role of the other's. Before the build; the other layer must come first in it, and the shapes must be
@@ -221,7 +221,7 @@ typedef struct sw_module_type {
     size_t size;      /* sizeof(sw_module_type) */
     const char *name; /* "linear": layers are named after it */
     /* Takes the incoming sample's shape and replaces it by the outgoing one; declares parameters by
-     * sw_module_param. NULL: shape unchanged, no parameters. */
+     * sw_module_add_param. NULL: shape unchanged, no parameters. */
     sw_status (*build)(sw_module *module, sw_sample_shape *shape);
     sw_tensor (*forward)(sw_module *module, sw_tensor x);
     void (*describe)(const sw_module *module, char *text, size_t bytes); /* "784 → 100"; NULL: "" */
@@ -240,13 +240,13 @@ struct sw_module {
     sw_module *parent, **child;
     int children;
     bool built;
-    bool named;       /* by sw_module_name, or by the build; until then `name` is the kind's */
+    bool named;       /* by sw_module_set_name, or by the build; until then `name` is the kind's */
     bool settled;     /* its name is final */
     bool frozen;      /* as sw_module_freeze said last */
     int number;       /* in its name, 0 if it has none */
     sw_param **param; /* its own, in the order of declaration */
     int params;
-    sw_module_setting *settings; /* what sw_module_init and sw_module_tie ask for */
+    sw_module_setting *settings; /* what sw_module_set_init and sw_module_tie ask for */
     sw_sample_shape in, out;     /* rank -1: not known */
     bool *kept_frozen;           /* [params]: frozen by its own build; NULL: none is */
 };
@@ -254,13 +254,13 @@ struct sw_module {
 /* A layer with `bytes` of zeroed data. A placeholder after an error. */
 SW_API sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes);
 /* Marks the model as failed and returns the placeholder, after sw_fail. */
-SW_API sw_module *sw_module_failed(sw_model *model);
+SW_API sw_module *sw_module_fail(sw_model *model);
 /* Declares NAME.suffix, with the initial values that options give unless the user asked for others, or a
  * name for another layer's if the user tied it. NULL after an error. */
-SW_API sw_param *sw_module_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
-                                 const sw_param_options *options);
+SW_API sw_param *sw_module_add_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
+                                     const sw_param_options *options);
 /* Adds a layer inside a layer; its build and forward are called by the outer one's. */
-SW_API sw_status sw_module_add(sw_module *module, sw_module *child);
+SW_API sw_status sw_module_add_child(sw_module *module, sw_module *child);
 /* Names the layer and builds it for samples of *shape, which becomes that of its output. */
 SW_API sw_status sw_module_build(sw_module *module, sw_sample_shape *shape);
 
@@ -273,9 +273,9 @@ typedef struct sw_compose_options {
     bool takes_ids; /* the input is ids, i32, also in the run at the build: see sw_predict */
 } sw_compose_options;
 /* sw_nn_compose from an array, with options (NULL: none), which are copied. */
-SW_API sw_module *sw_nn_compose_of(sw_model *model, const char *kind,
-                                   sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
-                                   sw_module *const *modules, const sw_compose_options *options);
+SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
+                                             sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
+                                             sw_module *const *modules, const sw_compose_options *options);
 /* The `user` of sw_compose_options; NULL for other layers. */
 SW_API void *sw_module_user(const sw_module *module);
 

@@ -34,7 +34,7 @@ static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
         rows.data = (char *)x->data + (size_t)(first * length) * sw_dtype_size(x->type);
     if (type == x->type)
         return sw_input(p->model->tape, rows);
-    sw_tensor t = sw_buffer(p->model->tape, type, rows.rank, rows.shape);
+    sw_tensor t = sw_empty(p->model->tape, type, rows.rank, rows.shape);
     void *to = sw_is_null(t) ? NULL : sw_value(t).data;
     for (int64_t i = 0; to && i < count * length; i++) {
         double v = swn_number_at(&rows, i);
@@ -83,11 +83,11 @@ static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
     sw_tensor x = p->x ? rows_of(p, first, count) : samples_of(p, first, count);
     if (sw_is_null(x))
         return sw_last_failure();
-    const uint64_t failures = sw_failures();
+    const uint64_t failures = sw_failure_count();
     sw_tensor out = sw_forward(p->model->root, x);
     if (sw_is_null(out))
-        return sw_failures() != failures ? sw_last_failure()
-                                         : sw_fail(SW_ERR_USER, "predict: the output is a null tensor");
+        return sw_failure_count() != failures ? sw_last_failure()
+                                              : sw_fail(SW_ERR_USER, "predict: the output is a null tensor");
     sw_array z = sw_value(out);
     if (!z.data && sw_array_count(&z) > 0)
         return sw_last_failure();
@@ -135,7 +135,7 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
                                      : "has no data");
     if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
-    if (!sw_array_of(x, x->type, x->rank, x->shape).data) /* a rank or lengths that no array has */
+    if (!sw_array_view(x, x->type, x->rank, x->shape).data) /* a rank or lengths that no array has */
         return sw_last_failure();
     const sw_sample_shape *sample = &model->input;
     sw_sample_shape given = {.rank = x->rank - 1};

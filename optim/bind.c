@@ -31,12 +31,12 @@ static sw_status make_slots(swo_estimate *e, const sw_objective *f) {
     for (int i = 0; slots && slots[i].name; i++) {
         if (!swo_slot_needed(&slots[i], e->e.option, e->e.type))
             continue;
-        const uint64_t failures = sw_failures();
+        const uint64_t failures = sw_failure_count();
         int64_t count = slots[i].count ? slots[i].count(&sizes) : e->e.dim;
         if (count < 0)
-            return sw_failures() != failures ? sw_last_failure()
-                                             : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
-                                                       e->e.method->name, slots[i].name);
+            return sw_failure_count() != failures ? sw_last_failure()
+                                                  : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
+                                                            e->e.method->name, slots[i].name);
         if (slots[i].start == SW_START_X && count != e->e.dim)
             return sw_fail(SW_ERR_ARGUMENT,
                            "estimator %s: slot %s starts as a copy of x, which has %lld elements, and "
@@ -218,17 +218,17 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
                                void *g) {
     sw_optim *o = e->optim;
     double ignored;
-    sw_gradient_aim(o->view, g);
+    sw_gradient_set_data(o->view, g);
     if (!value)
         value = &ignored;
     bool move = o->statistics && ids == e->ids;
     if (move)
         o->statistics = false;
-    sw_tape_set(e->tape, SW_UPDATE_BUFFERS, move);
+    sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, move);
     sw_status status =
         ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view)
             : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value, o->view);
-    sw_tape_set(e->tape, SW_UPDATE_BUFFERS, false);
+    sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
     if (value == &e->value)
         e->weight = sw_gradient_weight(o->view);
@@ -240,9 +240,10 @@ sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, i
     return sw_objective_value(e->objective, e->tape, x, ids, count, e->draw, value);
 }
 
-sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value, void *s) {
+sw_status sw_estimate_glm_derivatives(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                                      void *s) {
     double norm;
-    SW_TRY(sw_objective_glm(e->objective, e->tape, x, ids, count, e->draw, value, s));
+    SW_TRY(sw_objective_glm_derivatives(e->objective, e->tape, x, ids, count, e->draw, value, s));
     if (value == &e->value)
         e->weight = sw_tape_loss_weight(e->tape);
     return swo_check(e->type, count * e->objective->outputs, s, &norm);

@@ -10,8 +10,8 @@ sw_status swo_true_norm(sw_optim *o, const sw_objective *f, double *norm) {
     *norm = NAN;
     if (!g)
         return SW_ERR_MEMORY;
-    sw_gradient_aim(o->view, g);
-    sw_tape_set(o->tape, SW_UPDATE_BUFFERS, false);
+    sw_gradient_set_data(o->view, g);
+    sw_tape_set_switch(o->tape, SW_UPDATE_BUFFERS, false);
     sw_status status =
         sw_objective_gradient_chunked(f, o->tape, x, NULL, f->n, 0, o->estimate->e.draw, &value, o->view);
     if (status == SW_OK && swo_penalized_norm(o, x, g, norm) != SW_OK) /* Inf or NaN: not a minimum */
@@ -40,7 +40,7 @@ void swo_reset_converged(sw_optim *o) {
                 e->scalar[i] = 0;
 }
 
-const char *sw_train_text(const sw_train_result *r, char *text, size_t size) {
+const char *sw_train_result_text(const sw_train_result *r, char *text, size_t size) {
     static const char *const reasons[] = {[SW_TRAIN_COMPLETE] = "complete",
                                           [SW_TRAIN_TARGET] = "the target is reached",
                                           [SW_TRAIN_TOLERANCE] = "converged",

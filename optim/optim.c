@@ -406,8 +406,9 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
     SW_TRY(parse_average(o, options->average ? options->average : "none"));
     if (!(options->clip >= 0) || isinf(options->clip))
         return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);
-    if (options->steps < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "steps = %lld; 0 (not known) or more is needed", (long long)options->steps);
+    if (options->total_steps < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "total_steps = %lld; 0 (not known) or more is needed",
+                       (long long)options->total_steps);
     if (o->search && options->clip > 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "line search %s: its slopes are of the gradient as it is, not "
@@ -415,13 +416,13 @@ static sw_status fill(sw_optim *o, const sw_optim_options *options) {
                        o->search->name);
     o->clip = options->clip;
     o->seed = options->seed;
-    o->total = options->steps;
+    o->total = options->total_steps;
     o->length = o->total ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
     o->norm = o->loss_weight = NAN;
     return SW_OK;
 }
 
-sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
+sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *options) {
     if (!params) { /* what went wrong before says why, and is kept */
         sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL (is the model built?)");
         return NULL;
@@ -439,7 +440,7 @@ sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
     sw_optim_options own = {.size = sizeof own};
     sw_status status = SW_OK;
     if (options)
-        status = sw_take_options("optimizer", "sw_optim_options", &own, sizeof own, options,
+        status = sw_options_copy("optimizer", "sw_optim_options", &own, sizeof own, options,
                                  offsetof(sw_optim_options, estimator) + sizeof(char *));
     if (status != SW_OK || fill(o, &own) != SW_OK) {
         sw_optim_free(o);
@@ -450,11 +451,11 @@ sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options) {
 
 sw_optim *sw_optim_new(sw_params *params, const char *rule) {
     const sw_optim_options options = {.size = sizeof options, .rule = rule};
-    return sw_optim_create(params, &options);
+    return sw_optim_new_with_options(params, &options);
 }
 
 void sw_optim_free(sw_optim *o) {
-    if (!o || !sw_free_once(o, "optim"))
+    if (!o || !sw_may_free(o, "optim"))
         return;
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];

@@ -6,12 +6,12 @@
  *   - schedules or a line search: how large the step is,
  *   - an average: which point is evaluated (the last, an EMA, …).
  * Each is named by a spec, "adamw lr=1e-3 weight_decay=0.01", whose options come from the method's
- * table. Any fits any other, or sw_optim_create refuses with the reason.
+ * table. Any fits any other, or sw_optim_new_with_options refuses with the reason.
  *
  * One step, the same for all: the estimator samples ids and evaluates gradients, each of which is
  * checked for Inf and NaN; the estimator combines them; the result is clipped; the rules move x; the
  * average moves; the estimator commits its tables. Rules compute with subnormal numbers (below 1e-38 in
- * f32) taken as zero: see sw_float_flush. Where eps is so small that this would matter, a rule keeps its
+ * f32) taken as zero: see sw_subnormals_flush. Where eps is so small that this would matter, a rule keeps its
  * second moments in f64, at 4 more bytes for each of their elements. A gradient with Inf or NaN ends the step
  * with SW_SKIPPED: then no counter, schedule, table, state or average has moved; only the sampler has gone
  * on, so that the next step sees other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE,
@@ -19,7 +19,7 @@
  * scalars and the step sizes of all methods are finite. A step that would make one of them infinite or NaN is
  * refused with SW_ERR_NONFINITE; the message names method, quantity and step. x and the states then keep their
  * bits, and only the sampler advances. Values of frozen parameters are not checked: an attention mask with -Inf
- * may be one. Where such a value is not finite, the states of averages are 0 (sw_optim_vector), and
+ * may be one. Where such a value is not finite, the states of averages are 0 (sw_optim_slot), and
  * sw_optim_point gives the value itself. After any other error, or if an estimator's `commit` fails, the step may
  * be partly done.
  */
@@ -55,12 +55,12 @@ typedef struct sw_optim_options {
     const char *average; /* "ema decay=0.999"; NULL: none */
     double clip;         /* largest 2-norm of the whole gradient; 0: no limit */
     uint64_t seed;       /* of sampling and of random numbers in the objective */
-    int64_t steps;       /* of the whole run, for schedules that need an end; 0: not known */
+    int64_t total_steps; /* of the whole run, for schedules that need an end; 0: not known */
 } sw_optim_options;
 
 /* NULL and an error for a spec that does not parse or parts that do not fit together. The parameters
  * must be built, and outlive the optimizer. */
-SW_API sw_optim *sw_optim_create(sw_params *params, const sw_optim_options *options);
+SW_API sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *options);
 /* The rule alone: sw_optim_new(params, "adamw lr=1e-3"). */
 SW_API sw_optim *sw_optim_new(sw_params *params, const char *rule);
 SW_API void sw_optim_free(sw_optim *optim);
@@ -94,11 +94,11 @@ SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 /* Steps taken, without the skipped. While an error is pending no step is taken and the number stays. So a loop
  * until some step must ask for the error too:
  *
- *     while (sw_optim_steps(o) < n && !sw_error())
+ *     while (sw_optim_steps_taken(o) < n && !sw_error())
  *         sw_optim_minimize(o, f, NULL); */
-SW_API int64_t sw_optim_steps(const sw_optim *optim);
-SW_API int64_t sw_optim_skipped(const sw_optim *optim);      /* steps that were skipped, in a row or not */
-SW_API double sw_optim_gradient_norm(const sw_optim *optim); /* of the last step taken, before clipping */
+SW_API int64_t sw_optim_steps_taken(const sw_optim *optim);
+SW_API int64_t sw_optim_steps_skipped(const sw_optim *optim); /* steps that were skipped, in a row or not */
+SW_API double sw_optim_gradient_norm(const sw_optim *optim);  /* of the last step taken, before clipping */
 /* The weight of the loss whose value the last sw_optim_minimize gave (see Means over parts in core.h; of several
  * losses with other weights, that of the first); NaN before the first. */
 SW_API double sw_optim_loss_weight(const sw_optim *optim);
@@ -111,11 +111,13 @@ SW_API sw_status sw_optim_bind(sw_optim *optim, const sw_objective *objective);
 /* Steps that make up an epoch for this objective (which it binds); 0: the estimator knows no epochs. */
 SW_API int64_t sw_optim_steps_per_epoch(sw_optim *optim, const sw_objective *objective);
 /* The length of the run in steps, for schedules; also options of unit "epochs" need the objective. */
-SW_API sw_status sw_optim_set_steps(sw_optim *optim, int64_t steps);
+SW_API sw_status sw_optim_set_total_steps(sw_optim *optim, int64_t steps);
+/* That length: set by the program, by sw_train, or read from a file. 0: none is known. */
+SW_API int64_t sw_optim_total_steps(const sw_optim *optim);
 /* The value of a rule's option in the last (before the first: the first) step; group from 0. NaN and an
  * error for an unknown name. */
 SW_API double sw_optim_option(const sw_optim *optim, int group, const char *name);
-SW_API int sw_optim_groups(const sw_optim *optim);
+SW_API int sw_optim_group_count(const sw_optim *optim);
 /* Bytes: state of the rules, of the estimator (vectors and tables) and of the average; and what is only
  * worked in (scratch, a search's vectors, the point). */
 typedef struct sw_optim_memory {
@@ -124,9 +126,9 @@ typedef struct sw_optim_memory {
 SW_API sw_optim_memory sw_optim_bytes(const sw_optim *optim);
 /* State by name, as the methods' tables call it; views, not copies. data NULL, or NaN: no such name. */
 /* A parameter's part of its rule's slot ("m"), in its shape. */
-SW_API sw_array sw_optim_state(const sw_optim *optim, const sw_param *param, const char *slot);
+SW_API sw_array sw_optim_param_slot(const sw_optim *optim, const sw_param *param, const char *slot);
 /* A slot of the estimator, of the one inside it, or of the average ("ema"), as a vector. */
-SW_API sw_array sw_optim_vector(const sw_optim *optim, const char *slot);
+SW_API sw_array sw_optim_slot(const sw_optim *optim, const char *slot);
 /* A scalar of a group's rule ("d"); group -1: of estimator, line search or average. */
 SW_API double sw_optim_scalar(const sw_optim *optim, int group, const char *name);
 
@@ -140,7 +142,7 @@ typedef struct sw_norms {
     double parameter, gradient, update;
 } sw_norms;
 /* Whether steps take them. A step then copies x and reads x and g again; off, it costs nothing. */
-SW_API sw_status sw_optim_watch(sw_optim *optim, bool on);
+SW_API sw_status sw_optim_record_norms(sw_optim *optim, bool on);
 /* layer: the part of names before a dot, "linear1" for linear1.weight and linear1.bias, or a whole name;
  * NULL: all parameters. Tied ones count once. NaN before the first step that was watched; a skipped step
  * leaves them. An unknown name, or an optimizer that is not watched, is an error. */
@@ -164,7 +166,7 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  *
  *     sw_archive *a = sw_archive_new();
  *     sw_optim_pack(optim, a);
- *     sw_archive_put_copy(a, "loader", sw_array_of(place, SW_I64, SW_SHAPE(2)));
+ *     sw_archive_put_copy(a, "loader", sw_array_view(place, SW_I64, SW_SHAPE(2)));
  *     sw_archive_save(a, path);
  *     sw_archive_free(a);
  *
@@ -193,7 +195,7 @@ SW_API void sw_optim_list(FILE *to);
  * also what the optimizer did before this call. */
 typedef struct sw_train_state {
     sw_optim *optim;
-    int64_t step, steps;            /* done; of the whole run, 0: no end is set */
+    int64_t step, total_steps;      /* done; of the whole run, 0: no end is set */
     int64_t steps_per_epoch, epoch; /* epochs: complete ones */
     double loss;                    /* of this step; NaN: skipped, or not known */
     double mean_loss;               /* over the steps since the last evaluation, by the weights of their losses;
@@ -273,11 +275,11 @@ typedef struct sw_train_result {
 
 /* How the run ended, in a line: "not converged after 50 epochs: the gradient's norm is 3.1e-05, 31 times the tolerance
  * 1e-06". Writes at most `size` bytes to text, and returns it. */
-SW_API const char *sw_train_text(const sw_train_result *result, char *text, size_t size);
+SW_API const char *sw_train_result_text(const sw_train_result *result, char *text, size_t size);
 
 /* Takes steps on the objective until the run is complete or one of the options ends it. A length given here
  * is also the length of the schedules, unless the program has set the optimizer's own length
- * (sw_optim_options.steps, sw_optim_set_steps), which takes precedence. After a call with epochs = 5, a call
+ * (sw_optim_options.total_steps, sw_optim_set_total_steps), which takes precedence. After a call with epochs = 5, a call
  * with epochs = 10 trains five more epochs, and the schedules continue at the middle of a run of ten.
  * `result`, unless NULL, is filled whatever happens. README.md shows the same by public calls. An error that
  * is pending (core.h, "Errors") when it is called, or that the objective or a callback leaves pending, ends
@@ -480,7 +482,7 @@ struct sw_estimate {
     uint64_t draw;      /* of random numbers: a new one for each sampling (skipped steps use one
                                * up), equal for all passes of the step; `sample` may replace it */
     double value;       /* set by `estimate`: the mean loss at the step's samples; NaN: unknown */
-    double weight;      /* of that loss: set by sw_estimate_gradient and sw_estimate_glm when they are
+    double weight;      /* of that loss: set by sw_estimate_gradient and sw_estimate_glm_derivatives when they are
                                * given &e->value; NaN: `count` */
     double lr;          /* may be set: the step size it proposes, for lr=auto; NaN: none */
     sw_estimate *inner; /* of a wrapper */
@@ -524,9 +526,9 @@ SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64
                                       void *g);
 /* The mean loss alone, Inf or NaN included. */
 SW_API sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value);
-/* For a generalized linear model: the checked s_i [count, outputs]; see sw_objective_glm. */
-SW_API sw_status sw_estimate_glm(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
-                                 void *s);
+/* For a generalized linear model: the checked s_i [count, outputs]; see sw_objective_glm_derivatives. */
+SW_API sw_status sw_estimate_glm_derivatives(sw_estimate *e, const void *x, const int64_t *ids, int64_t count,
+                                             double *value, void *s);
 /* … and back: g = beta·g + Σ c_i [a_i, 1] for coefficients c [count, outputs] (dim elements), also where
  * parameters are frozen: the pipeline sets the final gradient to 0 there. */
 SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c, double beta,
@@ -601,11 +603,11 @@ typedef struct sw_average {
 
 /* Registers a method, which must be a constant that stays. A name is taken once and holds no blank and none of
  * ; : = , . Options and slots each have names of their own; a default lies in its range. Thread-safe. */
-SW_API sw_status sw_register_rule(const sw_rule *rule);
-SW_API sw_status sw_register_estimator(const sw_estimator *estimator);
-SW_API sw_status sw_register_schedule(const sw_schedule *schedule);
-SW_API sw_status sw_register_line_search(const sw_line_search *search);
-SW_API sw_status sw_register_average(const sw_average *average);
+SW_API sw_status sw_rule_register(const sw_rule *rule);
+SW_API sw_status sw_estimator_register(const sw_estimator *estimator);
+SW_API sw_status sw_schedule_register(const sw_schedule *schedule);
+SW_API sw_status sw_line_search_register(const sw_line_search *search);
+SW_API sw_status sw_average_register(const sw_average *average);
 /* NULL: no such name. */
 SW_API const sw_rule *sw_rule_find(const char *name);
 SW_API const sw_estimator *sw_estimator_find(const char *name);

@@ -101,13 +101,13 @@ sw_status swo_plain_run(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         swo_reset_converged(o);
     swo_x_low(o);                           /* 0, if x was written from outside */
     const bool flushes = o->type == SW_F64; /* in f32 each move by itself (glm_loop.c) */
-    const unsigned mode = flushes ? sw_float_flush() : 0;
+    const unsigned mode = flushes ? sw_subnormals_flush() : 0;
     sw_status status = e->run(&e->e, &rules, most, done);
     if (flushes)
-        sw_float_restore(mode);
+        sw_subnormals_restore(mode);
     if (*done > 0) {
         o->skipped_in_a_row = 0;
-        sw_params_changed(o->params);
+        sw_params_mark_changed(o->params);
         o->seen = sw_params_version(o->params);
         swo_guard_forget(o);
         o->norm = NAN;

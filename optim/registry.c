@@ -157,7 +157,7 @@ int swo_scalars(const char *const *names) {
     return n;
 }
 
-sw_status sw_register_rule(const sw_rule *r) {
+sw_status sw_rule_register(const sw_rule *r) {
     if (r && r->unit == SW_UNIT_ELEMENT ? !r->update : r && !r->tensor)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has no %s", r->name,
                        r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
@@ -181,7 +181,7 @@ sw_status sw_register_rule(const sw_rule *r) {
     return enter(SWO_RULE, r);
 }
 
-sw_status sw_register_estimator(const sw_estimator *e) {
+sw_status sw_estimator_register(const sw_estimator *e) {
     if (e && !e->estimate)
         return sw_fail(SW_ERR_ARGUMENT, "register: estimator %s has no estimate", e->name);
     if (e)
@@ -189,7 +189,7 @@ sw_status sw_register_estimator(const sw_estimator *e) {
     return enter(SWO_ESTIMATOR, e);
 }
 
-sw_status sw_register_schedule(const sw_schedule *s) {
+sw_status sw_schedule_register(const sw_schedule *s) {
     if (s && !s->factor)
         return sw_fail(SW_ERR_ARGUMENT, "register: schedule %s has no factor", s->name);
     if (s)
@@ -197,7 +197,7 @@ sw_status sw_register_schedule(const sw_schedule *s) {
     return enter(SWO_SCHEDULE, s);
 }
 
-sw_status sw_register_line_search(const sw_line_search *s) {
+sw_status sw_line_search_register(const sw_line_search *s) {
     if (s && !s->search)
         return sw_fail(SW_ERR_ARGUMENT, "register: line search %s has no search", s->name);
     if (s)
@@ -205,7 +205,7 @@ sw_status sw_register_line_search(const sw_line_search *s) {
     return enter(SWO_SEARCH, s);
 }
 
-sw_status sw_register_average(const sw_average *a) {
+sw_status sw_average_register(const sw_average *a) {
     if (a)
         SW_TRY(check_tables(SWO_AVERAGE, a->name, a->options, a->slots, a->scalars));
     return enter(SWO_AVERAGE, a);

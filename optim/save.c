@@ -36,7 +36,7 @@ typedef struct visitor {
     piece *piece;         /* what is to be copied, the counters first */
     int pieces, room;
     bool *used; /* [arrays of `in`] */
-    sw_faults faults;
+    sw_error_list faults;
 } visitor;
 
 static const char *path_of(const sw_archive *a) {
@@ -87,15 +87,15 @@ static sw_status find_piece(visitor *v, const char *name, const sw_array *to, co
     if (!item.name && otherwise)
         return remember_piece(v, to, otherwise);
     if (!item.name) {
-        sw_faults_add(&v->faults, "%.200s is missing", shown);
+        sw_error_list_add(&v->faults, "%.200s is missing", shown);
         return SW_OK;
     }
     const sw_array *a = &item.array;
     if (!a->data || a->type != to->type || a->rank != to->rank ||
         memcmp(a->shape, to->shape, (size_t)a->rank * sizeof *a->shape) != 0) {
-        sw_faults_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown, sw_dtype_name(to->type),
-                      sw_shape_text(to->rank, to->shape), a->data ? sw_dtype_name(a->type) : item.stored,
-                      sw_shape_text(a->rank, a->shape));
+        sw_error_list_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown, sw_dtype_name(to->type),
+                          sw_shape_text(to->rank, to->shape), a->data ? sw_dtype_name(a->type) : item.stored,
+                          sw_shape_text(a->rank, a->shape));
         return SW_OK;
     }
     return remember_piece(v, to, a->data);
@@ -118,7 +118,7 @@ static sw_status visit_vector(visitor *v, sw_array array, const sw_slot *slot, c
 /* The same for a number, which is copied. */
 SW_PRINTF(4, 5)
 static sw_status visit_number(visitor *v, double *value, const double *otherwise, const char *form, ...) {
-    const sw_array array = sw_array_of(value, SW_F64, 0, NULL);
+    const sw_array array = sw_array_view(value, SW_F64, 0, NULL);
     va_list list;
     va_start(list, form);
     char *name = print_name(form, list);
@@ -152,7 +152,7 @@ static sw_status visit_counters(visitor *v, counters *c) {
     for (int i = 0; i < COUNTERS; i++) {
         char name[64];
         snprintf(name, sizeof name, "optim.counter.%s", counter_names[i]);
-        const sw_array array = sw_array_of(&value[i], SW_I64, 0, NULL);
+        const sw_array array = sw_array_view(&value[i], SW_I64, 0, NULL);
         SW_TRY(v->out ? sw_archive_put_copy(v->out, name, array) : find_piece(v, name, &array, NULL));
     }
     return SW_OK;
@@ -160,7 +160,7 @@ static sw_status visit_counters(visitor *v, counters *c) {
 
 static sw_array coefficients_of(double *coefficient) {
     const int64_t count = SW_MAX_COEFFICIENTS;
-    return sw_array_of(coefficient, SW_F64, 1, &count);
+    return sw_array_view(coefficient, SW_F64, 1, &count);
 }
 
 static sw_status visit_group(visitor *v, const sw_optim *o, int index) {
@@ -181,7 +181,7 @@ static sw_status visit_group(visitor *v, const sw_optim *o, int index) {
 }
 
 static sw_array slot_vector(const sw_optim *o, const sw_slot *slot, void *data, int64_t count) {
-    return sw_array_of(data, swo_slot_type(slot, o->type), 1, &count);
+    return sw_array_view(data, swo_slot_type(slot, o->type), 1, &count);
 }
 
 /* The estimator is "estimator", the one inside it "estimator.inner", and so on. A slot that is not here, but which the
@@ -346,8 +346,8 @@ static sw_status compare_meanings(visitor *v, const sw_optim *o) {
         if (!here)
             return SW_ERR_MEMORY;
         if (!there || strcmp(here, there) != 0)
-            sw_faults_add(&v->faults, "%s is \"%.150s\" here and \"%.150s\" in the file", shown, here,
-                          there ? there : "");
+            sw_error_list_add(&v->faults, "%s is \"%.150s\" here and \"%.150s\" in the file", shown, here,
+                              there ? there : "");
         sw_free(here);
     }
     return SW_OK;
@@ -367,7 +367,7 @@ static void look_for_unexpected(visitor *v, const char *prefix) {
     for (int i = 0; i < sw_archive_count(v->in); i++) {
         const char *name = sw_archive_at(v->in, i).name;
         if (!v->used[i] && strncmp(name, prefix, strlen(prefix)) == 0)
-            sw_faults_add(&v->faults, "%.200s is not expected", name + 6);
+            sw_error_list_add(&v->faults, "%.200s is not expected", name + 6);
     }
 }
 
@@ -404,13 +404,13 @@ static void compare_counters(visitor *v, counters *c) {
     const counters here = *c;
     copy_pieces(v, 0, COUNTERS);
     if (c->seed != here.seed)
-        sw_faults_add(&v->faults, "the seed is %llu here and %llu in the file", (unsigned long long)here.seed,
-                      (unsigned long long)c->seed);
+        sw_error_list_add(&v->faults, "the seed is %llu here and %llu in the file", (unsigned long long)here.seed,
+                          (unsigned long long)c->seed);
     if (c->n != here.n)
-        sw_faults_add(&v->faults, "the objective has %lld samples here and %lld in the file", (long long)here.n,
-                      (long long)c->n);
+        sw_error_list_add(&v->faults, "the objective has %lld samples here and %lld in the file", (long long)here.n,
+                          (long long)c->n);
     if (c->steps < 0 || c->skipped < 0 || c->samples < 0 || c->total < 0)
-        sw_faults_add(&v->faults, "a counter is negative");
+        sw_error_list_add(&v->faults, "a counter is negative");
 }
 
 static sw_status match(visitor *v, sw_optim *o, counters *c, double *norm) {
@@ -432,7 +432,7 @@ static sw_status match(visitor *v, sw_optim *o, counters *c, double *norm) {
     look_for_unexpected(v, same ? "optim." : "optim.x.");
     if (v->faults.count)
         return sw_fail(SW_ERR_FORMAT, "%.700s: does not fit the optimizer: %s", path_of(v->in),
-                       sw_faults_text(&v->faults));
+                       sw_error_list_text(&v->faults));
     print_checksum(v->in, checksum);
     if (!there || strcmp(there, checksum) != 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved", path_of(v->in));
@@ -468,7 +468,7 @@ static sw_status unpack(visitor *v, sw_optim *o) {
     }
     swo_guard_forget(o);
     o->frozen_known = false;
-    sw_params_changed(o->params);
+    sw_params_mark_changed(o->params);
     o->seen = sw_params_version(o->params); /* not written from outside */
     sw_gradient_make_fresh(sw_params_gradient(o->params));
     return SW_OK;
@@ -486,7 +486,7 @@ sw_status sw_optim_unpack(sw_optim *o, const sw_archive *a) {
 sw_status sw_optim_load(sw_optim *o, const char *path) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_load: the optimizer is NULL");
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     sw_status status = a ? sw_optim_unpack(o, a) : sw_last_failure();
     sw_archive_free(a);
     return status;

@@ -71,7 +71,7 @@ static int choice(const char *choices, const char *word) {
 
 static sw_status parse_value(const char *method, const sw_option *o, const char *word, double *value, char *unit) {
     char *end;
-    double v = sw_text_number(word, &end);
+    double v = sw_parse_number(word, &end);
     bool number = end != word && !isnan(v);
     *unit = 's';
     switch (o->kind) {

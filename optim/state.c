@@ -3,11 +3,15 @@
 
 #include <math.h>
 
-int64_t sw_optim_steps(const sw_optim *o) {
+int64_t sw_optim_total_steps(const sw_optim *o) {
+    return o ? o->total : 0;
+}
+
+int64_t sw_optim_steps_taken(const sw_optim *o) {
     return o ? o->steps : 0;
 }
 
-int64_t sw_optim_skipped(const sw_optim *o) {
+int64_t sw_optim_steps_skipped(const sw_optim *o) {
     return o ? o->skipped : 0;
 }
 
@@ -17,11 +21,11 @@ double sw_optim_epoch(const sw_optim *o) {
     return o && o->objective ? (double)o->samples / (double)o->objective->n : 0;
 }
 
-sw_status sw_optim_set_steps(sw_optim *o, int64_t steps) {
+sw_status sw_optim_set_total_steps(sw_optim *o, int64_t steps) {
     if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "set_steps: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "set_total_steps: the optimizer is NULL");
     if (steps < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "set_steps: %lld steps", (long long)steps);
+        return sw_fail(SW_ERR_ARGUMENT, "set_total_steps: %lld steps", (long long)steps);
     o->total = steps;
     o->length = steps ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
     return SW_OK;
@@ -35,13 +39,13 @@ double swo_frozen_set(const sw_params *params) {
     return (double)bits;
 }
 
-int sw_optim_groups(const sw_optim *o) {
+int sw_optim_group_count(const sw_optim *o) {
     return o ? o->groups : 0;
 }
 
 double sw_optim_option(const sw_optim *o, int group, const char *name) {
     if (!o || group < 0 || group >= o->groups) {
-        sw_fail(SW_ERR_ARGUMENT, "option: group %d of %d", group, sw_optim_groups(o));
+        sw_fail(SW_ERR_ARGUMENT, "option: group %d of %d", group, sw_optim_group_count(o));
         return NAN;
     }
     const swo_group *g = &o->group[group];
@@ -92,12 +96,12 @@ sw_array swo_state_of(const sw_optim *o, const swo_group *g, int k, int s) {
     size_t size = swo_slot_size(slot, o->type);
     sw_dtype type = swo_slot_type(slot, o->type);
     if (!g->sized[s])
-        return sw_array_of(g->slot[s] + (size_t)g->slot_at[k] * size, type, p->rank, p->shape);
+        return sw_array_view(g->slot[s] + (size_t)g->slot_at[k] * size, type, p->rank, p->shape);
     int64_t count = g->sized[s][k + 1] - g->sized[s][k];
-    return sw_array_of(g->slot[s] + (size_t)g->sized[s][k] * size, type, 1, &count);
+    return sw_array_view(g->slot[s] + (size_t)g->sized[s][k] * size, type, 1, &count);
 }
 
-sw_array sw_optim_state(const sw_optim *o, const sw_param *param, const char *slot) {
+sw_array sw_optim_param_slot(const sw_optim *o, const sw_param *param, const char *slot) {
     if (!o || !param || !slot)
         return (sw_array){0};
     if (param->tied)
@@ -122,10 +126,10 @@ static int slot_index(const sw_slot *slots, const char *name) {
 }
 
 static sw_array vector_of(const sw_optim *o, const sw_slot *slot, void *data, int64_t count) {
-    return data ? sw_array_of(data, swo_slot_type(slot, o->type), 1, &count) : (sw_array){0};
+    return data ? sw_array_view(data, swo_slot_type(slot, o->type), 1, &count) : (sw_array){0};
 }
 
-sw_array sw_optim_vector(const sw_optim *o, const char *slot) {
+sw_array sw_optim_slot(const sw_optim *o, const char *slot) {
     for (const swo_estimate *e = o && slot ? o->estimate : NULL; e; e = e->inner) {
         int i = slot_index(e->e.method->slots, slot);
         if (i >= 0)

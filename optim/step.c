@@ -7,7 +7,7 @@
 
 /* ---- Stretches ---- */
 
-/* Runs of neighbours of one group that are not frozen. */
+/* Runs of neighbors of one group that are not frozen. */
 sw_status swo_plan_stretches(sw_optim *o) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
@@ -251,7 +251,7 @@ static sw_status measure(sw_optim *o, const void *g) {
         for (int k = 0; rule->measure && k < group->stretches; k++) {
             sw_step s;
             step_of(o, group, &group->stretch[k], g, &s);
-            sw_run_sums(rule->measure, o->type, &s, s.count, rule->sums, sums);
+            sw_kernel_run_sums(rule->measure, o->type, &s, s.count, rule->sums, sums);
             for (int j = 0; j < rule->sums && i < 64; j++)
                 total[i][j] += sums[j];
         }
@@ -278,7 +278,7 @@ static sw_status update(sw_optim *o, swo_group *group, const void *g) {
         for (int k = 0; k < group->stretches; k++) {
             sw_step s;
             step_of(o, group, &group->stretch[k], g, &s);
-            sw_run(rule->update, o->type, &s, s.count);
+            sw_kernel_run(rule->update, o->type, &s, s.count);
         }
         return SW_OK;
     }
@@ -331,9 +331,9 @@ static sw_status run_rules_flushed(sw_optim *o, const void *g) {
 }
 
 sw_status swo_run_rules(sw_optim *o, const void *g) {
-    unsigned mode = sw_float_flush(); /* moments decay into subnormal numbers and stay there */
+    unsigned mode = sw_subnormals_flush(); /* moments decay into subnormal numbers and stay there */
     sw_status status = run_rules_flushed(o, g);
-    sw_float_restore(mode);
+    sw_subnormals_restore(mode);
     return status;
 }
 
@@ -367,9 +367,9 @@ static sw_status update_average(sw_optim *o) {
     SW_TRY(swo_guard_scalars(o, "average", a->name, a->scalars, o->average_scalar));
     SW_TRY(swo_guard_coefficients(o, "average", a->name, o->average_coefficient));
     if (a->update) {
-        const unsigned mode = sw_float_flush();
-        sw_run(a->update, o->type, &s, s.count);
-        sw_float_restore(mode);
+        const unsigned mode = sw_subnormals_flush();
+        sw_kernel_run(a->update, o->type, &s, s.count);
+        sw_subnormals_restore(mode);
         swo_guard_clear_infinite(o);
     }
     return SW_OK;
@@ -434,7 +434,7 @@ static const void *average_point(sw_optim *o) {
     if (!o->point && !(o->point = sw_alloc(bytes)))
         return NULL;
     if (a->point)
-        sw_run(a->point, o->type, &s, s.count);
+        sw_kernel_run(a->point, o->type, &s, s.count);
     else
         memcpy(o->point, o->average_slot[0], bytes);
     swo_guard_point_as_x(o, o->point);
@@ -457,7 +457,7 @@ const void *sw_optim_point(sw_optim *o) {
             sw_step s;
             step_of(o, &o->group[i], &o->group[i].stretch[k], NULL, &s);
             s.step = o->steps; /* of the step that was taken last */
-            sw_run(o->group[i].rule->point, o->type, &s, s.count);
+            sw_kernel_run(o->group[i].rule->point, o->type, &s, s.count);
         }
     return check_point(o, "rule", o->group[0].rule->name);
 }
@@ -471,7 +471,7 @@ sw_status sw_optim_adopt_point(sw_optim *o) {
         return sw_last_failure();
     if (point != x) {
         memcpy(x, point, (size_t)o->dim * swo_size(o));
-        sw_params_changed(o->params);
+        sw_params_mark_changed(o->params);
     }
     return SW_OK;
 }
@@ -557,7 +557,7 @@ static sw_status move(sw_optim *o, void *g) {
     o->x_low = swo_x_low(o);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
         swo_guard_forget(o); /* x was written from outside, states from first_values */
-    sw_params_changed(o->params);
+    sw_params_mark_changed(o->params);
     o->seen = sw_params_version(o->params);
     swo_watch_before(o);
     SW_TRY(o->search ? swo_search(o, g) : swo_run_rules(o, g));

@@ -55,8 +55,8 @@ static sw_status train_find_length(run *r, sw_optim *o) {
                        (long long)s->steps_per_epoch);
     /* A length that an earlier call set is not the optimizer's own. */
     const int64_t own = o->length == SWO_LENGTH_TRAIN ? 0 : o->total;
-    s->steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : own;
-    s->step = sw_optim_steps(o) + sw_optim_skipped(o);
+    s->total_steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : own;
+    s->step = sw_optim_steps_taken(o) + sw_optim_steps_skipped(o);
     s->epoch = s->step / s->steps_per_epoch;
     return SW_OK;
 }
@@ -75,8 +75,8 @@ static sw_status train_nothing_left(const run *r) {
     return sw_fail(SW_ERR_STATE,
                    "train: nothing is left to do: the optimizer has done %lld steps, and the length %s "
                    "is %lld steps of the whole run; for %lld more give steps = %lld",
-                   done, how->steps ? "asked for" : "that the optimizer has", (long long)s->steps, (long long)s->steps,
-                   done + (long long)s->steps);
+                   done, how->steps ? "asked for" : "that the optimizer has", (long long)s->total_steps,
+                   (long long)s->total_steps, done + (long long)s->total_steps);
 }
 
 /* Steps between two checks of the tolerance. */
@@ -89,13 +89,14 @@ static sw_status train_start(run *r, sw_optim *o) {
     const sw_train_options *how = &r->how;
     const sw_train_state *s = &r->state;
     SW_TRY(train_find_length(r, o));
-    if (!s->steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate && !how->progress)
+    if (!s->total_steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate &&
+        !how->progress)
         return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
                                         "tolerance, a stop flag or a callback");
-    if (s->steps && s->step >= s->steps)
+    if (s->total_steps && s->step >= s->total_steps)
         return train_nothing_left(r);
     if (o->length != SWO_LENGTH_PROGRAM && (how->epochs || how->steps)) {
-        o->total = s->steps;
+        o->total = s->total_steps;
         o->length = SWO_LENGTH_TRAIN;
     }
     r->period = r->how.evaluate_every ? r->how.evaluate_every : s->steps_per_epoch;
@@ -131,7 +132,7 @@ static int64_t train_free_steps(const run *r) {
     const int64_t every[] = {r->period, r->how.progress ? s->steps_per_epoch : 0, r->how.log ? r->how.log_every : 0,
                              r->how.progress ? r->how.progress_every : 0,
                              r->how.tolerance > 0 ? train_checks_every(r) : 0};
-    int64_t least = s->steps ? s->steps - s->step : MOST;
+    int64_t least = s->total_steps ? s->total_steps - s->step : MOST;
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         if (every[i] > 0 && every[i] - s->step % every[i] < least)
             least = every[i] - s->step % every[i];
@@ -180,7 +181,7 @@ static sw_status train_check_tolerance(run *r) {
 
 static sw_status step(run *r) {
     sw_train_state *s = &r->state;
-    const int64_t skipped = sw_optim_skipped(s->optim);
+    const int64_t skipped = sw_optim_steps_skipped(s->optim);
     double begin = sw_seconds();
     int64_t together = 0;
     sw_status status = swo_plain_run(s->optim, train_free_steps(r), train_took, s->optim, &together);
@@ -193,7 +194,7 @@ static sw_status step(run *r) {
     r->result->steps += together;
     s->seconds += seconds;
     s->period_seconds += seconds;
-    s->skipped = sw_optim_skipped(s->optim) > skipped; /* also one too many, whose status is an error */
+    s->skipped = sw_optim_steps_skipped(s->optim) > skipped; /* also one too many, whose status is an error */
     if (status != SW_OK && !s->skipped)
         return status;
     s->step++;
@@ -252,7 +253,7 @@ static sw_status tell(run *r) {
     sw_train_state *s = &r->state;
     if (s->step % r->how.log_every == 0)
         SW_TRY(call(r, r->how.log, "log"));
-    const bool last = s->step == s->steps || r->ended;
+    const bool last = s->step == s->total_steps || r->ended;
     if (s->step % r->how.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
         SW_TRY(call(r, r->how.progress, "progress"));
     const bool asked = r->ended && r->result->reason == SW_TRAIN_CALLBACK;
@@ -263,7 +264,7 @@ static sw_status tell(run *r) {
 
 static sw_status loop(run *r) {
     const sw_train_state *s = &r->state;
-    while (!r->ended && (s->steps == 0 || s->step < s->steps)) {
+    while (!r->ended && (s->total_steps == 0 || s->step < s->total_steps)) {
         if (r->how.stop && *r->how.stop) {
             end(r, SW_TRAIN_STOP);
         } else {
@@ -302,7 +303,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     }
     sw_status status = SW_OK;
     if (options)
-        status = sw_take_options("train", "sw_train_options", &r.how, sizeof r.how, options,
+        status = sw_options_copy("train", "sw_train_options", &r.how, sizeof r.how, options,
                                  offsetof(sw_train_options, stop) + sizeof r.how.stop);
     if (status == SW_OK)
         status = train_start(&r, o);
@@ -342,12 +343,12 @@ int64_t sw_train_remaining(const sw_objective *objective, sw_optim *o, const sw_
     }
     if (sw_error()) /* sw_train would take none */
         return -1;
-    if (options && sw_take_options("train_remaining", "sw_train_options", &r.how, sizeof r.how, options,
+    if (options && sw_options_copy("train_remaining", "sw_train_options", &r.how, sizeof r.how, options,
                                    offsetof(sw_train_options, stop) + sizeof r.how.stop) != SW_OK)
         return -1;
     if (train_find_length(&r, o) != SW_OK)
         return -1;
-    if (r.state.steps == 0)
+    if (r.state.total_steps == 0)
         return INT64_MAX;
-    return r.state.step < r.state.steps ? r.state.steps - r.state.step : 0;
+    return r.state.step < r.state.total_steps ? r.state.total_steps - r.state.step : 0;
 }

@@ -122,17 +122,17 @@ static const sw_kernels square_kernels = SW_KERNEL_TABLE(square), two_squares_ke
 
 void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
-    sw_run(&combine_kernels, type, &args, n);
+    sw_kernel_run(&combine_kernels, type, &args, n);
 }
 
 void swo_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void *sum, void *low) {
     vector_args args = {.x = x, .out = sum, .low = low, .a = a};
-    sw_run(&add_kernels, type, &args, n);
+    sw_kernel_run(&add_kernels, type, &args, n);
 }
 
 void swo_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low) {
     vector_args args = {.x = x, .out = mean, .low = low, .a = w};
-    sw_run(&mean_kernels, type, &args, n);
+    sw_kernel_run(&mean_kernels, type, &args, n);
 }
 
 void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
@@ -149,7 +149,7 @@ static sw_status norm_of(sw_dtype type, int64_t dim, const void *g, double sum, 
     double sums[2];
     /* In f64 and scaled, the squares of the largest and of the smallest numbers fit. */
     vector_args args = {.x = g, .a = type == SW_F32 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600};
-    sw_run_sums(&careful_kernels, type, &args, dim, 2, sums);
+    sw_kernel_run_sums(&careful_kernels, type, &args, dim, 2, sums);
     *norm = sqrt(sums[0]) / args.a;
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;
 }
@@ -157,14 +157,14 @@ static sw_status norm_of(sw_dtype type, int64_t dim, const void *g, double sum, 
 sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
     vector_args args = {.x = g};
     double sum;
-    sw_run_sums(&square_kernels, type, &args, dim, 1, &sum);
+    sw_kernel_run_sums(&square_kernels, type, &args, dim, 1, &sum);
     return norm_of(type, dim, g, sum, norm);
 }
 
 void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
     vector_args args = {.x = x, .y = y};
     double sums[2];
-    sw_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
+    sw_kernel_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
     norm_of(type, dim, x, sums[0], &norm[0]);
     norm_of(type, dim, y, sums[1], &norm[1]);
 }
@@ -172,7 +172,7 @@ void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double 
 double swo_inner(const sw_optim *o, const void *x, const void *y) {
     vector_args args = {.x = x, .y = y};
     double sum;
-    sw_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &sum);
+    sw_kernel_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &sum);
     return sum;
 }
 

@@ -26,7 +26,7 @@ size_t swo_watch_bytes(const sw_optim *o) {
     return o->watch ? (size_t)o->dim * swo_size(o) : 0;
 }
 
-sw_status sw_optim_watch(sw_optim *o, bool on) {
+sw_status sw_optim_record_norms(sw_optim *o, bool on) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "watch: the optimizer is NULL");
     if (!on)
@@ -108,7 +108,7 @@ sw_status sw_optim_norms(const sw_optim *o, const char *layer, sw_norms *norms) 
     if (!o || !norms)
         return sw_fail(SW_ERR_ARGUMENT, "norms: an argument is NULL");
     if (!o->watch)
-        return sw_fail(SW_ERR_STATE, "norms: call sw_optim_watch(optim, true) before the step");
+        return sw_fail(SW_ERR_STATE, "norms: call sw_optim_record_norms(optim, true) before the step");
     bool any = false;
     sw_norms sum = {0};
     const int count = sw_params_count(o->params);

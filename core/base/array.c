@@ -41,7 +41,7 @@ sw_status swi_count(int rank, const int64_t *shape, int64_t *count) {
     return SW_OK;
 }
 
-sw_array sw_array_of(const void *data, sw_dtype type, int rank, const int64_t *shape) {
+sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t *shape) {
     sw_array a = {.type = type};
     int64_t count;
     if (swi_count(rank, shape, &count) != SW_OK)
@@ -89,7 +89,7 @@ int64_t sw_array_count(const sw_array *array) {
 }
 
 sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape) {
-    sw_array a = sw_array_of("", type, rank, shape);
+    sw_array a = sw_array_view("", type, rank, shape);
     if (a.data)
         a.data = sw_alloc_array(sw_array_count(&a), swi_size(type));
     return a;

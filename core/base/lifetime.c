@@ -42,7 +42,7 @@ static bool refuse_free(const char *kind) {
     return false;
 }
 
-bool sw_free_once(const void *object, const char *kind) {
+bool sw_may_free(const void *object, const char *kind) {
     const uint64_t word = freed_word(object, kind);
     return atomic_exchange_explicit(freed_place(object), word, memory_order_relaxed) != word || refuse_free(kind);
 }

@@ -17,7 +17,7 @@ void sw_locale_end(void *before) {
     uselocale((locale_t)before);
 }
 
-double sw_text_number(const char *text, char **end) {
+double sw_parse_number(const char *text, char **end) {
     void *before = sw_locale_begin();
     const double value = strtod(text, end);
     sw_locale_end(before);
@@ -39,11 +39,11 @@ int sw_format(char *out, size_t size, const char *format, ...) {
     return length;
 }
 
-const char *sw_number_text(double value, char text[32]) {
+const char *sw_format_number(double value, char text[32]) {
     enum { FEWEST = 15, MOST = 17 }; /* digits: 15 survive text → double → text, 17 tell all doubles apart */
     for (int digits = FEWEST; digits <= MOST; digits++) {
         sw_format(text, 32, "%.*g", digits, value);
-        if (sw_text_number(text, NULL) == value)
+        if (sw_parse_number(text, NULL) == value)
             break;
     }
     return text;

@@ -24,7 +24,7 @@ void sw_clear_error(void) {
     swi_error_now = SW_OK;
 }
 
-uint64_t sw_failures(void) {
+uint64_t sw_failure_count(void) {
     return failures;
 }
 
@@ -86,7 +86,7 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
 
 enum { FAULT = 400, MORE = 32 }; /* bytes of one at most, and of "; … and 12 more" */
 
-void sw_faults_add(sw_faults *f, const char *format, ...) {
+void sw_error_list_add(sw_error_list *f, const char *format, ...) {
     char one[FAULT];
     va_list list;
     va_start(list, format);
@@ -99,7 +99,7 @@ void sw_faults_add(sw_faults *f, const char *format, ...) {
     f->told++;
 }
 
-const char *sw_faults_text(sw_faults *f) {
+const char *sw_error_list_text(sw_error_list *f) {
     if (f->told < f->count)
         snprintf(f->text + f->used, MORE, "; … and %d more", f->count - f->told);
     return f->text;
@@ -149,7 +149,7 @@ const char *sw_suggest(const char *word, int count, const char *const *names) {
     return answer;
 }
 
-sw_status sw_take_options(const char *who, const char *type, void *options, size_t size, const void *given,
+sw_status sw_options_copy(const char *who, const char *type, void *options, size_t size, const void *given,
                           size_t least) {
     size_t given_size;
     memcpy(&given_size, given, sizeof given_size);

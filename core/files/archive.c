@@ -56,7 +56,7 @@ sw_archive *sw_archive_new(void) {
     return sw_alloc(sizeof(sw_archive));
 }
 
-sw_archive *sw_archive_open(const char *path) {
+sw_archive *sw_archive_load(const char *path) {
     if (!path) {
         sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
         return NULL;
@@ -69,7 +69,7 @@ sw_archive *sw_archive_open(const char *path) {
 }
 
 void sw_archive_free(sw_archive *a) {
-    if (!a || !sw_free_once(a, "archive"))
+    if (!a || !sw_may_free(a, "archive"))
         return;
     for (int i = 0; i < a->entries; i++) {
         sw_free(a->entry[i].name);
@@ -242,11 +242,11 @@ const char *sw_archive_text(const sw_archive *a, const char *key) {
     return i >= 0 ? a->text[i].text : NULL;
 }
 
-int sw_archive_texts(const sw_archive *a) {
+int sw_archive_text_count(const sw_archive *a) {
     return a ? a->texts : 0;
 }
 
-const char *sw_archive_key(const sw_archive *a, int index) {
+const char *sw_archive_text_key(const sw_archive *a, int index) {
     return a && index >= 0 && index < a->texts ? a->text[index].key : NULL;
 }
 

@@ -64,7 +64,7 @@ typedef struct match {
     int *from;          /* [params]: the entry that a parameter is read from; -1: none, or it is tied */
     bool *used;         /* [entries] */
     bool no_memory;
-    sw_faults faults;
+    sw_error_list faults;
 } match;
 
 /* The entry of a name, its own or that of which a text says that it holds the name's numbers too; -1. */
@@ -97,16 +97,16 @@ static void find_source(match *m, const sw_param *p, bool aliases) {
         if (*from < 0)
             *from = entry;
         else if (!same_numbers(&m->archive->entry[*from], &m->archive->entry[entry]))
-            sw_faults_add(&m->faults, "%.150s and %.150s are tied here and differ in the file",
-                          m->archive->entry[*from].name, m->archive->entry[entry].name);
+            sw_error_list_add(&m->faults, "%.150s and %.150s are tied here and differ in the file",
+                              m->archive->entry[*from].name, m->archive->entry[entry].name);
     }
 }
 
 static void check_shape(match *m, const sw_param *p) {
     const sw_array *a = &m->archive->entry[m->from[p->index]].array;
     if (a->rank != p->rank || memcmp(a->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
-        sw_faults_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
-                      sw_shape_text(a->rank, a->shape));
+        sw_error_list_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
+                          sw_shape_text(a->rank, a->shape));
 }
 
 /* Can its numbers be had in the type of the parameters? */
@@ -114,14 +114,14 @@ static void check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const double *x = entry->array.data;
     if (!x || (entry->array.type != SW_F32 && entry->array.type != SW_F64)) {
-        sw_faults_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
-                      entry->stored);
+        sw_error_list_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
+                          entry->stored);
         return;
     }
     const int64_t count = entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
     for (int64_t i = 0; i < count; i++)
         if (isfinite(x[i]) && !isfinite((float)x[i])) {
-            sw_faults_add(&m->faults, "%.200s holds %g, which is beyond f32", p->name, x[i]);
+            sw_error_list_add(&m->faults, "%.200s holds %g, which is beyond f32", p->name, x[i]);
             return;
         }
 }
@@ -130,7 +130,7 @@ static void look_for_unexpected(match *m) {
     const size_t length = strlen(m->prefix);
     for (int i = 0; i < m->archive->entries; i++)
         if (!m->used[i] && strncmp(m->archive->entry[i].name, m->prefix, length) == 0)
-            sw_faults_add(&m->faults, "%.200s is not expected", m->archive->entry[i].name + length);
+            sw_error_list_add(&m->faults, "%.200s is not expected", m->archive->entry[i].name + length);
 }
 
 /* Is something of that name with that beginning in the file for every parameter? */
@@ -182,7 +182,7 @@ static sw_status match_names(match *m) {
         if (m->from[i] < 0)
             find_source(m, p->list[i], true);
         if (m->from[i] < 0)
-            sw_faults_add(&m->faults, "%.200s is missing", p->list[i]->name);
+            sw_error_list_add(&m->faults, "%.200s is missing", p->list[i]->name);
     }
     if (m->no_memory)
         return swi_file_no_memory(path, had_error);
@@ -201,7 +201,7 @@ static sw_status match_names(match *m) {
                              "has the parameters under names that begin with \"%s\": sw_params_unpack takes such "
                              "a prefix, and sw_optim_load an optimizer's state",
                              prefix);
-    return swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s", sw_faults_text(&m->faults));
+    return swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s", sw_error_list_text(&m->faults));
 }
 
 /* ---- In: the numbers ---- */
@@ -231,7 +231,7 @@ static sw_status unpack(match *m, sw_params *p) {
     for (int i = 0; i < p->count; i++)
         if (m->from[i] >= 0 && p->list[i]->count > 0)
             copy(p->list[i], &m->archive->entry[m->from[i]].array);
-    sw_params_changed(p);
+    sw_params_mark_changed(p);
     sw_gradient_make_fresh(p->gradient);
     return SW_OK;
 }
@@ -249,7 +249,7 @@ sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix
 
 sw_status sw_params_load(sw_params *p, const char *path) {
     SW_TRY(check_built(p, "params_load"));
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     sw_status status = a ? sw_params_unpack(p, a, NULL) : sw_last_failure();
     sw_archive_free(a);
     return status;

@@ -82,8 +82,8 @@ static inline void exchange_corner_bits8(const bits8 *x, int64_t s, bits8 *y, in
     *y = *x;
 }
 
-/* plain: any steps. repeat: each row one element, again and again. exchange: rows are neighbours in
- * `from`, elements of a row are neighbours in `to`. */
+/* plain: any steps. repeat: each row one element, again and again. exchange: rows are neighbors in
+ * `from`, elements of a row are neighbors in `to`. */
 #define PIECES(type, corner)                                                                                      \
     static void plain_##type(const piece *p) {                                                                    \
         const bool along = p->run >= p->rows; /* the longer loop inside */                                        \
@@ -139,7 +139,7 @@ enum {
     FROM,
     TO,                   /* operands of the box */
     PIECE = SW_TILE,      /* about as many elements in a piece */
-    LONGEST_RUN = 16384,  /* … or as many, where they are neighbours */
+    LONGEST_RUN = 16384,  /* … or as many, where they are neighbors */
     BAND = 64,            /* rows of an exchange in a piece */
     SHORT_RUN_BYTES = 32, /* runs for which memcpy is not worth a call */
     LEAST_EXCHANGE = 8    /* shorter axes are not exchanged in blocks */

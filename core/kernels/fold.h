@@ -14,7 +14,7 @@ enum {
     SWI_FOLD_GROUP = 64   /* elements that are added in the element type before f64 takes over */
 };
 
-/* A shape of which some axes are folded, neighbours of one kind joined: blocks × folds matrices
+/* A shape of which some axes are folded, neighbors of one kind joined: blocks × folds matrices
  * [rows, length]. Every block has outputs of its own; the matrices of its folds are folded together. */
 typedef struct swi_axes {
     int64_t outputs, count; /* count: elements for each output */

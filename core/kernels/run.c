@@ -98,7 +98,7 @@ static void run_tile(void *args, int64_t tile) {
     j->kernel(j->args, begin, end < j->n ? end : j->n, sums);
 }
 
-void sw_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
+void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
     if (n < SWI_SERIAL) {
         swi_run(kernels, type, args, n);
         return;
@@ -129,7 +129,7 @@ static void run_sums(job j, int width, double *sums) {
     }
 }
 
-void sw_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums) {
+void sw_kernel_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums) {
     job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
     run_sums(j, width, sums);
 }

@@ -113,7 +113,7 @@ static unsigned mode_now(void) {
 #endif
 }
 
-void sw_float_restore(unsigned mode) {
+void sw_subnormals_restore(unsigned mode) {
 #if defined(__x86_64__)
     _mm_setcsr(mode);
 #elif defined(__aarch64__)
@@ -123,12 +123,12 @@ void sw_float_restore(unsigned mode) {
 #endif
 }
 
-unsigned sw_float_flush(void) {
+unsigned sw_subnormals_flush(void) {
     unsigned before = mode_now();
 #if defined(__x86_64__)
     _mm_setcsr(before | 0x8040u); /* flush to zero, and denormals are zero */
 #elif defined(__aarch64__)
-    sw_float_restore(before | 1u << 24);
+    sw_subnormals_restore(before | 1u << 24);
 #endif
     return before;
 }
@@ -178,7 +178,7 @@ static void *worker(void *arg) {
         if ((still & 1) && self < pool.threads) {
             seen = still;
             if (mode_now() != pool.mode)
-                sw_float_restore(pool.mode);
+                sw_subnormals_restore(pool.mode);
             do_tiles(self);
         }
         atomic_fetch_sub_explicit(&pool.inside, 1, memory_order_release);

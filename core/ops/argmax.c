@@ -101,7 +101,7 @@ static sw_status argmax_shape(sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t shape[SW_MAX_RANK];
     int axis = 0, rank = 0;
-    SW_TRY(sw_check_real(c));
+    SW_TRY(sw_call_check_real(c));
     SW_TRY(swi_axis(c, a->axis, &axis));
     if (x->shape[axis] > INT32_MAX)
         return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32", axis,
@@ -111,7 +111,7 @@ static sw_status argmax_shape(sw_call *c) {
             shape[rank++] = x->shape[i];
         else if (a->keepdim)
             shape[rank++] = 1;
-    SW_TRY(sw_shape_set(c, SW_I32, rank, shape));
+    SW_TRY(sw_call_set_shape(c, SW_I32, rank, shape));
     if (x->shape[axis] == 0 && c->out->count > 0)
         return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s has length 0: there is no element to choose", axis,
                        sw_shape_text(x->rank, x->shape));
@@ -158,7 +158,7 @@ static sw_status accuracy_shape(sw_call *c) {
         memcmp(z->shape, ids->shape, (size_t)ids->rank * sizeof *z->shape) != 0)
         return sw_fail(SW_ERR_SHAPE, "accuracy: scores %s and ids %s; [...,classes] and [...] are needed",
                        sw_shape_text(z->rank, z->shape), sw_shape_text(ids->rank, ids->shape));
-    return sw_shape_set(c, z->type, 0, NULL);
+    return sw_call_set_shape(c, z->type, 0, NULL);
 }
 
 static sw_status accuracy_forward(sw_call *c) {

@@ -1,7 +1,7 @@
 /* Comparisons and choice by element, of any element type, broadcasting. */
 #include "internal.h"
 
-/* ---- Runs of neighbours: out[i] from a[i], b[i] and, for a choice, a condition ---- */
+/* ---- Runs of neighbors: out[i] from a[i], b[i] and, for a choice, a condition ---- */
 
 typedef struct run {
     const char *in[3];
@@ -204,9 +204,9 @@ static sw_status where_vjp(sw_call *c) {
     sw_view dy = *c->out, d = *c->out;
     dy.data = (void *)(uintptr_t)c->cotangent;
     for (int i = 1; i <= 2; i++) {
-        if (!sw_wants(c, i))
+        if (!sw_call_wants_grad(c, i))
             continue;
-        d.data = sw_cotangent(c, i);
+        d.data = sw_call_grad(c, i);
         if (!d.data)
             return SW_ERR_MEMORY;
         choose(c->in[0], i == 1 ? &dy : &none, i == 1 ? &none : &dy, &d);

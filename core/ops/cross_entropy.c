@@ -290,8 +290,8 @@ static sw_status cross_entropy_shape(sw_call *c) {
     if (c->attributes)
         SW_TRY(check_options(c, o, z->shape[z->rank - 1]));
     if (o->reduction == SW_NONE)
-        return sw_shape_set(c, z->type, z->rank - 1, z->shape);
-    return sw_shape_set(c, z->type, 0, NULL);
+        return sw_call_set_shape(c, z->type, z->rank - 1, z->shape);
+    return sw_call_set_shape(c, z->type, 0, NULL);
 }
 
 static sw_status check_ids(const sw_call *c, const sizes *n) {
@@ -402,14 +402,14 @@ static sw_status cross_entropy_vjp(sw_call *c) {
         const double by = divisor(c, &n, &args); /* 0: nothing of the mean depends on the logits */
         args.factor = by > 0 ? swi_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
     }
-    if (sw_wants(c, 0)) {
-        args.out = sw_cotangent(c, 0);
+    if (sw_call_wants_grad(c, 0)) {
+        args.out = sw_call_grad(c, 0);
         if (!args.out)
             return SW_ERR_MEMORY;
         run(c, &n, n.plain ? &plain_vjp_kernels : n.ids ? &ids_vjp_kernels : &soft_dz_kernels, &args, NULL);
     }
-    if (!n.ids && sw_wants(c, 1)) {
-        args.out = sw_cotangent(c, 1);
+    if (!n.ids && sw_call_wants_grad(c, 1)) {
+        args.out = sw_call_grad(c, 1);
         if (!args.out)
             return SW_ERR_MEMORY;
         run(c, &n, &soft_dt_kernels, &args, NULL);
@@ -428,10 +428,10 @@ sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
     return sw_apply(&cross_entropy_op, NULL, 0, 2, (sw_tensor[]){logits, target});
 }
 
-sw_tensor sw_cross_entropy_with(sw_tensor logits, sw_tensor target, const options *given) {
+sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target, const options *given) {
     options own = {.size = sizeof own};
     if (given &&
-        sw_take_options("cross_entropy", "sw_cross_entropy_options", &own, sizeof own, given, sizeof own) != SW_OK)
+        sw_options_copy("cross_entropy", "sw_cross_entropy_options", &own, sizeof own, given, sizeof own) != SW_OK)
         return (sw_tensor){0};
     return sw_apply(&cross_entropy_op, &own, sizeof own, 2, (sw_tensor[]){logits, target});
 }

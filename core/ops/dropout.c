@@ -115,22 +115,22 @@ static void run(const sw_call *c, const void *x, void *out) {
 }
 
 static sw_status dropout_shape(sw_call *c) {
-    SW_TRY(sw_check_real(c));
-    return sw_shape_like(c, 0);
+    SW_TRY(sw_call_check_real(c));
+    return sw_call_set_shape_like(c, 0);
 }
 
 static sw_status dropout_forward(sw_call *c) {
     dropout_saved *saved = sw_call_save(c, sizeof *saved);
     if (!saved)
         return SW_ERR_MEMORY;
-    saved->key = sw_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
-    saved->ids = sw_sample_ids(c->tape, c->out->rank ? c->out->shape[0] : 1);
+    saved->key = sw_tape_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
+    saved->ids = sw_tape_sample_ids(c->tape, c->out->rank ? c->out->shape[0] : 1);
     run(c, c->in[0]->data, c->out->data);
     return SW_OK;
 }
 
 static sw_status dropout_vjp(sw_call *c) {
-    void *dx = sw_cotangent(c, 0);
+    void *dx = sw_call_grad(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;
     run(c, c->cotangent, dx);
@@ -141,7 +141,7 @@ static const sw_op dropout_op = {
     .size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape, .forward = dropout_forward, .vjp = dropout_vjp};
 
 static sw_status identity_vjp(sw_call *c) {
-    sw_pass(c, 0);
+    sw_call_pass_grad(c, 0);
     return SW_OK;
 }
 
@@ -154,7 +154,7 @@ sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site) {
         sw_fail(SW_ERR_ARGUMENT, "dropout: p = %g is outside [0, 1)", p);
         return (sw_tensor){0};
     }
-    if (x.tape && (p == 0 || !sw_tape_is(x.tape, SW_TRAIN)))
+    if (x.tape && (p == 0 || !sw_tape_switch(x.tape, SW_TRAIN)))
         return sw_apply(&identity_op, NULL, 0, 1, &x);
     dropout_attributes a = {p, site};
     return sw_apply(&dropout_op, &a, sizeof a, 1, &x);

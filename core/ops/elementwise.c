@@ -205,8 +205,8 @@ static sw_status add_forward(sw_call *c) {
 }
 
 static sw_status add_vjp(sw_call *c) {
-    sw_pass(c, 0);
-    sw_pass(c, 1);
+    sw_call_pass_grad(c, 0);
+    sw_call_pass_grad(c, 1);
     return SW_OK;
 }
 
@@ -216,9 +216,9 @@ static sw_status sub_forward(sw_call *c) {
 }
 
 static sw_status sub_vjp(sw_call *c) {
-    sw_pass(c, 0);
-    if (sw_wants(c, 1)) {
-        unary_args args = {.x = c->cotangent, .out = sw_cotangent(c, 1), .factor = -1};
+    sw_call_pass_grad(c, 0);
+    if (sw_call_wants_grad(c, 1)) {
+        unary_args args = {.x = c->cotangent, .out = sw_call_grad(c, 1), .factor = -1};
         if (!args.out)
             return SW_ERR_MEMORY;
         swi_run(&store_kernels, c->out->type, &args, c->out->count);
@@ -233,11 +233,11 @@ static sw_status mul_forward(sw_call *c) {
 
 static sw_status mul_vjp(sw_call *c) {
     for (int i = 0; i < 2; i++) {
-        if (!sw_wants(c, i))
+        if (!sw_call_wants_grad(c, i))
             continue;
         sw_view dy = *c->out, d = *c->out;
         dy.data = (void *)(uintptr_t)c->cotangent;
-        d.data = sw_cotangent(c, i);
+        d.data = sw_call_grad(c, i);
         if (!d.data)
             return SW_ERR_MEMORY;
         swi_binary(&swi_mul_kernels, &dy, c->in[1 - i], &d);
@@ -247,19 +247,19 @@ static sw_status mul_vjp(sw_call *c) {
 
 static const sw_op add_op = {.size = sizeof(sw_op),
                              .name = "add",
-                             .shape = sw_shape_broadcast,
+                             .shape = sw_call_set_shape_broadcast,
                              .forward = add_forward,
                              .vjp = add_vjp,
                              .broadcasts = true};
 static const sw_op sub_op = {.size = sizeof(sw_op),
                              .name = "sub",
-                             .shape = sw_shape_broadcast,
+                             .shape = sw_call_set_shape_broadcast,
                              .forward = sub_forward,
                              .vjp = sub_vjp,
                              .broadcasts = true};
 static const sw_op mul_op = {.size = sizeof(sw_op),
                              .name = "mul",
-                             .shape = sw_shape_broadcast,
+                             .shape = sw_call_set_shape_broadcast,
                              .forward = mul_forward,
                              .vjp = mul_vjp,
                              .broadcasts = true,
@@ -280,8 +280,8 @@ sw_tensor sw_mul(sw_tensor a, sw_tensor b) {
 /* ---- Operations of one input and up to two numbers ---- */
 
 sw_status swi_unary_shape(sw_call *c) {
-    SW_TRY(sw_check_real(c));
-    return sw_shape_like(c, 0);
+    SW_TRY(sw_call_check_real(c));
+    return sw_call_set_shape_like(c, 0);
 }
 
 sw_status swi_unary(sw_call *c, const sw_kernels *kernels) {
@@ -297,7 +297,7 @@ sw_status swi_unary_vjp(sw_call *c, const sw_kernels *kernels) {
                         : c->op->vjp_reads & SW_READS(0) ? c->in[0]->data
                                                          : c->cotangent;
     unary_args args = {
-        .x = reads, .dy = c->cotangent, .out = sw_cotangent(c, 0), .factor = number[0], .second = number[1]};
+        .x = reads, .dy = c->cotangent, .out = sw_call_grad(c, 0), .factor = number[0], .second = number[1]};
     if (!args.out)
         return SW_ERR_MEMORY;
     swi_run(kernels, c->out->type, &args, c->out->count);

@@ -187,7 +187,7 @@ static sw_status gather_rows_shape(sw_call *c) {
                        SW_MAX_RANK);
     for (int i = 0; i < rank; i++)
         shape[i] = i < ids->rank ? ids->shape[i] : table->shape[i - ids->rank + 1];
-    return sw_shape_set(c, table->type, rank, shape);
+    return sw_call_set_shape(c, table->type, rank, shape);
 }
 
 /* Elements of a row. */
@@ -261,7 +261,7 @@ static sw_status sums_of_frequent_rows(sw_call *c, index_job *j) {
 
 static sw_status gather_rows_vjp(sw_call *c) {
     const sw_view *table = c->in[0], *ids = c->in[1];
-    void *d = sw_cotangent(c, 0);
+    void *d = sw_call_grad(c, 0);
     if (!d)
         return SW_ERR_MEMORY;
     index_job j = {.args = {.from = c->cotangent,
@@ -310,7 +310,7 @@ static sw_status gather_shape(sw_call *c) {
                            "gather: x %s and ids %s: axis %d is %lld and %lld; all but axis %d "
                            "must be equal",
                            x_text, text, i, (long long)x->shape[i], (long long)ids->shape[i], axis);
-    return sw_shape_set(c, x->type, ids->rank, ids->shape);
+    return sw_call_set_shape(c, x->type, ids->rank, ids->shape);
 }
 
 /* x as [outer, n, inner], ids and result as [outer, m, inner]. */
@@ -421,7 +421,7 @@ static sw_status gather_vjp(sw_call *c) {
     int64_t outer;
     index_job j = gather_job(c, &outer);
     j.args.from = c->cotangent;
-    j.args.to = sw_cotangent(c, 0);
+    j.args.to = sw_call_grad(c, 0);
     if (!j.args.to)
         return SW_ERR_MEMORY;
     j.kernel = add_each_kernels[x->type][swi_cpu_level()];

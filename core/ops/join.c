@@ -33,7 +33,7 @@ static sw_status concat_shape(sw_call *c) {
         if (__builtin_add_overflow(shape[axis], v->shape[axis], &shape[axis]))
             return sw_fail(SW_ERR_SHAPE, "concat: axis %d of the result is too long", axis);
     }
-    return sw_shape_set(c, x->type, x->rank, shape);
+    return sw_call_set_shape(c, x->type, x->rank, shape);
 }
 
 static sw_status stack_shape(sw_call *c) {
@@ -59,7 +59,7 @@ static sw_status stack_shape(sw_call *c) {
     }
     for (int k = 0; k < rank; k++)
         shape[k] = k < axis ? x->shape[k] : k == axis ? c->inputs : x->shape[k - 1];
-    return sw_shape_set(c, x->type, rank, shape);
+    return sw_call_set_shape(c, x->type, rank, shape);
 }
 
 /* The result as [outer, Σ lengths·inner]; each input in turn is a part of it. */
@@ -92,8 +92,8 @@ static sw_status join_vjp(sw_call *c) {
     swi_part p = first_part(c);
     for (int i = 0; i < c->inputs; i++) {
         to_input(c, i, &p);
-        if (sw_wants(c, i)) {
-            void *d = sw_cotangent(c, i);
+        if (sw_call_wants_grad(c, i)) {
+            void *d = sw_call_grad(c, i);
             if (!d)
                 return SW_ERR_MEMORY;
             swi_part_out(swi_size(c->out->type), &p, c->cotangent, d);
@@ -227,7 +227,7 @@ static sw_status pad_shape(sw_call *c) {
     double element;
     SW_TRY(pad_part(c, &p));
     SW_TRY(pad_value(c, &element));
-    return sw_shape_set(c, c->in[0]->type, p.rank, p.shape);
+    return sw_call_set_shape(c, c->in[0]->type, p.rank, p.shape);
 }
 
 static sw_status pad_forward(sw_call *c) {
@@ -243,7 +243,7 @@ static sw_status pad_forward(sw_call *c) {
 
 static sw_status pad_vjp(sw_call *c) {
     swi_part p;
-    void *dx = sw_cotangent(c, 0);
+    void *dx = sw_call_grad(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;
     SW_TRY(pad_part(c, &p));

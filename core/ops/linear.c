@@ -27,7 +27,7 @@ static transposes transposes_of(const sw_call *c) {
 static sw_status matmul_shape(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1];
     const transposes t = transposes_of(c);
-    SW_TRY(sw_check_real(c));
+    SW_TRY(sw_call_check_real(c));
     if (a->rank < 2 || b->rank < 2)
         return sw_fail(SW_ERR_SHAPE, "matmul: %s times %s; both must be matrices, or batches of them",
                        sw_shape_text(a->rank, a->shape), sw_shape_text(b->rank, b->shape));
@@ -54,7 +54,7 @@ static sw_status matmul_shape(sw_call *c) {
     }
     shape[rank - 2] = a->shape[a->rank - (t.a ? 1 : 2)];
     shape[rank - 1] = b->shape[b->rank - (t.b ? 2 : 1)];
-    return sw_shape_set(c, a->type, rank, shape);
+    return sw_call_set_shape(c, a->type, rank, shape);
 }
 
 /* A batch of products Z = op(X) op(Y); where Z repeats along an axis of the batch, the sum over it. */
@@ -204,15 +204,15 @@ static sw_status matmul_vjp(sw_call *c) {
     int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1], K = a->shape[a->rank - (t.a ? 2 : 1)];
     sw_view dc = *out, da = *a, db = *b;
     dc.data = (void *)(uintptr_t)c->cotangent;
-    if (sw_wants(c, 0)) { /* dA = dC Bᵀ, or its transpose B dCᵀ */
-        da.data = sw_cotangent(c, 0);
+    if (sw_call_wants_grad(c, 0)) { /* dA = dC Bᵀ, or its transpose B dCᵀ */
+        da.data = sw_call_grad(c, 0);
         if (!da.data)
             return SW_ERR_MEMORY;
         const request straight = {false, !t.b, M, K, N, &dc, b, &da}, transposed = {t.b, true, K, M, N, b, &dc, &da};
         SW_TRY(multiply(t.a ? &transposed : &straight, out));
     }
-    if (sw_wants(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
-        db.data = sw_cotangent(c, 1);
+    if (sw_call_wants_grad(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
+        db.data = sw_call_grad(c, 1);
         if (!db.data)
             return SW_ERR_MEMORY;
         const request straight = {!t.a, false, K, N, M, a, &dc, &db}, transposed = {true, t.a, N, K, M, &dc, a, &db};
@@ -241,7 +241,7 @@ sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool 
 
 static sw_status linear_shape(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
-    SW_TRY(sw_check_real(c));
+    SW_TRY(sw_call_check_real(c));
     if (x->rank != 2 || w->rank != 2)
         return sw_fail(SW_ERR_SHAPE, "linear: input %s and weight %s; [batch,in] and [out,in] are needed%s",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape),
@@ -257,7 +257,7 @@ static sw_status linear_shape(sw_call *c) {
                        sw_shape_text(2, w->shape), sw_shape_text(c->in[2]->rank, c->in[2]->shape),
                        (long long)w->shape[0]);
     SW_TRY(check_lengths(c));
-    return sw_shape_set(c, x->type, 2, (int64_t[]){x->shape[0], w->shape[0]});
+    return sw_call_set_shape(c, x->type, 2, (int64_t[]){x->shape[0], w->shape[0]});
 }
 
 static sw_status linear_forward(sw_call *c) {
@@ -272,20 +272,20 @@ static sw_status linear_forward(sw_call *c) {
 static sw_status linear_vjp(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     int64_t batch = x->shape[0], in = x->shape[1], out = w->shape[0];
-    if (sw_wants(c, 1)) { /* dW = dYᵀ X */
-        void *dw = sw_cotangent(c, 1);
+    if (sw_call_wants_grad(c, 1)) { /* dW = dYᵀ X */
+        void *dw = sw_call_grad(c, 1);
         if (!dw)
             return SW_ERR_MEMORY;
         SW_TRY(sw_gemm(x->type, true, false, out, in, batch, 1, c->cotangent, out, x->data, in, 0, dw, in));
     }
-    if (sw_wants(c, 0)) { /* dX = dY W */
-        void *dx = sw_cotangent(c, 0);
+    if (sw_call_wants_grad(c, 0)) { /* dX = dY W */
+        void *dx = sw_call_grad(c, 0);
         if (!dx)
             return SW_ERR_MEMORY;
         SW_TRY(sw_gemm(x->type, false, false, batch, in, out, 1, c->cotangent, out, w->data, in, 0, dx, in));
     }
-    if (c->inputs == 3 && sw_wants(c, 2)) { /* db = Σ over the batch of dY */
-        void *db = sw_cotangent(c, 2);
+    if (c->inputs == 3 && sw_call_wants_grad(c, 2)) { /* db = Σ over the batch of dY */
+        void *db = sw_call_grad(c, 2);
         if (!db)
             return SW_ERR_MEMORY;
         swi_reduce(x->type, 2, c->out->shape, c->cotangent, 1, c->in[2]->shape, db, 1, true);

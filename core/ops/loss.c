@@ -159,7 +159,7 @@ static double loss_weight(const sw_call *c) {
 static sw_status loss_shape(sw_call *c) {
     const sw_view *p = c->in[0], *t = c->in[1];
     const loss_attributes *a = c->attributes;
-    SW_TRY(sw_check_real(c));
+    SW_TRY(sw_call_check_real(c));
     if (p->rank != t->rank || memcmp(p->shape, t->shape, (size_t)p->rank * sizeof *p->shape) != 0)
         return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal", c->op->name,
                        sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape));
@@ -167,8 +167,8 @@ static sw_status loss_shape(sw_call *c) {
         return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed", c->op->name);
     SW_TRY(swi_check_reduction(c, a->reduction));
     if (a->reduction != SW_NONE)
-        return sw_shape_set(c, p->type, 0, NULL);
-    return a->rows ? sw_shape_set(c, p->type, p->rank - 1, p->shape) : sw_shape_like(c, 0);
+        return sw_call_set_shape(c, p->type, 0, NULL);
+    return a->rows ? sw_call_set_shape(c, p->type, p->rank - 1, p->shape) : sw_call_set_shape_like(c, 0);
 }
 
 sw_status swi_check_reduction(const sw_call *c, sw_reduction reduction) {
@@ -236,7 +236,7 @@ static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
         swi_run(kernels, p->type, &args, p->count);
     } else {
         double sum;
-        sw_run_sums(kernels, p->type, &args, p->count, 1, &sum);
+        sw_kernel_run_sums(kernels, p->type, &args, p->count, 1, &sum);
         int64_t items = a->reduction == SW_MEAN ? item_count(c) : 1;
         swi_store_scalar(c->out, items ? sum / (double)items : (double)NAN);
         return sw_call_set_weight(c, loss_weight(c));
@@ -248,10 +248,10 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
     const sw_view *p = c->in[0];
     const loss_attributes *a = c->attributes;
     for (int i = 0; i < 2; i++) {
-        if (!sw_wants(c, i))
+        if (!sw_call_wants_grad(c, i))
             continue;
         const sw_kernels *kernels = i == 0 ? dp : dt;
-        loss_args args = {.p = p->data, .t = c->in[1]->data, .out = sw_cotangent(c, i), .delta = a->delta};
+        loss_args args = {.p = p->data, .t = c->in[1]->data, .out = sw_call_grad(c, i), .delta = a->delta};
         if (!args.out)
             return SW_ERR_MEMORY;
         if (a->reduction == SW_NONE && a->rows) {
@@ -296,56 +296,78 @@ static sw_tensor apply_loss(const sw_op *op, sw_tensor prediction, sw_tensor tar
     return sw_apply(op, &attributes, sizeof attributes, 2, (sw_tensor[]){prediction, target});
 }
 
-sw_tensor sw_mse(sw_tensor prediction, sw_tensor target) {
-    return sw_mse_reduced(prediction, target, SW_MEAN);
+/* The options of a loss over its defaults. */
+static sw_status loss_options(const char *who, const sw_loss_options *given, loss_attributes *attributes) {
+    sw_loss_options o = SW_OPTIONS(sw_loss_options, .reduction = SW_MEAN);
+    if (given)
+        SW_TRY(sw_options_copy(who, "sw_loss_options", &o, sizeof o, given, sizeof o));
+    attributes->reduction = o.reduction;
+    return SW_OK;
 }
 
-sw_tensor sw_mse_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction) {
-    return apply_loss(&mse_op, prediction, target, (loss_attributes){.reduction = reduction});
+static sw_tensor loss_with_options(const sw_op *op, sw_tensor prediction, sw_tensor target,
+                                   const sw_loss_options *options, bool rows) {
+    loss_attributes attributes = {.rows = rows};
+    if (loss_options(op->name, options, &attributes) != SW_OK)
+        return (sw_tensor){0};
+    return apply_loss(op, prediction, target, attributes);
+}
+
+sw_tensor sw_mse(sw_tensor prediction, sw_tensor target) {
+    return sw_mse_with_options(prediction, target, NULL);
+}
+
+sw_tensor sw_mse_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options) {
+    return loss_with_options(&mse_op, prediction, target, options, false);
 }
 
 sw_tensor sw_l1(sw_tensor prediction, sw_tensor target) {
-    return sw_l1_reduced(prediction, target, SW_MEAN);
+    return sw_l1_with_options(prediction, target, NULL);
 }
 
-sw_tensor sw_l1_reduced(sw_tensor prediction, sw_tensor target, sw_reduction reduction) {
-    return apply_loss(&l1_op, prediction, target, (loss_attributes){.reduction = reduction});
+sw_tensor sw_l1_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options) {
+    return loss_with_options(&l1_op, prediction, target, options, false);
 }
 
 sw_tensor sw_huber(sw_tensor prediction, sw_tensor target) {
-    return sw_huber_reduced(prediction, target, 1, SW_MEAN);
+    return sw_huber_with_options(prediction, target, NULL);
 }
 
-sw_tensor sw_huber_reduced(sw_tensor prediction, sw_tensor target, double delta, sw_reduction reduction) {
-    if (!(delta > 0)) {
-        sw_fail(SW_ERR_ARGUMENT, "huber: delta is %g; it must be above 0", delta);
+sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, const sw_huber_options *options) {
+    sw_huber_options o = SW_OPTIONS(sw_huber_options, .reduction = SW_MEAN);
+    if (options && sw_options_copy("huber", "sw_huber_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return (sw_tensor){0};
+    if (o.delta == 0)
+        o.delta = 1;
+    if (!(o.delta > 0)) {
+        sw_fail(SW_ERR_ARGUMENT, "huber: delta is %g; it must be above 0", o.delta);
         return (sw_tensor){0};
     }
-    return apply_loss(&huber_op, prediction, target, (loss_attributes){.reduction = reduction, .delta = delta});
+    return apply_loss(&huber_op, prediction, target, (loss_attributes){.reduction = o.reduction, .delta = o.delta});
 }
 
 sw_tensor sw_hinge(sw_tensor score, sw_tensor target) {
-    return sw_hinge_reduced(score, target, SW_MEAN);
+    return sw_hinge_with_options(score, target, NULL);
 }
 
-sw_tensor sw_hinge_reduced(sw_tensor score, sw_tensor target, sw_reduction reduction) {
-    return apply_loss(&hinge_op, score, target, (loss_attributes){.reduction = reduction});
+sw_tensor sw_hinge_with_options(sw_tensor score, sw_tensor target, const sw_loss_options *options) {
+    return loss_with_options(&hinge_op, score, target, options, false);
 }
 
 sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target) {
-    return sw_bce_with_logits_reduced(logits, target, SW_MEAN);
+    return sw_bce_with_logits_with_options(logits, target, NULL);
 }
 
-sw_tensor sw_bce_with_logits_reduced(sw_tensor logits, sw_tensor target, sw_reduction reduction) {
-    return apply_loss(&bce_op, logits, target, (loss_attributes){.reduction = reduction});
+sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_loss_options *options) {
+    return loss_with_options(&bce_op, logits, target, options, false);
 }
 
 sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target) {
-    return sw_kl_div_reduced(log_prediction, target, SW_MEAN);
+    return sw_kl_div_with_options(log_prediction, target, NULL);
 }
 
-sw_tensor sw_kl_div_reduced(sw_tensor log_prediction, sw_tensor target, sw_reduction reduction) {
-    return apply_loss(&kl_op, log_prediction, target, (loss_attributes){.reduction = reduction, .rows = true});
+sw_tensor sw_kl_div_with_options(sw_tensor log_prediction, sw_tensor target, const sw_loss_options *options) {
+    return loss_with_options(&kl_op, log_prediction, target, options, true);
 }
 
 #endif

@@ -189,7 +189,7 @@ static const sw_kernels div_kernels = SW_KERNEL_TABLE(div), minus_div_kernels = 
 static sw_status views(sw_call *c, int input, sw_view *dy, sw_view *d) {
     *dy = *d = *c->out;
     dy->data = (void *)(uintptr_t)c->cotangent;
-    d->data = sw_cotangent(c, input);
+    d->data = sw_call_grad(c, input);
     return d->data ? SW_OK : SW_ERR_MEMORY;
 }
 
@@ -201,11 +201,11 @@ static sw_status div_forward(sw_call *c) {
 /* da = dy / b, db = -dy y / b */
 static sw_status div_vjp(sw_call *c) {
     sw_view dy, d;
-    if (sw_wants(c, 0)) {
+    if (sw_call_wants_grad(c, 0)) {
         SW_TRY(views(c, 0, &dy, &d));
         swi_binary(&div_kernels, &dy, c->in[1], &d);
     }
-    if (sw_wants(c, 1)) {
+    if (sw_call_wants_grad(c, 1)) {
         SW_TRY(views(c, 1, &dy, &d));
         swi_binary(&swi_mul_kernels, &dy, c->out, &d);
         swi_binary(&minus_div_kernels, &d, c->in[1], &d);
@@ -217,7 +217,7 @@ static sw_status div_vjp(sw_call *c) {
 static sw_status choice_vjp(sw_call *c, int larger) {
     sw_view dy, d;
     for (int i = 0; i < 2; i++) {
-        if (!sw_wants(c, i))
+        if (!sw_call_wants_grad(c, i))
             continue;
         SW_TRY(views(c, i, &dy, &d));
         const sw_view *a = c->in[i == larger ? 0 : 1], *b = c->in[i == larger ? 1 : 0];
@@ -247,21 +247,21 @@ static sw_status minimum_vjp(sw_call *c) {
 
 static const sw_op div_op = {.size = sizeof(sw_op),
                              .name = "div",
-                             .shape = sw_shape_broadcast,
+                             .shape = sw_call_set_shape_broadcast,
                              .forward = div_forward,
                              .vjp = div_vjp,
                              .broadcasts = true,
                              .vjp_reads = SW_READS(1) | SW_READS_OUT};
 static const sw_op maximum_op = {.size = sizeof(sw_op),
                                  .name = "maximum",
-                                 .shape = sw_shape_broadcast,
+                                 .shape = sw_call_set_shape_broadcast,
                                  .forward = maximum_forward,
                                  .vjp = maximum_vjp,
                                  .broadcasts = true,
                                  .vjp_reads = SW_READS(0) | SW_READS(1)};
 static const sw_op minimum_op = {.size = sizeof(sw_op),
                                  .name = "minimum",
-                                 .shape = sw_shape_broadcast,
+                                 .shape = sw_call_set_shape_broadcast,
                                  .forward = minimum_forward,
                                  .vjp = minimum_vjp,
                                  .broadcasts = true,

@@ -100,14 +100,14 @@ static sw_status reduce_shape(sw_call *c) {
     bool reduced[SW_MAX_RANK];
     int64_t shape[SW_MAX_RANK];
     int rank = 0;
-    SW_TRY(sw_check_real(c));
+    SW_TRY(sw_call_check_real(c));
     SW_TRY(reduced_axes(c, reduced));
     for (int i = 0; i < x->rank; i++)
         if (!reduced[i])
             shape[rank++] = x->shape[i];
         else if (a->keepdim)
             shape[rank++] = 1;
-    return sw_shape_set(c, x->type, rank, shape);
+    return sw_call_set_shape(c, x->type, rank, shape);
 }
 
 /* For the largest and the smallest: there is one. */
@@ -141,7 +141,7 @@ static void on_outputs(const sw_call *c, const sw_kernels *kernels, output_args 
 static sw_status spread(sw_call *c, const swi_spread *way, swi_spread_args args) {
     swi_axes axes = axes_of(c);
     args.x = way == &swi_copies ? NULL : c->in[0]->data;
-    args.out = sw_cotangent(c, 0);
+    args.out = sw_call_grad(c, 0);
     if (!args.out)
         return SW_ERR_MEMORY;
     swi_spread_run(way, &axes, c->in[0]->type, &args);

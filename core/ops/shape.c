@@ -34,11 +34,11 @@ static sw_status reshape_shape(sw_call *c) {
     if (count != x->count || (open >= 0 && known == 0))
         return sw_fail(SW_ERR_SHAPE, "reshape: %s has %lld elements and cannot become %s",
                        sw_shape_text(x->rank, x->shape), (long long)x->count, sw_shape_text(a->rank, a->shape));
-    return sw_shape_set(c, x->type, a->rank, shape);
+    return sw_call_set_shape(c, x->type, a->rank, shape);
 }
 
 static sw_status pass_vjp(sw_call *c) {
-    sw_pass(c, 0);
+    sw_call_pass_grad(c, 0);
     return SW_OK;
 }
 
@@ -63,7 +63,7 @@ sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape) {
 /* ---- detach ---- */
 
 static sw_status like_input(sw_call *c) {
-    return sw_shape_like(c, 0);
+    return sw_call_set_shape_like(c, 0);
 }
 
 static const sw_op detach_op = {.size = sizeof(sw_op), .name = "detach", .shape = like_input, .is_view = true};
@@ -124,7 +124,7 @@ static sw_status permute_shape(sw_call *c) {
     for (int i = 0; i < x->rank; i++)
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): the shape rule saw all axes */
         shape[i] = x->shape[axes[i]];
-    return sw_shape_set(c, x->type, x->rank, shape);
+    return sw_call_set_shape(c, x->type, x->rank, shape);
 }
 
 /* The result is walked through in order, x with its strides permuted. */
@@ -148,7 +148,7 @@ static sw_status permute_forward(sw_call *c) {
 /* And back: the gradient of x in order. */
 static sw_status permute_vjp(sw_call *c) {
     const sw_view *x = c->in[0], *y = c->out;
-    void *dx = sw_cotangent(c, 0);
+    void *dx = sw_call_grad(c, 0);
     int axes[SW_MAX_RANK];
     int64_t stride[SW_MAX_RANK];
     swi_box b = {.axes = x->rank};
@@ -228,7 +228,7 @@ static sw_status slice_part(const sw_call *c, swi_part *p) {
 static sw_status slice_shape(sw_call *c) {
     swi_part p;
     SW_TRY(slice_part(c, &p));
-    return sw_shape_set(c, c->in[0]->type, p.rank, p.length);
+    return sw_call_set_shape(c, c->in[0]->type, p.rank, p.length);
 }
 
 static sw_status slice_forward(sw_call *c) {
@@ -242,7 +242,7 @@ static sw_status slice_vjp(sw_call *c) {
     static const double zero = 0; /* all bits of every type are 0 */
     const size_t size = swi_size(c->out->type);
     swi_part p;
-    void *dx = sw_cotangent(c, 0);
+    void *dx = sw_call_grad(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;
     SW_TRY(slice_part(c, &p));
@@ -283,7 +283,7 @@ static sw_status expand_shape(sw_call *c) {
                            from, to, axis, (long long)own, (long long)asked);
         shape[axis] = asked == -1 ? own : asked;
     }
-    return sw_shape_set(c, x->type, a->rank, shape);
+    return sw_call_set_shape(c, x->type, a->rank, shape);
 }
 
 static sw_status expand_forward(sw_call *c) {

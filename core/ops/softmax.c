@@ -153,9 +153,9 @@ typedef struct softmax_attributes {
 static sw_status softmax_shape(sw_call *c) {
     const softmax_attributes *a = c->attributes;
     int axis;
-    SW_TRY(sw_check_real(c));
+    SW_TRY(sw_call_check_real(c));
     SW_TRY(swi_axis(c, a->axis, &axis));
-    return sw_shape_like(c, 0);
+    return sw_call_set_shape_like(c, 0);
 }
 
 static void run(const sw_call *c, softmax_args args, const sw_kernels *rows, const sw_kernels *columns) {
@@ -184,7 +184,7 @@ static sw_status softmax_forward(sw_call *c) {
 }
 
 static sw_status softmax_vjp(sw_call *c) {
-    softmax_args args = {.x = c->out->data, .dy = c->cotangent, .out = sw_cotangent(c, 0)};
+    softmax_args args = {.x = c->out->data, .dy = c->cotangent, .out = sw_call_grad(c, 0)};
     if (!args.out)
         return SW_ERR_MEMORY;
     run(c, args, &rows_vjp_kernels, &columns_vjp_kernels);

@@ -101,7 +101,7 @@ sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double 
     double *squares = sw_alloc_array(f->n, sizeof *squares), top = 0, sum = 0;
     if (!squares)
         return SW_ERR_MEMORY;
-    sw_objective_square_norms(f, squares);
+    sw_objective_squared_norms(f, squares);
     for (int64_t i = 0; i < f->n; i++) {
         const double weight = f->glm->weight ? f->glm->weight[i] : 1,
                      l = weight * f->glm->scale * curvature * (squares[i] + (f->bias ? 1 : 0));
@@ -266,7 +266,7 @@ static sw_status glm_options(sw_dtype type, const sw_glm_options *options, sw_gl
         return sw_fail(SW_ERR_TYPE, "glm: parameters are f32 or f64");
     if (!options)
         return sw_fail(SW_ERR_ARGUMENT, "glm: options with a head are needed");
-    SW_TRY(sw_take_options("glm", "sw_glm_options", o, sizeof *o, options,
+    SW_TRY(sw_options_copy("glm", "sw_glm_options", o, sizeof *o, options,
                            offsetof(sw_glm_options, class_weight) + sizeof o->class_weight));
     if (!head_exists(o->head))
         return sw_fail(SW_ERR_ARGUMENT, "glm: head = %d is none", (int)o->head);
@@ -295,7 +295,7 @@ static sw_status glm_take_sparse(sw_glm *m, sw_dtype type, const sw_csr *x) {
         return sw_fail(SW_ERR_SHAPE, "glm: x has %lld rows and %lld columns", (long long)x->rows,
                        (long long)x->columns);
     m->csr = *x;
-    const sw_array values = sw_array_of(x->value, x->type, 1, &x->start[x->rows]);
+    const sw_array values = sw_array_view(x->value, x->type, 1, &x->start[x->rows]);
     if (x->start[x->rows] > 0)
         SW_TRY(glm_take("x", &values, type, &m->csr.value, &m->own_x));
     m->csr.type = type;
@@ -316,7 +316,7 @@ sw_glm *sw_glm_new_sparse(sw_dtype type, const sw_csr *x, const sw_array *y, con
 }
 
 void sw_glm_free(sw_glm *m) {
-    if (!m || !sw_free_once(m, "glm"))
+    if (!m || !sw_may_free(m, "glm"))
         return;
     sw_params_free(m->params);
     sw_free(m->own_x);
@@ -385,7 +385,7 @@ sw_status sw_glm_predict_sparse(const sw_glm *m, const void *x, const sw_csr *ro
     sw_csr csr = *rows;
     sw_glm_data data = {.size = sizeof data, .sparse = &csr};
     sw_objective f = m->objective;
-    const sw_array values = sw_array_of(rows->value, rows->type, 1, &rows->start[rows->rows]);
+    const sw_array values = sw_array_view(rows->value, rows->type, 1, &rows->start[rows->rows]);
     void *own = NULL;
     f.n = rows->rows;
     f.glm = &data;

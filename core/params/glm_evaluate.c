@@ -183,7 +183,7 @@ sw_status swi_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *i
     return SW_OK;
 }
 
-void sw_objective_square_norms(const sw_objective *f, double *squares) {
+void sw_objective_squared_norms(const sw_objective *f, double *squares) {
     if (!f || !f->glm)
         return;
     glm_args args = {.f = f, .out = squares};

@@ -59,8 +59,8 @@ bool sw_objective_is_glm(const sw_objective *f) {
 /* W and b of a generalized linear model, where they lie in x. */
 static void split(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
     sw_dtype type = f->params->type;
-    *w = sw_array_of(x, type, 2, (int64_t[]){f->outputs, f->features});
-    *b = sw_array_of((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1, &f->outputs);
+    *w = sw_array_view(x, type, 2, (int64_t[]){f->outputs, f->features});
+    *b = sw_array_view((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1, &f->outputs);
 }
 
 /* z = A Wᵀ + b, read at x; a leaf of its own if its gradient is wanted. */
@@ -146,11 +146,11 @@ static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void 
 }
 
 /* A loss on another tape would be evaluated there, and never differentiated here. `before` is the count of
- * sw_failures from before the loss was asked for. */
+ * sw_failure_count from before the loss was asked for. */
 static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
     if (sw_is_null(loss))
-        return sw_failures() != before ? sw_last_failure()
-                                       : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+        return sw_failure_count() != before ? sw_last_failure()
+                                            : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
     if (loss.tape != tape)
         return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that it was asked for on");
     return SW_OK;
@@ -194,8 +194,8 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
         return sw_last_failure();
     if (is_known(f))
         return glm_value(f, tape, x, ids, count, NULL, mean);
-    SW_TRY(sw_tape_samples(tape, ids, count));
-    const uint64_t failures = sw_failures();
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    const uint64_t failures = sw_failure_count();
     sw_tensor loss;
     if (f->loss)
         loss = f->loss(f->user, tape, ids, count);
@@ -219,8 +219,8 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
         return call_gradient(f, tape, x, ids, count, draw, value, NULL);
     bound before;
     SW_TRY(remember(f, tape, &before));
-    bool recording = sw_tape_is(tape, SW_RECORD);
-    sw_tape_set(tape, SW_RECORD, false);
+    bool recording = sw_tape_switch(tape, SW_RECORD);
+    sw_tape_set_switch(tape, SW_RECORD, false);
     sw_loss_mean mean = {0};
     int64_t first = 0;
     sw_status status;
@@ -233,7 +233,7 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
         *value = sw_loss_mean_value(&mean);
         keep_weight(tape, &mean);
     }
-    sw_tape_set(tape, SW_RECORD, recording);
+    sw_tape_set_switch(tape, SW_RECORD, recording);
     return end(f, tape, &before, status);
 }
 
@@ -242,7 +242,7 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
                               sw_loss_mean *mean, sw_gradient *g) {
     sw_array w, b;
     split(f, x ? x : f->params->x, &w, &b);
-    const uint64_t failures = sw_failures();
+    const uint64_t failures = sw_failure_count();
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
     sw_tensor z = f->bias ? sw_linear(rows, tw, tb) : swi_linear_no_bias(rows, tw);
@@ -250,7 +250,7 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     SW_TRY(check_loss(loss, tape, failures));
     SW_TRY(sw_backward(loss));
     SW_TRY(add_item(loss, mean));
-    const void *dw = sw_grad_of(tw).data, *db = f->bias ? sw_grad_of(tb).data : dw;
+    const void *dw = sw_grad(tw).data, *db = f->bias ? sw_grad(tb).data : dw;
     if (!dw || !db)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
     const int64_t weights = f->outputs * f->features;
@@ -292,10 +292,10 @@ static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const vo
         return sw_last_failure();
     if (is_known(f))
         return glm_known_gradient(f, tape, x, ids, count, mean, g);
-    SW_TRY(sw_tape_samples(tape, ids, count));
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, mean, g);
-    const uint64_t failures = sw_failures();
+    const uint64_t failures = sw_failure_count();
     sw_tensor loss = f->loss(f->user, tape, ids, count);
     SW_TRY(check_loss(loss, tape, failures));
     SW_TRY(add_item(loss, mean));
@@ -364,8 +364,8 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
             *value = sw_loss_mean_value(&mean);
         return SW_OK;
     }
-    SW_TRY(sw_tape_samples(tape, ids, count));
-    const uint64_t failures = sw_failures();
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    const uint64_t failures = sw_failure_count();
     sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
     SW_TRY(check_loss(loss, tape, failures));
@@ -375,15 +375,15 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
     SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum: one s_i for each sample */
     if (value)
         *value = sw_loss_mean_value(&mean);
-    sw_array grad = sw_grad_of(z);
+    sw_array grad = sw_grad(z);
     if (!grad.data)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
     memcpy(s, grad.data, (size_t)(count * f->outputs) * swi_size(f->params->type));
     return SW_OK;
 }
 
-sw_status sw_objective_glm(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
-                           uint64_t draw, double *value, void *s) {
+sw_status sw_objective_glm_derivatives(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                       int64_t count, uint64_t draw, double *value, void *s) {
     SW_TRY(check(f, tape, NULL));
     SW_TRY(check_glm(f));
     bound before;
@@ -400,7 +400,7 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
         return sw_last_failure();
     if (f->glm)
         return swi_glm_combine(f, tape, ids, count, c, beta, g);
-    SW_TRY(sw_tape_samples(tape, ids, count));
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;
     if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)

@@ -28,7 +28,7 @@ sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
 }
 
 void sw_params_free(sw_params *p) {
-    if (!p || !sw_free_once(p, "params"))
+    if (!p || !sw_may_free(p, "params"))
         return;
     for (int i = 0; i < p->count; i++) {
         sw_free((void *)(uintptr_t)p->list[i]->name);
@@ -112,7 +112,7 @@ sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t 
         sw_fail(SW_ERR_ARGUMENT, "parameter %s: the set is NULL", name ? name : "?");
         return NULL;
     }
-    bool taken = !options || sw_take_options("parameter", "sw_param_options", &own, sizeof own, options,
+    bool taken = !options || sw_options_copy("parameter", "sw_param_options", &own, sizeof own, options,
                                              offsetof(sw_param_options, role)) == SW_OK;
     sw_param *param = taken ? declare(p, name, rank, shape, &own, NULL) : NULL;
     if (!param)
@@ -170,7 +170,7 @@ sw_status sw_params_build(sw_params *p) {
         return SW_ERR_MEMORY;
     }
     p->built = true;
-    sw_status status = sw_params_reset(p);
+    sw_status status = sw_params_reinitialize(p);
     if (status != SW_OK) {
         p->built = false;
         sw_gradient_free(p->gradient);
@@ -222,7 +222,7 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
     return SW_OK;
 }
 
-sw_status sw_params_reset(sw_params *p) {
+sw_status sw_params_reinitialize(sw_params *p) {
     if (!p || !p->built)
         return sw_fail(SW_ERR_STATE, "reset: the parameters are not built");
     int64_t largest = 0;
@@ -276,7 +276,7 @@ void *sw_params_x(const sw_params *p) {
     return p ? p->x : NULL;
 }
 
-void sw_params_changed(sw_params *p) {
+void sw_params_mark_changed(sw_params *p) {
     if (p)
         p->version++;
 }
@@ -293,7 +293,7 @@ static sw_array view_of(const sw_param *param, void *vector) {
     if (!vector)
         return (sw_array){0};
     char *data = (char *)vector + (size_t)param->offset * swi_size(param->owner->type);
-    return sw_array_of(data, param->owner->type, param->rank, param->shape);
+    return sw_array_view(data, param->owner->type, param->rank, param->shape);
 }
 
 sw_array sw_param_value(const sw_param *param) {

@@ -107,11 +107,11 @@ static sw_tensor room(sw_tape *tape, sw_dtype type, int64_t count, int rank, con
     int64_t shape[SW_MAX_RANK] = {count};
     for (int i = 0; i < rank; i++)
         shape[i + 1] = sample[i];
-    return sw_buffer(tape, type, rank + 1, shape);
+    return sw_empty(tape, type, rank + 1, shape);
 }
 
-sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
-                                const int64_t *ids, int64_t count, sw_batch *batch) {
+sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
+                                    const int64_t *ids, int64_t count, sw_batch *batch) {
     *batch = (sw_batch){0};
     if (source && !tape)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
@@ -126,14 +126,14 @@ sw_status sw_source_batch_drawn(const sw_source *source, sw_tape *tape, sw_dtype
             return sw_last_failure();
     }
     SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data, sw_is_null(y) ? NULL : sw_value(y).data));
-    SW_TRY(sw_tape_samples(tape, ids, count));
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     *batch = (sw_batch){.x = x, .y = y, .ids = tape->samples, .count = count};
     return SW_OK;
 }
 
 sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids, int64_t count,
                           sw_batch *batch) {
-    return sw_source_batch_drawn(source, tape, type, sw_tape_draw(tape), ids, count, batch);
+    return sw_source_batch_with_draw(source, tape, type, sw_tape_draw(tape), ids, count, batch);
 }
 
 /* ---- Samplers ---- */
@@ -195,7 +195,7 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
 }
 
 void sw_sampler_free(sw_sampler *s) {
-    if (!s || !sw_free_once(s, "sampler"))
+    if (!s || !sw_may_free(s, "sampler"))
         return;
     sw_free(s->ids);
     sw_free(s);

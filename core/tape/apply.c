@@ -165,7 +165,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
 
 /* ---- For an operation's functions ---- */
 
-sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *shape) {
+sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_t *shape) {
     int64_t count;
     SW_TRY(swi_count(rank, shape, &count));
     int64_t *copy = swi_arena_alloc(&call->tape->arena, (size_t)rank * sizeof *copy);
@@ -177,13 +177,13 @@ sw_status sw_shape_set(sw_call *call, sw_dtype type, int rank, const int64_t *sh
     return SW_OK;
 }
 
-sw_status sw_shape_like(sw_call *call, int input) {
+sw_status sw_call_set_shape_like(sw_call *call, int input) {
     const sw_view *like = call->in[input];
     *call->out = (sw_view){.shape = like->shape, .rank = like->rank, .type = like->type, .count = like->count};
     return SW_OK;
 }
 
-sw_status sw_check_real(sw_call *call) {
+sw_status sw_call_check_real(sw_call *call) {
     unsigned types = 0;
     for (int i = 0; i < call->inputs; i++)
         types |= 1u << call->in[i]->type;
@@ -210,8 +210,8 @@ sw_status swi_check_equal_types(const sw_call *call, int first) {
     return SW_OK;
 }
 
-sw_status sw_shape_broadcast(sw_call *call) {
-    SW_TRY(sw_check_real(call));
+sw_status sw_call_set_shape_broadcast(sw_call *call) {
+    SW_TRY(sw_call_check_real(call));
     return swi_shape_broadcast(call, call->in[0]->type);
 }
 
@@ -224,7 +224,7 @@ sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
                (a->shape == b->shape || memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0);
     }
     if (same) {
-        SW_TRY(sw_shape_like(call, 0));
+        SW_TRY(sw_call_set_shape_like(call, 0));
         call->out->type = type;
         return SW_OK;
     }
@@ -254,7 +254,7 @@ sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
         }
         shape[rank - axis] = length;
     }
-    return sw_shape_set(call, type, rank, shape);
+    return sw_call_set_shape(call, type, rank, shape);
 }
 
 sw_status swi_refuse_after_mark(const sw_call *call) {

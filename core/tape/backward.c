@@ -6,7 +6,7 @@
 
 /* ---- What a vjp calls ---- */
 
-bool sw_wants(const sw_call *call, int input) {
+bool sw_call_wants_grad(const sw_call *call, int input) {
     const swi_engine *e = call->engine;
     return (e->input[input]->flags & SWI_NEEDS_GRAD) != 0;
 }
@@ -66,7 +66,7 @@ static void *parameter_place(const swi_node *leaf, swi_engine *e) {
     return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
 }
 
-void *sw_cotangent(sw_call *call, int input) {
+void *sw_call_grad(sw_call *call, int input) {
     swi_engine *e = call->engine;
     if (e->state[input] == SWI_DIRECT || e->state[input] == SWI_TEMPORARY)
         return e->target[input];
@@ -95,7 +95,7 @@ void *sw_cotangent(sw_call *call, int input) {
     return place;
 }
 
-void sw_pass(sw_call *call, int input) {
+void sw_call_pass_grad(sw_call *call, int input) {
     swi_engine *e = call->engine;
     e->state[input] = SWI_PASSED;
 }
@@ -151,7 +151,7 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
 static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
-        if (!(input->flags & SWI_NEEDS_GRAD)) { /* a vjp that did not ask sw_wants */
+        if (!(input->flags & SWI_NEEDS_GRAD)) { /* a vjp that did not ask sw_call_wants_grad */
             if (e->state[i] == SWI_TEMPORARY)
                 swi_arena_release(&tape->arena, e->target[i], view_bytes(form_of(call, i)));
             continue;
@@ -179,7 +179,7 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
                 /* The input takes the block over, unless a later input is passed the same. */
                 bool again = false;
                 for (int k = i + 1; k < call->inputs; k++)
-                    again |= e->state[k] == SWI_PASSED && sw_wants(call, k);
+                    again |= e->state[k] == SWI_PASSED && sw_call_wants_grad(call, k);
                 if (!again) {
                     input->grad = node->grad;
                     node->grad = NULL;

@@ -32,7 +32,7 @@ typedef struct findings {
 static findings look(sw_dtype type, int64_t count, const void *data) {
     double sums[2] = {0};
     if (type == SW_F32 || type == SW_F64)
-        sw_run_sums(&count_nonfinite_kernels, type, (void *)(uintptr_t)data, count, 2, sums);
+        sw_kernel_run_sums(&count_nonfinite_kernels, type, (void *)(uintptr_t)data, count, 2, sums);
     return (findings){sums[0] > 0, sums[1] > 0};
 }
 

@@ -33,15 +33,15 @@ static sw_tensor build(const check *c) {
     return c->f(c->user, c->tape, c->tensor);
 }
 
-/* Since `before`, a count of sw_failures. */
+/* Since `before`, a count of sw_failure_count. */
 static sw_status function_failed(uint64_t before) {
-    return sw_failures() != before ? sw_last_failure()
-                                   : sw_fail(SW_ERR_USER, "gradcheck: the function gave a null tensor");
+    return sw_failure_count() != before ? sw_last_failure()
+                                        : sw_fail(SW_ERR_USER, "gradcheck: the function gave a null tensor");
 }
 
 /* ⟨f(inputs), cotangent⟩ */
 static sw_status contracted(const check *c, double *value) {
-    const uint64_t failures = sw_failures();
+    const uint64_t failures = sw_failure_count();
     sw_tensor t = build(c);
     if (sw_is_null(t))
         return function_failed(failures);
@@ -77,7 +77,7 @@ static sw_status compare(const check *c, int input, const double *analytic, doub
 }
 
 static sw_status run(check *c, double *worst) {
-    const uint64_t failures = sw_failures();
+    const uint64_t failures = sw_failure_count();
     sw_tensor out = build(c);
     if (sw_is_null(out))
         return function_failed(failures);
@@ -103,7 +103,7 @@ static sw_status run(check *c, double *worst) {
             return SW_ERR_MEMORY;
         sw_tensor again = build(c);
         sw_status status = sw_backward_from(again, value);
-        sw_array grad = status == SW_OK ? sw_grad_of(c->tensor[i]) : (sw_array){0};
+        sw_array grad = status == SW_OK ? sw_grad(c->tensor[i]) : (sw_array){0};
         if (grad.data) /* none: the result does not depend on it */
             memcpy(analytic, grad.data, (size_t)n * sizeof *analytic);
         if (status == SW_OK)
@@ -122,7 +122,7 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
         worst = &ignored;
     *worst = 0;
     if (options)
-        SW_TRY(sw_take_options("gradcheck", "sw_gradcheck_options", &c.o, sizeof c.o, options,
+        SW_TRY(sw_options_copy("gradcheck", "sw_gradcheck_options", &c.o, sizeof c.o, options,
                                offsetof(sw_gradcheck_options, step)));
     if (c.o.step == 0)
         c.o.step = 1e-6;
@@ -146,8 +146,8 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
     if (status == SW_OK) {
         c.tape->hiding = true;
         if (c.o.switches) {
-            sw_tape_set(c.tape, ~0u, false);
-            sw_tape_set(c.tape, c.o.switches, true);
+            sw_tape_set_switch(c.tape, ~0u, false);
+            sw_tape_set_switch(c.tape, c.o.switches, true);
         }
         status = run(&c, worst);
     }

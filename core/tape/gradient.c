@@ -33,7 +33,7 @@ sw_gradient *sw_gradient_new(sw_params *params) {
     return g;
 }
 
-void sw_gradient_aim(sw_gradient *view, void *vector) {
+void sw_gradient_set_data(sw_gradient *view, void *vector) {
     if (view && !view->owned) {
         view->data = vector;
         sw_gradient_make_fresh(view); /* whatever it held stays as it is */
@@ -41,7 +41,7 @@ void sw_gradient_aim(sw_gradient *view, void *vector) {
 }
 
 void sw_gradient_free(sw_gradient *g) {
-    if (!g || !sw_free_once(g, "gradient"))
+    if (!g || !sw_may_free(g, "gradient"))
         return;
     sw_free(g->owned);
     sw_free(g->low);

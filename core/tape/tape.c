@@ -20,7 +20,7 @@ sw_tape *sw_tape_new(void) {
 }
 
 void sw_tape_free(sw_tape *tape) {
-    if (!tape || !sw_free_once(tape, "tape"))
+    if (!tape || !sw_may_free(tape, "tape"))
         return;
     for (uint32_t i = 0; i < tape->blocks; i++)
         sw_free(tape->block[i]);
@@ -51,16 +51,16 @@ void sw_tape_reset(sw_tape *tape) {
         swi_run_deferred(tape);
 }
 
-void sw_tape_set(sw_tape *tape, unsigned switches, bool on) {
+void sw_tape_set_switch(sw_tape *tape, unsigned switches, bool on) {
     if (tape)
         tape->switches = on ? tape->switches | switches : tape->switches & ~switches;
 }
 
-bool sw_tape_is(const sw_tape *tape, sw_switch which) {
+bool sw_tape_switch(const sw_tape *tape, sw_switch which) {
     return tape && (tape->switches & (unsigned)which) != 0;
 }
 
-sw_status sw_tape_samples(sw_tape *tape, const int64_t *ids, int64_t count) {
+sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count) {
     if (!tape)
         return sw_fail(SW_ERR_ARGUMENT, "samples: the tape is NULL");
     if (count < 0)
@@ -91,18 +91,18 @@ void sw_tape_set_seed(sw_tape *tape, uint64_t seed) {
         tape->seed = seed;
 }
 
-uint64_t sw_random_key(sw_tape *tape, uint64_t site) {
+uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site) {
     uint64_t key = swi_mix(tape->seed);
     key = swi_mix(key ^ tape->draw);
     key = swi_mix(key ^ site);
     return swi_mix(key ^ tape->random_calls++);
 }
 
-const int64_t *sw_sample_ids(const sw_tape *tape, int64_t rows) {
+const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows) {
     return tape->samples && tape->sample_count == rows ? tape->samples : NULL;
 }
 
-const char *sw_tape_layer(sw_tape *tape, const char *name) {
+const char *sw_tape_set_layer(sw_tape *tape, const char *name) {
     if (!tape)
         return NULL;
     const char *before = tape->layer;
@@ -110,11 +110,11 @@ const char *sw_tape_layer(sw_tape *tape, const char *name) {
     return before;
 }
 
-size_t sw_tape_bytes_used(const sw_tape *tape) {
+size_t sw_tape_peak_bytes(const sw_tape *tape) {
     return tape ? tape->arena.peak : 0;
 }
 
-size_t sw_tape_bytes_held(const sw_tape *tape) {
+size_t sw_tape_held_bytes(const sw_tape *tape) {
     return tape ? swi_arena_held(&tape->arena) + (size_t)tape->blocks * SWI_NODES * sizeof(swi_node) : 0;
 }
 
@@ -183,7 +183,7 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
     return SW_OK;
 }
 
-void sw_tape_replay(sw_tape *tape, sw_mark mark) {
+void sw_tape_rewind_random(sw_tape *tape, sw_mark mark) {
     if (!stale_mark(tape, &mark))
         tape->random_calls = mark.random_calls;
 }
@@ -200,7 +200,7 @@ sw_status swi_more_nodes(sw_tape *tape) {
         return sw_fail(SW_ERR_STATE,
                        "tape: %u tensors since the last reset, and %zu MiB: call sw_tape_reset after each "
                        "step or evaluation",
-                       tape->count, sw_tape_bytes_held(tape) >> 20);
+                       tape->count, sw_tape_held_bytes(tape) >> 20);
     if (tape->blocks == tape->block_capacity) {
         uint32_t capacity = tape->block_capacity ? 2 * tape->block_capacity : 16;
         swi_node **block = sw_alloc(capacity * sizeof *block);
@@ -304,7 +304,7 @@ sw_tensor sw_input(sw_tape *tape, sw_array array) {
 sw_tensor sw_input_copy(sw_tape *tape, sw_array array) {
     if (!usable(tape, &array, "input_copy"))
         return (sw_tensor){0};
-    sw_tensor t = sw_buffer(tape, array.type, array.rank, array.shape);
+    sw_tensor t = sw_empty(tape, array.type, array.rank, array.shape);
     if (t.tape && array.data)
         memcpy(swi_at(tape, t.slot)->view.data, array.data, (size_t)sw_array_count(&array) * swi_size(array.type));
     return t;
@@ -320,7 +320,7 @@ sw_tensor sw_variable(sw_tape *tape, sw_array array) {
     return leaf(tape, &array, SWI_NEEDS_GRAD | SWI_RETAIN);
 }
 
-sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape) {
+sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape) {
     sw_array array = {.type = type, .rank = rank};
     int64_t count;
     if (!tape) {
@@ -340,7 +340,7 @@ sw_tensor sw_buffer(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape
 }
 
 sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
-    sw_tensor t = sw_buffer(tape, type, 0, NULL);
+    sw_tensor t = sw_empty(tape, type, 0, NULL);
     if (!t.tape || swi_element("constant", type, value, swi_at(tape, t.slot)->view.data) == SW_OK)
         return t;
     return (sw_tensor){0};
@@ -400,7 +400,7 @@ sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node) {
     return swi_array_of(node, data);
 }
 
-sw_array sw_grad_of(sw_tensor t) {
+sw_array sw_grad(sw_tensor t) {
     const swi_node *node = swi_node_of(t);
     return node ? swi_gradient_at(t.tape, node) : (sw_array){0};
 }

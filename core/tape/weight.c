@@ -91,11 +91,11 @@ double sw_loss_weight(sw_tensor loss) {
 /* ---- A loss with another weight ---- */
 
 static sw_status with_weight_shape(sw_call *call) {
-    return sw_shape_like(call, 0);
+    return sw_call_set_shape_like(call, 0);
 }
 
 static sw_status with_weight_vjp(sw_call *call) {
-    sw_pass(call, 0);
+    sw_call_pass_grad(call, 0);
     return SW_OK;
 }
 

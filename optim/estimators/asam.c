@@ -98,7 +98,7 @@ static void run(const sw_estimate *e, const sw_kernels *kernels, const asam_args
         }
         args.relative = all || is_weight(p) ? whole->unit : 0;
         args.offset = all ? 0 : whole->unit * (is_weight(p) ? e->option[ETA] : 1);
-        sw_run(kernels, e->type, &args, p->count);
+        sw_kernel_run(kernels, e->type, &args, p->count);
     }
 }
 

@@ -72,7 +72,7 @@ sw_status swo_largest(sw_estimate *e, const void *v, double *largest, int64_t *i
     *largest = 0;
     if (!args.out)
         return SW_ERR_MEMORY;
-    sw_run(&largest_kernels, e->type, &args, e->dim);
+    sw_kernel_run(&largest_kernels, e->type, &args, e->dim);
     for (int64_t t = 0; t < tiles; t++)
         if (at(e->type, args.out, t) > *largest) {
             *largest = at(e->type, args.out, t);
@@ -86,7 +86,7 @@ sw_status swo_largest(sw_estimate *e, const void *v, double *largest, int64_t *i
 double swo_norm_over(const sw_estimate *e, const void *v, double largest) {
     largest_args args = {.v = v, .largest = largest};
     double sum;
-    sw_run_sums(&square_kernels, e->type, &args, e->dim, 1, &sum);
+    sw_kernel_run_sums(&square_kernels, e->type, &args, e->dim, 1, &sum);
     return sqrt(sum);
 }
 

@@ -117,7 +117,7 @@ static void secant_of(const sw_estimate *e, const void *x, const void *x_before,
         double part[SECANT_SUMS];
         if (p->frozen || p->tied)
             continue;
-        sw_run_sums(&secant_kernels, e->type, &args, p->count, SECANT_SUMS, part);
+        sw_kernel_run_sums(&secant_kernels, e->type, &args, p->count, SECANT_SUMS, part);
         for (int i = 0; i < SECANT_SUMS; i++)
             sums[i] += part[i];
     }

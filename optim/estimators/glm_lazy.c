@@ -139,7 +139,7 @@ void swo_glm_flush(sw_dtype type, const swo_glm_move *move, bool restart) {
     swo_glm_lazy *lazy = move->lazy;
     const int64_t features = move->f->features;
     flush_args args = {.move = move, .restart = restart};
-    sw_run(&flush_kernels, type, &args, move->f->outputs * features);
+    sw_kernel_run(&flush_kernels, type, &args, move->f->outputs * features);
     for (int64_t j = 0; j < features; j++)
         lazy->then[j] = 0;
     lazy->scale = lazy->kept = 1;

@@ -262,12 +262,12 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
     /* As the rules and the average of a single step. In f64 the whole loop is flushed (plain_run.c), which costs less; in f32
      * it would take squares of small features as zero. */
     const bool flushes = loop->e->type == SW_F32;
-    const unsigned mode = flushes ? sw_float_flush() : 0;
+    const unsigned mode = flushes ? sw_subnormals_flush() : 0;
     swo_glm_move_x(loop->e->type, &loop->move);
     if (loop->w > 0)
         glm_loop_move_average(loop);
     if (flushes)
-        sw_float_restore(mode);
+        sw_subnormals_restore(mode);
 }
 
 bool swo_glm_loop_again(swo_glm_loop *loop) {

@@ -5,7 +5,7 @@
  * its variance goes to 0: with a constant step it converges to the minimum at a linear rate.
  *
  * The step size: lr=auto takes 1/L or another (step=), L given or searched for. The theorem has
- * init=centred step=1/(16L). For the mean iterate, take average=polyak: it is the average's to say which
+ * init=centered step=1/(16L). For the mean iterate, take average=polyak: it is the average's to say which
  * point is evaluated. */
 #include "table.h"
 

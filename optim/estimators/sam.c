@@ -1,4 +1,4 @@
-/* SAM, sharpness-aware minimisation (P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur, ICLR 2021):
+/* SAM, sharpness-aware minimization (P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur, ICLR 2021):
  *     g = ∇f(x + ε),  ε = argmax ⟨∇f(x), ε⟩ over ‖ε‖_p ≤ ρ
  *       = ρ sign(h) |h|^(q-1) / (Σ |h|^q)^(1/p),  h = ∇f(x)/max|∇f(x)|,  1/p + 1/q = 1
  * p = 2: ρ h/‖h‖. p = ∞: ρ sign(h). p = 1: ρ at the largest |h|, the first of equal ones. Powers of h stay
@@ -119,14 +119,14 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
         memcpy(out, x, (size_t)e->dim * sw_dtype_size(e->type));
         move_one(e->type, out, index, g, rho);
     } else if (p > 1e20) { /* q - 1 < 1e-20: powers are 1, or with q - 1 = 0 no number at h = 0 */
-        sw_run(&move_sign_kernels, e->type, &args, e->dim);
+        sw_kernel_run(&move_sign_kernels, e->type, &args, e->dim);
     } else if (p == 2) {
         args.factor = rho / swo_norm_over(e, g, args.largest);
-        sw_run(&move_2_kernels, e->type, &args, e->dim);
+        sw_kernel_run(&move_2_kernels, e->type, &args, e->dim);
     } else {
-        sw_run_sums(&power_sum_kernels, e->type, &args, e->dim, 1, &sum);
+        sw_kernel_run_sums(&power_sum_kernels, e->type, &args, e->dim, 1, &sum);
         args.factor = rho / pow(sum, 1 / p);
-        sw_run(&move_kernels, e->type, &args, e->dim);
+        sw_kernel_run(&move_kernels, e->type, &args, e->dim);
     }
     return SW_OK;
 }

@@ -33,7 +33,7 @@ sw_status swo_keep_squares(sw_estimate *e) {
     double *squares = sw_alloc_array(e->n, sizeof *squares), most = 0;
     if (!squares)
         return SW_ERR_MEMORY;
-    sw_objective_square_norms(e->objective, squares);
+    sw_objective_squared_norms(e->objective, squares);
     for (int64_t i = 0; i < e->n; i++)
         most = squares[i] > most ? squares[i] : most;
     sw_free(estimate->squares);
@@ -116,7 +116,7 @@ static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
     void *s = sw_estimate_scratch(e, DERIVATIVES, numbers);
     if (!s)
         return SW_ERR_MEMORY;
-    SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, NULL, s));
+    SW_TRY(sw_estimate_glm_derivatives(e, x, e->ids, e->count, NULL, s));
     const double weight = sw_tape_loss_weight(e->tape);
     swo_combine(e->type, numbers, swo_mean_factor(weight), s, 0, NULL, s);
     SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, s, 0, g));

@@ -241,7 +241,7 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
         return SW_ERR_MEMORY;
     if (e->scalar[STORED] == 0)
         SW_TRY(swo_svrg_store(e, NULL));
-    SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, s));
+    SW_TRY(sw_estimate_glm_derivatives(e, x, e->ids, e->count, &e->value, s));
     for (int64_t i = 0; i < e->count; i++)
         memcpy(y + (size_t)i * row, swo_svrg_entry(e, e->ids[i]), row);
     const double part = swo_mean_factor(e->weight);
@@ -287,7 +287,7 @@ static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double
         SW_TRY(swo_svrg_note_curvature(e, x, g, difference));
         args.there = keep;
     }
-    sw_run(&correct_kernels, e->type, &args, e->dim);
+    sw_kernel_run(&correct_kernels, e->type, &args, e->dim);
     return SW_OK;
 }
 

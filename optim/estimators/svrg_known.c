@@ -19,7 +19,7 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
         const int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
         for (int64_t i = 0; i < count; i++)
             ids[i] = first + i;
-        status = sw_estimate_glm(e, e->slot[POINT], ids, count, NULL, swo_svrg_entry(e, first));
+        status = sw_estimate_glm_derivatives(e, e->slot[POINT], ids, count, NULL, swo_svrg_entry(e, first));
         if (status == SW_OK)
             whole = sw_tape_loss_weight(e->tape) == SW_SUMMED ? SW_SUMMED : whole + sw_tape_loss_weight(e->tape);
         if (status == SW_OK && full)

@@ -66,8 +66,8 @@ bool swo_table_by_lipschitz(const double *option) {
     return option[SAMPLING] == BY_LIPSCHITZ;
 }
 
-bool swo_table_centred(const double *option) {
-    return option[INIT] == CENTRED;
+bool swo_table_centered(const double *option) {
+    return option[INIT] == CENTERD;
 }
 
 static int64_t rows(const sw_estimate *e) {
@@ -97,7 +97,7 @@ static bool starts_full(const sw_estimate *e, const void *x) {
     if (e->scalar[FILLED] != 0)
         return false;
     if (e->option[INIT] != FROM_AUTO)
-        return e->option[INIT] == FROM_FULL || e->option[INIT] == CENTRED;
+        return e->option[INIT] == FROM_FULL || e->option[INIT] == CENTERD;
     return e->objective->glm && e->scalar[SEEN] == 0 && swo_check(e->type, e->dim, x, &norm) == SW_OK && norm > 0;
 }
 
@@ -361,7 +361,7 @@ static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **r
     void *c = sw_estimate_scratch(e, WORK, count > e->dim ? count : e->dim);
     if (!c)
         return SW_ERR_MEMORY;
-    SW_TRY(sw_estimate_glm(e, x, e->ids, e->count, &e->value, v->entry));
+    SW_TRY(sw_estimate_glm_derivatives(e, x, e->ids, e->count, &e->value, v->entry));
     v->weight = e->weight;
     SW_TRY(swo_table_check_weight(e, v->weight));
     if (swo_table_searches(e)) {
@@ -415,8 +415,8 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     e->value = visit.loss / (double)v->samples;
     v->weight = e->weight = (double)v->samples;
     SW_TRY(swo_check(e->type, numbers, v->entry, &norm));
-    if (v->first && e->option[INIT] == CENTRED)
-        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTRE], v->change);
+    if (v->first && e->option[INIT] == CENTERD)
+        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTER], v->change);
     return visit.measure ? swo_table_take_curvature(e, v, visit.curvature) : SW_OK;
 }
 
@@ -459,8 +459,8 @@ static sw_status visit_on_tape(sw_estimate *e, const void *x, swo_visit *v) {
             SW_TRY(measure_ahead(e, x, row_gradient, v, &curvature));
         SW_TRY(swo_table_take_curvature(e, v, curvature));
     }
-    if (v->first && e->option[INIT] == CENTRED)
-        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTRE], v->change);
+    if (v->first && e->option[INIT] == CENTERD)
+        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTER], v->change);
     return SW_OK;
 }
 
@@ -555,9 +555,9 @@ void swo_table_mark_seen(sw_estimate *e, const swo_visit *v, int64_t place) {
 sw_status swo_table_commit(sw_estimate *e) {
     const swo_visit v = this_visit(e); /* what visit asked for is there */
     memcpy(entry_at(e, v.row), v.entry, (size_t)entry_count(e, v.samples) * sw_dtype_size(e->type));
-    const unsigned mode = sw_float_flush();
+    const unsigned mode = sw_subnormals_flush();
     swo_add_compensated(e->type, e->dim, 1, v.change, e->slot[SUM], e->slot[SUM_LOW]);
-    sw_float_restore(mode);
+    sw_subnormals_restore(mode);
     if (v.first)
         swo_table_mark_seen(e, &v, e->ids[e->count + 1]);
     if (e->slot[TREE])

@@ -21,7 +21,7 @@
 /* Options. */
 enum { BATCH, SAMPLING, INIT, STEP, LIPSCHITZ, L2, TOL, TABLE_LIMIT };
 enum { UNIFORM, BY_LIPSCHITZ };                                         /* SAMPLING */
-enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTRED, FROM_SGD, FROM_AUTO }; /* INIT */
+enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTERD, FROM_SGD, FROM_AUTO }; /* INIT */
 enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                   /* STEP */
 
 /* clang-format off */
@@ -31,7 +31,7 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                   /* STEP 
              "linear model in memory n/64, rounded down to a power of 2, from 1 to 64"},                    \
     {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
      .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
-    {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centred|sgd|auto", \
+    {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centered|sgd|auto", \
      .help = init_help},                                                                                   \
     {.name = "step", .kind = SW_OPTION_CHOICE, .value = step,                                              \
      .choices = "1/L|2/(L+n*l2)|1/(3L)|1/(2L+min(2n*l2,L))|1/(16L)",                                       \
@@ -51,13 +51,13 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                   /* STEP 
 
 /* Slots. `table`, `sum`: y and d; `sum_low`: what d lacks to the exact sum of its changes, which are many and
  * become small beside it. `order`: the rows, those that were visited first. `tree`: their L_i.
- * `centre`: 1/n Σ ∇f_i(x⁰) for init=centred. `x_low`: the low-order part of x in f32. */
-enum { TABLE, SUM, ORDER, TREE, CENTRE, SUM_LOW, X_LOW };
+ * `center`: 1/n Σ ∇f_i(x⁰) for init=centered. `x_low`: the low-order part of x in f32. */
+enum { TABLE, SUM, ORDER, TREE, CENTER, SUM_LOW, X_LOW };
 #define TABLE_SLOTS(size)                                                                                 \
     {.name = "table", .count = size}, {.name = "sum"},                                                    \
         {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                 \
         {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz}, \
-        {.name = "centre", .needed = swo_table_centred}, {.name = "sum_low", .added = true},              \
+        {.name = "center", .needed = swo_table_centered}, {.name = "sum_low", .added = true},             \
         {.name = "x_low", .count = swo_x_low_size, .added = true}, {                                      \
         0                                                                                                 \
     }
@@ -75,7 +75,7 @@ int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
 int64_t swo_table_order(const sw_slot_sizes *s);
 int64_t swo_table_tree(const sw_slot_sizes *s);
 bool swo_table_by_lipschitz(const double *option);
-bool swo_table_centred(const double *option);
+bool swo_table_centered(const double *option);
 
 /* A visit, between sample and commit. */
 typedef struct swo_visit {

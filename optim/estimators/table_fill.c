@@ -1,4 +1,4 @@
-/* The table of SAG and SAGA after a first full pass: init=full and init=centred. */
+/* The table of SAG and SAGA after a first full pass: init=full and init=centered. */
 #include "../internal.h"
 #include "table.h"
 
@@ -28,7 +28,7 @@ static sw_status table_fill_glm(sw_estimate *e, const void *x) {
         void *s = (char *)e->slot[TABLE] + (size_t)(first * e->objective->outputs) * sw_dtype_size(e->type);
         for (int64_t i = 0; i < count; i++)
             ids[i] = first + i;
-        status = sw_estimate_glm(e, x, ids, count, NULL, s);
+        status = sw_estimate_glm_derivatives(e, x, ids, count, NULL, s);
         if (status == SW_OK)
             status = sw_estimate_glm_combine(e, ids, count, s, 1, e->slot[SUM]);
         if (status == SW_OK)
@@ -56,8 +56,8 @@ static sw_status table_fill_rows(sw_estimate *e, const void *x) {
     return status;
 }
 
-/* y_r ← ∇f_r(x⁰). With init=centred the theorem's y_r ← ∇f_r(x⁰) - ∇f(x⁰), whose sum is 0: a generalized
- * linear model's table cannot hold the second term, so that `centre` has it and each row's first visit
+/* y_r ← ∇f_r(x⁰). With init=centered the theorem's y_r ← ∇f_r(x⁰) - ∇f(x⁰), whose sum is 0: a generalized
+ * linear model's table cannot hold the second term, so that `center` has it and each row's first visit
  * makes up for it. */
 sw_status swo_table_fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
@@ -71,8 +71,8 @@ sw_status swo_table_fill(sw_estimate *e, const void *x) {
                        "estimator %s: the weights of all samples add up to 0 (are all of them "
                        "ignored?)",
                        e->method->name);
-    if (e->option[INIT] == CENTRED) {
-        swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTRE]);
+    if (e->option[INIT] == CENTERD) {
+        swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTER]);
         memset(e->slot[SUM], 0, bytes);
         memset(e->slot[SUM_LOW], 0, bytes);
     }

@@ -102,7 +102,7 @@ sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mo
     *done = 0;
     /* What has a first full pass, or may have one, is the pipeline's. */
     const bool may_fill = e->option[INIT] == FROM_FULL || (e->option[INIT] == FROM_AUTO && e->scalar[SEEN] == 0);
-    if (e->option[INIT] == CENTRED || (may_fill && e->scalar[FILLED] == 0))
+    if (e->option[INIT] == CENTERD || (may_fill && e->scalar[FILLED] == 0))
         return SW_OK;
     SW_TRY(swo_glm_loop_begin(&r.loop, e, rules, swo_table_batch(e), e->slot[SUM], e->slot[SUM_LOW]));
     bool goes_on = true;

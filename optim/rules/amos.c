@@ -224,7 +224,7 @@ static const sw_option options[] = {
      .help = "the last layer: η = √(head/fan_in)"},
     {.name = "embedding", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of embeddings"},
     {.name = "bias", .value = 0.5, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of biases"},
-    {.name = "norm", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of normalising layers"},
+    {.name = "norm", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of normalizing layers"},
     {.name = "other", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of all others"},
     {0}};
 static const sw_slot slots[] = {{.name = "v", .type = SW_SLOT_F64, .count = a_row},

@@ -45,7 +45,7 @@ static sw_status tensor(sw_step *s) {
     const double of_x = fmax(norm[0], least), of_g = fmax(norm[1], least);
     s->coefficient[SCALE] = fromage_scale(s->type, of_g);
     s->coefficient[OF_G] = lr * of_x / (of_g * s->coefficient[SCALE]) * s->coefficient[OF_X];
-    sw_run(&kernels, s->type, s, s->count);
+    sw_kernel_run(&kernels, s->type, s, s->count);
     return SW_OK;
 }
 

@@ -27,7 +27,7 @@ const sw_schedule swo_step = {.size = sizeof(sw_schedule),
                               .options = step_options,
                               .factor = step};
 
-/* ---- γ^(t/per), up to a bound. γ > 1: where weights lose their scale (a network with normalisation), a
+/* ---- γ^(t/per), up to a bound. γ > 1: where weights lose their scale (a network with normalization), a
  * growing learning rate is weight decay by another name: γ = a⁻², a the larger root of
  * x² - (1 + μ - λη) x + μ = 0, with momentum μ and decay λ. ---- */
 

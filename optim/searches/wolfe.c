@@ -1,7 +1,7 @@
 /* Strong Wolfe conditions (J. Nocedal, S. Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6):
  *     f(x + α d) ≤ f(x) + c1 α ⟨g, d⟩   and   |⟨∇f(x + α d), d⟩| ≤ c2 |⟨g, d⟩|
  * Trials grow until two of them have a good step between them; then that interval shrinks, by the
- * minimiser of the cubic through values and slopes at its ends. */
+ * minimizer of the cubic through values and slopes at its ends. */
 #include "../methods.h"
 
 #include <math.h>
@@ -65,7 +65,7 @@ static double between(const trial *a, const trial *b, double part) {
     return a->alpha + part * (b->alpha - a->alpha);
 }
 
-/* Where to try inside an interval: the cubic's minimiser, away from the ends; the middle if the last trial
+/* Where to try inside an interval: the cubic's minimizer, away from the ends; the middle if the last trial
  * has not halved it; close to `low` if `high` is not finite and tells nothing. */
 static double inside(const trial *low, const trial *high, double before) {
     if (!finite(high))

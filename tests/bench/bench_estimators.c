@@ -31,7 +31,7 @@ typedef struct side {
 
 static sw_optim *optim_of(sw_params *params, const char *estimator, const char *rule) {
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .seed = 1};
-    sw_optim *o = sw_optim_create(params, &how);
+    sw_optim *o = sw_optim_new_with_options(params, &how);
     check(o != NULL, estimator);
     return o;
 }
@@ -66,7 +66,7 @@ typedef struct network {
 
 static network network_of(const char *estimator) {
     network w = {.source = sw_take(sw_fashion_mnist(NULL, SW_TRAINING), N,
-                                   &(sw_wrap_options){.size = sizeof(sw_wrap_options), .own = true}),
+                                   &(sw_wrap_options){.size = sizeof(sw_wrap_options), .owns_source = true}),
                  .model = sw_model_new(SW_F32, 1)};
     sw_module *mlp = sw_nn_sequential(w.model, sw_nn_linear(w.model, INPUTS, HIDDEN), sw_nn_relu(w.model),
                                       sw_nn_linear(w.model, HIDDEN, CLASSES), NULL);
@@ -102,8 +102,8 @@ typedef struct regression {
 static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const regression *p = user;
     if (count == 1) /* in place */
-        return sw_input(tape, sw_array_of(p->a + ids[0] * p->features, SW_F32, SW_SHAPE(1, p->features)));
-    sw_tensor t = sw_buffer(tape, SW_F32, SW_SHAPE(count, p->features));
+        return sw_input(tape, sw_array_view(p->a + ids[0] * p->features, SW_F32, SW_SHAPE(1, p->features)));
+    sw_tensor t = sw_empty(tape, SW_F32, SW_SHAPE(count, p->features));
     float *data = sw_value(t).data;
     for (int64_t i = 0; data && i < count; i++)
         memcpy(data + i * p->features, p->a + ids[i] * p->features, (size_t)p->features * sizeof *data);
@@ -112,7 +112,7 @@ static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t cou
 
 static sw_tensor head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     const regression *p = user;
-    sw_tensor y = sw_buffer(tape, SW_F32, SW_SHAPE(count, 1));
+    sw_tensor y = sw_empty(tape, SW_F32, SW_SHAPE(count, 1));
     float *data = sw_value(y).data;
     for (int64_t i = 0; data && i < count; i++)
         data[i] = p->y[ids[i]];
@@ -210,7 +210,7 @@ static void on_sparse_rows(const char *name, const char *rule, const char *avera
     enum { EPOCHS = 9 };
     sparse_rows *r = sparse_rows_new();
     const sw_csr x = {ROWS, COLUMNS, r->start, r->column, r->number, SW_F32};
-    const sw_array y = sw_array_of(r->label, SW_I32, SW_SHAPE(ROWS));
+    const sw_array y = sw_array_view(r->label, SW_I32, SW_SHAPE(ROWS));
     double ratio[EPOCHS], ours[EPOCHS], theirs[EPOCHS];
     sw_glm *model[2];
     side of[2];
@@ -223,7 +223,7 @@ static void on_sparse_rows(const char *name, const char *rule, const char *avera
                                       .seed = 1,
                                       .rule = k ? "sgd lr=auto weight_decay=1e-4" : rule,
                                       .average = k ? NULL : average};
-        of[k] = (side){sw_optim_create(sw_glm_params(model[k]), &how), sw_glm_objective(model[k])};
+        of[k] = (side){sw_optim_new_with_options(sw_glm_params(model[k]), &how), sw_glm_objective(model[k])};
         check(of[k].optim != NULL, name);
         time_of_epoch(&of[k]);
     }

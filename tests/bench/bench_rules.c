@@ -141,7 +141,7 @@ static void make_stepper(stepper *s, int64_t n, const char *rule) {
         g[i] = x[i] = (float)(i % 17) / 17 - 0.5f;
     s->f = (sw_objective){.size = sizeof s->f, .n = 1, .params = s->params, .gradient = ready};
     const sw_optim_options how = {.size = sizeof how, .rule = rule, .estimator = "full"};
-    s->optim = sw_optim_create(s->params, &how);
+    s->optim = sw_optim_new_with_options(s->params, &how);
 }
 
 static void free_stepper(stepper *s) {

@@ -161,7 +161,7 @@ static void tiny_operations(const char *forward_name, const char *backward_name,
     sw_tape *tape = sw_tape_new();
     for (int r = -2; r < ROUNDS; r++) {
         sw_tape_reset(tape);
-        sw_tensor x = sw_variable(tape, sw_array_of(&one, SW_F32, 0, NULL)), y = x;
+        sw_tensor x = sw_variable(tape, sw_array_view(&one, SW_F32, 0, NULL)), y = x;
         double start = now();
         for (int i = 0; i < OPS; i += 4)
             y = four(y, x);

@@ -196,7 +196,7 @@ static inline uint64_t op_hash(const op_case *c, sw_tape *tape) {
     sw_array value = sw_value(y);
     uint64_t hash = test_hash(TEST_HASH, value.data, test_bytes(&value));
     for (int i = 0; i < c->op->inputs; i++) {
-        sw_array g = op_has_gradient(c->op->kinds[i]) ? sw_grad_of(in[i]) : (sw_array){0};
+        sw_array g = op_has_gradient(c->op->kinds[i]) ? sw_grad(in[i]) : (sw_array){0};
         if (g.data)
             hash = test_hash(hash, g.data, test_bytes(&g));
     }

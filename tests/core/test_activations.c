@@ -32,10 +32,10 @@ static void test_gelu_tanh_keeps_its_digits(void **state) {
         sw_tape *tape = sw_tape_new();
         const void *in = type == SW_F32 ? (const void *)in_f32 : (const void *)places;
         const void *ones = type == SW_F32 ? (const void *)ones_f32 : (const void *)ones_f64;
-        sw_tensor x = sw_variable(tape, sw_array_of(in, type, SW_SHAPE(N)));
+        sw_tensor x = sw_variable(tape, sw_array_view(in, type, SW_SHAPE(N)));
         sw_tensor y = sw_gelu_tanh(x);
-        assert_int_equal(sw_backward_from(y, sw_array_of(ones, type, SW_SHAPE(N))), SW_OK);
-        sw_array value = sw_value(y), gradient = sw_grad_of(x);
+        assert_int_equal(sw_backward_from(y, sw_array_view(ones, type, SW_SHAPE(N))), SW_OK);
+        sw_array value = sw_value(y), gradient = sw_grad(x);
         for (int i = 0; i < N; i++) {
             long double exact, slope, u;
             gelu_tanh_exact((long double)places[i], &exact, &slope, &u);
@@ -57,11 +57,11 @@ static void test_derivative_of_elu_at_nan(void **state) {
     (void)state;
     const double in[3] = {(double)NAN, -1, 1}, ones[3] = {1, 1, 1};
     sw_tape *tape = sw_tape_new();
-    sw_tensor x = sw_variable(tape, sw_array_of(in, SW_F64, SW_SHAPE(3)));
+    sw_tensor x = sw_variable(tape, sw_array_view(in, SW_F64, SW_SHAPE(3)));
     sw_tensor y = sw_elu(x, 0.5);
     assert_true(isnan(((double *)sw_value(y).data)[0]));
-    assert_int_equal(sw_backward_from(y, sw_array_of(ones, SW_F64, SW_SHAPE(3))), SW_OK);
-    const double *dx = sw_grad_of(x).data;
+    assert_int_equal(sw_backward_from(y, sw_array_view(ones, SW_F64, SW_SHAPE(3))), SW_OK);
+    const double *dx = sw_grad(x).data;
     assert_true(isnan(dx[0]));
     assert_true(fabs(dx[1] - 0.5 * exp(-1)) < 1e-15 && dx[2] == 1);
     sw_tape_free(tape);

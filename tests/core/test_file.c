@@ -108,7 +108,7 @@ static void a_pipe_is_refused_at_once(void **state) {
              "file first",
              path);
     alarm(60);
-    assert_null(sw_archive_open(path));
+    assert_null(sw_archive_load(path));
     expect_error(SW_ERR_IO, text);
     assert_int_equal(sw_file_open(path, &length), -1);
     expect_error(SW_ERR_IO, text);

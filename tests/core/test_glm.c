@@ -98,11 +98,11 @@ enum { HEADS = sizeof heads / sizeof *heads };
 static sw_array targets(int h) {
     const sw_head head = heads[h].head;
     if (head == SW_HEAD_MULTINOMIAL)
-        return sw_array_of(three, SW_I32, SW_SHAPE(N));
+        return sw_array_view(three, SW_I32, SW_SHAPE(N));
     if (head == SW_HEAD_LOGISTIC || head == SW_HEAD_SQUARED_HINGE)
-        return sw_array_of(two, SW_I32, SW_SHAPE(N));
-    return head == SW_HEAD_SQUARED ? sw_array_of(real_y, SW_F64, SW_SHAPE(N, K))
-                                   : sw_array_of(real_y, SW_F64, SW_SHAPE(N));
+        return sw_array_view(two, SW_I32, SW_SHAPE(N));
+    return head == SW_HEAD_SQUARED ? sw_array_view(real_y, SW_F64, SW_SHAPE(N, K))
+                                   : sw_array_view(real_y, SW_F64, SW_SHAPE(N));
 }
 
 static int64_t start[N + 1];
@@ -123,7 +123,7 @@ static sw_csr sparse_rows(void) {
 }
 
 static sw_glm *model_of(int h, sw_dtype type, bool sparse, bool bias, bool weighted) {
-    const sw_array x = sw_array_of(x_of, SW_F64, SW_SHAPE(N, D)), y = targets(h);
+    const sw_array x = sw_array_view(x_of, SW_F64, SW_SHAPE(N, D)), y = targets(h);
     const sw_glm_options how = {
         .size = sizeof how, .head = heads[h].head, .delta = 0.7, .no_bias = !bias, .weight = weighted ? weight : NULL};
     const sw_csr csr = sparse_rows();
@@ -175,7 +175,7 @@ static void test_values_and_gradients(void **state) {
         assert_true(fabs(value - expected) <= allowed(type));
         /* There and back by the derivatives. */
         double back[K * D + K];
-        assert_ok(sw_objective_glm(f, tape, NULL, cuts[cut].ids, cuts[cut].count, 0, &value, s));
+        assert_ok(sw_objective_glm_derivatives(f, tape, NULL, cuts[cut].ids, cuts[cut].count, 0, &value, s));
         assert_ok(sw_objective_glm_combine(f, tape, cuts[cut].ids, cuts[cut].count, s, 0, back));
         for (int j = 0; j < dim; j++)
             assert_true(fabs(vec_get(type, back, j) / cuts[cut].count - g[j]) <= allowed(type));
@@ -198,7 +198,7 @@ static void test_far_away(void **state) {
         double value, s[N * K];
         for (int64_t j = 0; j < sw_params_dim(sw_glm_params(m)); j++)
             vec_set(type, sw_params_x(sw_glm_params(m)), j, j % 2 ? 1e6 : -1e6);
-        assert_ok(sw_objective_glm(sw_glm_objective(m), tape, NULL, NULL, N, 0, &value, s));
+        assert_ok(sw_objective_glm_derivatives(sw_glm_objective(m), tape, NULL, NULL, N, 0, &value, s));
         assert_true(isfinite(value));
         for (int i = 0; i < N * heads[h].outputs; i++)
             assert_true(isfinite(vec_get(type, s, i)));
@@ -258,7 +258,7 @@ static void test_predictions(void **state) {
             x[j] = (double)(float)test_uniform(&seed, -1, 1);
             vec_set(type, sw_params_x(sw_glm_params(m)), j, x[j]);
         }
-        const sw_array rows = sw_array_of(x_of, SW_F64, SW_SHAPE(N, D));
+        const sw_array rows = sw_array_view(x_of, SW_F64, SW_SHAPE(N, D));
         const sw_csr csr = sparse_rows();
         sw_array z = {0}, same = {0};
         assert_ok(sw_glm_predict(m, NULL, &rows, &z));
@@ -273,7 +273,7 @@ static void test_predictions(void **state) {
             }
         sw_array_free(&z);
         sw_array_free(&same);
-        const sw_array narrow = sw_array_of(x_of, SW_F64, SW_SHAPE(N, D - 1));
+        const sw_array narrow = sw_array_view(x_of, SW_F64, SW_SHAPE(N, D - 1));
         assert_int_equal(sw_glm_predict(m, NULL, &narrow, &z), SW_ERR_SHAPE);
         expect_error(SW_ERR_SHAPE, "glm_predict: rows [37,10] have 10 features, the model 11");
         sw_glm_free(m);
@@ -289,9 +289,9 @@ static void refused(const sw_array *x, const sw_array *y, const sw_glm_options *
 
 static void test_refused(void **state) {
     (void)state;
-    const sw_array x = sw_array_of(x_of, SW_F64, SW_SHAPE(N, D)), y = sw_array_of(two, SW_I32, SW_SHAPE(N)),
-                   real = sw_array_of(real_y, SW_F64, SW_SHAPE(N)), few = sw_array_of(two, SW_I32, SW_SHAPE(N - 1)),
-                   classes = sw_array_of(three, SW_I32, SW_SHAPE(N));
+    const sw_array x = sw_array_view(x_of, SW_F64, SW_SHAPE(N, D)), y = sw_array_view(two, SW_I32, SW_SHAPE(N)),
+                   real = sw_array_view(real_y, SW_F64, SW_SHAPE(N)), few = sw_array_view(two, SW_I32, SW_SHAPE(N - 1)),
+                   classes = sw_array_view(three, SW_I32, SW_SHAPE(N));
     sw_glm_options how = {.size = sizeof how, .head = SW_HEAD_LOGISTIC};
     refused(&x, &real, &how, "y is f64 [37]; the logistic loss takes class ids");
     refused(&x, &few, &how, "x has 37 samples, y [36]");
@@ -310,7 +310,7 @@ static void test_refused(void **state) {
     double bad[N * D];
     memcpy(bad, x_of, sizeof bad);
     bad[40] = NAN;
-    const sw_array broken = sw_array_of(bad, SW_F64, SW_SHAPE(N, D));
+    const sw_array broken = sw_array_view(bad, SW_F64, SW_SHAPE(N, D));
     refused(&broken, &y, &how, "x holds nan, number 40, which is not finite");
     double negative[N] = {-1}, none[N] = {0};
     how.weight = negative;
@@ -325,7 +325,7 @@ static void test_refused(void **state) {
     refused(&x, &real, &how, "the squared loss has no classes to weigh");
     how.class_weight = NULL;
     how.head = SW_HEAD_POISSON;
-    const sw_array counts = sw_array_of(bad, SW_F64, SW_SHAPE(N));
+    const sw_array counts = sw_array_view(bad, SW_F64, SW_SHAPE(N));
     bad[0] = -2;
     refused(&x, &counts, &how, "y holds -2, number 0; the poisson loss takes counts");
     /* An id beyond the samples. */

@@ -66,16 +66,17 @@ static void test_identities_have_their_own_handle(void **state) {
     for (size_t i = 0; i < sizeof identities / sizeof *identities; i++)
         for (int released = 0; released < 2; released++) {
             sw_tape *tape = sw_tape_new();
-            sw_tape_set(tape, SW_TRAIN, false);
-            sw_tensor leaf = sw_variable(tape, sw_array_of((const float[]){1, 2, 3, 4, 5, 6}, SW_F32, SW_SHAPE(2, 3)));
+            sw_tape_set_switch(tape, SW_TRAIN, false);
+            sw_tensor leaf =
+                sw_variable(tape, sw_array_view((const float[]){1, 2, 3, 4, 5, 6}, SW_F32, SW_SHAPE(2, 3)));
             sw_tensor x = sw_add(leaf, sw_constant(tape, SW_F32, 1)), y = identities[i].of(x);
             sw_release(released ? y : x);
             /* Memory that was given back is used again. */
             sw_tensor other = sw_mul(leaf, leaf);
             expect_values(released ? x : y, identities[i].name);
             if (!released && identities[i].of != detach) {
-                assert_int_equal(sw_backward_from(y, sw_array_of(ones, SW_F32, SW_SHAPE(2, 3))), SW_OK);
-                assert_true(((const float *)sw_grad_of(leaf).data)[5] == 1);
+                assert_int_equal(sw_backward_from(y, sw_array_view(ones, SW_F32, SW_SHAPE(2, 3))), SW_OK);
+                assert_true(((const float *)sw_grad(leaf).data)[5] == 1);
             }
             assert_true(sw_is_live(other));
             assert_null(sw_error());

@@ -15,14 +15,14 @@ typedef sw_tensor build(sw_tensor x, double a);
 /* N times the number a, in the type of x. */
 static sw_tensor same_of(sw_tensor x, double a) {
     const sw_array v = sw_value(x);
-    sw_tensor t = sw_buffer(x.tape, v.type, v.rank, v.shape);
+    sw_tensor t = sw_empty(x.tape, v.type, v.rank, v.shape);
     const sw_array to = sw_value(t);
     for (int64_t i = 0; i < sw_array_count(&to); i++)
         test_set(&to, i, a);
     return t;
 }
 static sw_tensor ids_of(sw_tensor x, double id) {
-    sw_tensor t = sw_buffer(x.tape, SW_I32, SW_SHAPE(N));
+    sw_tensor t = sw_empty(x.tape, SW_I32, SW_SHAPE(N));
     for (int i = 0; i < N; i++)
         ((int32_t *)sw_value(t).data)[i] = (int32_t)id;
     return t;
@@ -58,15 +58,17 @@ OF(times, sw_mul(x, same_of(x, a)))
 OF(over, sw_div(same_of(x, a), x))
 OF(maximum, sw_maximum(x, same_of(x, a)))
 OF(minimum, sw_minimum(same_of(x, a), x))
-OF(mse, sw_mse_reduced(x, same_of(x, a), SW_NONE))
-OF(l1, sw_l1_reduced(same_of(x, a), x, SW_NONE))
-OF(huber, sw_huber_reduced(x, same_of(x, a), 1, SW_NONE))
-OF(huber_target, sw_huber_reduced(same_of(x, a), x, 1, SW_NONE))
-OF(hinge, sw_hinge_reduced(x, same_of(x, a), SW_NONE))
-OF(hinge_target, sw_hinge_reduced(same_of(x, a), x, SW_NONE))
-OF(bce, sw_bce_with_logits_reduced(x, same_of(x, a), SW_NONE))
-OF(bce_target, sw_bce_with_logits_reduced(same_of(x, a), x, SW_NONE))
-OF(kl, sw_kl_div_reduced(sw_reshape(x, SW_SHAPE(N, 1)), sw_reshape(same_of(x, a), SW_SHAPE(N, 1)), SW_NONE))
+OF(mse, sw_mse_with_options(x, same_of(x, a), &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(l1, sw_l1_with_options(same_of(x, a), x, &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(huber, sw_huber_with_options(x, same_of(x, a), &SW_OPTIONS(sw_huber_options, .delta = 1, .reduction = SW_NONE)))
+OF(huber_target,
+   sw_huber_with_options(same_of(x, a), x, &SW_OPTIONS(sw_huber_options, .delta = 1, .reduction = SW_NONE)))
+OF(hinge, sw_hinge_with_options(x, same_of(x, a), &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(hinge_target, sw_hinge_with_options(same_of(x, a), x, &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(bce, sw_bce_with_logits_with_options(x, same_of(x, a), &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(bce_target, sw_bce_with_logits_with_options(same_of(x, a), x, &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(kl, sw_kl_div_with_options(sw_reshape(x, SW_SHAPE(N, 1)), sw_reshape(same_of(x, a), SW_SHAPE(N, 1)),
+                              &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
 
 /* x beside a 0: rows of two, and columns of two. */
 static sw_tensor rows(sw_tensor x, double a) {
@@ -83,17 +85,18 @@ OF(log_softmax_rows, sw_slice(sw_log_softmax(rows(x, 0), 1), 1, 0, 1))
 OF(log_softmax_columns, sw_slice(sw_log_softmax(columns(x, 0), 0), 0, 0, 1))
 OF(logsumexp_rows, sw_logsumexp_over(rows(x, 0), SW_AXES(1), false))
 OF(logsumexp_columns, sw_logsumexp_over(columns(x, 0), SW_AXES(0), false))
-OF(cross_entropy,
-   sw_cross_entropy_with(rows(x, 0), ids_of(x, a),
-                         &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_SUM}))
+OF(cross_entropy, sw_cross_entropy_with_options(rows(x, 0), ids_of(x, a),
+                                                &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options),
+                                                                            .reduction = SW_SUM}))
 OF(cross_entropy_each,
-   sw_cross_entropy_with(rows(x, 0), ids_of(x, a),
-                         &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_NONE}))
+   sw_cross_entropy_with_options(rows(x, 0), ids_of(x, a),
+                                 &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options),
+                                                             .reduction = SW_NONE}))
 /* Distributions that are all at the class of x (a = 1) or at the other one (a = 0). */
 static sw_tensor cross_entropy_soft(sw_tensor x, double a) {
     sw_tensor z = rows(x, 0), one = sw_reshape(same_of(x, a), SW_SHAPE(N, 1));
     sw_tensor t = sw_concat(SW_TENSORS(one, same_of(one, 1 - a)), 1);
-    return sw_cross_entropy_with(
+    return sw_cross_entropy_with_options(
         z, t, &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_NONE});
 }
 OF(sum, sw_sum_over(rows(x, 1), SW_AXES(1), false))
@@ -191,7 +194,7 @@ static void check_limit(const limit *l, sw_dtype type, int which) {
     const sw_array value = sw_value(y);
     if (!value.data || sw_backward_from(y, sw_value(same_of(y, 1))) != SW_OK)
         fail_msg("%s: %s", l->name, sw_error());
-    const sw_array d = sw_grad_of(x);
+    const sw_array d = sw_grad(x);
     for (int64_t i = 0; i < sw_array_count(&value); i++)
         if (!equal(test_get(&value, i), l->value[which]))
             fail_msg("%s, %s: %g at %g; its limit is %g", l->name, sw_dtype_name(type), test_get(&value, i), at[which],
@@ -236,7 +239,7 @@ static void test_zeros(void **state) {
             sw_tensor x = sw_variable(tape, in);
             assert_true(sw_item(sw_abs(x)) == 0 && !signbit(sw_item(sw_abs(x))));
             assert_int_equal(sw_backward(sw_log(x)), SW_OK);
-            const sw_array d = sw_grad_of(x);
+            const sw_array d = sw_grad(x);
             assert_true(test_get(&d, 0) == INF);
             assert_int_equal(sw_backward(sw_sqrt(x)), SW_OK); /* adds to it: -∞ would make NaN */
             assert_true(test_get(&d, 0) == INF);
@@ -250,19 +253,19 @@ static void test_several_infinities(void **state) {
     (void)state;
     const float row[3] = {INFINITY, 1, INFINITY}, none[2] = {-INFINITY, -INFINITY};
     sw_tape *tape = sw_tape_new();
-    sw_tensor x = sw_variable(tape, sw_array_of(row, SW_F32, SW_SHAPE(3)));
-    sw_tensor low = sw_variable(tape, sw_array_of(none, SW_F32, SW_SHAPE(2)));
+    sw_tensor x = sw_variable(tape, sw_array_view(row, SW_F32, SW_SHAPE(3)));
+    sw_tensor low = sw_variable(tape, sw_array_view(none, SW_F32, SW_SHAPE(2)));
     const float *p = sw_value(sw_softmax(x, 0)).data;
     assert_true(p[0] == 0.5f && p[1] == 0 && p[2] == 0.5f);
     assert_int_equal(sw_backward(sw_logsumexp_over(x, SW_ALL_AXES, false)), SW_OK);
-    const float *d = sw_grad_of(x).data;
+    const float *d = sw_grad(x).data;
     assert_true(d[0] == 0.5f && d[1] == 0 && d[2] == 0.5f);
     p = sw_value(sw_softmax(low, 0)).data;
     assert_true(isnan(p[0]) && isnan(p[1]));
     sw_tensor least = sw_logsumexp_over(low, SW_ALL_AXES, false);
     assert_true(sw_item(least) == -INF);
     assert_int_equal(sw_backward(least), SW_OK);
-    d = sw_grad_of(low).data;
+    d = sw_grad(low).data;
     assert_true(d[0] == 0 && d[1] == 0);
     sw_tape_free(tape);
 }
@@ -282,18 +285,18 @@ static void test_softmax_gradients_at_offsets(void **state) {
         for (int i = 0; i < K; i++)
             total += p[i] = expl((long double)x[i] - (long double)x[2]);
         sw_tape *tape = sw_tape_new();
-        const sw_array in = sw_array_of(x, SW_F32, SW_SHAPE(1, K));
+        const sw_array in = sw_array_view(x, SW_F32, SW_SHAPE(1, K));
         sw_tensor a = sw_variable(tape, in), b = sw_variable(tape, in), c = sw_variable(tape, in);
         assert_int_equal(sw_backward(sw_sum(sw_logsumexp_over(a, SW_AXES(1), false))), SW_OK);
         assert_int_equal(sw_backward(sw_sum(sw_slice(sw_log_softmax(b, 1), 1, 0, 1))), SW_OK);
-        assert_int_equal(sw_backward(sw_cross_entropy(c, sw_input(tape, sw_array_of(t, SW_F32, SW_SHAPE(1, K))))),
+        assert_int_equal(sw_backward(sw_cross_entropy(c, sw_input(tape, sw_array_view(t, SW_F32, SW_SHAPE(1, K))))),
                          SW_OK);
         for (int i = 0; i < K; i++) {
             const double exact = (double)(p[i] / total);
             assert_true(exact <= 0.5);
-            assert_true(fabs((double)((const float *)sw_grad_of(a).data)[i] - exact) <= 1e-7);
-            assert_true(fabs((double)((const float *)sw_grad_of(b).data)[i] - ((i == 0) - exact)) <= 1e-7);
-            assert_true(fabs((double)((const float *)sw_grad_of(c).data)[i] - (exact - (i == 0))) <= 1e-7);
+            assert_true(fabs((double)((const float *)sw_grad(a).data)[i] - exact) <= 1e-7);
+            assert_true(fabs((double)((const float *)sw_grad(b).data)[i] - ((i == 0) - exact)) <= 1e-7);
+            assert_true(fabs((double)((const float *)sw_grad(c).data)[i] - (exact - (i == 0))) <= 1e-7);
         }
         sw_tape_free(tape);
     }

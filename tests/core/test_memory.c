@@ -218,7 +218,7 @@ static bool params_scenario(void) {
             first = param;
     }
     sw_params_tie(p, "alias", first);
-    bool ok = sw_params_build(p) == SW_OK && sw_params_reset(p) == SW_OK;
+    bool ok = sw_params_build(p) == SW_OK && sw_params_reinitialize(p) == SW_OK;
     sw_gradient *g = ok ? sw_gradient_new(p) : NULL;
     sw_gradient *view = ok ? sw_gradient_view(p) : NULL;
     ok = ok && g && view;
@@ -275,7 +275,7 @@ static bool tape_scenario(void) {
         ok = sw_tape_bind(tape, m.params, NULL, NULL) == SW_OK &&
              sw_backward(model_loss(&m, tape, ids, SAMPLES, true)) == SW_OK;
         /* values and gradients larger than any chunk so far, and more nodes than a block has */
-        sw_tensor v = sw_variable(tape, sw_array_of(big, SW_F32, SW_SHAPE(300000)));
+        sw_tensor v = sw_variable(tape, sw_array_view(big, SW_F32, SW_SHAPE(300000)));
         sw_tensor t = sw_retain_grad(sw_tanh(v));
         sw_mark mark = sw_tape_mark(tape);
         ok = ok && !sw_is_null(sw_mul(t, t)) && sw_tape_rewind(tape, mark) == SW_OK;
@@ -400,7 +400,7 @@ static sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t
 
 static sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     (void)user;
-    sw_tensor y = sw_buffer(tape, SW_I32, SW_SHAPE(count));
+    sw_tensor y = sw_empty(tape, SW_I32, SW_SHAPE(count));
     int32_t *id = sw_value(y).data;
     for (int64_t i = 0; i < count && id; i++)
         id[i] = data_y[ids[i]];
@@ -432,7 +432,7 @@ static bool objective_scenario(void) {
          sw_objective_gradient_chunked(&f, tape, NULL, NULL, SAMPLES, 7, 1, &value, g) == SW_OK &&
          sw_objective_value(&glm, tape, NULL, NULL, SAMPLES, 1, &value) == SW_OK &&
          sw_objective_gradient(&glm, tape, NULL, NULL, SAMPLES, 1, &value, lg) == SW_OK &&
-         sw_objective_glm(&glm, tape, NULL, NULL, SAMPLES, 1, &value, s) == SW_OK;
+         sw_objective_glm_derivatives(&glm, tape, NULL, NULL, SAMPLES, 1, &value, s) == SW_OK;
     sw_gradient_free(g);
     sw_gradient_free(lg);
     sw_tape_free(tape);
@@ -474,7 +474,7 @@ static sw_tensor checked(void *user, sw_tape *tape, const sw_tensor *in) {
 static bool gradcheck_scenario(void) {
     double a[6] = {1, 2, 3, 4, 5, 6}, b[3] = {0.1, 0.2, 0.3};
     const double a_before[6] = {1, 2, 3, 4, 5, 6};
-    const sw_array in[2] = {sw_array_of(a, SW_F64, SW_SHAPE(2, 3)), sw_array_of(b, SW_F64, SW_SHAPE(3))};
+    const sw_array in[2] = {sw_array_view(a, SW_F64, SW_SHAPE(2, 3)), sw_array_view(b, SW_F64, SW_SHAPE(3))};
     double worst;
     sw_status status = sw_gradcheck(checked, NULL, 2, in, NULL, &worst);
     assert_memory_equal(a, a_before, sizeof a); /* put back also where it failed */

@@ -17,15 +17,15 @@ static void numbers_have_a_point(void **state) {
     (void)state;
     snprintf(text, sizeof text, "%g", 0.5);
     assert_string_equal(text, "0,5"); /* the locale is in force */
-    assert_true(sw_text_number("0.25;", &end) == 0.25 && *end == ';');
-    assert_true(sw_text_number("0,25", &end) == 0 && *end == ',');
+    assert_true(sw_parse_number("0.25;", &end) == 0.25 && *end == ';');
+    assert_true(sw_parse_number("0,25", &end) == 0 && *end == ',');
     assert_int_equal(sw_format(text, sizeof text, "%.3f|%g", 1234.5, 0.5), 12);
     assert_string_equal(text, "1234.500|0.5");
     sw_fail(SW_ERR_ARGUMENT, "%g is outside [%g, %.2f]", 0.5, 1.5, 2.5);
     expect_error(SW_ERR_ARGUMENT, "0.5 is outside [1.5, 2.50]");
-    sw_faults faults = {0};
-    sw_faults_add(&faults, "%g", 0.5);
-    assert_string_equal(sw_faults_text(&faults), "0.5");
+    sw_error_list faults = {0};
+    sw_error_list_add(&faults, "%g", 0.5);
+    assert_string_equal(sw_error_list_text(&faults), "0.5");
     snprintf(text, sizeof text, "%g", 0.5);
     assert_string_equal(text, "0,5"); /* and the caller's again */
 }
@@ -42,15 +42,15 @@ static void numbers_survive_their_text(void **state) {
     uint64_t seed = 7;
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        assert_string_equal(sw_number_text(known[i].value, text), known[i].text);
+        assert_string_equal(sw_format_number(known[i].value, text), known[i].text);
     for (int i = 0; i < 20000; i++) {
         const uint64_t bits = test_random(&seed);
         double value;
         memcpy(&value, &bits, sizeof value);
         if (isfinite(value))
-            assert_true(sw_text_number(sw_number_text(value, text), NULL) == value);
+            assert_true(sw_parse_number(sw_format_number(value, text), NULL) == value);
     }
-    assert_string_equal(sw_number_text((double)INFINITY, text), "inf");
+    assert_string_equal(sw_format_number((double)INFINITY, text), "inf");
 }
 
 /* The locale that was in force comes back: the process's, or one that this thread has set. */
@@ -109,7 +109,7 @@ static void check_same(void (*write)(FILE *to, const void *what), const void *wh
 static void printed_text_is_the_same(void **state) {
     static const double numbers[3] = {0.5, 1234.25, -1e-9};
     (void)state;
-    const sw_array array = sw_array_of(numbers, SW_F64, SW_SHAPE(3));
+    const sw_array array = sw_array_view(numbers, SW_F64, SW_SHAPE(3));
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, 2, 2), sw_nn_dropout(model, 0.25), NULL));
     expect_no_error();

@@ -26,7 +26,7 @@ static sw_status fill_uniform(const sw_init *init, const sw_param *param, sw_rng
 
 static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const problem *p = user;
-    sw_tensor t = sw_buffer(tape, SW_F64, SW_SHAPE(count, FEATURES));
+    sw_tensor t = sw_empty(tape, SW_F64, SW_SHAPE(count, FEATURES));
     double *to = sw_value(t).data;
     for (int64_t i = 0; i < count && to; i++)
         memcpy(to + i * FEATURES, p->rows + ids[i] * FEATURES, FEATURES * sizeof(double));
@@ -35,7 +35,7 @@ static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t cou
 
 static sw_tensor head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     const problem *p = user;
-    sw_tensor t = sw_buffer(tape, SW_I32, SW_SHAPE(count));
+    sw_tensor t = sw_empty(tape, SW_I32, SW_SHAPE(count));
     int32_t *to = sw_value(t).data;
     for (int64_t i = 0; i < count && to; i++)
         to[i] = p->y[ids[i]];
@@ -176,17 +176,17 @@ static void test_switches_and_draws(void **state) {
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, some, 6, 2, &b), SW_OK);
     assert_int_equal(sw_objective_gradient(&f->f, f->tape, NULL, some, 6, 1, &c, f->g), SW_OK);
     assert_true(a == c && a != b);
-    assert_true(sw_tape_is(f->tape, SW_RECORD));
+    assert_true(sw_tape_switch(f->tape, SW_RECORD));
     /* Samples draw their own mask: in another order the mean is the same but for rounding. */
     const int64_t turned[6] = {8, 4, 17, 0, 29, 4};
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, turned, 6, 1, &b), SW_OK);
     assert_true(fabs(a - b) <= tolerance);
-    sw_tape_set(f->tape, SW_TRAIN | SW_RECORD, false);
+    sw_tape_set_switch(f->tape, SW_TRAIN | SW_RECORD, false);
     double plain_gradient[DIM], mean = plain(&f->p, sw_params_x(f->p.params), some, 6, plain_gradient);
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, some, 6, 1, &c), SW_OK);
     assert_true(fabs(c - mean) <= tolerance);
-    assert_false(sw_tape_is(f->tape, SW_RECORD));
-    assert_false(sw_tape_is(f->tape, SW_TRAIN));
+    assert_false(sw_tape_switch(f->tape, SW_RECORD));
+    assert_false(sw_tape_switch(f->tape, SW_TRAIN));
 }
 
 static void test_chunks(void **state) {
@@ -229,7 +229,7 @@ static void test_glm(void **state) {
         o.bias = bias;
         o.params = bias ? f->p.params : no_bias;
         memcpy(x, sw_params_x(f->p.params), (size_t)dim * sizeof *x); /* without bias: zeros there */
-        assert_int_equal(sw_objective_glm(&o, f->tape, x, some, 6, 1, &value, s), SW_OK);
+        assert_int_equal(sw_objective_glm_derivatives(&o, f->tape, x, some, 6, 1, &value, s), SW_OK);
         assert_int_equal(sw_objective_value(&o, f->tape, x, some, 6, 1, &mean), SW_OK);
         assert_true(fabs(value - mean) <= tolerance);
         for (int i = 0; i < 6; i++) {
@@ -325,7 +325,7 @@ static void test_accumulating_on_top(void **state) {
         for (int k = 0; k < DIM; k++)
             expected[k] = (held[k] + part[k]) / 2; /* 3 samples and 3 */
         assert_int_equal(sw_tape_bind(f->tape, f->p.params, NULL, g), SW_OK);
-        assert_int_equal(sw_tape_samples(f->tape, some + 3, 3), SW_OK);
+        assert_int_equal(sw_tape_set_sample_ids(f->tape, some + 3, 3), SW_OK);
         assert_int_equal(sw_backward(loss(&f->p, f->tape, some + 3, 3)), SW_OK);
         expect_vector(sw_gradient_data(g), expected, tolerance * DIM);
         assert_int_equal(sw_gradient_samples(g), 6);
@@ -387,22 +387,22 @@ static void test_errors(void **state) {
     expect_error(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     assert_int_equal(sw_objective_gradient_chunked(&f->f, f->tape, NULL, some, 6, 2, 1, &value, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
-    assert_int_equal(sw_objective_glm(&f->f, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_objective_glm_derivatives(&f->f, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: it is not a generalized linear model: rows and head "
                                   "or glm, features and outputs are needed");
     o = f->glm;
     o.bias = false;
-    assert_int_equal(sw_objective_glm(&o, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_SHAPE);
+    assert_int_equal(sw_objective_glm_derivatives(&o, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "objective: 32 parameters; a generalized linear model of 7 features "
                                "and 4 outputs has 28");
     o = f->glm;
     o.features = 8;
-    assert_int_equal(sw_objective_glm(&o, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_SHAPE);
+    assert_int_equal(sw_objective_glm_derivatives(&o, f->tape, NULL, some, 6, 1, &value, s), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "objective: 32 parameters; a generalized linear model of 8 features "
                                "and 4 outputs with bias has 36");
     /* After all of these the tape works. */
     assert_int_equal(sw_objective_value(&f->f, f->tape, NULL, some, 6, 1, &value), SW_OK);
-    assert_true(sw_tape_is(f->tape, SW_RECORD));
+    assert_true(sw_tape_switch(f->tape, SW_RECORD));
 }
 
 /* ---- Samplers ---- */
@@ -651,7 +651,7 @@ static void test_batches(void **state) {
                         assert_true(test_get(&x, i * 6 + k) == (double)(ids[i] * 100 + k));
                 }
                 assert_ptr_not_equal(b.ids, ids); /* the tape's own copy */
-                assert_ptr_equal(sw_sample_ids(f->tape, count), b.ids);
+                assert_ptr_equal(sw_tape_sample_ids(f->tape, count), b.ids);
                 if (kind == 0) {
                     assert_true(sw_is_null(b.y));
                 } else {
@@ -742,7 +742,7 @@ static void test_draws_of_a_batch(void **state) {
     assert_int_equal(sw_source_batch(&s, f->tape, SW_F64, ids, 12, &b), SW_OK);
     for (int i = 0; i < 12; i++)
         assert_true(((double *)sw_value(b.x).data)[i] == (double)ids[i] + 5000);
-    assert_int_equal(sw_source_batch_drawn(&s, f->tape, SW_F64, 9, ids, 12, &b), SW_OK);
+    assert_int_equal(sw_source_batch_with_draw(&s, f->tape, SW_F64, 9, ids, 12, &b), SW_OK);
     for (int i = 0; i < 12; i++)
         assert_true(((double *)sw_value(b.y).data)[i] == -(double)ids[i] - 9000);
     assert_int_equal(sw_tape_draw(f->tape), 5);

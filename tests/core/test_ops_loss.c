@@ -69,8 +69,8 @@ static void compare(sw_dtype type, int k, bool soft, const sw_cross_entropy_opti
         own.reduction = reductions[i];
         sw_tape_reset(tape);
         sw_tensor tz = sw_variable(tape, z);
-        sw_tensor target = soft ? sw_variable(tape, t) : sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2, 3)));
-        sw_tensor loss = sw_cross_entropy_with(tz, target, &own);
+        sw_tensor target = soft ? sw_variable(tape, t) : sw_input(tape, sw_array_view(ids, SW_I32, SW_SHAPE(2, 3)));
+        sw_tensor loss = sw_cross_entropy_with_options(tz, target, &own);
         expect_no_error();
         sw_array out = sw_value(loss);
         const bool each = own.reduction == SW_NONE;
@@ -88,7 +88,7 @@ static void compare(sw_dtype type, int k, bool soft, const sw_cross_entropy_opti
         for (int r = 0; r < (each ? ROWS : 1); r++)
             test_set(&dy, r, cotangent[r]);
         assert_int_equal(sw_backward_from(loss, dy), SW_OK);
-        sw_array dz = sw_grad_of(tz), dt = soft ? sw_grad_of(target) : (sw_array){0};
+        sw_array dz = sw_grad(tz), dt = soft ? sw_grad(target) : (sw_array){0};
         for (int r = 0; r < ROWS; r++)
             for (int c = 0; c < k; c++) {
                 long double g = (long double)cotangent[each ? r : 0] / divisor;
@@ -140,12 +140,13 @@ static void test_weights_are_copied(void **state) {
                                                   .classes = 3,
                                                   .label_smoothing = 0.2};
         sw_tape *tape = sw_tape_new();
-        sw_tensor t = sw_variable(tape, sw_array_of(z, SW_F64, SW_SHAPE(1, 3)));
-        sw_tensor loss = sw_cross_entropy_with(t, sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1))), &options);
+        sw_tensor t = sw_variable(tape, sw_array_view(z, SW_F64, SW_SHAPE(1, 3)));
+        sw_tensor loss =
+            sw_cross_entropy_with_options(t, sw_input(tape, sw_array_view(&id, SW_I32, SW_SHAPE(1))), &options);
         if (change)
             weights[0] = weights[1] = weights[2] = 1e9;
         assert_int_equal(sw_backward(loss), SW_OK);
-        memcpy(g[change], sw_grad_of(t).data, sizeof g[change]);
+        memcpy(g[change], sw_grad(t).data, sizeof g[change]);
         sw_tape_free(tape);
     }
     assert_memory_equal(g[0], g[1], sizeof g[0]);
@@ -169,14 +170,15 @@ static void test_all_ignored(void **state) {
                                                       .class_weights = kind & 2 ? weights : NULL,
                                                       .classes = kind & 2 ? 3 : 0};
             sw_tape_reset(tape);
-            sw_tensor t = sw_variable(tape, sw_array_of(z, SW_F32, SW_SHAPE(2, 3)));
-            sw_tensor loss = sw_cross_entropy_with(t, sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2))), &options);
+            sw_tensor t = sw_variable(tape, sw_array_view(z, SW_F32, SW_SHAPE(2, 3)));
+            sw_tensor loss =
+                sw_cross_entropy_with_options(t, sw_input(tape, sw_array_view(ids, SW_I32, SW_SHAPE(2))), &options);
             sw_array out = sw_value(loss);
             const float ones[2] = {1, 1};
             for (int64_t r = 0; r < sw_array_count(&out); r++)
                 assert_true(reductions[i] == SW_MEAN ? isnan(test_get(&out, r)) : test_get(&out, r) == 0);
-            assert_int_equal(sw_backward_from(loss, sw_array_of(ones, SW_F32, out.rank, out.shape)), SW_OK);
-            sw_array g = sw_grad_of(t);
+            assert_int_equal(sw_backward_from(loss, sw_array_view(ones, SW_F32, out.rank, out.shape)), SW_OK);
+            sw_array g = sw_grad(t);
             for (int j = 0; j < 6; j++)
                 assert_true(test_get(&g, j) == 0);
         }
@@ -206,8 +208,8 @@ static void test_impossible_classes(void **state) {
                                                       .classes = full ? 5 : 0};
             sw_tape *tape = sw_tape_new();
             sw_tensor tz = sw_variable(tape, z);
-            sw_tensor target = soft ? sw_variable(tape, t) : sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1)));
-            sw_tensor loss = sw_cross_entropy_with(tz, target, &options);
+            sw_tensor target = soft ? sw_variable(tape, t) : sw_input(tape, sw_array_view(&id, SW_I32, SW_SHAPE(1)));
+            sw_tensor loss = sw_cross_entropy_with_options(tz, target, &options);
             expect_no_error();
             /* Smoothing ¼ over 5: q = (0.8, 0.05, 0.05); -log p = log 2, 2e4 + log 2, log 2. A few
              * roundings of numbers up to 1e3, and of 2e4 before it is multiplied. */
@@ -215,12 +217,12 @@ static void test_impossible_classes(void **state) {
                          right = full ? 0.85 * log2 + 0.05 * (2e4 + log2) : log2;
             expect_near(sw_item(loss), (long double)right, unit * (full ? 2e4 : 4));
             assert_int_equal(sw_backward(loss), SW_OK);
-            sw_array g = sw_grad_of(tz);
+            sw_array g = sw_grad(tz);
             const double plain[5] = {-0.5, 0, 0.5, 0, 0}, all[5] = {0.45 - 0.8, -0.05, 0.45 - 0.05, 0, 0};
             for (int c = 0; c < 5; c++)
                 expect_near(test_get(&g, c), (long double)(full ? all : plain)[c], 8 * unit);
             if (soft) { /* -(1-ε) w log p: ∞ for an impossible class, 0 for one without weight */
-                g = sw_grad_of(target);
+                g = sw_grad(target);
                 const double ease = full ? 0.75 : 1;
                 expect_near(test_get(&g, 0), (long double)(ease * log2), 8 * unit);
                 expect_near(test_get(&g, 1), (long double)(ease * (2e4 + log2)), 4e4 * unit);
@@ -241,11 +243,11 @@ static void test_nan_logit(void **state) {
             test_set(&z, where, (double)NAN);
             sw_tape *tape = sw_tape_new();
             sw_tensor t = sw_input(tape, z), none = sw_input(tape, zeros),
-                      ids = sw_input(tape, sw_array_of(&id, SW_I32, SW_SHAPE(1)));
+                      ids = sw_input(tape, sw_array_view(&id, SW_I32, SW_SHAPE(1)));
             const sw_cross_entropy_options smooth = {.size = sizeof smooth, .label_smoothing = 1};
             assert_true(isnan(sw_item(sw_cross_entropy(t, ids))));
             assert_true(isnan(sw_item(sw_cross_entropy(t, none)))); /* even where the target is 0 */
-            assert_true(isnan(sw_item(sw_cross_entropy_with(t, ids, &smooth))));
+            assert_true(isnan(sw_item(sw_cross_entropy_with_options(t, ids, &smooth))));
             assert_true(isnan(sw_item(sw_l1(t, none))));
             assert_true(isnan(sw_item(sw_huber(none, t))));
             assert_true(isnan(sw_item(sw_hinge(t, t))));
@@ -260,9 +262,9 @@ static void test_nan_logit(void **state) {
 
 /* ---- Losses by element ---- */
 
-typedef sw_tensor (*loss_function)(sw_tensor, sw_tensor, sw_reduction);
-static sw_tensor huber(sw_tensor p, sw_tensor t, sw_reduction r) {
-    return sw_huber_reduced(p, t, 0.75, r);
+typedef sw_tensor (*loss_function)(sw_tensor, sw_tensor, const sw_loss_options *);
+static sw_tensor huber(sw_tensor p, sw_tensor t, const sw_loss_options *o) {
+    return sw_huber_with_options(p, t, &SW_OPTIONS(sw_huber_options, .delta = 0.75, .reduction = o->reduction));
 }
 
 static long double mse_of(long double p, long double t) {
@@ -289,12 +291,12 @@ static const struct {
     loss_function apply;
     long double (*of)(long double p, long double t);
     bool rows;
-} losses[] = {{sw_mse_reduced, mse_of, false},
-              {sw_l1_reduced, l1_of, false},
+} losses[] = {{sw_mse_with_options, mse_of, false},
+              {sw_l1_with_options, l1_of, false},
               {huber, huber_of, false},
-              {sw_hinge_reduced, hinge_of, false},
-              {sw_bce_with_logits_reduced, bce_of, false},
-              {sw_kl_div_reduced, kl_of, true}};
+              {sw_hinge_with_options, hinge_of, false},
+              {sw_bce_with_logits_with_options, bce_of, false},
+              {sw_kl_div_with_options, kl_of, true}};
 enum { LOSSES = sizeof losses / sizeof *losses };
 
 static void test_values(void **state) {
@@ -308,7 +310,8 @@ static void test_values(void **state) {
         sw_tape *tape = sw_tape_new();
         for (int l = 0; l < LOSSES; l++)
             for (int i = 0; i < 3; i++) {
-                sw_array out = sw_value(losses[l].apply(sw_input(tape, p), sw_input(tape, t), reductions[i]));
+                sw_array out = sw_value(losses[l].apply(sw_input(tape, p), sw_input(tape, t),
+                                                        &SW_OPTIONS(sw_loss_options, .reduction = reductions[i])));
                 expect_no_error();
                 const int each = reductions[i] == SW_NONE ? (losses[l].rows ? K : 1) : R * K;
                 assert_int_equal(sw_array_count(&out) * each, R * K);
@@ -369,10 +372,11 @@ static void test_corners(void **state) {
                 test_set(&one, 0, 1);
                 sw_tape *tape = sw_tape_new();
                 sw_tensor tp = sw_variable(tape, p), tt = sw_variable(tape, t);
-                sw_tensor y = losses[cases[i].loss].apply(tp, tt, reductions[reduction]);
+                sw_tensor y = losses[cases[i].loss].apply(
+                    tp, tt, &SW_OPTIONS(sw_loss_options, .reduction = reductions[reduction]));
                 assert_true(sw_item(y) == cases[i].value);
                 assert_int_equal(sw_backward(y), SW_OK);
-                sw_array dp = sw_grad_of(tp), dt = sw_grad_of(tt);
+                sw_array dp = sw_grad(tp), dt = sw_grad(tt);
                 if (test_get(&dp, 0) != cases[i].dp || test_get(&dt, 0) != cases[i].dt)
                     fail_msg("case %d: dp %g, dt %g", (int)i, test_get(&dp, 0), test_get(&dt, 0));
                 sw_tape_free(tape);
@@ -391,36 +395,36 @@ static void test_option_mistakes(void **state) {
                  infinite[3] = {(double)INFINITY, 1, 1};
     int32_t ids[2] = {0, 2};
     sw_tape *tape = sw_tape_new();
-    sw_tensor t = sw_variable(tape, sw_array_of(z, SW_F32, SW_SHAPE(2, 3))),
-              id = sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(2))),
-              bytes = sw_buffer(tape, SW_U8, SW_SHAPE(2, 3)), wide = sw_buffer(tape, SW_F64, SW_SHAPE(2, 3));
+    sw_tensor t = sw_variable(tape, sw_array_view(z, SW_F32, SW_SHAPE(2, 3))),
+              id = sw_input(tape, sw_array_view(ids, SW_I32, SW_SHAPE(2))),
+              bytes = sw_empty(tape, SW_U8, SW_SHAPE(2, 3)), wide = sw_empty(tape, SW_F64, SW_SHAPE(2, 3));
 #define WITH(...) (&(const sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), __VA_ARGS__})
 #define WRONG(tensor, status, text)      \
     do {                                 \
         assert_true(sw_is_null(tensor)); \
         expect_error(status, text);      \
     } while (0)
-    WRONG(sw_cross_entropy_with(t, id, WITH(.reduction = (sw_reduction)3)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.reduction = (sw_reduction)3)), SW_ERR_ARGUMENT,
           "cross_entropy: reduction 3; SW_MEAN, SW_SUM or SW_NONE is needed");
-    WRONG(sw_cross_entropy_with(t, id, WITH(.label_smoothing = 1.5)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.label_smoothing = 1.5)), SW_ERR_ARGUMENT,
           "cross_entropy: label_smoothing is 1.5; it must be in [0, 1]");
-    WRONG(sw_cross_entropy_with(t, id, WITH(.label_smoothing = -0.1)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.label_smoothing = -0.1)), SW_ERR_ARGUMENT,
           "cross_entropy: label_smoothing is -0.1; it must be in [0, 1]");
-    assert_true(sw_is_null(sw_cross_entropy_with(t, id, WITH(.label_smoothing = (double)NAN))));
+    assert_true(sw_is_null(sw_cross_entropy_with_options(t, id, WITH(.label_smoothing = (double)NAN))));
     assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
     sw_clear_error();
-    WRONG(sw_cross_entropy_with(t, t, WITH(.ignore = true)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, t, WITH(.ignore = true)), SW_ERR_ARGUMENT,
           "cross_entropy: ignore needs class ids; the target is f32");
-    WRONG(sw_cross_entropy_with(t, id, WITH(.class_weights = good, .classes = 2)), SW_ERR_SHAPE,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.class_weights = good, .classes = 2)), SW_ERR_SHAPE,
           "cross_entropy: 2 class weights for 3 classes");
-    WRONG(sw_cross_entropy_with(t, id, WITH(.class_weights = negative, .classes = 3)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.class_weights = negative, .classes = 3)), SW_ERR_ARGUMENT,
           "cross_entropy: the weight of class 1 is -0.5; it must be ≥ 0 and finite");
-    assert_true(sw_is_null(sw_cross_entropy_with(t, id, WITH(.class_weights = nan, .classes = 3))));
+    assert_true(sw_is_null(sw_cross_entropy_with_options(t, id, WITH(.class_weights = nan, .classes = 3))));
     assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
     sw_clear_error();
-    WRONG(sw_cross_entropy_with(t, id, WITH(.class_weights = infinite, .classes = 3)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.class_weights = infinite, .classes = 3)), SW_ERR_ARGUMENT,
           "cross_entropy: the weight of class 0 is inf; it must be ≥ 0 and finite");
-    WRONG(sw_cross_entropy_with(t, id, &(const sw_cross_entropy_options){.size = 8}), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, &(const sw_cross_entropy_options){.size = 8}), SW_ERR_ARGUMENT,
           "cross_entropy: options.size is 8; sizeof(sw_cross_entropy_options) is 48");
     WRONG(sw_cross_entropy(t, bytes), SW_ERR_TYPE,
           "cross_entropy: the target is u8; class ids in i32 or distributions in f32, the logits' type, "
@@ -429,16 +433,18 @@ static void test_option_mistakes(void **state) {
           "cross_entropy: the target is f64; class ids in i32 or distributions in f32, the logits' type, "
           "are needed");
     ids[1] = -7; /* out of range, unless it is the one to be ignored */
-    WRONG(sw_cross_entropy_with(t, id, WITH(.ignore = true, .ignored_id = -8)), SW_ERR_ARGUMENT,
+    WRONG(sw_cross_entropy_with_options(t, id, WITH(.ignore = true, .ignored_id = -8)), SW_ERR_ARGUMENT,
           "cross_entropy: id -7 in row 1 is outside 0 to 2");
-    assert_false(sw_is_null(sw_cross_entropy_with(t, id, WITH(.ignore = true, .ignored_id = -7))));
-    WRONG(sw_mse_reduced(t, t, (sw_reduction)-1), SW_ERR_ARGUMENT,
+    assert_false(sw_is_null(sw_cross_entropy_with_options(t, id, WITH(.ignore = true, .ignored_id = -7))));
+    WRONG(sw_mse_with_options(t, t, &SW_OPTIONS(sw_loss_options, .reduction = (sw_reduction)-1)), SW_ERR_ARGUMENT,
           "mse: reduction -1; SW_MEAN, SW_SUM or SW_NONE is needed");
-    WRONG(sw_kl_div_reduced(t, t, (sw_reduction)7), SW_ERR_ARGUMENT,
+    WRONG(sw_kl_div_with_options(t, t, &SW_OPTIONS(sw_loss_options, .reduction = (sw_reduction)7)), SW_ERR_ARGUMENT,
           "kl_div: reduction 7; SW_MEAN, SW_SUM or SW_NONE is needed");
-    WRONG(sw_huber_reduced(t, t, 0, SW_MEAN), SW_ERR_ARGUMENT, "huber: delta is 0; it must be above 0");
-    WRONG(sw_huber_reduced(t, t, -1, SW_MEAN), SW_ERR_ARGUMENT, "huber: delta is -1; it must be above 0");
-    assert_true(sw_is_null(sw_huber_reduced(t, t, (double)NAN, SW_MEAN)));
+    assert_false(sw_is_null(sw_huber_with_options(t, t, &SW_OPTIONS(sw_huber_options, .delta = 0)))); /* 1 */
+    WRONG(sw_huber_with_options(t, t, &SW_OPTIONS(sw_huber_options, .delta = -1, .reduction = SW_MEAN)),
+          SW_ERR_ARGUMENT, "huber: delta is -1; it must be above 0");
+    assert_true(sw_is_null(
+        sw_huber_with_options(t, t, &SW_OPTIONS(sw_huber_options, .delta = (double)NAN, .reduction = SW_MEAN))));
     sw_clear_error();
     sw_tape_free(tape);
 }

@@ -100,7 +100,7 @@ static void check_gradients(sw_tensor y, int64_t count) {
     sw_array dy = test_filled(now.type, now.rank, now.shape, -1, 1, test_random(&seed));
     assert_int_equal(sw_backward_from(y, dy), SW_OK);
     for (int k = 0; k < now.inputs; k++) {
-        sw_array g = sw_grad_of(now.leaf[k]);
+        sw_array g = sw_grad(now.leaf[k]);
         sw_array expected = test_array(now.type, now.in[k].rank, now.in[k].shape);
         assert_non_null(g.data);
         expect_shape(&g, expected.rank, expected.shape);
@@ -475,19 +475,19 @@ static void test_wrong_ids(void **state) {
     const double x[10] = {0};
     const int32_t late[4] = {9, 0, 3, 12}, negative[2] = {1, -1}, most[1] = {INT32_MAX};
     sw_tape *tape = sw_tape_new();
-    sw_tensor rows = sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(10, 1))),
-              line = sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(10))),
-              none = sw_buffer(tape, SW_F32, SW_SHAPE(0, 3));
-    assert_true(sw_is_null(sw_gather_rows(rows, sw_input(tape, sw_array_of(late, SW_I32, SW_SHAPE(2, 2))))));
+    sw_tensor rows = sw_input(tape, sw_array_view(x, SW_F64, SW_SHAPE(10, 1))),
+              line = sw_input(tape, sw_array_view(x, SW_F64, SW_SHAPE(10))),
+              none = sw_empty(tape, SW_F32, SW_SHAPE(0, 3));
+    assert_true(sw_is_null(sw_gather_rows(rows, sw_input(tape, sw_array_view(late, SW_I32, SW_SHAPE(2, 2))))));
     expect_error(SW_ERR_ARGUMENT, "gather_rows: id 12 at position 3 is outside 0 to 9");
-    assert_true(sw_is_null(sw_gather(line, 0, sw_input(tape, sw_array_of(negative, SW_I32, SW_SHAPE(2))))));
+    assert_true(sw_is_null(sw_gather(line, 0, sw_input(tape, sw_array_view(negative, SW_I32, SW_SHAPE(2))))));
     expect_error(SW_ERR_ARGUMENT, "gather: id -1 at position 1 is outside 0 to 9");
-    assert_true(sw_is_null(sw_gather_rows(none, sw_input(tape, sw_array_of(most, SW_I32, SW_SHAPE(1))))));
+    assert_true(sw_is_null(sw_gather_rows(none, sw_input(tape, sw_array_view(most, SW_I32, SW_SHAPE(1))))));
     expect_error(SW_ERR_ARGUMENT, "gather_rows: id 2147483647 at position 0, but there is nothing to choose "
                                   "from in [0,3]");
     assert_true(sw_is_null(sw_gather_rows(rows, line)));
     expect_error(SW_ERR_TYPE, "gather_rows: the ids are f64; i32 is needed");
-    assert_true(sw_is_null(sw_gather(line, 1, sw_input(tape, sw_array_of(late, SW_I32, SW_SHAPE(4))))));
+    assert_true(sw_is_null(sw_gather(line, 1, sw_input(tape, sw_array_view(late, SW_I32, SW_SHAPE(4))))));
     expect_error(SW_ERR_SHAPE, "gather: axis 1 of [10]; its axes are -1 to 0");
     sw_tape_free(tape);
 }
@@ -595,21 +595,21 @@ static void test_where(void **state) {
     each_trial(one_where);
     const double x[4] = {2, 0, -1, 4}, expected[4] = {0.5, 1, 1, 0.25};
     sw_tape *tape = sw_tape_new();
-    sw_tensor t = sw_variable(tape, sw_array_of(x, SW_F64, SW_SHAPE(4))), zero = sw_constant(tape, SW_F64, 0);
+    sw_tensor t = sw_variable(tape, sw_array_view(x, SW_F64, SW_SHAPE(4))), zero = sw_constant(tape, SW_F64, 0);
     sw_tensor positive = sw_greater(t, zero), safe = sw_where(positive, t, sw_constant(tape, SW_F64, 1));
     sw_tensor y = sw_where(positive, sw_log(safe), t);
     assert_int_equal(sw_backward(sw_sum(y)), SW_OK);
-    sw_array g = sw_grad_of(t);
+    sw_array g = sw_grad(t);
     for (int i = 0; i < 4; i++)
         assert_true(test_get(&g, i) == expected[i]);
     /* The cotangent itself is infinite on the other side: 0, not 0·∞. */
     const uint8_t mask[3] = {1, 0, 1};
     const double wild[3] = {INFINITY, NAN, -INFINITY};
-    sw_tensor a = sw_variable(tape, sw_array_of(wild, SW_F64, SW_SHAPE(3))),
-              b = sw_variable(tape, sw_array_of(wild, SW_F64, SW_SHAPE(3)));
-    sw_tensor chosen = sw_where(sw_input(tape, sw_array_of(mask, SW_U8, SW_SHAPE(3))), a, b);
-    assert_int_equal(sw_backward_from(chosen, sw_array_of(wild, SW_F64, SW_SHAPE(3))), SW_OK);
-    sw_array ga = sw_grad_of(a), gb = sw_grad_of(b);
+    sw_tensor a = sw_variable(tape, sw_array_view(wild, SW_F64, SW_SHAPE(3))),
+              b = sw_variable(tape, sw_array_view(wild, SW_F64, SW_SHAPE(3)));
+    sw_tensor chosen = sw_where(sw_input(tape, sw_array_view(mask, SW_U8, SW_SHAPE(3))), a, b);
+    assert_int_equal(sw_backward_from(chosen, sw_array_view(wild, SW_F64, SW_SHAPE(3))), SW_OK);
+    sw_array ga = sw_grad(a), gb = sw_grad(b);
     assert_true(test_get(&ga, 1) == 0 && test_get(&gb, 0) == 0 && test_get(&gb, 2) == 0);
     assert_true(test_get(&ga, 0) == (double)INFINITY && isnan(test_get(&gb, 1)));
     assert_true(sw_is_null(sw_where(t, t, t)));
@@ -648,7 +648,7 @@ static void test_round_trip(void **state) {
     each_trial(one_round_trip);
     sw_tape *tape = sw_tape_new(); /* whole numbers are reshaped too */
     const int32_t ids[6] = {5, 4, 3, 2, 1, 0};
-    sw_array y = sw_value(sw_reshape(sw_input(tape, sw_array_of(ids, SW_I32, SW_SHAPE(6))), SW_SHAPE(2, -1)));
+    sw_array y = sw_value(sw_reshape(sw_input(tape, sw_array_view(ids, SW_I32, SW_SHAPE(6))), SW_SHAPE(2, -1)));
     assert_true(y.type == SW_I32 && y.shape[1] == 3 && y.data == ids);
     sw_tape_free(tape);
 }
@@ -666,7 +666,7 @@ static void test_split_gives_all_or_none(void **state) {
     static test_allocator allocator;
     test_allocator_install(&allocator);
     sw_tape *tape = sw_tape_new();
-    sw_tensor t = sw_input(tape, sw_array_of(x, SW_F32, SW_SHAPE(6))), part[3] = {t, t, t};
+    sw_tensor t = sw_input(tape, sw_array_view(x, SW_F32, SW_SHAPE(6))), part[3] = {t, t, t};
     assert_int_equal(sw_split(t, 0, 3, (const int64_t[]){4, -1, 3}, part), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "split: length 1 is -1; none may be below 0");
     expect_no_parts(part, 3);
@@ -687,7 +687,7 @@ static void test_split_gives_all_or_none(void **state) {
     for (long long k = 1;; k++) { /* parts so large that each needs memory */
         test_allocator_fail(&allocator, 0, false);
         tape = sw_tape_new();
-        t = sw_buffer(tape, SW_F64, SW_SHAPE(30, 3000));
+        t = sw_empty(tape, SW_F64, SW_SHAPE(30, 3000));
         memset(sw_value(t).data, 0, 30 * 3000 * sizeof(double));
         test_allocator_fail(&allocator, k, false);
         sw_status status = sw_split(t, 1, 3, NULL, part);
@@ -718,8 +718,8 @@ static void test_mistakes(void **state) {
     const uint8_t u[6] = {0};
     const int64_t none[2] = {0, 0}, minus[2] = {0, -1}, endless[2] = {INT64_MAX, 0};
     sw_tape *tape = sw_tape_new();
-    sw_tensor t = sw_input(tape, sw_array_of(x, SW_F32, SW_SHAPE(2, 3))),
-              b = sw_input(tape, sw_array_of(u, SW_U8, SW_SHAPE(2, 3)));
+    sw_tensor t = sw_input(tape, sw_array_view(x, SW_F32, SW_SHAPE(2, 3))),
+              b = sw_input(tape, sw_array_view(u, SW_U8, SW_SHAPE(2, 3)));
     REFUSED(sw_permute(t, SW_AXES(0, -2)), SW_ERR_ARGUMENT,
             "permute: axis 0 of [2,3] is given twice; all are needed, each once");
     REFUSED(sw_permute(t, SW_AXES(0, 2)), SW_ERR_SHAPE, "permute: axis 2 of [2,3]; its axes are -2 to 1");

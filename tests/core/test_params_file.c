@@ -95,8 +95,8 @@ static const char *archive_of(int count, const char *const *names, sw_dtype type
     for (int i = 0; i < count; i++)
         sw_archive_put(
             a, names[i],
-            sw_array_of((const char *)x + (size_t)i * (size_t)(length < 0 ? 1 : length) * sw_dtype_size(type), type,
-                        length < 0 ? 0 : 1, &length));
+            sw_array_view((const char *)x + (size_t)i * (size_t)(length < 0 ? 1 : length) * sw_dtype_size(type), type,
+                          length < 0 ? 0 : 1, &length));
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
     return path;
@@ -140,7 +140,7 @@ static void element_types(void **state) {
     sw_params_free(p);
     sw_params_free(q);
     path = write_file("kinds", golden_kinds, sizeof golden_kinds); /* halves, of which only two are asked for */
-    sw_archive *a = sw_archive_open(path), *two = sw_archive_new();
+    sw_archive *a = sw_archive_load(path), *two = sw_archive_new();
     sw_archive_put(two, "m.f16", sw_archive_get(a, "f16"));
     sw_archive_put(two, "m.bf16", sw_archive_get(a, "bf16"));
     q = sw_params_new(SW_F64, 1);
@@ -224,8 +224,9 @@ static void tied_names(void **state) {
     static const float x[30] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
                                 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     static float other[15];
-    const sw_array matrix = sw_array_of(x, SW_F32, SW_SHAPE(5, 3)), twin = sw_array_of(x + 15, SW_F32, SW_SHAPE(5, 3)),
-                   differs = sw_array_of(other, SW_F32, SW_SHAPE(5, 3)), bias = sw_array_of(x, SW_F32, SW_SHAPE(5));
+    const sw_array matrix = sw_array_view(x, SW_F32, SW_SHAPE(5, 3)),
+                   twin = sw_array_view(x + 15, SW_F32, SW_SHAPE(5, 3)),
+                   differs = sw_array_view(other, SW_F32, SW_SHAPE(5, 3)), bias = sw_array_view(x, SW_F32, SW_SHAPE(5));
     const char *path = path_of("tied");
     const struct {
         const char *name[2], *alias, *of, *faults;
@@ -263,7 +264,7 @@ static void tied_names(void **state) {
     static const char *const apart[] = {"a", "b"}, *const one[] = {"a"}; /* tied there, not here */
     sw_archive *a = sw_archive_new();
     sw_params *p = plain_params(SW_F32, 2, apart, 3);
-    sw_archive_put(a, one[0], sw_array_of(x, SW_F32, SW_SHAPE(3)));
+    sw_archive_put(a, one[0], sw_array_view(x, SW_F32, SW_SHAPE(3)));
     sw_archive_set_text(a, "b", "a");
     assert_int_equal(sw_params_unpack(p, a, NULL), SW_OK);
     assert_memory_equal(sw_params_x(p), x, 3 * sizeof *x);
@@ -306,11 +307,11 @@ static void two_models_in_one_file(void **state) {
     sw_archive *a = sw_archive_new();
     assert_int_equal(sw_params_pack(one, a, "one."), SW_OK);
     assert_int_equal(sw_params_pack(two, a, "two."), SW_OK);
-    sw_archive_put(a, "more", sw_array_of(more, SW_F32, SW_SHAPE(3)));
+    sw_archive_put(a, "more", sw_array_view(more, SW_F32, SW_SHAPE(3)));
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
     fill(one, 0), fill(two, 0);
-    a = sw_archive_open(path);
+    a = sw_archive_load(path);
     assert_string_equal(sw_archive_text(a, "two.head.weight"), "two.embedding.weight");
     assert_int_equal(sw_params_unpack(two, a, "two."), SW_OK);
     assert_int_equal(sw_params_unpack(one, a, "one."), SW_OK);

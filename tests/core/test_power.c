@@ -41,13 +41,14 @@ static void run(chunk *c, double exponent) {
     for (int i = 0; i < CHUNK; i++)
         ones64[i] = ones32[i] = 1;
     sw_tape *tape = sw_tape_new();
-    sw_tensor x = sw_variable(tape, sw_array_of(narrow ? (void *)c->x32 : (void *)c->x64, c->type, SW_SHAPE(c->count)));
+    sw_tensor x =
+        sw_variable(tape, sw_array_view(narrow ? (void *)c->x32 : (void *)c->x64, c->type, SW_SHAPE(c->count)));
     sw_tensor y = sw_pow(x, exponent);
-    sw_array ones = sw_array_of(narrow ? (void *)ones32 : (void *)ones64, c->type, SW_SHAPE(c->count));
+    sw_array ones = sw_array_view(narrow ? (void *)ones32 : (void *)ones64, c->type, SW_SHAPE(c->count));
     assert_int_equal(sw_backward_from(y, ones), SW_OK);
     const size_t bytes = (size_t)c->count * sw_dtype_size(c->type);
     memcpy(narrow ? (void *)c->y32 : (void *)c->y64, sw_value(y).data, bytes);
-    memcpy(narrow ? (void *)c->d32 : (void *)c->d64, sw_grad_of(x).data, bytes);
+    memcpy(narrow ? (void *)c->d32 : (void *)c->d64, sw_grad(x).data, bytes);
     sw_tape_free(tape);
 }
 

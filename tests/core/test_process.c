@@ -44,7 +44,7 @@ enum { HANGS = 60, RIGHT = 7, WRONG = 1 }; /* seconds; exit statuses of a child 
     X(sw_gemm) X(sw_parallel) X(sw_set_threads) X(sw_error) X(sw_error_status) X(sw_clear_error) \
     X(sw_blas_core) X(sw_model_new) X(sw_nn_sequential_listed) X(sw_nn_linear) X(sw_nn_relu) X(sw_model_build) \
     X(sw_model_free) X(sw_optim_new) X(sw_optim_free) X(sw_tape_new) X(sw_tape_free) X(sw_tape_reset) \
-    X(sw_input) X(sw_forward) X(sw_cross_entropy) X(sw_backward) X(sw_optim_step) X(sw_array_of) \
+    X(sw_input) X(sw_forward) X(sw_cross_entropy) X(sw_backward) X(sw_optim_step) X(sw_array_view) \
     X(sw_loader_new) X(sw_loader_next) X(sw_loader_free)
 #define DECLARE(name) __typeof__(&name) name;
 static struct {
@@ -143,8 +143,8 @@ static void train(void) {
     sw_optim *optim = s.sw_optim_new(s.sw_model_build(model, net), "adam lr=1e-3");
     sw_tape *tape = s.sw_tape_new();
     for (int step = 0; step < 3; step++) {
-        sw_tensor in = s.sw_input(tape, s.sw_array_of(x, SW_F32, 2, (int64_t[]){BATCH, INPUTS}));
-        sw_tensor target = s.sw_input(tape, s.sw_array_of(y, SW_I32, 1, (int64_t[]){BATCH}));
+        sw_tensor in = s.sw_input(tape, s.sw_array_view(x, SW_F32, 2, (int64_t[]){BATCH, INPUTS}));
+        sw_tensor target = s.sw_input(tape, s.sw_array_view(y, SW_I32, 1, (int64_t[]){BATCH}));
         s.sw_backward(s.sw_cross_entropy(s.sw_forward(net, in), target));
         CHECK(s.sw_optim_step(optim) == SW_OK);
         s.sw_tape_reset(tape);

@@ -95,7 +95,7 @@ static void test_uniform_moments(void **state) {
     assert_true(rng.position == 2 * DRAWS);
     expect_mean(sum, 0.5, sqrt(1. / 12));
     expect_mean(square, 1. / 3, sqrt(1. / 5 - 1. / 9));
-    expect_mean(lag, 0, 1. / 12); /* neighbours are unrelated */
+    expect_mean(lag, 0, 1. / 12); /* neighbors are unrelated */
     for (int i = 0; i < 16; i++)
         expect_mean(bins[i], 1. / 16, sqrt(15.) / 16);
     /* P(no draw below 40/n) = e^-40 */
@@ -176,9 +176,9 @@ static void mask(const mask_of *m, unsigned char out[ROWS * WIDTH]) {
     sw_tape_set_seed(tape, m->seed);
     sw_tape_set_draw(tape, m->draw);
     if (m->ids)
-        assert_int_equal(sw_tape_samples(tape, m->ids, ROWS), SW_OK);
-    sw_tensor x =
-        sw_input(tape, sw_array_of(m->type == SW_F64 ? (void *)ones64 : (void *)ones, m->type, SW_SHAPE(ROWS, WIDTH)));
+        assert_int_equal(sw_tape_set_sample_ids(tape, m->ids, ROWS), SW_OK);
+    sw_tensor x = sw_input(
+        tape, sw_array_view(m->type == SW_F64 ? (void *)ones64 : (void *)ones, m->type, SW_SHAPE(ROWS, WIDTH)));
     for (int i = 0; i < m->calls_before; i++)
         sw_dropout(x, 0.5, 1);
     sw_array y = sw_value(sw_dropout(x, m->p, m->site));
@@ -299,9 +299,9 @@ static void test_mask_is_philox(void **state) {
     sw_tape *tape = sw_tape_new();
     sw_tape_set_seed(tape, 8);
     sw_tape_set_draw(tape, 2);
-    sw_random_key(tape, 1);
-    sw_random_key(tape, 1);
-    uint64_t key = sw_random_key(tape, 77); /* the third call */
+    sw_tape_random_key(tape, 1);
+    sw_tape_random_key(tape, 1);
+    uint64_t key = sw_tape_random_key(tape, 77); /* the third call */
     for (int r = 0; r < ROWS; r++)
         for (uint32_t i = 0; i < WIDTH; i++) {
             uint32_t out[4], block = i / 64 * 16 + i % 16;
@@ -318,13 +318,13 @@ static void test_replay(void **state) {
     for (int i = 0; i < 400; i++)
         ones[i] = 1;
     sw_tape *tape = sw_tape_new();
-    sw_tensor x = sw_input(tape, sw_array_of(ones, SW_F32, SW_SHAPE(4, 100)));
+    sw_tensor x = sw_input(tape, sw_array_view(ones, SW_F32, SW_SHAPE(4, 100)));
     sw_mark mark = sw_tape_mark(tape);
     uint64_t hash[4];
     sw_array a = sw_value(sw_dropout(x, 0.5, 1)), b = sw_value(sw_dropout(x, 0.5, 1));
     hash[0] = test_hash(TEST_HASH, a.data, sizeof ones);
     hash[1] = test_hash(TEST_HASH, b.data, sizeof ones);
-    sw_tape_replay(tape, mark); /* the tensors stay, the numbers come again */
+    sw_tape_rewind_random(tape, mark); /* the tensors stay, the numbers come again */
     sw_array c = sw_value(sw_dropout(x, 0.5, 1)), d = sw_value(sw_dropout(x, 0.5, 1));
     hash[2] = test_hash(TEST_HASH, c.data, sizeof ones);
     hash[3] = test_hash(TEST_HASH, d.data, sizeof ones);
@@ -336,7 +336,7 @@ static void test_replay(void **state) {
         sw_tape_reset(tape);
         if (again)
             sw_tape_set_draw(tape, draw);
-        sw_array e = sw_value(sw_dropout(sw_input(tape, sw_array_of(ones, SW_F32, SW_SHAPE(4, 100))), 0.5, 1));
+        sw_array e = sw_value(sw_dropout(sw_input(tape, sw_array_view(ones, SW_F32, SW_SHAPE(4, 100))), 0.5, 1));
         assert_int_equal(test_hash(TEST_HASH, e.data, sizeof ones) == hash[0], again);
     }
     expect_no_error();
@@ -347,10 +347,10 @@ static void test_evaluation(void **state) {
     (void)state;
     const float x[3] = {1, 2, 3};
     sw_tape *tape = sw_tape_new();
-    sw_tensor t = sw_variable(tape, sw_array_of(x, SW_F32, SW_SHAPE(3)));
+    sw_tensor t = sw_variable(tape, sw_array_view(x, SW_F32, SW_SHAPE(3)));
     sw_tensor same = sw_dropout(t, 0, 1); /* p = 0: nothing is dropped */
     assert_true(same.slot != t.slot && sw_value(same).data == sw_value(t).data);
-    sw_tape_set(tape, SW_TRAIN, false);
+    sw_tape_set_switch(tape, SW_TRAIN, false);
     sw_tensor y = sw_dropout(t, 0.9, 1);
     assert_true(y.slot != t.slot && sw_value(y).data == sw_value(t).data);
     sw_release(t); /* each handle is given back by itself */

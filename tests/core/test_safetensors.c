@@ -112,11 +112,13 @@ static sw_archive *make_archive(bool backwards, bool copy) {
     const struct {
         const char *name;
         sw_array array;
-    } all[] = {
-        {"b", sw_array_of(b_data, SW_F32, SW_SHAPE(3))},         {"a", sw_array_of(a_data, SW_F32, SW_SHAPE(2, 1))},
-        {"größe", sw_array_of(&scalar, SW_F64, 0, NULL)},        {"empty", sw_array_of(NULL, SW_F32, SW_SHAPE(0, 3))},
-        {"count", sw_array_of(count_data, SW_I64, SW_SHAPE(2))}, {"ids", sw_array_of(ids_data, SW_I32, SW_SHAPE(2))},
-        {"pixels", sw_array_of(pixels_data, SW_U8, SW_SHAPE(3))}};
+    } all[] = {{"b", sw_array_view(b_data, SW_F32, SW_SHAPE(3))},
+               {"a", sw_array_view(a_data, SW_F32, SW_SHAPE(2, 1))},
+               {"größe", sw_array_view(&scalar, SW_F64, 0, NULL)},
+               {"empty", sw_array_view(NULL, SW_F32, SW_SHAPE(0, 3))},
+               {"count", sw_array_view(count_data, SW_I64, SW_SHAPE(2))},
+               {"ids", sw_array_view(ids_data, SW_I32, SW_SHAPE(2))},
+               {"pixels", sw_array_view(pixels_data, SW_U8, SW_SHAPE(3))}};
     enum { COUNT = sizeof all / sizeof *all };
     sw_archive *a = sw_archive_new();
     for (int i = 0; i < COUNT && a; i++) {
@@ -150,9 +152,9 @@ static void check_archive(const sw_archive *a) {
     assert_memory_equal(x.data, pixels_data, sizeof pixels_data);
     assert_string_equal(sw_archive_text(a, "about"), about);
     assert_int_equal(sw_archive_count(a), 7);
-    assert_int_equal(sw_archive_texts(a), 1);
-    assert_string_equal(sw_archive_key(a, 0), "about");
-    assert_null(sw_archive_key(a, 1));
+    assert_int_equal(sw_archive_text_count(a), 1);
+    assert_string_equal(sw_archive_text_key(a, 0), "about");
+    assert_null(sw_archive_text_key(a, 1));
     assert_null(sw_archive_text(a, "other"));
     assert_true(sw_archive_has(a, "ids") && !sw_archive_has(a, "id"));
     expect_no_error();
@@ -170,7 +172,7 @@ static void the_package_writes_the_same_file(void **state) {
         assert_int_equal(sw_archive_save(a, path), SW_OK);
         sw_archive_free(a);
         check_file(path, golden_written, sizeof golden_written);
-        a = sw_archive_open(path);
+        a = sw_archive_load(path);
         check_archive(a);
         assert_string_equal(sw_archive_path(a), path);
         assert_string_equal(sw_archive_at(a, 0).name, "count");
@@ -189,7 +191,7 @@ static void the_package_writes_the_same_file(void **state) {
 static void reads_the_packages_file(void **state) {
     (void)state;
     const char *path = write_file("kinds", golden_kinds, sizeof golden_kinds);
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     static const char *const halves[] = {"f16", "bf16", "f32", "f64"};
     for (int k = 0; k < 4; k++) {
         const sw_array x = sw_archive_get(a, halves[k]);
@@ -254,7 +256,7 @@ static void every_16_bit_number(void **state) {
             memcpy(file.at + length + 8 + 2 * i, &half, 2);
         }
         const char *path = write_file("halves", file.at, file.size);
-        sw_archive *a = sw_archive_open(path);
+        sw_archive *a = sw_archive_load(path);
         const sw_array x = sw_archive_get(a, "x");
         assert_true(x.type == SW_F32);
         const int fraction_mask = (1 << kinds[k].fraction_bits) - 1, exponents = 2 * kinds[k].bias + 1;
@@ -362,7 +364,7 @@ static void every_rule_broken(void **state) {
             b.at[0] = 0xFE;
         }
         const char *path = write_file("broken", b.at, b.size);
-        assert_null(sw_archive_open(path));
+        assert_null(sw_archive_load(path));
         snprintf(text, sizeof text, "%s: %s", path, cases[i].reason);
         expect_error(SW_ERR_FORMAT, text);
         free(b.at);
@@ -370,7 +372,7 @@ static void every_rule_broken(void **state) {
     }
     const char *path = write_file("broken", "1234567", 7);
     char text[PATH_SIZE + 300];
-    assert_null(sw_archive_open(path));
+    assert_null(sw_archive_load(path));
     snprintf(text, sizeof text, "%s: not a safetensors file: it has 7 bytes", path);
     expect_error(SW_ERR_FORMAT, text);
     remove_file(path);
@@ -410,7 +412,7 @@ static void legal_files(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bytes b = make_file(cases[i].header, -1, cases[i].data);
         const char *path = write_file("odd", b.at, b.size);
-        sw_archive *a = sw_archive_open(path);
+        sw_archive *a = sw_archive_load(path);
         expect_no_error();
         assert_int_equal(sw_archive_count(a), cases[i].arrays);
         for (int k = 0; k < cases[i].arrays; k++) {
@@ -433,7 +435,7 @@ static bool survives(const void *data, size_t size) {
     test_allocator memory;
     const char *path = write_file("damaged", data, size);
     test_all_memory(&memory);
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     if (a) {
         assert_null(sw_error());
         volatile double seen = 0;
@@ -514,8 +516,8 @@ static void opening_without_memory(void **state) {
     test_allocator memory;
     const char *path = path_of("memory");
     sw_archive *a = sw_archive_new();
-    sw_archive_put(a, "x", sw_array_of(a_data, SW_F32, SW_SHAPE(2)));
-    sw_archive_put(a, "größe", sw_array_of(&scalar, SW_F64, 0, NULL));
+    sw_archive_put(a, "x", sw_array_view(a_data, SW_F32, SW_SHAPE(2)));
+    sw_archive_put(a, "größe", sw_array_view(&scalar, SW_F64, 0, NULL));
     sw_archive_set_text(a, "about", "it");
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
@@ -524,7 +526,7 @@ static void opening_without_memory(void **state) {
         for (long long k = 1; !done; k++) {
             test_all_memory(&memory);
             test_allocator_fail(&memory, k, good);
-            a = sw_archive_open(path);
+            a = sw_archive_load(path);
             done = a != NULL;
             if (done) {
                 assert_memory_equal(sw_archive_get(a, "x").data, a_data, sizeof a_data);
@@ -592,7 +594,7 @@ static void every_call_fails(void **state) {
     failures = 0;
     for (int k = 1; k == 1 || io.failed; k++) {
         fail_io(k);
-        a = sw_archive_open(path);
+        a = sw_archive_load(path);
         const bool failed = io.failed;
         fail_io(0);
         io.failed = failed;
@@ -617,7 +619,7 @@ static void calls_in_pieces(void **state) {
     io.piecemeal = true;
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
-    a = sw_archive_open(path);
+    a = sw_archive_load(path);
     io.piecemeal = false;
     expect_no_error();
     check_archive(a);
@@ -631,7 +633,7 @@ static void a_file_grows_too_large(void **state) {
     const char *path = write_file("large", golden_written, sizeof golden_written);
     static float zeros[100000];
     sw_archive *a = sw_archive_new();
-    sw_archive_put(a, "zeros", sw_array_of(zeros, SW_F32, SW_SHAPE(100000)));
+    sw_archive_put(a, "zeros", sw_array_view(zeros, SW_F32, SW_SHAPE(100000)));
     struct rlimit limit, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     small = limit;
@@ -681,13 +683,13 @@ static void places_that_cannot_be_written(void **state) {
         remove_file(path);
     }
     sw_archive_free(a);
-    assert_null(sw_archive_open(path_of("nothing")));
+    assert_null(sw_archive_load(path_of("nothing")));
     assert_true(strstr(sw_error(), "nothing: cannot be opened: No such file or directory"));
     sw_clear_error();
-    assert_null(sw_archive_open(folder));
+    assert_null(sw_archive_load(folder));
     assert_true(strstr(sw_error(), ": not an ordinary file"));
     sw_clear_error();
-    assert_null(sw_archive_open("/dev/zero"));
+    assert_null(sw_archive_load("/dev/zero"));
     expect_error(SW_ERR_IO, "/dev/zero: not an ordinary file");
 }
 
@@ -783,7 +785,7 @@ static void two_threads_save_under_one_name(void **state) {
 static void mistakes(void **state) {
     (void)state;
     const float x = 1;
-    const sw_array one = sw_array_of(&x, SW_F32, 0, NULL);
+    const sw_array one = sw_array_view(&x, SW_F32, 0, NULL);
     sw_archive *a = sw_archive_new();
     const char *path = path_of("mistake");
     char text[PATH_SIZE + 200];
@@ -832,7 +834,7 @@ static void mistakes(void **state) {
     assert_null(sw_archive_get(a, "x").data);
     expect_error(SW_ERR_ARGUMENT, "archive: there is no array x");
     sw_archive_free(a);
-    assert_null(sw_archive_open(NULL));
+    assert_null(sw_archive_load(NULL));
     expect_error(SW_ERR_ARGUMENT, "archive: the path is NULL");
     assert_int_equal(sw_archive_put(NULL, "x", one), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "archive: the archive is NULL");
@@ -842,7 +844,7 @@ static void mistakes(void **state) {
     expect_error(SW_ERR_ARGUMENT, "archive: the archive is NULL");
     assert_null(sw_archive_path(NULL));
     assert_null(sw_archive_text(NULL, "x"));
-    assert_int_equal(sw_archive_count(NULL) + sw_archive_texts(NULL), 0);
+    assert_int_equal(sw_archive_count(NULL) + sw_archive_text_count(NULL), 0);
     sw_archive_free(NULL);
     expect_no_error();
 }
@@ -851,9 +853,9 @@ static void mistakes(void **state) {
 static void no_i64_on_tapes(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
-    assert_true(sw_is_null(sw_input(tape, sw_array_of(count_data, SW_I64, SW_SHAPE(2)))));
+    assert_true(sw_is_null(sw_input(tape, sw_array_view(count_data, SW_I64, SW_SHAPE(2)))));
     expect_error(SW_ERR_TYPE, "input: i64 is for files; i32 is needed");
-    assert_true(sw_is_null(sw_buffer(tape, SW_I64, SW_SHAPE(2))));
+    assert_true(sw_is_null(sw_empty(tape, SW_I64, SW_SHAPE(2))));
     expect_error(SW_ERR_TYPE, "buffer: i64 is for files; i32 is needed");
     sw_tape_free(tape);
 }

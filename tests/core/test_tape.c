@@ -121,7 +121,7 @@ static void test_binding(void **state) {
                 (void *)(x + f->m.w0->offset)); /* read in place: nothing was copied */
     step(f);
     uint64_t there = hash_of(p, sw_gradient_data(g));
-    assert_true(sw_grad_of(sw_param_use(f->tape, f->m.w1)).data ==
+    assert_true(sw_grad(sw_param_use(f->tape, f->m.w1)).data ==
                 (void *)((double *)sw_gradient_data(g) + f->m.w1->offset));
     /* Its own vector and gradient saw nothing of it. */
     assert_true(hash_of(p, own) == x_before);
@@ -232,7 +232,7 @@ static void test_fresh_and_added(void **state) {
     sw_params *p = f->m.params;
     sw_gradient *g = sw_params_gradient(p);
     assert_true(sw_gradient_is_fresh(g));
-    assert_null(sw_grad_of(sw_param_use(f->tape, f->m.w0)).data);
+    assert_null(sw_grad(sw_param_use(f->tape, f->m.w0)).data);
     poison(p, sw_gradient_data(g));
     step(f);
     assert_false(sw_gradient_is_fresh(g));
@@ -266,7 +266,7 @@ static void test_micro_batches(void **state) {
     sw_params *p = f->m.params;
     sw_gradient *g = sw_params_gradient(p);
     const int64_t ids[BATCH] = {0, 1, 2, 3, 4, 5, 6, 7};
-    assert_int_equal(sw_tape_samples(f->tape, ids, BATCH), SW_OK);
+    assert_int_equal(sw_tape_set_sample_ids(f->tape, ids, BATCH), SW_OK);
     step(f);
     assert_int_equal(sw_gradient_samples(g), BATCH);
     sw_array whole = test_array(SW_F64, SW_SHAPE(sw_params_dim(p)));
@@ -281,7 +281,7 @@ static void test_micro_batches(void **state) {
         for (int i = 0; i < 3 && parts[k][i]; i++) {
             int64_t n = parts[k][i];
             sw_tape_reset(f->tape);
-            assert_int_equal(sw_tape_samples(f->tape, ids + first, n), SW_OK);
+            assert_int_equal(sw_tape_set_sample_ids(f->tape, ids + first, n), SW_OK);
             sw_array x = rows(&f->x, first, n), y = rows(&f->y, first, n);
             /* two halves of the loss, so that later passes also add within a pass */
             sw_tensor loss = model_loss(&f->m, f->tape, &x, &y);
@@ -348,7 +348,7 @@ static void test_frozen(void **state) {
     sw_tensor x = sw_variable(f->tape, f->x);
     sw_tensor y = sw_linear(x, sw_param_use(f->tape, f->m.w0), sw_param_use(f->tape, f->m.b0));
     assert_int_equal(sw_backward(sw_sum(y)), SW_OK);
-    assert_non_null(sw_grad_of(x).data);
+    assert_non_null(sw_grad(x).data);
     assert_true(hash_of(p, sw_gradient_data(sw_params_gradient(p))) == before);
     sw_tape_reset(f->tape);
     assert_int_equal(sw_backward(model_loss(&f->m, f->tape, &f->x, &f->y)), SW_ERR_STATE);
@@ -361,7 +361,7 @@ static void test_frozen(void **state) {
 
 /* A vjp that does not ask whether anybody wants its gradients must not write into blocks. */
 static sw_status like_first(sw_call *call) {
-    return sw_shape_like(call, 0);
+    return sw_call_set_shape_like(call, 0);
 }
 static sw_status product_forward(sw_call *call) {
     for (int64_t i = 0; i < call->out->count; i++)
@@ -371,7 +371,7 @@ static sw_status product_forward(sw_call *call) {
 }
 static sw_status product_vjp_for_all(sw_call *call) {
     for (int k = 0; k < 2; k++) {
-        double *d = sw_cotangent(call, k);
+        double *d = sw_call_grad(call, k);
         if (!d)
             return SW_ERR_MEMORY;
         for (int64_t i = 0; i < call->out->count; i++)
@@ -390,7 +390,7 @@ static void test_unwanted_gradients(void **state) {
     const fixture *f = *state;
     sw_params *p = f->m.params;
     const double four[4] = {1, 2, 3, 4};
-    sw_array array = sw_array_of(four, SW_F64, SW_SHAPE(4));
+    sw_array array = sw_array_view(four, SW_F64, SW_SHAPE(4));
     for (int whole_set = 0; whole_set < 2; whole_set++) {
         sw_gradient_make_fresh(sw_params_gradient(p));
         step(f);
@@ -407,7 +407,7 @@ static void test_unwanted_gradients(void **state) {
             assert_true(hash_of(p, sw_gradient_data(sw_params_gradient(p))) == before);
         else
             expect_zero(f->m.unused);
-        assert_null(sw_grad_of(still).data);
+        assert_null(sw_grad(still).data);
         sw_param_freeze(f->m.unused, false);
         sw_tape_reset(f->tape);
         assert_int_equal(sw_tape_freeze(f->tape, p, false), SW_OK);
@@ -453,7 +453,7 @@ static void test_parameter_used_often(void **state) {
     assert_int_equal(sw_params_build(p), SW_OK);
     const double *x = sw_params_x(p);
     const double one[6] = {1, 1, 1, 1, 1, 1};
-    sw_array ones = sw_array_of(one, SW_F64, SW_SHAPE(2, 3));
+    sw_array ones = sw_array_view(one, SW_F64, SW_SHAPE(2, 3));
     for (int pass = 0; pass < 3; pass++) {
         sw_tensor t = sw_param_use(f->tape, w), square = sw_mul(t, t);
         sw_tensor wide = sw_mul(t, sw_input(f->tape, ones)); /* reduced over the batch: 2 */
@@ -474,13 +474,13 @@ static void test_parameter_used_often(void **state) {
 static void test_retained(void **state) {
     const fixture *f = *state;
     const double x[2] = {2, 3};
-    sw_tensor v = sw_variable(f->tape, sw_array_of(x, SW_F64, SW_SHAPE(2)));
+    sw_tensor v = sw_variable(f->tape, sw_array_view(x, SW_F64, SW_SHAPE(2)));
     sw_tensor plain = sw_mul(v, v), kept = sw_retain_grad(sw_scale(plain, 3));
     sw_tensor passed = sw_retain_grad(sw_add(kept, kept)), loss = sw_sum(sw_scale(passed, 0.5));
-    assert_null(sw_grad_of(kept).data);
+    assert_null(sw_grad(kept).data);
     assert_int_equal(sw_backward(loss), SW_OK);
-    assert_null(sw_grad_of(plain).data);
-    sw_array g = sw_grad_of(kept), h = sw_grad_of(passed), dv = sw_grad_of(v);
+    assert_null(sw_grad(plain).data);
+    sw_array g = sw_grad(kept), h = sw_grad(passed), dv = sw_grad(v);
     for (int i = 0; i < 2; i++) {
         assert_true(test_get(&h, i) == 0.5);
         assert_true(test_get(&g, i) == 1);
@@ -488,13 +488,13 @@ static void test_retained(void **state) {
     }
     /* What is kept from one backward is no cotangent of the next. */
     assert_int_equal(sw_backward(sw_sum(plain)), SW_OK); /* does not come by `kept` */
-    g = sw_grad_of(kept), dv = sw_grad_of(v);
+    g = sw_grad(kept), dv = sw_grad(v);
     for (int i = 0; i < 2; i++) {
         assert_true(test_get(&g, i) == 1);
         assert_true(test_get(&dv, i) == 6 * x[i] + 2 * x[i]);
     }
     assert_int_equal(sw_backward(loss), SW_OK);
-    g = sw_grad_of(kept), h = sw_grad_of(passed), dv = sw_grad_of(v);
+    g = sw_grad(kept), h = sw_grad(passed), dv = sw_grad(v);
     for (int i = 0; i < 2; i++) { /* backward passes add up, also here */
         assert_true(test_get(&h, i) == 1);
         assert_true(test_get(&g, i) == 2);
@@ -505,38 +505,38 @@ static void test_retained(void **state) {
 static void test_backward_from(void **state) {
     const fixture *f = *state;
     const double x[3] = {2, 3, 4}, cotangent[3] = {10, 100, 1000};
-    sw_array c = sw_array_of(cotangent, SW_F64, SW_SHAPE(3));
-    sw_tensor v = sw_variable(f->tape, sw_array_of(x, SW_F64, SW_SHAPE(3))), y = sw_mul(v, v);
+    sw_array c = sw_array_view(cotangent, SW_F64, SW_SHAPE(3));
+    sw_tensor v = sw_variable(f->tape, sw_array_view(x, SW_F64, SW_SHAPE(3))), y = sw_mul(v, v);
     assert_int_equal(sw_backward_from(y, c), SW_OK);
-    sw_array g = sw_grad_of(v);
+    sw_array g = sw_grad(v);
     for (int i = 0; i < 3; i++)
         assert_true(test_get(&g, i) == 2 * x[i] * cotangent[i]);
     /* From a leaf itself, and from a parameter's. */
-    sw_tensor w = sw_variable(f->tape, sw_array_of(x, SW_F64, SW_SHAPE(3)));
+    sw_tensor w = sw_variable(f->tape, sw_array_view(x, SW_F64, SW_SHAPE(3)));
     assert_int_equal(sw_backward_from(w, c), SW_OK);
-    g = sw_grad_of(w);
+    g = sw_grad(w);
     assert_memory_equal(g.data, cotangent, sizeof cotangent);
     assert_memory_equal(c.data, cotangent, sizeof cotangent);
     sw_tensor b0 = sw_param_use(f->tape, f->m.b0);
     const double six[HIDDEN] = {1, 2, 3, 4, 5, 6};
-    assert_int_equal(sw_backward_from(b0, sw_array_of(six, SW_F64, SW_SHAPE(HIDDEN))), SW_OK);
+    assert_int_equal(sw_backward_from(b0, sw_array_view(six, SW_F64, SW_SHAPE(HIDDEN))), SW_OK);
     assert_memory_equal(sw_param_grad(f->m.b0).data, six, sizeof six);
     expect_zero(f->m.w0);
 }
 
 static void test_switches(void **state) {
     const fixture *f = *state;
-    assert_true(sw_tape_is(f->tape, SW_RECORD));
-    assert_true(sw_tape_is(f->tape, SW_TRAIN));
-    assert_false(sw_tape_is(f->tape, SW_UPDATE_BUFFERS));
-    sw_tape_set(f->tape, SW_RECORD | SW_UPDATE_BUFFERS, false);
-    sw_tape_set(f->tape, SW_UPDATE_BUFFERS, true);
+    assert_true(sw_tape_switch(f->tape, SW_RECORD));
+    assert_true(sw_tape_switch(f->tape, SW_TRAIN));
+    assert_false(sw_tape_switch(f->tape, SW_UPDATE_BUFFERS));
+    sw_tape_set_switch(f->tape, SW_RECORD | SW_UPDATE_BUFFERS, false);
+    sw_tape_set_switch(f->tape, SW_UPDATE_BUFFERS, true);
     sw_tape_reset(f->tape);
-    assert_false(sw_tape_is(f->tape, SW_RECORD)); /* they outlive a reset */
-    assert_true(sw_tape_is(f->tape, SW_TRAIN));
-    assert_true(sw_tape_is(f->tape, SW_UPDATE_BUFFERS));
-    assert_false(sw_tape_is(NULL, SW_TRAIN));
-    sw_tape_set(NULL, SW_TRAIN, true);
+    assert_false(sw_tape_switch(f->tape, SW_RECORD)); /* they outlive a reset */
+    assert_true(sw_tape_switch(f->tape, SW_TRAIN));
+    assert_true(sw_tape_switch(f->tape, SW_UPDATE_BUFFERS));
+    assert_false(sw_tape_switch(NULL, SW_TRAIN));
+    sw_tape_set_switch(NULL, SW_TRAIN, true);
     uint64_t draw = sw_tape_draw(f->tape);
     sw_tape_reset(f->tape);
     assert_true(sw_tape_draw(f->tape) == draw + 1);
@@ -575,8 +575,8 @@ static void test_release(void **state) {
         sw_tensor v = sw_variable(f->tape, x), loss = chain(v, release);
         value[release] = sw_item(loss);
         assert_int_equal(sw_backward(loss), SW_OK);
-        hash[release] = test_hash(TEST_HASH, sw_grad_of(v).data, test_bytes(&x));
-        used[release] = sw_tape_bytes_used(f->tape);
+        hash[release] = test_hash(TEST_HASH, sw_grad(v).data, test_bytes(&x));
+        used[release] = sw_tape_peak_bytes(f->tape);
         sw_tape_reset(f->tape);
     }
     assert_true(value[0] == value[1]);
@@ -584,32 +584,32 @@ static void test_release(void **state) {
     /* Outputs of scale and add are read by tanh's and mul's vjp or by nobody: of 12 values the
      * three of scale and tanh's input go at once. At least four blocks less are needed. */
     assert_true(used[1] + 4 * WIDTH * sizeof(double) <= used[0]);
-    assert_true(sw_tape_bytes_held(f->tape) >= used[0]);
+    assert_true(sw_tape_held_bytes(f->tape) >= used[0]);
     /* Recording nothing, a chain of any length needs two blocks or three. */
-    sw_tape_set(f->tape, SW_RECORD, false);
+    sw_tape_set_switch(f->tape, SW_RECORD, false);
     chain(sw_input(f->tape, x), true);
-    assert_true(sw_tape_bytes_used(f->tape) < 5 * WIDTH * sizeof(double));
-    sw_tape_set(f->tape, SW_RECORD, true);
+    assert_true(sw_tape_peak_bytes(f->tape) < 5 * WIDTH * sizeof(double));
+    sw_tape_set_switch(f->tape, SW_RECORD, true);
     test_array_free(&x);
 }
 
 static void test_second_backward(void **state) {
     const fixture *f = *state;
     const double x[3] = {0.5, -1, 2};
-    sw_array array = sw_array_of(x, SW_F64, SW_SHAPE(3));
+    sw_array array = sw_array_view(x, SW_F64, SW_SHAPE(3));
     for (int release = 0; release < 2; release++) {
         sw_tensor v = sw_variable(f->tape, array), t = sw_tanh(v), loss = sw_sum(t);
         if (release)
             sw_release(t);
         assert_int_equal(sw_backward(loss), SW_OK);
-        double first = test_get(&(sw_array){.data = sw_grad_of(v).data, .type = SW_F64}, 0);
+        double first = test_get(&(sw_array){.data = sw_grad(v).data, .type = SW_F64}, 0);
         if (release) {
             assert_int_equal(sw_backward(loss), SW_ERR_STATE);
             expect_error(SW_ERR_STATE, "tanh: backward came here before, and released values are "
                                        "gone; add the losses and run backward once");
         } else {
             assert_int_equal(sw_backward(loss), SW_OK);
-            assert_true(test_get(&(sw_array){.data = sw_grad_of(v).data, .type = SW_F64}, 0) == 2 * first);
+            assert_true(test_get(&(sw_array){.data = sw_grad(v).data, .type = SW_F64}, 0) == 2 * first);
         }
         sw_tape_reset(f->tape);
     }
@@ -620,16 +620,16 @@ static void test_views(void **state) {
     const fixture *f = *state;
     sw_array x = test_filled(SW_F64, SW_SHAPE(4, 8), -1, 1, 3);
     for (int record = 0; record < 2; record++) {
-        sw_tape_set(f->tape, SW_RECORD, record);
+        sw_tape_set_switch(f->tape, SW_RECORD, record);
         sw_tensor v = sw_variable(f->tape, x), base = sw_scale(v, 2);
         sw_tensor view = sw_reshape(base, SW_SHAPE(8, 4)), flat = sw_reshape(view, SW_SHAPE(32));
         assert_true(sw_value(view).data == sw_value(base).data); /* no copy */
         sw_release(base);
         sw_release(view);
-        size_t used = sw_tape_bytes_used(f->tape);
+        size_t used = sw_tape_peak_bytes(f->tape);
         sw_tensor other = sw_scale(v, 5);
         assert_true(sw_value(other).data != sw_value(flat).data);
-        assert_true(sw_tape_bytes_used(f->tape) > used);
+        assert_true(sw_tape_peak_bytes(f->tape) > used);
         sw_array a = sw_value(flat);
         for (int i = 0; i < 32; i++)
             assert_true(test_get(&a, i) == 2 * test_get(&x, i));
@@ -640,7 +640,7 @@ static void test_views(void **state) {
         if (record) { /* mul's vjp still reads it */
             assert_true(sw_value(next).data != block);
             assert_int_equal(sw_backward(sw_sum(square)), SW_OK);
-            sw_array g = sw_grad_of(v);
+            sw_array g = sw_grad(v);
             for (int i = 0; i < 32; i++)
                 assert_true(test_get(&g, i) == 8 * test_get(&x, i));
         } else {
@@ -648,7 +648,7 @@ static void test_views(void **state) {
         }
         sw_tape_reset(f->tape);
     }
-    sw_tape_set(f->tape, SW_RECORD, true);
+    sw_tape_set_switch(f->tape, SW_RECORD, true);
     test_array_free(&x);
 }
 
@@ -676,14 +676,14 @@ static void test_mark_again_and_again(void **state) {
         assert_int_equal(sw_tape_rewind(f->tape, mark), SW_OK);
         assert_true(test_hash(TEST_HASH, sw_value(base).data, test_bytes(&x)) == hash);
         if (i == 1)
-            used = sw_tape_bytes_held(f->tape);
+            used = sw_tape_held_bytes(f->tape);
     }
-    assert_true(sw_tape_bytes_held(f->tape) == used); /* it costs nothing after the first time */
+    assert_true(sw_tape_held_bytes(f->tape) == used); /* it costs nothing after the first time */
     /* The readers that were forgotten hold nothing: released, its memory comes back. */
     void *block = sw_value(base).data;
-    sw_tape_set(f->tape, SW_RECORD, false);
+    sw_tape_set_switch(f->tape, SW_RECORD, false);
     sw_tensor plain = sw_tanh(v);
-    sw_tape_set(f->tape, SW_RECORD, true);
+    sw_tape_set_switch(f->tape, SW_RECORD, true);
     sw_mark second = sw_tape_mark(f->tape);
     block = sw_value(plain).data;
     sw_sum(sw_mul(sw_reshape(plain, SW_SHAPE(-1)), sw_tanh(v)));
@@ -698,14 +698,14 @@ static void test_mark_again_and_again(void **state) {
 static void test_mark_keeps_samples(void **state) {
     const fixture *f = *state;
     const int64_t ids[3] = {7, 8, 9}, others[3] = {1, 2, 3};
-    assert_int_equal(sw_tape_samples(f->tape, ids, 3), SW_OK);
+    assert_int_equal(sw_tape_set_sample_ids(f->tape, ids, 3), SW_OK);
     sw_mark mark = sw_tape_mark(f->tape);
-    assert_int_equal(sw_tape_samples(f->tape, others, 3), SW_OK);
-    assert_int_equal(sw_sample_ids(f->tape, 3)[0], 1);
+    assert_int_equal(sw_tape_set_sample_ids(f->tape, others, 3), SW_OK);
+    assert_int_equal(sw_tape_sample_ids(f->tape, 3)[0], 1);
     assert_int_equal(sw_tape_rewind(f->tape, mark), SW_OK);
-    assert_non_null(sw_sample_ids(f->tape, 3));
-    assert_memory_equal(sw_sample_ids(f->tape, 3), ids, sizeof ids);
-    assert_null(sw_sample_ids(f->tape, 2));
+    assert_non_null(sw_tape_sample_ids(f->tape, 3));
+    assert_memory_equal(sw_tape_sample_ids(f->tape, 3), ids, sizeof ids);
+    assert_null(sw_tape_sample_ids(f->tape, 2));
 }
 
 /* A segment that is not kept but computed again inside the vjp, written against the public headers.
@@ -723,19 +723,19 @@ static sw_status recompute_forward(sw_call *call) {
     sw_mark *mark = sw_call_save(call, sizeof *mark);
     if (!mark)
         return SW_ERR_MEMORY;
-    bool record = sw_tape_is(tape, SW_RECORD);
+    bool record = sw_tape_switch(tape, SW_RECORD);
     *mark = sw_tape_mark(tape);
-    sw_tape_set(tape, SW_RECORD, false);
-    sw_tensor x = sw_input(tape, sw_array_of(in->data, in->type, in->rank, in->shape));
+    sw_tape_set_switch(tape, SW_RECORD, false);
+    sw_tensor x = sw_input(tape, sw_array_view(in->data, in->type, in->rank, in->shape));
     sw_array y = sw_value(a->f(a->m, tape, x));
-    sw_tape_set(tape, SW_RECORD, record);
+    sw_tape_set_switch(tape, SW_RECORD, record);
     if (!y.data)
         return sw_error_status();
     memcpy(call->out->data, y.data, (size_t)call->out->count * sw_dtype_size(y.type));
     sw_mark after = *mark;
     after.random_calls = sw_tape_mark(tape).random_calls;
     SW_TRY(sw_tape_rewind(tape, *mark));
-    sw_tape_replay(tape, after); /* later random ops count the segment's */
+    sw_tape_rewind_random(tape, after); /* later random ops count the segment's */
     return SW_OK;
 }
 
@@ -743,16 +743,16 @@ static sw_status recompute_vjp(sw_call *call) {
     const recompute_attributes *a = call->attributes;
     sw_tape *tape = call->tape;
     const sw_view *in = call->in[0];
-    void *dx = sw_wants(call, 0) ? sw_cotangent(call, 0) : NULL; /* before the mark: it must stay */
-    if (sw_wants(call, 0) && !dx)
+    void *dx = sw_call_wants_grad(call, 0) ? sw_call_grad(call, 0) : NULL; /* before the mark: it must stay */
+    if (sw_call_wants_grad(call, 0) && !dx)
         return SW_ERR_MEMORY;
     sw_mark mark = sw_tape_mark(tape);
-    sw_tape_replay(tape, *(const sw_mark *)call->saved);
-    sw_tensor x = sw_variable(tape, sw_array_of(in->data, in->type, in->rank, in->shape));
+    sw_tape_rewind_random(tape, *(const sw_mark *)call->saved);
+    sw_tensor x = sw_variable(tape, sw_array_view(in->data, in->type, in->rank, in->shape));
     sw_tensor y = a->f(a->m, tape, x);
-    SW_TRY(sw_backward_from(y, sw_array_of(call->cotangent, call->out->type, call->out->rank, call->out->shape)));
+    SW_TRY(sw_backward_from(y, sw_array_view(call->cotangent, call->out->type, call->out->rank, call->out->shape)));
     if (dx)
-        memcpy(dx, sw_grad_of(x).data, (size_t)in->count * sw_dtype_size(in->type));
+        memcpy(dx, sw_grad(x).data, (size_t)in->count * sw_dtype_size(in->type));
     return sw_tape_rewind(tape, mark);
 }
 
@@ -810,7 +810,7 @@ static void test_recomputation(void **state) {
         sw_tape_reset(f->tape);
         sw_tape_set_draw(f->tape, 99 + (uint64_t)pass / 2);
         if (pass >= 2)
-            assert_int_equal(sw_tape_samples(f->tape, ids, BATCH), SW_OK);
+            assert_int_equal(sw_tape_set_sample_ids(f->tape, ids, BATCH), SW_OK);
         sw_gradient_make_fresh(sw_params_gradient(p));
         poison(p, sw_gradient_data(sw_params_gradient(p)));
         sw_tensor loss = segmented_loss(&f->m, f->tape, &f->x, &f->y);
@@ -835,15 +835,15 @@ static void test_recomputation_switches(void **state) {
     assert_int_equal(sw_tape_freeze(f->tape, f->m.params, true), SW_OK);
     sw_tensor v = sw_variable(f->tape, x);
     assert_int_equal(sw_backward(sw_sum(recompute(&f->m, outer_segment, v))), SW_OK);
-    assert_non_null(sw_grad_of(v).data);
+    assert_non_null(sw_grad(v).data);
     assert_true(sw_gradient_is_fresh(sw_params_gradient(f->m.params)));
     sw_tape_reset(f->tape);
     assert_int_equal(sw_tape_freeze(f->tape, f->m.params, false), SW_OK);
-    sw_tape_set(f->tape, SW_RECORD, false);
+    sw_tape_set_switch(f->tape, SW_RECORD, false);
     sw_tensor y = recompute(&f->m, outer_segment, sw_variable(f->tape, x));
     assert_false(sw_is_null(y));
-    assert_false(sw_tape_is(f->tape, SW_RECORD));
-    sw_tape_set(f->tape, SW_RECORD, true);
+    assert_false(sw_tape_switch(f->tape, SW_RECORD));
+    sw_tape_set_switch(f->tape, SW_RECORD, true);
     expect_no_error();
     recomputing = false;
     test_array_free(&x);
@@ -856,7 +856,7 @@ static sw_status hidden_forward(sw_call *call) {
     return SW_OK;
 }
 static sw_status hidden_vjp(sw_call *call) {
-    sw_pass(call, 0);
+    sw_call_pass_grad(call, 0);
     sw_mark mark = sw_tape_mark(call->tape);
     sw_tensor b = sw_param_use(call->tape, hidden_model->b0);
     SW_TRY(sw_backward(sw_sum(sw_mul(b, b))));
@@ -883,7 +883,7 @@ static void test_parameters_met_inside_a_vjp(void **state) {
 static sw_tensor outside;
 static sw_mark old_mark;
 static sw_status trespass_vjp(sw_call *call) {
-    sw_pass(call, 0);
+    sw_call_pass_grad(call, 0);
     int what = *(const int *)call->attributes;
     if (what == 0)
         return sw_backward(sw_sum(outside)); /* reads an older tensor that has a gradient */
@@ -922,13 +922,13 @@ static void test_dropout_backward_mask(void **state) {
     enum { ROWS = 6, LONG = 50 };
     sw_array x = test_filled(SW_F64, SW_SHAPE(ROWS, LONG), 1, 2, 5);
     const int64_t ids[ROWS] = {9, 4, 7, 100, 3, 2}, others[ROWS] = {1, 2, 3, 4, 5, 6};
-    assert_int_equal(sw_tape_samples(f->tape, ids, ROWS), SW_OK);
+    assert_int_equal(sw_tape_set_sample_ids(f->tape, ids, ROWS), SW_OK);
     sw_tensor v = sw_variable(f->tape, x), y = sw_dropout(v, 0.5, 3);
     /* The next batch of the same pass, before backward */
-    assert_int_equal(sw_tape_samples(f->tape, others, ROWS), SW_OK);
+    assert_int_equal(sw_tape_set_sample_ids(f->tape, others, ROWS), SW_OK);
     sw_array out = sw_value(y);
     assert_int_equal(sw_backward(sw_sum(y)), SW_OK);
-    sw_array g = sw_grad_of(v);
+    sw_array g = sw_grad(v);
     for (int i = 0; i < ROWS * LONG; i++)
         assert_true(test_get(&g, i) == (test_get(&out, i) == 0 ? 0 : 2));
     test_array_free(&x);
@@ -941,28 +941,28 @@ static void test_deep_graph(void **state) {
     enum { DEPTH = 100000 };
     const double one = 1;
     for (int pass = 0; pass < 2; pass++) {
-        sw_tensor x = sw_variable(f->tape, sw_array_of(&one, SW_F64, 0, NULL)), h = x;
+        sw_tensor x = sw_variable(f->tape, sw_array_view(&one, SW_F64, 0, NULL)), h = x;
         for (int i = 0; i < DEPTH; i++)
             h = i % 2 ? sw_scale(h, 2) : sw_scale(h, 0.5);
         assert_true(sw_item(h) == 1);
         assert_int_equal(sw_backward(h), SW_OK);
-        assert_true(test_get(&(sw_array){.data = sw_grad_of(x).data, .type = SW_F64}, 0) == 1);
+        assert_true(test_get(&(sw_array){.data = sw_grad(x).data, .type = SW_F64}, 0) == 1);
         expect_no_error();
         sw_tape_reset(f->tape);
     }
     /* 100,000 nodes of three blocks of 64 bytes and one node each, and half as much again */
-    assert_true(sw_tape_bytes_held(f->tape) < (size_t)DEPTH * (3 * 64 + 192) * 3 / 2);
+    assert_true(sw_tape_held_bytes(f->tape) < (size_t)DEPTH * (3 * 64 + 192) * 3 / 2);
 }
 
 static void test_wide_graph(void **state) {
     const fixture *f = *state;
     enum { USES = 3000 };
     const double x[2] = {1, 2};
-    sw_tensor v = sw_variable(f->tape, sw_array_of(x, SW_F64, SW_SHAPE(2))), sum = sw_scale(v, 0);
+    sw_tensor v = sw_variable(f->tape, sw_array_view(x, SW_F64, SW_SHAPE(2))), sum = sw_scale(v, 0);
     for (int i = 0; i < USES; i++)
         sum = sw_add(sum, v);
     assert_int_equal(sw_backward(sw_sum(sum)), SW_OK);
-    sw_array g = sw_grad_of(v);
+    sw_array g = sw_grad(v);
     assert_true(test_get(&g, 0) == USES && test_get(&g, 1) == USES);
 }
 

@@ -128,7 +128,7 @@ static void test_each_element_once(void **state) {
             for (int64_t n = tiles[k] * SW_TILE - 1; n <= tiles[k] * SW_TILE + 1; n++) {
                 memset(times, 0, sizeof times);
                 if (n >= 0)
-                    sw_run(&count_kernels, SW_F32, times, n);
+                    sw_kernel_run(&count_kernels, SW_F32, times, n);
                 for (int64_t i = 0; i < (int64_t)sizeof times; i++)
                     if (times[i] != (i < n))
                         fail_msg("%lld of %lld: %d times", (long long)i, (long long)n, times[i]);

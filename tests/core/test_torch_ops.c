@@ -76,7 +76,7 @@ static void run(const struct torch_case *golden, sw_tape *tape, sw_dtype type) {
         assert_int_equal(golden->gradients[i], wanted ? sw_array_count(&c.in[i]) : -1);
         if (!wanted)
             continue;
-        sw_array gradient = sw_grad_of(in[i]);
+        sw_array gradient = sw_grad(in[i]);
         compare(golden, "gradient of input", i, type, &gradient, expected, golden->gradients[i]);
         expected += golden->gradients[i];
     }
@@ -118,7 +118,7 @@ static void test_distance(void **state) {
     (void)state;
     const double expected[3] = {4, -8, 1e-9};
     double own[3] = {4, -8, 1e-9};
-    sw_array a = sw_array_of(own, SW_F64, SW_SHAPE(3)), none = {0};
+    sw_array a = sw_array_view(own, SW_F64, SW_SHAPE(3)), none = {0};
     assert_true(distance(&a, expected, 3) == 0);
     own[2] = 2;
     assert_true(fabs(distance(&a, expected, 3) - 0.25) < 1e-9);

@@ -2,7 +2,7 @@
 #ifndef TESTS_DATASETS_PNG_H
 #define TESTS_DATASETS_PNG_H
 
-enum { PNG_GREY = 0, PNG_RGB = 2, PNG_PALETTE = 3, PNG_GREY_ALPHA = 4, PNG_RGBA = 6 };
+enum { PNG_GRAY = 0, PNG_RGB = 2, PNG_PALETTE = 3, PNG_GRAY_ALPHA = 4, PNG_RGBA = 6 };
 
 static inline void put_bytes(bytes *b, const void *data, size_t size) {
     b->at = realloc(b->at, b->size + size + 1);
@@ -26,12 +26,12 @@ static inline void put_chunk(bytes *b, const char *type, const void *data, size_
     put_be32(b, (uint32_t)crc32(crc32(0, NULL, 0), b->at + from, (uInt)(size + 4)));
 }
 
-static inline bytes png_start(uint32_t width, uint32_t height, int depth, int colour) {
+static inline bytes png_start(uint32_t width, uint32_t height, int depth, int color) {
     bytes b = make_bytes(0), header = make_bytes(0);
     put_bytes(&b, "\x89PNG\r\n\x1a\n", 8);
     put_be32(&header, width);
     put_be32(&header, height);
-    put_bytes(&header, (unsigned char[]){(unsigned char)depth, (unsigned char)colour, 0, 0, 0}, 5);
+    put_bytes(&header, (unsigned char[]){(unsigned char)depth, (unsigned char)color, 0, 0, 0}, 5);
     put_chunk(&b, "IHDR", header.at, header.size);
     free(header.at);
     return b;
@@ -53,21 +53,21 @@ static inline void png_end(bytes *b, const unsigned char *rows, size_t height, s
     free(raw.at);
 }
 
-/* 8 bits a channel: pixels [height, width, channels of the colour type]. */
-static inline bytes make_png(uint32_t width, uint32_t height, int colour, const unsigned char *pixels) {
+/* 8 bits a channel: pixels [height, width, channels of the color type]. */
+static inline bytes make_png(uint32_t width, uint32_t height, int color, const unsigned char *pixels) {
     static const size_t channels[7] = {1, 0, 3, 1, 2, 0, 4};
-    bytes b = png_start(width, height, 8, colour);
-    png_end(&b, pixels, height, width * channels[colour]);
+    bytes b = png_start(width, height, 8, color);
+    png_end(&b, pixels, height, width * channels[color]);
     return b;
 }
 
 /* The same with pixel i noise(i + from). */
-static inline bytes make_noise_png(uint32_t width, uint32_t height, int colour, size_t from) {
+static inline bytes make_noise_png(uint32_t width, uint32_t height, int color, size_t from) {
     unsigned char pixels[4096];
     assert_true((size_t)width * height * 4 <= sizeof pixels);
     for (size_t i = 0; i < sizeof pixels; i++)
         pixels[i] = noise(i + from);
-    return make_png(width, height, colour, pixels);
+    return make_png(width, height, color, pixels);
 }
 
 #endif

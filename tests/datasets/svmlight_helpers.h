@@ -5,7 +5,7 @@
 
 static inline sw_svmlight *open_bytes(const void *at, size_t size, const sw_svmlight_options *options) {
     const char *path = write_file("train.svm", at, size);
-    sw_svmlight *d = sw_svmlight_read(path, options);
+    sw_svmlight *d = sw_svmlight_load(path, options);
     if (!d)
         fail_msg("%s", sw_error());
     assert_null(sw_error());
@@ -24,7 +24,7 @@ static inline void check_message(const char *text, const sw_svmlight_options *op
     char expected[PATH_SIZE + NAME_SIZE + 300];
     const char *path = write_file("train.svm", text, strlen(text));
     count_memory(-1);
-    assert_null(sw_svmlight_read(path, options));
+    assert_null(sw_svmlight_load(path, options));
     check_memory();
     snprintf(expected, sizeof expected, "%s: %s", path, reason);
     assert_string_equal(sw_error(), expected);
@@ -70,7 +70,7 @@ static inline void check_matrix(const sw_csr *x, int64_t rows, int64_t columns, 
 static inline void check_bytes_message(const void *at, size_t size, const char *reason) {
     const char *path = write_file("train.svm", at, size);
     count_memory(-1);
-    assert_null(sw_svmlight_read(path, NULL));
+    assert_null(sw_svmlight_load(path, NULL));
     check_memory();
     check_error(SW_ERR_FORMAT, path, reason);
     remove_file(path);

@@ -2,7 +2,7 @@
 #include "helpers.h"
 
 static sw_array view(const void *data, sw_dtype type, int rank, const int64_t *shape) {
-    return sw_array_of(data, type, rank, shape);
+    return sw_array_view(data, type, rank, shape);
 }
 
 /* Samples 2, 0, 2 in both types. */
@@ -172,7 +172,7 @@ static void mistakes(void **state) {
     o.classes = 0;
     o.scale = 2;
     refuses(&x, NULL, &o, SW_ERR_ARGUMENT,
-            "arrays: scale and shift are for u8, and x is f64: wrap the source in sw_normalise");
+            "arrays: scale and shift are for u8, and x is f64: wrap the source in sw_normalize");
 }
 
 /* Labels are numbered in order of their values, which are the classes' names; the caller's array stays. */

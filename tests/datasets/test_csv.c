@@ -518,12 +518,12 @@ static void numbers_do_not_depend_on_the_locale(void **state) {
     assert_int_equal(comma_begin(state), 0);
     sw_source *s = open_text("1.5,2.00000000000000000000000001\n", NULL);
     char text[16];
-    const sw_array numbers = sw_array_of((double[]){0.5, 2.25}, SW_F64, SW_SHAPE(2));
+    const sw_array numbers = sw_array_view((double[]){0.5, 2.25}, SW_F64, SW_SHAPE(2));
     snprintf(text, sizeof text, "%g", 0.5);
     assert_string_equal(text, "0,5");
-    const sw_normalise_options o = {.size = sizeof o, .mean = numbers.data, .std = (double[]){-1.5, 1}};
-    assert_null(sw_normalise(s, &o));
-    check_error(SW_ERR_ARGUMENT, "normalise", "mean[0] 0.5 and std[0] -1.5 must be finite");
+    const sw_normalize_options o = {.size = sizeof o, .mean = numbers.data, .std = (double[]){-1.5, 1}};
+    assert_null(sw_normalize(s, &o));
+    check_error(SW_ERR_ARGUMENT, "normalize", "mean[0] 0.5 and std[0] -1.5 must be finite");
     assert_int_equal(comma_end(state), 0);
     check_x(s, 1, 2, (double[]){1.5, 2});
     sw_source_free(s);

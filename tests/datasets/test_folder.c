@@ -14,8 +14,8 @@ static void remove_class(const char *name) {
     assert_int_equal(rmdir(path_of(name)), 0);
 }
 
-static const char *put_png(const char *name, uint32_t width, uint32_t height, int colour, size_t from) {
-    bytes b = make_noise_png(width, height, colour, from);
+static const char *put_png(const char *name, uint32_t width, uint32_t height, int color, size_t from) {
+    bytes b = make_noise_png(width, height, color, from);
     const char *path = write_file(name, b.at, b.size);
     free(b.at);
     return path;
@@ -91,10 +91,10 @@ static void reads_a_tree(void **state) {
     remove_tree();
 }
 
-static void grey_and_default_options(void **state) {
+static void gray_and_default_options(void **state) {
     (void)state;
     make_class("only");
-    put_png("only/x.png", 2, 2, PNG_GREY, 0);
+    put_png("only/x.png", 2, 2, PNG_GRAY, 0);
     const sw_image_folder_options o = {.size = sizeof o, .channels = 1};
     double x[12];
     const int64_t id = 0;
@@ -116,7 +116,7 @@ static void grey_and_default_options(void **state) {
     remove_class("only");
 }
 
-/* One colour stays it, whatever the size: the filters' weights add up to 1 and rounding is to
+/* One color stays it, whatever the size: the filters' weights add up to 1 and rounding is to
  * nearest. A picture that has the size already is not touched. */
 static void resizes(void **state) {
     static const char *const name[5] = {"c/0.png", "c/1.png", "c/2.png", "c/3.png", "c/4.png"};
@@ -205,7 +205,7 @@ static void refuses_options_out_of_range(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_tree),
-        cmocka_unit_test(grey_and_default_options),
+        cmocka_unit_test(gray_and_default_options),
         cmocka_unit_test(resizes),
         cmocka_unit_test(refuses_trees_of_another_form),
         cmocka_unit_test(refuses_options_out_of_range),

@@ -50,7 +50,7 @@ static void check_normal(int64_t n, const double *e) {
     assert_true(fabs(mean) < 5 / root);
     assert_true(fabs(square - 1) < 5 * sqrt(2.0) / root);
     assert_true(fabs(beyond - p) < 5 * sqrt(p * (1 - p)) / root);
-    double follows = 0; /* neighbours are independent: the product has variance 1 */
+    double follows = 0; /* neighbors are independent: the product has variance 1 */
     for (int64_t i = 0; i + 1 < n; i++)
         follows += e[i] * e[i + 1] / (double)n;
     assert_true(fabs(follows) < 5 / root);
@@ -147,26 +147,26 @@ static void spirals_have_their_radius_and_angle(void **state) {
 
 /* ---- Blobs ---- */
 
-static void blobs_lie_around_their_centres(void **state) {
+static void blobs_lie_around_their_centers(void **state) {
     (void)state;
     const sw_blobs_options o = {
         .size = sizeof o, .n = 30001, .classes = 4, .features = 3, .spread = 2, .box = 7, .seed = 11};
     sw_source *source = sw_blobs(&o);
-    const double *centre = sw_blobs_centres(source);
+    const double *center = sw_blobs_centers(source);
     whole w = all_of(source);
     int64_t members[4] = {0};
     double *e = malloc((size_t)(w.n * 3) * sizeof *e);
     assert_int_equal(source->classes, 4);
     for (int i = 0; i < 12; i++) {
-        assert_true(centre[i] >= -7 && centre[i] < 7);
+        assert_true(center[i] >= -7 && center[i] < 7);
         for (int j = 0; j < i; j++)
-            assert_true(centre[i] != centre[j]);
+            assert_true(center[i] != center[j]);
     }
     for (int64_t i = 0; i < w.n; i++) {
         assert_true(w.y[i] == (double)(i % 4));
         members[i % 4]++;
         for (int j = 0; j < 3; j++)
-            e[i * 3 + j] = (w.x[i * 3 + j] - centre[i % 4 * 3 + j]) / 2;
+            e[i * 3 + j] = (w.x[i * 3 + j] - center[i % 4 * 3 + j]) / 2;
     }
     check_normal(w.n * 3, e);
     assert_int_equal(members[0], 7501);
@@ -212,8 +212,8 @@ static void least_squares(const whole *w, const double *y, double out[SOLVE]) {
     solve(m, a, out);
 }
 
-/* Two blobs of equal size whose centres are at least 20 spreads apart: the least-squares plane for
- * targets ±1 runs through the middle, across the line of the centres (Fisher's discriminant), 10 standard
+/* Two blobs of equal size whose centers are at least 20 spreads apart: the least-squares plane for
+ * targets ±1 runs through the middle, across the line of the centers (Fisher's discriminant), 10 standard
  * deviations from either. 400 samples: not one is on the wrong side. */
 static void wide_blobs_are_separated_by_a_plane(void **state) {
     (void)state;
@@ -221,7 +221,7 @@ static void wide_blobs_are_separated_by_a_plane(void **state) {
         const sw_blobs_options o = {
             .size = sizeof o, .n = 400, .classes = 2, .features = 5, .spread = 0.05, .seed = seed};
         sw_source *source = sw_blobs(&o);
-        const double *c = sw_blobs_centres(source);
+        const double *c = sw_blobs_centers(source);
         double square = 0, plane[SOLVE];
         for (int j = 0; j < 5; j++)
             square += (c[j] - c[5 + j]) * (c[j] - c[5 + j]);
@@ -498,8 +498,8 @@ static void refuses_wrong_options(void **state) {
     sw_source *blobs = sw_blobs(NULL), *linear = sw_linear_samples(NULL);
     refused(sw_true_weights(blobs), SW_ERR_ARGUMENT, "true_weights: the source is neither of ");
     refused(sw_true_weights(NULL), SW_ERR_ARGUMENT, "true_weights: the source is NULL");
-    refused(sw_blobs_centres(linear), SW_ERR_ARGUMENT, "blobs_centres: the source is not of sw_blobs");
-    refused(sw_blobs_centres(NULL), SW_ERR_ARGUMENT, "blobs_centres: the source is NULL");
+    refused(sw_blobs_centers(linear), SW_ERR_ARGUMENT, "blobs_centers: the source is not of sw_blobs");
+    refused(sw_blobs_centers(NULL), SW_ERR_ARGUMENT, "blobs_centers: the source is NULL");
     sw_source_free(blobs);
     sw_source_free(linear);
 }
@@ -512,7 +512,7 @@ static void survives_every_failed_allocation(void **state) {
             count_memory(k);
             sw_source *source = make(kind, 20, 1);
             ok = source != NULL;
-            assert_true(ok == (k >= (kind < 2 ? 3 : 4))); /* the source, x, y; centres or weights */
+            assert_true(ok == (k >= (kind < 2 ? 3 : 4))); /* the source, x, y; centers or weights */
             if (!ok)
                 check_error(SW_ERR_MEMORY, "out of memory", NULL);
             sw_source_free(source);
@@ -530,7 +530,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(moons_are_those_of_scikit_learn),
         cmocka_unit_test(noise_is_normal),
         cmocka_unit_test(spirals_have_their_radius_and_angle),
-        cmocka_unit_test(blobs_lie_around_their_centres),
+        cmocka_unit_test(blobs_lie_around_their_centers),
         cmocka_unit_test(wide_blobs_are_separated_by_a_plane),
         cmocka_unit_test(linear_samples_follow_their_weights),
         cmocka_unit_test(logistic_labels_have_their_probabilities),

@@ -55,7 +55,7 @@ static bool read_csv(const char *path) {
 
 /* All that was read can be gathered; rows of many columns, which a damaged index makes, are not. */
 static bool read_svmlight(const char *path) {
-    sw_svmlight *d = sw_svmlight_read(path, NULL);
+    sw_svmlight *d = sw_svmlight_load(path, NULL);
     float x[64];
     if (d) {
         assert_int_equal(sw_csr_check(&d->x), SW_OK);
@@ -71,7 +71,7 @@ static bool read_svmlight(const char *path) {
 
 static bool read_picture(const char *path) {
     sw_array a;
-    bool ok = sw_picture_read(path, 3, &a) == SW_OK;
+    bool ok = sw_picture_load(path, 3, &a) == SW_OK;
     unsigned sum = 0;
     for (int64_t i = 0; ok && i < sw_array_count(&a); i++)
         sum += ((const unsigned char *)a.data)[i]; /* every byte can be read */
@@ -180,8 +180,8 @@ static void svmlight(void **state) {
 /* Every bit of a PNG is under a CRC, or in the signature, a length, a CRC. */
 static void png(void **state) {
     (void)state;
-    for (int colour = 0; colour <= PNG_RGB; colour += PNG_RGB) {
-        bytes file = make_noise_png(5, 4, colour, 3);
+    for (int color = 0; color <= PNG_RGB; color += PNG_RGB) {
+        bytes file = make_noise_png(5, 4, color, 3);
         outcome o = damage(read_picture, "x.png", &file, 1 << 20);
         assert_int_equal(o.cut_read, 0);
         assert_int_equal(o.flipped_read, 0);
@@ -196,7 +196,7 @@ static void jpeg(void **state) {
     static const struct {
         const unsigned char *at;
         size_t size;
-    } all[] = {{golden_grey_jpeg, sizeof golden_grey_jpeg},
+    } all[] = {{golden_gray_jpeg, sizeof golden_gray_jpeg},
                {golden_rgb_jpeg, sizeof golden_rgb_jpeg},
                {golden_progressive_jpeg, sizeof golden_progressive_jpeg},
                {golden_subsampled_jpeg, sizeof golden_subsampled_jpeg}};
@@ -212,7 +212,7 @@ static void jpeg(void **state) {
 
 static void pictures_in_a_folder(void **state) {
     (void)state;
-    bytes file = make_noise_png(5, 4, PNG_GREY, 3);
+    bytes file = make_noise_png(5, 4, PNG_GRAY, 3);
     assert_int_equal(mkdir(path_of("class"), 0700), 0);
     outcome o = damage(read_folder, "class/x.png", &file, 1 << 20);
     assert_int_equal(o.cut_read, 0);
@@ -270,7 +270,7 @@ static void every_allocation_fails(void **state) {
 
 static bool read_idx(const char *path) {
     sw_array a;
-    return sw_idx_read(path, &a) == SW_OK;
+    return sw_idx_load(path, &a) == SW_OK;
 }
 
 /* To open a pipe for reading would wait for a writer: then the alarm ends the test. */

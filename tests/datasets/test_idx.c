@@ -24,7 +24,7 @@ static void check_reads(int rank, const int64_t *shape) {
         const char *path = write_file("data", both[i]->at, both[i]->size);
         sw_array array;
         count_memory(-1);
-        assert_int_equal(sw_idx_read(path, &array), SW_OK);
+        assert_int_equal(sw_idx_load(path, &array), SW_OK);
         assert_null(sw_error());
         check_contents(&array, rank, shape);
         sw_array_free(&array);
@@ -67,7 +67,7 @@ static void reads_highly_compressed_zeros(void **state) {
     assert_true(packed.size * 1000 < plain.size);
     const char *path = write_file("zeros", packed.at, packed.size);
     sw_array array;
-    assert_int_equal(sw_idx_read(path, &array), SW_OK);
+    assert_int_equal(sw_idx_load(path, &array), SW_OK);
     assert_int_equal(array.shape[0], n);
     sw_array_free(&array);
     remove_file(path);
@@ -81,7 +81,7 @@ static void check_refused(const void *data, size_t size, const char *part) {
     const char *path = write_file("refused", data, size);
     sw_array array = {.rank = 7};
     count_memory(-1);
-    assert_int_equal(sw_idx_read(path, &array), SW_ERR_FORMAT);
+    assert_int_equal(sw_idx_load(path, &array), SW_ERR_FORMAT);
     assert_null(array.data);
     assert_int_equal(array.rank, 0);
     check_error(SW_ERR_FORMAT, path, part);
@@ -100,17 +100,17 @@ static void refuses_what_cannot_be_opened(void **state) {
     (void)state;
     sw_array array;
     const char *path = path_of("nothing");
-    assert_int_equal(sw_idx_read(path, &array), SW_ERR_IO);
+    assert_int_equal(sw_idx_load(path, &array), SW_ERR_IO);
     check_error(SW_ERR_IO, path, "No such file");
-    assert_int_equal(sw_idx_read(folder, &array), SW_ERR_IO);
+    assert_int_equal(sw_idx_load(folder, &array), SW_ERR_IO);
     check_error(SW_ERR_IO, folder, "directory");
-    assert_int_equal(sw_idx_read("", &array), SW_ERR_IO);
+    assert_int_equal(sw_idx_load("", &array), SW_ERR_IO);
     check_error(SW_ERR_IO, "", "opened");
-    assert_int_equal(sw_idx_read("/dev/zero", &array), SW_ERR_IO);
+    assert_int_equal(sw_idx_load("/dev/zero", &array), SW_ERR_IO);
     check_error(SW_ERR_IO, "/dev/zero", "not an ordinary file");
-    assert_int_equal(sw_idx_read(NULL, &array), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_idx_load(NULL, &array), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "idx", "path is NULL");
-    assert_int_equal(sw_idx_read(path, NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_idx_load(path, NULL), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "idx", "array is NULL");
     sw_array_free(NULL);
 }
@@ -121,7 +121,7 @@ static void refuses_a_very_long_path_with_its_reason(void **state) {
     sw_array array;
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = 0;
-    assert_int_equal(sw_idx_read(path, &array), SW_ERR_IO);
+    assert_int_equal(sw_idx_load(path, &array), SW_ERR_IO);
     assert_non_null(strstr(sw_error(), "cannot be opened: "));
     sw_clear_error();
 }
@@ -177,7 +177,7 @@ static void zeros_after_the_gzip_data_are_passed_over(void **state) {
         memset(padded.at, 0, padded.size);
         memcpy(padded.at, packed.at, packed.size);
         const char *path = write_file("padded", padded.at, padded.size);
-        assert_int_equal(sw_idx_read(path, &array), SW_OK);
+        assert_int_equal(sw_idx_load(path, &array), SW_OK);
         assert_memory_equal(array.data, good.at + 16, good.size - 16);
         sw_array_free(&array);
         remove_file(path);
@@ -224,7 +224,7 @@ static void refuses_trailing_bytes_in_the_next_block(void **state) {
     check_refused(moved.at, moved.size, "trailing bytes after");
     const char *path = write_file("comment", moved.at, moved.size - 1);
     sw_array array;
-    assert_int_equal(sw_idx_read(path, &array), SW_OK);
+    assert_int_equal(sw_idx_load(path, &array), SW_OK);
     assert_memory_equal(array.data, good.at + 8, (size_t)n);
     sw_array_free(&array);
     remove_file(path);
@@ -250,7 +250,7 @@ static void refuses_hostile_shapes(void **state) {
         for (int j = 0; j < 2; j++) {
             sw_array array;
             count_memory(-1);
-            assert_int_equal(sw_idx_read(paths[j], &array), SW_ERR_FORMAT);
+            assert_int_equal(sw_idx_load(paths[j], &array), SW_ERR_FORMAT);
             check_error(SW_ERR_FORMAT, paths[j], overflows ? "overflows" : j ? "cannot come out of" : "truncated");
             assert_true(memory.made < 5); /* the block and zlib's own */
             check_memory();
@@ -278,7 +278,7 @@ static bool loads(const bytes *data, unsigned char *out, size_t size) {
     const char *path = write_file("flipped", data->at, data->size);
     sw_array array;
     count_memory(-1);
-    bool ok = sw_idx_read(path, &array) == SW_OK;
+    bool ok = sw_idx_load(path, &array) == SW_OK;
     if (ok) {
         assert_null(sw_error());
         assert_int_equal(sw_array_count(&array), size);
@@ -342,7 +342,7 @@ static void survives_every_failed_allocation(void **state) {
         for (; status != SW_OK; k++) {
             sw_array array;
             count_memory(k);
-            status = sw_idx_read(path, &array);
+            status = sw_idx_load(path, &array);
             if (status != SW_OK) {
                 assert_int_equal(status, SW_ERR_MEMORY);
                 assert_null(array.data);
@@ -363,11 +363,11 @@ static void keeps_the_first_message(void **state) {
     (void)state;
     sw_array array;
     sw_fail(SW_ERR_USER, "the first message");
-    assert_int_equal(sw_idx_read(path_of("nothing"), &array), SW_ERR_IO);
+    assert_int_equal(sw_idx_load(path_of("nothing"), &array), SW_ERR_IO);
     bytes plain = make_idx(3, cube);
     const char *path = write_file("data", plain.at, plain.size);
     count_memory(0);
-    assert_int_equal(sw_idx_read(path, &array), SW_ERR_MEMORY);
+    assert_int_equal(sw_idx_load(path, &array), SW_ERR_MEMORY);
     check_memory();
     check_error(SW_ERR_USER, "the", " first");
     remove_file(path);
@@ -471,7 +471,7 @@ static void memory_is_what_comes_out_of_the_file(void **state) {
     largest_block = 0;
     static const sw_allocator measuring = {sizeof(sw_allocator), NULL, largest_allocate, counting_release};
     sw_set_allocator(&measuring);
-    assert_int_equal(sw_idx_read(path, &array), SW_ERR_FORMAT);
+    assert_int_equal(sw_idx_load(path, &array), SW_ERR_FORMAT);
     sw_set_allocator(NULL);
     check_error(SW_ERR_FORMAT, path, "truncated: the contents end within the elements");
     assert_true(largest_block <= 128 * 1024); /* the block of compressed bytes */

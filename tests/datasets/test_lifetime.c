@@ -18,7 +18,7 @@ static void make_archive(void **object) {
 }
 static void make_loader(void **object) {
     static const float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    const sw_array a = sw_array_of(x, SW_F32, SW_SHAPE(4, 2));
+    const sw_array a = sw_array_view(x, SW_F32, SW_SHAPE(4, 2));
     sw_source *source = sw_arrays(&a, NULL, NULL);
     *object = sw_loader_new(source, 2, NULL);
     sw_source_free(source); /* the loader keeps it */
@@ -45,18 +45,19 @@ static void make_optim(void **object) {
 }
 static void make_arrays(void **object) {
     static const float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    const sw_array a = sw_array_of(x, SW_F32, SW_SHAPE(4, 2));
+    const sw_array a = sw_array_view(x, SW_F32, SW_SHAPE(4, 2));
     *object = sw_arrays(&a, NULL, NULL);
 }
 static void make_subset(void **object) {
     void *all;
     make_arrays(&all);
-    *object = sw_take(all, 2, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = true});
+    *object = sw_take(all, 2, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .owns_source = true});
 }
-static void make_normalised(void **object) {
+static void make_normalized(void **object) {
     void *all;
     make_arrays(&all);
-    *object = sw_normalise(all, &(const sw_normalise_options){.size = sizeof(sw_normalise_options), .own = true});
+    *object =
+        sw_normalize(all, &(const sw_normalize_options){.size = sizeof(sw_normalize_options), .owns_source = true});
 }
 static void make_generated(void **object) {
     *object = sw_blobs(&(const sw_blobs_options){
@@ -87,7 +88,7 @@ static const struct {
     {"params", make_params, free_params},       {"model", make_model, free_model},
     {"gradient", make_gradient, free_gradient}, {"optim", make_optim, free_optim},
     {"source", make_arrays, free_source},       {"source", make_subset, free_source},
-    {"source", make_normalised, free_source},   {"source", make_generated, free_source},
+    {"source", make_normalized, free_source},   {"source", make_generated, free_source},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -249,23 +250,24 @@ static void check_sevens(const sw_source *source) {
 typedef sw_source *wrapper(sw_source *source, bool own);
 static sw_source *wrap_subset(sw_source *source, bool own) {
     const int64_t ids[3] = {4, 1, 4};
-    return sw_subset(source, ids, 3, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = own});
+    return sw_subset(source, ids, 3, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .owns_source = own});
 }
 static sw_source *wrap_take(sw_source *source, bool own) {
-    return sw_take(source, 5, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = own});
+    return sw_take(source, 5, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .owns_source = own});
 }
 static sw_source *wrap_part(sw_source *source, bool own) {
     const double half[2] = {0.5, 0.5};
     sw_source *parts[2];
-    const sw_split_options o = {.size = sizeof o, .fractions = half, .own = own};
+    const sw_split_options o = {.size = sizeof o, .fractions = half, .owns_source = own};
     assert_int_equal(sw_split_source(source, 2, &o, parts), SW_OK);
     sw_source_free(parts[0]);
     return parts[1];
 }
-static sw_source *wrap_normalised(sw_source *source, bool own) {
+static sw_source *wrap_normalized(sw_source *source, bool own) {
     static const double zero[2] = {0, 0}, one[2] = {1, 1};
-    const sw_normalise_options o = {.size = sizeof o, .which = SW_PER_FEATURE, .mean = zero, .std = one, .own = own};
-    return sw_normalise(source, &o);
+    const sw_normalize_options o = {
+        .size = sizeof o, .which = SW_PER_FEATURE, .mean = zero, .std = one, .owns_source = own};
+    return sw_normalize(source, &o);
 }
 static sw_status same_sample(void *user, int64_t id, uint64_t draw, const double *in, double *out) {
     (void)user, (void)id, (void)draw;
@@ -274,9 +276,10 @@ static sw_status same_sample(void *user, int64_t id, uint64_t draw, const double
     return SW_OK;
 }
 static sw_source *wrap_mapped(sw_source *source, bool own) {
-    return sw_map(source, same_sample, NULL, &(const sw_map_options){.size = sizeof(sw_map_options), .own = own});
+    return sw_map(source, same_sample, NULL,
+                  &(const sw_map_options){.size = sizeof(sw_map_options), .owns_source = own});
 }
-static wrapper *const wrappers[] = {wrap_subset, wrap_take, wrap_part, wrap_normalised, wrap_mapped};
+static wrapper *const wrappers[] = {wrap_subset, wrap_take, wrap_part, wrap_normalized, wrap_mapped};
 enum { WRAPPERS = sizeof wrappers / sizeof *wrappers };
 
 static void a_source_lives_until_its_last_view_goes(void **state) {
@@ -404,16 +407,16 @@ static void a_tape_that_grows_from_step_to_step_is_told(void **state) {
     assert_int_equal(sw_params_build(params), SW_OK);
     sw_tape *tape = sw_tape_new();
     int steps = 0;
-    for (; steps < 5000; steps++, sw_params_changed(params)) /* small, and the program's business */
+    for (; steps < 5000; steps++, sw_params_mark_changed(params)) /* small, and the program's business */
         assert_false(sw_is_null(sw_param_use(tape, w)));
     sw_tape_reset(tape);
-    for (steps = 0; steps < 5000; steps++, sw_params_changed(params), sw_tape_reset(tape)) {
-        assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* large, and reset */
+    for (steps = 0; steps < 5000; steps++, sw_params_mark_changed(params), sw_tape_reset(tape)) {
+        assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* large, and reset */
         assert_false(sw_is_null(sw_param_use(tape, w)));
     }
-    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
+    assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
     for (steps = 0; steps < 5000 && !sw_is_null(sw_param_use(tape, w)); steps++)
-        sw_params_changed(params);
+        sw_params_mark_changed(params);
     assert_int_equal(steps, 100);
     check_error(SW_ERR_STATE, "tape: the parameters have moved 100 times since the last reset", "call sw_tape_reset");
     sw_tape_reset(tape);
@@ -434,17 +437,17 @@ static void a_tape_that_is_rewound_does_not_grow(void **state) {
     sw_tape *tape = sw_tape_new();
     assert_false(sw_is_null(sw_param_use(tape, w)));
     const sw_mark mark = sw_tape_mark(tape);
-    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
+    assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
     assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
     memory.fail_at = memory.made;
-    assert_true(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 32))));
+    assert_true(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 32))));
     check_error(SW_ERR_MEMORY, "out of memory: ", "since its last sw_tape_reset");
-    for (int step = 0; step < STEPS; step++, sw_params_changed(params)) {
+    for (int step = 0; step < STEPS; step++, sw_params_mark_changed(params)) {
         assert_false(sw_is_null(sw_param_use(tape, w)));
         assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
     }
-    assert_true(sw_tape_bytes_held(tape) >= (size_t)1 << 30);
-    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* in use again */
+    assert_true(sw_tape_held_bytes(tape) >= (size_t)1 << 30);
+    assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* in use again */
     assert_true(sw_is_null(sw_param_use(tape, w)));
     check_error(SW_ERR_STATE, "tape: the parameters have moved 500 times", "call sw_tape_reset");
     sw_tape_free(tape);
@@ -477,15 +480,15 @@ static void a_tape_of_endless_inputs_is_told(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
     const float one = 1;
-    const sw_array scalar = sw_array_of(&one, SW_F32, 0, NULL);
+    const sw_array scalar = sw_array_view(&one, SW_F32, 0, NULL);
     assert_false(sw_is_null(sw_input(tape, scalar)));
-    const size_t first = sw_tape_bytes_held(tape);
+    const size_t first = sw_tape_held_bytes(tape);
     int in_a_block = 1;
-    while (sw_tape_bytes_held(tape) == first && in_a_block < 100000) {
+    while (sw_tape_held_bytes(tape) == first && in_a_block < 100000) {
         assert_false(sw_is_null(sw_input(tape, scalar)));
         in_a_block++;
     }
-    nodes.size = (sw_tape_bytes_held(tape) - first + 63) / 64 * 64;
+    nodes.size = (sw_tape_held_bytes(tape) - first + 63) / 64 * 64;
     sw_tape_free(tape);
     const sw_allocator shared = {sizeof shared, NULL, nodes_allocate, nodes_release};
     sw_set_allocator(&shared);
@@ -504,9 +507,9 @@ static void a_tape_for_which_there_is_no_memory_is_told(void **state) {
     (void)state;
     count_memory(-1);
     sw_tape *tape = sw_tape_new();
-    assert_false(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1 << 20))));
+    assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1 << 20))));
     memory.fail_at = memory.made;
-    assert_true(sw_is_null(sw_buffer(tape, SW_U8, SW_SHAPE(1 << 20))));
+    assert_true(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1 << 20))));
     check_error(SW_ERR_MEMORY, "out of memory: ", "since its last sw_tape_reset (was it forgotten?)");
     sw_tape_free(tape);
     assert_int_equal(memory.live, 0);

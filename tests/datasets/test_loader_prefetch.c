@@ -145,7 +145,7 @@ static void on_and_off_give_the_same(void **state) {
                 assert_int_equal(a.count, b.count);
                 assert_int_equal(a.count, batches < 12 ? BATCH : N % BATCH);
                 assert_memory_equal(a.ids, b.ids, (size_t)a.count * sizeof *a.ids);
-                assert_ptr_equal(b.ids, sw_sample_ids(tape[1], b.count));
+                assert_ptr_equal(b.ids, sw_tape_sample_ids(tape[1], b.count));
                 assert_int_equal(sw_value(b.x).type, o.type);
                 check_values(&a, (uint64_t)epoch);
                 check_values(&b, (uint64_t)epoch);

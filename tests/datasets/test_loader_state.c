@@ -27,7 +27,7 @@ static void follow(sw_loader *loader, int from, int to, trace *t) {
     for (int i = from; i < to; i++, sw_tape_reset(tape)) {
         sw_batch b;
         t->before[i].size = sizeof t->before[i];
-        assert_int_equal(sw_loader_state(loader, &t->before[i]), SW_OK);
+        assert_int_equal(sw_loader_get_position(loader, &t->before[i]), SW_OK);
         t->count[i] = sw_loader_next(loader, tape, &b) ? b.count : 0;
         memset(t->x[i], 0, sizeof t->x[i]);
         if (t->count[i])
@@ -64,7 +64,7 @@ static void goes_on_from_every_position(void **state) {
             for (int used = 0; used < 3; used++) {
                 loader = sw_loader_new(&source, BATCH, &o);
                 follow(loader, 0, used * 4, &rest);
-                assert_int_equal(sw_loader_restore(loader, p), SW_OK);
+                assert_int_equal(sw_loader_set_position(loader, p), SW_OK);
                 assert_int_equal(sw_loader_epoch(loader), p->epoch);
                 follow(loader, from, calls, &rest);
                 for (int i = from; i < calls; i++) {
@@ -86,7 +86,7 @@ static void a_batch_that_was_prefetched_is_not_drawn(void **state) {
     sw_batch b;
     sw_loader_position p = {.size = sizeof p};
     assert_true(sw_loader_next(loader, tape, &b));
-    assert_int_equal(sw_loader_state(loader, &p), SW_OK);
+    assert_int_equal(sw_loader_get_position(loader, &p), SW_OK);
     assert_int_equal(p.position, BATCH);
     sw_loader_free(loader);
     sw_tape_free(tape);
@@ -106,7 +106,7 @@ static void after_a_failure_the_next_epoch_is_next(void **state) {
     assert_true(sw_loader_next(loader, tape, &b));
     assert_false(sw_loader_next(loader, tape, &b));
     check_error(SW_ERR_STATE, "loader: ", "still on the tape");
-    assert_int_equal(sw_loader_state(loader, &p), SW_OK);
+    assert_int_equal(sw_loader_get_position(loader, &p), SW_OK);
     assert_int_equal(p.epoch, 1);
     assert_int_equal(p.position, 0);
     assert_memory_equal(&p, &straight.before[6], sizeof p);
@@ -121,7 +121,7 @@ static void refuses_what_differs(void **state) {
     const sw_loader_options o = {.size = sizeof o, .seed = 3};
     sw_loader *loader = sw_loader_new(&source, BATCH, &o);
     sw_loader_position good = {.size = sizeof good}, now = good;
-    assert_int_equal(sw_loader_state(loader, &good), SW_OK);
+    assert_int_equal(sw_loader_get_position(loader, &good), SW_OK);
     const struct {
         sw_loader_position p;
         const char *text;
@@ -148,26 +148,26 @@ static void refuses_what_differs(void **state) {
     sw_tape *tape = sw_tape_new();
     sw_batch b;
     assert_true(sw_loader_next(loader, tape, &b));
-    assert_int_equal(sw_loader_state(loader, &good), SW_OK);
+    assert_int_equal(sw_loader_get_position(loader, &good), SW_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(sw_loader_restore(loader, &cases[i].p), SW_ERR_ARGUMENT);
+        assert_int_equal(sw_loader_set_position(loader, &cases[i].p), SW_ERR_ARGUMENT);
         assert_string_equal(sw_error(), cases[i].text);
         sw_clear_error();
-        assert_int_equal(sw_loader_state(loader, &now), SW_OK); /* it stayed where it was */
+        assert_int_equal(sw_loader_get_position(loader, &now), SW_OK); /* it stayed where it was */
         assert_memory_equal(&now, &good, sizeof now);
     }
     now.size = 0;
-    assert_int_equal(sw_loader_state(loader, &now), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_loader_get_position(loader, &now), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "loader state: options.size is 0", NULL);
-    assert_int_equal(sw_loader_restore(loader, &now), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_loader_set_position(loader, &now), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "loader restore: options.size is 0", NULL);
-    assert_int_equal(sw_loader_state(NULL, &now), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_loader_get_position(NULL, &now), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "loader state: the loader", "is NULL");
-    assert_int_equal(sw_loader_state(loader, NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_loader_get_position(loader, NULL), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "loader state: the position", "is NULL");
-    assert_int_equal(sw_loader_restore(NULL, &now), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_loader_set_position(NULL, &now), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "loader restore: the loader", "is NULL");
-    assert_int_equal(sw_loader_restore(loader, NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_loader_set_position(loader, NULL), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "loader restore: the position", "is NULL");
     sw_loader_free(loader);
     sw_tape_free(tape);

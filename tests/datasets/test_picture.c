@@ -8,7 +8,7 @@ static sw_array read_bytes_as(const bytes *file, int channels) {
     sw_array a;
     const char *path = write_file("picture", file->at, file->size);
     count_memory(-1);
-    if (sw_picture_read(path, channels, &a) != SW_OK)
+    if (sw_picture_load(path, channels, &a) != SW_OK)
         fail_msg("%s", sw_error());
     assert_null(sw_error());
     remove_file(path);
@@ -45,22 +45,22 @@ static unsigned char luma(int r, int g, int b) {
 
 static void png_of_every_kind(void **state) {
     enum { W = 5, H = 3, N = W * H };
-    static const int colour[4] = {PNG_GREY, PNG_GREY_ALPHA, PNG_RGB, PNG_RGBA};
+    static const int color[4] = {PNG_GRAY, PNG_GRAY_ALPHA, PNG_RGB, PNG_RGBA};
     (void)state;
     for (int k = 0; k < 4; k++) {
         const int n = k + 1;
-        bytes file = make_noise_png(W, H, colour[k], 7);
-        unsigned char all[4 * N], grey[N], rgb[3 * N];
+        bytes file = make_noise_png(W, H, color[k], 7);
+        unsigned char all[4 * N], gray[N], rgb[3 * N];
         for (int i = 0; i < N * n; i++)
             all[i] = noise((size_t)i + 7);
         for (int i = 0; i < N; i++) {
             const unsigned char *p = all + i * n;
-            grey[i] = n < 3 ? p[0] : luma(p[0], p[1], p[2]);
+            gray[i] = n < 3 ? p[0] : luma(p[0], p[1], p[2]);
             for (int c = 0; c < 3; c++)
                 rgb[3 * i + c] = n < 3 ? p[0] : p[c];
         }
         check_pixels(&file, 0, H, W, n, all);
-        check_pixels(&file, 1, H, W, 1, grey);
+        check_pixels(&file, 1, H, W, 1, gray);
         check_pixels(&file, 3, H, W, 3, rgb);
         free(file.at);
     }
@@ -68,7 +68,7 @@ static void png_of_every_kind(void **state) {
 
 static void png_of_few_and_of_many_bits(void **state) {
     (void)state;
-    bytes one = png_start(3, 1, 1, PNG_GREY), sixteen = png_start(2, 1, 16, PNG_GREY);
+    bytes one = png_start(3, 1, 1, PNG_GRAY), sixteen = png_start(2, 1, 16, PNG_GRAY);
     png_end(&one, (unsigned char[]){0xa0}, 1, 1); /* 1 0 1 */
     png_end(&sixteen, (unsigned char[]){0x12, 0x34, 0xfe, 0xff}, 1, 4);
     check_pixels(&one, 0, 1, 3, 1, (unsigned char[]){255, 0, 255});
@@ -77,17 +77,17 @@ static void png_of_few_and_of_many_bits(void **state) {
     free(sixteen.at);
 }
 
-/* Colours beyond the palette's end are black, whatever lies in memory there. */
+/* Colors beyond the palette's end are black, whatever lies in memory there. */
 static void png_with_a_palette(void **state) {
-    static const unsigned char colours[6] = {10, 20, 30, 200, 100, 50};
+    static const unsigned char colors[6] = {10, 20, 30, 200, 100, 50};
     (void)state;
     for (size_t entries = 1; entries <= 2; entries++) {
         bytes file = png_start(3, 1, 8, PNG_PALETTE);
-        put_chunk(&file, "PLTE", colours, 3 * entries);
+        put_chunk(&file, "PLTE", colors, 3 * entries);
         png_end(&file, (unsigned char[]){1, 0, 255}, 1, 3);
         unsigned char expected[9] = {0, 0, 0, 10, 20, 30, 0, 0, 0};
         if (entries == 2)
-            memcpy(expected, colours + 3, 3);
+            memcpy(expected, colors + 3, 3);
         check_pixels(&file, 3, 1, 3, 3, expected);
         check_pixels(&file, 0, 1, 3, 3, expected);
         free(file.at);
@@ -103,7 +103,7 @@ static bytes copy_of(const void *data, size_t size) {
 }
 
 /* Both decoders' inverse transforms are within 1 of the exact one (ISO 10918-2), so their samples
- * differ by 2 at most. Grey: that is all. RGB by JFIF: R = Y + 1.402 Cr, B = Y + 1.772 Cb, G = Y -
+ * differ by 2 at most. Gray: that is all. RGB by JFIF: R = Y + 1.402 Cr, B = Y + 1.772 Cb, G = Y -
  * 0.344 Cb - 0.714 Cr: 2 + 1.772·2 = 5.6 at most, and both round once more: 6. */
 static void check_jpeg_of(int width, const void *data, size_t size, const unsigned char *expected, int channels,
                           int apart) {
@@ -123,7 +123,7 @@ static void check_jpeg(const void *data, size_t size, const unsigned char *expec
 
 static void jpeg_as_pillow_reads_it(void **state) {
     (void)state;
-    check_jpeg(golden_grey_jpeg, sizeof golden_grey_jpeg, golden_grey_pixels, 1, 2);
+    check_jpeg(golden_gray_jpeg, sizeof golden_gray_jpeg, golden_gray_pixels, 1, 2);
     check_jpeg(golden_rgb_jpeg, sizeof golden_rgb_jpeg, golden_rgb_pixels, 3, 6);
     check_jpeg(golden_progressive_jpeg, sizeof golden_progressive_jpeg, golden_progressive_pixels, 3, 6);
 }
@@ -155,18 +155,18 @@ static void jpeg_with_a_restart_before_its_end(void **state) {
 
 static void jpeg_in_the_channels_asked_for(void **state) {
     (void)state;
-    bytes grey = {(unsigned char *)(uintptr_t)golden_grey_jpeg, sizeof golden_grey_jpeg};
-    bytes colour = {(unsigned char *)(uintptr_t)golden_subsampled_jpeg, sizeof golden_subsampled_jpeg};
-    sw_array a = read_bytes_as(&grey, 3);
+    bytes gray = {(unsigned char *)(uintptr_t)golden_gray_jpeg, sizeof golden_gray_jpeg};
+    bytes color = {(unsigned char *)(uintptr_t)golden_subsampled_jpeg, sizeof golden_subsampled_jpeg};
+    sw_array a = read_bytes_as(&gray, 3);
     check_shape(&a, GOLDEN_HEIGHT, GOLDEN_WIDTH, 3);
     const unsigned char *p = a.data;
     for (int i = 0; i < GOLDEN_HEIGHT * GOLDEN_WIDTH; i++)
         assert_true(p[3 * i] == p[3 * i + 1] && p[3 * i] == p[3 * i + 2]);
     free_picture(&a);
-    a = read_bytes_as(&colour, 1);
+    a = read_bytes_as(&color, 1);
     check_shape(&a, GOLDEN_HEIGHT, GOLDEN_WIDTH, 1);
     free_picture(&a);
-    a = read_bytes_as(&colour, 3);
+    a = read_bytes_as(&color, 3);
     check_shape(&a, GOLDEN_HEIGHT, GOLDEN_WIDTH, 3);
     free_picture(&a);
 }
@@ -177,7 +177,7 @@ static void check_refused(const bytes *file, const char *part) {
     sw_array a = {.rank = 5};
     const char *path = write_file("refused", file->at, file->size);
     count_memory(-1);
-    assert_int_equal(sw_picture_read(path, 3, &a), SW_ERR_FORMAT);
+    assert_int_equal(sw_picture_load(path, 3, &a), SW_ERR_FORMAT);
     check_error(SW_ERR_FORMAT, path, part);
     assert_null(a.data);
     assert_int_equal(a.rank, 0);
@@ -197,20 +197,20 @@ static void refuses_what_is_no_picture(void **state) {
     check_refused_text("GIF89a\1\0\1\0", 10, "neither PNG (begins with 89 50) nor JPEG (ff d8): begins with 47 49");
     check_refused_text("BM", 2, "begins with 42 4d");
     check_refused_text("\xff", 1, "begins with ff 00");
-    assert_int_equal(sw_picture_read("/nowhere/x.png", 3, &a), SW_ERR_IO);
+    assert_int_equal(sw_picture_load("/nowhere/x.png", 3, &a), SW_ERR_IO);
     check_error(SW_ERR_IO, "/nowhere/x.png", "cannot be opened: No such file");
-    assert_int_equal(sw_picture_read(folder, 3, &a), SW_ERR_IO);
+    assert_int_equal(sw_picture_load(folder, 3, &a), SW_ERR_IO);
     check_error(SW_ERR_IO, folder, "cannot be read: Is a directory");
-    assert_int_equal(sw_picture_read(NULL, 3, &a), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_picture_load(NULL, 3, &a), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "picture", "path is NULL");
-    assert_int_equal(sw_picture_read("x", 3, NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_picture_load("x", 3, NULL), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "picture", "array is NULL");
-    assert_int_equal(sw_picture_read("x", 2, &a), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_picture_load("x", 2, &a), SW_ERR_ARGUMENT);
     check_error(SW_ERR_ARGUMENT, "picture", "2 channels");
 }
 
-static void check_png_header(uint32_t width, uint32_t height, int depth, int colour, const char *part) {
-    bytes file = png_start(width, height, depth, colour);
+static void check_png_header(uint32_t width, uint32_t height, int depth, int color, const char *part) {
+    bytes file = png_start(width, height, depth, color);
     png_end(&file, (unsigned char[]){0}, 1, 1);
     check_refused(&file, part);
     free(file.at);
@@ -219,14 +219,14 @@ static void check_png_header(uint32_t width, uint32_t height, int depth, int col
 static void refuses_impossible_png_files(void **state) {
     (void)state;
     check_png_header(0, 5, 8, PNG_RGB, "0x5 pixels: there are none");
-    check_png_header(32769, 1, 8, PNG_GREY, "32769x1 pixels are too many");
-    check_png_header(16384, 4097, 8, PNG_GREY, "16384x4097 pixels are too many");
-    check_png_header(4294967295u, 4294967295u, 8, PNG_GREY, "too many");
+    check_png_header(32769, 1, 8, PNG_GRAY, "32769x1 pixels are too many");
+    check_png_header(16384, 4097, 8, PNG_GRAY, "16384x4097 pixels are too many");
+    check_png_header(4294967295u, 4294967295u, 8, PNG_GRAY, "too many");
     check_png_header(8192, 8192, 8, PNG_RGB, "8192x8192 pixels cannot come out of");
-    check_png_header(2, 2, 3, PNG_RGB, "colour type 2 of 3 bits");
-    check_png_header(2, 2, 8, 5, "colour type 5 of 8 bits");
+    check_png_header(2, 2, 3, PNG_RGB, "color type 2 of 3 bits");
+    check_png_header(2, 2, 8, 5, "color type 5 of 8 bits");
     check_png_header(2, 2, 4, PNG_RGB, "damaged");
-    bytes unknown = png_start(1, 1, 8, PNG_GREY), apple = png_start(1, 1, 8, PNG_GREY);
+    bytes unknown = png_start(1, 1, 8, PNG_GRAY), apple = png_start(1, 1, 8, PNG_GRAY);
     put_chunk(&unknown, "ABCD", "", 0);
     png_end(&unknown, (unsigned char[]){0}, 1, 1);
     check_refused(&unknown, "holds a critical chunk ABCD");
@@ -239,7 +239,7 @@ static void refuses_impossible_png_files(void **state) {
 
 static void refuses_a_png_without_its_parts(void **state) {
     (void)state;
-    bytes file = png_start(1, 1, 8, PNG_GREY);
+    bytes file = png_start(1, 1, 8, PNG_GRAY);
     put_chunk(&file, "IEND", "", 0);
     check_refused(&file, "damaged, or of a kind that is not read: ");
     free(file.at);
@@ -253,7 +253,7 @@ static void refuses_a_png_without_its_parts(void **state) {
 /* Deflate may hold more than the picture needs: what is left over is passed over. */
 static void png_with_more_data_than_pixels(void **state) {
     (void)state;
-    bytes file = png_start(1, 1, 8, PNG_GREY), row = make_bytes(1 << 24);
+    bytes file = png_start(1, 1, 8, PNG_GRAY), row = make_bytes(1 << 24);
     memset(row.at, 0, row.size);
     png_end(&file, row.at, 1, row.size); /* 16 MiB for one pixel */
     sw_array a = read_bytes_as(&file, 0);
@@ -304,7 +304,7 @@ static void refuses_a_jpeg_of_too_many_codes(void **state) {
     unsigned char table[17 + 300] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 150, 150};
     put_bytes(&file, "\xff\xd8\xff\xc4\x01\x3f", 6);
     put_bytes(&file, table, sizeof table);
-    put_bytes(&file, golden_grey_jpeg + 2, sizeof golden_grey_jpeg - 2);
+    put_bytes(&file, golden_gray_jpeg + 2, sizeof golden_gray_jpeg - 2);
     check_refused(&file, "damaged: a Huffman table of 300 codes in 317 bytes");
     file.at[4] = 0; /* a segment that ends within the counts */
     file.at[5] = 12;

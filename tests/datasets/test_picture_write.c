@@ -35,7 +35,7 @@ static int files_in_folder(void) {
 }
 
 static void write_picture(const char *path, const sw_array *a) {
-    if (sw_picture_write(path, a) != SW_OK)
+    if (sw_picture_save(path, a) != SW_OK)
         fail_msg("%s", sw_error());
     assert_null(sw_error());
 }
@@ -45,7 +45,7 @@ static void check_round_trip(const sw_array *a) {
     sw_array b;
     const int64_t channels = a->rank == 3 ? a->shape[2] : 1;
     write_picture(path, a);
-    assert_int_equal(sw_picture_read(path, 0, &b), SW_OK);
+    assert_int_equal(sw_picture_load(path, 0, &b), SW_OK);
     assert_int_equal(b.rank, 3);
     assert_int_equal(b.shape[0], a->shape[0]);
     assert_int_equal(b.shape[1], a->shape[1]);
@@ -109,12 +109,12 @@ static void equal_pictures_are_equal_bytes(void **state) {
 
 /* ---- What it refuses ---- */
 
-#define refused(status, path, array, text)                       \
-    do {                                                         \
-        assert_int_equal(sw_picture_write(path, array), status); \
-        assert_string_equal(sw_error(), text);                   \
-        assert_int_equal(sw_error_status(), status);             \
-        sw_clear_error();                                        \
+#define refused(status, path, array, text)                      \
+    do {                                                        \
+        assert_int_equal(sw_picture_save(path, array), status); \
+        assert_string_equal(sw_error(), text);                  \
+        assert_int_equal(sw_error_status(), status);            \
+        sw_clear_error();                                       \
     } while (0)
 
 static void refuses_what_is_no_picture(void **state) {
@@ -128,21 +128,21 @@ static void refuses_what_is_no_picture(void **state) {
     b.type = SW_F32;
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: a picture is u8 [height, width] or [height, width, 1 to 4 channels], not f32 [2,3,3]");
-    b = sw_array_of(a.data, SW_U8, SW_SHAPE(18));
+    b = sw_array_view(a.data, SW_U8, SW_SHAPE(18));
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: a picture is u8 [height, width] or [height, width, 1 to 4 channels], not u8 [18]");
-    b = sw_array_of(a.data, SW_U8, SW_SHAPE(1, 3, 5));
+    b = sw_array_view(a.data, SW_U8, SW_SHAPE(1, 3, 5));
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: a picture is u8 [height, width] or [height, width, 1 to 4 channels], not u8 [1,3,5]");
-    b = sw_array_of(a.data, SW_U8, SW_SHAPE(1, 2, 3, 3));
+    b = sw_array_view(a.data, SW_U8, SW_SHAPE(1, 2, 3, 3));
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: a picture is u8 [height, width] or [height, width, 1 to 4 channels], not u8 [1,2,3,3]");
-    b = sw_array_of(a.data, SW_U8, SW_SHAPE(0, 3));
+    b = sw_array_view(a.data, SW_U8, SW_SHAPE(0, 3));
     refused(SW_ERR_SHAPE, "x.png", &b, "x.png: 3x0 pixels: there are none");
-    b = sw_array_of(a.data, SW_U8, SW_SHAPE(1, 32769)); /* not read: the shape is enough */
+    b = sw_array_view(a.data, SW_U8, SW_SHAPE(1, 32769)); /* not read: the shape is enough */
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: 32769x1 pixels are too many: at most 32768 a side and 67108864 in all are written");
-    b = sw_array_of(a.data, SW_U8, SW_SHAPE(16384, 4097, 3));
+    b = sw_array_view(a.data, SW_U8, SW_SHAPE(16384, 4097, 3));
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: 4097x16384 pixels are too many: at most 32768 a side and 67108864 in all are written");
     sw_array_free(&a);
@@ -172,12 +172,12 @@ static void a_failure_leaves_what_was_there(void **state) {
     small = before;
     small.rlim_cur = 4096;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    sw_status status = sw_picture_write(path, &large);
+    sw_status status = sw_picture_save(path, &large);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(status, SW_ERR_IO);
     check_error(SW_ERR_IO, path, ": cannot be written: File too large");
     assert_int_equal(files_in_folder(), 1);
-    assert_int_equal(sw_picture_read(path, 0, &back), SW_OK);
+    assert_int_equal(sw_picture_load(path, 0, &back), SW_OK);
     assert_int_equal(back.shape[0], 2);
     sw_array_free(&back);
     remove_file(path);
@@ -201,7 +201,7 @@ static void writes_through_links(void **state) {
     assert_true(S_ISLNK(s.st_mode));
     assert_int_equal(stat(path, &s), 0);
     assert_int_equal(s.st_mode & 07777, 0640);
-    assert_int_equal(sw_picture_read(path, 0, &back), SW_OK);
+    assert_int_equal(sw_picture_load(path, 0, &back), SW_OK);
     assert_int_equal(back.shape[0], 6);
     sw_array_free(&back);
     sw_array_free(&a);
@@ -216,10 +216,10 @@ static void every_allocation_fails_in_turn(void **state) {
     unsigned char pixels[4 * 4 * 3];
     for (size_t i = 0; i < sizeof pixels; i++)
         pixels[i] = noise(i / 12);
-    const sw_array a = sw_array_of(pixels, SW_U8, SW_SHAPE(4, 4, 3));
+    const sw_array a = sw_array_view(pixels, SW_U8, SW_SHAPE(4, 4, 3));
     for (int64_t k = 0;; k++) {
         count_memory(k);
-        sw_status status = sw_picture_write(path, &a);
+        sw_status status = sw_picture_save(path, &a);
         check_memory();
         if (status == SW_OK) {
             assert_true(k > 10); /* stb's blocks among them */

@@ -5,7 +5,7 @@
 
 static sw_svmlight *open_text(const char *text, const sw_svmlight_options *options) {
     const char *path = write_file("train.svm", text, strlen(text));
-    sw_svmlight *d = sw_svmlight_read(path, options);
+    sw_svmlight *d = sw_svmlight_load(path, options);
     if (!d)
         fail_msg("%s", sw_error());
     remove_file(path);
@@ -97,7 +97,8 @@ static void a_model_sees_the_same_numbers_as_from_arrays(void **state) {
     static int32_t y[ROWS];
     (void)state;
     sw_svmlight *d = make_data(x, y);
-    const sw_array xs = sw_array_of(x, SW_F64, SW_SHAPE(ROWS, COLUMNS)), ys = sw_array_of(y, SW_I32, SW_SHAPE(ROWS));
+    const sw_array xs = sw_array_view(x, SW_F64, SW_SHAPE(ROWS, COLUMNS)),
+                   ys = sw_array_view(y, SW_I32, SW_SHAPE(ROWS));
     sw_source *dense = sw_arrays(&xs, &ys, NULL);
     sw_model *model = sw_model_new(SW_F64, 1);
     assert_non_null(sw_model_build(model, sw_nn_linear(model, COLUMNS, CLASSES)));
@@ -183,7 +184,8 @@ static void a_wrapper_that_owns_the_data(void **state) {
     (void)state;
     count_memory(-1);
     sw_svmlight *d = open_text("0 1:1 3:2\n1 2:5\n", NULL);
-    sw_source *part = sw_take(d->source, 1, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .own = true});
+    sw_source *part =
+        sw_take(d->source, 1, &(const sw_wrap_options){.size = sizeof(sw_wrap_options), .owns_source = true});
     sw_source_free(part);
     check_memory();
     assert_null(sw_error());

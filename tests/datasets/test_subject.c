@@ -40,16 +40,16 @@ static void expect_block(sw_array *picture) {
 
 static void on_any_background(void **state) {
     (void)state;
-    sw_array dark = blank(100, 90, 1, 0), light = blank(300, 290, 3, 255), grey = blank(60, 70, 1, 180),
+    sw_array dark = blank(100, 90, 1, 0), light = blank(300, 290, 3, 255), gray = blank(60, 70, 1, 180),
              clear = blank(70, 70, 4, 0);
     fill(&dark, 20, 30, 40, 20, 0, 255);
     for (int c = 0; c < 3; c++)
         fill(&light, 100, 10, 120, 60, c, 0);
-    fill(&grey, 1, 1, 56, 28, 0, 0);
+    fill(&gray, 1, 1, 56, 28, 0, 0);
     fill(&clear, 7, 7, 56, 28, 3, 255); /* black, opaque there alone */
     expect_block(&dark);
     expect_block(&light);
-    expect_block(&grey);
+    expect_block(&gray);
     expect_block(&clear);
     sw_array alone = blank(60, 30, 1, 9); /* fills nearly all of it */
     fill(&alone, 0, 0, 60, 30, 0, 250);
@@ -113,7 +113,7 @@ static void size_and_background_do_not_matter(void **state) {
             difference += abs(((unsigned char *)a.data)[i] - ((unsigned char *)b.data)[i]);
             total += ((unsigned char *)a.data)[i];
         }
-        if (!(difference < 0.2 * total)) /* Mitchell's filter blurs pixels of 4 by 4 into their neighbours */
+        if (!(difference < 0.2 * total)) /* Mitchell's filter blurs pixels of 4 by 4 into their neighbors */
             fail_msg("sample %lld: %.3f of its brightness lies elsewhere", (long long)id, difference / total);
         sw_array_free(&a);
         sw_array_free(&b);

@@ -64,7 +64,7 @@ static void ids_of(const sw_source *part, int64_t *out) {
     }
 }
 
-static const sw_wrap_options owning = {.size = sizeof owning, .own = true};
+static const sw_wrap_options owning = {.size = sizeof owning, .owns_source = true};
 
 /* ---- Subsets ---- */
 
@@ -158,9 +158,9 @@ static void refuses_wrong_arguments(void **state) {
     check_error(SW_ERR_ARGUMENT, "subset: 0 ids", NULL);
     assert_null(sw_take(&s.source, 0, NULL));
     check_error(SW_ERR_ARGUMENT, "take: 0 samples", "1 to 20");
-    assert_null(sw_take(&s.source, 1, &(sw_wrap_options){.own = true}));
+    assert_null(sw_take(&s.source, 1, &(sw_wrap_options){.owns_source = true}));
     check_error(SW_ERR_ARGUMENT, "take: options.size is 0", "sw_wrap_options");
-    assert_null(sw_subset(&s.source, high, 1, &(sw_wrap_options){.own = true}));
+    assert_null(sw_subset(&s.source, high, 1, &(sw_wrap_options){.owns_source = true}));
     check_error(SW_ERR_ARGUMENT, "subset: options.size is 0", "sw_wrap_options");
     assert_int_equal(s.freed, 0);
 }
@@ -297,7 +297,7 @@ static void the_last_part_frees_the_source(void **state) {
         numbers s = new_numbers(30);
         const double fraction[3] = {0.5, 0.3, 0.2};
         sw_source *part[3];
-        const sw_split_options o = {.size = sizeof o, .fractions = fraction, .own = true};
+        const sw_split_options o = {.size = sizeof o, .fractions = fraction, .owns_source = true};
         assert_int_equal(sw_split_source(&s.source, 3, &o, part), SW_OK);
         for (int p = 0; p < 3; p++)
             if (p != last)
@@ -334,7 +334,7 @@ static void refuses_wrong_splits(void **state) {
         assert_int_equal(sw_split_source(&s.source, 2, &o, part), SW_ERR_ARGUMENT);
         check_error(SW_ERR_ARGUMENT, cases[k].text, cases[k].part);
         assert_true(!part[0] && !part[1]);
-        o.own = true;
+        o.owns_source = true;
         s.freed = 0;
         assert_int_equal(sw_split_source(&s.source, 2, &o, part), SW_ERR_ARGUMENT);
         sw_clear_error();
@@ -367,7 +367,8 @@ static void survives_every_failed_allocation(void **state) {
         for (; !ok; k++) {
             numbers s = new_numbers(30);
             sw_source *part[3] = {NULL};
-            const sw_split_options o = {.size = sizeof o, .fractions = fraction, .own = true, .stratified = true};
+            const sw_split_options o = {
+                .size = sizeof o, .fractions = fraction, .owns_source = true, .stratified = true};
             count_memory(k);
             if (what == 0)
                 ok = sw_split_source(&s.source, 3, &o, part) == SW_OK;

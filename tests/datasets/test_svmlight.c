@@ -206,7 +206,7 @@ static void too_many_classes(void **state) {
     o.target = SW_SVMLIGHT_CLASS_IDS;
     const char *path = write_file("train.svm", text.at, text.size);
     count_memory(-1);
-    assert_null(sw_svmlight_read(path, &o));
+    assert_null(sw_svmlight_load(path, &o));
     check_memory();
     check_error(SW_ERR_FORMAT, path,
                 "line 1048577: more than 1048576 different classes (SW_SVMLIGHT_REAL is for real targets)");
@@ -236,7 +236,7 @@ static void a_test_set_like_the_training_set(void **state) {
     sw_svmlight_free(train); /* the others do not need it */
     o.like = real;
     o.target = SW_SVMLIGHT_CLASS_IDS;
-    assert_null(sw_svmlight_read("train.svm", &o));
+    assert_null(sw_svmlight_load("train.svm", &o));
     check_error(SW_ERR_ARGUMENT, "svmlight: ", "target is SW_SVMLIGHT_CLASS_IDS, but `like` has no classes");
     o.target = SW_SVMLIGHT_TARGET_AUTO;
     sw_svmlight *also_real = open_text("4 1:1\n", &o);

@@ -164,7 +164,7 @@ static void large_and_compressed_files(void **state) {
     one.at[one.size / 2] ^= 4;
     const char *path = write_file("train.svm", one.at, one.size);
     count_memory(-1);
-    assert_null(sw_svmlight_read(path, &o));
+    assert_null(sw_svmlight_load(path, &o));
     check_memory();
     check_error(SW_ERR_FORMAT, path, NULL);
     remove_file(path);
@@ -273,7 +273,7 @@ static void memory_held_fits_the_numbers(void **state) {
 /* ---- Options ---- */
 
 static void check_options(const sw_svmlight_options *o, sw_status status, const char *message) {
-    assert_null(sw_svmlight_read("train.svm", o));
+    assert_null(sw_svmlight_load("train.svm", o));
     check_error(status, "svmlight: ", message);
 }
 
@@ -296,11 +296,11 @@ static void mistakes_in_options(void **state) {
     o = ok, o.like = like, o.base = SW_SVMLIGHT_ONE_BASED;
     check_options(&o, SW_ERR_ARGUMENT, "svmlight: like gives base and columns; these options must be 0 then");
     sw_svmlight_free(like);
-    assert_null(sw_svmlight_read(NULL, NULL));
+    assert_null(sw_svmlight_load(NULL, NULL));
     check_error(SW_ERR_ARGUMENT, "svmlight: ", "the path is NULL");
-    assert_null(sw_svmlight_read("/nowhere/train.svm", NULL));
+    assert_null(sw_svmlight_load("/nowhere/train.svm", NULL));
     check_error(SW_ERR_IO, "/nowhere/train.svm", "cannot be opened: No such file");
-    assert_null(sw_svmlight_read(folder, NULL));
+    assert_null(sw_svmlight_load(folder, NULL));
     check_error(SW_ERR_IO, folder, "cannot be read: Is a directory");
 }
 

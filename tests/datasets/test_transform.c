@@ -1,4 +1,4 @@
-/* Transforms: moments and normalising against plain loops, crops and flips against all that there could
+/* Transforms: moments and normalizing against plain loops, crops and flips against all that there could
  * be, a user's function. */
 #include "helpers.h"
 
@@ -96,9 +96,9 @@ static void moments_are_those_of_two_passes(void **state) {
             s.value = noisy_value;
             const int64_t groups = which == SW_PER_FEATURE ? 60 : k == 0 ? 5 : 1, each = 60 / groups;
             double mean[60], std[60], alone[60];
-            assert_int_equal(sw_moments_count(&s.source, (sw_moments_of)which), groups);
-            assert_int_equal(sw_moments(&s.source, (sw_moments_of)which, mean, std), SW_OK);
-            assert_int_equal(sw_moments(&s.source, (sw_moments_of)which, alone, NULL), SW_OK);
+            assert_int_equal(sw_moments_count(&s.source, (sw_moments_axis)which), groups);
+            assert_int_equal(sw_moments(&s.source, (sw_moments_axis)which, mean, std), SW_OK);
+            assert_int_equal(sw_moments(&s.source, (sw_moments_axis)which, alone, NULL), SW_OK);
             assert_memory_equal(alone, mean, (size_t)groups * sizeof *mean);
             for (int64_t g = 0; g < groups; g++) {
                 double sum = 0, square = 0;
@@ -152,17 +152,17 @@ static void moments_do_not_depend_on_threads(void **state) {
     sw_set_threads(before);
 }
 
-/* ---- Normalising ---- */
+/* ---- Normalizing ---- */
 
-static void normalised_samples_have_mean_0_and_deviation_1(void **state) {
+static void normalized_samples_have_mean_0_and_deviation_1(void **state) {
     (void)state;
     for (int which = 0; which < 2; which++) {
         pictures s;
         double mean[60], std[60];
         init(&s, 103, 3, (const int64_t[]){5, 4, 3});
         s.value = noisy_value;
-        const sw_normalise_options o = {.size = sizeof o, .which = (sw_moments_of)which};
-        sw_source *source = sw_normalise(&s.source, &o);
+        const sw_normalize_options o = {.size = sizeof o, .which = (sw_moments_axis)which};
+        sw_source *source = sw_normalize(&s.source, &o);
         assert_non_null(source);
         assert_int_equal(sw_moments(source, o.which, mean, std), SW_OK);
         for (int64_t i = 0; i < sw_moments_count(source, o.which); i++) {
@@ -175,14 +175,15 @@ static void normalised_samples_have_mean_0_and_deviation_1(void **state) {
 }
 
 /* Bit for bit, with given numbers, per channel, in both types; and a std of 0 counts as 1. */
-static void normalising_is_the_stated_arithmetic(void **state) {
+static void normalizing_is_the_stated_arithmetic(void **state) {
     (void)state;
     pictures s;
     init(&s, 50, 3, (const int64_t[]){3, 4, 5});
     s.value = noisy_value;
     const double mean[3] = {0.3, 1.1, -7}, std[3] = {0.7, 0, 3};
-    const sw_normalise_options o = {.size = sizeof o, .which = SW_PER_CHANNEL, .mean = mean, .std = std, .own = true};
-    sw_source *source = sw_normalise(&s.source, &o);
+    const sw_normalize_options o = {
+        .size = sizeof o, .which = SW_PER_CHANNEL, .mean = mean, .std = std, .owns_source = true};
+    sw_source *source = sw_normalize(&s.source, &o);
     float f[60];
     double d[60];
     for (int64_t id = 0; id < 50; id++) {
@@ -202,8 +203,8 @@ static void normalising_is_the_stated_arithmetic(void **state) {
     assert_int_equal(s.freed, 1);
 }
 
-/* A test set is normalised by the training set's numbers. */
-static void normalising_like_another_source(void **state) {
+/* A test set is normalized by the training set's numbers. */
+static void normalizing_like_another_source(void **state) {
     (void)state;
     pictures training, test;
     init(&training, 80, 1, (const int64_t[]){7});
@@ -212,9 +213,9 @@ static void normalising_like_another_source(void **state) {
     test.value = noisy_value;
     double mean[7], std[7], x[7], z[7];
     assert_int_equal(sw_moments(&training.source, SW_PER_FEATURE, mean, std), SW_OK);
-    const sw_normalise_options like = {.size = sizeof like, .like = &training.source},
+    const sw_normalize_options like = {.size = sizeof like, .like = &training.source},
                                given = {.size = sizeof given, .mean = mean, .std = std};
-    sw_source *a = sw_normalise(&test.source, &like), *b = sw_normalise(&test.source, &given);
+    sw_source *a = sw_normalize(&test.source, &like), *b = sw_normalize(&test.source, &given);
     for (int64_t id = 0; id < 9; id++) {
         one(a, id, 0, x);
         one(b, id, 0, z);
@@ -404,7 +405,7 @@ static void vectors_are_read_as_pictures(void **state) {
 /* ---- A user's function ---- */
 
 /* Sum, number of the sample, draw, and the first value halved: [2, 2] */
-static sw_status summarise(void *user, int64_t id, uint64_t draw, const double *in, double *out) {
+static sw_status summarize(void *user, int64_t id, uint64_t draw, const double *in, double *out) {
     const int64_t *numbers = user;
     if (id == 13)
         return SW_ERR_USER;
@@ -433,7 +434,7 @@ static void a_map_is_the_users_function(void **state) {
     pictures s;
     init(&s, 20, 2, (const int64_t[]){2, 3});
     const sw_map_options o = {.size = sizeof o, .reshape = true, .rank = 2, .shape = {2, 2}};
-    sw_source *source = sw_map(&s.source, summarise, &numbers, &o), *like = sw_map(&s.source, negate, &numbers, NULL);
+    sw_source *source = sw_map(&s.source, summarize, &numbers, &o), *like = sw_map(&s.source, negate, &numbers, NULL);
     assert_int_equal(source->x_rank, 2);
     assert_int_equal(source->x_shape[1], 2);
     assert_int_equal(like->x_shape[1], 3);
@@ -469,8 +470,8 @@ static void a_map_is_the_users_function(void **state) {
 
 #define AUGMENT(...) sw_augment(&s.source, &(sw_augment_options){.size = sizeof(sw_augment_options), __VA_ARGS__})
 #define NORMALISE(...) \
-    sw_normalise(&s.source, &(sw_normalise_options){.size = sizeof(sw_normalise_options), __VA_ARGS__})
-#define MAP(...) sw_map(&s.source, summarise, NULL, &(sw_map_options){.size = sizeof(sw_map_options), __VA_ARGS__})
+    sw_normalize(&s.source, &(sw_normalize_options){.size = sizeof(sw_normalize_options), __VA_ARGS__})
+#define MAP(...) sw_map(&s.source, summarize, NULL, &(sw_map_options){.size = sizeof(sw_map_options), __VA_ARGS__})
 #define refused(call, status, text, part) \
     do {                                  \
         s.freed = 0;                      \
@@ -489,7 +490,7 @@ static void refuses_wrong_arguments(void **state) {
     refused(AUGMENT(.width = -1), SW_ERR_SHAPE, "augment: a window [4,-1]", NULL);
     refused(AUGMENT(.from_height = 4, .from_width = 5), SW_ERR_SHAPE, "augment: a sample [4,5] cannot",
             "be read as [1,4,5]");
-    refused(AUGMENT(.height = 9, .own = true), SW_ERR_SHAPE, "augment: a window", NULL);
+    refused(AUGMENT(.height = 9, .owns_source = true), SW_ERR_SHAPE, "augment: a window", NULL);
     assert_int_equal(s.freed, 1);
     refused(sw_augment(&v.source, NULL), SW_ERR_SHAPE, "augment: a sample [20] is neither",
             "set from_height and from_width");
@@ -503,19 +504,21 @@ static void refuses_wrong_arguments(void **state) {
             "is 0");
 
     const double mean[20] = {0}, negative[20] = {1, -1}, wrong[20] = {NAN};
-    refused(NORMALISE(.mean = mean), SW_ERR_ARGUMENT, "normalise: mean is given", "without std");
-    refused(NORMALISE(.std = mean), SW_ERR_ARGUMENT, "normalise: mean is given", NULL);
-    refused(NORMALISE(.mean = mean, .std = negative), SW_ERR_ARGUMENT, "normalise: mean[1] 0", "std[1] -1");
-    refused(NORMALISE(.mean = wrong, .std = mean, .own = true), SW_ERR_ARGUMENT, "normalise: mean[0] nan", NULL);
+    refused(NORMALISE(.mean = mean), SW_ERR_ARGUMENT, "normalize: mean is given", "without std");
+    refused(NORMALISE(.std = mean), SW_ERR_ARGUMENT, "normalize: mean is given", NULL);
+    refused(NORMALISE(.mean = mean, .std = negative), SW_ERR_ARGUMENT, "normalize: mean[1] 0", "std[1] -1");
+    refused(NORMALISE(.mean = wrong, .std = mean, .owns_source = true), SW_ERR_ARGUMENT, "normalize: mean[0] nan",
+            NULL);
     assert_int_equal(s.freed, 1);
-    refused(NORMALISE(.mean = mean, .std = mean, .like = &v.source), SW_ERR_ARGUMENT, "normalise: both", NULL);
+    refused(NORMALISE(.mean = mean, .std = mean, .like = &v.source), SW_ERR_ARGUMENT, "normalize: both", NULL);
     init(&v, 20, 1, (const int64_t[]){19});
-    refused(NORMALISE(.like = &v.source), SW_ERR_SHAPE, "normalise: like has 19 moments", "samples [4,5] have 20");
-    refused(NORMALISE(.which = (sw_moments_of)3, .own = true), SW_ERR_ARGUMENT, "normalise: 3 is neither", NULL);
+    refused(NORMALISE(.like = &v.source), SW_ERR_SHAPE, "normalize: like has 19 moments", "samples [4,5] have 20");
+    refused(NORMALISE(.which = (sw_moments_axis)3, .owns_source = true), SW_ERR_ARGUMENT, "normalize: 3 is neither",
+            NULL);
     assert_int_equal(s.freed, 1);
-    refused(sw_normalise(NULL, NULL), SW_ERR_ARGUMENT, "normalise: the source", "is NULL");
+    refused(sw_normalize(NULL, NULL), SW_ERR_ARGUMENT, "normalize: the source", "is NULL");
     s.fail_at = 3;
-    refused(NORMALISE(.own = true), SW_ERR_FORMAT, "picture 3", "is torn");
+    refused(NORMALISE(.owns_source = true), SW_ERR_FORMAT, "picture 3", "is torn");
     assert_int_equal(s.freed, 1);
     s.fail_at = -1;
 
@@ -525,18 +528,19 @@ static void refuses_wrong_arguments(void **state) {
     check_error(SW_ERR_ARGUMENT, "moments: the source", "is NULL");
 
     refused(sw_map(&s.source, NULL, NULL, NULL), SW_ERR_ARGUMENT, "map: the function", "is NULL");
-    refused(sw_map(NULL, summarise, NULL, NULL), SW_ERR_ARGUMENT, "map: the source", "is NULL");
+    refused(sw_map(NULL, summarize, NULL, NULL), SW_ERR_ARGUMENT, "map: the source", "is NULL");
     refused(MAP(.reshape = true, .rank = 8), SW_ERR_SHAPE, "map: a sample has 0 to 7 axes", "not 8");
-    refused(MAP(.reshape = true, .rank = 2, .shape = {3, 0}, .own = true), SW_ERR_SHAPE, "map: [3,0]", "no shape");
+    refused(MAP(.reshape = true, .rank = 2, .shape = {3, 0}, .owns_source = true), SW_ERR_SHAPE, "map: [3,0]",
+            "no shape");
     assert_int_equal(s.freed, 1);
     refused(MAP(.reshape = true, .rank = 3, .shape = {1 << 30, 1 << 30, 1 << 30}), SW_ERR_SHAPE, "map: [", "no shape");
 }
 
 static sw_source *nested(pictures *s, int64_t *numbers) {
-    const sw_normalise_options norm = {.size = sizeof norm, .own = true};
-    const sw_augment_options crop = {.size = sizeof crop, .padding = 1, .flip = true, .own = true};
-    const sw_map_options map = {.size = sizeof map, .own = true};
-    return sw_map(sw_augment(sw_normalise(&s->source, &norm), &crop), negate, numbers, &map);
+    const sw_normalize_options norm = {.size = sizeof norm, .owns_source = true};
+    const sw_augment_options crop = {.size = sizeof crop, .padding = 1, .flip = true, .owns_source = true};
+    const sw_map_options map = {.size = sizeof map, .owns_source = true};
+    return sw_map(sw_augment(sw_normalize(&s->source, &norm), &crop), negate, numbers, &map);
 }
 
 static void survives_every_failed_allocation(void **state) {
@@ -574,9 +578,9 @@ int main(void) {
         cmocka_unit_test(moments_are_those_of_two_passes),
         cmocka_unit_test(moments_far_from_zero),
         cmocka_unit_test(moments_do_not_depend_on_threads),
-        cmocka_unit_test(normalised_samples_have_mean_0_and_deviation_1),
-        cmocka_unit_test(normalising_is_the_stated_arithmetic),
-        cmocka_unit_test(normalising_like_another_source),
+        cmocka_unit_test(normalized_samples_have_mean_0_and_deviation_1),
+        cmocka_unit_test(normalizing_is_the_stated_arithmetic),
+        cmocka_unit_test(normalizing_like_another_source),
         cmocka_unit_test(windows_are_right_and_equally_likely),
         cmocka_unit_test(a_window_is_a_function_of_sample_draw_and_seed),
         cmocka_unit_test(vectors_are_read_as_pictures),

@@ -6,7 +6,8 @@
 
 static sw_source *few_pictures(const char *directory, sw_data_split split) {
     static unsigned char pixels[100 * 784], labels[100];
-    const sw_array x = sw_array_of(pixels, SW_U8, SW_SHAPE(100, 784)), y = sw_array_of(labels, SW_U8, SW_SHAPE(100));
+    const sw_array x = sw_array_view(pixels, SW_U8, SW_SHAPE(100, 784)),
+                   y = sw_array_view(labels, SW_U8, SW_SHAPE(100));
     const sw_arrays_options how = {.size = sizeof how, .classes = 10, .scale = 1.0 / 255};
     (void)directory, (void)split;
     for (int i = 0; i < 100 * 784; i++)

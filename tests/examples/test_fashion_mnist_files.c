@@ -92,8 +92,8 @@ static void write_picture(const char *path, int k, int zoom, bool dark_on_light)
             value = 60;
         pixels[i] = (unsigned char)(dark_on_light ? 255 - value : value);
     }
-    const sw_array picture = sw_array_of(pixels, SW_U8, SW_SHAPE(side, side));
-    assert_int_equal(sw_picture_write(path, &picture), SW_OK);
+    const sw_array picture = sw_array_view(pixels, SW_U8, SW_SHAPE(side, side));
+    assert_int_equal(sw_picture_save(path, &picture), SW_OK);
 }
 
 static void test_predict(void **state) {
@@ -182,7 +182,7 @@ static void test_checkpoint(void **state) {
 
 static void expect_size(const char *path, int64_t height, int64_t width) {
     sw_array picture;
-    assert_int_equal(sw_picture_read(path, 3, &picture), SW_OK);
+    assert_int_equal(sw_picture_load(path, 3, &picture), SW_OK);
     assert_int_equal(picture.shape[0], height);
     assert_int_equal(picture.shape[1], width);
     sw_array_free(&picture);

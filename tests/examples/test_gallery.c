@@ -91,8 +91,8 @@ static void same_bytes(const char *a_path, const char *b_path) {
 /* The share of pixels that are not equal; 1 for pictures of different size. */
 static double difference(const char *a_path, const char *b_path) {
     sw_array a, b;
-    assert_int_equal(sw_picture_read(a_path, 3, &a), SW_OK);
-    assert_int_equal(sw_picture_read(b_path, 3, &b), SW_OK);
+    assert_int_equal(sw_picture_load(a_path, 3, &a), SW_OK);
+    assert_int_equal(sw_picture_load(b_path, 3, &b), SW_OK);
     int64_t different = 0;
     const int64_t pixels = a.shape[0] * a.shape[1];
     if (a.shape[0] == b.shape[0] && a.shape[1] == b.shape[1])

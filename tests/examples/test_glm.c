@@ -351,13 +351,14 @@ static double left_out(const data_set *d, bool classes, const int *fold, int k, 
             label[n] = (int32_t)d->y[i];
             y[n++] = d->y[i];
         }
-    const sw_array rows = sw_array_of(x, SW_F64, SW_SHAPE(n, features)),
-                   targets = classes ? sw_array_of(label, SW_I32, SW_SHAPE(n)) : sw_array_of(y, SW_F64, SW_SHAPE(n));
+    const sw_array rows = sw_array_view(x, SW_F64, SW_SHAPE(n, features)),
+                   targets =
+                       classes ? sw_array_view(label, SW_I32, SW_SHAPE(n)) : sw_array_view(y, SW_F64, SW_SHAPE(n));
     const sw_glm_options of = {.size = sizeof of, .head = classes ? SW_HEAD_LOGISTIC : SW_HEAD_SQUARED};
     sw_glm *m = sw_glm_new(SW_F64, &rows, &targets, &of);
     snprintf(rule, sizeof rule, "role=weight: fista lr=auto weight_decay=%.17g l1=%.17g; fista lr=auto", l2, l1);
     const sw_optim_options how = {.size = sizeof how, .rule = rule};
-    sw_optim *o = sw_optim_create(sw_glm_params(m), &how);
+    sw_optim *o = sw_optim_new_with_options(sw_glm_params(m), &how);
     const sw_train_options until = {.size = sizeof until, .steps = 100000, .tolerance = classes ? 1e-9 : 1e-7};
     sw_train_result r;
     assert_int_equal(sw_train(sw_glm_objective(m), o, &until, &r), SW_OK);

@@ -12,11 +12,11 @@ static sw_array saved(plot *p) {
     sw_array a;
     plot_save(p, path);
     expect_no_error();
-    assert_int_equal(sw_picture_read(path, 3, &a), SW_OK);
+    assert_int_equal(sw_picture_load(path, 3, &a), SW_OK);
     return a;
 }
 
-static unsigned colour_at(const sw_array *a, int x, int y) {
+static unsigned color_at(const sw_array *a, int x, int y) {
     const unsigned char *p = (const unsigned char *)a->data + 3 * (y * a->shape[1] + x);
     return (unsigned)p[0] << 16 | (unsigned)p[1] << 8 | p[2];
 }
@@ -29,7 +29,7 @@ static void a_picture_is_white_and_of_its_size(void **state) {
     assert_int_equal(a.shape[0], 4);
     assert_int_equal(a.shape[1], 7);
     for (int i = 0; i < 28; i++)
-        assert_int_equal(colour_at(&a, i % 7, i / 7), PLOT_WHITE);
+        assert_int_equal(color_at(&a, i % 7, i / 7), PLOT_WHITE);
     sw_array_free(&a);
 }
 
@@ -40,10 +40,10 @@ static void edges_are_smooth(void **state) {
     plot_rectangle(&p, 1, 0, 4.0 / 3, 1, 0x000000, 1);
     plot_rectangle(&p, 3, 0, 9, 9, 0x0000ff, 0.2); /* beyond the picture; 255·0.8 = 204 */
     sw_array a = saved(&p);
-    assert_int_equal(colour_at(&a, 0, 0), 0xffffff);
-    assert_int_equal(colour_at(&a, 1, 0), 0x000000);
-    assert_int_equal(colour_at(&a, 2, 0), 0xaaaaaa);
-    assert_int_equal(colour_at(&a, 3, 0), 0xccccff);
+    assert_int_equal(color_at(&a, 0, 0), 0xffffff);
+    assert_int_equal(color_at(&a, 1, 0), 0x000000);
+    assert_int_equal(color_at(&a, 2, 0), 0xaaaaaa);
+    assert_int_equal(color_at(&a, 3, 0), 0xccccff);
     sw_array_free(&a);
 }
 
@@ -59,19 +59,19 @@ static void data_are_where_they_belong(void **state) {
     plot_curve(&p, 2, x, y, 1, 0x0000ff);
     plot_point(&p, 8, 8, 2, 0xff0000);
     sw_array a = saved(&p);
-    assert_int_equal(colour_at(&a, 5, 5), 0x110000);
-    assert_int_equal(colour_at(&a, 24, 5), 0x220000);
-    assert_int_equal(colour_at(&a, 5, 20), 0x330000);
-    assert_int_equal(colour_at(&a, 24, 20), 0x440000);
-    assert_int_equal(colour_at(&a, 10, 24), 0x00ff00);
-    assert_int_equal(colour_at(&a, 10, 22), 0x330000);
-    assert_int_equal(colour_at(&a, 10, 18), 0x0000ff); /* 25 - 6.5 ± ½ */
-    assert_int_equal(colour_at(&a, 21, 9), 0xff0000);  /* the disc's middle is at (21, 9) */
-    for (int i = 0; i < 30; i++) {                     /* nothing left or right of the panel, above it or below */
-        assert_int_equal(colour_at(&a, 4, i), PLOT_WHITE);
-        assert_int_equal(colour_at(&a, 25, i), PLOT_WHITE);
-        assert_int_equal(colour_at(&a, i, 4), PLOT_WHITE);
-        assert_int_equal(colour_at(&a, i, 25), PLOT_WHITE);
+    assert_int_equal(color_at(&a, 5, 5), 0x110000);
+    assert_int_equal(color_at(&a, 24, 5), 0x220000);
+    assert_int_equal(color_at(&a, 5, 20), 0x330000);
+    assert_int_equal(color_at(&a, 24, 20), 0x440000);
+    assert_int_equal(color_at(&a, 10, 24), 0x00ff00);
+    assert_int_equal(color_at(&a, 10, 22), 0x330000);
+    assert_int_equal(color_at(&a, 10, 18), 0x0000ff); /* 25 - 6.5 ± ½ */
+    assert_int_equal(color_at(&a, 21, 9), 0xff0000);  /* the disc's middle is at (21, 9) */
+    for (int i = 0; i < 30; i++) {                    /* nothing left or right of the panel, above it or below */
+        assert_int_equal(color_at(&a, 4, i), PLOT_WHITE);
+        assert_int_equal(color_at(&a, 25, i), PLOT_WHITE);
+        assert_int_equal(color_at(&a, i, 4), PLOT_WHITE);
+        assert_int_equal(color_at(&a, i, 25), PLOT_WHITE);
     }
     sw_array_free(&a);
 }
@@ -84,17 +84,17 @@ static void dashes_follow_the_curve(void **state) {
     plot_panel(&p, 2, 2, 10, 10, 0, 10, 0, 10);
     plot_dashed(&p, 3, x, y, 1, 0x0000ff, dash);
     sw_array a = saved(&p);
-    assert_int_equal(colour_at(&a, 4, 2) & 255, 255); /* 2.5 from the beginning: within the first dash */
-    assert_true(colour_at(&a, 4, 2) != PLOT_WHITE);
-    assert_int_equal(colour_at(&a, 8, 2), PLOT_WHITE);  /* the corner is in the first gap */
-    assert_true(colour_at(&a, 8, 6) != PLOT_WHITE);     /* 4 to 5 down: the second dash */
-    assert_int_equal(colour_at(&a, 8, 10), PLOT_WHITE); /* 8 to 9 down: the second gap */
+    assert_int_equal(color_at(&a, 4, 2) & 255, 255); /* 2.5 from the beginning: within the first dash */
+    assert_true(color_at(&a, 4, 2) != PLOT_WHITE);
+    assert_int_equal(color_at(&a, 8, 2), PLOT_WHITE);  /* the corner is in the first gap */
+    assert_true(color_at(&a, 8, 6) != PLOT_WHITE);     /* 4 to 5 down: the second dash */
+    assert_int_equal(color_at(&a, 8, 10), PLOT_WHITE); /* 8 to 9 down: the second gap */
     sw_array_free(&a);
     p = plot_new(12, 14);
     plot_panel(&p, 2, 2, 10, 10, 0, 10, 0, 10);
     plot_dashed(&p, 3, x, y, 1, 0x0000ff, none);
     a = saved(&p);
-    assert_true(colour_at(&a, 8, 10) != PLOT_WHITE);
+    assert_true(color_at(&a, 8, 10) != PLOT_WHITE);
     sw_array_free(&a);
 }
 
@@ -112,11 +112,11 @@ static void letters(void **state) {
         sw_array a = saved(&p), b = saved(&q);
         for (int i = 0; i < 900; i++) {
             const int x = i % 30, y = i / 30;
-            shape[c - ' '][i] = colour_at(&a, x, y) < 0xd0d0d0;
+            shape[c - ' '][i] = color_at(&a, x, y) < 0xd0d0d0;
             ink += shape[c - ' '][i];
             if (shape[c - ' '][i])
                 assert_true(x >= 2 && x < 4 + 2 * plot_advance((char)c) && y > 8);
-            assert_int_equal(colour_at(&a, x, y), colour_at(&b, y, 29 - x));
+            assert_int_equal(color_at(&a, x, y), color_at(&b, y, 29 - x));
         }
         assert_true((ink > 0) == (c != ' '));
         sw_array_free(&a);
@@ -152,7 +152,7 @@ static void numbers_that_are_none(void **state) {
     sw_array a = saved(&p);
     for (int i = 0; i < 40; i++)
         for (int j = 0; j < 30; j++)
-            assert_int_equal(colour_at(&a, j, i) != PLOT_WHITE, hypot(j + 0.5 - 25, i + 0.5 - 20) < 2.4);
+            assert_int_equal(color_at(&a, j, i) != PLOT_WHITE, hypot(j + 0.5 - 25, i + 0.5 - 20) < 2.4);
     sw_array_free(&a);
 }
 
@@ -177,10 +177,10 @@ static void a_logarithmic_axis(void **state) {
     plot_panel(&p, 10, 10, 20, 60, 0, 10, 0, 6); /* the next panel's axes are linear again */
     assert_true(fabs(plot_y(&p, 1) - 60) < 1e-9);
     sw_array a = saved(&p);
-    assert_int_equal(colour_at(&a, 20, 20), 0x00ff00);
+    assert_int_equal(color_at(&a, 20, 20), 0x00ff00);
     for (int i = 0; i < 80; i++) {
-        assert_int_equal(colour_at(&a, 12, i) == 0x0000ff, false); /* two rows, half each */
-        assert_int_equal(colour_at(&a, 12, i) != PLOT_WHITE, i == 39 || i == 40);
+        assert_int_equal(color_at(&a, 12, i) == 0x0000ff, false); /* two rows, half each */
+        assert_int_equal(color_at(&a, 12, i) != PLOT_WHITE, i == 39 || i == 40);
     }
     sw_array_free(&a);
 }

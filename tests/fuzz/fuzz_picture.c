@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         put_crcs_right(copy, size);
     const char *path = fuzz_file(copy, size);
     sw_array a;
-    fuzz_check(sw_picture_read(path, channels[size % 3], &a) == SW_OK, path);
+    fuzz_check(sw_picture_load(path, channels[size % 3], &a) == SW_OK, path);
     sw_array_free(&a);
     free(copy);
     return 0;

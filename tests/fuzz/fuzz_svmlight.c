@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                              .columns = columns[choice >> 5 & 3],
                              .allow_nonfinite = choice >> 7 & 1};
     const char *path = fuzz_file(data + (size > 0), size - (size > 0));
-    sw_svmlight *d = sw_svmlight_read(path, &o);
+    sw_svmlight *d = sw_svmlight_load(path, &o);
     fuzz_check(d != NULL, path);
     if (!d)
         return 0;
@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     o.like = d; /* a file is like itself */
     o.base = SW_SVMLIGHT_BASE_AUTO;
     o.columns = 0;
-    sw_svmlight *again = sw_svmlight_read(path, &o);
+    sw_svmlight *again = sw_svmlight_load(path, &o);
     fuzz_check(again != NULL, path);
     if (!again || again->x.columns != d->x.columns || again->base != d->base || again->classes != d->classes)
         abort();

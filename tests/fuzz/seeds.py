@@ -11,8 +11,8 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(depth, colour, row_bytes, palette=b"", interlace=0):
-    header = struct.pack(">IIBBBBB", 5, 4, depth, colour, 0, 0, interlace)
+def png(depth, color, row_bytes, palette=b"", interlace=0):
+    header = struct.pack(">IIBBBBB", 5, 4, depth, color, 0, 0, interlace)
     rows = b"".join(bytes([y % 5]) + bytes((37 * i + y) % 256 for i in range(row_bytes)) for y in range(4))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
             + (chunk(b"PLTE", palette) if palette else b"")

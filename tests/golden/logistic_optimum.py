@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Optimum of l2-regularised logistic regression, by scikit-learn.
+"""Optimum of l2-regularized logistic regression, by scikit-learn.
 
     f(x) = mu/2 |x|^2 + 1/m sum log(1 + exp(-y_i <a_i, x>))
 
-scikit-learn minimises 1/2 |x|^2 + C sum(...), the same for C = 1/(mu m). Its tolerance is on the gradient's
+scikit-learn minimizes 1/2 |x|^2 + C sum(...), the same for C = 1/(mu m). Its tolerance is on the gradient's
 largest element; what is left of it is printed beside each optimum: the distance from the true one is
 below |grad|/mu. Numbers of a are multiples of 1/1024, exact in f32.
 

@@ -35,7 +35,7 @@ def main():
     out = ["/* Made by pictures.py: JPEG files, and their pixels by Pillow, [height, width, channels]. */",
            "#ifndef GOLDEN_PICTURES_H", "#define GOLDEN_PICTURES_H", "",
            "enum { GOLDEN_WIDTH = %d, GOLDEN_HEIGHT = %d };" % (WIDTH, HEIGHT), ""]
-    kinds = {"grey": ("L", {}), "rgb": ("RGB", {"subsampling": 0}),
+    kinds = {"gray": ("L", {}), "rgb": ("RGB", {"subsampling": 0}),
              "progressive": ("RGB", {"subsampling": 0, "progressive": True}),
              "subsampled": ("RGB", {"subsampling": 2})}
     for name, (mode, options) in kinds.items():

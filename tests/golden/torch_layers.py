@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""torch.nn's layers and torch.nn.init's initialisers: golden/torch_layers.h, which
-tests/nn/test_torch_layers.c reads. A layer is one line of LAYERS, an initialiser one of INITS.
+"""torch.nn's layers and torch.nn.init's initializers: golden/torch_layers.h, which
+tests/nn/test_torch_layers.c reads. A layer is one line of LAYERS, an initializer one of INITS.
 
 Of a layer: forward, and the gradients of its input and its parameters for a given cotangent; input,
-parameters and cotangent are streams that both sides draw. Of an initialiser, whose random numbers are
+parameters and cotangent are streams that both sides draw. Of an initializer, whose random numbers are
 other ones than swale's: moments, quantiles and extremes of a matrix of DRAWS numbers.
 
     /usr/bin/python3 tests/golden/torch_layers.py       (Debian's python3-torch)
@@ -165,7 +165,7 @@ def main():
           "    double least, low /* the INIT_RANK-th smallest */, high, largest;\n"
           "    double quantile[INIT_QUANTILES]; /* at 1/20, 2/20, … */\n} torch_inits[] = {\n"
           + "".join(init_rows()) + "};\n")
-    print(f"{len(rows)} layers, {len(INITS)} initialisers", file=sys.stderr)
+    print(f"{len(rows)} layers, {len(INITS)} initializers", file=sys.stderr)
 
 
 main()

@@ -9,7 +9,7 @@ static sw_tensor block_forward(sw_module *self, sw_tensor x) {
 
 static sw_module *block(sw_model *m, int64_t outputs) {
     return sw_nn_compose(m, "block", block_forward, sw_nn_linear(m, 0, outputs),
-                         sw_module_name(sw_nn_linear(m, 0, outputs), "again"), NULL);
+                         sw_module_set_name(sw_nn_linear(m, 0, outputs), "again"), NULL);
 }
 
 /* A function called many times: names are the blocks', whatever is around them. */
@@ -17,7 +17,7 @@ static void test_names_and_shapes(void **state) {
     (void)state;
     for (int more = 0; more < 2; more++) {
         sw_model *model = sw_model_new(SW_F64, 1);
-        sw_model_input(model, 1, (const int64_t[]){5});
+        sw_model_set_input_shape(model, 1, (const int64_t[]){5});
         sw_module *first = sw_nn_linear(model, 0, 5), *one = block(model, 4), *two = block(model, 3);
         sw_module *root =
             sw_nn_sequential(model, more ? first : sw_nn_relu(model), one, two, sw_nn_linear(model, 0, 2), NULL);
@@ -44,7 +44,7 @@ static void test_names_and_shapes(void **state) {
 static void test_numbers(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_model_input(model, 1, (const int64_t[]){2});
+    sw_model_set_input_shape(model, 1, (const int64_t[]){2});
     sw_module *root = block(model, 2);
     sw_params *p = built(model, root);
     set_values(p, "block1.linear1.weight", (const double[]){1, 1, 1, -1});
@@ -69,7 +69,7 @@ static sw_tensor chain_forward(sw_module *self, sw_tensor x) {
 static void test_nested(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
-    sw_model_input(model, 2, (const int64_t[]){2, 3});
+    sw_model_set_input_shape(model, 2, (const int64_t[]){2, 3});
     sw_module *inner = sw_nn_residual(model, sw_nn_sequential(model, block(model, 6), sw_nn_tanh(model), NULL));
     sw_module *root = sw_nn_compose(model, "chain", chain_forward, sw_nn_flatten(model), inner, block(model, 2), NULL);
     sw_params *p = built(model, root);
@@ -86,7 +86,7 @@ static void test_nested(void **state) {
 static void test_taken_number(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *a = sw_nn_linear(model, 2, 2), *b = sw_module_name(sw_nn_linear(model, 2, 2), "linear1");
+    sw_module *a = sw_nn_linear(model, 2, 2), *b = sw_module_set_name(sw_nn_linear(model, 2, 2), "linear1");
     built(model, sw_nn_sequential(model, a, b, NULL));
     assert_string_equal(a->name, "linear2");
     assert_string_equal(b->name, "linear1");
@@ -111,10 +111,10 @@ static void test_options(void **state) {
         count c = {0};
         sw_model *model = sw_model_new(SW_F32, 1);
         if (!given)
-            sw_model_input(model, 1, (const int64_t[]){3});
+            sw_model_set_input_shape(model, 1, (const int64_t[]){3});
         sw_module *child = sw_nn_linear(model, 3, 4);
         const sw_compose_options options = {.size = sizeof options, .user = &c, .out = given ? &out : NULL};
-        sw_module *root = sw_nn_compose_of(model, "counted", counting_forward, 1, &child, &options);
+        sw_module *root = sw_nn_compose_with_options(model, "counted", counting_forward, 1, &child, &options);
         assert_ptr_equal(sw_module_user(root), &c);
         assert_null(sw_module_user(child));
         built(model, root);
@@ -155,7 +155,7 @@ static sw_tensor scalar_forward(sw_module *self, sw_tensor x) {
 }
 
 static sw_module *with(sw_model *m, sw_tensor (*forward)(sw_module *, sw_tensor)) {
-    sw_model_input(m, 1, (const int64_t[]){3});
+    sw_model_set_input_shape(m, 1, (const int64_t[]){3});
     return sw_nn_compose(m, "odd", forward, sw_nn_linear(m, 3, 4), NULL);
 }
 static sw_module *null_result(sw_model *m) {
@@ -187,22 +187,22 @@ static sw_module *no_kind(sw_model *m) {
     return sw_nn_compose(m, "", chain_forward, NULL);
 }
 static sw_module *bad_options(sw_model *m) {
-    return sw_nn_compose_of(m, "odd", chain_forward, 0, NULL, &(sw_compose_options){.size = 3});
+    return sw_nn_compose_with_options(m, "odd", chain_forward, 0, NULL, &(sw_compose_options){.size = 3});
 }
 static sw_module *name_twice(sw_model *m) {
-    return sw_nn_compose(m, "pair", chain_forward, sw_module_name(sw_nn_relu(m), "a"),
-                         sw_module_name(sw_nn_relu(m), "a"), NULL);
+    return sw_nn_compose(m, "pair", chain_forward, sw_module_set_name(sw_nn_relu(m), "a"),
+                         sw_module_set_name(sw_nn_relu(m), "a"), NULL);
 }
 static sw_module *same_names(sw_model *m) {
-    sw_model_input(m, 1, (const int64_t[]){3});
+    sw_model_set_input_shape(m, 1, (const int64_t[]){3});
     return name_twice(m);
 }
 static sw_module *long_names(sw_model *m) {
     static const char name[] = "a_name_of_seventy_characters_which_is_allowed_but_not_three_deep_______";
-    sw_model_input(m, 1, (const int64_t[]){3});
-    sw_module *at = sw_module_name(sw_nn_relu(m), name);
+    sw_model_set_input_shape(m, 1, (const int64_t[]){3});
+    sw_module *at = sw_module_set_name(sw_nn_relu(m), name);
     for (int i = 0; i < 2; i++)
-        at = sw_module_name(sw_nn_compose(m, "deep", chain_forward, at, NULL), name);
+        at = sw_module_set_name(sw_nn_compose(m, "deep", chain_forward, at, NULL), name);
     return at;
 }
 
@@ -216,7 +216,7 @@ static void test_refusals(void **state) {
     refused(called_twice, SW_ERR_SHAPE, "layer odd1: its forward calls layer odd1.linear1 with samples [3] and [4]");
     refused(strange, SW_ERR_ARGUMENT, "layer odd1: its forward calls layer relu, which is not part of it");
     refused(scalar, SW_ERR_SHAPE, "layer odd1: its forward gives layer linear a scalar; [batch, ...] is needed");
-    refused(unknown, SW_ERR_SHAPE, "layer block1: what comes in is not known; sw_model_input gives it");
+    refused(unknown, SW_ERR_SHAPE, "layer block1: what comes in is not known; sw_model_set_input_shape gives it");
     refused(no_forward, SW_ERR_ARGUMENT, "compose: the forward function is NULL");
     refused(no_kind, SW_ERR_ARGUMENT, "compose: a kind of 1 to 48 characters is needed");
     refused(bad_options, SW_ERR_ARGUMENT, "compose: options.size is 3; sizeof(sw_compose_options) is 32");
@@ -230,13 +230,13 @@ static void test_refusals(void **state) {
 
 static bool build_it(void) {
     sw_model *model = sw_model_new(SW_F32, 7);
-    sw_model_input(model, 1, (const int64_t[]){4});
-    sw_module *first = sw_module_init(sw_nn_linear(model, 0, 6), sw_init_orthogonal(1)),
+    sw_model_set_input_shape(model, 1, (const int64_t[]){4});
+    sw_module *first = sw_module_set_init(sw_nn_linear(model, 0, 6), sw_init_orthogonal(1)),
               *last = sw_module_tie(sw_nn_linear(model, 4, 6), first);
-    sw_module *root = sw_nn_sequential(model, sw_module_init_param(first, "bias", sw_init_pytorch()), sw_nn_gelu(model),
-                                       sw_nn_residual(model, block(model, 6)), sw_nn_linear_no_bias(model, 6, 4), last,
-                                       sw_nn_softmax(model, -1), sw_nn_reshape(model, 2, (const int64_t[]){3, 2}),
-                                       sw_nn_flatten(model), NULL);
+    sw_module *root = sw_nn_sequential(model, sw_module_set_param_init(first, "bias", sw_init_pytorch()),
+                                       sw_nn_gelu(model), sw_nn_residual(model, block(model, 6)),
+                                       sw_nn_linear_no_bias(model, 6, 4), last, sw_nn_softmax(model, -1),
+                                       sw_nn_reshape(model, 2, (const int64_t[]){3, 2}), sw_nn_flatten(model), NULL);
     bool good = sw_model_build(model, root) != NULL;
     sw_model_free(model);
     return good;

@@ -13,7 +13,7 @@ static void test_rows(void **state) {
     const double ids[4] = {4, 0, 2, 4}, expected[12] = {40, 41, 42, 0, 1, 2, 20, 21, 22, 40, 41, 42};
     for (int t = 0; t < 2; t++) {
         sw_model *model = sw_model_new(both_types[t], 1);
-        sw_model_input(model, 1, (const int64_t[]){2});
+        sw_model_set_input_shape(model, 1, (const int64_t[]){2});
         sw_module *layer = sw_nn_embedding(model, ROWS, DIM);
         sw_params *p = built(model, layer);
         assert_true(layer->out.rank == 2 && layer->out.length[0] == 2 && layer->out.length[1] == DIM);
@@ -71,7 +71,7 @@ static void test_gradients(void **state) {
         if (type == SW_F64)
             continue; /* the differences would move them: ids have no gradient */
         sw_model *model = sw_model_new(SW_F64, 1);
-        sw_model_input(model, 1, (const int64_t[]){3});
+        sw_model_set_input_shape(model, 1, (const int64_t[]){3});
         sw_module *root = sw_nn_sequential(model, sw_nn_embedding(model, ROWS, DIM), sw_nn_flatten(model),
                                            sw_nn_linear(model, 0, 2), sw_nn_tanh(model), NULL);
         built(model, root);
@@ -107,7 +107,7 @@ static void test_ids_refused(void **state) {
     refused_id(SW_I32, 5, "layer embedding1: gather_rows: id 5 at position 4 is outside 0 to 4");
     /* f32 does not tell 2^24 and 2^24 + 1 apart. */
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *layer = sw_module_init(sw_nn_embedding(model, 16777300, 1), sw_init_zeros());
+    sw_module *layer = sw_module_set_init(sw_nn_embedding(model, 16777300, 1), sw_init_zeros());
     built(model, layer);
     sw_tape *tape = sw_tape_new();
     assert_true(sw_is_null(sw_forward(layer, tensor_of(tape, SW_F32, SW_SHAPE(1), (const double[]){16777216}))));
@@ -122,7 +122,7 @@ static sw_module *no_rows(sw_model *m) {
     return sw_nn_embedding(m, 0, 3);
 }
 static sw_module *too_deep(sw_model *m) {
-    sw_model_input(m, 7, (const int64_t[]){1, 1, 1, 1, 1, 1, 1});
+    sw_model_set_input_shape(m, 7, (const int64_t[]){1, 1, 1, 1, 1, 1, 1});
     return sw_nn_embedding(m, 2, 3);
 }
 
@@ -140,7 +140,7 @@ static sw_model *tied_model(sw_dtype type, sw_module **in, sw_module **out) {
     *in = sw_nn_embedding(model, ROWS, DIM);
     *out = sw_module_tie(sw_nn_linear_no_bias(model, 0, ROWS), *in);
     sw_module *root = sw_nn_sequential(model, *in, sw_nn_linear(model, DIM, DIM), sw_nn_tanh(model), *out, NULL);
-    sw_model_input(model, 0, NULL); /* one id for each sample */
+    sw_model_set_input_shape(model, 0, NULL); /* one id for each sample */
     built(model, root);
     return model;
 }
@@ -253,7 +253,7 @@ static sw_module *to_nothing(sw_model *m) {
 }
 static sw_module *tied_and_started(sw_model *m) {
     sw_module *a = sw_nn_linear(m, 3, 3);
-    return sw_nn_sequential(m, a, sw_module_init(sw_module_tie(sw_nn_linear(m, 3, 3), a), sw_init_zeros()), NULL);
+    return sw_nn_sequential(m, a, sw_module_set_init(sw_module_tie(sw_nn_linear(m, 3, 3), a), sw_init_zeros()), NULL);
 }
 static sw_module *unused_tie(sw_model *m) {
     sw_module *a = sw_nn_linear(m, 3, 3);
@@ -315,9 +315,9 @@ static void test_freeze(void **state) {
 /* A layer with a table that is not to be trained and a weight that is: x table weight. */
 static sw_status positions_build(sw_module *module, sw_sample_shape *shape) {
     (void)shape;
-    sw_param *fixed = sw_module_param(module, "table", SW_SHAPE(2), NULL);
+    sw_param *fixed = sw_module_add_param(module, "table", SW_SHAPE(2), NULL);
     sw_param_freeze(fixed, true);
-    return fixed && sw_module_param(module, "weight", SW_SHAPE(2), NULL) ? SW_OK : SW_ERR_USER;
+    return fixed && sw_module_add_param(module, "weight", SW_SHAPE(2), NULL) ? SW_OK : SW_ERR_USER;
 }
 
 static sw_tensor positions_forward(sw_module *module, sw_tensor x) {

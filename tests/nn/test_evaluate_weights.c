@@ -29,12 +29,12 @@ static sw_status gather(const sw_source *source, const int64_t *ids, int64_t cou
 
 static sw_tensor ignoring(sw_tensor z, sw_tensor y) {
     const sw_cross_entropy_options o = {.size = sizeof o, .ignore = true, .ignored_id = -1};
-    return sw_cross_entropy_with(z, y, &o);
+    return sw_cross_entropy_with_options(z, y, &o);
 }
 static sw_tensor weighted(sw_tensor z, sw_tensor y) {
     const sw_cross_entropy_options o = {
         .size = sizeof o, .ignore = true, .ignored_id = -1, .class_weights = class_weights, .classes = CLASSES};
-    return sw_cross_entropy_with(z, y, &o);
+    return sw_cross_entropy_with_options(z, y, &o);
 }
 
 static void test_ignored_and_weighted(void **state) {

@@ -189,7 +189,7 @@ static void test_names_and_types(void **state) {
             different += x[i] != other[i];
         }
         assert_true(k == 0 ? different == 0 : different == 600);
-        assert_int_equal(sw_params_reset(q), SW_OK);
+        assert_int_equal(sw_params_reinitialize(q), SW_OK);
         assert_memory_equal(x, sw_params_x(q), 600 * sizeof *x);
         sw_params_free(p);
         sw_params_free(q);
@@ -200,7 +200,7 @@ static void test_names_and_types(void **state) {
 
 static void refused_init(sw_init init, const char *message) {
     sw_model *model = sw_model_new(SW_F32, 1);
-    assert_null(sw_model_build(model, sw_module_init(sw_nn_linear(model, 3, 2), init)));
+    assert_null(sw_model_build(model, sw_module_set_init(sw_nn_linear(model, 3, 2), init)));
     expect_error(SW_ERR_ARGUMENT, message);
     sw_model_free(model);
 }
@@ -227,7 +227,8 @@ static void test_refusals(void **state) {
                  "parameter linear1.weight: initial values orthogonal: the gain is not finite");
     refused_init((sw_init){.name = "none"}, "layer linear: the initial values have no fill function");
     sw_model *model = sw_model_new(SW_F32, 1);
-    assert_null(sw_model_build(model, sw_module_init_param(sw_nn_linear(model, 3, 2), "bias", sw_init_orthogonal(1))));
+    assert_null(
+        sw_model_build(model, sw_module_set_param_init(sw_nn_linear(model, 3, 2), "bias", sw_init_orthogonal(1))));
     expect_error(SW_ERR_ARGUMENT, "parameter linear1.bias: initial values orthogonal: two axes or more are needed");
     sw_model_free(model);
     sw_params *p = sw_params_new(SW_F64, 1);
@@ -285,7 +286,7 @@ static void test_values_that_are_not_finite(void **state) {
         expect_error(SW_ERR_NONFINITE, "parameter mask: initial values mine: element 4 is 1e+300, too large for f32");
     }
     sw_model *model = sw_model_new(SW_F32, 1);
-    assert_null(sw_model_build(model, sw_module_init(sw_nn_linear(model, 3, 2), sw_init_constant((double)NAN))));
+    assert_null(sw_model_build(model, sw_module_set_init(sw_nn_linear(model, 3, 2), sw_init_constant((double)NAN))));
     expect_error(SW_ERR_NONFINITE, "parameter linear1.weight: initial values constant: element 0 is nan; finite "
                                    "numbers are needed");
     sw_model_free(model);
@@ -294,10 +295,10 @@ static void test_values_that_are_not_finite(void **state) {
 /* ---- Who says how a parameter starts ---- */
 
 static sw_module *two_layers(sw_model *m) {
-    return sw_nn_sequential(
-        m, sw_nn_linear(m, 2, 3),
-        sw_module_init_param(sw_module_init(sw_nn_linear(m, 3, 2), sw_init_constant(1)), "bias", sw_init_constant(2)),
-        NULL);
+    return sw_nn_sequential(m, sw_nn_linear(m, 2, 3),
+                            sw_module_set_param_init(sw_module_set_init(sw_nn_linear(m, 3, 2), sw_init_constant(1)),
+                                                     "bias", sw_init_constant(2)),
+                            NULL);
 }
 
 static void expect_constant(sw_params *p, const char *name, double value) {
@@ -309,30 +310,30 @@ static void expect_constant(sw_params *p, const char *name, double value) {
 static void test_defaults_of_a_model(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
-    assert_int_equal(sw_model_init(model, sw_init_constant(3)), SW_OK);
-    assert_int_equal(sw_model_init_role(model, SW_ROLE_BIAS, sw_init_constant(4)), SW_OK);
+    assert_int_equal(sw_model_set_init(model, sw_init_constant(3)), SW_OK);
+    assert_int_equal(sw_model_set_role_init(model, SW_ROLE_BIAS, sw_init_constant(4)), SW_OK);
     sw_params *p = built(model, two_layers(model));
     expect_constant(p, "linear1.weight", 3);
     expect_constant(p, "linear1.bias", 4);
     expect_constant(p, "linear2.weight", 1); /* the layer's own word counts more */
     expect_constant(p, "linear2.bias", 2);
-    assert_int_equal(sw_model_init(model, sw_init_zeros()), SW_ERR_STATE);
+    assert_int_equal(sw_model_set_init(model, sw_init_zeros()), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "model_init: the model is built already");
-    sw_module_init(sw_model_root(model), sw_init_zeros());
+    sw_module_set_init(sw_model_root(model), sw_init_zeros());
     expect_error(SW_ERR_ARGUMENT, "layer sequential1: it is built, and keeps its initial values");
     sw_model_free(model);
-    assert_int_equal(sw_model_init(NULL, sw_init_zeros()), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_set_init(NULL, sw_init_zeros()), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_init: the model is NULL");
     model = sw_model_new(SW_F64, 1);
-    assert_int_equal(sw_model_init_role(model, (sw_role)6, sw_init_zeros()), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_set_role_init(model, (sw_role)6, sw_init_zeros()), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_init: 6 is no role");
-    assert_int_equal(sw_model_init(model, (sw_init){0}), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_set_init(model, (sw_init){0}), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_init: the initial values have no fill function");
-    sw_module_init_param(sw_nn_relu(model), NULL, sw_init_zeros());
+    sw_module_set_param_init(sw_nn_relu(model), NULL, sw_init_zeros());
     expect_error(SW_ERR_ARGUMENT, "layer relu: which parameter is not said");
     sw_model_free(model);
     model = sw_model_new(SW_F64, 1);
-    assert_null(sw_model_build(model, sw_module_init(sw_nn_relu(model), sw_init_zeros())));
+    assert_null(sw_model_build(model, sw_module_set_init(sw_nn_relu(model), sw_init_zeros())));
     expect_error(SW_ERR_ARGUMENT, "layer relu1: it has no parameter weight, which is given initial values");
     sw_model_free(model);
 }

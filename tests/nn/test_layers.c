@@ -67,7 +67,7 @@ static void test_activations(void **state) {
             out[i] = activations[k].of(in[i]);
         for (int t = 0; t < 2; t++) {
             sw_model *model = sw_model_new(both_types[t], 1);
-            sw_model_input(model, 1, shape + 1);
+            sw_model_set_input_shape(model, 1, shape + 1);
             sw_module *layer = activations[k].make(model);
             built(model, sw_nn_sequential(model, layer, NULL));
             char name[64];
@@ -94,7 +94,7 @@ static void test_softmax(void **state) {
     for (int axis = -2; axis <= 2; axis++)
         for (int log_of = 0; axis != 0 && log_of < 2; log_of++) {
             sw_model *model = sw_model_new(SW_F64, 1);
-            sw_model_input(model, 2, shape + 1);
+            sw_model_set_input_shape(model, 2, shape + 1);
             sw_module *layer = log_of ? sw_nn_log_softmax(model, axis) : sw_nn_softmax(model, axis);
             built(model, layer);
             sw_array x = test_filled(SW_F64, 3, shape, -3, 3, 5);
@@ -128,7 +128,7 @@ static void test_activation_by_name(void **state) {
         list[i] = sw_nn_activation(model, names[i]);
         assert_string_equal(list[i]->name, names[i]);
     }
-    built(model, sw_nn_sequential_of(model, count, list));
+    built(model, sw_nn_sequential_array(model, count, list));
     sw_tape *tape = sw_tape_new();
     const double in[2] = {-2, 1}, leaky[2] = {-0.02, 1}, elu[2] = {expm1(-2), 1};
     expect_values(sw_forward(list[3], tensor_of(tape, SW_F64, SW_SHAPE(1, 2), in)), SW_SHAPE(1, 2), leaky, 0);
@@ -176,7 +176,7 @@ static void test_flatten_and_reshape(void **state) {
     for (int known = 0; known < 2; known++) {
         sw_model *model = sw_model_new(SW_F64, 1);
         if (known)
-            sw_model_input(model, 3, shape + 1);
+            sw_model_set_input_shape(model, 3, shape + 1);
         sw_module *flat = sw_nn_flatten(model), *back = sw_nn_reshape(model, 2, (const int64_t[]){5, 12}),
                   *scalar = sw_nn_sequential(model, flat, back, NULL);
         built(model, scalar);
@@ -187,7 +187,7 @@ static void test_flatten_and_reshape(void **state) {
         expect_values(sw_forward(flat, sw_input(tape, x)), SW_SHAPE(2, 60), x.data, 0);
         expect_values(sw_forward(scalar, sw_input(tape, x)), SW_SHAPE(2, 5, 12), x.data, 0);
         /* No samples; a sample without axes; a scalar is none. */
-        expect_values(sw_forward(flat, sw_buffer(tape, SW_F64, SW_SHAPE(0, 3, 4))), SW_SHAPE(0, 12), NULL, 0);
+        expect_values(sw_forward(flat, sw_empty(tape, SW_F64, SW_SHAPE(0, 3, 4))), SW_SHAPE(0, 12), NULL, 0);
         expect_values(sw_forward(flat, tensor_of(tape, SW_F64, SW_SHAPE(2), x.data)), SW_SHAPE(2, 1), x.data, 0);
         assert_true(sw_is_null(sw_forward(flat, sw_constant(tape, SW_F64, 1))));
         expect_error(SW_ERR_SHAPE, "layer flatten1: a scalar comes in; [batch, ...] is needed");
@@ -210,7 +210,7 @@ static void test_residual(void **state) {
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_module *root = sw_nn_residual(
         model, sw_nn_sequential(model, sw_nn_linear(model, 0, 2), sw_nn_tanh(model), sw_nn_linear(model, 2, 3), NULL));
-    sw_model_input(model, 1, (const int64_t[]){3});
+    sw_model_set_input_shape(model, 1, (const int64_t[]){3});
     sw_params *p = built(model, root);
     assert_string_equal(root->name, "residual1");
     set_values(p, "linear1.weight", (const double[]){1, 0, 0, 0, 1, 0});
@@ -245,7 +245,7 @@ static void test_residual_of_unknown_shape(void **state) {
     sw_module *root = sw_nn_residual(model, sw_nn_linear(model, 3, 1));
     built(model, root); /* what comes in is not known: the tensors are looked at */
     sw_tape *tape = sw_tape_new();
-    assert_true(sw_is_null(sw_forward(root, sw_buffer(tape, SW_F32, SW_SHAPE(2, 3)))));
+    assert_true(sw_is_null(sw_forward(root, sw_empty(tape, SW_F32, SW_SHAPE(2, 3)))));
     expect_error(SW_ERR_SHAPE, "layer residual1: x [2,3] and f(x) [2,1]; equal shapes are needed");
     sw_tape_free(tape);
     sw_model_free(model);
@@ -255,11 +255,11 @@ static sw_module *bad_slope(sw_model *m) {
     return sw_nn_leaky_relu(m, INFINITY);
 }
 static sw_module *bad_axis(sw_model *m) {
-    sw_model_input(m, 1, (const int64_t[]){3});
+    sw_model_set_input_shape(m, 1, (const int64_t[]){3});
     return sw_nn_softmax(m, 2);
 }
 static sw_module *bad_reshape(sw_model *m) {
-    sw_model_input(m, 1, (const int64_t[]){3});
+    sw_model_set_input_shape(m, 1, (const int64_t[]){3});
     return sw_nn_reshape(m, 2, (const int64_t[]){2, 2});
 }
 static sw_module *negative_reshape(sw_model *m) {
@@ -269,7 +269,7 @@ static sw_module *deep_reshape(sw_model *m) {
     return sw_nn_reshape(m, 8, (const int64_t[]){1, 1, 1, 1, 1, 1, 1, 1});
 }
 static sw_module *bad_residual(sw_model *m) {
-    sw_model_input(m, 1, (const int64_t[]){3});
+    sw_model_set_input_shape(m, 1, (const int64_t[]){3});
     return sw_nn_residual(m, sw_nn_linear(m, 0, 2));
 }
 static sw_module *empty_residual(sw_model *m) {
@@ -279,10 +279,10 @@ static sw_module *no_bias_no_outputs(sw_model *m) {
     return sw_nn_linear_no_bias(m, 3, 0);
 }
 static sw_module *negative_list(sw_model *m) {
-    return sw_nn_sequential_of(m, -1, NULL);
+    return sw_nn_sequential_array(m, -1, NULL);
 }
 static sw_module *null_list(sw_model *m) {
-    return sw_nn_sequential_of(m, 1, NULL);
+    return sw_nn_sequential_array(m, 1, NULL);
 }
 
 static void test_refusals(void **state) {

@@ -29,15 +29,15 @@ static int make_data(void **state) {
 }
 
 static sw_source *classes_source(sw_dtype type) {
-    const sw_array x = sw_array_of(type == SW_F64 ? (void *)x_of : x_f32, type, SW_SHAPE(N, D)),
-                   y = sw_array_of(label, SW_I32, SW_SHAPE(N));
+    const sw_array x = sw_array_view(type == SW_F64 ? (void *)x_of : x_f32, type, SW_SHAPE(N, D)),
+                   y = sw_array_view(label, SW_I32, SW_SHAPE(N));
     sw_source *s = sw_arrays(&x, &y, &(sw_arrays_options){.size = sizeof(sw_arrays_options), .classes = K});
     assert_non_null(s);
     return s;
 }
 
 static sw_source *real_source(void) {
-    const sw_array x = sw_array_of(x_of, SW_F64, SW_SHAPE(N, D)), y = sw_array_of(y_of, SW_F64, SW_SHAPE(N, K));
+    const sw_array x = sw_array_view(x_of, SW_F64, SW_SHAPE(N, D)), y = sw_array_view(y_of, SW_F64, SW_SHAPE(N, K));
     sw_source *s = sw_arrays(&x, &y, NULL);
     assert_non_null(s);
     return s;
@@ -69,7 +69,7 @@ static void expect(sw_model *m, const sw_source *source, sw_loss loss, bool glm,
     static const int64_t ids[] = {3, 0, 17, 39, 8, 8, 21, 30, 2, 1, 5};
     double s[11 * K], back[D * K + K], value, same;
     assert_ok(sw_objective_gradient(f, tape, NULL, ids, 11, 0, &value, g));
-    assert_ok(sw_objective_glm(f, tape, NULL, ids, 11, 0, &same, s));
+    assert_ok(sw_objective_glm_derivatives(f, tape, NULL, ids, 11, 0, &same, s));
     /* Sums of 11 × 6 products of numbers below 4. */
     const double allowed = 66 * 4 * (type == SW_F32 ? 0x1p-22 : 0x1p-51);
     assert_true(fabs(value - same) <= allowed);
@@ -133,13 +133,14 @@ static void test_trained(void **state) {
     sw_model *m = linear_model(SW_F64, true, false);
     sw_source *classes = classes_source(SW_F64);
     const sw_objective *f = sw_model_objective(m, classes, sw_cross_entropy);
-    sw_optim *o = sw_optim_create(sw_model_params(m), &(sw_optim_options){.size = sizeof(sw_optim_options),
+    sw_optim *o =
+        sw_optim_new_with_options(sw_model_params(m), &(sw_optim_options){.size = sizeof(sw_optim_options),
                                                                           .estimator = "saga tol=1e-9",
                                                                           .rule = "sgd lr=auto weight_decay=0.05"});
     sw_train_result r;
     assert_ok(sw_train(f, o, &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 3000}, &r));
     assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);
-    const sw_array table = sw_optim_vector(o, "table");
+    const sw_array table = sw_optim_slot(o, "table");
     assert_int_equal(sw_array_count(&table), N * K);
     sw_optim_free(o);
     sw_model_free(m);

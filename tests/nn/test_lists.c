@@ -115,7 +115,7 @@ static void test_a_parameter_that_a_layer_does_not_have(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F64, 1);
     sw_module *l = sw_nn_linear(m, 2, 1);
-    sw_module_init_param(l, "Wieght", sw_init_zeros());
+    sw_module_set_param_init(l, "Wieght", sw_init_zeros());
     assert_null(sw_model_build(m, l));
     expect_error(SW_ERR_ARGUMENT, "layer linear1: it has no parameter Wieght, which is given "
                                   "initial values, did you mean weight?");
@@ -126,8 +126,8 @@ static void test_flatten_is_named(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
     const double x[8] = {0}, w[8] = {0};
-    sw_tensor z = sw_linear(sw_input(tape, sw_array_of(x, SW_F64, SW_SHAPE(2, 2, 2))),
-                            sw_input(tape, sw_array_of(w, SW_F64, SW_SHAPE(2, 4))), (sw_tensor){0});
+    sw_tensor z = sw_linear(sw_input(tape, sw_array_view(x, SW_F64, SW_SHAPE(2, 2, 2))),
+                            sw_input(tape, sw_array_view(w, SW_F64, SW_SHAPE(2, 4))), (sw_tensor){0});
     assert_true(sw_is_null(z));
     assert_non_null(strstr(sw_error(), "sw_nn_flatten"));
     sw_tape_free(tape);
@@ -168,7 +168,7 @@ static void test_long_names_keep_the_columns(void **state) {
                                         "l123456789l123456789l123456789l123456789l123456789l123456789l123456789"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         sw_model *m = sw_model_new(SW_F64, 1);
-        sw_module *in = sw_module_name(sw_nn_linear(m, 12, 123456), names[i]);
+        sw_module *in = sw_module_set_name(sw_nn_linear(m, 12, 123456), names[i]);
         sw_module *deep = sw_nn_sequential(m, sw_nn_sequential(m, sw_nn_sequential(m, in)));
         sw_module *shape = sw_nn_reshape(m, SW_SHAPE(1, 2, 1, 3, 1, 20576));
         assert_non_null(sw_model_build(m, sw_nn_sequential(m, deep, shape, sw_nn_flatten(m))));

@@ -24,7 +24,7 @@ static void a_model_comes_back(void **state) {
     assert_memory_not_equal(x, y, size);
     assert_int_equal(sw_model_load(two, path), SW_OK);
     assert_memory_equal(x, y, size);
-    sw_archive *a = sw_archive_open(path);
+    sw_archive *a = sw_archive_load(path);
     assert_int_equal(sw_archive_count(a), 4);
     assert_true(sw_archive_has(a, "linear1.weight") && sw_archive_has(a, "linear2.bias"));
     sw_archive_free(a);

@@ -28,7 +28,7 @@ static sw_params *build(sw_model *model, sw_module *root) {
 }
 
 static sw_tensor input(sw_tape *tape, sw_dtype type, int64_t rows, int64_t columns, const double *values) {
-    sw_tensor x = sw_buffer(tape, type, SW_SHAPE(rows, columns));
+    sw_tensor x = sw_empty(tape, type, SW_SHAPE(rows, columns));
     sw_array a = sw_value(x);
     for (int64_t i = 0; i < rows * columns; i++)
         test_set(&a, i, values[i]);
@@ -76,7 +76,7 @@ static void test_sequential_and_relu(void **state) {
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_module *inner = sw_nn_sequential(model, sw_nn_relu(model), sw_nn_linear(model, 0, 1), NULL);
     sw_module *list[] = {sw_nn_linear(model, 3, 2), inner};
-    sw_module *root = sw_nn_sequential_of(model, 2, list);
+    sw_module *root = sw_nn_sequential_array(model, 2, list);
     sw_params *p = build(model, root);
     set(p, "linear1.weight", weight);
     set(p, "linear1.bias", bias);
@@ -94,7 +94,7 @@ static void test_empty_sequential_is_the_identity(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_module *empty = sw_nn_sequential(model, NULL);
-    sw_module *root = sw_nn_sequential(model, empty, sw_nn_sequential_of(model, 0, NULL), NULL);
+    sw_module *root = sw_nn_sequential(model, empty, sw_nn_sequential_array(model, 0, NULL), NULL);
     assert_int_equal(sw_params_dim(build(model, root)), 0);
     sw_tape *tape = sw_tape_new();
     sw_tensor x = input(tape, SW_F64, 2, 3, points), y = sw_forward(root, x);
@@ -117,10 +117,10 @@ static void test_dropout(void **state) {
     static double ones[ROWS * COLUMNS];
     for (int i = 0; i < ROWS * COLUMNS; i++)
         ones[i] = 1;
-    sw_tape_set(tape, SW_TRAIN, false);
+    sw_tape_set_switch(tape, SW_TRAIN, false);
     assert_values(sw_forward(drop, input(tape, SW_F64, ROWS, COLUMNS, ones)), ones, ROWS * COLUMNS, 0);
     sw_tape_reset(tape);
-    sw_tape_set(tape, SW_TRAIN, true);
+    sw_tape_set_switch(tape, SW_TRAIN, true);
     sw_tape_set_draw(tape, 17);
     sw_array a = sw_value(sw_forward(drop, input(tape, SW_F64, ROWS, COLUMNS, ones)));
     sw_array b = sw_value(sw_forward(other, input(tape, SW_F64, ROWS, COLUMNS, ones)));
@@ -152,16 +152,16 @@ static void test_dropout(void **state) {
 
 enum { IN = 400, OUT = 100 };
 
-static sw_params *initialised(sw_dtype type, uint64_t seed, sw_init init, sw_model **model) {
+static sw_params *initialized(sw_dtype type, uint64_t seed, sw_init init, sw_model **model) {
     *model = sw_model_new(type, seed);
     sw_module *linear = sw_nn_linear(*model, IN, OUT);
-    return build(*model, init.fill ? sw_module_init(linear, init) : linear);
+    return build(*model, init.fill ? sw_module_set_init(linear, init) : linear);
 }
 
 /* Mean, standard deviation, and for uniform values the bound √3 s. */
 static void check_init(sw_init init, double s, bool uniform) {
     sw_model *model;
-    sw_params *p = initialised(SW_F64, 11, init, &model);
+    sw_params *p = initialized(SW_F64, 11, init, &model);
     sw_array w = sw_param_value(sw_params_find(p, "linear1.weight"));
     double n = IN * OUT, sum = 0, squares = 0, largest = 0;
     for (int64_t i = 0; i < IN * OUT; i++) {
@@ -194,7 +194,7 @@ static void test_initial_values(void **state) {
     check_init(sw_init_xavier_uniform(1), xavier, true);
     check_init(sw_init_xavier_normal(2), 2 * xavier, false);
     sw_model *model;
-    sw_params *p = initialised(SW_F64, 11, sw_init_zeros(), &model);
+    sw_params *p = initialized(SW_F64, 11, sw_init_zeros(), &model);
     for (int64_t i = 0; i < sw_params_dim(p); i++)
         assert_true(((const double *)sw_params_x(p))[i] == 0);
     sw_model_free(model);
@@ -206,7 +206,7 @@ static void test_f32_is_f64_rounded(void **state) {
                            sw_init_xavier_normal(1)};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         sw_model *single, *twice;
-        sw_params *p = initialised(SW_F32, 5, all[k], &single), *q = initialised(SW_F64, 5, all[k], &twice);
+        sw_params *p = initialized(SW_F32, 5, all[k], &single), *q = initialized(SW_F64, 5, all[k], &twice);
         const float *x = sw_params_x(p);
         const double *y = sw_params_x(q);
         for (int64_t i = 0; i < IN * OUT; i++)
@@ -221,12 +221,13 @@ static void test_f32_is_f64_rounded(void **state) {
 static void test_initial_values_by_seed_and_name(void **state) {
     (void)state;
     sw_model *one = sw_model_new(SW_F64, 3), *two = sw_model_new(SW_F64, 3), *three = sw_model_new(SW_F64, 4);
-    sw_module *a = sw_module_name(sw_nn_linear(one, 4, 4), "a"), *b = sw_module_name(sw_nn_linear(one, 4, 4), "b");
+    sw_module *a = sw_module_set_name(sw_nn_linear(one, 4, 4), "a"),
+              *b = sw_module_set_name(sw_nn_linear(one, 4, 4), "b");
     sw_params *p = build(one, sw_nn_sequential(one, a, b, NULL));
-    sw_module *b2 = sw_module_name(sw_nn_linear(two, 4, 4), "b"), *more = sw_nn_linear(two, 4, 4),
-              *a2 = sw_module_name(sw_nn_linear(two, 4, 4), "a");
+    sw_module *b2 = sw_module_set_name(sw_nn_linear(two, 4, 4), "b"), *more = sw_nn_linear(two, 4, 4),
+              *a2 = sw_module_set_name(sw_nn_linear(two, 4, 4), "a");
     sw_params *q = build(two, sw_nn_sequential(two, b2, more, a2, NULL));
-    sw_params *r = build(three, sw_module_name(sw_nn_linear(three, 4, 4), "a"));
+    sw_params *r = build(three, sw_module_set_name(sw_nn_linear(three, 4, 4), "a"));
     sw_array wa = sw_param_value(sw_params_find(p, "a.weight")), wa2 = sw_param_value(sw_params_find(q, "a.weight")),
              wb = sw_param_value(sw_params_find(p, "b.weight")), wb2 = sw_param_value(sw_params_find(q, "b.weight"));
     assert_memory_equal(wa.data, wa2.data, test_bytes(&wa));
@@ -244,7 +245,7 @@ static void test_initial_values_by_seed_and_name(void **state) {
 static void test_inputs_are_worked_out(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
-    assert_int_equal(sw_model_input(model, 1, (const int64_t[]){7}), SW_OK);
+    assert_int_equal(sw_model_set_input_shape(model, 1, (const int64_t[]){7}), SW_OK);
     sw_module *root = sw_nn_sequential(model, sw_nn_dropout(model, 0.5), sw_nn_linear(model, 0, 5), sw_nn_relu(model),
                                        sw_nn_linear(model, 0, 3), NULL);
     sw_params *p = build(model, root);
@@ -258,8 +259,8 @@ static void test_names_and_roles(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_module *root = sw_nn_sequential(model, sw_nn_linear(model, 2, 2), sw_nn_relu(model),
-                                       sw_module_name(sw_nn_linear(model, 2, 2), "middle"), sw_nn_linear(model, 2, 2),
-                                       sw_nn_relu(model), NULL);
+                                       sw_module_set_name(sw_nn_linear(model, 2, 2), "middle"),
+                                       sw_nn_linear(model, 2, 2), sw_nn_relu(model), NULL);
     sw_params *p = build(model, root);
     static const char *const names[] = {"linear1.weight", "linear1.bias",   "middle.weight",
                                         "middle.bias",    "linear2.weight", "linear2.bias"};
@@ -292,7 +293,7 @@ static void test_many_kinds(void **state) {
         type[k] = (sw_module_type){.size = sizeof type[k], .name = name[k], .forward = as_it_is};
         list[i] = sw_module_new(model, &type[k], 0);
     }
-    build(model, sw_nn_sequential_of(model, 2 * KINDS, list));
+    build(model, sw_nn_sequential_array(model, 2 * KINDS, list));
     for (int i = 0; i < 2 * KINDS; i++)
         for (int j = 0; j < i; j++)
             assert_string_not_equal(list[i]->name, list[j]->name);
@@ -353,7 +354,7 @@ static sw_module *mismatch(sw_model *m) {
     return sw_nn_sequential(m, sw_nn_linear(m, 3, 4), sw_nn_linear(m, 5, 2), NULL);
 }
 static sw_module *pictures(sw_model *m) {
-    sw_model_input(m, 2, (const int64_t[]){28, 28});
+    sw_model_set_input_shape(m, 2, (const int64_t[]){28, 28});
     return sw_nn_linear(m, 784, 2);
 }
 static sw_module *bad_linear(sw_model *m) {
@@ -363,28 +364,28 @@ static sw_module *no_outputs(sw_model *m) {
     return sw_nn_linear(m, 3, 0);
 }
 static sw_module *bad_dropout(sw_model *m) {
-    return sw_nn_sequential(m, sw_module_name(sw_nn_dropout(m, 1), "name"), sw_nn_linear(m, 2, 2), NULL);
+    return sw_nn_sequential(m, sw_module_set_name(sw_nn_dropout(m, 1), "name"), sw_nn_linear(m, 2, 2), NULL);
 }
 static sw_module *nan_dropout(sw_model *m) {
-    return sw_module_init(sw_nn_dropout(m, (double)fabsf(NAN)), sw_init_zeros());
+    return sw_module_set_init(sw_nn_dropout(m, (double)fabsf(NAN)), sw_init_zeros());
 }
 static sw_module *twice(sw_model *m) {
     sw_module *l = sw_nn_linear(m, 2, 2);
     return sw_nn_sequential(m, l, l, NULL);
 }
 static sw_module *same_name(sw_model *m) {
-    return sw_nn_sequential(m, sw_module_name(sw_nn_linear(m, 2, 2), "a"), sw_module_name(sw_nn_linear(m, 2, 2), "a"),
-                            NULL);
+    return sw_nn_sequential(m, sw_module_set_name(sw_nn_linear(m, 2, 2), "a"),
+                            sw_module_set_name(sw_nn_linear(m, 2, 2), "a"), NULL);
 }
 static sw_module *null_in_list(sw_model *m) {
     sw_module *list[2] = {sw_nn_relu(m), NULL};
-    return sw_nn_sequential_of(m, 2, list);
+    return sw_nn_sequential_array(m, 2, list);
 }
 
 static void test_refusals(void **state) {
     (void)state;
     refused(unknown_inputs, SW_ERR_SHAPE,
-            "layer linear1: the number of inputs is not known; give it, or sw_model_input");
+            "layer linear1: the number of inputs is not known; give it, or sw_model_set_input_shape");
     refused(mismatch, SW_ERR_SHAPE, "layer linear2: takes 5 inputs, but 4 come in");
     refused(pictures, SW_ERR_SHAPE, "layer linear1: takes vectors; what comes in is [28,28] for each sample");
     refused(bad_linear, SW_ERR_ARGUMENT,
@@ -410,12 +411,12 @@ static void test_model_refusals(void **state) {
     expect_error(SW_ERR_ARGUMENT, "linear: the model is NULL");
     assert_null(sw_nn_sequential(NULL, NULL));
     expect_error(SW_ERR_ARGUMENT, "sequential: the model is NULL");
-    assert_int_equal(sw_model_input(NULL, 1, (const int64_t[]){2}), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_model_set_input_shape(NULL, 1, (const int64_t[]){2}), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_input: the model is NULL");
     assert_null(sw_model_params(NULL));
     assert_null(sw_model_root(NULL));
-    assert_null(sw_module_name(NULL, "a"));
-    assert_null(sw_module_init(NULL, sw_init_zeros()));
+    assert_null(sw_module_set_name(NULL, "a"));
+    assert_null(sw_module_set_init(NULL, sw_init_zeros()));
     sw_model_free(NULL);
 
     sw_model *one = sw_model_new(SW_F32, 1), *two = sw_model_new(SW_F32, 1);
@@ -425,7 +426,7 @@ static void test_model_refusals(void **state) {
     assert_null(sw_model_build(one, foreign));
     expect_error(SW_ERR_ARGUMENT, "model_build: layer linear belongs to another model");
     sw_module *root = sw_nn_linear(one, 2, 2);
-    assert_int_equal(sw_model_input(one, -1, NULL) == SW_OK, false);
+    assert_int_equal(sw_model_set_input_shape(one, -1, NULL) == SW_OK, false);
     sw_clear_error();
     sw_params *p = build(one, root); /* none of these has spoilt it */
     assert_null(sw_model_build(one, root));
@@ -480,19 +481,19 @@ static void test_sequential_releases(void **state) {
     sw_module *layer[LAYERS];
     for (int i = 0; i < LAYERS; i++)
         layer[i] = i % 2 ? sw_nn_relu(model) : sw_nn_linear(model, WIDTH, WIDTH);
-    sw_module *root = sw_nn_sequential_of(model, LAYERS, layer);
+    sw_module *root = sw_nn_sequential_array(model, LAYERS, layer);
     build(model, root);
     for (int record = 0; record < 2; record++) {
         sw_tape *tape = sw_tape_new(), *other = sw_tape_new();
-        sw_tape_set(tape, SW_RECORD, record == 1);
-        sw_tape_set(other, SW_RECORD, record == 1);
+        sw_tape_set_switch(tape, SW_RECORD, record == 1);
+        sw_tape_set_switch(other, SW_RECORD, record == 1);
         sw_tensor y = sw_forward(root, input(tape, SW_F64, ROWS, WIDTH, values));
         sw_tensor z = input(other, SW_F64, ROWS, WIDTH, values);
         for (int i = 0; i < LAYERS; i++)
             z = sw_forward(layer[i], z);
         sw_array a = sw_value(y), b = sw_value(z);
         assert_memory_equal(a.data, b.data, test_bytes(&a));
-        size_t one = ROWS * WIDTH * sizeof(double), used = sw_tape_bytes_used(tape), kept = sw_tape_bytes_used(other);
+        size_t one = ROWS * WIDTH * sizeof(double), used = sw_tape_peak_bytes(tape), kept = sw_tape_peak_bytes(other);
         /* Without a record nobody reads what is past: input, two at work, slack. With it the
          * outputs of linear layers go, those of relu (which the next layer's vjp reads) stay. */
         assert_true(kept >= (LAYERS + 1) * one);
@@ -531,7 +532,7 @@ static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
     if (inside.rank != shape->rank || inside.length[0] != shape->length[0])
         return sw_fail(SW_ERR_SHAPE, "layer %s: in and out differ", m->name);
     const sw_param_options options = {.size = sizeof options, .role = SW_ROLE_NORM};
-    r->scale = sw_module_param(m, "scale", 1, shape->length, &options);
+    r->scale = sw_module_add_param(m, "scale", 1, shape->length, &options);
     return r->scale ? SW_OK : sw_error_status();
 }
 
@@ -565,7 +566,7 @@ static sw_module *residual_new(sw_model *model, sw_module *inside, int *freed) {
     if (!m || m->type != &residual_type)
         return m;
     ((residual *)m->data)->freed = freed;
-    return sw_module_add(m, inside) == SW_OK ? m : sw_module_failed(model);
+    return sw_module_add_child(m, inside) == SW_OK ? m : sw_module_fail(model);
 }
 
 static void test_layer_of_ones_own(void **state) {
@@ -598,7 +599,7 @@ static void test_layer_of_ones_own_fails(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_module *block = residual_new(model, sw_nn_linear(model, 2, 3), NULL);
-    sw_model_input(model, 1, (const int64_t[]){2});
+    sw_model_set_input_shape(model, 1, (const int64_t[]){2});
     assert_null(sw_model_build(model, block));
     expect_error(SW_ERR_SHAPE, "layer residual1: in and out differ");
     sw_model_free(model);
@@ -657,7 +658,7 @@ static sw_model *classifier(sw_dtype type) {
 static sw_evaluation by_hand(sw_model *model, const void *x, const cloud *c) {
     sw_evaluation e = {0, 0};
     sw_tape *tape = sw_tape_new();
-    sw_tape_set(tape, SW_TRAIN, false);
+    sw_tape_set_switch(tape, SW_TRAIN, false);
     for (int64_t id = 0; id < c->source.n; id++, sw_tape_reset(tape)) {
         sw_batch b;
         sw_tape_reset(tape);
@@ -844,7 +845,7 @@ static void test_objective_equals_evaluation(void **state) {
     assert_int_equal(f->n, 300);
     assert_ptr_equal(f->params, sw_model_params(model));
     sw_tape *tape = sw_tape_new();
-    sw_tape_set(tape, SW_TRAIN, false);
+    sw_tape_set_switch(tape, SW_TRAIN, false);
     sw_evaluation e;
     double value;
     assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e), SW_OK);
@@ -860,7 +861,7 @@ static bool build_and_evaluate(const cloud *c) {
     sw_evaluation e;
     sw_model *model = sw_model_new(SW_F64, 7);
     sw_module *block = residual_new(model, sw_nn_linear(model, 8, 8), NULL);
-    sw_module *root = sw_nn_sequential(model, sw_module_name(sw_nn_linear(model, FEATURES, 8), "first"),
+    sw_module *root = sw_nn_sequential(model, sw_module_set_name(sw_nn_linear(model, FEATURES, 8), "first"),
                                        sw_nn_relu(model), block, sw_nn_dropout(model, 0.5), sw_nn_linear(model, 8, 8),
                                        sw_nn_relu(model), sw_nn_linear(model, 8, CLASSES), NULL);
     sw_params *p = sw_model_build(model, root);
@@ -908,8 +909,8 @@ static void test_names_do_not_depend_on_the_order_of_making(void **state) {
         forth[i] = i % 2 ? sw_nn_relu(one) : sw_nn_linear(one, 4 + i, i == LAYERS - 1 ? 3 : 6 + i);
     for (int i = LAYERS - 1; i >= 0; i--)
         back[i] = i % 2 ? sw_nn_relu(two) : sw_nn_linear(two, 4 + i, i == LAYERS - 1 ? 3 : 6 + i);
-    sw_params *p = build(one, sw_nn_sequential_of(one, LAYERS, forth)),
-              *q = build(two, sw_nn_sequential_of(two, LAYERS, back));
+    sw_params *p = build(one, sw_nn_sequential_array(one, LAYERS, forth)),
+              *q = build(two, sw_nn_sequential_array(two, LAYERS, back));
     static const char *const names[LAYERS] = {"linear1", "relu1", "linear2", "relu2", "linear3"};
     for (int i = 0; i < LAYERS; i++) {
         assert_string_equal(forth[i]->name, names[i]);
@@ -925,7 +926,7 @@ static void test_names_do_not_depend_on_the_order_of_making(void **state) {
 
 static void name_refused(const char *name) {
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *layer = sw_module_name(sw_nn_linear(model, 2, 2), name);
+    sw_module *layer = sw_module_set_name(sw_nn_linear(model, 2, 2), name);
     expect_error(SW_ERR_ARGUMENT, "layer linear: a name of 1 to 100 characters is needed");
     assert_null(sw_model_build(model, layer)); /* the mistake is not forgotten */
     expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
@@ -942,11 +943,11 @@ static void test_names_refused(void **state) {
     name_refused(name);
     name[100] = 0; /* the longest there is */
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *layer = sw_module_name(sw_nn_linear(model, 2, 2), name);
+    sw_module *layer = sw_module_set_name(sw_nn_linear(model, 2, 2), name);
     sw_params *p = build(model, layer);
     assert_string_equal(layer->name, name);
     assert_int_equal(strlen(sw_params_at(p, 0)->name), 100 + strlen(".weight"));
-    sw_module_name(layer, "late");
+    sw_module_set_name(layer, "late");
     assert_non_null(strstr(sw_error(), ": it is built, and keeps its name"));
     assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
     sw_clear_error();
@@ -959,13 +960,13 @@ static void test_cycles_refused(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_module *inner = sw_nn_sequential(model, sw_nn_relu(model), NULL), *outer = sw_nn_sequential(model, inner, NULL);
-    assert_int_equal(sw_module_add(inner, inner), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_module_add_child(inner, inner), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "layer sequential cannot be part of itself");
-    assert_int_equal(sw_module_add(inner, outer), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_module_add_child(inner, outer), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "layer sequential cannot be part of itself");
-    assert_int_equal(sw_module_add(outer, inner), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_module_add_child(outer, inner), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "layer sequential is part of a layer already");
-    assert_int_equal(sw_module_add(outer, NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_module_add_child(outer, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "a layer to be added is NULL");
     build(model, outer); /* as it was */
     sw_model_free(model);
@@ -989,7 +990,7 @@ static void test_incomplete_types_refused(void **state) {
 static void test_forward_of_an_unbuilt_layer(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
-    sw_module *layer = sw_module_name(sw_nn_linear(model, 3, 2), "early");
+    sw_module *layer = sw_module_set_name(sw_nn_linear(model, 3, 2), "early");
     sw_tape *tape = sw_tape_new();
     assert_true(sw_is_null(sw_forward(layer, input(tape, SW_F32, 2, 3, points))));
     expect_error(SW_ERR_STATE, "forward: layer early is not built: sw_model_build builds the root, a layer's "

@@ -5,7 +5,7 @@ enum { FEATURES = 4, OUTPUTS = 3 };
 
 static sw_model *network(sw_dtype type) {
     sw_model *model = sw_model_new(type, 3);
-    sw_model_input(model, 1, (const int64_t[]){FEATURES});
+    sw_model_set_input_shape(model, 1, (const int64_t[]){FEATURES});
     built(model, sw_nn_sequential(model, sw_nn_linear(model, 0, 6), sw_nn_tanh(model), sw_nn_dropout(model, 0.5),
                                   sw_nn_linear(model, 0, OUTPUTS), NULL));
     return model;
@@ -96,10 +96,10 @@ static void test_large_ids(void **state) {
     (void)state;
     enum { ROWS = (1 << 24) + 8 };
     sw_model *model = sw_model_new(SW_F32, 3);
-    sw_params *p = built(model, sw_module_init(sw_nn_embedding(model, ROWS, 1), sw_init_zeros()));
+    sw_params *p = built(model, sw_module_set_init(sw_nn_embedding(model, ROWS, 1), sw_init_zeros()));
     ((float *)sw_params_x(p))[(1 << 24) + 1] = 7;
     const int32_t id[2] = {(1 << 24) + 1, 1 << 24};
-    sw_array x = sw_array_of(id, SW_I32, SW_SHAPE(2)), y = {0};
+    sw_array x = sw_array_view(id, SW_I32, SW_SHAPE(2)), y = {0};
     assert_int_equal(sw_predict(model, &x, &y), SW_OK);
     assert_true(test_get(&y, 0) == 7 && test_get(&y, 1) == 0);
     sw_array_free(&y);
@@ -162,14 +162,14 @@ static void test_refusals(void **state) {
     fails(unbuilt, &x, &y, SW_ERR_STATE, "predict: the model is not built");
     fails(model, &x, NULL, SW_ERR_ARGUMENT, "predict: the place for the outputs is NULL");
     fails(model, NULL, &y, SW_ERR_ARGUMENT, "predict: x is NULL");
-    sw_array scalar = sw_array_of(x.data, SW_F32, 0, NULL), none = x;
+    sw_array scalar = sw_array_view(x.data, SW_F32, 0, NULL), none = x;
     none.data = NULL;
     fails(model, &scalar, &y, SW_ERR_ARGUMENT, "predict: x has no axis for the samples");
     fails(model, &none, &y, SW_ERR_ARGUMENT, "predict: x has no data");
-    sw_array wide = sw_array_of(x.data, SW_F32, SW_SHAPE(4, 2));
+    sw_array wide = sw_array_view(x.data, SW_F32, SW_SHAPE(4, 2));
     fails(model, &wide, &y, SW_ERR_SHAPE, "predict: x is [4,2]; each of its samples must be [4]");
     const int64_t counters[FEATURES] = {1, 2, 3, 4};
-    sw_array wrong = sw_array_of(counters, SW_I64, SW_SHAPE(1, FEATURES));
+    sw_array wrong = sw_array_view(counters, SW_I64, SW_SHAPE(1, FEATURES));
     fails(model, &wrong, &y, SW_ERR_TYPE, "predict: x is i64; f32, f64, i32 or u8 is needed");
     sw_array small = test_array(SW_F32, SW_SHAPE(1, OUTPUTS)), other = test_array(SW_F64, SW_SHAPE(2, OUTPUTS));
     fails(model, &x, &small, SW_ERR_SHAPE, "predict: y is [1,3], the outputs are [2,3]");
@@ -215,7 +215,7 @@ static void test_output_without_batch(void **state) {
 
 static sw_status predict_with(sw_model *model) {
     static const uint8_t pixels[1200 * FEATURES];
-    sw_array x = sw_array_of(pixels, SW_U8, SW_SHAPE(1200, FEATURES)), y = {0};
+    sw_array x = sw_array_view(pixels, SW_U8, SW_SHAPE(1200, FEATURES)), y = {0};
     sw_status status = sw_predict(model, &x, &y);
     if (status == SW_OK)
         sw_array_free(&y);

@@ -30,12 +30,12 @@ static void test_silent_layers(void **state) {
 
     model = sw_model_new(SW_F32, 1);
     sw_module *m = sw_module_new(model, &bad_forward, 0);
-    sw_model_input(model, 1, (const int64_t[]){1});
+    sw_model_set_input_shape(model, 1, (const int64_t[]){1});
     sw_model_build(model, m);
     sw_clear_error();
     const float one = 1;
     sw_tape *tape = sw_tape_new();
-    assert_true(sw_is_null(sw_forward(m, sw_input(tape, sw_array_of(&one, SW_F32, 2, (const int64_t[]){1, 1})))));
+    assert_true(sw_is_null(sw_forward(m, sw_input(tape, sw_array_view(&one, SW_F32, 2, (const int64_t[]){1, 1})))));
     assert_string_equal(sw_error(), "layer mine1: its forward gives a null tensor without a message");
     sw_clear_error();
     sw_tape_free(tape);
@@ -56,14 +56,14 @@ static void test_dropout_in_a_composed_layer(void **state) {
     sw_module *m =
         sw_nn_sequential(model, sw_nn_compose(model, "mine", drop_and_release, sw_nn_dropout(model, 0.5), NULL),
                          sw_nn_relu(model), NULL);
-    sw_model_input(model, 1, (const int64_t[]){1});
+    sw_model_set_input_shape(model, 1, (const int64_t[]){1});
     sw_model_build(model, m);
     const float one = 1;
     sw_tape *tape = sw_tape_new();
     for (int training = 0; training < 2; training++) {
         sw_tape_reset(tape);
-        sw_tape_set(tape, SW_TRAIN, training != 0);
-        sw_tensor x = sw_input(tape, sw_array_of(&one, SW_F32, 2, (const int64_t[]){1, 1}));
+        sw_tape_set_switch(tape, SW_TRAIN, training != 0);
+        sw_tensor x = sw_input(tape, sw_array_view(&one, SW_F32, 2, (const int64_t[]){1, 1}));
         sw_tensor y = sw_forward(m, x);
         const double value = sw_item(y), kept = tanh(1);
         if (sw_error())

@@ -1,4 +1,4 @@
-/* Layers against torch.nn (output, gradients of input and parameters, f64 and f32), and initialisers
+/* Layers against torch.nn (output, gradients of input and parameters, f64 and f32), and initializers
  * against the statistics of torch.nn.init's. Numbers from golden/torch_layers.py. */
 #include "support.h"
 
@@ -91,12 +91,12 @@ static void compare_array(const struct torch_layer *golden, const char *what, co
 
 static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model *m), sw_dtype type) {
     sw_model *model = sw_model_new(type, 1);
-    assert_int_equal(sw_model_input(model, golden->rank - 1, golden->shape + 1), SW_OK);
+    assert_int_equal(sw_model_set_input_shape(model, golden->rank - 1, golden->shape + 1), SW_OK);
     sw_params *params = sw_model_build(model, make(model));
     if (!params)
         fail_msg("%s: %s", golden->label, sw_error());
     assert_int_equal(sw_params_dim(params), golden->parameters);
-    const sw_array w = sw_array_of(sw_params_x(params), type, SW_SHAPE(golden->parameters));
+    const sw_array w = sw_array_view(sw_params_x(params), type, SW_SHAPE(golden->parameters));
     test_fill(&w, -0.6, 0.6, 22);
     sw_array x = test_array(golden->ids ? SW_I32 : type, golden->rank, golden->shape);
     uint64_t seed = 21;
@@ -106,7 +106,7 @@ static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model
     else
         test_fill(&x, -2, 2, seed);
     sw_tape *tape = sw_tape_new();
-    sw_tape_set(tape, SW_TRAIN, false); /* dropout is the identity */
+    sw_tape_set_switch(tape, SW_TRAIN, false); /* dropout is the identity */
     sw_tensor in = golden->ids ? sw_input(tape, x) : sw_variable(tape, x);
     sw_tensor y = sw_forward(sw_model_root(model), in);
     sw_array value = sw_value(y);
@@ -118,7 +118,7 @@ static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model
     assert_int_equal(sw_backward_from(y, cotangent), SW_OK);
     expected += golden->outputs;
     if (golden->inputs) {
-        sw_array gradient = sw_grad_of(in);
+        sw_array gradient = sw_grad(in);
         compare_array(golden, "gradient of the input", &gradient, expected, golden->inputs);
         expected += golden->inputs;
     }
@@ -269,10 +269,10 @@ static void find_and_follow(const named_init *each) {
             follow_init(&torch_inits[g], each->init);
             return;
         }
-    fail_msg("golden/torch_layers.h has no initialiser \"%s\"", each->label);
+    fail_msg("golden/torch_layers.h has no initializer \"%s\"", each->label);
 }
 
-static void test_initialisers_follow_torch(void **state) {
+static void test_initializers_follow_torch(void **state) {
     (void)state;
     assert_int_equal(each_init(find_and_follow), GOLDEN_INITS);
 }
@@ -335,7 +335,7 @@ static void test_none_is_left_out(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_layers_follow_torch, test_clear),
-        cmocka_unit_test_teardown(test_initialisers_follow_torch, test_clear),
+        cmocka_unit_test_teardown(test_initializers_follow_torch, test_clear),
         cmocka_unit_test_teardown(test_none_is_left_out, test_clear),
     };
     return cmocka_run_group_tests_name("torch_layers", tests, NULL, NULL);

@@ -37,7 +37,7 @@ static inline sw_array glm_golden_array(const char *name, const char *part) {
     static sw_archive *archive;
     char full[96];
     if (!archive)
-        archive = sw_archive_open("tests/golden/glm.safetensors");
+        archive = sw_archive_load("tests/golden/glm.safetensors");
     if (!archive)
         fail_msg("%s (tests run in swale's top folder)", sw_error());
     snprintf(full, sizeof full, "%s.%s", name, part);
@@ -165,9 +165,9 @@ static inline sw_glm *glm_model(const glm_problem *p) {
     double *weight = p->weighted ? newton_numbers(f->n) : NULL;
     for (int64_t i = 0; weight && i < f->n; i++)
         weight[i] = glm_sample_weight(i);
-    const sw_array x = sw_array_of(p->x, p->type, SW_SHAPE(f->n, f->features)),
-                   y = p->label ? sw_array_of(p->label, SW_I32, SW_SHAPE(f->n))
-                                : sw_array_of(p->y, p->type, SW_SHAPE(f->n, f->outputs));
+    const sw_array x = sw_array_view(p->x, p->type, SW_SHAPE(f->n, f->features)),
+                   y = p->label ? sw_array_view(p->label, SW_I32, SW_SHAPE(f->n))
+                                : sw_array_view(p->y, p->type, SW_SHAPE(f->n, f->outputs));
     const sw_glm_options options = {.size = sizeof options,
                                     .head = f->head,
                                     .delta = f->delta,

@@ -280,10 +280,10 @@ static inline bool table_begin(const table_cell *c, const table_oracle *o, const
     snprintf(estimator, sizeof estimator, "%s%s%s", table_methods[c->method], batch, more);
     glm_rule(o->problem, "", rule, sizeof rule);
     r->f = sw_glm_objective(r->model);
-    r->optim = sw_optim_create(sw_glm_params(r->model), &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                            .estimator = estimator,
-                                                                            .rule = rule,
-                                                                            .seed = (uint64_t)c->seed});
+    r->optim = sw_optim_new_with_options(sw_glm_params(r->model), &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                                      .estimator = estimator,
+                                                                                      .rule = rule,
+                                                                                      .seed = (uint64_t)c->seed});
     r->per_epoch = r->optim ? sw_optim_steps_per_epoch(r->optim, r->f) : 0;
     r->every = r->per_epoch > 8 ? r->per_epoch : 8;
     r->watch = (table_watch){.oracle = o, .x = newton_numbers(newton_dim(&o->problem->f)), .since = -1};
@@ -304,7 +304,7 @@ static inline void table_end(table_run *r) {
 /* `steps` more. tolerance: sw_train's. */
 static inline bool table_train(table_run *r, int64_t steps, int64_t every, double tolerance, const char *what,
                                table_outcome *out) {
-    const int64_t done = sw_optim_steps(r->optim) + sw_optim_skipped(r->optim);
+    const int64_t done = sw_optim_steps_taken(r->optim) + sw_optim_steps_skipped(r->optim);
     const sw_status status = sw_train(r->f, r->optim,
                                       &(sw_train_options){.size = sizeof(sw_train_options),
                                                           .steps = done + steps,

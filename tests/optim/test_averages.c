@@ -18,8 +18,8 @@ static void move_to(sw_optim *o, sw_params *p, int t) {
 }
 
 static sw_optim *make(sw_params *p, const char *rule, const char *average, int64_t steps) {
-    const sw_optim_options how = {.size = sizeof how, .rule = rule, .average = average, .steps = steps};
-    sw_optim *o = sw_optim_create(p, &how);
+    const sw_optim_options how = {.size = sizeof how, .rule = rule, .average = average, .total_steps = steps};
+    sw_optim *o = sw_optim_new_with_options(p, &how);
     if (!o)
         fail_msg("%s: %s", average, sw_error());
     return o;
@@ -188,8 +188,8 @@ static void test_skipped_steps_move_nothing(void **state) {
                 double count = sw_optim_scalar(o, -1, "count");
                 assert_int_equal(step_with(o, p, bad), SW_SKIPPED);
                 assert_memory_equal(&count, &(double){sw_optim_scalar(o, -1, "count")}, sizeof count);
-                sw_array mine = sw_optim_vector(o, slot_of(goldens[i].average)),
-                         theirs = sw_optim_vector(clean, slot_of(goldens[i].average));
+                sw_array mine = sw_optim_slot(o, slot_of(goldens[i].average)),
+                         theirs = sw_optim_slot(clean, slot_of(goldens[i].average));
                 if (mine.data && s > 0)
                     assert_memory_equal(mine.data, theirs.data, test_bytes(&mine));
                 assert_memory_equal(sw_optim_point(o), sw_optim_point(clean), params_bytes(p));
@@ -247,7 +247,7 @@ static void test_unknown_length(void **state) {
         assert_int_equal(step_with(o, p, c), SW_ERR_STATE);
         expect_error(SW_ERR_STATE, cases[i][1]);
         assert_memory_equal(sw_params_x(p), sw_params_x(q), params_bytes(p)); /* nothing has moved */
-        assert_int_equal(sw_optim_steps(o), 0);
+        assert_int_equal(sw_optim_steps_taken(o), 0);
         sw_optim_free(o);
         sw_params_free(p);
         sw_params_free(q);
@@ -264,7 +264,7 @@ static void test_refused(void **state) {
     sw_params *p = small_params(SW_F32);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const sw_optim_options how = {.size = sizeof how, .average = cases[i][0]};
-        assert_null(sw_optim_create(p, &how));
+        assert_null(sw_optim_new_with_options(p, &how));
         expect_error(SW_ERR_ARGUMENT, cases[i][1]);
     }
     sw_params_free(p);

@@ -84,7 +84,7 @@ static void test_runs_after_a_converged_one(void **state) {
 
     for (int i = 0; i < SMALL_DIM; i++)
         ((double *)sw_params_x(p->params))[i] += 100;
-    sw_params_changed(p->params);
+    sw_params_mark_changed(p->params);
     assert_ok(sw_optim_minimize(o, &p->f, NULL)); /* by hand */
     assert_true(sw_optim_scalar(o, -1, "converged") == 0);
     r = train(p, o, OPTIONS(.steps = 300000));
@@ -151,7 +151,7 @@ static void test_own_tests(void **state) {
     r = train(p, o, OPTIONS(.steps = 100, .tolerance = 1e-9));
     char text[200];
     assert_true(r.reason == SW_TRAIN_TOLERANCE && r.steps == 1 && r.tolerance == 0 && isnan(r.full_norm));
-    assert_string_equal(sw_train_text(&r, text, sizeof text), "converged after 1 epochs");
+    assert_string_equal(sw_train_result_text(&r, text, sizeof text), "converged after 1 epochs");
     sw_optim_free(o);
     bowl_free(p);
 }
@@ -311,8 +311,8 @@ static void test_bounds_are_of_the_type(void **state) {
 }
 
 static int set_up(void **state) {
-    return sw_register_estimator(&direct) != SW_OK || sw_register_estimator(&hasty) != SW_OK ||
-           sw_register_estimator(&vague) != SW_OK || sw_register_rule(&clipper) != SW_OK || make_folder(state);
+    return sw_estimator_register(&direct) != SW_OK || sw_estimator_register(&hasty) != SW_OK ||
+           sw_estimator_register(&vague) != SW_OK || sw_rule_register(&clipper) != SW_OK || make_folder(state);
 }
 
 int main(void) {

@@ -29,7 +29,7 @@ static void one_number_init(one_number *p, int64_t total, const char *estimator,
     assert_ok(sw_params_build(p->params));
     p->f = (sw_objective){.size = sizeof p->f, .n = 1, .params = p->params, .gradient = constant_slope};
     p->optim = NEW_OPTIM(p->params, .estimator = estimator, .rule = "sgd lr=1", .schedule = schedule,
-                         .average = average, .steps = total);
+                         .average = average, .total_steps = total);
 }
 
 static void one_number_free(one_number *p) {

@@ -20,7 +20,7 @@ static const run runs[] = {
     {"sag", 1, false, 200}, /* from here on: with mu = 0.1 alone */
     {"sag init=zero", 0.5, false, 200},
     {"sag init=full", 0.5, false, 200},
-    {"sag init=centred", 0.5, true, 200},
+    {"sag init=centered", 0.5, true, 200},
     {"sag init=sgd", 0.1, false, 200},
     {"sag step=2/(L+n*l2)", 0, false, 200},
     {"sag sampling=lipschitz", 0, false, 200},
@@ -29,7 +29,7 @@ static const run runs[] = {
     {"sag batch=7", 0, true, 29},
     {"saga init=seen", 0.3, false, 200},
     {"saga init=full", 0.3, true, 200},
-    {"saga init=centred", 0.3, false, 200},
+    {"saga init=centered", 0.3, false, 200},
     {"saga init=sgd", 0.1, true, 200},
     {"saga step=1/(2L+min(2n*l2,L))", 0, false, 200},
     {"saga sampling=lipschitz", 0, false, 200},
@@ -167,7 +167,7 @@ static void the_theorems_bound_holds(void **state) {
         logistic *p = logistic_new(SW_F64, mu, false);
         l = logistic_largest_l(p, mu);
         char spec[128];
-        snprintf(spec, sizeof spec, "sag init=centred step=1/(16L) lipschitz=%.17g", l);
+        snprintf(spec, sizeof spec, "sag init=centered step=1/(16L) lipschitz=%.17g", l);
         sw_optim *o = optim_of(p->params, spec, "sgd lr=auto", (uint64_t)seed);
         double x[LOGISTIC_MOST], sum[LOGISTIC_MOST] = {0}, at[LOGISTIC_MOST];
         logistic_x(p, x);

@@ -27,8 +27,8 @@ static void test_automatic_step_size(void **state) {
     static const char *const estimators[] = {"sag batch=16",  "saga batch=16",  "svrg batch=16",
                                              "sag batch=200", "saga batch=600", "svrg batch=600"};
     make_rings(x, y);
-    const sw_array rows = sw_array_of(x, SW_F64, SW_SHAPE(POINTS, 2)),
-                   labels = sw_array_of(y, SW_I32, SW_SHAPE(POINTS));
+    const sw_array rows = sw_array_view(x, SW_F64, SW_SHAPE(POINTS, 2)),
+                   labels = sw_array_view(y, SW_I32, SW_SHAPE(POINTS));
     for (int i = 0; i < 12; i++) {
         const sw_dtype type = i % 2 ? SW_F64 : SW_F32;
         const uint64_t seed = 1 + (uint64_t)i % 3;

@@ -56,7 +56,7 @@ static void fill(given *p, double size, uint64_t seed) {
 
 /* ε of one step: the second evaluation's point less the first's. */
 static void epsilon(given *p, const char *estimator, double *eps) {
-    sw_optim *o = sw_optim_create(
+    sw_optim *o = sw_optim_new_with_options(
         p->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=0", .estimator = estimator});
     if (!o)
         fail_msg("%s: %s", estimator, sw_error());
@@ -161,7 +161,7 @@ static void no_gradient_no_move(void **state) {
     static const char *const specs[] = {"sam", "sam p=1", "sam p=inf", "sam p=1.5", "asam", "asam scale=all"};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         given *f = given_new(SW_F64);
-        sw_optim *o = sw_optim_create(
+        sw_optim *o = sw_optim_new_with_options(
             f->f.params,
             &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "sgd lr=1", .estimator = specs[i]});
         assert_ok(sw_optim_minimize(o, &f->f, NULL));
@@ -242,7 +242,8 @@ static void asam_at_the_ends_of_f32(void **state) {
 }
 
 static sw_optim *make(given *f, const char *estimator) {
-    return sw_optim_create(f->f.params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
+    return sw_optim_new_with_options(f->f.params,
+                                     &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = estimator});
 }
 
 static void they_refuse_by_name(void **state) {

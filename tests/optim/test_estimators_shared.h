@@ -21,7 +21,7 @@ static inline sw_tensor logistic_rows(void *user, sw_tape *tape, const int64_t *
     logistic *p = user;
     const sw_dtype type = sw_params_type(p->params);
     p->most = count > p->most ? count : p->most;
-    sw_tensor rows = sw_buffer(tape, type, SW_SHAPE(count, p->n));
+    sw_tensor rows = sw_empty(tape, type, SW_SHAPE(count, p->n));
     void *data = sw_value(rows).data;
     for (int64_t i = 0; data && i < count; i++)
         for (int64_t j = 0; j < p->n; j++)
@@ -32,7 +32,7 @@ static inline sw_tensor logistic_rows(void *user, sw_tape *tape, const int64_t *
 static inline sw_tensor logistic_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     const logistic *p = user;
     const sw_dtype type = sw_params_type(p->params);
-    sw_tensor minus_y = sw_buffer(tape, type, SW_SHAPE(count, 1));
+    sw_tensor minus_y = sw_empty(tape, type, SW_SHAPE(count, 1));
     void *data = sw_value(minus_y).data;
     for (int64_t i = 0; data && i < count; i++)
         vec_set(type, data, i, -p->y[ids[i]]);
@@ -157,7 +157,7 @@ static inline double logistic_gradient_norm(const logistic *p, double mu) {
 }
 
 static inline sw_optim *optim_of(sw_params *params, const char *estimator, const char *rule, uint64_t seed) {
-    sw_optim *o = sw_optim_create(
+    sw_optim *o = sw_optim_new_with_options(
         params,
         &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .estimator = estimator, .seed = seed});
     if (!o)

@@ -46,7 +46,7 @@ static void look(sw_optim *o, logistic *p) {
 
 /* Probability of each row: what the estimator documents, from its tree. */
 static double probability(sw_optim *o, int64_t row, int64_t rows) {
-    sw_array tree = sw_optim_vector(o, "tree"), order = sw_optim_vector(o, "order");
+    sw_array tree = sw_optim_slot(o, "tree"), order = sw_optim_slot(o, "order");
     const int64_t seen = (int64_t)sw_optim_scalar(o, -1, "seen");
     if (!tree.data)
         return 1 / (double)rows;
@@ -103,7 +103,7 @@ static void saga_and_svrg_are_unbiased(void **state) {
         unbiased("saga", 1, taken[i]);
         unbiased("saga batch=7", 7, taken[i]);
         unbiased("saga init=full", 1, taken[i]);
-        unbiased("saga init=centred", 1, taken[i]);
+        unbiased("saga init=centered", 1, taken[i]);
         unbiased("saga sampling=lipschitz", 1, taken[i]);
         unbiased("saga sampling=lipschitz batch=7", 7, taken[i]);
         unbiased("svrg batch=1 order=sequential", 1, taken[i]);
@@ -175,8 +175,8 @@ static void forms_agree(const char *estimator, sw_dtype type, int count) {
 
 static void numbers_do_what_rows_do(void **state) {
     (void)state;
-    static const char *const specs[] = {"sag",  "sag batch=7",  "sag init=full",  "sag init=centred", "sag init=sgd",
-                                        "saga", "saga batch=7", "saga init=seen", "saga init=centred"};
+    static const char *const specs[] = {"sag",  "sag batch=7",  "sag init=full",  "sag init=centered", "sag init=sgd",
+                                        "saga", "saga batch=7", "saga init=seen", "saga init=centered"};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
         for (int t = 0; t < 2; t++)
             forms_agree(specs[i], both_types[t], 600);
@@ -252,7 +252,7 @@ static void what_was_found_sinks(void **state) {
             had[spied.id] = true;
             if (!own)
                 continue;
-            const double *tree = sw_optim_vector(o, "tree").data, was = before[LEAVES + spied.id];
+            const double *tree = sw_optim_slot(o, "tree").data, was = before[LEAVES + spied.id];
             assert_true(tree[LEAVES + spied.id] == l);
             assert_true(l >= was / 2);
             sunk += l < was;
@@ -381,7 +381,7 @@ static void svrg_keeps_the_snapshot_it_says(void **state) {
         for (int k = 0; k < 500; k++) {
             assert_ok(sw_optim_minimize(o, &p->f, NULL));
             if (k % 5 == 0 && k > 0) {
-                const double *w = sw_optim_vector(o, "snapshot").data;
+                const double *w = sw_optim_slot(o, "snapshot").data;
                 int from = -1;
                 double mean_off = 0;
                 for (int i = 0; i < 5; i++)
@@ -413,7 +413,7 @@ static void svrgs_alpha_falls(void **state) {
         const double alpha = k < 10 ? 0.5 * (1 - k / 10.0) : 0;
         logistic_x(p, x);
         steps(o, p, 1);
-        const double *w = sw_optim_vector(o, "snapshot").data;
+        const double *w = sw_optim_slot(o, "snapshot").data;
         logistic_part(p, 0.1, x, spied.id, spied.id + 1, here);
         logistic_part(p, 0.1, w, spied.id, spied.id + 1, there);
         logistic_part(p, 0.1, w, 0, p->m, full);
@@ -426,7 +426,7 @@ static void svrgs_alpha_falls(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&spy) != SW_OK;
+    return sw_estimator_register(&spy) != SW_OK;
 }
 
 int main(void) {

@@ -24,7 +24,7 @@ typedef struct problem {
 
 static sw_tensor problem_rows(void *user, sw_tape *tape, const int64_t *list, int64_t count) {
     (void)user;
-    sw_tensor t = sw_buffer(tape, SW_F64, 2, (int64_t[]){count, FEATURES});
+    sw_tensor t = sw_empty(tape, SW_F64, 2, (int64_t[]){count, FEATURES});
     double *to = sw_value(t).data;
     for (int64_t i = 0; to && i < count * FEATURES; i++)
         to[i] = rows[list[i / FEATURES] * FEATURES + i % FEATURES];
@@ -33,7 +33,7 @@ static sw_tensor problem_rows(void *user, sw_tape *tape, const int64_t *list, in
 
 static sw_tensor problem_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *list, int64_t count) {
     const problem *p = user;
-    sw_tensor t = sw_buffer(tape, SW_I32, 1, &count);
+    sw_tensor t = sw_empty(tape, SW_I32, 1, &count);
     int32_t *to = sw_value(t).data;
     for (int64_t i = 0; to && i < count; i++)
         to[i] = ids[list[i]];
@@ -43,7 +43,7 @@ static sw_tensor problem_head(void *user, sw_tape *tape, sw_tensor z, const int6
                                         .class_weights = class_weights,
                                         .classes = CLASSES,
                                         .reduction = p->whole_sum ? SW_SUM : SW_MEAN};
-    return sw_cross_entropy_with(z, t, &o);
+    return sw_cross_entropy_with_options(z, t, &o);
 }
 
 static sw_tensor problem_loss(void *user, sw_tape *tape, const int64_t *list, int64_t count) {
@@ -119,7 +119,7 @@ static const subject subjects[] = {{"full", 0.5, 1000, false},
                                    {"sag batch=1 init=zero", 0.02, 20000, false},
                                    {"sag batch=4 init=full", 0.02, 20000, true},
                                    {"sag batch=4 init=full", 0.02, 20000, false},
-                                   {"sag batch=1 init=centred", 0.02, 20000, true},
+                                   {"sag batch=1 init=centered", 0.02, 20000, true},
                                    {"sag batch=1 init=sgd", 0.02, 20000, false},
                                    {"saga batch=1", 0.02, 20000, false},
                                    {"saga batch=1", 0.02, 20000, true},
@@ -232,13 +232,13 @@ static void test_state_without_weights(void **state) {
     unlink(path);
     double y[4][3], w[3], sum[3];
     bool seen[4] = {0};
-    memcpy(y, sw_optim_vector(o, "table").data, sizeof y);
-    memcpy(sum, sw_optim_vector(o, "sum").data, sizeof sum);
+    memcpy(y, sw_optim_slot(o, "table").data, sizeof y);
+    memcpy(sum, sw_optim_slot(o, "sum").data, sizeof sum);
     memcpy(w, sw_params_x(p), sizeof w);
     double m = sw_optim_scalar(o, -1, "seen");
     assert_true(m >= 1 && m <= 3); /* three steps were taken */
     for (int k = 0; k < (int)m; k++)
-        seen[((const int32_t *)sw_optim_vector(o, "order").data)[k]] = true;
+        seen[((const int32_t *)sw_optim_slot(o, "order").data)[k]] = true;
     for (int step = 0; step < 20; step++) {
         assert_ok(sw_optim_minimize(o, &f, NULL));
         m += !seen[visited];

@@ -40,17 +40,17 @@ static numbers all_numbers(const sw_optim *o, const sw_params *p, const sw_rule 
         sw_array x = sw_param_value(param);
         take(&n, param->name, &x);
         for (int i = 0; rule && rule->slots && rule->slots[i].name; i++) {
-            sw_array state = sw_optim_state(o, param, rule->slots[i].name);
+            sw_array state = sw_optim_param_slot(o, param, rule->slots[i].name);
             take(&n, rule->slots[i].name, &state);
         }
     }
     for (int i = 0; average && average->slots && average->slots[i].name; i++) {
-        sw_array state = sw_optim_vector(o, average->slots[i].name);
+        sw_array state = sw_optim_slot(o, average->slots[i].name);
         take(&n, average->slots[i].name, &state);
     }
     const uint64_t hash = n.hash; /* an estimator's table may hold a gradient that was seen */
     for (int i = 0; estimator && estimator->slots && estimator->slots[i].name; i++) {
-        sw_array state = sw_optim_vector(o, estimator->slots[i].name);
+        sw_array state = sw_optim_slot(o, estimator->slots[i].name);
         take(&n, estimator->slots[i].name, &state);
     }
     n.hash = hash;
@@ -245,11 +245,11 @@ static void test_averages_stay_finite(void **state) {
                 i++;
             assert_non_null(average);
             sw_params *p = small_params(both_types[t]);
-            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .average = specs[k], .steps = 100);
+            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .average = specs[k], .total_steps = 100);
             for (int step = 0; step < 12; step++) {
                 for (int i = 0; i < SMALL_DIM; i++)
                     vec_set(both_types[t], sw_params_x(p), i, (step % 2 ? 0.75 : -0.75) * most(both_types[t]));
-                sw_params_changed(p);
+                sw_params_mark_changed(p);
                 const numbers before = all_numbers(o, p, NULL, average, NULL);
                 const sw_status status = step_with(o, p, zero);
                 const numbers after = all_numbers(o, p, NULL, average, NULL);
@@ -305,7 +305,7 @@ static void test_step_sizes_stay_finite(void **state) {
                 continue;
             const char *spec = k < 30 ? s->name : extra[e];
             sw_params *p = small_params(both_types[t]);
-            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1e6", .schedule = spec, .steps = 100);
+            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1e6", .schedule = spec, .total_steps = 100);
             for (int step = 0; step < 400; step++) {
                 const numbers before = all_numbers(o, p, NULL, NULL, NULL);
                 const sw_status status = step_with(o, p, g);
@@ -388,12 +388,12 @@ static void test_estimators_stay_finite(void **state) {
                                         "sag",
                                         "sag batch=2 init=sgd",
                                         "sag init=full sampling=lipschitz",
-                                        "sag init=centred",
+                                        "sag init=centered",
                                         "sag init=zero",
                                         "saga",
                                         "saga batch=2 init=sgd",
                                         "saga init=full",
-                                        "saga init=centred",
+                                        "saga init=centered",
                                         "saga sampling=lipschitz",
                                         "svrg batch=2 period=3",
                                         "svrg batch=1 period=2 snapshot=mean",
@@ -561,11 +561,11 @@ static void test_methods_of_a_program(void **state) {
                     const sw_status status = step_with(o, p, plain);
                     const numbers after = all_numbers(o, p, kind ? NULL : &breaking, average, NULL);
                     assert_true(judge(status, "!breaking", "!breaking", &before, &after));
-                    assert_int_equal(sw_optim_steps(o), at - 1);
+                    assert_int_equal(sw_optim_steps_taken(o), at - 1);
                 }
                 breaks_at = 0; /* and goes on when the cause is gone */
                 assert_ok(step_with(o, p, plain));
-                assert_int_equal(sw_optim_steps(o), at);
+                assert_int_equal(sw_optim_steps_taken(o), at);
                 sw_optim_free(o);
                 sw_params_free(p);
             }
@@ -603,8 +603,8 @@ static void test_a_run_does_not_end_as_complete(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_rule(&breaking) || sw_register_average(&breaking_average) || sw_register_schedule(&broken) ||
-           sw_register_line_search(&leaping);
+    return sw_rule_register(&breaking) || sw_average_register(&breaking_average) || sw_schedule_register(&broken) ||
+           sw_line_search_register(&leaping);
 }
 
 int main(void) {

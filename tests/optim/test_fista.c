@@ -234,7 +234,7 @@ static void test_point(void **state) {
     for (int k = 0; k < 12; k++) {
         assert_ok(sw_optim_minimize(o, &p->f, NULL));
         const double *x = sw_optim_point(o), *y = sw_params_x(p->params);
-        const sw_array slot = sw_optim_state(o, sw_params_at(p->params, 0), "x");
+        const sw_array slot = sw_optim_param_slot(o, sw_params_at(p->params, 0), "x");
         assert_memory_equal(x, slot.data, PROX_N * sizeof(double));
         for (int j = 0; j < PROX_N; j++) {
             in_point += x[j] == 0;
@@ -349,7 +349,7 @@ static void test_no_copies(void **state) {
 
 static void refused(const sw_optim_options *how, const char *message) {
     sw_params *p = small_params(SW_F64);
-    assert_null(sw_optim_create(p, how));
+    assert_null(sw_optim_new_with_options(p, how));
     expect_error(SW_ERR_ARGUMENT, message);
     sw_params_free(p);
 }

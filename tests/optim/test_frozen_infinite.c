@@ -41,7 +41,7 @@ static bowl bowl_new(sw_dtype type, bool infinite) {
                 : i % 2               ? 0
                 : i == MASK_COUNT - 1 ? (double)INFINITY
                                       : -(double)INFINITY);
-    sw_params_changed(b.params);
+    sw_params_mark_changed(b.params);
     sw_param_freeze(sw_params_find(b.params, "b"), true);
     b.f = (sw_objective){.size = sizeof b.f, .n = POINTS, .params = b.params, .gradient = bowl_gradient};
     return b;
@@ -69,8 +69,8 @@ static void compare_runs(const char *estimator, const char *rule, const char *sc
     for (int i = 0; i < 2; i++) {
         b[i].f.user = &b[i];
         o[i] = NEW_OPTIM(b[i].params, .estimator = estimator, .rule = rule, .schedule = schedule, .average = average,
-                         .steps = 40, .seed = 3);
-        assert_ok(sw_optim_watch(o[i], true));
+                         .total_steps = 40, .seed = 3);
+        assert_ok(sw_optim_record_norms(o[i], true));
     }
     for (int step = 1; step <= 20; step++) {
         const void *point[2];
@@ -95,7 +95,7 @@ static void compare_runs(const char *estimator, const char *rule, const char *sc
     }
     for (int i = 0; average && sw_average_at(i); i++)
         for (int s = 0; sw_average_at(i)->slots && sw_average_at(i)->slots[s].name; s++) {
-            const sw_array state = sw_optim_vector(o[0], sw_average_at(i)->slots[s].name);
+            const sw_array state = sw_optim_slot(o[0], sw_average_at(i)->slots[s].name);
             for (int64_t k = 0; state.data && k < sw_array_count(&state); k++)
                 assert_true(isfinite(test_get(&state, k)));
         }
@@ -176,8 +176,8 @@ static void test_no_copies_with_a_mask(void **state) {
     for (int r = 0; (rule = sw_rule_at(r)) != NULL && rule->source; r++)
         for (int k = 0; k < AVERAGES; k++) {
             bowl b = bowl_new(SW_F32, true);
-            sw_optim *o =
-                NEW_OPTIM(b.params, .rule = rule->name, .average = rule->point ? NULL : averages[k], .steps = 100);
+            sw_optim *o = NEW_OPTIM(b.params, .rule = rule->name, .average = rule->point ? NULL : averages[k],
+                                    .total_steps = 100);
             for (int t = 0; t < 30; t++) {
                 sw_tape *tape = sw_tape_new();
                 assert_ok(sw_backward(inner_loss(tape, b.params, g)));
@@ -205,7 +205,7 @@ static void test_thawed_mask_is_refused(void **state) {
     assert_int_equal(step_with(o, b.params, g), SW_ERR_NONFINITE);
     assert_non_null(strstr(sw_error(), "parameter b"));
     sw_clear_error();
-    assert_int_equal(sw_optim_steps(o), 1);
+    assert_int_equal(sw_optim_steps_taken(o), 1);
     sw_optim_free(o);
     sw_params_free(b.params);
 }
@@ -220,7 +220,7 @@ static void test_mask_becomes_finite(void **state) {
         assert_ok(step_with(o, b.params, g));
         for (int i = 0; i < MASK_COUNT; i++)
             vec_set(both_types[t], sw_params_x(b.params), MASK_AT + i, 2);
-        sw_params_changed(b.params);
+        sw_params_mark_changed(b.params);
         for (int step = 0; step < 3; step++)
             assert_ok(step_with(o, b.params, g));
         const void *point = sw_optim_point(o);
@@ -250,7 +250,7 @@ static const sw_average failing = {
 static uint64_t hash_of_tables(const sw_optim *o, const sw_estimator *e) {
     uint64_t hash = TEST_HASH;
     for (int i = 0; e->slots[i].name; i++) {
-        const sw_array slot = sw_optim_vector(o, e->slots[i].name);
+        const sw_array slot = sw_optim_slot(o, e->slots[i].name);
         if (slot.data)
             hash = test_hash(hash, slot.data, test_bytes(&slot));
     }
@@ -269,7 +269,7 @@ static void test_tables_of_a_step_that_the_average_refuses(void **state) {
                                         "saga init=zero",
                                         "svrg batch=2 period=50 snapshot=mean",
                                         "svrg batch=2 period=50 snapshot=random"};
-    assert_ok(sw_register_average(&failing));
+    assert_ok(sw_average_register(&failing));
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
         for (int t = 0; t < 2; t++) {
             char name[64];
@@ -287,7 +287,7 @@ static void test_tables_of_a_step_that_the_average_refuses(void **state) {
             sw_clear_error();
             if (hash_of_tables(o, sw_estimator_find(name)) != before)
                 fail_msg("%s: the tables have moved in a step that was refused", specs[k]);
-            assert_int_equal(sw_optim_steps(o), 3);
+            assert_int_equal(sw_optim_steps_taken(o), 3);
             fails_at = 0;
             assert_ok(sw_optim_minimize(o, &b.f, NULL));
             assert_true(hash_of_tables(o, sw_estimator_find(name)) != before);

@@ -268,7 +268,7 @@ static void test_skipped_step(void **state) {
             assert_true(status == SW_OK || status == SW_SKIPPED);
             k += status == SW_OK;
         }
-        assert_int_equal(sw_optim_skipped(o), at == 0 || at == 2 || at == 3 ? 0 : 1);
+        assert_int_equal(sw_optim_steps_skipped(o), at == 0 || at == 2 || at == 3 ? 0 : 1);
         if (at == 0)
             memcpy(clean, sw_params_x(p->params), sizeof clean);
         else if (at != 2 && at != 3)
@@ -345,7 +345,7 @@ static void test_other_step_sizes_after_loading(void **state) {
                     assert_ok(sw_optim_pack(o[0], a));
             }
             const double lr = sw_optim_option(o[1], 0, "lr"), l = 1; /* of the valley */
-            assert_int_equal(sw_optim_steps(o[1]), 9);
+            assert_int_equal(sw_optim_steps_taken(o[1]), 9);
             assert_true(to == 0 ? lr >= 0.5 / l && isfinite(lr) : lr == (to == 1 ? 0.125 : 0.25));
             sw_archive_free(a);
             sw_optim_free(o[0]);

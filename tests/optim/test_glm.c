@@ -17,7 +17,7 @@ static void test_equal_bits(void **state) {
                                         "sag init=zero lipschitz=auto",
                                         "saga lipschitz=40",
                                         "sag tol=1e-7",
-                                        "saga init=centred",
+                                        "saga init=centered",
                                         "sag batch=90",
                                         "saga init=sgd batch=5",
                                         "svrg batch=1",
@@ -51,13 +51,13 @@ static void test_equal_bits(void **state) {
                 fail_msg("%s, %s, %s %s: other bits after part %d", spec, sw_head_name(head),
                          sparse ? "sparse" : "dense", sw_dtype_name(type), k);
             assert_true(sum == mean);
-            assert_int_equal(sw_optim_steps(one), sw_optim_steps(many));
+            assert_int_equal(sw_optim_steps_taken(one), sw_optim_steps_taken(many));
             static const char *const tables[] = {"sum", "sum_low", "table", "order", NULL}, *const snapshots[] = {
                                                                                                 "snapshot", "full",
                                                                                                 "table", NULL};
             const char *const *names = strncmp(spec, "svrg", 4) == 0 ? snapshots : tables;
             for (; *names; names++) {
-                const sw_array s = sw_optim_vector(one, *names), t = sw_optim_vector(many, *names);
+                const sw_array s = sw_optim_slot(one, *names), t = sw_optim_slot(many, *names);
                 assert_memory_equal(s.data, t.data, (size_t)sw_array_count(&s) * sw_dtype_size(s.type));
             }
             assert_true(sw_optim_scalar(one, -1, "L") == sw_optim_scalar(many, -1, "L"));
@@ -169,7 +169,7 @@ static void test_svrg_in_a_loop(void **state) {
             assert_ok(sw_optim_minimize(one, sw_glm_objective(a), NULL));
         assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 310, NULL));
         assert_ok(sw_optim_minimize_steps(many, sw_glm_objective(b), 390, NULL));
-        assert_int_equal(sw_optim_steps(many), 700);
+        assert_int_equal(sw_optim_steps_taken(many), 700);
         for (int64_t j = 0; j < sw_params_dim(sw_glm_params(a)); j++) {
             const double x = vec_get(type, sw_params_x(sw_glm_params(a)), j),
                          y = vec_get(type, sw_params_x(sw_glm_params(b)), j);
@@ -233,12 +233,12 @@ static void test_written_from_outside(void **state) {
         sw_optim *o = optim_of(m, specs[i], 0.01, 5);
         double before = 0, after = 0;
         assert_ok(sw_optim_minimize_steps(o, sw_glm_objective(m), 50, NULL));
-        const sw_array low = sw_optim_vector(o, "x_low");
+        const sw_array low = sw_optim_slot(o, "x_low");
         for (int64_t j = 0; j < sw_array_count(&low); j++)
             before += fabs(test_get(&low, j));
         for (int k = 0; k < sw_params_count(sw_glm_params(m)); k++)
             sw_param_freeze(sw_params_at(sw_glm_params(m), k), true);
-        sw_params_changed(sw_glm_params(m));
+        sw_params_mark_changed(sw_glm_params(m));
         assert_ok(sw_optim_minimize(o, sw_glm_objective(m), NULL));
         for (int64_t j = 0; j < sw_array_count(&low); j++)
             after += fabs(test_get(&low, j));
@@ -270,7 +270,7 @@ static void test_loop_only_where_it_serves(void **state) {
         sw_optim_options how = i < CASES ? with[i] : (sw_optim_options){.rule = "sgd lr=0.05"};
         how.size = sizeof how;
         how.estimator = "sag";
-        how.steps = 300;
+        how.total_steps = 300;
         sw_optim *one = new_optim(sw_glm_params(a), &how), *many = new_optim(sw_glm_params(b), &how);
         if (i == CASES) {
             sw_param_freeze(sw_params_at(sw_glm_params(a), 1), true);
@@ -359,7 +359,7 @@ static void test_straight_loss(void **state) {
                            &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5000, .tolerance = 1e-8},
                            &r));
         if (r.reason != SW_TRAIN_TOLERANCE)
-            fail_msg("%s: %s", specs[i], sw_train_text(&r, (char[200]){0}, 200));
+            fail_msg("%s: %s", specs[i], sw_train_result_text(&r, (char[200]){0}, 200));
         sw_optim_free(o);
         sw_glm_free(m);
     }
@@ -375,7 +375,7 @@ static void test_chosen_batch(void **state) {
         double *x = calloc((size_t)n[i], sizeof *x);
         int32_t *y = calloc((size_t)n[i], sizeof *y);
         x[0] = y[1] = 1;
-        const sw_array a = sw_array_of(x, SW_F64, SW_SHAPE(n[i], 1)), b = sw_array_of(y, SW_I32, SW_SHAPE(n[i]));
+        const sw_array a = sw_array_view(x, SW_F64, SW_SHAPE(n[i], 1)), b = sw_array_view(y, SW_I32, SW_SHAPE(n[i]));
         sw_glm *m =
             sw_glm_new(SW_F64, &a, &b, &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
         int64_t *start = calloc((size_t)n[i] + 1, sizeof *start);
@@ -536,7 +536,7 @@ static void test_not_converged(void **state) {
             &(sw_train_options){.size = sizeof(sw_train_options), .epochs = 5, .tolerance = i ? 0 : 1e-12}, &r));
         assert_int_equal(r.reason, SW_TRAIN_NOT_CONVERGED);
         assert_true(fabs(r.full_norm / norm_at(p, SW_HEAD_LOGISTIC, m, 0.1) - 1) < 1e-9);
-        sw_train_text(&r, text, sizeof text);
+        sw_train_result_text(&r, text, sizeof text);
         char expected[200];
         snprintf(expected, sizeof expected,
                  "not converged after 5 epochs: the gradient's norm is %.3g, %.3g times the "

@@ -19,7 +19,7 @@ static void test_durations_of_a_resumed_run(void **state) {
                 volatile sig_atomic_t none = 0;
                 sw_archive *file = sw_archive_new();
                 assert_ok(sw_optim_bind(o, sw_glm_objective(m)));
-                assert_ok(sw_optim_set_steps(o, 400));
+                assert_ok(sw_optim_set_total_steps(o, 400));
                 how.steps = 80;
                 how.stop = &none;
                 assert_ok(sw_train(sw_glm_objective(m), o, &how, NULL));

@@ -36,7 +36,7 @@ static void golden_fit_by(const golden_fit *fit, const char *estimator) {
         snprintf(l1, sizeof l1, " l1=%.17g", fit->l1);
     glm_rule(p, l1, rule, sizeof rule);
     sw_glm *model = glm_model(p);
-    sw_optim *o = sw_optim_create(
+    sw_optim *o = sw_optim_new_with_options(
         sw_glm_params(model),
         &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .estimator = estimator, .seed = 1});
     if (!o)

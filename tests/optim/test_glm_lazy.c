@@ -32,10 +32,10 @@ static sparse_problem *sparse_problem_new(void) {
 
 /* Weights begin at numbers other than 0, so that those without a row move, too. */
 static sw_glm *sparse_glm_of(sparse_problem *p, sw_head head, sw_dtype type, bool sparse) {
-    const sw_array x = sw_array_of(p->x, SW_F64, SW_SHAPE(ROWS, COLUMNS)),
-                   y = head == SW_HEAD_LOGISTIC      ? sw_array_of(p->label, SW_I32, SW_SHAPE(ROWS))
-                       : head == SW_HEAD_MULTINOMIAL ? sw_array_of(p->three, SW_I32, SW_SHAPE(ROWS))
-                                                     : sw_array_of(p->y, SW_F64, SW_SHAPE(ROWS));
+    const sw_array x = sw_array_view(p->x, SW_F64, SW_SHAPE(ROWS, COLUMNS)),
+                   y = head == SW_HEAD_LOGISTIC      ? sw_array_view(p->label, SW_I32, SW_SHAPE(ROWS))
+                       : head == SW_HEAD_MULTINOMIAL ? sw_array_view(p->three, SW_I32, SW_SHAPE(ROWS))
+                                                     : sw_array_view(p->y, SW_F64, SW_SHAPE(ROWS));
     const sw_csr csr = {ROWS, COLUMNS, p->start, p->column, p->number, SW_F64};
     const sw_glm_options how = {.size = sizeof how, .head = head};
     sw_glm *m = sparse ? sw_glm_new_sparse(type, &csr, &y, &how) : sw_glm_new(type, &x, &y, &how);
@@ -127,7 +127,7 @@ static void expect_near(const lazy_case *c, const char *what, const void *a, con
 
 static void expect_both_near(const lazy_case *c, const char *what, sw_glm *a, sw_optim *first, sw_glm *b,
                              sw_optim *second, int64_t steps) {
-    assert_int_equal(sw_optim_steps(first), sw_optim_steps(second));
+    assert_int_equal(sw_optim_steps_taken(first), sw_optim_steps_taken(second));
     expect_near(c, what, sw_params_x(sw_glm_params(a)), sw_params_x(sw_glm_params(b)), steps, true);
     expect_near(c, "average", sw_optim_point(first), sw_optim_point(second), steps, false);
 }
@@ -183,7 +183,7 @@ static void test_exact_bounds(void **state) {
             sw_glm_free(m);
         }
         if (r[1].reason != SW_TRAIN_TOLERANCE || r[1].steps != r[0].steps)
-            fail_msg("%s: %s, and in full after %d epochs", rule, sw_train_text(&r[1], (char[200]){0}, 200),
+            fail_msg("%s: %s, and in full after %d epochs", rule, sw_train_result_text(&r[1], (char[200]){0}, 200),
                      (int)r[0].epochs);
     }
     free(p);
@@ -419,7 +419,7 @@ static sw_glm *wide_glm(sw_dtype type, bool spread) {
                       .index = column[spread],
                       .value = number,
                       .type = SW_F64};
-    const sw_array y = sw_array_of(label, SW_I32, SW_SHAPE(WIDE_ROWS));
+    const sw_array y = sw_array_view(label, SW_I32, SW_SHAPE(WIDE_ROWS));
     sw_glm *m =
         sw_glm_new_sparse(type, &x, &y, &(sw_glm_options){.size = sizeof(sw_glm_options), .head = SW_HEAD_LOGISTIC});
     assert_non_null(m);

@@ -45,11 +45,11 @@ static inline problem *problem_new(double scale) {
 static bool without_bias; /* of the models that are made next */
 
 static inline sw_glm *glm_of(problem *p, sw_head head, sw_dtype type, bool sparse) {
-    const sw_array x = sw_array_of(p->x, SW_F64, SW_SHAPE(N, D)),
-                   y = head == SW_HEAD_MULTINOMIAL ? sw_array_of(p->three, SW_I32, SW_SHAPE(N))
+    const sw_array x = sw_array_view(p->x, SW_F64, SW_SHAPE(N, D)),
+                   y = head == SW_HEAD_MULTINOMIAL ? sw_array_view(p->three, SW_I32, SW_SHAPE(N))
                        : head == SW_HEAD_LOGISTIC || head == SW_HEAD_SQUARED_HINGE
-                           ? sw_array_of(p->two, SW_I32, SW_SHAPE(N))
-                           : sw_array_of(p->y, SW_F64, SW_SHAPE(N));
+                           ? sw_array_view(p->two, SW_I32, SW_SHAPE(N))
+                           : sw_array_view(p->y, SW_F64, SW_SHAPE(N));
     const sw_csr csr = {N, D, p->start, p->column, p->number, SW_F64};
     const sw_glm_options how = {.size = sizeof how, .head = head, .no_bias = without_bias};
     sw_glm *m = sparse ? sw_glm_new_sparse(type, &csr, &y, &how) : sw_glm_new(type, &x, &y, &how);

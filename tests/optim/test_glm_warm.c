@@ -29,13 +29,13 @@ static double epochs_of(sw_glm *m, const char *estimator, double l2, double goal
     char rule[128];
     snprintf(rule, sizeof rule, "role=weight: sgd lr=auto weight_decay=%.17g; sgd lr=auto", l2);
     const sw_optim_options how = {.size = sizeof how, .seed = 3, .estimator = estimator, .rule = rule};
-    sw_optim *o = sw_optim_create(sw_glm_params(m), &how);
+    sw_optim *o = sw_optim_new_with_options(sw_glm_params(m), &how);
     sw_train_result r;
     const sw_train_options until = {.size = sizeof until, .epochs = 3000, .tolerance = goal};
     if (sw_train(sw_glm_objective(m), o, &until, &r) != SW_OK)
         fail_msg("%s: %s", estimator, sw_error());
     if (r.reason != SW_TRAIN_TOLERANCE)
-        fail_msg("%s: %s", estimator, sw_train_text(&r, (char[200]){0}, 200));
+        fail_msg("%s: %s", estimator, sw_train_result_text(&r, (char[200]){0}, 200));
     sw_optim_free(o);
     return r.epochs;
 }
@@ -58,7 +58,7 @@ static sw_glm *sparse_model(const glm_problem *p, sparse_rows *s) {
         s->index[k] = (int32_t)(k % d);
     s->csr = (sw_csr){.rows = n, .columns = d, .start = s->start, .index = s->index, .value = p->x, .type = p->type};
     const sw_array y =
-        p->label ? sw_array_of(p->label, SW_I32, SW_SHAPE(n)) : sw_array_of(p->y, p->type, SW_SHAPE(n, 1));
+        p->label ? sw_array_view(p->label, SW_I32, SW_SHAPE(n)) : sw_array_view(p->y, p->type, SW_SHAPE(n, 1));
     double *weight = newton_numbers(n); /* the first third weighs nothing: no curvature is met there */
     for (int64_t i = 0; i < n; i++)
         weight[i] = i % 64 < 22 ? 0 : 1;
@@ -106,7 +106,7 @@ static void test_warm_starts(void **state) {
             const double goal = 1e-6 * norm_at_zero(p), l2 = p->f.l2;
             snprintf(spec, sizeof spec, "%s init=full", methods[i]);
             const double cold = epochs_of(m, spec, 0.9 * l2, goal);
-            sw_params_reset(sw_glm_params(m));
+            sw_params_reinitialize(sw_glm_params(m));
             epochs_of(m, "sag", l2, 1e-3 * goal);
             const double again = epochs_of(m, spec, l2, goal), warm = epochs_of(m, spec, 0.9 * l2, goal);
             if (!(again < 1 && warm + 1 < cold))

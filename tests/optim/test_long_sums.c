@@ -64,7 +64,7 @@ static void follow_long_average(const long_average *a) {
     set_iterate(p, 0, a->steps);
     for (int i = 0; i < WIDTH; i++)
         e[i] = a->decay > 0 ? vec_get(SW_F32, sw_params_x(p), i) : 0;
-    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0", .average = a->spec, .steps = a->steps);
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0", .average = a->spec, .total_steps = a->steps);
     for (int64_t t = 1; t <= a->steps; t++) {
         if (t > 1)
             set_iterate(p, t, a->steps);
@@ -107,7 +107,7 @@ static void test_lawa_ema_over_many_steps(void **state) {
     const sw_objective f = {.size = sizeof f, .n = 1, .params = p, .user = p, .gradient = no_gradient};
     double e[WIDTH];
     set_iterate(p, 1, a.steps);
-    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0", .average = a.spec, .steps = a.steps);
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0", .average = a.spec, .total_steps = a.steps);
     for (int64_t t = 1; t <= a.steps; t++) {
         set_iterate(p, t, a.steps);
         assert_ok(sw_optim_minimize(o, &f, NULL));
@@ -137,7 +137,7 @@ static void test_mean_snapshot_over_many_steps(void **state) {
         for (int i = 0; i < WIDTH; i++)
             mean[i] += (vec_get(SW_F32, sw_params_x(p), i) - mean[i]) / (double)t;
     }
-    const sw_array next = sw_optim_vector(o, "next");
+    const sw_array next = sw_optim_slot(o, "next");
     for (int i = 0; i < WIDTH; i++)
         if (!(fabs(vec_get(SW_F32, next.data, i) - mean[i]) <= long_bound(&a, mean[i])))
             fail_msg("element %d of the mean is %.9g, not %.9g", i, vec_get(SW_F32, next.data, i), mean[i]);
@@ -168,7 +168,7 @@ static void table_sum(const char *estimator) {
         set_iterate(p, t, VISITS);
         assert_ok(sw_optim_minimize(o, &f, NULL));
     }
-    const sw_array table = sw_optim_vector(o, "table"), sum = sw_optim_vector(o, "sum");
+    const sw_array table = sw_optim_slot(o, "table"), sum = sw_optim_slot(o, "sum");
     for (int i = 0; i < WIDTH; i++) {
         double exact = 0;
         for (int row = 0; row < ROWS; row++)
@@ -199,13 +199,13 @@ static void test_state_of_one_vector_is_loaded(void **state) {
     sw_params *p = three_params();
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.1", .average = "ema decay=0.75");
     const float ema[WIDTH] = {0x1.bf3332p-1f, -0x1.103332p+1f, 0x1.7e6668p-2f}, none[WIDTH] = {0};
-    float *low = sw_optim_vector(o, "ema_low").data;
+    float *low = sw_optim_slot(o, "ema_low").data;
     low[0] = low[1] = low[2] = 1; /* what was there before is not kept */
     assert_ok(sw_optim_load(o, path));
     unlink(path);
-    assert_int_equal(sw_optim_steps(o), 3);
-    assert_memory_equal(sw_optim_vector(o, "ema").data, ema, sizeof ema);
-    assert_memory_equal(sw_optim_vector(o, "ema_low").data, none, sizeof none);
+    assert_int_equal(sw_optim_steps_taken(o), 3);
+    assert_memory_equal(sw_optim_slot(o, "ema").data, ema, sizeof ema);
+    assert_memory_equal(sw_optim_slot(o, "ema_low").data, none, sizeof none);
     const double g[WIDTH] = {1, 1, 1};
     assert_ok(step_with(o, p, g)); /* and goes on */
     for (int i = 0; i < WIDTH; i++) {

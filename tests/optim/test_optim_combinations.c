@@ -131,7 +131,7 @@ static void test_warmup_of_part_of_a_step(void **state) {
                                             "cosine warmup=10%"};
     for (size_t k = 0; k < sizeof schedules / sizeof *schedules; k++) {
         sw_params *p = small_params(SW_F64);
-        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .schedule = schedules[k], .steps = 1234);
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .schedule = schedules[k], .total_steps = 1234);
         const double c[SMALL_DIM] = {1e-3};
         double most = 0;
         for (int step = 0; step < 130; step++) {
@@ -207,7 +207,7 @@ static void test_no_schedule_of_what_a_search_chooses(void **state) {
     static const char *const messages[] = {"line search armijo: it chooses what schedule cosine would scale, lr",
                                            "line search wolfe: it chooses what schedule constant would scale, lr"};
     for (int k = 0; k < 2; k++) {
-        assert_null(sw_optim_create(
+        assert_null(sw_optim_new_with_options(
             p, &(sw_optim_options){
                    .size = sizeof(sw_optim_options), .rule = "sgd", .estimator = "full", .schedule = refused[k]}));
         expect_error(SW_ERR_ARGUMENT, messages[k]);

@@ -185,9 +185,9 @@ static const sw_estimator hungry = {
 
 static int register_all(void **state) {
     (void)state;
-    return sw_register_estimator(&spy) != SW_OK || sw_register_estimator(&outer) != SW_OK ||
-           sw_register_estimator(&hungry) != SW_OK || sw_register_rule(&spy_rule) != SW_OK ||
-           sw_register_rule(&tensor_rule) != SW_OK || sw_register_average(&spy_average) != SW_OK;
+    return sw_estimator_register(&spy) != SW_OK || sw_estimator_register(&outer) != SW_OK ||
+           sw_estimator_register(&hungry) != SW_OK || sw_rule_register(&spy_rule) != SW_OK ||
+           sw_rule_register(&tensor_rule) != SW_OK || sw_average_register(&spy_average) != SW_OK;
 }
 
 static int fresh(void **state) {
@@ -221,16 +221,16 @@ static void test_order_of_minimize(void **state) {
     assert_true(fabs(sw_optim_gradient_norm(o) - 1.125 * sqrt(norm)) <= 1e-13);
     assert_true(fabs(seen_gradient - some[0] / sqrt(norm)) <= 1e-15); /* clipped before the rule */
     assert_true(seen_step == 1);
-    assert_int_equal(sw_optim_steps(o), 1);
+    assert_int_equal(sw_optim_steps_taken(o), 1);
     assert_true(sw_optim_epoch(o) == 0.5);
     assert_true(sw_optim_scalar(o, 0, "begun") == 1);
     assert_true(sw_optim_scalar(o, -1, "samples") == 1);
     assert_true(sw_optim_scalar(o, -1, "averaged") == 1);
     assert_true(isnan(sw_optim_scalar(o, 0, "samples")));
     assert_true(isnan(sw_optim_scalar(o, 1, "begun")));
-    sw_array table = sw_optim_vector(o, "table");
+    sw_array table = sw_optim_slot(o, "table");
     assert_true(table.rank == 1 && table.shape[0] == SMALL_DIM && test_get(&table, 0) == 1);
-    assert_null(sw_optim_vector(o, "tables").data);
+    assert_null(sw_optim_slot(o, "tables").data);
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -275,9 +275,9 @@ static snapshot snapshot_of(sw_optim *o, sw_params *p) {
     memset(&s, 0, sizeof s);
     const sw_param *a = sw_params_at(p, 0); /* the slots of one group lie in one block */
     memcpy(s.x, sw_params_x(p), params_bytes(p));
-    memcpy(s.m, sw_optim_state(o, a, "m").data, params_bytes(p));
-    memcpy(s.v, sw_optim_state(o, a, "v").data, params_bytes(p));
-    memcpy(s.ema, sw_optim_vector(o, "ema").data, params_bytes(p));
+    memcpy(s.m, sw_optim_param_slot(o, a, "m").data, params_bytes(p));
+    memcpy(s.v, sw_optim_param_slot(o, a, "v").data, params_bytes(p));
+    memcpy(s.ema, sw_optim_slot(o, "ema").data, params_bytes(p));
     return s;
 }
 
@@ -287,7 +287,7 @@ static void skip_of(sw_dtype type, double bad, int at, int before) {
                                   .rule = "adam lr=0.1",
                                   .average = "ema decay=0.5",
                                   .schedule = "cosine warmup=2",
-                                  .steps = 10,
+                                  .total_steps = 10,
                                   .clip = 2};
     sw_params *p = small_params(type), *q = small_params(type);
     sw_optim *o = new_optim(p, &how), *clean = new_optim(q, &how);
@@ -305,16 +305,16 @@ static void skip_of(sw_dtype type, double bad, int at, int before) {
             expect_no_error();
             snapshot t = snapshot_of(o, p);
             assert_memory_equal(&s, &t, sizeof s);
-            assert_int_equal(sw_optim_steps(o), i);
-            assert_int_equal(sw_optim_skipped(o), 1);
+            assert_int_equal(sw_optim_steps_taken(o), i);
+            assert_int_equal(sw_optim_steps_skipped(o), 1);
             assert_true(sw_gradient_is_fresh(sw_params_gradient(p)));
         }
         assert_ok(step_with(o, p, c));
     }
     snapshot s = snapshot_of(o, p), t = snapshot_of(clean, q);
     assert_memory_equal(&s, &t, sizeof s);
-    assert_int_equal(sw_optim_steps(o), 6);
-    assert_int_equal(sw_optim_skipped(clean), 0);
+    assert_int_equal(sw_optim_steps_taken(o), 6);
+    assert_int_equal(sw_optim_steps_skipped(clean), 0);
     sw_optim_free(o);
     sw_optim_free(clean);
     sw_params_free(p);
@@ -378,7 +378,7 @@ static void test_large_gradients_are_not_skipped(void **state) {
         for (int i = 0; i < SMALL_DIM; i++)
             c[i] = larger[t];
         assert_ok(step_with(o, p, c)); /* also where the norm is larger than any number of the type */
-        assert_int_equal(sw_optim_skipped(o), 0);
+        assert_int_equal(sw_optim_steps_skipped(o), 0);
         sw_optim_free(o);
         /* Clipping such a gradient: of norm 1, not zero. */
         params_set(p, (const double[SMALL_DIM]){0});
@@ -413,8 +413,8 @@ static void test_begin_and_decide_may_skip(void **state) {
         assert_memory_equal(before, sw_params_x(p), sizeof before);
         assert_true(sw_optim_scalar(o, 0, "begun") == 1); /* what they wrote is undone */
         assert_true(sw_optim_scalar(o, -1, "samples") == 1);
-        assert_int_equal(sw_optim_skipped(o), k + 1);
-        assert_int_equal(sw_optim_steps(o), 1);
+        assert_int_equal(sw_optim_steps_skipped(o), k + 1);
+        assert_int_equal(sw_optim_steps_taken(o), 1);
     }
     skip_begin = skip_decide = false;
     assert_ok(sw_optim_minimize(o, &f.f, NULL));
@@ -517,7 +517,7 @@ static void test_frozen(void **state) {
         sw_param_freeze(sw_params_at(p, 1), true);
         sw_optim *o = NEW_OPTIM(p, .rule = rules[k]);
         frozen_step(o, p, true, false, true);
-        sw_array own = sw_optim_state(o, sw_params_at(p, 1), k == 0 ? "m" : k == 1 ? "momentum" : "count");
+        sw_array own = sw_optim_param_slot(o, sw_params_at(p, 1), k == 0 ? "m" : k == 1 ? "momentum" : "count");
         for (int i = 0; i < 5; i++)
             assert_true(test_get(&own, i) == 0);
         sw_param_freeze(sw_params_at(p, 0), true);
@@ -580,7 +580,7 @@ static void test_tied(void **state) {
     sw_optim *o = sw_optim_new(p, "spy lr=0.5");
     const double c[3] = {1, 2, 4};
     assert_ok(step_with(o, p, c)); /* each name has gradient c: 2c in all, and one step */
-    sw_array count = sw_optim_state(o, w, "count"), other = sw_optim_state(o, same, "count");
+    sw_array count = sw_optim_param_slot(o, w, "count"), other = sw_optim_param_slot(o, same, "count");
     assert_ptr_equal(count.data, other.data);
     for (int i = 0; i < 3; i++) {
         assert_true(vec_get(SW_F64, sw_params_x(p), i) == -c[i]);
@@ -636,9 +636,9 @@ static void test_refusals(void **state) {
     expect_error(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
     assert_int_equal(sw_optim_steps_per_epoch(o, &f.f), 1);
     assert_ok(step_with(o, p, some)); /* by hand in between */
-    assert_int_equal(sw_optim_steps(o), 3);
-    assert_int_equal(sw_optim_set_steps(o, -1), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "set_steps: -1 steps");
+    assert_int_equal(sw_optim_steps_taken(o), 3);
+    assert_int_equal(sw_optim_set_total_steps(o, -1), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "set_total_steps: -1 steps");
     sw_optim_free(o);
     o = NEW_OPTIM(p, .rule = "sgd", .estimator = "hungry");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
@@ -657,7 +657,7 @@ static void test_refusals(void **state) {
     assert_int_equal(sw_optim_minimize(NULL, &f.f, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
     assert_null(sw_optim_point(NULL));
-    assert_int_equal(sw_optim_steps(NULL) + sw_optim_skipped(NULL) + sw_optim_groups(NULL), 0);
+    assert_int_equal(sw_optim_steps_taken(NULL) + sw_optim_steps_skipped(NULL) + sw_optim_group_count(NULL), 0);
     sw_params_free(p);
     sw_params_free(q);
 }
@@ -682,7 +682,7 @@ static void test_point(void **state) {
     assert_true(e != x);
     assert_true(x[0] == 7 && e[0] == 7.5); /* (8 + 7)/2 */
     assert_true(x[1] == 6 && e[1] == 5);
-    assert_ptr_equal(sw_optim_vector(o, "ema").data, e);
+    assert_ptr_equal(sw_optim_slot(o, "ema").data, e);
     assert_memory_equal(copy, sw_params_x(p), sizeof copy);
     sw_optim_free(o);
     sw_params_free(p);
@@ -693,16 +693,16 @@ static void test_state_by_name(void **state) {
     sw_params *p = small_params(SW_F32);
     sw_optim *o = NEW_OPTIM(p, .rule = "role=weight: adam; sgd momentum=0.5");
     assert_ok(step_with(o, p, some));
-    sw_array m = sw_optim_state(o, sw_params_at(p, 0), "m");
+    sw_array m = sw_optim_param_slot(o, sw_params_at(p, 0), "m");
     assert_true(m.type == SW_F32 && m.rank == 2 && m.shape[0] == 3 && m.shape[1] == 4);
     for (int i = 0; i < 12; i++) /* 0.1·g: rounding of 1 - 0.9 and of the product */
         assert_true(fabs(test_get(&m, i) - 0.1 * some[i]) <= 1.2e-7 * 0.1 * fabs(some[i]));
-    sw_array momentum = sw_optim_state(o, sw_params_at(p, 2), "momentum");
+    sw_array momentum = sw_optim_param_slot(o, sw_params_at(p, 2), "momentum");
     assert_true(momentum.rank == 0 && test_get(&momentum, 0) == some[17]);
-    momentum = sw_optim_state(o, sw_params_at(p, 1), "momentum");
+    momentum = sw_optim_param_slot(o, sw_params_at(p, 1), "momentum");
     assert_true(momentum.shape[0] == 5 && test_get(&momentum, 4) == some[16]);
-    assert_null(sw_optim_state(o, sw_params_at(p, 1), "m").data);
-    assert_null(sw_optim_state(o, NULL, "m").data);
+    assert_null(sw_optim_param_slot(o, sw_params_at(p, 1), "m").data);
+    assert_null(sw_optim_param_slot(o, NULL, "m").data);
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -770,7 +770,7 @@ static net net_new(sw_dtype type, double p) {
 /* x after some steps, as a hash, and the last loss. */
 static uint64_t train(sw_dtype type, const char *rule, const char *average, double p, int steps, double *value) {
     net n = net_new(type, p);
-    sw_optim *o = NEW_OPTIM(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5, .steps = steps);
+    sw_optim *o = NEW_OPTIM(n.params, .rule = rule, .average = average, .clip = 1, .seed = 5, .total_steps = steps);
     for (int i = 0; i < steps; i++)
         assert_ok(sw_optim_minimize(o, n.f, value));
     uint64_t hash = test_hash(TEST_HASH, sw_params_x(n.params), params_bytes(n.params));
@@ -872,7 +872,7 @@ static void test_hand_loop_equals_minimize(void **state) {
                                       .average = "ema decay=0.9",
                                       .estimator = "minibatch batch=48",
                                       .seed = 9,
-                                      .steps = 12};
+                                      .total_steps = 12};
         net n = net_new(both_types[t], 0), m = net_new(both_types[t], 0);
         sw_optim *o = new_optim(n.params, &how), *by_hand = new_optim(m.params, &how);
         sw_sampler *sampler = sw_sampler_new(SAMPLES, 48, SW_SHUFFLE, how.seed);
@@ -925,7 +925,7 @@ static void test_no_allocation_after_the_first_step(void **state) {
     for (int t = 0; t < 2; t++) {
         net n = net_new(both_types[t], 0.3);
         sw_optim *o = NEW_OPTIM(n.params, .rule = "role=bias: sgd momentum=0.9; adamw", .clip = 1, .average = "ema",
-                                .schedule = "cosine warmup=1ep", .steps = 20);
+                                .schedule = "cosine warmup=1ep", .total_steps = 20);
         assert_ok(sw_optim_minimize(o, n.f, NULL));
         long long after_first = atomic_load(&a.calls);
         for (int i = 0; i < 17; i++) { /* four epochs' ends, each with a smaller batch */
@@ -948,8 +948,8 @@ static bool whole_life(sw_params *p, const sw_objective *f) {
                                   .average = "ema",
                                   .clip = 1,
                                   .schedule = "constant warmup=2; cosine on=weight_decay",
-                                  .steps = 3};
-    sw_optim *o = sw_optim_create(p, &how);
+                                  .total_steps = 3};
+    sw_optim *o = sw_optim_new_with_options(p, &how);
     bool good = o != NULL;
     for (int i = 0; i < 3 && good; i++)
         good = sw_optim_minimize(o, f, NULL) == SW_OK;
@@ -1017,8 +1017,8 @@ static void test_minimize_can_be_tried_again(void **state) {
             k = 200;
         } else {
             assert_ok(sw_optim_minimize(o, &f.f, NULL));
-            assert_int_equal(sw_optim_steps(o), 1);
-            assert_int_equal(sw_optim_skipped(o), 0);
+            assert_int_equal(sw_optim_steps_taken(o), 1);
+            assert_int_equal(sw_optim_steps_skipped(o), 0);
         }
         sw_optim_free(o);
     }
@@ -1103,7 +1103,7 @@ static void test_orders_of_samples(void **state) {
 /* The last one: other tests ask every rule that is registered. */
 static void test_scalars_are_declared(void **state) {
     (void)state;
-    assert_ok(sw_register_rule(&careless));
+    assert_ok(sw_rule_register(&careless));
     sw_params *p = small_params(SW_F64);
     sw_optim *o = sw_optim_new(p, "careless");
     double before[SMALL_DIM], g[SMALL_DIM] = {1};

@@ -30,7 +30,7 @@ static void table_init(table *t, sw_params *p, int64_t n, double value, double g
 
 static void refused(sw_params *p, sw_optim_options how, const char *message) {
     how.size = sizeof how;
-    assert_null(sw_optim_create(p, &how));
+    assert_null(sw_optim_new_with_options(p, &how));
     expect_error(SW_ERR_ARGUMENT, message);
 }
 
@@ -210,10 +210,10 @@ static int register_all(void **state) {
     (void)state;
     static const sw_estimator *const estimators[] = {&hundredfold, &late_skip, &moody, &proposing, &around, &patient};
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
-        if (sw_register_estimator(estimators[i]) != SW_OK)
+        if (sw_estimator_register(estimators[i]) != SW_OK)
             return -1;
-    return sw_register_line_search(&eager) != SW_OK || sw_register_rule(&counted) != SW_OK ||
-           sw_register_rule(&shaped) != SW_OK || sw_register_schedule(&watching) != SW_OK;
+    return sw_line_search_register(&eager) != SW_OK || sw_rule_register(&counted) != SW_OK ||
+           sw_rule_register(&shaped) != SW_OK || sw_schedule_register(&watching) != SW_OK;
 }
 
 /* ---- A step between forward and backward ---- */
@@ -269,7 +269,7 @@ static void test_search_at_a_stationary_point(void **state) {
         assert_ok(sw_optim_minimize(o, &f.f, &value));
         assert_true(value == 3);
         assert_int_equal(searched, 0);
-        assert_int_equal(sw_optim_steps(o), 1);
+        assert_int_equal(sw_optim_steps_taken(o), 1);
         assert_memory_equal(before, sw_params_x(p), params_bytes(p));
         for (int i = 0; i < SMALL_DIM; i++)
             f.g[i] = 1;
@@ -295,11 +295,11 @@ static void test_combined_gradient_is_checked(void **state) {
     memcpy(before, sw_params_x(p), sizeof before);
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
     assert_memory_equal(before, sw_params_x(p), sizeof before);
-    assert_int_equal(sw_optim_skipped(o), 1);
-    assert_int_equal(sw_optim_steps(o), 0);
+    assert_int_equal(sw_optim_steps_skipped(o), 1);
+    assert_int_equal(sw_optim_steps_taken(o), 0);
     f.g[11] = 1;
     assert_ok(sw_optim_minimize(o, &f.f, NULL));
-    assert_int_equal(sw_optim_steps(o), 1);
+    assert_int_equal(sw_optim_steps_taken(o), 1);
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -387,7 +387,7 @@ static void test_commit_cannot_skip(void **state) {
     sw_optim *o = new_optim(p, &how);
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "estimator late_skip: commit cannot skip a step that was taken");
-    assert_int_equal(sw_optim_skipped(o), 0);
+    assert_int_equal(sw_optim_steps_skipped(o), 0);
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -404,14 +404,14 @@ static void test_sample_may_skip(void **state) {
     sample_skips = true;
     assert_int_equal(sw_optim_minimize(o, &f.f, &value), SW_SKIPPED);
     assert_true(isnan(value));
-    assert_int_equal(sw_optim_skipped(o), 1);
-    assert_int_equal(sw_optim_steps(o), 0);
+    assert_int_equal(sw_optim_steps_skipped(o), 1);
+    assert_int_equal(sw_optim_steps_taken(o), 0);
     assert_true(sw_optim_scalar(o, -1, "samples") == 0); /* undone */
     assert_memory_equal(before, sw_params_x(p), sizeof before);
     sample_skips = false;
     assert_ok(sw_optim_minimize(o, &f.f, &value));
     assert_true(sw_optim_scalar(o, -1, "samples") == 1);
-    assert_int_equal(sw_optim_steps(o), 1);
+    assert_int_equal(sw_optim_steps_taken(o), 1);
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -438,7 +438,7 @@ static void start_sees(const char *estimator, int64_t steps, double wait, double
     sw_params *p = small_params(SW_F32);
     table f;
     table_init(&f, p, 10, 1, 1); /* 3 steps an epoch */
-    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .steps = steps};
+    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .total_steps = steps};
     sw_optim *o = new_optim(p, &how);
     started_with[0] = started_with[1] = -1;
     assert_ok(sw_optim_bind(o, &f.f));
@@ -481,7 +481,7 @@ static void test_typed_slots(void **state) {
                         {"plain", {SW_F32, SW_F64}, SMALL_DIM}};
         size_t bytes = 0;
         for (size_t k = 0; k < sizeof expected / sizeof *expected; k++) {
-            sw_array a = sw_optim_vector(o, expected[k].name);
+            sw_array a = sw_optim_slot(o, expected[k].name);
             assert_non_null(a.data);
             assert_int_equal(a.type, expected[k].type[t]);
             assert_int_equal(a.rank, 1);
@@ -493,8 +493,7 @@ static void test_typed_slots(void **state) {
         assert_int_equal(sw_optim_bytes(o).estimator, bytes);
         for (int i = 0; i < 3; i++) /* an epoch: every sample is seen once */
             assert_ok(sw_optim_minimize(o, &f.f, NULL));
-        sw_array when = sw_optim_vector(o, "when"), seen = sw_optim_vector(o, "seen"),
-                 exact = sw_optim_vector(o, "exact");
+        sw_array when = sw_optim_slot(o, "when"), seen = sw_optim_slot(o, "seen"), exact = sw_optim_slot(o, "exact");
         int times[4] = {0};
         for (int i = 0; i < N; i++) {
             assert_true(test_get(&seen, i) == 255);
@@ -528,8 +527,8 @@ static void test_slots_of_their_own_size(void **state) {
         size_t bytes = 0;
         for (int k = 0; k < 3; k++) {
             const sw_param *param = sw_params_at(p, k);
-            sw_array left = sw_optim_state(o, param, "left"), note = sw_optim_state(o, param, "note"),
-                     sum = sw_optim_state(o, param, "sum");
+            sw_array left = sw_optim_param_slot(o, param, "left"), note = sw_optim_param_slot(o, param, "note"),
+                     sum = sw_optim_param_slot(o, param, "sum");
             assert_int_equal(left.type, both_types[t]);
             assert_int_equal(left.rank, 1);
             assert_int_equal(left.shape[0], rows[k] * rows[k]);
@@ -574,8 +573,8 @@ static const sw_rule descending = {.size = sizeof(sw_rule),
 
 static void test_search_puts_slots_back(void **state) {
     (void)state;
-    assert_ok(sw_register_line_search(&quitter));
-    assert_ok(sw_register_rule(&descending));
+    assert_ok(sw_line_search_register(&quitter));
+    assert_ok(sw_rule_register(&descending));
     sw_params *p = small_params(SW_F64);
     table f;
     table_init(&f, p, 1, 1, 1);
@@ -585,7 +584,7 @@ static void test_search_puts_slots_back(void **state) {
     static const char *const slots[] = {"left", "note", "sum"};
     for (int k = 0; k < 3; k++)
         for (int s = 0; s < 3; s++) {
-            sw_array a = sw_optim_state(o, sw_params_at(p, k), slots[s]);
+            sw_array a = sw_optim_param_slot(o, sw_params_at(p, k), slots[s]);
             for (int64_t i = 0; i < sw_array_count(&a); i++)
                 assert_true(test_get(&a, i) == 0);
         }
@@ -603,9 +602,9 @@ static void test_sizes_need_tensors(void **state) {
                                        .update = &no_kernels},
                          odd_start = {
                              .size = sizeof(sw_rule), .name = "odd_start", .slots = odd, .update = &no_kernels};
-    assert_int_equal(sw_register_rule(&by_element), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&by_element), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: slot left of rule by_element: a size of its own needs unit TENSOR");
-    assert_int_equal(sw_register_rule(&odd_start), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&odd_start), SW_ERR_ARGUMENT);
     assert_non_null(strstr(sw_error(), "register: slot z of rule odd_start"));
     sw_clear_error();
     assert_null(sw_rule_find("by_element"));
@@ -626,12 +625,12 @@ static int64_t two(const sw_slot_sizes *sizes) {
 static const sw_rule still = {.size = sizeof(sw_rule), .name = "still", .unit = SW_UNIT_TENSOR, .tensor = leave_x};
 static void test_rule_without_lr(void **state) {
     (void)state;
-    assert_int_equal(sw_register_rule(&still), SW_OK);
+    assert_int_equal(sw_rule_register(&still), SW_OK);
     sw_params *p = small_params(SW_F64);
     sw_optim *o = sw_optim_new(p, "still");
     assert_non_null(o);
     const sw_optim_options how = {.size = sizeof how, .rule = "still", .schedule = "cosine"};
-    assert_null(sw_optim_create(p, &how));
+    assert_null(sw_optim_new_with_options(p, &how));
     expect_error(SW_ERR_ARGUMENT, "schedule: no rule here has an option lr");
     sw_optim_free(o);
     sw_params_free(p);
@@ -658,9 +657,9 @@ static void test_copies_of_x_that_do_not_fit(void **state) {
             .size = sizeof(sw_estimator), .name = names[i], .slots = slots[i], .estimate = plain_estimate};
         average[i] = (sw_average){.size = sizeof(sw_average), .name = names[i], .slots = slots[i]};
         for (int kind = 0; kind < 3; kind++) {
-            sw_status status = kind == 0   ? sw_register_rule(&rule[i])
-                               : kind == 1 ? sw_register_estimator(&estimator[i])
-                                           : sw_register_average(&average[i]);
+            sw_status status = kind == 0   ? sw_rule_register(&rule[i])
+                               : kind == 1 ? sw_estimator_register(&estimator[i])
+                                           : sw_average_register(&average[i]);
             sw_params *p = small_params(SW_F32);
             table f;
             table_init(&f, p, 1, 1, 1);
@@ -668,7 +667,7 @@ static void test_copies_of_x_that_do_not_fit(void **state) {
                                           .rule = kind == 0 ? names[i] : NULL,
                                           .estimator = kind == 1 ? names[i] : NULL,
                                           .average = kind == 2 ? names[i] : NULL};
-            sw_optim *o = status == SW_OK ? sw_optim_create(p, &how) : NULL;
+            sw_optim *o = status == SW_OK ? sw_optim_new_with_options(p, &how) : NULL;
             if (o && sw_optim_minimize(o, &f.f, NULL) == SW_OK)
                 fail_msg("%s of kind %d was taken", names[i], kind);
             assert_non_null(sw_error());
@@ -690,7 +689,7 @@ static void *contend(void *args) {
     int won = 0;
     for (int i = 0; i < NAMES; i++) {
         pthread_barrier_wait(&barrier);
-        won |= (sw_register_rule(&mine[i]) == SW_OK) << i;
+        won |= (sw_rule_register(&mine[i]) == SW_OK) << i;
         sw_clear_error();
     }
     return (void *)(intptr_t)won;
@@ -737,7 +736,7 @@ static void test_size_of_the_options(void **state) {
         char text[128];
         snprintf(text, sizeof text, "optimizer: options.size is %zu; sizeof(sw_optim_options) is %zu", bad[i],
                  sizeof how);
-        assert_null(sw_optim_create(p, &how));
+        assert_null(sw_optim_new_with_options(p, &how));
         expect_error(SW_ERR_ARGUMENT, text);
     }
     /* What an older program does not know of is zero, whatever lies behind its struct. */
@@ -769,7 +768,7 @@ static void test_total_is_never_negative(void **state) {
                  {"watching warmup=40", 30, 0}, {"watching warmup=10", 0, 0}, {"watching warmup=30", 30, 0}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         sw_params *p = small_params(SW_F64);
-        const sw_optim_options how = {.size = sizeof how, .schedule = cases[k].schedule, .steps = cases[k].steps};
+        const sw_optim_options how = {.size = sizeof how, .schedule = cases[k].schedule, .total_steps = cases[k].steps};
         sw_optim *o = new_optim(p, &how);
         double c[SMALL_DIM] = {1};
         least_total = 0;
@@ -837,10 +836,10 @@ static void test_sized_slots_outside_tensor(void **state) {
                                      .slots = typed_slots,
                                      .measure = &kernels,
                                      .sums = 1};
-    assert_int_equal(sw_register_rule(&measured), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&measured), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: slot state of rule measured: its count gives it a size of its own, which "
                                   "measure and point cannot use: only tensor sees one parameter at a time");
-    assert_ok(sw_register_rule(&typed));
+    assert_ok(sw_rule_register(&typed));
     for (int t = 0; t < 2; t++) { /* the element type is among what the size may depend on */
         sw_params *p = small_params(both_types[t]);
         seen_type = -1;

@@ -29,8 +29,8 @@ static void run(sw_dtype type, const golden *g) {
     sw_params *p = small_params(type);
     params_set(p, start);
     const sw_optim_options how = {
-        .size = sizeof how, .rule = g->rule, .schedule = g->schedule, .average = g->average, .steps = STEPS};
-    sw_optim *optim = sw_optim_create(p, &how);
+        .size = sizeof how, .rule = g->rule, .schedule = g->schedule, .average = g->average, .total_steps = STEPS};
+    sw_optim *optim = sw_optim_new_with_options(p, &how);
     if (!optim)
         fail_msg("%s: %s", g->rule, sw_error());
     distances d = {{0}, {0}};
@@ -45,7 +45,7 @@ static void run(sw_dtype type, const golden *g) {
             fail_msg("%s, %s, %s, %s, parameter %d: %.3g away, %.3g allowed", g->rule, g->schedule, g->average,
                      sw_dtype_name(type), k, d.worst[k] / d.largest[k], allowed);
     }
-    assert_int_equal(sw_optim_steps(optim), STEPS);
+    assert_int_equal(sw_optim_steps_taken(optim), STEPS);
     sw_optim_free(optim);
     sw_params_free(p);
 }
@@ -241,7 +241,7 @@ static void test_rows_of_amos(void **state) {
                 assert_ok(sw_params_build(f.params));
                 sw_optim *optim = sw_optim_new(f.params, "amos beta=0.5");
                 take_steps(&f, optim, 1);
-                const double *v = sw_optim_state(optim, w, "v").data;
+                const double *v = sw_optim_param_slot(optim, w, "v").data;
                 for (int64_t row = 0; row < 2; row++) {
                     double square = 0;
                     for (int64_t j = row * length[k]; j < (row + 1) * length[k]; j++) {

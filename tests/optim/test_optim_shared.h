@@ -11,7 +11,7 @@
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
 
 static inline sw_optim *new_optim(sw_params *p, const sw_optim_options *how) {
-    sw_optim *o = sw_optim_create(p, how);
+    sw_optim *o = sw_optim_new_with_options(p, how);
     if (!o)
         fail_msg("%s", sw_error());
     return o;
@@ -47,7 +47,7 @@ static inline sw_tensor inner_loss(sw_tape *tape, sw_params *p, const double *c)
     sw_tensor sum = {0};
     for (int i = 0; i < sw_params_count(p); i++) {
         sw_param *param = sw_params_at(p, i);
-        sw_tensor k = sw_buffer(tape, sw_params_type(p), param->rank, param->shape);
+        sw_tensor k = sw_empty(tape, sw_params_type(p), param->rank, param->shape);
         void *data = sw_value(k).data;
         for (int64_t j = 0; data && j < param->count; j++)
             vec_set(sw_params_type(p), data, j, c[param->offset + j]);

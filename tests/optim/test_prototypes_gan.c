@@ -32,17 +32,18 @@ static void seat(game *of, player *p, int64_t units, int64_t outputs, uint64_t s
     assert_non_null(p->params);
     if (of->width == NOISE)
         set_x(p->params, x0);
-    p->optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                              .rule = rule,
-                                                              .seed = SEED,
-                                                              .estimator = "minibatch batch=4 order=sequential"});
+    p->optim =
+        sw_optim_new_with_options(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                 .rule = rule,
+                                                                 .seed = SEED,
+                                                                 .estimator = "minibatch batch=4 order=sequential"});
     if (!p->optim)
         fail_msg("%s", sw_error());
 }
 
 /* [BATCH, width] of the round, from the golden numbers or made up. */
 static sw_tensor rows_of(const game *of, sw_tape *tape, const double *golden, uint64_t site) {
-    sw_tensor t = sw_buffer(tape, of->type, SW_SHAPE(BATCH, of->width));
+    sw_tensor t = sw_empty(tape, of->type, SW_SHAPE(BATCH, of->width));
     sw_rng rng = {.key = site * 1000 + (uint64_t)of->round};
     for (int64_t i = 0; i < BATCH * of->width; i++)
         put(of->type, sw_value(t).data, i, of->width == NOISE ? golden[i] : sw_rng_normal(&rng));
@@ -51,7 +52,7 @@ static sw_tensor rows_of(const game *of, sw_tape *tape, const double *golden, ui
 
 /* Labels that are all alike. */
 static sw_tensor labels(const game *of, sw_tape *tape, double value) {
-    sw_tensor t = sw_buffer(tape, of->type, SW_SHAPE(BATCH, 1));
+    sw_tensor t = sw_empty(tape, of->type, SW_SHAPE(BATCH, 1));
     for (int64_t i = 0; i < BATCH; i++)
         put(of->type, sw_value(t).data, i, value);
     return t;
@@ -142,7 +143,7 @@ static void take_turn(game *g, player *p, player *other, turn_of *turn) {
         if (status == SW_SKIPPED) {
             bytes mine_after = fingerprint(&of_adam, p->optim, p->params);
             assert_same_bytes("the model that was skipped", &mine, &mine_after);
-            assert_true(g->turn == g->poison_at && sw_optim_skipped(p->optim) == 1);
+            assert_true(g->turn == g->poison_at && sw_optim_steps_skipped(p->optim) == 1);
             free(mine_after.data);
         }
         free(mine.data);

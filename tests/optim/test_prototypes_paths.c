@@ -220,10 +220,10 @@ static void wolfe_survives_infinity(void **state) {
     problem *p = net_problem(SW_F64);
     p->poison_at = 2; /* the first trial */
     p->poison = (double)INFINITY;
-    sw_optim *optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                     .rule = "sgd lr=0.8",
-                                                                     .estimator = "proto_batch script=all",
-                                                                     .schedule = "proto_wolfe"});
+    sw_optim *optim = sw_optim_new_with_options(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                               .rule = "sgd lr=0.8",
+                                                                               .estimator = "proto_batch script=all",
+                                                                               .schedule = "proto_wolfe"});
     assert_ok(sw_optim_minimize(optim, &p->objective, NULL));
     assert_true(p->calls == 3 && sw_optim_scalar(optim, -1, "last") == 0.4);
     sw_optim_free(optim);
@@ -237,7 +237,7 @@ static const sw_rule proto_fixed = {
 static void wolfe_refuses_a_rule(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
-    assert_null(sw_optim_create(
+    assert_null(sw_optim_new_with_options(
         p->params,
         &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_fixed", .schedule = "proto_wolfe"}));
     assert_non_null(strstr(sw_error(), "proto_fixed"));
@@ -269,13 +269,13 @@ static sw_status bend_gradient(void *user, const void *theta, const int64_t *ids
                  .a = (1 - t) * (1 - t),
                  .b = of_theta,
                  .c = t * t};
-    sw_run(&curve_kernels, type, &phi, sw_params_dim(f->params));
+    sw_kernel_run(&curve_kernels, type, &phi, sw_params_dim(f->params));
     if (!g)
         return sw_objective_value(f, bend.tape, bend.phi, ids, count, draw, value);
-    sw_gradient_aim(bend.view, g);
+    sw_gradient_set_data(bend.view, g);
     SW_TRY(sw_objective_gradient(f, bend.tape, bend.phi, ids, count, draw, value, bend.view));
     curve chain = {.theta = g, .out = g, .b = of_theta}; /* ∂φ/∂θ */
-    sw_run(&scale_kernels, type, &chain, sw_params_dim(f->params));
+    sw_kernel_run(&scale_kernels, type, &chain, sw_params_dim(f->params));
     return SW_OK;
 }
 
@@ -383,8 +383,8 @@ static void bezier_on_threads(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&proto_batch) || sw_register_estimator(&proto_keeper) ||
-           sw_register_line_search(&proto_wolfe) || sw_register_rule(&proto_fixed);
+    return sw_estimator_register(&proto_batch) || sw_estimator_register(&proto_keeper) ||
+           sw_line_search_register(&proto_wolfe) || sw_rule_register(&proto_fixed);
 }
 
 static int tear_down(void **state) {

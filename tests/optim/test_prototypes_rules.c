@@ -240,9 +240,10 @@ static void prodigy_waits_for_a_gradient(void **state) {
     p->objective.loss = flat_loss;
     claim mixed = {.slots = (const char *const[]){"m", "v", "s", NULL},
                    .scalars = (const char *const[]){"d", "cursor", NULL}};
-    sw_optim *optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                     .estimator = "proto_batch",
-                                                                     .rule = "role=weight: adamw; proto_prodigy"});
+    sw_optim *optim =
+        sw_optim_new_with_options(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                 .estimator = "proto_batch",
+                                                                 .rule = "role=weight: adamw; proto_prodigy"});
     assert_non_null(optim);
     sw_optim_steps_per_epoch(optim, &p->objective);
     bytes before = fingerprint(&mixed, optim, p->params);
@@ -317,7 +318,7 @@ static void free_on_threads(void **state) {
 static void free_refuses_an_average(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
-    assert_null(sw_optim_create(
+    assert_null(sw_optim_new_with_options(
         p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_free", .average = "ema"}));
     assert_non_null(strstr(sw_error(), "ema"));
     sw_clear_error();
@@ -326,7 +327,7 @@ static void free_refuses_an_average(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&proto_batch) || sw_register_rule(&proto_prodigy) || sw_register_rule(&proto_free);
+    return sw_estimator_register(&proto_batch) || sw_rule_register(&proto_prodigy) || sw_rule_register(&proto_free);
 }
 
 int main(void) {

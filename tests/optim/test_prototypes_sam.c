@@ -41,13 +41,13 @@ static const sw_kernels combine_kernels = SW_KERNEL_TABLE(combine), square_kerne
 /* out = a x + b y */
 static void combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vectors v = {.x = x, .y = y, .out = out, .a = a, .b = b};
-    sw_run(&combine_kernels, type, &v, n);
+    sw_kernel_run(&combine_kernels, type, &v, n);
 }
 
 static double norm(sw_dtype type, int64_t n, const void *x) {
     double sum;
     vectors v = {.x = x};
-    sw_run_sums(&square_kernels, type, &v, n, 1, &sum);
+    sw_kernel_run_sums(&square_kernels, type, &v, n, 1, &sum);
     return sqrt(sum);
 }
 
@@ -202,7 +202,7 @@ static void sam_on_threads(void **state) {
 static void sam_value_is_at_x(void **state) {
     (void)state;
     problem *p = deep_problem(SW_F64);
-    sw_optim *optim = sw_optim_create(
+    sw_optim *optim = sw_optim_new_with_options(
         p->params, &(sw_optim_options){
                        .size = sizeof(sw_optim_options), .rule = SAM_RULE, .estimator = sam.estimator, .seed = SEED});
     sw_tape *tape = sw_tape_new();
@@ -233,8 +233,8 @@ static void sam_shares_no_scratch(void **state) {
 static void muon_refuses_a_bias(void **state) {
     (void)state;
     problem *p = deep_problem(SW_F64);
-    sw_optim *optim =
-        sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_muon"});
+    sw_optim *optim = sw_optim_new_with_options(
+        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = "proto_muon"});
     sw_status status = optim ? sw_optim_minimize(optim, &p->objective, NULL) : sw_error_status();
     assert_int_equal(status, SW_ERR_SHAPE);
     assert_non_null(strstr(sw_error(), "linear1.bias"));
@@ -245,8 +245,8 @@ static void muon_refuses_a_bias(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&proto_batch) || sw_register_estimator(&proto_sam) ||
-           sw_register_estimator(&proto_keeper) || sw_register_rule(&proto_muon);
+    return sw_estimator_register(&proto_batch) || sw_estimator_register(&proto_sam) ||
+           sw_estimator_register(&proto_keeper) || sw_rule_register(&proto_muon);
 }
 
 int main(void) {

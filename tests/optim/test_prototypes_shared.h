@@ -141,7 +141,7 @@ static inline problem *problem_new(sw_dtype type, const int64_t *sizes, const do
             list[count++] = sw_module_new(p->model, spy, 0);
         list[count++] = sw_nn_linear(p->model, sizes[i], sizes[i + 1]);
     }
-    p->params = sw_model_build(p->model, sw_nn_sequential_of(p->model, count, list));
+    p->params = sw_model_build(p->model, sw_nn_sequential_array(p->model, count, list));
     if (!p->params)
         fail_msg("%s", sw_error());
     set_x(p->params, x0);
@@ -286,19 +286,19 @@ static inline void append(bytes *b, const void *data, size_t count) {
 static inline bytes fingerprint(const claim *c, sw_optim *optim, sw_params *params) {
     bytes b = {0};
     size_t size = sw_dtype_size(sw_params_type(params)), dim = (size_t)sw_params_dim(params);
-    int groups = sw_optim_groups(optim);
+    int groups = sw_optim_group_count(optim);
     append(&b, sw_params_x(params), dim * size);
     const void *point = sw_optim_point(optim);
     assert_non_null(point);
     append(&b, point, dim * size);
     for (const char *const *name = c->slots; name && *name; name++)
         for (int i = 0; i < sw_params_count(params); i++) {
-            sw_array a = sw_optim_state(optim, sw_params_at(params, i), *name);
+            sw_array a = sw_optim_param_slot(optim, sw_params_at(params, i), *name);
             if (a.data)
                 append(&b, a.data, (size_t)sw_array_count(&a) * sw_dtype_size(a.type));
         }
     for (const char *const *name = c->tables; name && *name; name++) {
-        sw_array a = sw_optim_vector(optim, *name);
+        sw_array a = sw_optim_slot(optim, *name);
         assert_non_null(a.data);
         if (!c->live || c->live(optim))
             append(&b, a.data, (size_t)sw_array_count(&a) * sw_dtype_size(a.type));
@@ -312,7 +312,7 @@ static inline bytes fingerprint(const claim *c, sw_optim *optim, sw_params *para
         }
         assert_true(found);
     }
-    int64_t steps = sw_optim_steps(optim);
+    int64_t steps = sw_optim_steps_taken(optim);
     append(&b, &steps, sizeof steps);
     return b;
 }
@@ -332,13 +332,13 @@ static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, b
     problem *p = c->make(type);
     p->poison_at = poison_at;
     const sw_objective *objective = c->objective ? c->objective(p) : &p->objective;
-    sw_optim *optim = sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                     .estimator = c->estimator,
-                                                                     .rule = c->rule,
-                                                                     .schedule = c->schedule,
-                                                                     .average = c->average,
-                                                                     .seed = SEED,
-                                                                     .steps = c->total});
+    sw_optim *optim = sw_optim_new_with_options(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                               .estimator = c->estimator,
+                                                                               .rule = c->rule,
+                                                                               .schedule = c->schedule,
+                                                                               .average = c->average,
+                                                                               .seed = SEED,
+                                                                               .total_steps = c->total});
     if (!optim)
         fail_msg("%s: %s", c->name, sw_error());
     size_t row = (size_t)sw_params_dim(p->params) * sw_dtype_size(type);
@@ -351,7 +351,7 @@ static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, b
             c->before(p, optim, k);
         sw_status status = sw_optim_minimize(optim, objective, NULL);
         if (status == SW_SKIPPED) {
-            assert_true(poison_at && p->calls >= poison_at && sw_optim_skipped(optim) == 1);
+            assert_true(poison_at && p->calls >= poison_at && sw_optim_steps_skipped(optim) == 1);
             bytes after = fingerprint(c, optim, p->params);
             assert_same_bytes(c->name, &before, &after);
             free(after.data);
@@ -361,11 +361,11 @@ static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, b
             if (check && c->after)
                 c->after(p, optim, k);
             k++;
-            assert_int_equal(sw_optim_steps(optim), k);
+            assert_int_equal(sw_optim_steps_taken(optim), k);
         }
         free(before.data);
     }
-    assert_int_equal(sw_optim_skipped(optim), poison_at ? 1 : 0);
+    assert_int_equal(sw_optim_steps_skipped(optim), poison_at ? 1 : 0);
     assert_null(sw_error());
     *calls = p->calls;
     sw_optim_free(optim);
@@ -455,7 +455,7 @@ static inline sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, 
 
 static inline sw_tensor glm_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     problem *p = user;
-    sw_tensor y = sw_buffer(tape, SW_I32, 1, &count);
+    sw_tensor y = sw_empty(tape, SW_I32, 1, &count);
     if (sw_is_null(y))
         return y;
     assert_ok(p->source.gather(&p->source, ids, count, 0, SW_F64, NULL, sw_value(y).data));

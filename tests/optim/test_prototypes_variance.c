@@ -45,12 +45,12 @@ static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct), scale_kernel
 /* out = x - y + z */
 static void correct(sw_dtype type, int64_t n, const void *x, const void *y, const void *z, void *out) {
     vectors v = {.x = x, .y = y, .z = z, .out = out};
-    sw_run(&correct_kernels, type, &v, n);
+    sw_kernel_run(&correct_kernels, type, &v, n);
 }
 
 static void scale(sw_dtype type, int64_t n, double a, const void *x, void *out) {
     vectors v = {.x = x, .out = out, .a = a};
-    sw_run(&scale_kernels, type, &v, n);
+    sw_kernel_run(&scale_kernels, type, &v, n);
 }
 
 /* ---- SVRG: g = ∇f_B(x) - ∇f_B(w) + ∇f(w), w the snapshot ---- */
@@ -139,7 +139,7 @@ static sw_status sag_estimate(sw_estimate *e, const void *x, void *g) {
     void *change = sw_estimate_scratch(e, CHANGE, width), *zero = g;
     if (!d || !entries || !change)
         return SW_ERR_MEMORY;
-    SW_TRY(glm ? sw_estimate_glm(e, x, e->ids, 1, &e->value, entries)
+    SW_TRY(glm ? sw_estimate_glm_derivatives(e, x, e->ids, 1, &e->value, entries)
                : sw_estimate_gradient(e, x, e->ids, 1, &e->value, entries));
     memset(zero, 0, (size_t)e->dim * size);
     if (glm) { /* d += (s_i - y_i) [a_i, 1] */
@@ -258,7 +258,7 @@ static void look_at_masks(problem *p, sw_optim *optim, int step) {
 /* In a step that takes a snapshot the old one is dead: `since` vouches for it. */
 static bool snapshot_lives(sw_optim *optim) {
     double since = sw_optim_scalar(optim, -1, "since");
-    return since != 0 && (double)(sw_optim_steps(optim) + 1) - since < 3;
+    return since != 0 && (double)(sw_optim_steps_taken(optim) + 1) - since < 3;
 }
 
 static const char *const svrg_tables[] = {"snapshot", "full", NULL};
@@ -300,7 +300,7 @@ static void svrg_on_threads(void **state) {
 
 static void look_at_sum(problem *p, sw_optim *optim, int step) {
     const sw_dtype type = sw_params_type(p->params);
-    sw_array d = sw_optim_vector(optim, "d"), y = sw_optim_vector(optim, "y");
+    sw_array d = sw_optim_slot(optim, "d"), y = sw_optim_slot(optim, "y");
     const int64_t dim = sw_params_dim(p->params);
     const bool glm = sw_objective_is_glm(&p->objective);
     assert_int_equal(sw_array_count(&d), dim);
@@ -360,8 +360,8 @@ static void sag_in_a_wrapper(void **state) {
 static void sag_refuses_batches(void **state) {
     (void)state;
     problem *p = line_problem(SW_F64);
-    sw_optim *optim =
-        sw_optim_create(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = "proto_sag"});
+    sw_optim *optim = sw_optim_new_with_options(
+        p->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = "proto_sag"});
     assert_non_null(optim);
     assert_int_equal(sw_optim_minimize(optim, &p->objective, NULL), SW_ERR_ARGUMENT);
     assert_non_null(strstr(sw_error(), "one sample"));
@@ -388,12 +388,12 @@ static void combinations_are_refused(void **state) {
     (void)state;
     problem *p = line_problem(SW_F64);
     sw_optim_options how = {.size = sizeof how, .estimator = "proto_twice of=proto_spy of=proto_sag"};
-    assert_null(sw_optim_create(p->params, &how));
+    assert_null(sw_optim_new_with_options(p->params, &how));
     assert_non_null(strstr(sw_error(), "more than once a step"));
     sw_clear_error();
     /* The trials of a search are of the batch; SVRG's estimate is not its gradient. */
     how = (sw_optim_options){.size = sizeof how, .estimator = "proto_svrg", .schedule = "proto_search"};
-    assert_null(sw_optim_create(p->params, &how));
+    assert_null(sw_optim_new_with_options(p->params, &how));
     assert_non_null(strstr(sw_error(), "the gradient of estimator proto_svrg"));
     sw_clear_error();
     problem_free(p);
@@ -411,9 +411,9 @@ static void sag_on_threads(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&proto_svrg) || sw_register_estimator(&proto_sag) ||
-           sw_register_estimator(&proto_spy) || sw_register_estimator(&proto_twice) ||
-           sw_register_line_search(&proto_search);
+    return sw_estimator_register(&proto_svrg) || sw_estimator_register(&proto_sag) ||
+           sw_estimator_register(&proto_spy) || sw_estimator_register(&proto_twice) ||
+           sw_line_search_register(&proto_search);
 }
 
 int main(void) {

@@ -298,7 +298,7 @@ static void test_learning_rate_of_zero(void **state) {
                 if (vec_get(both_types[t], sw_params_x(p), i) != fmax(-0.5, 0.125 * (i - 7)))
                     fail_msg("%s, %s: x[%d] = %g", spec, sw_dtype_name(both_types[t]), i,
                              vec_get(both_types[t], sw_params_x(p), i));
-            const sw_array m = sw_optim_state(o, sw_params_at(p, 0), "momentum");
+            const sw_array m = sw_optim_param_slot(o, sw_params_at(p, 0), "momentum");
             assert_true(test_get(&m, 0) == 1.75);
             sw_optim_free(o);
             sw_params_free(p);
@@ -358,7 +358,7 @@ static void test_box_beyond_the_type(void **state) {
 
 static void refused(const char *rule, const char *schedule, const char *message) {
     sw_params *p = small_params(SW_F64);
-    sw_optim *o = sw_optim_create(
+    sw_optim *o = sw_optim_new_with_options(
         p,
         &(sw_optim_options){.size = sizeof(sw_optim_options), .rule = rule, .estimator = "full", .schedule = schedule});
     if (o)

@@ -71,7 +71,7 @@ static double count(const sw_kernels *kernels, sw_dtype type, uint64_t first, ui
                     double error) {
     roots_args args = {first, stride, error};
     double wrong;
-    sw_run_sums(kernels, type, &args, n, 1, &wrong);
+    sw_kernel_run_sums(kernels, type, &args, n, 1, &wrong);
     return wrong;
 }
 
@@ -80,12 +80,12 @@ static void test_every_float(void **state) {
     (void)state;
     const int64_t positive = INT64_C(1) << 31;
     assert_true(count(&wrong_roots, SW_F32, 0, 7, positive / 7, 0) == 0);
-    const unsigned mode = sw_float_flush();
-    /* Of 32 neighbours the first 16 have their roots by products: each number once there, once in the others. */
+    const unsigned mode = sw_subnormals_flush();
+    /* Of 32 neighbors the first 16 have their roots by products: each number once there, once in the others. */
     const double all = count(&wrong_roots, SW_F32, 0, 1, positive, 0),
                  shifted = count(&wrong_roots, SW_F32, 16, 1, positive - 16, 0),
                  negative = count(&wrong_roots, SW_F32, (uint64_t)positive, 97, positive / 97, 0);
-    sw_float_restore(mode);
+    sw_subnormals_restore(mode);
     assert_true(all == 0 && shifted == 0 && negative == 0);
 }
 

@@ -9,7 +9,7 @@
 typedef struct rule_entry {
     const char *name;
     double state;           /* bytes a parameter in f32, with default options */
-    const char *quadratic;  /* options with which it minimises a quadratic, */
+    const char *quadratic;  /* options with which it minimizes a quadratic, */
     const char *rosenbrock; /* and Rosenbrock's function */
     const char *still;      /* momentum and the like at 0; NULL: it has none */
     double decay;           /* λ that it has by default: θ ← (1 - ηλ) θ where the gradient is 0 */
@@ -97,12 +97,12 @@ static void test_tables(void **state) {
     }
 }
 
-/* ---- It minimises ---- */
+/* ---- It minimizes ---- */
 
 static double descend(sw_params *p, const sw_objective *f, const char *spec, int steps) {
     const sw_optim_options how = {
-        .size = sizeof how, .rule = spec, .estimator = "full", .schedule = "cosine warmup=20", .steps = steps};
-    sw_optim *optim = sw_optim_create(p, &how);
+        .size = sizeof how, .rule = spec, .estimator = "full", .schedule = "cosine warmup=20", .total_steps = steps};
+    sw_optim *optim = sw_optim_new_with_options(p, &how);
     if (!optim)
         fail_msg("%s: %s", spec, sw_error());
     double first = NAN, value = NAN;
@@ -337,12 +337,12 @@ static void keep(snapshot *s, const void *data, size_t bytes) {
 /* x, every slot of every parameter, every scalar, the number of steps. */
 static snapshot everything(const sw_optim *optim, sw_params *p, const sw_rule *rule) {
     snapshot s = {.count = 0};
-    const int64_t steps = sw_optim_steps(optim);
+    const int64_t steps = sw_optim_steps_taken(optim);
     keep(&s, sw_params_x(p), params_bytes(p));
     keep(&s, &steps, sizeof steps);
     for (int k = 0; k < sw_params_count(p); k++)
         for (int i = 0; rule->slots && rule->slots[i].name; i++) {
-            sw_array a = sw_optim_state(optim, sw_params_at(p, k), rule->slots[i].name);
+            sw_array a = sw_optim_param_slot(optim, sw_params_at(p, k), rule->slots[i].name);
             if (a.data)
                 keep(&s, a.data, test_bytes(&a));
         }
@@ -383,7 +383,7 @@ static void test_nan_is_refused(void **state) {
                 }
                 assert_ok(step_with(optim, p, g));
             }
-            assert_int_equal(sw_optim_skipped(optim), 3);
+            assert_int_equal(sw_optim_steps_skipped(optim), 3);
             assert_memory_equal(sw_params_x(p), sw_params_x(q), params_bytes(p)); /* as if they had not been */
             sw_optim_free(optim);
             sw_optim_free(other);

@@ -14,7 +14,7 @@
 enum { DIM = 6, STEPS = 300, ROUNDINGS = 128 };
 static const double NOISE = 1e-9;
 
-/* f = ½ ⟨w, A w⟩/‖w‖²; A has the diagonal 1, 2, … and couples neighbours. */
+/* f = ½ ⟨w, A w⟩/‖w‖²; A has the diagonal 1, 2, … and couples neighbors. */
 typedef struct sphere {
     sw_params *params;
     double noise; /* of the gradient and of x */
@@ -78,7 +78,7 @@ static void start_at(sw_params *p) {
 
 /* The buffer one step before the first: see above. */
 static void start_buffer(sw_optim *optim, sw_params *p, const walk *w) {
-    sw_array buffer = sw_optim_state(optim, sw_params_at(p, 0), "momentum");
+    sw_array buffer = sw_optim_param_slot(optim, sw_params_at(p, 0), "momentum");
     assert_non_null(buffer.data);
     for (int i = 0; i < DIM; i++)
         test_set(&buffer, i, (1 / w->a - 1) * ((double *)sw_params_x(p))[i] / w->eta);
@@ -97,7 +97,7 @@ static void take(const walk *w, double path[STEPS][DIM]) {
     snprintf(schedule, sizeof schedule, "test_growing a=%.17g", w->a);
     const sw_optim_options how = {
         .size = sizeof how, .rule = rule, .schedule = w->decayed ? NULL : schedule, .estimator = "minibatch batch=1"};
-    sw_optim *optim = sw_optim_create(p, &how);
+    sw_optim *optim = sw_optim_new_with_options(p, &how);
     assert_non_null(optim);
     if (w->decayed && w->gamma > 0)
         start_buffer(optim, p, w);
@@ -157,7 +157,7 @@ static void same_walk(double eta, double lambda, double gamma) {
 
 static void test_decay_is_growth(void **state) {
     (void)state;
-    assert_ok(sw_register_schedule(&growing));
+    assert_ok(sw_schedule_register(&growing));
     same_walk(0.1, 0.01, 0);
     same_walk(0.02, 0.1, 0);
     same_walk(0.005, 0.02, 0.9);

@@ -80,8 +80,8 @@ static double run(sw_dtype type, const struct golden *g) {
     sw_params *p = golden_params(type);
     params_set(p, start);
     const sw_optim_options how = {
-        .size = sizeof how, .rule = g->rule, .steps = STEPS, .schedule = "cosine warmup=10 final=0.1"};
-    sw_optim *optim = sw_optim_create(p, &how);
+        .size = sizeof how, .rule = g->rule, .total_steps = STEPS, .schedule = "cosine warmup=10 final=0.1"};
+    sw_optim *optim = sw_optim_new_with_options(p, &how);
     if (!optim)
         fail_msg("%s: %s", g->rule, sw_error());
     distances d = {{0}, {0}};

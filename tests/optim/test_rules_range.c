@@ -30,12 +30,12 @@ static double run_x(const run *r, int i) {
 
 /* x, all slots of the rule, scalars, the number of steps. */
 static uint64_t run_hash(const run *r, const sw_rule *rule) {
-    const int64_t steps = sw_optim_steps(r->o);
+    const int64_t steps = sw_optim_steps_taken(r->o);
     uint64_t hash = test_hash(TEST_HASH, sw_params_x(r->p), params_bytes(r->p));
     hash = test_hash(hash, &steps, sizeof steps);
     for (int k = 0; k < sw_params_count(r->p); k++)
         for (int i = 0; rule->slots && rule->slots[i].name; i++) {
-            sw_array a = sw_optim_state(r->o, sw_params_at(r->p, k), rule->slots[i].name);
+            sw_array a = sw_optim_param_slot(r->o, sw_params_at(r->p, k), rule->slots[i].name);
             if (a.data)
                 hash = test_hash(hash, a.data, test_bytes(&a));
         }
@@ -360,7 +360,7 @@ static void test_scheduled_eps(void **state) {
     assert_non_null(
         strstr(sw_error(), "rule adam: the second moments of step 2, with eps = 1e-14, are not precise enough"));
     sw_clear_error();
-    assert_true(vec_get(SW_F32, sw_params_x(p), 0) == x && sw_optim_steps(o) == 1);
+    assert_true(vec_get(SW_F32, sw_params_x(p), 0) == x && sw_optim_steps_taken(o) == 1);
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -395,7 +395,7 @@ static void test_slots_of_f64_do_not_depend_on_eps(void **state) {
             const bool of_f32 = strstr(rule->slots[i].name, "_f64") != NULL;
             const void *state_of[2];
             for (int j = 0; j < 2; j++)
-                state_of[j] = sw_optim_state(o[j], sw_params_at(p[j], 0), rule->slots[i].name).data;
+                state_of[j] = sw_optim_param_slot(o[j], sw_params_at(p[j], 0), rule->slots[i].name).data;
             if ((of_f32 && state_of[1]) || !state_of[0] != !state_of[1])
                 fail_msg("%s: slot %s is %s", small, rule->slots[i].name, state_of[1] ? "there" : "missing");
         }

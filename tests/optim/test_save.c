@@ -37,7 +37,7 @@ static sw_array rows_of(problem *p, sw_dtype type, const int64_t *ids, int64_t c
         else
             ((double *)out)[i] = v;
     }
-    return sw_array_of(out, type, 2, (int64_t[]){count, FEATURES});
+    return sw_array_view(out, type, 2, (int64_t[]){count, FEATURES});
 }
 
 static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
@@ -51,7 +51,7 @@ static sw_tensor head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids
     int32_t y[N];
     for (int64_t i = 0; i < count; i++)
         y[i] = p->y[ids ? ids[i] : i];
-    sw_tensor loss = sw_cross_entropy(z, sw_input_copy(tape, sw_array_of(y, SW_I32, 1, &count)));
+    sw_tensor loss = sw_cross_entropy(z, sw_input_copy(tape, sw_array_view(y, SW_I32, 1, &count)));
     return ++p->calls == p->poisoned ? sw_scale(loss, (double)NAN) : loss;
 }
 
@@ -106,7 +106,7 @@ typedef struct run {
 /* What an optimizer refuses at its making or in its first step is no case for us. */
 static bool open_run(run *r, sw_dtype type, bool plain, const sw_optim_options *how) {
     open_problem(&r->p, type, plain);
-    r->o = sw_optim_create(r->p.params, how);
+    r->o = sw_optim_new_with_options(r->p.params, how);
     return r->o && sw_optim_bind(r->o, &r->p.f) == SW_OK;
 }
 
@@ -198,7 +198,8 @@ static bool resumes(sw_dtype type, bool plain, int poisoned, const sw_optim_opti
     return true;
 }
 
-#define HOW(...) (&(const sw_optim_options){.size = sizeof(sw_optim_options), .seed = 11, .steps = STEPS, __VA_ARGS__})
+#define HOW(...) \
+    (&(const sw_optim_options){.size = sizeof(sw_optim_options), .seed = 11, .total_steps = STEPS, __VA_ARGS__})
 
 /* ---- Every method ---- */
 
@@ -486,11 +487,11 @@ static const sw_line_search halving = {
 
 static void all_kinds_of_state(void **state) {
     (void)state;
-    assert_int_equal(sw_register_estimator(&walk), SW_OK);
-    assert_int_equal(sw_register_estimator(&around), SW_OK);
-    assert_int_equal(sw_register_rule(&matrix), SW_OK);
-    assert_int_equal(sw_register_rule(&pointed), SW_OK);
-    assert_int_equal(sw_register_line_search(&halving), SW_OK);
+    assert_int_equal(sw_estimator_register(&walk), SW_OK);
+    assert_int_equal(sw_estimator_register(&around), SW_OK);
+    assert_int_equal(sw_rule_register(&matrix), SW_OK);
+    assert_int_equal(sw_rule_register(&pointed), SW_OK);
+    assert_int_equal(sw_line_search_register(&halving), SW_OK);
     for (int plain = 0; plain < 2; plain++) {
         assert_true(resumes(SW_F64, plain, 0,
                             HOW(.estimator = "test-around of=test-around of=test-walk", .rule = "adam lr=auto")));
@@ -507,7 +508,7 @@ static void all_kinds_of_state(void **state) {
     run r;
     assert_true(open_run(&r, SW_F64, false, HOW(.estimator = "test-around of=test-walk", .rule = "adam")));
     assert_int_equal(go(&r, 2), SW_OK);
-    sw_archive *a = sw_archive_open(save(&r, "names"));
+    sw_archive *a = sw_archive_load(save(&r, "names"));
     static const char *const names[] = {"optim.x.w",
                                         "optim.slot.b.v",
                                         "optim.estimator.inner.seen",
@@ -541,7 +542,7 @@ static void a_loop_by_hand(void **state) {
     const char *path = NULL;
     for (int i = 0; i < 3; i++) { /* straight, to the stop, after it */
         open_problem(&r[i].p, SW_F32, true);
-        r[i].o = sw_optim_create(r[i].p.params, HOW(.rule = "adamw", .schedule = "cosine", .average = "ema"));
+        r[i].o = sw_optim_new_with_options(r[i].p.params, HOW(.rule = "adamw", .schedule = "cosine", .average = "ema"));
         assert_non_null(r[i].o);
         if (i == 2)
             assert_int_equal(sw_optim_load(r[i].o, path), SW_OK);
@@ -575,17 +576,17 @@ static void back_to_a_checkpoint(void **state) {
     assert_int_equal(go(&r, 3), SW_OK);
     const char *path = path_of("checkpoint");
     sw_archive *a = sw_archive_new();
-    assert_int_equal(sw_archive_put_copy(a, "loader", sw_array_of(place, SW_I64, SW_SHAPE(2))), SW_OK);
+    assert_int_equal(sw_archive_put_copy(a, "loader", sw_array_view(place, SW_I64, SW_SHAPE(2))), SW_OK);
     assert_int_equal(sw_optim_pack(r.o, a), SW_OK);
     assert_int_equal(sw_archive_save(a, path), SW_OK);
     sw_archive_free(a);
     assert_int_equal(go(&r, 5), SW_OK);
     const uint64_t end = point_hash(&r);
-    a = sw_archive_open(path);
+    a = sw_archive_load(path);
     assert_memory_equal(sw_archive_get(a, "loader").data, place, sizeof place);
     assert_int_equal(sw_optim_unpack(r.o, a), SW_OK);
     sw_archive_free(a);
-    assert_int_equal(sw_optim_steps(r.o), 3);
+    assert_int_equal(sw_optim_steps_taken(r.o), 3);
     assert_int_equal(go(&r, 5), SW_OK);
     assert_true(point_hash(&r) == end);
     remove_file(path);
@@ -654,7 +655,7 @@ static void what_does_not_fit(void **state) {
         "estimator is \"minibatch batch=4\" here and \"minibatch batch=5\" in the file; average is \"none\" "
         "here and \"ema\" in the file; the seed is 12 here and 11 in the file; "
         "x.w is f64 [2,3] here and f32 [2,3] in the file; x.b is f64 [2] here and f32 [2] in the file");
-    sw_archive *a = sw_archive_open(path), *b = sw_archive_new();
+    sw_archive *a = sw_archive_load(path), *b = sw_archive_new();
     for (int i = 0; i < sw_archive_count(a); i++) { /* without one array, with another, one of another shape */
         sw_archive_item item = sw_archive_at(a, i);
         if (strcmp(item.name, "optim.slot.w.m") == 0)
@@ -662,8 +663,8 @@ static void what_does_not_fit(void **state) {
         if (strcmp(item.name, "optim.average.ema") != 0)
             sw_archive_put(b, item.name, item.array);
     }
-    for (int i = 0; i < sw_archive_texts(a); i++)
-        sw_archive_set_text(b, sw_archive_key(a, i), sw_archive_text(a, sw_archive_key(a, i)));
+    for (int i = 0; i < sw_archive_text_count(a); i++)
+        sw_archive_set_text(b, sw_archive_text_key(a, i), sw_archive_text(a, sw_archive_text_key(a, i)));
     sw_archive_put_copy(b, "optim.slot.w.u", sw_archive_get(a, "optim.slot.w.v"));
     assert_int_equal(sw_archive_save(b, other), SW_OK);
     sw_archive_free(b);
@@ -697,7 +698,7 @@ static void bound_or_not(void **state) {
     assert_true(open_run(&r, SW_F32, true, how));
     save(&r, "bound");
     open_problem(&s.p, SW_F32, true);
-    s.o = sw_optim_create(s.p.params, how);
+    s.o = sw_optim_new_with_options(s.p.params, how);
     assert_int_equal(sw_optim_load(s.o, path), SW_ERR_STATE);
     snprintf(text, sizeof text,
              "%s: holds the state of an estimator: call sw_optim_bind with the objective before "
@@ -713,7 +714,7 @@ static void bound_or_not(void **state) {
     close_run(&s);
     open_problem(&s.p, SW_F32, true);
     s.p.f.n = N - 1;
-    s.o = sw_optim_create(s.p.params, how);
+    s.o = sw_optim_new_with_options(s.p.params, how);
     assert_int_equal(sw_optim_bind(s.o, &s.p.f), SW_OK);
     save(&r, "bound");
     assert_int_equal(sw_optim_load(s.o, path), SW_ERR_FORMAT);

@@ -12,8 +12,8 @@ static const double ULP = 2.3e-16;
 
 static sw_optim *make(sw_params *p, const char *rule, const char *schedule, int64_t steps) {
     const sw_optim_options how = {
-        .size = sizeof how, .rule = rule, .schedule = schedule, .steps = steps, .estimator = "minibatch batch=1"};
-    sw_optim *o = sw_optim_create(p, &how);
+        .size = sizeof how, .rule = rule, .schedule = schedule, .total_steps = steps, .estimator = "minibatch batch=1"};
+    sw_optim *o = sw_optim_new_with_options(p, &how);
     if (!o)
         fail_msg("%s: %s", schedule, sw_error());
     return o;
@@ -232,7 +232,7 @@ static void test_refused(void **state) {
     sw_params *p = small_params(SW_F32);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const sw_optim_options how = {.size = sizeof how, .schedule = cases[i][0]};
-        assert_null(sw_optim_create(p, &how));
+        assert_null(sw_optim_new_with_options(p, &how));
         expect_error(SW_ERR_ARGUMENT, cases[i][1]);
     }
     sw_params_free(p);

@@ -1,5 +1,5 @@
 /* Line searches: their conditions at every step taken, on a quadratic, Rosenbrock's valley and a logistic
- * regression; trials of Inf and NaN; the exact minimiser of a quadratic; giving up; what is refused. */
+ * regression; trials of Inf and NaN; the exact minimizer of a quadratic; giving up; what is refused. */
 #include "test_optim_shared.h"
 
 /* ---- Problems ---- */
@@ -108,10 +108,10 @@ enum { FEATURES = 3 };
 static sw_tensor logistic_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     problem *p = user;
     const sw_dtype type = sw_params_type(p->params);
-    sw_tensor a = sw_buffer(tape, type, SW_SHAPE(count, FEATURES)), y = sw_buffer(tape, type, SW_SHAPE(count, 1));
+    sw_tensor a = sw_empty(tape, type, SW_SHAPE(count, FEATURES)), y = sw_empty(tape, type, SW_SHAPE(count, 1));
     p->count = count < 64 ? count : 64;
     memcpy(p->ids, ids, (size_t)p->count * sizeof *ids);
-    *(sw_tape_is(tape, SW_RECORD) ? &p->gradients : &p->values) += 1;
+    *(sw_tape_switch(tape, SW_RECORD) ? &p->gradients : &p->values) += 1;
     for (int64_t i = 0; i < count; i++) {
         uint64_t state = 77 + (uint64_t)ids[i];
         double score = 0;
@@ -153,7 +153,7 @@ static void problem_free(problem *p) {
 
 static sw_optim *make(problem *p, const char *estimator, const char *rule, const char *search) {
     const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .schedule = search};
-    sw_optim *o = sw_optim_create(p->params, &how);
+    sw_optim *o = sw_optim_new_with_options(p->params, &how);
     if (!o)
         fail_msg("%s, %s: %s", search, rule, sw_error());
     return o;
@@ -321,9 +321,9 @@ static void test_backtracking(void **state) {
     problem_free(p);
 }
 
-/* ---- The minimiser along a line of a quadratic: α = ⟨g, g⟩/⟨g, Ag⟩ ---- */
+/* ---- The minimizer along a line of a quadratic: α = ⟨g, g⟩/⟨g, Ag⟩ ---- */
 
-static void test_exact_minimiser(void **state) {
+static void test_exact_minimizer(void **state) {
     (void)state;
     for (int k = -8; k <= 6; k++) {
         problem *p = quadratic_problem();
@@ -341,9 +341,9 @@ static void test_exact_minimiser(void **state) {
         /* |f'(α)| ≤ c2 |f'(0)| says |α - α*| ≤ c2 α*; rounding of x and of 18 terms is far below. */
         const double error = fabs(sw_optim_scalar(o, -1, "last") / (gg / gAg) - 1);
         if (!(error <= 1.001e-9))
-            fail_msg("from %g times the minimiser: off by %g", pow(10, k), error);
+            fail_msg("from %g times the minimizer: off by %g", pow(10, k), error);
         if (!(p->gradients <= 6 + 2 * abs(k))) /* one trial to scale by ten each, and a few at the end */
-            fail_msg("from %g times the minimiser: %d trials", pow(10, k), (int)p->gradients);
+            fail_msg("from %g times the minimizer: %d trials", pow(10, k), (int)p->gradients);
         sw_optim_free(o);
         problem_free(p);
     }
@@ -406,9 +406,9 @@ static void gives_up(double (*f)(const double *, double *, int64_t), const char 
     for (int i = 0; i < 2; i++) {
         assert_int_equal(sw_optim_minimize(o, &p->f, NULL), SW_SKIPPED);
         assert_memory_equal(sw_params_x(p->params), spread, sizeof spread);
-        assert_int_equal(sw_optim_steps(o), 0);
+        assert_int_equal(sw_optim_steps_taken(o), 0);
         assert_true(sw_optim_scalar(o, -1, "last") == 0);
-        sw_array m = sw_optim_state(o, sw_params_at(p->params, 0), "momentum");
+        sw_array m = sw_optim_param_slot(o, sw_params_at(p->params, 0), "momentum");
         for (int k = 0; m.data && k < SMALL_DIM; k++)
             assert_true(test_get(&m, k) == 0);
         assert_int_equal(p->gradients + p->values, (i + 1) * evaluations);
@@ -498,7 +498,7 @@ static void test_all_samples(void **state) {
 
 static void refused(problem *p, sw_optim_options how, const char *message) {
     how.size = sizeof how;
-    assert_null(sw_optim_create(p->params, &how));
+    assert_null(sw_optim_new_with_options(p->params, &how));
     expect_error(SW_ERR_ARGUMENT, message);
 }
 
@@ -520,7 +520,7 @@ static void test_refused(void **state) {
     refused(p, (sw_optim_options){.schedule = "armijo", .clip = 1},
             "line search armijo: its slopes are of the gradient as it is, not clipped");
     const sw_optim_options how = {.size = sizeof how, .schedule = "wolfe"};
-    sw_optim *o = sw_optim_create(p->params, &how);
+    sw_optim *o = sw_optim_new_with_options(p->params, &how);
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "step: wolfe evaluates the objective by itself: call sw_optim_minimize instead");
     sw_optim_free(o);
@@ -529,7 +529,7 @@ static void test_refused(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&all) || sw_register_estimator(&other) || sw_register_rule(&crooked);
+    return sw_estimator_register(&all) || sw_estimator_register(&other) || sw_rule_register(&crooked);
 }
 
 int main(void) {
@@ -538,7 +538,7 @@ int main(void) {
         TEST(test_conditions_hold),
         TEST(test_every_search_is_here),
         TEST(test_backtracking),
-        TEST(test_exact_minimiser),
+        TEST(test_exact_minimizer),
         TEST(test_trials_that_are_no_numbers),
         TEST(test_giving_up),
         TEST(test_single_precision),

@@ -124,7 +124,7 @@ static sw_status attempt(const silent_case *c, sw_params *p) {
     linear_problem_init(&f, p, 4, slope);
     const sw_optim_options how = {
         .size = sizeof how, .estimator = c->estimator, .rule = c->rule, .schedule = c->schedule, .average = c->average};
-    sw_optim *o = sw_optim_create(p, &how);
+    sw_optim *o = sw_optim_new_with_options(p, &how);
     if (!o)
         return sw_error_status();
     sw_status status = sw_optim_minimize(o, &f.f, NULL);
@@ -225,9 +225,9 @@ static void test_a_slot_without_a_size(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_rule(&mute_rule) || sw_register_rule(&talking_rule) || sw_register_estimator(&mute_estimator) ||
-           sw_register_estimator(&mute_sized) || sw_register_line_search(&mute_line_search) ||
-           sw_register_average(&mute_average);
+    return sw_rule_register(&mute_rule) || sw_rule_register(&talking_rule) || sw_estimator_register(&mute_estimator) ||
+           sw_estimator_register(&mute_sized) || sw_line_search_register(&mute_line_search) ||
+           sw_average_register(&mute_average);
 }
 
 int main(void) {

@@ -41,10 +41,10 @@ static void test_steps_by_hand(void **state) {
         for (int again = 0; again < 2; again++) { /* an error that is cleared allows as many again */
             skip_steps(o, p, MOST - 1, bad[t]);
             expect_too_many(o, p, bad[t]);
-            assert_int_equal(sw_optim_skipped(o), (again + 1) * MOST);
+            assert_int_equal(sw_optim_steps_skipped(o), (again + 1) * MOST);
         }
         assert_memory_equal(before, sw_params_x(p), params_bytes(p));
-        assert_int_equal(sw_optim_steps(o), 1);
+        assert_int_equal(sw_optim_steps_taken(o), 1);
         sw_optim_free(o);
         sw_params_free(p);
     }
@@ -58,8 +58,8 @@ static void test_a_step_that_is_taken_starts_the_count_anew(void **state) {
         skip_steps(o, p, MOST - 1, (double)NAN);
         assert_ok(step_with(o, p, good));
     }
-    assert_int_equal(sw_optim_steps(o), 3);
-    assert_int_equal(sw_optim_skipped(o), 3 * (MOST - 1));
+    assert_int_equal(sw_optim_steps_taken(o), 3);
+    assert_int_equal(sw_optim_steps_skipped(o), 3 * (MOST - 1));
     sw_optim_free(o);
     sw_params_free(p);
 }
@@ -127,7 +127,7 @@ static void expect_loop_ends(bowl *b, const sw_optim_options *how, const char *m
     sw_optim *o = new_optim(b->f.params, how);
     assert_int_equal(loop_until_error(b, o, 100000), MOST);
     expect_error(SW_ERR_NONFINITE, message);
-    assert_true(sw_optim_steps(o) == 0 && sw_optim_skipped(o) == MOST);
+    assert_true(sw_optim_steps_taken(o) == 0 && sw_optim_steps_skipped(o) == MOST);
     sw_optim_free(o);
 }
 #define EXPECT_LOOP_ENDS(message, ...) \
@@ -160,8 +160,8 @@ static const sw_estimator sleeper = {
 
 static int register_all(void **state) {
     (void)state;
-    return sw_register_rule(&beginner) != SW_OK || sw_register_rule(&decider) != SW_OK ||
-           sw_register_estimator(&sleeper) != SW_OK;
+    return sw_rule_register(&beginner) != SW_OK || sw_rule_register(&decider) != SW_OK ||
+           sw_estimator_register(&sleeper) != SW_OK;
 }
 
 static void test_the_message_says_why(void **state) {
@@ -228,7 +228,7 @@ static void test_a_resumed_run_counts_anew(void **state) {
     skip_steps(resumed, q, MOST / 2, (double)NAN);
     assert_ok(sw_optim_pack(o, file));
     assert_ok(sw_optim_unpack(resumed, file));
-    assert_int_equal(sw_optim_skipped(resumed), MOST - 1);
+    assert_int_equal(sw_optim_steps_skipped(resumed), MOST - 1);
     skip_steps(resumed, q, MOST - 1, (double)NAN);
     expect_too_many(resumed, q, (double)NAN);
     expect_too_many(o, p, (double)NAN); /* saving has not changed it */

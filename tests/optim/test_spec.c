@@ -55,8 +55,8 @@ static const sw_line_search search_one = {
 
 static int register_all(void **state) {
     (void)state;
-    return sw_register_rule(&kinds) != SW_OK || sw_register_rule(&pointed) != SW_OK ||
-           sw_register_estimator(&wrapper) != SW_OK || sw_register_line_search(&search_one) != SW_OK;
+    return sw_rule_register(&kinds) != SW_OK || sw_rule_register(&pointed) != SW_OK ||
+           sw_estimator_register(&wrapper) != SW_OK || sw_line_search_register(&search_one) != SW_OK;
 }
 
 /* ---- What is refused, and how ---- */
@@ -64,7 +64,7 @@ static int register_all(void **state) {
 static void refused(sw_optim_options how, const char *message) {
     sw_params *p = small_params(SW_F32);
     how.size = sizeof how;
-    sw_optim *optim = sw_optim_create(p, &how);
+    sw_optim *optim = sw_optim_new_with_options(p, &how);
     if (optim)
         fail_msg("taken, but expected: %s", message);
     expect_error(SW_ERR_ARGUMENT, message);
@@ -202,7 +202,7 @@ static void test_other_parts_refused(void **state) {
     REFUSED("clip = -1; 0 (none) or more is needed", .clip = -1);
     REFUSED("clip = inf; 0 (none) or more is needed", .clip = (double)INFINITY);
     REFUSED("clip = nan; 0 (none) or more is needed", .clip = (double)fabsf(NAN));
-    REFUSED("steps = -3; 0 (not known) or more is needed", .steps = -3);
+    REFUSED("total_steps = -3; 0 (not known) or more is needed", .total_steps = -3);
 }
 
 static void test_combinations_refused(void **state) {
@@ -284,7 +284,7 @@ static void test_wrappers(void **state) {
                                        "wrapper radius=2 of=wrapper radius=1 of=minibatch"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         const sw_optim_options how = {.size = sizeof how, .estimator = good[i]};
-        sw_optim *optim = sw_optim_create(p, &how);
+        sw_optim *optim = sw_optim_new_with_options(p, &how);
         if (!optim)
             fail_msg("%s: %s", good[i], sw_error());
         sw_optim_free(optim);
@@ -301,7 +301,7 @@ static void test_null_and_unbuilt(void **state) {
     assert_null(sw_optim_new(p, "sgd"));
     expect_error(SW_ERR_STATE, "optimizer: the parameters are not built");
     assert_ok(sw_params_build(p));
-    sw_optim *plain = sw_optim_create(p, NULL), *named = sw_optim_new(p, NULL);
+    sw_optim *plain = sw_optim_new_with_options(p, NULL), *named = sw_optim_new(p, NULL);
     assert_non_null(plain);
     assert_non_null(named);
     assert_true(sw_optim_option(plain, 0, "lr") == 0.01); /* sgd's */
@@ -361,7 +361,7 @@ static void test_option_of_groups(void **state) {
     sw_clear_error();
     o = sw_optim_new(p, "rank=2: sgd lr=0.5; name=b*: adam lr=0.25; adamw lr=0.125");
     assert_non_null(o);
-    assert_int_equal(sw_optim_groups(o), 3);
+    assert_int_equal(sw_optim_group_count(o), 3);
     assert_true(sw_optim_option(o, 0, "lr") == 0.5);
     assert_true(sw_optim_option(o, 1, "lr") == 0.25);
     assert_true(sw_optim_option(o, 2, "weight_decay") == 0.01);
@@ -389,7 +389,7 @@ static void takes(const char *selector, bool a, bool b, bool c) {
         fail_msg("%s: %s", rule, sw_error());
     const bool expected[3] = {a, b, c};
     for (int i = 0; i < 3; i++) {
-        sw_array m = sw_optim_state(o, sw_params_at(p, i), "m");
+        sw_array m = sw_optim_param_slot(o, sw_params_at(p, i), "m");
         if ((m.data != NULL) != expected[i])
             fail_msg("%s: parameter %s", selector, sw_params_at(p, i)->name);
     }
@@ -419,8 +419,8 @@ static const double some[SMALL_DIM] = {1, -2, 0.5};
 
 static sw_optim *optim_of(sw_params *p, const char *rule, const char *schedule, int64_t steps) {
     const sw_optim_options how = {
-        .size = sizeof how, .rule = rule, .schedule = schedule, .estimator = "minibatch batch=4", .steps = steps};
-    sw_optim *o = sw_optim_create(p, &how);
+        .size = sizeof how, .rule = rule, .schedule = schedule, .estimator = "minibatch batch=4", .total_steps = steps};
+    sw_optim *o = sw_optim_new_with_options(p, &how);
     if (!o)
         fail_msg("%s", sw_error());
     return o;
@@ -434,7 +434,7 @@ static void test_durations_resolve(void **state) {
     sw_optim *o = optim_of(p, "kinds delay=10%", NULL, 50);
     assert_ok(sw_optim_minimize(o, &f.f, NULL));
     assert_true(sw_optim_option(o, 0, "delay") == 5);
-    assert_ok(sw_optim_set_steps(o, 1000)); /* holds from the next step on */
+    assert_ok(sw_optim_set_total_steps(o, 1000)); /* holds from the next step on */
     assert_ok(sw_optim_minimize(o, &f.f, NULL));
     assert_true(sw_optim_option(o, 0, "delay") == 100);
     sw_optim_free(o);
@@ -453,7 +453,7 @@ static void step_refused(const char *rule, const char *schedule, const char *mes
     sw_optim *o = optim_of(p, rule, schedule, 0);
     assert_int_equal(step_with(o, p, some), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, message);
-    assert_int_equal(sw_optim_steps(o), 0);
+    assert_int_equal(sw_optim_steps_taken(o), 0);
     assert_memory_equal(before, sw_params_x(p), sizeof before);
     sw_optim_free(o);
     sw_params_free(p);
@@ -534,7 +534,7 @@ static void test_option_before_the_first_step(void **state) {
     o = optim_of(p, "sgd lr=1", "constant warmup=10%", 0); /* cannot be known yet */
     assert_true(isnan(sw_optim_option(o, 0, "lr")));
     expect_error(SW_ERR_STATE, "constant: 10% of the run, but its length is not known: set the optimizer's steps");
-    assert_ok(sw_optim_set_steps(o, 40));
+    assert_ok(sw_optim_set_total_steps(o, 40));
     assert_true(sw_optim_option(o, 0, "lr") == 0.25);
     sw_optim_free(o);
     sw_params_free(p);
@@ -559,24 +559,24 @@ static void test_registering(void **state) {
                                  .update = &no_kernels,
                                  .measure = &no_kernels,
                                  .sums = SW_MAX_SUMS + 1};
-    assert_ok(sw_register_rule(&kinds)); /* again: harmless */
-    assert_int_equal(sw_register_rule(&namesake), SW_ERR_ARGUMENT);
+    assert_ok(sw_rule_register(&kinds)); /* again: harmless */
+    assert_int_equal(sw_rule_register(&namesake), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the name kinds is taken by another rule");
-    assert_int_equal(sw_register_rule(&builtin), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&builtin), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the name sgd is taken by another rule");
-    assert_int_equal(sw_register_rule(&no_update), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&no_update), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule no_update has no update");
-    assert_int_equal(sw_register_rule(&no_tensor), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&no_tensor), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule no_tensor has no tensor");
-    assert_int_equal(sw_register_rule(&no_name), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&no_name), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
-    assert_int_equal(sw_register_rule(&empty_name), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&empty_name), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
-    assert_int_equal(sw_register_rule(NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
-    assert_int_equal(sw_register_rule(&no_size), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&no_size), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule no_size: its size must be sizeof of its type");
-    assert_int_equal(sw_register_rule(&sums), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&sums), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule sums has 9 sums; 0 to 8 are possible");
     assert_ptr_equal(sw_rule_find("kinds"), &kinds);
     assert_null(sw_rule_find("no_update"));
@@ -599,21 +599,21 @@ static void test_registering_the_others(void **state) {
                                            .search = search_none};
     static const sw_average ema = {.size = sizeof(sw_average), .name = "ema"};
     static const sw_rule heavy = {.size = sizeof(sw_rule), .name = "heavy", .scalars = many, .update = &no_kernels};
-    assert_int_equal(sw_register_estimator(&lame), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_estimator_register(&lame), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: estimator lame has no estimate");
-    assert_int_equal(sw_register_schedule(&flat), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_schedule_register(&flat), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: schedule flat has no factor");
-    assert_int_equal(sw_register_line_search(&blind), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_line_search_register(&blind), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: line search blind has no search");
-    assert_int_equal(sw_register_average(&ema), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_average_register(&ema), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the name ema is taken by another average");
-    assert_int_equal(sw_register_rule(&heavy), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&heavy), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: heavy has more than 24 options, 8 slots or 16 scalars");
-    assert_int_equal(sw_register_line_search(&crowded), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_line_search_register(&crowded), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: crowded has more than 24 options, 8 slots or 16 scalars");
-    assert_int_equal(sw_register_estimator(NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_estimator_register(NULL), SW_ERR_ARGUMENT);
     sw_clear_error();
-    assert_int_equal(sw_register_average(NULL), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_average_register(NULL), SW_ERR_ARGUMENT);
     sw_clear_error();
 }
 
@@ -629,15 +629,15 @@ static void test_registering_bad_tables(void **state) {
         of_default = {.size = sizeof(sw_rule), .name = "narrow", .options = outside, .update = &no_kernels},
         of_options = {.size = sizeof(sw_rule), .name = "doubled", .options = twice, .update = &no_kernels},
         of_slots = {.size = sizeof(sw_rule), .name = "crammed", .slots = slots, .update = &no_kernels};
-    assert_int_equal(sw_register_rule(&spaced), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&spaced), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT,
                  "register: the name of rule ada belief holds a blank or one of ; : = , which part specs");
-    assert_int_equal(sw_register_rule(&of_default), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&of_default), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT,
                  "register: option lr of rule narrow is 0.001 by default, outside its range [0, 0.0001]");
-    assert_int_equal(sw_register_rule(&of_options), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&of_options), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule doubled has two options lr");
-    assert_int_equal(sw_register_rule(&of_slots), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_rule_register(&of_slots), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule crammed has two slots m");
 }
 
@@ -778,7 +778,7 @@ static void test_garbage(void **state) {
                                       .schedule = which == 1 || which == 4 ? spec[1] : NULL,
                                       .estimator = which == 2 || which == 4 ? spec[2] : NULL,
                                       .average = which == 3 || which == 4 ? spec[3] : NULL};
-        sw_optim *o = sw_optim_create(p, &how);
+        sw_optim *o = sw_optim_new_with_options(p, &how);
         if (!o && (!sw_error() || !*sw_error()))
             fail_msg("round %d: refused without a word", round);
         if (o && sw_error())

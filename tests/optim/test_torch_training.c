@@ -64,7 +64,8 @@ static void surface_data(sw_array *x, sw_array *y, int64_t n) {
 static sw_tensor smooth_residual(const sw_tensor *w, sw_tensor x, sw_tensor y) {
     sw_tensor h = sw_silu(sw_linear(x, w[0], w[1]));
     h = sw_add(h, sw_gelu(sw_linear(h, w[2], w[3])));
-    return sw_huber_reduced(sw_linear(h, w[4], w[5]), y, 0.3, SW_MEAN);
+    return sw_huber_with_options(sw_linear(h, w[4], w[5]), y,
+                                 &SW_OPTIONS(sw_huber_options, .delta = 0.3, .reduction = SW_MEAN));
 }
 
 static const network networks[] = {

@@ -97,7 +97,7 @@ static void test_equals_the_loop_by_hand(void **state) {
             else
                 assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = 6, .evaluate = train_evaluates), NULL));
             memcpy(x[hand], sw_params_x(p->params), sizeof x[hand]);
-            assert_int_equal(sw_optim_steps(o) + sw_optim_skipped(o), 24);
+            assert_int_equal(sw_optim_steps_taken(o) + sw_optim_steps_skipped(o), 24);
             sw_optim_free(o);
             problem_free(p);
         }
@@ -138,12 +138,12 @@ static void test_lengths(void **state) {
     } cases[] = {{3, 0, 0, 12}, {0, 7, 0, 7}, {0, 0, 9, 9}, {2, 0, 100, 8}, {0, 5, 100, 5}, {0, 1, 0, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         problem *p = problem_new();
-        sw_optim *o = MAKE(p, RULE, .schedule = "linear", .steps = cases[i].of_optim);
+        sw_optim *o = MAKE(p, RULE, .schedule = "linear", .total_steps = cases[i].of_optim);
         sw_train_result r;
         assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = cases[i].epochs, .steps = cases[i].steps), &r));
         assert_int_equal(r.reason, SW_TRAIN_COMPLETE);
         assert_int_equal(r.steps, cases[i].done);
-        assert_int_equal(sw_optim_steps(o), cases[i].done);
+        assert_int_equal(sw_optim_steps_taken(o), cases[i].done);
         assert_int_equal(p->calls, cases[i].done);
         assert_true(r.epochs == (double)cases[i].done / PER_EPOCH);
         assert_true(r.seconds >= 0 && r.skipped == 0);
@@ -187,7 +187,7 @@ static void test_nothing_left(void **state) {
                                "is 3 steps of the whole run; for 3 more give steps = 11");
     assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 11), &r));
     assert_int_equal(r.steps, 3);
-    assert_ok(sw_optim_set_steps(o, 11));
+    assert_ok(sw_optim_set_total_steps(o, 11));
     assert_int_equal(sw_train(&p->f, o, NULL, &r), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done 11 steps, and the length that the "
                                "optimizer has is 11 steps of the whole run; for 11 more give steps = 22");
@@ -226,7 +226,7 @@ static void test_longer_runs_have_longer_schedules(void **state) {
         }
         assert_int_equal(sw_train_remaining(&p->f, o, OPTIONS(.epochs = 3)), 4);
         assert_true(fabs(rate_after(o, p, OPTIONS(.epochs = 3)) - 0.1 * (1 - 11.0 / 12)) <= 1e-16);
-        assert_ok(sw_optim_set_steps(o, 100));
+        assert_ok(sw_optim_set_total_steps(o, 100));
         assert_true(fabs(rate_after(o, p, OPTIONS(.epochs = 4)) - 0.1 * (1 - 15.0 / 100)) <= 1e-16);
         sw_optim_free(o);
         problem_free(p);
@@ -281,7 +281,7 @@ static sw_status write_down(diary *d, const char *who, sw_train_state *s) {
     assert_true((s->point != NULL) == (*who == 'e'));
     assert_true(s->epoch == s->step / s->steps_per_epoch && s->steps_per_epoch == PER_EPOCH);
     assert_true(s->seconds >= d->seconds && s->period_seconds <= s->seconds);
-    assert_int_equal(sw_optim_steps(s->optim) + sw_optim_skipped(s->optim), s->step);
+    assert_int_equal(sw_optim_steps_taken(s->optim) + sw_optim_steps_skipped(s->optim), s->step);
     d->seconds = s->seconds;
     if (s->step == d->flag_at)
         d->flag = 1;
@@ -419,7 +419,7 @@ static void test_tolerance(void **state) {
         steps++;
     assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 1000, .tolerance = 1e-3, .user = &d), &r));
     assert_int_equal(r.reason, SW_TRAIN_TOLERANCE);
-    assert_int_equal(sw_optim_steps(o), steps);
+    assert_int_equal(sw_optim_steps_taken(o), steps);
     assert_true(r.gradient_norm <= 1e-3 && r.gradient_norm > 4e-4);
     sw_optim_free(o);
     problem_free(p);
@@ -478,7 +478,7 @@ static void test_too_many_skipped(void **state) {
         assert_true(r.steps == 2 && r.skipped == limit && isfinite(r.gradient_norm));
         sw_optim_free(o);
         /* One fewer in a row is none of that. */
-        sw_params_reset(p->params);
+        sw_params_reinitialize(p->params);
         p->calls = 0;
         p->nan_to = 3 + limit - 2;
         o = MAKE(p, RULE);
@@ -502,12 +502,12 @@ static void test_all_skipped(void **state) {
     assert_true(r.reason == SW_TRAIN_SKIPPED && r.steps == 0 && r.skipped == 6);
     sw_optim_free(o);
     /* After good steps of an earlier call too. */
-    sw_params_reset(p->params);
+    sw_params_reinitialize(p->params);
     p->calls = 0;
     p->nan_from = 3;
     o = MAKE(p, RULE);
     assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 2), &r));
-    assert_ok(sw_optim_set_steps(o, 9));
+    assert_ok(sw_optim_set_total_steps(o, 9));
     assert_int_equal(sw_train(&p->f, o, OPTIONS(.steps = 9), &r), SW_ERR_NONFINITE);
     sw_clear_error();
     assert_true(r.reason == SW_TRAIN_SKIPPED && r.steps == 0 && r.skipped == 7);
@@ -680,7 +680,7 @@ static void test_no_memory(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_register_estimator(&whole) != SW_OK;
+    return sw_estimator_register(&whole) != SW_OK;
 }
 
 int main(void) {

@@ -41,7 +41,7 @@ static void test_norms_by_layer(void **state) {
     for (int t = 0; t < 2; t++) {
         sw_params *p = layered(both_types[t]);
         sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5");
-        assert_ok(sw_optim_watch(o, true));
+        assert_ok(sw_optim_record_norms(o, true));
         expect_nan(o, "linear1");
         expect_nan(o, NULL);
         assert_ok(step_with(o, p, c));
@@ -69,7 +69,7 @@ static void test_gradient_is_the_rules(void **state) {
     (void)state;
     sw_params *p = layered(SW_F64);
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .clip = 2.5);
-    assert_ok(sw_optim_watch(o, true));
+    assert_ok(sw_optim_record_norms(o, true));
     assert_ok(step_with(o, p, (const double[DIM]){1.5, 2}));
     sw_norms n;
     assert_ok(sw_optim_norms(o, NULL, &n));
@@ -83,7 +83,7 @@ static void test_skipped_and_frozen(void **state) {
     (void)state;
     sw_params *p = layered(SW_F32);
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5");
-    assert_ok(sw_optim_watch(o, true));
+    assert_ok(sw_optim_record_norms(o, true));
     double bad[DIM] = {1, 1, 1, 1, 1, (double)NAN};
     assert_int_equal(step_with(o, p, bad), SW_SKIPPED);
     expect_nan(o, "head");
@@ -96,10 +96,10 @@ static void test_skipped_and_frozen(void **state) {
     expect(o, "linear10", 5, 0, 0);
     expect(o, "head", 82, 84, 42);
     /* Off and on again: as at first. */
-    assert_ok(sw_optim_watch(o, true));
+    assert_ok(sw_optim_record_norms(o, true));
     expect(o, "head", 82, 84, 42);
-    assert_ok(sw_optim_watch(o, false));
-    assert_ok(sw_optim_watch(o, true));
+    assert_ok(sw_optim_record_norms(o, false));
+    assert_ok(sw_optim_record_norms(o, true));
     expect_nan(o, "head");
     sw_optim_free(o);
     sw_params_free(p);
@@ -112,7 +112,7 @@ static void test_large_norms(void **state) {
     for (int t = 0; t < 2; t++) {
         sw_params *p = layered(both_types[t]);
         sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0");
-        assert_ok(sw_optim_watch(o, true));
+        assert_ok(sw_optim_record_norms(o, true));
         assert_ok(step_with(o, p, (const double[DIM]){0, 0, 3 * huge[t], 4 * huge[t]}));
         sw_norms n;
         assert_ok(sw_optim_norms(o, NULL, &n));
@@ -129,7 +129,7 @@ static void test_watching_changes_nothing(void **state) {
         sw_params *p = layered(both_types[t]), *q = layered(both_types[t]);
         sw_optim *o = NEW_OPTIM(p, .rule = "adam lr=0.1"), *bare = NEW_OPTIM(q, .rule = "adam lr=0.1");
         size_t before = sw_optim_bytes(o).work;
-        assert_ok(sw_optim_watch(o, true));
+        assert_ok(sw_optim_record_norms(o, true));
         assert_int_equal(sw_optim_bytes(o).work - before, params_bytes(p));
         for (int i = 0; i < 10; i++) {
             double x[DIM], norm = 0;
@@ -144,7 +144,7 @@ static void test_watching_changes_nothing(void **state) {
             assert_ok(sw_optim_norms(o, NULL, &n)); /* f32: a norm of six squares, each to 1e-7 */
             assert_true(fabs(n.update / sqrt(norm) - 1) <= (t ? 1e-14 : 1e-6));
         }
-        assert_ok(sw_optim_watch(o, false));
+        assert_ok(sw_optim_record_norms(o, false));
         assert_int_equal(sw_optim_bytes(o).work, before);
         sw_optim_free(o);
         sw_optim_free(bare);
@@ -159,8 +159,8 @@ static void test_messages(void **state) {
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
     sw_norms n;
     assert_int_equal(sw_optim_norms(o, NULL, &n), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "norms: call sw_optim_watch(optim, true) before the step");
-    assert_ok(sw_optim_watch(o, true));
+    expect_error(SW_ERR_STATE, "norms: call sw_optim_record_norms(optim, true) before the step");
+    assert_ok(sw_optim_record_norms(o, true));
     static const char *const bad[][2] = {
         {"linear2", "norms: there is no layer linear2, did you mean linear1?"},
         {"haed", "norms: there is no layer haed, did you mean head?"},
@@ -174,7 +174,7 @@ static void test_messages(void **state) {
     }
     assert_int_equal(sw_optim_norms(NULL, NULL, &n), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "norms: an argument is NULL");
-    assert_int_equal(sw_optim_watch(NULL, true), SW_ERR_ARGUMENT);
+    assert_int_equal(sw_optim_record_norms(NULL, true), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "watch: the optimizer is NULL");
     assert_null(sw_optim_tape(NULL));
     expect_error(SW_ERR_ARGUMENT, "tape: the optimizer is NULL");
@@ -194,7 +194,7 @@ static sw_tensor seeing_loss(void *user, sw_tape *tape, const int64_t *ids, int6
     seen *s = user;
     (void)ids, (void)count;
     s->tape = tape;
-    s->checked = sw_tape_is(tape, SW_CHECK);
+    s->checked = sw_tape_switch(tape, SW_CHECK);
     return inner_loss(tape, s->f.params, c);
 }
 
@@ -210,7 +210,7 @@ static void test_tape(void **state) {
                 assert_ok(sw_optim_bind(o, &s.f));
             sw_tape *tape = sw_optim_tape(o);
             assert_non_null(tape);
-            sw_tape_set(tape, SW_CHECK, on);
+            sw_tape_set_switch(tape, SW_CHECK, on);
             assert_ok(sw_optim_minimize(o, &s.f, NULL));
             assert_ptr_equal(s.tape, tape);
             assert_ptr_equal(sw_optim_tape(o), tape);
@@ -229,13 +229,13 @@ static void test_no_memory(void **state) {
         sw_params *p = layered(SW_F64);
         sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
         test_allocator_fail(&a, k, false);
-        sw_status watched = sw_optim_watch(o, true);
+        sw_status watched = sw_optim_record_norms(o, true);
         sw_tape *tape = watched == SW_OK ? sw_optim_tape(o) : NULL;
         bool failed = atomic_load(&a.failed) > 0;
         test_allocator_fail(&a, 0, false);
         assert_true(failed == (sw_error() != NULL) && failed == !tape);
         sw_clear_error();
-        assert_ok(sw_optim_watch(o, true)); /* nothing is left half done */
+        assert_ok(sw_optim_record_norms(o, true)); /* nothing is left half done */
         assert_non_null(sw_optim_tape(o));
         sw_optim_free(o);
         sw_params_free(p);

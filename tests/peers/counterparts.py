@@ -213,9 +213,9 @@ def gelu(x, approximate="none"):
 @counterpart("nn.functional.dropout")
 def dropout(x, p=0.5, training=True, inplace=False):
     offered(not training or p == 0 or not 0 <= p < 1, "random masks, which are each side's own")
-    lib.sw_tape_set(x.handle.tape, swale.TRAIN, training)
+    lib.sw_tape_set_switch(x.handle.tape, swale.TRAIN, training)
     result = op("dropout", x, float(p), 0)
-    lib.sw_tape_set(x.handle.tape, swale.TRAIN, True)
+    lib.sw_tape_set_switch(x.handle.tape, swale.TRAIN, True)
     return result
 
 
@@ -829,7 +829,7 @@ NO_COUNTERPART = {
     "sw_accuracy": "a measure, not an operation there; check-graphs compares it with argmax",
     "sw_detach": "Tensor.detach is not in op_db; check-graphs has it",
     "sw_hinge": "nn.HingeEmbeddingLoss is another loss; check-graphs compares it with relu(1 - t s)",
-    "sw_hinge_reduced": "as sw_hinge",
+    "sw_hinge_with_options": "as sw_hinge",
     "sw_loss_with_weight": "the identity; PyTorch's losses do not know what they were divided by",
     "sw_matmul_transposed": "matmul with .mT is two operations there; check-graphs has it",
 }

@@ -443,7 +443,7 @@ class Params:
             view = lib.sw_param_value(self.of[node.index])
             swale.ctypes.memmove(view.data, values.ctypes.data, values.nbytes)
             lib.sw_param_freeze(self.of[node.index], node.how == "frozen")
-        lib.sw_params_changed(self.params)
+        lib.sw_params_mark_changed(self.params)
 
     def free(self):
         lib.sw_params_free(self.params)
@@ -464,8 +464,8 @@ def swale_leaf(graph, tape, node, params, kept):
 def run_swale(graph, tape):
     """The same as run_torch, from swale; values are those at the end, or when they were released."""
     lib.sw_tape_reset(tape)
-    lib.sw_tape_set(tape, swale.KEEP, graph.keep)
-    lib.sw_tape_set(tape, swale.TRAIN, graph.train)
+    lib.sw_tape_set_switch(tape, swale.KEEP, graph.keep)
+    lib.sw_tape_set_switch(tape, swale.TRAIN, graph.train)
     kept, tensor, value, gradient = [], {}, {}, {}
     last = {i.index: node.index for node in graph.nodes for i in node.inputs()}
     params = Params(graph)
@@ -499,7 +499,7 @@ def run_swale(graph, tape):
                 if graph.roots and not lib.sw_gradient_is_fresh(lib.sw_params_gradient(params.params)):
                     gradient[node.index] = swale.numbers(lib.sw_param_grad(params.of[node.index]))
             elif node.how == "variable" or ((node.retained or graph.keep) and not node.released):
-                gradient[node.index] = swale.numbers(lib.sw_grad_of(tensor[node.index]))
+                gradient[node.index] = swale.numbers(lib.sw_grad(tensor[node.index]))
         text = lib.error()
         if text:
             raise swale.Refused("an error is left: " + text)
@@ -706,7 +706,7 @@ def c_text(graph):
                 continue
             values = ", ".join(c_value(v) if node.real else str(int(v)) for v in node.value.reshape(-1))
             lines.append(f"{swale.C_NAMES[kind]} a{node.index}[] = {{{values}}};")
-            array = f"sw_array_of(a{node.index}, {swale.TYPE_NAMES[kind]}, {shape})"
+            array = f"sw_array_view(a{node.index}, {swale.TYPE_NAMES[kind]}, {shape})"
             call = {"param": "sw_variable", "frozen": "sw_input"}.get(node.how, "sw_" + node.how)
             note = f" /* a parameter, {node.how} */" if node.how in ("param", "frozen") else ""
             lines.append(f"sw_tensor {name} = {call}(tape, {array});{note}")

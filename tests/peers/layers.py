@@ -36,7 +36,7 @@ def layer(name, *arguments):
                 raise swale.Refused(f"{suffix} has another shape here")
             ctypes.memmove(view.data, values.ctypes.data, values.nbytes)
             p.param = param
-        lib.sw_params_changed(lib.sw_model_params(model))
+        lib.sw_params_mark_changed(lib.sw_model_params(model))
         out = lib.sw_forward(m, x.handle)
         if not out.tape:
             raise swale.Refused(lib.error())
@@ -113,9 +113,9 @@ NO_MODULE = {
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
     "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",
-    "sw_nn_compose_listed": "a function of the user's", "sw_nn_sequential_of": "not in module_db; check-graphs has it",
+    "sw_nn_compose_listed": "a function of the user's", "sw_nn_sequential_array": "not in module_db; check-graphs has it",
     "sw_nn_residual": "not a module there; check-graphs has it",
-    "sw_nn_compose": "a function of the user's", "sw_nn_compose_of": "a function of the user's",
+    "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",
 }
 
 

@@ -201,7 +201,7 @@ class Network:
         self.by_hand = self.estimator == "minibatch" and rng.random() < 0.5
         self.micro = rng.choice([1, 1, 2]) if self.by_hand else 1
         self.maximize = False
-        self.open = rng.random() < 0.5  # numbers of inputs are left to sw_model_input
+        self.open = rng.random() < 0.5  # numbers of inputs are left to sw_model_set_input_shape
         self.data()
 
     def linear(self, rng, layers, width, out):
@@ -430,7 +430,7 @@ class Model:
         self.model = lib.sw_model_new(network.dtype, 1)
         if network.open:
             shape = swale.Shape(network.sample).expand()
-            lib.sw_model_input(self.model, *shape)
+            lib.sw_model_set_input_shape(self.model, *shape)
         root = self.sequential(network.layers)
         self.params = lib.sw_model_build(self.model, root)
         if not self.params:
@@ -449,11 +449,11 @@ class Model:
             if tuple(view.shape[:view.rank]) != array.shape:
                 raise swale.Refused(f"shape of {key}")
             ctypes.memmove(view.data, array.ctypes.data, array.nbytes)
-        lib.sw_params_changed(self.params)
+        lib.sw_params_mark_changed(self.params)
 
     def sequential(self, layers):
         modules = [self.make(layer) for layer in layers]
-        return lib.sw_nn_sequential_of(self.model, len(modules), (ctypes.c_void_p * len(modules))(*modules))
+        return lib.sw_nn_sequential_array(self.model, len(modules), (ctypes.c_void_p * len(modules))(*modules))
 
     def make(self, layer):
         model, kind, network = self.model, layer["kind"], self.network
@@ -521,11 +521,11 @@ def run_swale(network):
             rule=network.rule_spec().encode(), schedule=network.schedule and network.schedule[0].encode(),
             average=network.average and network.average[0].encode(), clip=network.clip, seed=1,
             steps=network.steps)
-        optim = lib.sw_optim_create(model.params, ctypes.addressof(how))
+        optim = lib.sw_optim_new_with_options(model.params, ctypes.addressof(how))
         if not optim:
             raise swale.Refused(lib.error())
         tape = lib.sw_tape_new()
-        lib.sw_tape_set(tape, swale.TRAIN, False)
+        lib.sw_tape_set_switch(tape, swale.TRAIN, False)
         record = {}
         for step, ids in enumerate(network.batches()):
             if network.by_hand:
@@ -571,7 +571,7 @@ def by_hand(network, model, optim, tape, xs, ys, ids):
         at += size
         x, y = np.ascontiguousarray(xs[part]), np.ascontiguousarray(ys[part])
         lib.sw_tape_reset(tape)
-        swale.check(lib.sw_tape_samples(tape, (ctypes.c_int64 * size)(*part), size))
+        swale.check(lib.sw_tape_set_sample_ids(tape, (ctypes.c_int64 * size)(*part), size))
         output = lib.sw_forward(model.root, lib.sw_input(tape, swale.array_of(x)))
         loss = getattr(lib, network.loss)(output, lib.sw_input(tape, swale.array_of(y)))
         if not loss.tape:

@@ -436,7 +436,7 @@ def draw_cross_entropy_with(b):
 
 
 operation("sw_cross_entropy", cross_entropy, lambda b: list(draw_targets(b)), mixes=True)
-operation("sw_cross_entropy_with", cross_entropy, draw_cross_entropy_with, mixes=True)
+operation("sw_cross_entropy_with_options", cross_entropy, draw_cross_entropy_with, mixes=True)
 
 
 def kl_rows(q, t):

@@ -162,7 +162,7 @@ def run_swale(tape, counterpart, arguments, cotangents):
         if array.shape != r.shape:
             return values, {}  # the values' shapes are compared first
         swale.check(lib.sw_backward_from(r.handle, swale.array_of(array)))
-    gradients = {key: swale.numbers(lib.sw_param_grad(leaf.param) if leaf.param else lib.sw_grad_of(leaf.handle))
+    gradients = {key: swale.numbers(lib.sw_param_grad(leaf.param) if leaf.param else lib.sw_grad(leaf.handle))
                  for key, leaf in p.leaf.items()}
     text = lib.error()
     if text:

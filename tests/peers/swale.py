@@ -107,7 +107,7 @@ def declarations():
 
 DECLARED = declarations()
 # Functions of core.h that give a tensor without computing one from others.
-LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_buffer", "sw_constant", "sw_param_use",
+LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_empty", "sw_constant", "sw_param_use",
           "sw_retain_grad"}
 
 
@@ -234,7 +234,7 @@ class Reduction(int):
 
 
 class CrossEntropy(dict):
-    """Options of sw_cross_entropy_with by their names; class_weights as a list."""
+    """Options of sw_cross_entropy_with_options by their names; class_weights as a list."""
 
     def expand(self):
         options = CrossEntropyOptions(size=ctypes.sizeof(CrossEntropyOptions))

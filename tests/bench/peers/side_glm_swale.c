@@ -24,7 +24,7 @@ static bool load_dataset(const char *name) {
     sw_archive_free(d.archive);
     d = (dataset){0};
     snprintf(path, sizeof path, "%s/%s.safetensors", getenv("PEERS_GLM") ? getenv("PEERS_GLM") : ".", name);
-    d.archive = sw_archive_open(path);
+    d.archive = sw_archive_load(path);
     if (!d.archive)
         return false;
     d.y = sw_archive_get(d.archive, "y");
@@ -143,10 +143,11 @@ static double fit(const request *r, double *relative) {
         .size = sizeof options, .no_bias = !bias, .head = outputs > 1 ? SW_HEAD_MULTINOMIAL : SW_HEAD_LOGISTIC};
     sw_glm *model =
         d.x.data ? sw_glm_new(SW_F64, &d.x, &d.y, &options) : sw_glm_new_sparse(SW_F64, &d.sparse, &d.y, &options);
-    sw_optim *optim = sw_optim_create(sw_glm_params(model), &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                                .estimator = estimator,
-                                                                                .rule = rule,
-                                                                                .seed = (uint64_t)number(r, "seed")});
+    sw_optim *optim =
+        sw_optim_new_with_options(sw_glm_params(model), &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                            .estimator = estimator,
+                                                                            .rule = rule,
+                                                                            .seed = (uint64_t)number(r, "seed")});
     sw_train(sw_glm_objective(model), optim,
              &(sw_train_options){.size = sizeof(sw_train_options), .epochs = number(r, "epochs")}, NULL);
     const double seconds = cpu_seconds() - begin;

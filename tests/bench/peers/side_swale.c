@@ -58,7 +58,7 @@ static void make_trainer(const char *hidden, int batch) {
         module[count++] = sw_nn_relu(t.model);
     }
     module[count++] = sw_nn_linear(t.model, inputs, CLASSES);
-    t.mlp = sw_nn_sequential_of(t.model, count, module);
+    t.mlp = sw_nn_sequential_array(t.model, count, module);
     t.optim = sw_optim_new(sw_model_build(t.model, t.mlp), "adam lr=1e-3");
     const sw_loader_options options = {.size = sizeof options, .drop_last = true};
     t.loader = sw_loader_new(source(SW_TRAINING), batch, &options);
@@ -99,9 +99,9 @@ static void infer(void *args, int steps) {
     inference *f = args;
     for (int i = 0; i < steps; i++, f->at = (f->at + f->batch) % PICTURES) {
         float *to = f->y + (size_t)f->at * CLASSES;
-        const sw_array x = sw_array_of(f->x + (size_t)f->at * INPUTS, SW_F32, SW_SHAPE(f->batch, INPUTS));
+        const sw_array x = sw_array_view(f->x + (size_t)f->at * INPUTS, SW_F32, SW_SHAPE(f->batch, INPUTS));
         if (!f->tape) {
-            sw_array y = sw_array_of(to, SW_F32, SW_SHAPE(f->batch, CLASSES));
+            sw_array y = sw_array_view(to, SW_F32, SW_SHAPE(f->batch, CLASSES));
             sw_predict(t.model, &x, &y);
         } else {
             sw_array y = sw_value(sw_forward(t.mlp, sw_input(f->tape, x)));
@@ -141,13 +141,13 @@ static void answer_infer(const request *r) {
         sw_source_gather(source(SW_TEST), SW_F32, 0, ids, PICTURES, f.x, f.label);
         free(ids);
     }
-    if (sw_optim_steps(t.optim) < 500)
+    if (sw_optim_steps_taken(t.optim) < 500)
         train(NULL, 500);
     f.batch = number(r, "batch");
     f.tape = NULL;
     if (strcmp(setting(r, "path"), "tape") == 0) {
         f.tape = sw_tape_new();
-        sw_tape_set(f.tape, SW_RECORD | SW_TRAIN, false);
+        sw_tape_set_switch(f.tape, SW_RECORD | SW_TRAIN, false);
     }
     double seconds = timed(infer, &f, number(r, "steps"));
     f.at = 0;

@@ -1,14 +1,14 @@
 /* Means and standard deviations of a source, and samples brought to mean 0 and standard deviation 1. */
-#define SW_KERNEL_FILE "normalise.c"
+#define SW_KERNEL_FILE "normalize.c"
 #include "kernel.h"
 
 #ifndef NORMALISE_ARGS
 #define NORMALISE_ARGS
-typedef struct normalise_args {
+typedef struct normalize_args {
     void *x;                   /* [samples, width] */
     const void *mean, *factor; /* [width], in x's type */
     int64_t width;
-} normalise_args;
+} normalize_args;
 
 typedef struct moments_args {
     const double *x;           /* [rows, width] */
@@ -26,7 +26,7 @@ static inline void SW_K(shift_row)(real *restrict x, const real *restrict mean, 
 }
 
 static void SW_K(shift)(void *args, int64_t begin, int64_t end, double *sums) {
-    const normalise_args *s = args;
+    const normalize_args *s = args;
     (void)sums;
     for (int64_t row = begin; row < end; row++)
         SW_K(shift_row)((real *)s->x + row * s->width, s->mean, s->factor, s->width);
@@ -59,7 +59,7 @@ static const sw_kernels welford_kernels = SW_KERNEL_TABLE(welford);
 
 /* ---- Moments ---- */
 
-static sw_status check_which(const char *who, const sw_source *source, sw_moments_of which) {
+static sw_status check_which(const char *who, const sw_source *source, sw_moments_axis which) {
     SW_TRY(swd_check_source(who, source));
     if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
         return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who, (int)which);
@@ -73,7 +73,7 @@ static int64_t channels_of(const sw_source *source) {
     return source->x_rank == 3 ? source->x_shape[0] : 1;
 }
 
-int64_t sw_moments_count(const sw_source *source, sw_moments_of which) {
+int64_t sw_moments_count(const sw_source *source, sw_moments_axis which) {
     if (check_which("moments", source, which) != SW_OK)
         return 0;
     return which == SW_PER_CHANNEL ? channels_of(source) : swd_sample_count(source);
@@ -96,13 +96,13 @@ static sw_status feature_moments(const sw_source *source, int64_t width, double 
         status = sw_source_gather(source, SW_F64, 0, ids, count, x, NULL);
         moments_args args = {x, mean, m2, count, width, seen};
         if (status == SW_OK)
-            sw_run(&welford_kernels, SW_F64, &args, width);
+            sw_kernel_run(&welford_kernels, SW_F64, &args, width);
     }
     sw_free(x);
     return status;
 }
 
-sw_status sw_moments(const sw_source *source, sw_moments_of which, double *mean, double *std) {
+sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mean, double *std) {
     SW_TRY(check_which("moments", source, which));
     if (!mean)
         return sw_fail(SW_ERR_ARGUMENT, "moments: mean is NULL");
@@ -132,59 +132,59 @@ sw_status sw_moments(const sw_source *source, sw_moments_of which, double *mean,
 
 /* ---- The transform ---- */
 
-typedef struct normaliser {
+typedef struct normalizer {
     swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
     int64_t width;
     double *f64; /* mean [width], then 1/std [width] */
     float *f32;  /* the same, rounded */
-} normaliser;
+} normalizer;
 
 static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                         void *x, void *y) {
-    const normaliser *s = (const normaliser *)source;
+    const normalizer *s = (const normalizer *)source;
     const sw_source *inner = s->wrap.inner;
     SW_TRY(inner->gather(inner, ids, count, draw, type, x, y));
     if (!x)
         return SW_OK;
-    normalise_args args = {.x = x, .width = s->width};
+    normalize_args args = {.x = x, .width = s->width};
     args.mean = type == SW_F32 ? (const void *)s->f32 : s->f64;
     args.factor = type == SW_F32 ? (const void *)(s->f32 + s->width) : s->f64 + s->width;
     shift_kernels[type][sw_cpu_level()](&args, 0, count, NULL);
     return SW_OK;
 }
 
-static void free_normaliser(sw_source *source) {
-    normaliser *s = (normaliser *)source;
+static void free_normalizer(sw_source *source) {
+    normalizer *s = (normalizer *)source;
     swd_unwrap_source(&s->wrap);
     sw_free(s->f64);
     sw_free(s->f32);
     sw_free(s);
 }
 
-static sw_status check_options(const sw_source *source, const sw_normalise_options *o) {
-    SW_TRY(check_which("normalise", source, o->which));
+static sw_status check_options(const sw_source *source, const sw_normalize_options *o) {
+    SW_TRY(check_which("normalize", source, o->which));
     if (!o->mean != !o->std)
-        return sw_fail(SW_ERR_ARGUMENT, "normalise: mean is given without std, or std without mean");
+        return sw_fail(SW_ERR_ARGUMENT, "normalize: mean is given without std, or std without mean");
     if (o->mean && o->like)
-        return sw_fail(SW_ERR_ARGUMENT, "normalise: both numbers and a source for them are given");
+        return sw_fail(SW_ERR_ARGUMENT, "normalize: both numbers and a source for them are given");
     if (!o->like)
         return SW_OK;
-    SW_TRY(check_which("normalise: like", o->like, o->which));
+    SW_TRY(check_which("normalize: like", o->like, o->which));
     int64_t has = sw_moments_count(o->like, o->which), needs = sw_moments_count(source, o->which);
     return has == needs ? SW_OK
-                        : sw_fail(SW_ERR_SHAPE, "normalise: like has %lld moments, samples %s have %lld",
+                        : sw_fail(SW_ERR_SHAPE, "normalize: like has %lld moments, samples %s have %lld",
                                   (long long)has, sw_shape_text(source->x_rank, source->x_shape), (long long)needs);
 }
 
 /* mean and std [groups] → s->f64 and s->f32, one pair for each number of a sample. */
-static sw_status set_moments(normaliser *s, int64_t groups, const double *mean, const double *std) {
+static sw_status set_moments(normalizer *s, int64_t groups, const double *mean, const double *std) {
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is one group at least */
     const int64_t each = s->width / groups;
     for (int64_t i = 0; i < s->width; i++) {
         const double m = mean[i / each], d = std[i / each];
         if (!isfinite(m) || !(d >= 0) || !isfinite(d))
             return sw_fail(SW_ERR_ARGUMENT,
-                           "normalise: mean[%lld] %g and std[%lld] %g must be finite, std not negative",
+                           "normalize: mean[%lld] %g and std[%lld] %g must be finite, std not negative",
                            (long long)(i / each), m, (long long)(i / each), d);
         s->f64[i] = m;
         s->f64[s->width + i] = d > 0 ? 1 / d : 1;
@@ -194,7 +194,7 @@ static sw_status set_moments(normaliser *s, int64_t groups, const double *mean, 
     return SW_OK;
 }
 
-static sw_status fill(normaliser *s, const sw_normalise_options *o) {
+static sw_status fill(normalizer *s, const sw_normalize_options *o) {
     const sw_source *source = s->wrap.inner;
     const int64_t groups = sw_moments_count(source, o->which);
     s->width = swd_sample_count(source);
@@ -214,20 +214,20 @@ static sw_status fill(normaliser *s, const sw_normalise_options *o) {
     return status;
 }
 
-sw_source *sw_normalise(sw_source *source, const sw_normalise_options *options) {
-    sw_normalise_options o = {0};
-    if (options && sw_take_options("normalise", "sw_normalise_options", &o, sizeof o, options, sizeof o) != SW_OK)
+sw_source *sw_normalize(sw_source *source, const sw_normalize_options *options) {
+    sw_normalize_options o = {0};
+    if (options && sw_options_copy("normalize", "sw_normalize_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
-    normaliser *s = check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    normalizer *s = check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
-        swd_free_owned(source, o.own);
+        swd_free_owned(source, o.owns_source);
         return NULL;
     }
-    swd_wrap_source(&s->wrap, source, o.own);
+    swd_wrap_source(&s->wrap, source, o.owns_source);
     s->wrap.source.gather = gather;
-    s->wrap.source.free = free_normaliser;
+    s->wrap.source.free = free_normalizer;
     if (fill(s, &o) != SW_OK) {
-        free_normaliser(&s->wrap.source);
+        free_normalizer(&s->wrap.source);
         return NULL;
     }
     return &s->wrap.source;
