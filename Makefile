@@ -10,8 +10,8 @@ PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-
 
 comma := ,
 space := $(subst ,, )
-# Major, minor and patch: core.h is where they are written.
-version := $(shell sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$$/\1/p' core/core.h)
+# Major, minor and patch: core/base/api.h is where they are written.
+version := $(shell sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$$/\1/p' core/base/api.h)
 VERSION := $(subst $(space),.,$(version))
 SONAME := libswale.so.$(word 1,$(version))
 SANITIZE ?=
@@ -49,16 +49,12 @@ fast_tests = $(filter-out %/test_accuracy,$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
 
-# Folders see core and themselves, never one another. The rooms of core stand one on another: base, kernels, tape, ops,
-# params, files; each sees the headers of those below it.
-kernels := -Icore -Icore/kernels
-$(BUILD)/core/base/%.o: INCLUDE := -Icore
-$(foreach room,kernels tape ops params,$(BUILD)/core/$(room)/%.o): INCLUDE := $(kernels)
-$(BUILD)/core/files/%.o: INCLUDE := $(kernels) -Icore/files
-$(BUILD)/nn/%.o: INCLUDE := $(kernels) -Inn
-$(BUILD)/optim/%.o: INCLUDE := $(kernels) -Ioptim
-$(BUILD)/datasets/%.o: INCLUDE := $(kernels) -Idatasets
-PUBLIC := -Icore -Inn -Ioptim -Idatasets
+# Public headers lie in the room of their subject. Programs, and all files here, include them as <swale/NAME.h>, from
+# build/include as from an installation. Private headers are included by their path: "core/tape/node.h". `make lint`
+# checks that rooms use only those below them (.lint/rooms.txt).
+public_headers := $(sort $(shell cat .lint/public_headers.txt))
+headers_made := $(BUILD)/include/swale/.made
+INCLUDE := -I$(BUILD)/include -I.
 # stb_image's sums over damaged pictures overflow: they wrap.
 $(BUILD)/datasets/picture.o: FLAGS += -fwrapv
 
@@ -145,7 +141,12 @@ gallery: $(pictures:%=$(BUILD)/examples/%)
 	    $(BUILD)/examples/$$p --out $(BUILD)/gallery/$$p.png || exit 1; \
 	done
 
-$(BUILD)/%.o: %.c Makefile | $(DEPS)
+$(headers_made): Makefile .lint/public_headers.txt $(public_headers) | $(DEPS)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@for header in $(public_headers); do ln -s $(CURDIR)/$$header $(@D)/ || exit 1; done
+	@touch $@
+
+$(BUILD)/%.o: %.c Makefile $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) $(INCLUDE) -c $< -o $@ $(missing_headers)
@@ -165,15 +166,15 @@ $(BUILD)/$(SONAME): $(BUILD)/libswale.so.$(VERSION)
 $(BUILD)/libswale.so: $(BUILD)/$(SONAME)
 	$(Q)ln -sf $(<F) $@
 
-$(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a | $(DEPS)
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
 
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a | $(DEPS)
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
 
 # It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
 $(BUILD)/tests/core/test_process: private LDFLAGS += -Wl,--as-needed
@@ -193,8 +194,6 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
 
-public_headers := $(addprefix core/,core.h extend.h kernel.h kernel_types.h kernel_math.h kernel_glm.h swale.h) \
-                  nn/nn.h optim/optim.h datasets/datasets.h
 installed_headers := $(addprefix $(INCLUDEDIR)/swale/,$(notdir $(public_headers)))
 installed_libraries := libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so pkgconfig/swale.pc \
                        pkgconfig/swale-kernels.pc
@@ -217,7 +216,7 @@ Name: swale
 Description: tape autodiff, layers and optimizers as interchangeable parts
 Version: $(VERSION)
 # -lm, since programs that use a numeric library call sqrt and exp themselves.
-Cflags: -I$${includedir}/swale
+Cflags: -I$${includedir}
 Libs: -L$${libdir} -lswale -lm
 Libs.private: $(LIBRARIES)
 endef
@@ -247,7 +246,7 @@ install: install-headers $(BUILD)/libswale.a $(BUILD)/libswale.so $(BUILD)/examp
 	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR) $(call not_installed,$(BINDIR))
 	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1 $(call not_installed,$(MANDIR)/man1)
 
-install-headers:
+install-headers: $(headers_made)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 
@@ -326,7 +325,7 @@ run-fuzz: $(fuzz_targets:%=$(BUILD)/tests/fuzz/fuzz_%)
 $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUILD)/core/% $(BUILD)/datasets/%,$(library_obj))
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) $(FLAGS) -MF $@.d $(PUBLIC) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
+	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
 
 
 # What .clang-format says, with the clang-format that deps-lint installs. Generated tables in tests/golden are as their
@@ -339,29 +338,29 @@ check-format:
 
 lint: check-format headers doc
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
-	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(PUBLIC) -Icore/kernels -Icore/files -Iexamples 2>$(BUILD)/tidy.log
+	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(INCLUDE) -Iexamples 2>$(BUILD)/tidy.log
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
-	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ -j 4 $(PUBLIC) -Icore/kernels -Icore/files -Iexamples \
+	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ -j 4 $(INCLUDE) -Iexamples \
 	    $(library_src) examples
 	@echo "lint: nothing found"
 
 # Every public header by itself, as a user's compiler sees it, here and as installed. kernel.h is for C: it
 # includes itself.
-headers:
+headers: $(headers_made)
 	@rm -rf $(BUILD)/headers
 	@$(MAKE) --no-print-directory install-headers DESTDIR= INCLUDEDIR=$(CURDIR)/$(BUILD)/headers
-	@for flags in "$(PUBLIC)" -I$(BUILD)/headers/swale; do \
-	    for header in core.h extend.h swale.h nn.h optim.h datasets.h; do \
+	@for flags in $(BUILD)/include $(BUILD)/headers; do \
+	    for header in $(filter-out kernel% unary.h,$(notdir $(public_headers))); do \
 	        for language in c:c11 c++:c++17; do \
-	            echo "#include <$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} \
-	                -Wall -Wextra -pedantic -Werror -fsyntax-only $$flags - || exit 1; \
+	            echo "#include <swale/$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} \
+	                -Wall -Wextra -pedantic -Werror -fsyntax-only -I$$flags - || exit 1; \
 	        done; \
 	    done; \
 	done
 
 # The headers as pages, in build/doc. Everything that Doxygen or the filter has to say is an error. Doxygen
 # looks at neither the filter's exit status nor its messages: so the filter runs by itself first.
-doc_input := $(filter-out core/swale.h core/kernel_types.h,$(public_headers))
+doc_input := $(filter-out core/swale.h core/core.h core/extend.h datasets/datasets.h %/kernel_types.h,$(public_headers))
 doc:
 	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
 	@rm -rf build/doc && mkdir -p build/doc

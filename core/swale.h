@@ -1,9 +1,11 @@
-/* swale: tape autodiff, layers and optimizers as interchangeable parts. Everything a program needs;
- * extend.h and kernel.h are for writing operations, layers, rules and estimators of one's own. */
+/* swale: tape autodiff, layers and optimizers as interchangeable parts. Everything that a program needs. extend.h and
+ * kernel.h are for custom operations, layers, rules and estimators. */
 #ifndef SWALE_H
 #define SWALE_H
-#include "core.h"
-#include "datasets.h"
-#include "nn.h"
-#include "optim.h"
+
+#include <swale/core.h>
+#include <swale/datasets.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
+
 #endif

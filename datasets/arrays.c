@@ -1,5 +1,5 @@
 /* Arrays of the user's own as a source. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * has not begun when the caller wants it is taken back, so that nobody waits for a thread that the
  * system has put aside. */
 #define _GNU_SOURCE
-#include "internal.h"
-#include "thread.h"
+#include "datasets/internal.h"
+#include "core/kernels/thread_start.h"
 
 #include <sched.h>
 #include <unistd.h>
@@ -67,7 +67,7 @@ bool swd_background_start(swd_background *b, void (*work)(void *args), void *arg
         if (!swi_thread_start(&b->thread, run, b))
             return false;
         if (!b->library)
-            b->library = swi_library_hold();
+            b->library = swi_library_keep();
         b->process = getpid();
         b->running = true;
     }

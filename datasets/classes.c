@@ -1,5 +1,5 @@
 /* Labels as they are in the data, numbered 0 to K-1 in sorted order. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <limits.h>
 #include <stdio.h>

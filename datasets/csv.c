@@ -1,5 +1,5 @@
 /* Rows of numbers as a source. */
-#include "csv.h"
+#include "datasets/csv.h"
 
 #include <math.h>
 #include <stdio.h>

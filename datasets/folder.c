@@ -1,6 +1,6 @@
 /* A folder with a folder of pictures for each class. */
 #define _POSIX_C_SOURCE 200809L /* dirent.h, stat */
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -1,10 +1,8 @@
 /* Data made up by formula. Random numbers are Philox's, functions of a key and a counter; sine, cosine,
  * logarithm and the logistic function are core's polynomials, so that no libm has a say in any bit. */
-#define SW_KERNEL_FILE "generators.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef GENERATORS_ARGS
-#define GENERATORS_ARGS
+#if SW_KERNEL_FIRST
 typedef struct generators_args {
     const double *in, *in2;
     double *out, *out2;
@@ -46,7 +44,7 @@ static void SW_K(logistic)(void *args, int64_t begin, int64_t end, double *sums)
 
 #else /* ---- once ---- */
 
-#include "internal.h"
+#include "datasets/internal.h"
 
 static const sw_kernels circle_kernels = SW_KERNEL_TABLE(circle);
 static const sw_kernels normals_kernels = SW_KERNEL_TABLE(normals);

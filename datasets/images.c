@@ -1,5 +1,5 @@
 /* Pictures and labels of two IDX files as a source of samples. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 enum { MAX_CLASSES = 256 };
 

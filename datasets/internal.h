@@ -2,8 +2,8 @@
 #ifndef SWALE_DATASETS_INTERNAL_H
 #define SWALE_DATASETS_INTERNAL_H
 
-#include "datasets.h"
-#include "extend.h"
+#include <swale/datasets.h>
+#include <swale/extend.h>
 
 #include <stdatomic.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* A text file as a sequence of lines. */
-#include "lines.h"
+#include "datasets/lines.h"
 
 #include <stdarg.h>
 

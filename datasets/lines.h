@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_LINES_H
 #define SWALE_DATASETS_LINES_H
 
-#include "stream.h"
+#include "datasets/stream.h"
 
 enum { SWD_LONGEST_LINE = 16 << 20 }; /* bytes; a line has fewer */
 

@@ -1,5 +1,5 @@
 /* MNIST and Fashion-MNIST: where their four files are, what must be in them. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,7 @@
 /* Means and standard deviations of a source, and samples brought to mean 0 and standard deviation 1. */
-#define SW_KERNEL_FILE "normalize.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef NORMALISE_ARGS
-#define NORMALISE_ARGS
+#if SW_KERNEL_FIRST
 typedef struct normalize_args {
     void *x;                   /* [samples, width] */
     const void *mean, *factor; /* [width], in x's type */
@@ -52,7 +50,7 @@ static void SW_K(welford)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #else /* ---- once ---- */
 
-#include "internal.h"
+#include "datasets/internal.h"
 
 static const sw_kernels shift_kernels = SW_KERNEL_TABLE(shift);
 static const sw_kernels welford_kernels = SW_KERNEL_TABLE(welford);

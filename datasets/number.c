@@ -1,5 +1,5 @@
 /* Decimal numbers as doubles, correctly rounded, whatever the locale. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_PICTURE_H
 #define SWALE_DATASETS_PICTURE_H
 
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <setjmp.h>
 

@@ -2,7 +2,7 @@
  *
  * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
  * swd_stb_run, as the decoder does. */
-#include "picture.h"
+#include "datasets/picture.h"
 
 #if defined(__clang__)
 #pragma clang diagnostic push

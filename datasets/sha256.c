@@ -1,5 +1,5 @@
 /* SHA-256, from FIPS 180-4; section numbers are that document's. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 /* 4.2.2: the first 32 bits of the fractional parts of the cube roots of the first 64 primes */
 static const uint32_t K[64] = {

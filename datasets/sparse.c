@@ -1,5 +1,5 @@
 /* Sparse rows as a source of dense samples. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 /* Row `row` of a sample's width, in the batch's type. */
 #define SPARSE_ROW(name, stored, real)                              \

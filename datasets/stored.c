@@ -1,10 +1,8 @@
 /* Samples in memory as a source. Pictures stay as stored, a byte a pixel: a quarter of the memory
  * traffic of f32, and normalized on the way into the batch. */
-#define SW_KERNEL_FILE "stored.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef STORED_ARGS
-#define STORED_ARGS
+#if SW_KERNEL_FIRST
 typedef struct stored_args {
     const void *from; /* [n, width] */
     const int64_t *ids;
@@ -60,7 +58,7 @@ STORED_KERNEL(from_f64, double, (real)in[i])
 
 #else /* ---- once ---- */
 
-#include "internal.h"
+#include "datasets/internal.h"
 
 static const sw_kernels u8_kernels = SW_KERNEL_TABLE(from_u8);
 static const sw_kernels i32_kernels = SW_KERNEL_TABLE(from_i32);

@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L /* fdopen */
-#include "stream.h"
+#include "datasets/stream.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_STREAM_H
 #define SWALE_DATASETS_STREAM_H
 
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <stdio.h>
 #include <zlib.h>

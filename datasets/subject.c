@@ -1,5 +1,5 @@
 /* Pictures of one thing, made like those of Fashion-MNIST. */
-#include "picture.h"
+#include "datasets/picture.h"
 
 #include <stdlib.h>
 

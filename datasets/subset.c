@@ -1,5 +1,5 @@
 /* Parts of a source: views by lists of ids, and dealing all samples out to several of them. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* LIBSVM and SVMlight files as sparse rows and targets. */
-#include "svmlight.h"
+#include "datasets/svmlight.h"
 
 #include <math.h>
 #include <stdlib.h>

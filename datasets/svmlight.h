@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_SVMLIGHT_H
 #define SWALE_DATASETS_SVMLIGHT_H
 
-#include "lines.h"
+#include "datasets/lines.h"
 
 enum { SWD_LABEL_CACHE = 256 };
 

@@ -1,9 +1,7 @@
 /* Random crops and flips of pictures, and a user's function of a sample. */
-#define SW_KERNEL_FILE "transform.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef TRANSFORM_ARGS
-#define TRANSFORM_ARGS
+#if SW_KERNEL_FIRST
 /* Out [channels, rows, columns] is the window of `in` [channels, height, width] at (top, left), which may
  * be negative or reach beyond: zeros there. */
 typedef struct window_args {
@@ -49,7 +47,7 @@ static void SW_K(window)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else /* ---- once ---- */
 
-#include "internal.h"
+#include "datasets/internal.h"
 
 static const sw_kernels window_kernels = SW_KERNEL_TABLE(window);
 

@@ -1,5 +1,5 @@
 /* What sources that wrap another one share. */
-#include "internal.h"
+#include "datasets/internal.h"
 
 sw_status swd_check_source(const char *who, const sw_source *source) {
     if (!source)

@@ -18,7 +18,7 @@
 #define SWALE_EXAMPLES_CLI_H
 
 #define _XOPEN_SOURCE 700 /* POSIX 2008, and realpath */
-#include "extend.h"
+#include <swale/extend.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * part, although nobody has told it of them. */
 #include "cli.h"
 #include "plot.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200, INPUTS = 2 * CONTEXT }; /* with the blank */
 

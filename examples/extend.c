@@ -8,9 +8,8 @@
  *   estimator  and_mask: the mean of the gradients of the batch's two halves where their signs agree,
  *              0 elsewhere                                 (Parascandolo et al., ICLR 2021)
  */
-#define SW_KERNEL_FILE "extend.c"
-#include "kernel.h"
-#include "optim.h"
+#include <swale/kernel.h>
+#include <swale/optim.h>
 
 #if SW_KERNEL_PASS /* ---- Kernels: compiled for f32 and f64, and for each instruction set ---- */
 
@@ -60,7 +59,7 @@ static void SW_K(and_mask)(void *args, int64_t begin, int64_t end, double *sums)
 #else /* ---- The rest: compiled once ---- */
 
 #include <stdio.h>
-#include <swale.h>
+#include <swale/swale.h>
 
 /* ---- The operation: shape, forward and vjp side by side ---- */
 

@@ -11,7 +11,7 @@
 
 #include "cli.h"
 
-#include <swale.h>
+#include <swale/swale.h>
 
 /* WATCHED: 1 if the norms of the epoch are known. */
 enum { EPOCH, STEPS, SKIPPED, SECONDS, TRAIN_LOSS, TEST_LOSS, TEST_ACCURACY, GRADIENT_NORM, WATCHED, COLUMNS };

@@ -2,7 +2,7 @@
  * resumes it from a checkpoint, and classifies a picture. */
 #include "cli.h"
 
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { MAX_LAYERS = 16 };
 

@@ -9,7 +9,7 @@
 #include "cli.h"
 #include "glm_data.h"
 #include "glm_report.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { LOGISTIC, MULTINOMIAL, SQUARED, HUBER, SQUARED_HINGE, POISSON, LOSSES };
 static const char *const losses[] = {"logistic", "multinomial", "squared", "huber", "squared_hinge", "poisson"};

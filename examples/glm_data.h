@@ -4,7 +4,7 @@
 #define SWALE_EXAMPLES_GLM_DATA_H
 
 #include "cli.h"
-#include "datasets.h"
+#include <swale/datasets.h>
 
 /* What is read, and how. */
 typedef struct glm_request {

@@ -4,7 +4,7 @@
 #define SWALE_EXAMPLES_GLM_REPORT_H
 
 #include "glm_data.h"
-#include "optim.h"
+#include <swale/optim.h>
 #include "plot.h"
 
 typedef struct glm_fit {

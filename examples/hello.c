@@ -1,6 +1,6 @@
 /* Trains a small network on Fashion-MNIST for one epoch. */
 #include <stdio.h>
-#include <swale.h>
+#include <swale/swale.h>
 
 int main(int argc, char **argv) {
     if (argc > 1)

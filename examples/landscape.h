@@ -3,8 +3,8 @@
 #ifndef SWALE_EXAMPLES_LANDSCAPE_H
 #define SWALE_EXAMPLES_LANDSCAPE_H
 
-#include "core.h"
-#include "extend.h"
+#include <swale/core.h>
+#include <swale/extend.h>
 
 #include <math.h>
 #include <string.h>

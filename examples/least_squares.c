@@ -10,7 +10,7 @@
  * (Mandt, Hoffman, Blei, JMLR 2017), and a little more for steps that are not small. */
 #include "cli.h"
 #include "curves.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, PIXELS = SIDE * SIDE, SHOWN = 700 };
 

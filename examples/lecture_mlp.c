@@ -3,7 +3,7 @@
  * biases at zero, the same for all four; the incomplete last batch of an epoch is dropped. */
 #include "cli.h"
 #include "curves.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { METHODS = 4, CURVES = 4 };
 

@@ -12,7 +12,7 @@
  * are among them. */
 #include "cli.h"
 #include "curves.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { M = 200, N = 10, SEEDS = 20, PER_PASS = 4 /* points of a curve */ };
 

@@ -3,7 +3,7 @@
  * and 5,000 for choosing; the best setting then runs with other seeds, and is judged by the test set. */
 #include "cli.h"
 #include "curves.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { MOST = 64, DIMS = 10, SEEDS = 16, HUES = 8 };
 

@@ -3,7 +3,7 @@
 #ifndef SWALE_EXAMPLES_OUTPUT_H
 #define SWALE_EXAMPLES_OUTPUT_H
 
-#include "extend.h"
+#include <swale/extend.h>
 
 #include <errno.h>
 #include <limits.h>

@@ -2,7 +2,7 @@
  * Splits it, trains until the validation loss no longer falls, saves the best weights together with the means and
  * deviations by which the features were normalized, and asks the saved file about a row. */
 #include "cli.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_CLASS_IDS};
 

@@ -15,7 +15,7 @@
 #ifndef SWALE_EXAMPLES_PLOT_H
 #define SWALE_EXAMPLES_PLOT_H
 
-#include "datasets.h"
+#include <swale/datasets.h>
 
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * prediction and its uncertainty (Gal, Ghahramani, Dropout as a Bayesian approximation, ICML 2016). */
 #include "cli.h"
 #include "plot.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { GRID = 281 }; /* points of the curve */
 

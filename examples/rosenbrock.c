@@ -3,7 +3,7 @@
  * valley w2 = w1^2 that leads there is steep across, a hundred times and more steeper than along. */
 #include "cli.h"
 #include "curves.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 160 /* of a walk that are drawn */ };
 

@@ -12,7 +12,7 @@
 #include "cli.h"
 #include "curves.h"
 #include "landscape.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* points on each side */ };
 

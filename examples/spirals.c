@@ -5,7 +5,7 @@
  * for these; the picture shows how they bend the lines, roughly at first, then into the arms. */
 #include "cli.h"
 #include "plot.h"
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, PIXELS = SIDE * SIDE };
 static const unsigned class_color[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};

@@ -1,5 +1,5 @@
 /* Activations: operations without parameters, as layers. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Layers made of layers: sequential, residual, compose. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The embedding: ids to rows of a table. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* A model as an objective, and its loss and accuracy over a data source. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <math.h>
 

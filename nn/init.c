@@ -1,6 +1,6 @@
 /* Initial values. What a method's numbers a, b, c, d are is said beside it. */
-#include "blas.h"
-#include "internal.h"
+#include <swale/blas.h>
+#include "nn/internal.h"
 
 #include <limits.h>
 #include <math.h>
@@ -205,7 +205,7 @@ enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many 
 static sw_status orthonormalize(int m, int n, double *a) {
     const int lwork = n * BLOCK;
     int info = 0, failed;
-    if (swi_blas_ready(1) == 0)
+    if (sw_blas_ready(1) == 0)
         return SW_ERR_MEMORY;
     double *tau = sw_alloc_array(n, 2 * sizeof *tau), *sign = tau ? tau + n : NULL;
     double *work = sw_alloc_array(lwork, sizeof *work);
@@ -214,14 +214,14 @@ static sw_status orthonormalize(int m, int n, double *a) {
         sw_free(work);
         return SW_ERR_MEMORY;
     }
-    swi_blas_call call = swi_blas_enter(); /* on one thread: the bits must not depend on their number */
+    sw_blas_call call = sw_blas_enter(); /* on one thread: the bits must not depend on their number */
     dgeqrf_(&m, &n, a, &m, tau, work, &lwork, &info);
     failed = info;
     for (int j = 0; j < n; j++)
         sign[j] = a[(int64_t)j * m + j] < 0 ? -1 : 1;
     dorgqr_(&m, &n, &n, a, &m, tau, work, &lwork, &info);
     failed |= info;
-    swi_blas_leave(call);
+    sw_blas_leave(call);
     for (int j = 0; j < n; j++)
         for (int i = 0; i < m; i++)
             a[(int64_t)j * m + i] *= sign[j];

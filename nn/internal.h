@@ -2,8 +2,8 @@
 #ifndef SWALE_NN_INTERNAL_H
 #define SWALE_NN_INTERNAL_H
 
-#include "extend.h"
-#include "nn.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
 
 #include <stdatomic.h>
 #include <string.h>

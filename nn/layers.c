@@ -1,5 +1,5 @@
 /* Layers: linear, dropout, flatten, reshape. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A model of one linear layer is a generalized linear model: ∇f_i = s_i a_iᵀ, so that tables of gradients need n·outputs
  * numbers in place of n·dim. Where its loss is one that core knows, and the samples lie in memory, it needs no tape. */
-#include "internal.h"
+#include "nn/internal.h"
 
 /* The one layer with parameters, after layers that only change the shape of samples; NULL: the model is another. */
 static const sw_module *only_linear(const sw_module *m) {

@@ -1,5 +1,5 @@
 /* Models: layers declared by a program, built once. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* A layer: made, named, set up, built, run. */
-#include "internal.h"
+#include "nn/internal.h"
 
 #include <math.h>
 #include <stdio.h>

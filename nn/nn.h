@@ -7,17 +7,15 @@
 #ifndef SWALE_NN_H
 #define SWALE_NN_H
 
-#include "core.h"
-
-#include <stdio.h>
+#include <swale/init.h>
+#include <swale/module.h>
+#include <swale/objective.h>
+#include <swale/source.h>
 
 #ifdef __cplusplus
 #include <initializer_list>
 extern "C" {
 #endif
-
-typedef struct sw_model sw_model;
-typedef struct sw_module sw_module;
 
 /* ---- Models ---------------------------------------------------------------------------------- */
 
@@ -144,36 +142,6 @@ SW_API sw_param *sw_module_find_param(const sw_module *module, const char *suffi
 /* The layer inside it, counted from 0; NULL: no such. */
 SW_API sw_module *sw_module_child(const sw_module *module, int index);
 
-/* ---- Initial values -------------------------------------------------------------------------- */
-/* Functions of seed and parameter name alone; f32 ones are the f64 ones rounded. Numbers outside their
- * range are errors of the build. */
-
-SW_API sw_init sw_init_zeros(void);                           /* all 0 */
-SW_API sw_init sw_init_constant(double value);                /* all equal */
-SW_API sw_init sw_init_normal(double mean, double deviation); /* deviation ≥ 0 */
-SW_API sw_init sw_init_uniform(double low, double high);      /* low ≤ high */
-/* Normal(mean, deviation) given that it lies within [low, high], which are values, not multiples of the
- * deviation, and may be infinite. deviation > 0, low < high. Robert, Statistics and Computing 1995. */
-SW_API sw_init sw_init_truncated_normal(double mean, double deviation, double low, double high);
-
-/* gain scales the standard deviation: √2 after ReLU, 1 for a linear layer, 5/3 for tanh. */
-/* Variance gain²/fan_in. He, Zhang, Ren, Sun, ICCV 2015 (their gain is √2). */
-SW_API sw_init sw_init_he_normal(double gain);
-SW_API sw_init sw_init_he_uniform(double gain);
-/* Variance 2 gain²/(fan_in + fan_out). Glorot, Bengio, AISTATS 2010 (their gain is 1). */
-SW_API sw_init sw_init_xavier_normal(double gain);
-SW_API sw_init sw_init_xavier_uniform(double gain);
-/* Variance 1/fan_in. LeCun, Bottou, Orr, Müller, Efficient BackProp, 1998. */
-SW_API sw_init sw_init_lecun_normal(void);
-SW_API sw_init sw_init_lecun_uniform(void);
-/* Uniform within ±1/√fan_in: what PyTorch's linear layers start with, weight (there
- * kaiming_uniform_(a=√5)) and bias. */
-SW_API sw_init sw_init_pytorch(void);
-/* The parameter as a matrix [shape[0], the rest] is gain times one with orthonormal rows, or columns if
- * there are fewer of these; uniform among all such. Two axes or more. Saxe, McClelland, Ganguli, ICLR 2014.
- * By OpenBLAS, so that the last bits may differ between processors. */
-SW_API sw_init sw_init_orthogonal(double gain);
-
 /* ---- Objectives and evaluation --------------------------------------------------------------- */
 
 /* The mean loss of predictions against targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
@@ -208,76 +176,6 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* The same for all samples of a source, in order; what is random in them is that of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);
-
-/* ---- Custom layers --------------------------------------------------------------------------- */
-
-/* A sample's shape on its way through the layers. rank -1: not known. */
-typedef struct sw_sample_shape {
-    int rank;
-    int64_t length[SW_MAX_RANK];
-} sw_sample_shape;
-
-typedef struct sw_module_type {
-    size_t size;      /* sizeof(sw_module_type) */
-    const char *name; /* "linear": layers are named after it */
-    /* Takes the incoming sample's shape and replaces it by the outgoing one; declares parameters by
-     * sw_module_add_param. NULL: shape unchanged, no parameters. */
-    sw_status (*build)(sw_module *module, sw_sample_shape *shape);
-    sw_tensor (*forward)(sw_module *module, sw_tensor x);
-    void (*describe)(const sw_module *module, char *text, size_t bytes); /* "784 → 100"; NULL: "" */
-    void (*free)(sw_module *module);                                     /* what `data` owns; NULL: nothing */
-    bool name_space; /* names of layers in it begin with its own: see "Names" */
-    bool takes_ids;  /* its input is ids: sw_predict gives it i32 */
-} sw_module_type;
-
-typedef struct sw_module_setting sw_module_setting;
-
-struct sw_module {
-    const sw_module_type *type;
-    sw_model *model;
-    const char *name;
-    void *data; /* the layer's own, `bytes` of it, freed by the model */
-    sw_module *parent, **child;
-    int children;
-    bool built;
-    bool named;       /* by sw_module_set_name, or by the build; until then `name` is the kind's */
-    bool settled;     /* its name is final */
-    bool frozen;      /* as sw_module_freeze said last */
-    int number;       /* in its name, 0 if it has none */
-    sw_param **param; /* its own, in the order of declaration */
-    int params;
-    sw_module_setting *settings; /* what sw_module_set_init and sw_module_tie ask for */
-    sw_sample_shape in, out;     /* rank -1: not known */
-    bool *kept_frozen;           /* [params]: frozen by its own build; NULL: none is */
-};
-
-/* A layer with `bytes` of zeroed data. A placeholder after an error. */
-SW_API sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes);
-/* Marks the model as failed and returns the placeholder, after sw_fail. */
-SW_API sw_module *sw_module_fail(sw_model *model);
-/* Declares NAME.suffix, with the initial values that options give unless the user asked for others, or a
- * name for another layer's if the user tied it. NULL after an error. */
-SW_API sw_param *sw_module_add_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
-                                     const sw_param_options *options);
-/* Adds a layer inside a layer; its build and forward are called by the outer one's. */
-SW_API sw_status sw_module_add_child(sw_module *module, sw_module *child);
-/* Names the layer and builds it for samples of *shape, which becomes that of its output. */
-SW_API sw_status sw_module_build(sw_module *module, sw_sample_shape *shape);
-
-typedef struct sw_compose_options {
-    size_t size; /* sizeof(sw_compose_options) */
-    void *user;  /* for sw_module_user */
-    /* A sample's shape on its way out; NULL: worked out. Then `forward` is not run at the build, and the
-     * layers in it are built in order, without knowing what comes in. */
-    const sw_sample_shape *out;
-    bool takes_ids; /* the input is ids, i32, also in the run at the build: see sw_predict */
-} sw_compose_options;
-/* sw_nn_compose from an array, with options (NULL: none), which are copied. */
-SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
-                                             sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
-                                             sw_module *const *modules, const sw_compose_options *options);
-/* The `user` of sw_compose_options; NULL for other layers. */
-SW_API void *sw_module_user(const sw_module *module);
 
 /* ---- Lists of layers ------------------------------------------------------------------------- */
 /* The macros sw_nn_sequential and sw_nn_compose call these functions with an array of layers and its length.

@@ -1,5 +1,5 @@
 /* Arrays in, arrays out. */
-#include "internal.h"
+#include "nn/internal.h"
 
 typedef struct prediction {
     sw_model *model;

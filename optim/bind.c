@@ -1,6 +1,6 @@
 /* The first sw_optim_minimize: the estimator meets its objective. And what estimators call. */
-#include "internal.h"
-#include "methods.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

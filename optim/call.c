@@ -1,5 +1,5 @@
 /* What functions of methods and callbacks return. */
-#include "internal.h"
+#include "optim/internal.h"
 
 sw_status swo_returned(const char *kind, const char *name, const char *function, bool may_skip, sw_status status) {
     if (status == SW_OK || (status == SW_SKIPPED && may_skip))

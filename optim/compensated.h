@@ -5,7 +5,7 @@
 
 #ifndef SWALE_COMPENSATED_H
 #define SWALE_COMPENSATED_H
-#include "optim.h"
+#include <swale/optim.h>
 #endif
 
 #if SW_KERNEL_PASS

@@ -1,5 +1,5 @@
 /* Whether x is a minimum: the norm of the gradient of all samples, with what the rules add to the objective. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 

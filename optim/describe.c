@@ -1,5 +1,5 @@
 /* An optimizer in words, as far as they say what its state means: for files. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <stdio.h>
 

@@ -19,7 +19,7 @@
  * point is x. Checks of whole vectors refuse only what was finite before.
  *
  * Estimators check their own tables: their gradients are checked, and so are their scalars and step sizes. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef SWALE_OPTIM_INTERNAL_H
 #define SWALE_OPTIM_INTERNAL_H
 
-#include "optim.h"
+#include <swale/optim.h>
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* What there is, for people: every method with what its tables say. */
-#include "internal.h"
-#include "methods.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
 
 #include <stdio.h>
 

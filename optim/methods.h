@@ -2,7 +2,7 @@
 #ifndef SWALE_METHODS_H
 #define SWALE_METHODS_H
 
-#include "optim.h"
+#include <swale/optim.h>
 
 extern const sw_estimator swo_minibatch, swo_full, swo_sag, swo_saga, swo_svrg, swo_sam, swo_asam;
 extern const sw_rule swo_sgd, swo_adagrad, swo_rmsprop, swo_adadelta, swo_adam, swo_amsgrad, swo_adamw, swo_nadam,

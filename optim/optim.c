@@ -1,6 +1,6 @@
 /* Making an optimizer from specs, and what it tells about itself. */
-#include "internal.h"
-#include "methods.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
 
 #include <math.h>
 #include <stdio.h>

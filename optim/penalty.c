@@ -1,6 +1,6 @@
 /* What rules add to the objective: the penalty λ/2 ‖x‖² that they state as weight_decay, l1, bounds; for whoever has to
  * know of it. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* Many steps in one loop, where the estimator has one and the pipeline would do nothing but the rule sgd and an
  * average. */
-#include "internal.h"
-#include "methods.h"
-#include "rules/prox.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
+#include "optim/rules/prox.h"
 
 #include <math.h>
 

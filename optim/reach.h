@@ -2,7 +2,7 @@
 #ifndef SWALE_REACH_H
 #define SWALE_REACH_H
 
-#include "optim.h"
+#include <swale/optim.h>
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* Methods by name: the library's own, and those that programs register. */
-#include "internal.h"
-#include "methods.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
 
 #include <math.h>
 #include <pthread.h>

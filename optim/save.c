@@ -3,7 +3,7 @@
  * All state is named memory: one walk over it (visit) puts it into an archive, or finds for each piece where
  * it comes from. What it means is told by texts: the methods, and those of their options that are no
  * mere numbers. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 #include <stdarg.h>

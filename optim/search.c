@@ -1,5 +1,5 @@
 /* A step whose length a line search chooses; the searches are in searches/. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 

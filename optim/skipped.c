@@ -1,5 +1,5 @@
 /* Steps that are skipped one after the other: how many, why, and when they are too many. */
-#include "internal.h"
+#include "optim/internal.h"
 
 sw_status swo_skip_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status) {
     if (status == SW_SKIPPED) {

@@ -1,5 +1,5 @@
 /* Specs: "adamw lr=1e-3 weight_decay=0.01" read by the tables of the methods. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* What an optimizer tells about itself: counters, options, state by name. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 

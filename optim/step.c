@@ -1,6 +1,6 @@
 /* One step: the pipeline that optim.h describes, and the only place that knows its order. */
-#include "internal.h"
-#include "methods.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
 
 #include <float.h>
 #include <math.h>

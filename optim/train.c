@@ -1,5 +1,5 @@
 /* The loop around sw_optim_minimize: how long, who is told, when it ends. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * Whether a step overflows depends on the rule, its options and its state, and the exact answer is the step itself.
  * The trial costs about three steps and some tiles of memory. It is made only where the bounds of guard.c do not
  * exclude an overflow: with very large gradients, parameters or step sizes. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,10 +1,8 @@
 /* Loops over whole vectors that the pipeline itself needs: norm and finite check, combinations. */
-#define SW_KERNEL_FILE "vector.c"
-#include "kernel.h"
-#include "compensated.h"
+#include <swale/kernel.h>
+#include "optim/compensated.h"
 
-#ifndef VECTOR_ARGS
-#define VECTOR_ARGS
+#if SW_KERNEL_FIRST
 enum { WIDE = 2 * SW_LANES };
 typedef struct vector_args {
     const void *x, *y;
@@ -113,7 +111,7 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "internal.h"
+#include "optim/internal.h"
 
 static const sw_kernels square_kernels = SW_KERNEL_TABLE(square), two_squares_kernels = SW_KERNEL_TABLE(two_squares),
                         careful_kernels = SW_KERNEL_TABLE(careful_square), combine_kernels = SW_KERNEL_TABLE(combine),

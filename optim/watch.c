@@ -1,5 +1,5 @@
 /* Norms of parameters, gradients and updates of the last step, while somebody watches. */
-#include "internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core.h"
+#include <swale/core.h>
 
 /* ---- An allocator that counts, and fails the k-th request ---- */
 

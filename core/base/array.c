@@ -1,5 +1,8 @@
 /* Element types and arrays. */
-#include "internal.h"
+#include <swale/memory.h>
+#include <swale/text.h>
+
+#include "core/base/element.h"
 
 size_t sw_dtype_size(sw_dtype type) {
     switch (type) {
@@ -23,7 +26,7 @@ const char *sw_dtype_name(sw_dtype type) {
     return "?";
 }
 
-sw_status swi_count(int rank, const int64_t *shape, int64_t *count) {
+sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count) {
     if (rank < 0 || rank > SW_MAX_RANK || (rank > 0 && !shape))
         return sw_fail(SW_ERR_SHAPE, "an array has 0 to %d axes, not %d", SW_MAX_RANK, rank);
     int64_t n = 1;
@@ -44,7 +47,7 @@ sw_status swi_count(int rank, const int64_t *shape, int64_t *count) {
 sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t *shape) {
     sw_array a = {.type = type};
     int64_t count;
-    if (swi_count(rank, shape, &count) != SW_OK)
+    if (sw_shape_count(rank, shape, &count) != SW_OK)
         return a;
     a.data = (void *)(uintptr_t)data;
     a.rank = rank;
@@ -53,7 +56,7 @@ sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t 
     return a;
 }
 
-sw_status swi_element(const char *what, sw_dtype type, double value, void *element) {
+sw_status sw_number_to_element(const char *what, sw_dtype type, double value, void *element) {
     const double low = type == SW_U8 ? 0 : INT32_MIN, high = type == SW_U8 ? UINT8_MAX : INT32_MAX;
     if (type == SW_F32) {
         *(float *)element = (float)value;
@@ -74,7 +77,7 @@ sw_status swi_element(const char *what, sw_dtype type, double value, void *eleme
 /* 0 and the error of a rank or lengths that no array has. */
 static int64_t bad_count(const sw_array *array) {
     int64_t count;
-    swi_count(array->rank, array->shape, &count);
+    sw_shape_count(array->rank, array->shape, &count);
     return 0;
 }
 

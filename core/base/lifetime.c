@@ -1,6 +1,10 @@
 /* Objects that are freed twice, and sources that are freed while something reads them. */
-#include "internal.h"
+#include <swale/memory.h>
+#include <swale/source.h>
 
+#include "core/base/allocation.h"
+
+#include <stdatomic.h>
 #include <pthread.h>
 
 /* ---- Freed twice ---- */

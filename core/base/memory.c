@@ -1,6 +1,8 @@
 /* The one point where the library allocates. */
 #define _DEFAULT_SOURCE /* madvise */
-#include "internal.h"
+#include <swale/memory.h>
+
+#include "core/base/allocation.h"
 
 #include <stdlib.h>
 #include <string.h>

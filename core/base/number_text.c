@@ -1,6 +1,6 @@
 /* Numbers as text, in every locale as in C: with a point, whatever setlocale says. */
 #define _POSIX_C_SOURCE 200809L /* newlocale, uselocale */
-#include "extend.h"
+#include <swale/text.h>
 
 #include <locale.h>
 #include <stdarg.h>

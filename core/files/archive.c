@@ -1,6 +1,13 @@
 /* Archives: named arrays and texts, in memory. safetensors.c is their file. */
-#include "archive.h"
+#include <swale/memory.h>
+#include <swale/status.h>
+#include <swale/text.h>
 
+#include "core/base/allocation.h"
+#include "core/base/element.h"
+#include "core/files/archive_entries.h"
+
+#include <string.h>
 #include <limits.h>
 
 /* ---- Making room ---- */
@@ -118,7 +125,7 @@ static sw_status put(sw_archive *a, const char *name, const sw_array *array, boo
     const char *stored = swi_stored_name(array->type);
     if (!stored)
         return sw_fail(SW_ERR_TYPE, "archive: %s: %d is no element type", name, (int)array->type);
-    SW_TRY(swi_count(array->rank, array->shape, &count));
+    SW_TRY(sw_shape_count(array->rank, array->shape, &count));
     if (!array->data && count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
     const size_t bytes = (size_t)count * swi_size(array->type);

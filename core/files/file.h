@@ -1,44 +1,23 @@
-/* Files: read in order, or replaced whole. file.c has core's calls of the operating system for them. */
+/* Files that are replaced whole, or read from the beginning to the end. */
 #ifndef SWALE_FILE_H
 #define SWALE_FILE_H
 
-#include "internal.h"
+#include <swale/error.h>
 
-/* A file being read. A failed call has a message that begins with the path. */
-typedef struct swi_reader {
-    const char *path;
-    int file;
-    int64_t size, at; /* bytes of the file, bytes read or skipped */
-} swi_reader;
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-/* swi_reader_close is due whatever comes of it. */
-sw_status swi_reader_open(swi_reader *r, const char *path);
-void swi_reader_close(swi_reader *r);
-/* The next `bytes` bytes, which must be there. */
-sw_status swi_reader_take(swi_reader *r, void *out, int64_t bytes);
-sw_status swi_reader_skip(swi_reader *r, int64_t bytes);
+/* Writes a whole file as sw_archive_save does: under the path is the old file or the new one, whole. */
+SW_API sw_status sw_file_replace(const char *path, const void *bytes, size_t count);
+/* Like sw_file_replace, but a device or a pipe is opened and written to directly. */
+SW_API sw_status sw_file_write(const char *path, const void *bytes, size_t count);
+/* Opens a regular file for reading, with its length in bytes. Returns its descriptor, to be closed by close();
+ * -1 and an error for anything else. A pipe, a device or a folder is refused at once, without waiting for a
+ * writer; /dev/stdin is read if it is redirected from a file. */
+SW_API int sw_file_open(const char *path, int64_t *bytes);
 
-/* A file that is to take another one's place. */
-typedef struct swi_writer {
-    const char *path;
-    char *name;         /* of the file itself, in its folder, where the path is a symbolic link */
-    char temporary[48]; /* in the same folder; "": not there */
-    int file, folder;
-    char *buffer;
-    size_t used;
-} swi_writer;
-
-/* swi_writer_close is due whatever comes of it: without swi_writer_commit nothing is left of it. */
-sw_status swi_writer_open(swi_writer *w, const char *path);
-sw_status swi_writer_put(swi_writer *w, const void *data, size_t bytes);
-/* All of it is on the disk, and under the path. */
-sw_status swi_writer_commit(swi_writer *w);
-void swi_writer_close(swi_writer *w);
-
-/* "path: reason", of which a very long path does not push out the reason. */
-SW_PRINTF(3, 4)
-sw_status swi_file_fail(const char *path, sw_status status, const char *format, ...);
-/* After sw_alloc: puts the path in front of its message, unless an older one is kept. */
-sw_status swi_file_no_memory(const char *path, bool had_error);
-
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -1,7 +1,14 @@
 /* Parameters to and from archives. */
-#include "archive.h"
-#include "file.h"
+#include <swale/memory.h>
+#include <swale/status.h>
+#include <swale/text.h>
 
+#include "core/base/element.h"
+#include "core/files/archive_entries.h"
+#include "core/files/file_replace.h"
+#include "core/params/vector.h"
+
+#include <string.h>
 #include <math.h>
 #include <stdio.h>
 

@@ -7,9 +7,15 @@
  *
  * Written as the package writes it: types of larger elements first, then by name, N a multiple of 8, so
  * that every array is aligned in the file. */
-#include "archive.h"
-#include "file.h"
+#include <swale/memory.h>
+#include <swale/status.h>
+#include <swale/text.h>
 
+#include "core/base/allocation.h"
+#include "core/files/archive_entries.h"
+#include "core/files/file_replace.h"
+
+#include <string.h>
 #include <jansson.h>
 #include <stdlib.h>
 

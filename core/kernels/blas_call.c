@@ -26,9 +26,14 @@
  * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; whoever takes
  * the reservation clears `reserved`, then reads `inside`. So at least one of the two sees the other. */
 #define _GNU_SOURCE
-#include "blas.h"
-#include "internal.h"
+#include <swale/blas.h>
+#include <swale/library.h>
+#include <swale/parallel.h>
 
+#include "core/kernels/blas_core.h"
+
+#include <stdatomic.h>
+#include <string.h>
 #include <cblas.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -51,8 +56,8 @@ extern int blas_server_avail __attribute__((weak));
 enum { MOST_BUFFERS = 1024 };
 enum { WITHOUT_THREADS = 0, WITH_POSIX_THREADS = 1, WITH_OPENMP = 2 }; /* openblas_get_parallel */
 
-typedef struct swi_blas_caller caller;
-struct swi_blas_caller {
+typedef struct sw_blas_caller caller;
+struct sw_blas_caller {
     atomic_bool inside;      /* a call is under way */
     atomic_bool reserved;    /* one of OpenBLAS's buffers is for this thread; written with the mutex */
     bool listed;             /* among callers */
@@ -178,8 +183,8 @@ static bool address_space_is_limited(void) {
 }
 
 static bool room_for_buffer(void) {
-    void *trial = mmap(NULL, SWI_BLAS_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return trial != MAP_FAILED && munmap(trial, SWI_BLAS_BUFFER) == 0;
+    void *trial = mmap(NULL, SW_BLAS_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return trial != MAP_FAILED && munmap(trial, SW_BLAS_BUFFER) == 0;
 }
 
 void swi_blas_close(void) {
@@ -324,10 +329,10 @@ static void refuse(void) {
                  has_own_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
                                    : "");
     sw_fail(SW_ERR_MEMORY, "product: not enough address space: OpenBLAS needs %d MiB for each thread%s",
-            (int)(SWI_BLAS_BUFFER >> 20), text);
+            (int)(SW_BLAS_BUFFER >> 20), text);
 }
 
-int swi_blas_ready(int threads) {
+int sw_blas_ready(int threads) {
     sleep_if_ended(); /* in a first product that exit overtakes */
     pthread_once(&once, initialize);
     if (build == WITHOUT_THREADS)
@@ -341,9 +346,9 @@ int swi_blas_ready(int threads) {
     return held < threads ? held : threads;
 }
 
-sw_status swi_blas_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
+sw_status sw_blas_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
     int wanted = tiles < sw_threads() ? (int)tiles : sw_threads();
-    int ready = swi_blas_ready(wanted < 1 ? 1 : wanted);
+    int ready = sw_blas_ready(wanted < 1 ? 1 : wanted);
     if (ready == 0)
         return SW_ERR_MEMORY;
     if (ready >= wanted)
@@ -370,7 +375,7 @@ static void wait_for_others(int tries) {
 
 /* The gate is closed, or this thread has no buffer reserved. The thread that ends the process needs none: no
  * other one may begin a call. */
-static void enter_slowly(swi_blas_call *call) {
+static void enter_slowly(sw_blas_call *call) {
     enum { TRIES_TO_GROW = 64 };
     caller *c = call->caller;
     for (int tries = 0; atomic_load(&gate) != ENDING || ended_by_another_thread(); tries++) {
@@ -398,8 +403,8 @@ static void enter_slowly(swi_blas_call *call) {
     atomic_store(&c->inside, true);
 }
 
-swi_blas_call swi_blas_enter(void) {
-    swi_blas_call call = {.caller = &self};
+sw_blas_call sw_blas_enter(void) {
+    sw_blas_call call = {.caller = &self};
     atomic_store(&call.caller->inside, true);
     if (!may_begin(call.caller))
         enter_slowly(&call);
@@ -413,7 +418,7 @@ swi_blas_call swi_blas_enter(void) {
     return call;
 }
 
-void swi_blas_leave(swi_blas_call call) {
+void sw_blas_leave(sw_blas_call call) {
     if (call.omp_threads)
         omp_set_threads(call.omp_threads);
     if (call.has_mutex) {

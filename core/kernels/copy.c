@@ -1,10 +1,14 @@
 /* Elements moved by size, whatever they mean: one strided copy behind transpose, permute, slice, expand,
  * pad, concat, stack and their gradients. */
-#include "internal.h"
+#include <swale/copy.h>
+
+#include "core/kernels/dispatch.h"
+
+#include <string.h>
 
 /* ---- Boxes ---- */
 
-void swi_box_join(swi_box *b, int operands) {
+void sw_box_join(sw_box *b, int operands) {
     int axes = 0;
     for (int axis = 0; axis < b->axes; axis++) {
         bool goes_on = axes > 0;
@@ -26,14 +30,14 @@ void swi_box_join(swi_box *b, int operands) {
     b->axes = axes;
 }
 
-int64_t swi_box_count(const swi_box *b) {
+int64_t sw_box_count(const sw_box *b) {
     int64_t n = 1;
     for (int axis = 0; axis < b->axes; axis++)
         n *= b->length[axis];
     return n;
 }
 
-void swi_strides(int rank, const int64_t *shape, int64_t *stride) {
+void sw_strides(int rank, const int64_t *shape, int64_t *stride) {
     int64_t step = 1;
     for (int axis = rank - 1; axis >= 0; axis--) {
         stride[axis] = step;
@@ -148,8 +152,8 @@ enum {
 typedef enum copy_way { PLAIN, RUNS, REPEAT, EXCHANGE } copy_way;
 
 typedef struct copy_job {
-    swi_box outer; /* the axes that a piece does not have */
-    piece whole;   /* the others in full */
+    sw_box outer; /* the axes that a piece does not have */
+    piece whole;  /* the others in full */
     copy_way way;
     size_t size;
     int64_t rows, run;     /* of a piece */
@@ -191,7 +195,7 @@ static void copy_tile(void *args, int64_t tile) {
 
 /* Which axis, besides the last, a piece has: the one that is exchanged with it, or the one before it, or,
  * if that is short, the longest. -1: there is no other. */
-static int second_axis(const swi_box *b, copy_way *way) {
+static int second_axis(const sw_box *b, copy_way *way) {
     const int last = b->axes - 1;
     int best = last - 1;
     if (*way == PLAIN && b->stride[TO][last] == 1 && b->length[last] >= LEAST_EXCHANGE)
@@ -222,15 +226,15 @@ static void cut(copy_job *j) {
     }
     j->bands = (w->rows + j->rows - 1) / j->rows;
     j->pieces = (w->run + j->run - 1) / j->run;
-    j->units = swi_box_count(&j->outer) * j->bands * j->pieces;
+    j->units = sw_box_count(&j->outer) * j->bands * j->pieces;
     j->per_tile = 1 + (PIECE - 1) / (j->rows * j->run);
 }
 
-void swi_copy(size_t size, swi_box box, const void *from, void *to) {
-    const int64_t count = swi_box_count(&box);
+void sw_box_copy(size_t size, sw_box box, const void *from, void *to) {
+    const int64_t count = sw_box_count(&box);
     if (count == 0)
         return;
-    swi_box_join(&box, 2);
+    sw_box_join(&box, 2);
     const int last = box.axes - 1;
     copy_job j = {.size = size,
                   .whole = {.from = from,
@@ -262,29 +266,29 @@ void swi_copy(size_t size, swi_box box, const void *from, void *to) {
         sw_parallel(copy_tile, &j, tiles);
 }
 
-void swi_repeat(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride, void *to) {
-    swi_box b = {.axes = rank};
+void sw_box_fill(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride, void *to) {
+    sw_box b = {.axes = rank};
     for (int axis = 0; axis < rank; axis++) {
         b.length[axis] = shape[axis];
         b.stride[TO][axis] = stride[axis];
     }
-    swi_copy(size, b, value, to);
+    sw_box_copy(size, b, value, to);
 }
 
 /* ---- A part of an array ---- */
 
-static swi_box part_box(const swi_part *p, int inside, int whole) {
-    swi_box b = {.axes = p->rank};
+static sw_box part_box(const sw_part *p, int inside, int whole) {
+    sw_box b = {.axes = p->rank};
     for (int axis = 0; axis < p->rank; axis++)
         b.length[axis] = p->length[axis];
-    swi_strides(p->rank, p->length, b.stride[inside]);
-    swi_strides(p->rank, p->shape, b.stride[whole]);
+    sw_strides(p->rank, p->length, b.stride[inside]);
+    sw_strides(p->rank, p->shape, b.stride[whole]);
     return b;
 }
 
-static int64_t part_offset(const swi_part *p) {
+static int64_t part_offset(const sw_part *p) {
     int64_t offset = 0, stride[SW_MAX_RANK] = {0};
-    swi_strides(p->rank, p->shape, stride);
+    sw_strides(p->rank, p->shape, stride);
     for (int axis = 0; axis < p->rank; axis++) {
         if (p->length[axis] == 0)
             return 0; /* nothing there: the array may have no memory */
@@ -293,28 +297,28 @@ static int64_t part_offset(const swi_part *p) {
     return offset;
 }
 
-void swi_part_out(size_t size, const swi_part *p, const void *whole, void *part) {
-    swi_copy(size, part_box(p, TO, FROM), (const char *)whole + (size_t)part_offset(p) * size, part);
+void sw_part_read(size_t size, const sw_part *p, const void *whole, void *part) {
+    sw_box_copy(size, part_box(p, TO, FROM), (const char *)whole + (size_t)part_offset(p) * size, part);
 }
 
-void swi_part_in(size_t size, const swi_part *p, const void *part, void *whole) {
-    swi_copy(size, part_box(p, FROM, TO), part, (char *)whole + (size_t)part_offset(p) * size);
+void sw_part_write(size_t size, const sw_part *p, const void *part, void *whole) {
+    sw_box_copy(size, part_box(p, FROM, TO), part, (char *)whole + (size_t)part_offset(p) * size);
 }
 
 /* Before and after the part along each axis in turn: inside it along the axes before, everywhere along
  * those behind. Every element once. */
-void swi_part_around(size_t size, const swi_part *p, const void *value, void *whole) {
+void sw_part_fill_around(size_t size, const sw_part *p, const void *value, void *whole) {
     int64_t stride[SW_MAX_RANK] = {0}, length[SW_MAX_RANK], at = 0;
-    swi_strides(p->rank, p->shape, stride);
+    sw_strides(p->rank, p->shape, stride);
     for (int axis = 0; axis < p->rank; axis++)
         length[axis] = p->shape[axis];
     for (int axis = 0; axis < p->rank; axis++) {
         char *to = (char *)whole + (size_t)at * size;
         const int64_t end = p->begin[axis] + p->length[axis];
         length[axis] = p->begin[axis];
-        swi_repeat(size, value, p->rank, length, stride, to);
+        sw_box_fill(size, value, p->rank, length, stride, to);
         length[axis] = p->shape[axis] - end;
-        swi_repeat(size, value, p->rank, length, stride, to + (size_t)(end * stride[axis]) * size);
+        sw_box_fill(size, value, p->rank, length, stride, to + (size_t)(end * stride[axis]) * size);
         length[axis] = p->length[axis];
         at += p->begin[axis] * stride[axis];
     }

@@ -7,8 +7,11 @@
  * tile stay in the cache. Above that, a few large tiles: a power of two of them, so that they come out even
  * on two, four or eight threads. tests/README.md has the table behind this.
  */
-#include "blas.h"
-#include "internal.h"
+#include <swale/blas.h>
+#include <swale/gemm.h>
+#include <swale/memory.h>
+
+#include "core/kernels/blas_core.h"
 
 #include <cblas.h>
 #include <string.h>
@@ -195,12 +198,12 @@ static void tile(void *args, int64_t index) {
     const void *A = p->A + (p->ta ? m0 : m0 * p->lda) * size;
     const void *B = p->B + (p->tb ? n0 * p->ldb : n0) * size;
     void *C = p->C + (m0 * p->ldc + n0) * size;
-    swi_blas_call call = swi_blas_enter();
+    sw_blas_call call = sw_blas_enter();
     if (p->type == SW_F32 && p->K > LONG_SUM)
         long_sum_blocks(p, index, m, n, A, B, C);
     else
         call_blas(p, m, n, A, B, C);
-    swi_blas_leave(call);
+    sw_blas_leave(call);
 }
 
 static void scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
@@ -247,7 +250,7 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
         if (!p.sums)
             return SW_ERR_MEMORY;
     }
-    const sw_status status = swi_blas_parallel(tile, &p, tiles);
+    const sw_status status = sw_blas_parallel(tile, &p, tiles);
     sw_free(p.sums);
     return status;
 }

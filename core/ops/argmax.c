@@ -1,9 +1,8 @@
 /* Where the largest element along an axis is, and the share of rows where it is in the right place. */
-#define SW_KERNEL_FILE "ops/argmax.c"
-#include "kernel.h"
+#include <swale/kernel.h>
+#include <swale/extend.h>
 
-#ifndef ARGMAX_ARGS
-#define ARGMAX_ARGS
+#if SW_KERNEL_FIRST
 typedef struct argmax_args {
     const void *x;      /* [outer, n, inner]; rows where inner is 1 */
     const int32_t *ids; /* accuracy */
@@ -84,8 +83,6 @@ static void SW_K(hits)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else /* ---- once ---- */
 
-#include "internal.h"
-
 static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows), columns_kernels = SW_KERNEL_TABLE(columns),
                         hits_kernels = SW_KERNEL_TABLE(hits);
 
@@ -102,7 +99,7 @@ static sw_status argmax_shape(sw_call *c) {
     int64_t shape[SW_MAX_RANK];
     int axis = 0, rank = 0;
     SW_TRY(sw_call_check_real(c));
-    SW_TRY(swi_axis(c, a->axis, &axis));
+    SW_TRY(sw_call_axis(c, a->axis, &axis));
     if (x->shape[axis] > INT32_MAX)
         return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32", axis,
                        sw_shape_text(x->rank, x->shape), INT32_MAX);
@@ -124,17 +121,17 @@ static sw_status argmax_forward(sw_call *c) {
     int axis = 0;
     if (x->count == 0)
         return SW_OK;
-    SW_TRY(swi_axis(c, a->axis, &axis));
+    SW_TRY(sw_call_axis(c, a->axis, &axis));
     argmax_args args = {.x = x->data, .out = c->out->data, .n = x->shape[axis], .inner = 1};
     for (int i = axis + 1; i < x->rank; i++)
         args.inner *= x->shape[i];
-    const int64_t outer = x->count / args.n / args.inner, level = swi_cpu_level();
+    const int64_t outer = x->count / args.n / args.inner, level = sw_cpu_level();
     if (args.inner == 1) {
-        swi_run_rows(rows_kernels[x->type][level], &args, outer, args.n, NULL);
+        sw_kernel_run_rows(rows_kernels[x->type][level], &args, outer, args.n, NULL);
         return SW_OK;
     }
     const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
-    swi_run_rows(columns_kernels[x->type][level], &args, outer * strips, args.n * width, NULL);
+    sw_kernel_run_rows(columns_kernels[x->type][level], &args, outer * strips, args.n * width, NULL);
     return SW_OK;
 }
 
@@ -171,8 +168,8 @@ static sw_status accuracy_forward(sw_call *c) {
                            (long long)classes - 1);
     argmax_args args = {.x = z->data, .ids = id, .n = classes};
     double right = 0;
-    swi_run_rows(hits_kernels[z->type][swi_cpu_level()], &args, rows, classes, &right);
-    swi_store_scalar(c->out, rows ? right / (double)rows : (double)NAN);
+    sw_kernel_run_rows(hits_kernels[z->type][sw_cpu_level()], &args, rows, classes, &right);
+    sw_store_scalar(c->out->type, c->out->data, rows ? right / (double)rows : (double)NAN);
     return SW_OK;
 }
 

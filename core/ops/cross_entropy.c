@@ -3,12 +3,13 @@
  *     loss = -Σ_c w_c q_c log p_c,  p = softmax(z),  dz_j = p_j Σ_c w_c q_c - w_j q_j.
  * A class without weight in the target adds 0 even where p_c = 0.
  */
-#define SW_KERNEL_FILE "ops/cross_entropy.c"
-#include "kernel.h"
-#include "row.h"
+#include <swale/kernel.h>
+#include <swale/kernel_rows.h>
+#include <swale/extend.h>
 
-#ifndef CROSS_ENTROPY_ARGS
-#define CROSS_ENTROPY_ARGS
+#include "core/ops/shared.h"
+
+#if SW_KERNEL_FIRST
 typedef struct row_args {
     const void *z;
     const void *target; /* ids or distributions */
@@ -40,7 +41,7 @@ static void SW_K(plain)(void *args, int64_t begin, int64_t end, double *sums) {
         for (int64_t j = 1; j < k; j++)
             max = from[j] > max ? from[j] : max;
         for (int64_t j = 0; j < k; j++)
-            to[j] = SW_K(below)(from[j], max); /* ≤ 0: exp cannot overflow */
+            to[j] = SW_K(sw_k_below_max)(from[j], max); /* ≤ 0: exp cannot overflow */
         sums[0] -= (double)to[id[row]];
     }
     for (int64_t i = begin * k; i < end * k; i++)
@@ -97,10 +98,10 @@ static void SW_K(ids)(void *args, int64_t begin, int64_t end, double *sums) {
                 d[j] = 0;
             continue;
         }
-        SW_K(shift)(z + row * k, k, d);
+        SW_K(sw_k_row_shift)(z + row * k, k, d);
         const real own = hard * w[id[row]];
         if (smooth > 0)
-            ROW_SUM(spread, k, (w[j] == 0 ? 0 : w[j] * d[j]));
+            SW_ROW_SUM(spread, k, (w[j] == 0 ? 0 : w[j] * d[j]));
         SW_K(add_loss)(s, row, (own == 0 ? 0 : -own * d[id[row]]) - smooth * spread, sums);
     }
     for (int64_t i = begin * k; i < end * k; i++)
@@ -109,7 +110,7 @@ static void SW_K(ids)(void *args, int64_t begin, int64_t end, double *sums) {
         real *to = p + row * k, total;
         if (s->ignore && id[row] == s->ignored_id)
             continue;
-        ROW_SUM(total, k, to[j]);
+        SW_ROW_SUM(total, k, to[j]);
         const real sum = hard * w[id[row]] + (real)s->smooth_total, scale = 1 / total;
         SW_K(add_loss)(s, row, sum * SW_K(sw_k_log)(total), sums);
         for (int64_t j = 0; j < k; j++)
@@ -150,20 +151,20 @@ static void SW_K(soft)(void *args, int64_t begin, int64_t end, double *sums) {
     const real hard = (real)s->hard, smooth = (real)s->smooth;
     real *out = s->out;
     for (int64_t row = begin; row < end; row++)
-        SW_K(shift)(z + row * k, k, out + row * k);
+        SW_K(sw_k_row_shift)(z + row * k, k, out + row * k);
     for (int64_t i = begin * k; i < end * k; i++)
         out[i] = SW_K(sw_k_exp)(out[i]);
     for (int64_t row = begin; row < end; row++) {
         const real *target = t + row * k;
         real *to = out + row * k, total, loss;
-        ROW_SUM(total, k, to[j]);
+        SW_ROW_SUM(total, k, to[j]);
         const real log_total = SW_K(sw_k_log)(total);
-        SW_K(shift)(z + row * k, k, to);
+        SW_K(sw_k_row_shift)(z + row * k, k, to);
         for (int64_t j = 0; j < k; j++)
             to[j] -= log_total;
             /* 0·∞ is 0 here, and 0·NaN is NaN */
 #define SOFT_TARGET (w[j] * (hard * target[j] + smooth))
-        ROW_SUM(loss, k, (SOFT_TARGET == 0 && to[j] == to[j] ? 0 : SOFT_TARGET * to[j]));
+        SW_ROW_SUM(loss, k, (SOFT_TARGET == 0 && to[j] == to[j] ? 0 : SOFT_TARGET * to[j]));
         if (s->each)
             ((real *)s->each)[row] = 0 - loss;
         else
@@ -183,7 +184,7 @@ static void SW_K(soft_dz)(void *args, int64_t begin, int64_t end, double *sums) 
     for (int64_t row = begin; row < end; row++) {
         const real *target = t + row * k, g = dy ? dy[row] : factor;
         real *to = dz + row * k, sum;
-        ROW_SUM(sum, k, SOFT_TARGET);
+        SW_ROW_SUM(sum, k, SOFT_TARGET);
         for (int64_t j = 0; j < k; j++)
             to[j] = g * (to[j] * sum - SOFT_TARGET);
     }
@@ -209,8 +210,6 @@ static void SW_K(soft_dt)(void *args, int64_t begin, int64_t end, double *sums) 
 }
 
 #else /* ---- once ---- */
-
-#include "internal.h"
 
 #include <math.h>
 
@@ -241,7 +240,7 @@ static sizes sizes_of(const sw_call *c) {
     for (int axis = 0; axis < z->rank - 1; axis++)
         n.rows *= z->shape[axis];
     n.plain = n.ids && o->reduction != SW_NONE && o->label_smoothing == 0 && !o->ignore && !o->class_weights &&
-              n.classes < SWI_WIDE;
+              n.classes < SW_ROW_WIDE;
     return n;
 }
 
@@ -311,7 +310,7 @@ static sw_status keep(sw_call *c, const sizes *n) {
     const options *o = options_of(c);
     sw_dtype type = c->in[0]->type;
     int64_t count = c->in[0]->count + (n->plain ? 0 : n->classes);
-    c->saved = sw_call_save(c, (size_t)count * swi_size(type));
+    c->saved = sw_call_save(c, (size_t)count * sw_dtype_size(type));
     if (!c->saved)
         return SW_ERR_MEMORY;
     for (int64_t i = c->in[0]->count; i < count; i++) {
@@ -342,7 +341,7 @@ static row_args arguments(const sw_call *c, const sizes *n) {
     args.ignored_id = 0;
     if (n->plain)
         return args;
-    args.weights = (const char *)c->saved + (size_t)c->in[0]->count * swi_size(c->in[0]->type);
+    args.weights = (const char *)c->saved + (size_t)c->in[0]->count * sw_dtype_size(c->in[0]->type);
     args.hard = 1 - o->label_smoothing;
     args.smooth = o->label_smoothing / (double)n->classes;
     for (int64_t i = 0; o->label_smoothing > 0 && i < n->classes; i++)
@@ -368,7 +367,7 @@ static double divisor(const sw_call *c, const sizes *n, const row_args *args) {
 }
 
 static void run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args, double *sum) {
-    swi_run_rows((*kernels)[c->in[0]->type][swi_cpu_level()], args, n->rows, n->classes, sum);
+    sw_kernel_run_rows((*kernels)[c->in[0]->type][sw_cpu_level()], args, n->rows, n->classes, sum);
 }
 
 /* ---- Forward and vjp ---- */
@@ -388,7 +387,7 @@ static sw_status cross_entropy_forward(sw_call *c) {
     }
     double sum, by = divisor(c, &n, &args);
     run(c, &n, kernels, &args, &sum);
-    swi_store_scalar(c->out, by > 0 ? sum / by : (double)NAN);
+    sw_store_scalar(c->out->type, c->out->data, by > 0 ? sum / by : (double)NAN);
     return sw_call_set_weight(c, options_of(c)->reduction == SW_MEAN ? by : SW_SUMMED);
 }
 
@@ -400,7 +399,7 @@ static sw_status cross_entropy_vjp(sw_call *c) {
         args.dy = c->cotangent;
     else {
         const double by = divisor(c, &n, &args); /* 0: nothing of the mean depends on the logits */
-        args.factor = by > 0 ? swi_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
+        args.factor = by > 0 ? sw_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
     }
     if (sw_call_wants_grad(c, 0)) {
         args.out = sw_call_grad(c, 0);

@@ -1,10 +1,9 @@
 /* Dropout. The mask is a function of seed, draw, site, call and sample id: it is not stored, and any
  * pass that names the same draw sees the same mask. */
-#define SW_KERNEL_FILE "ops/dropout.c"
-#include "kernel.h"
+#include <swale/kernel.h>
+#include <swale/extend.h>
 
-#ifndef DROPOUT_ARGS
-#define DROPOUT_ARGS
+#if SW_KERNEL_FIRST
 enum { GROUP = 16, BLOCK = 4 * GROUP }; /* Philox blocks side by side, and elements they make */
 typedef struct dropout_args {
     const void *x;
@@ -66,8 +65,6 @@ static void SW_K(dropout)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #else /* ---- once ---- */
 
-#include "internal.h"
-
 typedef struct dropout_attributes {
     double p;
     uint64_t site;
@@ -108,7 +105,7 @@ static void run(const sw_call *c, const void *x, void *out) {
                                 .key = saved->key,
                                 .threshold = (uint32_t)(a->p * 4294967296.0),
                                 .scale = 1 / (1 - a->p)},
-                       .kernel = dropout_kernels[v->type][swi_cpu_level()],
+                       .kernel = dropout_kernels[v->type][sw_cpu_level()],
                        .rows = rows};
     job.per_tile = 1 + (SW_TILE - 1) / job.args.row_length;
     sw_parallel(dropout_tile, &job, (rows + job.per_tile - 1) / job.per_tile);

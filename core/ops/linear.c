@@ -1,6 +1,11 @@
 /* Products: matmul and linear. */
-#include "blas.h"
-#include "internal.h"
+#include <swale/blas.h>
+#include <swale/extend.h>
+#include <swale/unary.h>
+
+#include "core/kernels/broadcast.h"
+#include "core/kernels/axpy.h"
+#include "core/ops/shared.h"
 
 #include <limits.h>
 
@@ -85,7 +90,7 @@ static void advance(const axis *axes, int count, int64_t i, int64_t *x, int64_t 
 /* Its products cannot fail: multiply_batch has obtained what OpenBLAS needs for every thread. */
 static void products_tile(void *args, int64_t tile) {
     const products *b = args;
-    int64_t size = (int64_t)swi_size(b->type), end = (tile + 1) * b->per_tile;
+    int64_t size = (int64_t)sw_dtype_size(b->type), end = (tile + 1) * b->per_tile;
     for (int64_t i = tile * b->per_tile; i < end && i < b->count; i++)
         for (int64_t k = 0; k < b->sums; k++) {
             int64_t x = 0, y = 0, z = 0;
@@ -168,7 +173,7 @@ static sw_status multiply_batch(const request *r, const sw_view *out) {
         swi_fill(z->type, z->count, 0, z->data);
         return SW_OK;
     }
-    if (swi_blas_ready(1) == 0)
+    if (sw_blas_ready(1) == 0)
         return SW_ERR_MEMORY;
     double work = (double)b->M * (double)b->N * (double)b->K;
     b->per_tile = 1;
@@ -180,7 +185,7 @@ static sw_status multiply_batch(const request *r, const sw_view *out) {
     work *= (double)b->sums;
     if (work < TILE_WORK)
         b->per_tile += (int64_t)(TILE_WORK / (work + 1));
-    return swi_blas_parallel(products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
+    return sw_blas_parallel(products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
 }
 
 static sw_status multiply(const request *r, const sw_view *out) {
@@ -265,7 +270,7 @@ static sw_status linear_forward(sw_call *c) {
     int64_t batch = x->shape[0], in = x->shape[1], out = w->shape[0];
     SW_TRY(sw_gemm(x->type, false, true, batch, out, in, 1, x->data, in, w->data, in, 0, c->out->data, out));
     if (c->inputs == 3)
-        swi_binary(&swi_add_kernels, c->out, c->in[2], c->out);
+        sw_binary_run(&swi_add_kernels, c->out, c->in[2], c->out);
     return SW_OK;
 }
 
@@ -288,7 +293,7 @@ static sw_status linear_vjp(sw_call *c) {
         void *db = sw_call_grad(c, 2);
         if (!db)
             return SW_ERR_MEMORY;
-        swi_reduce(x->type, 2, c->out->shape, c->cotangent, 1, c->in[2]->shape, db, 1, true);
+        sw_sum_to_shape(x->type, 2, c->out->shape, c->cotangent, 1, c->in[2]->shape, db, 1, true);
     }
     return SW_OK;
 }
@@ -305,7 +310,7 @@ sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight) {
 }
 
 sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias) {
-    if (sw_is_null(bias) && swi_error_now != SW_OK)
+    if (sw_is_null(bias) && sw_error() != NULL)
         return bias; /* a bias that failed is not "no bias" */
     return sw_apply(&linear_op, NULL, 0, sw_is_null(bias) ? 2 : 3, (sw_tensor[]){x, weight, bias});
 }

@@ -1,10 +1,11 @@
 /* Losses by element, of a prediction p and a target t of equal shapes: the mean, the sum, or one number
  * for each element (Kullback-Leibler: for each row). Cross-entropy is in cross_entropy.c. */
-#define SW_KERNEL_FILE "ops/loss.c"
-#include "kernel.h"
+#include <swale/kernel.h>
+#include <swale/extend.h>
 
-#ifndef LOSS_ARGS
-#define LOSS_ARGS
+#include "core/ops/shared.h"
+
+#if SW_KERNEL_FIRST
 typedef struct loss_args {
     const void *p, *t;
     void *out;      /* the losses, or NULL: only their sum; of a derivative: the gradient */
@@ -124,8 +125,6 @@ DERIVATIVE(kl_dt, SW_K(relative_entropy_slope)(p, t))
 
 #else /* ---- once ---- */
 
-#include "internal.h"
-
 #include <math.h>
 
 typedef struct loss_attributes {
@@ -214,13 +213,13 @@ static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
 
 static void run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
     const sw_view *p = c->in[0];
-    rows_args rows = {.kernel = (*kernels)[p->type][swi_cpu_level()],
+    rows_args rows = {.kernel = (*kernels)[p->type][sw_cpu_level()],
                       .args = *args,
                       .losses = forward ? c->out->data : NULL,
                       .cotangents = forward ? NULL : c->cotangent,
                       .type = p->type,
                       .length = p->shape[p->rank - 1]};
-    swi_run_rows(each_row, &rows, c->out->count, rows.length, NULL);
+    sw_kernel_run_rows(each_row, &rows, c->out->count, rows.length, NULL);
 }
 
 /* ---- All of them ---- */
@@ -233,12 +232,12 @@ static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
         run_rows(c, kernels, &args, true);
     } else if (a->reduction == SW_NONE) {
         args.out = c->out->data;
-        swi_run(kernels, p->type, &args, p->count);
+        sw_kernel_run(kernels, p->type, &args, p->count);
     } else {
         double sum;
         sw_kernel_run_sums(kernels, p->type, &args, p->count, 1, &sum);
         int64_t items = a->reduction == SW_MEAN ? item_count(c) : 1;
-        swi_store_scalar(c->out, items ? sum / (double)items : (double)NAN);
+        sw_store_scalar(c->out->type, c->out->data, items ? sum / (double)items : (double)NAN);
         return sw_call_set_weight(c, loss_weight(c));
     }
     return SW_OK;
@@ -261,9 +260,8 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
         if (a->reduction == SW_NONE)
             args.dy = c->cotangent;
         else
-            args.factor =
-                swi_load_scalar(p->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)item_count(c) : 1);
-        swi_run(kernels, p->type, &args, p->count);
+            args.factor = sw_load_scalar(p->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)item_count(c) : 1);
+        sw_kernel_run(kernels, p->type, &args, p->count);
     }
     return SW_OK;
 }

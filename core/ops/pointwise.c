@@ -1,27 +1,30 @@
 /* Functions of one number each, and div, maximum, minimum. Activations are in activation.c. */
-#define SW_KERNEL_FILE "ops/pointwise.c"
-#include "kernel.h"
-#include "unary.h"
+#include <swale/kernel.h>
+#include <swale/unary.h>
+#include <swale/extend.h>
+
+#include "core/kernels/broadcast.h"
+#include "core/ops/shared.h"
 
 #if SW_KERNEL_PASS
 
-SWI_UNARY(neg, -v)
-SWI_UNARY(exp, SW_K(sw_k_exp)(v))
-SWI_UNARY(log, SW_K(sw_k_log_any)(v))
-SWI_UNARY(sqrt, SW_R(sqrt)(v))
-SWI_UNARY(abs, SW_R(fabs)(v))
-SWI_UNARY(clamp, v<a ? a : v> b ? b : v)
+SW_UNARY(neg, -v)
+SW_UNARY(exp, SW_K(sw_k_exp)(v))
+SW_UNARY(log, SW_K(sw_k_log_any)(v))
+SW_UNARY(sqrt, SW_R(sqrt)(v))
+SW_UNARY(abs, SW_R(fabs)(v))
+SW_UNARY(clamp, v<a ? a : v> b ? b : v)
 
 /* Of what the vjp reads, v, and the cotangent, g. */
-SWI_UNARY(neg_vjp, -g)
-SWI_UNARY(exp_vjp, g *v)                             /* v: the output */
-SWI_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0: ∞ at -0 as at 0 */
-SWI_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0))          /* v: the output; -0 as 0 */
-SWI_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0)   /* 0 at 0; NaN stays NaN */
-SWI_UNARY(clamp_vjp, v<a || v> b ? 0 : v == v ? g : v)
+SW_UNARY(neg_vjp, -g)
+SW_UNARY(exp_vjp, g *v)                             /* v: the output */
+SW_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0: ∞ at -0 as at 0 */
+SW_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0))          /* v: the output; -0 as 0 */
+SW_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0)   /* 0 at 0; NaN stays NaN */
+SW_UNARY(clamp_vjp, v<a || v> b ? 0 : v == v ? g : v)
 
 /* sin and cos: numbers beyond the polynomials' range, which are rare, go through libm one by one. */
-static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t end, int quarter, bool derivative) {
+static inline void SW_K(far_angles)(const sw_unary_args *s, int64_t begin, int64_t end, int quarter, bool derivative) {
     const real *v = s->x, *g = s->dy;
     real *out = s->out;
     for (int64_t i = begin; i < end; i++)
@@ -33,7 +36,7 @@ static inline void SW_K(far_angles)(const unary_args *s, int64_t begin, int64_t 
 
 #define ANGLE(name, expression, quarter, derivative)                               \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
-        const unary_args *s = args;                                                \
+        const sw_unary_args *s = args;                                             \
         const real *restrict p = s->x, *restrict q = s->dy;                        \
         real *restrict out = s->out;                                               \
         int64_t far = 0;                                                           \
@@ -69,7 +72,7 @@ static inline double SW_K(within_2_64)(double e) {
 
 /* x^factor; second: 1 if the exponent is odd, 2 if it is even, 0 if it is no whole number */
 static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
-    const unary_args *s = args;
+    const sw_unary_args *s = args;
     const real *restrict p = s->x;
     real *restrict out = s->out;
     const double e = SW_K(within_2_64)(s->factor);
@@ -91,7 +94,7 @@ static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
 
 /* e x^(e-1), where e - 1 = d + d_low exactly */
 static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
-    const unary_args *s = args;
+    const sw_unary_args *s = args;
     const real *restrict p = s->x, *restrict g = s->dy;
     real *restrict out = s->out;
     const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e, d_low = (e - (d - part)) + (-1 - part);
@@ -111,55 +114,53 @@ static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
             out[i] = g[i] * (real)(e * (double)SW_K(signed_power)(p[i], d, d_low, hole, 0));
 }
 
-SWI_BINARY(div, a / b)
-SWI_BINARY(minus_div, -a / b)
-SWI_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b: NaN where one is */
-SWI_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
+SW_BINARY(div, a / b)
+SW_BINARY(minus_div, -a / b)
+SW_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b: NaN where one is */
+SW_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
 /* Equal ones share the gradient; NaN where one is. */
-SWI_BINARY(greater, a > b ? 1 : a < b ? 0 : a == b ? SW_R(0.5) : a + b)
+SW_BINARY(greater, a > b ? 1 : a < b ? 0 : a == b ? SW_R(0.5) : a + b)
 
 #else /* ---- once ---- */
 
-#include "internal.h"
-
 #include <math.h>
 
-SWI_UNARY_OP(neg, 0)
-SWI_UNARY_OP(exp, SW_READS_OUT)
-SWI_UNARY_OP(log, SW_READS(0))
-SWI_UNARY_OP(sqrt, SW_READS_OUT)
-SWI_UNARY_OP(abs, SW_READS(0))
-SWI_UNARY_OP(sin, SW_READS(0))
-SWI_UNARY_OP(cos, SW_READS(0))
-SWI_UNARY_OP(clamp, SW_READS(0))
-SWI_UNARY_OP(pow, SW_READS(0))
+SW_UNARY_OP(neg, 0)
+SW_UNARY_OP(exp, SW_READS_OUT)
+SW_UNARY_OP(log, SW_READS(0))
+SW_UNARY_OP(sqrt, SW_READS_OUT)
+SW_UNARY_OP(abs, SW_READS(0))
+SW_UNARY_OP(sin, SW_READS(0))
+SW_UNARY_OP(cos, SW_READS(0))
+SW_UNARY_OP(clamp, SW_READS(0))
+SW_UNARY_OP(pow, SW_READS(0))
 
 sw_tensor sw_neg(sw_tensor x) {
-    return swi_apply_unary(&neg_op, x, 0, 0);
+    return sw_apply_unary(&neg_op, x, 0, 0);
 }
 
 sw_tensor sw_exp(sw_tensor x) {
-    return swi_apply_unary(&exp_op, x, 0, 0);
+    return sw_apply_unary(&exp_op, x, 0, 0);
 }
 
 sw_tensor sw_log(sw_tensor x) {
-    return swi_apply_unary(&log_op, x, 0, 0);
+    return sw_apply_unary(&log_op, x, 0, 0);
 }
 
 sw_tensor sw_sqrt(sw_tensor x) {
-    return swi_apply_unary(&sqrt_op, x, 0, 0);
+    return sw_apply_unary(&sqrt_op, x, 0, 0);
 }
 
 sw_tensor sw_abs(sw_tensor x) {
-    return swi_apply_unary(&abs_op, x, 0, 0);
+    return sw_apply_unary(&abs_op, x, 0, 0);
 }
 
 sw_tensor sw_sin(sw_tensor x) {
-    return swi_apply_unary(&sin_op, x, 0, 0);
+    return sw_apply_unary(&sin_op, x, 0, 0);
 }
 
 sw_tensor sw_cos(sw_tensor x) {
-    return swi_apply_unary(&cos_op, x, 0, 0);
+    return sw_apply_unary(&cos_op, x, 0, 0);
 }
 
 sw_tensor sw_clamp(sw_tensor x, double low, double high) {
@@ -167,7 +168,7 @@ sw_tensor sw_clamp(sw_tensor x, double low, double high) {
         sw_fail(SW_ERR_ARGUMENT, "clamp: from %g to %g", low, high);
         return (sw_tensor){0};
     }
-    return swi_apply_unary(&clamp_op, x, low, high);
+    return sw_apply_unary(&clamp_op, x, low, high);
 }
 
 sw_tensor sw_pow(sw_tensor x, double exponent) {
@@ -176,7 +177,7 @@ sw_tensor sw_pow(sw_tensor x, double exponent) {
         return (sw_tensor){0};
     }
     bool whole = exponent == floor(exponent), odd = whole && fmod(exponent, 2) != 0;
-    return swi_apply_unary(&pow_op, x, exponent, odd ? 1 : whole ? 2 : 0);
+    return sw_apply_unary(&pow_op, x, exponent, odd ? 1 : whole ? 2 : 0);
 }
 
 /* ---- div, maximum, minimum ---- */
@@ -194,7 +195,7 @@ static sw_status views(sw_call *c, int input, sw_view *dy, sw_view *d) {
 }
 
 static sw_status div_forward(sw_call *c) {
-    swi_binary(&div_kernels, c->in[0], c->in[1], c->out);
+    sw_binary_run(&div_kernels, c->in[0], c->in[1], c->out);
     return SW_OK;
 }
 
@@ -203,12 +204,12 @@ static sw_status div_vjp(sw_call *c) {
     sw_view dy, d;
     if (sw_call_wants_grad(c, 0)) {
         SW_TRY(views(c, 0, &dy, &d));
-        swi_binary(&div_kernels, &dy, c->in[1], &d);
+        sw_binary_run(&div_kernels, &dy, c->in[1], &d);
     }
     if (sw_call_wants_grad(c, 1)) {
         SW_TRY(views(c, 1, &dy, &d));
-        swi_binary(&swi_mul_kernels, &dy, c->out, &d);
-        swi_binary(&minus_div_kernels, &d, c->in[1], &d);
+        sw_binary_run(&swi_mul_kernels, &dy, c->out, &d);
+        sw_binary_run(&minus_div_kernels, &d, c->in[1], &d);
     }
     return SW_OK;
 }
@@ -221,14 +222,14 @@ static sw_status choice_vjp(sw_call *c, int larger) {
             continue;
         SW_TRY(views(c, i, &dy, &d));
         const sw_view *a = c->in[i == larger ? 0 : 1], *b = c->in[i == larger ? 1 : 0];
-        swi_binary(&greater_kernels, a, b, &d);
-        swi_binary(&swi_mul_kernels, &d, &dy, &d);
+        sw_binary_run(&greater_kernels, a, b, &d);
+        sw_binary_run(&swi_mul_kernels, &d, &dy, &d);
     }
     return SW_OK;
 }
 
 static sw_status maximum_forward(sw_call *c) {
-    swi_binary(&maximum_kernels, c->in[0], c->in[1], c->out);
+    sw_binary_run(&maximum_kernels, c->in[0], c->in[1], c->out);
     return SW_OK;
 }
 
@@ -237,7 +238,7 @@ static sw_status maximum_vjp(sw_call *c) {
 }
 
 static sw_status minimum_forward(sw_call *c) {
-    swi_binary(&minimum_kernels, c->in[0], c->in[1], c->out);
+    sw_binary_run(&minimum_kernels, c->in[0], c->in[1], c->out);
     return SW_OK;
 }
 

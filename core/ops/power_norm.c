@@ -5,14 +5,13 @@
  * does not vectorize it (all of f64, rows of f32), and takes twice as long to compile it. Sums are added in the
  * order of fold.c.
  */
-#define SW_KERNEL_FILE "ops/power_norm.c"
-#include "kernel.h"
+#include <swale/kernel.h>
+#include <swale/extend.h>
 
-#include "fold.h"
+#include "core/ops/shared.h"
 
-#ifndef POWER_NORM_SIZES
-#define POWER_NORM_SIZES
-enum { WIDE = SWI_FOLD_WIDE, WIDTH = SWI_FOLD_WIDTH, GROUP = SWI_FOLD_GROUP };
+#if SW_KERNEL_FIRST
+enum { WIDE = SW_FOLD_WIDE, WIDTH = SW_FOLD_WIDTH, GROUP = SW_FOLD_GROUP };
 #endif
 
 #if SW_KERNEL_PASS
@@ -40,7 +39,7 @@ static inline void SW_K(power_repeat_row)(const real *row, int64_t n, real *to) 
 /* ---- Sums ---- */
 
 /* Rows shorter than WIDE, each in order; as many at a time as the buffers take. */
-static void SW_K(power_sum_short)(const swi_fold_args *s, int64_t begin, int64_t end) {
+static void SW_K(power_sum_short)(const sw_fold_args *s, int64_t begin, int64_t end) {
     const real *m = s->m;
     real copy[WIDTH], each_m[WIDTH], term[WIDTH];
     const int64_t n = s->length, most = WIDTH / n;
@@ -81,7 +80,7 @@ static double SW_K(power_sum_tile)(double total, const real *x, const real *each
 }
 
 static void SW_K(power_sum_rows)(void *args, int64_t begin, int64_t end, double *sums) {
-    const swi_fold_args *s = args;
+    const sw_fold_args *s = args;
     const real *m = s->m;
     real each_m[WIDTH];
     (void)sums;
@@ -101,7 +100,7 @@ static void SW_K(power_sum_rows)(void *args, int64_t begin, int64_t end, double 
 
 /* Several rows at a time where they are short and lie close together. */
 static void SW_K(power_sum_columns)(void *args, int64_t begin, int64_t end, double *sums) {
-    const swi_fold_args *s = args;
+    const sw_fold_args *s = args;
     real each_m[WIDTH], term[WIDTH], group[WIDTH];
     (void)sums;
     for (int64_t first = begin; first < end; first += WIDTH) {
@@ -138,7 +137,7 @@ static void SW_K(powers_strip)(const real *x, const real *y, const real *h, doub
 }
 
 /* Short rows that lie close together go with their numbers repeated, so that the loop is long. */
-static void SW_K(powers_short)(const swi_spread_args *s, int64_t begin, int64_t end) {
+static void SW_K(powers_short)(const sw_spread_args *s, int64_t begin, int64_t end) {
     const real *y = s->y, *h = s->h;
     real each_y[WIDTH], each_h[WIDTH];
     const int64_t n = s->length, most = WIDTH / n;
@@ -153,7 +152,7 @@ static void SW_K(powers_short)(const swi_spread_args *s, int64_t begin, int64_t 
 }
 
 static void SW_K(powers_rows)(void *args, int64_t begin, int64_t end, double *sums) {
-    const swi_spread_args *s = args;
+    const sw_spread_args *s = args;
     const int64_t n = s->length, most = n < WIDTH ? n : WIDTH;
     real each_y[WIDTH], each_h[WIDTH];
     (void)sums;
@@ -172,7 +171,7 @@ static void SW_K(powers_rows)(void *args, int64_t begin, int64_t end, double *su
 }
 
 static void SW_K(powers_columns)(void *args, int64_t begin, int64_t end, double *sums) {
-    const swi_spread_args *s = args;
+    const sw_spread_args *s = args;
     const real *x = s->x;
     real *out = s->out, each_y[WIDTH], each_h[WIDTH];
     (void)sums;
@@ -189,7 +188,7 @@ static void SW_K(powers_columns)(void *args, int64_t begin, int64_t end, double 
 
 #else
 
-const swi_fold swi_power_sum = {SW_KERNEL_TABLE(power_sum_rows), SW_KERNEL_TABLE(power_sum_columns), false};
-const swi_spread swi_powers = {SW_KERNEL_TABLE(powers_rows), SW_KERNEL_TABLE(powers_columns)};
+const sw_fold swi_power_sum = {SW_KERNEL_TABLE(power_sum_rows), SW_KERNEL_TABLE(power_sum_columns), false};
+const sw_spread swi_powers = {SW_KERNEL_TABLE(powers_rows), SW_KERNEL_TABLE(powers_columns)};
 
 #endif

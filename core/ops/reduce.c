@@ -1,11 +1,10 @@
 /* Reductions along axes: sum, mean, var, max, min, norm, logsumexp, made of the folds of fold.h. */
-#define SW_KERNEL_FILE "ops/reduce.c"
-#include "kernel.h"
+#include <swale/kernel.h>
+#include <swale/extend.h>
 
-#include "fold.h"
+#include "core/ops/shared.h"
 
-#ifndef OUTPUT_ARGS
-#define OUTPUT_ARGS
+#if SW_KERNEL_FIRST
 typedef struct output_args {
     const void *x, *second;
     void *out;
@@ -55,17 +54,6 @@ typedef struct reduce_attributes {
 
 /* ---- Axes ---- */
 
-sw_status swi_axis(const sw_call *c, int axis, int *from_start) {
-    const sw_view *x = c->in[0];
-    if (x->rank == 0)
-        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of a scalar, which has none", c->op->name, axis);
-    if (axis < -x->rank || axis >= x->rank)
-        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s; its axes are %d to %d", c->op->name, axis,
-                       sw_shape_text(x->rank, x->shape), -x->rank, x->rank - 1);
-    *from_start = axis < 0 ? axis + x->rank : axis;
-    return SW_OK;
-}
-
 /* reduced[axis] for every axis of x. */
 static sw_status reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
     const reduce_attributes *a = c->attributes;
@@ -74,7 +62,7 @@ static sw_status reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
         reduced[i] = a->count == -1;
     for (int i = 0; i < a->count; i++) {
         int axis = 0;
-        SW_TRY(swi_axis(c, a->axes[i], &axis));
+        SW_TRY(sw_call_axis(c, a->axes[i], &axis));
         if (reduced[axis])
             return sw_fail(SW_ERR_ARGUMENT, "%s: axis %d of %s is given twice", c->op->name, axis,
                            sw_shape_text(x->rank, x->shape));
@@ -84,14 +72,14 @@ static sw_status reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
 }
 
 /* Of a call whose axes have been checked. */
-static swi_axes axes_of(const sw_call *c) {
+static sw_fold_axes axes_of(const sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t kept[SW_MAX_RANK];
     bool reduced[SW_MAX_RANK];
     reduced_axes(c, reduced);
     for (int i = 0; i < x->rank; i++)
         kept[i] = reduced[i] ? 1 : x->shape[i];
-    return swi_axes_of(x->rank, x->shape, x->rank, kept);
+    return sw_fold_axes_of(x->rank, x->shape, x->rank, kept);
 }
 
 static sw_status reduce_shape(sw_call *c) {
@@ -123,28 +111,28 @@ static sw_status extreme_shape(sw_call *c) {
                    sw_shape_text(x->rank, x->shape));
 }
 
-static swi_fold_job job_of(const sw_call *c, const void *m, double factor, double divisor) {
-    return (swi_fold_job){
+static sw_fold_job job_of(const sw_call *c, const void *m, double factor, double divisor) {
+    return (sw_fold_job){
         .type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data, .factor = factor, .divisor = divisor};
 }
 
 /* One number for each output, for the duration of the call. */
 static void *outputs_scratch(sw_call *c) {
-    return sw_call_scratch(c, (size_t)c->out->count * swi_size(c->out->type));
+    return sw_call_scratch(c, (size_t)c->out->count * sw_dtype_size(c->out->type));
 }
 
 static void on_outputs(const sw_call *c, const sw_kernels *kernels, output_args args) {
-    swi_run(kernels, c->out->type, &args, c->out->count);
+    sw_kernel_run(kernels, c->out->type, &args, c->out->count);
 }
 
 /* The gradient by a spread of h over each output's elements. */
-static sw_status spread(sw_call *c, const swi_spread *way, swi_spread_args args) {
-    swi_axes axes = axes_of(c);
-    args.x = way == &swi_copies ? NULL : c->in[0]->data;
+static sw_status spread(sw_call *c, const sw_spread *way, sw_spread_args args) {
+    sw_fold_axes axes = axes_of(c);
+    args.x = way == &sw_spread_copies ? NULL : c->in[0]->data;
     args.out = sw_call_grad(c, 0);
     if (!args.out)
         return SW_ERR_MEMORY;
-    swi_spread_run(way, &axes, c->in[0]->type, &args);
+    sw_spread_run(way, &axes, c->in[0]->type, &args);
     return SW_OK;
 }
 
@@ -157,14 +145,14 @@ static void *cotangent_over(sw_call *c, double divisor) {
 
 /* dy divided by how many elements (|elements|) were chosen: equal ones share evenly. */
 static void *cotangent_shared(sw_call *c, bool absolute) {
-    swi_axes axes = axes_of(c);
+    sw_fold_axes axes = axes_of(c);
     void *h = outputs_scratch(c);
     if (!h)
         return NULL;
-    swi_fold_job job = job_of(c, c->out->data, 1, 1);
+    sw_fold_job job = job_of(c, c->out->data, 1, 1);
     job.out = h;
     job.p = absolute;
-    swi_fold_run(&swi_equal_sum, &axes, &job);
+    sw_fold_run(&sw_fold_equal_sum, &axes, &job);
     on_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
     return h;
 }
@@ -172,33 +160,33 @@ static void *cotangent_shared(sw_call *c, bool absolute) {
 /* ---- sum, mean ---- */
 
 static sw_status sum_forward(sw_call *c) {
-    swi_axes axes = axes_of(c);
-    swi_fold_job job = job_of(c, NULL, 1, 1);
-    swi_fold_run(&swi_sum, &axes, &job);
+    sw_fold_axes axes = axes_of(c);
+    sw_fold_job job = job_of(c, NULL, 1, 1);
+    sw_fold_run(&sw_fold_sum, &axes, &job);
     return SW_OK;
 }
 
 static sw_status sum_vjp(sw_call *c) {
-    return spread(c, &swi_copies, (swi_spread_args){.h = c->cotangent});
+    return spread(c, &sw_spread_copies, (sw_spread_args){.h = c->cotangent});
 }
 
 static sw_status mean_forward(sw_call *c) {
-    swi_axes axes = axes_of(c);
-    swi_fold_job job = job_of(c, NULL, 1, (double)axes.count);
-    swi_fold_run(&swi_sum, &axes, &job);
+    sw_fold_axes axes = axes_of(c);
+    sw_fold_job job = job_of(c, NULL, 1, (double)axes.count);
+    sw_fold_run(&sw_fold_sum, &axes, &job);
     return SW_OK;
 }
 
 static sw_status mean_vjp(sw_call *c) {
-    swi_axes axes = axes_of(c);
+    sw_fold_axes axes = axes_of(c);
     void *h = cotangent_over(c, (double)axes.count);
-    return h ? spread(c, &swi_copies, (swi_spread_args){.h = h}) : SW_ERR_MEMORY;
+    return h ? spread(c, &sw_spread_copies, (sw_spread_args){.h = h}) : SW_ERR_MEMORY;
 }
 
 /* ---- var ---- */
 
 /* What Σ (x - mean)² is divided by; NaN where there are too few elements. */
-static double degrees(const sw_call *c, const swi_axes *axes) {
+static double degrees(const sw_call *c, const sw_fold_axes *axes) {
     const reduce_attributes *a = c->attributes;
     int64_t n = axes->count - a->correction;
     return n > 0 ? (double)n : (double)NAN;
@@ -207,39 +195,39 @@ static double degrees(const sw_call *c, const swi_axes *axes) {
 /* Kept: the means, and what their rounding left, so that x - mean has a small error relative to the
  * spread even where the mean is large. */
 static sw_status var_forward(sw_call *c) {
-    swi_axes axes = axes_of(c);
-    size_t bytes = (size_t)c->out->count * swi_size(c->out->type);
+    sw_fold_axes axes = axes_of(c);
+    size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
     char *mean = sw_call_save(c, 2 * bytes);
     if (!mean)
         return SW_ERR_MEMORY;
-    swi_fold_job job = job_of(c, NULL, 1, (double)axes.count);
+    sw_fold_job job = job_of(c, NULL, 1, (double)axes.count);
     job.out = mean;
     job.rest = mean + bytes;
-    swi_fold_run(&swi_wide_sum, &axes, &job);
+    sw_fold_run(&sw_fold_wide_sum, &axes, &job);
     job = job_of(c, mean, 1, degrees(c, &axes));
     job.low = mean + bytes;
-    swi_fold_run(&swi_square_deviation_sum, &axes, &job);
+    sw_fold_run(&sw_fold_square_deviation_sum, &axes, &job);
     return SW_OK;
 }
 
 /* 2 (x - mean) / (n - correction): the mean's own share of the derivative adds up to 0. */
 static sw_status var_vjp(sw_call *c) {
-    swi_axes axes = axes_of(c);
+    sw_fold_axes axes = axes_of(c);
     const char *mean = c->saved;
     void *h = cotangent_over(c, degrees(c, &axes) / 2);
     if (!h)
         return SW_ERR_MEMORY;
-    const char *rest = mean + (size_t)c->out->count * swi_size(c->out->type);
-    return spread(c, &swi_deviations, (swi_spread_args){.y = mean, .low = rest, .h = h});
+    const char *rest = mean + (size_t)c->out->count * sw_dtype_size(c->out->type);
+    return spread(c, &sw_spread_deviations, (sw_spread_args){.y = mean, .low = rest, .h = h});
 }
 
 /* ---- max, min ---- */
 
 static sw_status extreme(sw_call *c, double sign) {
-    swi_axes axes = axes_of(c);
-    swi_fold_job job = job_of(c, NULL, sign, 1);
+    sw_fold_axes axes = axes_of(c);
+    sw_fold_job job = job_of(c, NULL, sign, 1);
     job.p = sign;
-    swi_fold_run(&swi_largest, &axes, &job);
+    sw_fold_run(&sw_fold_largest, &axes, &job);
     return SW_OK;
 }
 
@@ -253,7 +241,7 @@ static sw_status min_forward(sw_call *c) {
 
 static sw_status extreme_vjp(sw_call *c) {
     void *h = cotangent_shared(c, false);
-    return h ? spread(c, &swi_chosen, (swi_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
+    return h ? spread(c, &sw_spread_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
 }
 
 /* ---- norm ---- */
@@ -261,25 +249,25 @@ static sw_status extreme_vjp(sw_call *c) {
 /* With m = max |x|: m (Σ (|x|/m)^p)^(1/p), where the sum is between 1 and n. */
 static sw_status norm_forward(sw_call *c) {
     const reduce_attributes *a = c->attributes;
-    swi_axes axes = axes_of(c);
+    sw_fold_axes axes = axes_of(c);
     void *m = outputs_scratch(c);
     if (!m)
         return SW_ERR_MEMORY;
-    swi_fold_job job = job_of(c, NULL, 1, 1);
+    sw_fold_job job = job_of(c, NULL, 1, 1);
     if (a->p == 1) {
-        swi_fold_run(&swi_abs_sum, &axes, &job);
+        sw_fold_run(&sw_fold_abs_sum, &axes, &job);
         return SW_OK;
     }
     if (axes.count == 0 || a->p == (double)INFINITY) {
-        swi_fold_run(axes.count == 0 ? &swi_sum : &swi_largest_abs, &axes, &job);
+        sw_fold_run(axes.count == 0 ? &sw_fold_sum : &sw_fold_largest_abs, &axes, &job);
         return SW_OK;
     }
     job.out = m;
-    swi_fold_run(&swi_largest_abs, &axes, &job);
+    sw_fold_run(&sw_fold_largest_abs, &axes, &job);
     on_outputs(c, &divisor_kernels, (output_args){.x = m, .out = m});
     job = job_of(c, m, 1, 1);
     job.p = a->p < 0x1p64 ? a->p : 0x1p64; /* the largest exponent of sw_k_power: no sum is changed by it */
-    swi_fold_run(a->p == 2 ? &swi_square_sum : &swi_power_sum, &axes, &job);
+    sw_fold_run(a->p == 2 ? &sw_fold_square_sum : &swi_power_sum, &axes, &job);
     on_outputs(c, a->p == 2 ? &root_times_kernels : &power_times_kernels,
                (output_args){.x = c->out->data, .second = m, .out = c->out->data, .number = 1 / a->p});
     return SW_OK;
@@ -288,13 +276,13 @@ static sw_status norm_forward(sw_call *c) {
 static sw_status norm_vjp(sw_call *c) {
     const reduce_attributes *a = c->attributes;
     if (a->p == 1)
-        return spread(c, &swi_signs, (swi_spread_args){.h = c->cotangent});
+        return spread(c, &sw_spread_signs, (sw_spread_args){.h = c->cotangent});
     if (a->p == (double)INFINITY) {
         void *h = cotangent_shared(c, true);
-        return h ? spread(c, &swi_abs_chosen, (swi_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
+        return h ? spread(c, &sw_spread_abs_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
     }
-    return spread(c, a->p == 2 ? &swi_directions : &swi_powers,
-                  (swi_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p < 0x1p64 ? a->p - 1 : 0x1p64});
+    return spread(c, a->p == 2 ? &sw_spread_directions : &swi_powers,
+                  (sw_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p < 0x1p64 ? a->p - 1 : 0x1p64});
 }
 
 /* ---- logsumexp ---- */
@@ -302,32 +290,32 @@ static sw_status norm_vjp(sw_call *c) {
 /* m + log T, T = Σ e^(x-m), m the largest, or 0 where that is -∞. Kept: m and T. The derivative is
  * e^(x-m) / T, the softmax: e^(x-result) would have the error of the result's rounding. */
 static sw_status logsumexp_forward(sw_call *c) {
-    swi_axes axes = axes_of(c);
-    const size_t bytes = (size_t)c->out->count * swi_size(c->out->type);
+    sw_fold_axes axes = axes_of(c);
+    const size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
     char *m = sw_call_save(c, 2 * bytes);
     if (!m)
         return SW_ERR_MEMORY;
     char *total = m + bytes;
-    swi_fold_job job = job_of(c, NULL, 1, 1);
+    sw_fold_job job = job_of(c, NULL, 1, 1);
     job.p = 1;
     job.out = m;
-    swi_fold_run(&swi_largest, &axes, &job);
+    sw_fold_run(&sw_fold_largest, &axes, &job);
     on_outputs(c, &from_below_kernels, (output_args){.x = m, .out = m});
     job = job_of(c, m, 1, 1);
     job.out = total;
-    swi_fold_run(&swi_exp_sum, &axes, &job);
+    sw_fold_run(&sw_fold_exp_sum, &axes, &job);
     on_outputs(c, &log_plus_kernels, (output_args){.x = total, .second = m, .out = c->out->data});
     return SW_OK;
 }
 
 static sw_status logsumexp_vjp(sw_call *c) {
-    const char *m = c->saved, *total = m + (size_t)c->out->count * swi_size(c->out->type);
+    const char *m = c->saved, *total = m + (size_t)c->out->count * sw_dtype_size(c->out->type);
     void *h = outputs_scratch(c);
     if (!h)
         return SW_ERR_MEMORY;
     on_outputs(c, &divisor_kernels, (output_args){.x = total, .out = h}); /* T = 0: all are -∞ */
     on_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
-    return spread(c, &swi_exponentials, (swi_spread_args){.y = m, .h = h});
+    return spread(c, &sw_spread_exponentials, (sw_spread_args){.y = m, .h = h});
 }
 
 /* ---- The operations ---- */

@@ -1,6 +1,7 @@
 /* Shapes of one tensor: reshape and detach, which move no number; transpose, permute, slice, expand. Joining
  * and splitting are in join.c. */
-#include "internal.h"
+#include <swale/copy.h>
+#include <swale/extend.h>
 
 /* ---- reshape ---- */
 
@@ -27,10 +28,10 @@ static sw_status reshape_shape(sw_call *c) {
                            "reshape: %s cannot become %s: one length may be -1, the others "
                            "not below 0",
                            sw_shape_text(x->rank, x->shape), sw_shape_text(a->rank, a->shape));
-    SW_TRY(swi_count(a->rank, shape, &known));
+    SW_TRY(sw_shape_count(a->rank, shape, &known));
     if (open >= 0)
         shape[open] = known > 0 ? x->count / known : 0;
-    SW_TRY(swi_count(a->rank, shape, &count));
+    SW_TRY(sw_shape_count(a->rank, shape, &count));
     if (count != x->count || (open >= 0 && known == 0))
         return sw_fail(SW_ERR_SHAPE, "reshape: %s has %lld elements and cannot become %s",
                        sw_shape_text(x->rank, x->shape), (long long)x->count, sw_shape_text(a->rank, a->shape));
@@ -88,7 +89,7 @@ static sw_status permuted_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
         return sw_fail(SW_ERR_SHAPE, "permute: %d axes for %s, which has %d; all are needed, each once", a->count,
                        sw_shape_text(x->rank, x->shape), x->rank);
     for (int i = 0; i < a->count; i++) {
-        SW_TRY(swi_axis(c, a->axes[i], &axes[i]));
+        SW_TRY(sw_call_axis(c, a->axes[i], &axes[i]));
         if (seen[axes[i]])
             return sw_fail(SW_ERR_ARGUMENT,
                            "permute: axis %d of %s is given twice; all are needed, each "
@@ -103,8 +104,8 @@ static sw_status permuted_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
 static sw_status exchanged_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     const permute_attributes *a = c->attributes;
     int first = 0, second = 0;
-    SW_TRY(swi_axis(c, a->axes[0], &first));
-    SW_TRY(swi_axis(c, a->axes[1], &second));
+    SW_TRY(sw_call_axis(c, a->axes[0], &first));
+    SW_TRY(sw_call_axis(c, a->axes[1], &second));
     for (int i = 0; i < c->in[0]->rank; i++)
         axes[i] = i == first ? second : i == second ? first : i;
     return SW_OK;
@@ -132,16 +133,16 @@ static sw_status permute_forward(sw_call *c) {
     const sw_view *x = c->in[0], *y = c->out;
     int axes[SW_MAX_RANK];
     int64_t stride[SW_MAX_RANK];
-    swi_box b = {.axes = x->rank};
+    sw_box b = {.axes = x->rank};
     SW_TRY(order_of(c, axes));
-    swi_strides(x->rank, x->shape, stride);
-    swi_strides(y->rank, y->shape, b.stride[1]);
+    sw_strides(x->rank, x->shape, stride);
+    sw_strides(y->rank, y->shape, b.stride[1]);
     for (int i = 0; i < x->rank; i++) {
         b.length[i] = y->shape[i];
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): the shape rule saw all axes */
         b.stride[0][i] = stride[axes[i]];
     }
-    swi_copy(swi_size(x->type), b, x->data, y->data);
+    sw_box_copy(sw_dtype_size(x->type), b, x->data, y->data);
     return SW_OK;
 }
 
@@ -151,18 +152,18 @@ static sw_status permute_vjp(sw_call *c) {
     void *dx = sw_call_grad(c, 0);
     int axes[SW_MAX_RANK];
     int64_t stride[SW_MAX_RANK];
-    swi_box b = {.axes = x->rank};
+    sw_box b = {.axes = x->rank};
     if (!dx)
         return SW_ERR_MEMORY;
     SW_TRY(order_of(c, axes));
-    swi_strides(y->rank, y->shape, stride);
-    swi_strides(x->rank, x->shape, b.stride[1]);
+    sw_strides(y->rank, y->shape, stride);
+    sw_strides(x->rank, x->shape, b.stride[1]);
     for (int i = 0; i < x->rank; i++) {
         b.length[i] = x->shape[i];
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): the shape rule saw all axes */
         b.stride[0][axes[i]] = stride[i];
     }
-    swi_copy(swi_size(x->type), b, c->cotangent, dx);
+    sw_box_copy(sw_dtype_size(x->type), b, c->cotangent, dx);
     return SW_OK;
 }
 
@@ -202,11 +203,11 @@ static int64_t from_start(int64_t position, int64_t length) {
 }
 
 /* Which part of x it is. */
-static sw_status slice_part(const sw_call *c, swi_part *p) {
+static sw_status slice_part(const sw_call *c, sw_part *p) {
     const slice_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     int axis = 0;
-    SW_TRY(swi_axis(c, a->axis, &axis));
+    SW_TRY(sw_call_axis(c, a->axis, &axis));
     const int64_t n = x->shape[axis], begin = from_start(a->begin, n), end = from_start(a->end, n);
     if (begin < 0 || begin > n || end < 0 || end > n)
         return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; positions are %lld to %lld",
@@ -217,7 +218,7 @@ static sw_status slice_part(const sw_call *c, swi_part *p) {
                        "slice: %lld to %lld along axis %d of %s; the end is before the "
                        "beginning",
                        (long long)begin, (long long)end, axis, sw_shape_text(x->rank, x->shape));
-    *p = (swi_part){.rank = x->rank};
+    *p = (sw_part){.rank = x->rank};
     for (int i = 0; i < x->rank; i++)
         p->shape[i] = p->length[i] = x->shape[i];
     p->begin[axis] = begin;
@@ -226,28 +227,28 @@ static sw_status slice_part(const sw_call *c, swi_part *p) {
 }
 
 static sw_status slice_shape(sw_call *c) {
-    swi_part p;
+    sw_part p;
     SW_TRY(slice_part(c, &p));
     return sw_call_set_shape(c, c->in[0]->type, p.rank, p.length);
 }
 
 static sw_status slice_forward(sw_call *c) {
-    swi_part p;
+    sw_part p;
     SW_TRY(slice_part(c, &p));
-    swi_part_out(swi_size(c->out->type), &p, c->in[0]->data, c->out->data);
+    sw_part_read(sw_dtype_size(c->out->type), &p, c->in[0]->data, c->out->data);
     return SW_OK;
 }
 
 static sw_status slice_vjp(sw_call *c) {
     static const double zero = 0; /* all bits of every type are 0 */
-    const size_t size = swi_size(c->out->type);
-    swi_part p;
+    const size_t size = sw_dtype_size(c->out->type);
+    sw_part p;
     void *dx = sw_call_grad(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;
     SW_TRY(slice_part(c, &p));
-    swi_part_in(size, &p, c->cotangent, dx);
-    swi_part_around(size, &p, &zero, dx);
+    sw_part_write(size, &p, c->cotangent, dx);
+    sw_part_fill_around(size, &p, &zero, dx);
     return SW_OK;
 }
 
@@ -289,15 +290,15 @@ static sw_status expand_shape(sw_call *c) {
 static sw_status expand_forward(sw_call *c) {
     const sw_view *x = c->in[0], *y = c->out;
     int64_t stride[SW_MAX_RANK];
-    swi_box b = {.axes = y->rank};
-    swi_strides(x->rank, x->shape, stride);
-    swi_strides(y->rank, y->shape, b.stride[1]);
+    sw_box b = {.axes = y->rank};
+    sw_strides(x->rank, x->shape, stride);
+    sw_strides(y->rank, y->shape, b.stride[1]);
     for (int i = 0; i < y->rank; i++) {
         const int own = i - (y->rank - x->rank);
         b.length[i] = y->shape[i];
         b.stride[0][i] = own < 0 || x->shape[own] == 1 ? 0 : stride[own];
     }
-    swi_copy(swi_size(x->type), b, x->data, y->data);
+    sw_box_copy(sw_dtype_size(x->type), b, x->data, y->data);
     return SW_OK;
 }
 

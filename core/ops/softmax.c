@@ -1,11 +1,10 @@
 /* softmax and log softmax along an axis: x is seen as [outer, n, inner], rows where inner is 1.
  * Everything is taken relative to the largest, so that exp cannot overflow. */
-#define SW_KERNEL_FILE "ops/softmax.c"
-#include "kernel.h"
-#include "row.h"
+#include <swale/kernel.h>
+#include <swale/kernel_rows.h>
+#include <swale/extend.h>
 
-#ifndef SOFTMAX_ARGS
-#define SOFTMAX_ARGS
+#if SW_KERNEL_FIRST
 typedef struct softmax_args {
     const void *x;  /* forward: the input; vjp: the output */
     const void *dy; /* vjp */
@@ -26,15 +25,15 @@ static void SW_K(rows)(void *args, int64_t begin, int64_t end, double *sums) {
     real *out = s->out;
     (void)sums;
     for (int64_t row = begin; row < end; row++)
-        SW_K(shift)(x + row * n, n, out + row * n);
+        SW_K(sw_k_row_shift)(x + row * n, n, out + row * n);
     for (int64_t i = begin * n; i < end * n; i++)
         out[i] = SW_K(sw_k_exp)(out[i]);
     for (int64_t row = begin; row < end; row++) {
         real *to = out + row * n, total;
-        ROW_SUM(total, n, to[j]);
+        SW_ROW_SUM(total, n, to[j]);
         if (s->logarithm) {
             const real log_total = SW_K(sw_k_log)(total); /* 1 ≤ total ≤ n */
-            SW_K(shift)(x + row * n, n, to);
+            SW_K(sw_k_row_shift)(x + row * n, n, to);
             for (int64_t j = 0; j < n; j++)
                 to[j] -= log_total;
         } else {
@@ -59,11 +58,11 @@ static void SW_K(rows_vjp)(void *args, int64_t begin, int64_t end, double *sums)
         const real *y = x + row * n, *g = dy + row * n;
         real *to = out + row * n, total;
         if (s->logarithm) {
-            ROW_SUM(total, n, g[j]);
+            SW_ROW_SUM(total, n, g[j]);
             for (int64_t j = 0; j < n; j++)
                 to[j] = g[j] - to[j] * total;
         } else {
-            ROW_SUM(total, n, g[j] * y[j]);
+            SW_ROW_SUM(total, n, g[j] * y[j]);
             for (int64_t j = 0; j < n; j++)
                 to[j] = y[j] * (g[j] - total);
         }
@@ -91,7 +90,7 @@ static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) 
                 max[i] = x[j * inner + i] > max[i] ? x[j * inner + i] : max[i];
         for (int64_t j = 0; j < n; j++)
             for (int64_t i = 0; i < width; i++) {
-                const real e = SW_K(sw_k_exp)(SW_K(below)(x[j * inner + i], max[i]));
+                const real e = SW_K(sw_k_exp)(SW_K(sw_k_below_max)(x[j * inner + i], max[i]));
                 out[j * inner + i] = e;
                 total[i] += (double)e;
             }
@@ -101,7 +100,7 @@ static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) 
         for (int64_t j = 0; j < n; j++)
             for (int64_t i = 0; i < width; i++) {
                 const int64_t k = j * inner + i;
-                out[k] = s->logarithm ? SW_K(below)(x[k], max[i]) - last[i] : out[k] * last[i];
+                out[k] = s->logarithm ? SW_K(sw_k_below_max)(x[k], max[i]) - last[i] : out[k] * last[i];
             }
     }
 }
@@ -140,8 +139,6 @@ static void SW_K(columns_vjp)(void *args, int64_t begin, int64_t end, double *su
 
 #else /* ---- once ---- */
 
-#include "internal.h"
-
 static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows), rows_vjp_kernels = SW_KERNEL_TABLE(rows_vjp),
                         columns_kernels = SW_KERNEL_TABLE(columns), columns_vjp_kernels = SW_KERNEL_TABLE(columns_vjp);
 
@@ -154,7 +151,7 @@ static sw_status softmax_shape(sw_call *c) {
     const softmax_attributes *a = c->attributes;
     int axis;
     SW_TRY(sw_call_check_real(c));
-    SW_TRY(swi_axis(c, a->axis, &axis));
+    SW_TRY(sw_call_axis(c, a->axis, &axis));
     return sw_call_set_shape_like(c, 0);
 }
 
@@ -162,20 +159,20 @@ static void run(const sw_call *c, softmax_args args, const sw_kernels *rows, con
     const softmax_attributes *a = c->attributes;
     const sw_view *y = c->out;
     int axis = 0;
-    if (y->count == 0 || swi_axis(c, a->axis, &axis) != SW_OK)
+    if (y->count == 0 || sw_call_axis(c, a->axis, &axis) != SW_OK)
         return;
     args.logarithm = a->logarithm;
     args.n = y->shape[axis];
     args.inner = 1;
     for (int i = axis + 1; i < y->rank; i++)
         args.inner *= y->shape[i];
-    const int64_t outer = y->count / args.n / args.inner, level = swi_cpu_level();
+    const int64_t outer = y->count / args.n / args.inner, level = sw_cpu_level();
     if (args.inner == 1) {
-        swi_run_rows((*rows)[y->type][level], &args, outer, args.n, NULL);
+        sw_kernel_run_rows((*rows)[y->type][level], &args, outer, args.n, NULL);
         return;
     }
     const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
-    swi_run_rows((*columns)[y->type][level], &args, outer * strips, args.n * width, NULL);
+    sw_kernel_run_rows((*columns)[y->type][level], &args, outer * strips, args.n * width, NULL);
 }
 
 static sw_status softmax_forward(sw_call *c) {

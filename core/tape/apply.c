@@ -1,6 +1,11 @@
 /* Running an operation: the forward half of the contract in extend.h. */
-#include "internal.h"
+#include <swale/text.h>
 
+#include "core/base/error_state.h"
+#include "core/tape/check.h"
+#include "core/tape/engine.h"
+
+#include <string.h>
 #include <stdio.h>
 
 static void name_the_layer(const sw_tape *tape) {
@@ -44,7 +49,7 @@ static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
 /* The message for an input that cannot be used; nothing if an error is kept already. */
 static void refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_tensor t) {
     char prefix[96];
-    if (swi_error_now != SW_OK)
+    if (swi_pending_status != SW_OK)
         return;
     if (!t.tape) {
         sw_fail(SW_ERR_ARGUMENT, "%s: input %d is a null tensor", op->name, index);
@@ -80,7 +85,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
             sw_fail(SW_ERR_ARGUMENT, "%s: %d inputs; at most %d", op->name, count, SWI_MOST);
         else if (count < 1 || !inputs)
             sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
-        else if (swi_error_now == SW_OK)
+        else if (swi_pending_status == SW_OK)
             sw_fail(SW_ERR_ARGUMENT, "%s: input 0 is a null tensor", op->name);
         return null;
     }
@@ -135,7 +140,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
                     .in = in,
                     .out = &node->view,
                     .engine = &engine};
-    bool had_error = swi_error_now != SW_OK;
+    bool had_error = swi_pending_status != SW_OK;
     if (run(node, &call, &engine) != SW_OK || ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
         if (!had_error)
             name_the_layer(tape);
@@ -167,7 +172,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
 
 sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_t *shape) {
     int64_t count;
-    SW_TRY(swi_count(rank, shape, &count));
+    SW_TRY(sw_shape_count(rank, shape, &count));
     int64_t *copy = swi_arena_alloc(&call->tape->arena, (size_t)rank * sizeof *copy);
     if (!copy)
         return SW_ERR_MEMORY;
@@ -201,7 +206,7 @@ sw_status sw_call_check_real(sw_call *call) {
     return SW_OK;
 }
 
-sw_status swi_check_equal_types(const sw_call *call, int first) {
+sw_status sw_call_check_equal_types(const sw_call *call, int first) {
     const sw_dtype type = call->in[first]->type;
     for (int i = first + 1; i < call->inputs; i++)
         if (call->in[i]->type != type)
@@ -212,10 +217,10 @@ sw_status swi_check_equal_types(const sw_call *call, int first) {
 
 sw_status sw_call_set_shape_broadcast(sw_call *call) {
     SW_TRY(sw_call_check_real(call));
-    return swi_shape_broadcast(call, call->in[0]->type);
+    return sw_call_set_shape_broadcast_of(call, call->in[0]->type);
 }
 
-sw_status swi_shape_broadcast(sw_call *call, sw_dtype type) {
+sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
     const sw_view *a = call->in[0];
     bool same = true;
     for (int i = 1; i < call->inputs && same; i++) {
@@ -294,4 +299,31 @@ void *sw_call_scratch(sw_call *call, size_t bytes) {
         e->scratch[e->scratches++].bytes = bytes;
     }
     return memory;
+}
+
+sw_status sw_call_axis(const sw_call *c, int axis, int *from_start) {
+    const sw_view *x = c->in[0];
+    if (x->rank == 0)
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of a scalar, which has none", c->op->name, axis);
+    if (axis < -x->rank || axis >= x->rank)
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s; its axes are %d to %d", c->op->name, axis,
+                       sw_shape_text(x->rank, x->shape), -x->rank, x->rank - 1);
+    *from_start = axis < 0 ? axis + x->rank : axis;
+    return SW_OK;
+}
+
+const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input) {
+    const bool had_error = swi_pending_status != SW_OK;
+    if (!x.tape) {
+        if (!had_error)
+            sw_fail(SW_ERR_ARGUMENT, "%s: input %d is a null tensor", who, input);
+        return NULL;
+    }
+    const swi_node *node = swi_node_of(x);
+    if (!node && !had_error) {
+        char prefix[64];
+        snprintf(prefix, sizeof prefix, "%.40s: input %d: ", who, input);
+        swi_error_prefix(prefix);
+    }
+    return node ? &node->view : NULL;
 }

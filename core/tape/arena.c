@@ -1,6 +1,13 @@
 /* Memory of one pass of a tape: a bump pointer through chunks that are kept, and lists of blocks that
  * were given back within the pass. A step of a shape that was seen before allocates nothing. */
-#include "internal.h"
+#include <swale/memory.h>
+#include <swale/tape.h>
+
+#include "core/base/allocation.h"
+#include "core/base/error_state.h"
+#include "core/tape/arena.h"
+
+#include <string.h>
 
 #ifdef SWI_POISONING
 #include <sanitizer/asan_interface.h>
@@ -51,7 +58,7 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
         size = FIRST_CHUNK;
     if (size < bytes)
         size = bytes;
-    const bool pending = swi_error_now != SW_OK;
+    const bool pending = swi_pending_status != SW_OK;
     char *memory = swi_alloc_raw(size);
     if (!memory && !pending && a->chunks) {
         sw_clear_error();

@@ -1,7 +1,17 @@
 /* Reverse mode: one loop over the tape from the last node to the first. The engine owns all
  * accumulation; an operation's vjp only ever stores. */
-#include "internal.h"
+#include <swale/reduce_kernels.h>
+#include <swale/text.h>
 
+#include "core/base/allocation.h"
+#include "core/base/error_state.h"
+#include "core/kernels/axpy.h"
+#include "core/params/gradient.h"
+#include "core/tape/check.h"
+#include "core/tape/engine.h"
+#include "core/params/vector.h"
+
+#include <string.h>
 #include <math.h>
 
 /* ---- What a vjp calls ---- */
@@ -116,13 +126,13 @@ static sw_status add_to_parameter(sw_tape *tape, const swi_node *node, const sw_
     if (v->count == form->count) {
         swi_gradient_add(g, param->offset, v->count, factor, from, store);
     } else if (!g->summed && factor != 0) {
-        swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape,
-                   (char *)g->data + (size_t)param->offset * swi_size(v->type), factor, store);
+        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape,
+                        (char *)g->data + (size_t)param->offset * swi_size(v->type), factor, store);
     } else {
         void *part = swi_arena_alloc(&tape->arena, view_bytes(v));
         if (!part)
             return SW_ERR_MEMORY;
-        swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape, part, 1, true);
+        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, part, 1, true);
         swi_gradient_add(g, param->offset, v->count, factor, part, store);
         swi_arena_release(&tape->arena, part, view_bytes(v));
     }
@@ -142,7 +152,7 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
             return SW_ERR_MEMORY;
     }
     if (reduces)
-        swi_reduce(v->type, form->rank, form->shape, from, v->rank, v->shape, node->grad, 1, store);
+        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, node->grad, 1, store);
     else
         swi_axpy(v->type, v->count, 1, from, node->grad, store);
     return SW_OK;

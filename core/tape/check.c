@@ -1,7 +1,12 @@
 /* SW_CHECK: every result and every gradient is looked at, and the first that went wrong is an error which
  * says where it was made and out of what. */
-#define SW_KERNEL_FILE "tape/check.c"
-#include "kernel.h"
+#include <swale/kernel.h>
+#include <swale/parallel.h>
+#include <swale/text.h>
+
+#include "core/tape/check.h"
+#include "core/tape/describe.h"
+#include "core/params/gradient.h"
 
 #if SW_KERNEL_PASS
 
@@ -18,8 +23,6 @@ static void SW_K(count_nonfinite)(void *args, int64_t begin, int64_t end, double
 }
 
 #else
-
-#include "internal.h"
 
 #include <stdio.h>
 
@@ -42,7 +45,7 @@ static const char *place(const sw_view *like, const void *data, bool nan, char t
     const size_t size = swi_size(like->type);
     double value = 0;
     for (; at < like->count; at++) {
-        value = swi_load_scalar(like->type, (const char *)data + (size_t)at * size);
+        value = sw_load_scalar(like->type, (const char *)data + (size_t)at * size);
         if (nan ? isnan(value) : isinf(value))
             break;
     }

@@ -1,6 +1,10 @@
 /* What is to be done at a tape's reset: whoever lends it memory gets it back by this. Kept across
  * rewinds: memory that is back late does no harm. */
-#include "internal.h"
+#include <swale/memory.h>
+
+#include "core/tape/node.h"
+
+#include <string.h>
 
 typedef struct swi_deferred {
     void (*release)(void *user);

@@ -1,6 +1,10 @@
 /* The graph on a tape in Graphviz's DOT language. */
-#include "internal.h"
+#include <swale/inspect.h>
+#include <swale/text.h>
 
+#include "core/tape/describe.h"
+
+#include <string.h>
 #include <stdio.h>
 
 static void write_escaped(const char *text, FILE *to) {

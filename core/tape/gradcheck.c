@@ -1,6 +1,11 @@
 /* Gradient check: central differences against the tape, in f64. */
-#include "internal.h"
+#include <swale/inspect.h>
+#include <swale/memory.h>
+#include <swale/status.h>
 
+#include "core/tape/node.h"
+
+#include <string.h>
 #include <math.h>
 
 typedef struct check {
@@ -134,7 +139,7 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
         return sw_fail(SW_ERR_ARGUMENT, "gradcheck: %d inputs%s", count, inputs ? "" : ", which are NULL");
     for (int i = 0; i < count; i++) {
         int64_t elements;
-        SW_TRY(swi_count(inputs[i].rank, inputs[i].shape, &elements));
+        SW_TRY(sw_shape_count(inputs[i].rank, inputs[i].shape, &elements));
         if (!inputs[i].data && elements > 0)
             return sw_fail(SW_ERR_ARGUMENT, "gradcheck: input %d has no data", i);
     }

@@ -1,5 +1,8 @@
 /* Arrays, tensors and parameters for people to read. */
-#include "internal.h"
+#include <swale/inspect.h>
+#include <swale/text.h>
+
+#include "core/tape/describe.h"
 
 #include <math.h>
 #include <stdio.h>

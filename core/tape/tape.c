@@ -1,6 +1,14 @@
 /* Tapes: an append-only list of nodes in the order of creation, which is a topological order. */
-#include "internal.h"
+#include <swale/memory.h>
+#include <swale/text.h>
 
+#include "core/base/allocation.h"
+#include "core/kernels/dispatch.h"
+#include "core/params/gradient.h"
+#include "core/tape/node.h"
+#include "core/params/vector.h"
+
+#include <string.h>
 #include <math.h>
 #include <stdatomic.h>
 
@@ -284,7 +292,7 @@ static bool usable(const sw_tape *tape, const sw_array *array, const char *what)
         sw_fail(SW_ERR_ARGUMENT, "%s: the tape is NULL", what);
         return false;
     }
-    if (swi_count(array->rank, array->shape, &count) != SW_OK)
+    if (sw_shape_count(array->rank, array->shape, &count) != SW_OK)
         return false;
     if (!on_tape(array->type, what))
         return false;
@@ -329,7 +337,7 @@ sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape)
     }
     if (!on_tape(type, "buffer"))
         return (sw_tensor){0};
-    if (swi_count(rank, shape, &count) != SW_OK)
+    if (sw_shape_count(rank, shape, &count) != SW_OK)
         return (sw_tensor){0};
     for (int i = 0; i < rank; i++)
         array.shape[i] = shape[i];
@@ -341,7 +349,7 @@ sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape)
 
 sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
     sw_tensor t = sw_empty(tape, type, 0, NULL);
-    if (!t.tape || swi_element("constant", type, value, swi_at(tape, t.slot)->view.data) == SW_OK)
+    if (!t.tape || sw_number_to_element("constant", type, value, swi_at(tape, t.slot)->view.data) == SW_OK)
         return t;
     return (sw_tensor){0};
 }

@@ -1,11 +1,9 @@
 /* LAWA (Kaddour 2022; Sanyal et al. 2023): the mean of the last k snapshots of x, one at every so many-th
  * step, as soon as there are k. */
-#define SW_KERNEL_FILE "averages/lawa_queue.c"
-#include "kernel.h"
-#include "../optim.h"
+#include <swale/kernel.h>
+#include <swale/optim.h>
 
-#ifndef LAWA_OPTIONS
-#define LAWA_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LENGTH, START, EVERY };
 enum { PLACE };
 enum { MEAN_BLOCK = 256 }; /* elements whose sums stay in the first cache */
@@ -43,7 +41,7 @@ static void SW_K(mean)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

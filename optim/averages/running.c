@@ -6,12 +6,10 @@
  * In f32 a second vector holds what e lacks to the exact sum (compensated.h): with w = 1e-6 e alone would stand still.
  * A step then reads θ, e and the second vector and writes the latter two: 20 bytes a parameter instead of 12.
  */
-#define SW_KERNEL_FILE "averages/running.c"
-#include "kernel.h"
-#include "../compensated.h"
+#include <swale/kernel.h>
+#include "optim/compensated.h"
 
-#ifndef RUNNING_OPTIONS
-#define RUNNING_OPTIONS
+#if SW_KERNEL_FIRST
 enum { WEIGHT };
 #endif
 
@@ -25,7 +23,7 @@ static void SW_K(running)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #else
 
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

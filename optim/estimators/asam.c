@@ -6,11 +6,9 @@
  *     scale=all      T = |x| on all; ρ = 2                                        (davda54/sam)
  * Weights: matrices of layers, embeddings and heads, and what has "weight" in its name.
  */
-#define SW_KERNEL_FILE "estimators/asam.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef ASAM_ARGS
-#define ASAM_ARGS
+#if SW_KERNEL_FIRST
 typedef struct asam_args {
     const void *x, *g;
     void *u, *out;
@@ -51,7 +49,7 @@ static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "ascent.h"
+#include "optim/estimators/ascent.h"
 
 #include <math.h>
 

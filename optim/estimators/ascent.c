@@ -1,9 +1,7 @@
 /* The two gradients of SAM and ASAM, and the largest element of a vector. */
-#define SW_KERNEL_FILE "estimators/ascent.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef ASCENT_ARGS
-#define ASCENT_ARGS
+#if SW_KERNEL_FIRST
 typedef struct largest_args {
     const void *v;
     void *out;
@@ -55,7 +53,7 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "ascent.h"
+#include "optim/estimators/ascent.h"
 
 #include <math.h>
 

@@ -17,11 +17,9 @@
  * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, as dropout, Δg is
  * noise that does not become smaller with Δx, and L grows without end: lr has to be given then.
  */
-#define SW_KERNEL_FILE "estimators/full.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef FULL_ARGS
-#define FULL_ARGS
+#if SW_KERNEL_FIRST
 typedef struct secant_args {
     const void *x, *x_before, *g, *g_before;
 } secant_args;
@@ -44,8 +42,8 @@ static void SW_K(secant)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "../internal.h"
-#include "../methods.h"
+#include "optim/internal.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

@@ -1,12 +1,10 @@
 /* Lazy moves of sparse rows, and the flush that brings all columns up to date (glm_lazy.h). */
-#define SW_KERNEL_FILE "estimators/glm_lazy.c"
-#include "kernel.h"
-#include "../compensated.h"
-#include "glm_lazy_kernels.h"
-#include "glm_steps.h"
+#include <swale/kernel.h>
+#include "optim/compensated.h"
+#include "optim/estimators/glm_lazy_kernels.h"
+#include "optim/estimators/glm_steps.h"
 
-#ifndef GLM_LAZY
-#define GLM_LAZY
+#if SW_KERNEL_FIRST
 /* A step: the factors of t and d, the threshold of l1, the scale after it, the factor of v in the gain of E, and the
  * new `then` of its columns. */
 typedef struct lazy_step {
@@ -127,7 +125,7 @@ static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "../internal.h"
+#include "optim/internal.h"
 
 static const sw_kernels move_kernels = SW_KERNEL_TABLE(lazy_move), flush_kernels = SW_KERNEL_TABLE(flush);
 

@@ -1,5 +1,5 @@
 /* Kernels of lazy updates (glm_lazy.h) that visits and moves share. Included after kernel.h, in every pass. */
-#include "glm_lazy.h"
+#include "optim/estimators/glm_lazy.h"
 
 #if SW_KERNEL_PASS
 

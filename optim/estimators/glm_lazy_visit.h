@@ -1,6 +1,6 @@
 /* What a visit does where sparse rows are updated lazily (glm_lazy.h). Included after kernel.h, in every pass. */
-#include "glm_lazy_kernels.h"
-#include "glm_steps.h"
+#include "optim/estimators/glm_lazy_kernels.h"
+#include "optim/estimators/glm_steps.h"
 
 #if SW_KERNEL_PASS
 

@@ -12,9 +12,9 @@
  *
  * An average of the running family (averages/running.c) moves with x: in each step, or of sparse rows lazily. It lies
  * between its old value and x, which bounds it. */
-#include "glm_loop.h"
+#include "optim/estimators/glm_loop.h"
 
-#include "smoothness.h"
+#include "optim/estimators/smoothness.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,8 +2,8 @@
 #ifndef SWALE_ESTIMATORS_GLM_LOOP_H
 #define SWALE_ESTIMATORS_GLM_LOOP_H
 
-#include "../internal.h"
-#include "glm_steps.h"
+#include "optim/internal.h"
+#include "optim/estimators/glm_steps.h"
 
 typedef struct swo_glm_loop {
     sw_estimate *e;

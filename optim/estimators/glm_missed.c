@@ -8,7 +8,7 @@
  * same in all steps x approaches -(old e + l1)/λ from one side. So bisection finds the first step at which x leaves
  * the interval from 0, or from the bound next to 0, to the other bound. That step is taken by itself. It ends at 0, at
  * a bound, or on the other side of 0. At 0 or at a bound v rests if every step would push it outward. */
-#include "glm_lazy.h"
+#include "optim/estimators/glm_lazy.h"
 
 #include <math.h>
 

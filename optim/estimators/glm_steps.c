@@ -4,15 +4,13 @@
  * changes, what the loss has beyond its tangent stands for it: then ℓ ≤ L is f_r(x - t/L) ≤ f_r(x) - ‖t‖²/(2L) for t =
  * ∇f_r, the test of M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6). Over short distances no difference of losses is
  * taken: these round by |z|, which in f32 would be taken for curvature. */
-#define SW_KERNEL_FILE "estimators/glm_steps.c"
-#include "kernel.h"
-#include "kernel_glm.h"
-#include "../rules/prox.h"
-#include "glm_lazy_visit.h"
-#include "glm_steps.h"
+#include <swale/kernel.h>
+#include <swale/kernel_glm.h>
+#include "optim/rules/prox.h"
+#include "optim/estimators/glm_lazy_visit.h"
+#include "optim/estimators/glm_steps.h"
 
-#ifndef GLM_STEPS
-#define GLM_STEPS
+#if SW_KERNEL_FIRST
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
 enum { GLM_AHEAD = 3 };              /* rows by ids lie anywhere: they are fetched so many samples ahead */
 /* A curvature that is no number tells nothing. */
@@ -376,7 +374,7 @@ static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "../internal.h"
+#include "optim/internal.h"
 
 static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x),
                         measure_kernels = SW_KERNEL_TABLE(measure);

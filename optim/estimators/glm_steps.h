@@ -8,8 +8,8 @@
 #ifndef SWALE_ESTIMATORS_GLM_STEPS_H
 #define SWALE_ESTIMATORS_GLM_STEPS_H
 
-#include "../methods.h"
-#include "glm_lazy.h"
+#include "optim/methods.h"
+#include "optim/estimators/glm_lazy.h"
 
 /* Asks for a sample's row, of which the processor fetches the first lines while it does something else. */
 static inline void swo_glm_fetch(const sw_objective *f, int64_t sample) {

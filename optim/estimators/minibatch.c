@@ -1,5 +1,5 @@
 /* Mini-batch: g = 1/|B| Σ_{i in B} ∇f_i(x), B the next batch of a shuffled epoch. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 static const sw_option options[] = {BATCH_ROWS, {0}};
 

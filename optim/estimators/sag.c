@@ -7,9 +7,9 @@
  * The step size: lr=auto takes 1/L or another (step=), L given or searched for. The theorem has
  * init=centered step=1/(16L). For the mean iterate, take average=polyak: it is the average's to say which
  * point is evaluated. */
-#include "table.h"
+#include "optim/estimators/table.h"
 
-#include "../internal.h"
+#include "optim/internal.h"
 
 static const sw_option options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_L,

@@ -3,9 +3,9 @@
  * with d from before the visit, p_r the probability of row r; see table.h for the names. For whatever
  * table, the mean of g over the draw of r is ∇f(x), also under non-uniform sampling; init=seen divides d
  * by the weight seen so far (as scikit-learn does), which is not unbiased until all have been. */
-#include "table.h"
+#include "optim/estimators/table.h"
 
-#include "../internal.h"
+#include "optim/internal.h"
 
 static const sw_option options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_2L_MU,

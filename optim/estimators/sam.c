@@ -7,11 +7,9 @@
  * Both gradients are the inner estimator's (of=), of the same samples with the same random numbers. One
  * whose tables take a single evaluation (sag, saga) is refused.
  */
-#define SW_KERNEL_FILE "estimators/sam.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef SAM_ARGS
-#define SAM_ARGS
+#if SW_KERNEL_FIRST
 typedef struct sam_args {
     const void *x, *g;
     void *out;
@@ -81,7 +79,7 @@ static void SW_K(move_sign)(void *args, int64_t begin, int64_t end, double *sums
 
 #else
 
-#include "ascent.h"
+#include "optim/estimators/ascent.h"
 
 #include <math.h>
 

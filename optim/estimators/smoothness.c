@@ -3,9 +3,9 @@
  * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32 the
  * loss is too coarse for that: the difference is of second order in the step, its rounding error is not. Of gradients the
  * difference is of the first order, and with steps of √ε‖x‖ at least, ε the unit roundoff, it is known to √ε. */
-#include "smoothness.h"
+#include "optim/estimators/smoothness.h"
 
-#include "../internal.h"
+#include "optim/internal.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #ifndef SWALE_ESTIMATORS_SMOOTHNESS_H
 #define SWALE_ESTIMATORS_SMOOTHNESS_H
 
-#include "../methods.h"
+#include "optim/methods.h"
 
 /* The largest second derivative of the objective's loss; an error where it is not known. For lipschitz=auto. */
 sw_status swo_head_curvature(const sw_estimate *e, double *curvature);

@@ -23,11 +23,9 @@
  * given, computed from the rows (lipschitz=auto), or measured during the run: with Δg = ∇f_B(x) - ∇f_B(w) it is at
  * least ‖Δg‖²/⟨Δg, x - w⟩ if f_B is convex, and at least ‖Δg‖/‖x - w‖ for any f_B. See svrg_step_size.c.
  */
-#define SW_KERNEL_FILE "estimators/svrg.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef SVRG_ARGS
-#define SVRG_ARGS
+#if SW_KERNEL_FIRST
 typedef struct svrg_args {
     void *g;
     const void *there, *full;
@@ -50,8 +48,8 @@ static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #else
 
-#include "svrg.h"
-#include "smoothness.h"
+#include "optim/estimators/svrg.h"
+#include "optim/estimators/smoothness.h"
 
 #include <math.h>
 

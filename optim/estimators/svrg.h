@@ -2,7 +2,7 @@
 #ifndef SWALE_ESTIMATORS_SVRG_H
 #define SWALE_ESTIMATORS_SVRG_H
 
-#include "glm_loop.h"
+#include "optim/estimators/glm_loop.h"
 
 enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
 enum { LAST, RANDOM, MEAN };                                                     /* SNAPSHOT */

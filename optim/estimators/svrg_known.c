@@ -1,7 +1,7 @@
 /* SVRG over samples in memory: the derivatives at the snapshot in a table, no tape, and many steps in one loop. */
-#include "svrg.h"
+#include "optim/estimators/svrg.h"
 
-#include "smoothness.h"
+#include "optim/estimators/smoothness.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* The step size of SVRG for lr=auto; see svrg.h. */
-#include "svrg.h"
+#include "optim/estimators/svrg.h"
 
-#include "../internal.h"
-#include "smoothness.h"
+#include "optim/internal.h"
+#include "optim/estimators/smoothness.h"
 
 #include <math.h>
 

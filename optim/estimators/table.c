@@ -1,11 +1,11 @@
 /* The table of SAG and SAGA; see table.h. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the
  * stochastic average gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L,
  * non-uniform sampling, mini-batches. */
-#include "table.h"
+#include "optim/estimators/table.h"
 
-#include "../internal.h"
-#include "smoothness.h"
-#include "tree.h"
+#include "optim/internal.h"
+#include "optim/estimators/smoothness.h"
+#include "optim/estimators/tree.h"
 
 #include <float.h>
 #include <math.h>

@@ -15,8 +15,8 @@
 #ifndef SWALE_ESTIMATORS_TABLE_H
 #define SWALE_ESTIMATORS_TABLE_H
 
-#include "../methods.h"
-#include "glm_loop.h"
+#include "optim/methods.h"
+#include "optim/estimators/glm_loop.h"
 
 /* Options. */
 enum { BATCH, SAMPLING, INIT, STEP, LIPSCHITZ, L2, TOL, TABLE_LIMIT };

@@ -1,6 +1,6 @@
 /* The table of SAG and SAGA after a first full pass: init=full and init=centered. */
-#include "../internal.h"
-#include "table.h"
+#include "optim/internal.h"
+#include "optim/estimators/table.h"
 
 /* Sums have no weight to divide by, and a table is of means. */
 sw_status swo_table_check_weight(const sw_estimate *e, double weight) {

@@ -1,7 +1,7 @@
 /* SAG and SAGA over samples in memory, many steps in one loop (glm_loop.c). In f64 with dense rows every number is
  * computed as in single steps, so that runs of any length have the same bits. */
-#include "table.h"
-#include "tree.h"
+#include "optim/estimators/table.h"
+#include "optim/estimators/tree.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* Each node is the rounded sum of its two children, so that the tree is a function of its leaves alone,
  * whatever the order of the changes: nothing drifts. */
-#include "tree.h"
+#include "optim/estimators/tree.h"
 
 /* Leaves, a power of two. */
 static int64_t width(int64_t n) {

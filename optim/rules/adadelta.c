@@ -5,13 +5,11 @@
  *     a ← ρ a + (1 - ρ) d²
  *     θ ← θ - η d
  */
-#define SW_KERNEL_FILE "rules/adadelta.c"
-#include "kernel.h"
-#include "../methods.h"
-#include "blocks.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
+#include "optim/rules/blocks.h"
 
-#ifndef ADADELTA_OPTIONS
-#define ADADELTA_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, RHO, EPS, EPS_IN_ROOT, WEIGHT_DECAY };
 enum { V, A, V_F64, A_F64 }; /* slots */
 #endif
@@ -84,7 +82,7 @@ static void SW_K(adadelta_f32)(void *args, int64_t begin, int64_t end, double *s
 
 #else
 
-#include "../reach.h"
+#include "optim/reach.h"
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(adadelta);
 

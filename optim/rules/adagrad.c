@@ -3,13 +3,11 @@
  *     v ← v + g²
  *     θ ← θ - η/(1 + (t - 1) κ) · g / (√(v₀ + v) + ε)    or √(v₀ + v + ε): eps_in_root
  * v₀ (initial) is what torch starts v with; κ (lr_decay) is torch's too. */
-#define SW_KERNEL_FILE "rules/adagrad.c"
-#include "kernel.h"
-#include "../methods.h"
-#include "blocks.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
+#include "optim/rules/blocks.h"
 
-#ifndef ADAGRAD_OPTIONS
-#define ADAGRAD_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, EPS, EPS_IN_ROOT, WEIGHT_DECAY, LR_DECAY, INITIAL };
 enum { STEP_SIZE, INSIDE, OUTSIDE };
 enum { V, V_F64 }; /* slots */
@@ -61,7 +59,7 @@ static void SW_K(adagrad_f32)(void *args, int64_t begin, int64_t end, double *su
 
 #else
 
-#include "../reach.h"
+#include "optim/reach.h"
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(adagrad);
 

@@ -5,10 +5,9 @@
  *     θ ← θ - η/(1 - β1ᵗ) · m / (√(v/(1 - β2ᵗ)) + ε)
  * and the loop of all rules whose equations are those of adam.h.
  */
-#define SW_KERNEL_FILE "rules/adam.c"
-#include "kernel.h"
-#include "adam.h"
-#include "blocks.h"
+#include <swale/kernel.h>
+#include "optim/rules/adam.h"
+#include "optim/rules/blocks.h"
 
 #if SW_KERNEL_PASS
 
@@ -81,7 +80,7 @@ static void SW_K(adam_f32)(void *args, int64_t begin, int64_t end, double *sums)
 
 #else
 
-#include "../reach.h"
+#include "optim/reach.h"
 
 const sw_kernels swo_adam_kernels = SW_KERNEL_TABLE(adam);
 

@@ -11,7 +11,7 @@
 #ifndef SWALE_RULES_ADAM_H
 #define SWALE_RULES_ADAM_H
 
-#include "../methods.h"
+#include "optim/methods.h"
 
 /* The options all of them begin with. */
 enum { LR, BETA1, BETA2, EPS, EPS_IN_ROOT, WEIGHT_DECAY, ADAM_OPTIONS };

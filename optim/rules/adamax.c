@@ -4,12 +4,10 @@
  *     u ← max(β2 u, |g| + ε)
  *     θ ← θ - η/(1 - β1ᵗ) · m / u
  * There is no root for ε to be in: it stands where torch has it. */
-#define SW_KERNEL_FILE "rules/adamax.c"
-#include "kernel.h"
-#include "../methods.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
 
-#ifndef ADAMAX_OPTIONS
-#define ADAMAX_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY };
 enum { STEP_SIZE };
 #endif
@@ -36,7 +34,7 @@ static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "../reach.h"
+#include "optim/reach.h"
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(adamax);
 

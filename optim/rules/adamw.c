@@ -3,7 +3,7 @@
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · m / (√(v/(1 - β2ᵗ)) + ε)
  */
-#include "adam.h"
+#include "optim/rules/adam.h"
 
 static sw_status begin(sw_step *s) {
     swo_adam_begin(s, true);

@@ -9,13 +9,11 @@
  * η is √(weight/fan_in) for a hidden matrix, √(conv/fan_in) for a kernel, √(head/fan_in) for the last
  * layer's matrix, and the option itself for the other roles.
  */
-#define SW_KERNEL_FILE "rules/amos.c"
-#include "kernel.h"
-#include "../methods.h"
-#include "row.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
+#include <swale/kernel_rows.h>
 
-#ifndef AMOS_OPTIONS
-#define AMOS_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, BETA, MOMENTUM, EXTRA_L2, C, D, WEIGHT, CONV, HEAD, EMBEDDING, BIAS, NORM, OTHER };
 enum { V, B, M };                                          /* slots */
 enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √ξ; elements of a row */
@@ -44,7 +42,7 @@ static inline double SW_K(squares)(const real *g, int64_t n) {
         const real *part = g + begin;
         const int64_t length = n - begin < SW_TILE ? n - begin : SW_TILE;
         real square;
-        ROW_SUM(square, length, part[j] * part[j]);
+        SW_ROW_SUM(square, length, part[j] * part[j]);
         const bool kept = !SW_KERNEL_F32 || (square > SW_R(1e-28) && square < SW_R(1e38));
         sum += kept ? (double)square : SW_K(careful_squares)(part, length);
     }

@@ -7,13 +7,11 @@
  * That is torch's, correction=after: the bias is taken out after the maximum. before: v̂ ← max(v̂,
  * v/(1 - β2ᵗ)), and √v̂ (optax). none: no correction of v, nor of m (the paper).
  */
-#define SW_KERNEL_FILE "rules/amsgrad.c"
-#include "kernel.h"
-#include "adam.h"
-#include "blocks.h"
+#include <swale/kernel.h>
+#include "optim/rules/adam.h"
+#include "optim/rules/blocks.h"
 
-#ifndef AMSGRAD_OPTIONS
-#define AMSGRAD_OPTIONS
+#if SW_KERNEL_FIRST
 enum { CORRECTION = ADAM_OPTIONS };
 enum { AFTER, BEFORE, NONE };
 enum { FIRST_SCALE = ADAM_COEFFICIENTS };         /* of v in the maximum */

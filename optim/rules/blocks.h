@@ -43,7 +43,7 @@ enum {
 #define SQUARES(step, slot_, slot_f64) ((step)->slot[(step)->slot[slot_] || SW_KERNEL_F32 ? slot_ : slot_f64])
 #define BLOCK_FUNCTION static inline __attribute__((always_inline)) void
 
-#include "../optim.h"
+#include <swale/optim.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif

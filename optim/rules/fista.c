@@ -10,12 +10,10 @@
  * mu: for an f whose Hessian is at least μ, β = (1 - √(ημ))/(1 + √(ημ)) (Nesterov, Introductory lectures, 2004).
  * The scalar residual is ‖(y - x')/η‖ over all groups of this rule: 0 at the minimum of F alone.
  */
-#define SW_KERNEL_FILE "rules/fista.c"
-#include "kernel.h"
-#include "prox.h"
+#include <swale/kernel.h>
+#include "optim/rules/prox.h"
 
-#ifndef FISTA_OPTIONS
-#define FISTA_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, WEIGHT_DECAY, MU, RESTART, PROX };
 enum { THRESHOLD, PER_LR, BETA }; /* η λ₁; 1/η; of this step */
 enum { UPHILL, SQUARE, SUMS };    /* ⟨(y - x')/η, x' - x⟩; ‖(y - x')/η‖² */
@@ -87,7 +85,7 @@ static void SW_K(fista_point)(void *args, int64_t begin, int64_t end, double *su
 
 #else
 
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <float.h>
 

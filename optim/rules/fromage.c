@@ -3,13 +3,11 @@
  * Norms are at least min_norm: a tensor of zeros still moves, and a gradient of zeros does no harm.
  * The kernel scales g by a power of 2 to a norm of about 1 first: η ‖θ‖/‖g‖ alone may be no number of f32.
  */
-#define SW_KERNEL_FILE "rules/fromage.c"
-#include "kernel.h"
-#include "../internal.h"
-#include "../methods.h"
+#include <swale/kernel.h>
+#include "optim/internal.h"
+#include "optim/methods.h"
 
-#ifndef FROMAGE_OPTIONS
-#define FROMAGE_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, MIN_NORM };
 enum { OF_X, OF_G, SCALE };
 #endif

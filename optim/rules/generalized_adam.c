@@ -4,7 +4,7 @@
  *     with disable_preconditioning:    m ← β1 m + g;  θ ← (1 - ηλ) θ - η (g + β1 m), no v;
  *                                      η m alone without nesterov: heavy ball
  */
-#include "adam.h"
+#include "optim/rules/adam.h"
 
 enum { NESTEROV = ADAM_OPTIONS, DISABLE_PRECONDITIONING };
 

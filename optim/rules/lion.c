@@ -3,12 +3,10 @@
  *     θ ← θ - η (u + λθ)
  *     m ← β2 m + (1 - β2) g
  */
-#define SW_KERNEL_FILE "rules/lion.c"
-#include "kernel.h"
-#include "../methods.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
 
-#ifndef LION_OPTIONS
-#define LION_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, BETA1, BETA2, WEIGHT_DECAY };
 #endif
 

@@ -5,7 +5,7 @@
  *     v ← β2 v + (1 - β2) g²
  *     θ ← θ - η [ (1 - μₜ)/(1 - Πₜ) g + μₜ₊₁/(1 - Πₜ₊₁) m ] / (√(v/(1 - β2ᵗ)) + ε)
  */
-#include "adam.h"
+#include "optim/rules/adam.h"
 
 #include <math.h>
 

@@ -6,13 +6,11 @@
  * relative error in f32 is up to 88/p·2^-24 and some units in the last place, the rounding of the logarithm.
  * The latter takes v as within the normal numbers.
  */
-#define SW_KERNEL_FILE "rules/nadamp.c"
-#include "kernel.h"
-#include "adam.h"
-#include "blocks.h"
+#include <swale/kernel.h>
+#include "optim/rules/adam.h"
+#include "optim/rules/blocks.h"
 
-#ifndef NADAMP_OPTIONS
-#define NADAMP_OPTIONS
+#if SW_KERNEL_FIRST
 enum { POWER = ADAM_OPTIONS };
 #endif
 

@@ -3,7 +3,7 @@
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · (β1 m + (1 - β1) g) / (√(v/(1 - β2ᵗ)) + ε)
  */
-#include "adam.h"
+#include "optim/rules/adam.h"
 
 void swo_nadamw_begin(sw_step *s) {
     swo_adam_begin(s, true);

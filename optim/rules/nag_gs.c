@@ -4,12 +4,10 @@
  *     θ ← θ + (v - θ) η/(1 + η)
  *     γ ← (η μ + γ)/(1 + η)
  */
-#define SW_KERNEL_FILE "rules/nag_gs.c"
-#include "kernel.h"
-#include "../methods.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
 
-#ifndef NAG_GS_OPTIONS
-#define NAG_GS_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, MU, GAMMA_START };
 enum { OF_V, OF_X, OF_G, TOWARD };
 #endif

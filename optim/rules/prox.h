@@ -7,12 +7,12 @@
  * of one number, whose minimum over an interval is the number there that is next to its minimum over all numbers.
  *
  * Included after kernel.h, in every pass. */
-#include "../compensated.h"
+#include "optim/compensated.h"
 
 #ifndef SWALE_RULES_PROX_H
 #define SWALE_RULES_PROX_H
 
-#include "../optim.h"
+#include <swale/optim.h>
 
 #include <math.h>
 

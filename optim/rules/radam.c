@@ -7,7 +7,7 @@
  *               rₜ = √[ (ρₜ - 4)(ρₜ - 2) ρ∞ / ((ρ∞ - 4)(ρ∞ - 2) ρₜ) ]
  *     else:     θ ← θ - η/(1 - β1ᵗ) · m
  */
-#include "adam.h"
+#include "optim/rules/adam.h"
 
 #include <math.h>
 

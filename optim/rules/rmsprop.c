@@ -6,13 +6,11 @@
  *     θ ← θ - η d;  with momentum  b ← μ b + d,  θ ← θ - η b
  * v - ḡ² is at least 0, and is taken to be so where rounding says otherwise.
  */
-#define SW_KERNEL_FILE "rules/rmsprop.c"
-#include "kernel.h"
-#include "../methods.h"
-#include "blocks.h"
+#include <swale/kernel.h>
+#include "optim/methods.h"
+#include "optim/rules/blocks.h"
 
-#ifndef RMSPROP_OPTIONS
-#define RMSPROP_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, ALPHA, EPS, EPS_IN_ROOT, WEIGHT_DECAY, MOMENTUM, CENTERED };
 enum { V, MEAN, BUFFER, V_F64, MEAN_F64 }; /* slots */
 #endif
@@ -89,7 +87,7 @@ static void SW_K(rmsprop_f32)(void *args, int64_t begin, int64_t end, double *su
 
 #else
 
-#include "../reach.h"
+#include "optim/reach.h"
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(rmsprop);
 

@@ -15,12 +15,10 @@
  * it is the method of Mai and Johansson (ICML 2020).
  * nesterov keeps as θ the point that looks ahead, which the prox does not see: fista is that method.
  */
-#define SW_KERNEL_FILE "rules/sgd.c"
-#include "kernel.h"
-#include "prox.h"
+#include <swale/kernel.h>
+#include "optim/rules/prox.h"
 
-#ifndef SGD_OPTIONS
-#define SGD_OPTIONS
+#if SW_KERNEL_FIRST
 enum { LR, MOMENTUM, DAMPENING, NESTEROV, WEIGHT_DECAY, PROX };
 enum { PROXIMAL, THRESHOLD, PER_LR }; /* whether there is an h; η λ₁; 1/η */
 #endif
@@ -103,8 +101,8 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "../methods.h"
-#include "../reach.h"
+#include "optim/methods.h"
+#include "optim/reach.h"
 
 static const sw_kernels kernels = SW_KERNEL_TABLE(sgd);
 

@@ -1,5 +1,5 @@
 /* Whether second moments of f32 are precise enough for an ε; see methods.h. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

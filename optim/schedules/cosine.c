@@ -1,6 +1,6 @@
 /* Schedules made of half cosine waves (Loshchilov, Hutter, SGDR, ICLR 2017): one over the run, one after
  * each restart, one in each cycle. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* Triangles: again and again (L. Smith, Cyclical learning rates, WACV 2017), or once (Smith, Topin,
  * Super-convergence, 2019). An option's value is what it is at the top. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* Schedules that go one way: by steps, exponentially, along a power of the time that is left or of the time
  * that has passed. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

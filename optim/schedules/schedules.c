@@ -1,5 +1,5 @@
 /* The options that all schedules take, and the schedule that is none. Warm-up is the pipeline's. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 const sw_option swo_schedule_options[] = {
     {.name = "warmup", .kind = SW_OPTION_DURATION, .value = 0, .help = "linear rise from 1/warmup to 1"},

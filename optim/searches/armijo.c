@@ -1,7 +1,7 @@
 /* Backtracking (Armijo 1966): the first α of α₀, s α₀, s² α₀, … with
  *     f(x + α d) ≤ f(x) + c α ⟨g, d⟩
  * α₀ is the rule's lr at first, then growth times the α taken last. A trial of Inf or NaN is too long. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

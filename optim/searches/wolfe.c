@@ -2,7 +2,7 @@
  *     f(x + α d) ≤ f(x) + c1 α ⟨g, d⟩   and   |⟨∇f(x + α d), d⟩| ≤ c2 |⟨g, d⟩|
  * Trials grow until two of them have a good step between them; then that interval shrinks, by the
  * minimizer of the cubic through values and slopes at its ends. */
-#include "../methods.h"
+#include "optim/methods.h"
 
 #include <math.h>
 

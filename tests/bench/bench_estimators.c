@@ -11,7 +11,7 @@
 
 #include <math.h>
 #include <string.h>
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { BATCH = 64, INPUTS = 784, HIDDEN = 100, CLASSES = 10, N = 4096, ROUNDS = 21 };
 

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { ROUNDS = 11, LARGE = 10000000, SMALL = 79510, LANES = 32 };
 static const double FROM_MEMORY = 1.25, IN_CACHE = 1.4;

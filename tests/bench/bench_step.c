@@ -7,7 +7,7 @@
 
 #include <cblas.h>
 #include <math.h>
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { BATCH = 64, INPUTS = 784, HIDDEN = 100, CLASSES = 10, ROUNDS = 41, STEPS = 60 };
 

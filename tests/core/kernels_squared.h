@@ -1,7 +1,7 @@
 /* A header with a kernel: the square of each element. See test_kernel_headers.c. */
 #define SW_KERNEL_FILE "kernels_squared.h"
 #define SW_KERNEL_HEADER
-#include "kernel.h"
+#include <swale/kernel.h>
 #if SW_KERNEL_PASS
 static void SW_K(squared)(void *args, int64_t begin, int64_t end, double *sums) {
     real *x = args;

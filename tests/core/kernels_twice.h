@@ -1,7 +1,7 @@
 /* A header with a kernel: times two of each element. See test_kernel_headers.c. */
 #define SW_KERNEL_FILE "kernels_twice.h"
 #define SW_KERNEL_HEADER
-#include "kernel.h"
+#include <swale/kernel.h>
 #if SW_KERNEL_PASS
 static void SW_K(twice)(void *args, int64_t begin, int64_t end, double *sums) {
     real *x = args;

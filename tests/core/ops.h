@@ -8,7 +8,7 @@
 #ifndef SWALE_TEST_OPS_H
 #define SWALE_TEST_OPS_H
 
-#include "extend.h"
+#include <swale/extend.h>
 
 typedef enum kind {
     NOTHING,

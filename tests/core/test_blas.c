@@ -12,8 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "extend.h"
-#include "nn.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define THREAD_SANITIZER 1

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "nn.h"
+#include <swale/nn.h>
 
 enum { RIGHT = 7 }; /* exit status of a child whose checks all held */
 

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "extend.h"
+#include <swale/extend.h>
 
 typedef struct fixture {
     sw_tape *tape;

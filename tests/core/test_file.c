@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 #include "files.h"
 
 #include <fcntl.h>

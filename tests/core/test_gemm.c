@@ -5,8 +5,9 @@
 
 #include <float.h>
 
-#include "extend.h"
-#include "internal.h"
+#include <swale/extend.h>
+#include "core/kernels/blas_core.h"
+#include "core/kernels/dispatch.h"
 
 typedef struct product {
     sw_dtype type;

@@ -2,7 +2,7 @@
  * usable, also where the operation changes nothing. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 #define OF(name, expression)             \
     static sw_tensor name(sw_tensor x) { \

@@ -1,7 +1,6 @@
 /* Several files of kernels in one: two headers, and a kernel of this file's own. Each is compiled
  * for both types and every level. */
-#define SW_KERNEL_FILE "test_kernel_headers.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 #if SW_KERNEL_PASS
 static void SW_K(exponential)(void *args, int64_t begin, int64_t end, double *sums) {
     real *x = args;

@@ -1,11 +1,9 @@
 /* Kernels: the same bits from baseline, AVX2 and AVX-512 code for every operation, and the
  * functions of kernel_math.h against libm. Also an example of a kernel file outside the library. */
 #define _GNU_SOURCE
-#define SW_KERNEL_FILE "test_kernels.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef TEST_KERNELS_ARGS
-#define TEST_KERNELS_ARGS
+#if SW_KERNEL_FIRST
 typedef struct map_args {
     const void *x;
     void *y;

@@ -2,9 +2,9 @@
  * of its derivative, in both types and on every kernel level of this processor. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
-extern atomic_int swi_level; /* of the kernels that are used; see core/internal.h */
+extern atomic_int swi_level; /* of the kernels that are used; see core/kernels/dispatch.h */
 
 enum { N = 67 }; /* vectors and what is left over */
 #define INF ((double)INFINITY)

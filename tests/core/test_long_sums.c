@@ -3,7 +3,7 @@
  * these lengths. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 enum { MANY = 4000000, LONG = 1000000 };
 

@@ -3,7 +3,7 @@
  * memory. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 static test_allocator allocator;
 

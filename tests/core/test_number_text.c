@@ -3,9 +3,9 @@
 #define _GNU_SOURCE
 #include "support.h"
 
-#include "extend.h"
-#include "nn.h"
-#include "optim.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 #include "comma_locale.h"
 

@@ -2,7 +2,7 @@
  */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 /* ---- Softmax regression on made-up data: as a loss on the tape, and as a linear model ---- */
 

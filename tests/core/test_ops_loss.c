@@ -2,7 +2,7 @@
  * the other losses by element, extremes, and every mistake in the options. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 static const sw_reduction reductions[3] = {SW_MEAN, SW_SUM, SW_NONE};
 

@@ -2,7 +2,7 @@
  * axes, every element type, values and gradients; then positions, ids and numbers at the edges. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 enum { AXES = 6, INPUTS = 3, ROUNDS = 60, MOST = 1 << 16 };
 

@@ -5,9 +5,9 @@
 
 #include <float.h>
 
-#include "extend.h"
+#include <swale/extend.h>
 
-extern atomic_int swi_level; /* of the kernels that are used; see core/internal.h */
+extern atomic_int swi_level; /* of the kernels that are used; see core/kernels/dispatch.h */
 
 enum { CHUNK = 1 << 16 };
 

@@ -22,10 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "datasets.h"
-#include "extend.h"
-#include "nn.h"
-#include "optim.h"
+#include <swale/datasets.h>
+#include <swale/extend.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SANITIZER 1

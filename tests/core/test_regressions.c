@@ -1,10 +1,8 @@
 /* What was wrong once in core: a small test for each. */
 #define _GNU_SOURCE
-#define SW_KERNEL_FILE "test_regressions.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef TEST_REGRESSIONS_ARGS
-#define TEST_REGRESSIONS_ARGS
+#if SW_KERNEL_FIRST
 typedef struct half_args {
     const void *x;
     void *y;

@@ -1,7 +1,7 @@
 /* Random numbers: Philox's known answers, distributions, and what a dropout mask depends on. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 /* ---- Philox ---- */
 

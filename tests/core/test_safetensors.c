@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include "json_memory.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 #include "files.h"
 
 #include "../golden/package_files.h"

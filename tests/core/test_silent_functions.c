@@ -2,7 +2,7 @@
  * its own. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 enum { SILENT = 11 };
 

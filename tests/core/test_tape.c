@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "extend.h"
+#include <swale/extend.h>
 
 /* ---- A small model: y = tanh(x W0ᵀ + b0) W1ᵀ, and a parameter that nothing uses ---- */
 

@@ -2,7 +2,7 @@
  * chunks of an objective, sw_loss_mean. */
 #include "support.h"
 
-#include "extend.h"
+#include <swale/extend.h>
 
 enum { ROWS = 6, WIDTH = 3, CLASSES = 4, DIM = CLASSES * WIDTH };
 

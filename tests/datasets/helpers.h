@@ -7,8 +7,8 @@
 #include <math.h>
 #include <zlib.h>
 
-#include "datasets.h"
-#include "extend.h"
+#include <swale/datasets.h>
+#include <swale/extend.h>
 
 /* ---- IDX and gzip ---- */
 

@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "nn.h"
-#include "optim.h"
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 /* ---- Freed twice ---- */
 

@@ -1,7 +1,7 @@
 /* Sparse rows as dense samples: what is gathered, models over them, and who keeps them alive. */
 #include "helpers.h"
 
-#include "nn.h"
+#include <swale/nn.h>
 
 static sw_svmlight *open_text(const char *text, const sw_svmlight_options *options) {
     const char *path = write_file("train.svm", text, strlen(text));

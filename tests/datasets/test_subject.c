@@ -2,7 +2,7 @@
  * of Fashion-MNIST. */
 #include "support.h"
 
-#include "datasets.h"
+#include <swale/datasets.h>
 
 enum { SIDE = 28 };
 

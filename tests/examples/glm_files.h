@@ -6,7 +6,7 @@
 #include <math.h>
 #include <zlib.h>
 
-#include "core.h"
+#include <swale/core.h>
 
 #define GLM TEST_BUILD "/examples/glm"
 

@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "support.h"
 
-#include "datasets.h"
+#include <swale/datasets.h>
 
 static sw_source *few_pictures(const char *directory, sw_data_split split) {
     static unsigned char pixels[100 * 784], labels[100];

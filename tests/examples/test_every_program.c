@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <glob.h>
 
-#include "core.h"
+#include <swale/core.h>
 
 typedef struct program {
     const char *name;

@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "datasets.h"
+#include <swale/datasets.h>
 
 static bool is_file(const char *path) {
     struct stat about;

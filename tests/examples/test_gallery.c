@@ -7,7 +7,7 @@
  * the pictures are compared by pixels: at most one in a thousand may differ. One of another seed fails. */
 #include "run.h"
 
-#include "datasets.h"
+#include <swale/datasets.h>
 
 #include <math.h>
 

@@ -2,9 +2,9 @@
  * are 0, and the choice that a loop by hand makes by cross-validation. */
 #include "run.h"
 
-#include "datasets.h"
+#include <swale/datasets.h>
 #include "glm_files.h"
-#include "optim.h"
+#include <swale/optim.h>
 
 #include "../golden/glm.h"
 

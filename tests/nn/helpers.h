@@ -4,8 +4,8 @@
 
 #include "support.h"
 
-#include "extend.h"
-#include "nn.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
 
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
 

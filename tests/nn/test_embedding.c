@@ -1,7 +1,7 @@
 /* Embeddings, tied and frozen parameters. */
 #include "helpers.h"
 
-#include "optim.h"
+#include <swale/optim.h>
 
 enum { ROWS = 5, DIM = 3 };
 static const double table[ROWS * DIM] = {0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42};

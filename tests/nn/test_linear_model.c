@@ -2,9 +2,9 @@
  * gradients of the loss; other models, and samples with chance in them, are not. */
 #include "support.h"
 
-#include "datasets.h"
-#include "nn.h"
-#include "optim.h"
+#include <swale/datasets.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
 
 #include "files.h"
 
-#include "nn.h"
+#include <swale/nn.h>
 
 static sw_model *make(uint64_t seed, int64_t hidden) {
     sw_model *net = sw_model_new(SW_F32, seed);

@@ -2,8 +2,8 @@
  */
 #include "support.h"
 
-#include "extend.h"
-#include "nn.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
 
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
 

@@ -1,6 +1,6 @@
 /* A layer that fails without sw_fail: there is a message that names it. And one that releases what
  * it has read. */
-#include "nn.h"
+#include <swale/nn.h>
 
 #include "helpers.h"
 

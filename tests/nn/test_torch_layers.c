@@ -2,7 +2,7 @@
  * against the statistics of torch.nn.init's. Numbers from golden/torch_layers.py. */
 #include "support.h"
 
-#include "nn.h"
+#include <swale/nn.h>
 
 #include "../golden/torch_layers.h"
 

@@ -7,7 +7,7 @@
 #include "glm_problems.h"
 
 #include "../golden/glm_epochs.h"
-#include "optim.h"
+#include <swale/optim.h>
 
 enum { TABLE_SAG, TABLE_SAGA, TABLE_SVRG, TABLE_METHODS };
 enum { TABLE_BATCHES = 6, TABLE_LOSSES = 7, TABLE_SEEDS = 5 };

@@ -2,8 +2,8 @@
  * steep along the step. */
 #include "test_optim_shared.h"
 
-#include "datasets.h"
-#include "nn.h"
+#include <swale/datasets.h>
+#include <swale/nn.h>
 
 enum { POINTS = 600, CLASSES = 3 };
 

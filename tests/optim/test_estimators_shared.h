@@ -6,7 +6,7 @@
 #include "test_optim_shared.h"
 
 #include "../golden/logistic_optimum.h"
-#include "datasets.h"
+#include <swale/datasets.h>
 
 typedef struct logistic {
     sw_objective f;

@@ -2,7 +2,7 @@
  * and class weights, ridge, Poisson, Huber, squared hinge. */
 #include "glm_problems.h"
 
-#include "optim.h"
+#include <swale/optim.h>
 
 enum { FITS = sizeof golden_fits / sizeof *golden_fits };
 

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "glm_problems.h"
-#include "optim.h"
+#include <swale/optim.h>
 
 static const char *const methods[] = {"sag", "saga"};
 

@@ -2,7 +2,7 @@
  * parameters, groups, the two ways to take a step, memory, threads. */
 #include "test_optim_shared.h"
 
-#include "nn.h"
+#include <swale/nn.h>
 
 #include <pthread.h>
 

@@ -5,8 +5,8 @@
 
 #include "support.h"
 
-#include "extend.h"
-#include "optim.h"
+#include <swale/extend.h>
+#include <swale/optim.h>
 
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
 

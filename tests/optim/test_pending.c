@@ -3,10 +3,10 @@
  * returns the status of its own failure. */
 #include "support.h"
 
-#include "datasets.h"
-#include "extend.h"
-#include "nn.h"
-#include "optim.h"
+#include <swale/datasets.h>
+#include <swale/extend.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 enum { N = 20, BATCH = 4, BATCHES = N / BATCH };
 

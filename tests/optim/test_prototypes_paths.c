@@ -2,11 +2,9 @@
  * between two models, an objective that wraps another one. J. Nocedal, S. Wright, Numerical
  * Optimization, 2006, algorithms 3.5 and 3.6; T. Garipov et al., Loss surfaces, mode connectivity,
  * NeurIPS 2018. */
-#define SW_KERNEL_FILE "test_prototypes_paths.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef PATHS_ARGS
-#define PATHS_ARGS
+#if SW_KERNEL_FIRST
 typedef struct curve {
     const void *w1, *theta, *w2;
     void *out;

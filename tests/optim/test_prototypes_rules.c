@@ -2,12 +2,10 @@
  * Schedule-Free AdamW, which is evaluated at another point than the one that it trains.
  * K. Mishchenko, A. Defazio, Prodigy, ICML 2024; A. Defazio et al., The road less scheduled,
  * NeurIPS 2024. */
-#define SW_KERNEL_FILE "test_prototypes_rules.c"
-#include "kernel.h"
-#include "optim.h"
+#include <swale/kernel.h>
+#include <swale/optim.h>
 
-#ifndef RULES_NUMBERS
-#define RULES_NUMBERS
+#if SW_KERNEL_FIRST
 /* Prodigy: options, slots, coefficients */
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, D0 };
 enum { M, V, S, X0 };

@@ -1,10 +1,8 @@
 /* SAM as a wrapper around two groups of parameters: a Muon-like rule for the hidden matrices, AdamW
  * for the rest. P. Foret et al., Sharpness-aware minimization, ICLR 2021; K. Jordan, Muon, 2024. */
-#define SW_KERNEL_FILE "test_prototypes_sam.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef SAM_ARGS
-#define SAM_ARGS
+#if SW_KERNEL_FIRST
 typedef struct vectors {
     const void *x, *y;
     void *out;

@@ -14,9 +14,9 @@
 #include <cmocka.h>
 
 #include "../golden/prototypes.h"
-#include "extend.h"
-#include "nn.h"
-#include "optim.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 #include <math.h>
 #include <stdio.h>

@@ -1,11 +1,9 @@
 /* Variance reduction: SVRG with dropout in the network, and SAG with a table of gradients or, for a
  * generalized linear model, of the numbers s_i. R. Johnson, T. Zhang, NIPS 2013; M. Schmidt,
  * N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average gradient, 2013. */
-#define SW_KERNEL_FILE "test_prototypes_variance.c"
-#include "kernel.h"
+#include <swale/kernel.h>
 
-#ifndef VARIANCE_ARGS
-#define VARIANCE_ARGS
+#if SW_KERNEL_FIRST
 typedef struct vectors {
     const void *x, *y, *z;
     void *out;

@@ -1,10 +1,8 @@
 /* blocks.h: square roots by multiplications are the rounded exact ones, on every level and for every number. */
-#define SW_KERNEL_FILE "test_roots.c"
-#include "kernel.h"
-#include "rules/blocks.h"
+#include <swale/kernel.h>
+#include "optim/rules/blocks.h"
 
-#ifndef TEST_ROOTS_ARGS
-#define TEST_ROOTS_ARGS
+#if SW_KERNEL_FIRST
 /* Numbers of `type` from the one with the bits `first` on, `stride` apart in their bits. */
 typedef struct roots_args {
     uint64_t first, stride;

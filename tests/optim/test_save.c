@@ -6,9 +6,9 @@
 
 #include "files.h"
 
-#include "extend.h"
-#include "nn.h"
-#include "optim.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
+#include <swale/optim.h>
 
 /* Does not wait for the disk: hundreds of files are saved. */
 int fsync(int file) {

@@ -4,7 +4,7 @@
 #include "peer.h"
 
 #include <math.h>
-#include <swale.h>
+#include <swale/swale.h>
 
 typedef struct dataset {
     char name[64];

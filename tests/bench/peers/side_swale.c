@@ -1,7 +1,7 @@
 /* swale's side: see peer.h. Threads: SW_THREADS. */
 #include "peer.h"
 
-#include <swale.h>
+#include <swale/swale.h>
 
 enum { INPUTS = 784, CLASSES = 10, MOST_LAYERS = 8, PICTURES = 10000, CHECKED = 1000 };
 

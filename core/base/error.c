@@ -1,0 +1,70 @@
+/* Errors: a status and the first message of each thread. No allocation: it must work when memory is
+ * gone. */
+#include <swale/status.h>
+#include <swale/text.h>
+
+#include "core/base/error_state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+_Thread_local sw_status swi_pending_status;
+static _Thread_local char text[4096]; /* a path, and a list of faults */
+/* Of every failure, also of those whose message was not kept because an earlier error is pending. */
+static _Thread_local sw_status latest_status;
+static _Thread_local uint64_t failures;
+
+const char *sw_error(void) {
+    return swi_pending_status == SW_OK ? NULL : text;
+}
+
+sw_status sw_error_status(void) {
+    return swi_pending_status;
+}
+
+void sw_clear_error(void) {
+    swi_pending_status = SW_OK;
+}
+
+uint64_t sw_failure_count(void) {
+    return failures;
+}
+
+sw_status sw_last_failure(void) {
+    return latest_status;
+}
+
+sw_status sw_fail(sw_status status, const char *format, ...) {
+    if (status != SW_OK) {
+        latest_status = status;
+        failures++;
+    }
+    if (swi_pending_status == SW_OK && status != SW_OK) {
+        va_list list;
+        va_start(list, format);
+        sw_vformat(text, sizeof text, format, list);
+        va_end(list);
+        swi_pending_status = status;
+    }
+    return status;
+}
+
+sw_status swi_returned(const char *kind, const char *name, const char *function, sw_status status) {
+    if (status == SW_OK)
+        return status;
+    if (status == SW_SKIPPED)
+        return sw_fail(SW_ERR_STATE, "%s%s%s: %s returned SW_SKIPPED, which is for optimizers", kind, name ? " " : "",
+                       name ? name : "", function);
+    /* Kept only where the function left no message itself. */
+    return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "", name ? name : "",
+                   function, (int)status);
+}
+
+void swi_error_prefix(const char *prefix) {
+    size_t have = strlen(text), add = strlen(prefix);
+    if (swi_pending_status == SW_OK || have + add + 1 > sizeof text)
+        return;
+    memmove(text + add, text, have + 1);
+    memcpy(text, prefix, add); // NOLINT(bugprone-not-null-terminated-result): it goes in front
+}

@@ -1,0 +1,40 @@
+/* What an archive is made of, for the files that read and write it. */
+#ifndef SWALE_FILES_ARCHIVE_ENTRIES_H
+#define SWALE_FILES_ARCHIVE_ENTRIES_H
+
+#include <swale/archive.h>
+
+typedef struct swi_entry {
+    char *name;
+    const char *stored; /* the type in the file: a constant */
+    sw_array array;     /* data NULL: its type is not read */
+    void *owned;        /* a copy's memory; else NULL */
+} swi_entry;
+
+typedef struct swi_text {
+    char *key, *text;
+} swi_text;
+
+struct sw_archive {
+    char *path; /* NULL: not from a file */
+    swi_entry *entry;
+    int entries, entry_room;
+    swi_text *text;
+    int texts, text_room;
+    void *block;      /* the file's arrays */
+    sw_status failed; /* why something could not be put in; SW_OK: all of it was */
+};
+
+/* What the format calls an element type; NULL: it is none. */
+const char *swi_stored_name(sw_dtype type);
+
+/* Adds an entry or a text without looking for an older one; the strings are copied. */
+swi_entry *swi_archive_add(sw_archive *archive, const char *name);
+sw_status swi_archive_add_text(sw_archive *archive, const char *key, const char *text);
+int swi_archive_find(const sw_archive *archive, const char *name); /* -1: none */
+
+/* safetensors.c. The archive is empty, and has its path. */
+sw_status swi_safetensors_read(sw_archive *archive);
+sw_status swi_safetensors_write(const sw_archive *archive, const char *path);
+
+#endif

@@ -1,0 +1,99 @@
+/* OpenBLAS: which kernels it uses.
+ *
+ * OpenBLAS knows a processor by its model number. Up to version 0.3.24 it takes one that is newer than
+ * itself for a Prescott, of 2004, whose kernels are a fifth as fast
+ * (https://github.com/OpenMathLib/OpenBLAS/issues/4267); Debian 12 and Ubuntu 22.04 have such versions.
+ * There it is asked again, for the kernels that the processor's instructions allow, by the variable
+ * OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
+ *
+ * That happens before main, because other threads must neither be in OpenBLAS nor read the environment
+ * meanwhile. Where dlopen loads swale into a process that already has threads, OpenBLAS keeps its
+ * choice, and the user sets the variable instead.
+ */
+#define _DEFAULT_SOURCE
+#include <swale/library.h>
+
+#include "core/kernels/blas_core.h"
+#include "core/kernels/dispatch.h"
+
+#include <cblas.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Exported by an OpenBLAS that chooses kernels as it runs (DYNAMIC_ARCH); others do not have them. */
+extern void gotoblas_dynamic_init(void) __attribute__((weak));
+extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+/* Whether its threads are there: those of a parent are not, in the child of a fork. */
+extern int blas_server_avail __attribute__((weak));
+
+static const char variable[] = "OPENBLAS_CORETYPE";
+
+const char *swi_better_core(const char *core, bool avx2, bool avx512) {
+    static const char *const before_avx2[] = {"Katmai",      "Coppermine", "Northwood",    "Prescott",   "Banias",
+                                              "Atom",        "Core2",      "Penryn",       "Dunnington", "Nehalem",
+                                              "Athlon",      "Opteron",    "Opteron_SSE3", "Barcelona",  "Nano",
+                                              "Sandybridge", "Bobcat",     "Bulldozer",    "Piledriver", "Steamroller"};
+    for (size_t i = 0; avx2 && i < sizeof before_avx2 / sizeof *before_avx2; i++)
+        if (strcmp(core, before_avx2[i]) == 0)
+            return avx512 ? "SkylakeX" : "Haswell";
+    return NULL;
+}
+
+bool swi_choose_core(void) {
+    if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit || getenv(variable))
+        return false;
+    gotoblas_dynamic_init(); /* has been called, unless OpenBLAS is linked statically: then it comes after this */
+    const int level = swi_cpu_best();
+    const char *better = swi_better_core(openblas_get_corename(), level >= 1, level >= 2);
+    if (!better || setenv(variable, better, 1) != 0)
+        return false;
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    unsetenv(variable); /* not for the programs that this one starts */
+    return strcasecmp(openblas_get_corename(), better) == 0;
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZER_THREADS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZER_THREADS 1
+#endif
+#endif
+#ifndef SANITIZER_THREADS
+#define SANITIZER_THREADS 0
+#endif
+
+/* Threads in this process besides this one, those that OpenBLAS keeps ready, which sleep, and the
+ * sanitizer's; 1 where that cannot be known. */
+static int other_threads(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks)
+        return 1;
+    int count = 0;
+    for (const struct dirent *entry; (entry = readdir(tasks));)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    enum { WITH_POSIX_THREADS = 1 };
+    const bool kept = openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
+    return count - 1 - SANITIZER_THREADS - (kept ? openblas_get_num_threads() - 1 : 0);
+}
+
+bool swi_may_choose_core(void) {
+    return other_threads() <= 0;
+}
+
+__attribute__((constructor)) static void choose_core(void) {
+    if (swi_may_choose_core())
+        swi_choose_core();
+}
+
+const char *sw_blas_core(void) {
+    return openblas_get_corename();
+}
+
+const char *swi_blas_config(void) {
+    return openblas_get_config();
+}

@@ -1,0 +1,28 @@
+/* Kernels: their level, short runs, runs over rows. */
+#ifndef SWALE_KERNELS_DISPATCH_H
+#define SWALE_KERNELS_DISPATCH_H
+
+#include <swale/parallel.h>
+
+#include <stdatomic.h>
+
+/* Refuses an SW_CPU or SW_THREADS that means nothing: a run with other kernels or threads than those asked for
+ * would not be noticed. Called where a program begins, with its parameters or a tape. */
+sw_status swi_check_environment(void);
+sw_status swi_check_threads(void); /* thread.c: SW_THREADS */
+int swi_cpu_best(void);            /* level of this processor, whatever SW_CPU says */
+extern atomic_int swi_level;       /* of the kernels; -1 before the first question */
+static inline int swi_cpu_level(void) {
+    int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
+    return level >= 0 ? level : sw_cpu_level();
+}
+enum { SWI_SERIAL = 4 * SW_TILE }; /* elements below which one thread does it all */
+/* sw_kernel_run, without a call where there is one tile's work or little more. */
+static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
+    if (n < SWI_SERIAL)
+        (*kernels)[type][swi_cpu_level()](args, 0, n, NULL);
+    else
+        sw_kernel_run(kernels, type, args, n);
+}
+
+#endif

@@ -1,0 +1,156 @@
+/* Kernels written once: for f32 and f64, and for baseline, AVX2 and AVX-512.
+ *
+ * A file with kernels looks like this:
+ *
+ *     #include <swale/kernel.h>
+ *     #include <swale/rule.h>   headers whose types the kernels need
+ *
+ *     #if SW_KERNEL_FIRST
+ *       ... types and constants that kernels share with the rest of the file; may be left out ...
+ *     #endif
+ *
+ *     #if SW_KERNEL_PASS
+ *       ... kernels: functions of type sw_kernel named SW_K(name), computing in `real` ...
+ *     #else
+ *       ... the rest of the file, where SW_KERNEL_TABLE(name) is an initializer for sw_kernels ...
+ *     #endif
+ *
+ * The header includes the file again once for each element type and level, with SW_KERNEL_PASS set to 1, `real` to the
+ * element type, and SW_K(name) to a name of that type and level, under the instruction set of that level. In the first of
+ * these passes SW_KERNEL_FIRST is 1. SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code of one type or level alone.
+ * For this the compiler must find the file by the name that it was given: compile with -I. (the folder in which the
+ * compiler runs).
+ *
+ * A header can hold kernels too. It is written like such a file, without an include guard, and begins with
+ *
+ *     #define SW_KERNEL_HEADER
+ *     #define SW_KERNEL_FILE "this_header.h"
+ *
+ * A source file includes as many of them as it likes, one after the other. One that has kernels itself includes them in
+ * its #else part, since the part before it is seen again for each type and level.
+ *
+ * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off, never -ffast-math;
+ * keep SW_LANES partial sums in a reduction; use ternaries and the sw_k_ functions of kernel_math.h instead of libm's.
+ */
+
+/* The first time, and again for a header with kernels after that: SW_KERNEL_PASS is 0 then. */
+#if !defined(SW_KERNEL_PASS) || (defined(SW_KERNEL_FILE) && !SW_KERNEL_PASS)
+#undef SW_KERNEL_PASS
+#ifndef SWALE_KERNEL_H
+#define SWALE_KERNEL_H
+#include <swale/extend.h>
+#include <math.h>
+#include <string.h>
+
+#if defined(__FAST_MATH__)
+#error "swale kernels must not be compiled with -ffast-math"
+#endif
+#if defined(__OPTIMIZE__) && !defined(__NO_MATH_ERRNO__)
+#warning "compile kernels with -fno-math-errno: a square root is 29 times slower without it"
+#endif
+
+enum { SW_LANES = 32 };
+
+/* Before a loop whose steps do not depend on one another although pointers may be equal (out = a):
+ * the compiler need not check for overlap. */
+#if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define SW_INDEPENDENT /* instrumented loops are not vectorized, and clang would say so */
+#else
+#define SW_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#endif
+#else
+#define SW_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+/* Before the loop over SW_LANES partial sums: clang would unroll it before it looks for vectors in it, and then
+ * find none. */
+#if defined(__clang__)
+#define SW_OVER_LANES _Pragma("clang loop unroll(disable)")
+#else
+#define SW_OVER_LANES
+#endif
+/* total += Σ lane[j], j < SW_LANES: the end of a reduction. total has a value; lane is an array of partial sums of any
+ * type, and the additions are of `type`. In four chains: in one, each would wait for the one before. */
+#define SW_ADD_LANES(type, total, lane)                           \
+    do {                                                          \
+        type four_[4] = {0};                                      \
+        for (int j_ = 0; j_ < SW_LANES; j_ += 4)                  \
+            for (int k_ = 0; k_ < 4; k_++)                        \
+                four_[k_] += (type)(lane)[j_ + k_];               \
+        (total) += (four_[0] + four_[1]) + (four_[2] + four_[3]); \
+    } while (0)
+#define SW_K_JOIN(name, type, level) name##_##type##_##level
+#define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
+#define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)
+#if defined(__x86_64__)
+#define SW_KERNEL_ROW(name, type) \
+    { SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, avx2), SW_K_JOIN(name, type, avx512) }
+#else
+#define SW_KERNEL_ROW(name, type) \
+    { SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline) }
+#endif
+#define SW_KERNEL_TABLE(name) \
+    { SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64) }
+#endif /* SWALE_KERNEL_H */
+
+#if defined(SW_KERNEL_FILE) && !defined(SW_KERNEL_HEADER)
+/* A copied file whose SW_KERNEL_FILE still names the first would compile the first's kernels. */
+_Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
+                   __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)], SW_KERNEL_FILE) ==
+                       0,
+               "SW_KERNEL_FILE is not this file's name; a header with kernels defines SW_KERNEL_HEADER");
+#elif !defined(SW_KERNEL_FILE) && !__has_include(__BASE_FILE__)
+#error "this file includes itself for each instruction set: compile it with -I."
+#endif
+
+#undef SW_KERNEL_FIRST
+#define SW_KERNEL_FIRST 1
+#define SW_KERNEL_PASS 1
+#define SW_KERNEL_AVX512 0
+
+#define SW_KERNEL_LEVEL baseline
+#include <swale/kernel_types.h>
+#undef SW_KERNEL_LEVEL
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define SW_KERNEL_LEVEL avx2
+#include <swale/kernel_types.h>
+#undef SW_KERNEL_LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
+                             apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
+#endif
+#define SW_KERNEL_LEVEL avx512
+#undef SW_KERNEL_AVX512
+#define SW_KERNEL_AVX512 1
+#include <swale/kernel_types.h>
+#undef SW_KERNEL_LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif /* __x86_64__ */
+
+#undef SW_KERNEL_AVX512
+#undef SW_KERNEL_FIRST
+#define SW_KERNEL_FIRST 0
+#undef SW_KERNEL_PASS
+#define SW_KERNEL_PASS 0
+#undef SW_KERNEL_FILE
+#undef SW_KERNEL_HEADER
+#define SW_KERNEL_MATH_IS_THERE
+#endif

@@ -1,0 +1,36 @@
+/* Part of kernel.h: one level, both element types. */
+#define SW_KERNEL_TYPE f32
+#define SW_KERNEL_F32 1
+#define real float
+#define SW_R(x) x##f
+#ifndef SW_KERNEL_MATH_IS_THERE
+#include <swale/kernel_math.h>
+#endif
+#if defined(SW_KERNEL_FILE)
+#include SW_KERNEL_FILE
+#else
+#include __BASE_FILE__
+#endif
+#undef SW_KERNEL_TYPE
+#undef SW_KERNEL_F32
+#undef real
+#undef SW_R
+
+#undef SW_KERNEL_FIRST
+#define SW_KERNEL_FIRST 0
+#define SW_KERNEL_TYPE f64
+#define SW_KERNEL_F32 0
+#define real double
+#define SW_R(x) x
+#ifndef SW_KERNEL_MATH_IS_THERE
+#include <swale/kernel_math.h>
+#endif
+#if defined(SW_KERNEL_FILE)
+#include SW_KERNEL_FILE
+#else
+#include __BASE_FILE__
+#endif
+#undef SW_KERNEL_TYPE
+#undef SW_KERNEL_F32
+#undef real
+#undef SW_R

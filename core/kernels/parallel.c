@@ -1,0 +1,139 @@
+/* Kernels over elements: the level of this processor, and tiles of a fixed size. */
+#include <swale/library.h>
+
+#include "core/kernels/dispatch.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const level_names[SW_LEVELS] = {"baseline", "avx2", "avx512"};
+atomic_int swi_level = -1;
+static atomic_bool level_refused; /* SW_CPU is no level */
+
+int swi_cpu_best(void) {
+    int best = 0;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        best = 1;
+    if (best == 1 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        best = 2;
+#endif
+    return best;
+}
+
+static int detect(void) {
+    const int best = swi_cpu_best();
+    const char *forced = getenv("SW_CPU");
+    for (int i = 0; forced && i < SW_LEVELS; i++)
+        if (strcmp(forced, level_names[i]) == 0)
+            return i < best ? i : best;
+    if (forced && *forced)
+        atomic_store(&level_refused, true);
+    return best;
+}
+
+int sw_cpu_level(void) {
+    int now = atomic_load_explicit(&swi_level, memory_order_relaxed);
+    if (now < 0) {
+        now = detect(); /* two threads at once find the same */
+        atomic_store_explicit(&swi_level, now, memory_order_relaxed);
+    }
+    return now;
+}
+
+sw_status swi_check_environment(void) {
+    sw_cpu_level();
+    if (!atomic_load_explicit(&level_refused, memory_order_relaxed))
+        return swi_check_threads();
+    const char *text = getenv("SW_CPU");
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "SW_CPU=%.40s: baseline, avx2 or avx512 is needed; unset it for the best of this processor",
+                   text ? text : "");
+}
+
+const char *sw_cpu_name(void) {
+    return level_names[swi_cpu_level()];
+}
+
+/* ---- Tiles ---- */
+
+enum { SERIAL_TILES = 4, MAX_SUMS = 8, BLOCK_TILES = 64 };
+
+typedef struct job {
+    sw_kernel *kernel;
+    void *args;
+    int64_t n, grain, first; /* grain: of a tile */
+    int width;
+    double *partial;
+} job;
+
+static void run_tile(void *args, int64_t tile) {
+    const job *j = args;
+    int64_t begin = (j->first + tile) * j->grain, end = begin + j->grain;
+    double *sums = NULL;
+    if (j->partial) {
+        sums = j->partial + tile * j->width;
+        for (int i = 0; i < j->width; i++)
+            sums[i] = 0;
+    }
+    j->kernel(j->args, begin, end < j->n ? end : j->n, sums);
+}
+
+void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
+    if (n < SWI_SERIAL) {
+        swi_run(kernels, type, args, n);
+        return;
+    }
+    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
+    sw_parallel(run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
+}
+
+static void run_sums(job j, int width, double *sums) {
+    double partial[BLOCK_TILES * MAX_SUMS];
+    int64_t tiles = (j.n + j.grain - 1) / j.grain;
+    j.width = width;
+    j.partial = partial;
+    for (int i = 0; i < width; i++)
+        sums[i] = 0;
+    /* Blocks of tiles bound the memory for partial sums; the order of addition is that of the tiles. */
+    for (; j.first < tiles; j.first += BLOCK_TILES) {
+        int64_t block = tiles - j.first < BLOCK_TILES ? tiles - j.first : BLOCK_TILES;
+        if (block < SERIAL_TILES) {
+            for (int64_t t = 0; t < block; t++)
+                run_tile(&j, t);
+        } else {
+            sw_parallel(run_tile, &j, block);
+        }
+        for (int64_t t = 0; t < block; t++)
+            for (int i = 0; i < width; i++)
+                sums[i] += partial[t * width + i];
+    }
+}
+
+void sw_kernel_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums) {
+    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
+    run_sums(j, width, sums);
+}
+
+void sw_kernel_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum) {
+    int64_t grain = length < 1 ? SW_TILE : length < SW_TILE ? SW_TILE / length : 1;
+    if (!sum && rows < SERIAL_TILES * grain) {
+        kernel(args, 0, rows, NULL);
+        return;
+    }
+    if (sum && rows <= grain) {
+        *sum = 0;
+        if (rows > 0)
+            kernel(args, 0, rows, sum);
+        return;
+    }
+    job j = {.kernel = kernel, .args = args, .n = rows, .grain = grain};
+    if (sum)
+        run_sums(j, 1, sum);
+    else
+        sw_parallel(run_tile, &j, (rows + grain - 1) / grain);
+}

@@ -1,0 +1,440 @@
+/* Objectives: value and gradient of the mean loss of some samples, at any point, whoever asks. */
+#include <swale/gemm.h>
+#include <swale/memory.h>
+#include <swale/text.h>
+
+#include "core/base/error_state.h"
+#include "core/kernels/axpy.h"
+#include "core/objectives/glm_evaluate.h"
+#include "core/ops/shared.h"
+#include "core/params/gradient.h"
+#include "core/tape/node.h"
+#include "core/params/vector.h"
+
+#include <string.h>
+#include <math.h>
+
+static sw_status check_glm(const sw_objective *f) {
+    if (!sw_objective_is_glm(f))
+        return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalized linear model: rows and "
+                                        "head or glm, features and outputs are needed");
+    int64_t dim = f->outputs * (f->features + (f->bias ? 1 : 0));
+    if (f->params->dim != dim)
+        return sw_fail(SW_ERR_SHAPE,
+                       "objective: %lld parameters; a generalized linear model of %lld "
+                       "features and %lld outputs%s has %lld",
+                       (long long)f->params->dim, (long long)f->features, (long long)f->outputs,
+                       f->bias ? " with bias" : "", (long long)dim);
+    return SW_OK;
+}
+
+/* Values and gradients by the samples in memory. */
+static bool is_known(const sw_objective *f) {
+    return f->glm && !f->loss;
+}
+
+static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
+    if (!f || !f->params || (!f->loss && !f->gradient && !f->head && !(f->size >= sizeof *f && f->glm)))
+        return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
+    if (f->size < sizeof *f)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
+    if (!sw_params_built(f->params))
+        return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
+    if (!tape && (!f->gradient || is_known(f)))
+        return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
+    if (g && g->params != f->params)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block belongs to other parameters");
+    if (f->glm)
+        SW_TRY(swi_glm_check(f));
+    return (f->loss || f->gradient) && !is_known(f) ? SW_OK : check_glm(f);
+}
+
+sw_status sw_objective_check(const sw_objective *f) {
+    if (!f || !f->params || f->size < sizeof *f)
+        return sw_fail(SW_ERR_ARGUMENT, f && f->params ? "objective: its size must be sizeof(sw_objective)"
+                                                       : "objective: it or its parameters are NULL");
+    if (!f->loss && !f->gradient && !f->head && !f->glm)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
+    if (!sw_params_built(f->params))
+        return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
+    if (!sw_objective_is_glm(f))
+        return f->loss || f->gradient ? SW_OK : check_glm(f);
+    SW_TRY(check_glm(f));
+    return f->glm ? swi_glm_check_samples(f) : SW_OK;
+}
+
+bool sw_objective_is_glm(const sw_objective *f) {
+    return f && f->size >= sizeof *f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
+}
+
+/* W and b of a generalized linear model, where they lie in x. */
+static void split(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
+    sw_dtype type = f->params->type;
+    *w = sw_array_view(x, type, 2, (int64_t[]){f->outputs, f->features});
+    *b = sw_array_view((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1, &f->outputs);
+}
+
+/* z = A Wᵀ + b, read at x; a leaf of its own if its gradient is wanted. */
+static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                             bool leaf) {
+    sw_array w, b;
+    split(f, x, &w, &b);
+    sw_tensor rows = f->rows(f->user, tape, ids, count);
+    sw_tensor z =
+        f->bias ? sw_linear(rows, sw_input(tape, w), sw_input(tape, b)) : swi_linear_no_bias(rows, sw_input(tape, w));
+    return leaf && !sw_is_null(z) ? sw_variable(tape, sw_value(z)) : z;
+}
+
+/* What the caller had bound is bound again afterwards. */
+typedef struct bound {
+    const void *x;
+    sw_gradient *g;
+} bound;
+
+static sw_status remember(const sw_objective *f, sw_tape *tape, bound *before) {
+    const swi_binding *b = swi_binding_of(tape, f->params);
+    if (!b)
+        return SW_ERR_MEMORY;
+    *before = (bound){b->x, b->g};
+    return SW_OK;
+}
+
+static sw_status start(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g, uint64_t draw) {
+    sw_tape_reset(tape);
+    sw_tape_set_draw(tape, draw);
+    return sw_tape_bind(tape, f->params, x, g);
+}
+
+static sw_status end(const sw_objective *f, sw_tape *tape, const bound *before, sw_status status) {
+    sw_tape_reset(tape);
+    sw_status after = sw_tape_bind(tape, f->params, before->x, before->g);
+    return status != SW_OK ? status : after;
+}
+
+/* The ids 0 to n-1 where none are given, in the tape's memory. */
+static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t first, int64_t count) {
+    for (int64_t i = 0; ids && f->glm && i < count; i++) /* what reads them else is a source, which checks */
+        if (ids[first + i] < 0 || ids[first + i] >= f->n) {
+            sw_fail(SW_ERR_ARGUMENT, "objective: sample %lld of %lld", (long long)ids[first + i], (long long)f->n);
+            return NULL;
+        }
+    if (ids)
+        return ids + first;
+    if (first + count > f->n) {
+        sw_fail(SW_ERR_ARGUMENT, "objective: %lld samples asked for, of %lld", (long long)count, (long long)f->n);
+        return NULL;
+    }
+    int64_t *list = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *list);
+    for (int64_t i = 0; list && i < count; i++)
+        list[i] = first + i;
+    return list;
+}
+
+/* The objective's own function, for all samples at once. It gets a list of ids in any case: in the tape's memory, or
+ * without one on the heap. */
+static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                               uint64_t draw, double *value, void *g) {
+    double ignored;
+    int64_t *own = NULL;
+    const bool lent = !ids && tape;
+    if (lent)
+        sw_tape_reset(tape);
+    if (!ids && !tape && (own = sw_alloc_array(count, sizeof *own)))
+        for (int64_t i = 0; i < count; i++)
+            own[i] = i;
+    ids = own ? own : lent ? all_ids(f, tape, NULL, 0, count) : ids;
+    if (!ids)
+        return sw_last_failure();
+    sw_status status =
+        swi_returned("objective", NULL, "gradient",
+                     f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored, g));
+    sw_free(own);
+    if (lent)
+        sw_tape_reset(tape);
+    if (tape)
+        tape->loss_weight = (double)count;
+    return status;
+}
+
+/* A loss on another tape would be evaluated there, and never differentiated here. `before` is the count of
+ * sw_failure_count from before the loss was asked for. */
+static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
+    if (sw_is_null(loss))
+        return sw_failure_count() != before ? sw_last_failure()
+                                            : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+    if (loss.tape != tape)
+        return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that it was asked for on");
+    return SW_OK;
+}
+
+/* The weight of a loss on its tape. */
+static swi_weight weight_of(sw_tensor loss) {
+    return swi_node_weight(loss.tape, swi_at(loss.tape, loss.slot));
+}
+
+/* Takes the loss as a number into the mean. */
+static sw_status add_item(sw_tensor loss, sw_loss_mean *mean) {
+    sw_array a = sw_value(loss);
+    if (!a.data || sw_array_count(&a) != 1)
+        return sw_fail(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is %s",
+                       sw_shape_text(a.rank, a.shape));
+    return swi_mean_add(mean, "objective", sw_item(loss), weight_of(loss));
+}
+
+double sw_tape_loss_weight(const sw_tape *tape) {
+    return tape ? tape->loss_weight : (double)NAN;
+}
+
+static void keep_weight(sw_tape *tape, const sw_loss_mean *mean) {
+    tape->loss_weight = mean->unit == SW_SUMMED ? SW_SUMMED : mean->weight * mean->unit;
+}
+
+/* Without a tape's operations: the mean loss, and the derivatives of the samples' losses unless s is NULL. */
+static sw_status glm_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                           void *s, sw_loss_mean *mean) {
+    double sum;
+    SW_TRY(swi_glm_derivatives(f, tape, x ? x : f->params->x, ids, count, &sum, s));
+    return swi_mean_add(mean, "objective", count > 0 ? sum / (double)count : 0, swi_plain_weight((double)count));
+}
+
+static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t first,
+                               int64_t count, uint64_t draw, sw_loss_mean *mean) {
+    SW_TRY(start(f, tape, x, NULL, draw));
+    ids = all_ids(f, tape, ids, first, count);
+    if (!ids)
+        return sw_last_failure();
+    if (is_known(f))
+        return glm_value(f, tape, x, ids, count, NULL, mean);
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    const uint64_t failures = sw_failure_count();
+    sw_tensor loss;
+    if (f->loss)
+        loss = f->loss(f->user, tape, ids, count);
+    else
+        loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false), ids, count);
+    SW_TRY(check_loss(loss, tape, failures));
+    return add_item(loss, mean);
+}
+
+sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                             uint64_t draw, double *value) {
+    return sw_objective_value_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value);
+}
+
+sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                     int64_t count, int64_t chunk, uint64_t draw, double *value) {
+    if (chunk <= 0)
+        chunk = 1000;
+    SW_TRY(check(f, tape, NULL));
+    if (!f->loss && f->gradient && !is_known(f))
+        return call_gradient(f, tape, x, ids, count, draw, value, NULL);
+    bound before;
+    SW_TRY(remember(f, tape, &before));
+    bool recording = sw_tape_switch(tape, SW_RECORD);
+    sw_tape_set_switch(tape, SW_RECORD, false);
+    sw_loss_mean mean = {0};
+    int64_t first = 0;
+    sw_status status;
+    do {
+        int64_t n = count - first < chunk ? count - first : chunk;
+        status = value_on_tape(f, tape, x, ids, first, n, draw, &mean);
+        first += n;
+    } while (status == SW_OK && first < count);
+    if (status == SW_OK) {
+        *value = sw_loss_mean_value(&mean);
+        keep_weight(tape, &mean);
+    }
+    sw_tape_set_switch(tape, SW_RECORD, recording);
+    return end(f, tape, &before, status);
+}
+
+/* ∇f of a generalized linear model that has rows and head, but no `loss`. */
+static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                              sw_loss_mean *mean, sw_gradient *g) {
+    sw_array w, b;
+    split(f, x ? x : f->params->x, &w, &b);
+    const uint64_t failures = sw_failure_count();
+    sw_tensor rows = f->rows(f->user, tape, ids, count);
+    sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
+    sw_tensor z = f->bias ? sw_linear(rows, tw, tb) : swi_linear_no_bias(rows, tw);
+    sw_tensor loss = f->head(f->user, tape, z, ids, count);
+    SW_TRY(check_loss(loss, tape, failures));
+    SW_TRY(sw_backward(loss));
+    SW_TRY(add_item(loss, mean));
+    const void *dw = sw_grad(tw).data, *db = f->bias ? sw_grad(tb).data : dw;
+    if (!dw || !db)
+        return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
+    const int64_t weights = f->outputs * f->features;
+    const swi_weight weight = weight_of(loss);
+    const bool first = g->fresh;
+    SW_TRY(swi_gradient_open(g, "objective", weight, count));
+    const double factor = swi_gradient_factor(g, weight.value);
+    swi_gradient_add(g, 0, weights, factor, dw, first);
+    if (f->bias)
+        swi_gradient_add(g, weights, f->outputs, factor, db, first);
+    memset(g->written, 1, (size_t)f->params->count);
+    return SW_OK;
+}
+
+/* The same without a tape's operations. */
+static sw_status glm_known_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                    int64_t count, sw_loss_mean *mean, sw_gradient *g) {
+    const size_t size = swi_size(f->params->type);
+    void *s = swi_arena_alloc(&tape->arena, (size_t)(count * f->outputs) * size),
+         *part = swi_arena_alloc(&tape->arena, (size_t)f->params->dim * size);
+    if (!s || !part)
+        return SW_ERR_MEMORY;
+    SW_TRY(glm_value(f, tape, x, ids, count, s, mean));
+    swi_axpy(f->params->type, count * f->outputs, count > 0 ? 1 / (double)count : 0, s, s, true);
+    SW_TRY(swi_glm_combine(f, tape, ids, count, s, 0, part));
+    const swi_weight weight = swi_plain_weight((double)count);
+    const bool first = g->fresh;
+    SW_TRY(swi_gradient_open(g, "objective", weight, count));
+    swi_gradient_add(g, 0, f->params->dim, swi_gradient_factor(g, weight.value), part, first);
+    memset(g->written, 1, (size_t)f->params->count);
+    return SW_OK;
+}
+
+static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                  int64_t first, int64_t count, uint64_t draw, sw_loss_mean *mean, sw_gradient *g) {
+    SW_TRY(start(f, tape, x, g, draw));
+    ids = all_ids(f, tape, ids, first, count);
+    if (!ids)
+        return sw_last_failure();
+    if (is_known(f))
+        return glm_known_gradient(f, tape, x, ids, count, mean, g);
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    if (!f->loss)
+        return glm_gradient(f, tape, x, ids, count, mean, g);
+    const uint64_t failures = sw_failure_count();
+    sw_tensor loss = f->loss(f->user, tape, ids, count);
+    SW_TRY(check_loss(loss, tape, failures));
+    SW_TRY(add_item(loss, mean));
+    SW_TRY(sw_backward(loss));
+    if (g->fresh) { /* the loss does not depend on these parameters */
+        memset(g->data, 0, (size_t)f->params->dim * swi_size(f->params->type));
+        swi_gradient_filled(g, weight_of(loss), count);
+    }
+    return SW_OK;
+}
+
+sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                                uint64_t draw, double *value, sw_gradient *g) {
+    return sw_objective_gradient_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value, g);
+}
+
+static sw_status gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                       int64_t count, uint64_t draw, double *value, sw_gradient *g) {
+    SW_TRY(call_gradient(f, tape, x, ids, count, draw, value, g->data));
+    swi_gradient_filled(g, swi_plain_weight((double)count), count);
+    return SW_OK;
+}
+
+sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                        int64_t count, int64_t chunk, uint64_t draw, double *value, sw_gradient *g) {
+    if (chunk <= 0)
+        chunk = 1000;
+    SW_TRY(check(f, tape, g));
+    if (!g)
+        return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
+    sw_gradient_make_fresh(g);
+    if (!f->loss && f->gradient && !is_known(f)) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
+        return gradient_without_tape(f, tape, x, ids, count, draw, value, g);
+    bound before;
+    SW_TRY(remember(f, tape, &before));
+    sw_loss_mean mean = {0};
+    sw_status status;
+    int64_t first = 0;
+    do {
+        int64_t n = count - first < chunk ? count - first : chunk;
+        status = gradient_on_tape(f, tape, x, ids, first, n, draw, &mean, g);
+        first += n;
+    } while (status == SW_OK && first < count);
+    if (status == SW_OK) {
+        if (value)
+            *value = sw_loss_mean_value(&mean);
+        keep_weight(tape, &mean);
+        swi_gradient_close(g);
+    } else {
+        sw_gradient_make_fresh(g); /* half a gradient is none */
+    }
+    return end(f, tape, &before, status);
+}
+
+static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                             uint64_t draw, double *value, void *s) {
+    SW_TRY(start(f, tape, x, NULL, draw));
+    ids = all_ids(f, tape, ids, 0, count);
+    if (!ids)
+        return sw_last_failure();
+    sw_loss_mean mean = {0};
+    if (f->glm) {
+        SW_TRY(glm_value(f, tape, x, ids, count, s, &mean));
+        keep_weight(tape, &mean);
+        if (value)
+            *value = sw_loss_mean_value(&mean);
+        return SW_OK;
+    }
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    const uint64_t failures = sw_failure_count();
+    sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
+    sw_tensor loss = f->head(f->user, tape, z, ids, count);
+    SW_TRY(check_loss(loss, tape, failures));
+    SW_TRY(add_item(loss, &mean));
+    keep_weight(tape, &mean);
+    const double weight = tape->loss_weight == SW_SUMMED ? 1 : tape->loss_weight;
+    SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum: one s_i for each sample */
+    if (value)
+        *value = sw_loss_mean_value(&mean);
+    sw_array grad = sw_grad(z);
+    if (!grad.data)
+        return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
+    memcpy(s, grad.data, (size_t)(count * f->outputs) * swi_size(f->params->type));
+    return SW_OK;
+}
+
+sw_status sw_objective_glm_derivatives(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                       int64_t count, uint64_t draw, double *value, void *s) {
+    SW_TRY(check(f, tape, NULL));
+    SW_TRY(check_glm(f));
+    bound before;
+    SW_TRY(remember(f, tape, &before));
+    sw_status status = glm_on_tape(f, tape, x, ids, count, draw, value, s);
+    return end(f, tape, &before, status);
+}
+
+static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count, const void *c,
+                                 double beta, void *g) {
+    sw_tape_reset(tape);
+    ids = all_ids(f, tape, ids, 0, count);
+    if (!ids)
+        return sw_last_failure();
+    if (f->glm)
+        return swi_glm_combine(f, tape, ids, count, c, beta, g);
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
+    sw_dtype type = f->params->type;
+    if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)
+        return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed", sw_dtype_name(rows.type),
+                       sw_shape_text(rows.rank, rows.shape), sw_dtype_name(type), (long long)count,
+                       (long long)f->features);
+    int64_t k = f->outputs, d = f->features;
+    SW_TRY(sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d));
+    if (f->bias) {
+        void *b = (char *)g + (size_t)(k * d) * swi_size(type);
+        swi_axpy(type, k, beta, b, b, true);
+        if (beta == 0)
+            swi_fill(type, k, 0, b);
+        sw_sum_to_shape(type, 2, (int64_t[]){count, k}, c, 1, &k, b, 1, false);
+    }
+    return SW_OK;
+}
+
+sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
+                                   const void *c, double beta, void *g) {
+    SW_TRY(check(f, tape, NULL));
+    SW_TRY(check_glm(f));
+    sw_status status = combine_on_tape(f, tape, ids, count, c, beta, g);
+    sw_tape_reset(tape);
+    return status;
+}

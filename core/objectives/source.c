@@ -1,0 +1,143 @@
+/* Data sources: gathering a batch onto a tape, and which samples come next. */
+#include <swale/parallel.h>
+#include <swale/source.h>
+#include <swale/status.h>
+
+#include "core/base/allocation.h"
+#include "core/base/element.h"
+#include "core/tape/node.h"
+
+enum { GATHER_ROWS = 8, MOST_TILES = 64 }; /* rows in a tile of work; tiles of a job */
+
+typedef struct gather_job {
+    const sw_source *source;
+    const int64_t *ids;
+    int64_t count, x_bytes, y_bytes;
+    uint64_t draw;
+    sw_dtype type;
+    char *x, *y;
+    sw_status status[MOST_TILES];
+} gather_job;
+
+static void gather_tile(void *args, int64_t tile) {
+    gather_job *j = args;
+    int64_t first = tile * GATHER_ROWS, n = j->count - first;
+    if (n > GATHER_ROWS)
+        n = GATHER_ROWS;
+    sw_status status =
+        j->source->gather(j->source, j->ids + first, n, j->draw, j->type, j->x ? j->x + first * j->x_bytes : NULL,
+                          j->y ? j->y + first * j->y_bytes : NULL);
+    if (status != SW_OK)
+        j->status[tile] = status;
+}
+
+/* Errors are kept by thread: the message of a failure may be another thread's. Asked once more here, the
+ * source says it to this one. */
+static sw_status gather_again(gather_job *job, int64_t tile) {
+    sw_status status = job->status[tile];
+    gather_tile(job, tile);
+    return sw_fail(status,
+                   "batch: samples could not be gathered: the source's gather returned status %d "
+                   "without a message",
+                   (int)status);
+}
+
+static sw_status check_request(const sw_source *source, sw_dtype type, const int64_t *ids, int64_t count) {
+    if (!source)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
+    swi_forget_freed(source); /* a user's, where one of the library's was */
+    if (!source->gather)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
+    if (count < 1 || !ids)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: %lld samples asked for", (long long)count);
+    if (type != SW_F32 && type != SW_F64)
+        return sw_fail(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not %s", sw_dtype_name(type));
+    for (int64_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= source->n)
+            return sw_fail(SW_ERR_ARGUMENT, "batch: sample %lld is outside 0 to %lld", (long long)ids[i],
+                           (long long)source->n - 1);
+    if (source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
+        return sw_fail(SW_ERR_SHAPE, "batch: a sample has at most %d axes", SW_MAX_RANK - 1);
+    return SW_OK;
+}
+
+static sw_dtype target_type(const sw_source *source, sw_dtype type) {
+    return source->y_type == SW_I32 ? SW_I32 : type;
+}
+
+static int64_t sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
+    int64_t bytes = (int64_t)swi_size(type);
+    for (int i = 0; i < rank; i++)
+        bytes *= shape[i];
+    return bytes;
+}
+
+/* After check_request. */
+static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
+                        void *x, void *y) {
+    gather_job job = {.source = source,
+                      .ids = ids,
+                      .count = count,
+                      .draw = draw,
+                      .type = type,
+                      .x = x,
+                      .y = y,
+                      .x_bytes = sample_bytes(source->x_rank, source->x_shape, type),
+                      .y_bytes = sample_bytes(source->y_rank, source->y_shape, target_type(source, type))};
+    const int64_t most = (int64_t)MOST_TILES * GATHER_ROWS;
+    for (int64_t at = 0; at < count; at += most) {
+        gather_job part = job;
+        part.ids += at;
+        part.x = part.x ? part.x + at * part.x_bytes : NULL;
+        part.y = part.y ? part.y + at * part.y_bytes : NULL;
+        part.count = count - at < most ? count - at : most;
+        int64_t tiles = (part.count + GATHER_ROWS - 1) / GATHER_ROWS;
+        sw_parallel(gather_tile, &part, tiles);
+        for (int64_t t = 0; t < tiles; t++)
+            if (part.status[t] != SW_OK)
+                return gather_again(&part, t);
+    }
+    return SW_OK;
+}
+
+sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
+                           void *x, void *y) {
+    SW_TRY(check_request(source, type, ids, count));
+    if (y && source->y_rank < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no targets");
+    return gather(source, type, draw, ids, count, x, y);
+}
+
+/* One tensor of `count` samples, to be filled. */
+static sw_tensor room(sw_tape *tape, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
+    int64_t shape[SW_MAX_RANK] = {count};
+    for (int i = 0; i < rank; i++)
+        shape[i + 1] = sample[i];
+    return sw_empty(tape, type, rank + 1, shape);
+}
+
+sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
+                                    const int64_t *ids, int64_t count, sw_batch *batch) {
+    *batch = (sw_batch){0};
+    if (source && !tape)
+        return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
+    SW_TRY(check_request(source, type, ids, count));
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): check_request refuses NULL */
+    sw_tensor x = room(tape, type, count, source->x_rank, source->x_shape), y = {0};
+    if (sw_is_null(x))
+        return sw_last_failure();
+    if (source->y_rank >= 0) {
+        y = room(tape, target_type(source, type), count, source->y_rank, source->y_shape);
+        if (sw_is_null(y))
+            return sw_last_failure();
+    }
+    SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data, sw_is_null(y) ? NULL : sw_value(y).data));
+    SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
+    *batch = (sw_batch){.x = x, .y = y, .ids = tape->samples, .count = count};
+    return SW_OK;
+}
+
+sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids, int64_t count,
+                          sw_batch *batch) {
+    return sw_source_batch_with_draw(source, tape, type, sw_tape_draw(tape), ids, count, batch);
+}

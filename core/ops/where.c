@@ -1,0 +1,232 @@
+/* Comparisons and choice by element, of any element type, broadcasting. */
+#include <swale/copy.h>
+#include <swale/extend.h>
+
+#include "core/kernels/dispatch.h"
+
+#include <string.h>
+
+/* ---- Runs of neighbors: out[i] from a[i], b[i] and, for a choice, a condition ---- */
+
+typedef struct run {
+    const char *in[3];
+    char *out;
+    int64_t n;
+} run;
+
+typedef float __attribute__((may_alias)) real_f32;
+typedef double __attribute__((may_alias)) real_f64;
+typedef int32_t __attribute__((may_alias)) whole_i32;
+typedef uint8_t __attribute__((may_alias)) whole_u8;
+/* What is chosen is moved by size. */
+typedef uint32_t __attribute__((may_alias)) bits32;
+typedef uint64_t __attribute__((may_alias)) bits64;
+
+#define COMPARE(name, type, sign)                        \
+    static void name##_##type(const run *r) {            \
+        const type *restrict a = (const type *)r->in[0]; \
+        const type *restrict b = (const type *)r->in[1]; \
+        whole_u8 *restrict out = (whole_u8 *)r->out;     \
+        for (int64_t i = 0; i < r->n; i++)               \
+            out[i] = a[i] sign b[i];                     \
+    }
+#define COMPARE_ALL(name, sign)    \
+    COMPARE(name, real_f32, sign)  \
+    COMPARE(name, real_f64, sign)  \
+    COMPARE(name, whole_i32, sign) \
+    COMPARE(name, whole_u8, sign)
+COMPARE_ALL(greater, >)
+COMPARE_ALL(less, <)
+COMPARE_ALL(equal, ==)
+
+#define CHOOSE(condition, type)                                        \
+    static void choose_##condition##_##type(const run *r) {            \
+        const condition *restrict which = (const condition *)r->in[0]; \
+        const type *restrict a = (const type *)r->in[1];               \
+        const type *restrict b = (const type *)r->in[2];               \
+        type *restrict out = (type *)r->out;                           \
+        for (int64_t i = 0; i < r->n; i++) {                           \
+            const type yes = a[i], no = b[i];                          \
+            out[i] = which[i] ? yes : no;                              \
+        }                                                              \
+    }
+#define CHOOSE_ALL(condition)   \
+    CHOOSE(condition, whole_u8) \
+    CHOOSE(condition, bits32)   \
+    CHOOSE(condition, bits64)
+CHOOSE_ALL(whole_u8)
+CHOOSE_ALL(whole_i32)
+
+typedef void run_function(const run *r);
+
+/* ---- The walk over the result ---- */
+
+enum { OUT = 3, SPAN = 256 }; /* the operand that is written; elements of a run, where something repeats */
+
+typedef struct walk {
+    sw_box box; /* operands 0 to 2 are read */
+    const char *in[3];
+    char *out;
+    size_t size[4]; /* of an element of each */
+    run_function *function;
+    int inputs;
+    int64_t piece, pieces; /* of the last axis */
+    int64_t units, per_tile;
+} walk;
+
+static void lay_out(size_t size, const char *from, int64_t n, char *to) {
+    if (size == 1)
+        memset(to, *(const whole_u8 *)from, (size_t)n);
+    else if (size == 4)
+        for (int64_t i = 0; i < n; i++)
+            ((bits32 *)(void *)to)[i] = *(const bits32 *)(const void *)from;
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((bits64 *)(void *)to)[i] = *(const bits64 *)(const void *)from;
+}
+
+/* One piece of the last axis. What repeats is laid out in a row first, so that one loop serves all. */
+static void walk_run(const walk *w, const int64_t at[4], int64_t n) {
+    const int last = w->box.axes - 1;
+    _Alignas(64) char row[3][SPAN * sizeof(double)];
+    int64_t span = n;
+    for (int k = 0; k < w->inputs; k++)
+        if (w->box.stride[k][last] == 0) {
+            span = n < SPAN ? n : SPAN;
+            lay_out(w->size[k], w->in[k] + (size_t)at[k] * w->size[k], span, row[k]);
+        }
+    for (int64_t i = 0; i < n; i += span) {
+        run r = {.out = w->out + (size_t)(at[OUT] + i) * w->size[OUT], .n = n - i < span ? n - i : span};
+        for (int k = 0; k < w->inputs; k++)
+            r.in[k] = w->box.stride[k][last] == 0 ? row[k] : w->in[k] + (size_t)(at[k] + i) * w->size[k];
+        w->function(&r);
+    }
+}
+
+static void walk_tile(void *args, int64_t tile) {
+    const walk *w = args;
+    const int last = w->box.axes - 1;
+    for (int64_t u = tile * w->per_tile; u < (tile + 1) * w->per_tile && u < w->units; u++) {
+        const int64_t first = u % w->pieces * w->piece, n = w->box.length[last] - first;
+        int64_t rest = u / w->pieces, at[4];
+        for (int k = 0; k < 4; k++)
+            at[k] = first * w->box.stride[k][last];
+        for (int axis = last - 1; axis >= 0; axis--) {
+            const int64_t here = rest % w->box.length[axis];
+            rest /= w->box.length[axis];
+            for (int k = 0; k < 4; k++)
+                at[k] += here * w->box.stride[k][axis];
+        }
+        walk_run(w, at, n < w->piece ? n : w->piece);
+    }
+}
+
+/* out from operands that are broadcast to its shape. */
+static void walk_over(run_function *function, int inputs, const sw_view *const *in, const sw_view *out) {
+    walk w = {.box.axes = out->rank, .function = function, .inputs = inputs, .out = out->data};
+    if (out->count == 0)
+        return;
+    for (int axis = 0; axis < out->rank; axis++)
+        w.box.length[axis] = out->shape[axis];
+    sw_strides(out->rank, out->shape, w.box.stride[OUT]);
+    w.size[OUT] = sw_dtype_size(out->type);
+    for (int k = 0; k < inputs; k++) {
+        int64_t stride[SW_MAX_RANK];
+        const int before = out->rank - in[k]->rank;
+        sw_strides(in[k]->rank, in[k]->shape, stride);
+        for (int axis = before; axis < out->rank; axis++)
+            w.box.stride[k][axis] = in[k]->shape[axis - before] == 1 ? 0 : stride[axis - before];
+        w.in[k] = in[k]->data;
+        w.size[k] = sw_dtype_size(in[k]->type);
+    }
+    sw_box_join(&w.box, 4);
+    const int64_t length = w.box.length[w.box.axes - 1];
+    w.piece = length < SW_TILE ? length : SW_TILE;
+    w.pieces = (length + w.piece - 1) / w.piece;
+    w.units = out->count / length * w.pieces;
+    w.per_tile = 1 + (SW_TILE - 1) / w.piece;
+    const int64_t tiles = (w.units + w.per_tile - 1) / w.per_tile;
+    if (out->count < SWI_SERIAL)
+        for (int64_t t = 0; t < tiles; t++)
+            walk_tile(&w, t);
+    else
+        sw_parallel(walk_tile, &w, tiles);
+}
+
+/* ---- greater, less, equal ---- */
+
+static sw_status compare_shape(sw_call *c) {
+    SW_TRY(sw_call_check_equal_types(c, 0));
+    return sw_call_set_shape_broadcast_of(c, SW_U8);
+}
+
+#define COMPARISON(fn)                                                                                               \
+    static sw_status fn##_forward(sw_call *c) {                                                                      \
+        static run_function *const by_type[] = {                                                                     \
+            [SW_F32] = fn##_real_f32, [SW_F64] = fn##_real_f64, [SW_I32] = fn##_whole_i32, [SW_U8] = fn##_whole_u8}; \
+        walk_over(by_type[c->in[0]->type], 2, c->in, c->out);                                                        \
+        return SW_OK;                                                                                                \
+    }                                                                                                                \
+    static const sw_op fn##_op = {                                                                                   \
+        .size = sizeof(sw_op), .name = #fn, .shape = compare_shape, .forward = fn##_forward};                        \
+    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                                                                    \
+        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b});                                                  \
+    }
+COMPARISON(greater)
+COMPARISON(less)
+COMPARISON(equal)
+
+/* ---- where ---- */
+
+static sw_status where_shape(sw_call *c) {
+    const sw_view *condition = c->in[0];
+    if (condition->type != SW_U8 && condition->type != SW_I32)
+        return sw_fail(SW_ERR_TYPE, "where: the condition is %s; u8 or i32 is needed", sw_dtype_name(condition->type));
+    SW_TRY(sw_call_check_equal_types(c, 1));
+    return sw_call_set_shape_broadcast_of(c, c->in[1]->type);
+}
+
+static void choose(const sw_view *condition, const sw_view *a, const sw_view *b, const sw_view *out) {
+    static run_function *const by_size[2][3] = {
+        {choose_whole_u8_whole_u8, choose_whole_u8_bits32, choose_whole_u8_bits64},
+        {choose_whole_i32_whole_u8, choose_whole_i32_bits32, choose_whole_i32_bits64}};
+    const size_t size = sw_dtype_size(out->type);
+    walk_over(by_size[condition->type == SW_I32][size == 1   ? 0
+                                                 : size == 4 ? 1
+                                                             : 2],
+              3, (const sw_view *[]){condition, a, b}, out);
+}
+
+static sw_status where_forward(sw_call *c) {
+    choose(c->in[0], c->in[1], c->in[2], c->out);
+    return SW_OK;
+}
+
+/* The cotangent where it was taken, else 0: chosen, not multiplied, so that no 0·∞ arises. */
+static sw_status where_vjp(sw_call *c) {
+    static const double zero = 0; /* all bits of every type are 0 */
+    sw_view none = {.data = (void *)(uintptr_t)&zero, .count = 1, .type = c->out->type};
+    sw_view dy = *c->out, d = *c->out;
+    dy.data = (void *)(uintptr_t)c->cotangent;
+    for (int i = 1; i <= 2; i++) {
+        if (!sw_call_wants_grad(c, i))
+            continue;
+        d.data = sw_call_grad(c, i);
+        if (!d.data)
+            return SW_ERR_MEMORY;
+        choose(c->in[0], i == 1 ? &dy : &none, i == 1 ? &none : &dy, &d);
+    }
+    return SW_OK;
+}
+
+static const sw_op where_op = {.size = sizeof(sw_op),
+                               .name = "where",
+                               .shape = where_shape,
+                               .forward = where_forward,
+                               .vjp = where_vjp,
+                               .vjp_reads = SW_READS(0),
+                               .broadcasts = true};
+
+sw_tensor sw_where(sw_tensor condition, sw_tensor a, sw_tensor b) {
+    return sw_apply(&where_op, NULL, 0, 3, (sw_tensor[]){condition, a, b});
+}

@@ -1,0 +1,179 @@
+/* Gradient blocks: what they hold, and how the parts of a mean are added up. */
+#include <swale/memory.h>
+#include <swale/status.h>
+
+#include "core/base/allocation.h"
+#include "core/base/element.h"
+#include "core/kernels/axpy.h"
+#include "core/params/gradient.h"
+#include "core/params/vector.h"
+
+#include <string.h>
+
+/* ---- Made and freed ---- */
+
+sw_gradient *sw_gradient_view(sw_params *params) {
+    if (!params || !params->x) {
+        sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
+        return NULL;
+    }
+    sw_gradient *g = sw_alloc(sizeof *g);
+    if (!g)
+        return NULL;
+    g->params = params;
+    g->fresh = true;
+    g->written = sw_alloc((size_t)params->count);
+    if (!g->written) {
+        sw_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+sw_gradient *sw_gradient_new(sw_params *params) {
+    sw_gradient *g = sw_gradient_view(params);
+    if (!g)
+        return NULL;
+    g->owned = g->data = sw_alloc_array(params->dim, swi_size(params->type));
+    if (!g->data) {
+        sw_gradient_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+void sw_gradient_set_data(sw_gradient *view, void *vector) {
+    if (view && !view->owned) {
+        view->data = vector;
+        sw_gradient_make_fresh(view); /* whatever it held stays as it is */
+    }
+}
+
+void sw_gradient_free(sw_gradient *g) {
+    if (!g || !sw_may_free(g, "gradient"))
+        return;
+    sw_free(g->owned);
+    sw_free(g->low);
+    sw_free(g->written);
+    sw_free(g);
+}
+
+/* ---- Adding up ---- */
+
+static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
+    g->fresh = g->several = g->summed = g->apart = false;
+    g->samples = samples;
+    g->weight = weight;
+    g->unit = weight.value;
+    g->serial = swi_next_id();
+}
+
+/* The mean becomes a sum in units of its weight, so that the numbers stay as they are. */
+static sw_status gradient_begin_sum(sw_gradient *g) {
+    const size_t dim = (size_t)g->params->dim;
+    if (g->params->type == SW_F32) {
+        if (!g->low && !(g->low = sw_alloc_array(g->params->dim, sizeof *g->low)))
+            return SW_ERR_MEMORY;
+        memset(g->low, 0, dim * sizeof *g->low);
+    }
+    g->unit = g->weight.value;
+    g->summed = true;
+    return SW_OK;
+}
+
+sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, int64_t samples) {
+    if (g->fresh) {
+        memset(g->written, 0, (size_t)g->params->count);
+        gradient_start(g, weight, samples);
+        return SW_OK;
+    }
+    if (!swi_weight_fits(g->weight, weight))
+        return swi_weight_refuse(who, g->weight, weight);
+    if (weight.value == 0) { /* nothing is added, whatever its gradient */
+        g->several = true;
+        g->samples += samples;
+        return SW_OK;
+    }
+    if (g->weight.value == 0) { /* nor does what is there count */
+        memset(g->written, 0, (size_t)g->params->count);
+        gradient_start(g, weight, g->samples + samples);
+        return SW_OK;
+    }
+    if (g->apart)
+        return swi_weight_refuse(who, g->weight, g->weight);
+    if (!g->summed)
+        SW_TRY(gradient_begin_sum(g));
+    g->several = true;
+    g->samples += samples;
+    if (weight.value > 0)
+        g->weight.value += weight.value;
+    return SW_OK;
+}
+
+/* Of a block that holds a mean: 1 for the only part, its share of the whole for one of several. */
+double swi_gradient_factor(const sw_gradient *g, double weight) {
+    if (!g->several || weight == SW_SUMMED)
+        return 1;
+    const double whole = g->summed ? g->unit : g->weight.value;
+    return whole > 0 ? weight / whole : 0;
+}
+
+void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, const void *from, bool store) {
+    const sw_dtype type = g->params->type;
+    void *to = (char *)g->data + (size_t)at * swi_size(type);
+    if (factor == 0) { /* 0·NaN is not 0 */
+        if (store)
+            swi_fill(type, n, 0, to);
+        return;
+    }
+    if (g->summed && type == SW_F32)
+        swi_axpy_compensated(n, factor, from, to, g->low + at);
+    else
+        swi_axpy(type, n, factor, from, to, store);
+}
+
+void swi_gradient_close(sw_gradient *g) {
+    if (!g->summed)
+        return;
+    g->summed = false;
+    const double scale = g->weight.value > 0 ? g->unit / g->weight.value : 1;
+    if (g->params->type == SW_F32)
+        swi_close_compensated(g->params->dim, scale, g->data, g->low);
+    else
+        swi_axpy(g->params->type, g->params->dim, scale, g->data, g->data, true);
+}
+
+void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples) {
+    memset(g->written, 1, (size_t)g->params->count);
+    gradient_start(g, weight, samples);
+}
+
+/* ---- Asked for ---- */
+
+void *sw_gradient_data(sw_gradient *g) {
+    if (!g)
+        return NULL;
+    swi_gradient_close(g);
+    return g->data;
+}
+
+void sw_gradient_make_fresh(sw_gradient *g) {
+    if (g) {
+        g->fresh = true;
+        g->summed = false;
+        g->samples = 0;
+        g->weight = swi_plain_weight(0);
+    }
+}
+
+bool sw_gradient_is_fresh(const sw_gradient *g) {
+    return !g || g->fresh;
+}
+
+int64_t sw_gradient_samples(const sw_gradient *g) {
+    return g ? g->samples : 0;
+}
+
+double sw_gradient_weight(const sw_gradient *g) {
+    return g ? g->weight.value : 0;
+}

@@ -1,0 +1,327 @@
+/* Parameters: one vector, declared by name, and gradient blocks like it. */
+#include <swale/memory.h>
+#include <swale/params.h>
+#include <swale/status.h>
+
+#include "core/base/allocation.h"
+#include "core/base/element.h"
+#include "core/kernels/dispatch.h"
+#include "core/params/vector.h"
+
+#include <string.h>
+#include <limits.h>
+#include <math.h>
+
+struct swi_recipe {
+    sw_init init;
+};
+
+const char *sw_role_name(sw_role role) {
+    static const char *const names[] = {"weight", "bias", "norm", "embedding", "head", "other"};
+    return (unsigned)role < sizeof names / sizeof *names ? names[role] : "?";
+}
+
+sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
+    if (type != SW_F32 && type != SW_F64) {
+        sw_fail(SW_ERR_TYPE, "parameters are f32 or f64, not %s", sw_dtype_name(type));
+        return NULL;
+    }
+    sw_params *p = swi_check_environment() == SW_OK ? sw_alloc(sizeof *p) : NULL;
+    if (p) {
+        p->type = type;
+        p->seed = seed;
+        p->id = swi_next_id();
+    }
+    return p;
+}
+
+void sw_params_free(sw_params *p) {
+    if (!p || !sw_may_free(p, "params"))
+        return;
+    for (int i = 0; i < p->count; i++) {
+        sw_free((void *)(uintptr_t)p->list[i]->name);
+        sw_free(p->list[i]);
+    }
+    sw_free(p->list);
+    sw_free(p->recipe);
+    sw_gradient_free(p->gradient);
+    sw_free(p->x);
+    sw_free(p);
+}
+
+static sw_status grow(sw_params *p) {
+    if (p->count < p->capacity)
+        return SW_OK;
+    int capacity = p->capacity ? 2 * p->capacity : 8;
+    sw_param **list = sw_alloc_array(capacity, sizeof *list);
+    struct swi_recipe *recipe = sw_alloc_array(capacity, sizeof *recipe);
+    if (!list || !recipe) {
+        sw_free(list);
+        sw_free(recipe);
+        return SW_ERR_MEMORY;
+    }
+    if (p->count) {
+        memcpy(list, p->list, (size_t)p->count * sizeof *list);
+        memcpy(recipe, p->recipe, (size_t)p->count * sizeof *recipe);
+    }
+    sw_free(p->list);
+    sw_free(p->recipe);
+    p->list = list;
+    p->recipe = recipe;
+    p->capacity = capacity;
+    return SW_OK;
+}
+
+static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t *shape,
+                         const sw_param_options *options, sw_param *target) {
+    int64_t count;
+    if (p->built) {
+        sw_fail(SW_ERR_STATE, "parameter %s: the set is built already", name);
+        return NULL;
+    }
+    if (!name || !*name) {
+        sw_fail(SW_ERR_ARGUMENT, "a parameter needs a name");
+        return NULL;
+    }
+    if (sw_params_find(p, name)) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s is declared twice", name);
+        return NULL;
+    }
+    if (sw_shape_count(rank, shape, &count) != SW_OK || grow(p) != SW_OK)
+        return NULL;
+    sw_param *param = sw_alloc(sizeof *param);
+    char *copy = sw_strdup(name);
+    if (!param || !copy) {
+        sw_free(param);
+        sw_free(copy);
+        return NULL;
+    }
+    *param = (sw_param){.name = copy,
+                        .role = options->role,
+                        .rank = rank,
+                        .count = count,
+                        .offset = -1,
+                        .fan_in = options->fan_in,
+                        .fan_out = options->fan_out,
+                        .index = p->count,
+                        .owner = p,
+                        .tied = target};
+    for (int i = 0; i < rank; i++)
+        param->shape[i] = shape[i];
+    p->recipe[p->count].init = options->init;
+    p->list[p->count++] = param;
+    return param;
+}
+
+sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t *shape,
+                        const sw_param_options *options) {
+    sw_param_options own = {.size = sizeof own, .role = SW_ROLE_OTHER};
+    if (!p) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the set is NULL", name ? name : "?");
+        return NULL;
+    }
+    bool taken = !options || sw_options_copy("parameter", "sw_param_options", &own, sizeof own, options,
+                                             offsetof(sw_param_options, role)) == SW_OK;
+    sw_param *param = taken ? declare(p, name, rank, shape, &own, NULL) : NULL;
+    if (!param)
+        p->failed = sw_last_failure();
+    return param;
+}
+
+sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
+    if (!p || !target) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?", p ? "one to tie it to" : "set");
+        if (p)
+            p->failed = SW_ERR_ARGUMENT;
+        return NULL;
+    }
+    if (target->owner != p) {
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: %s belongs to another set", name, target->name);
+        p->failed = SW_ERR_ARGUMENT;
+        return NULL;
+    }
+    while (target->tied)
+        target = target->tied;
+    const sw_param_options options = {
+        .size = sizeof options, .role = target->role, .fan_in = target->fan_in, .fan_out = target->fan_out};
+    sw_param *param = declare(p, name, target->rank, target->shape, &options, target);
+    if (!param)
+        p->failed = sw_last_failure();
+    return param;
+}
+
+sw_status sw_params_build(sw_params *p) {
+    if (!p)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "build: the set is NULL");
+    if (p->failed)
+        return sw_error() ? p->failed : sw_fail(SW_ERR_STATE, "build: a parameter could not be declared");
+    if (p->built)
+        return sw_fail(SW_ERR_STATE, "build: the parameters are built already");
+    int64_t dim = 0;
+    for (int i = 0; i < p->count; i++) {
+        sw_param *param = p->list[i];
+        if (param->tied) {
+            param->offset = param->tied->offset; /* declared before: already laid out */
+            continue;
+        }
+        if (param->count > INT64_MAX / 64 - dim)
+            return sw_fail(SW_ERR_SHAPE, "build: too many parameters");
+        param->offset = dim;
+        dim += param->count;
+    }
+    p->dim = dim;
+    p->x = sw_alloc_array(dim, swi_size(p->type));
+    p->gradient = p->x ? sw_gradient_new(p) : NULL;
+    if (!p->gradient) {
+        sw_free(p->x);
+        p->x = NULL;
+        return SW_ERR_MEMORY;
+    }
+    p->built = true;
+    sw_status status = sw_params_reinitialize(p);
+    if (status != SW_OK) {
+        p->built = false;
+        sw_gradient_free(p->gradient);
+        sw_free(p->x);
+        p->gradient = NULL;
+        p->x = NULL;
+    }
+    return status;
+}
+
+/* A parameter that holds NaN or Inf would only show in the first loss. A frozen one may hold Inf: a mask. */
+static sw_status params_check_value(const sw_params *p, const sw_param *param, const sw_init *init, int64_t at,
+                                    double value, double stored) {
+    if (isfinite(stored) || (param->frozen && isinf(value)))
+        return SW_OK;
+    const char *name = init->name ? init->name : "?";
+    if (isfinite(value))
+        return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %g, too large for %s",
+                       param->name, name, (long long)at, value, sw_dtype_name(p->type));
+    return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %s; finite numbers are needed%s",
+                   param->name, name, (long long)at,
+                   isnan(value) ? "nan"
+                   : value > 0  ? "inf"
+                                : "-inf",
+                   isinf(value) ? " (a mask is frozen before the build)" : "");
+}
+
+/* The initial values of parameter i into x; values: room for them in f64, in which all are made. */
+static sw_status params_fill(sw_params *p, int i, double *values) {
+    const sw_param *param = p->list[i];
+    const sw_init *init = &p->recipe[i].init;
+    if (init->fill) {
+        sw_rng rng = {.key = sw_rng_key(p->seed, param->name)};
+        const sw_status status = init->fill(init, param, &rng, values);
+        if (status != SW_OK)
+            return sw_fail(status == SW_SKIPPED ? SW_ERR_USER : status,
+                           "parameter %s: fill of its initial values (%s) returned status %d without "
+                           "a message",
+                           param->name, init->name ? init->name : "?", (int)status);
+    }
+    for (int64_t k = 0; k < param->count; k++) {
+        const double value = init->fill ? values[k] : 0, stored = p->type == SW_F32 ? (double)(float)value : value;
+        SW_TRY(params_check_value(p, param, init, k, value, stored));
+        if (p->type == SW_F32)
+            ((float *)p->x)[param->offset + k] = (float)value;
+        else
+            ((double *)p->x)[param->offset + k] = value;
+    }
+    return SW_OK;
+}
+
+sw_status sw_params_reinitialize(sw_params *p) {
+    if (!p || !p->built)
+        return sw_fail(SW_ERR_STATE, "reset: the parameters are not built");
+    int64_t largest = 0;
+    for (int i = 0; i < p->count; i++)
+        if (p->recipe[i].init.fill && p->list[i]->count > largest)
+            largest = p->list[i]->count;
+    double *values = sw_alloc_array(largest, sizeof *values); /* f32 and f64 start at one point */
+    if (!values)
+        return SW_ERR_MEMORY;
+    sw_status status = SW_OK;
+    for (int i = 0; i < p->count && status == SW_OK; i++)
+        if (!p->list[i]->tied)
+            status = params_fill(p, i, values);
+    sw_free(values);
+    p->version++;
+    return status;
+}
+
+bool sw_params_built(const sw_params *p) {
+    return p && p->built;
+}
+
+sw_dtype sw_params_type(const sw_params *p) {
+    return p ? p->type : SW_F32;
+}
+
+uint64_t sw_params_seed(const sw_params *p) {
+    return p ? p->seed : 0;
+}
+
+int64_t sw_params_dim(const sw_params *p) {
+    return p ? p->dim : 0;
+}
+
+int sw_params_count(const sw_params *p) {
+    return p ? p->count : 0;
+}
+
+sw_param *sw_params_at(const sw_params *p, int index) {
+    return p && index >= 0 && index < p->count ? p->list[index] : NULL;
+}
+
+sw_param *sw_params_find(const sw_params *p, const char *name) {
+    for (int i = 0; p && name && i < p->count; i++)
+        if (strcmp(p->list[i]->name, name) == 0)
+            return p->list[i];
+    return NULL;
+}
+
+void *sw_params_x(const sw_params *p) {
+    return p ? p->x : NULL;
+}
+
+void sw_params_mark_changed(sw_params *p) {
+    if (p)
+        p->version++;
+}
+
+uint64_t sw_params_version(const sw_params *p) {
+    return p ? p->version : 0;
+}
+
+sw_gradient *sw_params_gradient(const sw_params *p) {
+    return p ? p->gradient : NULL;
+}
+
+static sw_array view_of(const sw_param *param, void *vector) {
+    if (!vector)
+        return (sw_array){0};
+    char *data = (char *)vector + (size_t)param->offset * swi_size(param->owner->type);
+    return sw_array_view(data, param->owner->type, param->rank, param->shape);
+}
+
+sw_array sw_param_value(const sw_param *param) {
+    return param ? view_of(param, param->owner->x) : (sw_array){0};
+}
+
+sw_array sw_param_grad(const sw_param *param) {
+    return param && param->owner->gradient ? view_of(param, sw_gradient_data(param->owner->gradient)) : (sw_array){0};
+}
+
+void sw_param_freeze(sw_param *param, bool frozen) {
+    if (param)
+        (param->tied ? param->tied : param)->frozen = frozen;
+    else
+        sw_fail(SW_ERR_ARGUMENT, "param_freeze: the parameter is NULL (is its name right?)");
+}
+
+void sw_param_set_role(sw_param *param, sw_role role) {
+    if (param)
+        param->role = role;
+    else
+        sw_fail(SW_ERR_ARGUMENT, "param_set_role: the parameter is NULL (is its name right?)");
+}
