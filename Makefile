@@ -87,7 +87,7 @@ missing_libraries = || { \
 
 .PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
         check-fast check-flavors check-graphs check-peer-samples check-variance-reduction bench bench-peers fuzz \
-        run-fuzz lint format check-format headers doc check-reproducible clean
+        run-fuzz lint format check-format check-rooms headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
@@ -336,7 +336,11 @@ format:
 check-format:
 	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
 
-lint: check-format headers doc
+# The direction of dependencies, and that methods, operations and layers use public functions alone.
+check-rooms: $(library_obj)
+	@.lint/rooms.sh $(BUILD) $(library_obj)
+
+lint: check-format check-rooms headers doc
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
 	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(INCLUDE) -Iexamples 2>$(BUILD)/tidy.log
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \

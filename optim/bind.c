@@ -233,7 +233,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     if (value == &e->value)
         e->weight = sw_gradient_weight(o->view);
     swo_zero_frozen(o, g); /* objectives without a tape know nothing of frozen parameters */
-    return swo_check(o->type, o->dim, g, &o->checked_norm);
+    return sw_vector_norm(o->type, o->dim, g, &o->checked_norm);
 }
 
 sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value) {
@@ -246,7 +246,7 @@ sw_status sw_estimate_glm_derivatives(sw_estimate *e, const void *x, const int64
     SW_TRY(sw_objective_glm_derivatives(e->objective, e->tape, x, ids, count, e->draw, value, s));
     if (value == &e->value)
         e->weight = sw_tape_loss_weight(e->tape);
-    return swo_check(e->type, count * e->objective->outputs, s, &norm);
+    return sw_vector_norm(e->type, count * e->objective->outputs, s, &norm);
 }
 
 sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {

@@ -89,14 +89,14 @@ void swo_guard_forget(sw_optim *o) {
 /* The 2-norm; INFINITY where it is no number. Whole numbers are always finite. */
 static double vector_norm(sw_dtype type, const void *v, int64_t count) {
     double norm = 0;
-    if ((type == SW_F32 || type == SW_F64) && count > 0 && swo_check(type, count, v, &norm) != SW_OK)
+    if ((type == SW_F32 || type == SW_F64) && count > 0 && sw_vector_norm(type, count, v, &norm) != SW_OK)
         return INFINITY;
     return norm * GUARD_ROUNDING;
 }
 
 static bool vector_is_finite(sw_dtype type, const void *v, int64_t count) {
     double norm;
-    return (type != SW_F32 && type != SW_F64) || count == 0 || swo_check(type, count, v, &norm) == SW_OK;
+    return (type != SW_F32 && type != SW_F64) || count == 0 || sw_vector_norm(type, count, v, &norm) == SW_OK;
 }
 
 static bool element_is_finite(sw_dtype type, const void *v, int64_t i) {

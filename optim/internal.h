@@ -222,20 +222,6 @@ struct sw_optim {
     struct swo_watch *watch; /* NULL: nothing */
 };
 
-/* vector.c */
-/* SW_SKIPPED if g holds Inf or NaN; its 2-norm. */
-sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm);
-/* The 2-norms of x and of y, in one pass. */
-void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]);
-/* out = a x + b y; y may be NULL; out may be one of them */
-void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out);
-void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out);
-/* Sums and means over many steps, in two vectors (compensated.h): sum + low ← sum + low + a x, and
- * mean + low ← (1 - w)(mean + low) + w x. */
-void swo_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void *sum, void *low);
-void swo_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low);
-double swo_inner(const sw_optim *o, const void *x, const void *y);
-
 /* Whether the method has this slot with these options and parameters of this type. */
 bool swo_slot_needed(const sw_slot *slot, const double *option, sw_dtype type);
 /* Bytes of an element of a slot. */

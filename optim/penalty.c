@@ -122,7 +122,7 @@ static bool add_penalties(const sw_optim *o, const swo_group *group, const void 
         if (p->frozen)
             continue;
         if (decay > 0)
-            swo_combine(o->type, p->count, 1, (char *)g + at, decay, (const char *)x + at, (char *)g + at);
+            sw_vector_axpby(o->type, p->count, 1, (char *)g + at, decay, (const char *)x + at, (char *)g + at);
         if (bounded && !take_subgradients(o->type, p, &b, x, g))
             return false;
     }
@@ -134,7 +134,7 @@ sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm) 
     for (int i = 0; i < o->groups && inside; i++)
         inside = add_penalties(o, &o->group[i], x, g);
     swo_zero_frozen(o, g);
-    SW_TRY(swo_check(o->type, o->dim, g, norm));
+    SW_TRY(sw_vector_norm(o->type, o->dim, g, norm));
     if (!inside)
         *norm = INFINITY;
     return SW_OK;

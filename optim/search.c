@@ -56,7 +56,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
             o->group[i].effective[at] = largest > 0 ? lr[i] / largest : 1;
     }
     sw_status status = swo_run_rules(o, g);
-    swo_apply(o, o->dim, 1, x, -1, o->x_before, o->direction);
+    sw_vector_axpby(o->type, o->dim, 1, x, -1, o->x_before, o->direction);
     swo_zero_frozen(o, o->direction); /* also where they hold Inf, and the difference is NaN */
     memcpy(x, o->x_before, bytes);
     for (int i = 0; i < o->groups; i++) {
@@ -64,7 +64,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
         if (at >= 0)
             o->group[i].effective[at] = lr[i];
     }
-    double slope = swo_inner(o, g, o->direction), alpha = 0;
+    double slope = sw_vector_dot(o->type, o->dim, g, o->direction), alpha = 0;
     sw_search s = {.option = o->search_option,
                    .scalar = o->search_scalar,
                    .value = o->estimate->e.value,
@@ -84,7 +84,7 @@ sw_status swo_search(sw_optim *o, const void *g) {
             swo_skip_by(o, SWO_SKIP_SEARCH, o->search->name,
                         swo_returned("line search", o->search->name, "search", true, o->search->search(&s, &alpha)));
     if (status == SW_OK) {
-        swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, x);
+        sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, x);
         status = swo_guard_search(o);
     }
     if (status != SW_OK) {
@@ -100,13 +100,13 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     *value = NAN;
     if (slope)
         *slope = NAN;
-    swo_apply(o, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
+    sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
     if (!slope) /* in the parts in which sw_estimate_gradient takes all samples */
         return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count, e->ids ? e->count : 0,
                                           e->draw, value);
     sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;
-    *slope = swo_inner(o, o->trial_gradient, o->direction);
+    *slope = sw_vector_dot(o->type, o->dim, o->trial_gradient, o->direction);
     return SW_OK;
 }

@@ -510,15 +510,15 @@ static sw_status commit(swo_estimate *e) {
 static sw_status clip(sw_optim *o, void *g) {
     double norm = o->norm;
     if (norm > 0x1p100) {
-        swo_apply(o, o->dim, 0x1p-80, g, 0, NULL, g);
-        SW_TRY(swo_check(o->type, o->dim, g, &norm));
+        sw_vector_axpby(o->type, o->dim, 0x1p-80, g, 0, NULL, g);
+        SW_TRY(sw_vector_norm(o->type, o->dim, g, &norm));
     }
     if (o->clip / norm < 0x1p-100 && norm > 1) { /* 2^100 at most */
         const double down = ldexp(1, -ilogb(norm));
-        swo_apply(o, o->dim, down, g, 0, NULL, g);
+        sw_vector_axpby(o->type, o->dim, down, g, 0, NULL, g);
         norm *= down;
     }
-    swo_apply(o, o->dim, o->clip / norm, g, 0, NULL, g);
+    sw_vector_axpby(o->type, o->dim, o->clip / norm, g, 0, NULL, g);
     return SW_OK;
 }
 
@@ -539,7 +539,7 @@ static sw_status measure_penalized(sw_optim *o, const void *g) {
 /* From the final gradient on. */
 static sw_status move(sw_optim *o, void *g) {
     if (isnan(o->norm)) /* combined from several gradients, which may be too large together */
-        SW_TRY(swo_check(o->type, o->dim, g, &o->norm));
+        SW_TRY(sw_vector_norm(o->type, o->dim, g, &o->norm));
     look_for_frozen(o);
     SW_TRY(swo_options_now(o));
     if (o->wants_penalized)
@@ -599,7 +599,7 @@ sw_status sw_optim_step(sw_optim *o) {
     remember(o, false);
     o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
     swo_zero_frozen(o, g);             /* sw_backward may have written them before they were frozen */
-    sw_status status = swo_check(o->type, o->dim, g, &o->norm);
+    sw_status status = sw_vector_norm(o->type, o->dim, g, &o->norm);
     if (status == SW_OK)
         status = move(o, g);
     sw_gradient_make_fresh(gradient);

@@ -56,7 +56,7 @@ void swo_watch_before(sw_optim *o) {
 
 static double norm_of(const sw_optim *o, const sw_param *p, const void *vector) {
     double norm;
-    swo_check(o->type, p->count, (const char *)vector + (size_t)p->offset * swo_size(o), &norm);
+    sw_vector_norm(o->type, p->count, (const char *)vector + (size_t)p->offset * swo_size(o), &norm);
     return norm;
 }
 
@@ -65,7 +65,7 @@ void swo_watch_after(sw_optim *o, const void *g) {
     if (!w)
         return;
     const void *x = sw_params_x(o->params);
-    swo_apply(o, o->dim, 1, x, -1, w->x, w->x);
+    sw_vector_axpby(o->type, o->dim, 1, x, -1, w->x, w->x);
     swo_zero_frozen(o, w->x); /* also where they hold Inf, and the difference is NaN */
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);

@@ -4,6 +4,7 @@
 
 #include "core/base/allocation.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -84,4 +85,9 @@ char *sw_strdup(const char *string) {
     if (copy)
         memcpy(copy, string, length);
     return copy;
+}
+
+uint64_t swi_next_id(void) {
+    static atomic_uint_fast64_t next = 1;
+    return atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
 }

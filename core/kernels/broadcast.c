@@ -1,15 +1,15 @@
 /* Loops over operands that are broadcast to one shape. */
 
-#include "core/kernels/broadcast.h"
+#include <swale/broadcast.h>
 
 static int64_t length_at(int rank, const int64_t *shape, int out_rank, int axis) {
     int own = axis - (out_rank - rank);
     return own < 0 ? 1 : shape[own];
 }
 
-swi_broadcast swi_broadcast_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
-                                 const int64_t *b_shape) {
-    swi_broadcast l = {0};
+sw_broadcast sw_broadcast_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
+                               const int64_t *b_shape) {
+    sw_broadcast l = {0};
     int64_t a_step = 1, b_step = 1, step = 1;
     bool a_before = false, b_before = false;
     for (int axis = rank - 1; axis >= 0; axis--) { /* from the last; l holds them in that order */

@@ -3,7 +3,7 @@
 #include <swale/reduce_kernels.h>
 
 #include "core/base/element.h"
-#include "core/kernels/broadcast.h"
+#include <swale/broadcast.h>
 #include "core/kernels/dispatch.h"
 
 #if SW_KERNEL_FIRST
@@ -265,7 +265,7 @@ sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const 
     a.count = a.outputs ? all / a.outputs : 0;
     if (all == 0)
         return a;
-    swi_broadcast l = swi_broadcast_plan(rank, shape, to_rank, to_shape, to_rank, to_shape);
+    sw_broadcast l = sw_broadcast_plan(rank, shape, to_rank, to_shape, to_rank, to_shape);
     a.across = l.a_stride[0] != 0;
     a.length = l.length[0];
     if (l.axes > 1)

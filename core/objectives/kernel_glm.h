@@ -15,10 +15,11 @@ static inline real SW_K(glm_dot)(const real *restrict a, const real *restrict x,
     int64_t i = 0;
     if (n >= SW_LANES) {
         real lane[SW_LANES] = {0};
-        for (; i + SW_LANES <= n; i += SW_LANES)
+        for (; i + SW_LANES <= n; i += SW_LANES) {
             SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += a[i + j] * x[i + j];
+            for (int j = 0; j < SW_LANES; j++)
+                lane[j] += a[i + j] * x[i + j];
+        }
         for (int j = 0; j < SW_GLM_NARROW; j++)
             narrow[j] = (lane[j] + lane[j + 8]) + (lane[j + 16] + lane[j + 24]);
     }

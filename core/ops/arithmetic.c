@@ -3,7 +3,7 @@
 #include <swale/unary.h>
 #include <swale/extend.h>
 
-#include "core/kernels/broadcast.h"
+#include <swale/broadcast.h>
 #include "core/ops/shared.h"
 
 #if SW_KERNEL_PASS
@@ -23,7 +23,7 @@ static const sw_kernels negate_kernels = SW_KERNEL_TABLE(scale), sub_kernels = S
 /* ---- Broadcasting ---- */
 
 typedef struct rows_job {
-    const swi_broadcast *l;
+    const sw_broadcast *l;
     sw_kernel *kernel;
     const char *a, *b;
     char *out;
@@ -32,7 +32,7 @@ typedef struct rows_job {
 
 static void rows_tile(void *args, int64_t tile) {
     const rows_job *j = args;
-    const swi_broadcast *l = j->l;
+    const sw_broadcast *l = j->l;
     int64_t begin = tile * j->per_tile, end = begin + j->per_tile;
     for (int64_t row = begin; row < end && row < j->rows; row++) {
         int64_t rest = row, a = 0, b = 0;
@@ -59,7 +59,7 @@ void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b
         sw_kernel_run(kernels, out->type, &args, out->count);
         return;
     }
-    swi_broadcast l = swi_broadcast_plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
+    sw_broadcast l = sw_broadcast_plan(out->rank, out->shape, a->rank, a->shape, b->rank, b->shape);
     rows_job job = {.l = &l,
                     .kernel = (*kernels)[out->type][sw_cpu_level()],
                     .a = a->data,

@@ -67,10 +67,11 @@ static double SW_K(power_sum_tile)(double total, const real *x, const real *each
         const int64_t count = n - first < WIDTH ? n - first : WIDTH;
         int64_t j = 0;
         SW_K(power_terms)(x + first, each_m, p, count, term);
-        for (; j + SW_LANES <= count; j += SW_LANES)
+        for (; j + SW_LANES <= count; j += SW_LANES) {
             SW_OVER_LANES
-        for (int i = 0; i < SW_LANES; i++)
-            lane[i] += term[j + i];
+            for (int i = 0; i < SW_LANES; i++)
+                lane[i] += term[j + i];
+        }
         for (int i = 0; j < count; i++, j++)
             lane[i] += term[j];
     }

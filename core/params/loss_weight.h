@@ -17,6 +17,8 @@ swi_weight swi_weight_combine(swi_weight a, swi_weight b);
 /* Whether parts with these weights have a mean. */
 bool swi_weight_fits(swi_weight a, swi_weight b);
 sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b);
+/* An error unless it is finite and at least 0, or SW_SUMMED. */
+sw_status swi_weight_check(const char *who, double weight);
 sw_status swi_mean_add(sw_loss_mean *mean, const char *who, double value, swi_weight weight);
 
 #endif

@@ -12,11 +12,6 @@
 #include <math.h>
 #include <stdatomic.h>
 
-uint64_t swi_next_id(void) {
-    static atomic_uint_fast64_t next = 1;
-    return atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
-}
-
 sw_tape *sw_tape_new(void) {
     sw_tape *tape = swi_check_environment() == SW_OK ? sw_alloc(sizeof *tape) : NULL;
     if (!tape)

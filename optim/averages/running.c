@@ -7,7 +7,7 @@
  * A step then reads θ, e and the second vector and writes the latter two: 20 bytes a parameter instead of 12.
  */
 #include <swale/kernel.h>
-#include "optim/compensated.h"
+#include <swale/kernel_compensated.h>
 
 #if SW_KERNEL_FIRST
 enum { WEIGHT };

@@ -168,7 +168,7 @@ static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double
     e->scalar[L] = 1 / t;
     for (int i = 0; i < TRIALS && is_positive(t); i++) {
         double sums[SECANT_SUMS], change = INFINITY; /* ‖Δg‖/‖g‖ */
-        swo_combine(e->type, e->dim, 1, x, -t, g, there);
+        sw_vector_axpby(e->type, e->dim, 1, x, -t, g, there);
         const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
         if (status != SW_OK && status != SW_SKIPPED)
             return status;
@@ -204,7 +204,7 @@ static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
         return SW_ERR_MEMORY;
     for (int i = 0; i < CONFIRMATIONS && e->scalar[MEASURED] != 0; i++) {
         double sums[SECANT_SUMS], met = INFINITY;
-        swo_combine(e->type, e->dim, 1, x, -full_step_size(e, e->scalar[L]), g, there);
+        sw_vector_axpby(e->type, e->dim, 1, x, -full_step_size(e, e->scalar[L]), g, there);
         const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
         if (status != SW_OK && status != SW_SKIPPED)
             return status;

@@ -1,6 +1,6 @@
 /* Lazy moves of sparse rows, and the flush that brings all columns up to date (glm_lazy.h). */
 #include <swale/kernel.h>
-#include "optim/compensated.h"
+#include <swale/kernel_compensated.h>
 #include "optim/estimators/glm_lazy_kernels.h"
 #include "optim/estimators/glm_steps.h"
 

@@ -153,7 +153,7 @@ static void glm_loop_take_average(swo_glm_loop *loop) {
         return;
     loop->mean = o->average_slot[0];
     loop->mean_low = o->average_slot[1];
-    swo_norms(loop->e->type, loop->e->dim, loop->mean, loop->mean_low ? loop->mean_low : loop->mean, norm);
+    sw_vector_two_norms(loop->e->type, loop->e->dim, loop->mean, loop->mean_low ? loop->mean_low : loop->mean, norm);
     loop->mean_bound = norm[0] + norm[1];
 }
 
@@ -185,7 +185,7 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
                                 .x_low = swo_estimate_of(e)->x_low};
     glm_loop_take_rules(loop, rules);
     glm_loop_take_average(loop);
-    swo_norms(e->type, e->dim, x, d, norm);
+    sw_vector_two_norms(e->type, e->dim, x, d, norm);
     loop->x_bound = norm[0];
     loop->d_bound = norm[1];
     return glm_loop_is_lazy(loop) ? glm_loop_make_lazy(loop) : SW_OK;
@@ -241,8 +241,8 @@ static void glm_loop_move_average(swo_glm_loop *loop) {
     const sw_estimate *e = loop->e;
     const int64_t first = loop->visit.lazy ? loop->segment[0].count : 0;
     const size_t at = (size_t)first * sw_dtype_size(e->type);
-    swo_mean_compensated(e->type, e->dim - first, loop->w, (const char *)loop->move.x + at, (char *)loop->mean + at,
-                         loop->mean_low ? (char *)loop->mean_low + at : NULL);
+    sw_vector_mean_compensated(e->type, e->dim - first, loop->w, (const char *)loop->move.x + at,
+                               (char *)loop->mean + at, loop->mean_low ? (char *)loop->mean_low + at : NULL);
     if (loop->visit.lazy && loop->w == 1)
         swo_glm_flush(e->type, &loop->move, true);
 }

@@ -97,10 +97,11 @@ static double SW_K(dense_square)(const swo_glm_visit *a) {
     double lane[SW_LANES] = {0}, square = 0;
     const real *t = a->t;
     int64_t j = 0;
-    for (; j + SW_LANES <= dim; j += SW_LANES)
+    for (; j + SW_LANES <= dim; j += SW_LANES) {
         SW_OVER_LANES
-    for (int k = 0; k < SW_LANES; k++)
-        lane[k] += (double)t[j + k] * (double)t[j + k];
+        for (int k = 0; k < SW_LANES; k++)
+            lane[k] += (double)t[j + k] * (double)t[j + k];
+    }
     for (int k = 0; j < dim; j++, k++)
         lane[k] += (double)t[j] * (double)t[j];
     SW_ADD_LANES(double, square, lane);

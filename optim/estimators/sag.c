@@ -33,7 +33,7 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
     double fresh, old;
     SW_TRY(swo_table_visit(e, x, &v));
     swo_sag_factors(e, &v, &fresh, &old);
-    swo_combine(e->type, e->dim, fresh, v.change, old, old != 0 ? e->slot[SUM] : NULL, g);
+    sw_vector_axpby(e->type, e->dim, fresh, v.change, old, old != 0 ? e->slot[SUM] : NULL, g);
     return swo_table_judge(e, x, g);
 }
 

@@ -118,7 +118,7 @@ static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_glm_derivatives(e, x, e->ids, e->count, NULL, s));
     const double weight = sw_tape_loss_weight(e->tape);
-    swo_combine(e->type, numbers, swo_mean_factor(weight), s, 0, NULL, s);
+    sw_vector_axpby(e->type, numbers, swo_mean_factor(weight), s, 0, NULL, s);
     SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, s, 0, g));
     swo_zero_frozen(e->optim, g);
     return SW_OK;
@@ -137,15 +137,15 @@ static sw_status secant_over(secant *s, double h) {
     if (!trial || !there)
         return SW_ERR_MEMORY;
     s->curvature = s->change = NAN;
-    swo_combine(e->type, e->dim, 1, s->x, -h, s->u, trial);
+    sw_vector_axpby(e->type, e->dim, 1, s->x, -h, s->u, trial);
     sw_status status = gradient_at(e, trial, there);
     if (status == SW_SKIPPED)
         return SW_OK;
     SW_TRY(status);
-    swo_combine(e->type, e->dim, 1, s->g, -1, there, there);
-    if (swo_check(e->type, e->dim, there, &s->change) != SW_OK)
+    sw_vector_axpby(e->type, e->dim, 1, s->g, -1, there, there);
+    if (sw_vector_norm(e->type, e->dim, there, &s->change) != SW_OK)
         s->change = NAN;
-    s->curvature = swo_inner(e->optim, there, s->u) / (h * s->square);
+    s->curvature = sw_vector_dot(e->type, e->dim, there, s->u) / (h * s->square);
     return SW_OK;
 }
 
@@ -173,7 +173,8 @@ static double free_norm(const sw_estimate *e, const void *x) {
         const sw_param *p = sw_params_at(e->params, i);
         if (p->frozen || p->tied)
             continue;
-        if (swo_check(e->type, p->count, (const char *)x + (size_t)p->offset * sw_dtype_size(e->type), &norm) != SW_OK)
+        if (sw_vector_norm(e->type, p->count, (const char *)x + (size_t)p->offset * sw_dtype_size(e->type), &norm) !=
+            SW_OK)
             return NAN;
         sum = hypot(sum, norm);
     }
@@ -185,8 +186,8 @@ sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void
     double g_norm, u_norm;
     const double x_norm = free_norm(e, x);
     *curvature = 0;
-    SW_TRY(swo_check(e->type, e->dim, g, &g_norm));
-    if (swo_check(e->type, e->dim, u, &u_norm) != SW_OK || u_norm == 0) {
+    SW_TRY(sw_vector_norm(e->type, e->dim, g, &g_norm));
+    if (sw_vector_norm(e->type, e->dim, u, &u_norm) != SW_OK || u_norm == 0) {
         u = g;
         u_norm = g_norm;
     }

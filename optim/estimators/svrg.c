@@ -179,7 +179,7 @@ static sw_status slope_along(sw_estimate *e, const void *way, double *slope) {
         return SW_ERR_MEMORY;
     memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
     *slope = swo_penalized_norm(e->optim, e->slot[POINT], g, &norm) == SW_OK && isfinite(norm)
-                 ? swo_inner(e->optim, g, way)
+                 ? sw_vector_dot(e->type, e->dim, g, way)
                  : NAN;
     return SW_OK;
 }
@@ -202,8 +202,8 @@ static sw_status take_snapshot(sw_estimate *e, const void *point) {
 static bool way_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
     const double least = e->type == SW_F32 ? 0x1p-20 : 0x1p-46;
     double whole, norm;
-    return swo_check(e->type, e->dim, x, &whole) == SW_OK && swo_check(e->type, e->dim, way, &norm) == SW_OK &&
-           norm > least * whole;
+    return sw_vector_norm(e->type, e->dim, x, &whole) == SW_OK &&
+           sw_vector_norm(e->type, e->dim, way, &norm) == SW_OK && norm > least * whole;
 }
 
 static sw_status refresh(sw_estimate *e, const void *x) {
@@ -213,7 +213,7 @@ static sw_status refresh(sw_estimate *e, const void *x) {
         void *way = sw_estimate_scratch(e, THERE, 0);
         if (!way)
             return SW_ERR_MEMORY;
-        swo_combine(e->type, e->dim, 1, next, -1, e->slot[POINT], way);
+        sw_vector_axpby(e->type, e->dim, 1, next, -1, e->slot[POINT], way);
         swo_zero_frozen(e->optim, way);
         const bool adapts = way_exceeds_rounding(e, next, way);
         SW_TRY(slope_along(e, way, &before));
@@ -247,20 +247,20 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
         void *difference = sw_estimate_scratch(e, DIFFERENCE, numbers > e->dim ? numbers : e->dim);
         if (!difference)
             return SW_ERR_MEMORY;
-        swo_combine(e->type, numbers, part, s, 0, NULL, difference);
+        sw_vector_axpby(e->type, numbers, part, s, 0, NULL, difference);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, difference, 0, g)); /* ∇f_B(x) */
         swo_zero_frozen(e->optim, g);
         SW_TRY(swo_svrg_keep_batch_gradient(e, g));
         void *change = sw_estimate_scratch(e, THERE, numbers > e->dim ? numbers : e->dim);
         if (!change)
             return SW_ERR_MEMORY;
-        swo_combine(e->type, numbers, part, s, -part, y, change);
+        sw_vector_axpby(e->type, numbers, part, s, -part, y, change);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, change, 0, difference));
         swo_zero_frozen(e->optim, difference);
         SW_TRY(swo_svrg_note_curvature(e, x, g, difference));
     }
     const double c = much * swo_svrg_part(e);
-    swo_combine(e->type, numbers, (1 - much + c) * part, s, -c * part, y, s);
+    sw_vector_axpby(e->type, numbers, (1 - much + c) * part, s, -c * part, y, s);
     memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
     return sw_estimate_glm_combine(e, e->ids, e->count, s, much, g);
 }
@@ -281,7 +281,7 @@ static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double
         if (!difference || !keep)
             return SW_ERR_MEMORY;
         memcpy(keep, there, (size_t)e->dim * sw_dtype_size(e->type));
-        swo_combine(e->type, e->dim, 1, g, -1, there, difference);
+        sw_vector_axpby(e->type, e->dim, 1, g, -1, there, difference);
         SW_TRY(swo_svrg_note_curvature(e, x, g, difference));
         args.there = keep;
     }
@@ -307,7 +307,7 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
 /* Of a frozen parameter the mean is its value, which may be Inf: a difference of two such would be NaN. */
 static void next_mean(sw_estimate *e, double weight, const void *x) {
     const size_t size = sw_dtype_size(e->type);
-    swo_mean_compensated(e->type, e->dim, weight, x, e->slot[NEXT], e->slot[NEXT_LOW]);
+    sw_vector_mean_compensated(e->type, e->dim, weight, x, e->slot[NEXT], e->slot[NEXT_LOW]);
     for (int i = 0; i < sw_params_count(e->params); i++) {
         const sw_param *p = sw_params_at(e->params, i);
         if (p->frozen && !p->tied)

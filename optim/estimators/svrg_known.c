@@ -27,7 +27,7 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
     }
     sw_free(ids);
     if (status == SW_OK && full)
-        swo_combine(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
+        sw_vector_axpby(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
     if (status == SW_OK)
         e->scalar[STORED] = 1;
     return status;
@@ -44,7 +44,7 @@ static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
     void *t = visit->t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
     if (!direction)
         return SW_ERR_MEMORY;
-    swo_combine(e->type, e->dim, n * fresh_part(e), t, n, e->slot[FULL], direction);
+    sw_vector_axpby(e->type, e->dim, n * fresh_part(e), t, n, e->slot[FULL], direction);
     swo_zero_frozen(e->optim, direction);
     visit->t = direction;
     swo_glm_measure(e->type, visit);
@@ -100,11 +100,11 @@ sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double
     SW_TRY(visit_batch(e, &visit));
     e->value = visit.loss / (double)e->count;
     e->weight = (double)e->count;
-    SW_TRY(swo_check(e->type, e->count * e->objective->outputs, s, &norm));
-    swo_combine(e->type, e->dim, alpha * fresh_part(e), t, alpha, e->slot[FULL], g);
+    SW_TRY(sw_vector_norm(e->type, e->count * e->objective->outputs, s, &norm));
+    sw_vector_axpby(e->type, e->dim, alpha * fresh_part(e), t, alpha, e->slot[FULL], g);
     if (alpha == 1)
         return SW_OK;
-    swo_combine(e->type, e->count * e->objective->outputs, (1 - alpha) / (double)e->count, s, 0, NULL, s);
+    sw_vector_axpby(e->type, e->count * e->objective->outputs, (1 - alpha) / (double)e->count, s, 0, NULL, s);
     return sw_estimate_glm_combine(e, e->ids, e->count, s, 1, g);
 }
 

@@ -58,13 +58,14 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
     double g_norm, change, distance;
     if (!way)
         return SW_ERR_MEMORY;
-    swo_combine(e->type, e->dim, 1, x, -1, e->slot[POINT], way);
+    sw_vector_axpby(e->type, e->dim, 1, x, -1, e->slot[POINT], way);
     swo_zero_frozen(e->optim, way);
-    if (swo_check(e->type, e->dim, g, &g_norm) != SW_OK || swo_check(e->type, e->dim, difference, &change) != SW_OK ||
-        swo_check(e->type, e->dim, way, &distance) != SW_OK)
+    if (sw_vector_norm(e->type, e->dim, g, &g_norm) != SW_OK ||
+        sw_vector_norm(e->type, e->dim, difference, &change) != SW_OK ||
+        sw_vector_norm(e->type, e->dim, way, &distance) != SW_OK)
         return SW_OK;
     /* ‖Δg‖²/⟨Δg, x - w⟩ is at most L for convex f_B alone: for others Δg may be almost orthogonal to x - w. */
-    const double along = swo_inner(e->optim, difference, way),
+    const double along = sw_vector_dot(e->type, e->dim, difference, way),
                  met = swo_svrg_part(e) * change * (sw_objective_is_glm(e->objective) ? change / along : 1 / distance);
     if (change > root * g_norm && along > 16 * root * change * distance && isfinite(met))
         swo_svrg_take_l(e, met);

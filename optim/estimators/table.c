@@ -98,7 +98,7 @@ static bool starts_full(const sw_estimate *e, const void *x) {
         return false;
     if (e->option[INIT] != FROM_AUTO)
         return e->option[INIT] == FROM_FULL || e->option[INIT] == CENTERD;
-    return e->objective->glm && e->scalar[SEEN] == 0 && swo_check(e->type, e->dim, x, &norm) == SW_OK && norm > 0;
+    return e->objective->glm && e->scalar[SEEN] == 0 && sw_vector_norm(e->type, e->dim, x, &norm) == SW_OK && norm > 0;
 }
 
 /* Elements of the table for each sample (generalized linear models) or row. */
@@ -182,8 +182,8 @@ static sw_status table_fits(sw_estimate *e, double norm) {
     double after;
     if (!sum || !change)
         return SW_ERR_MEMORY;
-    swo_combine(e->type, e->dim, 1, e->slot[SUM], 1, change, sum);
-    if (swo_check(e->type, e->dim, sum, &after) == SW_OK && after <= most / 4)
+    sw_vector_axpby(e->type, e->dim, 1, e->slot[SUM], 1, change, sum);
+    if (sw_vector_norm(e->type, e->dim, sum, &after) == SW_OK && after <= most / 4)
         return SW_OK;
     return sw_fail(SW_ERR_NONFINITE,
                    "estimator %s: step %lld would make its sum of gradients Inf or NaN (the gradient's "
@@ -368,11 +368,11 @@ static sw_status visit_glm(sw_estimate *e, const void *x, swo_visit *v, void **r
         *row_gradient = sw_estimate_scratch(e, ROW_GRADIENT, 0);
         if (!*row_gradient)
             return SW_ERR_MEMORY;
-        swo_combine(e->type, count, v->weight > 0 ? 1 / v->weight : 0, v->entry, 0, NULL, c);
+        sw_vector_axpby(e->type, count, v->weight > 0 ? 1 / v->weight : 0, v->entry, 0, NULL, c);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, c, 0, *row_gradient));
         swo_zero_frozen(e->optim, *row_gradient);
     }
-    swo_combine(e->type, count, 1, v->entry, -1, entry_at(e, v->row), c);
+    sw_vector_axpby(e->type, count, 1, v->entry, -1, entry_at(e, v->row), c);
     return sw_estimate_glm_combine(e, e->ids, e->count, c, 0, v->change);
 }
 
@@ -380,7 +380,7 @@ static sw_status visit_row(sw_estimate *e, const void *x, swo_visit *v) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, v->entry));
     const double w = v->weight = e->weight;
     SW_TRY(swo_table_check_weight(e, w));
-    swo_combine(e->type, e->dim, w, v->entry, -w, entry_at(e, v->row), v->change);
+    sw_vector_axpby(e->type, e->dim, w, v->entry, -w, entry_at(e, v->row), v->change);
     return SW_OK;
 }
 
@@ -414,9 +414,9 @@ static sw_status visit_known(sw_estimate *e, const void *x, swo_visit *v) {
     swo_glm_visit_row(e->type, &visit);
     e->value = visit.loss / (double)v->samples;
     v->weight = e->weight = (double)v->samples;
-    SW_TRY(swo_check(e->type, numbers, v->entry, &norm));
+    SW_TRY(sw_vector_norm(e->type, numbers, v->entry, &norm));
     if (v->first && e->option[INIT] == CENTERD)
-        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTER], v->change);
+        sw_vector_axpby(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTER], v->change);
     return visit.measure ? swo_table_take_curvature(e, v, visit.curvature) : SW_OK;
 }
 
@@ -436,7 +436,7 @@ static sw_status measure_ahead(sw_estimate *e, const void *x, const void *row_gr
     if (!step)
         return SW_ERR_MEMORY;
     swo_table_factors(e, v, &fresh, &old);
-    swo_combine(e->type, e->dim, fresh, v->change, old, e->slot[SUM], step);
+    sw_vector_axpby(e->type, e->dim, fresh, v->change, old, e->slot[SUM], step);
     swo_zero_frozen(e->optim, step);
     SW_TRY(swo_curvature(e, x, row_gradient, step, fmax(*curvature, swo_table_l_before(e, v)), &ahead));
     *curvature = fmax(*curvature, ahead);
@@ -460,7 +460,7 @@ static sw_status visit_on_tape(sw_estimate *e, const void *x, swo_visit *v) {
         SW_TRY(swo_table_take_curvature(e, v, curvature));
     }
     if (v->first && e->option[INIT] == CENTERD)
-        swo_combine(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTER], v->change);
+        sw_vector_axpby(e->type, e->dim, 1, v->change, v->weight, e->slot[CENTER], v->change);
     return SW_OK;
 }
 
@@ -556,7 +556,7 @@ sw_status swo_table_commit(sw_estimate *e) {
     const swo_visit v = this_visit(e); /* what visit asked for is there */
     memcpy(entry_at(e, v.row), v.entry, (size_t)entry_count(e, v.samples) * sw_dtype_size(e->type));
     const unsigned mode = sw_subnormals_flush();
-    swo_add_compensated(e->type, e->dim, 1, v.change, e->slot[SUM], e->slot[SUM_LOW]);
+    sw_vector_add_compensated(e->type, e->dim, 1, v.change, e->slot[SUM], e->slot[SUM_LOW]);
     sw_subnormals_restore(mode);
     if (v.first)
         swo_table_mark_seen(e, &v, e->ids[e->count + 1]);

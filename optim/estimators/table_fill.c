@@ -49,8 +49,8 @@ static sw_status table_fill_rows(sw_estimate *e, const void *x) {
         status = sw_estimate_gradient(e, x, ids, count, NULL, swo_table_entry(e, row));
         if (status == SW_OK)
             status = table_add_weight(e, count);
-        swo_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), swo_table_entry(e, row), e->slot[SUM],
-                            e->slot[SUM_LOW]);
+        sw_vector_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), swo_table_entry(e, row), e->slot[SUM],
+                                  e->slot[SUM_LOW]);
     }
     sw_free(ids);
     return status;
@@ -72,7 +72,7 @@ sw_status swo_table_fill(sw_estimate *e, const void *x) {
                        "ignored?)",
                        e->method->name);
     if (e->option[INIT] == CENTERD) {
-        swo_combine(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTER]);
+        sw_vector_axpby(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTER]);
         memset(e->slot[SUM], 0, bytes);
         memset(e->slot[SUM_LOW], 0, bytes);
     }

@@ -25,10 +25,11 @@ enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √
 static double SW_K(careful_squares)(const real *g, int64_t n) {
     double lane[SW_LANES] = {0}, sum = 0;
     int64_t i = 0;
-    for (; i + SW_LANES <= n; i += SW_LANES)
+    for (; i + SW_LANES <= n; i += SW_LANES) {
         SW_OVER_LANES
-    for (int j = 0; j < SW_LANES; j++)
-        lane[j] += (double)g[i + j] * (double)g[i + j];
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)g[i + j] * (double)g[i + j];
+    }
     for (int j = 0; i < n; i++, j++)
         lane[j] += (double)g[i] * (double)g[i];
     SW_ADD_LANES(double, sum, lane);

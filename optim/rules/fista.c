@@ -53,10 +53,11 @@ static void SW_K(fista_measure)(void *args, int64_t begin, int64_t end, double *
     const SW_K(fista_step) f = SW_K(fista_step_of)(s);
     double uphill[SW_LANES] = {0}, square[SW_LANES] = {0};
     int64_t i = begin;
-    for (; i + SW_LANES <= end; i += SW_LANES)
+    for (; i + SW_LANES <= end; i += SW_LANES) {
         SW_OVER_LANES
-    for (int j = 0; j < SW_LANES; j++)
-        SW_K(fista_sums)(f, y[i + j], g[i + j], x[i + j], &uphill[j], &square[j]);
+        for (int j = 0; j < SW_LANES; j++)
+            SW_K(fista_sums)(f, y[i + j], g[i + j], x[i + j], &uphill[j], &square[j]);
+    }
     for (int j = 0; i < end; i++, j++)
         SW_K(fista_sums)(f, y[i], g[i], x[i], &uphill[j], &square[j]);
     SW_ADD_LANES(double, sums[UPHILL], uphill);

@@ -38,7 +38,7 @@ static double fromage_scale(sw_dtype type, double norm) {
 static sw_status tensor(sw_step *s) {
     const double lr = s->option[LR], least = s->option[MIN_NORM];
     double norm[2];
-    swo_norms(s->type, s->count, s->x, s->g, norm);
+    sw_vector_two_norms(s->type, s->count, s->x, s->g, norm);
     s->coefficient[OF_X] = 1 / sqrt(1 + lr * lr);
     const double of_x = fmax(norm[0], least), of_g = fmax(norm[1], least);
     s->coefficient[SCALE] = fromage_scale(s->type, of_g);

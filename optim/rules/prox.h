@@ -7,7 +7,7 @@
  * of one number, whose minimum over an interval is the number there that is next to its minimum over all numbers.
  *
  * Included after kernel.h, in every pass. */
-#include "optim/compensated.h"
+#include <swale/kernel_compensated.h>
 
 #ifndef SWALE_RULES_PROX_H
 #define SWALE_RULES_PROX_H

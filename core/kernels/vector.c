@@ -1,6 +1,6 @@
-/* Loops over whole vectors that the pipeline itself needs: norm and finite check, combinations. */
+/* Loops over whole vectors: norm and finite check, combinations, inner products. */
 #include <swale/kernel.h>
-#include "optim/compensated.h"
+#include <swale/kernel_compensated.h>
 
 #if SW_KERNEL_FIRST
 enum { WIDE = 2 * SW_LANES };
@@ -33,10 +33,11 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
         return;
     }
     real lane[WIDE] = {0};
-    for (; i + WIDE <= n; i += WIDE)
+    for (; i + WIDE <= n; i += WIDE) {
         SW_OVER_LANES
-    for (int j = 0; j < WIDE; j++)
-        lane[j] += g[i + j] * g[i + j];
+        for (int j = 0; j < WIDE; j++)
+            lane[j] += g[i + j] * g[i + j];
+    }
     for (int j = 0; i < n; i++, j++)
         lane[j] += g[i] * g[i];
     SW_ADD_LANES(double, sums[0], lane);
@@ -67,13 +68,15 @@ static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) 
     real *out = s->out;
     const real a = (real)s->a, b = (real)s->b;
     (void)sums;
-    if (y)
+    if (y) {
         SW_INDEPENDENT
-    for (int64_t i = begin; i < end; i++)
-        out[i] = a * x[i] + b * y[i];
-    else SW_INDEPENDENT
-    for (int64_t i = begin; i < end; i++)
-        out[i] = a * x[i];
+        for (int64_t i = begin; i < end; i++)
+            out[i] = a * x[i] + b * y[i];
+    } else {
+        SW_INDEPENDENT
+        for (int64_t i = begin; i < end; i++)
+            out[i] = a * x[i];
+    }
 }
 
 /* out + low ← out + low + a x, in two numbers */
@@ -100,10 +103,11 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *x = s->x, *y = s->y;
     double lane[SW_LANES] = {0};
     int64_t i = begin;
-    for (; i + SW_LANES <= end; i += SW_LANES)
+    for (; i + SW_LANES <= end; i += SW_LANES) {
         SW_OVER_LANES
-    for (int j = 0; j < SW_LANES; j++)
-        lane[j] += (double)x[i + j] * (double)y[i + j];
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)x[i + j] * (double)y[i + j];
+    }
     for (int j = 0; i < end; i++, j++)
         lane[j] += (double)x[i] * (double)y[i];
     SW_ADD_LANES(double, sums[0], lane);
@@ -111,30 +115,26 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "optim/internal.h"
+#include <swale/vector.h>
 
 static const sw_kernels square_kernels = SW_KERNEL_TABLE(square), two_squares_kernels = SW_KERNEL_TABLE(two_squares),
                         careful_kernels = SW_KERNEL_TABLE(careful_square), combine_kernels = SW_KERNEL_TABLE(combine),
                         add_kernels = SW_KERNEL_TABLE(add_compensated),
                         mean_kernels = SW_KERNEL_TABLE(mean_compensated), inner_kernels = SW_KERNEL_TABLE(inner);
 
-void swo_combine(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
+void sw_vector_axpby(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};
     sw_kernel_run(&combine_kernels, type, &args, n);
 }
 
-void swo_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void *sum, void *low) {
+void sw_vector_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void *sum, void *low) {
     vector_args args = {.x = x, .out = sum, .low = low, .a = a};
     sw_kernel_run(&add_kernels, type, &args, n);
 }
 
-void swo_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low) {
+void sw_vector_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low) {
     vector_args args = {.x = x, .out = mean, .low = low, .a = w};
     sw_kernel_run(&mean_kernels, type, &args, n);
-}
-
-void swo_apply(sw_optim *o, int64_t n, double a, const void *x, double b, const void *y, void *out) {
-    swo_combine(o->type, n, a, x, b, y, out);
 }
 
 /* The norm of g from its Σ g², or by another look at g where that has overflowed or lost its digits. */
@@ -152,14 +152,14 @@ static sw_status norm_of(sw_dtype type, int64_t dim, const void *g, double sum, 
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;
 }
 
-sw_status swo_check(sw_dtype type, int64_t dim, const void *g, double *norm) {
+sw_status sw_vector_norm(sw_dtype type, int64_t dim, const void *g, double *norm) {
     vector_args args = {.x = g};
     double sum;
     sw_kernel_run_sums(&square_kernels, type, &args, dim, 1, &sum);
     return norm_of(type, dim, g, sum, norm);
 }
 
-void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
+void sw_vector_two_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
     vector_args args = {.x = x, .y = y};
     double sums[2];
     sw_kernel_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
@@ -167,10 +167,10 @@ void swo_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double 
     norm_of(type, dim, y, sums[1], &norm[1]);
 }
 
-double swo_inner(const sw_optim *o, const void *x, const void *y) {
+double sw_vector_dot(sw_dtype type, int64_t n, const void *x, const void *y) {
     vector_args args = {.x = x, .y = y};
     double sum;
-    sw_kernel_run_sums(&inner_kernels, o->type, &args, o->dim, 1, &sum);
+    sw_kernel_run_sums(&inner_kernels, type, &args, n, 1, &sum);
     return sum;
 }
 
