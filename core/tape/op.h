@@ -1,4 +1,6 @@
-/* The contract of an operation. */
+/* The contract of an operation: what a custom operation implements, and the functions that it calls. The library's
+ * operations use nothing else. examples/extend.c has an example; sw_gradcheck tests a vjp.
+ */
 #ifndef SWALE_OP_H
 #define SWALE_OP_H
 
@@ -9,7 +11,7 @@
 extern "C" {
 #endif
 
-/* A tensor as an operation sees it. */
+/* A tensor as an operation sees it: row-major, `count` elements. */
 typedef struct sw_view {
     void *data;
     const int64_t *shape;
@@ -20,40 +22,41 @@ typedef struct sw_view {
 
 typedef struct sw_op sw_op;
 
-/* One call of an operation. In `shape`, out has no data yet. */
+/* One call of an operation. While `shape` runs, out->data is not set. */
 typedef struct sw_call {
     const sw_op *op;
     sw_tape *tape;
-    const void *attributes; /* the tape's copy of what sw_apply was given */
+    const void *attributes; /* the tape's copy of those given to sw_apply */
     int inputs;
     const sw_view *const *in; /* [inputs] */
     sw_view *out;
-    void *saved;           /* memory asked for by sw_call_save, kept from forward to vjp */
-    const void *cotangent; /* vjp: gradient of the loss by out, like out; else NULL */
+    void *saved;           /* allocated by sw_call_save, kept from forward to vjp */
+    const void *cotangent; /* vjp: the gradient of the loss by out, shaped like out; else NULL */
     void *engine;
 } sw_call;
 
-/* An operation: a constant that tensors' nodes point to. Built-in and users' are the same thing. */
+/* An operation: a constant, which must outlive every tape that uses it. */
 struct sw_op {
     size_t size; /* sizeof(sw_op) */
     const char *name;
-    /* Checks the inputs and sets out's type and shape by one of the sw_shape_ functions, or fails. */
+    /* Checks the inputs and sets out's type and shape by one of the sw_call_set_shape functions, or fails. */
     sw_status (*shape)(sw_call *call);
     /* Fills out->data. Never reads what an input's shape does not allow. */
     sw_status (*forward)(sw_call *call);
-    /* For each input i for which sw_call_wants_grad(call, i): either fills all of sw_call_grad(call, i), in the
-     * shape of the input (of the output, if `broadcasts`), or calls sw_call_pass_grad(call, i). Never
-     * accumulates, never reduces broadcast axes: the engine does. NULL: no derivative; gradients end
-     * here, as at sw_detach. */
+    /* The vector-Jacobian product. For each input i with sw_call_wants_grad(call, i), it either fills all of
+     * sw_call_grad(call, i), in the shape of the input (of the output, if `broadcasts`), or calls
+     * sw_call_pass_grad(call, i). It stores: the engine accumulates, and reduces broadcast axes. NULL: the operation has
+     * no derivative, and gradients end here, as at sw_detach. */
     sw_status (*vjp)(sw_call *call);
-    unsigned vjp_reads; /* SW_READS(i) for each input whose values the vjp reads, SW_READS_OUT */
+    unsigned vjp_reads; /* what the vjp reads: SW_READS(i) for the values of input i, SW_READS_OUT for out */
     bool broadcasts;    /* inputs are broadcast to the shape of the output */
-    bool is_view;       /* out has the elements of input 0, in place; forward is NULL */
+    bool is_view;       /* out shares the elements of input 0; forward is NULL */
 };
-#define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for all inputs from there on */
+#define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for input 30 and all later ones */
 #define SW_READS_OUT (1u << 31)
 
-/* Runs an operation on `count` inputs of one tape. `attributes` are copied, `bytes` of them. */
+/* Performs an operation on `count` inputs of one tape and returns its output; a null tensor after an error. `attributes`
+ * (`bytes` of them, may be NULL) are copied. */
 SW_API sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs);
 
 /* For `shape`: */
@@ -67,38 +70,39 @@ SW_API sw_status sw_call_check_equal_types(const sw_call *call, int first);
 /* An axis of input 0, counted from the start: negative ones count from the end; others are an error. */
 SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
-/* Memory that lives as long as out and that forward hands to vjp (as call->saved); NULL and an error
- * if there is none. May be asked for in `shape` or `forward`, once. */
+/* Allocates memory that is kept as long as out, for forward to pass data to vjp (as call->saved). Call it once, in `shape` or
+ * `forward`. NULL and an error if there is not enough memory. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
 /* For `forward` of a loss: out is a mean that was divided by `weight` (finite, ≥ 0), or a sum (SW_SUMMED).
- * Without it, out has the weight of its inputs: see Means over parts in core.h. */
+ * Without it, out has the weight of its inputs: see loss_mean.h. */
 SW_API sw_status sw_call_set_weight(sw_call *call, double weight);
 /* Memory for the duration of this call; up to 4 blocks. */
 SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 
-/* For `vjp`. One that records (sw_tape_mark, forward, sw_backward_from, sw_tape_rewind) asks for
- * cotangents and scratch before the mark: memory taken after it goes with the rewind. */
+/* For `vjp`: whether the gradient of an input is needed, and where to store it (NULL and an error: no memory). A vjp that
+ * records operations itself (sw_tape_mark, …, sw_backward_from, sw_tape_rewind) calls sw_call_grad and sw_call_scratch
+ * before the mark, because a rewind frees what was allocated after the mark. */
 SW_API bool sw_call_wants_grad(const sw_call *call, int input);
 SW_API void *sw_call_grad(sw_call *call, int input);
-/* The gradient of this input is the cotangent itself. */
+/* Declares that the gradient of this input equals the cotangent. */
 SW_API void sw_call_pass_grad(sw_call *call, int input);
 
-/* For functions that are composed of operations: type and shape of their input number `input`. NULL for a null tensor, and
- * for one that is stale, with an error that names the function `who`. */
+/* For functions composed of operations: the view of their input number `input`. NULL for a null tensor (the error is pending)
+ * and for a stale one, with an error that names the function `who`. */
 SW_API const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input);
 
-/* For operations that draw random numbers: the key of this call (seed, draw, site and how many
- * random ops came before), and the ids of the rows of axis 0, or NULL for 0, 1, 2, … */
+/* For operations that draw random numbers: the key of this call, which depends on seed, draw, site and the number of earlier
+ * random operations of the pass; and the ids of the samples in axis 0, or NULL for 0, 1, 2, … */
 SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
 SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
-/* Calls release(user) once, at the tape's next reset or when it is freed: for memory that is not the
- * tape's and that its tensors read in place (sw_input). In the thread that resets; it must not use the
- * tape. After an error (no memory) it will not be called. */
+/* Arranges that release(user) is called once, when the tape is reset or freed, by the thread that does so: for memory that
+ * tensors read in place (sw_input) and that somebody must free. It must not use the tape. After an error (no memory) it will
+ * not be called. */
 SW_API sw_status sw_tape_defer(sw_tape *tape, void (*release)(void *user), void *user);
 
-/* The name of the layer at work, for error messages; returns the one before. The string must live as
- * long as the tape's pass. */
+/* Sets the name of the current layer, for error messages, and returns the previous one. The string must be valid until the
+ * tape is reset. */
 SW_API const char *sw_tape_set_layer(sw_tape *tape, const char *name);
 
 #ifdef __cplusplus

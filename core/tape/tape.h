@@ -1,4 +1,9 @@
-/* Tapes and tensors: what a program computes is recorded, and run back for gradients. */
+/* Tapes and tensors. A tape records the operations that a program performs, in order; sw_backward walks it in reverse and
+ * computes gradients (reverse-mode automatic differentiation).
+ *
+ * A training step: make tensors from data and parameters, compute a loss, call sw_backward, take an optimizer step, and
+ * reset the tape.
+ */
 #ifndef SWALE_TAPE_H
 #define SWALE_TAPE_H
 
@@ -10,107 +15,106 @@ extern "C" {
 
 typedef struct sw_tape sw_tape;
 
-/* A handle, passed by value. Its memory belongs to the tape and lives until the tape's reset, after
- * which the handle is recognized as stale and refused. {0} is the null tensor. */
+/* A handle, passed by value. Its memory belongs to the tape and is valid until the tape is reset; functions recognize and
+ * refuse an older handle. {0} is the null tensor. */
 typedef struct sw_tensor {
     sw_tape *tape;
     uint32_t slot;
     uint32_t generation;
 } sw_tensor;
 
-/* An empty tape; NULL after an error. */
+/* Makes an empty tape; NULL after an error. */
 SW_API sw_tape *sw_tape_new(void);
-/* Its tensors with it; accepts NULL. */
+/* Frees the tape and its tensors. Accepts NULL. */
 SW_API void sw_tape_free(sw_tape *tape);
-/* Forgets every tensor in O(1) and keeps the memory for the next step. The draw number goes up by
- * one; switches, bindings and frozen parameters stay. Call it after each step or evaluation. If a program
+/* Discards every tensor in O(1) and keeps the memory for the next step. Increments the draw number; keeps switches,
+ * bindings and frozen parameters. Call it after each step or evaluation. If a program
  * never calls it, recording fails with an error once the tape holds 2^24 tensors, or 1 GiB and the parameters
  * have changed 100 times. */
 SW_API void sw_tape_reset(sw_tape *tape);
 
-/* Independent switches; at first SW_RECORD and SW_TRAIN are on. */
+/* Switches of a tape, independent of one another. A new tape has SW_RECORD and SW_TRAIN on. */
 typedef enum sw_switch {
-    SW_RECORD = 1,         /* keep what backward needs */
-    SW_TRAIN = 2,          /* dropout drops */
-    SW_UPDATE_BUFFERS = 4, /* running statistics move */
-    /* Off at first. Every operation's result and every gradient is checked, and the first NaN, or Inf that
-     * did not go in, is an error (SW_ERR_NONFINITE) which names the layer, the operation, the element and
-     * what went in. An input or a parameter that holds a NaN is named where it is read; an Inf in one, of a
-     * mask say, is let pass. */
+    SW_RECORD = 1,         /* operations keep what backward needs */
+    SW_TRAIN = 2,          /* dropout is active */
+    SW_UPDATE_BUFFERS = 4, /* running statistics are updated */
+    /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an
+     * SW_ERR_NONFINITE error that names the layer, the operation, the element and a summary of the inputs. An input or a
+     * parameter that holds a NaN is reported by the first operation that reads it. An Inf there (of an attention mask, for
+     * example) is allowed. */
     SW_CHECK = 8,
-    /* Off at first. Nothing recorded from now on is given back before the reset: sw_release does nothing, and
-     * every tensor keeps its gradient, as if marked by sw_retain_grad. For sw_tape_dot and the like. */
+    /* No memory is reused before the reset: sw_release has no effect, and every tensor keeps its gradient as if marked by
+     * sw_retain_grad. Set it before recording; useful for sw_tape_dot. */
     SW_KEEP = 16
 } sw_switch;
+/* `switches`: one, or several joined by |. */
 SW_API void sw_tape_set_switch(sw_tape *tape, unsigned switches, bool on);
 SW_API bool sw_tape_switch(const sw_tape *tape, sw_switch which);
 
-/* Parameter leaves of `params` read `x` and write `g` from now on; NULL means the parameters' own
- * vector or gradient. O(1): nothing is copied, so binding back is exact. Refused once a leaf of
- * `params` is on the tape: reset it first. */
+/* Makes the leaves of `params` on this tape read the vector `x` and accumulate into `g`; NULL stands for the vector and the
+ * gradient block of `params`. O(1): nothing is copied, so binding back is exact. An error if a leaf of `params` is already
+ * on the tape: reset it first. */
 SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g);
-/* On this tape, the leaves of `params` need no gradient (a second model stays as it is). */
+/* On this tape alone, the leaves of `params` need no gradient: for the second model of a program that trains the first. */
 SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
-/* The ids of the samples in axis 0 of what follows: random operations draw by sample id, and the number of
- * ids is the weight of a loss that does not state one. Copied. Until the next reset. */
+/* The ids of the samples in axis 0 of the tensors that follow, until the next reset. They are copied. Random operations draw
+ * numbers by sample id, and the number of ids is the weight of a loss that does not state one. */
 SW_API sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count);
-/* Which draw of random numbers this pass sees. Equal seed, draw, site and sample: equal numbers. */
+/* Selects the random numbers of this pass: they are a function of seed, draw, site (a layer) and sample id. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
 SW_API uint64_t sw_tape_draw(const sw_tape *tape);
 SW_API void sw_tape_set_seed(sw_tape *tape, uint64_t seed);
 
-/* Bytes of the arena that this pass has in use at most, and bytes held. */
+/* Bytes of the arena: the largest number in use at once in this pass, and the number allocated. */
 SW_API size_t sw_tape_peak_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
 
 /* ---- Tensors ---- */
 
-/* A leaf that needs no gradient and reads the array in place: it must live until the reset. */
+/* A leaf without gradient that reads the array in place: the array must be valid until the reset. */
 SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
-/* The same from a copy on the tape: for arrays that do not live until the reset. */
+/* The same from a copy, which the tape owns. */
 SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
-/* As sw_input, but a leaf whose gradient is wanted: sw_grad after backward. f32 or f64. */
+/* As sw_input, with a gradient, which sw_grad returns after sw_backward. f32 or f64. */
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
-/* Memory of the tape, uninitialized, to be filled through sw_value before use; no gradient. */
+/* An uninitialized leaf without gradient in memory of the tape. Fill it through sw_value before it is used. */
 SW_API sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
-/* A scalar constant; of i32 and u8 a whole number that they have. A number is added to a tensor by it:
- * sw_add(x, sw_constant(tape, SW_F32, 1)). */
+/* A scalar constant: sw_add(x, sw_constant(tape, SW_F32, 1)). Of type i32 or u8 the value must be an integer in range. */
 SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
-/* The leaf of a parameter; one leaf per tape and pass, however often it is asked for. */
+/* The leaf of a parameter. Further calls in the same pass return the same leaf. */
 SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);
 
 SW_API bool sw_is_null(sw_tensor t); /* {0}: what an operation returns after an error */
-/* Not null, and of the tape's present pass: without an error if it is not. A handle dies with its tape. */
+/* Whether t is not null and belongs to the current pass of its tape, which must not have been freed. Never an error. */
 SW_API bool sw_is_live(sw_tensor t);
-/* The values, in the tape's memory, until the reset. data is NULL on a null or stale tensor. */
+/* A view of the values, in the tape's memory, valid until the reset. data is NULL for a null or stale tensor. */
 SW_API sw_array sw_value(sw_tensor t);
-/* The one element of a tensor with one element, as double. NaN and an error for others. */
+/* The element of a tensor that has exactly one, as double. NaN and an error for other tensors. */
 SW_API double sw_item(sw_tensor t);
-/* The gradient that backward left at a sw_variable or a tensor marked by sw_retain_grad, or at a
- * parameter's leaf. data is NULL (and no error) if no gradient reached this tensor. */
+/* The gradient of a sw_variable, of a parameter's leaf, or of a tensor marked by sw_retain_grad. data is NULL (without an
+ * error) if no gradient reached this tensor. */
 SW_API sw_array sw_grad(sw_tensor t);
 /* Keeps the gradient of an intermediate tensor for sw_grad. Returns t. */
 SW_API sw_tensor sw_retain_grad(sw_tensor t);
-/* A promise not to touch t again: its memory is reused within the step as soon as no vjp will read
- * it. Using it later is an error. Done by sw_nn_sequential for what passes between its layers. */
+/* Declares that the program will not use t again, so that its memory is reused within the step as soon as no vjp needs it.
+ * Using it later is an error. sw_nn_sequential releases what passes between its layers. */
 SW_API void sw_release(sw_tensor t);
-/* The same values, with no gradient to the past. */
+/* The same values as a tensor through which no gradient flows back. */
 SW_API sw_tensor sw_detach(sw_tensor t);
 
-/* Gradients of a scalar: one reverse pass. Adds to what the gradient block holds since the last step:
- * backward passes on one tape pass add up; passes after a reset, and those of other tapes, are averaged by
- * the weights of their losses (see Means over parts), so that the block holds the gradient of the mean over
- * all samples that it has seen, however the samples were divided into parts. The parameters must be what they
- * were when the loss was recorded: after a step, record anew. */
+/* Computes the gradients of a scalar in one reverse pass and accumulates them in the gradient block, which a step makes
+ * fresh. Several backward passes within one pass of a tape add up. Passes after a reset, and passes of other tapes, are
+ * averaged by the weights of their losses (loss_mean.h), so that the block holds the gradient of the mean over all samples,
+ * however they were divided into parts. The parameters must not have changed since the loss was recorded: after a step,
+ * record the loss again. */
 SW_API sw_status sw_backward(sw_tensor loss);
-/* The same from any tensor with its cotangent, of the tensor's type and shape. */
+/* The same for a tensor of any shape, given its cotangent (the gradient of a scalar by t): an array of t's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 
-/* A place on the tape. sw_tape_rewind forgets everything recorded after it, and the gradients at tensors
- * from before it (not those of parameters). It works while a backward
- * runs: that is how a segment is recomputed inside a vjp. Random ops that follow a rewind (or
- * sw_tape_rewind_random) see the numbers that those which followed the mark saw. */
+/* A position on the tape. sw_tape_rewind discards everything that was recorded after it, and the gradients of earlier tensors
+ * (not those of parameters). It may be used inside a vjp, which can therefore recompute a segment. Random operations after a
+ * rewind, or after sw_tape_rewind_random, draw the same numbers as those that followed the mark. */
 typedef struct sw_mark {
     uint32_t slot, random_calls;
     uint64_t pass;
@@ -119,7 +123,7 @@ typedef struct sw_mark {
 } sw_mark;
 SW_API sw_mark sw_tape_mark(sw_tape *tape);
 SW_API sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark);
-/* Only the random numbers go back to where they were at the mark. */
+/* Restores the state of the random numbers at the mark, and nothing else. */
 SW_API void sw_tape_rewind_random(sw_tape *tape, sw_mark mark);
 
 #ifdef __cplusplus
