@@ -43,7 +43,8 @@ examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression sharpness
 # Not under sanitizers, which a user's program would have to be linked with.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh)
-test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c)
+test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c \
+                       tests/optim/*/test_*.c)
 tests := $(test_src:%.c=$(BUILD)/%)
 fast_tests = $(filter-out %/test_accuracy,$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)

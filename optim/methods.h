@@ -1,19 +1,77 @@
-/* The library's own methods, one file each; registry.c lists them. */
+/* The library's own methods, one file each, or one for each family. */
 #ifndef SWALE_METHODS_H
 #define SWALE_METHODS_H
 
 #include <swale/optim.h>
 
-extern const sw_estimator swo_minibatch, swo_full, swo_sag, swo_saga, swo_svrg, swo_sam, swo_asam;
-extern const sw_rule swo_sgd, swo_adagrad, swo_rmsprop, swo_adadelta, swo_adam, swo_amsgrad, swo_adamw, swo_nadam,
-    swo_nadamw, swo_nadamp, swo_generalized_adam, swo_radam, swo_adamax, swo_lion, swo_fromage, swo_nag_gs, swo_amos,
-    swo_fista;
-extern const sw_schedule swo_constant, swo_cosine, swo_restarts, swo_cosine_cycles, swo_step, swo_exponential,
-    swo_linear, swo_polynomial, swo_inverse_sqrt, swo_inverse_time, swo_cyclic, swo_one_cycle;
+/* The library's methods in the order in which they are listed: a line for NAME is all that the registry needs beside
+ * the definition of swo_NAME. */
+/* clang-format off */
+#define SWO_ESTIMATORS(X) \
+    X(minibatch) \
+    X(full) \
+    X(sag) \
+    X(saga) \
+    X(svrg) \
+    X(sam) \
+    X(asam)
+#define SWO_RULES(X) \
+    X(sgd) \
+    X(adagrad) \
+    X(rmsprop) \
+    X(adadelta) \
+    X(adam) \
+    X(amsgrad) \
+    X(adamw) \
+    X(nadam) \
+    X(nadamw) \
+    X(nadamp) \
+    X(generalized_adam) \
+    X(radam) \
+    X(adamax) \
+    X(lion) \
+    X(fromage) \
+    X(nag_gs) \
+    X(amos) \
+    X(fista)
+#define SWO_SCHEDULES(X) \
+    X(constant) \
+    X(step) \
+    X(exponential) \
+    X(linear) \
+    X(polynomial) \
+    X(inverse_sqrt) \
+    X(inverse_time) \
+    X(cosine) \
+    X(restarts) \
+    X(cosine_cycles) \
+    X(cyclic) \
+    X(one_cycle)
+#define SWO_SEARCHES(X) \
+    X(armijo) \
+    X(wolfe)
+#define SWO_AVERAGES(X) \
+    X(none) \
+    X(ema) \
+    X(polyak) \
+    X(swa) \
+    X(lawa_queue) \
+    X(lawa_ema)
+/* clang-format on */
+
+#define SWO_DECLARE_ESTIMATOR(name) extern const sw_estimator swo_##name;
+SWO_ESTIMATORS(SWO_DECLARE_ESTIMATOR)
+#define SWO_DECLARE_RULE(name) extern const sw_rule swo_##name;
+SWO_RULES(SWO_DECLARE_RULE)
+#define SWO_DECLARE_SCHEDULE(name) extern const sw_schedule swo_##name;
+SWO_SCHEDULES(SWO_DECLARE_SCHEDULE)
+#define SWO_DECLARE_SEARCH(name) extern const sw_line_search swo_##name;
+SWO_SEARCHES(SWO_DECLARE_SEARCH)
+#define SWO_DECLARE_AVERAGE(name) extern const sw_average swo_##name;
+SWO_AVERAGES(SWO_DECLARE_AVERAGE)
+
 extern const sw_option swo_schedule_options[]; /* that all schedules take */
 enum { SWO_WARMUP, SWO_OVER };                 /* they */
-extern const sw_line_search swo_armijo, swo_wolfe;
-extern const sw_average swo_none, swo_ema, swo_lawa_ema, swo_lawa_queue, swo_polyak, swo_swa;
 
 /* Durations reach methods in steps and may have a fraction: 7% of 50 steps are 3.5. */
 /* Rounded up to whole steps: 0.2% of 1234 is 3. */

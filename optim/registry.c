@@ -7,15 +7,11 @@
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search", "average"};
 
+#define METHOD_ADDRESS(name) &swo_##name,
 static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
-    [SWO_ESTIMATOR] = {&swo_minibatch, &swo_full, &swo_sag, &swo_saga, &swo_svrg, &swo_sam, &swo_asam},
-    [SWO_RULE] = {&swo_sgd, &swo_adagrad, &swo_rmsprop, &swo_adadelta, &swo_adam, &swo_amsgrad, &swo_adamw, &swo_nadam,
-                  &swo_nadamw, &swo_nadamp, &swo_generalized_adam, &swo_radam, &swo_adamax, &swo_lion, &swo_fromage,
-                  &swo_nag_gs, &swo_amos, &swo_fista},
-    [SWO_SCHEDULE] = {&swo_constant, &swo_step, &swo_exponential, &swo_linear, &swo_polynomial, &swo_inverse_sqrt,
-                      &swo_inverse_time, &swo_cosine, &swo_restarts, &swo_cosine_cycles, &swo_cyclic, &swo_one_cycle},
-    [SWO_SEARCH] = {&swo_armijo, &swo_wolfe},
-    [SWO_AVERAGE] = {&swo_none, &swo_ema, &swo_polyak, &swo_swa, &swo_lawa_queue, &swo_lawa_ema},
+    [SWO_ESTIMATOR] = {SWO_ESTIMATORS(METHOD_ADDRESS)}, [SWO_RULE] = {SWO_RULES(METHOD_ADDRESS)},
+    [SWO_SCHEDULE] = {SWO_SCHEDULES(METHOD_ADDRESS)},   [SWO_SEARCH] = {SWO_SEARCHES(METHOD_ADDRESS)},
+    [SWO_AVERAGE] = {SWO_AVERAGES(METHOD_ADDRESS)},
 };
 
 enum { REGISTERED = SWO_METHODS / 2 };

@@ -48,6 +48,7 @@ def fista(lr, l1=0, low=-INF, high=INF, decay=0, mu=0, restart=True):
             path.append(y)
         assert not restart or 0 < begun < STEPS / 2, begun
         return np.array(path)
+    run.asked = "NumPy"
     return run
 
 

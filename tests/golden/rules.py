@@ -37,6 +37,7 @@ def by_torch(make, lr, **options):
             optimizer.step()
             path.append(np.concatenate([p.detach().numpy().reshape(-1) for p in x]))
         return np.array(path)
+    run.asked = "PyTorch"
     return run
 
 
@@ -50,6 +51,7 @@ def by_optax(make, lr, **options):
             x = optax.apply_updates(x, step)
             path.append(np.concatenate([np.asarray(p).reshape(-1) for p in x]))
         return np.array(path)
+    run.asked = "optax"
     return run
 
 
@@ -262,8 +264,8 @@ CASES = [
 
 ARRAY = (f"enum {{ STEPS = {STEPS}, DIM = {BOUNDS[-1]}, CHECKED = {len(CHECKED)} }};\n"
          f"static const int checked[CHECKED] = {{{', '.join(map(str, CHECKED))}}};\n\n"
-         "/* All parameters after each step of `checked`; `tolerance` is for f32. */\n"
-         "struct golden {\n    const char *rule;\n    double tolerance;\n"
+         "/* All parameters after each step of `checked`, as `asked` has them; `tolerance` is for f32. */\n"
+         "struct golden {\n    const char *rule, *asked;\n    double tolerance;\n"
          "    const double *points; /* [CHECKED, DIM] */\n};\nstatic const struct golden goldens[] = {\n")
 
 WITH = f"PyTorch {torch.__version__.split('+')[0]}, optax {optax.__version__}, NumPy {np.__version__}"

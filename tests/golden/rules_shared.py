@@ -59,6 +59,7 @@ def by_numpy(make, lr, **options):
             x = [step(t + 1, lr * factor(t), p, x[p], g[p], states[p]) for p in range(len(PARAMS))]
             path.append(np.concatenate([v.reshape(-1) for v in x]))
         return np.array(path)
+    run.asked = "NumPy"
     return run
 
 
@@ -80,7 +81,7 @@ def digits(values):
 
 
 def write(name, guard, made_by, array, cases):
-    """name.h with an array of all cases, (spec, function of the element type that gives the path)."""
+    """name.h with an array of all cases, (spec, function of the element type that gives the path; `asked`: whose)."""
     text = []
     for spec, run in cases:
         exact, single = run(np.float64), run(np.float32)
@@ -88,7 +89,7 @@ def write(name, guard, made_by, array, cases):
         assert np.all(np.isfinite(exact)), spec
         apart = distance(single, exact)
         print(f"{spec}: f32 {apart:.2g}, ends at {np.max(np.abs(exact[-1])):.3g}", file=sys.stderr)
-        text.append(f'    {{"{spec}", {max(FLOOR, FACTOR * apart):.2g}, /* {FACTOR} × {apart:.1e} */\n'
+        text.append(f'    {{"{spec}", "{run.asked}", {max(FLOOR, FACTOR * apart):.2g}, /* {FACTOR} × {apart:.1e} */\n'
                     "     (const double[]){\n"
                     f"{digits(exact[[t - 1 for t in CHECKED]].reshape(-1))}\n     }}}},\n")
     path = os.path.join(HERE, name)

@@ -1,7 +1,7 @@
 /* Nothing becomes Inf or NaN under SW_OK. Every registered rule, average, schedule, estimator and line search is driven
  * into overflow, in f32 and f64: while steps return SW_OK all numbers of the run are finite, and the step that
  * would end this returns SW_ERR_NONFINITE with x and all states bit for bit as before. */
-#include "test_optim_shared.h"
+#include "rule_specs.h"
 
 #include <float.h>
 
@@ -83,7 +83,6 @@ static bool judge(sw_status status, const char *spec, const char *method, const 
 /* ---- Rules ---- */
 
 static const char *const variants[][2] = {
-    {"sgd", ""},
     {"sgd", "momentum=0.999"},
     {"sgd", "momentum=0.9 nesterov"},
     {"sgd", "l1=1e300"},
@@ -170,22 +169,24 @@ static void drive_rule(const sw_rule *rule, const char *options, sw_dtype type, 
     sw_params_free(p);
 }
 
+/* Each rule, with each option that may choose another loop or state, and with the variants above. */
 static void test_rules_stay_finite(void **state) {
     (void)state;
+    static rule_specs specs;
     refusals = 0;
     int runs = 0;
-    const sw_rule *rule;
-    for (int r = 0; (rule = sw_rule_at(r)) != NULL && rule->source; r++) /* the library's own */
-        for (int t = 0; t < 2; t++)
-            for (int how = 0; how < DRIVES; how++) {
-                drive_rule(rule, "", both_types[t], how);
-                runs++;
-                for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
-                    if (strcmp(variants[v][0], rule->name) == 0) {
-                        drive_rule(rule, variants[v][1], both_types[t], how);
-                        runs++;
-                    }
-            }
+    rule_specs_add_all(&specs, true);
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        char spec[RULE_SPEC_LENGTH];
+        snprintf(spec, sizeof spec, "%s %s", variants[v][0], variants[v][1]);
+        rule_specs_add(&specs, spec);
+    }
+    for (int i = 0; i < specs.count; i++) {
+        const sw_rule *rule = rule_of_spec(specs.text[i]);
+        for (int t = 0; t < 2 && rule->source; t++) /* the library's own */
+            for (int how = 0; how < DRIVES; how++, runs++)
+                drive_rule(rule, specs.text[i] + strlen(rule->name), both_types[t], how);
+    }
     print_message("%d of %d runs ended in a refusal\n", refusals, runs);
     assert_true(runs > 450 && refusals > runs / 2);
 }
@@ -200,9 +201,8 @@ static void test_ordinary_steps_take_no_copies(void **state) {
     for (int r = 0; (rule = sw_rule_at(r)) != NULL && rule->source; r++)
         for (int k = 0; k < 3; k++) {
             char spec[100];
-            const bool decays = rule->options && (strcmp(rule->name, "amos") && strcmp(rule->name, "fromage") &&
-                                                  strcmp(rule->name, "nag_gs"));
-            snprintf(spec, sizeof spec, "%s%s", rule->name, k == 1 && decays ? " weight_decay=0.1" : "");
+            snprintf(spec, sizeof spec, "%s%s", rule->name,
+                     k == 1 && has_option(rule, "weight_decay") ? " weight_decay=0.1" : "");
             sw_params *p = small_params(SW_F32);
             sw_optim *o = NEW_OPTIM(p, .rule = spec, .average = k == 2 && !rule->point ? "ema" : NULL);
             sw_tape *tape = sw_tape_new();

@@ -1,10 +1,7 @@
-/* 100 steps of every elementwise rule against PyTorch, optax or NumPy: golden/rules.py says whom it asks
+/* 100 steps of every rule against PyTorch, optax or NumPy: golden/rules.py says whom it asks
  * about which, golden/prox_rules.py has those with proximal steps. Learning rates that rise and fall; parameters
  * that are a vector, tall, wide and a scalar; gradients of three scales, with zeros. f64 and f32. */
-#include "test_optim_shared.h"
-
-#include "../golden/prox_rules.h"
-#include "../golden/rules.h"
+#include "golden_rules.h"
 
 /* Both sides do the same dozen or two operations a step, each rounding by 1.1e-16: over 100 steps at most
  * 100·20·1.1e-16 = 2.2e-13 where the problem does not magnify them; m/√v magnifies those of m by up to
@@ -12,52 +9,6 @@
  * v - ḡ² of the element whose gradient never changes is αᵗ(1 - αᵗ)g², in the end a difference of numbers
  * 4e4 times as large; ε = 1e-3, as large as its root, and a small step keep what that does below the rest. */
 static const double F64_TOLERANCE = 1e-12;
-
-typedef struct layout {
-    const char *name;
-    int rank;
-    int64_t shape[2];
-    double scale;
-    sw_role role;
-} layout;
-enum { PARAMS = 4 };
-static const layout layouts[PARAMS] = {{"vector", 1, {4}, 1, SW_ROLE_BIAS},
-                                       {"tall", 2, {5, 2}, 0x1p-10, SW_ROLE_WEIGHT},
-                                       {"wide", 2, {2, 4}, 64, SW_ROLE_HEAD},
-                                       {"scalar", 0, {0}, 1, SW_ROLE_OTHER}};
-
-static double start[DIM], gradient[STEPS][DIM];
-
-static sw_params *golden_params(sw_dtype type) {
-    sw_params *p = sw_params_new(type, 1);
-    for (int k = 0; k < PARAMS; k++) {
-        const sw_param_options o = {.size = sizeof o, .role = layouts[k].role};
-        assert_non_null(sw_params_add(p, layouts[k].name, layouts[k].rank, layouts[k].shape, &o));
-    }
-    assert_ok(sw_params_build(p));
-    assert_int_equal(sw_params_dim(p), DIM);
-    return p;
-}
-
-/* As golden/rules.py draws them. */
-static int draw(void **state) {
-    (void)state;
-    uint64_t seed = 31;
-    for (int i = 0; i < DIM; i++)
-        start[i] = (double)(float)test_uniform(&seed, -1, 1);
-    sw_params *p = golden_params(SW_F64);
-    for (int t = 0; t < STEPS; t++)
-        for (int k = 0; k < PARAMS; k++) {
-            const sw_param *param = sw_params_at(p, k);
-            for (int64_t i = param->offset; i < param->offset + param->count; i++) {
-                double u = (double)(float)test_uniform(&seed, -1, 1);
-                bool zero = fabs(u) < 0.1 || (i == 1 && t < 20);
-                gradient[t][i] = zero ? 0 : i == 0 ? 0.25 : u * layouts[k].scale;
-            }
-        }
-    sw_params_free(p);
-    return 0;
-}
 
 /* max |x - golden| / max |golden| over the steps kept: for each parameter. */
 typedef struct distances {
@@ -78,15 +29,14 @@ static void compare(distances *d, sw_params *p, const double *golden_point) {
 
 static double run(sw_dtype type, const struct golden *g) {
     sw_params *p = golden_params(type);
-    params_set(p, start);
-    const sw_optim_options how = {
-        .size = sizeof how, .rule = g->rule, .total_steps = STEPS, .schedule = "cosine warmup=10 final=0.1"};
+    params_set(p, golden_start);
+    const sw_optim_options how = {.size = sizeof how, .rule = g->rule, .total_steps = STEPS, .schedule = GOLDEN_SCHEDULE};
     sw_optim *optim = sw_optim_new_with_options(p, &how);
     if (!optim)
         fail_msg("%s: %s", g->rule, sw_error());
     distances d = {{0}, {0}};
     for (int t = 0, at = 0; t < STEPS; t++) {
-        assert_ok(step_with(optim, p, gradient[t]));
+        assert_ok(step_with(optim, p, golden_gradient[t]));
         if (t + 1 == checked[at])
             compare(&d, p, g->points + DIM * at++);
     }
@@ -97,16 +47,6 @@ static double run(sw_dtype type, const struct golden *g) {
     sw_optim_free(optim);
     sw_params_free(p);
     return distance;
-}
-
-enum {
-    OF_RULES = sizeof goldens / sizeof *goldens,
-    OF_PROX = sizeof prox_goldens / sizeof *prox_goldens,
-    GOLDENS = OF_RULES + OF_PROX
-};
-
-static const struct golden *golden_at(int i) {
-    return i < OF_RULES ? &goldens[i] : &prox_goldens[i - OF_RULES];
 }
 
 static void test_rules_follow(void **state) {
@@ -146,5 +86,5 @@ int main(void) {
         cmocka_unit_test_teardown(test_rules_follow, test_clear),
         cmocka_unit_test_teardown(test_every_golden_differs, test_clear),
     };
-    return cmocka_run_group_tests_name("rules_golden", tests, draw, NULL);
+    return cmocka_run_group_tests_name("rules_golden", tests, golden_draw, NULL);
 }

@@ -1,6 +1,6 @@
 /* Gradients at the ends of what an element type holds: a step is that of the same rule in f64, or
  * it is refused before anything has moved. Every registered rule is driven through it. */
-#include "test_optim_shared.h"
+#include "rule_specs.h"
 
 #include <math.h>
 
@@ -46,40 +46,32 @@ static uint64_t run_hash(const run *r, const sw_rule *rule) {
     return hash;
 }
 
-/* Specs of every rule: as it is by default, and with the options that choose another loop or state.
- */
-enum { SPECS = 100 };
-static char specs[SPECS][160];
-static int spec_count;
+/* Every rule, with each option that may choose another loop or state, and combinations of those. */
+static rule_specs specs;
 
-static void add_spec(const char *name) {
-    static const char *const variants[][3] = {
-        {"sgd", "momentum=0.9", "momentum=0.9 nesterov"},
-        {"fista", "l1=0.5", "mu=1 low=-1e38"},
-        {"sgd", "l1=0.5", "momentum=0.9 l1=0.5 low=-1e38"},
-        {"rmsprop", "centered", "centered momentum=0.9 eps_in_root"},
-        {"adadelta", "eps_in_root=0", "weight_decay=0.1"},
-        {"adagrad", "eps_in_root", "initial=0.1"},
-        {"adam", "eps_in_root", "weight_decay=0.1"},
-        {"nadam", "eps_in_root", "decoupled weight_decay=0.1"},
-        {"amsgrad", "correction=before", "correction=none"},
-        {"nadamp", "p=3", "p=2 eps_in_root"},
-        {"nadamp", "p=4", "p=1"},
-        {"radam", "beta2=0.5", "decoupled weight_decay=0.1"},
-        {"generalized_adam", "disable_preconditioning", "nesterov=0"},
-        {"amos", "momentum=0.9", "c=0"},
-    };
-    assert_true(spec_count + 3 <= SPECS);
-    snprintf(specs[spec_count++], sizeof *specs, "%s lr=0.01", name);
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
-        for (int k = 1; k < 3 && strcmp(variants[i][0], name) == 0; k++)
-            snprintf(specs[spec_count++], sizeof *specs, "%s lr=0.01 %s", name, variants[i][k]);
-}
-
-static const sw_rule *rule_of(const char *spec) {
-    char name[64];
-    assert_int_equal(sscanf(spec, "%63s", name), 1);
-    return sw_rule_find(name);
+static int collect_specs(void **state) {
+    static const char *const combined[] = {"sgd momentum=0.9 nesterov",
+                                           "fista mu=1 low=-1e38",
+                                           "sgd momentum=0.9 l1=0.5 low=-1e38",
+                                           "rmsprop centered momentum=0.9 eps_in_root",
+                                           "adagrad initial=0.1",
+                                           "nadam decoupled weight_decay=0.1",
+                                           "nadamp p=3",
+                                           "nadamp p=2 eps_in_root",
+                                           "nadamp p=4",
+                                           "nadamp p=1",
+                                           "radam beta2=0.5",
+                                           "radam decoupled weight_decay=0.1",
+                                           "amos c=0"};
+    (void)state;
+    rule_specs_add_all(&specs, true);
+    for (size_t i = 0; i < sizeof combined / sizeof *combined; i++)
+        rule_specs_add(&specs, combined[i]);
+    for (int i = 0; i < specs.count; i++) {
+        const size_t length = strlen(specs.text[i]);
+        snprintf(specs.text[i] + length, RULE_SPEC_LENGTH - length, " lr=0.01");
+    }
+    return 0;
 }
 
 /* ---- Large gradients ---- */
@@ -102,7 +94,7 @@ static double large_bound(double moved, double x) {
 }
 
 static bool large_step(run *r, const char *spec, const double *g) {
-    const sw_rule *rule = rule_of(spec);
+    const sw_rule *rule = rule_of_spec(spec);
     const uint64_t before = run_hash(r, rule);
     sw_status status = step_with(r->o, r->p, g);
     if (status == SW_OK)
@@ -146,8 +138,8 @@ static double largest_accepted(const char *spec) {
 
 static void test_large_gradients_move_right_or_are_refused(void **state) {
     (void)state;
-    for (int i = 0; i < spec_count; i++)
-        largest_accepted(specs[i]);
+    for (int i = 0; i < specs.count; i++)
+        largest_accepted(specs.text[i]);
 }
 
 /* What f32 can hold is accepted: (1 - β) g² below 3.4e38 in a mean, g² in a sum, g itself where
@@ -197,11 +189,11 @@ static void test_refusal_by_state_and_clip(void **state) {
     g[LARGE_AT] = 9e18; /* squared 8.1e37: four fit, not five */
     for (int t = 0; t < 4; t++)
         assert_ok(step_with(r.o, r.p, g));
-    const uint64_t before = run_hash(&r, rule_of("adagrad"));
+    const uint64_t before = run_hash(&r, rule_of_spec("adagrad"));
     assert_int_equal(step_with(r.o, r.p, g), SW_ERR_NONFINITE);
     assert_non_null(strstr(sw_error(), "rule adagrad: step 5 would make the state v of parameter b Inf or NaN"));
     sw_clear_error();
-    assert_true(run_hash(&r, rule_of("adagrad")) == before);
+    assert_true(run_hash(&r, rule_of_spec("adagrad")) == before);
     g[LARGE_AT] = 1; /* and goes on */
     assert_ok(step_with(r.o, r.p, g));
     run_free(&r);
@@ -238,13 +230,6 @@ static void test_clip_of_a_large_gradient_to_a_small_one(void **state) {
 
 enum { SMALL_STEPS = 10 };
 
-static bool has_option(const sw_rule *rule, const char *name) {
-    for (int i = 0; rule->options && rule->options[i].name; i++)
-        if (strcmp(rule->options[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 /* Rules in f32 keep the denominator within 2^-15 of itself (rules/small_eps.c); Adadelta's next numerator is made of
  * that, so that it may grow by as much in each step. A step has 20 roundings besides, fewer than that. x is rounded,
  * and what is below 2^-126 of the numerator's mean, of weight 0.1, is nothing beside the smallest eps, 1e-30. */
@@ -271,10 +256,10 @@ static void small_step_is_right(const char *spec, double eps, double g) {
 static void test_small_eps_is_right(void **state) {
     (void)state;
     int tried = 0;
-    for (int i = 0; i < spec_count; i++)
-        for (double eps = 1e-30; eps <= 1 && has_option(rule_of(specs[i]), "eps"); eps *= 80)
+    for (int i = 0; i < specs.count; i++)
+        for (double eps = 1e-30; eps <= 1 && has_option(rule_of_spec(specs.text[i]), "eps"); eps *= 80)
             for (double g = 1; g > 1e-36; g *= 0.003, tried++)
-                small_step_is_right(specs[i], eps, g);
+                small_step_is_right(specs.text[i], eps, g);
     assert_true(tried > 15 * 14 * 10);
 }
 
@@ -365,55 +350,62 @@ static void test_scheduled_eps(void **state) {
     sw_params_free(p);
 }
 
-/* They are the same for all options, so that a file fits whatever eps and the decays are. */
-static void test_slots_of_f64_do_not_depend_on_eps(void **state) {
-    (void)state;
-    static const char *const rules[][2] = {{"adam", "beta2=0.9999999"},
-                                           {"adam", ""},
-                                           {"adamw", ""},
-                                           {"nadam", ""},
-                                           {"nadamw", ""},
-                                           {"radam", ""},
-                                           {"amsgrad", ""},
-                                           {"generalized_adam", ""},
-                                           {"nadamp", ""},
-                                           {"rmsprop", ""},
-                                           {"rmsprop", "centered"},
-                                           {"rmsprop", "alpha=0.9999999 centered"},
-                                           {"adadelta", ""},
-                                           {"adadelta", "rho=0.9999999"},
-                                           {"adagrad", ""}};
-    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
-        const sw_rule *rule = sw_rule_find(rules[k][0]);
-        char small[100], large[100];
-        snprintf(small, sizeof small, "%s eps=1e-30 %s", rules[k][0], rules[k][1]);
-        snprintf(large, sizeof large, "%s eps=1e-3%s", rules[k][0], strstr(rules[k][1], "centered") ? " centered" : "");
-        static const double g[SMALL_DIM] = {1, -2, 0.5};
-        sw_params *p[2] = {small_params(SW_F64), small_params(SW_F64)};
-        sw_optim *o[2] = {NEW_OPTIM(p[0], .rule = large), NEW_OPTIM(p[1], .rule = small)};
-        for (int i = 0; rule->slots[i].name; i++) {
-            const bool of_f32 = strstr(rule->slots[i].name, "_f64") != NULL;
-            const void *state_of[2];
-            for (int j = 0; j < 2; j++)
-                state_of[j] = sw_optim_param_slot(o[j], sw_params_at(p[j], 0), rule->slots[i].name).data;
-            if ((of_f32 && state_of[1]) || !state_of[0] != !state_of[1])
-                fail_msg("%s: slot %s is %s", small, rule->slots[i].name, state_of[1] ? "there" : "missing");
-        }
-        assert_ok(step_with(o[0], p[0], g));
-        sw_archive *a = sw_archive_new();
-        assert_ok(sw_optim_pack(o[0], a));
-        assert_ok(sw_optim_unpack(o[1], a));
-        sw_archive_free(a);
-        assert_ok(step_with(o[1], p[1], g));
-        for (int i = 0; i < 2; i++) {
-            sw_optim_free(o[i]);
-            sw_params_free(p[i]);
-        }
+static bool has_slot_of_f64(const sw_rule *rule) {
+    for (int i = 0; rule->slots && rule->slots[i].name; i++)
+        if (strstr(rule->slots[i].name, "_f64"))
+            return true;
+    return false;
+}
+
+/* An optimizer of f64 with `large`, and one with `small` as eps and `options`, have the same slots, and the second takes
+ * the state of the first. */
+static void same_slots(const sw_rule *rule, const char *options) {
+    static const double g[SMALL_DIM] = {1, -2, 0.5};
+    char small[100], large[100];
+    snprintf(small, sizeof small, "%s eps=1e-30 %s", rule->name, options);
+    snprintf(large, sizeof large, "%s eps=1e-3%s", rule->name, strstr(options, "centered") ? " centered" : "");
+    sw_params *p[2] = {small_params(SW_F64), small_params(SW_F64)};
+    sw_optim *o[2] = {NEW_OPTIM(p[0], .rule = large), NEW_OPTIM(p[1], .rule = small)};
+    for (int i = 0; rule->slots[i].name; i++) {
+        const bool of_f32 = strstr(rule->slots[i].name, "_f64") != NULL;
+        const void *state_of[2];
+        for (int j = 0; j < 2; j++)
+            state_of[j] = sw_optim_param_slot(o[j], sw_params_at(p[j], 0), rule->slots[i].name).data;
+        if ((of_f32 && state_of[1]) || !state_of[0] != !state_of[1])
+            fail_msg("%s: slot %s is %s", small, rule->slots[i].name, state_of[1] ? "there" : "missing");
+    }
+    assert_ok(step_with(o[0], p[0], g));
+    sw_archive *a = sw_archive_new();
+    assert_ok(sw_optim_pack(o[0], a));
+    assert_ok(sw_optim_unpack(o[1], a));
+    sw_archive_free(a);
+    assert_ok(step_with(o[1], p[1], g));
+    for (int i = 0; i < 2; i++) {
+        sw_optim_free(o[i]);
+        sw_params_free(p[i]);
     }
 }
 
+/* They are the same for all options, so that a file fits whatever eps and the decays are. */
+static void test_slots_of_f64_do_not_depend_on_eps(void **state) {
+    (void)state;
+    static const char *const long_means[][2] = {{"adam", "beta2=0.9999999"},
+                                                {"rmsprop", "centered"},
+                                                {"rmsprop", "alpha=0.9999999 centered"},
+                                                {"adadelta", "rho=0.9999999"}};
+    const sw_rule *rule;
+    int rules = 0;
+    for (int r = 0; (rule = sw_rule_at(r)) != NULL; r++)
+        if (has_slot_of_f64(rule)) {
+            same_slots(rule, "");
+            rules++;
+        }
+    assert_true(rules >= 11);
+    for (size_t k = 0; k < sizeof long_means / sizeof *long_means; k++)
+        same_slots(sw_rule_find(long_means[k][0]), long_means[k][1]);
+}
+
 int main(void) {
-    each_rule(add_spec);
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_large_gradients_move_right_or_are_refused),
@@ -428,5 +420,5 @@ int main(void) {
         TEST(test_scheduled_eps),
         TEST(test_slots_of_f64_do_not_depend_on_eps),
     };
-    return cmocka_run_group_tests_name("range of the rules", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("range of the rules", tests, collect_specs, NULL);
 }

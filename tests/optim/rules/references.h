@@ -1,0 +1,438 @@
+/* Every rule in plain C: what its paper's algorithm box says, in double precision, one element or one tensor at a
+ * time. Nothing here is fast, and nothing is shared with optim/rules. test_references.c compares each function with
+ * the numbers of PyTorch, optax and NumPy, and the library's rule with the function.
+ *
+ * A new rule adds a function and its line in `references`, at the end. */
+#ifndef TEST_RULE_REFERENCES_H
+#define TEST_RULE_REFERENCES_H
+
+#include "../test_optim_shared.h"
+
+enum { REFERENCE_STATES = 4 };
+
+typedef struct reference_state {
+    const char *name;
+    double *value; /* [n] */
+} reference_state;
+
+typedef struct reference {
+    const sw_rule *rule;
+    double option[SW_MAX_OPTIONS]; /* values in this step, in the order of rule->options */
+    sw_params *params;             /* the tensors: where they begin, their shapes and roles */
+    int64_t n;                     /* elements of all tensors */
+    int64_t t;                     /* number of this step, from 1 */
+    double *theta;                 /* [n], moved by the step */
+    const double *g;               /* [n], the gradient at theta */
+    reference_state state[REFERENCE_STATES];
+} reference;
+
+static inline double option_of(const reference *r, const char *name) {
+    for (int i = 0; r->rule->options[i].name; i++)
+        if (strcmp(r->rule->options[i].name, name) == 0)
+            return r->option[i];
+    fail_msg("rule %s has no option %s", r->rule->name, name);
+    return NAN;
+}
+
+/* A vector [n] that the rule keeps from step to step, zero at first. A single number is its first element. */
+static inline double *state_of(reference *r, const char *name) {
+    for (int i = 0; i < REFERENCE_STATES; i++) {
+        reference_state *s = &r->state[i];
+        if (!s->name) {
+            s->name = name;
+            s->value = calloc((size_t)r->n, sizeof *s->value);
+            assert_non_null(s->value);
+        }
+        if (strcmp(s->name, name) == 0)
+            return s->value;
+    }
+    fail_msg("the reference of %s keeps more than %d vectors", r->rule->name, REFERENCE_STATES);
+    return NULL;
+}
+
+/* The denominator: √v + ε, or √(v + ε) with eps_in_root. */
+static inline double root(const reference *r, double v) {
+    const double eps = option_of(r, "eps");
+    return option_of(r, "eps_in_root") != 0 ? sqrt(v + eps) : sqrt(v) + eps;
+}
+
+/* ---- Gradient methods, without and with a proximal step ---- */
+
+/* argmin over θ of ½ (θ - v)² + η h(θ), where h(θ) = l1 |θ| for θ in [low, high] and ∞ elsewhere: Parikh, Boyd,
+ * Proximal algorithms, 2014, section 6. */
+static inline double prox(const reference *r, double v) {
+    const double threshold = option_of(r, "lr") * option_of(r, "l1"), high = option_of(r, "high");
+    const double low = option_of(r, "nonnegative") != 0 ? fmax(option_of(r, "low"), 0) : option_of(r, "low");
+    const double shrunk = v > threshold ? v - threshold : v < -threshold ? v + threshold : 0;
+    return fmin(fmax(shrunk, low), high);
+}
+
+/* iPiano (Ochs, Chen, Brox, Pock, SIAM J. Imaging Sci. 7, 2014): θ' = prox(θ - η g + μ (θ - θ before)), where the last
+ * move is measured in the learning rate of this step. */
+static void sgd_with_prox_reference(reference *r) {
+    const double lr = option_of(r, "lr"), mu = option_of(r, "momentum"), lambda = option_of(r, "weight_decay");
+    double *theta = r->theta, *before = state_of(r, "before"), *lr_before = state_of(r, "lr_before");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        const double inertia = r->t == 1 ? 0 : mu * (theta[i] - before[i]) * lr / *lr_before;
+        before[i] = theta[i];
+        theta[i] = prox(r, theta[i] - lr * g + inertia);
+    }
+    *lr_before = lr;
+}
+
+/* Robbins, Monro 1951; momentum of Polyak 1964, Nesterov's as in Sutskever et al., ICML 2013, with the order of
+ * operations, dampening and the first step of torch.optim.SGD. */
+static void sgd_reference(reference *r) {
+    const double lr = option_of(r, "lr"), mu = option_of(r, "momentum"), tau = option_of(r, "dampening"),
+                 lambda = option_of(r, "weight_decay");
+    const bool nesterov = option_of(r, "nesterov") != 0;
+    double *theta = r->theta, *b = state_of(r, "b");
+    if (option_of(r, "l1") != 0 || option_of(r, "nonnegative") != 0 || !isinf(option_of(r, "low")) ||
+        !isinf(option_of(r, "high"))) {
+        sgd_with_prox_reference(r);
+        return;
+    }
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        b[i] = r->t == 1 ? g : mu * b[i] + (1 - tau) * g;
+        theta[i] -= lr * (mu == 0 ? g : nesterov ? g + mu * b[i] : b[i]);
+    }
+}
+
+/* Beck, Teboulle, SIAM J. Imaging Sci. 2, 2009, equations (4.1) to (4.3), where theta is y. restart: the gradient
+ * scheme of O'Donoghue, Candès, Found. Comput. Math. 15, 2015. mu: Nesterov, Introductory lectures, 2004,
+ * section 2.2. */
+static void fista_reference(reference *r) {
+    const double lr = option_of(r, "lr"), lambda = option_of(r, "weight_decay"),
+                 q = sqrt(fmin(lr * option_of(r, "mu"), 1));
+    double *y = r->theta, *x = state_of(r, "x"), *x_next = state_of(r, "x_next"), *t = state_of(r, "t"), uphill = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        x[i] = r->t == 1 ? y[i] : x[i];
+        x_next[i] = prox(r, y[i] - lr * (r->g[i] + lambda * y[i]));
+        uphill += (y[i] - x_next[i]) * (x_next[i] - x[i]);
+    }
+    const bool restart = option_of(r, "restart") != 0 && uphill > 0;
+    const double t_now = r->t == 1 || restart ? 1 : *t, t_next = (1 + sqrt(1 + 4 * t_now * t_now)) / 2;
+    const double beta = restart ? 0 : option_of(r, "mu") > 0 ? (1 - q) / (1 + q) : (t_now - 1) / t_next;
+    for (int64_t i = 0; i < r->n; i++) {
+        y[i] = x_next[i] + beta * (x_next[i] - x[i]);
+        x[i] = x_next[i];
+    }
+    *t = t_next;
+}
+
+/* ---- Division by the root of a sum or mean of squares ---- */
+
+/* Duchi, Hazan, Singer, JMLR 12, 2011, figure 1, the diagonal case; lr_decay and initial of torch.optim.Adagrad. */
+static void adagrad_reference(reference *r) {
+    const double lr = option_of(r, "lr") / (1 + (double)(r->t - 1) * option_of(r, "lr_decay")),
+                 lambda = option_of(r, "weight_decay");
+    double *theta = r->theta, *sum = state_of(r, "sum");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        sum[i] = (r->t == 1 ? option_of(r, "initial") : sum[i]) + g * g;
+        theta[i] -= lr * g / root(r, sum[i]);
+    }
+}
+
+/* Tieleman, Hinton, Neural networks for machine learning, 2012, lecture 6; centered: Graves, arXiv 1308.0850, 2013,
+ * where the learning rate is outside of the momentum as in torch.optim.RMSprop. */
+static void rmsprop_reference(reference *r) {
+    const double lr = option_of(r, "lr"), alpha = option_of(r, "alpha"), mu = option_of(r, "momentum"),
+                 lambda = option_of(r, "weight_decay");
+    const bool centered = option_of(r, "centered") != 0;
+    double *theta = r->theta, *v = state_of(r, "v"), *g_mean = state_of(r, "g_mean"), *b = state_of(r, "b");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        v[i] = alpha * v[i] + (1 - alpha) * g * g;
+        g_mean[i] = alpha * g_mean[i] + (1 - alpha) * g;
+        const double variance = centered ? fmax(v[i] - g_mean[i] * g_mean[i], 0) : v[i];
+        b[i] = mu * b[i] + g / root(r, variance);
+        theta[i] -= lr * b[i];
+    }
+}
+
+/* Zeiler, arXiv 1212.5701, 2012, algorithm 1; lr: torch.optim.Adadelta. */
+static void adadelta_reference(reference *r) {
+    const double lr = option_of(r, "lr"), rho = option_of(r, "rho"), lambda = option_of(r, "weight_decay");
+    double *theta = r->theta, *v = state_of(r, "v"), *a = state_of(r, "a");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        v[i] = rho * v[i] + (1 - rho) * g * g;
+        const double delta = root(r, a[i]) / root(r, v[i]) * g;
+        a[i] = rho * a[i] + (1 - rho) * delta * delta;
+        theta[i] -= lr * delta;
+    }
+}
+
+/* ---- Adaptive moments ---- */
+
+/* Kingma, Ba, ICLR 2015, algorithm 1. */
+static void adam_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const double m_hat = m[i] / (1 - pow(beta1, t));
+        const double v_hat = v[i] / (1 - pow(beta2, t));
+        theta[i] -= lr * m_hat / root(r, v_hat);
+    }
+}
+
+/* Reddi, Kale, Kumar, ICLR 2018, algorithm 2: correction=none. after: torch.optim.Adam(amsgrad=True). before:
+ * optax.amsgrad. */
+static void amsgrad_reference(reference *r) {
+    enum { AFTER, BEFORE, NONE };
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    const int correction = (int)option_of(r, "correction");
+    const double of_m = correction == NONE ? 1 : 1 - pow(beta1, t), of_v = correction == NONE ? 1 : 1 - pow(beta2, t);
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v"), *v_max = state_of(r, "v_max");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        v_max[i] = fmax(v_max[i], correction == AFTER ? v[i] : v[i] / of_v);
+        const double v_hat = correction == AFTER ? v_max[i] / of_v : v_max[i];
+        theta[i] -= lr * (m[i] / of_m) / root(r, v_hat);
+    }
+}
+
+/* Loshchilov, Hutter, ICLR 2019, algorithm 2. */
+static void adamw_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const double m_hat = m[i] / (1 - pow(beta1, t));
+        const double v_hat = v[i] / (1 - pow(beta2, t));
+        theta[i] -= lr * (m_hat / root(r, v_hat) + lambda * theta[i]);
+    }
+}
+
+/* Dozat, ICLR workshop 2016, with the momentum schedule of torch.optim.NAdam. */
+static void nadam_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), psi = option_of(r, "momentum_decay"), t = (double)r->t;
+    const bool decoupled = option_of(r, "decoupled") != 0;
+    const double mu = beta1 * (1 - 0.5 * pow(0.96, t * psi)), mu_next = beta1 * (1 - 0.5 * pow(0.96, (t + 1) * psi));
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v"), *mu_product = state_of(r, "mu_product");
+    *mu_product = (r->t == 1 ? 1 : *mu_product) * mu;
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = decoupled ? r->g[i] : r->g[i] + lambda * theta[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const double m_hat = mu_next * m[i] / (1 - *mu_product * mu_next) + (1 - mu) * g / (1 - *mu_product);
+        const double v_hat = v[i] / (1 - pow(beta2, t));
+        theta[i] -= lr * (m_hat / root(r, v_hat) + (decoupled ? lambda * theta[i] : 0));
+    }
+}
+
+/* Dahl et al., Benchmarking neural network training algorithms, arXiv 2306.07179, 2023: the baseline's NAdamW. */
+static void nadamw_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const double m_hat = (beta1 * m[i] + (1 - beta1) * g) / (1 - pow(beta1, t));
+        const double v_hat = v[i] / (1 - pow(beta2, t));
+        theta[i] -= lr * (m_hat / root(r, v_hat) + lambda * theta[i]);
+    }
+}
+
+/* NadamP, a submission to AlgoPerf (Kasimbeg et al., ICLR 2025): NadamW with the p-th root of v_hat. */
+static void nadamp_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 eps = option_of(r, "eps"), lambda = option_of(r, "weight_decay"), p = option_of(r, "p"),
+                 t = (double)r->t;
+    const bool in_root = option_of(r, "eps_in_root") != 0;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const double m_hat = (beta1 * m[i] + (1 - beta1) * g) / (1 - pow(beta1, t));
+        const double v_hat = v[i] / (1 - pow(beta2, t));
+        const double denominator = in_root ? pow(v_hat + eps, 1 / p) : pow(v_hat, 1 / p) + eps;
+        theta[i] -= lr * (m_hat / denominator + lambda * theta[i]);
+    }
+}
+
+/* Generalized Adam, a submission to AlgoPerf (Kasimbeg et al., ICLR 2025). */
+static void generalized_adam_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    const bool nesterov = option_of(r, "nesterov") != 0, precondition = option_of(r, "disable_preconditioning") == 0;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i], fresh = precondition ? 1 - beta1 : 1;
+        m[i] = beta1 * m[i] + fresh * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        const double ahead = nesterov ? beta1 * m[i] + fresh * g : m[i];
+        const double m_hat = nesterov && precondition ? ahead / (1 - pow(beta1, t)) : ahead;
+        const double v_hat = v[i] / (1 - pow(beta2, t));
+        theta[i] -= lr * ((precondition ? m_hat / root(r, v_hat) : m_hat) + lambda * theta[i]);
+    }
+}
+
+/* Liu et al., ICLR 2020, algorithm 2, with the threshold 5 and the ε of torch.optim.RAdam. */
+static void radam_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t, bias2 = 1 - pow(beta2, t);
+    const bool decoupled = option_of(r, "decoupled") != 0;
+    const double rho_inf = 2 / (1 - beta2) - 1, rho = rho_inf - 2 * t * pow(beta2, t) / bias2;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = decoupled ? r->g[i] : r->g[i] + lambda * theta[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        double direction = m[i] / (1 - pow(beta1, t));
+        if (rho > 5)
+            direction *= sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) * sqrt(bias2) /
+                         root(r, v[i]);
+        theta[i] -= lr * (direction + (decoupled ? lambda * theta[i] : 0));
+    }
+}
+
+/* Kingma, Ba, ICLR 2015, algorithm 2; ε as in torch.optim.Adamax. */
+static void adamax_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 eps = option_of(r, "eps"), lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    double *theta = r->theta, *m = state_of(r, "m"), *u = state_of(r, "u");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i] + lambda * theta[i];
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        u[i] = fmax(beta2 * u[i], fabs(g) + eps);
+        theta[i] -= lr / (1 - pow(beta1, t)) * m[i] / u[i];
+    }
+}
+
+/* ---- Others ---- */
+
+/* Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023, algorithm 2. sign(0) is 0. */
+static void lion_reference(reference *r) {
+    const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
+                 lambda = option_of(r, "weight_decay");
+    double *theta = r->theta, *m = state_of(r, "m");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i];
+        const double c = beta1 * m[i] + (1 - beta1) * g;
+        const double sign = c > 0 ? 1 : c < 0 ? -1 : 0;
+        theta[i] -= lr * (sign + lambda * theta[i]);
+        m[i] = beta2 * m[i] + (1 - beta2) * g;
+    }
+}
+
+/* Bernstein, Vahdat, Yue, Liu, NeurIPS 2020, algorithm 1, for each tensor; min_norm of optax.fromage. */
+static void fromage_reference(reference *r) {
+    const double lr = option_of(r, "lr"), least = option_of(r, "min_norm");
+    for (int k = 0; k < sw_params_count(r->params); k++) {
+        const sw_param *p = sw_params_at(r->params, k);
+        double *theta = r->theta + p->offset, theta_square = 0, g_square = 0;
+        const double *g = r->g + p->offset;
+        for (int64_t i = 0; i < p->count; i++) {
+            theta_square += theta[i] * theta[i];
+            g_square += g[i] * g[i];
+        }
+        const double ratio = fmax(sqrt(theta_square), least) / fmax(sqrt(g_square), least);
+        for (int64_t i = 0; i < p->count; i++)
+            theta[i] = (theta[i] - lr * ratio * g[i]) / sqrt(1 + lr * lr);
+    }
+}
+
+/* Leplat et al., arXiv 2209.14937, 2022, algorithm 1, in the order of the authors' code (skolai/nag-gs): the first step
+ * has no v of an iteration before. */
+static void nag_gs_reference(reference *r) {
+    const double alpha = option_of(r, "lr"), mu = option_of(r, "mu");
+    double *x = r->theta, *v = state_of(r, "v"), *gamma = state_of(r, "gamma");
+    *gamma = r->t == 1 ? option_of(r, "gamma") : *gamma;
+    for (int64_t i = 0; i < r->n; i++) {
+        v[i] = r->t == 1 ? x[i] : (*gamma * v[i] + alpha * mu * x[i] - alpha * r->g[i]) / (*gamma + alpha * mu);
+        x[i] += alpha / (1 + alpha) * (v[i] - x[i]);
+    }
+    *gamma = (*gamma + alpha * mu) / (1 + alpha);
+}
+
+/* η of Amos, the scale that the tensor's elements are to have. */
+static double amos_scale(const reference *r, const sw_param *p) {
+    const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : p->rank > 1 ? p->count / p->shape[0] : p->count);
+    switch (p->role) {
+    case SW_ROLE_WEIGHT: return sqrt(option_of(r, p->rank > 2 ? "conv" : "weight") / fan_in);
+    case SW_ROLE_HEAD: return sqrt(option_of(r, "head") / fan_in);
+    case SW_ROLE_EMBEDDING: return option_of(r, "embedding");
+    case SW_ROLE_BIAS: return option_of(r, "bias");
+    case SW_ROLE_NORM: return option_of(r, "norm");
+    default: return option_of(r, "other");
+    }
+}
+
+/* One row of Amos: theta, g and m have `count` elements, v and b one for the row. */
+static void amos_row(const reference *r, double eta, int64_t count, double *theta, const double *g, double *m,
+                     double *v, double *b) {
+    const double xi = option_of(r, "lr"), beta = option_of(r, "beta"), mu = option_of(r, "momentum");
+    double g_square = 0;
+    for (int64_t i = 0; i < count; i++)
+        g_square += g[i] * g[i] / (double)count;
+    *v = beta * *v + (1 - beta) * g_square;
+    const double v_hat = fmax(*v, 0x1p-125) / (1 - pow(beta, (double)r->t));
+    const double gamma = xi * xi * g_square / v_hat / sqrt(1 + option_of(r, "c") * sqrt(xi) * *b);
+    const double fade = 1 + option_of(r, "d") * sqrt(xi * eta) * *b;
+    for (int64_t i = 0; i < count; i++) {
+        const double step = (gamma / 2 + option_of(r, "extra_l2")) * theta[i] + xi * eta * g[i] / sqrt(v_hat);
+        m[i] = mu * m[i] + (1 - mu) * step / fade;
+        theta[i] -= m[i];
+    }
+    *b += gamma * (1 + *b);
+}
+
+/* Tian, Parikh, arXiv 2210.11693, 2022, and its authors' code (google-research/jestimator). A row is what lies below
+ * one index of the first axis; a vector is one row. */
+static void amos_reference(reference *r) {
+    double *m = state_of(r, "m"), *v = state_of(r, "v"), *b = state_of(r, "b");
+    for (int k = 0; k < sw_params_count(r->params); k++) {
+        const sw_param *p = sw_params_at(r->params, k);
+        const int64_t rows = p->rank >= 2 ? p->shape[0] : 1, count = p->count / rows;
+        for (int64_t row = 0; row < rows; row++) {
+            const int64_t at = p->offset + row * count;
+            amos_row(r, amos_scale(r, p), count, r->theta + at, r->g + at, m + at, v + at, b + at);
+        }
+    }
+}
+
+/* ---- All of them, in the order of optim/methods.h ---- */
+
+static const struct rule_reference {
+    const char *name;
+    void (*step)(reference *r);
+} references[] = {
+    {"sgd", sgd_reference},
+    {"adagrad", adagrad_reference},
+    {"rmsprop", rmsprop_reference},
+    {"adadelta", adadelta_reference},
+    {"adam", adam_reference},
+    {"amsgrad", amsgrad_reference},
+    {"adamw", adamw_reference},
+    {"nadam", nadam_reference},
+    {"nadamw", nadamw_reference},
+    {"nadamp", nadamp_reference},
+    {"generalized_adam", generalized_adam_reference},
+    {"radam", radam_reference},
+    {"adamax", adamax_reference},
+    {"lion", lion_reference},
+    {"fromage", fromage_reference},
+    {"nag_gs", nag_gs_reference},
+    {"amos", amos_reference},
+    {"fista", fista_reference},
+};
+
+#endif
