@@ -158,7 +158,7 @@ static double *rule_path(const char *spec, const problem *f, sw_dtype type) {
     assert_non_null(path);
     sw_params *p = f->params(type);
     params_set(p, f->start);
-    sw_optim *o = NEW_OPTIM(p, .rule = spec, .steps = f->steps, .schedule = GOLDEN_SCHEDULE);
+    sw_optim *o = NEW_OPTIM(p, .rule = spec, .total_steps = f->steps, .schedule = GOLDEN_SCHEDULE);
     for (int64_t t = 0; t < f->steps; t++) {
         if (step_with(o, p, f->gradient + t * f->dim) != SW_OK)
             fail_msg("%s: step %d: %s", spec, (int)t + 1, sw_error());
