@@ -42,7 +42,7 @@ examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 # In the order of their time: the last one takes most of it, and needs Fashion-MNIST.
 pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression sharpness
 # Not under sanitizers, which a user's program would have to be linked with.
-install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh)
+install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c \
                        tests/optim/*/test_*.c)
 tests := $(test_src:%.c=$(BUILD)/%)

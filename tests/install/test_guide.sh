@@ -1,0 +1,22 @@
+#!/bin/sh
+# .github/CONTRIBUTING.md: every file and every function that it names exists.
+cd "$(dirname "$0")/../.." || exit 1
+guide=.github/CONTRIBUTING.md
+failed=0
+say() {
+    echo "$guide: $1"
+    failed=1
+}
+for name in $(grep -o '`[^`]*`' "$guide" | tr -d '`' | tr ' ,()' '\n\n\n\n' | sort -u); do
+    case $name in
+    *NAME* | *FAMILY* | *FILE* | build/* | *'<'* | *'*'* | *=*) ;;
+    core/* | nn/* | optim/* | datasets/* | examples/* | tests/* | .lint/*)
+        [ -e "${name%:*}" ] || say "there is no $name" ;;
+    sw_[a-z0-9]*_ | sw[indo]_ | sw_k_ | SW_ | sw_) ;;
+    sw[indo_]*_[a-z0-9_]* | SW_[A-Z0-9_]* | SWO_[A-Z]*)
+        git grep -qw -e "$name" -- core nn optim datasets || grep -rqw -e "$name" core nn optim datasets ||
+            say "there is no $name" ;;
+    esac
+done
+if [ $failed = 0 ]; then echo '[       OK ] test_names_in_the_guide'; else echo '[  FAILED  ] test_names_in_the_guide'; fi
+exit $failed
