@@ -6,7 +6,7 @@
 # Other compilers and sanitizers build into a folder of their own below build/.
 
 PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
-           libcmocka-dev pkgconf groff-base
+           libcmocka-dev pkgconf groff-base fonts-dejavu-core
 
 comma := ,
 space := $(subst ,, )
@@ -39,8 +39,8 @@ datasets_src := $(sort $(wildcard datasets/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
-# In the order of their time: the last one takes most of it, and needs Fashion-MNIST.
-pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression sharpness
+# In the order of their time: the last two take most of it, and need Fashion-MNIST.
+pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression lecture_mlp sharpness
 # Not under sanitizers, which a user's program would have to be linked with.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c \
@@ -134,7 +134,8 @@ deps deps-lint deps-flavors:
 train: $(BUILD)/examples/fashion_mnist
 	$(BUILD)/examples/fashion_mnist $(ARGS)
 
-# The pictures of examples/README.md. `cp build/gallery/*.png examples/gallery/` where they are meant to change.
+# The pictures of examples/README.md. `cp build/gallery/*.png examples/gallery/` where they are meant to change: with
+# DejaVu Sans, which `make deps` installs.
 gallery: $(pictures:%=$(BUILD)/examples/%)
 	@mkdir -p $(BUILD)/gallery
 	@for p in $(pictures); do \

@@ -6,7 +6,7 @@
 #include "cli.h"
 #include "plot.h"
 
-enum { CURVE_MOST = 2048 };
+enum { CURVE_MOST = 2048, CURVE_NAMED = 16 };
 
 typedef struct curve {
     const char *name;
@@ -33,12 +33,19 @@ static inline double curve_end(const curve *c, double part) {
     return sum / (c->n - first);
 }
 
-/* All curves on the panel, the first on top, with a key from `row` on (below 0: none). */
-static inline void curves_draw(plot *p, int count, const curve *c, int row) {
+/* All curves on the panel, the first on top. */
+static inline void curves_draw(plot *p, int count, const curve *c) {
     for (int i = count - 1; i >= 0; i--)
         plot_curve(p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].color);
-    for (int i = 0; i < count && row >= 0; i++)
-        plot_key(p, row + i, c[i].width + 1, c[i].color, c[i].name);
+}
+
+/* A legend of the first curves, at most CURVE_NAMED, after all data of the panel. */
+static inline void curves_legend(plot *p, int count, const curve *c) {
+    legend_entry entry[CURVE_NAMED] = {{0}};
+    const int named = count < CURVE_NAMED ? count : CURVE_NAMED;
+    for (int i = 0; i < named; i++)
+        entry[i] = (legend_entry){.text = c[i].name, .color = c[i].color, .width = c[i].width + 0.6};
+    plot_legend(p, named, entry);
 }
 
 /* A line for each point, "curve",x,y, in FILE.csv beside the picture; nothing while an error is pending. */

@@ -98,10 +98,11 @@ static void draw(const double *place) {
     plot_panel(&p, 70, 40, 550, 420, -most[0], most[0], -most[1], most[1]);
     plot_axes(&p, "letters, by a network that guesses the next one", "first number", "second number");
     for (int64_t i = 1; i < LETTERS; i++)
-        plot_text(&p, plot_x(&p, place[2 * i]), plot_y(&p, place[2 * i + 1]) + 5, 14, PLOT_CENTER, false,
+        plot_text(&p, plot_x(&p, place[2 * i]), plot_y(&p, place[2 * i + 1]) + 5, 12, PLOT_CENTER, false,
                   is_vowel((int32_t)i) ? PLOT_RED : PLOT_BLUE, (const char[]){alphabet[i], 0});
-    plot_key(&p, 0, 4, PLOT_RED, "vowels");
-    plot_key(&p, 1, 4, PLOT_BLUE, "consonants");
+    const legend_entry entry[] = {{"vowels", PLOT_RED, 5, LEGEND_POINT, {0}},
+                                  {"consonants", PLOT_BLUE, 5, LEGEND_POINT, {0}}};
+    plot_legend(&p, 2, entry);
     plot_save(&p, cli.out);
 }
 

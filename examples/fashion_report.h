@@ -359,7 +359,7 @@ static sw_status plot_curves(void) {
     char tics[64]; /* whole epochs, some ten of them */
     snprintf(tics, sizeof tics, "set xtics %lld\n", (long long)(asked.epochs + 9) / 10);
     return write_script("curves", tics,
-                        "set terminal pngcairo size 1000,400\n"
+                        "set terminal pngcairo size 2000,800 fontscale 2 linewidth 2 pointscale 2\n"
                         "set output picture\n"
                         "set datafile separator ','\n"
                         "set key autotitle columnhead\n"
@@ -390,7 +390,7 @@ static sw_status plot_confusion(const readings *r) {
         fputc('\n', file);
     SW_TRY(output_close(&o));
     return write_script("confusion", "",
-                        "set terminal pngcairo size 800,720\n"
+                        "set terminal pngcairo size 1600,1440 fontscale 2 linewidth 2\n"
                         "set output picture\n"
                         "set datafile separator ','\n"
                         "set xlabel 'taken for'\n"
@@ -426,7 +426,7 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
         if (sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL) != SW_OK)
             break; /* plot_save only frees then */
         for (int k = 0; k < 784; k++)
-            color[k] = plot_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
+            color[k] = color_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
         plot_panel(&p, left + 4, top, PICTURE, PICTURE, 0, 1, 0, 1);
         plot_field(&p, 28, 28, color);
         plot_text(&p, middle, top + PICTURE + 16, 8, PLOT_CENTER, false, PLOT_GREEN, names[m->truth]);
@@ -454,7 +454,7 @@ static sw_status draw_weights(const sw_model *model) {
             most = fabs(x[k]) > most ? fabs(x[k]) : most;
         }
         for (int k = 0; k < 784; k++)
-            color[k] = plot_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
+            color[k] = color_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
         const int column = u % across, row = u / across;
         plot_panel(&p, column * CELL + 6, row * CELL + 6, PICTURE, PICTURE, 0, 1, 0, 1);
         plot_field(&p, 28, 28, color);

@@ -225,7 +225,8 @@ static inline void glm_draw_curves(const glm_data *d, const glm_path *p, plot *t
     const int64_t weights = p->outputs * d->features;
     double *at = sw_alloc_array(p->count, sizeof *at), *value = sw_alloc_array(p->count, sizeof *value);
     int64_t largest[GLM_CURVES];
-    char text[128];
+    char text[GLM_CURVES][128];
+    legend_entry entry[GLM_CURVES];
     if (at && value) {
         const int count = glm_take_largest(size, weights, GLM_CURVES, largest);
         for (int64_t w = 0; w < weights; w++)
@@ -233,8 +234,10 @@ static inline void glm_draw_curves(const glm_data *d, const glm_path *p, plot *t
                 glm_draw_curve(p, to, w, 1, PLOT_GRAY, at, value);
         for (int k = count - 1; k >= 0; k--) {
             glm_draw_curve(p, to, largest[k], 2, glm_colors[k], at, value);
-            plot_key(to, k, 3, glm_colors[k], glm_weight_name(d, p->outputs, largest[k], text));
+            entry[k] = (legend_entry){
+                glm_weight_name(d, p->outputs, largest[k], text[k]), glm_colors[k], 2.6, LEGEND_LINE, {0}};
         }
+        plot_legend(to, count, entry);
     }
     sw_free(at), sw_free(value);
 }
@@ -256,10 +259,9 @@ static inline void glm_draw_coefficients(const glm_data *d, const glm_path *p, p
     sw_free(size);
 }
 
-static inline void glm_draw_mark(plot *to, int row, const glm_fit *f, unsigned color, const char *name) {
-    const double dash[2] = {6, 4}, at[2] = {f->penalty, f->penalty}, ends[2] = {to->y0, to->y1};
-    plot_dashed(to, 2, at, ends, 1.5, color, dash);
-    plot_key_dashed(to, row, 1.5, color, name, dash);
+static inline void glm_draw_mark(plot *to, const glm_fit *f, const legend_entry *entry) {
+    const double at[2] = {f->penalty, f->penalty}, ends[2] = {to->y0, to->y1};
+    plot_dashed(to, 2, at, ends, entry->width, entry->color, entry->dash);
 }
 
 /* The mean over the folds with its standard error, and the two penalties that are chosen by it. */
@@ -281,8 +283,13 @@ static inline void glm_draw_folds(const glm_path *p, plot *to) {
     plot_axes(to, "mean loss on the fold left out", "penalty", "");
     plot_band(to, (int)n, at, below, above, PLOT_SKY, 0.4);
     plot_curve(to, (int)n, at, mean, 2, PLOT_BLUE);
-    glm_draw_mark(to, 0, &p->fit[p->best], PLOT_RED, "best");
-    glm_draw_mark(to, 1, &p->fit[p->simplest], PLOT_GREEN, "one standard error");
+    const legend_entry entry[] = {{"mean over the folds", PLOT_BLUE, 2.6, LEGEND_LINE, {0}},
+                                  {"its standard error", color_mix(PLOT_WHITE, PLOT_SKY, 0.4), 0, LEGEND_AREA, {0}},
+                                  {"best penalty", PLOT_RED, 1.6, LEGEND_LINE, {6, 4}},
+                                  {"one standard error", PLOT_GREEN, 1.6, LEGEND_LINE, {2, 3}}};
+    glm_draw_mark(to, &p->fit[p->best], &entry[2]);
+    glm_draw_mark(to, &p->fit[p->simplest], &entry[3]);
+    plot_legend(to, sizeof entry / sizeof *entry, entry);
     sw_free(at);
 }
 
@@ -302,7 +309,7 @@ static inline void glm_draw_rows(const glm_data *d, const glm_path *p, plot *to,
     for (int i = 0; i < count; i++) {
         const double y = count - i - 0.5;
         snprintf(text, sizeof text, "%.28s", glm_feature_name(d, feature[i], number));
-        plot_text(to, to->left - 8, plot_y(to, y) + 4, 8, PLOT_RIGHT, false, PLOT_BLACK, text);
+        plot_text(to, to->left - 8, plot_y(to, y) + 4.5, plot_number_size, PLOT_RIGHT, false, PLOT_BLACK, text);
         for (int64_t k = 0; k < p->outputs; k++) {
             const double value = x[k * d->features + feature[i]];
             if (p->outputs == 1)
@@ -328,9 +335,12 @@ static inline void glm_draw_fit(const glm_data *d, const glm_path *p, const char
     plot_panel(&to, 220, 40, 510, 22 * rows, low - margin, high + margin, 0, count > 0 ? count : 1);
     plot_axes(&to, "largest coefficients of the columns as they were fitted", "coefficient", NULL);
     glm_draw_rows(d, p, &to, count, feature);
-    plot_panel(&to, 750, 30, 140, 22 * rows, 0, 1, 0, 1);
-    for (int k = 0; p->outputs > 1 && k < p->outputs && k < GLM_CURVES; k++)
-        plot_key(&to, k, 3, glm_colors[k], d->class_names[k]);
+    plot_panel(&to, 740, 30, 156, 22 * rows, 0, 1, 0, 1);
+    legend_entry entry[GLM_CURVES];
+    const int named = p->outputs < 2 ? 0 : p->outputs < GLM_CURVES ? (int)p->outputs : GLM_CURVES;
+    for (int k = 0; k < named; k++)
+        entry[k] = (legend_entry){d->class_names[k], glm_colors[k], 4, LEGEND_POINT, {0}};
+    plot_legend(&to, named, entry);
     plot_save(&to, picture);
     sw_free(size);
 }

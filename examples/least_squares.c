@@ -12,7 +12,7 @@
 #include "curves.h"
 #include <swale/swale.h>
 
-enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, PIXELS = SIDE * SIDE, SHOWN = 700 };
+enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, SHOWN = 700 };
 
 static int64_t steps = 20000;
 
@@ -33,6 +33,7 @@ static double t[M], y[M];
 
 /* ---- The problem in closed form: f(x) = 1/m sum (w t_i + b - y_i)^2 ---- */
 
+static double mean_t, mean_tt;                              /* of t and of t^2 */
 static double optimum[2], least, largest_eigenvalue, noise; /* noise: tr C of two samples at the optimum */
 
 static double value_at(const double *x) {
@@ -44,17 +45,18 @@ static double value_at(const double *x) {
 
 static sw_source *make_problem(void) {
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "points")};
-    double mean_t = 0, mean_y = 0, tt = 0, ty = 0;
+    double mean_y = 0, ty = 0;
+    mean_t = mean_tt = 0;
     for (int i = 0; i < M; i++) {
         t[i] = 2 * sw_rng_uniform(&rng);
         y[i] = 1 + t[i] + 0.5 * sw_rng_normal(&rng);
-        mean_t += t[i] / M, mean_y += y[i] / M, tt += t[i] * t[i] / M, ty += t[i] * y[i] / M;
+        mean_t += t[i] / M, mean_y += y[i] / M, mean_tt += t[i] * t[i] / M, ty += t[i] * y[i] / M;
     }
-    optimum[0] = (ty - mean_t * mean_y) / (tt - mean_t * mean_t);
+    optimum[0] = (ty - mean_t * mean_y) / (mean_tt - mean_t * mean_t);
     optimum[1] = mean_y - optimum[0] * mean_t;
     least = value_at(optimum);
-    /* The Hessian is 2 [tt mean_t; mean_t 1]. */
-    largest_eigenvalue = tt + 1 + sqrt((tt - 1) * (tt - 1) + 4 * mean_t * mean_t);
+    /* The Hessian is 2 [mean_tt mean_t; mean_t 1]. */
+    largest_eigenvalue = mean_tt + 1 + sqrt((mean_tt - 1) * (mean_tt - 1) + 4 * mean_t * mean_t);
     noise = 0;
     for (int i = 0; i < M; i++) {
         const double r = 2 * (optimum[0] * t[i] + optimum[1] - y[i]);
@@ -124,25 +126,29 @@ static void go(walk *k, const sw_source *source) {
 
 /* ---- The picture ---- */
 
-/* f in steps of a factor of 2, which look like contour lines. */
-static void draw_contours(plot *p) {
-    static unsigned color[PIXELS];
-    for (int i = 0; i < PIXELS; i++) {
-        const int row = i / SIDE, column = i % SIDE; /* the first row is at the top */
-        const double x[2] = {p->x0 + (p->x1 - p->x0) * (column + 0.5) / SIDE,
-                             p->y1 - (p->y1 - p->y0) * (row + 0.5) / SIDE};
-        const double level = floor(plot_log2((value_at(x) - least) / 0.01)); /* 0 and below: the innermost */
-        color[i] = plot_mix(PLOT_WHITE, PLOT_GRAY, fmin(fmax(level, 0) * 0.06, 0.7));
+/* f(w, b) - f*, by the Hessian, for contours. */
+static double gap_at(double w, double b) {
+    const double dw = w - optimum[0], db = b - optimum[1];
+    return mean_tt * dw * dw + 2 * mean_t * dw * db + db * db;
+}
+
+/* The places of a walk, but for those that the one before would hide. */
+static void draw_places(plot *p, const walk *k) {
+    for (int j = 0, last = 0; j < k->n; j++) {
+        const double dx = plot_x(p, k->w[j]) - plot_x(p, k->w[last]), dy = plot_y(p, k->b[j]) - plot_y(p, k->b[last]);
+        if (j == 0 || sqrt(dx * dx + dy * dy) > 3)
+            plot_point(p, k->w[last = j], k->b[j], 2, k->color);
     }
-    plot_field(p, SIDE, SIDE, color);
 }
 
 static void draw(const walk *k, int searches, const curve *gap) {
     const double h[2] = {0.004, 0.15}, theory[2] = {h[0] * noise / 4, h[1] * noise / 4};
-    plot p = plot_new(1200, 440);
-    plot_panel(&p, 70, 40, SIDE, SIDE, -1.25, 1.75, 0, 3.8);
-    draw_contours(&p);
+    const plot_levels contours = {.low = 0.01, .factor = 2, .count = 12};
+    legend_entry entry[8] = {{0}};
+    plot p = plot_new(1300, 440);
+    plot_panel(&p, 60, 40, SIDE, SIDE, -1.25, 1.75, 0, 3.8);
     plot_axes(&p, "f(w, b), and ways down", "w", "b");
+    plot_contours(&p, gap_at, &contours);
     for (int i = searches; i >= 0; i--) /* SGD's first steps lie below the others */
         plot_curve(&p,
                    i < searches     ? k[i].n
@@ -150,22 +156,26 @@ static void draw(const walk *k, int searches, const curve *gap) {
                                     : SHOWN,
                    k[i].w, k[i].b, i < searches ? 2 : 0.8, k[i].color);
     for (int i = 0; i < searches; i++)
-        for (int j = 0; j < k[i].n; j++)
-            plot_point(&p, k[i].w[j], k[i].b[j], 2, k[i].color);
+        draw_places(&p, &k[i]);
     for (int i = 0; i <= searches; i++)
-        plot_key(&p, i, 2, k[i].color, i < searches ? k[i].name : "SGD, batch 2, step 0.1");
+        entry[i] = (legend_entry){i < searches ? k[i].name : "SGD, step 0.1", k[i].color, 2.4, LEGEND_LINE, {0}};
     plot_frame(&p, PLOT_GRAY);
-    plot_panel(&p, 490, 40, 330, SIDE, 0, (double)steps, 1e-4, 100);
+    plot_legend(&p, searches + 1, entry);
+    plot_color_bar(&p, 404, 40, SIDE, &contours, "f − f*");
+    plot_panel(&p, 565, 40, 330, SIDE, 0, (double)steps, 1e-4, 100);
     plot_logarithmic(&p, false, true);
-    plot_axes(&p, "SGD, batch 2", "steps", "f - f*");
-    curves_draw(&p, FLOORS, gap, 0);
-    plot_panel(&p, 910, 40, 270, SIDE, h[0], h[1], 1e-4, 1);
+    plot_axes(&p, "SGD, batch 2", "steps", "f − f*");
+    curves_draw(&p, FLOORS, gap);
+    curves_legend(&p, FLOORS, gap);
+    plot_panel(&p, 1000, 40, 280, SIDE, h[0], h[1], 1e-4, 1);
     plot_logarithmic(&p, true, true);
-    plot_axes(&p, "the noise floor", "step", "mean of f - f*");
+    plot_axes(&p, "the noise floor", "step", "mean of f − f*");
     plot_curve(&p, 2, h, theory, 1.2, PLOT_GRAY);
     for (int i = 0; i < FLOORS; i++)
         plot_point(&p, k[searches + i].lr, k[searches + i].floor, 5, k[searches + i].color);
-    plot_key(&p, 0, 1.2, PLOT_GRAY, "step tr(C) / 4");
+    const legend_entry theirs[] = {{"measured", floor_color[0], 5, LEGEND_POINT, {0}},
+                                   {"step · tr(C) / 4", PLOT_GRAY, 1.6, LEGEND_LINE, {0}}};
+    plot_legend(&p, 2, theirs);
     plot_save(&p, cli.out);
 }
 

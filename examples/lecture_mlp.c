@@ -90,6 +90,7 @@ static void train(int m, const sw_source *set, const sw_source *test) {
 
 static void draw_panel(plot *p, double left, const char *title, int train_curve, double low, double high,
                        bool logarithmic) {
+    legend_entry entry[METHODS];
     plot_panel(p, left, 40, 400, 320, 0, (double)epochs, low, high);
     plot_logarithmic(p, false, logarithmic);
     plot_axes(p, title, "epoch", logarithmic ? "loss" : "accuracy");
@@ -97,10 +98,10 @@ static void draw_panel(plot *p, double left, const char *title, int train_curve,
         const curve *a = &curves[train_curve][m], *b = &curves[train_curve + 1][m];
         plot_curve(p, a->n, a->x, a->y, 1, methods[m].color);
         plot_curve(p, b->n, b->x, b->y, 2.4, methods[m].color);
-        if (logarithmic)
-            plot_key(p, m, 2.4, methods[m].color, methods[m].name);
+        entry[m] = (legend_entry){methods[m].name, methods[m].color, 2.4, LEGEND_LINE, {0}};
     }
     plot_frame(p, PLOT_GRAY);
+    plot_legend(p, METHODS, entry);
 }
 
 /* All epochs of the method were trained: no signal cut it short. */

@@ -257,17 +257,19 @@ static bool prove(curve c[THEOREM]) {
 
 static void draw(curve *c) {
     char title[80];
-    snprintf(title, sizeof title, "logistic regression, mu = %g", mu);
+    snprintf(title, sizeof title, "logistic regression, μ = %g", mu);
     plot p = plot_new(1040, 460);
     plot_panel(&p, 80, 40, 520, 360, 0, (double)passes, 1e-14, 10);
     plot_logarithmic(&p, false, true);
-    plot_axes(&p, title, "gradient evaluations / m", "f - f*");
-    curves_draw(&p, METHODS, c, 8);
+    plot_axes(&p, title, "gradient evaluations / m", "f − f*");
+    curves_draw(&p, METHODS, c);
+    curves_legend(&p, METHODS, c);
     const int64_t half = passes / 2;
-    plot_panel(&p, 700, 40, 320, 360, 0, (double)half, 1e-14, 1e8);
+    plot_panel(&p, 712, 40, 308, 360, 0, (double)half, 1e-14, 1e8);
     plot_logarithmic(&p, false, true);
-    plot_axes(&p, "SAG, step 1/(16L), mean of 20 seeds", "steps / m", "f - f*");
-    curves_draw(&p, THEOREM, c + METHODS, 0);
+    plot_axes(&p, "SAG, step 1/(16L), mean of 20 seeds", "steps / m", "f − f*");
+    curves_draw(&p, THEOREM, c + METHODS);
+    curves_legend(&p, THEOREM, c + METHODS);
     plot_save(&p, cli.out);
 }
 

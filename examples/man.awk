@@ -65,6 +65,7 @@ END {
     print ".TP\n.B SW_THREADS\nnumber of threads, 1 to 64, where no option says it"
     print ".TP\n.B SW_CPU\nbaseline, avx2 or avx512: the highest instruction set that is used"
     print ".TP\n.B NO_COLOR\nif set and not empty, no colors"
+    print ".TP\n.B SWALE_FONT\nhow text in pictures is drawn: strokes, or the path of a TrueType font"
     print ".SH EXIT STATUS"
     print "0 after success; 1 after an error; 2 after a mistake on the command line; 128 and the signal's"
     print "number if a signal ended the run."

@@ -202,6 +202,7 @@ static void draw(int rules) {
                                        PLOT_PURPLE, PLOT_SKY,  PLOT_BLACK, PLOT_GRAY};
     static const double dash[MOST / HUES][2] = {{0, 0}, {7, 4}, {2, 3}, {12, 3}, {4, 8}, {1, 6}, {18, 6}, {3, 1.5}};
     double most = 1, last = 1;
+    legend_entry named[MOST];
     plot p = plot_new(1180, 440);
     for (int i = 0; i < rules; i++) {
         by_step[i].color = by_second[i].color = hue[i % HUES];
@@ -220,8 +221,11 @@ static void draw(int rules) {
         plot_frame(&p, PLOT_GRAY);
     }
     plot_panel(&p, 980, 30, 190, 400, 0, 1, 0, 1);
-    for (int i = 0; i < rules; i++)
-        plot_key_dashed(&p, i, 2.5, by_step[i].color, by_step[i].name, dash[i / HUES % (MOST / HUES)]);
+    for (int i = 0; i < rules; i++) {
+        const double *gaps = dash[i / HUES % (MOST / HUES)];
+        named[i] = (legend_entry){by_step[i].name, by_step[i].color, 1.8, LEGEND_LINE, {gaps[0], gaps[1]}};
+    }
+    plot_legend(&p, rules, named);
     plot_save(&p, cli.out);
 }
 

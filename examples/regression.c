@@ -68,8 +68,9 @@ static void ask_often(sw_module *net, double *x, double *mean, double *deviation
 
 static void draw(double *x, const double *mean, const double *deviation, const double *data_x, const double *data_y) {
     double low[GRID], high[GRID], exact[GRID];
-    plot p = plot_new(760, 420);
-    plot_panel(&p, 70, 40, 660, 320, x[0], x[GRID - 1], -2, 2);
+    const unsigned twice = color_mix(PLOT_WHITE, PLOT_SKY, 0.25), once = color_mix(twice, PLOT_SKY, 0.35);
+    plot p = plot_new(800, 480);
+    plot_panel(&p, 70, 40, 700, 380, x[0], x[GRID - 1], -2, 2.5);
     plot_axes(&p, "a fit and its uncertainty by dropout", "x", "y");
     for (int width = 2; width >= 1; width--) {
         for (int i = 0; i < GRID; i++) {
@@ -83,9 +84,12 @@ static void draw(double *x, const double *mean, const double *deviation, const d
     plot_curve(&p, GRID, x, mean, 2.4, PLOT_BLUE);
     for (int64_t i = 0; i < samples; i++)
         plot_point(&p, data_x[i], data_y[i], 3, PLOT_RED);
-    plot_key(&p, 0, 2.4, PLOT_BLUE, "mean of the passes");
-    plot_key(&p, 1, 10, plot_mix(PLOT_WHITE, PLOT_SKY, 0.5), "1 and 2 standard deviations");
-    plot_key(&p, 2, 1.2, PLOT_GRAY, "sin 3x");
+    const legend_entry entry[] = {{"training samples", PLOT_RED, 3, LEGEND_POINT, {0}},
+                                  {"mean of the passes", PLOT_BLUE, 2.4, LEGEND_LINE, {0}},
+                                  {"1 standard deviation", once, 0, LEGEND_AREA, {0}},
+                                  {"2 standard deviations", twice, 0, LEGEND_AREA, {0}},
+                                  {"sin 3x, the truth", PLOT_GRAY, 1.2, LEGEND_LINE, {0}}};
+    plot_legend(&p, sizeof entry / sizeof *entry, entry);
     plot_save(&p, cli.out);
 }
 

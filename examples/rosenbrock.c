@@ -5,7 +5,8 @@
 #include "curves.h"
 #include <swale/swale.h>
 
-enum { MOST = 64, ACROSS = 6, SIDE = 160, PIXELS = SIDE * SIDE, PLACES = 160 /* of a walk that are drawn */ };
+enum { MOST = 64, PLACES = 160 /* of a walk that are drawn */ };
+enum { ACROSS = 4, SIDE = 230, WIDE = SIDE + 26, HIGH = SIDE + 40 }; /* panels of the picture, in units */
 
 static int64_t steps = 2000;
 static double lr = 0.003;
@@ -21,6 +22,7 @@ static const cli_program program = {.name = "rosenbrock",
                                     .numbers = true};
 
 static const double start[2] = {0.1, 3};
+static const plot_levels contours = {.low = 0.01, .factor = 4, .count = 9};
 
 static double value_at(double w1, double w2) {
     return (1 - w1) * (1 - w1) + 100 * (w2 - w1 * w1) * (w2 - w1 * w1);
@@ -87,27 +89,36 @@ static end walk(const sw_rule *rule, curve *path) {
 
 /* ---- The picture: a panel for each rule, over contours by factors of 4 ---- */
 
-static void draw_panel(plot *p, int i, const curve *path, const end *e) {
-    static unsigned color[PIXELS];
-    char title[64];
+static void draw_panel(plot *p, int i, int rules, const curve *path, const end *e) {
+    char number[64], title[128];
     const int column = i % ACROSS, row = i / ACROSS;
-    plot_panel(p, column * 195 + 36, row * 215 + 30, SIDE, SIDE, -2, 2, -1, 3.5);
-    for (int k = 0; k < PIXELS; k++) {
-        const int x = k % SIDE, y = k / SIDE;
-        const double f =
-            value_at(p->x0 + (p->x1 - p->x0) * (x + 0.5) / SIDE, p->y1 - (p->y1 - p->y0) * (y + 0.5) / SIDE);
-        const double level = floor(plot_log2(f + 1e-3) / 2 + 5);
-        color[k] = plot_mix(PLOT_WHITE, PLOT_GRAY, level < 0 ? 0 : level > 11 ? 0.88 : level * 0.08);
-    }
-    plot_field(p, SIDE, SIDE, color);
-    plot_curve(p, path->n, path->x, path->y, 1.6, PLOT_RED);
+    snprintf(number, sizeof number, "%.1e", e->f);
+    plot_number(strtod(number, NULL), number); /* of two digits */
+    if (has_diverged(e))
+        snprintf(title, sizeof title, "%s: diverged", path->name);
+    else
+        snprintf(title, sizeof title, "%s: f = %s", path->name, number);
+    plot_panel(p, column * WIDE + 66, row * HIGH + 34, SIDE, SIDE, -2, 2, -1, 3.5);
+    plot_axes(p, title, i + ACROSS >= rules ? "w₁" : NULL, column == 0 ? "w₂" : NULL);
+    plot_contours(p, value_at, &contours);
+    plot_curve(p, path->n, path->x, path->y, 2, PLOT_RED);
     p->clipped = true;
-    plot_point(p, 1, 1, 3, PLOT_GREEN);
-    plot_point(p, start[0], start[1], 3, PLOT_BLUE);
+    plot_point(p, 1, 1, 4, PLOT_SKY);
+    plot_point(p, start[0], start[1], 4, PLOT_BLACK);
     p->clipped = false;
     plot_frame(p, PLOT_GRAY);
-    snprintf(title, sizeof title, "%s: %.1e", path->name, e->f);
-    plot_text(p, (p->left + p->right) / 2, p->top - 8, 8, PLOT_CENTER, false, PLOT_BLACK, title);
+}
+
+/* The scale of the contours and the legend, where the panel behind the last one would be. */
+static void draw_legend(plot *p, int rules) {
+    const legend_entry entry[] = {{"start", PLOT_BLACK, 4, LEGEND_POINT, {0}},
+                                  {"minimum", PLOT_SKY, 4, LEGEND_POINT, {0}},
+                                  {"walk", PLOT_RED, 2, LEGEND_LINE, {0}}};
+    const int column = rules % ACROSS, row = rules / ACROSS;
+    const double left = column * WIDE + 66, top = row * HIGH + 34;
+    plot_color_bar(p, left + 20, top + 40, SIDE - 40, &contours, "f(w)");
+    plot_panel(p, left + 90, top + 30, SIDE - 90, SIDE, 0, 1, 0, 1);
+    plot_legend(p, sizeof entry / sizeof *entry, entry);
 }
 
 int main(int argc, char **argv) {
@@ -127,9 +138,10 @@ int main(int argc, char **argv) {
         printf("%s %.7g %.7g %.3e%s\n", path[i].name, ends[i].w1, ends[i].w2, ends[i].f,
                has_diverged(&ends[i]) ? " (diverged)" : "");
     cli_flush();
-    plot p = plot_new(ACROSS * 195 + 30, (rules + ACROSS - 1) / ACROSS * 215);
+    plot p = plot_new(ACROSS * WIDE + 60, (rules / ACROSS + 1) * HIGH + 50);
     for (int i = 0; i < rules; i++)
-        draw_panel(&p, i, &path[i], &ends[i]);
+        draw_panel(&p, i, rules, &path[i], &ends[i]);
+    draw_legend(&p, rules);
     plot_save(&p, cli.out);
     curves_save(cli.out, "w1", "w2", rules, path);
     if (!sw_error())

@@ -161,14 +161,16 @@ static void draw(void) {
             most = isfinite(curves[i].y[k]) ? fmax(most, curves[i].y[k]) : most;
     most = most > 0 ? most : 1;
     plot p = plot_new(1000, 420);
-    plot_panel(&p, 70, 40, 420, 320, 0, (double)epochs, 0, 1.2);
-    plot_axes(&p, "accuracy, mean of the runs", "epoch", "share that is right");
-    curves_draw(&p, 2 * METHODS, curves, 0);
+    plot_panel(&p, 70, 40, 420, 320, 0, (double)epochs, 0, 1);
+    plot_axes(&p, "mean accuracy of the runs", "epoch", "accuracy");
+    curves_draw(&p, 2 * METHODS, curves);
+    curves_legend(&p, 2 * METHODS, curves);
     plot_panel(&p, 570, 40, 410, 320, -3 * rho, 3 * rho, -0.02 * most, 1.1 * most);
-    plot_axes(&p, "loss along the sharpest direction", "distance", "rise of the loss");
-    curves_draw(&p, METHODS * (int)seeds, curves + SLICES, -1);
-    plot_key(&p, 0, 2.4, PLOT_RED, "SGD");
-    plot_key(&p, 1, 2.4, PLOT_BLUE, "SAM");
+    plot_axes(&p, "loss along the sharpest direction, each run", "distance", "rise of the loss");
+    const legend_entry entry[METHODS] = {{"SGD", PLOT_RED, 2.4, LEGEND_LINE, {0}},
+                                         {"SAM", PLOT_BLUE, 2.4, LEGEND_LINE, {0}}};
+    curves_draw(&p, METHODS * (int)seeds, curves + SLICES);
+    plot_legend(&p, METHODS, entry);
     plot_save(&p, cli.out);
 }
 

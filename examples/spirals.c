@@ -7,7 +7,7 @@
 #include "plot.h"
 #include <swale/swale.h>
 
-enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, PIXELS = SIDE * SIDE };
+enum { CLASSES = 3, SIDE = 176, PANELS = 5, GAP = 12, TOP = 34, GRID = PLOT_SCALE * SIDE, PIXELS = GRID * GRID };
 static const unsigned class_color[CLASSES] = {PLOT_BLUE, PLOT_ORANGE, PLOT_GREEN};
 
 static int64_t samples = 300, every = 200;
@@ -28,7 +28,7 @@ static unsigned color_of(const double *probability) {
         if (probability[c] > probability[best])
             best = c;
     const double sure = (probability[best] - 1.0 / CLASSES) / (1 - 1.0 / CLASSES);
-    return plot_mix(PLOT_WHITE, class_color[best], 0.08 + 0.42 * floor(sure * 5.999) / 5);
+    return color_mix(PLOT_WHITE, class_color[best], 0.08 + 0.42 * floor(sure * 5.999) / 5);
 }
 
 /* The network's opinion of every pixel of a panel, in one pass. */
@@ -37,15 +37,15 @@ static void draw_field(plot *p, sw_module *net, sw_tape *tape) {
     sw_tensor points = sw_empty(tape, SW_F64, SW_SHAPE(PIXELS, 2));
     double *xy = sw_value(points).data;
     for (int64_t i = 0; xy && i < PIXELS; i++) {
-        const int64_t row = i / SIDE, column = i % SIDE; /* the first row is at the top */
-        xy[2 * i] = p->x0 + (p->x1 - p->x0) * ((double)column + 0.5) / SIDE;
-        xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * ((double)row + 0.5) / SIDE;
+        const int64_t row = i / GRID, column = i % GRID; /* the first row is at the top */
+        xy[2 * i] = p->x0 + (p->x1 - p->x0) * ((double)column + 0.5) / GRID;
+        xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * ((double)row + 0.5) / GRID;
     }
     const double *probability = sw_value(sw_softmax(sw_forward(net, points), -1)).data;
     static unsigned color[PIXELS];
     for (int64_t i = 0; probability && i < PIXELS; i++)
         color[i] = color_of(probability + CLASSES * i);
-    plot_field(p, SIDE, SIDE, color);
+    plot_field(p, GRID, GRID, color);
 }
 
 static void draw_points(plot *p, const sw_source *source) {
@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
         for (int64_t step = 0; i > 0 && step < every && !sw_error(); step++)
             sw_optim_minimize(optim, loss, NULL);
         sw_model_evaluate(model, NULL, source, sw_cross_entropy, &result);
-        snprintf(title, sizeof title, "step %lld: %.0f%%", (long long)i * every, 100 * result.accuracy);
+        snprintf(title, sizeof title, "step %lld: %.0f %% right", (long long)i * every, 100 * result.accuracy);
         plot_panel(&p, GAP + i * (SIDE + GAP), TOP, SIDE, SIDE, -1.15, 1.15, -1.15, 1.15);
         draw_field(&p, net, tape);
         draw_points(&p, source);

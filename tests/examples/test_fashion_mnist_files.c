@@ -248,11 +248,11 @@ static void test_report(void **state) {
     }
     assert_int_equal(sum, 10000);
     assert_true(fabs((double)diagonal / 1e4 - result(&o, "test_accuracy")) < 1e-9);
-    expect_size(in_report(folder, "misread.png"), 4 * 134 + 30, 8 * 100 + 8);
-    expect_size(in_report(folder, "weights.png"), 2 * 62 + 6, 10 * 62 + 6);
+    expect_size(in_report(folder, "misread.png"), 2 * (4 * 134 + 30), 2 * (8 * 100 + 8));
+    expect_size(in_report(folder, "weights.png"), 2 * (2 * 62 + 6), 2 * (10 * 62 + 6));
     if (system("command -v gnuplot >/dev/null 2>&1") == 0) {
-        expect_size(in_report(folder, "curves.png"), 400, 1000);
-        expect_size(in_report(folder, "confusion.png"), 720, 800);
+        expect_size(in_report(folder, "curves.png"), 800, 2000);
+        expect_size(in_report(folder, "confusion.png"), 1440, 1600);
     }
     remove_report(folder);
 }
