@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     const int64_t n = read_text(x, y);
     const sw_array inputs = sw_array_view(x, SW_I32, SW_SHAPE(n, CONTEXT));
     const sw_array targets = sw_array_view(y, SW_I32, SW_SHAPE(n));
-    const sw_arrays_options kind = {.size = sizeof kind, .classes = LETTERS};
+    const sw_arrays_options kind = SW_OPTIONS(sw_arrays_options, .classes = LETTERS);
     sw_source *source = sw_arrays(&inputs, &targets, &kind);
 
     sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
@@ -122,12 +122,9 @@ int main(int argc, char **argv) {
     sw_module *net = sw_nn_sequential(model, letters, sw_nn_flatten(model), sw_nn_linear(model, INPUTS, 32),
                                       sw_nn_tanh(model), sw_nn_linear(model, 32, LETTERS), NULL);
     sw_model_set_input_shape(model, SW_SHAPE(CONTEXT));
-    const sw_optim_options how = {.size = sizeof how,
-                                  .estimator = "minibatch batch=100",
-                                  .rule = "adamw lr=5e-3",
-                                  .schedule = "cosine",
-                                  .seed = (uint64_t)cli.seed,
-                                  .total_steps = steps};
+    const sw_optim_options how =
+        SW_OPTIONS(sw_optim_options, .estimator = "minibatch batch=100", .rule = "adamw lr=5e-3", .schedule = "cosine",
+                   .seed = (uint64_t)cli.seed, .total_steps = steps);
     sw_optim *optim = sw_optim_new_with_options(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_cross_entropy);
     for (int64_t step = 0; step < steps && !sw_error(); step++)

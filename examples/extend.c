@@ -1,6 +1,5 @@
-/* An operation, a layer, a rule and an estimator of one's own, in one file outside the library, put to
- * work together: y = sin 3x learned from 256 points. Build it with the library's flags and -I. so that
- * kernel.h finds this file.
+/* A custom operation, layer, rule and estimator in one file outside the library. Together they learn y = sin 3x from 256
+ * points. Compile such a file with -O3 -I. and the flags of `pkg-config --cflags swale-kernels`.
  *
  *   operation  swish(x) = x·σ(x)                          (Ramachandran, Zoph, Le 2017)
  *   layer      swish
@@ -206,12 +205,9 @@ int main(int argc, char **argv) {
         p.y[i] = sinf(3 * p.x[i]);
     }
     sw_params *params = sw_model_build(model, p.net);
-    const sw_objective f = {.size = sizeof f, .n = POINTS, .params = params, .user = &p, .loss = loss};
-    const sw_optim_options how = {.size = sizeof how,
-                                  .estimator = "and_mask batch=64",
-                                  .rule = "signum lr=0.003",
-                                  .schedule = "cosine",
-                                  .total_steps = 2000};
+    const sw_objective f = SW_OPTIONS(sw_objective, .n = POINTS, .params = params, .user = &p, .loss = loss);
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = "and_mask batch=64",
+                                            .rule = "signum lr=0.003", .schedule = "cosine", .total_steps = 2000);
     sw_optim *optim = sw_optim_new_with_options(params, &how);
     sw_tape *tape = sw_tape_new();
     for (int i = 0; optim && i < 2000; i++)

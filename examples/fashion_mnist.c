@@ -180,13 +180,9 @@ static bool make_optimizer(run *r) {
         asked.batch = asked.batch ? asked.batch : 64;
     }
     estimator_spec(estimator, sizeof estimator);
-    const sw_optim_options how = {.size = sizeof how,
-                                  .estimator = estimator,
-                                  .rule = asked.rule,
-                                  .schedule = asked.schedule,
-                                  .average = asked.average,
-                                  .clip = asked.clip,
-                                  .seed = (uint64_t)cli.seed};
+    const sw_optim_options how =
+        SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = asked.rule, .schedule = asked.schedule,
+                   .average = asked.average, .clip = asked.clip, .seed = (uint64_t)cli.seed);
     r->optim = sw_optim_new_with_options(sw_model_params(r->model), &how);
     r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
     if (r->optim && asked.check)
@@ -282,13 +278,8 @@ static void say_how_to_resume(const run *r) {
 
 static bool train(run *r) {
     r->progress = cli_progress_start();
-    const sw_train_options how = {.size = sizeof how,
-                                  .epochs = asked.epochs,
-                                  .user = r,
-                                  .evaluate = evaluate,
-                                  .log = note_seconds,
-                                  .progress = show,
-                                  .stop = &cli_signal};
+    const sw_train_options how = SW_OPTIONS(sw_train_options, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
+                                            .log = note_seconds, .progress = show, .stop = &cli_signal);
     /* Of a run that was complete when its checkpoint was written, nothing is left. */
     const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
     if (left == 0 && r->epochs > 0)

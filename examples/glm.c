@@ -146,12 +146,9 @@ static sw_status show_progress(void *user, sw_train_state *state) {
 }
 
 static sw_glm *make_model(const glm_data *d, const double *weight) {
-    const sw_glm_options how = {.size = sizeof how,
-                                .head = heads[head()],
-                                .delta = delta,
-                                .no_bias = no_intercept,
-                                .weight = weight,
-                                .outputs = head() == MULTINOMIAL ? d->classes : 0};
+    const sw_glm_options how =
+        SW_OPTIONS(sw_glm_options, .head = heads[head()], .delta = delta, .no_bias = no_intercept, .weight = weight,
+                   .outputs = head() == MULTINOMIAL ? d->classes : 0);
     const sw_dtype type = f32 ? SW_F32 : SW_F64;
     return d->sparse ? sw_glm_new_sparse(type, &d->sparse->x, &d->y, &how) : sw_glm_new(type, &d->x, &d->y, &how);
 }
@@ -174,12 +171,11 @@ static sw_status fit(const sw_glm *model, const char *by, double with_l2, double
     make_estimator(by, estimator);
     snprintf(rule, sizeof rule, "role=weight: %s lr=auto weight_decay=%.17g l1=%.17g%s%s%s", step, with_l2, with_l1,
              no_intercept ? "" : "; ", no_intercept ? "" : step, no_intercept ? "" : " lr=auto");
-    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .seed = (uint64_t)cli.seed};
-    const sw_train_options until = {.size = sizeof until,
-                                    .epochs = epochs,
-                                    .tolerance = tolerance,
-                                    .stop = &cli_signal,
-                                    .evaluate = progress.bar.live ? show_progress : NULL};
+    const sw_optim_options how =
+        SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = rule, .seed = (uint64_t)cli.seed);
+    const sw_train_options until =
+        SW_OPTIONS(sw_train_options, .epochs = epochs, .tolerance = tolerance, .stop = &cli_signal,
+                   .evaluate = progress.bar.live ? show_progress : NULL);
     sw_optim *optim = sw_optim_new_with_options(sw_glm_params(model), &how);
     if (optim && sw_train(sw_glm_objective(model), optim, &until, result) == SW_OK)
         sw_optim_adopt_point(optim); /* fista's has the exact zeros */

@@ -53,14 +53,12 @@ static inline void glm_data_free(glm_data *d) {
 
 static inline bool glm_data_open(glm_data *d, const glm_request *r, bool classes) {
     if (r->sparse)
-        d->sparse = sw_svmlight_load(
-            r->path, &(sw_svmlight_options){.size = sizeof(sw_svmlight_options),
-                                            .type = r->type,
-                                            .target = classes ? SW_SVMLIGHT_CLASS_IDS : SW_SVMLIGHT_REAL});
+        d->sparse =
+            sw_svmlight_load(r->path, &SW_OPTIONS(sw_svmlight_options, .type = r->type,
+                                                  .target = classes ? SW_SVMLIGHT_CLASS_IDS : SW_SVMLIGHT_REAL));
     else
-        d->table = sw_csv(r->path, &(sw_csv_options){.size = sizeof(sw_csv_options),
-                                                     .target_name = r->target,
-                                                     .target = classes ? SW_CSV_CLASS_IDS : SW_CSV_REAL});
+        d->table = sw_csv(r->path, &SW_OPTIONS(sw_csv_options, .target_name = r->target,
+                                               .target = classes ? SW_CSV_CLASS_IDS : SW_CSV_REAL));
     return d->sparse || d->table;
 }
 
@@ -125,8 +123,7 @@ static inline sw_status glm_data_standardize(glm_data *d, const glm_request *r) 
             d->scale[j] = r->standardize ? d->scale[j] : 1;
         }
         sw_source *standardized = sw_normalize(
-            d->table, &(sw_normalize_options){
-                          .size = sizeof(sw_normalize_options), .mean = d->mean, .std = d->scale, .owns_source = true});
+            d->table, &SW_OPTIONS(sw_normalize_options, .mean = d->mean, .std = d->scale, .owns_source = true));
         d->table = standardized; /* the first one was freed if there is none */
     }
     for (int64_t j = 0; j < d->features; j++)

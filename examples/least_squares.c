@@ -103,11 +103,8 @@ static void go(walk *k, const sw_source *source) {
     sw_model *model = sw_model_new(SW_F64, 0);
     sw_params *params = sw_model_build(model, sw_nn_linear(model, 1, 1));
     snprintf(rule, sizeof rule, "sgd lr=%.17g", k->lr > 0 ? k->lr : 1 / largest_eigenvalue);
-    const sw_optim_options how = {.size = sizeof how,
-                                  .estimator = k->estimator,
-                                  .rule = rule,
-                                  .schedule = k->schedule,
-                                  .seed = (uint64_t)cli.seed};
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = k->estimator, .rule = rule,
+                                            .schedule = k->schedule, .seed = (uint64_t)cli.seed);
     sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
     double *x = sw_error() ? NULL : sw_params_x(params);

@@ -43,7 +43,7 @@ static sw_status to_bytes(void *user, int64_t id, uint64_t draw, const double *i
 
 static sw_source *bytes_of(sw_data_split split) {
     sw_source *own = sw_fashion_mnist(data, split);
-    const sw_map_options how = {.size = sizeof how, .owns_source = true};
+    const sw_map_options how = SW_OPTIONS(sw_map_options, .owns_source = true);
     return own ? sw_map(own, to_bytes, NULL, &how) : NULL;
 }
 
@@ -71,7 +71,7 @@ static void note(sw_model *model, int m, double epoch, const sw_source *train, c
 static void train(int m, const sw_source *set, const sw_source *test) {
     sw_model *model = make_model();
     sw_optim *optim = sw_error() ? NULL : sw_optim_new(sw_model_params(model), methods[m].rule);
-    const sw_loader_options how = {.size = sizeof how, .seed = (uint64_t)cli.seed, .drop_last = true};
+    const sw_loader_options how = SW_OPTIONS(sw_loader_options, .seed = (uint64_t)cli.seed, .drop_last = true);
     sw_loader *loader = sw_error() ? NULL : sw_loader_new(set, 1024, &how);
     sw_tape *tape = sw_tape_new();
     note(model, m, 0, set, test);

@@ -128,7 +128,8 @@ static double find_optimum(void) {
 }
 
 static void make_problem(void) {
-    const sw_logistic_samples_options how = {.size = sizeof how, .n = M, .features = N, .seed = (uint64_t)cli.seed};
+    const sw_logistic_samples_options how =
+        SW_OPTIONS(sw_logistic_samples_options, .n = M, .features = N, .seed = (uint64_t)cli.seed);
     sw_source *source = sw_logistic_samples(&how);
     double y, quarter[M], v[N], w[N];
     largest_l = 0;
@@ -185,13 +186,14 @@ static void run(const char *estimator, double lr, bool glm, int64_t order, look_
     sw_params *params = sw_params_new(SW_F64, 0);
     sw_params_add(params, "x", SW_SHAPE(1, N), NULL);
     sw_params_build(params);
-    sw_objective f = {.size = sizeof f, .n = M, .params = params, .user = params};
+    sw_objective f = SW_OPTIONS(sw_objective, .n = M, .params = params, .user = params);
     if (glm)
         f.features = N, f.outputs = 1, f.rows = rows, f.head = head;
     else
         f.loss = penalized;
     snprintf(rule, sizeof rule, "sgd lr=%.17g weight_decay=%.17g", lr, glm ? mu : 0);
-    const sw_optim_options how = {.size = sizeof how, .estimator = estimator, .rule = rule, .seed = (uint64_t)order};
+    const sw_optim_options how =
+        SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = rule, .seed = (uint64_t)order);
     sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     evaluations = 0;
     for (int64_t step = 0; !sw_error() && look(user, sw_params_x(params), step); step++)

@@ -104,7 +104,7 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
     sw_model *model = sw_model_new(SW_F32, its_seed);
     sw_params *params = sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_relu(model),
                                                                sw_nn_linear(model, 100, 10), NULL));
-    const sw_optim_options how = {.size = sizeof how, .rule = spec, .seed = its_seed};
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .rule = spec, .seed = its_seed);
     sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     const sw_objective *f = sw_error() ? NULL : sw_model_objective(model, train, sw_cross_entropy);
     const sw_train_options length = {
@@ -282,10 +282,9 @@ int main(int argc, char **argv) {
     sw_source *part[2] = {0};
     const int64_t counts[2] = {55000, 5000};
     if (all)
-        sw_split_source(all, 2,
-                        &(sw_split_options){sizeof(sw_split_options), .counts = counts, .owns_source = true,
-                                            .seed = (uint64_t)cli.seed},
-                        part);
+        sw_split_source(
+            all, 2, &SW_OPTIONS(sw_split_options, .counts = counts, .owns_source = true, .seed = (uint64_t)cli.seed),
+            part);
     if (!sw_error())
         search(rules, part, test);
     sw_source_free(part[0]), sw_source_free(part[1]), sw_source_free(test);

@@ -61,10 +61,8 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
     sw_params *params = sw_model_params(model);
     const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
     watch w = {.model = model, .validation = validation, .best = sw_alloc(bytes), .lowest = INFINITY};
-    const sw_optim_options how = {.size = sizeof how,
-                                  .estimator = "minibatch batch=16",
-                                  .seed = (uint64_t)cli.seed,
-                                  .rule = "adamw lr=1e-2 weight_decay=0.01"};
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = "minibatch batch=16",
+                                            .seed = (uint64_t)cli.seed, .rule = "adamw lr=1e-2 weight_decay=0.01");
     sw_optim *optim = sw_optim_new_with_options(params, &how);
     const sw_train_options until = {
         .size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w, .stop = &cli_signal};
@@ -109,7 +107,8 @@ static void learn(void) {
     sw_source *part[3] = {0};
     sw_source *all = sw_csv(csv, &columns);
     const int64_t features = all ? all->x_shape[0] : 0;
-    const sw_split_options how = {sizeof how, .fractions = share, .stratified = true, .seed = (uint64_t)cli.seed};
+    const sw_split_options how =
+        SW_OPTIONS(sw_split_options, .fractions = share, .stratified = true, .seed = (uint64_t)cli.seed);
     if (!all || sw_split_source(all, 3, &how, part) != SW_OK) {
         sw_source_free(all);
         return;
@@ -117,7 +116,7 @@ static void learn(void) {
     double *mean = sw_alloc_array(features, sizeof *mean);
     double *std = sw_alloc_array(features, sizeof *std);
     sw_moments(part[0], SW_PER_FEATURE, mean, std); /* of the training rows alone */
-    const sw_normalize_options same = {sizeof same, .mean = mean, .std = std, .owns_source = true};
+    const sw_normalize_options same = SW_OPTIONS(sw_normalize_options, .mean = mean, .std = std, .owns_source = true);
     for (int i = 0; i < 3; i++)
         part[i] = sw_normalize(part[i], &same);
     sw_model *model = make_network(features, all->classes);
@@ -171,7 +170,8 @@ static void predict(const char *path) {
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
     sw_array x = sw_array_view(values, SW_F64, SW_SHAPE(1, features)), y = {0};
-    const sw_normalize_options same = {sizeof same, .mean = mean.data, .std = std.data, .owns_source = true};
+    const sw_normalize_options same =
+        SW_OPTIONS(sw_normalize_options, .mean = mean.data, .std = std.data, .owns_source = true);
     sw_source *question = NULL;
     if (model && values && sw_params_unpack(sw_model_params(model), a, "network.") == SW_OK &&
         read_row(row, features, values) && (question = sw_normalize(sw_arrays(&x, NULL, NULL), &same)) &&

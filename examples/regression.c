@@ -104,12 +104,9 @@ int main(int argc, char **argv) {
     sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 1, 64), sw_nn_relu(model),
                                       sw_nn_dropout(model, dropout), sw_nn_linear(model, 64, 64), sw_nn_relu(model),
                                       sw_nn_dropout(model, dropout), sw_nn_linear(model, 64, 1), NULL);
-    const sw_optim_options how = {.size = sizeof how,
-                                  .estimator = "minibatch batch=40",
-                                  .rule = "adamw lr=3e-3",
-                                  .schedule = "cosine",
-                                  .seed = (uint64_t)cli.seed,
-                                  .total_steps = steps};
+    const sw_optim_options how =
+        SW_OPTIONS(sw_optim_options, .estimator = "minibatch batch=40", .rule = "adamw lr=3e-3", .schedule = "cosine",
+                   .seed = (uint64_t)cli.seed, .total_steps = steps);
     sw_optim *optim = sw_optim_new_with_options(sw_model_build(model, net), &how);
     const sw_objective *f = sw_model_objective(model, source, sw_mse);
     for (int64_t step = 0; step < steps && !sw_error(); step++)

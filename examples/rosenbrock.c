@@ -56,17 +56,15 @@ static end walk(const sw_rule *rule, curve *path) {
     char spec[96];
     end e = {0};
     sw_params *params = sw_params_new(SW_F64, 0);
-    const sw_param_options one = {.size = sizeof one, .role = SW_ROLE_WEIGHT, .fan_in = 2, .fan_out = 1};
+    const sw_param_options one = SW_OPTIONS(sw_param_options, .role = SW_ROLE_WEIGHT, .fan_in = 2, .fan_out = 1);
     sw_params_add(params, "w", SW_SHAPE(2), &one);
     sw_params_build(params);
-    const sw_objective f = {.size = sizeof f, .n = 1, .params = params, .gradient = rosenbrock};
+    const sw_objective f = SW_OPTIONS(sw_objective, .n = 1, .params = params, .gradient = rosenbrock);
     snprintf(spec, sizeof spec, "%s lr=%.17g", rule->name, lr);
     sw_optim *optim = sw_error()
                           ? NULL
-                          : sw_optim_new_with_options(params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                                  .estimator = "full",
-                                                                                  .rule = spec,
-                                                                                  .seed = (uint64_t)cli.seed});
+                          : sw_optim_new_with_options(params, &SW_OPTIONS(sw_optim_options, .estimator = "full",
+                                                                          .rule = spec, .seed = (uint64_t)cli.seed));
     double *w = sw_error() ? NULL : sw_params_x(params);
     if (w) {
         w[0] = start[0], w[1] = start[1];

@@ -40,7 +40,7 @@ static const cli_program program = {.name = "sharpness",
 
 /* The first pictures, some of them with another label. */
 static sw_source *mislabeled(const sw_source *from, uint64_t run) {
-    const sw_arrays_options how = {.size = sizeof how, .classes = CLASSES, .copy = true};
+    const sw_arrays_options how = SW_OPTIONS(sw_arrays_options, .classes = CLASSES, .copy = true);
     sw_array x = sw_array_new(SW_F64, SW_SHAPE(samples, PIXELS)), y = sw_array_new(SW_I32, SW_SHAPE(samples));
     int64_t *ids = sw_alloc_array(samples, sizeof *ids);
     sw_source *source = NULL;
@@ -130,12 +130,9 @@ static void train(const sw_source *training, const sw_source *test, int method, 
     sw_params *params =
         sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden), sw_nn_tanh(model),
                                                sw_nn_linear(model, hidden, CLASSES), NULL));
-    const sw_optim_options how = {.size = sizeof how,
-                                  .rule = rule,
-                                  .schedule = "cosine",
-                                  .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
-                                  .seed = (uint64_t)(cli.seed + run),
-                                  .total_steps = epochs * steps};
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .rule = rule, .schedule = "cosine",
+                                            .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
+                                            .seed = (uint64_t)(cli.seed + run), .total_steps = epochs * steps);
     sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
     const sw_objective *f = sw_model_objective(model, training, sw_cross_entropy);
     for (int64_t epoch = 0; epoch <= epochs && !sw_error(); epoch++) {

@@ -61,18 +61,14 @@ int main(int argc, char **argv) {
     cli_check_files();
 
     /* The data, the network, and what moves it. f64, so that the picture does not depend on the processor. */
-    const sw_spirals_options arms = {.size = sizeof arms,
-                                     .n = samples,
-                                     .classes = CLASSES,
-                                     .turns = 1.4,
-                                     .noise = noise,
-                                     .seed = (uint64_t)cli.seed};
+    const sw_spirals_options arms = SW_OPTIONS(sw_spirals_options, .n = samples, .classes = CLASSES, .turns = 1.4,
+                                               .noise = noise, .seed = (uint64_t)cli.seed);
     sw_source *source = sw_spirals(&arms);
     sw_model *model = sw_model_new(SW_F64, (uint64_t)cli.seed);
     sw_module *net = sw_nn_sequential(model, sw_nn_linear(model, 2, 32), sw_nn_tanh(model), sw_nn_linear(model, 32, 32),
                                       sw_nn_tanh(model), sw_nn_linear(model, 32, CLASSES), NULL);
-    const sw_optim_options how = {
-        .size = sizeof how, .estimator = "minibatch batch=100", .rule = "adam lr=0.01", .seed = (uint64_t)cli.seed};
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = "minibatch batch=100",
+                                            .rule = "adam lr=0.01", .seed = (uint64_t)cli.seed);
     sw_optim *optim = sw_optim_new_with_options(sw_model_build(model, net), &how);
     const sw_objective *loss = sw_model_objective(model, source, sw_cross_entropy);
     sw_tape *tape = sw_tape_new();
