@@ -1,16 +1,16 @@
-/* swale core: errors, arrays, tapes and tensors, operations, parameters, files, objectives, data sources.
+/* swale core: errors, arrays, tapes and tensors, operations, parameters, files, objectives, and data sources. Include
+ * this header to use all of them.
  *
- * Conventions of every function here
- *   - A function that can fail returns sw_status, or a null pointer, or a null tensor. The reason
- *     is in sw_error(), which keeps the first message of this thread until sw_clear_error(): "Errors"
- *     below.
- *   - An operation on a null tensor does nothing and returns a null tensor, so that a program
- *     chains without checks and asks once.
- *   - Shapes are row-major and counted in elements; axis 0 is the batch where there is one.
- *   - The caller frees each object that it created, once. Every sw_X_free accepts NULL. A second free does
- *     nothing but report an error, unless the memory was reused meanwhile. Where thousands of objects were
- *     freed, an older one may not be recognized.
- *   - A tape belongs to one thread at a time; different tapes may run in different threads.
+ * Conventions of every function:
+ *   - A function that can fail returns sw_status, a NULL pointer or a null tensor. sw_error() returns the reason: the
+ *     first message of this thread since the last sw_clear_error() (error.h).
+ *   - An operation on a null tensor does nothing and returns a null tensor, so that a program can chain operations
+ *     without checks and check sw_error() once.
+ *   - Shapes are row-major and counted in elements; axis 0 is the batch if there is one.
+ *   - The caller frees each object that it created, once. Every sw_X_free accepts NULL. A second free does nothing but
+ *     report an error, unless the memory was reused in between. After thousands of freed objects, an older one may not
+ *     be recognized.
+ *   - Only one thread at a time may use a tape; different threads may use different tapes.
  */
 #ifndef SWALE_CORE_H
 #define SWALE_CORE_H

@@ -1,5 +1,6 @@
-/* swale: tape autodiff, layers and optimizers as interchangeable parts. Everything that a program needs. extend.h and
- * kernel.h are for custom operations, layers, rules and estimators. */
+/* swale: reverse-mode automatic differentiation, layers, and optimizers that are combined from interchangeable parts.
+ * This header includes everything that a program needs. To write custom operations, layers, rules or estimators,
+ * include extend.h and kernel.h as well. */
 #ifndef SWALE_H
 #define SWALE_H
 

@@ -1,4 +1,11 @@
-/* Element types, and arrays: plain values that describe memory. */
+/* Element types, and arrays: plain values that describe memory.
+ *
+ *     float data[6] = {1, 2, 3, 4, 5, 6};
+ *     sw_array view = sw_array_view(data, SW_F32, SW_SHAPE(2, 3));     // describes data; nothing to free
+ *
+ *     sw_array zeros = sw_array_new(SW_F64, SW_SHAPE(64, 10));         // allocates
+ *     sw_array_free(&zeros);
+ */
 #ifndef SWALE_ARRAY_H
 #define SWALE_ARRAY_H
 
@@ -8,55 +15,59 @@
 extern "C" {
 #endif
 
+/* The type of an element. Tapes compute in f32 and f64, and hold i32 and u8 too. */
 typedef enum sw_dtype {
-    SW_F32 = 0, /* computed in */
-    SW_F64 = 1, /* computed in */
+    SW_F32 = 0, /* 32-bit floating point */
+    SW_F64 = 1, /* 64-bit floating point */
     SW_I32 = 2, /* class ids */
     SW_U8 = 3,  /* stored pictures */
-    SW_I64 = 4  /* counters in files; not for tapes */
+    SW_I64 = 4  /* counters in files; a tape does not accept it */
 } sw_dtype;
 
-SW_API size_t sw_dtype_size(sw_dtype type);      /* bytes */
-SW_API const char *sw_dtype_name(sw_dtype type); /* "f32" */
+SW_API size_t sw_dtype_size(sw_dtype type);      /* bytes of an element; 0 for an invalid type */
+SW_API const char *sw_dtype_name(sw_dtype type); /* "f32"; "?" for an invalid type */
 
 enum { SW_MAX_RANK = 8 };
 
-/* A row-major array somewhere in memory. A plain value: it owns nothing. */
+/* A row-major array in memory that it does not own. A plain value, which may be copied. */
 typedef struct sw_array {
     void *data;
     sw_dtype type;
-    int rank; /* 0 for a scalar */
+    int rank; /* the number of axes; 0 for a scalar */
     int64_t shape[SW_MAX_RANK];
 } sw_array;
 
-/* rank and shape in one: sw_array_view(p, SW_F32, SW_SHAPE(64, 784)). C only. */
+/* Two arguments, the rank and the shape: sw_array_view(p, SW_F32, SW_SHAPE(64, 784)). C only. */
 #define SW_SHAPE(...)                                                                    \
     (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { \
         __VA_ARGS__                                                                      \
     }
 
-/* A view of `data`. A rank outside 0..SW_MAX_RANK, a negative length, or lengths whose product, but for those
- * that are 0, is 2^59 or more gives data NULL and an error. */
+/* Describes the memory at `data` as an array. data is NULL and an error (SW_ERR_SHAPE) if the rank is outside
+ * 0..SW_MAX_RANK, if a length is negative, or if the product of the lengths other than 0 is 2^59 or more. */
 SW_API sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t *shape);
-/* Number of elements: the product of the shape, 1 for a scalar. 0 and an error if rank or shape is
- * invalid. */
+/* The number of elements: the product of the shape, 1 for a scalar. 0 and an error (SW_ERR_SHAPE) if the rank or the
+ * shape is invalid. */
 SW_API int64_t sw_array_count(const sw_array *array);
-/* An array of zeros with memory of its own, freed by sw_array_free. data NULL after an error. */
+/* Allocates an array of zeros, which the caller frees by sw_array_free. data is NULL after an error. */
 SW_API sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape);
-/* Frees the data of an array from a function that says so, and makes it all zeros. */
+/* Frees the data of an array that sw_array_new allocated, or a function whose documentation says so, and sets the array
+ * to zeros. Accepts NULL. */
 SW_API void sw_array_free(sw_array *array);
 
-/* The product of a shape: checked for rank, sign and overflow. */
+/* Computes the number of elements of a shape. An error (SW_ERR_SHAPE) for the same reasons as in sw_array_view. */
 SW_API sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count);
-/* A number as an element of a type of tapes. An error of `what` for i32 and u8 if they have no such number. */
+/* Stores a number as one element of type f32 (rounded), f64, i32 or u8. For i32 and u8 an error (SW_ERR_ARGUMENT) if
+ * the number is not an integer in the range of the type; the message begins with `what`. */
 SW_API sw_status sw_number_to_element(const char *what, sw_dtype type, double value, void *element);
-/* One element of type f32 or f64. */
+/* Stores a number as one element of type f32 (rounded) or f64. */
 static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
     if (type == SW_F32)
         *(float *)element = (float)value;
     else
         *(double *)element = value;
 }
+/* Loads one element of type f32 or f64. */
 static inline double sw_load_scalar(sw_dtype type, const void *element) {
     return type == SW_F32 ? (double)*(const float *)element : *(const double *)element;
 }

@@ -1,4 +1,4 @@
-/* Memory, lifetimes, options of callers: what constructors and destructors are made of. */
+/* Memory, lifetimes, and the options of callers: the functions with which constructors and destructors are written. */
 #ifndef SWALE_MEMORY_H
 #define SWALE_MEMORY_H
 
@@ -8,41 +8,47 @@
 extern "C" {
 #endif
 
-/* The one point where the library allocates. `allocate` returns NULL when there is no memory;
- * both must be callable from any thread. Set it before anything is allocated, NULL for the default
- * (aligned_alloc and free). jansson, which parses the headers of files, has a hook of its own,
- * json_set_alloc_funcs: it is the program's, and left alone. */
+/* ---- Allocation ---- */
+
+/* The functions through which the library allocates all of its memory. `allocate` returns NULL if there is not enough
+ * memory. Both functions must be callable from any thread. */
 typedef struct sw_allocator {
     size_t size; /* sizeof(sw_allocator) */
-    void *user;
+    void *user;  /* passed to both functions */
     void *(*allocate)(void *user, size_t bytes, size_t alignment);
     void (*release)(void *user, void *memory);
 } sw_allocator;
+/* Sets the allocator, of which the library keeps a copy; NULL restores the default (aligned_alloc and free). Call it
+ * before anything is allocated. jansson, which parses the headers of archives, has a separate setting
+ * (json_set_alloc_funcs), which the library does not change. */
 SW_API void sw_set_allocator(const sw_allocator *allocator);
 
-/* Zeroed memory, aligned to 64 bytes, from the one allocation point; NULL and an error if there is
- * none. Freed by sw_free, which accepts NULL. bytes 0 gives a valid pointer. */
+/* Allocates `bytes` of zeroed memory, aligned to 64 bytes; free it by sw_free. NULL and an error (SW_ERR_MEMORY) if
+ * there is not enough memory. For 0 bytes the result is a valid pointer. */
 SW_API void *sw_alloc(size_t bytes);
-/* count × size with the product checked. */
+/* Allocates `count` elements of `size` bytes, as sw_alloc. A negative count, or a product that overflows, is an error
+ * (SW_ERR_MEMORY). */
 SW_API void *sw_alloc_array(int64_t count, size_t size);
+/* Frees memory from sw_alloc, sw_alloc_array or sw_strdup. Accepts NULL. */
 SW_API void sw_free(void *memory);
-/* A copy of a string, NULL for NULL. */
+/* Returns a copy of a string, which the caller frees by sw_free; NULL for NULL, and after an error. */
 SW_API char *sw_strdup(const char *string);
 
 /* ---- Lifetimes ---- */
 
-/* Call this first in the free function of an object made by sw_alloc, before reading its fields. Returns true
- * if the object may be freed; false, and an error that names the kind ("tape"), if an object of this kind at
- * this address was freed before and its memory was not reused. Older ones among thousands of freed objects may
- * not be recognized. */
+/* Call this first in the free function of an object that sw_alloc allocated, before the function reads the fields. It
+ * returns true if the object may be freed. It returns false and records an error (SW_ERR_STATE) that names the kind
+ * ("tape") if an object of this kind at this address was freed before and the memory was not reused. After thousands of
+ * freed objects, an older one may not be recognized. */
 SW_API bool sw_may_free(const void *object, const char *kind);
 
 /* ---- Options ---- */
 
-/* Puts a caller's options, a struct whose first member is its size, over the defaults in `options`
- * (`size` bytes): as many bytes as the caller has, so that a program compiled before an option was added
- * still works. Refuses a size below `least`, that of the first version, or above `size`. who and type are
- * for the message: "optimizer: options.size is 0; sizeof(sw_optim_options) is 72". */
+/* Copies the options of a caller, a struct whose first member is its size, over the defaults in `options` (`size`
+ * bytes). It copies as many bytes as the caller's struct has, so that a program that was compiled before an option was
+ * added still works. An error (SW_ERR_ARGUMENT) if the caller's size is below `least`, the size of the first version,
+ * or above `size`. `who` and `type` appear in the message: "optimizer: options.size is 0; sizeof(sw_optim_options) is
+ * 72". */
 SW_API sw_status sw_options_copy(const char *who, const char *type, void *options, size_t size, const void *given,
                                  size_t least);
 

@@ -1,4 +1,5 @@
-/* For functions that fail: statuses that are passed on, and the status of the failure that happened last. */
+/* For functions that call functions that can fail: returning a failed status, and finding the status of the most recent
+ * failure. */
 #ifndef SWALE_STATUS_H
 #define SWALE_STATUS_H
 
@@ -8,7 +9,7 @@
 extern "C" {
 #endif
 
-/* `SW_TRY(call)`: returns the status of a failing call. */
+/* `SW_TRY(call)` makes the calling function return the status of a call that fails. */
 #define SW_TRY(call)                      \
     do {                                  \
         sw_status sw_try_status = (call); \
@@ -16,8 +17,8 @@ extern "C" {
             return sw_try_status;         \
     } while (0)
 
-/* A function returns the status of its own failure, also while an earlier error is pending, whose message is
- * the one that stays. sw_error_status() is the status of that message, so it does not serve for this.
+/* A function returns the status of its own failure, even while an earlier error is pending. sw_error_status() is the
+ * status of the earlier error then, whose message is kept, and therefore not the right value. Use sw_last_failure():
  *
  *     const uint64_t before = sw_failure_count();
  *     sw_tensor t = users_function(...);
@@ -25,9 +26,10 @@ extern "C" {
  *         return sw_failure_count() != before ? sw_last_failure() : sw_fail(SW_ERR_USER, "... a null tensor");
  */
 
-/* How many failures this thread has recorded by sw_fail, whether or not the message was kept. */
+/* The number of failures that this thread has recorded by sw_fail, whether or not their messages were kept. */
 SW_API uint64_t sw_failure_count(void);
-/* The status of the latest of them: what a function returns when a function it called has just failed. */
+/* The status of the most recent of these failures: the value that a function returns when a function that it called has
+ * just failed. */
 SW_API sw_status sw_last_failure(void);
 
 #ifdef __cplusplus
