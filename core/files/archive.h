@@ -1,16 +1,8 @@
-/* Files: named arrays and texts in the format safetensors; parameters to and from them. */
-#ifndef SWALE_ARCHIVE_H
-#define SWALE_ARCHIVE_H
-
-#include <swale/params.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-/* An archive is a set of named arrays, and of texts by key, in memory. Its file is in the format
- * safetensors (huggingface/safetensors, version 0.4 and later), which Python's package of that name reads
- * and writes. Equal contents give equal files, byte for byte, in whatever order they were put in.
+/* Files: named arrays and texts in the safetensors format, and parameters that are saved to and loaded from them.
+ *
+ * An archive is a set of arrays with names, and of texts with keys, in memory. sw_archive_save writes it to a file in
+ * the safetensors format (huggingface/safetensors, version 0.4 and later), which the Python package of that name reads
+ * and writes. Equal contents give equal files, byte for byte, whatever the order in which they were added.
  *
  *     sw_archive *a = sw_archive_new();
  *     sw_archive_put(a, "directions", sw_array_view(d, SW_F32, SW_SHAPE(2, dim)));
@@ -21,70 +13,92 @@ extern "C" {
  *     sw_archive *a = sw_archive_load("directions.safetensors");
  *     sw_array d = sw_archive_get(a, "directions");
  *
- * Every message about a file begins with its path. Functions on a NULL archive do nothing, and give what
- * they give after an error, so that a program asks once. */
+ * Every message about a file begins with its path. A function that receives a NULL archive does nothing and returns the
+ * value that it returns after an error, so that a program needs to check for an error only once.
+ */
+#ifndef SWALE_ARCHIVE_H
+#define SWALE_ARCHIVE_H
+
+#include <swale/params.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Archives ---- */
+
 typedef struct sw_archive sw_archive;
 
-/* One without contents. */
+/* Makes an empty archive; NULL after an error. */
 SW_API sw_archive *sw_archive_new(void);
-/* Reads a whole file into memory. Every rule of the format is checked: a header of at most 100,000,000 bytes
- * within the file; the arrays one after the other from the first byte of the data to the last; each as
- * long as its type and shape say; no name twice; texts that are texts. Besides, at most SW_MAX_RANK axes.
- * F32, F64, I32, U8 and I64 become arrays of their type, F16 and BF16 become f32 (exactly);
- * arrays of the format's other types are listed without data. NULL and an error. */
+/* Reads a whole file into memory and checks every rule of the format: the header has at most 100,000,000 bytes and lies
+ * within the file; the arrays follow one another without gaps from the first byte of the data to the last; each is as
+ * long as its type and shape require; no name occurs twice; texts are strings. In addition, an array has at most
+ * SW_MAX_RANK axes. F32, F64, I32, U8 and I64 become arrays of their type; F16 and BF16 become f32 (exactly); arrays of
+ * the other types of the format are listed without data. NULL and an error if the file cannot be read or breaks a rule.
+ */
 SW_API sw_archive *sw_archive_load(const char *path);
+/* Frees the archive with the arrays and texts that it holds (not the data passed to sw_archive_put). Accepts NULL. */
 SW_API void sw_archive_free(sw_archive *archive);
 
-/* Adds an array, which is read in place when the archive is saved: it must live until then. Names are UTF-8,
- * not empty, and taken once; "__metadata__" is the format's own. After an error the archive is not
- * saved any more. */
+/* Adds an array. The archive reads its data in place when it is saved, so the data must be valid until then. Names are
+ * UTF-8 and not empty, and each may be used once; "__metadata__" is reserved by the format. After an error
+ * sw_archive_save refuses to write the archive, because it is incomplete. */
 SW_API sw_status sw_archive_put(sw_archive *archive, const char *name, sw_array array);
-/* The same with a copy: for arrays that do not live so long. */
+/* As sw_archive_put, but the archive keeps a copy, so that the array need not outlive the call. */
 SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_array array);
-/* Sets the text of a key, or replaces it. Both are UTF-8, and copied. */
+/* Sets or replaces the text of a key. Both are UTF-8 and are copied. An error has the same effect as in sw_archive_put.
+ */
 SW_API sw_status sw_archive_set_text(sw_archive *archive, const char *key, const char *text);
-/* Writes the file: to a temporary file in the same folder, which takes the old one's place when all of it is
- * on the disk. So there is the old file or the new one, whole, whatever happens in between; after
- * an error it is the old one (unless the message says otherwise). A symbolic link is followed, but for one
- * that leads nowhere; an existing file's permissions are kept. Anything but an ordinary file is refused, and so
- * is a file that is write-protected. A file beyond the process's limit (`ulimit -f`) is an error, without a
- * signal. Names of 255 bytes and paths of 4,095 can be written: the temporary file has a short name.
- * Two that save under one name at the same time leave one of both files, whole. */
+/* Writes the archive to a temporary file in the same folder and renames it to `path` when all of it is on the disk.
+ * Therefore the path always names a complete file, the old one or the new one, even if the program or the machine
+ * stops; after an error it is the old one (unless the message says otherwise). A symbolic link is followed, but a link
+ * to a file that does not exist is an error. The permissions of an existing file are kept. A path that names something
+ * else than a regular file is an error, and so is a write-protected file. If the file exceeds the limit of the process
+ * (`ulimit -f`), that is an error, without a signal. Names of up to 255 bytes and paths of up to 4,095 bytes can be
+ * written: the temporary file has a short name. If two threads or processes save to one path at the same time, the
+ * complete file of one of them remains. */
 SW_API sw_status sw_archive_save(const sw_archive *archive, const char *path);
 
-SW_API int sw_archive_count(const sw_archive *archive); /* of arrays */
+SW_API int sw_archive_count(const sw_archive *archive); /* the number of arrays */
+/* An array of an archive. */
 typedef struct sw_archive_item {
     const char *name;
     const char *stored; /* the type in the file: "BF16" */
-    sw_array array;     /* as sw_archive_get gives it; data NULL where the type is not read */
+    sw_array array;     /* as sw_archive_get returns it; data is NULL if the type is not supported */
 } sw_archive_item;
-/* By their order in the file, or as they were put in; all zeros beyond the last. */
+/* The array with an index: in the order of the file, or in the order in which the arrays were added. All zeros if there
+ * is no such index. */
 SW_API sw_archive_item sw_archive_at(const sw_archive *archive, int index);
-SW_API bool sw_archive_has(const sw_archive *archive, const char *name);
-/* A view of the archive's memory, until it is freed. data NULL and an error: there is none of that name, or
- * its type is not read. */
+SW_API bool sw_archive_has(const sw_archive *archive, const char *name); /* whether there is an array with this name */
+/* A view of the array with this name, valid until the archive is freed. data is NULL and an error if there is no array
+ * with this name (SW_ERR_ARGUMENT), or if its type in the file is not supported (SW_ERR_TYPE). */
 SW_API sw_array sw_archive_get(const sw_archive *archive, const char *name);
-/* NULL, and no error: no such key. */
+/* The text of a key, valid until it is replaced or the archive is freed. NULL, without an error, if there is no such
+ * key. */
 SW_API const char *sw_archive_text(const sw_archive *archive, const char *key);
-SW_API int sw_archive_text_count(const sw_archive *archive);
-SW_API const char *sw_archive_text_key(const sw_archive *archive, int index); /* of a text; NULL beyond the last */
-/* The path it was opened from; NULL for one that was not. */
+SW_API int sw_archive_text_count(const sw_archive *archive); /* the number of texts */
+SW_API const char *sw_archive_text_key(const sw_archive *archive,
+                                       int index); /* the key of a text; NULL: no such index */
+/* The path from which the archive was loaded; NULL if it was not loaded. */
 SW_API const char *sw_archive_path(const sw_archive *archive);
 
-/* Writes all parameters by name, in their type, to a file, or reads them from one. What is tied is written
- * once; a text says under which name: {"head.weight": "embedding.weight"}. Nothing else is in the file, so
- * equal parameters give equal files.
+/* ---- Parameters ---- */
+
+/* Save all parameters to a file by name, in their type, or load them. Tied parameters are written once, and a text
+ * gives the name under which they are stored: {"head.weight": "embedding.weight"}. The file contains nothing else, so
+ * that equal parameters give equal files.
  *
- * Reading: F64, F32, F16 and BF16 are converted to the type of the parameters, f64 rounded to the nearest
- * f32; a finite number beyond f32's range is an error. Names that are missing, that are not expected, whose shape
- * or type is another: all are listed in one message, and nothing is changed after any error. Tied
- * parameters may be in the file under any of their names, or under several with equal numbers.
- * Afterwards it is as after sw_params_mark_changed, and their gradient block is fresh. */
+ * Loading converts F64, F32, F16 and BF16 to the type of the parameters; f64 is rounded to the nearest f32, and a
+ * finite number beyond the range of f32 is an error. One message reports every mismatch (missing names, unexpected
+ * names, other shapes, other types), and nothing is changed after any error (SW_ERR_FORMAT for a mismatch). Tied
+ * parameters may be in the file under any of their names, or under several names with equal numbers. After loading, the
+ * parameters are marked as changed (sw_params_mark_changed) and their gradient block is fresh. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
-/* The same with an archive that holds more. Each name has the prefix in front (NULL: none), and
- * only what begins with it is read: two models, or a model and what else a program keeps, share
- * a file. Packing copies nothing: see sw_archive_put. */
+/* As sw_params_save and sw_params_load, with an archive that may hold other arrays too. Each name begins with the
+ * prefix (NULL: no prefix), and only names that begin with it are read. Therefore two models, or a model and other data
+ * of the program, can share a file. Packing does not copy: the parameters must be valid until the archive is saved. */
 SW_API sw_status sw_params_pack(const sw_params *params, sw_archive *archive, const char *prefix);
 SW_API sw_status sw_params_unpack(sw_params *params, const sw_archive *archive, const char *prefix);
 

@@ -1,4 +1,16 @@
-/* Parameters: one vector x, and its gradient. */
+/* Parameters: one vector x that holds all of them, and its gradient.
+ *
+ * All parameters of a model lie in one vector x without padding. A parameter is a name, a role, a shape and an offset
+ * into this vector. A program declares the parameters, and then builds the set once, which allocates the vector and the
+ * gradient and computes the initial values:
+ *
+ *     sw_params *params = sw_params_new(SW_F32, 1);
+ *     sw_param *w = sw_params_add(params, "weight", SW_SHAPE(10, 784), NULL);
+ *     sw_params_build(params);
+ *     float *values = sw_param_value(w).data;
+ *
+ * A program that uses sw_model (nn.h) gets its parameters from sw_model_build.
+ */
 #ifndef SWALE_PARAMS_H
 #define SWALE_PARAMS_H
 
@@ -13,19 +25,20 @@ typedef struct sw_params sw_params;
 typedef struct sw_param sw_param;
 typedef struct sw_gradient sw_gradient;
 
-/* All parameters lie in one vector x without padding. A parameter is a name, a role, a shape and
- * an offset into it. Declared first, then built once. */
+/* ---- Parameters ---- */
 
+/* The role of a parameter, by which rules and initial values can be selected. */
 typedef enum sw_role {
-    SW_ROLE_WEIGHT = 0, /* a hidden layer's matrix */
+    SW_ROLE_WEIGHT = 0, /* the matrix of a hidden layer */
     SW_ROLE_BIAS,
     SW_ROLE_NORM,
     SW_ROLE_EMBEDDING,
-    SW_ROLE_HEAD, /* the last layer's matrix */
+    SW_ROLE_HEAD, /* the matrix of the last layer */
     SW_ROLE_OTHER
 } sw_role;
-SW_API const char *sw_role_name(sw_role role); /* "weight" */
+SW_API const char *sw_role_name(sw_role role); /* "weight"; "?" for an invalid role */
 
+/* A parameter. Read-only for programs. */
 struct sw_param {
     const char *name; /* unique: "linear1.weight" */
     sw_role role;
@@ -33,80 +46,103 @@ struct sw_param {
     int64_t shape[SW_MAX_RANK];
     int64_t count;           /* elements */
     int64_t offset;          /* of the first element in the vector; -1 before the build */
-    int64_t fan_in, fan_out; /* 0 where it makes no sense */
-    bool frozen;             /* no gradient, no update: sw_param_freeze */
+    int64_t fan_in, fan_out; /* numbers of inputs and outputs, for initial values; 0 if not defined */
+    bool frozen;             /* no gradient and no update: see sw_param_freeze */
     int index;               /* in the order of declaration */
     sw_params *owner;
-    sw_param *tied; /* shares that one's elements, or NULL */
+    sw_param *tied; /* the parameter with which it shares its elements, or NULL */
 };
 
-/* How initial values are made: fills `out`, `count` values, from the stream, or fails, and the build with
- * it. NaN, or a number that is infinite in the parameters' type, is refused with SW_ERR_NONFINITE; a parameter
- * that is frozen before the build may hold Inf, as an attention mask does. nn has the usual ones. */
+/* A method for initial values. `fill` writes `count` values to `out`, and draws its random numbers from the stream; if
+ * it fails, the build fails. A NaN, or a value that is infinite in the type of the parameters, is an error
+ * (SW_ERR_NONFINITE); a parameter that is frozen before the build may hold Inf, as an attention mask does. init.h has
+ * the usual methods. */
 typedef struct sw_init {
     size_t size; /* sizeof(sw_init) */
     const char *name;
     sw_status (*fill)(const struct sw_init *init, const sw_param *param, sw_rng *rng, double *out);
-    double a, b, c, d; /* the method's own numbers */
+    double a, b, c, d; /* the numbers that the method needs */
 } sw_init;
 
-/* An empty set. type: f32 or f64. Initial values depend on seed and name alone. */
+/* Makes an empty set of parameters of type f32 or f64; NULL after an error. The initial values of a parameter depend
+ * only on the seed and its name. An invalid environment variable SW_CPU or SW_THREADS is an error too (library.h). */
 SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
+/* Frees the set with its parameters, vector and gradient. Accepts NULL. */
 SW_API void sw_params_free(sw_params *params);
 
+/* Options of a parameter. */
 typedef struct sw_param_options {
     size_t size; /* sizeof(sw_param_options) */
     sw_role role;
     int64_t fan_in, fan_out;
     sw_init init; /* fill NULL: zeros */
 } sw_param_options;
-/* Declares a parameter; the name and the options are copied. NULL after an error. */
+/* Declares a parameter; the name and the options are copied. options NULL: role SW_ROLE_OTHER, zeros. NULL after an
+ * error, for example if the name was declared before; sw_params_build fails then. */
 SW_API sw_param *sw_params_add(sw_params *params, const char *name, int rank, const int64_t *shape,
                                const sw_param_options *options);
-/* Declares a name for the elements of `target` (equal shape), stored and saved once. */
+/* Declares another name for the elements of `target`, with the same shape. The elements are stored and saved once. NULL
+ * after an error. */
 SW_API sw_param *sw_params_tie(sw_params *params, const char *name, sw_param *target);
-/* Lays out the vector, makes gradient and initial values. Once. */
+/* Assigns the offsets, and allocates the vector with the initial values and the gradient. Call it once; a second call
+ * is an error (SW_ERR_STATE). After any other error the set is not built. */
 SW_API sw_status sw_params_build(sw_params *params);
-/* The initial values again, as after the build. After an error some of them may be missing. */
+/* Sets all parameters to their initial values again, the same as after the build. After an error some parameters may
+ * still have their old values. */
 SW_API sw_status sw_params_reinitialize(sw_params *params);
 
 SW_API bool sw_params_built(const sw_params *params);                       /* sw_params_build has succeeded */
 SW_API sw_dtype sw_params_type(const sw_params *params);                    /* SW_F32 or SW_F64 */
-SW_API uint64_t sw_params_seed(const sw_params *params);                    /* of initial values */
-SW_API int64_t sw_params_dim(const sw_params *params);                      /* elements of the vector */
-SW_API int sw_params_count(const sw_params *params);                        /* parameters, tied names included */
+SW_API uint64_t sw_params_seed(const sw_params *params);                    /* the seed of initial values */
+SW_API int64_t sw_params_dim(const sw_params *params);                      /* the number of elements of the vector */
+SW_API int sw_params_count(const sw_params *params);                        /* parameters, including tied names */
 SW_API sw_param *sw_params_at(const sw_params *params, int index);          /* in the order of declaration, from 0 */
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
-SW_API void *sw_params_x(const sw_params *params);                          /* the vector */
-/* To be called after writing to the vector by hand: what was recorded before is then refused. */
+SW_API void *sw_params_x(const sw_params *params);                          /* the vector; NULL before the build */
+/* Tells the library that the program has written to the vector. sw_backward then refuses losses that were recorded
+ * before the change. */
 SW_API void sw_params_mark_changed(sw_params *params);
-/* A number that grows whenever the vector changes: by a step, by loading, by sw_params_mark_changed. */
+/* A number that increases whenever the vector changes: by a step, by loading, by sw_params_mark_changed. */
 SW_API uint64_t sw_params_version(const sw_params *params);
-SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* its own gradient block */
-SW_API sw_array sw_param_value(const sw_param *param);           /* a view of its elements in x */
-/* A view of the parameter's gradient: the mean that the block holds, also after a step (clipped, if it was). */
+SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* the gradient block of the set */
+SW_API sw_array sw_param_value(const sw_param *param);           /* a view of the elements in x; data NULL: not built */
+/* A view of the parameter's part of the gradient block: the mean that the block holds. It remains readable after a
+ * step, clipped if the step clipped it. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
-/* Both record an error for NULL: a name that sw_params_find does not know would otherwise train in silence. */
+/* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
+ * is frozen under all of its names. NULL is an error, so that a name that sw_params_find does not know cannot go
+ * unnoticed. */
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
+/* Changes the role of a parameter. NULL is an error, as in sw_param_freeze. */
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
 
-/* A gradient block: a vector like x that knows what it holds. Fresh: the next backward stores, and
- * parameters it does not reach become zero. Taking a step makes it fresh; it need not be zeroed. While
- * several passes add to a block it holds a weighted sum (in f32 with the rounding errors in a second vector,
- * made at the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad
- * turn it into the mean: ask for them again after a further backward. */
+/* ---- Gradient blocks ---- */
+
+/* A gradient block is a vector of the size of x with a state. In the state "fresh" it holds no gradient: the next
+ * backward pass overwrites it, and sets the gradient of parameters that it does not reach to zero. A step makes the
+ * block fresh, so that a program need not zero it. Further backward passes add to the block. While they do, the block
+ * holds a weighted sum (in f32 with the rounding errors in a second vector, which is allocated at the second pass, so
+ * that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad convert the sum to the mean: call them
+ * again after a further backward pass. */
+
+/* Makes a fresh gradient block for built parameters; NULL after an error. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
-/* One without memory of its own, for vectors that are somebody else's: fresh, and pointed at one of
- * them (dim elements) by sw_gradient_set_data before use. */
+/* Makes a fresh gradient block without a vector, for vectors that other code owns. Set the vector by
+ * sw_gradient_set_data before use. NULL after an error. */
 SW_API sw_gradient *sw_gradient_view(sw_params *params);
+/* Sets the vector (dim elements) of a block from sw_gradient_view and makes the block fresh. The vector that it had
+ * before is not changed. */
 SW_API void sw_gradient_set_data(sw_gradient *view, void *vector);
+/* Frees a block, and the vector of a block from sw_gradient_new. Accepts NULL. */
 SW_API void sw_gradient_free(sw_gradient *gradient);
-/* The mean so far: dim elements of the parameters' type, for reading or for filling as a whole. */
+/* The mean so far: dim elements of the parameters' type. A program may read them or overwrite all of them. */
 SW_API void *sw_gradient_data(sw_gradient *gradient);
 SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
 SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);
-SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* seen since fresh */
-/* The sum of the weights seen since fresh, or SW_SUMMED; 0 while fresh. */
+SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* samples added since the block was fresh */
+/* The sum of the weights of the losses (loss_mean.h) added since the block was fresh, or SW_SUMMED; 0 while it is
+ * fresh.
+ */
 SW_API double sw_gradient_weight(const sw_gradient *gradient);
 
 #ifdef __cplusplus

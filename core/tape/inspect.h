@@ -1,4 +1,5 @@
-/* Arrays, tensors and parameters as text; the graph as DOT; the gradient check. */
+/* Inspection: arrays, tensors and parameters as text, the graph of a tape in the DOT language, and the gradient
+ * check. */
 #ifndef SWALE_INSPECT_H
 #define SWALE_INSPECT_H
 
@@ -8,38 +9,41 @@
 extern "C" {
 #endif
 
-/* Type and shape, then one row a line, broken after 100 columns; above 1000 elements the first and last
- * three of each axis. */
+/* ---- Text and graphs ---- */
+
+/* Prints the type and shape, and then one row per line, broken after 100 columns. Of an array with more than 1000
+ * elements it prints the first and last three along each axis. */
 SW_API void sw_array_print(const sw_array *array, FILE *to);
-/* Layer, operation or leaf, shape, value; the gradient where there is one (see sw_retain_grad). A null or
- * stale tensor is called that, and is no error. */
+/* Prints the layer, the operation or the kind of leaf, the shape and the value of a tensor, and its gradient if it has
+ * one (see sw_retain_grad). A null or stale tensor is printed as such and is not an error. */
 SW_API void sw_tensor_print(sw_tensor t, FILE *to);
-/* Name, role, shape, value, gradient. */
+/* Prints the name, role, shape, value and gradient of a parameter. */
 SW_API void sw_param_print(const sw_param *param, FILE *to);
-/* The graph of what is on the tape, in Graphviz's DOT: operations with shape and a summary of value and
- * gradient, grouped by layer, leaves with their parameters' names. With SW_KEEP all values and gradients
- * are still there after backward. `dot -Tsvg graph.dot`. */
+/* Writes the graph of the tensors on the tape in the DOT language of Graphviz: operations with their shapes and
+ * summaries of values and gradients, grouped by layer, and leaves with the names of their parameters. With the switch
+ * SW_KEEP all values and gradients are still available after backward. `dot -Tsvg graph.dot` draws the file. */
 SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
 
 /* ---- Gradient check ---- */
 
-/* A function of tensors under test: builds its result on the tape from the inputs. */
+/* A function of tensors to be checked: computes its result on the tape from the inputs. */
 typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inputs);
 
+/* Options of the gradient check. */
 typedef struct sw_gradcheck_options {
     size_t size;       /* sizeof(sw_gradcheck_options) */
-    double step;       /* of the central difference; 0 means 1e-6 */
+    double step;       /* of the central difference, multiplied by max(1, |x|); 0 means 1e-6 */
     double atol, rtol; /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
     uint64_t seed;     /* of the random cotangent */
     unsigned no_grad;  /* bit i: input i is passed without gradient */
     unsigned switches; /* of the tape; 0 means those of a new tape */
 } sw_gradcheck_options;
 
-/* Compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences, in f64, while every vjp
- * sees NaN in values that it has not declared to read, for
- * every element of every f64 input. The inputs' data are moved and put back. `worst`, if not NULL,
- * gets the largest |analytic - numeric| / (atol + rtol·|numeric|). SW_ERR_GRADIENT names input and
- * element. Equal draws of random numbers are seen by every evaluation. */
+/* Checks the derivatives of f: compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences in f64,
+ * for every element of every f64 input. While a vjp runs, values that it has not declared to read are NaN. All
+ * evaluations draw the same random numbers. The function changes the data of the inputs and restores them. The result
+ * of f must be f64. `worst`, if not NULL, receives the largest |analytic - numeric| / (atol + rtol·|numeric|). If the
+ * ratio of an element exceeds 1, the error SW_ERR_GRADIENT names the input and the element. options may be NULL. */
 SW_API sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inputs,
                               const sw_gradcheck_options *options, double *worst);
 
