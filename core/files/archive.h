@@ -77,9 +77,9 @@ SW_API sw_array sw_archive_get(const sw_archive *archive, const char *name);
 /* The text of a key, valid until it is replaced or the archive is freed. NULL, without an error, if there is no such
  * key. */
 SW_API const char *sw_archive_text(const sw_archive *archive, const char *key);
-SW_API int sw_archive_text_count(const sw_archive *archive); /* the number of texts */
-SW_API const char *sw_archive_text_key(const sw_archive *archive,
-                                       int index); /* the key of a text; NULL: no such index */
+/* The number of texts, and the key of the text with an index; NULL if there is no such index. */
+SW_API int sw_archive_text_count(const sw_archive *archive);
+SW_API const char *sw_archive_text_key(const sw_archive *archive, int index);
 /* The path from which the archive was loaded; NULL if it was not loaded. */
 SW_API const char *sw_archive_path(const sw_archive *archive);
 

@@ -1,4 +1,6 @@
-/* Copies of strided boxes of elements, which are moved by their size. */
+/* Copies of strided boxes of elements, for transpose, slice, concat and similar operations. The functions move elements
+ * by their size and do not interpret them.
+ */
 #ifndef SWALE_COPY_H
 #define SWALE_COPY_H
 
@@ -8,29 +10,41 @@
 extern "C" {
 #endif
 
-/* A box of elements that several operands walk through together, each with strides (in elements) of its
- * own, 0 where it repeats; axes from the outermost. */
+/* ---- Boxes ---- */
+
 enum { SW_BOX_OPERANDS = 4 };
+/* A box of elements that several operands traverse together. stride[k][axis] is the distance of neighbors along an axis
+ * in operand k, in elements; 0 means that the operand repeats. Axes are ordered from the outermost to the innermost. */
 typedef struct sw_box {
     int axes;
     int64_t length[SW_MAX_RANK], stride[SW_BOX_OPERANDS][SW_MAX_RANK];
 } sw_box;
-/* Joins neighboring axes where all operands go on alike; axes of length 1 go. At least one axis stays. */
+/* Joins neighboring axes that all of the first `operands` operands traverse with one stride, and removes axes of length
+ * 1. At least one axis remains. */
 SW_API void sw_box_join(sw_box *box, int operands);
+/* The number of elements of a box. */
 SW_API int64_t sw_box_count(const sw_box *box);
-SW_API void sw_strides(int rank, const int64_t *shape, int64_t *stride); /* of a row-major array */
-/* Elements of `size` bytes (1, 4, 8); operand 0 is read, operand 1 written. Threads share large ones. */
+SW_API void sw_strides(int rank, const int64_t *shape, int64_t *stride); /* computes those of a row-major array */
+/* Copies a box of elements of `size` bytes (1, 4 or 8): `from` is operand 0 of the box, `to` is operand 1. Threads
+ * share large copies. The two must not overlap. */
 SW_API void sw_box_copy(size_t size, sw_box box, const void *from, void *to);
+/* Writes the element *value to every element of a box with this shape and these strides. */
 SW_API void sw_box_fill(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride,
                         void *to);
-/* The elements from begin[axis] on, length[axis] of them, of an array of a shape. */
+
+/* ---- Parts of arrays ---- */
+
+/* A part of a row-major array of shape `shape`: the indices begin[axis] to begin[axis] + length[axis] - 1 of each
+ * axis. */
 typedef struct sw_part {
     int rank;
     int64_t shape[SW_MAX_RANK], begin[SW_MAX_RANK], length[SW_MAX_RANK];
 } sw_part;
+/* Copy the part of `whole` to the row-major array `part`, or the array `part` to the part of `whole`. `size` is that of
+ * an element in bytes (1, 4 or 8). */
 SW_API void sw_part_read(size_t size, const sw_part *p, const void *whole, void *part);
 SW_API void sw_part_write(size_t size, const sw_part *p, const void *part, void *whole);
-/* One value everywhere else. */
+/* Writes the element *value to every element of `whole` outside the part. */
 SW_API void sw_part_fill_around(size_t size, const sw_part *p, const void *value, void *whole);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* Products of matrices. */
+/* Matrix products. */
 #ifndef SWALE_GEMM_H
 #define SWALE_GEMM_H
 
@@ -8,13 +8,19 @@
 extern "C" {
 #endif
 
-/* C[M,N] = alpha·op(A)·op(B) + beta·C, row-major, in f32 or f64, through OpenBLAS on one thread for
- * each tile; tiles depend on M, N, K and the transpositions alone, and threads share them. lda, ldb,
- * ldc: elements between rows as stored. K = 0 gives beta·C, and 0 for beta = 0. Lengths and strides
- * below 2^31. In f32, sums longer than 16384 are made of parts that are added in f64: a relative error of 1e-5 for
- * terms of one sign and any K. Shorter ones are OpenBLAS's, with an error of at most K 2^-24 Σ|a||b|.
- * SW_ERR_MEMORY, with C as it was, if OpenBLAS cannot have the 128 MiB of address space that
- * it needs. If there is not enough address space for every thread, the calling thread computes all tiles. */
+/* C = alpha·op(A)·op(B) + beta·C, row-major, in f32 or f64. op(A) is [M,K], op(B) is [K,N], C is [M,N]; op(X) is the
+ * transpose of X if X_transposed, else X. lda, ldb and ldc are the distances of rows in memory, in elements. Lengths
+ * and strides are below 2^31. With beta = 0, C is not read. With K = 0 the result is beta·C, and 0 for beta = 0.
+ *
+ * C is divided into tiles, which threads share. OpenBLAS computes each tile on one thread. The tiles depend only on M,
+ * N, K, the transpositions and the kernels that OpenBLAS uses on this processor, so that the result has the same bits
+ * for every number of threads.
+ *
+ * Accuracy: in f32, sums with more than 16384 terms are computed in parts, which are added in f64. The relative error
+ * is 1e-5 for terms of one sign and any K. Shorter sums are left to OpenBLAS, with an error of at most K 2^-24 Σ|a||b|.
+ *
+ * Errors: SW_ERR_MEMORY, without a change of C, if OpenBLAS cannot get the 128 MiB of address space that it needs. If
+ * there is not enough address space for every thread, the calling thread computes all tiles. */
 SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
                          double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C,
                          int64_t ldc);

@@ -6,7 +6,7 @@
  *     #include <swale/rule.h>   headers whose types the kernels need
  *
  *     #if SW_KERNEL_FIRST
- *       ... types and constants that kernels share with the rest of the file; may be left out ...
+ *       ... types and constants that kernels share with the rest of the file; optional ...
  *     #endif
  *
  *     #if SW_KERNEL_PASS
@@ -15,25 +15,27 @@
  *       ... the rest of the file, where SW_KERNEL_TABLE(name) is an initializer for sw_kernels ...
  *     #endif
  *
- * The header includes the file again once for each element type and level, with SW_KERNEL_PASS set to 1, `real` to the
- * element type, and SW_K(name) to a name of that type and level, under the instruction set of that level. In the first of
- * these passes SW_KERNEL_FIRST is 1. SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code of one type or level alone.
- * For this the compiler must find the file by the name that it was given: compile with -I. (the folder in which the
- * compiler runs).
+ * The header includes the file again, once for each element type and level. In each of these passes SW_KERNEL_PASS is
+ * 1, `real` is the element type, SW_K(name) is a name for that type and level, and the compiler uses the instruction
+ * set of that level. In the first pass SW_KERNEL_FIRST is 1. SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code
+ * that is needed for one type or level only. The compiler must be able to include the file by the name that it was
+ * given: compile with -I. (the folder in which the compiler runs).
  *
- * A header can hold kernels too. It is written like such a file, without an include guard, and begins with
+ * A header can contain kernels too. It is written like such a file, without an include guard, and begins with
  *
  *     #define SW_KERNEL_HEADER
  *     #define SW_KERNEL_FILE "this_header.h"
  *
- * A source file includes as many of them as it likes, one after the other. One that has kernels itself includes them in
- * its #else part, since the part before it is seen again for each type and level.
+ * A source file may include several such headers, one after the other. A source file that itself contains kernels
+ * includes them in its #else part, because the compiler reads the part before it again for each type and level.
  *
- * For equal bits on every level: compile with -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off, never -ffast-math;
- * keep SW_LANES partial sums in a reduction; use ternaries and the sw_k_ functions of kernel_math.h instead of libm's.
+ * To get equal bits on every level, compile with -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off, never with
+ * -ffast-math; use SW_LANES partial sums in a reduction; use conditional expressions (`a > b ? a : b`) and the sw_k_
+ * functions of kernel_math.h instead of libm.
  */
 
-/* The first time, and again for a header with kernels after that: SW_KERNEL_PASS is 0 then. */
+/* The passes run when this header is included for the first time, and again for each header with kernels that includes
+ * it later, when SW_KERNEL_PASS is 0. */
 #if !defined(SW_KERNEL_PASS) || (defined(SW_KERNEL_FILE) && !SW_KERNEL_PASS)
 #undef SW_KERNEL_PASS
 #ifndef SWALE_KERNEL_H
@@ -49,28 +51,29 @@
 #warning "compile kernels with -fno-math-errno: a square root is 29 times slower without it"
 #endif
 
-enum { SW_LANES = 32 };
+enum { SW_LANES = 32 }; /* the number of partial sums in a reduction, on every level */
 
-/* Before a loop whose steps do not depend on one another although pointers may be equal (out = a):
- * the compiler need not check for overlap. */
+/* Write this before a loop whose iterations are independent although pointers may be equal (out = a), so that the
+ * compiler does not check for overlap. */
 #if defined(__clang__)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define SW_INDEPENDENT /* instrumented loops are not vectorized, and clang would say so */
+#define SW_INDEPENDENT /* clang does not vectorize instrumented loops, and would print a warning */
 #else
 #define SW_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #endif
 #else
 #define SW_INDEPENDENT _Pragma("GCC ivdep")
 #endif
-/* Before the loop over SW_LANES partial sums: clang would unroll it before it looks for vectors in it, and then
- * find none. */
+/* Write this before the loop over SW_LANES partial sums. Without it clang unrolls the loop first, and does not
+ * vectorize the result. */
 #if defined(__clang__)
 #define SW_OVER_LANES _Pragma("clang loop unroll(disable)")
 #else
 #define SW_OVER_LANES
 #endif
-/* total += Σ lane[j], j < SW_LANES: the end of a reduction. total has a value; lane is an array of partial sums of any
- * type, and the additions are of `type`. In four chains: in one, each would wait for the one before. */
+/* The end of a reduction: total += Σ lane[j] for j < SW_LANES. `lane` is an array of partial sums of any type, and the
+ * additions are done in `type`. There are four chains of additions, because in one chain each addition would wait for
+ * the one before. */
 #define SW_ADD_LANES(type, total, lane)                           \
     do {                                                          \
         type four_[4] = {0};                                      \
@@ -94,7 +97,7 @@ enum { SW_LANES = 32 };
 #endif /* SWALE_KERNEL_H */
 
 #if defined(SW_KERNEL_FILE) && !defined(SW_KERNEL_HEADER)
-/* A copied file whose SW_KERNEL_FILE still names the first would compile the first's kernels. */
+/* A file that was copied and still has the SW_KERNEL_FILE of the original would compile the kernels of the original. */
 _Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
                    __builtin_strcmp(&__BASE_FILE__[sizeof(__BASE_FILE__) - sizeof(SW_KERNEL_FILE)], SW_KERNEL_FILE) ==
                        0,

@@ -1,6 +1,7 @@
-/* Sums and means kept in two numbers, high + low, with |low| at most half a unit in the last place of high: about 48
- * bits in f32. A mean in f32 alone stands still as soon as its change is below half a unit: w (x - mean) with w = 1e-6
- * and a distance of 0.05, beside 1. Included after kernel.h, in every pass.
+/* Compensated sums and means: a value is stored as two numbers, high + low, with |low| at most half a unit in the last
+ * place of high. In f32 that is a precision of about 48 bits. A running mean in one f32 stops changing when its change
+ * is below half a unit in the last place: for example w (x - mean) with w = 1e-6 and x - mean = 0.05, for a mean near
+ * 1. Include this header after kernel.h, at the top of the file (not inside `#if SW_KERNEL_PASS`).
  */
 
 #ifndef SWALE_COMPENSATED_H
@@ -10,9 +11,9 @@
 
 #if SW_KERNEL_PASS
 
-/* high + low ← high + low + t, without a branch: Knuth's exact sum of high and t, then Dekker's of that and low. What
- * is rounded is t itself, and low, relative to low. Where low is below 2^-60 of high it becomes 0, since it would
- * otherwise decay into subnormal numbers, which are slow. */
+/* high + low ← high + low + t, without a branch: Knuth's exact sum of high and t, then Dekker's sum of the result and
+ * low. The only rounding errors are that of t and one of the size of a rounding of low. If |low| is at most 2^-60
+ * |high|, it becomes 0, because it would otherwise decay to subnormal numbers, which are slow. */
 static inline __attribute__((always_inline)) void SW_K(compensated_add)(real *high, real *low, real t) {
     const real sum = *high + t, back = sum - *high;
     const real error = (*high - (sum - back)) + (t - back);
@@ -22,10 +23,11 @@ static inline __attribute__((always_inline)) void SW_K(compensated_add)(real *hi
     *low = size > least ? left : 0;
 }
 
-/* mean ← mean + w (x - mean) of elements [begin, end). low NULL: without compensation. */
+/* mean ← mean + w (x - mean) for the elements [begin, end). With `low`, the mean is the pair mean + low; low NULL:
+ * without compensation. */
 static inline void SW_K(move_mean)(const real *restrict x, real *restrict mean, real *restrict low, real w,
                                    int64_t begin, int64_t end) {
-    if (w == 1) { /* mean + 1·(x - mean) would round */
+    if (w == 1) { /* the mean is x; mean + 1·(x - mean) would be rounded */
         memcpy(mean + begin, x + begin, (size_t)(end - begin) * sizeof *mean);
         if (low)
             memset(low + begin, 0, (size_t)(end - begin) * sizeof *low);

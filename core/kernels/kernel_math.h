@@ -1,11 +1,13 @@
-/* Part of kernel.h: branch-free functions that compilers turn into vector code, for `real`. No libm.
+/* A part of kernel.h: mathematical functions of `real`, for kernels. They have no branches and do not call libm, so
+ * that compilers can vectorize them. Call them by SW_K: `SW_K(sw_k_exp)(x)`.
  *
- * One polynomial carries exp, expm1, tanh, sigmoid: with x = k ln 2 + r, |r| ≤ ln 2 / 2,
- *     e^r - 1 = r + r²/2! + … , cut where the next term is below 2^-26 (f32) or 2^-56 (f64).
- * Powers: sw_k_power, with its error there.
- * The logarithm: x = 2^k m, m in [√½, √2), s = (m-1)/(m+1), log m = 2 (s + s³/3 + s⁵/5 + …).
- * Largest errors found by tests/core/test_kernels.c, which asserts bounds a little above them, in
- * units in the last place (every 97th float of the range; 400,000 doubles):
+ * exp, expm1, tanh and sigmoid use one polynomial: with x = k ln 2 + r, |r| ≤ ln 2 / 2,
+ *     e^r - 1 = r + r²/2! + … , truncated where the next term is below 2^-26 (f32) or 2^-56 (f64).
+ * The logarithm uses x = 2^k m, m in [√½, √2), s = (m-1)/(m+1), log m = 2 (s + s³/3 + s⁵/5 + …).
+ * sw_k_power computes powers; its error is stated there.
+ *
+ * The largest errors that tests/core/test_kernels.c found, in units in the last place (every 97th float of the range;
+ * 400,000 doubles). The test asserts bounds that are slightly larger:
  *              exp   expm1 of x ≤ 0   tanh   sigmoid   log    log1p
  *     f32     1.00       0.87         2.49     2.28    0.87    1.29
  *     f64     1.00       1.10         2.49     2.24    0.86    1.27
@@ -16,7 +18,7 @@
 
 #if SW_KERNEL_F32
 #define SW_K_UINT uint32_t
-#define SW_K_MAGIC 12582912.0f /* 1.5·2^23: adding it rounds to an integer in the low bits */
+#define SW_K_MAGIC 12582912.0f /* 1.5·2^23: adding it rounds to an integer, which the low bits of the sum hold */
 #define SW_K_MANTISSA 23
 #define SW_K_BIAS 127u
 #else
@@ -26,14 +28,14 @@
 #define SW_K_BIAS 1023u
 #endif
 
-/* The bits of a number. */
+/* The bits of a number */
 static inline SW_K_UINT SW_K(sw_k_bits)(real x) {
     SW_K_UINT u;
     memcpy(&u, &x, sizeof u);
     return u;
 }
 
-/* The number that has these bits. */
+/* The number with these bits */
 static inline real SW_K(sw_k_from_bits)(SW_K_UINT u) {
     real x;
     memcpy(&x, &u, sizeof x);
@@ -45,7 +47,7 @@ static inline real SW_K(sw_k_exp2_of)(real k_plus_magic) {
     return SW_K(sw_k_from_bits)((SW_K(sw_k_bits)(k_plus_magic) + SW_K_BIAS) << SW_K_MANTISSA);
 }
 
-/* k and e^r - 1 with x = k ln 2 + r. x within ±2^9 (f32), ±2^12 (f64). */
+/* Returns e^r - 1 and sets *k, where x = k ln 2 + r, for |x| ≤ 2^9 (f32) or 2^12 (f64) */
 static inline real SW_K(sw_k_reduce)(real x, real *k) {
 #if SW_KERNEL_F32
     const real log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
@@ -75,7 +77,7 @@ static inline real SW_K(sw_k_reduce)(real x, real *k) {
     return r + (r * r) * p;
 }
 
-/* e^x; 0 and ∞ beyond the range; NaN stays NaN. */
+/* e^x; 0 and ∞ outside of the range of the type; NaN for NaN */
 static inline real SW_K(sw_k_exp)(real x) {
 #if SW_KERNEL_F32
     const real low = -104, high = 89;
@@ -85,14 +87,15 @@ static inline real SW_K(sw_k_exp)(real x) {
     real y = x < low ? low : x;
     y = y > high ? high : y;
     real k, em1 = SW_K(sw_k_reduce)(y, &k);
-    /* 2^k in two factors, so that neither leaves the normal range and the last product rounds once. */
+    /* 2^k is the product of two factors, so that neither leaves the normal range and only the last product is
+     * rounded. */
     real half = (k * SW_R(0.5) + SW_K_MAGIC) - SW_K_MAGIC;
     real a = SW_K(sw_k_exp2_of)(half + SW_K_MAGIC);
     real b = SW_K(sw_k_exp2_of)((k - half) + SW_K_MAGIC);
     return (1 + em1) * a * b;
 }
 
-/* e^x - 1 for x ≤ 0, exact to rounding near 0. */
+/* e^x - 1 for x ≤ 0, without cancellation near 0 */
 static inline real SW_K(sw_k_expm1_negative)(real x) {
     real y = x < -60 ? (real)-60 : x; /* e^-60 is below half an ulp of 1 in both types */
     real k, em1 = SW_K(sw_k_reduce)(y, &k);
@@ -100,26 +103,27 @@ static inline real SW_K(sw_k_expm1_negative)(real x) {
     return s * em1 + (s - 1);
 }
 
-/* tanh x; -1 and 1 beyond the range; NaN stays NaN. */
+/* tanh x; -1 and 1 for large |x|; NaN for NaN */
 static inline real SW_K(sw_k_tanh)(real x) {
     real a = x < 0 ? -x : x;
     real e = SW_K(sw_k_expm1_negative)(-2 * a); /* tanh a = (1 - e^-2a) / (1 + e^-2a) */
-    real t = (0 - e) / (2 + e);                 /* not -e: tanh 0 is not -0 */
+    real t = (0 - e) / (2 + e);                 /* 0 - e and not -e, so that tanh 0 is 0 and not -0 */
     return x < 0 ? -t : t;
 }
 
-/* 1 / (1 + e^-x); NaN stays NaN. */
+/* 1 / (1 + e^-x); NaN for NaN */
 static inline real SW_K(sw_k_sigmoid)(real x) {
     real a = x < 0 ? x : -x;
-    real e = SW_K(sw_k_exp)(a); /* never overflows */
+    real e = SW_K(sw_k_exp)(a); /* a ≤ 0: no overflow */
     return (x < 0 ? e : 1) / (1 + e);
 }
 
-/* log of a positive normal number; NaN stays NaN. */
+/* log x of a positive normal number; NaN for NaN */
 static inline real SW_K(sw_k_log)(real x) {
     const real sqrt_half = SW_R(0.70710678118654752440);
     SW_K_UINT u = SW_K(sw_k_bits)(x) - SW_K(sw_k_bits)(sqrt_half);
-    /* The exponent as a float by the magic number: an unsigned field, then the bias off. */
+    /* The exponent is converted to `real` by the magic number: as an unsigned field, from which the bias is
+     * subtracted. */
     SW_K_UINT field = (u + ((SW_K_UINT)SW_K_BIAS << SW_K_MANTISSA)) >> SW_K_MANTISSA;
     real k = SW_K(sw_k_from_bits)(SW_K(sw_k_bits)(SW_K_MAGIC) + field) - (SW_K_MAGIC + SW_K_BIAS);
     real m = SW_K(sw_k_from_bits)((u & (((SW_K_UINT)1 << SW_K_MANTISSA) - 1)) + SW_K(sw_k_bits)(sqrt_half));
@@ -140,18 +144,18 @@ static inline real SW_K(sw_k_log)(real x) {
     p = p * z + 1 / SW_R(7.0);
     p = p * z + 1 / SW_R(5.0);
     p = p * z + 1 / SW_R(3.0);
-    /* log m = f - s (f - 2 z p): 2 s = f - s f, so the large part f is exact. */
+    /* log m = f - s (f - 2 z p), because 2 s = f - s f. The large part f is exact. */
     real y = k * ln2_high + (f - (s * (f - 2 * z * p) - k * ln2_low));
     return x == x ? y : x;
 }
 
-/* log(1 + y) for y in [0, 1]: the rounding of 1 + y is put back to first order. */
+/* log(1 + y) for y in [0, 1]; the rounding error of 1 + y is corrected to first order */
 static inline real SW_K(sw_k_log1p)(real y) {
     real u = 1 + y;
     return SW_K(sw_k_log)(u) + (y - (u - 1)) / u;
 }
 
-/* log of anything: -∞ at 0, NaN below, subnormal numbers too. */
+/* log x for every x, including subnormal numbers: -∞ for 0, NaN for negative numbers and NaN */
 static inline real SW_K(sw_k_log_any)(real x) {
 #if SW_KERNEL_F32
     const real least = 1.17549435e-38f, up = 16777216.0f, down = 16.635532333438686f; /* 2^24 */
@@ -170,8 +174,8 @@ static inline real SW_K(sw_k_softplus)(real x) {
     return (x > 0 ? x : x == x ? 0 : x) + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(x < 0 ? x : -x));
 }
 
-/* sin and cos of |x| ≤ 10^6, both types through f64: n = round(x/(π/2)) and x - n π/2 in three parts
- * of 33 bits (Cody, Waite 1980), then Taylor's series on |r| ≤ π/4, cut below 2^-56. */
+/* sin(angle + quarter·π/2) for |angle| ≤ 10^6. Both types compute in f64: n = round(x/(π/2)), r = x - n π/2 with π/2 in
+ * three parts of 33 bits (Cody, Waite 1980), and Taylor's series for |r| ≤ π/4, truncated below 2^-56. */
 static inline real SW_K(sw_k_sin_cos)(real angle, int quarter) {
     const double magic = 6755399441055744.0, x = (double)angle;
     const double shifted = x * 0.63661977236758134308 + magic, n = shifted - magic;
@@ -203,23 +207,22 @@ static inline real SW_K(sw_k_sin_cos)(real angle, int quarter) {
     return (real)(q & 2 ? -y : y);
 }
 
-/* sin x, x in radians, |x| ≤ 10^6 */
+/* sin x for x in radians, |x| ≤ 10^6 */
 static inline real SW_K(sw_k_sin)(real x) {
     return SW_K(sw_k_sin_cos)(x, 0);
 }
 
-/* cos x, likewise */
+/* cos x for x in radians, |x| ≤ 10^6 */
 static inline real SW_K(sw_k_cos)(real x) {
     return SW_K(sw_k_sin_cos)(x, 1);
 }
 
-/* For functions that are too large for the compilers to inline by themselves: a loop with a call in it is not
- * vectorized. */
+/* For functions that compilers consider too large to inline. A loop that contains a call is not vectorized. */
 #define SW_K_INLINE static inline __attribute__((always_inline))
 
-/* ---- Powers. Both types compute in f64; f64 itself in pairs of f64, whose sum is the number. ---- */
+/* ---- Powers. The functions for f32 compute in f64, those for f64 in pairs of f64 whose sum is the number. ---- */
 
-/* a·b = result + *low, exactly (Dekker 1971, with Veltkamp's split); |a|, |b| < 2^996. */
+/* a·b = result + *low, exactly, for |a|, |b| < 2^996 (Dekker 1971, with Veltkamp's splitting) */
 static inline double SW_K(sw_k_product)(double a, double b, double *low) {
     const double ca = 134217729.0 * a, cb = 134217729.0 * b; /* 2^27 + 1 */
     const double ah = ca - (ca - a), al = a - ah, bh = cb - (cb - b), bl = b - bh, p = a * b;
@@ -227,7 +230,7 @@ static inline double SW_K(sw_k_product)(double a, double b, double *low) {
     return p;
 }
 
-/* (a + a_low)(b + b_low) = result + *low, but for terms of 2^-106 of it */
+/* (a + a_low)(b + b_low) = result + *low, with a relative error of the order 2^-106 */
 static inline double SW_K(sw_k_pair_product)(double a, double a_low, double b, double b_low, double *low) {
     double rest;
     const double p = SW_K(sw_k_product)(a, b, &rest), q = rest + (a * b_low + a_low * b), high = p + q;
@@ -235,7 +238,7 @@ static inline double SW_K(sw_k_pair_product)(double a, double a_low, double b, d
     return high;
 }
 
-/* x = 2^k m for a normal x > 0, m in [√½, √2). */
+/* Returns m in [√½, √2) and sets *k, where x = 2^k m, for a normal x > 0 */
 static inline double SW_K(sw_k_split)(double x, double *k) {
     const double sqrt_half = 0.70710678118654752440, magic = 6755399441055744.0;
     const uint64_t one = (uint64_t)1 << 52;
@@ -244,7 +247,7 @@ static inline double SW_K(sw_k_split)(double x, double *k) {
     memcpy(&base, &sqrt_half, sizeof base);
     memcpy(&shift, &magic, sizeof shift);
     u -= base;
-    shift += (u + 1023 * one) / one; /* the exponent as a float: see sw_k_log */
+    shift += (u + 1023 * one) / one; /* the exponent, converted to f64 as in sw_k_log */
     double field, m;
     memcpy(&field, &shift, sizeof field);
     *k = field - (magic + 1023);
@@ -253,9 +256,9 @@ static inline double SW_K(sw_k_split)(double x, double *k) {
     return m;
 }
 
-/* log(x / 2^down) = result + *low for a normal x > 0 and an integer down. With s = (m-1)/(m+1) and
- * z = s² ≤ 0.0295, log m = 2 s + 2 s z (1/3 + z (1/5 + z (1/7 + …))), in f64 cut below 2^-70 of it; the rounding
- * of the inner terms is below 2^-66. */
+/* log(x / 2^down) = result + *low for a normal x > 0 and an integer `down`. With s = (m-1)/(m+1) and z = s² ≤ 0.0295,
+ * log m = 2 s + 2 s z (1/3 + z (1/5 + z (1/7 + …))). In f64 the series is truncated at a relative error below 2^-70;
+ * the rounding errors of the inner terms are below 2^-66. */
 SW_K_INLINE double SW_K(sw_k_log_pair)(double x, double down, double *low) {
     const double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
     double k, m = SW_K(sw_k_split)(x, &k);
@@ -305,7 +308,7 @@ SW_K_INLINE double SW_K(sw_k_log_pair)(double x, double down, double *low) {
 #endif
 }
 
-/* 2^n for an integer n in the range of normal exponents of f64. */
+/* 2^n in f64 for an integer n in the range of normal exponents */
 static inline double SW_K(sw_k_two_to)(double n) {
     const double shifted = n + 6755399441055744.0;
     double y;
@@ -316,8 +319,8 @@ static inline double SW_K(sw_k_two_to)(double n) {
     return y;
 }
 
-/* e^(t + low) for t in [-746, 710] and a small low. In f64 the last sum but one is kept as a pair, so that the
- * result is the rounding of a number within 0.06 ulp of the exact one. */
+/* e^(t + low) for t in [-746, 710] and a small `low`. In f64 the sum before the last is kept as a pair, so that the
+ * value that is rounded to the result is within 0.06 ulp of the exact value. */
 SW_K_INLINE double SW_K(sw_k_exp_pair)(double t, double low) {
     const double log2e = 1.4426950408889634, ln2_high = 6.93147180369123816490e-01,
                  ln2_low = 1.90821492927058770002e-10, magic = 6755399441055744.0;
@@ -348,19 +351,19 @@ SW_K_INLINE double SW_K(sw_k_exp_pair)(double t, double low) {
     const double cube = r * square * p; /* r³/3! + … */
     const double c = r + half, c_low = (half - (c - r)) + (0.5 * square_low + r_low * (1 + (c + cube)));
     const double v = 1 + c, v_low = ((c - (v - 1)) + c_low) + cube, y = v + v_low;
-    /* 2^n in two factors, so that the last product rounds once. */
+    /* 2^n is the product of two factors, so that only the last product is rounded. */
     const double first = (n * 0.5 + magic) - magic;
     return y * SW_K(sw_k_two_to)(first) * SW_K(sw_k_two_to)(n - first);
 #endif
 }
 
-/* x^(e + e_low) for x ≥ 0, e not 0 and within ±2^64 (beyond, all but 1^e is 0 or ∞). Within 0.51 (f32) and
- * 0.56 (f64) ulp, so exact where the exact result is a number of the type; e_low, for f64, is what the
- * rounding of e left. 0 and ∞ as C's pow; NaN stays NaN. */
+/* x^(e + e_low) for x ≥ 0 and 0 < |e| ≤ 2^64 (for larger |e| every result except 1^e is 0 or ∞). The error is at most
+ * 0.51 (f32) and 0.56 (f64) ulp; therefore the result is exact if the exact value is a number of the type. e_low, which
+ * only f64 uses, is the rounding error of e. For x = 0 and ∞ the results are those of C's pow; NaN for NaN. */
 SW_K_INLINE real SW_K(sw_k_power)(real x, double e, double e_low) {
     double low;
 #if SW_KERNEL_F32
-    const double least = -200, greatest = 100; /* below and above: 0 and ∞ */
+    const double least = -200, greatest = 100; /* bounds of the exponent, at which the result is 0 and ∞ */
     const double rest = 0, t = e * SW_K(sw_k_log_pair)((double)x, 0, &low);
     (void)e_low;
 #else
@@ -377,8 +380,9 @@ SW_K_INLINE real SW_K(sw_k_power)(real x, double e, double e_low) {
     return x == x ? y : x;
 }
 
-/* erf(x) - for |x| ≤ 1 - and e^(x²) erfc(x) for x in [1, 28] (f32: 12) as polynomials, fitted at
- * Chebyshev's points in 40 digits: relative errors 1.4e-9 and 7.6e-10 (f32), 2e-19 and 4e-19 (f64). */
+/* erf(x) for |x| ≤ 1. This polynomial, and the one of sw_k_erfcx (e^(x²) erfc(x) for x in [1, 28], f32: [1, 12]), were
+ * fitted at Chebyshev points with 40 digits. Their relative errors are 1.4e-9 and 7.6e-10 (f32), 2e-19 and 4e-19
+ * (f64). */
 static inline real SW_K(sw_k_erf_small)(real x) {
     const real t = 2 * x * x - 1;
 #if SW_KERNEL_F32
@@ -399,7 +403,7 @@ static inline real SW_K(sw_k_erf_small)(real x) {
     return x * y;
 }
 
-/* e^(x²) erfc(x) for x ≥ 1 */
+/* e^(x²) erfc(x) for x in [1, 28] (f32: [1, 12]) */
 static inline real SW_K(sw_k_erfcx)(real x) {
     const real t = (x - 3) / (x + 3);
 #if SW_KERNEL_F32
@@ -425,7 +429,7 @@ static inline real SW_K(sw_k_erfcx)(real x) {
     return y / (x + 3);
 }
 
-/* e^(-c x²) = e^(-c h²) e^(-c (x-h)(x+h)), h with half of x's bits, so that h² is exact; c is 1 or ½ */
+/* e^(-c x²) for c = 1 or ½, as e^(-c h²) e^(-c (x-h)(x+h)), where h has half of the bits of x, so that h² is exact */
 static inline real SW_K(sw_k_gauss)(real x, real c) {
 #if SW_KERNEL_F32
     const real h = SW_K(sw_k_from_bits)(SW_K(sw_k_bits)(x) & 0xFFFFF000u);
@@ -435,7 +439,7 @@ static inline real SW_K(sw_k_gauss)(real x, real c) {
     return SW_K(sw_k_exp)(-c * (h * h)) * SW_K(sw_k_exp)(-c * ((x - h) * (x + h)));
 }
 
-/* erf x = 2/√π ∫ e^(-t²) dt from 0 to x */
+/* erf x = 2/√π ∫ e^(-t²) dt from 0 to x; NaN for NaN */
 static inline real SW_K(sw_k_erf)(real x) {
     const real a = x < 0 ? -x : x;
     const real b = a < 1 ? 1 : a > 7 ? (real)7 : a;
@@ -444,7 +448,8 @@ static inline real SW_K(sw_k_erf)(real x) {
     return a <= 1 ? small : x < 0 ? -large : x == x ? large : x;
 }
 
-/* ½ erfc(-x/√2), the normal distribution function, with small relative error in its lower tail too */
+/* The distribution function of the standard normal distribution, ½ erfc(-x/√2), with a small relative error also in its
+ * lower tail; NaN for NaN */
 static inline real SW_K(sw_k_normal)(real x) {
     const real u = -x * SW_R(0.70710678118654752440), a = u < 0 ? -u : u;
 #if SW_KERNEL_F32

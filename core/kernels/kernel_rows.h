@@ -1,11 +1,12 @@
-/* Kernels' loops over one row: its sum in a fixed order, its largest element. Included after kernel.h,
- * in every pass. */
+/* Loops over one row, for kernels of softmax and similar operations: the sum in a fixed order, and the largest element.
+ * Include this header after kernel.h, at the top of the file (not inside `#if SW_KERNEL_PASS`). */
 
 #ifndef SWALE_ROW_H
 #define SWALE_ROW_H
-enum { SW_ROW_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes */
+enum { SW_ROW_WIDE = 2 * SW_LANES }; /* rows of at least this length are summed in SW_LANES lanes */
 
-/* sum = Σ of an expression in j over [0, n); tiles of long rows are added in f64 */
+/* sum = Σ expression for j in [0, n), where the expression contains j. The sums of the tiles of long rows are added in
+ * f64. */
 #define SW_ROW_SUM(sum, n, expression)                                            \
     do {                                                                          \
         sum = 0;                                                                  \
@@ -36,7 +37,7 @@ enum { SW_ROW_WIDE = 2 * SW_LANES }; /* rows as long as this are summed in lanes
 #endif
 
 #if SW_KERNEL_PASS
-/* n ≥ 1. A NaN need not win: it shows in z - max. */
+/* The largest of n ≥ 1 elements. If z holds NaN, the result may be a number: the NaN remains in z - max. */
 static inline real SW_K(sw_k_row_max)(const real *z, int64_t n) {
     real max = z[0];
     if (n < SW_ROW_WIDE) {
@@ -60,13 +61,13 @@ static inline real SW_K(sw_k_row_max)(const real *z, int64_t n) {
     return max;
 }
 
-/* z - max, ≤ 0: exp cannot overflow. 0 for the largest, also where that is ∞: softmax of a row with one ∞ is 1
- * there and 0 elsewhere, and several share evenly. -∞ - (-∞), in a row that has nothing else, is NaN. */
+/* z - max, which is at most 0, so that exp cannot overflow; 0 for z = ∞. Therefore the softmax of a row with one ∞ is 1
+ * there and 0 elsewhere, and several ∞ have equal shares. In a row of -∞ only, the result is NaN. */
 static inline real SW_K(sw_k_below_max)(real z, real max) {
     return z == (real)INFINITY ? 0 : z - max;
 }
 
-/* That for a row. Returns max. */
+/* Writes z - max (sw_k_below_max) for each of the n ≥ 1 elements of a row to `to`, which may be z. Returns max. */
 static inline real SW_K(sw_k_row_shift)(const real *z, int64_t n, real *to) {
     const real max = SW_K(sw_k_row_max)(z, n);
     for (int64_t j = 0; j < n; j++)

@@ -1,4 +1,5 @@
-/* Part of kernel.h: one level, both element types. */
+/* A part of kernel.h, which includes it for each level: the passes of one level, for f32 and for f64. Do not include it
+ * directly. */
 #define SW_KERNEL_TYPE f32
 #define SW_KERNEL_F32 1
 #define real float

@@ -1,4 +1,4 @@
-/* The library itself: version, build, kernel level, BLAS, threads. */
+/* Information about the library, and its threads: version, build, instruction set of the kernels, OpenBLAS. */
 #ifndef SWALE_LIBRARY_H
 #define SWALE_LIBRARY_H
 
@@ -8,29 +8,34 @@
 extern "C" {
 #endif
 
-/* "0.1.0" */
+/* The version of the library: "0.1.0". */
 SW_API const char *sw_version(void);
-/* One line: version, compiler, kernel level, BLAS library and its core. Until this thread's next call. */
+/* One line with the version, the compiler, the kernel level, and the OpenBLAS library with its core. The text is valid
+ * until the next call by this thread. */
 SW_API const char *sw_build_info(void);
-/* Kernel level in use: "baseline", "avx2" or "avx512". SW_CPU=<level> in the environment lowers it; with another
- * value sw_params_new and sw_tape_new fail. */
+/* The kernel level in use: "baseline", "avx2" or "avx512". The default is the best level of the processor; the
+ * environment variable SW_CPU=<level> selects a lower one. If SW_CPU has another value, sw_params_new and sw_tape_new
+ * fail. */
 SW_API const char *sw_cpu_name(void);
-/* "SkylakeX" and the like: the kernels that OpenBLAS uses. If OpenBLAS has taken a processor that is newer
- * than itself for one without AVX2, swale makes it choose again before main, unless OPENBLAS_CORETYPE is set.
- * If dlopen loads swale into a process that already has threads, the choice is not corrected, because those
- * threads may be inside OpenBLAS. In that case set OPENBLAS_CORETYPE before the program starts. */
+/* The processor for which OpenBLAS uses its kernels: "SkylakeX", for example. An OpenBLAS that is older than the
+ * processor may take it for one without AVX2, whose kernels are slower. In this case swale makes OpenBLAS choose again
+ * before main, unless the environment variable OPENBLAS_CORETYPE is set. If dlopen loads swale into a process that
+ * already has other threads, the choice is not corrected, because those threads may be inside OpenBLAS; set
+ * OPENBLAS_CORETYPE before the program starts. */
 SW_API const char *sw_blas_core(void);
 
-/* Number of threads that kernels may use, 1 to 64; also the environment variable SW_THREADS, where more than 64
- * count as 64. If SW_THREADS is something else (0, -2, "all"), sw_params_new and sw_tape_new fail until the
- * program calls sw_set_threads. The default is the number of processors this process may run on. Results have the
- * same bits for every number. Not to be called while another thread computes.
- * OpenBLAS computes on the calling thread alone:
- *   - OpenBLAS with POSIX threads: set to one thread for the whole process at the first product.
- *   - With OpenMP: set to one thread around each product; omp_get_max_threads keeps its value.
- *   - Without threads (and so without locks): products run one at a time.
- * Threads of the library block all signals but those of their own faults (SIGSEGV and the like). They end
- * with dlclose; at exit, and before fork, products under way are waited for. */
+/* The number of threads that kernels may use, 1 to 64. The default is the environment variable SW_THREADS (more than 64
+ * count as 64), or the number of processors on which this process may run. If SW_THREADS has another value (0, -2,
+ * "all"), sw_params_new and sw_tape_new fail until the program calls sw_set_threads. Results have the same bits for
+ * every number of threads. sw_set_threads must not be called while another thread computes; a number out of range, and
+ * a call from inside sw_parallel, are errors.
+ *
+ * OpenBLAS computes on the calling thread only:
+ *   - OpenBLAS with POSIX threads is set to one thread for the whole process at the first matrix product.
+ *   - OpenBLAS with OpenMP is set to one thread around each product; omp_get_max_threads keeps its value.
+ *   - OpenBLAS without threads (and therefore without locks) computes one product at a time.
+ * The library's threads block all signals except those that report their own faults (SIGSEGV and others). They end at
+ * dlclose. At exit, and before fork, the library waits for products that are being computed. */
 SW_API sw_status sw_set_threads(int threads);
 SW_API int sw_threads(void);
 

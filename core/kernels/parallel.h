@@ -1,4 +1,9 @@
-/* Kernels over elements, and threads that share tiles of work. Kernels themselves: kernel.h. */
+/* Running kernels over the elements of arrays, and sharing work among the library's threads. kernel.h explains how to
+ * write kernels.
+ *
+ *     static const sw_kernels square_kernels = SW_KERNEL_TABLE(square);
+ *     sw_kernel_run(&square_kernels, SW_F32, &args, n);
+ */
 #ifndef SWALE_PARALLEL_H
 #define SWALE_PARALLEL_H
 
@@ -8,34 +13,45 @@
 extern "C" {
 #endif
 
-/* Work on elements [begin, end). `args` is whatever the caller and the kernel agree on. A kernel
- * that reduces adds to sums[0..]; others get NULL. */
+/* ---- Kernels ---- */
+
+/* A kernel processes the elements [begin, end). `args` points to data that the caller and the kernel agree on. A kernel
+ * that computes sums adds to sums[0], sums[1], …; for other kernels sums is NULL. */
 typedef void sw_kernel(void *args, int64_t begin, int64_t end, double *sums);
 
 enum { SW_LEVELS = 3 }; /* baseline, avx2, avx512 */
-/* One kernel for both element types and every level: SW_KERNEL_TABLE in kernel.h makes it. */
+/* A kernel for both element types and every level: [type][level]. SW_KERNEL_TABLE (kernel.h) is an initializer for
+ * it. */
 typedef sw_kernel *sw_kernels[2][SW_LEVELS];
-SW_API int sw_cpu_level(void); /* 0..SW_LEVELS-1 */
+SW_API int sw_cpu_level(void); /* the level in use, 0..SW_LEVELS-1: see sw_cpu_name (library.h) */
 
-/* Elements in a tile: the grain of elementwise work, whatever the number of threads. */
+/* The number of elements in a tile, the unit of elementwise work. It does not depend on the number of threads. */
 enum { SW_TILE = 4096 };
 
-/* Runs a kernel over [0, n) in tiles of SW_TILE; threads share the tiles where there are enough. */
+/* Runs a kernel over [0, n). Below 4 tiles of SW_TILE elements the calling thread does it in one call of the kernel;
+ * otherwise threads share the tiles, and each call of the kernel processes one tile. `type` is f32 or f64. */
 SW_API void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
-/* The same for a kernel with `width` (≤ 8) sums: partial sums per tile, added in order of the tiles,
- * so that the result has the same bits for every number of threads. */
+/* Runs a kernel that computes `width` sums (at most 8) over [0, n). Each tile has separate partial sums, which are
+ * added in the order of the tiles. Therefore the result, in sums[width], has the same bits for every number of
+ * threads. */
 SW_API void sw_kernel_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width,
                                double *sums);
-/* A kernel over rows of `length` elements: tiles of about SW_TILE elements. `sum`: NULL, or the one sum
- * that the kernel adds to. */
+/* Runs a kernel over rows of `length` elements; begin and end of the kernel count rows. A tile has about SW_TILE
+ * elements. `sum` is NULL, or receives the one sum that the kernel computes, as in sw_kernel_run_sums. */
 SW_API void sw_kernel_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum);
-/* Calls work(args, i) for every i in [0, tiles); i to i+1 stay with one thread where possible. The
- * caller takes part. Run serially inside another such call, or when the threads are busy. */
+
+/* ---- Threads ---- */
+
+/* Calls work(args, i) for every i in [0, tiles), on the library's threads and the calling thread, and returns when all
+ * calls have returned. Consecutive i run on the same thread if possible. Inside another call of sw_parallel, and while
+ * another thread uses the library's threads, the calling thread does all the work. */
 SW_API void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles);
 
-/* From here to sw_subnormals_restore this thread treats subnormal numbers (below 1e-38 in f32) as zero: an
- * operation on one costs a hundred cycles on some processors, and the decaying averages of optimizers
- * are full of them. Returns the mode before. Threads of sw_parallel compute in the caller's mode. */
+/* From sw_subnormals_flush until sw_subnormals_restore, this thread treats subnormal numbers (below 1e-38 in f32) as
+ * zero. An operation on a subnormal number takes a hundred cycles on some processors, and the decaying averages of
+ * optimizers contain many of them. sw_subnormals_flush returns the previous mode of arithmetic, which the program
+ * passes to sw_subnormals_restore. Threads of sw_parallel compute in the mode of the caller. Both functions do nothing
+ * on processors other than x86-64 and AArch64. */
 SW_API unsigned sw_subnormals_flush(void);
 SW_API void sw_subnormals_restore(unsigned mode);
 

@@ -1,5 +1,11 @@
-/* Reductions. Folding: many elements along some axes become one number each (a sum, the largest, …), and the way
- * back, where each element is made from its group's numbers. All reductions are made of the two. */
+/* Reductions over axes, as two operations. A fold combines the elements along some axes to one number for each output
+ * (a sum, the largest element, …). A spread is the counterpart for gradients: it computes each element from the numbers
+ * of the output to which the element belongs. The reductions of ops.h and their gradients consist of folds and spreads.
+ *
+ *     sw_fold_axes axes = sw_fold_axes_of(2, shape, 2, (int64_t[]){1, shape[1]});       // over axis 0
+ *     sw_fold_job job = {.type = SW_F32, .x = x, .out = out, .factor = 1, .divisor = 1};
+ *     sw_fold_run(&sw_fold_sum, &axes, &job);
+ */
 #ifndef SWALE_REDUCE_KERNELS_H
 #define SWALE_REDUCE_KERNELS_H
 
@@ -9,64 +15,73 @@
 extern "C" {
 #endif
 
+/* ---- Axes ---- */
+
 enum { SW_FOLD_GROUPS = SW_MAX_RANK / 2 };
 
-/* Sizes that decide in which order a sum is added; of a file with kernels. */
+/* Sizes that determine the order in which a sum is added, for files with fold kernels. */
 enum {
-    SW_FOLD_WIDE = 64,   /* rows as long as this are folded in lanes */
-    SW_FOLD_WIDTH = 256, /* columns at a time, and outputs in a tile */
-    SW_FOLD_GROUP = 64   /* elements that are added in the element type before f64 takes over */
+    SW_FOLD_WIDE = 64,   /* rows of at least this length are folded in SW_LANES lanes */
+    SW_FOLD_WIDTH = 256, /* columns that are folded together, and outputs in a tile */
+    SW_FOLD_GROUP = 64   /* elements that are added in the element type before their sum is added in f64 */
 };
 
-/* A shape of which some axes are folded, neighbors of one kind joined: blocks × folds matrices
- * [rows, length]. Every block has outputs of its own; the matrices of its folds are folded together. */
+/* A shape of which some axes are folded and the others are kept, as blocks × folds matrices [rows, length]. Neighboring
+ * axes of one kind are joined. Each block has separate outputs, one for each column or one for each row of a matrix. An
+ * output combines the elements of its column or row in all matrices of the block. */
 typedef struct sw_fold_axes {
-    int64_t outputs, count; /* count: elements for each output */
+    int64_t outputs, count; /* count: the number of elements that each output combines */
     int64_t rows, length;
-    bool across; /* a matrix's rows are folded into one; else each row into one number */
+    bool across; /* an output combines a column of each matrix; else a row */
     int64_t blocks, folds;
-    int kept, folded; /* axes behind blocks and folds, from the last */
+    int kept, folded; /* the numbers of axes below, over which blocks and folds extend; last axis first */
     int64_t kept_length[SW_FOLD_GROUPS], kept_stride[SW_FOLD_GROUPS];
     int64_t folded_length[SW_FOLD_GROUPS], folded_stride[SW_FOLD_GROUPS];
 } sw_fold_axes;
 
-/* To a shape that is aligned at the last axes; those in which it is 1 or missing are folded. */
+/* The axes of a reduction from `shape` to `to_shape`, which is aligned at the last axes. An axis is folded if it has
+ * length 1 in to_shape or is missing there. */
 SW_API sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const int64_t *to_shape);
 
-/* Arguments of the kernels. Folding: columns or rows [begin, end) of [rows, length]. */
+/* ---- Kernels ---- */
+
+/* Arguments of a fold kernel. It folds the columns or rows [begin, end) of one matrix [rows, length]. */
 typedef struct sw_fold_args {
-    const void *x, *m, *low; /* m, low: numbers of the output that the fold reads, or NULL */
-    double *to;              /* what they are folded into, one for each output */
-    int64_t rows, length, stride;
-    double p;
+    const void *x, *m, *low;      /* x: the matrix; m, low: numbers of the outputs that the kernel reads, or NULL */
+    double *to;                   /* one number for each output, which the kernel combines with the elements */
+    int64_t rows, length, stride; /* stride: from row to row of x, in elements */
+    double p;                     /* a parameter of the expression */
 } sw_fold_args;
-/* The way back: rows [begin, end). */
+/* Arguments of a spread kernel. It computes the rows [begin, end) of one matrix. */
 typedef struct sw_spread_args {
-    const void *x, *y, *low, *h; /* y, low, h: numbers of the output */
-    void *out;
-    int64_t length, stride;
-    double p;
+    const void *x, *y, *low, *h; /* x: the elements; y, low, h: numbers of the outputs */
+    void *out;                   /* the results, one for each element */
+    int64_t length, stride;      /* stride: from row to row of x and out, in elements */
+    double p;                    /* a parameter of the expression */
 } sw_spread_args;
 
+/* The kernels of a fold. */
 typedef struct sw_fold {
     sw_kernels rows, columns;
-    bool largest; /* of what the kernel forms; else their sum */
+    bool largest; /* the result is the largest value of the expression; else the sum of its values */
 } sw_fold;
+/* The kernels of a spread. */
 typedef struct sw_spread {
     sw_kernels rows, columns;
 } sw_spread;
 
-/* Of an element v and its output's numbers m and low: */
+/* The folds, with the expression that each one adds or of which it takes the largest value. v is an element; m and low
+ * are numbers of its output. */
 SW_API extern const sw_fold sw_fold_sum, /* v */
     sw_fold_wide_sum,                    /* v, summed in f64 */
     sw_fold_abs_sum,                     /* |v| */
     sw_fold_square_deviation_sum,        /* (v - m - low)² */
     sw_fold_square_sum,                  /* (v/m)² */
     sw_fold_exp_sum,                     /* e^(v-m), 1 for v = ∞ */
-    sw_fold_equal_sum,                   /* 1 where v (|v| for p = 1, not 0) = m, or both are NaN; else 0 */
-    sw_fold_largest,                     /* p v, for p = 1 or -1; NaN if one is NaN */
-    sw_fold_largest_abs;                 /* |v|, likewise */
-/* Of an element v and its output's numbers y, low and h: */
+    sw_fold_equal_sum,                   /* 1 if v = m (p = 0) or |v| = m (p = 1), or if both are NaN; else 0 */
+    sw_fold_largest,                     /* the largest p v, for p = 1 or -1; NaN if one is NaN */
+    sw_fold_largest_abs;                 /* the largest |v|; NaN if one is NaN */
+/* The spreads, with the expression for each element. v is the element; y, low and h are numbers of its output. */
 SW_API extern const sw_spread sw_spread_copies, /* h */
     sw_spread_signs,                            /* h sign v */
     sw_spread_deviations,                       /* (v - y - low) h */
@@ -75,8 +90,11 @@ SW_API extern const sw_spread sw_spread_copies, /* h */
     sw_spread_directions,                       /* h v/y, 0 for y = 0, ∞/∞ = 1 */
     sw_spread_exponentials;                     /* h e^(v-y), h for v = ∞ */
 
-/* out = factor·fold(x) / divisor, worked out in f64 and rounded once, or out += that if `add`. `rest`,
- * if not NULL, gets what the rounding left. m, low, out, rest: [outputs]. */
+/* ---- Runs ---- */
+
+/* A fold to run: out = factor·fold(x)/divisor, computed in f64 and rounded once. With `add` the result is added to out.
+ * `rest`, if not NULL, receives the rounding error of out, for a job without `add`. m, low, out and rest have [outputs]
+ * elements of the type f32 or f64. */
 typedef struct sw_fold_job {
     sw_dtype type;
     const void *x, *m, *low;
@@ -84,12 +102,15 @@ typedef struct sw_fold_job {
     double p, factor, divisor;
     bool add;
 } sw_fold_job;
+/* Runs a fold. Threads share the work; the order of additions depends only on the shape, so that the result has the
+ * same bits for every number of threads. */
 SW_API void sw_fold_run(const sw_fold *fold, const sw_fold_axes *axes, const sw_fold_job *job);
-/* out, as large as x, from x and y, low, h [outputs]. What a spread does not read may be NULL. */
+/* Runs a spread: computes args->out, of the size of x, from x and y, low, h [outputs]. The arrays that the spread does
+ * not read may be NULL; args->length and args->stride are ignored. */
 SW_API void sw_spread_run(const sw_spread *spread, const sw_fold_axes *axes, sw_dtype type, const sw_spread_args *args);
 
-/* Sums src over the axes in which dst (aligned at the last axes) is 1 or missing.
- * dst = a·sum, or dst += a·sum. */
+/* Sums src over the axes in which dst (aligned at the last axes) has length 1 or which it does not have. If `store`,
+ * dst = a·sum; else dst += a·sum. */
 SW_API void sw_sum_to_shape(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src, int dst_rank,
                             const int64_t *dst_shape, void *dst, double a, bool store);
 

@@ -1,5 +1,5 @@
-/* Loops over whole vectors of f32 or f64: norms, combinations, inner products. Sums are added in a fixed order, so that
- * results have the same bits for every number of threads.
+/* Loops over whole vectors of f32 or f64: norms, linear combinations, inner products. Sums are added in a fixed order,
+ * so that results have the same bits for every number of threads. Threads share long vectors.
  */
 #ifndef SWALE_VECTOR_H
 #define SWALE_VECTOR_H
@@ -10,16 +10,18 @@
 extern "C" {
 #endif
 
-/* The 2-norm of x [n], in one pass that also looks for Inf and NaN: SW_SKIPPED (and no error) if there is one. */
+/* Computes the 2-norm of x [n], without overflow, and checks for Inf and NaN in the same pass. Returns SW_SKIPPED,
+ * without an error, if x holds one. */
 SW_API sw_status sw_vector_norm(sw_dtype type, int64_t n, const void *x, double *norm);
-/* The 2-norms of x and of y, in one pass. */
+/* Computes the 2-norms of x [n] and of y [n] in one pass. */
 SW_API void sw_vector_two_norms(sw_dtype type, int64_t n, const void *x, const void *y, double norm[2]);
-/* ⟨x, y⟩, in f64 */
+/* The inner product ⟨x, y⟩, computed in f64. */
 SW_API double sw_vector_dot(sw_dtype type, int64_t n, const void *x, const void *y);
 /* out = a x + b y. y may be NULL (a x alone); out may be x or y. */
 SW_API void sw_vector_axpby(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out);
-/* Sums and means over many steps, in two vectors: sum + low ← sum + low + a x, and mean + low ← (1 - w)(mean + low) + w x.
- * See kernel_compensated.h. */
+/* For sums and means over many steps, stored in two vectors whose sum is the value: `sum` + `low` becomes
+ * sum + low + a x; `mean` + `low` becomes (1 - w)(mean + low) + w x (low NULL: without compensation). See
+ * kernel_compensated.h. */
 SW_API void sw_vector_add_compensated(sw_dtype type, int64_t n, double a, const void *x, void *sum, void *low);
 SW_API void sw_vector_mean_compensated(sw_dtype type, int64_t n, double w, const void *x, void *mean, void *low);
 

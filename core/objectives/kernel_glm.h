@@ -1,15 +1,16 @@
-/* Kernels' loops over one sample of a generalized linear model (sw_glm_data): products of its row with a vector, the
- * loss, its derivatives by the predictions. Included after kernel.h, in every pass. Equal bits on every level. */
+/* Loops over one sample of a generalized linear model (sw_glm_data in objective.h), for kernels: the inner product of
+ * its row with a vector, the loss, and the derivatives of the loss by the predictions. All levels give the same bits.
+ * Include this header after kernel.h, at the top of the file (not inside `#if SW_KERNEL_PASS`). */
 
 #ifndef SWALE_KERNEL_GLM_H
 #define SWALE_KERNEL_GLM_H
 #include <swale/objective.h>
-enum { SW_GLM_NARROW = 8 }; /* partial sums of what is left after whole SW_LANES */
+enum { SW_GLM_NARROW = 8 }; /* partial sums for the elements after the last whole SW_LANES */
 #endif
 
 #if SW_KERNEL_PASS
 
-/* ⟨a, x⟩ over n elements */
+/* ⟨a, x⟩ for n elements */
 static inline real SW_K(glm_dot)(const real *restrict a, const real *restrict x, int64_t n) {
     real narrow[SW_GLM_NARROW] = {0};
     int64_t i = 0;
@@ -31,7 +32,7 @@ static inline real SW_K(glm_dot)(const real *restrict a, const real *restrict x,
     return ((narrow[0] + narrow[4]) + (narrow[1] + narrow[5])) + ((narrow[2] + narrow[6]) + (narrow[3] + narrow[7]));
 }
 
-/* ⟨a, x⟩ for a sparse row of `count` numbers */
+/* ⟨a, x⟩ for a sparse row a with `count` stored elements: a[k] is in column index[k] */
 static inline real SW_K(glm_dot_sparse)(const real *restrict a, const int32_t *restrict index, int64_t count,
                                         const real *restrict x) {
     real narrow[4] = {0};
@@ -44,7 +45,7 @@ static inline real SW_K(glm_dot_sparse)(const real *restrict a, const int32_t *r
     return (narrow[0] + narrow[2]) + (narrow[1] + narrow[3]);
 }
 
-/* z[k] = ⟨a_i, W_k⟩ + b_k for sample i, at the parameters x */
+/* The predictions z[k] = ⟨a_i, W_k⟩ + b_k (without b_k if the model has no bias) of sample i at the parameters x */
 static inline void SW_K(glm_predict)(const sw_objective *f, const real *x, int64_t i, real *z) {
     const sw_glm_data *data = f->glm;
     const int64_t d = f->features, outputs = f->outputs;
@@ -62,7 +63,9 @@ static inline void SW_K(glm_predict)(const sw_objective *f, const real *x, int64
     }
 }
 
-/* Of one output: s = ∂l/∂z; the result is the loss. */
+/* The losses of one output. Each returns the loss l(z, y) and sets *s = ∂l/∂z.
+ *
+ * log(1 + e^z) - y z, y = 1 if `one`, else 0 */
 static inline real SW_K(glm_logistic)(real z, bool one, real *s) {
     const real size = z < 0 ? -z : z, e = SW_K(sw_k_exp)(-size), inverse = 1 / (1 + e);
     const real small = e * inverse;
@@ -74,7 +77,7 @@ static inline real SW_K(glm_logistic)(real z, bool one, real *s) {
 /* ½ (z - y)² */
 static inline double SW_K(glm_squared)(real z, real y, real *s) {
     *s = z - y;
-    return 0.5 * (double)*s * (double)*s; /* in f64: a square may be too large for f32 where the derivative is not */
+    return 0.5 * (double)*s * (double)*s; /* in f64: a square can overflow in f32 when the derivative does not */
 }
 
 /* ½ r² for |r| ≤ δ, else δ (|r| - ½ δ); r = z - y */
@@ -85,7 +88,7 @@ static inline real SW_K(glm_huber)(real z, real y, real delta, real *s) {
     return inside ? SW_R(0.5) * r * r : delta * (size - SW_R(0.5) * delta);
 }
 
-/* max(0, 1 ∓ z)², the upper sign for y = 1 */
+/* max(0, 1 - z)² if `one`, else max(0, 1 + z)² */
 static inline double SW_K(glm_squared_hinge)(real z, bool one, real *s) {
     const real margin = one ? 1 - z : 1 + z, short_of = margin > 0 ? margin : 0;
     *s = one ? -2 * short_of : 2 * short_of;
@@ -99,13 +102,13 @@ static inline real SW_K(glm_poisson)(real z, real y, real *s) {
     return e - y * z;
 }
 
-/* s = softmax(z) - onehot(y) */
+/* log Σ_k e^(z_k) - z_y for a class id y; s = softmax(z) - onehot(y), both [outputs] */
 static inline real SW_K(glm_multinomial)(const real *z, int64_t outputs, int64_t y, real *s) {
     real top = z[0], total = 0;
     for (int64_t k = 1; k < outputs; k++)
         top = z[k] > top ? z[k] : top;
     for (int64_t k = 0; k < outputs; k++)
-        s[k] = SW_K(sw_k_exp)(z[k] - top); /* at most 0: it cannot overflow */
+        s[k] = SW_K(sw_k_exp)(z[k] - top); /* the argument is at most 0, so that exp cannot overflow */
     for (int64_t k = 0; k < outputs; k++)
         total += s[k];
     const real loss = SW_K(sw_k_log)(total) - (z[y] - top);
@@ -115,7 +118,8 @@ static inline real SW_K(glm_multinomial)(const real *z, int64_t outputs, int64_t
     return loss;
 }
 
-/* Sample i with predictions z [outputs]: s[k] = ∂f_i/∂z_k, and the loss f_i, weight and scale in both. */
+/* Returns the loss f_i of sample i with predictions z [outputs] and sets s[k] = ∂f_i/∂z_k. Both include the weight of
+ * the sample and the scale of the model. */
 static inline double SW_K(glm_head)(const sw_objective *f, int64_t i, const real *z, real *s) {
     const sw_glm_data *data = f->glm;
     const int64_t outputs = f->outputs;
@@ -145,8 +149,8 @@ static inline double SW_K(glm_head)(const sw_objective *f, int64_t i, const real
     return factor * loss;
 }
 
-/* vᵀ H v, H the Hessian of f_i by its predictions, for which glm_head gave s. A difference of derivatives would lose its
- * digits for small v. */
+/* vᵀ H v for the Hessian H of f_i by its predictions and v [outputs], computed from the derivatives s that glm_head
+ * returned. (A difference of derivatives would lose all digits for small v.) */
 static inline double SW_K(glm_curvature)(const sw_objective *f, int64_t i, const real *s, const real *v) {
     const sw_glm_data *data = f->glm;
     const int64_t outputs = f->outputs;

@@ -1,23 +1,38 @@
-/* What files with elementwise operations share: kernels by expression, and operations of one input with
- * up to two numbers. Included after kernel.h, in every pass. */
+/* Elementwise operations from expressions: macros that define a kernel from an expression, and operations of one input
+ * with up to two numbers. Include this header after kernel.h, at the top of the file.
+ *
+ *     #if SW_KERNEL_PASS
+ *     SW_UNARY(square, v *v)
+ *     SW_UNARY(square_vjp, 2 * v * g)
+ *     #else
+ *     SW_UNARY_OP(square, SW_READS(0))                  // defines square_op
+ *     sw_tensor my_square(sw_tensor x) {
+ *         return sw_apply_unary(&square_op, x, 0, 0);
+ *     }
+ *     #endif
+ */
 
 #ifndef SWALE_UNARY_H
 #define SWALE_UNARY_H
 
 #include <swale/op.h>
 #include <swale/parallel.h>
+/* Arguments of a kernel from SW_BINARY. */
 typedef struct sw_binary_args {
     const void *a, *b;
     void *out;
-    bool a_repeats, b_repeats; /* one element for all */
+    bool a_repeats, b_repeats; /* the operand is one element, which is used for all */
 } sw_binary_args;
+/* Arguments of a kernel from SW_UNARY. */
 typedef struct sw_unary_args {
-    const void *x, *dy;
+    const void *x, *dy; /* the elements; the cotangents, or NULL */
     void *out;
-    double factor, second;
+    double factor, second; /* the numbers a and b of the expression */
 } sw_unary_args;
 
-/* `a` and `b` are the elements; out may be one of the operands. */
+/* Defines the kernel SW_K(name), which computes an expression of two elements `a` and `b`. out may be one of the
+ * operands.
+ */
 #define SW_BINARY(name, expression)                                                \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_binary_args *s = args;                                            \
@@ -47,7 +62,8 @@ typedef struct sw_unary_args {
         }                                                                          \
     }
 
-/* `v` is the element (in a vjp: of what it reads), `g` the cotangent's, `a` and `b` the numbers. */
+/* Defines the kernel SW_K(name), which computes an expression of an element `v`, the cotangent `g` and the numbers `a`
+ * and `b`. In the kernel of a vjp, v is an element of the input or of the output, as SW_UNARY_OP says. */
 #define SW_UNARY(name, expression)                                                 \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_unary_args *s = args;                                             \
@@ -62,7 +78,8 @@ typedef struct sw_unary_args {
         }                                                                          \
     }
 
-/* The operation NAME_op from kernels NAME and NAME_vjp; `reads`: what its vjp's v is. */
+/* Defines the operation fn##_op from the kernels fn and fn##_vjp. `reads` says what v is in fn##_vjp: SW_READS(0) for
+ * the input, SW_READS_OUT for the output, 0 if the vjp reads neither. */
 #define SW_UNARY_OP(fn, reads)                                                                                \
     static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn), fn##_vjp_kernels = SW_KERNEL_TABLE(fn##_vjp); \
     static sw_status fn##_forward(sw_call *c) {                                                               \
@@ -78,12 +95,13 @@ typedef struct sw_unary_args {
                                   .vjp = fn##_vjp,                                                            \
                                   .vjp_reads = reads};
 
-/* Functions of operations made by SW_UNARY_OP, and such an operation with its numbers. */
+/* The functions of operations from SW_UNARY_OP; and sw_apply_unary, which performs such an operation with the numbers a
+ * and b. */
 SW_API sw_status sw_unary_shape(sw_call *call);
 SW_API sw_status sw_unary_forward(sw_call *call, const sw_kernels *kernels);
 SW_API sw_status sw_unary_vjp(sw_call *call, const sw_kernels *kernels);
 SW_API sw_tensor sw_apply_unary(const sw_op *op, sw_tensor x, double a, double b);
-/* out = a ∘ b over the shape of out, a and b broadcast to it, for kernels made by SW_BINARY. */
+/* Runs a kernel from SW_BINARY over the elements of out, to whose shape a and b are broadcast. */
 SW_API void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);
 
 #endif
