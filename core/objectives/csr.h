@@ -1,4 +1,4 @@
-/* Sparse rows. */
+/* Sparse matrices in compressed rows. svmlight files are read into this format (tables.h). */
 #ifndef SWALE_CSR_H
 #define SWALE_CSR_H
 
@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* A matrix in compressed rows (CSR): row i holds value[k] in column index[k] for start[i] ≤ k < start[i+1], and 0
- * elsewhere. The columns of a row increase. */
+/* A matrix in compressed sparse rows (CSR). Row i holds value[k] in column index[k] for start[i] ≤ k < start[i+1], and
+ * 0 in the other columns. The columns of a row increase. The struct does not own its arrays. */
 typedef struct sw_csr {
     int64_t rows, columns;
     const int64_t *start; /* [rows + 1], start[0] = 0 */
@@ -18,7 +18,7 @@ typedef struct sw_csr {
     sw_dtype type;        /* SW_F32 or SW_F64 */
 } sw_csr;
 
-/* SW_OK if the members describe such a matrix, with finite values; else an error that names row and column. */
+/* Checks that the members describe such a matrix with finite values. An error names the row and the column. */
 SW_API sw_status sw_csr_check(const sw_csr *matrix);
 
 #ifdef __cplusplus

@@ -1,4 +1,8 @@
-/* Data sources: samples that can be gathered by id. */
+/* Data sources: sets of samples that can be gathered by id.
+ *
+ * The readers of datasets.h make sources; loaders (loader.h) and objectives (sw_model_objective) read them. A custom
+ * source is a struct whose first member is sw_source, with at least n, the shapes, y_type and gather.
+ */
 #ifndef SWALE_SOURCE_H
 #define SWALE_SOURCE_H
 
@@ -9,75 +13,82 @@
 extern "C" {
 #endif
 
-/* n samples that can be gathered by id. A reader embeds this as its first member and fills it in. */
+/* ---- Sources ---- */
+
+/* n samples that can be gathered by id. A reader embeds this struct as its first member and fills it in. */
 typedef struct sw_source sw_source;
 struct sw_source {
     size_t size; /* sizeof(sw_source) */
     int64_t n;
-    int x_rank, y_rank; /* of one sample; y_rank -1: no targets */
+    int x_rank, y_rank; /* of one sample, at most SW_MAX_RANK - 1; y_rank -1: no targets */
     int64_t x_shape[SW_MAX_RANK], y_shape[SW_MAX_RANK];
-    sw_dtype y_type;                /* SW_I32: class ids; SW_F64: real numbers, in x's type */
-    int classes;                    /* 0 for real targets */
+    sw_dtype y_type;                /* SW_I32: class ids; SW_F64: numbers, which are gathered in the type of x */
+    int classes;                    /* 0 for targets that are numbers */
     const char *const *class_names; /* NULL or `classes` names */
-    /* Writes samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape],
-     * i32 or like x). Either may be NULL. Called from several threads for different parts. What is random
-     * (a crop, a flip) is a function of the sample's id and `draw` alone: the tape's draw, which dropout
-     * sees too, so that a method that evaluates twice in one draw sees equal pictures; or a loader's
-     * epoch. */
+    /* Writes the samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape], i32 or the
+     * type of x). Either may be NULL. It is called from several threads for different samples. Random changes of a
+     * sample (a crop, a flip) must be a function of the sample's id and `draw` only. `draw` is the draw of the tape, by
+     * which dropout is drawn too, so that a method that evaluates twice in one draw gets equal pictures; or the epoch
+     * of a loader. */
     sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                         void *x, void *y);
-    /* Optional: these will be gathered soon. */
+    /* Optional: announces samples that will be gathered soon. */
     void (*prefetch)(const sw_source *source, const int64_t *ids, int64_t count);
-    /* Frees the source, including its struct. The struct, and all that gather and prefetch read, must live
-     * until this is called, which may be later than sw_source_free. NULL: there is nothing to free; then the
-     * struct must outlive all that reads it. */
+    /* Frees the source, including its struct. The struct, and everything that gather and prefetch read, must be valid
+     * until this function is called, which may be later than sw_source_free. NULL: there is nothing to free; then the
+     * struct must outlive every object that reads it. */
     void (*free)(sw_source *source);
-    /* To gather takes more than copying numbers (decoding, crops, a user's function): where there are
-     * processors enough, a loader does it ahead in a thread of its own. */
+    /* gather does more than copy numbers (it decodes, crops, or calls a function of the user). A loader then gathers in
+     * a separate thread if there are enough processors. */
     bool costly;
     bool fixed; /* gather does not depend on `draw` */
-    /* Optional: where all samples lie in memory, x [n, x_shape] of type f32 or f64 or as sparse rows, y of type y_type or
-     * f32 or f64. gather gives these numbers, converted to its type. */
+    /* Optional, if all samples are in memory: x [n, x_shape] of type f32 or f64, or as sparse rows; y of type y_type,
+     * f32 or f64. gather returns these numbers, converted to its type. */
     const sw_array *x_memory, *y_memory;
     const sw_csr *x_sparse;
 };
-/* Calls source->free: now, or, where something made from the source still reads it, when the last of these is
- * freed: a subset or another wrapper, a loader, or the model that an objective of sw_model_objective belongs
- * to. So the order of freeing does not matter for sources that are freed by their `free`. A program that
- * frees the memory of its source itself does so in `free`, or after all of these were freed; not after
- * sw_source_free. */
+/* Frees a source by calling source->free. If objects that were made from the source still read it (a subset or another
+ * wrapper, a loader, or the model to which an objective of sw_model_objective belongs), the call happens when the last
+ * of them is freed. Therefore the order of freeing does not matter for sources with a `free` function. A program that
+ * frees the memory of its source itself does so in `free`, or after all of these objects were freed, but not directly
+ * after sw_source_free. */
 SW_API void sw_source_free(sw_source *source);
 
+/* ---- Batches ---- */
+
+/* A batch on a tape. */
 typedef struct sw_batch {
-    sw_tensor x, y;     /* y is null where the source has no targets */
-    const int64_t *ids; /* [count], until the tape's reset */
+    sw_tensor x, y;     /* y is the null tensor if the source has no targets */
+    const int64_t *ids; /* [count], valid until the tape is reset */
     int64_t count;
 } sw_batch;
 
-/* Gathers samples onto the tape as inputs of the given type, and tells the tape their ids. What is
- * random in them is that of the tape's draw. */
+/* Gathers samples as inputs of type f32 or f64 on the tape, with the draw of the tape, and calls sw_tape_set_sample_ids
+ * with their ids. An id out of range is an error. */
 SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids,
                                  int64_t count, sw_batch *batch);
-/* The same with an explicit draw: equal draws, equal pictures, whatever the tape's is. */
+/* As sw_source_batch, with the given draw in place of the tape's: equal draws give equal pictures. */
 SW_API sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
                                            const int64_t *ids, int64_t count, sw_batch *batch);
-/* The same into the caller's memory: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or
- * like x; either may be NULL. Threads share the samples. */
+/* Gathers samples into memory of the caller: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or of the
+ * type of x. Either may be NULL. Threads share the samples. */
 SW_API sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
                                   int64_t count, void *x, void *y);
 
 /* ---- For objects that read a source ---- */
 
-/* Embed one in each object that reads a source and has its own free function. Initialize it with zeros. */
+/* A reference that keeps a source alive. An object that reads a source and has a free function contains one of these
+ * structs, initialized with zeros. */
 typedef struct sw_source_hold {
-    sw_source *source; /* NULL: nothing is held */
-    bool freed;        /* sw_source_free was called meanwhile */
+    sw_source *source; /* NULL: no source */
+    bool freed;        /* sw_source_free was called while the source was held */
     struct sw_source_hold *next;
 } sw_source_hold;
-/* Keeps the source alive until the release, in spite of sw_source_free (called later, or before while another
- * hold keeps the source). `hold` is not moved meanwhile. */
+/* Keeps the source alive until sw_source_release, even if sw_source_free is called (later, or earlier while another
+ * object holds the source). `hold` must not move in memory until then. */
 SW_API void sw_source_retain(sw_source_hold *hold, const sw_source *source);
-/* The last release after sw_source_free frees the source. Does nothing if the hold is all zeros. */
+/* Releases the source. The last release after sw_source_free frees the source. Does nothing if the hold is all
+ * zeros. */
 SW_API void sw_source_release(sw_source_hold *hold);
 
 #ifdef __cplusplus
