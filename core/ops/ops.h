@@ -1,4 +1,33 @@
-/* Operations on tensors. */
+/* Operations on tensors: arithmetic, activations, reductions, comparisons, shapes, gathering, dropout and losses.
+ *
+ *     sw_tensor z = sw_linear(x, weight, bias);
+ *     sw_tensor loss = sw_cross_entropy(sw_relu(z), ids);
+ *
+ * Every operation returns a new tensor on the tape of its inputs, also if it changes nothing, so that input and output
+ * can be released separately. It returns a null tensor if an input is null, and after an error (error.h).
+ *
+ * The inputs of an operation have one element type, f32 or f64, unless its comment states otherwise. Broadcasting is as
+ * in NumPy: shapes are aligned at their last axes, and an axis of length 1 repeats, as does a missing one.
+ *
+ * At ±∞ the value and the derivative are their limits: silu(-∞) is 0 with derivative 0; the cross-entropy of a logit ∞
+ * at the right class is 0. If there is no limit (∞ - ∞, 0·∞, sin ∞), they are NaN.
+ *
+ * NaN propagates: a result that depends on a NaN is NaN, and so is the derivative by an input wherever it depends on a
+ * NaN. A derivative that does not depend on the input (that of sums, sw_scale, sw_neg, shape operations, sw_pow with
+ * exponent 0 or 1, and of a product by one of its factors) keeps its value at NaN. In a reduction or a row operation,
+ * one NaN makes the derivatives of its whole group NaN. The exceptions are:
+ *   - sw_pow(NaN, 0) = 1, as C's pow;
+ *   - comparisons return 0 for NaN;
+ *   - sw_argmax treats NaN as the largest element;
+ *   - sw_where ignores the operand that was not selected;
+ *   - elements that sw_dropout drops are 0;
+ *   - in a loss, a class of weight 0 and an ignored row contribute nothing.
+ *
+ * Sums of f32 (reductions, losses, gradients of broadcasts, of gathers and of biases) have a relative error of at most
+ * 1e-5 for any length if the terms have one sign. For matrix products see sw_gemm (gemm.h). Two kinds of sums have no
+ * such bound, because they are computed in f32: the gradient of a tensor that many operations use, and products over
+ * broadcast batch axes.
+ */
 #ifndef SWALE_OPS_H
 #define SWALE_OPS_H
 
@@ -8,214 +37,216 @@
 extern "C" {
 #endif
 
-/* Element types of the inputs must agree: f32 or f64. Broadcasting is NumPy's: shapes are aligned
- * at their last axes, and an axis of length 1, or a missing one, repeats.
- *
- * At ±∞ a value and a derivative are their limits: silu(-∞) is 0 with derivative 0, cross-entropy of a logit ∞ at
- * the right class is 0. Where there is no limit (∞ - ∞, 0·∞, sin ∞) they are NaN.
- *
- * NaN is never lost: a result that depends on a NaN is NaN, and so is the derivative by an input wherever it
- * depends on a NaN. A derivative that does not depend on the input (of sums, sw_scale, sw_neg, shapes, sw_pow
- * with exponent 0 or 1, of a product by one of its factors) keeps its value at NaN. In a reduction or a row
- * operation one NaN makes the derivatives of its whole group NaN. The exceptions: sw_pow(NaN, 0) = 1, as C's
- * pow; comparisons give 0; sw_argmax counts NaN as largest; sw_where takes nothing from the side that was not
- * chosen; what sw_dropout drops is 0; where a class has weight 0 or a row is ignored, it adds nothing.
- *
- * Every operation returns a handle of its own, also where it changes nothing, so that either side can be released.
- *
- * Sums of f32 (reductions, losses, gradients of broadcast, of gathers and of biases) keep a relative error of 1e-5
- * for any length if the terms have one sign. For products see sw_gemm (extend.h). Two sums have no such
- * bound, because they add in plain f32: the gradients of a tensor that many operations use, and products over
- * broadcast batch axes. */
+/* ---- Arithmetic, activations and matrix products ---- */
 
 SW_API sw_tensor sw_add(sw_tensor a, sw_tensor b); /* a + b, broadcasting */
 SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
-SW_API sw_tensor sw_mul(sw_tensor a, sw_tensor b); /* a · b by element, broadcasting */
+SW_API sw_tensor sw_mul(sw_tensor a, sw_tensor b); /* a · b element by element, broadcasting */
 SW_API sw_tensor sw_div(sw_tensor a, sw_tensor b); /* a / b, broadcasting */
-/* The larger, the smaller; broadcasting; NaN if one is NaN. Equal ones share the gradient in halves. */
+/* The larger or the smaller of two elements, broadcasting; NaN if one is NaN. Of equal elements each gets half of the
+ * gradient. */
 SW_API sw_tensor sw_maximum(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_minimum(sw_tensor a, sw_tensor b);
-SW_API sw_tensor sw_scale(sw_tensor a, double factor);
-SW_API sw_tensor sw_neg(sw_tensor x);
-SW_API sw_tensor sw_exp(sw_tensor x);
-SW_API sw_tensor sw_log(sw_tensor x);  /* -∞ at 0, NaN below */
-SW_API sw_tensor sw_sqrt(sw_tensor x); /* derivative ∞ at 0; NaN below */
-SW_API sw_tensor sw_abs(sw_tensor x);  /* derivative 0 at 0 */
-SW_API sw_tensor sw_sin(sw_tensor x);  /* radians */
-SW_API sw_tensor sw_cos(sw_tensor x);
-/* x^exponent with the corners of C's pow; the exponent is finite. Within 0.51 (f32) and 0.56 (f64) units in the
- * last place, so exact wherever the exact result is a number of the type: 2³ = 8. Derivative
- * exponent · x^(exponent - 1), within 1.7 units; 0 everywhere for the exponent 0. */
+SW_API sw_tensor sw_scale(sw_tensor a, double factor); /* factor · a */
+SW_API sw_tensor sw_neg(sw_tensor x);                  /* -x */
+SW_API sw_tensor sw_exp(sw_tensor x);                  /* e^x */
+SW_API sw_tensor sw_log(sw_tensor x);                  /* natural logarithm; -∞ at 0, NaN for negative x */
+SW_API sw_tensor sw_sqrt(sw_tensor x);                 /* √x, derivative ∞ at 0; NaN for negative x */
+SW_API sw_tensor sw_abs(sw_tensor x);                  /* |x|, derivative 0 at 0 */
+SW_API sw_tensor sw_sin(sw_tensor x);                  /* sin x, x in radians */
+SW_API sw_tensor sw_cos(sw_tensor x);                  /* cos x, x in radians */
+/* x^exponent, in special cases as C's pow; the exponent must be finite. The error is at most 0.51 (f32) and 0.56 (f64)
+ * units in the last place, so that the result is exact if the exact value is a number of the type: 2³ = 8. The
+ * derivative is exponent · x^(exponent - 1), with an error of at most 1.7 units in the last place; 0 everywhere for the
+ * exponent 0. */
 SW_API sw_tensor sw_pow(sw_tensor x, double exponent);
-/* Into [low, high]; derivative 1 inside and at the ends, 0 outside. */
+/* Limits x to [low, high], low ≤ high; derivative 1 inside and at the ends, 0 outside. */
 SW_API sw_tensor sw_clamp(sw_tensor x, double low, double high);
-/* [..., m, k] [..., k, n] → [..., m, n]; the axes before the last two are broadcast. */
+/* The matrix product: a [..., m, k], b [..., k, n] → [..., m, n]; the axes before the last two are broadcast. */
 SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b);
-/* The same with the last two axes of either side exchanged: a as [..., k, m], b as [..., n, k]. No copy. */
+/* The matrix product of transposes, without a copy: a is [..., k, m] if transpose_a, b is [..., n, k] if
+ * transpose_b. */
 SW_API sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool transpose_b);
-/* x [batch, in], weight [out, in], bias [out] or null tensor → x weightᵀ + bias [batch, out]. A null bias
- * while an error is pending gives a null tensor: it may be the one that failed. */
+/* x weightᵀ + bias: x [batch, in], weight [out, in], bias [out] or the null tensor → [batch, out]. If the bias is null
+ * while an error is pending, the result is a null tensor, because the bias may be the tensor that failed. */
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
-SW_API sw_tensor sw_relu(sw_tensor x); /* max(x, 0); derivative 0 at 0; NaN stays NaN */
-SW_API sw_tensor sw_tanh(sw_tensor x);
+SW_API sw_tensor sw_relu(sw_tensor x);                     /* max(x, 0), derivative 0 at 0; NaN for NaN */
+SW_API sw_tensor sw_tanh(sw_tensor x);                     /* tanh x */
 SW_API sw_tensor sw_sigmoid(sw_tensor x);                  /* 1 / (1 + e^-x) */
-SW_API sw_tensor sw_leaky_relu(sw_tensor x, double slope); /* x, or slope·x below 0 (often 0.01) */
-SW_API sw_tensor sw_elu(sw_tensor x, double alpha);        /* x, or alpha (e^x - 1) below 0 (often 1) */
-SW_API sw_tensor sw_silu(sw_tensor x);                     /* x σ(x) */
+SW_API sw_tensor sw_leaky_relu(sw_tensor x, double slope); /* x for x ≥ 0, else slope·x; often 0.01 */
+SW_API sw_tensor sw_elu(sw_tensor x, double alpha);        /* x for x ≥ 0, else alpha (e^x - 1); often 1 */
+SW_API sw_tensor sw_silu(sw_tensor x);                     /* x / (1 + e^-x) */
 SW_API sw_tensor sw_softplus(sw_tensor x);                 /* log(1 + e^x) */
-SW_API sw_tensor sw_gelu(sw_tensor x);      /* x Φ(x), Φ the normal distribution (Hendrycks, Gimpel 2016) */
-SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), ibid. */
+SW_API sw_tensor sw_gelu(sw_tensor x);      /* x Φ(x), Φ the normal distribution function (Hendrycks, Gimpel 2016) */
+SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), from the same paper */
 
-/* ---- Reductions. `axes`: `count` different axes, negative ones counted from the end: SW_AXES(-1),
- * SW_AXES(0, 2); SW_ALL_AXES for all. keepdim: they stay, with length 1. ---- */
+/* ---- Reductions. The axes to reduce are `count` different axes; negative axes count from the end. Write SW_AXES(-1),
+ * SW_AXES(0, 2), or SW_ALL_AXES. With keepdim the reduced axes remain, with length 1; else they are removed. ---- */
+/* Two arguments, the number of axes and their array: sw_sum_over(x, SW_AXES(0, 2), false). C only. */
 #define SW_AXES(...)                                                         \
     (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]) { \
         __VA_ARGS__                                                          \
     }
+/* In place of SW_AXES: all axes. */
 #define SW_ALL_AXES (-1), ((const int *)0)
 
-SW_API sw_tensor sw_sum(sw_tensor x);  /* of all elements, a scalar; 0 for none */
-SW_API sw_tensor sw_mean(sw_tensor x); /* of all elements, a scalar; NaN for none */
-/* The same over some axes. */
+SW_API sw_tensor sw_sum(sw_tensor x);  /* the sum of all elements, a scalar; 0 if there is no element */
+SW_API sw_tensor sw_mean(sw_tensor x); /* the mean of all elements, a scalar; NaN if there is no element */
+/* The sum or the mean over some axes. */
 SW_API sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim);
-/* Σ (x - mean)² / (n - correction), in two passes; correction 0 (population) or 1 (sample). NaN where
- * n ≤ correction. */
+/* The variance Σ (x - mean)² / (n - correction), computed in two passes; correction is 0 (population) or 1 (sample).
+ * NaN if n ≤ correction. */
 SW_API sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction);
-/* The largest, the smallest; NaN if one is NaN, with gradient NaN for all; equal ones share the gradient evenly. An
- * axis of length 0 is an error unless nothing is asked for. */
+/* The largest or the smallest element; NaN, with gradient NaN for all elements, if one is NaN. Equal elements share the
+ * gradient evenly. A reduced axis of length 0 is an error unless the result has no elements. */
 SW_API sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepdim);
-/* (Σ |x|^p)^(1/p) for p ≥ 1, max |x| for p = INFINITY; scaled, so that nothing overflows on the way.
- * Derivative 0 where the norm is 0; where it is ∞, the sign at infinite elements and 0 at the others. */
+/* The p-norm (Σ |x|^p)^(1/p) for p ≥ 1, max |x| for p = INFINITY. Elements are scaled, so that intermediate results do
+ * not overflow. The derivative is 0 if the norm is 0; if the norm is ∞, it is the sign at infinite elements and 0 at
+ * the others. */
 SW_API sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim);
-/* log Σ e^x, without overflow; -∞ for none. The derivative is sw_softmax, and does not change if a constant
- * is added to x; 0 where all are -∞. */
+/* log Σ e^x, without overflow; -∞ if there is no element. The derivative is the softmax e^x / Σ e^x, which does not
+ * change if a constant is added to x; it is 0 if all elements are -∞. */
 SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim);
 
-/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. A single ∞ has
- * probability 1; several ∞ have equal probabilities; rows that hold only -∞ give NaN. */
+/* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. One ∞ has probability 1;
+ * several ∞ have equal probabilities; for rows that hold only -∞ the result is NaN. */
 SW_API sw_tensor sw_softmax(sw_tensor x, int axis);
 SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
 
-/* Where along an axis the largest element is, i32; the first of equal ones; NaN counts as largest. The
- * axis goes unless keepdim. No gradient. */
+/* The index of the largest element along an axis, i32; that of the first if several are equal. NaN counts as the
+ * largest. The axis is removed unless keepdim. An axis of length 0 is an error unless the result has no elements. No
+ * gradient. */
 SW_API sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim);
-/* Accuracy, the fraction of rows whose largest score is at its id: scores [..., classes], ids i32 [...]; a
- * scalar of the scores' type, NaN for no rows. A row with a NaN is a miss. No gradient. */
+/* The accuracy: the fraction of rows in which the largest score is that of the row's class id. scores [..., classes],
+ * ids i32 [...] → a scalar of the scores' type, NaN if there is no row. A row with a NaN counts as wrong. No
+ * gradient. */
 SW_API sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids);
 
-/* ---- Comparisons and choice, broadcasting ---- */
-/* u8: 1 where it holds, else 0. No gradient. */
+/* ---- Comparisons and selection, broadcasting ---- */
+/* Compares elements: u8, 1 if a > b, a < b or a = b holds, else 0. No gradient. */
 SW_API sw_tensor sw_greater(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_less(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_equal(sw_tensor a, sw_tensor b);
-/* a where the condition (u8 or i32) is not 0, else b. Each gets the gradient where it was taken: an
- * Inf or NaN in the other one's place does no harm. */
+/* a if the condition (u8 or i32) is not 0, else b. An operand gets a gradient only where it was selected, so that an
+ * Inf or NaN in the operand that was not selected has no effect. */
 SW_API sw_tensor sw_where(sw_tensor condition, sw_tensor a, sw_tensor b);
 
-/* ---- Shape. Negative axes count from the end. f32 and f64, with gradients; i32 and u8 without. ---- */
-/* The same elements in another shape; one length may be -1 and is worked out. No copy. */
+/* ---- Shapes. Negative axes count from the end. Tensors may be f32 and f64, with gradients, or i32 and u8, without.
+ * ---- */
+/* The same elements in another shape, without a copy. One length may be -1; it is computed from the others. */
 SW_API sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape);
-/* Exchanges two axes. */
+/* Exchanges two axes (copies). */
 SW_API sw_tensor sw_transpose(sw_tensor x, int axis_a, int axis_b);
-/* Axis i of the result is axis axes[i] of x: sw_permute(x, SW_AXES(1, 2, 0)). All axes, each once. */
+/* Axis i of the result is axis axes[i] of x: sw_permute(x, SW_AXES(1, 2, 0)). `axes` holds each axis once. */
 SW_API sw_tensor sw_permute(sw_tensor x, int count, const int *axes);
-/* Elements begin to end - 1 along an axis. Negative ones count from the end; SW_END is the end. Outside
- * of the axis, or end < begin: an error. */
+/* As `end` of sw_slice: the end of the axis. */
 #define SW_END INT64_MAX
+/* The elements begin to end - 1 along an axis. Negative positions count from the end; SW_END is the end. A position
+ * outside of the axis, and end < begin, are errors. */
 SW_API sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end);
-/* One after the other along an axis; the other lengths are equal: sw_concat(SW_TENSORS(a, b, c), -1). */
+/* Two arguments, the number of tensors and their array: sw_concat(SW_TENSORS(a, b, c), -1). C only. */
 #define SW_TENSORS(...)                                                                        \
     (int)(sizeof((const sw_tensor[]){__VA_ARGS__}) / sizeof(sw_tensor)), (const sw_tensor[]) { \
         __VA_ARGS__                                                                            \
     }
+/* Concatenates tensors along an axis. All other axes must have equal lengths. */
 SW_API sw_tensor sw_concat(int count, const sw_tensor *parts, int axis);
-/* Along a new axis, of equal shapes. */
+/* Joins tensors of equal shapes along a new axis of length `count`; `axis` is its place in the result. */
 SW_API sw_tensor sw_stack(int count, const sw_tensor *parts, int axis);
-/* Parts of the given lengths (NULL: `count` equal ones), which add up to the axis. All parts are null
- * after an error. */
+/* Splits x along an axis into `count` parts of the given lengths (NULL: equal lengths), which must add up to the length
+ * of the axis. After an error all parts are null tensors. */
 SW_API sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengths, sw_tensor *parts);
-/* before[i] and after[i] elements of `value` around axis i; `rank` of each, x's rank; none negative. */
+/* Adds before[i] and after[i] elements `value` at the two ends of axis i. `rank` is the rank of x; the numbers must not
+ * be negative. */
 SW_API sw_tensor sw_pad(sw_tensor x, int rank, const int64_t *before, const int64_t *after, double value);
-/* Repeated to the shape, as broadcasting does; -1: the length that is there. */
+/* Repeats x to the shape, as broadcasting does. A length of -1 keeps the length of x. */
 SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
 
-/* ---- Gathering by ids (i32). An id out of range is an error that names it. ---- */
-/* table [rows, ...], ids of any shape → [ids..., ...]: an embedding. Rows asked for several times add
- * up their gradients, in the order of the ids. */
+/* ---- Gathering by ids (i32). An id out of range is an error that names the id and its position. ---- */
+/* Gathers rows, as an embedding does: table [rows, ...], ids of any shape → [ids..., ...]. The gradients of a row that
+ * is gathered several times are added in the order of the ids. */
 SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
-/* out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and so on. ids has x's rank and, but for the axis,
- * x's lengths. */
+/* Gathers elements along an axis: out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and likewise for other axes. ids has
+ * the rank of x and, except for the axis, its lengths. */
 SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
 
-/* Each element is dropped with probability p in [0, 1), the rest scaled by 1/(1-p) (Srivastava et
- * al., JMLR 2014). A view of x unless SW_TRAIN and p > 0. The mask depends on the tape's seed and draw, on
- * `site`, on how many random ops came before on this pass, and, if axis 0 is as long as the list
- * given to sw_tape_set_sample_ids, on the sample's id; otherwise on the row's number. */
+/* ---- Dropout ---- */
+/* Sets each element to 0 with probability p in [0, 1) and multiplies the others by 1/(1-p) (Srivastava et al., JMLR
+ * 2014). If SW_TRAIN is off or p = 0, the result is a view of x. The mask depends on the tape's seed and draw, on
+ * `site` (the number of a layer), and on the number of earlier random operations in this pass. In addition it depends
+ * on the sample's id if axis 0 is as long as the list given to sw_tape_set_sample_ids, else on the row number. */
 SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
 
-/* ---- Losses. The short forms are means, and fit sw_loss (nn.h). ---- */
+/* ---- Losses. The functions without options return means; they can be used as sw_loss (nn.h). ---- */
+/* How the losses of the elements or samples are combined. */
 typedef enum sw_reduction {
     SW_MEAN = 0,
-    SW_SUM, /* parts add up; a sum that is then scaled to a mean says so by sw_loss_with_weight */
-    SW_NONE /* one number for each element, or for each sample where the loss is one of rows */
+    SW_SUM, /* the sum. If a program scales it to a mean, it calls sw_loss_with_weight */
+    SW_NONE /* no reduction: one number per element, or per row for cross-entropy and sw_kl_div */
 } sw_reduction;
 
 /* Cross-entropy of softmax(logits), logits [..., classes], against
- *   ids i32 [...]:               log Σ exp(z) - z[id]
- *   distributions [..., classes] of the logits' type (soft targets): -Σ_c t_c log softmax(z)_c
- * The mean is over all rows. */
+ *   - ids i32 [...]: log Σ exp(z) - z[id];
+ *   - distributions [..., classes] of the logits' type (soft targets): -Σ_c t_c log softmax(z)_c.
+ * The result is the mean over all rows. */
 SW_API sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target);
+/* Options of sw_cross_entropy_with_options. */
 typedef struct sw_cross_entropy_options {
     size_t size; /* sizeof(sw_cross_entropy_options) */
     sw_reduction reduction;
-    /* ε in [0, 1]: the target becomes (1 - ε) t + ε/classes (Szegedy et al., CVPR 2016). */
+    /* ε in [0, 1]: the target t is replaced by (1 - ε) t + ε/classes (Szegedy et al., CVPR 2016). */
     double label_smoothing;
-    /* Rows whose id is `ignored_id` count as nothing: loss 0, no gradient, not in the mean. */
+    /* If true, rows with the id `ignored_id` have loss 0 and no gradient, and are not counted in the mean. Needs
+     * ids. */
     bool ignore;
     int32_t ignored_id;
-    /* w, one for each class, ≥ 0, or NULL: each class's term is multiplied by w_c. The mean of ids is then
-     * Σ loss / Σ w[id] as in PyTorch; that of distributions stays one over the rows. Copied. */
+    /* w ≥ 0, one for each class, or NULL: the term of each class is multiplied by w_c. The mean for ids is then
+     * Σ loss / Σ w[id], as in PyTorch; for distributions it remains the mean over the rows. Copied. */
     const double *class_weights;
-    int classes; /* how many class_weights there are */
+    int classes; /* the number of class_weights */
 } sw_cross_entropy_options;
-/* options NULL: as sw_cross_entropy. SW_NONE gives [...]. The mean over no rows is NaN. */
+/* As sw_cross_entropy, with options (NULL: the same). With SW_NONE the result has the shape [...]. The mean over no
+ * rows is NaN. */
 SW_API sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target,
                                                const sw_cross_entropy_options *options);
 
+/* Options of losses that have no others. */
 typedef struct sw_loss_options {
     size_t size; /* sizeof(sw_loss_options) */
     sw_reduction reduction;
 } sw_loss_options;
-/* Of prediction p and target t, equal shapes, by element. The short form is the mean over all elements, as is
- * options NULL in the long one. */
+/* Losses of each element, for a prediction p and a target t of equal shapes. The functions without options, and options
+ * NULL, return the mean over all elements. */
 SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target); /* (p - t)² */
 SW_API sw_tensor sw_mse_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options);
 SW_API sw_tensor sw_l1(sw_tensor prediction, sw_tensor target); /* |p - t|, derivative 0 at 0 */
 SW_API sw_tensor sw_l1_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options);
+/* Options of sw_huber_with_options. */
 typedef struct sw_huber_options {
     size_t size; /* sizeof(sw_huber_options) */
     sw_reduction reduction;
     double delta; /* δ > 0; 0: 1 */
 } sw_huber_options;
-/* ½ d² for |d| ≤ δ, else δ (|d| - ½ δ), d = p - t; the short form has δ = 1 (Huber 1964) */
+/* With d = p - t: ½ d² for |d| ≤ δ, else δ (|d| - ½ δ) (Huber 1964). sw_huber has δ = 1. */
 SW_API sw_tensor sw_huber(sw_tensor prediction, sw_tensor target);
 SW_API sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, const sw_huber_options *options);
-/* max(0, 1 - t s); derivative 0 at the kink. Targets must be -1 or 1: that is not checked. */
+/* max(0, 1 - t s) for a score s; derivative 0 at t s = 1. Targets t must be -1 or 1, which is not checked. */
 SW_API sw_tensor sw_hinge(sw_tensor score, sw_tensor target);
 SW_API sw_tensor sw_hinge_with_options(sw_tensor score, sw_tensor target, const sw_loss_options *options);
-/* log(1 + exp z) - y z for targets y in [0, 1] */
+/* Binary cross-entropy: log(1 + exp z) - y z for logits z and targets y in [0, 1]. */
 SW_API sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target);
 SW_API sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_loss_options *options);
-/* Kullback-Leibler divergence of log-probabilities q from probabilities t along the last axis:
- * Σ_c t_c (log t_c - q_c), 0 where t_c = 0. One number a row; the mean is over the rows, as the
- * definition has it (PyTorch's "batchmean" for two axes). The derivative by t_c is 0 where t_c = 0. */
+/* The Kullback-Leibler divergence of log-probabilities q from probabilities t along the last axis:
+ * Σ_c t_c (log t_c - q_c), where terms with t_c = 0 are 0. There is one number per row; the mean is over the rows
+ * (PyTorch's "batchmean" for two axes). The derivative by t_c is 0 if t_c = 0. */
 SW_API sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target);
 SW_API sw_tensor sw_kl_div_with_options(sw_tensor log_prediction, sw_tensor target, const sw_loss_options *options);
 
-/* The same value and gradient as `loss`, a tensor with one element, with another weight in means over parts
- * (see there): finite and at least 0, or SW_SUMMED. For losses that a program puts together itself. */
+/* Returns a tensor with the value and the gradient of `loss`, a tensor with one element, and with another weight in
+ * means over parts (loss_mean.h): finite and at least 0, or SW_SUMMED. For losses that a program computes from other
+ * operations. */
 SW_API sw_tensor sw_loss_with_weight(sw_tensor loss, double weight);
 
 #ifdef __cplusplus
