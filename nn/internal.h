@@ -45,8 +45,8 @@ bool swn_takes_ids(const sw_module *module);
 /* Zeros [batch, sample...] of an element type. */
 sw_tensor swn_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample_shape *sample);
 bool swn_same_shape(const sw_sample_shape *a, const sw_sample_shape *b);
-/* linear_model.c: makes the objective a generalized linear model if the model is one linear layer, and its samples do not
- * depend on chance. */
+/* linear_model.c: makes the objective a generalized linear model if the model is one linear layer, and its samples do
+ * not depend on chance. */
 void swn_recognize_linear_model(swn_objective *o);
 /* Whether a layer is linear, and its sizes (layers.c); whether it only changes the shape of samples. */
 bool swn_is_linear(const sw_module *module, int64_t *inputs, int64_t *outputs, bool *bias);

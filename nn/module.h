@@ -1,4 +1,13 @@
-/* Layers: their type, and what a custom one is made of. */
+/* Layers: the contract of a layer type, and the functions with which custom layers are written.
+ *
+ * A custom layer is a sw_module_type with a build and a forward function, and a function that makes the layer:
+ *
+ *     sw_module *my_layer(sw_model *model) {
+ *         return sw_module_new(model, &my_type, sizeof(my_data));
+ *     }
+ *
+ * sw_nn_compose (nn.h) is simpler if the layer only combines other layers and operations.
+ */
 #ifndef SWALE_MODULE_H
 #define SWALE_MODULE_H
 
@@ -11,72 +20,82 @@ extern "C" {
 typedef struct sw_model sw_model;
 typedef struct sw_module sw_module;
 
-/* A sample's shape on its way through the layers. rank -1: not known. */
+/* The shape of one sample, without the batch axis. rank -1: not known. */
 typedef struct sw_sample_shape {
     int rank;
     int64_t length[SW_MAX_RANK];
 } sw_sample_shape;
 
+/* The type of a layer: a constant that outlives the models with such layers. */
 typedef struct sw_module_type {
     size_t size;      /* sizeof(sw_module_type) */
-    const char *name; /* "linear": layers are named after it */
-    /* Takes the incoming sample's shape and replaces it by the outgoing one; declares parameters by
-     * sw_module_add_param. NULL: shape unchanged, no parameters. */
+    const char *name; /* "linear"; layers are named after it */
+    /* Receives the shape of a sample of the input and replaces it by that of the output; declares the parameters by
+     * sw_module_add_param. NULL: the shape does not change, and there are no parameters. */
     sw_status (*build)(sw_module *module, sw_sample_shape *shape);
+    /* Computes the output for a batch, on the tape of x; a null tensor after an error. */
     sw_tensor (*forward)(sw_module *module, sw_tensor x);
-    void (*describe)(const sw_module *module, char *text, size_t bytes); /* "784 → 100"; NULL: "" */
-    void (*free)(sw_module *module);                                     /* what `data` owns; NULL: nothing */
-    bool name_space; /* names of layers in it begin with its own: see "Names" */
-    bool takes_ids;  /* its input is ids: sw_predict gives it i32 */
+    /* Writes a description for sw_model_print, at most `bytes` bytes: "784 → 100". NULL: no description. */
+    void (*describe)(const sw_module *module, char *text, size_t bytes);
+    void (*free)(sw_module *module); /* frees what the members of `data` own; NULL: nothing to free */
+    bool name_space; /* the names of layers inside it begin with the name of this layer: see "Names" in nn.h */
+    bool takes_ids;  /* its input is class ids, which sw_predict passes as integers */
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;
 
+/* A layer. Layer types read the members; only the library changes them, except the contents of `data`. */
 struct sw_module {
     const sw_module_type *type;
     sw_model *model;
     const char *name;
-    void *data; /* the layer's own, `bytes` of it, freed by the model */
+    void *data; /* for the layer type: the `bytes` of sw_module_new; the model frees it */
     sw_module *parent, **child;
     int children;
     bool built;
-    bool named;       /* by sw_module_set_name, or by the build; until then `name` is the kind's */
+    bool named;       /* by sw_module_set_name, or by the build; before that, `name` is the name of the type */
     bool settled;     /* its name is final */
-    bool frozen;      /* as sw_module_freeze said last */
-    int number;       /* in its name, 0 if it has none */
-    sw_param **param; /* its own, in the order of declaration */
+    bool frozen;      /* the last argument of sw_module_freeze */
+    int number;       /* the number in its name, 0 if it has none */
+    sw_param **param; /* the parameters of this layer, in the order of declaration */
     int params;
-    sw_module_setting *settings; /* what sw_module_set_init and sw_module_tie ask for */
+    sw_module_setting *settings; /* the requests of sw_module_set_init and sw_module_tie */
     sw_sample_shape in, out;     /* rank -1: not known */
-    bool *kept_frozen;           /* [params]: frozen by its own build; NULL: none is */
+    bool *kept_frozen;           /* [params]: frozen by its build function; NULL: none is */
 };
 
-/* A layer with `bytes` of zeroed data. A placeholder after an error. */
+/* Makes a layer of a type, with `bytes` of zeroed data. After an error it returns a placeholder, which other functions
+ * accept (NULL if the model is NULL). */
 SW_API sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes);
-/* Marks the model as failed and returns the placeholder, after sw_fail. */
+/* Marks the model as failed, so that sw_model_build fails, and returns the placeholder. Call sw_fail before. */
 SW_API sw_module *sw_module_fail(sw_model *model);
-/* Declares NAME.suffix, with the initial values that options give unless the user asked for others, or a
- * name for another layer's if the user tied it. NULL after an error. */
+/* For a build function: declares the parameter NAME.suffix. The initial values are those of the options, unless the
+ * program has set others (sw_module_set_init, sw_model_set_init). If the program has tied the parameter, this declares
+ * a name for that of the other layer. NULL after an error. */
 SW_API sw_param *sw_module_add_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,
                                      const sw_param_options *options);
-/* Adds a layer inside a layer; its build and forward are called by the outer one's. */
+/* Adds a layer inside a layer. The build and forward functions of the outer layer call sw_module_build and sw_forward
+ * for the inner one. A layer can be inside one layer only. */
 SW_API sw_status sw_module_add_child(sw_module *module, sw_module *child);
-/* Names the layer and builds it for samples of *shape, which becomes that of its output. */
+/* Names a layer and builds it for samples of shape *shape, which the function replaces by the shape of the output. */
 SW_API sw_status sw_module_build(sw_module *module, sw_sample_shape *shape);
 
+/* ---- Composed layers with options ---- */
+
+/* Options of a composed layer. */
 typedef struct sw_compose_options {
     size_t size; /* sizeof(sw_compose_options) */
-    void *user;  /* for sw_module_user */
-    /* A sample's shape on its way out; NULL: worked out. Then `forward` is not run at the build, and the
-     * layers in it are built in order, without knowing what comes in. */
+    void *user;  /* returned by sw_module_user */
+    /* The shape of a sample of the output; NULL: the build determines it by running `forward`. If it is given, the
+     * build does not run `forward`, and builds the inner layers in order, with unknown input shapes. */
     const sw_sample_shape *out;
-    bool takes_ids; /* the input is ids, i32, also in the run at the build: see sw_predict */
+    bool takes_ids; /* the input is class ids (i32), also in the run at the build: see sw_predict */
 } sw_compose_options;
-/* sw_nn_compose from an array, with options (NULL: none), which are copied. */
+/* As sw_nn_compose (nn.h), with an array of layers, and options, which are copied (NULL: none). */
 SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
                                              sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
                                              sw_module *const *modules, const sw_compose_options *options);
-/* The `user` of sw_compose_options; NULL for other layers. */
+/* The `user` of sw_compose_options; NULL for layers that are not composed. */
 SW_API void *sw_module_user(const sw_module *module);
 
 #ifdef __cplusplus

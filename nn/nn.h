@@ -1,8 +1,16 @@
-/* swale nn: layers, initial values, models. Built on core alone.
+/* swale nn: layers, initial values and models. It depends only on core.
  *
- * A model owns its layers and its parameters. Layers are made by sw_nn_ functions, which return a
- * placeholder after an error, so that a program chains them and asks once: sw_model_build returns
- * NULL, and sw_error() says which layer was wrong.
+ *     sw_model *model = sw_model_new(SW_F32, 1);
+ *     sw_params *params = sw_model_build(
+ *         model, sw_nn_sequential(model, sw_nn_linear(model, 784, 100), sw_nn_relu(model),
+ *                                 sw_nn_linear(model, 100, 10)));
+ *     if (!params)
+ *         fprintf(stderr, "%s\n", sw_error());
+ *     const sw_objective *f = sw_model_objective(model, source, sw_cross_entropy);
+ *
+ * A model owns its layers and its parameters. The sw_nn_ functions make layers. After an error they return a
+ * placeholder, so that a program can combine layers without checks: sw_model_build returns NULL then, and sw_error()
+ * names the layer.
  */
 #ifndef SWALE_NN_H
 #define SWALE_NN_H
@@ -19,167 +27,183 @@ extern "C" {
 
 /* ---- Models ---------------------------------------------------------------------------------- */
 
-/* type: f32 or f64, of parameters and activations. Equal seeds and names give equal initial values. */
+/* Makes an empty model whose parameters and activations are of type f32 or f64. Equal seeds and names give equal
+ * initial values. NULL after an error. */
 SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
+/* Frees the model with its layers, parameters and objectives. Accepts NULL. */
 SW_API void sw_model_free(sw_model *model);
-/* The shape of one sample, without the batch axis: needed only where a layer leaves its number of
- * inputs open (0). */
+/* Sets the shape of one sample of the input, without the batch axis. It is required only if a layer takes its number of
+ * inputs from its input (0), or a composed layer needs the shape. */
 SW_API sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape);
-/* Works out shapes, declares and initializes the parameters; the weight of the last layer that has
- * one gets the role SW_ROLE_HEAD. Once. NULL and an error if a layer does not fit. */
+/* Determines all shapes, and declares and initializes the parameters. The weight of the last layer that has one gets
+ * the role SW_ROLE_HEAD, unless it is tied. Returns the parameters, which the model owns. Call it once. NULL and an
+ * error if the layers do not fit together. */
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
 SW_API sw_params *sw_model_params(const sw_model *model); /* NULL before the build */
-SW_API sw_module *sw_model_root(const sw_model *model);
-/* All that the model has learned, by name, in a file: see sw_params_save and sw_params_load in core.h. */
+SW_API sw_module *sw_model_root(const sw_model *model);   /* the layer given to sw_model_build; NULL before */
+/* Save all parameters to a file by name, or load them: see sw_params_save and sw_params_load (archive.h). */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
 SW_API sw_status sw_model_load(sw_model *model, const char *path);
-/* A table: layer, what it is, output shape, parameters. Columns are as wide as their longest entry. */
+/* Prints a table of the layers: name, description, output shape, and number of parameters. */
 SW_API void sw_model_print(const sw_model *model, FILE *to);
 
-/* The output of a layer, or of the root, for a batch. x is [batch, ...]. */
+/* Computes the output of a layer, or of the root, for a batch x [batch, ...], on the tape of x. A null tensor after an
+ * error. */
 SW_API sw_tensor sw_forward(sw_module *module, sw_tensor x);
 
 /* ---- Layers ---------------------------------------------------------------------------------- */
 
-/* x Wᵀ + b. inputs ≥ 1, or 0: what comes in; outputs ≥ 1. W [outputs, inputs] starts by He's uniform
- * rule, b [outputs] at zero. Parameters NAME.weight and NAME.bias. */
+/* x Wᵀ + b with the parameters NAME.weight, W [outputs, inputs], and NAME.bias, b [outputs]. inputs ≥ 1, or 0: the
+ * number of features of the input; outputs ≥ 1. W has initial values from sw_init_he_uniform(√2), b is 0. */
 SW_API sw_module *sw_nn_linear(sw_model *model, int64_t inputs, int64_t outputs);
-/* x Wᵀ */
+/* x Wᵀ: as sw_nn_linear, without b. */
 SW_API sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t outputs);
-/* Ids 0 to rows - 1, [batch, ...], to rows of the weight [rows, dim]: [batch, ..., dim]. Ids are i32, u8, or
- * f32 and f64 that hold whole numbers (from a source, say; f32 up to 2^24); anything else is an error that
- * names it and its place. The weight starts normal(0, 1), has fan_in dim and fan_out rows, and the role
- * SW_ROLE_EMBEDDING. */
+/* An embedding: ids [batch, ...] → the rows of NAME.weight [rows, dim] with these ids, [batch, ..., dim]. Ids are
+ * integers from 0 to rows - 1, of type i32, u8, f32 (up to 2^24) or f64; another value is an error that names the value
+ * and its position. The weight has initial values from sw_init_normal(0, 1), fan_in = dim, fan_out = rows, and the role
+ * SW_ROLE_EMBEDDING. rows ≤ 2^31 - 1. */
 SW_API sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim);
-/* Drops with probability p in [0, 1) while the tape's SW_TRAIN is on. */
+/* Dropout with probability p in [0, 1), active while the switch SW_TRAIN of the tape is on: see sw_dropout (ops.h). */
 SW_API sw_module *sw_nn_dropout(sw_model *model, double p);
 
-/* Activations, each the operation of core.h that has its name. */
+/* Activations: each layer performs the operation of ops.h with the same name. */
 SW_API sw_module *sw_nn_relu(sw_model *model);
 SW_API sw_module *sw_nn_tanh(sw_model *model);
 SW_API sw_module *sw_nn_sigmoid(sw_model *model);
-SW_API sw_module *sw_nn_leaky_relu(sw_model *model, double slope); /* finite */
-SW_API sw_module *sw_nn_elu(sw_model *model, double alpha);        /* finite */
+SW_API sw_module *sw_nn_leaky_relu(sw_model *model, double slope); /* slope: finite */
+SW_API sw_module *sw_nn_elu(sw_model *model, double alpha);        /* alpha: finite */
 SW_API sw_module *sw_nn_silu(sw_model *model);
 SW_API sw_module *sw_nn_softplus(sw_model *model);
 SW_API sw_module *sw_nn_gelu(sw_model *model);
 SW_API sw_module *sw_nn_gelu_tanh(sw_model *model);
-/* The axis counts from the batch, which is 0; negative: from the end. */
+/* Softmax, or its logarithm, along an axis. Axis 0 is the batch; negative axes count from the end. */
 SW_API sw_module *sw_nn_softmax(sw_model *model, int axis);
 SW_API sw_module *sw_nn_log_softmax(sw_model *model, int axis);
-/* One of them by its name: "gelu". slope 0.01, alpha 1, axis -1. */
+/* One of these layers by its name, "gelu" for example, with slope 0.01, alpha 1 and axis -1. */
 SW_API sw_module *sw_nn_activation(sw_model *model, const char *name);
 
-/* A sample of any shape to a vector: [batch, elements]. */
+/* Reshapes each sample to a vector: [batch, elements]. */
 SW_API sw_module *sw_nn_flatten(sw_model *model);
-/* A sample to another shape of as many elements; the batch is not named. */
+/* Reshapes each sample to a shape with the same number of elements. `shape` does not include the batch axis. */
 SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape);
 
-/* One after the other: sw_nn_sequential(model, a, b, c, NULL). What passes between them is released. The
- * final NULL is optional, because a macro of the same name counts the layers (see SW_MODULES below). A NULL
- * between two layers is an error. A call through a function pointer needs the NULL. */
+/* Applies layers one after the other: sw_nn_sequential(model, a, b, c, NULL). The tensors between the layers are
+ * released. The final NULL is optional, because a macro of the same name counts the layers (see SW_MODULES below); a
+ * call through a function pointer needs it. A NULL between two layers is an error. */
 SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel));
-/* The same from an array. */
+/* As sw_nn_sequential, with an array of layers. */
 SW_API sw_module *sw_nn_sequential_array(sw_model *model, int count, sw_module *const *modules);
-/* x + f(x), for a layer f whose output is shaped like its input (He, Zhang, Ren, Sun, CVPR 2016). */
+/* A residual connection: x + f(x), for a layer f whose output has the shape of its input (He, Zhang, Ren, Sun, CVPR
+ * 2016). */
 SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);
 
-/* A layer composed of others by a function: `forward` calls sw_forward on its layers
- * (sw_module_child(self, i), in the order given here) and operations of core.h in any way. The list ends
- * as that of sw_nn_sequential. `kind` names it: kind "block" makes block1, block2, …; see "Names" below.
+/* Composes a layer from others by a function. `forward` calls sw_forward for the inner layers (sw_module_child(self,
+ * i), in the order of the list) and operations of ops.h in any way. The list ends as that of sw_nn_sequential. `kind`
+ * is the name of the type, of 1 to 48 characters: layers of kind "block" are named block1, block2, …; see "Names"
+ * below.
  *
- * Shapes are worked out at the build: `forward` is run once on a tape that does not record, with zeros
- * [2, sample...] of the model's type; each layer that it calls is built with the shape that reaches it, and
- * gives zeros. So `forward` must not decide by the numbers; a layer called twice must see equal shapes;
- * one that is not called is built without knowing what comes in. Parameters are declared in the order of the
- * calls: write each call as a separate statement, since C leaves the order within an expression open.
- * sw_nn_compose_with_options has options.
+ * The build determines the shapes by running `forward` once, on a tape that does not record, with zeros [2, sample...]
+ * of the model's type. Each inner layer that it calls is built with the shape of its input and returns zeros. Therefore
+ * `forward` must not make decisions that depend on values; a layer that is called twice must receive equal shapes; and
+ * a layer that is not called is built with an unknown input shape. Parameters are declared in the order of the calls:
+ * write each call as a separate statement, because C does not define the order of calls within an expression.
+ * sw_nn_compose_with_options (module.h) has options.
  *
- * sw_nn_compose is a macro. In C++ a lambda given as `forward` may hold commas inside parentheses only: one
- * outside of them (`sw_tensor a, b;`) would end the macro's argument. Put such a lambda in parentheses, or
+ * sw_nn_compose is a macro. In C++, a lambda that is passed as `forward` may contain commas inside parentheses only: a
+ * comma outside of them (`sw_tensor a, b;`) would end the argument of the macro. Put such a lambda in parentheses, or
  * call sw_nn_compose_with_options, which is a function. */
 SW_API sw_module *sw_nn_compose(sw_model *model, const char *kind, sw_tensor (*forward)(sw_module *self, sw_tensor x),
                                 ...) __attribute__((sentinel));
 
 /* ---- Names, parameters, settings ---- */
 
-/* Names. A layer not named is its kind and a number: linear1. Numbers follow the order of the build, which
- * is that of the sequential and, in a composed layer, that of the calls. A composed layer is a name space:
- * the names of the layers in it begin with its own, and numbers start anew: block1.linear1,
- * block2.linear1, block2.query. So what is in a block does not depend on what is around it, a function
- * that makes a block may be called many times, and names stay as they are when layers are added
- * elsewhere. Two layers of one name are an error. */
+/* Names. A layer without a name is named by its type and a number: linear1. Numbers follow the order in which layers
+ * are built: the order of the list in sw_nn_sequential, and the order of the calls in a composed layer. A composed
+ * layer is a name space: the names of the layers inside it begin with its name, and their numbers begin at 1:
+ * block1.linear1, block2.linear1, block2.query. Therefore the names inside a block do not depend on the layers around
+ * it, a function that makes a block may be called many times, and names do not change when layers are added elsewhere.
+ * Two layers with the same name are an error. */
 
-/* Names a layer (before the build). At most 100 characters. Returns it. */
+/* Names a layer, before the build, with 1 to 100 characters. Returns the layer. */
 SW_API sw_module *sw_module_set_name(sw_module *module, const char *name);
 
-/* How its weight starts (before the build). Returns it. */
+/* Sets the initial values of the parameter NAME.weight, before the build. Returns the layer. */
 SW_API sw_module *sw_module_set_init(sw_module *module, sw_init init);
-/* The same for any parameter, by the end of its name: sw_module_set_param_init(layer, "bias",
- * sw_init_pytorch()). A parameter that the layer does not have is an error of the build. */
+/* As sw_module_set_init, for any parameter of the layer, by the end of its name:
+ * sw_module_set_param_init(layer, "bias", sw_init_pytorch()). If the layer does not have the parameter, the build
+ * fails. */
 SW_API sw_module *sw_module_set_param_init(sw_module *module, const char *suffix, sw_init init);
-/* How all weights of layers start (role SW_ROLE_WEIGHT, so not those of embeddings and norms) for which
- * sw_module_set_init says nothing. Before the build. */
+/* Sets the initial values of all parameters with the role SW_ROLE_WEIGHT (which embeddings and norms do not have),
+ * except those set by sw_module_set_init. Before the build. */
 SW_API sw_status sw_model_set_init(sw_model *model, sw_init init);
-/* The same for all parameters that are declared with a role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … */
+/* As sw_model_set_init, for all parameters that are declared with another role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … */
 SW_API sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init);
 
-/* The layer's weight is the other layer's: one set of numbers, gradients add up, saved once, initial values
- * and role of the other's. Before the build; the other layer must come first in it, and the shapes must be
- * equal (sw_nn_linear's weight is [outputs, inputs], an embedding's [rows, dim]: they fit). Returns it. */
+/* Tie a parameter (sw_module_tie: the weight) of a layer to one of another layer. The two share their elements, which
+ * are saved once; their gradients are added; the initial values and the role are those of the other layer's parameter.
+ * Call it before the build. The other layer must be built first, and the shapes must be equal (the weights of
+ * sw_nn_linear, [outputs, inputs], and of an embedding, [rows, dim], can be tied). Returns the layer. */
 SW_API sw_module *sw_module_tie(sw_module *module, sw_module *other);
 SW_API sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other,
                                       const char *other_suffix);
 
-/* No gradient and no update for its parameters and those of all layers in it, from now on or from the build
- * on; false: again. The last call counts. A tied parameter is one: frozen in one layer, it is frozen
- * in the other. Parameters that a layer froze in its own build (sw_param_freeze, for example a fixed table)
- * stay frozen. Returns it. */
+/* Freezes the parameters of a layer and of all layers inside it, so that they have no gradient and no update; false
+ * makes them trainable again. It may be called before or after the build; the last call counts. A tied parameter that
+ * is frozen in one layer is frozen in the other. Parameters that the build function of a layer froze (by
+ * sw_param_freeze, a fixed table for example) stay frozen. Returns the layer. */
 SW_API sw_module *sw_module_freeze(sw_module *module, bool frozen);
 
-/* The layer's own parameter NAME.suffix; NULL: it has none, or is not built. */
+/* The parameter NAME.suffix of the layer; NULL if the layer has no such parameter or is not built. */
 SW_API sw_param *sw_module_find_param(const sw_module *module, const char *suffix);
-/* The layer inside it, counted from 0; NULL: no such. */
+/* The inner layer with an index, from 0; NULL if there is none. */
 SW_API sw_module *sw_module_child(const sw_module *module, int index);
 
 /* ---- Objectives and evaluation --------------------------------------------------------------- */
 
-/* The mean loss of predictions against targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
+/* A function that returns the mean loss of predictions for targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
-/* f_i(x) = loss(model(x_i), y_i) over a data source. A model of one linear layer (after flattening) on samples without
- * chance (sw_source.fixed) is recognized as a generalized linear model: the tables of sag, saga and svrg hold n·outputs
- * numbers, and no tape is needed where the loss is sw_cross_entropy, sw_mse or sw_huber and the samples lie in memory in
- * the model's type. Owned by the model; the same source and loss give the
- * same objective again. The objective holds the source until sw_model_free: if sw_source_free is called
- * before, sw_model_free calls the source's `free`. */
+/* The objective with f_i(x) = loss(model(x_i), y_i) over a data source. The model owns it, and returns the same
+ * objective for the same source and loss. The objective keeps the source alive until sw_model_free: if sw_source_free
+ * is called before, sw_model_free calls the source's `free`. NULL after an error.
+ *
+ * A model that consists of one linear layer (after flattening), on samples that are not random (sw_source.fixed), is
+ * recognized as a generalized linear model. Then the tables of sag, saga and svrg hold n·outputs numbers. In addition
+ * no tape is needed if the loss is sw_cross_entropy, sw_mse or sw_huber, and the samples are in memory in the model's
+ * type. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
+/* The result of sw_model_evaluate. */
 typedef struct sw_evaluation {
-    double loss;     /* mean over the source, by the weights of the batches' losses */
-    double accuracy; /* fraction of the samples with a class id whose largest output is that class; NaN without */
+    double loss; /* the mean over the source, by the weights of the batches' losses (loss_mean.h) */
+    /* The fraction of the samples whose largest output is that of their class id. Samples whose id is not that of a
+     * class are not counted. NaN if the targets are not class ids, or the outputs are not [batch, classes]. */
+    double accuracy;
 } sw_evaluation;
-/* Without recording or dropout, in batches of 1000, at the parameter vector x (NULL: the model's). Accuracy
- * is of outputs [batch, classes] and class ids. What is random in the source is that of draw 0. */
+/* Computes loss and accuracy over a source, without recording or dropout, in batches of 1000, at the parameter vector x
+ * (NULL: the model's). Random samples of the source are those of draw 0. See sw_predict about threads. */
 SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
                                    sw_evaluation *result);
 
-/* The outputs for x [n, sample...], n ≥ 0: arrays in, arrays out, in batches of 1000 rows, without dropout.
- * x is f32, f64, i32 or u8 and is converted to the model's type; for a model that takes ids (its first
- * layer is an embedding) to i32. y->data NULL: *y becomes a new array, to be freed by sw_array_free, and
- * stays as it is after an error. Else y must have the output's shape and type, and is filled. x is taken as
- * it is: where the training data were scaled or normalized (pictures: bytes over 255), so must x be. Rows
- * that begin at a multiple of 64 bytes, as sw_array_new's do, are up to a third faster to multiply. Only one
- * of sw_predict, sw_predict_source and sw_model_evaluate may run on a model at a time, because they use its
- * tape; a second call, from another thread or from a user's function called by the first, is an error. To
- * share a model between threads, give each thread a tape and call sw_forward. */
+/* Computes the outputs for an array x [n, sample...], n ≥ 0, in batches of 1000 rows, without dropout. x is f32, f64,
+ * i32 or u8 and is converted to the model's type; if the first layer takes ids (an embedding), x holds ids. If y->data
+ * is NULL, *y becomes a new array, which the caller frees by sw_array_free; after an error *y is unchanged. Else y must
+ * have the shape and type of the output, and the function fills it.
+ *
+ * The function does not scale x: if the training data were scaled or normalized (pictures: bytes divided by 255), scale
+ * x in the same way. Arrays that begin at a multiple of 64 bytes, as those of sw_array_new do, are multiplied up to a
+ * third faster.
+ *
+ * Only one of sw_predict, sw_predict_source and sw_model_evaluate may run on a model at a time, because they use its
+ * tape. A second call, from another thread or from a user's function that the first one calls, is an error. To share a
+ * model between threads, give each thread a tape and call sw_forward. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
-/* The same for all samples of a source, in order; what is random in them is that of draw 0. */
+/* As sw_predict, for all samples of a source, in order. Random samples are those of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);
 
 /* ---- Lists of layers ------------------------------------------------------------------------- */
-/* The macros sw_nn_sequential and sw_nn_compose call these functions with an array of layers and its length.
- * NULLs at the end are dropped. */
+/* The macros sw_nn_sequential and sw_nn_compose call these functions with an array of layers and its length. NULLs at
+ * the end of the array are ignored. */
 SW_API sw_module *sw_nn_sequential_listed(sw_model *model, int count, sw_module *const *modules);
 SW_API sw_module *sw_nn_compose_listed(sw_model *model, const char *kind,
                                        sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
