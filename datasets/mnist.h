@@ -1,4 +1,7 @@
-/* IDX files, MNIST and Fashion-MNIST. */
+/* IDX files, and the data sets MNIST and Fashion-MNIST.
+ *
+ *     sw_source *train = sw_fashion_mnist(NULL, SW_TRAINING), *test = sw_fashion_mnist(NULL, SW_TEST);
+ */
 #ifndef SWALE_MNIST_H
 #define SWALE_MNIST_H
 
@@ -10,60 +13,61 @@ extern "C" {
 
 /* ---- IDX ------------------------------------------------------------------------------------- */
 
-/* The contents of an IDX file of unsigned bytes (type 0x08, rank 1 to SW_MAX_RANK), or of one
- * compressed by gzip: the first two bytes say which, not the name. Magic number, the exact size,
- * gzip's CRC and length are checked, trailing bytes and a second gzip member refused (but for zeros after the gzip
- * data, which are padding); inflation
- * stops at the size that the header implies, and memory is asked for only if the file could fill
- * it. Every message is "path: reason". The array is freed by sw_array_free; after a failure it is all
- * zeros. */
+/* Reads an IDX file of unsigned bytes (type 0x08, rank 1 to SW_MAX_RANK), plain or compressed by gzip; the first two
+ * bytes of the file decide which, not its name. The function checks the magic number, the exact size, and the CRC and
+ * length of gzip; trailing bytes and a second gzip member are errors (zeros after the gzip data are ignored as
+ * padding). Decompression stops at the size that the header implies, and memory is allocated only if the file is long
+ * enough to fill it. Every message is "path: reason". The caller frees the array by sw_array_free; after an error it is
+ * all zeros. */
 SW_API sw_status sw_idx_load(const char *path, sw_array *array);
 
-/* Images [n, height, width] and labels [n] of two IDX files as a source, n ≥ 1: x is one vector of
- * height·width numbers, y the class id, below `classes`. options may be NULL. A number is pixel·scale + shift, where
- * scale and shift are first rounded to x's type and each of the two operations rounds: the same
- * bits on every machine. With the default scale 0 stays 0 and 255 becomes 1; in between, the last
- * bit may differ from that of pixel/255. */
+/* Options of sw_idx_images. */
 typedef struct sw_images_options {
     size_t size; /* sizeof(sw_images_options) */
-    /* 1 to 256. 0: the classes are the distinct labels in the file, sorted by value, and class_names are
-     * those labels. */
+    /* 1 to 256. 0: the classes are the distinct labels in the file, sorted by value, and class_names are these
+     * labels. */
     int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
     double scale, shift;            /* both 0: 1/255 and 0, so that pixels lie in [0, 1] */
 } sw_images_options;
+/* Makes a source from two IDX files, images [n, height, width] and labels [n], n ≥ 1: x is a vector of height·width
+ * numbers, y the class id, which must be below `classes`. options may be NULL. A number is pixel·scale + shift. scale
+ * and shift are first rounded to the type of x, and each of the two operations rounds, so that the result has the same
+ * bits on every machine. With the default scale, 0 becomes 0 and 255 becomes 1; the last bit of other values may differ
+ * from that of pixel/255. */
 SW_API sw_source *sw_idx_images(const char *images_path, const char *labels_path, const sw_images_options *options);
 
 /* ---- MNIST (LeCun, Bottou, Bengio, Haffner 1998), Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) ----- */
 
 typedef enum sw_data_split { SW_TRAINING = 0, SW_TEST = 1 } sw_data_split; /* 60,000 and 10,000 samples */
 
-/* 28×28 pictures in [0, 1] as vectors of 784, ten classes. Looks for the four files (with or
- * without .gz; without, if both are there) in `directory`; if that is NULL, in $SW_FASHION_MNIST,
- * /usr/share/datasets/fashion-mnist, $XDG_CACHE_HOME/fashion-mnist (or ~/.cache/fashion-mnist), in
- * this order. A place counts if it has all four. If none does, the message names the places, what
- * each lacks, and the command that gets the files. Counts and shape are checked. */
+/* Fashion-MNIST: pictures of 28×28 pixels in [0, 1] as vectors of 784 numbers, in ten classes. The four files (with or
+ * without .gz; without it, if both exist) are in `directory`. If that is NULL, the function searches $SW_FASHION_MNIST,
+ * /usr/share/datasets/fashion-mnist, and $XDG_CACHE_HOME/fashion-mnist (or ~/.cache/fashion-mnist), in this order, and
+ * uses the first directory that has all four files. If there is none, the message names the directories, the files that
+ * each lacks, and the command that installs the files. The number of samples and their shape are checked. */
 SW_API sw_source *sw_fashion_mnist(const char *directory, sw_data_split split);
-/* SHA-256 of the decompressed contents of all four files against the published ones (0.4 s). */
+/* Compares the SHA-256 of the decompressed contents of all four files with the published values (0.4 s). */
 SW_API sw_status sw_fashion_mnist_verify(const char *directory);
-/* These checksums: of training images, training labels, test images, test labels. */
+/* Computes these checksums: of training images, training labels, test images, and test labels. */
 SW_API sw_status sw_fashion_mnist_checksums(const char *directory, char sha256[4][65]);
-/* Where it was found: "/usr/share/datasets/fashion-mnist"; NULL and an error if nowhere. In a
- * buffer of this thread that the next call overwrites. */
+/* The directory that sw_fashion_mnist uses: "/usr/share/datasets/fashion-mnist"; NULL and an error if there is none.
+ * The text is valid until the next call by this thread. */
 SW_API const char *sw_fashion_mnist_directory(const char *directory);
 
-/* The ten classes' names, also without the files. */
+/* The names of the ten classes. The function does not need the files. */
 SW_API const char *const *sw_fashion_mnist_classes(void);
 
-/* The same for MNIST, whose files have the same names and shapes: $SW_MNIST, /usr/share/datasets/mnist,
- * $XDG_CACHE_HOME/mnist (or ~/.cache/mnist). Debian has no package of it: the message says which four
- * files to put there. Only sw_mnist_verify can tell it from Fashion-MNIST in the wrong folder. */
+/* The same for MNIST, whose files have the same names and shapes. The directories are $SW_MNIST,
+ * /usr/share/datasets/mnist, and $XDG_CACHE_HOME/mnist (or ~/.cache/mnist). Debian has no package of MNIST; the message
+ * says which four files the directory must contain. Only sw_mnist_verify detects Fashion-MNIST in the wrong
+ * directory. */
 SW_API sw_source *sw_mnist(const char *directory, sw_data_split split);
 SW_API sw_status sw_mnist_verify(const char *directory);
 SW_API sw_status sw_mnist_checksums(const char *directory, char sha256[4][65]);
 SW_API const char *sw_mnist_directory(const char *directory);
 
-/* SHA-256 (FIPS 180-4) of bytes, as 64 lower-case hexadecimal digits and a zero. */
+/* Computes the SHA-256 (FIPS 180-4) of bytes as 64 lower-case hexadecimal digits and a terminating zero. */
 SW_API void sw_sha256(const void *bytes, size_t length, char hex[65]);
 
 #ifdef __cplusplus

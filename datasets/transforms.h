@@ -1,4 +1,14 @@
-/* Parts of a source, and transforms of its samples. */
+/* Parts of a source, and transforms of its samples.
+ *
+ *     sw_source *part[2];
+ *     sw_split_source(all, 2, &SW_OPTIONS(sw_split_options, .fractions = (double[]){0.9, 0.1}, .seed = 1), part);
+ *     sw_source *train = sw_normalize(part[0], NULL);
+ *
+ * These functions make sources that read another source: they are wrappers, and do not copy samples. A wrapper keeps
+ * the source alive (sw_source_free in source.h). With the option `owns_source` the wrapper takes over the source: it is
+ * freed with the last wrapper, and also if the call fails (except for a wrong options.size), so that calls can be
+ * nested.
+ */
 #ifndef SWALE_TRANSFORMS_H
 #define SWALE_TRANSFORMS_H
 
@@ -9,91 +19,96 @@ extern "C" {
 #endif
 
 /* ---- Parts of a source ----------------------------------------------------------------------- */
-/* Views: samples stay where they are. Parts keep the source alive (sw_source_free). With `owns_source` it belongs to
- * them: it is freed with the last part, and also if the call fails (but for a wrong options.size), so that
- * calls can be nested. */
 
+/* Options of sw_subset and sw_take. */
 typedef struct sw_wrap_options {
     size_t size; /* sizeof(sw_wrap_options) */
     bool owns_source;
 } sw_wrap_options;
-/* The samples ids[0..count), copied, in this order; an id may come twice. Sample i of the subset is
- * ids[i] of the source: an id out of range is an error that names it. count ≥ 1; options may be NULL. */
+/* Makes a source of the samples ids[0..count), in this order: sample i of the subset is sample ids[i] of the source.
+ * The ids are copied. An id may occur more than once; an id out of range is an error that names it. count ≥ 1; options
+ * may be NULL. */
 SW_API sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count, const sw_wrap_options *options);
-/* The first `count` samples, 1 to n. */
+/* Makes a source of the first `count` samples, 1 to n. */
 SW_API sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *options);
 
+/* Options of sw_split_source. */
 typedef struct sw_split_options {
     size_t size; /* sizeof(sw_split_options) */
-    /* One of the two, `parts` numbers: shares > 0 that add up to 1 (to 1e-9), turned into counts by the
-     * largest remainders; or counts ≥ 1 that add up to n. */
+    /* `parts` numbers in one of the two: fractions > 0 that add up to 1 (within 1e-9), which are converted to counts by
+     * the method of largest remainders; or counts ≥ 1 that add up to n. */
     const double *fractions;
     const int64_t *counts;
     uint64_t seed;
-    /* Of every class, each part gets its share of it, give or take 1 sample (2 if there are more than two
-     * parts); counts stay exact. Class ids are needed. */
+    /* Each part gets its fraction of every class, within 1 sample (2 samples if there are more than two parts); the
+     * counts of the parts remain exact. The targets must be class ids. */
     bool stratified;
     bool owns_source;
 } sw_split_options;
-/* Deals the shuffled samples out to `parts` sources: every sample to exactly one. Within a part the order
- * is random too. A part that would be empty is an error; after one all of out[] are NULL. */
+/* Divides the shuffled samples among `parts` sources, out[parts]: every sample is in exactly one. The order within a
+ * part is random too. A part without samples is an error; after an error all of out[] are NULL. */
 SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *options, sw_source **out);
 
 /* ---- Transforms ------------------------------------------------------------------------------ */
-/* They wrap a source as above, and change x as it is gathered; y and n stay. */
+/* Transforms change x when it is gathered. y and n are those of the source. */
 
-/* What shares one mean and one standard deviation: each number of a sample; or each channel, axis 0 of
- * samples [channels, height, width] (of a sample with other than three axes: all its numbers). */
+/* The numbers that share one mean and one standard deviation. SW_PER_FEATURE: each number of a sample has its own.
+ * SW_PER_CHANNEL: those of each channel, axis 0 of samples [channels, height, width]; in a sample with another number
+ * of axes, all numbers share one. */
 typedef enum sw_moments_axis { SW_PER_FEATURE = 0, SW_PER_CHANNEL } sw_moments_axis;
-/* How many means there are. */
+/* The number of means: the numbers of a sample, or the channels. 0 and an error if the arguments are invalid. */
 SW_API int64_t sw_moments_count(const sw_source *source, sw_moments_axis which);
-/* Mean and standard deviation (population: divided by the count) of x over all samples, in one pass in
- * f64 (Welford 1962; channels put together as in Chan, Golub, LeVeque 1983), as draw 0 has them.
- * [sw_moments_count] each; std may be NULL. */
+/* Computes the mean and the standard deviation (of the population: divided by the count) of x over all samples, as
+ * gathered with draw 0, in one pass in f64 (Welford 1962; the moments of a channel are combined as in Chan, Golub,
+ * LeVeque 1983). mean and std have [sw_moments_count] elements; std may be NULL. */
 SW_API sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mean, double *std);
 
-/* x becomes (x - mean)/std, computed in the batch's type as (x - mean)·(1/std), both rounded to it
- * first. Where std is 0 (a number that never changes), it counts as 1. */
+/* Options of sw_normalize. */
 typedef struct sw_normalize_options {
     size_t size; /* sizeof(sw_normalize_options) */
     sw_moments_axis which;
-    /* Both given, [sw_moments_count], copied; or both NULL: those of `like`, the training set, say. */
+    /* Both are given, [sw_moments_count] elements, and copied; or both are NULL: the moments of `like`. */
     const double *mean, *std;
-    const sw_source *like; /* NULL: the source itself */
+    const sw_source *like; /* the training set, for example; NULL: the source itself */
     bool owns_source;
 } sw_normalize_options;
-/* options NULL: each number of a sample by its own moments. */
+/* Makes a source whose x is (x - mean)/std. It is computed in the type of the batch as (x - mean)·(1/std), where mean
+ * and 1/std are first rounded to this type. A std of 0 (a number that never changes) counts as 1. options NULL:
+ * SW_PER_FEATURE with the moments of the source. */
 SW_API sw_source *sw_normalize(sw_source *source, const sw_normalize_options *options);
 
-/* Random crops and flips of pictures: `padding` zeros on each side, then a window of height × width at
- * a random place, all places equally likely (to 2^-32), then, with `flip`, left and right exchanged with
- * probability ½. All channels alike. A function of seed, sample id (in the wrapped source) and draw:
- * batch size and threads change nothing. */
+/* Options of sw_augment. */
 typedef struct sw_augment_options {
     size_t size;           /* sizeof(sw_augment_options) */
-    int64_t padding;       /* ≥ 0 */
-    int64_t height, width; /* of the window; 0: the picture's own */
-    bool flip;
-    /* How a sample that is one vector is to be read: [channels, height, width], channels 0 meaning 1; the
-     * result is one vector too. All 0 for samples [height, width] or [channels, height, width]. */
+    int64_t padding;       /* zeros added on each side, ≥ 0 */
+    int64_t height, width; /* of the window; 0: that of the picture */
+    bool flip;             /* exchange left and right with probability ½ */
+    /* For samples that are vectors: their shape as pictures [channels, height, width], where channels 0 means 1; the
+     * result is a vector too. All 0 for samples [height, width] or [channels, height, width]. */
     int64_t from_channels, from_height, from_width;
     uint64_t seed;
     bool owns_source;
 } sw_augment_options;
+/* Makes a source of randomly cropped and flipped pictures: it adds `padding` zeros on each side, takes a window of
+ * height × width at a random position (all positions have equal probabilities, within 2^-32), and, with `flip`,
+ * exchanges left and right with probability ½. All channels are changed in the same way. The result is a function of
+ * the seed, the sample id (in the wrapped source) and the draw; it does not depend on batch size and threads. NULL
+ * after an error. */
 SW_API sw_source *sw_augment(sw_source *source, const sw_augment_options *options);
 
-/* A function of one sample: x of the source as f64 → `out`, whose shape is that of the options. Called
- * from several threads for different samples; a function of in, id and draw alone. A status other than
- * SW_OK fails the batch. */
+/* A function of one sample: computes `out`, in the shape of the options, from `in`, x of the source as f64. It is
+ * called from several threads for different samples. The result must depend on in, id and draw only. If it returns a
+ * status other than SW_OK, the batch fails. */
 typedef sw_status (*sw_map_function)(void *user, int64_t id, uint64_t draw, const double *in, double *out);
+/* Options of sw_map. */
 typedef struct sw_map_options {
     size_t size;  /* sizeof(sw_map_options) */
-    bool reshape; /* else the result has the source's shape, and the next two are not read */
+    bool reshape; /* the result has the shape given below; else it has the shape of the source */
     int rank;     /* 0 to 7 */
     int64_t shape[SW_MAX_RANK];
     bool owns_source;
 } sw_map_options;
-/* options NULL: the shape stays. */
+/* Makes a source whose x is computed by a function. options NULL: the shape does not change. NULL after an error. */
 SW_API sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const sw_map_options *options);
 
 #ifdef __cplusplus
