@@ -58,10 +58,10 @@ SW_API const char *sw_fashion_mnist_directory(const char *directory);
 /* The names of the ten classes. The function does not need the files. */
 SW_API const char *const *sw_fashion_mnist_classes(void);
 
-/* The same for MNIST, whose files have the same names and shapes. The directories are $SW_MNIST,
- * /usr/share/datasets/mnist, and $XDG_CACHE_HOME/mnist (or ~/.cache/mnist). Debian has no package of MNIST; the message
- * says which four files the directory must contain. Only sw_mnist_verify detects Fashion-MNIST in the wrong
- * directory. */
+/* The functions for MNIST, which work as those for Fashion-MNIST: the files have the same names and shapes. The
+ * directories are $SW_MNIST, /usr/share/datasets/mnist, and $XDG_CACHE_HOME/mnist (or ~/.cache/mnist). Debian has no
+ * package of MNIST; the message says which four files the directory must contain. Only sw_mnist_verify detects
+ * Fashion-MNIST in the wrong directory. */
 SW_API sw_source *sw_mnist(const char *directory, sw_data_split split);
 SW_API sw_status sw_mnist_verify(const char *directory);
 SW_API sw_status sw_mnist_checksums(const char *directory, char sha256[4][65]);

@@ -129,8 +129,7 @@ SW_API double sw_optim_epoch(const sw_optim *optim);
  * sw_optim_minimize does this itself. Call it before loading a checkpoint, or to read the tables earlier. */
 SW_API sw_status sw_optim_bind(sw_optim *optim, const sw_objective *objective);
 /* The number of steps in an epoch of this objective, which it binds; 0 if the estimator has no batches, and after an
- * error.
- */
+ * error. */
 SW_API int64_t sw_optim_steps_per_epoch(sw_optim *optim, const sw_objective *objective);
 /* Sets the length of the whole run in steps, for schedules; 0: not known. */
 SW_API sw_status sw_optim_set_total_steps(sw_optim *optim, int64_t steps);
@@ -209,7 +208,8 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
 /* Save a checkpoint to a file, or load it. */
 SW_API sw_status sw_optim_save(const sw_optim *optim, const char *path);
 SW_API sw_status sw_optim_load(sw_optim *optim, const char *path);
-/* The same with an archive. sw_optim_pack does not copy vectors: save the archive before the next step. */
+/* As sw_optim_save and sw_optim_load, with an archive. sw_optim_pack does not copy vectors: save the archive before the
+ * next step. */
 SW_API sw_status sw_optim_pack(const sw_optim *optim, sw_archive *archive);
 SW_API sw_status sw_optim_unpack(sw_optim *optim, const sw_archive *archive);
 

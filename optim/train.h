@@ -46,8 +46,8 @@ typedef struct sw_train_options {
      * the length is that of the optimizer, if the program or a file has set one (sw_optim_total_steps); else the run
      * continues until a condition below ends it. If the optimizer has done a part of the run, in an earlier call or
      * before it was saved, the run continues from there: to train e more epochs, set epochs to the number already done
-     * plus e. A call with nothing left to do is an error (SW_ERR_STATE); sw_train_remaining returns what is left. An
-     * epoch of an estimator without batches is one step. */
+     * plus e. A call with nothing left to do is an error (SW_ERR_STATE); sw_train_remaining returns the number of steps
+     * left. An epoch of an estimator without batches is one step. */
     int64_t epochs, steps;
     void *user;             /* passed to the callbacks, each of which may be NULL */
     sw_train_callback *log; /* called after every log_every-th step (0: every step) */

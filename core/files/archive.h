@@ -35,8 +35,8 @@ SW_API sw_archive *sw_archive_new(void);
  * within the file; the arrays follow one another without gaps from the first byte of the data to the last; each is as
  * long as its type and shape require; no name occurs twice; texts are strings. In addition, an array has at most
  * SW_MAX_RANK axes. F32, F64, I32, U8 and I64 become arrays of their type; F16 and BF16 become f32 (exactly); arrays of
- * the other types of the format are listed without data. NULL and an error if the file cannot be read or breaks a rule.
- */
+ * the other types of the format are listed without data. NULL and an error if the file cannot be read or breaks a
+ * rule. */
 SW_API sw_archive *sw_archive_load(const char *path);
 /* Frees the archive with the arrays and texts that it holds (not the data passed to sw_archive_put). Accepts NULL. */
 SW_API void sw_archive_free(sw_archive *archive);
@@ -47,8 +47,8 @@ SW_API void sw_archive_free(sw_archive *archive);
 SW_API sw_status sw_archive_put(sw_archive *archive, const char *name, sw_array array);
 /* As sw_archive_put, but the archive keeps a copy, so that the array need not outlive the call. */
 SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_array array);
-/* Sets or replaces the text of a key. Both are UTF-8 and are copied. An error has the same effect as in sw_archive_put.
- */
+/* Sets or replaces the text of a key. Both are UTF-8 and are copied. An error has the same effect as in
+ * sw_archive_put. */
 SW_API sw_status sw_archive_set_text(sw_archive *archive, const char *key, const char *text);
 /* Writes the archive to a temporary file in the same folder and renames it to `path` when all of it is on the disk.
  * Therefore the path always names a complete file, the old one or the new one, even if the program or the machine

@@ -168,8 +168,8 @@ SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
 /* Gathers rows, as an embedding does: table [rows, ...], ids of any shape → [ids..., ...]. The gradients of a row that
  * is gathered several times are added in the order of the ids. */
 SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
-/* Gathers elements along an axis: out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and likewise for other axes. ids has
- * the rank of x and, except for the axis, its lengths. */
+/* Gathers elements along an axis: out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and in the same way for other axes.
+ * ids has the rank of x and, except for the axis, its lengths. */
 SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
 
 /* ---- Dropout ---- */

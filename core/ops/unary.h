@@ -31,8 +31,7 @@ typedef struct sw_unary_args {
 } sw_unary_args;
 
 /* Defines the kernel SW_K(name), which computes an expression of two elements `a` and `b`. out may be one of the
- * operands.
- */
+ * operands. */
 #define SW_BINARY(name, expression)                                                \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_binary_args *s = args;                                            \

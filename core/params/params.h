@@ -141,8 +141,7 @@ SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
 SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);
 SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* samples added since the block was fresh */
 /* The sum of the weights of the losses (loss_mean.h) added since the block was fresh, or SW_SUMMED; 0 while it is
- * fresh.
- */
+ * fresh. */
 SW_API double sw_gradient_weight(const sw_gradient *gradient);
 
 #ifdef __cplusplus
