@@ -20,9 +20,10 @@
  * (parallel.h). If eps is so small that this would matter, a rule stores its second moments in f64, which takes 4 more
  * bytes for each of their elements.
  *
- * A gradient with Inf or NaN ends the step with SW_SKIPPED. No counter, schedule, table, state or average has changed
- * then; only the sampler has advanced, so that the next step gets other samples. After 100 skipped steps in a row the
- * status is SW_ERR_NONFINITE, and the message gives the cause; after sw_clear_error the count starts again.
+ * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states and
+ * averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so that the next step
+ * gets other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the message gives the cause;
+ * after sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them
  * infinite or NaN is refused with SW_ERR_NONFINITE; the message names the method, the quantity and the step. x and the
