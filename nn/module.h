@@ -39,7 +39,7 @@ typedef struct sw_module_type {
     void (*describe)(const sw_module *module, char *text, size_t bytes);
     void (*free)(sw_module *module); /* frees what the members of `data` own; NULL: nothing to free */
     bool name_space; /* the names of layers inside it begin with the name of this layer: see "Names" in nn.h */
-    bool takes_ids;  /* its input is class ids, which sw_predict passes as integers */
+    bool takes_ids;  /* its input is ids, which sw_predict does not convert to the type of the model */
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;
@@ -89,7 +89,7 @@ typedef struct sw_compose_options {
     /* The shape of a sample of the output; NULL: the build determines it by running `forward`. If it is given, the
      * build does not run `forward`, and builds the inner layers in order, with unknown input shapes. */
     const sw_sample_shape *out;
-    bool takes_ids; /* the input is class ids (i32), also in the run at the build: see sw_predict */
+    bool takes_ids; /* the input is ids, i32 in the run at the build; see sw_predict */
 } sw_compose_options;
 /* As sw_nn_compose (nn.h), with an array of layers, and options, which are copied (NULL: none). */
 SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
