@@ -4,8 +4,6 @@
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
-#include "core/kernels/dispatch.h"
-#include "core/kernels/axpy.h"
 
 #if SW_KERNEL_FIRST
 /* Arrays [outer, n, inner] and [outer, m, inner]; ids [outer, m, inner], or [m] for whole rows. */

@@ -3,8 +3,6 @@
 #include <swale/extend.h>
 #include <swale/unary.h>
 
-#include "core/kernels/broadcast.h"
-#include "core/kernels/axpy.h"
 #include "core/ops/shared.h"
 
 #include <limits.h>

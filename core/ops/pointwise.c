@@ -3,7 +3,6 @@
 #include <swale/unary.h>
 #include <swale/extend.h>
 
-#include "core/kernels/broadcast.h"
 #include "core/ops/shared.h"
 
 #if SW_KERNEL_PASS

@@ -2,7 +2,6 @@
 #include <swale/copy.h>
 #include <swale/extend.h>
 
-#include "core/kernels/dispatch.h"
 
 #include <string.h>
 
