@@ -73,20 +73,10 @@ static void SW_K(close_compensated)(void *args, int64_t begin, int64_t end, doub
         y[i] = a * (y[i] + low[i]);
 }
 
-static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
-    const vector_args *s = args;
-    real *y = s->out;
-    const real a = (real)s->factor;
-    (void)sums;
-    for (int64_t i = begin; i < end; i++)
-        y[i] = a;
-}
-
 #else /* ---- once ---- */
 
 static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale),
                         scale_in_place_kernels = SW_KERNEL_TABLE(scale_in_place), axpy_kernels = SW_KERNEL_TABLE(axpy),
-                        fill_kernels = SW_KERNEL_TABLE(fill),
                         axpy_compensated_kernels = SW_KERNEL_TABLE(axpy_compensated),
                         close_compensated_kernels = SW_KERNEL_TABLE(close_compensated);
 
@@ -116,11 +106,6 @@ void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *
 void swi_close_compensated(int64_t n, double a, float *y, const float *low) {
     compensated_args args = {.y = y, .low = (float *)(uintptr_t)low, .factor = a};
     swi_run(&close_compensated_kernels, SW_F32, &args, n);
-}
-
-void swi_fill(sw_dtype type, int64_t n, double value, void *y) {
-    vector_args args = {.out = y, .factor = value};
-    swi_run(&fill_kernels, type, &args, n);
 }
 
 #endif

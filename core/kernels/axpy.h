@@ -6,7 +6,6 @@
 
 /* y += a·x, or y = a·x if store */
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);
-void swi_fill(sw_dtype type, int64_t n, double value, void *y);
 /* y + low ← y + low + a·x, low the rounding errors of earlier additions. */
 void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *low);
 /* y ← a·(y + low) */

@@ -259,7 +259,7 @@ void sw_box_copy(size_t size, sw_box box, const void *from, void *to) {
         }
     cut(&j);
     const int64_t tiles = (j.units + j.per_tile - 1) / j.per_tile;
-    if (count < SWI_SERIAL)
+    if (count < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             copy_tile(&j, t);
     else

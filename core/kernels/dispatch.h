@@ -16,10 +16,9 @@ static inline int swi_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
     return level >= 0 ? level : sw_cpu_level();
 }
-enum { SWI_SERIAL = 4 * SW_TILE }; /* elements below which one thread does it all */
 /* sw_kernel_run, without a call where there is one tile's work or little more. */
 static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
-    if (n < SWI_SERIAL)
+    if (n < SW_SERIAL)
         (*kernels)[type][swi_cpu_level()](args, 0, n, NULL);
     else
         sw_kernel_run(kernels, type, args, n);

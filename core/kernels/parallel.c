@@ -84,7 +84,7 @@ static void run_tile(void *args, int64_t tile) {
 }
 
 void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
-    if (n < SWI_SERIAL) {
+    if (n < SW_SERIAL) {
         swi_run(kernels, type, args, n);
         return;
     }

@@ -27,6 +27,8 @@ SW_API int sw_cpu_level(void); /* the level in use, 0..SW_LEVELS-1: see sw_cpu_n
 
 /* The number of elements in a tile, the unit of elementwise work. It does not depend on the number of threads. */
 enum { SW_TILE = 4096 };
+/* Below this number of elements one thread does all of the work. */
+enum { SW_SERIAL = 4 * SW_TILE };
 
 /* Runs a kernel over [0, n). Below 4 tiles of SW_TILE elements the calling thread does it in one call of the kernel;
  * otherwise threads share the tiles, and each call of the kernel processes one tile. `type` is f32 or f64. */

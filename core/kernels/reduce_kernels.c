@@ -381,12 +381,12 @@ static void fold_tile(void *args, int64_t tile) {
 /* Few outputs of many elements: their elements are divided, as the shape says, whoever computes. */
 static int64_t parts_of(const sw_fold_axes *a, int64_t units) {
     const int64_t work = a->outputs * a->count, inner = a->across ? a->rows : a->length;
-    if (work < 2 * SWI_SERIAL || units >= MOST_PARTS / 2)
+    if (work < 2 * SW_SERIAL || units >= MOST_PARTS / 2)
         return 1;
     int64_t parts = a->folds >= MOST_PARTS ? a->folds : inner / (a->across ? GROUP : SW_TILE / 4);
     parts = parts > MOST_PARTS ? MOST_PARTS : parts;
     parts = parts > PARTIAL / a->outputs ? PARTIAL / a->outputs : parts;
-    return at_least_one(parts > work / SWI_SERIAL * 4 ? work / SWI_SERIAL * 4 : parts);
+    return at_least_one(parts > work / SW_SERIAL * 4 ? work / SW_SERIAL * 4 : parts);
 }
 
 void sw_fold_run(const sw_fold *fold, const sw_fold_axes *a, const sw_fold_job *job) {
@@ -410,7 +410,7 @@ void sw_fold_run(const sw_fold *fold, const sw_fold_axes *a, const sw_fold_job *
     w.parts = parts_of(a, w.units);
     w.per_tile = w.parts > 1 ? 1 : at_least_one(SW_TILE * w.units / work);
     int64_t tiles = w.parts > 1 ? w.units * w.parts : (w.units + w.per_tile - 1) / w.per_tile;
-    if (work < SWI_SERIAL)
+    if (work < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             fold_tile(&w, t);
     else
@@ -485,7 +485,7 @@ void sw_spread_run(const sw_spread *spread, const sw_fold_axes *a, sw_dtype type
     w.units = a->blocks * a->folds * w.down * w.along;
     w.per_tile = at_least_one(SW_TILE * w.units / work);
     int64_t tiles = (w.units + w.per_tile - 1) / w.per_tile;
-    if (work < SWI_SERIAL)
+    if (work < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             spread_tile(&w, t);
     else

@@ -61,6 +61,15 @@ static void SW_K(careful_square)(void *args, int64_t begin, int64_t end, double 
     }
 }
 
+static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    real *out = s->out;
+    const real a = (real)s->a;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        out[i] = a;
+}
+
 /* out = a x + b y; y may be NULL */
 static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
@@ -120,7 +129,13 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 static const sw_kernels square_kernels = SW_KERNEL_TABLE(square), two_squares_kernels = SW_KERNEL_TABLE(two_squares),
                         careful_kernels = SW_KERNEL_TABLE(careful_square), combine_kernels = SW_KERNEL_TABLE(combine),
                         add_kernels = SW_KERNEL_TABLE(add_compensated),
-                        mean_kernels = SW_KERNEL_TABLE(mean_compensated), inner_kernels = SW_KERNEL_TABLE(inner);
+                        mean_kernels = SW_KERNEL_TABLE(mean_compensated), inner_kernels = SW_KERNEL_TABLE(inner),
+                        fill_kernels = SW_KERNEL_TABLE(fill);
+
+void sw_vector_fill(sw_dtype type, int64_t n, double value, void *out) {
+    vector_args args = {.out = out, .a = value};
+    sw_kernel_run(&fill_kernels, type, &args, n);
+}
 
 void sw_vector_axpby(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
     vector_args args = {.x = x, .y = y, .out = out, .a = a, .b = b};

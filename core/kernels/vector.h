@@ -17,6 +17,8 @@ SW_API sw_status sw_vector_norm(sw_dtype type, int64_t n, const void *x, double 
 SW_API void sw_vector_two_norms(sw_dtype type, int64_t n, const void *x, const void *y, double norm[2]);
 /* The inner product ⟨x, y⟩, computed in f64. */
 SW_API double sw_vector_dot(sw_dtype type, int64_t n, const void *x, const void *y);
+/* out[i] = value */
+SW_API void sw_vector_fill(sw_dtype type, int64_t n, double value, void *out);
 /* out = a x + b y. y may be NULL (a x alone); out may be x or y. */
 SW_API void sw_vector_axpby(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out);
 /* For sums and means over many steps, stored in two vectors whose sum is the value: `sum` + `low` becomes

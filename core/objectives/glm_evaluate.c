@@ -5,6 +5,7 @@
 #include <swale/gemm.h>
 #include <swale/reduce_kernels.h>
 #include <swale/status.h>
+#include <swale/vector.h>
 
 #include "core/base/element.h"
 #include "core/kernels/dispatch.h"
@@ -174,7 +175,7 @@ sw_status swi_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *i
     } else {
         glm_args args = {.f = f, .ids = ids, .in = c, .out = g};
         if (beta == 0)
-            swi_fill(type, weights, 0, g);
+            sw_vector_fill(type, weights, 0, g);
         else if (beta != 1)
             swi_axpy(type, weights, beta, g, g, true);
         glm_kernel(&rows_kernels, f)(&args, 0, count, NULL);
@@ -183,7 +184,7 @@ sw_status swi_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *i
         return SW_OK;
     void *b = (char *)g + (size_t)weights * swi_size(type);
     if (beta == 0)
-        swi_fill(type, outputs, 0, b);
+        sw_vector_fill(type, outputs, 0, b);
     else if (beta != 1)
         swi_axpy(type, outputs, beta, b, b, true);
     sw_sum_to_shape(type, 2, (int64_t[]){count, outputs}, c, 1, &outputs, b, 1, false);

@@ -2,6 +2,7 @@
 #include <swale/gemm.h>
 #include <swale/memory.h>
 #include <swale/text.h>
+#include <swale/vector.h>
 
 #include "core/base/error_state.h"
 #include "core/kernels/axpy.h"
@@ -424,7 +425,7 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
         void *b = (char *)g + (size_t)(k * d) * swi_size(type);
         swi_axpy(type, k, beta, b, b, true);
         if (beta == 0)
-            swi_fill(type, k, 0, b);
+            sw_vector_fill(type, k, 0, b);
         sw_sum_to_shape(type, 2, (int64_t[]){count, k}, c, 1, &k, b, 1, false);
     }
     return SW_OK;

@@ -4,7 +4,6 @@
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
-
 #if SW_KERNEL_FIRST
 /* Arrays [outer, n, inner] and [outer, m, inner]; ids [outer, m, inner], or [m] for whole rows. */
 typedef struct index_args {
@@ -137,14 +136,14 @@ static void run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int
     const index_args *a = &j->args;
     if (outer * a->m * a->inner == 0)
         return;
-    if (outer * a->m * a->inner < SWI_SERIAL)
+    if (outer * a->m * a->inner < SW_SERIAL)
         width = a->inner;
     j->width = width < a->inner ? width : a->inner;
     j->blocks = (a->inner + j->width - 1) / j->width;
     j->units = outer * j->blocks;
     j->per_tile = 1 + (SW_TILE - 1) / (j->width * a->m);
     const int64_t tiles = (j->units + j->per_tile - 1) / j->per_tile;
-    if (outer * a->m * a->inner < SWI_SERIAL)
+    if (outer * a->m * a->inner < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             work(j, t);
     else
@@ -224,7 +223,7 @@ static sw_status gather_rows_forward(sw_call *c) {
                    .per_tile = 1 + (SW_TILE - 1) / length,
                    .bytes = (size_t)length * sw_dtype_size(table->type)};
     const int64_t tiles = (r.count + r.per_tile - 1) / r.per_tile;
-    if (c->out->count < SWI_SERIAL)
+    if (c->out->count < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             rows_copy_tile(&r, t);
     else
@@ -271,7 +270,7 @@ static sw_status gather_rows_vjp(sw_call *c) {
                    .kernel = add_rows_kernels[table->type][sw_cpu_level()]};
     if (table->type == SW_F32 && j.args.m > OFTEN && j.args.inner > 0)
         SW_TRY(sums_of_frequent_rows(c, &j));
-    swi_fill(table->type, table->count, 0, d);
+    sw_vector_fill(table->type, table->count, 0, d);
     run_blocks(&j, add_tile, 1, ROW_BLOCK);
     return SW_OK;
 }
@@ -402,7 +401,7 @@ static sw_status add_wide(sw_call *c, const index_job *job, int64_t outer) {
     j->width = a->inner < block ? a->inner : block;
     j->blocks = (a->inner + j->width - 1) / j->width;
     j->units = outer * j->blocks;
-    if (outer * a->m * a->inner >= SWI_SERIAL)
+    if (outer * a->m * a->inner >= SW_SERIAL)
         w.lanes = sw_threads() < j->units ? sw_threads() : j->units;
     j->args.wide = sw_call_scratch(c, (size_t)(w.lanes * a->n * j->width) * sizeof(double));
     if (!j->args.wide)
@@ -425,7 +424,7 @@ static sw_status gather_vjp(sw_call *c) {
     j.kernel = add_each_kernels[x->type][sw_cpu_level()];
     if (x->type == SW_F32 && j.args.m > OFTEN && x->count > 0)
         return add_wide(c, &j, outer);
-    swi_fill(x->type, x->count, 0, j.args.to);
+    sw_vector_fill(x->type, x->count, 0, j.args.to);
     run_blocks(&j, add_tile, outer, COLUMN_BLOCK);
     return SW_OK;
 }

@@ -168,7 +168,7 @@ static sw_status multiply_batch(const request *r, const sw_view *out) {
         }
     }
     if (length == 0) { /* no product, but perhaps sums of none */
-        swi_fill(z->type, z->count, 0, z->data);
+        sw_vector_fill(z->type, z->count, 0, z->data);
         return SW_OK;
     }
     if (sw_blas_ready(1) == 0)

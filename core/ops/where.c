@@ -2,7 +2,6 @@
 #include <swale/copy.h>
 #include <swale/extend.h>
 
-
 #include <string.h>
 
 /* ---- Runs of neighbors: out[i] from a[i], b[i] and, for a choice, a condition ---- */
@@ -145,7 +144,7 @@ static void walk_over(run_function *function, int inputs, const sw_view *const *
     w.units = out->count / length * w.pieces;
     w.per_tile = 1 + (SW_TILE - 1) / w.piece;
     const int64_t tiles = (w.units + w.per_tile - 1) / w.per_tile;
-    if (out->count < SWI_SERIAL)
+    if (out->count < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             walk_tile(&w, t);
     else

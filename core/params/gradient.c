@@ -1,6 +1,7 @@
 /* Gradient blocks: what they hold, and how the parts of a mean are added up. */
 #include <swale/memory.h>
 #include <swale/status.h>
+#include <swale/vector.h>
 
 #include "core/base/allocation.h"
 #include "core/base/element.h"
@@ -123,7 +124,7 @@ void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, cons
     void *to = (char *)g->data + (size_t)at * swi_size(type);
     if (factor == 0) { /* 0·NaN is not 0 */
         if (store)
-            swi_fill(type, n, 0, to);
+            sw_vector_fill(type, n, 0, to);
         return;
     }
     if (g->summed && type == SW_F32)

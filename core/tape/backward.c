@@ -2,6 +2,7 @@
  * accumulation; an operation's vjp only ever stores. */
 #include <swale/reduce_kernels.h>
 #include <swale/text.h>
+#include <swale/vector.h>
 
 #include "core/base/allocation.h"
 #include "core/base/error_state.h"
@@ -231,7 +232,7 @@ static const sw_view *blind(sw_tape *tape, const sw_view *view) {
         return NULL;
     *blank = *view;
     blank->data = data;
-    swi_fill(view->type, view->count, (double)NAN, data);
+    sw_vector_fill(view->type, view->count, (double)NAN, data);
     return blank;
 }
 
