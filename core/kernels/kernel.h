@@ -82,6 +82,9 @@ enum { SW_LANES = 32 }; /* the number of partial sums in a reduction, on every l
                 four_[k_] += (type)(lane)[j_ + k_];               \
         (total) += (four_[0] + four_[1]) + (four_[2] + four_[3]); \
     } while (0)
+/* For functions that are too large for the compilers to inline by themselves: a loop with a call in it is not
+ * vectorized. */
+#define SW_K_INLINE static inline __attribute__((always_inline))
 #define SW_K_JOIN(name, type, level) name##_##type##_##level
 #define SW_K_NAME(name, type, level) SW_K_JOIN(name, type, level)
 #define SW_K(name) SW_K_NAME(name, SW_KERNEL_TYPE, SW_KERNEL_LEVEL)

@@ -9,7 +9,8 @@
 #include <swale/optim.h>
 #endif
 
-#if SW_KERNEL_PASS
+#if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_COMPENSATED)
+#define SW_KERNEL_HAS_COMPENSATED
 
 /* high + low ← high + low + t, without a branch: Knuth's exact sum of high and t, then Dekker's sum of the result and
  * low. The only rounding errors are that of t and one of the size of a rounding of low. If |low| is at most 2^-60

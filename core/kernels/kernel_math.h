@@ -217,9 +217,6 @@ static inline real SW_K(sw_k_cos)(real x) {
     return SW_K(sw_k_sin_cos)(x, 1);
 }
 
-/* For functions that compilers consider too large to inline. A loop that contains a call is not vectorized. */
-#define SW_K_INLINE static inline __attribute__((always_inline))
-
 /* ---- Powers. The functions for f32 compute in f64, those for f64 in pairs of f64 whose sum is the number. ---- */
 
 /* a·b = result + *low, exactly, for |a|, |b| < 2^996 (Dekker 1971, with Veltkamp's splitting) */
@@ -463,7 +460,6 @@ static inline real SW_K(sw_k_normal)(real x) {
     return a <= 1 ? middle : u > 0 ? tail : u == u ? 1 - tail : u;
 }
 
-#undef SW_K_INLINE
 #undef SW_K_UINT
 #undef SW_K_MAGIC
 #undef SW_K_MANTISSA

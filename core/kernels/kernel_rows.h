@@ -36,7 +36,8 @@ enum { SW_ROW_WIDE = 2 * SW_LANES }; /* rows of at least this length are summed 
     } while (0)
 #endif
 
-#if SW_KERNEL_PASS
+#if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_ROWS)
+#define SW_KERNEL_HAS_ROWS
 /* The largest of n ≥ 1 elements. If z holds NaN, the result may be a number: the NaN remains in z - max. */
 static inline real SW_K(sw_k_row_max)(const real *z, int64_t n) {
     real max = z[0];

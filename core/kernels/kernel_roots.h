@@ -1,0 +1,136 @@
+/* Roots of many numbers at once, in vector code. Included after kernel.h, in every pass.
+ *
+ * Square roots. The processor's divider takes them too, and as slowly: a loop that needs both does nothing but wait for
+ * it. On AVX-512, every other vector of f32 has its roots from the estimate y of 1/√v by multiplications
+ * (Markstein, IBM J. Res. Dev. 34, 1990), so that divider and multipliers are busy for about as long:
+ *     s = v y, h = y/2;   r = ½ - s h, s ← s + s r, h ← h + h r;   s ← s + h (v - s²)
+ * The result is the rounded exact root, that is sqrt's: all levels have the same bits. tests/optim/test_roots.c
+ * tries every float. Below 2^-100 v - s² leaves the normal numbers; there, and for 0, ∞ and NaN, sqrt is asked.
+ */
+
+#ifndef SWALE_KERNEL_ROOTS_H
+#define SWALE_KERNEL_ROOTS_H
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#endif
+
+#if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_ROOTS)
+#define SW_KERNEL_HAS_ROOTS
+
+#if SW_KERNEL_AVX512 && SW_KERNEL_F32
+/* The roots of 16 numbers in [2^-100, ∞), by multiplications. */
+static inline __m512 SW_K(sw_k_root_by_products)(__m512 v) {
+    const __m512 half = _mm512_set1_ps(0.5f), y = _mm512_rsqrt14_ps(v);
+    __m512 s = _mm512_mul_ps(v, y), h = _mm512_mul_ps(y, half);
+    const __m512 r = _mm512_fnmadd_ps(s, h, half);
+    s = _mm512_fmadd_ps(s, r, s);
+    h = _mm512_fmadd_ps(h, r, h);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(s, s, v), h, s);
+}
+
+/* Whether all are in [2^-100, ∞), by their bits. */
+static inline bool SW_K(sw_k_root_range)(__m512 v) {
+    const __m512i low = _mm512_set1_epi32(0x0D800000), length = _mm512_set1_epi32(0x7F800000 - 0x0D800000);
+    return _mm512_cmplt_epu32_mask(_mm512_sub_epi32(_mm512_castps_si512(v), low), length) == 0xFFFF;
+}
+#endif
+
+/* v ← √v of n numbers */
+SW_K_INLINE void SW_K(sw_k_roots)(real *v, int64_t n) {
+    int64_t i = 0;
+#if SW_KERNEL_AVX512 && SW_KERNEL_F32
+    for (; i + 32 <= n; i += 32) {
+        const __m512 a = _mm512_loadu_ps(v + i), b = _mm512_loadu_ps(v + i + 16);
+        const bool products = SW_K(sw_k_root_range)(a);
+        _mm512_storeu_ps(v + i, products ? SW_K(sw_k_root_by_products)(a) : _mm512_sqrt_ps(a));
+        _mm512_storeu_ps(v + i + 16, _mm512_sqrt_ps(b));
+    }
+#endif
+    for (; i < n; i++)
+        v[i] = SW_R(sqrt)(v[i]);
+}
+
+/* ---- Other roots ---- */
+
+/* A number within 3.5 % of v^(-1/3), in f64 3e-5. Bits taken as a whole number are nearly a multiple of the
+ * logarithm: a constant less a third of them. Vector code before AVX-512 converts whole numbers of 32 bits
+ * only: the leading half of those of f64 passes through the mantissa of 2^52. */
+static inline real SW_K(sw_k_inverse_cube_root)(real v) {
+#if SW_KERNEL_F32
+    const real leading = (real)(int32_t)SW_K(sw_k_bits)(v);
+    return SW_K(sw_k_from_bits)((uint32_t)(int32_t)(1419899904.0f - leading * (1 / 3.0f)));
+#else
+    const real start = 1430188287.16, unit = 4503599627370496.0;
+    const real leading = SW_K(sw_k_from_bits)(SW_K(sw_k_bits)(unit) | SW_K(sw_k_bits)(v) >> 32) - unit;
+    const real guess = start - leading * (1 / 3.0) + unit;
+    const real y = SW_K(sw_k_from_bits)((SW_K(sw_k_bits)(guess) - SW_K(sw_k_bits)(unit)) << 32);
+    const real h = 1 - (v * y) * (y * y);
+    return y + y * (h * (1 / 3.0 + h * (2 / 9.0 + h * (14 / 81.0))));
+#endif
+}
+
+/* (1 - h)^(-1/3) - 1: in f32 for |h| ≤ 0.103, within 9e-8; in f64 the series, for |h| ≤ 1e-4. */
+static inline real SW_K(sw_k_inverse_cube_root_near_1)(real h) {
+#if SW_KERNEL_F32
+    const real c1 = 0.333329139f, c2 = 0.222215569f, c3 = 0.174468768f, c4 = 0.145823882f;
+#else
+    const real c1 = 1 / 3.0, c2 = 2 / 9.0, c3 = 14 / 81.0, c4 = 35 / 243.0;
+#endif
+    return h * (c1 + h * (c2 + h * (c3 + h * c4)));
+}
+
+/* v^(2/3) = w (1 - h)^(-1/3), w = v y, h = 1 - v y³, y about v^(-1/3); 0 of 0, and ∞ or -∞ of ∞. Largest relative
+ * error, by trial of every f32 of 20 octaves and many others: 2.2e-7 in f32, 2.3e-16 in f64. */
+static inline real SW_K(sw_k_two_thirds_power)(real v) {
+    const real y = SW_K(sw_k_inverse_cube_root)(v), w = v * y;
+    return w + w * SW_K(sw_k_inverse_cube_root_near_1)(1 - w * (y * y));
+}
+
+/* The normal number next to v: the smallest of 0 and of subnormal numbers, the largest of ∞. */
+static inline real SW_K(sw_k_normal_number)(real v) {
+#if SW_KERNEL_F32
+    const real least = 1.17549435e-38f, most = 3.4028234e38f;
+#else
+    const real least = 2.2250738585072014e-308, most = 1.7976931348623157e308;
+#endif
+    v = v > least ? v : least;
+    return v < most ? v : most;
+}
+
+/* v ← v^(1/p) of n numbers v ≥ 0, p ≥ 1. Roots for p = 2 and 1.5 are quick: see above. Others are sw_k_power of the normal
+ * number next to v. */
+SW_K_INLINE void SW_K(sw_k_pth_roots)(real *restrict v, int64_t n, double p) {
+    const double exponent = 1 / p;
+    if (p == 2) {
+        SW_K(sw_k_roots)(v, n);
+        return;
+    }
+    if (p == 1.5)
+        for (int64_t i = 0; i < n; i++)
+            v[i] = SW_K(sw_k_two_thirds_power)(v[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            v[i] = SW_K(sw_k_power)(SW_K(sw_k_normal_number)(v[i]), exponent, 0);
+}
+
+/* v[i] ← √(a[i] + eps)/√(b[i] + eps) of n numbers, from the root of one quotient where that is a normal number. */
+SW_K_INLINE void SW_K(sw_k_root_quotients)(const real *restrict a, const real *restrict b, real eps, int64_t n,
+                                           real *restrict v) {
+#if SW_KERNEL_F32
+    const real least = 0x1p-63f; /* root of the smallest normal number */
+#else
+    const real least = 0x1p-511;
+#endif
+    int tiny = 0;
+    for (int64_t i = 0; i < n; i++)
+        v[i] = (a[i] + eps) / (b[i] + eps);
+    SW_K(sw_k_roots)(v, n);
+    for (int64_t i = 0; i < n; i++)
+        tiny |= v[i] < least;
+    for (int64_t i = 0; tiny && i < n; i++)
+        if (v[i] < least)
+            v[i] = SW_R(sqrt)(a[i] + eps) / SW_R(sqrt)(b[i] + eps);
+}
+
+#endif
