@@ -10,6 +10,17 @@
 #include <swale/kernel.h>
 #include <swale/optim.h>
 
+#if SW_KERNEL_FIRST /* ---- Options and state of the rule, in the order of its tables ---- */
+
+typedef struct signum_options {
+    double lr, momentum;
+} signum_options;
+
+typedef struct signum_slots {
+    void *momentum;
+} signum_slots;
+
+#endif
 #if SW_KERNEL_PASS /* ---- Kernels: compiled for f32 and f64, and for each instruction set ---- */
 
 /* args: {x, out} or {x, cotangent, out} */
@@ -35,9 +46,10 @@ static void SW_K(swish_vjp)(void *args, int64_t begin, int64_t end, double *sums
 
 static void SW_K(signum)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
+    const signum_options *o = SW_STEP_OPTIONS(s, signum_options);
     const real *restrict g = s->g;
-    real *restrict x = s->x, *restrict m = s->slot[0];
-    const real lr = (real)s->option[0], mu = (real)s->option[1];
+    real *restrict x = s->x, *restrict m = SW_STEP_SLOTS(s, signum_slots)->momentum;
+    const real lr = (real)o->lr, mu = (real)o->momentum;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         m[i] = mu * m[i] + (1 - mu) * g[i];
@@ -106,24 +118,28 @@ static const sw_module_type swish_layer = {.size = sizeof(sw_module_type), .name
 /* ---- The rule: a table and a kernel ---- */
 
 static const sw_kernels signum_kernels = SW_KERNEL_TABLE(signum);
-static const sw_option signum_options[] = {
+static const sw_option signum_option_table[] = {
     {.name = "lr", .value = 1e-3, .low = 0, .high = 1, .help = "learning rate"},
     {.name = "momentum", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "μ"},
     {0}};
-static const sw_slot signum_slots[] = {{.name = "momentum"}, {0}};
-enum { LR, MOMENTUM };
+static const sw_slot signum_slot_table[] = {{.name = "momentum"}, {0}};
+SW_MATCH_OPTIONS(signum_options, signum_option_table);
+SW_MATCH_SLOTS(signum_slots, signum_slot_table);
+
 /* How far a step can go: each element of x by lr, m no further than g. With it the library needs no copies to keep
  * Inf and NaN out. */
 static void signum_reach(const sw_step *s, sw_bounds *b) {
-    b->largest += s->option[LR] + b->slot[0] + b->g;
-    b->slot[0] = s->option[MOMENTUM] * b->slot[0] + b->g;
-    b->x += s->option[LR] * sqrt((double)b->count);
+    const signum_options *o = SW_STEP_OPTIONS(s, signum_options);
+    double *m = &SW_SLOT_BOUND(b, signum_slots, momentum);
+    b->largest += o->lr + *m + b->g;
+    *m = o->momentum * *m + b->g;
+    b->x += o->lr * sqrt((double)b->count);
 }
 static const sw_rule signum = {.size = sizeof(sw_rule),
                                .name = "signum",
                                .summary = "the sign of the momentum",
-                               .options = signum_options,
-                               .slots = signum_slots,
+                               .options = signum_option_table,
+                               .slots = signum_slot_table,
                                .flags = SW_RULE_LINEAR,
                                .update = &signum_kernels,
                                .reach = signum_reach};

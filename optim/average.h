@@ -23,8 +23,13 @@ typedef struct sw_average {
      * slots are copied before each step, and the average's slots are checked after it. If it is given there are
      * no copies: when `begin` fails, or sets a scalar or coefficient that is not finite, the step is partly done. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
+    /* Of averages that are a running mean and nothing else: slot 0 is the mean e, and in f32 slot 1 is its low-order part;
+     * `update` is e ← e + w (x - e), where w is what this gives from the coefficients of `begin`. Estimators may then
+     * take many steps in a loop of their own. NULL: the average is not of this form. */
+    double (*weight)(const double *coefficient);
 } sw_average;
 
+/* See Registration in method.h. */
 SW_API sw_status sw_average_register(const sw_average *average);
 SW_API const sw_average *sw_average_at(int index);
 

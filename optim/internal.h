@@ -98,6 +98,9 @@ enum { SWO_SCHEDULES = 4, SWO_SCRATCH = 7, SWO_GROUPS = 64 }; /* scratch: four f
 /* Why a step was skipped: Inf or NaN in the gradient; a line search that gave up; a method's own decision. */
 typedef enum swo_skip_cause { SWO_SKIP_GRADIENT = 0, SWO_SKIP_SEARCH, SWO_SKIP_RULE, SWO_SKIP_SAMPLE } swo_skip_cause;
 
+/* schedule_options.c: the table of sw_schedule_common. */
+extern const sw_option swo_schedule_options[];
+
 struct swo_plain_rules;
 typedef sw_status swo_run(sw_estimate *e, const struct swo_plain_rules *rules, int64_t most, int64_t *done);
 typedef struct swo_estimate {

@@ -1,6 +1,5 @@
 /* What there is, for people: every method with what its tables say. */
 #include "optim/internal.h"
-#include "optim/methods.h"
 
 #include <stdio.h>
 
@@ -58,7 +57,7 @@ static bool is_table(swo_kind kind, const sw_slot *slot) {
     return kind == SWO_ESTIMATOR && slot->count;
 }
 
-/* Bytes of the slot whose place this one takes: v_f64 that of v (methods.h). 0: it takes none. */
+/* Bytes of the slot whose place this one takes: v_f64 that of v (second_moments.h). 0: it takes none. */
 static double replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option) {
     const size_t length = strlen(slot->name);
     if (length < 4 || strcmp(slot->name + length - 4, "_f64") != 0)

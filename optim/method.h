@@ -4,6 +4,8 @@
 
 #include <swale/extend.h>
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -98,7 +100,7 @@ typedef struct sw_step {
     void *out;             /* `point`: where it goes */
     const sw_param *param; /* SW_UNIT_TENSOR: whose elements; else NULL */
     void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes */
-    void *x_low;           /* for built-in rules: in f32, the low-order part of x; or NULL */
+    void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
 } sw_step;
 
 /* How far a step can go. Before the step x, g and slot[i] are bounds of the 2-norms of those vectors over the group,
@@ -112,6 +114,70 @@ typedef struct sw_bounds {
                      * rounds to the type of x. An overestimate does no harm */
     double own;     /* the method's own number, kept from step to step: 0 at first, INFINITY after loading */
 } sw_bounds;
+
+/* ---- Values by name ----
+ *
+ * A method reads its options, slots, coefficients and scalars through structs of its own, whose fields stand in the order
+ * of the tables. The fields are all double; those of slots are all void *.
+ *
+ *     typedef struct lion_options {
+ *         double lr, beta1, beta2, weight_decay;
+ *     } lion_options;
+ *     typedef struct lion_slots {
+ *         void *m;
+ *     } lion_slots;
+ *
+ *     const lion_options *o = SW_STEP_OPTIONS(step, lion_options);
+ *     float *m = SW_STEP_SLOTS(step, lion_slots)->m;
+ *
+ *     static const sw_option lion_option_table[] = {{.name = "lr", …}, {.name = "beta1", …}, …, {0}};
+ *     static const sw_slot lion_slot_table[] = {{.name = "m"}, {0}};
+ *     SW_MATCH_OPTIONS(lion_options, lion_option_table);
+ *     SW_MATCH_SLOTS(lion_slots, lion_slot_table);
+ *
+ * The SW_MATCH macros stop the compiler if a struct has not as many fields as its table has lines. Structs may be nested:
+ * rules that share options share a struct of them. BOOL and CHOICE options are doubles too: `o->nesterov != 0`. */
+
+/* From `const double *option`, as the functions `check`, `needed` and `factor` get it. */
+#define SW_OPTIONS_AS(option, type) ((const type *)(const void *)(option))
+#define SW_SCALARS_AS(scalar, type) ((type *)(void *)(scalar))
+#define SW_STEP_OPTIONS(step, type) SW_OPTIONS_AS((step)->option, type)
+#define SW_STEP_SCALARS(step, type) SW_SCALARS_AS((step)->scalar, type)
+#define SW_STEP_SLOTS(step, type) ((const type *)(const void *)(step)->slot)
+/* A struct with more than SW_MAX_COEFFICIENTS fields does not compile. */
+#define SW_STEP_COEFFICIENTS(step, type) \
+    ((type *)(void *)((step)->coefficient + 0 * sizeof(char[SW_FIELDS(type) <= SW_MAX_COEFFICIENTS ? 1 : -1])))
+/* The number of a field of a struct of slots: the index in sw_step.slot. */
+#define SW_SLOT_INDEX(type, field) ((int)(offsetof(type, field) / sizeof(void *)))
+/* In `reach`: the bound of that slot, which can be assigned to. */
+#define SW_SLOT_BOUND(bounds, type, field) ((bounds)->slot[SW_SLOT_INDEX(type, field)])
+/* How many fields a struct of doubles has. */
+#define SW_FIELDS(type) (sizeof(type) / sizeof(double))
+
+#ifdef __cplusplus
+#define SW_MATCH(type, field_size, table) \
+    static_assert(sizeof(type) == (sizeof(table) / sizeof *(table)-1) * (field_size), #type " does not match " #table)
+#else
+#define SW_MATCH(type, field_size, table)                                                                 \
+    _Static_assert(sizeof(type) == (sizeof(table) / sizeof *(table)-1) * (field_size), #type " does not " \
+                                                                                             "match " #table)
+#endif
+#define SW_MATCH_OPTIONS(type, table) SW_MATCH(type, sizeof(double), table)
+#define SW_MATCH_SCALARS(type, names) SW_MATCH(type, sizeof(double), names)
+#define SW_MATCH_SLOTS(type, table) SW_MATCH(type, sizeof(void *), table)
+
+/* ---- Durations ----
+ *
+ * Options of kind DURATION reach methods in steps and may have a fraction: 7% of 50 steps are 3.5. */
+
+/* A number of steps that is whole up to rounding, made whole. */
+SW_API double sw_duration_exact_steps(double steps);
+/* Rounded up to whole steps: 0.2% of 1234 is 3. */
+SW_API double sw_duration_whole_steps(double steps);
+/* ⌊t/length⌋ as in exact arithmetic: the number of periods that are complete at step t. */
+SW_API double sw_duration_periods(double t, double length);
+/* Whether a step is a multiple of `every` and not before `start`; both are rounded up to whole steps. */
+SW_API bool sw_duration_is_due(int64_t step, double start, double every);
 
 /* ---- Registration ---- */
 /* sw_rule_register and the like register a method, which must be a constant that stays. A name is taken once and holds no

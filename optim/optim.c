@@ -1,6 +1,5 @@
 /* Making an optimizer from specs, and what it tells about itself. */
 #include "optim/internal.h"
-#include "optim/methods.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -363,7 +362,7 @@ static sw_status parse_average(sw_optim *o, const char *spec) {
     if (!o->average)
         return sw_last_failure();
     SW_TRY(swo_parse("average", name, o->average->options, NULL, options, &o->average_values));
-    if (o->average == &swo_none) {
+    if (strcmp(o->average->name, "none") == 0) {
         o->average = NULL;
     } else if (o->rules_point) {
         return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule here has a point of its own to evaluate at", name);

@@ -1,8 +1,7 @@
 /* Many steps in one loop, where the estimator has one and the pipeline would do nothing but the rule sgd and an
  * average. */
 #include "optim/internal.h"
-#include "optim/methods.h"
-#include "optim/rules/prox.h"
+#include <swale/prox.h>
 
 #include <math.h>
 
@@ -13,7 +12,7 @@ static double option_of(const swo_group *group, const char *name) {
 
 /* x - lr (g + λx), or prox of that, and nothing else. */
 static bool rule_is_plain(const swo_group *group) {
-    return group->rule == &swo_sgd && option_of(group, "momentum") == 0;
+    return (group->rule->flags & SW_RULE_PROXIMAL_SGD) && option_of(group, "momentum") == 0;
 }
 
 static bool rules_are_plain(const sw_optim *o) {
@@ -25,7 +24,7 @@ static bool rules_are_plain(const sw_optim *o) {
 
 static bool optim_is_plain(const sw_optim *o) {
     return o->estimate->run && !o->estimate->inner && !(o->clip > 0) && !o->search && !o->schedules && !o->watch &&
-           !o->rules_point && (!o->average || swo_average_is_running(o->average)) && rules_are_plain(o);
+           !o->rules_point && (!o->average || o->average->weight) && rules_are_plain(o);
 }
 
 void *swo_x_low(sw_optim *o) {
@@ -61,11 +60,12 @@ static bool stretches_of(const sw_optim *o, swo_plain_rules *rules) {
         rules->stretch[rules->stretches].count = p->count;
         rules->stretch[rules->stretches].lr = option_of(group, "lr");
         rules->stretch[rules->stretches].decay = option_of(group, "weight_decay");
-        const double *prox = group->base.value + swo_index(group->rule->options, "l1");
-        rules->stretch[rules->stretches].proximal = prox_is_used(prox);
-        rules->stretch[rules->stretches].l1 = prox[PROX_L1];
-        rules->stretch[rules->stretches].low = prox_low(prox);
-        rules->stretch[rules->stretches].high = prox_high(prox);
+        const sw_prox_options *prox =
+            SW_OPTIONS_AS(group->base.value + swo_index(group->rule->options, "l1"), sw_prox_options);
+        rules->stretch[rules->stretches].proximal = sw_prox_is_used(prox);
+        rules->stretch[rules->stretches].l1 = prox->l1;
+        rules->stretch[rules->stretches].low = sw_prox_low(prox);
+        rules->stretch[rules->stretches].high = sw_prox_high(prox);
         rules->stretch[rules->stretches++].moves = !p->frozen;
         at += p->count;
     }
@@ -79,7 +79,7 @@ bool swo_average_weight(sw_optim *o, double *weight) {
     bool finite = true;
     for (int i = 0; a->scalars && a->scalars[i]; i++)
         finite &= isfinite(o->average_scalar[i]) != 0;
-    *weight = status == SW_OK ? swo_running_weight(o->average_coefficient) : 0;
+    *weight = status == SW_OK ? a->weight(o->average_coefficient) : 0;
     return (status == SW_OK && finite && *weight > 0 && *weight <= 1) || status == SW_SKIPPED;
 }
 

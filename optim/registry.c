@@ -1,17 +1,28 @@
 /* Methods by name: the library's own, and those that programs register. */
 #include "optim/internal.h"
-#include "optim/methods.h"
+#include "optim/builtin_methods.h"
 
 #include <math.h>
 #include <pthread.h>
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search", "average"};
 
-#define METHOD_ADDRESS(name) &swo_##name,
+#define DECLARE_ESTIMATOR(name) extern const sw_estimator swo_##name;
+#define DECLARE_RULE(name) extern const sw_rule swo_##name;
+#define DECLARE_SCHEDULE(name) extern const sw_schedule swo_##name;
+#define DECLARE_LINE_SEARCH(name) extern const sw_line_search swo_##name;
+#define DECLARE_AVERAGE(name) extern const sw_average swo_##name;
+SWO_BUILTIN_ESTIMATORS(DECLARE_ESTIMATOR)
+SWO_BUILTIN_RULES(DECLARE_RULE)
+SWO_BUILTIN_SCHEDULES(DECLARE_SCHEDULE)
+SWO_BUILTIN_LINE_SEARCHES(DECLARE_LINE_SEARCH)
+SWO_BUILTIN_AVERAGES(DECLARE_AVERAGE)
+
+#define ADDRESS(name) &swo_##name,
 static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
-    [SWO_ESTIMATOR] = {SWO_ESTIMATORS(METHOD_ADDRESS)}, [SWO_RULE] = {SWO_RULES(METHOD_ADDRESS)},
-    [SWO_SCHEDULE] = {SWO_SCHEDULES(METHOD_ADDRESS)},   [SWO_SEARCH] = {SWO_SEARCHES(METHOD_ADDRESS)},
-    [SWO_AVERAGE] = {SWO_AVERAGES(METHOD_ADDRESS)},
+    [SWO_ESTIMATOR] = {SWO_BUILTIN_ESTIMATORS(ADDRESS)}, [SWO_RULE] = {SWO_BUILTIN_RULES(ADDRESS)},
+    [SWO_SCHEDULE] = {SWO_BUILTIN_SCHEDULES(ADDRESS)},   [SWO_SEARCH] = {SWO_BUILTIN_LINE_SEARCHES(ADDRESS)},
+    [SWO_AVERAGE] = {SWO_BUILTIN_AVERAGES(ADDRESS)},
 };
 
 enum { REGISTERED = SWO_METHODS / 2 };

@@ -18,8 +18,25 @@ enum {
     SW_RULE_PENALTY = 2, /* its option weight_decay adds λx to the gradient: the penalty λ/2 ‖x‖² is part of what is
                           * minimized. Estimators know of it (step sizes), and so do tests for convergence. These
                           * take its options l1, nonnegative, low and high, if it has them, as those of sgd */
-    SW_RULE_EXACT_GRADIENT = 4 /* errors of gradients add up in its steps: for estimators that are EXACT */
+    SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients add up in its steps: for estimators that are EXACT */
+    SW_RULE_PROXIMAL_SGD = 8 /* it has all options of sgd, with the same names and meanings. With momentum = 0 its step
+                              * is θ ← prox(θ - lr (g + λθ)), of x + x_low where there is an x_low. So the pipeline may
+                              * keep x in two numbers, and estimators may take such steps in a loop of their own */
 };
+
+/* ---- Options that several rules have ---- */
+
+/* λ, added to the gradient */
+#define SW_OPTION_WEIGHT_DECAY_UP_TO(most)                                                              \
+    {                                                                                                   \
+        .name = "weight_decay", .value = 0, .low = 0, .high = most, .help = "λ, added to the gradient", \
+        .search_low = 1e-6, .search_high = 1e-2, .search_log = true                                     \
+    }
+#define SW_OPTION_WEIGHT_DECAY SW_OPTION_WEIGHT_DECAY_UP_TO(1e6)
+/* Of rules that divide by the root of a mean or sum of squares. PyTorch adds ε to the root; some papers add it to the
+ * squares. Without ε the quotient is 0/0 where a gradient is 0: the range of eps begins at 1e-30, which f32 holds. */
+#define SW_OPTION_EPS_IN_ROOT(default_value) \
+    { .name = "eps_in_root", .kind = SW_OPTION_BOOL, .value = default_value, .help = "√(v + ε) instead of √v + ε" }
 
 typedef struct sw_rule {
     size_t size; /* sizeof(sw_rule) */
@@ -55,6 +72,7 @@ typedef struct sw_rule {
     const char *(*not_linear)(const double *option);
 } sw_rule;
 
+/* See Registration in method.h. */
 SW_API sw_status sw_rule_register(const sw_rule *rule);
 SW_API const sw_rule *sw_rule_find(const char *name);
 SW_API const sw_rule *sw_rule_at(int index);

@@ -266,20 +266,6 @@ sw_status swo_check_inner(const char *name, const sw_option *table, const swo_wr
     return SW_OK;
 }
 
-/* Of products and quotients of durations, each rounded a few times: one that is a whole number up to the rounding
- * is that number. Three roundings of 2^-53 come before each use; 2^-50 is 8 of them, and far below the distance of
- * two different quotients t/length, which is at least 1/(100 steps). */
-static const double DURATION_ROUNDING = 0x1p-50;
-
-double swo_exact_steps(double steps) {
-    const double whole = round(steps);
-    return fabs(steps - whole) <= DURATION_ROUNDING * whole ? whole : steps;
-}
-
-double swo_periods(double t, double length) {
-    return floor(swo_exact_steps(t / length));
-}
-
 sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch, double *steps) {
     if (unit == '%') {
         if (total <= 0)
@@ -287,14 +273,14 @@ sw_status swo_steps(const char *what, double value, char unit, int64_t total, in
                            "%s: %g%% of the run, but its length is not known: set the "
                            "optimizer's steps",
                            what, value);
-        *steps = swo_exact_steps(value * (double)total / 100);
+        *steps = sw_duration_exact_steps(value * (double)total / 100);
     } else if (unit == 'e') {
         if (per_epoch <= 0)
             return sw_fail(SW_ERR_STATE,
                            "%s: %g epochs, but the length of an epoch is not known: "
                            "sw_optim_bind the objective first",
                            what, value);
-        *steps = swo_exact_steps(value * (double)per_epoch);
+        *steps = sw_duration_exact_steps(value * (double)per_epoch);
     } else {
         *steps = value;
     }

@@ -1,6 +1,5 @@
 /* One step: the pipeline that optim.h describes, and the only place that knows its order. */
 #include "optim/internal.h"
-#include "optim/methods.h"
 
 #include <float.h>
 #include <math.h>
@@ -51,15 +50,12 @@ sw_status swo_in_steps(const sw_optim *o, const char *name, const sw_option *tab
     return SW_OK;
 }
 
-double swo_whole_steps(double steps) {
-    return ceil(swo_exact_steps(steps));
-}
-
 static sw_status resolve(sw_optim *o, swo_schedule *s) {
     const sw_option *table = s->method->options;
     SW_TRY(swo_in_steps(o, s->method->name, table, &s->values, 0, s->resolved));
     SW_TRY(swo_in_steps(o, s->method->name, swo_schedule_options, &s->values, swo_count(table), s->resolved));
-    if (s->method->needs_total && o->total <= 0 && !(s->resolved[swo_count(table) + SWO_OVER] > 0))
+    const sw_schedule_common *common = SW_OPTIONS_AS(s->resolved + swo_count(table), sw_schedule_common);
+    if (s->method->needs_total && o->total <= 0 && !(common->over > 0))
         return sw_fail(SW_ERR_STATE,
                        "schedule %s needs the length of the run: set the optimizer's "
                        "steps",
@@ -68,8 +64,9 @@ static sw_status resolve(sw_optim *o, swo_schedule *s) {
 }
 
 static double factor(const sw_optim *o, const swo_schedule *s) {
-    const double *common = s->resolved + swo_count(s->method->options), warmup = swo_whole_steps(common[SWO_WARMUP]);
-    double t = (double)o->steps, total = common[SWO_OVER];
+    const sw_schedule_common *common = SW_OPTIONS_AS(s->resolved + swo_count(s->method->options), sw_schedule_common);
+    const double warmup = sw_duration_whole_steps(common->warmup);
+    double t = (double)o->steps, total = common->over;
     if (t < warmup)
         return (t + 1) / warmup;
     if (!(total > 0))

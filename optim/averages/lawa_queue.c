@@ -1,30 +1,38 @@
 /* LAWA (Kaddour 2022; Sanyal et al. 2023): the mean of the last k snapshots of x, one at every so many-th
  * step, as soon as there are k. */
 #include <swale/kernel.h>
-#include <swale/optim.h>
+#include <swale/average.h>
 
 #if SW_KERNEL_FIRST
-enum { LENGTH, START, EVERY };
-enum { PLACE };
+typedef struct lawa_queue_options {
+    double length, start, every;
+} lawa_queue_options;
+typedef struct lawa_queue_slots {
+    void *queue; /* [length, dim] */
+} lawa_queue_slots;
+typedef struct lawa_queue_coefficients {
+    double place; /* of the coming snapshot: over the oldest */
+} lawa_queue_coefficients;
 enum { MEAN_BLOCK = 256 }; /* elements whose sums stay in the first cache */
 #endif
 
 #if SW_KERNEL_PASS
 
-static void SW_K(push)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(lawa_queue_push)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *snapshot = (real *)s->slot[0] + (int64_t)s->coefficient[PLACE] * s->count;
+    const int64_t place = (int64_t)SW_STEP_COEFFICIENTS(s, lawa_queue_coefficients)->place;
+    real *snapshot = (real *)SW_STEP_SLOTS(s, lawa_queue_slots)->queue + place * s->count;
     (void)sums;
     memcpy(snapshot + begin, (const real *)s->x + begin, (size_t)(end - begin) * sizeof *snapshot);
 }
 
 /* q₀ + Σ (q_j - q₀)/k: equal snapshots give themselves, bit for bit. The sum is of f64: it may have 1e6 terms. */
-static void SW_K(mean)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(lawa_queue_mean)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    const real *restrict q = s->slot[0];
+    const double length = SW_STEP_OPTIONS(s, lawa_queue_options)->length, inverse_k = 1 / length;
+    const real *restrict q = SW_STEP_SLOTS(s, lawa_queue_slots)->queue;
     real *restrict out = s->out;
-    const int64_t k = (int64_t)s->option[LENGTH], dim = s->count;
-    const double share = 1 / s->option[LENGTH];
+    const int64_t k = (int64_t)length, dim = s->count;
     double sum[MEAN_BLOCK];
     (void)sums;
     for (int64_t at = begin; at < end; at += MEAN_BLOCK) {
@@ -35,20 +43,17 @@ static void SW_K(mean)(void *args, int64_t begin, int64_t end, double *sums) {
             for (int64_t i = 0; i < n; i++)
                 sum[i] += (double)q[j * dim + at + i] - (double)q[at + i];
         for (int64_t i = 0; i < n; i++)
-            out[at + i] = (real)((double)q[at + i] + share * sum[i]);
+            out[at + i] = (real)((double)q[at + i] + inverse_k * sum[i]);
     }
 }
 
 #else
 
-#include "optim/methods.h"
-
-#include <math.h>
-
-static const sw_kernels push_kernels = SW_KERNEL_TABLE(push), mean_kernels = SW_KERNEL_TABLE(mean);
+static const sw_kernels lawa_queue_push_kernels = SW_KERNEL_TABLE(lawa_queue_push),
+                        lawa_queue_mean_kernels = SW_KERNEL_TABLE(lawa_queue_mean);
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option lawa_queue_option_table[] = {
     {.name = "length", .kind = SW_OPTION_INTEGER, .value = 10, .low = 1, .high = 1e6,
      .help = "k, snapshots in the queue"},
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 2, .unit = '%',
@@ -58,43 +63,52 @@ static const sw_option options[] = {
     {0}};
 /* clang-format on */
 
-static int64_t queue_count(const sw_slot_sizes *sizes) {
-    const int64_t length = (int64_t)sizes->option[LENGTH];
+static int64_t lawa_queue_count(const sw_slot_sizes *sizes) {
+    const int64_t length = (int64_t)SW_OPTIONS_AS(sizes->option, lawa_queue_options)->length;
     return sizes->dim > INT64_MAX / length ? -1 : sizes->dim * length;
 }
 
-static const sw_slot slots[] = {{.name = "queue", .count = queue_count}, {0}};
-static const char *const scalars[] = {"count", NULL}; /* snapshots taken, those that are gone included */
-enum { COUNT };
+static const sw_slot lawa_queue_slot_table[] = {{.name = "queue", .count = lawa_queue_count}, {0}};
+typedef struct lawa_queue_scalars {
+    double count; /* snapshots taken, those that are gone included */
+} lawa_queue_scalars;
+static const char *const lawa_queue_scalar_names[] = {"count", NULL};
+SW_MATCH_OPTIONS(lawa_queue_options, lawa_queue_option_table);
+SW_MATCH_SLOTS(lawa_queue_slots, lawa_queue_slot_table);
+SW_MATCH_SCALARS(lawa_queue_scalars, lawa_queue_scalar_names);
 
 /* The point adds up k - 1 differences of two snapshots. */
-static void lawa_reach(const sw_step *s, sw_bounds *b) {
-    b->slot[0] = hypot(b->slot[0], b->x);
-    b->largest += 2 * s->option[LENGTH] * b->slot[0];
+static void lawa_queue_reach(const sw_step *s, sw_bounds *b) {
+    double *queue = &SW_SLOT_BOUND(b, lawa_queue_slots, queue);
+    *queue = hypot(*queue, b->x);
+    b->largest += 2 * SW_STEP_OPTIONS(s, lawa_queue_options)->length * *queue;
 }
 
-static sw_status begin(sw_step *s) {
-    if (!swo_average_due(s->step, s->option[START], s->option[EVERY]))
+static sw_status lawa_queue_begin(sw_step *s) {
+    const lawa_queue_options *o = SW_STEP_OPTIONS(s, lawa_queue_options);
+    lawa_queue_scalars *scalars = SW_STEP_SCALARS(s, lawa_queue_scalars);
+    if (!sw_duration_is_due(s->step, o->start, o->every))
         return SW_SKIPPED;
-    s->coefficient[PLACE] = fmod(s->scalar[COUNT]++, s->option[LENGTH]); /* over the oldest */
+    SW_STEP_COEFFICIENTS(s, lawa_queue_coefficients)->place = fmod(scalars->count++, o->length);
     return SW_OK;
 }
 
-static sw_status full(sw_step *s) {
-    return s->scalar[COUNT] < s->option[LENGTH] ? SW_SKIPPED : SW_OK;
+static sw_status lawa_queue_point_begin(sw_step *s) {
+    return SW_STEP_SCALARS(s, lawa_queue_scalars)->count < SW_STEP_OPTIONS(s, lawa_queue_options)->length ? SW_SKIPPED
+                                                                                                          : SW_OK;
 }
 
 const sw_average swo_lawa_queue = {.size = sizeof(sw_average),
                                    .name = "lawa_queue",
                                    .summary = "the mean of the latest snapshots",
                                    .source = "Kaddour 2022; Ajroldi et al., AlgoPerf 2024",
-                                   .options = options,
-                                   .slots = slots,
-                                   .scalars = scalars,
-                                   .begin = begin,
-                                   .update = &push_kernels,
-                                   .point_begin = full,
-                                   .point = &mean_kernels,
-                                   .reach = lawa_reach};
+                                   .options = lawa_queue_option_table,
+                                   .slots = lawa_queue_slot_table,
+                                   .scalars = lawa_queue_scalar_names,
+                                   .begin = lawa_queue_begin,
+                                   .update = &lawa_queue_push_kernels,
+                                   .point_begin = lawa_queue_point_begin,
+                                   .point = &lawa_queue_mean_kernels,
+                                   .reach = lawa_queue_reach};
 
 #endif

@@ -8,74 +8,88 @@
  */
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
+#include <swale/average.h>
 
 #if SW_KERNEL_FIRST
-enum { WEIGHT };
+typedef struct running_slots {
+    void *mean, *low;
+} running_slots;
+typedef struct running_coefficients {
+    double weight; /* w */
+} running_coefficients;
 #endif
 
 #if SW_KERNEL_PASS
 
 static void SW_K(running)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
+    const running_slots *slots = SW_STEP_SLOTS(s, running_slots);
+    const real weight = (real)SW_STEP_COEFFICIENTS(s, running_coefficients)->weight;
     (void)sums;
-    SW_K(move_mean)(s->x, s->slot[0], s->slot[1], (real)s->coefficient[WEIGHT], begin, end);
+    SW_K(move_mean)(s->x, slots->mean, slots->low, weight, begin, end);
 }
 
 #else
 
-#include "optim/methods.h"
+static const sw_kernels running_kernels = SW_KERNEL_TABLE(running);
 
-#include <math.h>
-
-static const sw_kernels kernels = SW_KERNEL_TABLE(running);
-static const char *const scalars[] = {"count", NULL};
-enum { COUNT };
-
-bool swo_average_due(int64_t step, double start, double every) {
-    double period = fmax(swo_whole_steps(every), 1);
-    return (double)step >= swo_whole_steps(start) && fmod((double)step, period) == 0;
-}
+typedef struct running_scalars {
+    double count; /* of the x that were averaged */
+} running_scalars;
+static const char *const running_scalar_names[] = {"count", NULL};
+SW_MATCH_SCALARS(running_scalars, running_scalar_names);
 
 /* e + w (θ - e) lies between e and θ. */
 static void running_reach(const sw_step *s, sw_bounds *b) {
+    double *mean = &SW_SLOT_BOUND(b, running_slots, mean), *low = &SW_SLOT_BOUND(b, running_slots, low);
     (void)s;
-    b->largest += 2 * (b->slot[0] + b->slot[1] + b->x);
-    b->slot[0] = fmax(b->slot[0], b->x);
-    b->slot[1] = b->slot[0]; /* far less: what half a unit in the last place is */
+    b->largest += 2 * (*mean + *low + b->x);
+    *mean = fmax(*mean, b->x);
+    *low = *mean; /* far less: what half a unit in the last place is */
+}
+
+static double running_weight(const double *coefficient) {
+    return SW_OPTIONS_AS(coefficient, running_coefficients)->weight;
 }
 
 const sw_average swo_none = {
     .size = sizeof(sw_average), .name = "none", .summary = "the last iterate", .reach = running_reach};
 
 /* Before anything was averaged the point is the last iterate. */
-static sw_status after_the_first(sw_step *s) {
-    return s->scalar[COUNT] > 0 ? SW_OK : SW_SKIPPED;
+static sw_status running_point_begin(sw_step *s) {
+    return SW_STEP_SCALARS(s, running_scalars)->count > 0 ? SW_OK : SW_SKIPPED;
 }
 
 /* The second vector: of f32 alone. An average in f64 loses at most 1e-16 of itself in a step. */
-static int64_t low_count(const sw_slot_sizes *sizes) {
+static int64_t running_low_count(const sw_slot_sizes *sizes) {
     return sizes->type == SW_F32 ? sizes->dim : 0;
 }
 
 /* ---- ema ---- */
 
-enum { DECAY, DEBIAS };
+typedef struct ema_options {
+    double decay, debias;
+} ema_options;
 /* clang-format off */
-static const sw_option ema_options[] = {
+static const sw_option ema_option_table[] = {
     {.name = "decay", .kind = SW_OPTION_REAL, .value = 0.999, .low = 0, .high = 1,
      .open = SW_OPEN_HIGH, .help = "weight of the past"},
     {.name = "debias", .kind = SW_OPTION_BOOL, .value = 0,
      .help = "divide by 1 - decay^t: the start has no weight"},
     {0}};
 /* clang-format on */
-static const sw_slot ema_slots[] = {
-    {.name = "ema", .start = SW_START_X}, {.name = "ema_low", .count = low_count, .added = true}, {0}};
+static const sw_slot ema_slot_table[] = {
+    {.name = "ema", .start = SW_START_X}, {.name = "ema_low", .count = running_low_count, .added = true}, {0}};
+
+SW_MATCH_OPTIONS(ema_options, ema_option_table);
+SW_MATCH_SLOTS(running_slots, ema_slot_table);
 
 static sw_status ema_begin(sw_step *s) {
-    double decay = s->option[DECAY];
-    s->coefficient[WEIGHT] = 1 - decay;
-    if (s->option[DEBIAS] != 0) /* e_t/(1-βᵗ) from a zero start, as a running mean */
-        s->coefficient[WEIGHT] = (1 - decay) / (1 - pow(decay, (double)s->step));
+    const ema_options *o = SW_STEP_OPTIONS(s, ema_options);
+    running_coefficients *c = SW_STEP_COEFFICIENTS(s, running_coefficients);
+    c->weight = 1 - o->decay;
+    if (o->debias != 0) /* e_t/(1-βᵗ) from a zero start, as a running mean */
+        c->weight = (1 - o->decay) / (1 - pow(o->decay, (double)s->step));
     return SW_OK;
 }
 
@@ -83,17 +97,20 @@ const sw_average swo_ema = {.size = sizeof(sw_average),
                             .name = "ema",
                             .summary = "exponential moving average of the iterates",
                             .source = "Polyak, Juditsky 1992; Kingma, Ba 2015, section 7",
-                            .options = ema_options,
-                            .slots = ema_slots,
+                            .options = ema_option_table,
+                            .slots = ema_slot_table,
                             .begin = ema_begin,
-                            .update = &kernels,
+                            .update = &running_kernels,
+                            .weight = running_weight,
                             .reach = running_reach};
 
 /* ---- lawa_ema ---- */
 
-enum { LAWA_DECAY, LAWA_START, LAWA_EVERY };
+typedef struct lawa_ema_options {
+    double decay, start, every;
+} lawa_ema_options;
 /* clang-format off */
-static const sw_option lawa_ema_options[] = {
+static const sw_option lawa_ema_option_table[] = {
     {.name = "decay", .kind = SW_OPTION_REAL, .value = 0.95, .low = 0, .high = 1,
      .open = SW_OPEN_HIGH, .help = "weight of the past"},
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 2, .unit = '%', .help = "first step that counts"},
@@ -102,10 +119,14 @@ static const sw_option lawa_ema_options[] = {
     {0}};
 /* clang-format on */
 
+SW_MATCH_OPTIONS(lawa_ema_options, lawa_ema_option_table);
+
 static sw_status lawa_ema_begin(sw_step *s) {
-    if (!swo_average_due(s->step, s->option[LAWA_START], s->option[LAWA_EVERY]))
+    const lawa_ema_options *o = SW_STEP_OPTIONS(s, lawa_ema_options);
+    if (!sw_duration_is_due(s->step, o->start, o->every))
         return SW_SKIPPED;
-    s->coefficient[WEIGHT] = s->scalar[COUNT]++ > 0 ? 1 - s->option[LAWA_DECAY] : 1;
+    const bool first = !(SW_STEP_SCALARS(s, running_scalars)->count++ > 0);
+    SW_STEP_COEFFICIENTS(s, running_coefficients)->weight = first ? 1 : 1 - o->decay;
     return SW_OK;
 }
 
@@ -113,72 +134,78 @@ const sw_average swo_lawa_ema = {.size = sizeof(sw_average),
                                  .name = "lawa_ema",
                                  .summary = "moving average of every so many-th iterate",
                                  .source = "Ajroldi et al., AlgoPerf 2024",
-                                 .options = lawa_ema_options,
-                                 .slots = ema_slots,
-                                 .scalars = scalars,
+                                 .options = lawa_ema_option_table,
+                                 .slots = ema_slot_table,
+                                 .scalars = running_scalar_names,
                                  .begin = lawa_ema_begin,
-                                 .update = &kernels,
+                                 .update = &running_kernels,
+                                 .weight = running_weight,
                                  .reach = running_reach,
-                                 .point_begin = after_the_first};
+                                 .point_begin = running_point_begin};
 
 /* ---- polyak and swa ---- */
 
-enum { START, EVERY };
-static const sw_option polyak_options[] = {
+typedef struct polyak_options {
+    double start;
+} polyak_options;
+typedef struct swa_options {
+    double start, every;
+} swa_options;
+static const sw_option polyak_option_table[] = {
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 0, .help = "first step whose x counts"}, {0}};
 /* clang-format off */
-static const sw_option swa_options[] = {
+static const sw_option swa_option_table[] = {
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 75, .unit = '%', .help = "first step that counts"},
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 1, .unit = '%', .open = SW_OPEN_LOW,
      .help = "steps that are multiples of this count"},
     {0}};
 /* clang-format on */
-static const sw_slot mean_slots[] = {{.name = "mean"}, {.name = "mean_low", .count = low_count, .added = true}, {0}};
+static const sw_slot mean_slot_table[] = {
+    {.name = "mean"}, {.name = "mean_low", .count = running_low_count, .added = true}, {0}};
 
-static sw_status mean(sw_step *s, double every) {
-    if (!swo_average_due(s->step, s->option[START], every))
+SW_MATCH_OPTIONS(polyak_options, polyak_option_table);
+SW_MATCH_OPTIONS(swa_options, swa_option_table);
+SW_MATCH_SLOTS(running_slots, mean_slot_table);
+
+static sw_status mean_begin(sw_step *s, double start, double every) {
+    if (!sw_duration_is_due(s->step, start, every))
         return SW_SKIPPED;
-    s->coefficient[WEIGHT] = 1 / ++s->scalar[COUNT];
+    SW_STEP_COEFFICIENTS(s, running_coefficients)->weight = 1 / ++SW_STEP_SCALARS(s, running_scalars)->count;
     return SW_OK;
 }
 
 static sw_status polyak_begin(sw_step *s) {
-    return mean(s, 1);
+    return mean_begin(s, SW_STEP_OPTIONS(s, polyak_options)->start, 1);
 }
 
 static sw_status swa_begin(sw_step *s) {
-    return mean(s, s->option[EVERY]);
+    const swa_options *o = SW_STEP_OPTIONS(s, swa_options);
+    return mean_begin(s, o->start, o->every);
 }
 
 const sw_average swo_polyak = {.size = sizeof(sw_average),
                                .name = "polyak",
                                .summary = "the mean of all iterates from a step on",
                                .source = "Polyak, Juditsky 1992",
-                               .options = polyak_options,
-                               .slots = mean_slots,
-                               .scalars = scalars,
+                               .options = polyak_option_table,
+                               .slots = mean_slot_table,
+                               .scalars = running_scalar_names,
                                .begin = polyak_begin,
-                               .update = &kernels,
+                               .update = &running_kernels,
+                               .weight = running_weight,
                                .reach = running_reach,
-                               .point_begin = after_the_first};
+                               .point_begin = running_point_begin};
 const sw_average swo_swa = {.size = sizeof(sw_average),
                             .name = "swa",
                             .summary = "the mean of every so many-th iterate from a step on",
                             .source = "Izmailov et al., UAI 2018",
-                            .options = swa_options,
-                            .slots = mean_slots,
-                            .scalars = scalars,
+                            .options = swa_option_table,
+                            .slots = mean_slot_table,
+                            .scalars = running_scalar_names,
                             .begin = swa_begin,
-                            .update = &kernels,
+                            .update = &running_kernels,
+                            .weight = running_weight,
                             .reach = running_reach,
-                            .point_begin = after_the_first};
-
-bool swo_average_is_running(const sw_average *average) {
-    return average == &swo_ema || average == &swo_lawa_ema || average == &swo_polyak || average == &swo_swa;
-}
-
-double swo_running_weight(const double *coefficient) {
-    return coefficient[WEIGHT];
-}
+                            .point_begin = running_point_begin};
 
 #endif

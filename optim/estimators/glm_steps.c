@@ -6,7 +6,7 @@
  * taken: these round by |z|, which in f32 would be taken for curvature. */
 #include <swale/kernel.h>
 #include <swale/kernel_glm.h>
-#include "optim/rules/prox.h"
+#include <swale/kernel_prox.h>
 #include "optim/estimators/glm_lazy_visit.h"
 #include "optim/estimators/glm_steps.h"
 
@@ -291,7 +291,7 @@ static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment
         SW_K(compensated_add)(&d[j], &low[j], t);
     }
     for (int64_t j = 0; segment->proximal && j < n; j++)
-        SW_K(prox_pair)(&x[j], &x_low[j], threshold, least, most);
+        SW_K(sw_k_prox_pair)(&x[j], &x_low[j], threshold, least, most);
 }
 
 /* The same where d does not change: svrg. */
@@ -311,9 +311,9 @@ static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment
             x[j] -= lr * ((fresh * (c * row[j]) + old * d[j]) + decay * x[j]);
     for (int64_t j = 0; segment->proximal && j < n; j++)
         if (x_low)
-            SW_K(prox_pair)(&x[j], &x_low[j], threshold, least, most);
+            SW_K(sw_k_prox_pair)(&x[j], &x_low[j], threshold, least, most);
         else
-            x[j] = SW_K(prox)(x[j], threshold, least, most);
+            x[j] = SW_K(sw_k_prox)(x[j], threshold, least, most);
 }
 
 /* Elements [begin, begin + n) of x and d, with their t. */
@@ -332,7 +332,7 @@ static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segm
     else if (segment->moves && segment->proximal)
         for (int64_t j = 0; j < n; j++) {
             const real t = c * row[j], g = fresh * t + old * d[j];
-            x[j] = SW_K(prox)(x[j] - lr * (g + decay * x[j]), threshold, least, most);
+            x[j] = SW_K(sw_k_prox)(x[j] - lr * (g + decay * x[j]), threshold, least, most);
             SW_K(compensated_add)(&d[j], &low[j], t);
         }
     else if (segment->moves)

@@ -69,7 +69,7 @@ typedef struct swo_glm_segment {
     int64_t offset, count;
     double lr, decay;
     bool moves;    /* they are not frozen */
-    bool proximal; /* the rule has l1 or bounds: see rules/prox.h */
+    bool proximal; /* the rule has l1 or bounds: see prox.h */
     double l1, low, high;
 } swo_glm_segment;
 

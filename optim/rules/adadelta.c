@@ -6,88 +6,70 @@
  *     θ ← θ - η d
  */
 #include <swale/kernel.h>
-#include "optim/methods.h"
-#include "optim/rules/blocks.h"
+#include <swale/kernel_blocks.h>
+#include <swale/kernel_roots.h>
+#include <swale/kernel_second_moments.h>
+#include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
-enum { LR, RHO, EPS, EPS_IN_ROOT, WEIGHT_DECAY };
-enum { V, A, V_F64, A_F64 }; /* slots */
+typedef struct adadelta_options {
+    double lr, rho, eps, eps_in_root, weight_decay;
+} adadelta_options;
+typedef struct adadelta_slots {
+    void *v, *a, *v_f64, *a_f64;
+} adadelta_slots;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* With ε in the roots their quotient is the root of one quotient, as long as that is a normal number. */
-BLOCK_FUNCTION SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_root, real *restrict x,
-                                    const real *restrict gradient, real *restrict v, real *restrict a) {
-#if SW_KERNEL_F32
-    const real least = 0x1p-63f; /* root of the smallest normal number */
-#else
-    const real least = 0x1p-511;
-#endif
-    const real lr = (real)s->option[LR], rho = (real)s->option[RHO], fresh = (real)(1 - s->option[RHO]),
-               decay = (real)s->option[WEIGHT_DECAY], eps = (real)s->option[EPS];
-    _Alignas(64) real along[BLOCK_LENGTH], root[BLOCK_LENGTH], above[BLOCK_LENGTH];
-    int tiny = 0;
+SW_K_INLINE void SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_root, real *restrict x,
+                                      const real *restrict gradient, real *restrict v, real *restrict a) {
+    const adadelta_options *o = SW_STEP_OPTIONS(s, adadelta_options);
+    const real lr = (real)o->lr, rho = (real)o->rho, one_minus_rho = (real)(1 - o->rho), eps = (real)o->eps,
+               weight_decay = (real)o->weight_decay;
+    _Alignas(64) real g[SW_BLOCK_LENGTH], root_a[SW_BLOCK_LENGTH], root_v[SW_BLOCK_LENGTH], quotient[SW_BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
-        const real g = along[i] = gradient[i] + decay * x[i];
-        v[i] = rho * v[i] + (fresh * g) * g;
-        root[i] = in_root ? (a[i] + eps) / (v[i] + eps) : v[i];
-        above[i] = a[i];
+        g[i] = gradient[i] + weight_decay * x[i];
+        v[i] = rho * v[i] + (one_minus_rho * g[i]) * g[i];
+        root_a[i] = a[i];
+        root_v[i] = v[i];
     }
-    SW_K(roots)(root, n);
     if (in_root) {
-        for (int64_t i = 0; i < n; i++)
-            tiny |= root[i] < least;
-        for (int64_t i = 0; tiny && i < n; i++)
-            if (root[i] < least)
-                root[i] = SW_R(sqrt)(a[i] + eps) / SW_R(sqrt)(v[i] + eps);
+        SW_K(sw_k_root_quotients)(a, v, eps, n, quotient);
     } else {
-        SW_K(roots)(above, n);
+        SW_K(sw_k_roots)(root_a, n);
+        SW_K(sw_k_roots)(root_v, n);
     }
     for (int64_t i = 0; i < n; i++) {
-        const real d = (in_root ? root[i] : (above[i] + eps) / (root[i] + eps)) * along[i];
-        a[i] = rho * a[i] + (fresh * d) * d;
+        const real d = (in_root ? quotient[i] : (root_a[i] + eps) / (root_v[i] + eps)) * g[i];
+        a[i] = rho * a[i] + (one_minus_rho * d) * d;
         x[i] -= lr * d;
     }
 }
 
-#if SW_KERNEL_F32
-static void F64_KERNEL(adadelta_f32)(void *args, int64_t begin, int64_t end, double *sums);
-#endif
-
 static void SW_K(adadelta)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *x = s->x, *v = SQUARES(s, V, V_F64), *a = SQUARES(s, A, A_F64);
+    const adadelta_slots *slots = SW_STEP_SLOTS(s, adadelta_slots);
+    real *x = s->x, *v = slots->v, *a = slots->a;
     const real *g = s->g;
     (void)sums;
-#if SW_KERNEL_F32
-    if (s->slot[V_F64]) {
-        F64_KERNEL(adadelta_f32)(args, begin, end, sums);
-        return;
-    }
-#endif
-    if (s->option[EPS_IN_ROOT] != 0)
-        BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));
+    if (SW_STEP_OPTIONS(s, adadelta_options)->eps_in_root != 0)
+        SW_BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));
     else
-        BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, false, x + begin, g + begin, v + begin, a + begin));
+        SW_BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, false, x + begin, g + begin, v + begin, a + begin));
 }
 
-#if !SW_KERNEL_F32
-/* Parameters of f32, second moments of f64. */
-static void SW_K(adadelta_f32)(void *args, int64_t begin, int64_t end, double *sums) {
-    (void)sums;
-    SW_K(on_f64)(args, begin, end, 1u << V_F64 | 1u << A_F64, SW_K(adadelta));
-}
-#endif
+SW_SECOND_MOMENT_KERNELS(adadelta, adadelta_slots, v, v_f64, 2)
 
 #else
 
-#include "optim/reach.h"
+#include <swale/reach.h>
+#include <swale/second_moments.h>
 
-static const sw_kernels kernels = SW_KERNEL_TABLE(adadelta);
+static const sw_kernels adadelta_kernels = SW_KERNEL_TABLE(adadelta_update);
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option adadelta_option_table[] = {
     {.name = "lr", .value = 1, .low = 0, .high = 1e6, .help = "η; the method itself wants none",
      .search_low = 1e-2, .search_high = 10, .search_log = true},
     {.name = "rho", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "ρ, decay of both means",
@@ -95,13 +77,14 @@ static const sw_option options[] = {
     {.name = "eps", .value = 1e-6, .low = 1e-30, .high = 1,
      .help = "ε; it is also where the first steps come from", .search_low = 1e-8, .search_high = 1e-4,
      .search_log = true},
-    EPS_IN_ROOT_ROW(1),
-    WEIGHT_DECAY_ROW,
+    SW_OPTION_EPS_IN_ROOT(1),
+    SW_OPTION_WEIGHT_DECAY,
     {0}};
 /* clang-format on */
 
-static bool adadelta_in_f64(const double *o) {
-    return swo_means_in_f64(o[EPS], o[EPS_IN_ROOT] != 0, 1 - o[RHO], 2);
+static bool adadelta_in_f64(const double *option) {
+    const adadelta_options *o = SW_OPTIONS_AS(option, adadelta_options);
+    return sw_means_need_f64(o->eps, o->eps_in_root != 0, 1 - o->rho, 2);
 }
 
 static bool adadelta_needs_v(const double *option, sw_dtype type) {
@@ -113,40 +96,48 @@ static bool adadelta_needs_v_f64(const double *option, sw_dtype type) {
 }
 
 static sw_status adadelta_begin(sw_step *s) {
-    return swo_check_squares(s, "adadelta", s->option[EPS], adadelta_in_f64(s->option), V_F64);
+    return sw_second_moments_check(s, "adadelta", SW_STEP_OPTIONS(s, adadelta_options)->eps, adadelta_in_f64(s->option),
+                                   SW_STEP_SLOTS(s, adadelta_slots)->v_f64);
 }
 
 /* ‖√a‖² = Σ a ≤ √count ‖a‖, and |g|/√v is bounded by 1/√(1 - ρ), so that (1 - ρ) d² is at most about a + ε. */
 static void adadelta_reach(const sw_step *s, sw_bounds *b) {
-    const double *o = s->option, eps = o[EPS], lr = fabs(o[LR]), fresh = 1 - o[RHO],
-                 a = b->slot[s->slot[A] ? A : A_F64], n = sqrt((double)b->count), g = b->g + o[WEIGHT_DECAY] * b->x;
-    const bool in_root = o[EPS_IN_ROOT] != 0;
-    const double least = in_root ? sqrt(eps) : eps, ratio = swo_normalized(b, s->type, fresh, least) / n,
-                 above = in_root ? sqrt(n * a + n * n * eps) : sqrt(n * a) + n * eps,
-                 of_one = sqrt(a) + (in_root ? sqrt(eps) : eps); /* the largest of an element */
-    const double d = swo_tighter(above * ratio, of_one * g / least), k = fresh * ratio * ratio;
-    const int v = s->slot[V] ? V : V_F64, of_a = s->slot[A] ? A : A_F64;
-    b->slot[v] = o[RHO] * b->slot[v] + fresh * g * g;
-    b->slot[of_a] = o[RHO] * a + swo_tighter(fresh * d * d, k * (in_root ? a + n * eps : 2 * a + 2 * n * eps * eps));
-    b->largest += lr + d + g + o[WEIGHT_DECAY] + (a + eps) / eps + b->slot[v];
+    const adadelta_options *o = SW_STEP_OPTIONS(s, adadelta_options);
+    const adadelta_slots *slots = SW_STEP_SLOTS(s, adadelta_slots);
+    double *v = slots->v ? &SW_SLOT_BOUND(b, adadelta_slots, v) : &SW_SLOT_BOUND(b, adadelta_slots, v_f64);
+    double *a = slots->a ? &SW_SLOT_BOUND(b, adadelta_slots, a) : &SW_SLOT_BOUND(b, adadelta_slots, a_f64);
+    const double eps = o->eps, lr = fabs(o->lr), fresh = 1 - o->rho, a_before = *a, n = sqrt((double)b->count),
+                 g = b->g + o->weight_decay * b->x;
+    const bool in_root = o->eps_in_root != 0;
+    const double least = in_root ? sqrt(eps) : eps, ratio = sw_bound_normalized(b, s->type, fresh, least) / n,
+                 root_a = in_root ? sqrt(n * a_before + n * n * eps) : sqrt(n * a_before) + n * eps,
+                 largest_root_a = sqrt(a_before) + (in_root ? sqrt(eps) : eps); /* of an element */
+    const double d = sw_bound_tighter(root_a * ratio, largest_root_a * g / least), k = fresh * ratio * ratio;
+    *v = o->rho * *v + fresh * g * g;
+    *a = o->rho * a_before +
+         sw_bound_tighter(fresh * d * d, k * (in_root ? a_before + n * eps : 2 * a_before + 2 * n * eps * eps));
+    b->largest += lr + d + g + o->weight_decay + (a_before + eps) / eps + *v;
     b->x += lr * d;
 }
 
-static const sw_slot slots[] = {{.name = "v", .needed_by = adadelta_needs_v},
-                                {.name = "a", .needed_by = adadelta_needs_v},
-                                {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
-                                {.name = "a_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
-                                {0}};
+static const sw_slot adadelta_slot_table[] = {{.name = "v", .needed_by = adadelta_needs_v},
+                                              {.name = "a", .needed_by = adadelta_needs_v},
+                                              {.name = "v_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
+                                              {.name = "a_f64", .type = SW_SLOT_F64, .needed_by = adadelta_needs_v_f64},
+                                              {0}};
+
+SW_MATCH_OPTIONS(adadelta_options, adadelta_option_table);
+SW_MATCH_SLOTS(adadelta_slots, adadelta_slot_table);
 
 const sw_rule swo_adadelta = {.size = sizeof(sw_rule),
                               .name = "adadelta",
                               .summary = "steps in the units of the parameters, no learning rate",
                               .source = "Zeiler 2012, arXiv 1212.5701",
-                              .options = options,
-                              .slots = slots,
+                              .options = adadelta_option_table,
+                              .slots = adadelta_slot_table,
                               .flags = SW_RULE_LINEAR,
                               .begin = adadelta_begin,
-                              .update = &kernels,
+                              .update = &adadelta_kernels,
                               .reach = adadelta_reach};
 
 #endif

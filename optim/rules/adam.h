@@ -11,17 +11,36 @@
 #ifndef SWALE_RULES_ADAM_H
 #define SWALE_RULES_ADAM_H
 
-#include "optim/methods.h"
+#include <swale/rule.h>
+#include <swale/second_moments.h>
 
-/* The options all of them begin with. */
-enum { LR, BETA1, BETA2, EPS, EPS_IN_ROOT, WEIGHT_DECAY, ADAM_OPTIONS };
-/* ALONG_M, ALONG_G: a and b. FRESH: ϕ. ROOT_SCALE, INSIDE, OUTSIDE: the denominator is
- * √(v + INSIDE)·ROOT_SCALE + OUTSIDE. SCALE_BACK: 1/ROOT_SCALE, by which kernels multiply a, b and OUTSIDE instead
- * of the root by ROOT_SCALE: an operation less for each element. PLAIN: no denominator in this step. A rule's own coefficients follow. */
-enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, SCALE_BACK, INSIDE, OUTSIDE, L2, SHRINK, PLAIN, ADAM_COEFFICIENTS };
+#include <math.h>
+
+/* The options that all of them begin with. */
+typedef struct adam_options {
+    double lr, beta1, beta2, eps, eps_in_root, weight_decay;
+} adam_options;
+
+/* A rule's own coefficients follow these. */
+typedef struct adam_coefficients {
+    double a, b;       /* of m and g in the numerator */
+    double phi;        /* ϕ */
+    double root_scale; /* the denominator is √(v + eps_inside)·root_scale + eps_outside */
+    double
+        inverse_scale; /* 1/root_scale: kernels multiply a, b and eps_outside by it instead of the root by root_scale,
+                           * an operation less for each element */
+    double eps_inside, eps_outside;
+    double l2, shrink;     /* λ in the gradient; 1 - ηλ */
+    double no_denominator; /* 1: in this step the denominator is 1 */
+} adam_coefficients;
+
+/* v_f64 takes the place of v for a small ε (second_moments.h). Neither of them: no denominator. */
+typedef struct adam_slots {
+    void *m, *v, *v_f64;
+} adam_slots;
 
 /* clang-format off */
-#define ADAM_OPTION_ROWS(lr_default, decay_default, decay_help)                                    \
+#define ADAM_OPTIONS(lr_default, decay_default, decay_help)                                        \
     {.name = "lr", .value = lr_default, .low = 0, .high = 1e6, .help = "η, learning rate",         \
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},                                 \
     {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH,                     \
@@ -30,30 +49,28 @@ enum { ALONG_M, ALONG_G, FRESH, ROOT_SCALE, SCALE_BACK, INSIDE, OUTSIDE, L2, SHR
      .help = "decay of the mean of g²", .search_low = 0.95, .search_high = 0.9999},                \
     {.name = "eps", .value = 1e-8, .low = 1e-30, .high = 1, .help = "ε of the denominator",            \
      .search_low = 1e-10, .search_high = 1e-4, .search_log = true},                                \
-    EPS_IN_ROOT_ROW(0),                                                                            \
+    SW_OPTION_EPS_IN_ROOT(0),                                                                      \
     {.name = "weight_decay", .value = decay_default, .low = 0, .high = 1e6, .help = decay_help,    \
      .search_low = 1e-5, .search_high = 0.5, .search_log = true}
 /* clang-format on */
 #define DECAY_IN_GRADIENT "λ, added to the gradient"
 #define DECAY_DECOUPLED "λ, decoupled: θ ← (1 - ηλ) θ"
 
-/* The loop: slots m and v, or v_f64 for an ε too small for squares of f32 (methods.h); neither: no denominator. */
-enum { M, V, V_F64 };
 extern const sw_kernels swo_adam_kernels;
-extern const sw_slot swo_adam_slots[];
+extern const sw_slot swo_adam_slot_table[];
 bool swo_adam_in_f64(const double *option);
 bool swo_adam_needs_v(const double *option, sw_dtype type);
 bool swo_adam_needs_v_f64(const double *option, sw_dtype type);
-/* The end of `begin`: see swo_check_squares. */
-sw_status swo_adam_check(const sw_step *step, const char *rule);
-/* Its bounds, by the coefficients; own: of |m|/√v. amsgrad's loop, whose denominator is no smaller, has them too. */
-void swo_adam_reach(const sw_step *step, sw_bounds *bounds);
-void swo_adam_reach_with(const sw_step *step, sw_bounds *bounds, int v_f64); /* which slot that is */
-/* All coefficients as Adam has them. */
+/* For `begin`. All coefficients as Adam has them; as NadamW has them. */
 void swo_adam_begin(sw_step *step, bool decoupled);
-/* ROOT_SCALE, INSIDE and OUTSIDE for (v/correction)^(1/p) + ε, or (v/correction + ε)^(1/p) with eps_in_root. */
-void swo_adam_root(sw_step *step, double correction, double p);
-/* … and as NadamW has them. */
 void swo_nadamw_begin(sw_step *step);
+/* The denominator is (v/correction)^(1/p) + ε, or (v/correction + ε)^(1/p) with eps_in_root. */
+void swo_adam_root(sw_step *step, double correction, double p);
+/* The end of `begin`: sw_second_moments_check. */
+sw_status swo_adam_check(const sw_step *step, const char *rule);
+/* Bounds, from the coefficients. `own` bounds |m|/√v. */
+void swo_adam_reach(const sw_step *step, sw_bounds *bounds);
+/* For rules whose denominator is no smaller, with slots of their own after m. v: the bound of theirs; NULL: they have none. */
+void swo_adam_reach_with(const sw_step *step, sw_bounds *bounds, double *v);
 
 #endif

@@ -5,27 +5,35 @@
  *     θ ← θ - η/(1 - β1ᵗ) · m / u
  * There is no root for ε to be in: it stands where torch has it. */
 #include <swale/kernel.h>
-#include "optim/methods.h"
+#include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
-enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY };
-enum { STEP_SIZE };
+typedef struct adamax_options {
+    double lr, beta1, beta2, eps, weight_decay;
+} adamax_options;
+typedef struct adamax_slots {
+    void *m, *u;
+} adamax_slots;
+typedef struct adamax_coefficients {
+    double step_size; /* η/(1 - β1ᵗ) */
+} adamax_coefficients;
 #endif
 
 #if SW_KERNEL_PASS
 
 static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *restrict x = s->x;
+    const adamax_options *o = SW_STEP_OPTIONS(s, adamax_options);
+    const adamax_slots *slots = SW_STEP_SLOTS(s, adamax_slots);
+    real *restrict x = s->x, *restrict m = slots->m, *restrict u = slots->u;
     const real *restrict gradient = s->g;
-    real *restrict m = s->slot[0], *restrict u = s->slot[1];
-    const real beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2], fresh = (real)(1 - s->option[BETA1]),
-               eps = (real)s->option[EPS], step_size = (real)s->coefficient[STEP_SIZE],
-               decay = (real)s->option[WEIGHT_DECAY];
+    const real beta1 = (real)o->beta1, beta2 = (real)o->beta2, one_minus_beta1 = (real)(1 - o->beta1),
+               eps = (real)o->eps, weight_decay = (real)o->weight_decay,
+               step_size = (real)SW_STEP_COEFFICIENTS(s, adamax_coefficients)->step_size;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real g = gradient[i] + decay * x[i];
-        m[i] = beta1 * m[i] + fresh * g;
+        const real g = gradient[i] + weight_decay * x[i];
+        m[i] = beta1 * m[i] + one_minus_beta1 * g;
         const real before = beta2 * u[i], now = (g < 0 ? -g : g) + eps;
         u[i] = now > before ? now : before;
         x[i] -= step_size * m[i] / u[i];
@@ -34,28 +42,31 @@ static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "optim/reach.h"
+#include <swale/reach.h>
 
-static const sw_kernels kernels = SW_KERNEL_TABLE(adamax);
+static const sw_kernels adamax_kernels = SW_KERNEL_TABLE(adamax);
 
 /* own: R with |m| ≤ R u. u is at least |g| + ε, and β2 times what it was: R' = β1 R/β2 + 1 - β1. */
 static void adamax_reach(const sw_step *s, sw_bounds *b) {
-    const double *o = s->option, n = sqrt((double)b->count), step_size = fabs(s->coefficient[STEP_SIZE]),
-                 g = b->g + o[WEIGHT_DECAY] * b->x, m = o[BETA1] * b->slot[0] + (1 - o[BETA1]) * g;
-    b->own = o[BETA2] > 0 ? (o[BETA1] * b->own / o[BETA2] + 1 - o[BETA1]) * (1 + 1e-6) : INFINITY;
-    b->slot[0] = m;
-    b->slot[1] = fmax(o[BETA2] * b->slot[1], g + n * o[EPS]);
-    b->largest += step_size + step_size * m + g + o[WEIGHT_DECAY];
-    b->x += step_size * swo_tighter(m / o[EPS], n * b->own);
+    const adamax_options *o = SW_STEP_OPTIONS(s, adamax_options);
+    const double step_size = fabs(SW_STEP_COEFFICIENTS(s, adamax_coefficients)->step_size), n = sqrt((double)b->count),
+                 g = b->g + o->weight_decay * b->x;
+    double *m = &SW_SLOT_BOUND(b, adamax_slots, m), *u = &SW_SLOT_BOUND(b, adamax_slots, u);
+    b->own = o->beta2 > 0 ? (o->beta1 * b->own / o->beta2 + 1 - o->beta1) * (1 + 1e-6) : INFINITY;
+    *m = o->beta1 * *m + (1 - o->beta1) * g;
+    *u = fmax(o->beta2 * *u, g + n * o->eps);
+    b->largest += step_size + step_size * *m + g + o->weight_decay;
+    b->x += step_size * sw_bound_tighter(*m / o->eps, n * b->own);
 }
 
-static sw_status begin(sw_step *s) {
-    s->coefficient[STEP_SIZE] = s->option[LR] / (1 - pow(s->option[BETA1], (double)s->step));
+static sw_status adamax_begin(sw_step *s) {
+    const adamax_options *o = SW_STEP_OPTIONS(s, adamax_options);
+    SW_STEP_COEFFICIENTS(s, adamax_coefficients)->step_size = o->lr / (1 - pow(o->beta1, (double)s->step));
     return SW_OK;
 }
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option adamax_option_table[] = {
     {.name = "lr", .value = 2e-3, .low = 0, .high = 1e6, .help = "η, learning rate",
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},
     {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
@@ -64,20 +75,22 @@ static const sw_option options[] = {
      .help = "decay of the largest |g|", .search_low = 0.95, .search_high = 0.9999},
     {.name = "eps", .value = 1e-8, .low = 1e-30, .high = 1, .help = "ε, added to |g|",
      .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
-    WEIGHT_DECAY_ROW,
+    SW_OPTION_WEIGHT_DECAY,
     {0}};
 /* clang-format on */
-static const sw_slot slots[] = {{.name = "m"}, {.name = "u"}, {0}};
+static const sw_slot adamax_slot_table[] = {{.name = "m"}, {.name = "u"}, {0}};
+SW_MATCH_OPTIONS(adamax_options, adamax_option_table);
+SW_MATCH_SLOTS(adamax_slots, adamax_slot_table);
 
 const sw_rule swo_adamax = {.size = sizeof(sw_rule),
                             .name = "adamax",
                             .summary = "Adam with the maximum norm",
                             .source = "Kingma, Ba, ICLR 2015",
-                            .options = options,
-                            .slots = slots,
+                            .options = adamax_option_table,
+                            .slots = adamax_slot_table,
                             .flags = SW_RULE_LINEAR,
-                            .begin = begin,
-                            .update = &kernels,
+                            .begin = adamax_begin,
+                            .update = &adamax_kernels,
                             .reach = adamax_reach};
 
 #endif

@@ -5,20 +5,21 @@
  */
 #include "optim/rules/adam.h"
 
-static sw_status begin(sw_step *s) {
+static sw_status adamw_begin(sw_step *s) {
     swo_adam_begin(s, true);
     return swo_adam_check(s, "adamw");
 }
 
-static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
+static const sw_option adamw_option_table[] = {ADAM_OPTIONS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
+SW_MATCH_OPTIONS(adam_options, adamw_option_table);
 
 const sw_rule swo_adamw = {.size = sizeof(sw_rule),
                            .name = "adamw",
                            .summary = "Adam with decoupled weight decay",
                            .source = "Loshchilov, Hutter, ICLR 2019",
-                           .options = options,
-                           .slots = swo_adam_slots,
+                           .options = adamw_option_table,
+                           .slots = swo_adam_slot_table,
                            .flags = SW_RULE_LINEAR,
-                           .begin = begin,
+                           .begin = adamw_begin,
                            .update = &swo_adam_kernels,
                            .reach = swo_adam_reach};

@@ -10,162 +10,153 @@
  * layer's matrix, and the option itself for the other roles.
  */
 #include <swale/kernel.h>
-#include "optim/methods.h"
-#include <swale/kernel_rows.h>
+#include <swale/kernel_squares.h>
+#include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
-enum { LR, BETA, MOMENTUM, EXTRA_L2, C, D, WEIGHT, CONV, HEAD, EMBEDDING, BIAS, NORM, OTHER };
-enum { V, B, M };                                          /* slots */
-enum { CORRECTION, ETA, STEP_FADES, DECAY_FADES, LENGTH }; /* d √(ξη), c √ξ; elements of a row */
+typedef struct amos_options {
+    double lr, beta, momentum, extra_l2, c, d, weight, conv, head, embedding, bias, norm, other;
+} amos_options;
+typedef struct amos_slots {
+    void *v, *b, *m;
+} amos_slots;
+typedef struct amos_coefficients {
+    double correction; /* 1 - βᵗ */
+    double eta;        /* η */
+    double d_root;     /* d √(ξη) */
+    double c_root;     /* c √ξ */
+    double row_length; /* elements of a row */
+} amos_coefficients;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* Σ g² of n elements in f64, where squares of f32 neither overflow nor vanish. */
-static double SW_K(careful_squares)(const real *g, int64_t n) {
-    double lane[SW_LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + SW_LANES <= n; i += SW_LANES) {
-        SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++)
-            lane[j] += (double)g[i + j] * (double)g[i + j];
-    }
-    for (int j = 0; i < n; i++, j++)
-        lane[j] += (double)g[i] * (double)g[i];
-    SW_ADD_LANES(double, sum, lane);
-    return sum;
-}
+/* One row: x and g of n elements, m NULL without momentum. */
+static inline void SW_K(amos_row)(const sw_step *s, int64_t n, real *restrict x, const real *restrict g,
+                                  real *restrict m, double *v, double *b) {
+    const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
+    const amos_coefficients *c = SW_STEP_COEFFICIENTS(s, amos_coefficients);
+    const double xi = o->lr, mean_square = SW_K(sw_k_sum_squares)(g, n) / (double)n;
+    *v = o->beta * *v + (1 - o->beta) * mean_square;
+    const double r = c->correction / (*v > 0x1p-125 ? *v : 0x1p-125);
+    const double gamma = xi * xi * r * mean_square / sqrt(1 + c->c_root * *b);
+    const double fade = 1 / (1 + c->d_root * *b);
+    *b += gamma * (1 + *b);
 
-/* The same from sums of squares in `real`, where those keep their digits. */
-static inline double SW_K(squares)(const real *g, int64_t n) {
-    double sum = 0;
-    for (int64_t begin = 0; begin < n; begin += SW_TILE) {
-        const real *part = g + begin;
-        const int64_t length = n - begin < SW_TILE ? n - begin : SW_TILE;
-        real square;
-        SW_ROW_SUM(square, length, part[j] * part[j]);
-        const bool kept = !SW_KERNEL_F32 || (square > SW_R(1e-28) && square < SW_R(1e38));
-        sum += kept ? (double)square : SW_K(careful_squares)(part, length);
+    /* √r may be too small a number for f32, and g is then large: it is scaled down first. */
+    const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
+    const real of_x = (real)(fade * (gamma / 2 + o->extra_l2)), of_g = (real)(fade * xi * c->eta * (root / scale)),
+               down = (real)scale, mu = (real)o->momentum, one_minus_mu = (real)(1 - o->momentum);
+    if (m) {
+        for (int64_t i = 0; i < n; i++) {
+            m[i] = mu * m[i] - one_minus_mu * (of_x * x[i] + of_g * (down * g[i]));
+            x[i] += m[i];
+        }
+    } else if (down != 1) {
+        for (int64_t i = 0; i < n; i++)
+            x[i] -= of_x * x[i] + of_g * (down * g[i]);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            x[i] -= of_x * x[i] + of_g * g[i];
     }
-    return sum;
 }
 
 /* Rows [begin, end): a row's g is met again in the cache. */
 static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    const double *o = s->option, xi = o[LR], eta = s->coefficient[ETA];
-    const int64_t n = (int64_t)s->coefficient[LENGTH];
-    double *v = s->slot[V], *b = s->slot[B];
+    const amos_slots *slots = SW_STEP_SLOTS(s, amos_slots);
+    const int64_t n = (int64_t)SW_STEP_COEFFICIENTS(s, amos_coefficients)->row_length;
+    double *v = slots->v, *b = slots->b;
     (void)sums;
-    for (int64_t row = begin; row < end; row++) {
-        real *restrict x = (real *)s->x + row * n;
-        const real *restrict g = (const real *)s->g + row * n;
-        const double square = SW_K(squares)(g, n) / (double)n;
-        v[row] = o[BETA] * v[row] + (1 - o[BETA]) * square;
-        const double r = s->coefficient[CORRECTION] / (v[row] > 0x1p-125 ? v[row] : 0x1p-125);
-        const double gamma = xi * xi * r * square / sqrt(1 + s->coefficient[DECAY_FADES] * b[row]);
-        const double fade = 1 / (1 + s->coefficient[STEP_FADES] * b[row]);
-        b[row] += gamma * (1 + b[row]);
-
-        /* √r may be too small a number for f32, and g is then large: it is scaled down first. */
-        const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
-        const real of_x = (real)(fade * (gamma / 2 + o[EXTRA_L2])), of_g = (real)(fade * xi * eta * (root / scale)),
-                   down = (real)scale, mu = (real)o[MOMENTUM], fresh = (real)(1 - o[MOMENTUM]);
-        if (s->slot[M]) {
-            real *restrict m = (real *)s->slot[M] + row * n;
-            for (int64_t i = 0; i < n; i++) {
-                m[i] = mu * m[i] - fresh * (of_x * x[i] + of_g * (down * g[i]));
-                x[i] += m[i];
-            }
-        } else if (down != 1) {
-            for (int64_t i = 0; i < n; i++)
-                x[i] -= of_x * x[i] + of_g * (down * g[i]);
-        } else {
-            for (int64_t i = 0; i < n; i++)
-                x[i] -= of_x * x[i] + of_g * g[i];
-        }
-    }
+    for (int64_t row = begin; row < end; row++)
+        SW_K(amos_row)
+        (s, n, (real *)s->x + row * n, (const real *)s->g + row * n, slots->m ? (real *)slots->m + row * n : NULL,
+         &v[row], &b[row]);
 }
 
 #else
 
-static const sw_kernels kernels = SW_KERNEL_TABLE(amos);
+static const sw_kernels amos_kernels = SW_KERNEL_TABLE(amos);
 
-static int64_t rows(const sw_param *p) {
+static int64_t amos_rows(const sw_param *p) {
     return p->rank >= 2 ? p->shape[0] : 1;
 }
 
-/* The scale that the tensor's elements are to have. */
-static double scale(const sw_param *p, const double *o) {
-    const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : p->count / rows(p));
+/* The scale η that the tensor's elements are to have. */
+static double amos_eta(const sw_param *p, const amos_options *o) {
+    const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : p->count / amos_rows(p));
     switch (p->role) {
-    case SW_ROLE_WEIGHT: return sqrt(o[p->rank > 2 ? CONV : WEIGHT] / fan_in);
-    case SW_ROLE_HEAD: return sqrt(o[HEAD] / fan_in);
-    case SW_ROLE_EMBEDDING: return o[EMBEDDING];
-    case SW_ROLE_BIAS: return o[BIAS];
-    case SW_ROLE_NORM: return o[NORM];
-    default: return o[OTHER];
+    case SW_ROLE_WEIGHT: return sqrt((p->rank > 2 ? o->conv : o->weight) / fan_in);
+    case SW_ROLE_HEAD: return sqrt(o->head / fan_in);
+    case SW_ROLE_EMBEDDING: return o->embedding;
+    case SW_ROLE_BIAS: return o->bias;
+    case SW_ROLE_NORM: return o->norm;
+    default: return o->other;
     }
 }
 
 /* Rows in a tile: about SW_TILE elements. */
-static int64_t grain(const sw_step *s) {
-    const int64_t length = (int64_t)s->coefficient[LENGTH];
+static int64_t amos_tile_rows(const sw_step *s) {
+    const int64_t length = (int64_t)SW_STEP_COEFFICIENTS(s, amos_coefficients)->row_length;
     return length < SW_TILE ? SW_TILE / length : 1;
 }
 
-static void update_rows(void *args, int64_t tile) {
+static void amos_update_tile(void *args, int64_t tile) {
     sw_step *s = args;
-    const int64_t n = rows(s->param), begin = tile * grain(s), end = begin + grain(s);
-    kernels[s->type][sw_cpu_level()](s, begin, end < n ? end : n, NULL);
+    const int64_t rows = amos_rows(s->param), begin = tile * amos_tile_rows(s), end = begin + amos_tile_rows(s);
+    amos_kernels[s->type][sw_cpu_level()](s, begin, end < rows ? end : rows, NULL);
 }
 
-static sw_status tensor(sw_step *s) {
-    const double *o = s->option;
-    const int64_t n = rows(s->param);
+static sw_status amos_tensor(sw_step *s) {
+    const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
+    amos_coefficients *c = SW_STEP_COEFFICIENTS(s, amos_coefficients);
+    const int64_t rows = amos_rows(s->param);
     if (s->count == 0)
         return SW_OK;
-    const int64_t length = s->count / n; /* of a row */
-    s->coefficient[CORRECTION] = 1 - pow(o[BETA], (double)s->step);
-    s->coefficient[ETA] = scale(s->param, o);
-    s->coefficient[STEP_FADES] = o[D] * sqrt(o[LR] * s->coefficient[ETA]);
-    s->coefficient[DECAY_FADES] = o[C] * sqrt(o[LR]);
-    s->coefficient[LENGTH] = (double)length;
+    c->correction = 1 - pow(o->beta, (double)s->step);
+    c->eta = amos_eta(s->param, o);
+    c->d_root = o->d * sqrt(o->lr * c->eta);
+    c->c_root = o->c * sqrt(o->lr);
+    c->row_length = (double)(s->count / rows);
     if (s->count < 4 * SW_TILE) /* too little to share out */
-        kernels[s->type][sw_cpu_level()](s, 0, n, NULL);
+        amos_kernels[s->type][sw_cpu_level()](s, 0, rows, NULL);
     else
-        sw_parallel(update_rows, s, (n + grain(s) - 1) / grain(s));
+        sw_parallel(amos_update_tile, s, (rows + amos_tile_rows(s) - 1) / amos_tile_rows(s));
     return SW_OK;
 }
 
 /* r ḡ² is at most 1/(1 - β), since v ≥ (1 - β) ḡ²; so γ ≤ ξ²/(1 - β), and √r ‖g‖ ≤ √(elements/(1 - β)); r is at
  * most 2^125. */
-static void amos_reach(const sw_step *s, sw_bounds *b) {
-    const double *o = s->option, n = sqrt((double)b->count), gamma = o[LR] * o[LR] / (1 - o[BETA]),
-                 of_matrix = sqrt(fmax(o[WEIGHT], fmax(o[CONV], o[HEAD]))),
-                 of_others = fmax(fmax(o[EMBEDDING], o[BIAS]), fmax(o[NORM], o[OTHER])),
+static void amos_reach(const sw_step *s, sw_bounds *bounds) {
+    const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
+    double *v = &SW_SLOT_BOUND(bounds, amos_slots, v), *b = &SW_SLOT_BOUND(bounds, amos_slots, b),
+           *m = &SW_SLOT_BOUND(bounds, amos_slots, m);
+    const double n = sqrt((double)bounds->count), gamma = o->lr * o->lr / (1 - o->beta), g = bounds->g,
+                 of_matrix = sqrt(fmax(o->weight, fmax(o->conv, o->head))),
+                 of_others = fmax(fmax(o->embedding, o->bias), fmax(o->norm, o->other)),
                  eta = fmax(of_matrix, of_others);
-    const double step = o[LR] * eta * fmin(0x1p63 * b->g, n / sqrt(1 - o[BETA])),
-                 delta = (gamma / 2 + o[EXTRA_L2]) * b->x + step;
-    b->slot[V] = o[BETA] * b->slot[V] + (1 - o[BETA]) * b->g * b->g;
-    b->slot[B] += gamma * (n + b->slot[B]);
-    b->largest += delta + b->g + gamma + o[LR] * eta * 0x1p63;
+    const double step = o->lr * eta * fmin(0x1p63 * g, n / sqrt(1 - o->beta)),
+                 delta = (gamma / 2 + o->extra_l2) * bounds->x + step;
+    const bool momentum = SW_STEP_SLOTS(s, amos_slots)->m != NULL;
+    *v = o->beta * *v + (1 - o->beta) * g * g;
+    *b += gamma * (n + *b);
+    bounds->largest += delta + g + gamma + o->lr * eta * 0x1p63;
     if (s->type == SW_F64) /* ḡ² is a sum in f64, divided by the elements of a row afterwards */
-        b->largest += b->g * b->g;
-    if (s->slot[M])
-        b->slot[M] = o[MOMENTUM] * b->slot[M] + delta;
-    b->x += s->slot[M] ? b->slot[M] : delta;
+        bounds->largest += g * g;
+    if (momentum)
+        *m = o->momentum * *m + delta;
+    bounds->x += momentum ? *m : delta;
 }
 
-static int64_t a_row(const sw_slot_sizes *sizes) {
-    return rows(sizes->param);
+static int64_t amos_row_count(const sw_slot_sizes *sizes) {
+    return amos_rows(sizes->param);
 }
 
-static bool has_momentum(const double *option) {
-    return option[MOMENTUM] != 0;
+static bool amos_has_momentum(const double *option) {
+    return SW_OPTIONS_AS(option, amos_options)->momentum != 0;
 }
 
-static const sw_option options[] = {
+static const sw_option amos_option_table[] = {
     {.name = "lr",
      .value = 0.01,
      .low = 0,
@@ -226,19 +217,21 @@ static const sw_option options[] = {
     {.name = "norm", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of normalizing layers"},
     {.name = "other", .value = 1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "η of all others"},
     {0}};
-static const sw_slot slots[] = {{.name = "v", .type = SW_SLOT_F64, .count = a_row},
-                                {.name = "b", .type = SW_SLOT_F64, .count = a_row},
-                                {.name = "m", .needed = has_momentum},
-                                {0}};
+static const sw_slot amos_slot_table[] = {{.name = "v", .type = SW_SLOT_F64, .count = amos_row_count},
+                                          {.name = "b", .type = SW_SLOT_F64, .count = amos_row_count},
+                                          {.name = "m", .needed = amos_has_momentum},
+                                          {0}};
+SW_MATCH_OPTIONS(amos_options, amos_option_table);
+SW_MATCH_SLOTS(amos_slots, amos_slot_table);
 
 const sw_rule swo_amos = {.size = sizeof(sw_rule),
                           .name = "amos",
                           .summary = "step and decay fade as the scale of the model says",
                           .source = "Tian, Parikh 2022, arXiv 2210.11693",
-                          .options = options,
-                          .slots = slots,
+                          .options = amos_option_table,
+                          .slots = amos_slot_table,
                           .unit = SW_UNIT_TENSOR,
-                          .tensor = tensor,
+                          .tensor = amos_tensor,
                           .reach = amos_reach};
 
 #endif

@@ -6,45 +6,54 @@
  */
 #include "optim/rules/adam.h"
 
-enum { NESTEROV = ADAM_OPTIONS, DISABLE_PRECONDITIONING };
+typedef struct generalized_adam_options {
+    adam_options adam;
+    double nesterov, disable_preconditioning;
+} generalized_adam_options;
 
-static sw_status begin(sw_step *s) {
-    const double *o = s->option;
-    double *c = s->coefficient;
+static sw_status generalized_adam_begin(sw_step *s) {
+    const generalized_adam_options *o = SW_STEP_OPTIONS(s, generalized_adam_options);
+    adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
+    const double lr = o->adam.lr, beta1 = o->adam.beta1;
+    const bool nesterov = o->nesterov != 0;
     swo_nadamw_begin(s);
-    if (o[DISABLE_PRECONDITIONING] != 0) {
-        c[FRESH] = 1;
-        c[ALONG_M] = o[NESTEROV] != 0 ? o[LR] * o[BETA1] : o[LR];
-        c[ALONG_G] = o[NESTEROV] != 0 ? o[LR] : 0;
-    } else if (o[NESTEROV] == 0) {
-        c[ALONG_M] = o[LR];
-        c[ALONG_G] = 0;
+    if (o->disable_preconditioning != 0) {
+        c->phi = 1;
+        c->a = nesterov ? lr * beta1 : lr;
+        c->b = nesterov ? lr : 0;
+        return SW_OK;
     }
-    return o[DISABLE_PRECONDITIONING] != 0 ? SW_OK : swo_adam_check(s, "generalized_adam");
+    if (!nesterov) {
+        c->a = lr;
+        c->b = 0;
+    }
+    return swo_adam_check(s, "generalized_adam");
 }
 
-static bool preconditions(const double *option) {
-    return option[DISABLE_PRECONDITIONING] == 0;
+static bool generalized_adam_preconditions(const double *option) {
+    return SW_OPTIONS_AS(option, generalized_adam_options)->disable_preconditioning == 0;
 }
 
-static const sw_option options[] = {
-    ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED),
+static const sw_option generalized_adam_option_table[] = {
+    ADAM_OPTIONS(1e-3, 0.01, DECAY_DECOUPLED),
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .value = 1, .help = "look ahead along m"},
     {.name = "disable_preconditioning", .kind = SW_OPTION_BOOL, .help = "no denominator, no v: momentum"},
     {0}};
-static const sw_slot slots[] = {
+static const sw_slot generalized_adam_slot_table[] = {
     {.name = "m"},
-    {.name = "v", .needed = preconditions, .needed_by = swo_adam_needs_v},
-    {.name = "v_f64", .type = SW_SLOT_F64, .needed = preconditions, .needed_by = swo_adam_needs_v_f64},
+    {.name = "v", .needed = generalized_adam_preconditions, .needed_by = swo_adam_needs_v},
+    {.name = "v_f64", .type = SW_SLOT_F64, .needed = generalized_adam_preconditions, .needed_by = swo_adam_needs_v_f64},
     {0}};
+SW_MATCH_OPTIONS(generalized_adam_options, generalized_adam_option_table);
+SW_MATCH_SLOTS(adam_slots, generalized_adam_slot_table);
 
 const sw_rule swo_generalized_adam = {.size = sizeof(sw_rule),
                                       .name = "generalized_adam",
                                       .summary = "NadamW of which parts can be left out",
                                       .source = "Kasimbeg et al., AlgoPerf, ICLR 2025",
-                                      .options = options,
-                                      .slots = slots,
+                                      .options = generalized_adam_option_table,
+                                      .slots = generalized_adam_slot_table,
                                       .flags = SW_RULE_LINEAR,
-                                      .begin = begin,
+                                      .begin = generalized_adam_begin,
                                       .update = &swo_adam_kernels,
                                       .reach = swo_adam_reach};

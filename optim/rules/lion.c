@@ -4,43 +4,49 @@
  *     m ← β2 m + (1 - β2) g
  */
 #include <swale/kernel.h>
-#include "optim/methods.h"
+#include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
-enum { LR, BETA1, BETA2, WEIGHT_DECAY };
+typedef struct lion_options {
+    double lr, beta1, beta2, weight_decay;
+} lion_options;
+typedef struct lion_slots {
+    void *m;
+} lion_slots;
 #endif
 
 #if SW_KERNEL_PASS
 
 static void SW_K(lion)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *restrict x = s->x;
+    const lion_options *o = SW_STEP_OPTIONS(s, lion_options);
+    real *restrict x = s->x, *restrict m = SW_STEP_SLOTS(s, lion_slots)->m;
     const real *restrict g = s->g;
-    real *restrict m = s->slot[0];
-    const real lr = (real)s->option[LR], beta1 = (real)s->option[BETA1], beta2 = (real)s->option[BETA2],
-               fresh1 = (real)(1 - s->option[BETA1]), fresh2 = (real)(1 - s->option[BETA2]),
-               shrink = (real)(1 - s->option[LR] * s->option[WEIGHT_DECAY]);
+    const real lr = (real)o->lr, beta1 = (real)o->beta1, beta2 = (real)o->beta2, one_minus_beta1 = (real)(1 - o->beta1),
+               one_minus_beta2 = (real)(1 - o->beta2), shrink = (real)(1 - o->lr * o->weight_decay);
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real mean = beta1 * m[i] + fresh1 * g[i];
+        const real mean = beta1 * m[i] + one_minus_beta1 * g[i];
         x[i] = shrink * x[i] - (mean > 0 ? lr : mean < 0 ? -lr : 0);
-        m[i] = beta2 * m[i] + fresh2 * g[i];
+        m[i] = beta2 * m[i] + one_minus_beta2 * g[i];
     }
 }
 
 #else
 
-static const sw_kernels kernels = SW_KERNEL_TABLE(lion);
+static const sw_kernels lion_kernels = SW_KERNEL_TABLE(lion);
 
 static void lion_reach(const sw_step *s, sw_bounds *b) {
-    const double *o = s->option, lr = fabs(o[LR]), shrink = fabs(1 - o[LR] * o[WEIGHT_DECAY]);
-    b->largest += lr + shrink + b->slot[0] + b->g;
+    const lion_options *o = SW_STEP_OPTIONS(s, lion_options);
+    double *m = &SW_SLOT_BOUND(b, lion_slots, m);
+    const double lr = fabs(o->lr), shrink = fabs(1 - o->lr * o->weight_decay);
+    b->largest += lr + shrink + *m + b->g;
     b->x = shrink * b->x + lr * sqrt((double)b->count);
-    b->slot[0] = o[BETA2] * b->slot[0] + (1 - o[BETA2]) * b->g;
+    *m = o->beta2 * *m + (1 - o->beta2) * b->g;
 }
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option lion_option_table[] = {
     {.name = "lr", .value = 1e-4, .low = 0, .high = 1e6, .help = "η, learning rate: the length of a step",
      .search_low = 1e-5, .search_high = 1e-2, .search_log = true},
     {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
@@ -51,16 +57,18 @@ static const sw_option options[] = {
      .search_low = 1e-4, .search_high = 10, .search_log = true},
     {0}};
 /* clang-format on */
-static const sw_slot slots[] = {{.name = "m"}, {0}};
+static const sw_slot lion_slot_table[] = {{.name = "m"}, {0}};
+SW_MATCH_OPTIONS(lion_options, lion_option_table);
+SW_MATCH_SLOTS(lion_slots, lion_slot_table);
 
 const sw_rule swo_lion = {.size = sizeof(sw_rule),
                           .name = "lion",
                           .summary = "the sign of a mean gradient",
                           .source = "Chen et al., NeurIPS 2023",
-                          .options = options,
-                          .slots = slots,
+                          .options = lion_option_table,
+                          .slots = lion_slot_table,
                           .flags = SW_RULE_LINEAR,
-                          .update = &kernels,
+                          .update = &lion_kernels,
                           .reach = lion_reach};
 
 #endif

@@ -7,40 +7,48 @@
  */
 #include "optim/rules/adam.h"
 
-#include <math.h>
+typedef struct nadam_options {
+    adam_options adam;
+    double momentum_decay, decoupled;
+} nadam_options;
+typedef struct nadam_scalars {
+    double product; /* Πₜ */
+} nadam_scalars;
 
-enum { MOMENTUM_DECAY = ADAM_OPTIONS, DECOUPLED };
-enum { PRODUCT }; /* scalars */
-
-static double momentum(const double *o, double t) {
-    return o[BETA1] * (1 - 0.5 * pow(0.96, t * o[MOMENTUM_DECAY]));
+/* μₜ */
+static double nadam_mu(const nadam_options *o, double t) {
+    return o->adam.beta1 * (1 - 0.5 * pow(0.96, t * o->momentum_decay));
 }
 
-static sw_status begin(sw_step *s) {
-    const double *o = s->option, t = (double)s->step;
-    const double mu = momentum(o, t), next = momentum(o, t + 1);
-    s->scalar[PRODUCT] = (s->step == 1 ? 1 : s->scalar[PRODUCT]) * mu;
-    swo_adam_begin(s, o[DECOUPLED] != 0);
-    s->coefficient[ALONG_G] = o[LR] * (1 - mu) / (1 - s->scalar[PRODUCT]);
-    s->coefficient[ALONG_M] = o[LR] * next / (1 - s->scalar[PRODUCT] * next);
+static sw_status nadam_begin(sw_step *s) {
+    const nadam_options *o = SW_STEP_OPTIONS(s, nadam_options);
+    nadam_scalars *scalars = SW_STEP_SCALARS(s, nadam_scalars);
+    adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
+    const double lr = o->adam.lr, t = (double)s->step, mu = nadam_mu(o, t), next_mu = nadam_mu(o, t + 1);
+    scalars->product = (s->step == 1 ? 1 : scalars->product) * mu;
+    swo_adam_begin(s, o->decoupled != 0);
+    c->b = lr * (1 - mu) / (1 - scalars->product);
+    c->a = lr * next_mu / (1 - scalars->product * next_mu);
     return swo_adam_check(s, "nadam");
 }
 
-static const sw_option options[] = {
-    ADAM_OPTION_ROWS(2e-3, 0, DECAY_IN_GRADIENT),
+static const sw_option nadam_option_table[] = {
+    ADAM_OPTIONS(2e-3, 0, DECAY_IN_GRADIENT),
     {.name = "momentum_decay", .value = 0.004, .low = 0, .high = 1e3, .help = "ψ, of the growing momentum"},
     {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
     {0}};
-static const char *const scalars[] = {"product", NULL};
+static const char *const nadam_scalar_names[] = {"product", NULL};
+SW_MATCH_SCALARS(nadam_scalars, nadam_scalar_names);
+SW_MATCH_OPTIONS(nadam_options, nadam_option_table);
 
 const sw_rule swo_nadam = {.size = sizeof(sw_rule),
                            .name = "nadam",
                            .summary = "Adam with Nesterov's look ahead, momentum that grows",
                            .source = "Dozat, ICLR workshop 2016",
-                           .options = options,
-                           .slots = swo_adam_slots,
-                           .scalars = scalars,
+                           .options = nadam_option_table,
+                           .slots = swo_adam_slot_table,
+                           .scalars = nadam_scalar_names,
                            .flags = SW_RULE_LINEAR,
-                           .begin = begin,
+                           .begin = nadam_begin,
                            .update = &swo_adam_kernels,
                            .reach = swo_adam_reach};

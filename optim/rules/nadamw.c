@@ -6,26 +6,29 @@
 #include "optim/rules/adam.h"
 
 void swo_nadamw_begin(sw_step *s) {
+    const adam_options *o = SW_STEP_OPTIONS(s, adam_options);
+    adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
     swo_adam_begin(s, true);
-    const double corrected = s->coefficient[ALONG_M]; /* η/(1 - β1ᵗ) */
-    s->coefficient[ALONG_M] = corrected * s->option[BETA1];
-    s->coefficient[ALONG_G] = corrected * (1 - s->option[BETA1]);
+    const double step_size = c->a; /* η/(1 - β1ᵗ) */
+    c->a = step_size * o->beta1;
+    c->b = step_size * (1 - o->beta1);
 }
 
-static sw_status begin(sw_step *s) {
+static sw_status nadamw_begin(sw_step *s) {
     swo_nadamw_begin(s);
     return swo_adam_check(s, "nadamw");
 }
 
-static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
+static const sw_option nadamw_option_table[] = {ADAM_OPTIONS(1e-3, 0.01, DECAY_DECOUPLED), {0}};
+SW_MATCH_OPTIONS(adam_options, nadamw_option_table);
 
 const sw_rule swo_nadamw = {.size = sizeof(sw_rule),
                             .name = "nadamw",
                             .summary = "AdamW with Nesterov's look ahead",
                             .source = "Dozat 2016; Dahl et al., AlgoPerf, 2023",
-                            .options = options,
-                            .slots = swo_adam_slots,
+                            .options = nadamw_option_table,
+                            .slots = swo_adam_slot_table,
                             .flags = SW_RULE_LINEAR,
-                            .begin = begin,
+                            .begin = nadamw_begin,
                             .update = &swo_adam_kernels,
                             .reach = swo_adam_reach};

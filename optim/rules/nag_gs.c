@@ -5,22 +5,29 @@
  *     γ ← (η μ + γ)/(1 + η)
  */
 #include <swale/kernel.h>
-#include "optim/methods.h"
+#include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
-enum { LR, MU, GAMMA_START };
-enum { OF_V, OF_X, OF_G, TOWARD };
+typedef struct nag_gs_options {
+    double lr, mu, gamma;
+} nag_gs_options;
+typedef struct nag_gs_slots {
+    void *v;
+} nag_gs_slots;
+/* v ← of_v v + of_x θ - of_g g,  θ ← θ + toward (v - θ) */
+typedef struct nag_gs_coefficients {
+    double of_v, of_x, of_g, toward;
+} nag_gs_coefficients;
 #endif
 
 #if SW_KERNEL_PASS
 
 static void SW_K(nag_gs)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
-    real *restrict x = s->x;
+    const nag_gs_coefficients *c = SW_STEP_COEFFICIENTS(s, nag_gs_coefficients);
+    real *restrict x = s->x, *restrict v = SW_STEP_SLOTS(s, nag_gs_slots)->v;
     const real *restrict g = s->g;
-    real *restrict v = s->slot[0];
-    const real of_v = (real)s->coefficient[OF_V], of_x = (real)s->coefficient[OF_X], of_g = (real)s->coefficient[OF_G],
-               toward = (real)s->coefficient[TOWARD];
+    const real of_v = (real)c->of_v, of_x = (real)c->of_x, of_g = (real)c->of_g, toward = (real)c->toward;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         v[i] = of_v * v[i] + of_x * x[i] - of_g * g[i];
@@ -30,35 +37,38 @@ static void SW_K(nag_gs)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include <math.h>
+static const sw_kernels nag_gs_kernels = SW_KERNEL_TABLE(nag_gs);
 
-static const sw_kernels kernels = SW_KERNEL_TABLE(nag_gs);
+typedef struct nag_gs_scalars {
+    double gamma;
+} nag_gs_scalars;
+static const char *const nag_gs_scalar_names[] = {"gamma", NULL};
+SW_MATCH_SCALARS(nag_gs_scalars, nag_gs_scalar_names);
 
-enum { GAMMA }; /* scalars */
-static const char *const scalars[] = {"gamma", NULL};
-
-static sw_status begin(sw_step *s) {
-    const double lr = s->option[LR], mu = s->option[MU];
-    const double gamma = s->step == 1 ? s->option[GAMMA_START] : s->scalar[GAMMA];
+static sw_status nag_gs_begin(sw_step *s) {
+    const nag_gs_options *o = SW_STEP_OPTIONS(s, nag_gs_options);
+    nag_gs_scalars *scalars = SW_STEP_SCALARS(s, nag_gs_scalars);
+    nag_gs_coefficients *c = SW_STEP_COEFFICIENTS(s, nag_gs_coefficients);
     const bool first = s->step == 1;
-    s->coefficient[OF_V] = first ? 1 : gamma / (lr * mu + gamma);
-    s->coefficient[OF_X] = first ? 0 : lr * mu / (lr * mu + gamma);
-    s->coefficient[OF_G] = first ? 0 : lr / (lr * mu + gamma);
-    s->coefficient[TOWARD] = lr / (1 + lr);
-    s->scalar[GAMMA] = (lr * mu + gamma) / (1 + lr);
+    const double lr = o->lr, mu = o->mu, gamma = first ? o->gamma : scalars->gamma;
+    c->of_v = first ? 1 : gamma / (lr * mu + gamma);
+    c->of_x = first ? 0 : lr * mu / (lr * mu + gamma);
+    c->of_g = first ? 0 : lr / (lr * mu + gamma);
+    c->toward = lr / (1 + lr);
+    scalars->gamma = (lr * mu + gamma) / (1 + lr);
     return SW_OK;
 }
 
 static void nag_gs_reach(const sw_step *s, sw_bounds *b) {
-    const double *c = s->coefficient;
-    const double v = fabs(c[OF_V]) * b->slot[0] + fabs(c[OF_X]) * b->x + fabs(c[OF_G]) * b->g;
-    b->largest += v + b->x + fabs(c[OF_V]) + fabs(c[OF_X]) + fabs(c[OF_G]) + fabs(c[TOWARD]);
-    b->slot[0] = v;
-    b->x = fabs(1 - c[TOWARD]) * b->x + fabs(c[TOWARD]) * v;
+    const nag_gs_coefficients *c = SW_STEP_COEFFICIENTS(s, nag_gs_coefficients);
+    double *v = &SW_SLOT_BOUND(b, nag_gs_slots, v);
+    *v = fabs(c->of_v) * *v + fabs(c->of_x) * b->x + fabs(c->of_g) * b->g;
+    b->largest += *v + b->x + fabs(c->of_v) + fabs(c->of_x) + fabs(c->of_g) + fabs(c->toward);
+    b->x = fabs(1 - c->toward) * b->x + fabs(c->toward) * *v;
 }
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option nag_gs_option_table[] = {
     {.name = "lr", .value = 0.05, .low = 0, .high = 1e6, .help = "η, the step in time",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
     {.name = "mu", .value = 1, .low = 0, .high = 1e6, .help = "μ, strong convexity",
@@ -67,17 +77,19 @@ static const sw_option options[] = {
      .help = "γ at the start; it tends to μ", .search_low = 1e-2, .search_high = 1e2, .search_log = true},
     {0}};
 /* clang-format on */
-static const sw_slot slots[] = {{.name = "v", .start = SW_START_X}, {0}};
+static const sw_slot nag_gs_slot_table[] = {{.name = "v", .start = SW_START_X}, {0}};
+SW_MATCH_OPTIONS(nag_gs_options, nag_gs_option_table);
+SW_MATCH_SLOTS(nag_gs_slots, nag_gs_slot_table);
 
 const sw_rule swo_nag_gs = {.size = sizeof(sw_rule),
                             .name = "nag_gs",
                             .summary = "accelerated flow integrated by Gauss-Seidel",
                             .source = "Leplat et al. 2022, arXiv 2209.14937",
-                            .options = options,
-                            .slots = slots,
-                            .scalars = scalars,
-                            .begin = begin,
-                            .update = &kernels,
+                            .options = nag_gs_option_table,
+                            .slots = nag_gs_slot_table,
+                            .scalars = nag_gs_scalar_names,
+                            .begin = nag_gs_begin,
+                            .update = &nag_gs_kernels,
                             .reach = nag_gs_reach};
 
 #endif

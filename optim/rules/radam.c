@@ -9,33 +9,37 @@
  */
 #include "optim/rules/adam.h"
 
-#include <math.h>
+typedef struct radam_options {
+    adam_options adam;
+    double decoupled;
+} radam_options;
 
-enum { DECOUPLED = ADAM_OPTIONS };
-
-static sw_status begin(sw_step *s) {
-    const double beta2 = s->option[BETA2], t = (double)s->step, power = pow(beta2, t);
-    const double most = 2 / (1 - beta2) - 1, rho = most - 2 * t * power / (1 - power);
-    double *c = s->coefficient;
-    swo_adam_begin(s, s->option[DECOUPLED] != 0);
+static sw_status radam_begin(sw_step *s) {
+    const radam_options *o = SW_STEP_OPTIONS(s, radam_options);
+    adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
+    const double beta2 = o->adam.beta2, t = (double)s->step, beta2_t = pow(beta2, t);
+    const double rho_inf = 2 / (1 - beta2) - 1, rho = rho_inf - 2 * t * beta2_t / (1 - beta2_t);
+    swo_adam_begin(s, o->decoupled != 0);
     swo_adam_root(s, 1, 2); /* ε is added to √v without its correction */
-    c[PLAIN] = rho > 5 ? 0 : 1;
+    c->no_denominator = rho > 5 ? 0 : 1;
     if (rho > 5)
-        c[ALONG_M] *= sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho) * (1 - power));
+        c->a *= sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho) * (1 - beta2_t));
     return swo_adam_check(s, "radam");
 }
 
-static const sw_option options[] = {ADAM_OPTION_ROWS(1e-3, 0, DECAY_IN_GRADIENT),
-                                    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
-                                    {0}};
+static const sw_option radam_option_table[] = {
+    ADAM_OPTIONS(1e-3, 0, DECAY_IN_GRADIENT),
+    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
+    {0}};
+SW_MATCH_OPTIONS(radam_options, radam_option_table);
 
 const sw_rule swo_radam = {.size = sizeof(sw_rule),
                            .name = "radam",
                            .summary = "Adam that waits for its denominator, rectified",
                            .source = "Liu et al., ICLR 2020",
-                           .options = options,
-                           .slots = swo_adam_slots,
+                           .options = radam_option_table,
+                           .slots = swo_adam_slot_table,
                            .flags = SW_RULE_LINEAR,
-                           .begin = begin,
+                           .begin = radam_begin,
                            .update = &swo_adam_kernels,
                            .reach = swo_adam_reach};

@@ -1,52 +1,58 @@
 /* Triangles: again and again (L. Smith, Cyclical learning rates, WACV 2017), or once (Smith, Topin,
  * Super-convergence, 2019). An option's value is what it is at the top. */
-#include "optim/methods.h"
+#include <swale/schedule.h>
 
 #include <math.h>
 
 /* ---- From low to 1 in `up` steps and back in `down`; heights as torch.optim.lr_scheduler.CyclicLR ---- */
 
-enum { LOW, UP, DOWN, HEIGHT, GAMMA };
-enum { TRIANGULAR, TRIANGULAR2, EXP_RANGE };
+typedef struct cyclic_options {
+    double low, up, down, height, gamma;
+} cyclic_options;
+enum { HEIGHT_TRIANGULAR, HEIGHT_TRIANGULAR2, HEIGHT_EXP_RANGE };
 /* clang-format off */
-static const sw_option cyclic_options[] = {
+static const sw_option cyclic_option_table[] = {
     {.name = "low", .kind = SW_OPTION_REAL, .value = 0.25, .low = 0, .high = 1,
      .help = "the factor at the bottom"},
     {.name = "up", .kind = SW_OPTION_DURATION, .value = 5, .unit = '%', .open = SW_OPEN_LOW,
      .help = "length of the way up"},
     {.name = "down", .kind = SW_OPTION_DURATION, .value = 0, .help = "and of the way down; 0: as up"},
-    {.name = "height", .kind = SW_OPTION_CHOICE, .value = TRIANGULAR,
+    {.name = "height", .kind = SW_OPTION_CHOICE, .value = HEIGHT_TRIANGULAR,
      .choices = "triangular|triangular2|exp_range",
      .help = "of the triangles: equal; halved after each; or gamma^t"},
     {.name = "gamma", .kind = SW_OPTION_REAL, .value = 0.9999, .low = 0, .high = 1, .open = SW_OPEN_LOW,
      .help = "of height=exp_range"},
     {0}};
 /* clang-format on */
+SW_MATCH_OPTIONS(cyclic_options, cyclic_option_table);
 
-static double cyclic(const double *option, double t, double total) {
+static double cyclic_factor(const double *option, double t, double total) {
     (void)total;
-    const double up = option[UP], down = option[DOWN] > 0 ? option[DOWN] : up, length = up + down;
-    const double cycle = swo_periods(t, length), u = fmax(t - cycle * length, 0);
+    const cyclic_options *o = SW_OPTIONS_AS(option, cyclic_options);
+    const double up = o->up, down = o->down > 0 ? o->down : up, length = up + down;
+    const double cycle = sw_duration_periods(t, length), u = fmax(t - cycle * length, 0);
     const double triangle = u <= up ? u / up : (length - u) / down;
-    const int height = (int)option[HEIGHT];
-    const double scale = height == TRIANGULAR2 ? ldexp(1, -(int)fmin(cycle, 1100))
-                         : height == EXP_RANGE ? pow(option[GAMMA], t)
-                                               : 1;
-    return option[LOW] + (1 - option[LOW]) * triangle * scale;
+    const int height = (int)o->height;
+    const double scale = height == HEIGHT_TRIANGULAR2 ? ldexp(1, -(int)fmin(cycle, 1100))
+                         : height == HEIGHT_EXP_RANGE ? pow(o->gamma, t)
+                                                      : 1;
+    return o->low + (1 - o->low) * triangle * scale;
 }
 
 const sw_schedule swo_cyclic = {.size = sizeof(sw_schedule),
                                 .name = "cyclic",
                                 .summary = "up and down between low and 1 in triangles",
                                 .source = "Smith, WACV 2017",
-                                .options = cyclic_options,
-                                .factor = cyclic};
+                                .options = cyclic_option_table,
+                                .factor = cyclic_factor};
 
 /* ---- 1/div up to 1, down to 1/(div·final_div); ends as torch.optim.lr_scheduler.OneCycleLR has them ---- */
 
-enum { RISE, DIV, FINAL_DIV, SHAPE, PHASES };
+typedef struct one_cycle_options {
+    double rise, div, final_div, shape, phases;
+} one_cycle_options;
 /* clang-format off */
-static const sw_option one_cycle_options[] = {
+static const sw_option one_cycle_option_table[] = {
     {.name = "rise", .kind = SW_OPTION_REAL, .value = 0.3, .low = 0, .high = 1,
      .help = "part of the run that rises"},
     {.name = "div", .kind = SW_OPTION_REAL, .value = 25, .low = 0, .high = 1e12, .open = SW_OPEN_LOW,
@@ -59,22 +65,24 @@ static const sw_option one_cycle_options[] = {
      .help = "3: down as fast as up, and then to the end"},
     {0}};
 /* clang-format on */
+SW_MATCH_OPTIONS(one_cycle_options, one_cycle_option_table);
 
-static double leg(double from, double to, double part, bool line) {
+static double one_cycle_leg(double from, double to, double part, bool line) {
     part = part < 0 ? 0 : part < 1 ? part : 1;
     return line ? from + (to - from) * part : to + (from - to) * 0.5 * (1 + cos(3.14159265358979323846 * part));
 }
 
-static double one_cycle(const double *option, double t, double total) {
-    const double first = 1 / option[DIV], last = first / option[FINAL_DIV], top = option[RISE] * total;
-    const bool three = option[PHASES] == 3;
+static double one_cycle_factor(const double *option, double t, double total) {
+    const one_cycle_options *o = SW_OPTIONS_AS(option, one_cycle_options);
+    const double first = 1 / o->div, last = first / o->final_div, top = o->rise * total;
+    const bool three = o->phases == 3;
     /* The last step is total - 1: each leg ends one step early. */
     const double end[3] = {top - 1, three ? 2 * top - 2 : total - 1, total - 1};
     const double value[4] = {first, 1, three ? first : last, last};
     double begin = 0;
     for (int i = 0; i < 3; i++) {
         if (t <= end[i] && end[i] > begin)
-            return leg(value[i], value[i + 1], (t - begin) / (end[i] - begin), option[SHAPE] != 0);
+            return one_cycle_leg(value[i], value[i + 1], (t - begin) / (end[i] - begin), o->shape != 0);
         begin = end[i];
     }
     return last;
@@ -84,6 +92,6 @@ const sw_schedule swo_one_cycle = {.size = sizeof(sw_schedule),
                                    .name = "one_cycle",
                                    .summary = "one rise and one long fall",
                                    .source = "Smith, Topin 2019",
-                                   .options = one_cycle_options,
-                                   .factor = one_cycle,
+                                   .options = one_cycle_option_table,
+                                   .factor = one_cycle_factor,
                                    .needs_total = true};

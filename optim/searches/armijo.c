@@ -1,13 +1,19 @@
 /* Backtracking (Armijo 1966): the first α of α₀, s α₀, s² α₀, … with
  *     f(x + α d) ≤ f(x) + c α ⟨g, d⟩
  * α₀ is the rule's lr at first, then growth times the α taken last. A trial of Inf or NaN is too long. */
-#include "optim/methods.h"
+#include <swale/line_search.h>
 
 #include <math.h>
 
-enum { C, SHRINK, GROWTH, TRIALS };
+typedef struct armijo_options {
+    double c, shrink, growth, trials;
+} armijo_options;
+typedef struct armijo_scalars {
+    double last; /* α; 0: none yet */
+} armijo_scalars;
+
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option armijo_option_table[] = {
     {.name = "c", .kind = SW_OPTION_REAL, .value = 1e-4, .low = 0, .high = 1,
      .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the promised descent"},
     {.name = "shrink", .kind = SW_OPTION_REAL, .value = 0.8, .low = 0, .high = 1,
@@ -18,19 +24,22 @@ static const sw_option options[] = {
      .help = "then the step is skipped"},
     {0}};
 /* clang-format on */
-static const char *const scalars[] = {"last", NULL}; /* α; 0: none yet */
-enum { LAST };
+static const char *const armijo_scalar_names[] = {"last", NULL};
+SW_MATCH_OPTIONS(armijo_options, armijo_option_table);
+SW_MATCH_SCALARS(armijo_scalars, armijo_scalar_names);
 
-static sw_status search(sw_search *s, double *alpha) {
-    double a = s->scalar[LAST] > 0 ? s->option[GROWTH] * s->scalar[LAST] : s->initial;
-    for (int i = 0; i < (int)s->option[TRIALS]; i++) {
+static sw_status armijo_search(sw_search *s, double *alpha) {
+    const armijo_options *o = SW_OPTIONS_AS(s->option, armijo_options);
+    armijo_scalars *scalars = SW_SCALARS_AS(s->scalar, armijo_scalars);
+    double trial = scalars->last > 0 ? o->growth * scalars->last : s->initial;
+    for (int i = 0; i < (int)o->trials; i++) {
         double value;
-        SW_TRY(sw_search_eval(s, a, &value, NULL));
-        if (isfinite(value) && value <= s->value + s->option[C] * a * s->slope) {
-            *alpha = s->scalar[LAST] = a;
+        SW_TRY(sw_search_eval(s, trial, &value, NULL));
+        if (isfinite(value) && value <= s->value + o->c * trial * s->slope) {
+            *alpha = scalars->last = trial;
             return SW_OK;
         }
-        a *= s->option[SHRINK];
+        trial *= o->shrink;
     }
     return SW_SKIPPED;
 }
@@ -39,7 +48,7 @@ const sw_line_search swo_armijo = {.size = sizeof(sw_line_search),
                                    .name = "armijo",
                                    .summary = "shrinks the step until the loss falls enough",
                                    .source = "Armijo 1966; Nocedal, Wright 2006, algorithm 3.1",
-                                   .options = options,
-                                   .scalars = scalars,
+                                   .options = armijo_option_table,
+                                   .scalars = armijo_scalar_names,
                                    .cost = "1 value a trial",
-                                   .search = search};
+                                   .search = armijo_search};

@@ -2,14 +2,19 @@
  *     f(x + α d) ≤ f(x) + c1 α ⟨g, d⟩   and   |⟨∇f(x + α d), d⟩| ≤ c2 |⟨g, d⟩|
  * Trials grow until two of them have a good step between them; then that interval shrinks, by the
  * minimizer of the cubic through values and slopes at its ends. */
-#include "optim/methods.h"
+#include <swale/line_search.h>
 
 #include <math.h>
 
-enum { C1, C2, GUESS, TRIALS };
+typedef struct wolfe_options {
+    double c1, c2, guess, trials;
+} wolfe_options;
+typedef struct wolfe_scalars {
+    double last, slope; /* α and ⟨g, d⟩ of the last step */
+} wolfe_scalars;
 enum { GUESS_SLOPE, GUESS_LAST, GUESS_LR };
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option wolfe_option_table[] = {
     {.name = "c1", .kind = SW_OPTION_REAL, .value = 1e-4, .low = 0, .high = 1,
      .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the promised descent"},
     {.name = "c2", .kind = SW_OPTION_REAL, .value = 0.9, .low = 0, .high = 1,
@@ -21,73 +26,77 @@ static const sw_option options[] = {
      .help = "then the step is skipped"},
     {0}};
 /* clang-format on */
-static const char *const scalars[] = {"last", "slope", NULL}; /* α and ⟨g, d⟩ of the last step */
-enum { LAST, LAST_SLOPE };
+static const char *const wolfe_scalar_names[] = {"last", "slope", NULL};
+SW_MATCH_OPTIONS(wolfe_options, wolfe_option_table);
+SW_MATCH_SCALARS(wolfe_scalars, wolfe_scalar_names);
 
-typedef struct trial {
+typedef struct wolfe_trial {
     double alpha, value, slope;
-} trial;
+} wolfe_trial;
 
-typedef struct work {
+typedef struct wolfe_work {
     sw_search *s;
-    int left; /* trials */
-} work;
+    const wolfe_options *o;
+    int trials_left;
+} wolfe_work;
 
 /* SW_SKIPPED: none are left. */
-static sw_status try_at(work *w, double alpha, trial *t) {
-    if (w->left-- == 0)
+static sw_status wolfe_try(wolfe_work *w, double alpha, wolfe_trial *t) {
+    if (w->trials_left-- == 0)
         return SW_SKIPPED;
     t->alpha = alpha;
     return sw_search_eval(w->s, alpha, &t->value, &t->slope);
 }
 
-static bool finite(const trial *t) {
+static bool wolfe_finite(const wolfe_trial *t) {
     return isfinite(t->value) && isfinite(t->slope);
 }
 
-static bool too_long(const sw_search *s, const trial *t) {
-    return !finite(t) || !(t->value <= s->value + s->option[C1] * t->alpha * s->slope);
+/* The first condition does not hold. */
+static bool wolfe_too_long(const wolfe_work *w, const wolfe_trial *t) {
+    return !wolfe_finite(t) || !(t->value <= w->s->value + w->o->c1 * t->alpha * w->s->slope);
 }
 
-static bool flat(const sw_search *s, const trial *t) {
-    return fabs(t->slope) <= -s->option[C2] * s->slope;
+/* The second condition holds. */
+static bool wolfe_flat(const wolfe_work *w, const wolfe_trial *t) {
+    return fabs(t->slope) <= -w->o->c2 * w->s->slope;
 }
 
-/* Minimiser of the cubic through both (3.59); NaN: it has none. */
-static double cubic(const trial *a, const trial *b) {
+/* Minimizer of the cubic through both (3.59); NaN: it has none. */
+static double wolfe_cubic(const wolfe_trial *a, const wolfe_trial *b) {
     const double d1 = a->slope + b->slope - 3 * (a->value - b->value) / (a->alpha - b->alpha);
     const double d2 = copysign(sqrt(d1 * d1 - a->slope * b->slope), b->alpha - a->alpha);
     return b->alpha - (b->alpha - a->alpha) * ((b->slope + d2 - d1) / (b->slope - a->slope + 2 * d2));
 }
 
 /* `part` of the way from a to b. */
-static double between(const trial *a, const trial *b, double part) {
+static double wolfe_between(const wolfe_trial *a, const wolfe_trial *b, double part) {
     return a->alpha + part * (b->alpha - a->alpha);
 }
 
 /* Where to try inside an interval: the cubic's minimizer, away from the ends; the middle if the last trial
  * has not halved it; close to `low` if `high` is not finite and tells nothing. */
-static double inside(const trial *low, const trial *high, double before) {
-    if (!finite(high))
-        return between(low, high, 0.1);
-    double part = (cubic(low, high) - low->alpha) / (high->alpha - low->alpha);
+static double wolfe_inside(const wolfe_trial *low, const wolfe_trial *high, double before) {
+    if (!wolfe_finite(high))
+        return wolfe_between(low, high, 0.1);
+    double part = (wolfe_cubic(low, high) - low->alpha) / (high->alpha - low->alpha);
     if (!(part > 0 && part < 1) || fabs(high->alpha - low->alpha) > 0.5 * before)
         part = 0.5;
-    return between(low, high, part < 0.1 ? 0.1 : part > 0.9 ? 0.9 : part);
+    return wolfe_between(low, high, part < 0.1 ? 0.1 : part > 0.9 ? 0.9 : part);
 }
 
 /* Algorithm 3.6. `low` descends enough, less than any other that does, and slopes towards `high`. */
-static sw_status zoom(work *w, trial low, trial high, double *alpha) {
+static sw_status wolfe_zoom(wolfe_work *w, wolfe_trial low, wolfe_trial high, double *alpha) {
     for (double before = INFINITY;;) {
-        trial t;
-        const double width = fabs(high.alpha - low.alpha), at = inside(&low, &high, before);
+        wolfe_trial t;
+        const double width = fabs(high.alpha - low.alpha), at = wolfe_inside(&low, &high, before);
         if (at == low.alpha || at == high.alpha)
             return SW_SKIPPED; /* rounding leaves nothing between them */
         before = width;
-        SW_TRY(try_at(w, at, &t));
-        if (too_long(w->s, &t) || t.value >= low.value) {
+        SW_TRY(wolfe_try(w, at, &t));
+        if (wolfe_too_long(w, &t) || t.value >= low.value) {
             high = t;
-        } else if (flat(w->s, &t)) {
+        } else if (wolfe_flat(w, &t)) {
             *alpha = t.alpha;
             return SW_OK;
         } else {
@@ -99,54 +108,57 @@ static sw_status zoom(work *w, trial low, trial high, double *alpha) {
 }
 
 /* Algorithm 3.5. */
-static sw_status bracket(work *w, double first, double *alpha) {
-    trial before = {0, w->s->value, w->s->slope}, t;
+static sw_status wolfe_bracket(wolfe_work *w, double first, double *alpha) {
+    wolfe_trial before = {0, w->s->value, w->s->slope}, t;
     for (double at = first;;) {
-        SW_TRY(try_at(w, at, &t));
-        if (too_long(w->s, &t) || (before.alpha > 0 && t.value >= before.value))
-            return zoom(w, before, t, alpha);
-        if (flat(w->s, &t)) {
+        SW_TRY(wolfe_try(w, at, &t));
+        if (wolfe_too_long(w, &t) || (before.alpha > 0 && t.value >= before.value))
+            return wolfe_zoom(w, before, t, alpha);
+        if (wolfe_flat(w, &t)) {
             *alpha = t.alpha;
             return SW_OK;
         }
         if (t.slope >= 0)
-            return zoom(w, t, before, alpha);
-        const double least = between(&before, &t, 1.1), most = 10 * t.alpha, best = cubic(&before, &t);
+            return wolfe_zoom(w, t, before, alpha);
+        const double least = wolfe_between(&before, &t, 1.1), most = 10 * t.alpha, best = wolfe_cubic(&before, &t);
         at = !(best > t.alpha) || best > most ? most : best < least ? least : best;
         before = t;
     }
 }
 
-static double first_guess(const sw_search *s) {
-    const double last = s->scalar[LAST];
-    if (!(last > 0) || s->option[GUESS] == GUESS_LR)
+static double wolfe_first_guess(const sw_search *s) {
+    const wolfe_options *o = SW_OPTIONS_AS(s->option, wolfe_options);
+    const wolfe_scalars *scalars = SW_SCALARS_AS(s->scalar, wolfe_scalars);
+    const double last = scalars->last;
+    if (!(last > 0) || o->guess == GUESS_LR)
         return s->initial;
-    if (s->option[GUESS] == GUESS_LAST)
+    if (o->guess == GUESS_LAST)
         return last;
-    const double ratio = s->scalar[LAST_SLOPE] / s->slope; /* (3.60): as long a descent as the last */
+    const double ratio = scalars->slope / s->slope; /* (3.60): as long a descent as the last */
     return last * (ratio > 10 ? 10 : ratio > 0.1 ? ratio : 0.1);
 }
 
-static sw_status search(sw_search *s, double *alpha) {
-    work w = {s, (int)s->option[TRIALS]};
-    SW_TRY(bracket(&w, first_guess(s), alpha));
-    s->scalar[LAST] = *alpha;
-    s->scalar[LAST_SLOPE] = s->slope;
+static sw_status wolfe_search(sw_search *s, double *alpha) {
+    const wolfe_options *o = SW_OPTIONS_AS(s->option, wolfe_options);
+    wolfe_scalars *scalars = SW_SCALARS_AS(s->scalar, wolfe_scalars);
+    wolfe_work w = {s, o, (int)o->trials};
+    SW_TRY(wolfe_bracket(&w, wolfe_first_guess(s), alpha));
+    scalars->last = *alpha;
+    scalars->slope = s->slope;
     return SW_OK;
 }
 
-static sw_status check(const double *option) {
-    return option[C1] < option[C2]
-               ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "wolfe: c1=%g must be below c2=%g", option[C1], option[C2]);
+static sw_status wolfe_check(const double *option) {
+    const wolfe_options *o = SW_OPTIONS_AS(option, wolfe_options);
+    return o->c1 < o->c2 ? SW_OK : sw_fail(SW_ERR_ARGUMENT, "wolfe: c1=%g must be below c2=%g", o->c1, o->c2);
 }
 
 const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search),
                                   .name = "wolfe",
                                   .summary = "strong Wolfe conditions: enough descent, a flat end",
                                   .source = "Nocedal, Wright 2006, algorithms 3.5 and 3.6",
-                                  .options = options,
-                                  .scalars = scalars,
+                                  .options = wolfe_option_table,
+                                  .scalars = wolfe_scalar_names,
                                   .cost = "1 gradient a trial",
-                                  .search = search,
-                                  .check = check};
+                                  .search = wolfe_search,
+                                  .check = wolfe_check};

@@ -1,6 +1,6 @@
-/* blocks.h: square roots by multiplications are the rounded exact ones, on every level and for every number. */
+/* kernel_roots.h: square roots by multiplications are the rounded exact ones, on every level and for every number. */
 #include <swale/kernel.h>
-#include "optim/rules/blocks.h"
+#include <swale/kernel_roots.h>
 
 #if SW_KERNEL_FIRST
 /* Numbers of `type` from the one with the bits `first` on, `stride` apart in their bits. */
@@ -34,7 +34,7 @@ static void SW_K(wrong_roots)(void *args, int64_t begin, int64_t end, double *su
             v[i] = SW_K(number)(s, begin + i);
             exact[i] = SW_R(sqrt)(v[i]);
         }
-        SW_K(roots)(v, n);
+        SW_K(sw_k_roots)(v, n);
         for (int64_t i = 0; i < n; i++)
             wrong += SW_K(sw_k_bits)(v[i]) != SW_K(sw_k_bits)(exact[i]) && (v[i] == v[i] || exact[i] == exact[i]);
         sums[0] += (double)wrong;

@@ -1,0 +1,11 @@
+/* The options that all schedules take: the pipeline sees to warm-up and length. */
+#include "optim/internal.h"
+
+const sw_option swo_schedule_options[] = {
+    {.name = "warmup", .kind = SW_OPTION_DURATION, .value = 0, .help = "linear rise from 1/warmup to 1"},
+    {.name = "over",
+     .kind = SW_OPTION_DURATION,
+     .value = 0,
+     .help = "length after the warm-up; 0: the rest of the run"},
+    {0}};
+SW_MATCH_OPTIONS(sw_schedule_common, swo_schedule_options);
