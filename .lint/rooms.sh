@@ -1,9 +1,13 @@
 #!/bin/sh
 # Checks the direction of dependencies: see rooms.txt. Usage: rooms.sh BUILD OBJECTS. Also checks that methods, operations and
-# layers (public_only.txt) use nothing but public functions and their own folder.
+# layers (public_only.txt) use nothing but public functions and headers, and their own folder.
 cd "$(dirname "$0")/.." || exit 1
 build=$1
 shift
+private=$(sed '/^#/d; /^$/d' .lint/public_only.txt | while read -r folder; do
+    grep -Hn '^#include "' "$folder"/*.[ch] 2>/dev/null | grep -v "#include \"$folder/" | sed 's/$/: public headers only, as <swale\/NAME.h>/'
+done)
+[ -z "$private" ] || echo "$private"
 for object in "$@"; do
     nm "$object" | awk -v file="${object#$build/}" 'NF == 3 { print file, "D", $3 } NF == 2 && $1 == "U" { print file, "U", $2 }'
 done | awk '
@@ -35,4 +39,4 @@ done | awk '
                 }
         }
         exit bad
-    }' .lint/rooms.txt .lint/public_only.txt -
+    }' .lint/rooms.txt .lint/public_only.txt - && [ -z "$private" ]

@@ -98,6 +98,16 @@ test_shared() {
     run_examples
 }
 
+# The built-in methods, copied to where nothing but the installed headers is.
+test_copies() {
+    mkdir -p "$folder/copies/optim"
+    cp -r optim/rules optim/averages optim/schedules optim/searches "$folder/copies/optim"
+    cd "$folder/copies"
+    for file in optim/*/*.c; do
+        "$CC" -std=c11 $warnings -O1 -I. -c "$file" -o copy.o $(config --cflags swale-kernels) || die "$file"
+    done
+}
+
 # Where there is only the archive: the linker takes the shared library otherwise.
 test_static() {
     static=--static
@@ -283,7 +293,7 @@ install_into "$stage" >"$folder/log" 2>&1 || {
     cat "$folder/log"
     exit 1
 }
-all="files headers_c11 headers_cxx17 shared static all_static version libm layers_cxx17 typo missing_packages
+all="files headers_c11 headers_cxx17 shared copies static all_static version libm layers_cxx17 typo missing_packages
 no_sudo no_permission manual uninstall folders"
 for name in ${*:-$all}; do
     (
