@@ -68,10 +68,11 @@ static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
     const int64_t n = (int64_t)SW_STEP_COEFFICIENTS(s, amos_coefficients)->row_length;
     double *v = slots->v, *b = slots->b;
     (void)sums;
-    for (int64_t row = begin; row < end; row++)
-        SW_K(amos_row)
-        (s, n, (real *)s->x + row * n, (const real *)s->g + row * n, slots->m ? (real *)slots->m + row * n : NULL,
-         &v[row], &b[row]);
+    for (int64_t row = begin; row < end; row++) {
+        real *x = (real *)s->x + row * n, *m = slots->m ? (real *)slots->m + row * n : NULL;
+        const real *g = (const real *)s->g + row * n;
+        SW_K(amos_row)(s, n, x, g, m, &v[row], &b[row]);
+    }
 }
 
 #else
