@@ -27,7 +27,7 @@ static inline void SW_K(sw_k_prox_pair)(real *x, real *low, real threshold, real
     if (v <= threshold && v >= -threshold) {
         *x = *low = 0;
     } else {
-        SW_K(compensated_add)(x, low, v > 0 ? -threshold : threshold);
+        SW_K(sw_k_compensated_add)(x, low, v > 0 ? -threshold : threshold);
     }
     if (*x <= least || *x >= most) {
         *x = *x <= least ? least : most;

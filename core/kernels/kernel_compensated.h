@@ -15,7 +15,7 @@
 /* high + low ← high + low + t, without a branch: Knuth's exact sum of high and t, then Dekker's sum of the result and
  * low. The only rounding errors are that of t and one of the size of a rounding of low. If |low| is at most 2^-60
  * |high|, it becomes 0, because it would otherwise decay to subnormal numbers, which are slow. */
-static inline __attribute__((always_inline)) void SW_K(compensated_add)(real *high, real *low, real t) {
+static inline __attribute__((always_inline)) void SW_K(sw_k_compensated_add)(real *high, real *low, real t) {
     const real sum = *high + t, back = sum - *high;
     const real error = (*high - (sum - back)) + (t - back);
     const real rest = *low + error, total = sum + rest, left = rest - (total - sum);
@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void SW_K(compensated_add)(real *hi
 
 /* mean ← mean + w (x - mean) for the elements [begin, end). With `low`, the mean is the pair mean + low; low NULL:
  * without compensation. */
-static inline void SW_K(move_mean)(const real *restrict x, real *restrict mean, real *restrict low, real w,
+static inline void SW_K(sw_k_move_mean)(const real *restrict x, real *restrict mean, real *restrict low, real w,
                                    int64_t begin, int64_t end) {
     if (w == 1) { /* the mean is x; mean + 1·(x - mean) would be rounded */
         memcpy(mean + begin, x + begin, (size_t)(end - begin) * sizeof *mean);
@@ -34,7 +34,7 @@ static inline void SW_K(move_mean)(const real *restrict x, real *restrict mean, 
             memset(low + begin, 0, (size_t)(end - begin) * sizeof *low);
     } else if (low) {
         for (int64_t i = begin; i < end; i++)
-            SW_K(compensated_add)(&mean[i], &low[i], w * ((x[i] - mean[i]) - low[i]));
+            SW_K(sw_k_compensated_add)(&mean[i], &low[i], w * ((x[i] - mean[i]) - low[i]));
     } else {
         for (int64_t i = begin; i < end; i++)
             mean[i] += w * (x[i] - mean[i]);

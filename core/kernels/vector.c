@@ -96,14 +96,14 @@ static void SW_K(add_compensated)(void *args, int64_t begin, int64_t end, double
     const real a = (real)s->a;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        SW_K(compensated_add)(&out[i], &low[i], a * x[i]);
+        SW_K(sw_k_compensated_add)(&out[i], &low[i], a * x[i]);
 }
 
 /* out + low ← (1 - a)(out + low) + a x, in two numbers */
 static void SW_K(mean_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     (void)sums;
-    SW_K(move_mean)(s->x, s->out, s->low, (real)s->a, begin, end);
+    SW_K(sw_k_move_mean)(s->x, s->out, s->low, (real)s->a, begin, end);
 }
 
 /* sums[0] += ⟨x, y⟩ */

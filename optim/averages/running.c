@@ -26,7 +26,7 @@ static void SW_K(running)(void *args, int64_t begin, int64_t end, double *sums) 
     const running_slots *slots = SW_STEP_SLOTS(s, running_slots);
     const real weight = (real)SW_STEP_COEFFICIENTS(s, running_coefficients)->weight;
     (void)sums;
-    SW_K(move_mean)(s->x, slots->mean, slots->low, weight, begin, end);
+    SW_K(sw_k_move_mean)(s->x, slots->mean, slots->low, weight, begin, end);
 }
 
 #else

@@ -46,7 +46,7 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, cons
             SW_K(add_pair)(&x[at], x_low ? &x_low[at] : NULL, by);
         }
         if (low && SW_KERNEL_F32)
-            SW_K(compensated_add)(&d[at], &low[at], t);
+            SW_K(sw_k_compensated_add)(&d[at], &low[at], t);
         else if (low) /* in f64 a low-order part gains nothing, and costs a cache line for each column */
             d[at] += t;
         if (t_of)

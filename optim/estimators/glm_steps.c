@@ -141,7 +141,7 @@ static void SW_K(sum_blocks)(const swo_glm_visit *a, real *t) {
         memset(block, 0, (size_t)weights * sizeof *block);
         SW_K(sum_dense)(a, i, i + GLM_BLOCK < a->count ? i + GLM_BLOCK : a->count, block);
         for (int64_t j = 0; j < weights; j++)
-            SW_K(compensated_add)(&t[j], &low[j], block[j]);
+            SW_K(sw_k_compensated_add)(&t[j], &low[j], block[j]);
     }
 }
 
@@ -287,8 +287,8 @@ static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment
                    *restrict d = (real *)a->d + begin, *restrict low = (real *)a->d_low + begin;
     for (int64_t j = 0; j < n; j++) {
         const real t = c * row[j], g = fresh * t + old * d[j];
-        SW_K(compensated_add)(&x[j], &x_low[j], -lr * (g + decay * x[j]));
-        SW_K(compensated_add)(&d[j], &low[j], t);
+        SW_K(sw_k_compensated_add)(&x[j], &x_low[j], -lr * (g + decay * x[j]));
+        SW_K(sw_k_compensated_add)(&d[j], &low[j], t);
     }
     for (int64_t j = 0; segment->proximal && j < n; j++)
         SW_K(sw_k_prox_pair)(&x[j], &x_low[j], threshold, least, most);
@@ -305,7 +305,7 @@ static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment
         return;
     if (x_low)
         for (int64_t j = 0; j < n; j++)
-            SW_K(compensated_add)(&x[j], &x_low[j], -lr * ((fresh * (c * row[j]) + old * d[j]) + decay * x[j]));
+            SW_K(sw_k_compensated_add)(&x[j], &x_low[j], -lr * ((fresh * (c * row[j]) + old * d[j]) + decay * x[j]));
     else
         for (int64_t j = 0; j < n; j++)
             x[j] -= lr * ((fresh * (c * row[j]) + old * d[j]) + decay * x[j]);
@@ -333,17 +333,17 @@ static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segm
         for (int64_t j = 0; j < n; j++) {
             const real t = c * row[j], g = fresh * t + old * d[j];
             x[j] = SW_K(sw_k_prox)(x[j] - lr * (g + decay * x[j]), threshold, least, most);
-            SW_K(compensated_add)(&d[j], &low[j], t);
+            SW_K(sw_k_compensated_add)(&d[j], &low[j], t);
         }
     else if (segment->moves)
         for (int64_t j = 0; j < n; j++) {
             const real t = c * row[j], g = fresh * t + old * d[j];
             x[j] -= lr * (g + decay * x[j]);
-            SW_K(compensated_add)(&d[j], &low[j], t);
+            SW_K(sw_k_compensated_add)(&d[j], &low[j], t);
         }
     else
         for (int64_t j = 0; j < n; j++)
-            SW_K(compensated_add)(&d[j], &low[j], c * row[j]);
+            SW_K(sw_k_compensated_add)(&d[j], &low[j], c * row[j]);
 }
 
 static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {

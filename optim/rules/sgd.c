@@ -68,13 +68,13 @@ static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t en
                low = (real)sw_prox_low(&o->prox), high = (real)sw_prox_high(&o->prox);
     if (c->proximal == 0) {
         for (int64_t i = begin; i < end; i++)
-            SW_K(compensated_add)(&x[i], &x_low[i], -lr * (gradient[i] + weight_decay * x[i]));
+            SW_K(sw_k_compensated_add)(&x[i], &x_low[i], -lr * (gradient[i] + weight_decay * x[i]));
         return;
     }
     for (int64_t i = begin; i < end; i++) {
         const real along = lr * (gradient[i] + weight_decay * x[i]), v = x[i] - along;
         if (v - v == 0) {
-            SW_K(compensated_add)(&x[i], &x_low[i], -along);
+            SW_K(sw_k_compensated_add)(&x[i], &x_low[i], -along);
             SW_K(sw_k_prox_pair)(&x[i], &x_low[i], threshold, low, high);
         } else { /* infinite: the bounds may make it finite */
             x[i] = SW_K(sw_k_prox)(v, threshold, low, high);
