@@ -33,9 +33,9 @@ LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBRARIES := -lopenblas -ljansson -lz -lm -ldl -pthread
 
 core_src := $(sort $(wildcard core/*/*.c))
-nn_src := $(sort $(wildcard nn/*.c))
+nn_src := $(sort $(wildcard nn/*.c nn/*/*.c))
 optim_src := $(sort $(wildcard optim/*.c optim/*/*.c))
-datasets_src := $(sort $(wildcard datasets/*.c))
+datasets_src := $(sort $(wildcard datasets/*.c datasets/*/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
@@ -57,7 +57,7 @@ public_headers := $(sort $(shell cat .lint/public_headers.txt))
 headers_made := $(BUILD)/include/swale/.made
 INCLUDE := -I$(BUILD)/include -I.
 # stb_image's sums over damaged pictures overflow: they wrap.
-$(BUILD)/datasets/picture.o: FLAGS += -fwrapv
+$(BUILD)/datasets/pictures/picture_load.o: FLAGS += -fwrapv
 
 # In `make -j deps train` nothing is compiled before everything is installed.
 DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)

@@ -1,5 +1,5 @@
 /* What becomes of each column of a CSV file. */
-#include "datasets/csv.h"
+#include "datasets/readers/csv.h"
 
 static sw_status fail_columns(const swd_csv *c, const char *what, long long column) {
     char hint[64];

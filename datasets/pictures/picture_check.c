@@ -1,7 +1,7 @@
 /* What a PNG or JPEG file says of itself, before it is decoded: that it is whole, of a kind that is
  * read, and no larger than its length allows. The decoder looks at neither CRCs nor the end of the
  * file. */
-#include "datasets/picture.h"
+#include "datasets/pictures/picture.h"
 
 #include <zlib.h>
 

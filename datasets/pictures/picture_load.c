@@ -3,7 +3,7 @@
  * Neither is trusted with the process: they see only files that picture_check.c has passed, and run
  * within swd_stb_run. */
 #define _POSIX_C_SOURCE 200809L /* read */
-#include "datasets/picture.h"
+#include "datasets/pictures/picture.h"
 
 #include <errno.h>
 #include <stdarg.h>

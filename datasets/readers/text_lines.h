@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_LINES_H
 #define SWALE_DATASETS_LINES_H
 
-#include "datasets/stream.h"
+#include "datasets/readers/gzip_stream.h"
 
 enum { SWD_LONGEST_LINE = 16 << 20 }; /* bytes; a line has fewer */
 

@@ -1,5 +1,5 @@
 /* A text file as a sequence of lines. */
-#include "datasets/lines.h"
+#include "datasets/readers/text_lines.h"
 
 #include <stdarg.h>
 

@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_SVMLIGHT_H
 #define SWALE_DATASETS_SVMLIGHT_H
 
-#include "datasets/lines.h"
+#include "datasets/readers/text_lines.h"
 
 enum { SWD_LABEL_CACHE = 256 };
 

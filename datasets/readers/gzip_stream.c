@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L /* fdopen */
-#include "datasets/stream.h"
+#include "datasets/readers/gzip_stream.h"
 
 #include <errno.h>
 #include <stdarg.h>

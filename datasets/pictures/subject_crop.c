@@ -1,5 +1,5 @@
 /* Pictures of one thing, made like those of Fashion-MNIST. */
-#include "datasets/picture.h"
+#include "datasets/pictures/picture.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Rows of LIBSVM and SVMlight files: target [qid:id] index:value ... # comment */
-#include "datasets/svmlight.h"
+#include "datasets/readers/svmlight.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Rows of a CSV file, and their fields (RFC 4180). */
-#include "datasets/csv.h"
+#include "datasets/readers/csv.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef SWALE_DATASETS_CSV_H
 #define SWALE_DATASETS_CSV_H
 
-#include "datasets/lines.h"
+#include "datasets/readers/text_lines.h"
 
 typedef enum swd_role { SWD_FEATURE = 0, SWD_TARGET, SWD_SKIPPED } swd_role;
 

@@ -1,5 +1,5 @@
 /* Rows of numbers as a source. */
-#include "datasets/csv.h"
+#include "datasets/readers/csv.h"
 
 #include <math.h>
 #include <stdio.h>

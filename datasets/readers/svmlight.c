@@ -1,5 +1,5 @@
 /* LIBSVM and SVMlight files as sparse rows and targets. */
-#include "datasets/svmlight.h"
+#include "datasets/readers/svmlight.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  *
  * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
  * swd_stb_run, as the decoder does. */
-#include "datasets/picture.h"
+#include "datasets/pictures/picture.h"
 
 #if defined(__clang__)
 #pragma clang diagnostic push
