@@ -4,6 +4,8 @@
 
 #include "core/base/element.h"
 
+#include <math.h>
+
 size_t sw_dtype_size(sw_dtype type) {
     switch (type) {
     case SW_F32: return 4;
@@ -74,8 +76,19 @@ sw_status sw_number_to_element(const char *what, sw_dtype type, double value, vo
     return SW_OK;
 }
 
+double sw_array_element(const sw_array *array, int64_t i) {
+    switch (array->type) {
+    case SW_F32: return (double)((const float *)array->data)[i];
+    case SW_F64: return ((const double *)array->data)[i];
+    case SW_I32: return ((const int32_t *)array->data)[i];
+    case SW_U8: return ((const uint8_t *)array->data)[i];
+    case SW_I64: break; /* not a type of tapes */
+    }
+    return (double)NAN;
+}
+
 /* 0 and the error of a rank or lengths that no array has. */
-static int64_t bad_count(const sw_array *array) {
+static int64_t array_fail_count(const sw_array *array) {
     int64_t count;
     sw_shape_count(array->rank, array->shape, &count);
     return 0;
@@ -85,10 +98,10 @@ int64_t sw_array_count(const sw_array *array) {
     int64_t n = 1;
     for (int i = 0; i < array->rank && array->rank <= SW_MAX_RANK; i++) {
         if (array->shape[i] < 0 || (array->shape[i] > 0 && n > INT64_MAX / array->shape[i]))
-            return bad_count(array);
+            return array_fail_count(array);
         n *= array->shape[i];
     }
-    return array->rank < 0 || array->rank > SW_MAX_RANK ? bad_count(array) : n;
+    return array->rank < 0 || array->rank > SW_MAX_RANK ? array_fail_count(array) : n;
 }
 
 sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape) {

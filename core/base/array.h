@@ -60,6 +60,15 @@ SW_API sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count);
 /* Stores a number as one element of type f32 (rounded), f64, i32 or u8. For i32 and u8 an error (SW_ERR_ARGUMENT) if
  * the number is not an integer in the range of the type; the message begins with `what`. */
 SW_API sw_status sw_number_to_element(const char *what, sw_dtype type, double value, void *element);
+/* The same number of axes, of the same lengths. */
+static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, const int64_t *b) {
+    bool equal = rank_a == rank_b;
+    for (int i = 0; equal && i < rank_a; i++)
+        equal = a[i] == b[i];
+    return equal;
+}
+/* Element i of an array of a type of tapes; NaN for another type. */
+SW_API double sw_array_element(const sw_array *array, int64_t i);
 /* Stores a number as one element of type f32 (rounded) or f64. */
 static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
     if (type == SW_F32)
@@ -70,6 +79,16 @@ static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
 /* Loads one element of type f32 or f64. */
 static inline double sw_load_scalar(sw_dtype type, const void *element) {
     return type == SW_F32 ? (double)*(const float *)element : *(const double *)element;
+}
+/* Element i of `data`, elements of type f32 or f64. */
+static inline double sw_load_element(sw_dtype type, const void *data, int64_t i) {
+    return type == SW_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+}
+static inline void sw_store_element(sw_dtype type, void *data, int64_t i, double value) {
+    if (type == SW_F32)
+        ((float *)data)[i] = (float)value;
+    else
+        ((double *)data)[i] = value;
 }
 
 #ifdef __cplusplus

@@ -35,18 +35,43 @@ sw_status sw_last_failure(void) {
     return latest_status;
 }
 
-sw_status sw_fail(sw_status status, const char *format, ...) {
+SW_PRINTF(2, 0) static sw_status error_record(sw_status status, const char *format, va_list list) {
     if (status != SW_OK) {
         latest_status = status;
         failures++;
     }
     if (swi_pending_status == SW_OK && status != SW_OK) {
-        va_list list;
-        va_start(list, format);
         sw_vformat(text, sizeof text, format, list);
-        va_end(list);
         swi_pending_status = status;
     }
+    return status;
+}
+
+sw_status sw_fail(sw_status status, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    status = error_record(status, format, list);
+    va_end(list);
+    return status;
+}
+
+sw_status sw_fail_unless_pending(sw_status status, const char *format, ...) {
+    if (swi_pending_status != SW_OK)
+        return swi_pending_status;
+    va_list list;
+    va_start(list, format);
+    status = error_record(status, format, list);
+    va_end(list);
+    return status;
+}
+
+sw_status sw_fail_unless_since(uint64_t before, sw_status status, const char *format, ...) {
+    if (failures != before)
+        return latest_status;
+    va_list list;
+    va_start(list, format);
+    status = error_record(status, format, list);
+    va_end(list);
     return status;
 }
 

@@ -1,15 +1,15 @@
 /* The one point where the library allocates. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <swale/memory.h>
+#include <swale/status.h>
 
 #include "core/base/allocation.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
 
 /* Large blocks ask for large pages: an optimizer's step walks along several vectors at once, and with pages of
  * 4 KiB waits for their addresses as much as for them. They do not begin at a large page: vectors that lie alike in
@@ -48,8 +48,8 @@ void *swi_alloc_raw(size_t bytes) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
         return NULL;
     }
-    size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *memory = current.allocate(current.user, rounded ? rounded : ALIGNMENT, ALIGNMENT);
+    size_t rounded = (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
+    void *memory = current.allocate(current.user, rounded ? rounded : SW_ALIGNMENT, SW_ALIGNMENT);
     if (!memory)
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
     else
@@ -75,6 +75,30 @@ void *sw_alloc_array(int64_t count, size_t size) {
 void sw_free(void *memory) {
     if (memory)
         current.release(current.user, memory);
+}
+
+/* `array` is a pointer to a pointer of any type: memcpy reads and writes it without a cast that breaks aliasing. */
+sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size) {
+    void *from, *to = sw_alloc_array(count, size);
+    if (!to)
+        return SW_ERR_MEMORY;
+    memcpy(&from, array, sizeof from);
+    if (used > 0)
+        memcpy(to, from, (size_t)used * size);
+    sw_free(from);
+    memcpy(array, &to, sizeof to);
+    return SW_OK;
+}
+
+sw_status sw_grow_array(void *array, int *capacity, int used, int first, size_t size) {
+    if (used < *capacity)
+        return SW_OK;
+    if (*capacity > INT_MAX / 2)
+        return sw_fail(SW_ERR_MEMORY, "out of memory: more than %d elements of %zu bytes", *capacity, size);
+    const int doubled = *capacity ? 2 * *capacity : first;
+    SW_TRY(sw_resize_array(array, used, doubled, size));
+    *capacity = doubled;
+    return SW_OK;
 }
 
 char *sw_strdup(const char *string) {

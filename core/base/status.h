@@ -23,7 +23,7 @@ extern "C" {
  *     const uint64_t before = sw_failure_count();
  *     sw_tensor t = users_function(...);
  *     if (sw_is_null(t))
- *         return sw_failure_count() != before ? sw_last_failure() : sw_fail(SW_ERR_USER, "... a null tensor");
+ *         return sw_fail_unless_since(before, SW_ERR_USER, "... a null tensor");
  */
 
 /* The number of failures that this thread has recorded by sw_fail, whether or not their messages were kept. */
@@ -31,6 +31,12 @@ SW_API uint64_t sw_failure_count(void);
 /* The status of the most recent of these failures: the value that a function returns when a function that it called has
  * just failed. */
 SW_API sw_status sw_last_failure(void);
+/* The status of the latest failure if this thread recorded one since sw_failure_count() returned `before`; else
+ * sw_fail with this message. */
+SW_API sw_status sw_fail_unless_since(uint64_t before, sw_status status, const char *format, ...) SW_PRINTF(3, 4);
+/* For an argument that is NULL: the status of the pending error, which is assumed to be the cause; without one,
+ * sw_fail with this message. */
+SW_API sw_status sw_fail_unless_pending(sw_status status, const char *format, ...) SW_PRINTF(2, 3);
 
 #ifdef __cplusplus
 }

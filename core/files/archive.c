@@ -8,32 +8,13 @@
 #include "core/files/archive_entries.h"
 
 #include <string.h>
-#include <limits.h>
 
-/* ---- Making room ---- */
+/* ---- Adding entries ---- */
 
-/* Room for one more in a list of `count` elements of `size` bytes. */
-static sw_status grow(void **list, int count, int *room, size_t size) {
-    if (count < *room)
-        return SW_OK;
-    if (*room > INT_MAX / 2)
-        return sw_fail(SW_ERR_MEMORY, "out of memory: more than %d names", *room);
-    const int more = *room ? 2 * *room : 16;
-    void *longer = sw_alloc_array(more, size);
-    if (!longer)
-        return SW_ERR_MEMORY;
-    if (count)
-        memcpy(longer, *list, (size_t)count * size);
-    sw_free(*list);
-    *list = longer;
-    *room = more;
-    return SW_OK;
-}
+enum { FIRST_CAPACITY = 16 };
 
 swi_entry *swi_archive_add(sw_archive *a, const char *name) {
-    void *list = a->entry;
-    sw_status status = grow(&list, a->entries, &a->entry_room, sizeof *a->entry);
-    a->entry = list;
+    const sw_status status = sw_grow_array(&a->entry, &a->entry_room, a->entries, FIRST_CAPACITY, sizeof *a->entry);
     char *copy = status == SW_OK ? sw_strdup(name) : NULL;
     if (!copy)
         return NULL;
@@ -43,10 +24,7 @@ swi_entry *swi_archive_add(sw_archive *a, const char *name) {
 }
 
 sw_status swi_archive_add_text(sw_archive *a, const char *key, const char *text) {
-    void *list = a->text;
-    sw_status status = grow(&list, a->texts, &a->text_room, sizeof *a->text);
-    a->text = list;
-    SW_TRY(status);
+    SW_TRY(sw_grow_array(&a->text, &a->text_room, a->texts, FIRST_CAPACITY, sizeof *a->text));
     swi_text add = {sw_strdup(key), sw_strdup(text)};
     if (!add.key || !add.text) {
         sw_free(add.key);
@@ -95,7 +73,7 @@ void sw_archive_free(sw_archive *a) {
 
 /* The archive is NULL because something failed before, which is kept, or by mistake. */
 static sw_status no_archive(void) {
-    return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "archive: the archive is NULL");
+    return sw_fail_unless_pending(SW_ERR_ARGUMENT, "archive: the archive is NULL");
 }
 
 sw_status sw_archive_save(const sw_archive *a, const char *path) {

@@ -23,7 +23,7 @@ static char *join(const char *prefix, const char *name) {
 
 static sw_status check_built(const sw_params *p, const char *what) {
     if (!p)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "%s: the parameters are NULL", what);
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "%s: the parameters are NULL", what);
     return p->built ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the parameters are not built", what);
 }
 
@@ -42,7 +42,7 @@ static sw_status pack_one(const sw_param *p, sw_archive *a, const char *prefix) 
 sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
     sw_status status = check_built(p, "params_pack");
     if (status == SW_OK && !a)
-        status = sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
+        status = sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
     for (int i = 0; status == SW_OK && i < p->count; i++)
         status = pack_one(p->list[i], a, prefix ? prefix : "");
     if (a && status != SW_OK)
@@ -111,7 +111,7 @@ static void find_source(match *m, const sw_param *p, bool aliases) {
 
 static void check_shape(match *m, const sw_param *p) {
     const sw_array *a = &m->archive->entry[m->from[p->index]].array;
-    if (a->rank != p->rank || memcmp(a->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
+    if (!sw_shape_equal(a->rank, a->shape, p->rank, p->shape))
         sw_error_list_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
                           sw_shape_text(a->rank, a->shape));
 }
@@ -219,12 +219,8 @@ static void copy(const sw_param *p, const sw_array *from) {
         memcpy(to.data, from->data, (size_t)p->count * swi_size(to.type));
         return;
     }
-    for (int64_t i = 0; i < p->count; i++) {
-        if (to.type == SW_F32)
-            ((float *)to.data)[i] = (float)((const double *)from->data)[i];
-        else
-            ((double *)to.data)[i] = (double)((const float *)from->data)[i];
-    }
+    for (int64_t i = 0; i < p->count; i++)
+        sw_store_element(to.type, to.data, i, sw_load_element(from->type, from->data, i));
 }
 
 static sw_status unpack(match *m, sw_params *p) {
@@ -246,7 +242,7 @@ static sw_status unpack(match *m, sw_params *p) {
 sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix) {
     SW_TRY(check_built(p, "params_unpack"));
     if (!a)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
     match m = {.params = p, .archive = a, .prefix = prefix ? prefix : ""};
     sw_status status = unpack(&m, p);
     sw_free(m.from);

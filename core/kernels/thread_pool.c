@@ -14,6 +14,7 @@
  */
 #define _GNU_SOURCE
 #include <swale/library.h>
+#include <swale/memory.h>
 #include <swale/text.h>
 
 #include "core/kernels/blas_core.h"
@@ -31,10 +32,10 @@
 #include <xmmintrin.h>
 #endif
 
-enum { MAX_THREADS = 64, SPINS = 4000, LINE = 64 };
+enum { MAX_THREADS = 64, SPINS = 4000 };
 
 typedef struct stretch {
-    _Alignas(LINE) atomic_llong next; /* the next tile of this stretch to be taken */
+    _Alignas(SW_ALIGNMENT) atomic_llong next; /* the next tile of this stretch to be taken */
     long long end;
 } stretch;
 
@@ -45,10 +46,10 @@ static struct {
     int threads;   /* stretches in use */
     unsigned mode; /* of the caller's arithmetic */
     stretch part[MAX_THREADS];
-    _Alignas(LINE) atomic_uint ticket; /* grows by one with each job */
-    _Alignas(LINE) atomic_int inside;  /* workers that may still read the job */
+    _Alignas(SW_ALIGNMENT) atomic_uint ticket; /* grows by one with each job */
+    _Alignas(SW_ALIGNMENT) atomic_int inside;  /* workers that may still read the job */
     /* The crew. */
-    _Alignas(LINE) atomic_flag taken; /* somebody runs a job, or changes the crew */
+    _Alignas(SW_ALIGNMENT) atomic_flag taken; /* somebody runs a job, or changes the crew */
     atomic_int sleepers;
     atomic_bool quit;
     pthread_mutex_t mutex;

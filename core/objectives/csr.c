@@ -4,10 +4,6 @@
 
 #include <math.h>
 
-static bool csr_is_finite(const sw_csr *m, int64_t k) {
-    return m->type == SW_F32 ? isfinite(((const float *)m->value)[k]) : isfinite(((const double *)m->value)[k]);
-}
-
 static sw_status csr_check_row(const sw_csr *m, int64_t row) {
     for (int64_t k = m->start[row]; k < m->start[row + 1]; k++) {
         const int64_t column = m->index[k];
@@ -17,7 +13,7 @@ static sw_status csr_check_row(const sw_csr *m, int64_t row) {
         if (k > m->start[row] && column <= m->index[k - 1])
             return sw_fail(SW_ERR_ARGUMENT, "csr: row %lld has column %lld after column %lld; columns must increase",
                            (long long)row, (long long)column, (long long)m->index[k - 1]);
-        if (!csr_is_finite(m, k))
+        if (!isfinite(sw_load_element(m->type, m->value, k)))
             return sw_fail(SW_ERR_ARGUMENT, "csr: row %lld, column %lld holds Inf or NaN", (long long)row,
                            (long long)column);
     }

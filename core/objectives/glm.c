@@ -68,7 +68,7 @@ sw_status swi_glm_check(const sw_objective *f) {
 }
 
 static double target_at(const sw_objective *f, int64_t i) {
-    return f->params->type == SW_F32 ? (double)((const float *)f->glm->target)[i] : ((const double *)f->glm->target)[i];
+    return sw_load_element(f->params->type, f->glm->target, i);
 }
 
 sw_status swi_glm_check_samples(const sw_objective *f) {
@@ -125,22 +125,13 @@ sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double 
 
 /* ---- Making one ---- */
 
-static double number_at(const sw_array *a, int64_t i) {
-    switch (a->type) {
-    case SW_F32: return (double)((const float *)a->data)[i];
-    case SW_F64: return ((const double *)a->data)[i];
-    case SW_I32: return ((const int32_t *)a->data)[i];
-    default: return ((const unsigned char *)a->data)[i];
-    }
-}
-
 /* Numbers of `from` as `type`, in place where they have it. */
 static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type, const void **data, void **own) {
     const int64_t count = sw_array_count(from);
     for (int64_t i = 0; i < count; i++)
-        if (!isfinite(number_at(from, i)) || (type == SW_F32 && !isfinite((float)number_at(from, i))))
+        if (!isfinite(sw_array_element(from, i)) || (type == SW_F32 && !isfinite((float)sw_array_element(from, i))))
             return sw_fail(SW_ERR_ARGUMENT, "glm: %s holds %g, number %lld, which is not finite in %s", what,
-                           number_at(from, i), (long long)i, sw_dtype_name(type));
+                           sw_array_element(from, i), (long long)i, sw_dtype_name(type));
     if (from->type == type) {
         *data = from->data;
         return SW_OK;
@@ -149,10 +140,7 @@ static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type,
     if (!*own)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < count; i++)
-        if (type == SW_F32)
-            ((float *)*own)[i] = (float)number_at(from, i);
-        else
-            ((double *)*own)[i] = number_at(from, i);
+        sw_store_element(type, *own, i, sw_array_element(from, i));
     *data = *own;
     return SW_OK;
 }
@@ -182,7 +170,7 @@ static sw_status glm_take_classes(sw_glm *m, const sw_array *y, const sw_glm_opt
     if (!label)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < y->shape[0]; i++) {
-        label[i] = (int32_t)number_at(y, i);
+        label[i] = (int32_t)sw_array_element(y, i);
         most = label[i] > most ? label[i] : most;
     }
     const int64_t classes = two ? 2 : o->outputs > 0 ? o->outputs : (int64_t)most + 1;
@@ -202,9 +190,9 @@ static sw_status glm_take_targets(sw_glm *m, sw_dtype type, const sw_array *y, c
                        sw_shape_text(y->rank, y->shape));
     SW_TRY(glm_take("y", y, type, &m->data.target, &m->own_y));
     for (int64_t i = 0; o->head == SW_HEAD_POISSON && i < sw_array_count(y); i++)
-        if (number_at(y, i) < 0)
+        if (sw_array_element(y, i) < 0)
             return sw_fail(SW_ERR_ARGUMENT, "glm: y holds %g, number %lld; the poisson loss takes counts",
-                           number_at(y, i), (long long)i);
+                           sw_array_element(y, i), (long long)i);
     return SW_OK;
 }
 

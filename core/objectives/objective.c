@@ -161,8 +161,7 @@ static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void 
  * sw_failure_count from before the loss was asked for. */
 static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
     if (sw_is_null(loss))
-        return sw_failure_count() != before ? sw_last_failure()
-                                            : sw_fail(SW_ERR_USER, "objective: the loss is a null tensor");
+        return sw_fail_unless_since(before, SW_ERR_USER, "objective: the loss is a null tensor");
     if (loss.tape != tape)
         return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that it was asked for on");
     return SW_OK;

@@ -51,10 +51,7 @@ static sw_status stack_shape(sw_call *c) {
                        sw_shape_text(x->rank, x->shape), -rank, rank - 1);
     for (int i = 1; i < c->inputs; i++) {
         const sw_view *v = c->in[i];
-        bool same = v->rank == x->rank;
-        for (int k = 0; k < x->rank && same; k++)
-            same = v->shape[k] == x->shape[k];
-        if (!same)
+        if (!sw_shape_equal(v->rank, v->shape, x->rank, x->shape))
             return sw_fail(SW_ERR_SHAPE, "stack: inputs 0 and %d are %s and %s; the shapes must be equal", i,
                            sw_shape_text(x->rank, x->shape), sw_shape_text(v->rank, v->shape));
     }

@@ -315,16 +315,13 @@ static sw_status keep(sw_call *c, const sizes *n) {
         return SW_ERR_MEMORY;
     for (int64_t i = c->in[0]->count; i < count; i++) {
         double weight = o->class_weights ? o->class_weights[i - c->in[0]->count] : 1;
-        if (type == SW_F32)
-            ((float *)c->saved)[i] = (float)weight;
-        else
-            ((double *)c->saved)[i] = weight;
+        sw_store_element(type, c->saved, i, weight);
     }
     return SW_OK;
 }
 
 static double weight_at(const sw_call *c, const row_args *args, int64_t i) {
-    return c->in[0]->type == SW_F32 ? (double)((const float *)args->weights)[i] : ((const double *)args->weights)[i];
+    return sw_load_element(c->in[0]->type, args->weights, i);
 }
 
 static row_args arguments(const sw_call *c, const sizes *n) {

@@ -159,7 +159,7 @@ static sw_status loss_shape(sw_call *c) {
     const sw_view *p = c->in[0], *t = c->in[1];
     const loss_attributes *a = c->attributes;
     SW_TRY(sw_call_check_real(c));
-    if (p->rank != t->rank || memcmp(p->shape, t->shape, (size_t)p->rank * sizeof *p->shape) != 0)
+    if (!sw_shape_equal(p->rank, p->shape, t->rank, t->shape))
         return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal", c->op->name,
                        sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape));
     if (a->rows && p->rank == 0)
@@ -188,10 +188,6 @@ typedef struct rows_args {
     int64_t length;
 } rows_args;
 
-static double get(sw_dtype type, const void *data, int64_t i) {
-    return type == SW_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
-}
-
 static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
     const rows_args *r = args;
     loss_args own = r->args;
@@ -199,15 +195,13 @@ static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
     for (int64_t row = begin; row < end; row++) {
         double sum = 0;
         if (r->cotangents)
-            own.factor = get(r->type, r->cotangents, row);
+            own.factor = sw_load_element(r->type, r->cotangents, row);
         for (int64_t at = 0; at < r->length; at += SW_TILE) { /* tiles are added in f64 */
             const int64_t end_of = r->length - at < SW_TILE ? r->length : at + SW_TILE;
             r->kernel(&own, row * r->length + at, row * r->length + end_of, &sum);
         }
-        if (r->losses && r->type == SW_F32)
-            ((float *)r->losses)[row] = (float)sum;
-        else if (r->losses)
-            ((double *)r->losses)[row] = sum;
+        if (r->losses)
+            sw_store_element(r->type, r->losses, row, sum);
     }
 }
 

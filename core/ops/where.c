@@ -86,7 +86,7 @@ static void lay_out(size_t size, const char *from, int64_t n, char *to) {
 /* One piece of the last axis. What repeats is laid out in a row first, so that one loop serves all. */
 static void walk_run(const walk *w, const int64_t at[4], int64_t n) {
     const int last = w->box.axes - 1;
-    _Alignas(64) char row[3][SPAN * sizeof(double)];
+    _Alignas(SW_ALIGNMENT) char row[3][SPAN * sizeof(double)];
     int64_t span = n;
     for (int k = 0; k < w->inputs; k++)
         if (w->box.stride[k][last] == 0) {

@@ -49,25 +49,12 @@ void sw_params_free(sw_params *p) {
     sw_free(p);
 }
 
-static sw_status grow(sw_params *p) {
+static sw_status params_grow(sw_params *p) {
     if (p->count < p->capacity)
         return SW_OK;
-    int capacity = p->capacity ? 2 * p->capacity : 8;
-    sw_param **list = sw_alloc_array(capacity, sizeof *list);
-    struct swi_recipe *recipe = sw_alloc_array(capacity, sizeof *recipe);
-    if (!list || !recipe) {
-        sw_free(list);
-        sw_free(recipe);
-        return SW_ERR_MEMORY;
-    }
-    if (p->count) {
-        memcpy(list, p->list, (size_t)p->count * sizeof *list);
-        memcpy(recipe, p->recipe, (size_t)p->count * sizeof *recipe);
-    }
-    sw_free(p->list);
-    sw_free(p->recipe);
-    p->list = list;
-    p->recipe = recipe;
+    const int capacity = p->capacity ? 2 * p->capacity : 8;
+    SW_TRY(sw_resize_array(&p->list, p->count, capacity, sizeof *p->list));
+    SW_TRY(sw_resize_array(&p->recipe, p->count, capacity, sizeof *p->recipe));
     p->capacity = capacity;
     return SW_OK;
 }
@@ -87,7 +74,7 @@ static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t
         sw_fail(SW_ERR_ARGUMENT, "parameter %s is declared twice", name);
         return NULL;
     }
-    if (sw_shape_count(rank, shape, &count) != SW_OK || grow(p) != SW_OK)
+    if (sw_shape_count(rank, shape, &count) != SW_OK || params_grow(p) != SW_OK)
         return NULL;
     sw_param *param = sw_alloc(sizeof *param);
     char *copy = sw_strdup(name);
@@ -152,7 +139,7 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
 
 sw_status sw_params_build(sw_params *p) {
     if (!p)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "build: the set is NULL");
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "build: the set is NULL");
     if (p->failed)
         return sw_error() ? p->failed : sw_fail(SW_ERR_STATE, "build: a parameter could not be declared");
     if (p->built)
@@ -222,10 +209,7 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
     for (int64_t k = 0; k < param->count; k++) {
         const double value = init->fill ? values[k] : 0, stored = p->type == SW_F32 ? (double)(float)value : value;
         SW_TRY(params_check_value(p, param, init, k, value, stored));
-        if (p->type == SW_F32)
-            ((float *)p->x)[param->offset + k] = (float)value;
-        else
-            ((double *)p->x)[param->offset + k] = value;
+        sw_store_element(p->type, p->x, param->offset + k, value);
     }
     return SW_OK;
 }

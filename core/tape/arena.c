@@ -13,14 +13,14 @@
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-enum { GAP = 64 }; /* an overrun of one block hits nobody's memory */
+enum { GAP = SW_ALIGNMENT }; /* an overrun of one block hits nobody's memory */
 #else
 #define POISON(p, n) ((void)0)
 #define UNPOISON(p, n) ((void)0)
 enum { GAP = 0 };
 #endif
 
-enum { LINE = 64, FIRST_CHUNK = 64 * 1024, STEPS = 8 /* size classes to an octave */ };
+enum { FIRST_CHUNK = 64 * 1024, STEPS = 8 /* size classes to an octave */ };
 
 /* The class of a number of lines and the lines that a block of this class has: exact up to STEPS,
  * then at most 1/STEPS larger than asked for. */
@@ -53,7 +53,7 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
         return false;
     }
     /* Half of what is held: at most a third lies idle, and 48 chunks reach any size of memory. */
-    size_t size = swi_arena_held(a) / ((size_t)2 * LINE) * LINE;
+    size_t size = swi_arena_held(a) / ((size_t)2 * SW_ALIGNMENT) * SW_ALIGNMENT;
     if (size < FIRST_CHUNK)
         size = FIRST_CHUNK;
     if (size < bytes)
@@ -82,7 +82,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
         return NULL;
     }
-    size_t lines = bytes ? (bytes + LINE - 1) / LINE : 1, rounded;
+    size_t lines = bytes ? (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT : 1, rounded;
     int class = class_of(lines, &rounded);
     char *block = a->list[class];
     if (block) {
@@ -91,13 +91,13 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
         if (!a->list[class])
             a->filled[class / 64] &= ~((uint64_t)1 << (class % 64));
     } else {
-        size_t need = rounded * LINE + GAP;
+        size_t need = rounded * SW_ALIGNMENT + GAP;
         if (a->used + need > a->room && !next_chunk(a, need))
             return NULL;
         block = a->base + a->used;
         a->used += need;
     }
-    a->live += rounded * LINE;
+    a->live += rounded * SW_ALIGNMENT;
     if (a->live > a->peak)
         a->peak = a->live;
     UNPOISON(block, bytes);
@@ -105,14 +105,14 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
 }
 
 void swi_arena_release_any(swi_arena *a, void *block, size_t bytes) {
-    size_t lines = bytes ? (bytes + LINE - 1) / LINE : 1, rounded;
+    size_t lines = bytes ? (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT : 1, rounded;
     int class = class_of(lines, &rounded);
-    a->live -= rounded * LINE;
+    a->live -= rounded * SW_ALIGNMENT;
     UNPOISON(block, sizeof(void *));
     memcpy(block, &a->list[class], sizeof(void *));
     a->list[class] = block;
     a->filled[class / 64] |= (uint64_t)1 << (class % 64);
-    POISON(block, rounded * LINE);
+    POISON(block, rounded * SW_ALIGNMENT);
 }
 
 static void clear_lists(swi_arena *a) {

@@ -2,6 +2,8 @@
 #ifndef SWALE_TAPE_ARENA_H
 #define SWALE_TAPE_ARENA_H
 
+#include <swale/memory.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -22,7 +24,7 @@ typedef struct swi_arena {
     uint64_t filled[SWI_CLASSES / 64]; /* which lists are not empty */
 } swi_arena;
 
-/* A block aligned to 64; NULL and an error. And back, with the same number of bytes. */
+/* A block aligned to SW_ALIGNMENT; NULL and an error. And back, with the same number of bytes. */
 void *swi_arena_alloc_any(swi_arena *arena, size_t bytes);
 void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
 #if defined(__SANITIZE_ADDRESS__)
@@ -36,15 +38,15 @@ void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
 /* One line is what graphs of tiny tensors ask for: in line, unless blocks are poisoned. */
 static inline void *swi_arena_alloc(swi_arena *a, size_t bytes) {
 #ifndef SWI_POISONING
-    if (bytes <= 64 && (a->list[1] || a->used + 64 <= a->room)) {
+    if (bytes <= SW_ALIGNMENT && (a->list[1] || a->used + SW_ALIGNMENT <= a->room)) {
         char *block = a->list[1];
         if (block) {
             memcpy(&a->list[1], block, sizeof(void *));
         } else {
             block = a->base + a->used;
-            a->used += 64;
+            a->used += SW_ALIGNMENT;
         }
-        a->live += 64;
+        a->live += SW_ALIGNMENT;
         if (a->live > a->peak)
             a->peak = a->live;
         return block;
@@ -55,8 +57,8 @@ static inline void *swi_arena_alloc(swi_arena *a, size_t bytes) {
 
 static inline void swi_arena_release(swi_arena *a, void *block, size_t bytes) {
 #ifndef SWI_POISONING
-    if (bytes <= 64) {
-        a->live -= 64;
+    if (bytes <= SW_ALIGNMENT) {
+        a->live -= SW_ALIGNMENT;
         memcpy(block, &a->list[1], sizeof(void *));
         a->list[1] = block;
         a->filled[0] |= 2;

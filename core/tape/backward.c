@@ -449,7 +449,7 @@ sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
     if (cotangent.type != v->type)
         return sw_fail(SW_ERR_TYPE, "backward: the tensor is %s, its cotangent %s", sw_dtype_name(v->type),
                        sw_dtype_name(cotangent.type));
-    if (cotangent.rank != v->rank || memcmp(cotangent.shape, v->shape, (size_t)v->rank * sizeof *v->shape) != 0)
+    if (!sw_shape_equal(cotangent.rank, cotangent.shape, v->rank, v->shape))
         return sw_fail(SW_ERR_SHAPE, "backward: the tensor's shape is %s, its cotangent's %s",
                        sw_shape_text(v->rank, v->shape), sw_shape_text(cotangent.rank, cotangent.shape));
     if (!cotangent.data && v->count > 0)

@@ -40,8 +40,7 @@ static sw_tensor build(const check *c) {
 
 /* Since `before`, a count of sw_failure_count. */
 static sw_status function_failed(uint64_t before) {
-    return sw_failure_count() != before ? sw_last_failure()
-                                        : sw_fail(SW_ERR_USER, "gradcheck: the function gave a null tensor");
+    return sw_fail_unless_since(before, SW_ERR_USER, "gradcheck: the function gave a null tensor");
 }
 
 /* ⟨f(inputs), cotangent⟩ */

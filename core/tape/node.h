@@ -29,7 +29,7 @@ typedef struct swi_node swi_node;
 /* Three cache lines, in the order of use: operations of few inputs need the first two only. What stands
  * in the third is set where it applies and garbage elsewhere. */
 struct swi_node {
-    _Alignas(64) sw_view view;
+    _Alignas(SW_ALIGNMENT) sw_view view;
     uint32_t generation;
     uint16_t flags;
     uint16_t inputs;
