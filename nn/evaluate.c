@@ -1,49 +1,10 @@
-/* A model as an objective, and its loss and accuracy over a data source. */
-#include "nn/internal.h"
+/* The loss and accuracy of a model over a data source. */
+#include <swale/extend.h>
+
+#include "nn/evaluation.h"
+#include "nn/model.h"
 
 #include <math.h>
-
-static sw_tensor objective_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    const swn_objective *o = user;
-    sw_batch batch;
-    if (sw_source_batch(o->source, tape, sw_params_type(o->model->params), ids, count, &batch) != SW_OK)
-        return (sw_tensor){0};
-    return o->loss(sw_forward(o->model->root, batch.x), batch.y);
-}
-
-static void objective_prefetch(void *user, const int64_t *ids, int64_t count) {
-    const swn_objective *o = user;
-    if (o->source->prefetch)
-        o->source->prefetch(o->source, ids, count);
-}
-
-const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss) {
-    if (!model || !source || !loss) {
-        sw_fail(SW_ERR_ARGUMENT, "model_objective: the %s is NULL", !model ? "model" : !source ? "source" : "loss");
-        return NULL;
-    }
-    if (!sw_model_params(model)) {
-        sw_fail(SW_ERR_STATE, "model_objective: the model is not built");
-        return NULL;
-    }
-    for (swn_objective *o = model->objectives; o; o = o->next)
-        if (o->source == source && o->loss == loss && o->objective.n == source->n)
-            return &o->objective;
-    swn_objective *o = sw_alloc(sizeof *o);
-    if (!o)
-        return NULL;
-    *o = (swn_objective){.model = model, .source = source, .loss = loss, .next = model->objectives};
-    o->objective = (sw_objective){.size = sizeof(sw_objective),
-                                  .n = source->n,
-                                  .params = model->params,
-                                  .user = o,
-                                  .loss = objective_loss,
-                                  .prefetch = objective_prefetch};
-    swn_recognize_linear_model(o);
-    sw_source_retain(&o->hold, source);
-    model->objectives = o;
-    return &o->objective;
-}
 
 sw_status swn_evaluation_begin(const char *who, sw_model *model) {
     if (!sw_model_params(model))
@@ -92,7 +53,7 @@ static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
         if (id[i] < 0 || id[i] >= classes)
             continue;
         int64_t k = i * classes + at[i];
-        bool nan = z.type == SW_F32 ? isnan(((const float *)z.data)[k]) : isnan(((const double *)z.data)[k]);
+        const bool nan = isnan(sw_load_element(z.type, z.data, k));
         t->right += at[i] == id[i] && !nan;
         t->judged++;
     }
@@ -107,8 +68,7 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
     sw_tensor z = sw_forward(model->root, batch.x);
     sw_tensor mean = loss(z, batch.y);
     if (sw_is_null(mean))
-        return sw_failure_count() != failures ? sw_last_failure()
-                                              : sw_fail(SW_ERR_USER, "model_evaluate: the loss is a null tensor");
+        return sw_fail_unless_since(failures, SW_ERR_USER, "model_evaluate: the loss is a null tensor");
     SW_TRY(sw_loss_mean_add(&t->loss, mean));
     sw_array out = sw_value(z), y = sw_value(batch.y);
     if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)

@@ -1,16 +1,20 @@
 /* A model of one linear layer is a generalized linear model: ∇f_i = s_i a_iᵀ, so that tables of gradients need n·outputs
  * numbers in place of n·dim. Where its loss is one that core knows, and the samples lie in memory, it needs no tape. */
-#include "nn/internal.h"
+#include <swale/extend.h>
+
+#include "nn/model.h"
+#include "nn/model_objective.h"
+#include "nn/module_type.h"
 
 /* The one layer with parameters, after layers that only change the shape of samples; NULL: the model is another. */
-static const sw_module *only_linear(const sw_module *m) {
+static const sw_module *linear_model_layer(const sw_module *m) {
     const sw_module *found = NULL;
-    while (m && swn_is(m, &swn_sequential_type) && m->children == 1)
+    while (m && SWN_TYPE_MEMBER(m->type, is_chain) && m->children == 1)
         m = m->child[0];
-    if (!m || !swn_is(m, &swn_sequential_type))
+    if (!m || !SWN_TYPE_MEMBER(m->type, is_chain))
         return m;
     for (int i = 0; i < m->children; i++) {
-        if (i < m->children - 1 && !swn_is_reshaping(m->child[i]))
+        if (i < m->children - 1 && !SWN_TYPE_MEMBER(m->child[i]->type, is_reshape))
             return NULL;
         found = m->child[i];
     }
@@ -18,12 +22,12 @@ static const sw_module *only_linear(const sw_module *m) {
 }
 
 /* x must be W, then b, and nothing else. */
-static bool is_whole_vector(const sw_params *params, int64_t weights, int64_t biases) {
+static bool linear_model_is_whole(const sw_params *params, int64_t weights, int64_t biases) {
     return sw_params_count(params) == (biases ? 2 : 1) && sw_params_dim(params) == weights + biases &&
            sw_params_at(params, 0)->offset == 0 && sw_params_at(params, 0)->count == weights;
 }
 
-static sw_tensor linear_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
+static sw_tensor linear_model_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const swn_objective *o = user;
     const sw_dtype type = sw_params_type(o->model->params);
     sw_tensor rows = sw_empty(tape, type, 2, (int64_t[]){count, o->objective.features});
@@ -33,7 +37,7 @@ static sw_tensor linear_rows(void *user, sw_tape *tape, const int64_t *ids, int6
     return rows;
 }
 
-static sw_tensor linear_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
+static sw_tensor linear_model_head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
     const swn_objective *o = user;
     const sw_source *source = o->source;
     const sw_dtype type = source->y_type == SW_I32 ? SW_I32 : sw_params_type(o->model->params);
@@ -50,7 +54,7 @@ static sw_tensor linear_head(void *user, sw_tape *tape, sw_tensor z, const int64
 }
 
 /* Labels from 0 to outputs - 1, in memory. */
-static bool has_labels(const sw_source *source, int64_t outputs) {
+static bool linear_model_has_labels(const sw_source *source, int64_t outputs) {
     const sw_array *y = source->y_memory;
     if (!y || source->y_type != SW_I32 || y->type != SW_I32 || source->y_rank != 0)
         return false;
@@ -60,21 +64,21 @@ static bool has_labels(const sw_source *source, int64_t outputs) {
     return true;
 }
 
-static bool has_targets(const sw_source *source, sw_dtype type, int64_t outputs) {
+static bool linear_model_has_targets(const sw_source *source, sw_dtype type, int64_t outputs) {
     const sw_array *y = source->y_memory;
     return y && source->y_type != SW_I32 && y->type == type && source->y_rank == 1 && source->y_shape[0] == outputs;
 }
 
 /* A loss of core and where its targets lie. The means of sw_mse and sw_huber are over the outputs, too. */
-static bool take_known_loss(swn_objective *o, sw_dtype type, int64_t outputs) {
+static bool linear_model_set_loss(swn_objective *o, sw_dtype type, int64_t outputs) {
     sw_glm_data *d = &o->data;
     *d = (sw_glm_data){.size = sizeof *d, .scale = 1, .delta = 1};
-    if (o->loss == sw_cross_entropy && has_labels(o->source, outputs)) {
+    if (o->loss == sw_cross_entropy && linear_model_has_labels(o->source, outputs)) {
         d->head = SW_HEAD_MULTINOMIAL;
         d->label = o->source->y_memory->data;
         return true;
     }
-    if (!has_targets(o->source, type, outputs) || (o->loss != sw_mse && o->loss != sw_huber))
+    if (!linear_model_has_targets(o->source, type, outputs) || (o->loss != sw_mse && o->loss != sw_huber))
         return false;
     d->head = o->loss == sw_mse ? SW_HEAD_SQUARED : SW_HEAD_HUBER;
     d->scale = (o->loss == sw_mse ? 2 : 1) / (double)outputs;
@@ -86,12 +90,14 @@ void swn_recognize_linear_model(swn_objective *o) {
     int64_t inputs, outputs, width = 1;
     bool bias;
     const sw_source *source = o->source;
-    const sw_module *linear = only_linear(o->model->root);
+    const sw_module *linear = linear_model_layer(o->model->root);
     const sw_dtype type = sw_params_type(o->model->params);
     if (source->size < sizeof *source) /* an older program's, without the members that follow */
         return;
-    if (!linear || !swn_is_linear(linear, &inputs, &outputs, &bias) || !source->fixed ||
-        !is_whole_vector(o->model->params, inputs * outputs, bias ? outputs : 0))
+    if (!linear || !SWN_TYPE_MEMBER(linear->type, linear_sizes) || !source->fixed)
+        return;
+    linear->type->linear_sizes(linear, &inputs, &outputs, &bias);
+    if (!linear_model_is_whole(o->model->params, inputs * outputs, bias ? outputs : 0))
         return;
     for (int i = 0; i < source->x_rank; i++)
         width *= source->x_shape[i];
@@ -100,11 +106,11 @@ void swn_recognize_linear_model(swn_objective *o) {
     o->objective.features = inputs;
     o->objective.outputs = outputs;
     o->objective.bias = bias;
-    o->objective.rows = linear_rows;
-    o->objective.head = linear_head;
+    o->objective.rows = linear_model_rows;
+    o->objective.head = linear_model_head;
     if (source->x_sparse ? source->x_sparse->type != type : !source->x_memory || source->x_memory->type != type)
         return;
-    if (!take_known_loss(o, type, outputs))
+    if (!linear_model_set_loss(o, type, outputs))
         return;
     o->data.sparse = source->x_sparse;
     o->data.dense = source->x_sparse ? NULL : source->x_memory->data;

@@ -1,7 +1,9 @@
 /* Models: layers declared by a program, built once. */
-#include "nn/internal.h"
+#include <swale/extend.h>
 
-#include <stdio.h>
+#include "nn/evaluation.h"
+#include "nn/model.h"
+#include "nn/model_objective.h"
 
 sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
     sw_model *model = sw_alloc(sizeof *model);
@@ -24,12 +26,7 @@ void sw_model_free(sw_model *model) {
     for (int i = 0; i < model->modules; i++)
         swn_module_free(model->module[i]);
     sw_free(model->module);
-    while (model->objectives) {
-        swn_objective *next = model->objectives->next;
-        sw_source_release(&model->objectives->hold);
-        sw_free(model->objectives);
-        model->objectives = next;
-    }
+    swn_free_objectives(model);
     sw_tape_free(model->tape);
     sw_free(model->ids);
     sw_params_free(model->params);
@@ -69,7 +66,7 @@ sw_status sw_model_set_init(sw_model *model, sw_init init) {
 
 /* The last weight is the head: rules that treat hidden matrices apart want to know. One that is another
  * layer's, tied, keeps that one's role. */
-static void mark_head(sw_params *params) {
+static void model_mark_head(sw_params *params) {
     for (int i = sw_params_count(params) - 1; i >= 0; i--) {
         sw_param *p = sw_params_at(params, i);
         if (p->role == SW_ROLE_WEIGHT && !p->tied)
@@ -100,7 +97,7 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
     model->root = root;
     sw_sample_shape shape = model->input;
     if (sw_module_build(root, &shape) == SW_OK) {
-        mark_head(model->params);
+        model_mark_head(model->params);
         if (sw_params_build(model->params) == SW_OK)
             return model->params;
     }
@@ -112,13 +109,21 @@ sw_params *sw_model_params(const sw_model *model) {
     return model && sw_params_built(model->params) ? model->params : NULL;
 }
 
+sw_dtype sw_model_type(const sw_model *model) {
+    return model ? sw_params_type(model->params) : SW_F32;
+}
+
+uint64_t sw_model_seed(const sw_model *model) {
+    return model ? sw_params_seed(model->params) : 0;
+}
+
 sw_module *sw_model_root(const sw_model *model) {
     return model ? model->root : NULL;
 }
 
 /* ---- Files ---- */
 
-static sw_status check_built(const sw_model *model, const char *what) {
+static sw_status model_check_built(const sw_model *model, const char *what) {
     if (sw_model_params(model))
         return SW_OK;
     if (sw_error() && (!model || model->failed)) /* what failed then says more */
@@ -127,93 +132,11 @@ static sw_status check_built(const sw_model *model, const char *what) {
 }
 
 sw_status sw_model_save(const sw_model *model, const char *path) {
-    sw_status status = check_built(model, "model_save");
+    sw_status status = model_check_built(model, "model_save");
     return status == SW_OK ? sw_params_save(model->params, path) : status;
 }
 
 sw_status sw_model_load(sw_model *model, const char *path) {
-    sw_status status = check_built(model, "model_load");
+    sw_status status = model_check_built(model, "model_load");
     return status == SW_OK ? sw_params_load(model->params, path) : status;
-}
-
-/* ---- Print ---- */
-
-static int64_t parameters_of(const sw_module *m) {
-    int64_t total = 0;
-    for (int i = 0; i < m->params; i++)
-        total += m->param[i]->tied ? 0 : m->param[i]->count;
-    return total;
-}
-
-/* Widths of the columns, in characters: those of the longest entries, and no less than these. */
-typedef struct print_columns {
-    int name, text, shape;
-} print_columns;
-
-typedef struct print_row {
-    char text[96], shape[24 * (SW_MAX_RANK + 1)];
-} print_row;
-
-static print_row row_of(const sw_module *m) {
-    print_row row = {.text = "", .shape = "?"};
-    if (m->type->describe)
-        m->type->describe(m, row.text, sizeof row.text);
-    if (m->out.rank >= 0)
-        snprintf(row.shape, sizeof row.shape, "%s", sw_shape_text(m->out.rank, m->out.length));
-    return row;
-}
-
-/* Characters of a UTF-8 text. */
-static int text_width(const char *text) {
-    int width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xC0) != 0x80;
-    return width;
-}
-
-static void widen(int *width, int needed) {
-    *width = needed > *width ? needed : *width;
-}
-
-static void measure_columns(const sw_module *m, int depth, print_columns *c) {
-    const print_row row = row_of(m);
-    widen(&c->name, 2 * depth + text_width(m->name));
-    widen(&c->text, text_width(row.text));
-    widen(&c->shape, text_width(row.shape));
-    for (int i = 0; i < m->children; i++)
-        measure_columns(m->child[i], depth + 1, c);
-}
-
-static void print_padded(const char *text, int width, FILE *to) {
-    fprintf(to, "%s%*s", text, width - text_width(text), "");
-}
-
-static void print_line(int depth, const char *name, const char *text, const char *shape, const print_columns *c,
-                       FILE *to) {
-    fprintf(to, "%*s", 2 * depth, "");
-    print_padded(name, c->name - 2 * depth + 2, to);
-    print_padded(text, c->text + 1, to);
-    print_padded(shape, c->shape + 1, to);
-}
-
-static void print_module(const sw_module *m, int depth, const print_columns *c, FILE *to) {
-    const print_row row = row_of(m);
-    print_line(depth, m->name, row.text, row.shape, c, to);
-    fprintf(to, "%10lld\n", (long long)parameters_of(m));
-    for (int i = 0; i < m->children; i++)
-        print_module(m->child[i], depth + 1, c, to);
-}
-
-void sw_model_print(const sw_model *model, FILE *to) {
-    if (!model || !model->root || !to)
-        return;
-    void *before = sw_locale_begin(); /* also for what modules of the caller write */
-    print_columns c = {20, 24, 12};
-    measure_columns(model->root, 0, &c);
-    print_line(0, "layer", "", "output", &c, to);
-    fprintf(to, "%10s\n", "parameters");
-    print_module(model->root, 0, &c, to);
-    print_line(0, "total", sw_dtype_name(sw_params_type(model->params)), "", &c, to);
-    fprintf(to, "%10lld\n", (long long)sw_params_dim(model->params));
-    sw_locale_end(before);
 }

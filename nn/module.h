@@ -40,6 +40,12 @@ typedef struct sw_module_type {
     void (*free)(sw_module *module); /* frees what the members of `data` own; NULL: nothing to free */
     bool name_space; /* the names of layers inside it begin with the name of this layer: see "Names" in nn.h */
     bool takes_ids;  /* its input is ids, which sw_predict does not convert to the type of the model */
+    /* Properties by which sw_model_objective recognizes a linear model. */
+    bool is_chain;   /* forward calls the layers in it one after the other, and does nothing else */
+    bool is_reshape; /* forward changes the shape of a sample alone, not its elements or their order */
+    /* For a layer that computes x Wᵀ + b, declares W [outputs, inputs] and then b [outputs] (if there is one), and no
+     * other parameter: gives the sizes once it is built. NULL: another layer. */
+    void (*linear_sizes)(const sw_module *module, int64_t *inputs, int64_t *outputs, bool *bias);
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;
@@ -67,6 +73,10 @@ struct sw_module {
 /* Makes a layer of a type, with `bytes` of zeroed data. After an error it returns a placeholder, which other functions
  * accept (NULL if the model is NULL). */
 SW_API sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes);
+/* Whether it is a layer of this type: false for the placeholder of an error, and for NULL. */
+static inline bool sw_module_is(const sw_module *module, const sw_module_type *type) {
+    return module && module->type == type;
+}
 /* Marks the model as failed, so that sw_model_build fails, and returns the placeholder. Call sw_fail before. */
 SW_API sw_module *sw_module_fail(sw_model *model);
 /* For a build function: declares the parameter NAME.suffix. The initial values are those of the options, unless the
@@ -79,6 +89,13 @@ SW_API sw_param *sw_module_add_param(sw_module *module, const char *suffix, int 
 SW_API sw_status sw_module_add_child(sw_module *module, sw_module *child);
 /* Names a layer and builds it for samples of shape *shape, which the function replaces by the shape of the output. */
 SW_API sw_status sw_module_build(sw_module *module, sw_sample_shape *shape);
+/* For the build of a layer made of layers that it calls in any way: runs its forward on zeros [2, sample...] (ids for a
+ * type with takes_ids). Each layer in it is built with the shape of the sample that reaches it; *shape becomes that of
+ * the output. Layers that forward does not call are not built. */
+SW_API sw_status sw_module_trace(sw_module *module, sw_sample_shape *shape);
+/* The model's element type, and the seed of its initial values, also before the build. */
+SW_API sw_dtype sw_model_type(const sw_model *model);
+SW_API uint64_t sw_model_seed(const sw_model *model);
 
 /* ---- Composed layers with options ---- */
 

@@ -1,5 +1,11 @@
 /* Arrays in, arrays out. */
-#include "nn/internal.h"
+#include <swale/extend.h>
+
+#include "nn/evaluation.h"
+#include "nn/model.h"
+#include "nn/module_type.h"
+
+#include <string.h>
 
 typedef struct prediction {
     sw_model *model;
@@ -7,10 +13,10 @@ typedef struct prediction {
     const sw_source *source;
     int64_t n;
     sw_array *y, before;
-    bool own; /* y's memory was made here */
+    bool allocated; /* y's memory is from this call */
 } prediction;
 
-static sw_status prepare(const char *who, sw_model *model, sw_array *y) {
+static sw_status predict_check(const char *who, sw_model *model, sw_array *y) {
     if (!model || !y)
         return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "place for the outputs" : "model");
     return sw_model_params(model) ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
@@ -18,9 +24,9 @@ static sw_status prepare(const char *who, sw_model *model, sw_array *y) {
 
 /* ---- Inputs ---- */
 
-/* Rows of x in the type that the model takes: in place if it is theirs. Real ids stay as they are: the
- * embedding looks at them. */
-static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
+/* Rows of x in the type that the model takes: in place if they have it. Real ids stay as they are: the
+ * embedding checks them. */
+static sw_tensor predict_rows(const prediction *p, int64_t first, int64_t count) {
     const sw_array *x = p->x;
     sw_dtype type = sw_params_type(p->model->params);
     if (swn_takes_ids(p->model->root))
@@ -37,18 +43,16 @@ static sw_tensor rows_of(const prediction *p, int64_t first, int64_t count) {
     sw_tensor t = sw_empty(p->model->tape, type, rows.rank, rows.shape);
     void *to = sw_is_null(t) ? NULL : sw_value(t).data;
     for (int64_t i = 0; to && i < count * length; i++) {
-        double v = swn_number_at(&rows, i);
-        if (type == SW_F32)
-            ((float *)to)[i] = (float)v;
-        else if (type == SW_F64)
-            ((double *)to)[i] = v;
-        else
+        const double v = sw_array_element(&rows, i);
+        if (type == SW_I32)
             ((int32_t *)to)[i] = (int32_t)v;
+        else
+            sw_store_element(type, to, i, v);
     }
     return t;
 }
 
-static sw_tensor samples_of(const prediction *p, int64_t first, int64_t count) {
+static sw_tensor predict_samples(const prediction *p, int64_t first, int64_t count) {
     sw_batch batch;
     sw_status status = swn_evaluation_batch(p->model, p->source, first, count, &batch);
     return status == SW_OK ? batch.x : (sw_tensor){0};
@@ -56,21 +60,18 @@ static sw_tensor samples_of(const prediction *p, int64_t first, int64_t count) {
 
 /* ---- Outputs ---- */
 
-/* The first batch says what the outputs are: makes room, or compares with what is there. */
-static sw_status make_room(prediction *p, const sw_array *z) {
+/* The shape of the first batch gives that of y: allocates it, or compares it with the caller's. */
+static sw_status predict_set_outputs(prediction *p, const sw_array *z) {
     sw_array out = *z;
     out.shape[0] = p->n;
     if (!p->y->data) {
         out = sw_array_new(z->type, z->rank, out.shape);
-        p->own = out.data != NULL;
-        if (p->own)
+        p->allocated = out.data != NULL;
+        if (p->allocated)
             *p->y = out;
-        return p->own ? SW_OK : sw_last_failure();
+        return p->allocated ? SW_OK : sw_last_failure();
     }
-    bool equal = p->y->rank == out.rank;
-    for (int i = 0; equal && i < out.rank; i++)
-        equal = p->y->shape[i] == out.shape[i];
-    if (!equal)
+    if (!sw_shape_equal(p->y->rank, p->y->shape, out.rank, out.shape))
         return sw_fail(SW_ERR_SHAPE, "predict: y is %s, the outputs are %s", sw_shape_text(p->y->rank, p->y->shape),
                        sw_shape_text(out.rank, out.shape));
     if (p->y->type != out.type)
@@ -80,14 +81,13 @@ static sw_status make_room(prediction *p, const sw_array *z) {
 }
 
 static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
-    sw_tensor x = p->x ? rows_of(p, first, count) : samples_of(p, first, count);
+    sw_tensor x = p->x ? predict_rows(p, first, count) : predict_samples(p, first, count);
     if (sw_is_null(x))
         return sw_last_failure();
     const uint64_t failures = sw_failure_count();
     sw_tensor out = sw_forward(p->model->root, x);
     if (sw_is_null(out))
-        return sw_failure_count() != failures ? sw_last_failure()
-                                              : sw_fail(SW_ERR_USER, "predict: the output is a null tensor");
+        return sw_fail_unless_since(failures, SW_ERR_USER, "predict: the output is a null tensor");
     sw_array z = sw_value(out);
     if (!z.data && sw_array_count(&z) > 0)
         return sw_last_failure();
@@ -95,15 +95,15 @@ static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
         return sw_fail(SW_ERR_SHAPE, "predict: the model makes %s of a batch of %lld", sw_shape_text(z.rank, z.shape),
                        (long long)count);
     if (first == 0)
-        SW_TRY(make_room(p, &z));
+        SW_TRY(predict_set_outputs(p, &z));
     size_t bytes = (size_t)sw_array_count(&z) * sw_dtype_size(z.type);
     if (bytes)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): looked at by the callers */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): checked by the callers */
         memcpy((char *)p->y->data + (size_t)first * (bytes / (size_t)count), z.data, bytes);
     return SW_OK;
 }
 
-static sw_status predict(const char *who, prediction *p) {
+static sw_status predict_batches(const char *who, prediction *p) {
     SW_TRY(swn_evaluation_begin(who, p->model));
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): checked by the callers */
     sw_tape *tape = p->model->tape;
@@ -119,7 +119,7 @@ static sw_status predict(const char *who, prediction *p) {
     } while (status == SW_OK && first < p->n);
     sw_tape_reset(tape);
     swn_evaluation_end(p->model);
-    if (status != SW_OK && p->own) {
+    if (status != SW_OK && p->allocated) {
         sw_array_free(p->y);
         *p->y = p->before;
     }
@@ -127,7 +127,7 @@ static sw_status predict(const char *who, prediction *p) {
 }
 
 sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
-    SW_TRY(prepare("predict", model, y));
+    SW_TRY(predict_check("predict", model, y));
     if (!x || x->rank < 1 || (!x->data && x->rank <= SW_MAX_RANK && sw_array_count(x) > 0))
         return sw_fail(SW_ERR_ARGUMENT, "predict: x %s",
                        !x            ? "is NULL"
@@ -141,17 +141,17 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
     sw_sample_shape given = {.rank = x->rank - 1};
     for (int i = 1; i < x->rank; i++)
         given.length[i - 1] = x->shape[i];
-    if (sample->rank >= 0 && !swn_same_shape(sample, &given))
+    if (sample->rank >= 0 && !sw_shape_equal(sample->rank, sample->length, given.rank, given.length))
         return sw_fail(SW_ERR_SHAPE, "predict: x is %s; each of its samples must be %s",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(sample->rank, sample->length));
     prediction p = {.model = model, .x = x, .n = x->shape[0], .y = y, .before = *y};
-    return predict("predict", &p);
+    return predict_batches("predict", &p);
 }
 
 sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y) {
-    SW_TRY(prepare("predict_source", model, y));
+    SW_TRY(predict_check("predict_source", model, y));
     if (!source || source->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "predict_source: the source %s", source ? "has no samples" : "is NULL");
     prediction p = {.model = model, .source = source, .n = source->n, .y = y, .before = *y};
-    return predict("predict_source", &p);
+    return predict_batches("predict_source", &p);
 }

@@ -1,8 +1,10 @@
 /* Activations: operations without parameters, as layers. */
-#include "nn/internal.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct activation {
     double number; /* slope, alpha */
@@ -58,72 +60,72 @@ ACTIVATIONS(FORWARD)
     {.size = sizeof(sw_module_type), .name = #id, .build = (build_function),         \
      .forward = id##_forward, .describe = (describe_function)},
 /* clang-format on */
-static const sw_module_type types[] = {ACTIVATIONS(TYPE)};
+static const sw_module_type activation_types[] = {ACTIVATIONS(TYPE)};
 
 #define INDEX(name, call, build, describe) index_##name,
 enum { ACTIVATIONS(INDEX) COUNT };
 
-static sw_module *make(sw_model *model, int index, double number, int axis) {
+static sw_module *activation_new(sw_model *model, int index, double number, int axis) {
     if (!isfinite(number)) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: %g is not finite", types[index].name, number);
+        sw_fail(SW_ERR_ARGUMENT, "%s: %g is not finite", activation_types[index].name, number);
         return sw_module_fail(model);
     }
-    sw_module *m = sw_module_new(model, &types[index], sizeof(activation));
-    if (swn_is(m, &types[index]))
+    sw_module *m = sw_module_new(model, &activation_types[index], sizeof(activation));
+    if (sw_module_is(m, &activation_types[index]))
         *(activation *)m->data = (activation){number, axis};
     return m;
 }
 
 sw_module *sw_nn_relu(sw_model *model) {
-    return make(model, index_relu, 0, 0);
+    return activation_new(model, index_relu, 0, 0);
 }
 
 sw_module *sw_nn_tanh(sw_model *model) {
-    return make(model, index_tanh, 0, 0);
+    return activation_new(model, index_tanh, 0, 0);
 }
 
 sw_module *sw_nn_sigmoid(sw_model *model) {
-    return make(model, index_sigmoid, 0, 0);
+    return activation_new(model, index_sigmoid, 0, 0);
 }
 
 sw_module *sw_nn_leaky_relu(sw_model *model, double slope) {
-    return make(model, index_leaky_relu, slope, 0);
+    return activation_new(model, index_leaky_relu, slope, 0);
 }
 
 sw_module *sw_nn_elu(sw_model *model, double alpha) {
-    return make(model, index_elu, alpha, 0);
+    return activation_new(model, index_elu, alpha, 0);
 }
 
 sw_module *sw_nn_silu(sw_model *model) {
-    return make(model, index_silu, 0, 0);
+    return activation_new(model, index_silu, 0, 0);
 }
 
 sw_module *sw_nn_softplus(sw_model *model) {
-    return make(model, index_softplus, 0, 0);
+    return activation_new(model, index_softplus, 0, 0);
 }
 
 sw_module *sw_nn_gelu(sw_model *model) {
-    return make(model, index_gelu, 0, 0);
+    return activation_new(model, index_gelu, 0, 0);
 }
 
 sw_module *sw_nn_gelu_tanh(sw_model *model) {
-    return make(model, index_gelu_tanh, 0, 0);
+    return activation_new(model, index_gelu_tanh, 0, 0);
 }
 
 sw_module *sw_nn_softmax(sw_model *model, int axis) {
-    return make(model, index_softmax, 0, axis);
+    return activation_new(model, index_softmax, 0, axis);
 }
 
 sw_module *sw_nn_log_softmax(sw_model *model, int axis) {
-    return make(model, index_log_softmax, 0, axis);
+    return activation_new(model, index_log_softmax, 0, axis);
 }
 
 sw_module *sw_nn_activation(sw_model *model, const char *name) {
     const char *names[COUNT];
     for (int i = 0; i < COUNT; i++) {
-        names[i] = types[i].name;
+        names[i] = activation_types[i].name;
         if (name && strcmp(name, names[i]) == 0)
-            return make(model, i, i == index_leaky_relu ? 0.01 : 1, -1);
+            return activation_new(model, i, i == index_leaky_relu ? 0.01 : 1, -1);
     }
     sw_fail(SW_ERR_ARGUMENT, "activation: there is no %s%s", name ? name : "NULL",
             name ? sw_suggest(name, COUNT, names) : "");

@@ -1,10 +1,11 @@
 /* The embedding: ids to rows of a table. */
-#include "nn/internal.h"
+#include <swale/extend.h>
+#include <swale/nn.h>
 
 #include <math.h>
 #include <stdio.h>
 
-enum { SINGLE = 1 << 24 }; /* below it f32 tells whole numbers apart */
+enum { F32_LIMIT = 1 << 24 }; /* f32 represents each whole number below it */
 
 typedef struct embedding {
     int64_t rows, dim;
@@ -29,7 +30,7 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
     return SW_OK;
 }
 
-static sw_status no_id(const sw_module *m, const sw_array *a, int64_t i, double value) {
+static sw_status embedding_fail_id(const sw_module *m, const sw_array *a, int64_t i, double value) {
     const embedding *e = m->data;
     int64_t place[SW_MAX_RANK] = {0};
     for (int axis = a->rank - 1; axis >= 0; axis--) {
@@ -38,21 +39,21 @@ static sw_status no_id(const sw_module *m, const sw_array *a, int64_t i, double 
     }
     return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is no id: whole numbers from 0 to %lld%s are needed", m->name,
                    value, sw_shape_text(a->rank, place), (long long)e->rows - 1,
-                   a->type == SW_F32 && e->rows > SINGLE ? ", as i32 above 2^24," : "");
+                   a->type == SW_F32 && e->rows > F32_LIMIT ? ", as i32 above 2^24," : "");
 }
 
 /* The same ids as i32; a null tensor and an error if one is none. */
-static sw_tensor ids_of(const sw_module *m, sw_tensor x, const sw_array *a) {
+static sw_tensor embedding_ids(const sw_module *m, sw_tensor x, const sw_array *a) {
     const embedding *e = m->data;
     sw_tensor t = sw_empty(x.tape, SW_I32, a->rank, a->shape);
     if (sw_is_null(t))
         return t;
     int32_t *id = sw_value(t).data;
-    double limit = a->type == SW_F32 && e->rows > SINGLE ? SINGLE : (double)e->rows;
+    double limit = a->type == SW_F32 && e->rows > F32_LIMIT ? F32_LIMIT : (double)e->rows;
     for (int64_t i = 0, count = sw_array_count(a); i < count; i++) {
-        double value = swn_number_at(a, i);
+        double value = sw_array_element(a, i);
         if (!(value >= 0 && value < limit && value == floor(value))) {
-            no_id(m, a, i, value);
+            embedding_fail_id(m, a, i, value);
             return (sw_tensor){0};
         }
         id[i] = (int32_t)value;
@@ -70,9 +71,9 @@ static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
                 SW_MAX_RANK - 1);
         return (sw_tensor){0};
     }
-    if (a.type == SW_I32) /* looked at there */
+    if (a.type == SW_I32) /* sw_gather_rows checks the ids */
         return sw_gather_rows(sw_param_use(x.tape, e->weight), x);
-    sw_tensor ids = ids_of(m, x, &a);
+    sw_tensor ids = embedding_ids(m, x, &a);
     if (sw_is_null(ids))
         return ids;
     sw_tensor y = sw_gather_rows(sw_param_use(x.tape, e->weight), ids);
@@ -99,7 +100,7 @@ sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
         return sw_module_fail(model);
     }
     sw_module *m = sw_module_new(model, &embedding_type, sizeof(embedding));
-    if (swn_is(m, &embedding_type))
+    if (sw_module_is(m, &embedding_type))
         *(embedding *)m->data = (embedding){.rows = rows, .dim = dim};
     return m;
 }

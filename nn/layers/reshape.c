@@ -1,0 +1,88 @@
+/* Layers that change the shape of samples: flatten, reshape. */
+#include <swale/extend.h>
+#include <swale/nn.h>
+
+static int64_t sample_elements(const sw_sample_shape *s) {
+    int64_t count = 1;
+    for (int i = 0; i < s->rank; i++)
+        count *= s->length[i];
+    return count;
+}
+
+static sw_tensor reshape_batch(sw_tensor x, const sw_sample_shape *sample) {
+    int64_t shape[SW_MAX_RANK + 1] = {sw_value(x).shape[0]};
+    for (int i = 0; i < sample->rank; i++)
+        shape[i + 1] = sample->length[i];
+    return sw_reshape(x, sample->rank + 1, shape);
+}
+
+static sw_status flatten_build(sw_module *m, sw_sample_shape *shape) {
+    (void)m;
+    if (shape->rank >= 0)
+        *shape = (sw_sample_shape){.rank = 1, .length = {sample_elements(shape)}};
+    return SW_OK;
+}
+
+static sw_tensor flatten_forward(sw_module *m, sw_tensor x) {
+    sw_array a = sw_value(x);
+    if (a.rank < 1) {
+        sw_fail(SW_ERR_SHAPE, "layer %s: a scalar comes in; [batch, ...] is needed", m->name);
+        return (sw_tensor){0};
+    }
+    sw_sample_shape flat = {.rank = 1, .length = {1}};
+    for (int i = 1; i < a.rank; i++)
+        flat.length[0] *= a.shape[i];
+    return reshape_batch(x, &flat);
+}
+
+static const sw_module_type flatten_type = {.size = sizeof(sw_module_type),
+                                            .name = "flatten",
+                                            .build = flatten_build,
+                                            .forward = flatten_forward,
+                                            .is_reshape = true};
+
+sw_module *sw_nn_flatten(sw_model *model) {
+    return sw_module_new(model, &flatten_type, 0);
+}
+
+static sw_status reshape_build(sw_module *m, sw_sample_shape *shape) {
+    const sw_sample_shape *to = m->data;
+    if (shape->rank >= 0 && sample_elements(shape) != sample_elements(to))
+        return sw_fail(SW_ERR_SHAPE, "layer %s: a sample %s has %lld elements and cannot become %s", m->name,
+                       sw_shape_text(shape->rank, shape->length), (long long)sample_elements(shape),
+                       sw_shape_text(to->rank, to->length));
+    *shape = *to;
+    return SW_OK;
+}
+
+static sw_tensor reshape_forward(sw_module *m, sw_tensor x) {
+    if (sw_value(x).rank < 1) {
+        sw_fail(SW_ERR_SHAPE, "layer %s: a scalar comes in; [batch, ...] is needed", m->name);
+        return (sw_tensor){0};
+    }
+    return reshape_batch(x, m->data);
+}
+
+static const sw_module_type reshape_type = {.size = sizeof(sw_module_type),
+                                            .name = "reshape",
+                                            .build = reshape_build,
+                                            .forward = reshape_forward,
+                                            .is_reshape = true};
+
+sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape) {
+    if (rank >= SW_MAX_RANK || !sw_array_view(model, SW_F32, rank, shape).data) {
+        if (rank >= SW_MAX_RANK)
+            sw_fail(SW_ERR_SHAPE, "reshape: a sample has at most %d axes, not %d", SW_MAX_RANK - 1, rank);
+        else if (!model)
+            sw_fail(SW_ERR_ARGUMENT, "reshape: the model is NULL");
+        return sw_module_fail(model);
+    }
+    sw_module *m = sw_module_new(model, &reshape_type, sizeof(sw_sample_shape));
+    if (sw_module_is(m, &reshape_type)) {
+        sw_sample_shape *to = m->data;
+        to->rank = rank;
+        for (int i = 0; i < rank; i++)
+            to->length[i] = shape[i];
+    }
+    return m;
+}

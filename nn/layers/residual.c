@@ -1,0 +1,41 @@
+/* The residual layer: x + f(x). */
+#include <swale/extend.h>
+#include <swale/nn.h>
+
+#include "nn/layers/child_list.h"
+
+static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
+    const sw_sample_shape in = *shape;
+    SW_TRY(sw_module_build(m->child[0], shape));
+    if (in.rank >= 0 && !sw_shape_equal(in.rank, in.length, shape->rank, shape->length))
+        return sw_fail(SW_ERR_SHAPE,
+                       "layer %s: %s comes in and layer %s makes it %s; x + f(x) needs equal "
+                       "shapes",
+                       m->name, sw_shape_text(in.rank, in.length), m->child[0]->name,
+                       sw_shape_text(shape->rank, shape->length));
+    return SW_OK;
+}
+
+static sw_tensor residual_forward(sw_module *m, sw_tensor x) {
+    sw_tensor y = sw_forward(m->child[0], x);
+    if (sw_is_null(y))
+        return y;
+    sw_array a = sw_value(x), b = sw_value(y);
+    if (!sw_shape_equal(a.rank, a.shape, b.rank, b.shape)) { /* the build may not have known */
+        sw_fail(SW_ERR_SHAPE, "layer %s: x %s and f(x) %s; equal shapes are needed", m->name,
+                sw_shape_text(a.rank, a.shape), sw_shape_text(b.rank, b.shape));
+        return (sw_tensor){0};
+    }
+    sw_tensor sum = sw_add(x, y);
+    if (!swn_same_tensor(x, y) && !sw_is_null(sum))
+        sw_release(y); /* nobody else has it */
+    return sum;
+}
+
+static const sw_module_type residual_type = {
+    .size = sizeof(sw_module_type), .name = "residual", .build = residual_build, .forward = residual_forward};
+
+sw_module *sw_nn_residual(sw_model *model, sw_module *f) {
+    sw_module *m = sw_module_new(model, &residual_type, 0);
+    return sw_module_is(m, &residual_type) ? swn_add_children(m, 1, &f) : m;
+}

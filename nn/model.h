@@ -1,0 +1,35 @@
+/* A model: its layers, its parameters, and what it keeps for evaluation. */
+#ifndef SWALE_NN_MODEL_H
+#define SWALE_NN_MODEL_H
+
+#include <swale/nn.h>
+
+#include <stdatomic.h>
+
+enum { SWN_ROLES = SW_ROLE_OTHER + 1 };
+
+struct swn_objective;
+
+struct sw_model {
+    sw_params *params;
+    sw_module **module; /* all layers, for freeing */
+    int modules, capacity;
+    sw_module placeholder;
+    sw_module *root;
+    sw_sample_shape input;
+    sw_init init[SWN_ROLES]; /* for parameters of which the user says nothing; fill NULL: the layer's default */
+    bool failed;
+    struct swn_objective *objectives;
+    /* evaluate.c */
+    atomic_flag evaluating; /* whoever sets it may use the next two */
+    sw_tape *tape;
+    int64_t *ids;
+    /* forward.c: while sw_module_trace runs the forward of the layer `tracing`, on this tape */
+    sw_tape *trace;
+    const sw_module *tracing;
+};
+
+extern const sw_module_type swn_placeholder_type;
+void swn_module_free(sw_module *module);
+
+#endif

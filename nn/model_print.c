@@ -1,0 +1,86 @@
+/* The table that sw_model_print writes. */
+#include <swale/extend.h>
+
+#include "nn/model.h"
+
+#include <stdio.h>
+
+static int64_t parameter_count(const sw_module *m) {
+    int64_t total = 0;
+    for (int i = 0; i < m->params; i++)
+        total += m->param[i]->tied ? 0 : m->param[i]->count;
+    return total;
+}
+
+/* Widths of the columns, in characters: those of the longest entries, and no less than these. */
+typedef struct print_columns {
+    int name, text, shape;
+} print_columns;
+
+typedef struct print_row {
+    char text[96], shape[24 * (SW_MAX_RANK + 1)];
+} print_row;
+
+static print_row print_row_of(const sw_module *m) {
+    print_row row = {.text = "", .shape = "?"};
+    if (m->type->describe)
+        m->type->describe(m, row.text, sizeof row.text);
+    if (m->out.rank >= 0)
+        snprintf(row.shape, sizeof row.shape, "%s", sw_shape_text(m->out.rank, m->out.length));
+    return row;
+}
+
+/* Characters of a UTF-8 text. */
+static int text_width(const char *text) {
+    int width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xC0) != 0x80;
+    return width;
+}
+
+static void print_widen(int *width, int needed) {
+    *width = needed > *width ? needed : *width;
+}
+
+static void print_measure(const sw_module *m, int depth, print_columns *c) {
+    const print_row row = print_row_of(m);
+    print_widen(&c->name, 2 * depth + text_width(m->name));
+    print_widen(&c->text, text_width(row.text));
+    print_widen(&c->shape, text_width(row.shape));
+    for (int i = 0; i < m->children; i++)
+        print_measure(m->child[i], depth + 1, c);
+}
+
+static void print_padded(const char *text, int width, FILE *to) {
+    fprintf(to, "%s%*s", text, width - text_width(text), "");
+}
+
+static void print_line(int depth, const char *name, const char *text, const char *shape, const print_columns *c,
+                       FILE *to) {
+    fprintf(to, "%*s", 2 * depth, "");
+    print_padded(name, c->name - 2 * depth + 2, to);
+    print_padded(text, c->text + 1, to);
+    print_padded(shape, c->shape + 1, to);
+}
+
+static void print_module(const sw_module *m, int depth, const print_columns *c, FILE *to) {
+    const print_row row = print_row_of(m);
+    print_line(depth, m->name, row.text, row.shape, c, to);
+    fprintf(to, "%10lld\n", (long long)parameter_count(m));
+    for (int i = 0; i < m->children; i++)
+        print_module(m->child[i], depth + 1, c, to);
+}
+
+void sw_model_print(const sw_model *model, FILE *to) {
+    if (!model || !model->root || !to)
+        return;
+    void *before = sw_locale_begin(); /* also for what modules of the caller write */
+    print_columns c = {20, 24, 12};
+    print_measure(model->root, 0, &c);
+    print_line(0, "layer", "", "output", &c, to);
+    fprintf(to, "%10s\n", "parameters");
+    print_module(model->root, 0, &c, to);
+    print_line(0, "total", sw_dtype_name(sw_params_type(model->params)), "", &c, to);
+    fprintf(to, "%10lld\n", (long long)sw_params_dim(model->params));
+    sw_locale_end(before);
+}

@@ -1,0 +1,12 @@
+/* The steps of sw_module_build before and after the layer's build function. */
+#ifndef SWALE_NN_MODULE_BUILD_H
+#define SWALE_NN_MODULE_BUILD_H
+
+#include <swale/module.h>
+
+/* module_name.c: gives the layer its final name. */
+sw_status swn_settle_name(sw_module *module);
+/* module_freeze.c: records which parameters the build froze, and freezes the others if the program asked for it. */
+sw_status swn_settle_frozen(sw_module *module);
+
+#endif
