@@ -57,7 +57,7 @@ public_headers := $(sort $(shell cat .lint/public_headers.txt))
 headers_made := $(BUILD)/include/swale/.made
 INCLUDE := -I$(BUILD)/include -I.
 # stb_image's sums over damaged pictures overflow: they wrap.
-$(BUILD)/datasets/pictures/picture_load.o: FLAGS += -fwrapv
+$(BUILD)/datasets/pictures/picture_load.o $(BUILD)/datasets/pictures/resize.o: FLAGS += -fwrapv
 
 # In `make -j deps train` nothing is compiled before everything is installed.
 DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)

@@ -1,8 +1,12 @@
 /* Arrays of the user's own as a source. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+#include <swale/tables.h>
+
+#include "datasets/class_labels.h"
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 static sw_status check_array(const char *name, const sw_array *a) {
     if (!a->data)

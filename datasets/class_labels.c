@@ -1,9 +1,12 @@
 /* Labels as they are in the data, numbered 0 to K-1 in sorted order. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+
+#include "datasets/class_labels.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- The set of labels: a hash table with open addressing, at most half full ---- */
 

@@ -44,7 +44,9 @@ static void SW_K(logistic)(void *args, int64_t begin, int64_t end, double *sums)
 
 #else /* ---- once ---- */
 
-#include "datasets/internal.h"
+#include <swale/generators.h>
+
+#include "datasets/memory_source.h"
 
 static const sw_kernels circle_kernels = SW_KERNEL_TABLE(circle);
 static const sw_kernels normals_kernels = SW_KERNEL_TABLE(normals);

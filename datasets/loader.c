@@ -4,7 +4,15 @@
  * The thread fills one of two buffers, and a tape that gets the batch reads the buffer in place. A buffer
  * belongs to the loader and to every tape that has it, until the tape's reset (sw_tape_defer): it is
  * filled again only when the loader is alone with it, and freed by whoever is the last. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+#include <swale/loader.h>
+
+#include "datasets/prefetch_thread.h"
+#include "datasets/sample_size.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { BUFFERS = 2, TEXT = 1024, LINE = 64 };
 

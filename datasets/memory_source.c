@@ -58,7 +58,9 @@ STORED_KERNEL(from_f64, double, (real)in[i])
 
 #else /* ---- once ---- */
 
-#include "datasets/internal.h"
+#include "datasets/memory_source.h"
+
+#include <math.h>
 
 static const sw_kernels u8_kernels = SW_KERNEL_TABLE(from_u8);
 static const sw_kernels i32_kernels = SW_KERNEL_TABLE(from_i32);

@@ -50,7 +50,9 @@ static void SW_K(welford)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #else /* ---- once ---- */
 
-#include "datasets/internal.h"
+#include <swale/transforms.h>
+
+#include "datasets/wrapped_source.h"
 
 static const sw_kernels shift_kernels = SW_KERNEL_TABLE(shift);
 static const sw_kernels welford_kernels = SW_KERNEL_TABLE(welford);

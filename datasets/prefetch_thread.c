@@ -5,8 +5,10 @@
  * has not begun when the caller wants it is taken back, so that nobody waits for a thread that the
  * system has put aside. */
 #define _GNU_SOURCE
-#include "datasets/internal.h"
+#include <swale/extend.h>
+
 #include "core/kernels/thread_start.h"
+#include "datasets/prefetch_thread.h"
 
 #include <sched.h>
 #include <unistd.h>

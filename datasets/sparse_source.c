@@ -1,5 +1,9 @@
 /* Sparse rows as a source of dense samples. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+
+#include "datasets/sparse_source.h"
+
+#include <string.h>
 
 /* Row `row` of a sample's width, in the batch's type. */
 #define SPARSE_ROW(name, stored, real)                              \

@@ -1,5 +1,11 @@
 /* Parts of a source: views by lists of ids, and dealing all samples out to several of them. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+#include <swale/transforms.h>
+
+#include "datasets/wrapped_source.h"
+
+#include <stdatomic.h>
+#include <string.h>
 
 #include <math.h>
 

@@ -1,8 +1,11 @@
 /* What a PNG or JPEG file says of itself, before it is decoded: that it is whole, of a kind that is
  * read, and no larger than its length allows. The decoder looks at neither CRCs nor the end of the
  * file. */
-#include "datasets/pictures/picture.h"
+#include <swale/extend.h>
 
+#include "datasets/pictures/picture_check.h"
+
+#include <string.h>
 #include <zlib.h>
 
 #define REQUIRE(condition, ...)                                     \

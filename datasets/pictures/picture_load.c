@@ -1,13 +1,14 @@
-/* PNG and JPEG through stb_image, resizing through stb_image_resize.
- *
- * Neither is trusted with the process: they see only files that picture_check.c has passed, and run
- * within swd_stb_run. */
+/* PNG and JPEG files through stb_image, which sees only files that picture_check.c has passed, and runs within
+ * swd_stb_run. */
 #define _POSIX_C_SOURCE 200809L /* read */
-#include "datasets/pictures/picture.h"
+#include <swale/extend.h>
+
+#include "datasets/pictures/picture_check.h"
+#include "datasets/pictures/stb_memory.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #if defined(__clang__)
@@ -62,31 +63,11 @@ static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *
     return out;
 }
 
-#define STBIR_MALLOC(bytes, context) ((void)(context), swd_stb_take(bytes))
-#define STBIR_FREE(memory, context) ((void)(context), swd_stb_give(memory))
-#define STBIR_ASSERT(condition) swd_stb_check(condition)
-#define STB_IMAGE_RESIZE_STATIC
-#define STB_IMAGE_RESIZE_IMPLEMENTATION
-#include <stb/stb_image_resize.h>
-
 #if defined(__clang__)
 #pragma clang diagnostic pop
 #else
 #pragma GCC diagnostic pop
 #endif
-
-/* ---- Errors ---- */
-
-sw_status swd_picture_fail(const swd_picture *p, sw_status status, const char *format, ...) {
-    char reason[256];
-    va_list list;
-    va_start(list, format);
-    sw_vformat(reason, sizeof reason, format, list);
-    va_end(list);
-    if (status == SW_ERR_MEMORY && p->first_error)
-        sw_clear_error(); /* the allocator's message knows only of bytes */
-    return sw_fail(status, "%.700s: %s", p->path, reason);
-}
 
 /* ---- The file ---- */
 
@@ -205,40 +186,4 @@ sw_status sw_picture_load(const char *path, int channels, sw_array *out) {
     if (status != SW_OK)
         sw_array_free(out);
     return status;
-}
-
-/* ---- Resizing ---- */
-
-typedef struct resize_job {
-    const sw_array *in;
-    int width, height;
-    unsigned char *out;
-    bool done;
-} resize_job;
-
-static void resize_picture(void *args) {
-    resize_job *j = args;
-    const int64_t *shape = j->in->shape;
-    j->done =
-        stbir_resize_uint8(j->in->data, (int)shape[1], (int)shape[0], 0, j->out, j->width, j->height, 0, (int)shape[2]);
-}
-
-/* stb counts the bytes of its rows in int: those of the output that one input row or one output row
- * touches, 4 h/height + 8 at most (Mitchell's and Catmull-Rom's support is 2 on either side). */
-static bool resizable(const sw_array *in, int64_t height, int64_t width) {
-    const int64_t rows = 4 * (in->shape[0] / height + 1) + 8, columns = 4 * (in->shape[1] / width + 1) + 8;
-    const int64_t row_bytes = (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
-    return rows * row_bytes < SWD_STB_MEMORY / 2;
-}
-
-sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width, unsigned char *out) {
-    const swd_picture p = {.path = path, .first_error = !sw_error()};
-    resize_job job = {.in = in, .width = (int)width, .height = (int)height, .out = out};
-    swd_stb g;
-    if (!resizable(in, height, width))
-        return swd_picture_fail(&p, SW_ERR_FORMAT, "%lldx%lld pixels cannot be resized to %lldx%lld",
-                                (long long)in->shape[1], (long long)in->shape[0], (long long)width, (long long)height);
-    if (!swd_stb_run(&g, resize_picture, &job))
-        return swd_picture_fail(&p, g.status, "%s", g.reason);
-    return job.done ? SW_OK : swd_picture_fail(&p, SW_ERR_FORMAT, "cannot be resized");
 }

@@ -2,7 +2,10 @@
  *
  * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
  * swd_stb_run, as the decoder does. */
+#include <swale/extend.h>
+
 #include "datasets/pictures/picture.h"
+#include "datasets/pictures/stb_memory.h"
 
 #if defined(__clang__)
 #pragma clang diagnostic push

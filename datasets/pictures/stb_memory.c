@@ -1,7 +1,11 @@
 /* The memory in which stb's functions run. All of it comes from sw_alloc, zeroed and bounded; where there
  * is none, or where one of their assertions fails, control comes back to swd_stb_run by longjmp and every
  * block is freed. */
-#include "datasets/pictures/picture.h"
+#include <swale/extend.h>
+
+#include "datasets/pictures/stb_memory.h"
+
+#include <string.h>
 
 enum { HEADER = 64 }; /* sw_alloc's alignment is kept */
 

@@ -1,54 +1,13 @@
 /* Pictures of one thing, made like those of Fashion-MNIST. */
+#include <swale/extend.h>
+
 #include "datasets/pictures/picture.h"
+#include "datasets/pictures/resize.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { EVEN = 13 /* 5 % of 255 */ };
-
-static sw_status check(const char *what, const sw_array *picture, const sw_array *out) {
-    if (!picture || !picture->data || !out)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s", what,
-                       out ? "picture has no data" : "array for the result is NULL");
-    if (picture->type != SW_U8 || (picture->rank != 2 && picture->rank != 3) ||
-        (picture->rank == 3 && (picture->shape[2] < 1 || picture->shape[2] > 4)))
-        return sw_fail(SW_ERR_SHAPE, "%s: u8 [height, width, 1 to 4 channels] is needed, not %s %s", what,
-                       sw_dtype_name(picture->type), sw_shape_text(picture->rank, picture->shape));
-    for (int i = 0; i < 2; i++)
-        if (picture->shape[i] < 1 || picture->shape[i] > SWD_PICTURE_SIDE)
-            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels a side; 1 to %d", what, (long long)picture->shape[i],
-                           SWD_PICTURE_SIDE);
-    return SW_OK;
-}
-
-static sw_status check_side(const char *what, int64_t side) {
-    return side >= 1 && side <= SWD_PICTURE_SIDE
-               ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side are asked for; 1 to %d", what, (long long)side,
-                         SWD_PICTURE_SIDE);
-}
-
-sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out) {
-    if (out)
-        *out = (sw_array){0};
-    SW_TRY(check("picture_resize", picture, out));
-    SW_TRY(check_side("picture_resize", height));
-    SW_TRY(check_side("picture_resize", width));
-    const sw_array in =
-        sw_array_view(picture->data, SW_U8,
-                      SW_SHAPE(picture->shape[0], picture->shape[1], picture->rank == 3 ? picture->shape[2] : 1));
-    int64_t shape[3] = {height, width, in.shape[2]};
-    sw_array result = sw_array_new(SW_U8, picture->rank, shape);
-    if (!result.data)
-        return sw_last_failure();
-    sw_status status = swd_picture_resize("picture_resize", &in, height, width, result.data);
-    if (status == SW_OK)
-        *out = result;
-    else
-        sw_array_free(&result);
-    return status;
-}
-
-/* ---- The thing on a background ---- */
 
 /* What is transparent shows white paper. Luma as in sw_picture_load. */
 static void to_gray(const sw_array *picture, unsigned char *gray) {
@@ -155,8 +114,8 @@ static sw_status subject(const unsigned char *x, int64_t height, int64_t width, 
 sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *out) {
     if (out)
         *out = (sw_array){0};
-    SW_TRY(check("picture_subject", picture, out));
-    SW_TRY(check_side("picture_subject", side));
+    SW_TRY(swd_picture_check_pixels("picture_subject", picture, out));
+    SW_TRY(swd_picture_check_side("picture_subject", side));
     sw_array gray = sw_array_new(SW_U8, 2, picture->shape), result = sw_array_new(SW_U8, SW_SHAPE(side, side));
     sw_status status = gray.data && result.data ? SW_OK : SW_ERR_MEMORY;
     if (status == SW_OK) {

@@ -1,8 +1,12 @@
 /* Rows of numbers as a source. */
+#include <swale/extend.h>
+
 #include "datasets/readers/csv.h"
+#include "datasets/readers/parse_number.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Rows in memory, and the names of their columns. */
 typedef struct csv_source {

@@ -2,6 +2,9 @@
 #ifndef SWALE_DATASETS_CSV_H
 #define SWALE_DATASETS_CSV_H
 
+#include <swale/tables.h>
+
+#include "datasets/class_labels.h"
 #include "datasets/readers/text_lines.h"
 
 typedef enum swd_role { SWD_FEATURE = 0, SWD_TARGET, SWD_SKIPPED } swd_role;

@@ -1,5 +1,9 @@
 /* What becomes of each column of a CSV file. */
+#include <swale/extend.h>
+
 #include "datasets/readers/csv.h"
+
+#include <string.h>
 
 static sw_status fail_columns(const swd_csv *c, const char *what, long long column) {
     char hint[64];

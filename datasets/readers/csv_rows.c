@@ -1,8 +1,11 @@
 /* Rows of a CSV file, and their fields (RFC 4180). */
+#include <swale/extend.h>
+
 #include "datasets/readers/csv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 sw_status swd_csv_fail(const swd_csv *c, int64_t column, const char *format, ...) {
     char reason[256];

@@ -1,8 +1,12 @@
 #define _POSIX_C_SOURCE 200809L /* fdopen */
+#include <swale/extend.h>
+
+#include "datasets/path_error.h"
 #include "datasets/readers/gzip_stream.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -12,18 +16,15 @@ enum {
 };
 
 sw_status swd_stream_fail(const swd_stream *s, sw_status status, const char *format, ...) {
-    char reason[256];
     va_list list;
     va_start(list, format);
-    sw_vformat(reason, sizeof reason, format, list);
+    status = swd_path_vfail(s->path, status, format, list);
     va_end(list);
-    return sw_fail(status, "%.700s: %s", s->path, reason);
+    return status;
 }
 
 sw_status swd_stream_fail_memory(const swd_stream *s) {
-    if (s->first_error)
-        sw_clear_error();
-    return swd_stream_fail(s, SW_ERR_MEMORY, "out of memory");
+    return swd_path_fail_memory(s->path, s->first_error);
 }
 
 static sw_status fail_read(const swd_stream *s) {

@@ -1,8 +1,8 @@
 /* Files as a stream of bytes, inflated on the way if gzip made them. */
-#ifndef SWALE_DATASETS_STREAM_H
-#define SWALE_DATASETS_STREAM_H
+#ifndef SWALE_DATASETS_GZIP_STREAM_H
+#define SWALE_DATASETS_GZIP_STREAM_H
 
-#include "datasets/internal.h"
+#include <swale/error.h>
 
 #include <stdio.h>
 #include <zlib.h>

@@ -4,7 +4,12 @@
  *
  * Nothing is believed before it is checked: no memory is asked for that the file could not fill.
  */
+#include <swale/extend.h>
+
 #include "datasets/readers/gzip_stream.h"
+#include "datasets/readers/idx.h"
+
+#include <string.h>
 
 enum {
     DEFLATE_RATIO = 1032, /* at most: 258 bytes from 2 bits */

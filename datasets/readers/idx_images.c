@@ -1,5 +1,10 @@
 /* Pictures and labels of two IDX files as a source of samples. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+
+#include "datasets/class_labels.h"
+#include "datasets/readers/idx_images.h"
+
+#include <string.h>
 
 enum { MAX_CLASSES = 256 };
 

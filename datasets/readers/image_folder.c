@@ -1,12 +1,17 @@
 /* A folder with a folder of pictures for each class. */
 #define _POSIX_C_SOURCE 200809L /* dirent.h, stat */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+
+#include "datasets/memory_source.h"
+#include "datasets/path_error.h"
+#include "datasets/pictures/resize.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* ---- Lists of names ---- */
@@ -26,10 +31,8 @@ typedef struct folder {
     const char *size_from; /* the picture that all others must be as large as */
 } folder;
 
-static sw_status fail_memory(const folder *f) {
-    if (f->first_error)
-        sw_clear_error();
-    return sw_fail(SW_ERR_MEMORY, "%.700s: out of memory", f->path);
+static sw_status folder_fail_memory(const folder *f) {
+    return swd_path_fail_memory(f->path, f->first_error);
 }
 
 static void free_names(names *list) {
@@ -104,7 +107,7 @@ static sw_status visit_directory(folder *f, const char *directory, visit_functio
         struct stat kind;
         char *path = join(directory, entry->d_name);
         if (!path) {
-            status = fail_memory(f);
+            status = folder_fail_memory(f);
         } else if (stat(path, &kind) != 0) {
             status = sw_fail(SW_ERR_IO, "%.700s: cannot be read: %s", path, strerror(errno));
             sw_free(path);
@@ -122,7 +125,7 @@ static sw_status visit_top(folder *f, const char *name, char *path, const struct
     sw_status status = SW_OK;
     if (S_ISDIR(kind->st_mode)) {
         if (!add_name(&f->classes, sw_strdup(name)))
-            status = fail_memory(f);
+            status = folder_fail_memory(f);
     } else if (is_picture_name(name)) {
         status = sw_fail(SW_ERR_FORMAT, "%.700s: a picture outside the folders of the classes", path);
     }
@@ -142,13 +145,13 @@ static sw_status visit_picture(folder *f, const char *name, char *path, const st
         sw_free(path);
         return status;
     }
-    return add_name(&f->files, path) ? SW_OK : fail_memory(f);
+    return add_name(&f->files, path) ? SW_OK : folder_fail_memory(f);
 }
 
 static sw_status list_class(folder *f, int64_t c) {
     char *directory = join(f->path, f->classes.name[c]);
     if (!directory)
-        return fail_memory(f);
+        return folder_fail_memory(f);
     const int64_t first = f->first[c] = f->files.count;
     sw_status status = visit_directory(f, directory, visit_picture);
     if (status == SW_OK && f->files.count == first)
@@ -169,7 +172,7 @@ static sw_status list_pictures(folder *f) {
     qsort(f->classes.name, (size_t)classes, sizeof(char *), compare_names);
     f->first = sw_alloc_array(classes + 1, sizeof *f->first);
     if (!f->first)
-        return fail_memory(f);
+        return folder_fail_memory(f);
     for (int64_t c = 0; c < classes; c++)
         SW_TRY(list_class(f, c));
     f->first[classes] = f->files.count;
@@ -194,7 +197,7 @@ static sw_status make_room(folder *f, swd_stored *s, const char *path, const sw_
         f->size_from = path;
     }
     s->x = sw_array_new(SW_U8, SW_SHAPE(f->files.count, f->o.channels, f->o.height, f->o.width));
-    return s->x.data ? SW_OK : fail_memory(f);
+    return s->x.data ? SW_OK : folder_fail_memory(f);
 }
 
 /* scratch [height, width, channels] */
@@ -220,7 +223,7 @@ static sw_status read_pictures(folder *f, swd_stored *s) {
     unsigned char *scratch = NULL;
     sw_status status = SW_OK;
     if (f->o.height > 0 && !(scratch = sw_alloc((size_t)(f->o.height * f->o.width * f->o.channels))))
-        return fail_memory(f);
+        return folder_fail_memory(f);
     for (int64_t i = 0; i < f->files.count && status == SW_OK; i++) {
         sw_array picture;
         status = sw_picture_load(f->files.name[i], f->o.channels, &picture);
@@ -237,7 +240,7 @@ static sw_status read_pictures(folder *f, swd_stored *s) {
 static sw_status label(folder *f, swd_stored *s) {
     s->y = sw_array_new(SW_I32, SW_SHAPE(f->files.count));
     if (!s->y.data)
-        return fail_memory(f);
+        return folder_fail_memory(f);
     int32_t *class = s->y.data;
     for (int64_t c = 0; c < f->classes.count; c++)
         for (int64_t i = f->first[c]; i < f->first[c + 1]; i++)
@@ -286,7 +289,7 @@ sw_source *sw_image_folder(const char *path, const sw_image_folder_options *opti
         return NULL;
     }
     swd_stored *s = swd_stored_new(sizeof(swd_stored));
-    sw_status status = s ? load(&f, s) : fail_memory(&f);
+    sw_status status = s ? load(&f, s) : folder_fail_memory(&f);
     free_names(&f.classes);
     free_names(&f.files);
     sw_free(f.first);

@@ -1,8 +1,13 @@
 /* MNIST and Fashion-MNIST: where their four files are, what must be in them. */
-#include "datasets/internal.h"
+#include <swale/extend.h>
+
+#include "datasets/readers/idx.h"
+#include "datasets/readers/idx_images.h"
+#include "datasets/readers/sha256.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { FILES = 4, CLASSES = 10, SIDE = 28, PATH_LENGTH = 4096, PLACES = 3 };

@@ -1,5 +1,9 @@
 /* Decimal numbers as doubles, correctly rounded, whatever the locale. */
-#include "datasets/internal.h"
+#include <swale/text.h>
+
+#include "datasets/readers/parse_number.h"
+
+#include <stdbool.h>
 
 #include <math.h>
 

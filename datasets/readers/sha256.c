@@ -1,5 +1,7 @@
 /* SHA-256, from FIPS 180-4; section numbers are that document's. */
-#include "datasets/internal.h"
+#include "datasets/readers/sha256.h"
+
+#include <string.h>
 
 /* 4.2.2: the first 32 bits of the fractional parts of the cube roots of the first 64 primes */
 static const uint32_t K[64] = {

@@ -1,5 +1,8 @@
 /* LIBSVM and SVMlight files as sparse rows and targets. */
+#include <swale/extend.h>
+
 #include "datasets/readers/svmlight.h"
+#include "datasets/sparse_source.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,6 +2,9 @@
 #ifndef SWALE_DATASETS_SVMLIGHT_H
 #define SWALE_DATASETS_SVMLIGHT_H
 
+#include <swale/tables.h>
+
+#include "datasets/class_labels.h"
 #include "datasets/readers/text_lines.h"
 
 enum { SWD_LABEL_CACHE = 256 };

@@ -1,8 +1,12 @@
 /* Rows of LIBSVM and SVMlight files: target [qid:id] index:value ... # comment */
+#include <swale/extend.h>
+
+#include "datasets/readers/parse_number.h"
 #include "datasets/readers/svmlight.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- Memory ---- */
 

@@ -1,7 +1,10 @@
 /* A text file as a sequence of lines. */
+#include <swale/extend.h>
+
 #include "datasets/readers/text_lines.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 sw_status swd_lines_fail(const swd_lines *l, const char *format, ...) {
     char reason[256];

@@ -1,6 +1,6 @@
 /* The lines of a text file, plain or gzip. */
-#ifndef SWALE_DATASETS_LINES_H
-#define SWALE_DATASETS_LINES_H
+#ifndef SWALE_DATASETS_TEXT_LINES_H
+#define SWALE_DATASETS_TEXT_LINES_H
 
 #include "datasets/readers/gzip_stream.h"
 

@@ -1,0 +1,9 @@
+/* Decimal numbers, correctly rounded in every locale. */
+#ifndef SWALE_DATASETS_PARSE_NUMBER_H
+#define SWALE_DATASETS_PARSE_NUMBER_H
+
+typedef enum swd_number { SWD_NUMBER, SWD_NONFINITE, SWD_TOO_LARGE, SWD_NO_NUMBER } swd_number;
+/* All of `text` as a decimal number, rounded to nearest; or nan, inf, infinity. */
+swd_number swd_parse_number(const char *text, double *value);
+
+#endif

@@ -1,0 +1,40 @@
+/* Sizes of samples, and checks of sources. */
+#include <swale/extend.h>
+
+#include "datasets/sample_size.h"
+
+sw_status swd_check_source(const char *who, const sw_source *source) {
+    if (!source)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the source is NULL", who);
+    if (!source->gather || source->n < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the source has no %s", who,
+                       source->gather ? "samples" : "gather function");
+    if (source->x_rank < 0 || source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
+        return sw_fail(SW_ERR_SHAPE, "%s: a sample has at most %d axes", who, SW_MAX_RANK - 1);
+    return SW_OK;
+}
+
+static int64_t length_product(int rank, const int64_t *shape) {
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++)
+        count *= shape[i];
+    return count;
+}
+
+int64_t swd_sample_count(const sw_source *source) {
+    return length_product(source->x_rank, source->x_shape);
+}
+
+int64_t swd_sample_bytes(const sw_source *source, sw_dtype type) {
+    return swd_sample_count(source) * (int64_t)sw_dtype_size(type);
+}
+
+sw_dtype swd_target_type(const sw_source *source, sw_dtype type) {
+    return source->y_type == SW_I32 ? SW_I32 : type;
+}
+
+int64_t swd_target_bytes(const sw_source *source, sw_dtype type) {
+    if (source->y_rank < 0)
+        return 0;
+    return length_product(source->y_rank, source->y_shape) * (int64_t)sw_dtype_size(swd_target_type(source, type));
+}
