@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
-static sw_status check_array(const char *name, const sw_array *a) {
+static sw_status arrays_check_one(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
     if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
@@ -23,7 +23,7 @@ static sw_status check_array(const char *name, const sw_array *a) {
     return SW_OK;
 }
 
-static bool is_class_type(const sw_array *y) {
+static bool arrays_has_class_type(const sw_array *y) {
     return y->type == SW_I32 || y->type == SW_U8;
 }
 
@@ -46,14 +46,14 @@ static bool is_class_type(const sw_array *y) {
 FIND_NONFINITE(find_nonfinite_f32, float)
 FIND_NONFINITE(find_nonfinite_f64, double)
 
-static sw_status check_finite(const char *name, const sw_array *a) {
+static sw_status arrays_check_finite(const char *name, const sw_array *a) {
     const int64_t count = sw_array_count(a), width = count / a->shape[0];
     const int64_t at = a->type == SW_F32   ? find_nonfinite_f32(a->data, count)
                        : a->type == SW_F64 ? find_nonfinite_f64(a->data, count)
                                            : -1;
     if (at < 0)
         return SW_OK;
-    const double value = a->type == SW_F32 ? (double)((const float *)a->data)[at] : ((const double *)a->data)[at];
+    const double value = sw_load_element(a->type, a->data, at);
     return sw_fail(SW_ERR_ARGUMENT, "arrays: %s of sample %lld, column %lld: %s is not finite (option allow_nonfinite)",
                    name, (long long)(at / width), (long long)(at % width),
                    isnan(value) ? "nan"
@@ -61,7 +61,7 @@ static sw_status check_finite(const char *name, const sw_array *a) {
                                 : "-inf");
 }
 
-static sw_status check_classes(const sw_array *y, int classes, bool named) {
+static sw_status arrays_check_classes(const sw_array *y, int classes, bool named) {
     if (y->type != SW_I32 && y->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "arrays: y is %s; class ids are i32 or u8", sw_dtype_name(y->type));
     if (y->rank != 1)
@@ -75,38 +75,38 @@ static sw_status check_classes(const sw_array *y, int classes, bool named) {
     return SW_OK;
 }
 
-static sw_status check_targets(const sw_array *x, const sw_array *y, int classes, bool named) {
+static sw_status arrays_check_targets(const sw_array *x, const sw_array *y, int classes, bool named) {
     if (!y)
         return classes == 0 ? SW_OK : sw_fail(SW_ERR_ARGUMENT, "arrays: %d classes, but y is NULL", classes);
-    SW_TRY(check_array("y", y));
+    SW_TRY(arrays_check_one("y", y));
     if (y->shape[0] != x->shape[0])
         return sw_fail(SW_ERR_SHAPE, "arrays: x %s and y %s differ in axis 0, the samples",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(y->rank, y->shape));
-    return is_class_type(y) || classes > 0 ? check_classes(y, classes, named) : SW_OK;
+    return arrays_has_class_type(y) || classes > 0 ? arrays_check_classes(y, classes, named) : SW_OK;
 }
 
-static sw_status check(const sw_array *x, const sw_array *y, sw_arrays_options *o) {
+static sw_status arrays_check(const sw_array *x, const sw_array *y, sw_arrays_options *o) {
     if (!x)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: x is NULL");
-    SW_TRY(check_array("x", x));
+    SW_TRY(arrays_check_one("x", x));
     if (o->classes < 0)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %d classes", o->classes);
-    SW_TRY(check_targets(x, y, o->classes, o->class_names != NULL));
+    SW_TRY(arrays_check_targets(x, y, o->classes, o->class_names != NULL));
     if (x->type != SW_U8 && (o->scale != 0 || o->shift != 0))
         return sw_fail(SW_ERR_ARGUMENT,
                        "arrays: scale and shift are for u8, and x is %s: wrap the source "
                        "in sw_normalize",
                        sw_dtype_name(x->type));
-    SW_TRY(swd_check_scale("arrays", &o->scale, &o->shift, 1));
+    SW_TRY(swd_check_pixel_scale("arrays", &o->scale, &o->shift, 1));
     if (o->class_names && o->classes == 0)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: class_names need `classes`, their number");
     if (o->allow_nonfinite)
         return SW_OK;
-    SW_TRY(check_finite("x", x));
-    return y ? check_finite("y", y) : SW_OK;
+    SW_TRY(arrays_check_finite("x", x));
+    return y ? arrays_check_finite("y", y) : SW_OK;
 }
 
-static sw_status copy_array(sw_array *out, const sw_array *in) {
+static sw_status arrays_copy(sw_array *out, const sw_array *in) {
     *out = sw_array_new(in->type, in->rank, in->shape);
     if (!out->data)
         return sw_last_failure();
@@ -115,18 +115,18 @@ static sw_status copy_array(sw_array *out, const sw_array *in) {
 }
 
 /* In place or copied; labels that are to be numbered are copied anyway. */
-static sw_status take_arrays(swd_stored *s, const sw_array *x, const sw_array *y, const sw_arrays_options *o) {
+static sw_status arrays_set(swd_memory_source *s, const sw_array *x, const sw_array *y, const sw_arrays_options *o) {
     s->borrowed_x = !o->copy;
     if (o->copy)
-        SW_TRY(copy_array(&s->x, x));
+        SW_TRY(arrays_copy(&s->x, x));
     else
         s->x = *x;
     if (!y)
         return SW_OK;
-    if (is_class_type(y) && o->classes == 0)
-        return swd_number_classes("arrays: y", y, s, &s->y);
+    if (arrays_has_class_type(y) && o->classes == 0)
+        return swd_class_ids_of_labels("arrays: y", y, s, &s->y);
     if (o->copy)
-        return copy_array(&s->y, y);
+        return arrays_copy(&s->y, y);
     s->borrowed_y = true;
     s->y = *y;
     return SW_OK;
@@ -137,19 +137,19 @@ sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_optio
     if (options && sw_options_copy("arrays", "sw_arrays_options", &o, sizeof o, options,
                                    offsetof(sw_arrays_options, allow_nonfinite)) != SW_OK)
         return NULL;
-    if (check(x, y, &o) != SW_OK)
+    if (arrays_check(x, y, &o) != SW_OK)
         return NULL;
-    swd_stored *s = swd_stored_new(sizeof(swd_stored));
+    swd_memory_source *s = swd_memory_source_new(sizeof(swd_memory_source));
     if (!s)
         return NULL;
     s->source.classes = o.classes;
     s->source.class_names = o.class_names;
-    if (take_arrays(s, x, y, &o) != SW_OK) {
+    if (arrays_set(s, x, y, &o) != SW_OK) {
         sw_source_free(&s->source);
         return NULL;
     }
     s->scale = o.scale;
     s->shift = o.shift;
-    swd_stored_finish(s);
+    swd_memory_source_finish(s);
     return &s->source;
 }

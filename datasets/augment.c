@@ -15,7 +15,7 @@ typedef struct window_args {
 #if SW_KERNEL_PASS
 
 /* Rows [begin, end) of channels × rows. */
-static void SW_K(window)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(augment_window)(void *args, int64_t begin, int64_t end, double *sums) {
     const window_args *s = args;
     const int64_t columns = s->columns;
     /* Columns [first, last) of the window are in the picture. */
@@ -52,45 +52,45 @@ static void SW_K(window)(void *args, int64_t begin, int64_t end, double *sums) {
 #include "datasets/scratch.h"
 #include "datasets/wrapped_source.h"
 
-static const sw_kernels window_kernels = SW_KERNEL_TABLE(window);
+static const sw_kernels augment_window_kernels = SW_KERNEL_TABLE(augment_window);
 
 typedef struct augmenter {
-    swd_wrap wrap;        /* first: a pointer to its source is a pointer to the whole */
-    swd_scratch *scratch; /* of one sample */
+    swd_wrapped_source wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_scratch *scratch;    /* of one sample */
     int64_t channels, height, width, rows, columns, padding;
     bool flip;
     uint64_t key;
 } augmenter;
 
 /* 0 to bound - 1 from 32 random bits, each as likely as the others to a share of bound/2^32. */
-static int64_t below(uint32_t bits, int64_t bound) {
+static int64_t augment_below(uint32_t bits, int64_t bound) {
     return (int64_t)((uint64_t)bits * (uint64_t)bound >> 32);
 }
 
-static void place_window(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
+static void augment_place_window(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
     const uint32_t counter[4] = {(uint32_t)id, (uint32_t)((uint64_t)id >> 32), (uint32_t)draw, (uint32_t)(draw >> 32)};
     uint32_t bits[4];
     sw_philox(s->key, counter, bits);
-    args->top = below(bits[0], s->height + 2 * s->padding - s->rows + 1) - s->padding;
-    args->left = below(bits[1], s->width + 2 * s->padding - s->columns + 1) - s->padding;
+    args->top = augment_below(bits[0], s->height + 2 * s->padding - s->rows + 1) - s->padding;
+    args->left = augment_below(bits[1], s->width + 2 * s->padding - s->columns + 1) - s->padding;
     args->flip = s->flip && (bits[2] & 1);
 }
 
-static sw_status augment(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type, char *x,
-                         void *picture) {
+static sw_status augment_samples(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                                 char *x, void *picture) {
     const sw_source *inner = s->wrap.inner;
     const int64_t bytes = swd_sample_bytes(&s->wrap.source, type);
     window_args args = {.in = picture, .height = s->height, .width = s->width, .rows = s->rows, .columns = s->columns};
     for (int64_t i = 0; i < count; i++) {
         SW_TRY(inner->gather(inner, ids + i, 1, draw, type, picture, NULL));
         args.out = x + i * bytes;
-        place_window(s, ids[i], draw, &args);
-        window_kernels[type][sw_cpu_level()](&args, 0, s->channels * s->rows, NULL);
+        augment_place_window(s, ids[i], draw, &args);
+        augment_window_kernels[type][sw_cpu_level()](&args, 0, s->channels * s->rows, NULL);
     }
     return SW_OK;
 }
 
-static sw_status gather_augmented(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+static sw_status augmenter_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
                                   sw_dtype type, void *x, void *y) {
     const augmenter *s = (const augmenter *)source;
     const sw_source *inner = s->wrap.inner;
@@ -101,14 +101,14 @@ static sw_status gather_augmented(const sw_source *source, const int64_t *ids, i
     void *picture = swd_scratch_take(s->scratch);
     if (!picture)
         return SW_ERR_MEMORY;
-    sw_status status = augment(s, ids, count, draw, type, x, picture);
-    swd_scratch_give(s->scratch, picture);
+    sw_status status = augment_samples(s, ids, count, draw, type, x, picture);
+    swd_scratch_release(s->scratch, picture);
     return status;
 }
 
-static void free_augmenter(sw_source *source) {
+static void augmenter_free(sw_source *source) {
     augmenter *s = (augmenter *)source;
-    swd_unwrap_source(&s->wrap);
+    swd_wrapped_source_release(&s->wrap);
     if (s->scratch)
         swd_scratch_free(s->scratch);
     sw_free(s->scratch);
@@ -116,7 +116,7 @@ static void free_augmenter(sw_source *source) {
 }
 
 /* How a sample is to be read, into s. */
-static sw_status read_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
+static sw_status augment_read_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
     const int rank = source->x_rank;
     const int64_t *shape = source->x_shape;
     const char *text = sw_shape_text(rank, shape);
@@ -145,7 +145,7 @@ static sw_status read_shape(augmenter *s, const sw_source *source, const sw_augm
     return SW_OK;
 }
 
-static sw_status set_window(augmenter *s, const sw_augment_options *o) {
+static sw_status augment_set_window(augmenter *s, const sw_augment_options *o) {
     const int64_t most = INT32_MAX;
     s->rows = o->height ? o->height : s->height;
     s->columns = o->width ? o->width : s->width;
@@ -170,9 +170,9 @@ static sw_status set_window(augmenter *s, const sw_augment_options *o) {
     return SW_OK;
 }
 
-static sw_status set_up(augmenter *s, const sw_source *source, const sw_augment_options *o) {
-    SW_TRY(read_shape(s, source, o));
-    SW_TRY(set_window(s, o));
+static sw_status augment_init(augmenter *s, const sw_source *source, const sw_augment_options *o) {
+    SW_TRY(augment_read_shape(s, source, o));
+    SW_TRY(augment_set_window(s, o));
     s->flip = o->flip;
     s->key = sw_rng_key(o->seed, "augment");
     s->scratch = sw_alloc(sizeof *s->scratch);
@@ -185,16 +185,16 @@ sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
         return NULL;
     augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
-        swd_free_owned(source, o.owns_source);
+        swd_free_owned_source(source, o.owns_source);
         return NULL;
     }
-    swd_wrap_source(&s->wrap, source, o.owns_source);
-    s->wrap.source.gather = gather_augmented;
+    swd_wrapped_source_init(&s->wrap, source, o.owns_source);
+    s->wrap.source.gather = augmenter_gather;
     s->wrap.source.fixed = false;
-    s->wrap.source.free = free_augmenter;
+    s->wrap.source.free = augmenter_free;
     s->wrap.source.costly = true;
-    if (set_up(s, source, &o) != SW_OK) {
-        free_augmenter(&s->wrap.source);
+    if (augment_init(s, source, &o) != SW_OK) {
+        augmenter_free(&s->wrap.source);
         return NULL;
     }
     return &s->wrap.source;

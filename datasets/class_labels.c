@@ -25,7 +25,7 @@ static int64_t label_slot(const swd_classes *c, const char *text) {
     return at;
 }
 
-static bool classes_grow(swd_classes *c) {
+static bool label_table_grow(swd_classes *c) {
     enum { FIRST = 16 };
     const int slots = c->slots ? 2 * c->slots : 2 * FIRST;
     char **name = sw_alloc_array(slots / 2, sizeof *name);
@@ -57,7 +57,7 @@ int swd_classes_add(swd_classes *c, const char *label) {
         return id;
     if (c->count == SWD_MOST_CLASSES)
         return SWD_TOO_MANY_CLASSES;
-    if (2 * (c->count + 1) > c->slots && !classes_grow(c))
+    if (2 * (c->count + 1) > c->slots && !label_table_grow(c))
         return SWD_NO_MEMORY;
     char *copy = sw_strdup(label);
     if (!copy)
@@ -88,7 +88,7 @@ static int compare_labels(const void *a, const void *b) {
     return s->value != t->value ? (s->value < t->value ? -1 : 1) : strcmp(s->name, t->name);
 }
 
-sw_status swd_classes_finish(swd_classes *c, bool numbers, int32_t *ids, int64_t n, swd_stored *s) {
+sw_status swd_classes_finish(swd_classes *c, bool numbers, int32_t *ids, int64_t n, swd_memory_source *s) {
     label *sorted = sw_alloc_array(c->count, sizeof *sorted);
     int32_t *to = sw_alloc_array(c->count, sizeof *to);
     if (!sorted || !to) {
@@ -122,7 +122,7 @@ static int32_t label_at(const sw_array *y, int64_t i) {
 }
 
 /* `ids` in order of appearance. Most labels are found in a table by their last byte. */
-static int number_labels(swd_classes *c, const sw_array *y, int32_t *ids) {
+static int label_ids(swd_classes *c, const sw_array *y, int32_t *ids) {
     int32_t value[256], id[256];
     bool known[256] = {false};
     for (int64_t i = 0; i < y->shape[0]; i++) {
@@ -142,12 +142,12 @@ static int number_labels(swd_classes *c, const sw_array *y, int32_t *ids) {
     return 0;
 }
 
-sw_status swd_number_classes(const char *who, const sw_array *y, swd_stored *s, sw_array *ids) {
+sw_status swd_class_ids_of_labels(const char *who, const sw_array *y, swd_memory_source *s, sw_array *ids) {
     swd_classes c = {0};
     *ids = sw_array_new(SW_I32, SW_SHAPE(y->shape[0]));
     if (!ids->data)
         return sw_last_failure();
-    const int result = number_labels(&c, y, ids->data);
+    const int result = label_ids(&c, y, ids->data);
     sw_status status = result == SWD_NO_MEMORY ? SW_ERR_MEMORY
                        : result == SWD_TOO_MANY_CLASSES
                            ? sw_fail(SW_ERR_FORMAT, "%.700s: more than %d different labels: are they real targets?",

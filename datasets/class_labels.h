@@ -19,9 +19,9 @@ int swd_classes_add(swd_classes *classes, const char *label);
 void swd_classes_free(swd_classes *classes);
 /* ids [n], in order of appearance, become class ids in sorted order: by value where all labels are whole
  * `numbers`, else by bytes. The source gets their count and takes over the names. */
-sw_status swd_classes_finish(swd_classes *classes, bool numbers, int32_t *ids, int64_t n, swd_stored *s);
+sw_status swd_classes_finish(swd_classes *classes, bool numbers, int32_t *ids, int64_t n, swd_memory_source *s);
 /* The class ids (i32, [n]) of labels y, i32 or u8 [n], in sorted order, with their values as names. Messages
  * begin with `who`. After an error ids holds nothing. */
-sw_status swd_number_classes(const char *who, const sw_array *y, swd_stored *s, sw_array *ids);
+sw_status swd_class_ids_of_labels(const char *who, const sw_array *y, swd_memory_source *s, sw_array *ids);
 
 #endif

@@ -14,15 +14,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUFFERS = 2, TEXT = 1024, LINE = 64 };
+enum { BUFFERS = 2, TEXT = 1024 };
 
 typedef struct buffer {
     atomic_int owners; /* the loader, and tapes */
     void *x, *y;       /* y NULL: no targets */
 } buffer;
 
-/* What the thread is asked to do; not touched by the loader until it is finished. */
-typedef struct errand {
+/* A batch to be gathered by the thread. The loader does not touch it until the thread has finished. */
+typedef struct prefetch_job {
     const sw_source *source;
     const int64_t *ids;
     int64_t count;
@@ -32,7 +32,7 @@ typedef struct errand {
     unsigned mode; /* of the caller's arithmetic */
     sw_status status;
     char text[TEXT]; /* of the error */
-} errand;
+} prefetch_job;
 
 struct sw_loader {
     const sw_source *source;
@@ -46,29 +46,29 @@ struct sw_loader {
     int64_t position; /* samples given out in this epoch */
     sw_tensor last;   /* x of the batch given last, to see whether its tape was reset */
     /* With a thread; else NULL. */
-    swd_background *background;
+    swd_prefetch_thread *thread;
     buffer *buffer[BUFFERS];
-    errand errand;
-    bool under_way; /* the errand: the next batch */
+    prefetch_job job;
+    bool prefetching; /* the thread has the job, which is the next batch */
 };
 
 /* ---- Making and freeing ---- */
 
-static void let_go(void *user) {
+static void buffer_release(void *user) {
     buffer *b = user;
     if (atomic_fetch_sub_explicit(&b->owners, 1, memory_order_acq_rel) == 1)
         sw_free(b);
 }
 
 /* One block: the buffer, x [samples, ...] and y [samples, ...], each at the beginning of a cache line. */
-static buffer *new_buffer(const sw_source *source, sw_dtype type, int64_t samples) {
+static buffer *buffer_new(const sw_source *source, sw_dtype type, int64_t samples) {
     int64_t x = swd_sample_bytes(source, type), y = swd_target_bytes(source, type);
-    size_t each = (size_t)(x + y), head = (sizeof(buffer) + LINE - 1) / LINE * LINE;
+    size_t each = (size_t)(x + y), head = (sizeof(buffer) + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
     if (each > 0 && (uint64_t)samples > SIZE_MAX / 4 / each) {
         sw_fail(SW_ERR_MEMORY, "loader: a batch of %lld samples of %zu bytes", (long long)samples, each);
         return NULL;
     }
-    size_t x_room = ((size_t)x * (size_t)samples + LINE - 1) / LINE * LINE;
+    size_t x_room = ((size_t)x * (size_t)samples + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
     buffer *b = sw_alloc(head + x_room + (size_t)y * (size_t)samples);
     if (!b)
         return NULL;
@@ -78,7 +78,7 @@ static buffer *new_buffer(const sw_source *source, sw_dtype type, int64_t sample
     return b;
 }
 
-static sw_status check_options(sw_loader_options *o, const sw_loader_options *given) {
+static sw_status loader_check_options(sw_loader_options *o, const sw_loader_options *given) {
     if (given)
         SW_TRY(
             sw_options_copy("loader", "sw_loader_options", o, sizeof *o, given, offsetof(sw_loader_options, prefetch)));
@@ -91,7 +91,7 @@ static sw_status check_options(sw_loader_options *o, const sw_loader_options *gi
     return SW_OK;
 }
 
-static sw_status check_sizes(const sw_source *source, int64_t batch, const sw_loader_options *o) {
+static sw_status loader_check_sizes(const sw_source *source, int64_t batch, const sw_loader_options *o) {
     if (source->n < 1 || batch < 1)
         return sw_fail(SW_ERR_ARGUMENT, "loader: %lld samples in batches of %lld: both must be at least 1",
                        (long long)source->n, (long long)batch);
@@ -102,23 +102,23 @@ static sw_status check_sizes(const sw_source *source, int64_t batch, const sw_lo
 }
 
 /* Memory for the thread; the thread itself is started when it is first needed. */
-static sw_status prepare(sw_loader *loader) {
+static sw_status loader_prepare_prefetch(sw_loader *loader) {
     const sw_source *source = loader->source;
     int64_t samples = loader->batch < source->n ? loader->batch : source->n;
     if (!source->gather || source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
         return SW_OK; /* core will say what is wrong with it */
-    loader->background = swd_background_new();
-    if (!loader->background)
+    loader->thread = swd_prefetch_thread_new();
+    if (!loader->thread)
         return SW_ERR_MEMORY;
     for (int i = 0; i < BUFFERS; i++) {
-        loader->buffer[i] = new_buffer(source, loader->options.type, samples);
+        loader->buffer[i] = buffer_new(source, loader->options.type, samples);
         if (!loader->buffer[i])
             return SW_ERR_MEMORY;
     }
     return SW_OK;
 }
 
-static bool wants_thread(const sw_source *source, sw_prefetch prefetch) {
+static bool loader_wants_thread(const sw_source *source, sw_prefetch prefetch) {
     return prefetch == SW_PREFETCH_ON || (prefetch == SW_PREFETCH_AUTO && source->costly && swd_processors() > 1);
 }
 
@@ -128,7 +128,7 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
         sw_fail(SW_ERR_ARGUMENT, "loader: the source is NULL");
         return NULL;
     }
-    if (check_options(&o, options) != SW_OK || check_sizes(source, batch, &o) != SW_OK)
+    if (loader_check_options(&o, options) != SW_OK || loader_check_sizes(source, batch, &o) != SW_OK)
         return NULL;
     sw_loader *loader = sw_alloc(sizeof *loader);
     if (!loader)
@@ -138,7 +138,7 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
     loader->options = o;
     loader->batch = batch;
     loader->sampler = sw_sampler_new(source->n, batch, o.order, o.seed);
-    if (!loader->sampler || (wants_thread(source, o.prefetch) && prepare(loader) != SW_OK)) {
+    if (!loader->sampler || (loader_wants_thread(source, o.prefetch) && loader_prepare_prefetch(loader) != SW_OK)) {
         sw_loader_free(loader);
         return NULL;
     }
@@ -148,10 +148,10 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
 void sw_loader_free(sw_loader *loader) {
     if (!loader || !sw_may_free(loader, "loader"))
         return;
-    swd_background_free(loader->background);
+    swd_prefetch_thread_free(loader->thread);
     for (int i = 0; i < BUFFERS; i++)
         if (loader->buffer[i])
-            let_go(loader->buffer[i]);
+            buffer_release(loader->buffer[i]);
     sw_sampler_free(loader->sampler);
     sw_source_release(&loader->hold);
     sw_free(loader);
@@ -159,86 +159,87 @@ void sw_loader_free(sw_loader *loader) {
 
 /* ---- The thread's part ---- */
 
-/* Alone: the library's threads are the step's. */
-static void run_errand(void *args) {
-    errand *e = args;
-    sw_subnormals_restore(e->mode);
+/* On this thread alone, because the step uses the library's threads. */
+static void prefetch_job_run(void *args) {
+    prefetch_job *job = args;
+    sw_subnormals_restore(job->mode);
     sw_clear_error();
-    e->status = e->source->gather(e->source, e->ids, e->count, e->draw, e->type, e->into->x, e->into->y);
-    if (e->status == SW_OK)
+    job->status =
+        job->source->gather(job->source, job->ids, job->count, job->draw, job->type, job->into->x, job->into->y);
+    if (job->status == SW_OK)
         return;
     const char *text = sw_error();
     if (text)
-        snprintf(e->text, sizeof e->text, "%s", text);
+        snprintf(job->text, sizeof job->text, "%s", text);
     else
-        snprintf(e->text, sizeof e->text,
+        snprintf(job->text, sizeof job->text,
                  "batch: samples could not be gathered: the source's gather returned "
                  "status %d without a message",
-                 (int)e->status);
+                 (int)job->status);
 }
 
-/* Sees to it that the next batch is at hand when it is wanted. */
-static void look_ahead(sw_loader *loader, const int64_t *ids, int64_t count) {
+/* Begins to gather the next batch. */
+static void loader_prefetch(sw_loader *loader, const int64_t *ids, int64_t count) {
     buffer *into = NULL;
-    for (int i = 0; i < BUFFERS && loader->background; i++)
+    for (int i = 0; i < BUFFERS && loader->thread; i++)
         if (atomic_load_explicit(&loader->buffer[i]->owners, memory_order_acquire) == 1)
             into = loader->buffer[i];
     if (into) {
         unsigned mode = sw_subnormals_flush();
         sw_subnormals_restore(mode);
-        loader->errand = (errand){.source = loader->source,
-                                  .ids = ids,
-                                  .count = count,
-                                  .into = into,
-                                  .draw = (uint64_t)loader->ended,
-                                  .type = loader->options.type,
-                                  .mode = mode};
-        loader->under_way = swd_background_start(loader->background, run_errand, &loader->errand);
+        loader->job = (prefetch_job){.source = loader->source,
+                                     .ids = ids,
+                                     .count = count,
+                                     .into = into,
+                                     .draw = (uint64_t)loader->ended,
+                                     .type = loader->options.type,
+                                     .mode = mode};
+        loader->prefetching = swd_prefetch_thread_start(loader->thread, prefetch_job_run, &loader->job);
     }
-    if (!loader->under_way && loader->source->prefetch)
+    if (!loader->prefetching && loader->source->prefetch)
         loader->source->prefetch(loader->source, ids, count);
 }
 
-/* True: the errand was run. */
-static bool finish_errand(sw_loader *loader) {
-    bool done = loader->under_way && swd_background_finish(loader->background);
-    loader->under_way = false;
+/* True: the thread has gathered the batch. */
+static bool loader_finish_prefetch(sw_loader *loader) {
+    bool done = loader->prefetching && swd_prefetch_thread_finish(loader->thread);
+    loader->prefetching = false;
     return done;
 }
 
 /* ---- Giving out ---- */
 
-static sw_tensor view_of(sw_tape *tape, void *data, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
+static sw_tensor loader_view(sw_tape *tape, void *data, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
     sw_array array = {.data = data, .type = type, .rank = rank + 1, .shape = {count}};
     for (int i = 0; i < rank; i++)
         array.shape[i + 1] = sample[i];
     return sw_input(tape, array);
 }
 
-/* The errand's batch, in place. */
-static sw_status lend(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
+/* The batch that the thread gathered, in place. */
+static sw_status loader_put_prefetched(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     const sw_source *source = loader->source;
-    const errand *e = &loader->errand;
-    if (e->status != SW_OK)
-        return sw_fail(e->status, "%s", e->text);
-    SW_TRY(sw_tape_defer(tape, let_go, e->into));
-    atomic_fetch_add_explicit(&e->into->owners, 1, memory_order_relaxed);
-    SW_TRY(sw_tape_set_sample_ids(tape, e->ids, e->count));
-    batch->x = view_of(tape, e->into->x, e->type, e->count, source->x_rank, source->x_shape);
+    const prefetch_job *job = &loader->job;
+    if (job->status != SW_OK)
+        return sw_fail(job->status, "%s", job->text);
+    SW_TRY(sw_tape_defer(tape, buffer_release, job->into));
+    atomic_fetch_add_explicit(&job->into->owners, 1, memory_order_relaxed);
+    SW_TRY(sw_tape_set_sample_ids(tape, job->ids, job->count));
+    batch->x = loader_view(tape, job->into->x, job->type, job->count, source->x_rank, source->x_shape);
     if (sw_is_null(batch->x))
         return sw_last_failure();
     if (source->y_rank >= 0) {
-        batch->y =
-            view_of(tape, e->into->y, swd_target_type(source, e->type), e->count, source->y_rank, source->y_shape);
+        batch->y = loader_view(tape, job->into->y, swd_target_type(source, job->type), job->count, source->y_rank,
+                               source->y_shape);
         if (sw_is_null(batch->y))
             return sw_last_failure();
     }
-    batch->ids = sw_tape_sample_ids(tape, e->count);
-    batch->count = e->count;
+    batch->ids = sw_tape_sample_ids(tape, job->count);
+    batch->count = job->count;
     return SW_OK;
 }
 
-static bool end_epoch(sw_loader *loader) {
+static bool loader_end_epoch(sw_loader *loader) {
     loader->at_end = false;
     loader->position = 0;
     loader->ended++;
@@ -247,13 +248,13 @@ static bool end_epoch(sw_loader *loader) {
 
 /* After a failure the rest of the epoch is passed over, so that a loop over epochs comes to an end
  * even if it never looks at sw_error. */
-static bool give_up(sw_loader *loader) {
-    finish_errand(loader);
-    return end_epoch(loader);
+static bool loader_fail(sw_loader *loader) {
+    loader_finish_prefetch(loader);
+    return loader_end_epoch(loader);
 }
 
 /* The batch after the one given last, 0 at the end of the epoch. */
-static int64_t peek(const sw_loader *loader, const int64_t **ids) {
+static int64_t loader_peek(const sw_loader *loader, const int64_t **ids) {
     int64_t count = sw_sampler_peek(loader->sampler, ids);
     return loader->options.drop_last && count < loader->batch ? 0 : count;
 }
@@ -273,27 +274,28 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     if (loader->last.tape == tape && sw_is_live(loader->last)) {
         sw_fail(SW_ERR_STATE, "loader: the last batch is still on the tape; call sw_tape_reset between "
                               "batches");
-        return give_up(loader);
+        return loader_fail(loader);
     }
     if (loader->at_end)
-        return end_epoch(loader);
+        return loader_end_epoch(loader);
     if (loader->position == 0)
         sw_sampler_seek(loader->sampler, loader->ended, 0);
     const int64_t *ids;
     int64_t count = sw_sampler_next(loader->sampler, &ids);
-    sw_status status = finish_errand(loader) ? lend(loader, tape, batch)
-                                             : sw_source_batch_with_draw(loader->source, tape, loader->options.type,
-                                                                         (uint64_t)loader->ended, ids, count, batch);
+    sw_status status = loader_finish_prefetch(loader)
+                           ? loader_put_prefetched(loader, tape, batch)
+                           : sw_source_batch_with_draw(loader->source, tape, loader->options.type,
+                                                       (uint64_t)loader->ended, ids, count, batch);
     if (status != SW_OK) {
         *batch = (sw_batch){0};
-        return give_up(loader);
+        return loader_fail(loader);
     }
     loader->last = batch->x;
     loader->position += count;
-    count = peek(loader, &ids);
+    count = loader_peek(loader, &ids);
     loader->at_end = count == 0;
     if (count > 0)
-        look_ahead(loader, ids, count);
+        loader_prefetch(loader, ids, count);
     return true;
 }
 
@@ -311,12 +313,12 @@ int64_t sw_loader_epoch(const sw_loader *loader) {
 }
 
 bool sw_loader_prefetches(const sw_loader *loader) {
-    return loader && loader->background;
+    return loader && loader->thread;
 }
 
 /* ---- Saving and restoring ---- */
 
-static sw_loader_position position_of(const sw_loader *loader) {
+static sw_loader_position loader_position(const sw_loader *loader) {
     return (sw_loader_position){.size = sizeof(sw_loader_position),
                                 .seed = loader->options.seed,
                                 .order = loader->options.order,
@@ -330,13 +332,13 @@ static sw_loader_position position_of(const sw_loader *loader) {
 sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *position) {
     if (!loader || !position)
         return sw_fail(SW_ERR_ARGUMENT, "loader state: the %s is NULL", loader ? "position" : "loader");
-    sw_loader_position now = {0};
-    SW_TRY(sw_options_copy("loader state", "sw_loader_position", &now, sizeof now, position, sizeof now));
-    *position = position_of(loader);
+    sw_loader_position current = {0};
+    SW_TRY(sw_options_copy("loader state", "sw_loader_position", &current, sizeof current, position, sizeof current));
+    *position = loader_position(loader);
     return SW_OK;
 }
 
-static sw_status same(const char *what, int64_t loaders, int64_t given) {
+static sw_status loader_check_same(const char *what, int64_t loaders, int64_t given) {
     return loaders == given
                ? SW_OK
                : sw_fail(SW_ERR_ARGUMENT, "loader restore: %s is %lld here, and %lld in the saved position", what,
@@ -346,24 +348,24 @@ static sw_status same(const char *what, int64_t loaders, int64_t given) {
 sw_status sw_loader_set_position(sw_loader *loader, const sw_loader_position *position) {
     if (!loader || !position)
         return sw_fail(SW_ERR_ARGUMENT, "loader restore: the %s is NULL", loader ? "position" : "loader");
-    sw_loader_position p = {0}, now = position_of(loader);
+    sw_loader_position p = {0}, current = loader_position(loader);
     SW_TRY(sw_options_copy("loader restore", "sw_loader_position", &p, sizeof p, position, sizeof p));
-    SW_TRY(same("n", now.n, p.n));
-    SW_TRY(same("batch", now.batch, p.batch));
-    SW_TRY(same("order", now.order, p.order));
-    SW_TRY(same("drop_last", now.drop_last, p.drop_last));
-    if (now.seed != p.seed)
+    SW_TRY(loader_check_same("n", current.n, p.n));
+    SW_TRY(loader_check_same("batch", current.batch, p.batch));
+    SW_TRY(loader_check_same("order", current.order, p.order));
+    SW_TRY(loader_check_same("drop_last", current.drop_last, p.drop_last));
+    if (current.seed != p.seed)
         return sw_fail(SW_ERR_ARGUMENT, "loader restore: seed is %llu here, and %llu in the saved position",
-                       (unsigned long long)now.seed, (unsigned long long)p.seed);
+                       (unsigned long long)current.seed, (unsigned long long)p.seed);
     int64_t most = p.drop_last ? p.n - p.n % p.batch : p.n;
     if (p.epoch < 0 || p.position < 0 || p.position > most || (p.position % p.batch != 0 && p.position != p.n))
         return sw_fail(SW_ERR_ARGUMENT, "loader restore: epoch %lld, position %lld is between no two batches",
                        (long long)p.epoch, (long long)p.position);
-    finish_errand(loader);
+    loader_finish_prefetch(loader);
     SW_TRY(sw_sampler_seek(loader->sampler, p.epoch, p.position));
     const int64_t *ids;
     loader->ended = p.epoch;
     loader->position = p.position;
-    loader->at_end = peek(loader, &ids) == 0;
+    loader->at_end = loader_peek(loader, &ids) == 0;
     return SW_OK;
 }

@@ -8,15 +8,15 @@
 #include <string.h>
 
 typedef struct mapper {
-    swd_wrap wrap;        /* first: a pointer to its source is a pointer to the whole */
-    swd_scratch *scratch; /* a sample before and after, in f64 */
+    swd_wrapped_source wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_scratch *scratch;    /* a sample before and after, in f64 */
     sw_map_function function;
     void *user;
     int64_t before, after; /* numbers */
 } mapper;
 
-static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type, void *x,
-                     double *in) {
+static sw_status map_samples(const mapper *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type, void *x,
+                             double *in) {
     const sw_source *inner = s->wrap.inner;
     double *out = in + s->before;
     for (int64_t i = 0; i < count; i++) {
@@ -33,7 +33,7 @@ static sw_status map(const mapper *s, const int64_t *ids, int64_t count, uint64_
     return SW_OK;
 }
 
-static sw_status gather_mapped(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+static sw_status mapper_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                                void *x, void *y) {
     const mapper *s = (const mapper *)source;
     const sw_source *inner = s->wrap.inner;
@@ -44,21 +44,21 @@ static sw_status gather_mapped(const sw_source *source, const int64_t *ids, int6
     void *in = swd_scratch_take(s->scratch);
     if (!in)
         return SW_ERR_MEMORY;
-    sw_status status = map(s, ids, count, draw, type, x, in);
-    swd_scratch_give(s->scratch, in);
+    sw_status status = map_samples(s, ids, count, draw, type, x, in);
+    swd_scratch_release(s->scratch, in);
     return status;
 }
 
-static void free_mapper(sw_source *source) {
+static void mapper_free(sw_source *source) {
     mapper *s = (mapper *)source;
-    swd_unwrap_source(&s->wrap);
+    swd_wrapped_source_release(&s->wrap);
     if (s->scratch)
         swd_scratch_free(s->scratch);
     sw_free(s->scratch);
     sw_free(s);
 }
 
-static sw_status set_shape(sw_source *out, const sw_map_options *o) {
+static sw_status map_set_shape(sw_source *out, const sw_map_options *o) {
     if (!o->reshape)
         return SW_OK;
     if (o->rank < 0 || o->rank >= SW_MAX_RANK)
@@ -75,8 +75,8 @@ static sw_status set_shape(sw_source *out, const sw_map_options *o) {
     return SW_OK;
 }
 
-static sw_status set_function(mapper *s, const sw_source *source, const sw_map_options *o) {
-    SW_TRY(set_shape(&s->wrap.source, o));
+static sw_status map_init(mapper *s, const sw_source *source, const sw_map_options *o) {
+    SW_TRY(map_set_shape(&s->wrap.source, o));
     s->before = swd_sample_count(source);
     s->after = swd_sample_count(&s->wrap.source);
     s->scratch = sw_alloc(sizeof *s->scratch);
@@ -92,18 +92,18 @@ sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const
         status = sw_fail(SW_ERR_ARGUMENT, "map: the function is NULL");
     mapper *s = status == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
-        swd_free_owned(source, o.owns_source);
+        swd_free_owned_source(source, o.owns_source);
         return NULL;
     }
-    swd_wrap_source(&s->wrap, source, o.owns_source);
-    s->wrap.source.gather = gather_mapped;
+    swd_wrapped_source_init(&s->wrap, source, o.owns_source);
+    s->wrap.source.gather = mapper_gather;
     s->wrap.source.fixed = false; /* nobody knows */
-    s->wrap.source.free = free_mapper;
+    s->wrap.source.free = mapper_free;
     s->wrap.source.costly = true;
     s->function = function;
     s->user = user;
-    if (set_function(s, source, &o) != SW_OK) {
-        free_mapper(&s->wrap.source);
+    if (map_init(s, source, &o) != SW_OK) {
+        mapper_free(&s->wrap.source);
         return NULL;
     }
     return &s->wrap.source;

@@ -11,12 +11,12 @@ typedef struct stored_args {
     double scale, shift; /* of u8 */
 } stored_args;
 
-enum { CACHE_LINE = 64, ROWS_AHEAD = 2 };
+enum { ROWS_AHEAD = 2 };
 
 /* Asks for memory that is read soon (rows lie anywhere, which no hardware foresees), or in a step from now: then
  * in the second-level cache, since it would not outlast the step in the first. */
-static inline void fetch_lines(const void *from, int64_t bytes, bool soon) {
-    for (int64_t at = 0; bytes > 0 && at < bytes + CACHE_LINE - 1; at += CACHE_LINE) {
+static inline void memory_source_fetch_lines(const void *from, int64_t bytes, bool soon) {
+    for (int64_t at = 0; bytes > 0 && at < bytes + SW_ALIGNMENT - 1; at += SW_ALIGNMENT) {
         const char *line = (const char *)from + (at < bytes ? at : bytes - 1); /* rows begin anywhere in one */
         if (soon)
             __builtin_prefetch(line, 0, 3);
@@ -42,8 +42,8 @@ static inline void fetch_lines(const void *from, int64_t bytes, bool soon) {
         (void)sums;                                                                                               \
         for (int64_t row = begin; row < end; row++) {                                                             \
             if (row + ROWS_AHEAD < end)                                                                           \
-                fetch_lines((const stored *)s->from + s->ids[row + ROWS_AHEAD] * width,                           \
-                            width * (int64_t)sizeof(stored), true);                                               \
+                memory_source_fetch_lines((const stored *)s->from + s->ids[row + ROWS_AHEAD] * width,             \
+                                          width * (int64_t)sizeof(stored), true);                                 \
             SW_K(name##_row)                                                                                      \
             ((const stored *)s->from + s->ids[row] * width, (real *)s->out + row * width, width, (real)s->scale,  \
              (real)s->shift);                                                                                     \
@@ -69,7 +69,7 @@ static const sw_kernels f64_kernels = SW_KERNEL_TABLE(from_f64);
 static const sw_kernels *const from[] = {
     [SW_F32] = &f32_kernels, [SW_F64] = &f64_kernels, [SW_I32] = &i32_kernels, [SW_U8] = &u8_kernels};
 
-static void gather_classes(const sw_array *y, const int64_t *ids, int64_t count, int32_t *out) {
+static void memory_source_gather_classes(const sw_array *y, const int64_t *ids, int64_t count, int32_t *out) {
     if (y->type == SW_U8) {
         const unsigned char *label = y->data;
         for (int64_t i = 0; i < count; i++)
@@ -81,9 +81,9 @@ static void gather_classes(const sw_array *y, const int64_t *ids, int64_t count,
     }
 }
 
-sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                            void *x, void *y) {
-    const swd_stored *s = (const swd_stored *)source;
+sw_status swd_memory_source_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                   sw_dtype type, void *x, void *y) {
+    const swd_memory_source *s = (const swd_memory_source *)source;
     (void)draw;
     if (x) {
         stored_args args = {
@@ -91,7 +91,7 @@ sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t
         (*from[s->x.type])[type][sw_cpu_level()](&args, 0, count, NULL);
     }
     if (y && source->y_type == SW_I32) {
-        gather_classes(&s->y, ids, count, y);
+        memory_source_gather_classes(&s->y, ids, count, y);
     } else if (y && s->y.data) {
         stored_args args = {.from = s->y.data, .ids = ids, .out = y, .width = s->y_width};
         (*from[s->y.type])[type][sw_cpu_level()](&args, 0, count, NULL);
@@ -99,20 +99,20 @@ sw_status swd_stored_gather(const sw_source *source, const int64_t *ids, int64_t
     return SW_OK;
 }
 
-static void prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
-    const swd_stored *s = (const swd_stored *)source;
+static void memory_source_prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
+    const swd_memory_source *s = (const swd_memory_source *)source;
     const int64_t x_bytes = s->x_width * (int64_t)sw_dtype_size(s->x.type);
     const int64_t y_bytes = s->y_width * (int64_t)sw_dtype_size(s->y.type);
     const char *x = s->x.data, *y = s->y.data;
     for (int64_t i = 0; i < count; i++) {
-        fetch_lines(x + ids[i] * x_bytes, x_bytes, false);
+        memory_source_fetch_lines(x + ids[i] * x_bytes, x_bytes, false);
         if (y)
             __builtin_prefetch(y + ids[i] * y_bytes, 0, 2);
     }
 }
 
-void swd_stored_free(sw_source *source) {
-    swd_stored *s = (swd_stored *)source;
+void swd_memory_source_free(sw_source *source) {
+    swd_memory_source *s = (swd_memory_source *)source;
     sw_may_free(s, "source");
     if (!s->borrowed_x)
         sw_array_free(&s->x);
@@ -124,22 +124,22 @@ void swd_stored_free(sw_source *source) {
     sw_free(s);
 }
 
-swd_stored *swd_stored_new(size_t bytes) {
-    swd_stored *s = sw_alloc(bytes);
+swd_memory_source *swd_memory_source_new(size_t bytes) {
+    swd_memory_source *s = sw_alloc(bytes);
     if (!s)
         return NULL;
     s->source = (sw_source){.size = sizeof(sw_source),
                             .y_rank = -1,
                             .y_type = SW_F64,
-                            .gather = swd_stored_gather,
-                            .prefetch = prefetch,
-                            .free = swd_stored_free,
+                            .gather = swd_memory_source_gather,
+                            .prefetch = memory_source_prefetch,
+                            .free = swd_memory_source_free,
                             .fixed = true};
     return s;
 }
 
 /* The axes of an array after axis 0; returns the numbers of a sample. */
-static int64_t sample_shape(const sw_array *array, int *rank, int64_t *shape) {
+static int64_t memory_source_sample_shape(const sw_array *array, int *rank, int64_t *shape) {
     int64_t width = 1;
     *rank = array->rank - 1;
     for (int i = 0; i < *rank; i++)
@@ -147,21 +147,21 @@ static int64_t sample_shape(const sw_array *array, int *rank, int64_t *shape) {
     return width;
 }
 
-void swd_stored_finish(swd_stored *s) {
+void swd_memory_source_finish(swd_memory_source *s) {
     sw_source *source = &s->source;
     source->n = s->x.shape[0];
     if (s->x.type == SW_F32 || s->x.type == SW_F64)
         source->x_memory = &s->x;
     if (s->y.data)
         source->y_memory = &s->y;
-    s->x_width = sample_shape(&s->x, &source->x_rank, source->x_shape);
+    s->x_width = memory_source_sample_shape(&s->x, &source->x_rank, source->x_shape);
     if (!s->y.data)
         return;
-    s->y_width = sample_shape(&s->y, &source->y_rank, source->y_shape);
+    s->y_width = memory_source_sample_shape(&s->y, &source->y_rank, source->y_shape);
     source->y_type = source->classes > 0 ? SW_I32 : SW_F64;
 }
 
-sw_status swd_check_scale(const char *who, double *scale, double *shift, double standard) {
+sw_status swd_check_pixel_scale(const char *who, double *scale, double *shift, double standard) {
     if (!isfinite(*scale) || !isfinite(*shift))
         return sw_fail(SW_ERR_ARGUMENT, "%s: scale %g and shift %g must be finite", who, *scale, *shift);
     if (*scale == 0 && *shift == 0)

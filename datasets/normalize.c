@@ -17,21 +17,21 @@ typedef struct moments_args {
 
 #if SW_KERNEL_PASS
 
-static inline void SW_K(shift_row)(real *restrict x, const real *restrict mean, const real *restrict factor,
-                                   int64_t width) {
+static inline void SW_K(normalize_row)(real *restrict x, const real *restrict mean, const real *restrict factor,
+                                       int64_t width) {
     for (int64_t i = 0; i < width; i++)
         x[i] = (x[i] - mean[i]) * factor[i];
 }
 
-static void SW_K(shift)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(normalize_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const normalize_args *s = args;
     (void)sums;
     for (int64_t row = begin; row < end; row++)
-        SW_K(shift_row)((real *)s->x + row * s->width, s->mean, s->factor, s->width);
+        SW_K(normalize_row)((real *)s->x + row * s->width, s->mean, s->factor, s->width);
 }
 
-static inline void SW_K(welford_row)(const double *restrict x, double *restrict mean, double *restrict m2, double share,
-                                     int64_t begin, int64_t end) {
+static inline void SW_K(moments_welford_row)(const double *restrict x, double *restrict mean, double *restrict m2,
+                                             double share, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         const double d = x[i] - mean[i];
         mean[i] += d * share;
@@ -40,11 +40,11 @@ static inline void SW_K(welford_row)(const double *restrict x, double *restrict 
 }
 
 /* Columns [begin, end): B. P. Welford, Technometrics 4, 1962. In f64 whatever `real` is. */
-static void SW_K(welford)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(moments_welford)(void *args, int64_t begin, int64_t end, double *sums) {
     const moments_args *s = args;
     (void)sums;
     for (int64_t row = 0; row < s->rows; row++)
-        SW_K(welford_row)
+        SW_K(moments_welford_row)
     (s->x + row * s->width, s->mean, s->m2, 1 / (double)(s->seen + row + 1), begin, end);
 }
 
@@ -54,12 +54,12 @@ static void SW_K(welford)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #include "datasets/wrapped_source.h"
 
-static const sw_kernels shift_kernels = SW_KERNEL_TABLE(shift);
-static const sw_kernels welford_kernels = SW_KERNEL_TABLE(welford);
+static const sw_kernels normalize_rows_kernels = SW_KERNEL_TABLE(normalize_rows);
+static const sw_kernels moments_welford_kernels = SW_KERNEL_TABLE(moments_welford);
 
 /* ---- Moments ---- */
 
-static sw_status check_which(const char *who, const sw_source *source, sw_moments_axis which) {
+static sw_status moments_check_axis(const char *who, const sw_source *source, sw_moments_axis which) {
     SW_TRY(swd_check_source(who, source));
     if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
         return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who, (int)which);
@@ -69,18 +69,18 @@ static sw_status check_which(const char *who, const sw_source *source, sw_moment
     return SW_OK;
 }
 
-static int64_t channels_of(const sw_source *source) {
+static int64_t moments_channels(const sw_source *source) {
     return source->x_rank == 3 ? source->x_shape[0] : 1;
 }
 
 int64_t sw_moments_count(const sw_source *source, sw_moments_axis which) {
-    if (check_which("moments", source, which) != SW_OK)
+    if (moments_check_axis("moments", source, which) != SW_OK)
         return 0;
-    return which == SW_PER_CHANNEL ? channels_of(source) : swd_sample_count(source);
+    return which == SW_PER_CHANNEL ? moments_channels(source) : swd_sample_count(source);
 }
 
 /* mean and m2 [width] of each number of a sample. */
-static sw_status feature_moments(const sw_source *source, int64_t width, double *mean, double *m2) {
+static sw_status moments_of_features(const sw_source *source, int64_t width, double *mean, double *m2) {
     enum { MOST = 512, ABOUT = 1 << 17 }; /* samples and numbers in a chunk */
     int64_t rows = ABOUT / width, ids[MOST];
     rows = rows < 8 ? 8 : rows > MOST ? MOST : rows;
@@ -96,24 +96,24 @@ static sw_status feature_moments(const sw_source *source, int64_t width, double 
         status = sw_source_gather(source, SW_F64, 0, ids, count, x, NULL);
         moments_args args = {x, mean, m2, count, width, seen};
         if (status == SW_OK)
-            sw_kernel_run(&welford_kernels, SW_F64, &args, width);
+            sw_kernel_run(&moments_welford_kernels, SW_F64, &args, width);
     }
     sw_free(x);
     return status;
 }
 
 sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mean, double *std) {
-    SW_TRY(check_which("moments", source, which));
+    SW_TRY(moments_check_axis("moments", source, which));
     if (!mean)
         return sw_fail(SW_ERR_ARGUMENT, "moments: mean is NULL");
     const int64_t width = swd_sample_count(source);
-    const int64_t groups = which == SW_PER_CHANNEL ? channels_of(source) : width;
+    const int64_t groups = which == SW_PER_CHANNEL ? moments_channels(source) : width;
     const int64_t each = width / groups;
     double *means = sw_alloc_array(2, (size_t)width * sizeof *means);
     if (!means)
         return SW_ERR_MEMORY;
     double *m2 = means + width;
-    sw_status status = feature_moments(source, width, means, m2);
+    sw_status status = moments_of_features(source, width, means, m2);
     for (int64_t g = 0; g < groups && status == SW_OK; g++) {
         double sum = 0, squares = 0;
         for (int64_t i = g * each; i < (g + 1) * each; i++)
@@ -133,14 +133,14 @@ sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mea
 /* ---- The transform ---- */
 
 typedef struct normalizer {
-    swd_wrap wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_wrapped_source wrap; /* first: a pointer to its source is a pointer to the whole */
     int64_t width;
     double *f64; /* mean [width], then 1/std [width] */
     float *f32;  /* the same, rounded */
 } normalizer;
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                        void *x, void *y) {
+static sw_status normalizer_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                   sw_dtype type, void *x, void *y) {
     const normalizer *s = (const normalizer *)source;
     const sw_source *inner = s->wrap.inner;
     SW_TRY(inner->gather(inner, ids, count, draw, type, x, y));
@@ -149,27 +149,27 @@ static sw_status gather(const sw_source *source, const int64_t *ids, int64_t cou
     normalize_args args = {.x = x, .width = s->width};
     args.mean = type == SW_F32 ? (const void *)s->f32 : s->f64;
     args.factor = type == SW_F32 ? (const void *)(s->f32 + s->width) : s->f64 + s->width;
-    shift_kernels[type][sw_cpu_level()](&args, 0, count, NULL);
+    normalize_rows_kernels[type][sw_cpu_level()](&args, 0, count, NULL);
     return SW_OK;
 }
 
-static void free_normalizer(sw_source *source) {
+static void normalizer_free(sw_source *source) {
     normalizer *s = (normalizer *)source;
-    swd_unwrap_source(&s->wrap);
+    swd_wrapped_source_release(&s->wrap);
     sw_free(s->f64);
     sw_free(s->f32);
     sw_free(s);
 }
 
-static sw_status check_options(const sw_source *source, const sw_normalize_options *o) {
-    SW_TRY(check_which("normalize", source, o->which));
+static sw_status normalizer_check_options(const sw_source *source, const sw_normalize_options *o) {
+    SW_TRY(moments_check_axis("normalize", source, o->which));
     if (!o->mean != !o->std)
         return sw_fail(SW_ERR_ARGUMENT, "normalize: mean is given without std, or std without mean");
     if (o->mean && o->like)
         return sw_fail(SW_ERR_ARGUMENT, "normalize: both numbers and a source for them are given");
     if (!o->like)
         return SW_OK;
-    SW_TRY(check_which("normalize: like", o->like, o->which));
+    SW_TRY(moments_check_axis("normalize: like", o->like, o->which));
     int64_t has = sw_moments_count(o->like, o->which), needs = sw_moments_count(source, o->which);
     return has == needs ? SW_OK
                         : sw_fail(SW_ERR_SHAPE, "normalize: like has %lld moments, samples %s have %lld",
@@ -177,7 +177,7 @@ static sw_status check_options(const sw_source *source, const sw_normalize_optio
 }
 
 /* mean and std [groups] → s->f64 and s->f32, one pair for each number of a sample. */
-static sw_status set_moments(normalizer *s, int64_t groups, const double *mean, const double *std) {
+static sw_status normalizer_set_moments(normalizer *s, int64_t groups, const double *mean, const double *std) {
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is one group at least */
     const int64_t each = s->width / groups;
     for (int64_t i = 0; i < s->width; i++) {
@@ -194,7 +194,7 @@ static sw_status set_moments(normalizer *s, int64_t groups, const double *mean, 
     return SW_OK;
 }
 
-static sw_status fill(normalizer *s, const sw_normalize_options *o) {
+static sw_status normalizer_init(normalizer *s, const sw_normalize_options *o) {
     const sw_source *source = s->wrap.inner;
     const int64_t groups = sw_moments_count(source, o->which);
     s->width = swd_sample_count(source);
@@ -203,13 +203,13 @@ static sw_status fill(normalizer *s, const sw_normalize_options *o) {
     if (!s->f64 || !s->f32)
         return SW_ERR_MEMORY;
     if (o->mean)
-        return set_moments(s, groups, o->mean, o->std);
+        return normalizer_set_moments(s, groups, o->mean, o->std);
     double *mean = sw_alloc_array(2, (size_t)groups * sizeof *mean);
     if (!mean)
         return SW_ERR_MEMORY;
     sw_status status = sw_moments(o->like ? o->like : source, o->which, mean, mean + groups);
     if (status == SW_OK)
-        status = set_moments(s, groups, mean, mean + groups);
+        status = normalizer_set_moments(s, groups, mean, mean + groups);
     sw_free(mean);
     return status;
 }
@@ -218,16 +218,16 @@ sw_source *sw_normalize(sw_source *source, const sw_normalize_options *options) 
     sw_normalize_options o = {0};
     if (options && sw_options_copy("normalize", "sw_normalize_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
-    normalizer *s = check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    normalizer *s = normalizer_check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
     if (!s) {
-        swd_free_owned(source, o.owns_source);
+        swd_free_owned_source(source, o.owns_source);
         return NULL;
     }
-    swd_wrap_source(&s->wrap, source, o.owns_source);
-    s->wrap.source.gather = gather;
-    s->wrap.source.free = free_normalizer;
-    if (fill(s, &o) != SW_OK) {
-        free_normalizer(&s->wrap.source);
+    swd_wrapped_source_init(&s->wrap, source, o.owns_source);
+    s->wrap.source.gather = normalizer_gather;
+    s->wrap.source.free = normalizer_free;
+    if (normalizer_init(s, &o) != SW_OK) {
+        normalizer_free(&s->wrap.source);
         return NULL;
     }
     return &s->wrap.source;

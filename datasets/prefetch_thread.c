@@ -15,7 +15,7 @@
 
 typedef enum stage { IDLE, WAITING, RUNNING, DONE } stage;
 
-struct swd_background {
+struct swd_prefetch_thread {
     pthread_mutex_t mutex; /* of stage and quit */
     pthread_cond_t changed;
     stage stage;
@@ -28,86 +28,86 @@ struct swd_background {
     void *library; /* held by it */
 };
 
-swd_background *swd_background_new(void) {
-    return sw_alloc(sizeof(swd_background));
+swd_prefetch_thread *swd_prefetch_thread_new(void) {
+    return sw_alloc(sizeof(swd_prefetch_thread));
 }
 
-static void *run(void *arg) {
-    swd_background *b = arg;
-    pthread_mutex_lock(&b->mutex);
-    while (!b->quit) {
-        if (b->stage != WAITING) {
-            pthread_cond_wait(&b->changed, &b->mutex);
+static void *prefetch_thread_main(void *arg) {
+    swd_prefetch_thread *t = arg;
+    pthread_mutex_lock(&t->mutex);
+    while (!t->quit) {
+        if (t->stage != WAITING) {
+            pthread_cond_wait(&t->changed, &t->mutex);
             continue;
         }
-        b->stage = RUNNING;
-        pthread_mutex_unlock(&b->mutex);
-        b->work(b->args);
-        pthread_mutex_lock(&b->mutex);
-        b->stage = DONE;
-        pthread_cond_broadcast(&b->changed);
+        t->stage = RUNNING;
+        pthread_mutex_unlock(&t->mutex);
+        t->work(t->args);
+        pthread_mutex_lock(&t->mutex);
+        t->stage = DONE;
+        pthread_cond_broadcast(&t->changed);
     }
-    pthread_mutex_unlock(&b->mutex);
+    pthread_mutex_unlock(&t->mutex);
     return NULL;
 }
 
 /* Whether the thread is there; a child of fork has its parent's memory and not its threads. */
-static bool here(swd_background *b) {
-    if (b->running && b->process != getpid()) {
-        b->running = false;
-        b->stage = IDLE;
+static bool prefetch_thread_is_running(swd_prefetch_thread *t) {
+    if (t->running && t->process != getpid()) {
+        t->running = false;
+        t->stage = IDLE;
     }
-    return b->running;
+    return t->running;
 }
 
-bool swd_background_start(swd_background *b, void (*work)(void *args), void *args) {
-    if (!here(b)) {
-        pthread_mutex_init(&b->mutex, NULL);
-        pthread_cond_init(&b->changed, NULL);
-        b->stage = IDLE;
-        b->quit = false;
-        if (!swi_thread_start(&b->thread, run, b))
+bool swd_prefetch_thread_start(swd_prefetch_thread *t, void (*work)(void *args), void *args) {
+    if (!prefetch_thread_is_running(t)) {
+        pthread_mutex_init(&t->mutex, NULL);
+        pthread_cond_init(&t->changed, NULL);
+        t->stage = IDLE;
+        t->quit = false;
+        if (!swi_thread_start(&t->thread, prefetch_thread_main, t))
             return false;
-        if (!b->library)
-            b->library = swi_library_keep();
-        b->process = getpid();
-        b->running = true;
+        if (!t->library)
+            t->library = swi_library_keep();
+        t->process = getpid();
+        t->running = true;
     }
-    pthread_mutex_lock(&b->mutex);
-    b->work = work;
-    b->args = args;
-    b->stage = WAITING;
-    pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->mutex);
+    pthread_mutex_lock(&t->mutex);
+    t->work = work;
+    t->args = args;
+    t->stage = WAITING;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->mutex);
     return true;
 }
 
-bool swd_background_finish(swd_background *b) {
-    if (!here(b))
+bool swd_prefetch_thread_finish(swd_prefetch_thread *t) {
+    if (!prefetch_thread_is_running(t))
         return false;
-    pthread_mutex_lock(&b->mutex);
-    while (b->stage == RUNNING)
-        pthread_cond_wait(&b->changed, &b->mutex);
-    bool done = b->stage == DONE;
-    b->stage = IDLE;
-    pthread_mutex_unlock(&b->mutex);
+    pthread_mutex_lock(&t->mutex);
+    while (t->stage == RUNNING)
+        pthread_cond_wait(&t->changed, &t->mutex);
+    bool done = t->stage == DONE;
+    t->stage = IDLE;
+    pthread_mutex_unlock(&t->mutex);
     return done;
 }
 
-void swd_background_free(swd_background *b) {
-    if (!b)
+void swd_prefetch_thread_free(swd_prefetch_thread *t) {
+    if (!t)
         return;
-    if (here(b)) {
-        pthread_mutex_lock(&b->mutex);
-        b->quit = true;
-        pthread_cond_broadcast(&b->changed);
-        pthread_mutex_unlock(&b->mutex);
-        pthread_join(b->thread, NULL);
-        pthread_mutex_destroy(&b->mutex);
-        pthread_cond_destroy(&b->changed);
+    if (prefetch_thread_is_running(t)) {
+        pthread_mutex_lock(&t->mutex);
+        t->quit = true;
+        pthread_cond_broadcast(&t->changed);
+        pthread_mutex_unlock(&t->mutex);
+        pthread_join(t->thread, NULL);
+        pthread_mutex_destroy(&t->mutex);
+        pthread_cond_destroy(&t->changed);
     }
-    void *library = b->library;
-    sw_free(b);
+    void *library = t->library;
+    sw_free(t);
     swi_library_release(library);
 }
 

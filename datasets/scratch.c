@@ -34,7 +34,7 @@ void *swd_scratch_take(swd_scratch *scratch) {
     return sw_alloc(scratch->bytes); /* more threads than when it was made */
 }
 
-void swd_scratch_give(swd_scratch *scratch, void *block) {
+void swd_scratch_release(swd_scratch *scratch, void *block) {
     for (int i = 0; i < SWD_SCRATCHES; i++) {
         void *empty = NULL;
         if (atomic_compare_exchange_strong(&scratch->block[i], &empty, block))

@@ -15,6 +15,6 @@ typedef struct swd_scratch {
 sw_status swd_scratch_init(swd_scratch *scratch, size_t bytes);
 void swd_scratch_free(swd_scratch *scratch);
 void *swd_scratch_take(swd_scratch *scratch); /* NULL and an error */
-void swd_scratch_give(swd_scratch *scratch, void *block);
+void swd_scratch_release(swd_scratch *scratch, void *block);
 
 #endif

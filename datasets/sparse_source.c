@@ -24,16 +24,16 @@ static sw_status sparse_gather(const sw_source *source, const int64_t *ids, int6
     static void (*const rows[2][2])(const sw_csr *m, int64_t row, void *out) = {
         [SW_F32] = {[SW_F32] = sparse_row_f32_f32, [SW_F64] = sparse_row_f32_f64},
         [SW_F64] = {[SW_F32] = sparse_row_f64_f32, [SW_F64] = sparse_row_f64_f64}};
-    const sw_csr *m = &((const swd_sparse *)source)->x;
+    const sw_csr *m = &((const swd_sparse_source *)source)->x;
     const size_t bytes = (size_t)m->columns * sw_dtype_size(type);
     for (int64_t i = 0; x && i < count; i++)
         rows[m->type][type](m, ids[i], (char *)x + (size_t)i * bytes);
-    return y ? swd_stored_gather(source, ids, count, draw, type, NULL, y) : SW_OK;
+    return y ? swd_memory_source_gather(source, ids, count, draw, type, NULL, y) : SW_OK;
 }
 
-void swd_sparse_finish(swd_sparse *s) {
+void swd_sparse_source_finish(swd_sparse_source *s) {
     sw_source *source = &s->stored.source;
-    swd_stored_finish(&s->stored);
+    swd_memory_source_finish(&s->stored);
     source->n = s->x.rows;
     source->x_memory = NULL;
     source->x_sparse = &s->x;

@@ -5,11 +5,11 @@
 #include "datasets/memory_source.h"
 
 /* A source of sparse rows: x is gathered with its zeros. Targets are those of `stored`, whose x stays empty. */
-typedef struct swd_sparse {
-    swd_stored stored; /* first: a pointer to its source is a pointer to the whole */
+typedef struct swd_sparse_source {
+    swd_memory_source stored; /* first: a pointer to its source is a pointer to the whole */
     sw_csr x;
-} swd_sparse;
+} swd_sparse_source;
 /* Once x, stored.y and the classes are set: n, the shapes of a sample, gather. */
-void swd_sparse_finish(swd_sparse *s);
+void swd_sparse_source_finish(swd_sparse_source *s);
 
 #endif

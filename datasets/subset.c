@@ -16,7 +16,7 @@ typedef struct shared {
     atomic_int owners;
 } shared;
 
-static void let_go(shared *s) {
+static void shared_release(shared *s) {
     if (s && atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) == 1) {
         sw_source_free(s->source);
         sw_free(s);
@@ -24,7 +24,7 @@ static void let_go(shared *s) {
 }
 
 /* NULL and an error: no memory, and then the source is freed. */
-static shared *share(sw_source *source) {
+static shared *shared_new(sw_source *source) {
     shared *s = sw_alloc(sizeof *s);
     if (!s) {
         sw_source_free(source);
@@ -47,8 +47,8 @@ typedef struct subset {
 
 enum { CHUNK = 64 }; /* ids looked up at a time */
 
-static sw_status gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                        void *x, void *y) {
+static sw_status subset_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                               void *x, void *y) {
     const subset *s = (const subset *)source;
     if (!s->ids)
         return s->inner->gather(s->inner, ids, count, draw, type, x, y);
@@ -63,7 +63,7 @@ static sw_status gather(const sw_source *source, const int64_t *ids, int64_t cou
     return SW_OK;
 }
 
-static void prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
+static void subset_prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
     const subset *s = (const subset *)source;
     if (!s->ids) {
         s->inner->prefetch(s->inner, ids, count);
@@ -77,26 +77,26 @@ static void prefetch(const sw_source *source, const int64_t *ids, int64_t count)
     }
 }
 
-static void free_subset(sw_source *source) {
+static void subset_free(sw_source *source) {
     subset *s = (subset *)source;
     sw_may_free(s, "source");
-    let_go(s->owned);
+    shared_release(s->owned);
     sw_source_release(&s->hold);
     sw_free(s->ids);
     sw_free(s);
 }
 
 /* ids NULL: the first n. `owned` gets one more owner. */
-static subset *new_subset(const sw_source *inner, const int64_t *ids, int64_t n, shared *owned) {
+static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n, shared *owned) {
     subset *s = sw_alloc(sizeof *s);
     if (!s)
         return NULL;
     s->source = *inner;
     s->source.size = sizeof s->source;
     s->source.n = n;
-    s->source.gather = gather;
-    s->source.prefetch = inner->prefetch ? prefetch : NULL;
-    s->source.free = free_subset;
+    s->source.gather = subset_gather;
+    s->source.prefetch = inner->prefetch ? subset_prefetch : NULL;
+    s->source.free = subset_free;
     s->source.x_memory = s->source.y_memory = NULL;
     s->source.x_sparse = NULL;
     s->inner = inner;
@@ -116,16 +116,16 @@ static subset *new_subset(const sw_source *inner, const int64_t *ids, int64_t n,
 }
 
 /* One part of a source: the source is taken over with `own`, whatever comes of it. */
-static sw_source *one_part(sw_source *source, const int64_t *ids, int64_t n, bool own) {
-    shared *owned = own ? share(source) : NULL;
+static sw_source *subset_of_source(sw_source *source, const int64_t *ids, int64_t n, bool own) {
+    shared *owned = own ? shared_new(source) : NULL;
     if (own && !owned)
         return NULL;
-    subset *s = new_subset(source, ids, n, owned);
-    let_go(owned); /* ours; the subset has its own */
+    subset *s = subset_new(source, ids, n, owned);
+    shared_release(owned); /* ours; the subset has its own */
     return s ? &s->source : NULL;
 }
 
-static sw_status check_subset(const sw_source *source, const int64_t *ids, int64_t count) {
+static sw_status subset_check(const sw_source *source, const int64_t *ids, int64_t count) {
     SW_TRY(swd_check_source("subset", source));
     if (!ids || count < 1)
         return sw_fail(SW_ERR_ARGUMENT, "subset: %lld ids; at least 1 is needed", ids ? (long long)count : 0LL);
@@ -140,11 +140,11 @@ sw_source *sw_subset(sw_source *source, const int64_t *ids, int64_t count, const
     sw_wrap_options o = {0};
     if (options && sw_options_copy("subset", "sw_wrap_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
-    if (check_subset(source, ids, count) != SW_OK) {
-        swd_free_owned(source, o.owns_source);
+    if (subset_check(source, ids, count) != SW_OK) {
+        swd_free_owned_source(source, o.owns_source);
         return NULL;
     }
-    return one_part(source, ids, count, o.owns_source);
+    return subset_of_source(source, ids, count, o.owns_source);
 }
 
 sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *options) {
@@ -156,16 +156,16 @@ sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *opti
         status =
             sw_fail(SW_ERR_ARGUMENT, "take: %lld samples, outside 1 to %lld", (long long)count, (long long)source->n);
     if (status != SW_OK) {
-        swd_free_owned(source, o.owns_source);
+        swd_free_owned_source(source, o.owns_source);
         return NULL;
     }
-    return one_part(source, NULL, count, o.owns_source);
+    return subset_of_source(source, NULL, count, o.owns_source);
 }
 
 /* ---- Splits ---- */
 
 /* Numbers of samples from fractions: rounded down, and the rest to the largest remainders. */
-static sw_status from_fractions(int64_t n, int parts, const double *fraction, int64_t *count) {
+static sw_status split_counts_of_fractions(int64_t n, int parts, const double *fraction, int64_t *count) {
     double sum = 0;
     int64_t given = 0;
     for (int p = 0; p < parts; p++) {
@@ -197,7 +197,7 @@ static sw_status from_fractions(int64_t n, int parts, const double *fraction, in
     return SW_OK;
 }
 
-static sw_status from_counts(int64_t n, int parts, const int64_t *given, int64_t *count) {
+static sw_status split_check_counts(int64_t n, int parts, const int64_t *given, int64_t *count) {
     int64_t sum = 0;
     for (int p = 0; p < parts; p++) {
         if (given[p] < 1 || given[p] > n)
@@ -212,7 +212,7 @@ static sw_status from_counts(int64_t n, int parts, const int64_t *given, int64_t
                               sum < n ? "less than" : "more than", (long long)n);
 }
 
-static void shuffle(sw_rng *rng, int64_t n, int64_t *ids) {
+static void split_shuffle(sw_rng *rng, int64_t n, int64_t *ids) {
     for (int64_t i = n - 1; i > 0; i--) {
         int64_t j = (int64_t)sw_rng_below(rng, (uint64_t)i + 1), t = ids[i];
         ids[i] = ids[j];
@@ -221,7 +221,7 @@ static void shuffle(sw_rng *rng, int64_t n, int64_t *ids) {
 }
 
 /* Sorts shuffled ids by class, stably: `sorted` [n]. */
-static sw_status by_class(const sw_source *source, const int64_t *ids, int64_t *sorted) {
+static sw_status split_sort_by_class(const sw_source *source, const int64_t *ids, int64_t *sorted) {
     const int64_t n = source->n;
     int64_t *start = sw_alloc_array((int64_t)source->classes + 1, sizeof *start);
     int32_t *label = sw_alloc_array(n, sizeof *label);
@@ -244,7 +244,7 @@ static sw_status by_class(const sw_source *source, const int64_t *ids, int64_t *
 /* The part of the t-th sample (t from 1), so that after every t each part has its share of t to less
  * than 1 sample: the chairman assignment (R. Tijdeman, Discrete Mathematics 32, 1980). Among the parts
  * that are at least 1/(2k-2) short, the one that can wait least. */
-static int chairman(int64_t t, int64_t n, int parts, const int64_t *count, const int64_t *given) {
+static int split_chairman(int64_t t, int64_t n, int parts, const int64_t *count, const int64_t *given) {
     const double margin = parts > 1 ? 1 / (2.0 * parts - 2) : 0;
     int best = -1, shortest = -1;
     double least = 0, most = 0;
@@ -267,35 +267,35 @@ static int chairman(int64_t t, int64_t n, int parts, const int64_t *count, const
 }
 
 /* Fills ids: those of part 0, then those of part 1, … */
-static sw_status deal(const sw_source *source, int parts, const sw_split_options *o, const int64_t *count,
-                      int64_t *ids) {
+static sw_status split_assign(const sw_source *source, int parts, const sw_split_options *o, const int64_t *count,
+                              int64_t *ids) {
     const int64_t n = source->n;
     sw_rng rng = {.key = sw_rng_key(o->seed, "split")};
     for (int64_t i = 0; i < n; i++)
         ids[i] = i;
-    shuffle(&rng, n, ids);
+    split_shuffle(&rng, n, ids);
     if (!o->stratified)
         return SW_OK;
     int64_t *sorted = sw_alloc_array(n, sizeof *sorted);
     int64_t *given = sw_alloc_array(2 * (int64_t)parts, sizeof *given);
-    sw_status status = sorted && given ? by_class(source, ids, sorted) : SW_ERR_MEMORY;
+    sw_status status = sorted && given ? split_sort_by_class(source, ids, sorted) : SW_ERR_MEMORY;
     if (status == SW_OK) {
         int64_t *start = given + parts;
         for (int p = 1; p < parts; p++)
             start[p] = start[p - 1] + count[p - 1];
         for (int64_t t = 1; t <= n; t++) {
-            int p = chairman(t, n, parts, count, given);
+            int p = split_chairman(t, n, parts, count, given);
             ids[start[p] + given[p]++] = sorted[t - 1];
         }
         for (int p = 0; p < parts; p++)
-            shuffle(&rng, count[p], ids + start[p]);
+            split_shuffle(&rng, count[p], ids + start[p]);
     }
     sw_free(sorted);
     sw_free(given);
     return status;
 }
 
-static sw_status check_split(const sw_source *source, int parts, const sw_split_options *o) {
+static sw_status split_check(const sw_source *source, int parts, const sw_split_options *o) {
     SW_TRY(swd_check_source("split", source));
     if (parts < 1 || parts > source->n)
         return sw_fail(SW_ERR_ARGUMENT, "split: %d parts of %lld samples", parts, (long long)source->n);
@@ -307,17 +307,17 @@ static sw_status check_split(const sw_source *source, int parts, const sw_split_
     return SW_OK;
 }
 
-static sw_status split(sw_source *source, int parts, const sw_split_options *o, shared *owned, sw_source **out) {
+static sw_status split_source(sw_source *source, int parts, const sw_split_options *o, shared *owned, sw_source **out) {
     int64_t *ids = sw_alloc_array(source->n, sizeof *ids);
     int64_t *count = sw_alloc_array(parts, sizeof *count), at = 0;
     sw_status status = ids && count ? SW_OK : SW_ERR_MEMORY;
     if (status == SW_OK)
-        status = o->fractions ? from_fractions(source->n, parts, o->fractions, count)
-                              : from_counts(source->n, parts, o->counts, count);
+        status = o->fractions ? split_counts_of_fractions(source->n, parts, o->fractions, count)
+                              : split_check_counts(source->n, parts, o->counts, count);
     if (status == SW_OK)
-        status = deal(source, parts, o, count, ids);
+        status = split_assign(source, parts, o, count, ids);
     for (int p = 0; p < parts && status == SW_OK; at += count[p++]) {
-        subset *s = new_subset(source, ids + at, count[p], owned);
+        subset *s = subset_new(source, ids + at, count[p], owned);
         out[p] = s ? &s->source : NULL;
         status = s ? SW_OK : SW_ERR_MEMORY;
     }
@@ -337,15 +337,15 @@ sw_status sw_split_source(sw_source *source, int parts, const sw_split_options *
         return sw_fail(SW_ERR_ARGUMENT, "split: %s NULL", out ? "options are" : "out is");
     sw_split_options o = {0};
     SW_TRY(sw_options_copy("split", "sw_split_options", &o, sizeof o, options, sizeof o));
-    sw_status status = check_split(source, parts, &o);
+    sw_status status = split_check(source, parts, &o);
     if (status != SW_OK) {
-        swd_free_owned(source, o.owns_source);
+        swd_free_owned_source(source, o.owns_source);
         return status;
     }
-    shared *owned = o.owns_source ? share(source) : NULL;
+    shared *owned = o.owns_source ? shared_new(source) : NULL;
     if (o.owns_source && !owned)
         return SW_ERR_MEMORY;
-    status = split(source, parts, &o, owned, out);
-    let_go(owned);
+    status = split_source(source, parts, &o, owned, out);
+    shared_release(owned);
     return status;
 }

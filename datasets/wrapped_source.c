@@ -3,20 +3,20 @@
 
 #include "datasets/wrapped_source.h"
 
-void swd_free_owned(sw_source *source, bool own) {
+void swd_free_owned_source(sw_source *source, bool own) {
     if (own)
         sw_source_free(source);
 }
 
-static void prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
-    const sw_source *inner = ((const swd_wrap *)source)->inner;
+static void wrapped_source_prefetch(const sw_source *source, const int64_t *ids, int64_t count) {
+    const sw_source *inner = ((const swd_wrapped_source *)source)->inner;
     inner->prefetch(inner, ids, count);
 }
 
-void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own) {
+void swd_wrapped_source_init(swd_wrapped_source *wrap, sw_source *inner, bool own) {
     wrap->source = *inner;
     wrap->source.size = sizeof wrap->source;
-    wrap->source.prefetch = inner->prefetch ? prefetch : NULL;
+    wrap->source.prefetch = inner->prefetch ? wrapped_source_prefetch : NULL;
     wrap->source.x_memory = wrap->source.y_memory = NULL; /* what a wrapper gives is computed */
     wrap->source.x_sparse = NULL;
     wrap->inner = inner;
@@ -24,8 +24,8 @@ void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own) {
     sw_source_retain(&wrap->hold, inner);
 }
 
-void swd_unwrap_source(swd_wrap *wrap) {
+void swd_wrapped_source_release(swd_wrapped_source *wrap) {
     sw_may_free(wrap, "source");
-    swd_free_owned(wrap->inner, wrap->own);
+    swd_free_owned_source(wrap->inner, wrap->own);
     sw_source_release(&wrap->hold);
 }

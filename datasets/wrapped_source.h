@@ -5,18 +5,18 @@
 #include "datasets/sample_size.h"
 
 /* Frees a source that the caller handed over with `own`. */
-void swd_free_owned(sw_source *source, bool own);
+void swd_free_owned_source(sw_source *source, bool own);
 
 /* First member of a wrapper that keeps the samples' ids. */
-typedef struct swd_wrap {
+typedef struct swd_wrapped_source {
     sw_source source;
     sw_source *inner;
     bool own;
     sw_source_hold hold; /* of inner */
-} swd_wrap;
+} swd_wrapped_source;
 /* Everything as in the inner source, which is asked to prefetch; gather and free are the caller's. */
-void swd_wrap_source(swd_wrap *wrap, sw_source *inner, bool own);
+void swd_wrapped_source_init(swd_wrapped_source *wrap, sw_source *inner, bool own);
 /* Lets go of the inner source, and frees it if it is owned. */
-void swd_unwrap_source(swd_wrap *wrap);
+void swd_wrapped_source_release(swd_wrapped_source *wrap);
 
 #endif

@@ -14,7 +14,7 @@
             return swd_picture_fail(p, SW_ERR_FORMAT, __VA_ARGS__); \
     } while (0)
 
-static int64_t big_endian(const unsigned char *b, int bytes) {
+static int64_t picture_big_endian(const unsigned char *b, int bytes) {
     int64_t n = 0;
     for (int i = 0; i < bytes; i++)
         n = n << 8 | b[i];
@@ -22,7 +22,7 @@ static int64_t big_endian(const unsigned char *b, int bytes) {
 }
 
 /* least_bytes: no file shorter than this holds such a picture. */
-static sw_status check_size(const swd_picture *p, int64_t least_bytes) {
+static sw_status picture_check_size(const swd_picture *p, int64_t least_bytes) {
     const long long width = p->width, height = p->height;
     REQUIRE(width > 0 && height > 0, "%lldx%lld pixels: there are none", width, height);
     REQUIRE(width <= SWD_PICTURE_SIDE && height <= SWD_PICTURE_SIDE && width * height <= SWD_PICTURE_PIXELS,
@@ -37,34 +37,34 @@ static sw_status check_size(const swd_picture *p, int64_t least_bytes) {
 
 enum { PNG_SIGNATURE = 8, CHUNK = 12, DEFLATE_RATIO = 1032 };
 
-static bool is_chunk(const unsigned char *type, const char *name) {
+static bool png_is_chunk(const unsigned char *type, const char *name) {
     return memcmp(type, name, 4) == 0;
 }
 
-static sw_status check_chunk_type(const swd_picture *p, const unsigned char *type) {
+static sw_status png_check_chunk_type(const swd_picture *p, const unsigned char *type) {
     for (int i = 0; i < 4; i++)
         REQUIRE((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z'),
                 "damaged: %02x %02x %02x %02x is no type of a chunk", type[0], type[1], type[2], type[3]);
-    const bool known =
-                   is_chunk(type, "IHDR") || is_chunk(type, "PLTE") || is_chunk(type, "IDAT") || is_chunk(type, "IEND"),
+    const bool known = png_is_chunk(type, "IHDR") || png_is_chunk(type, "PLTE") || png_is_chunk(type, "IDAT") ||
+                       png_is_chunk(type, "IEND"),
                critical = type[0] <= 'Z';
     REQUIRE(known || !critical, "holds a critical chunk %.4s, which is not read", (const char *)type);
     return SW_OK;
 }
 
-static sw_status check_png_header(swd_picture *p, const unsigned char *type, int64_t length) {
+static sw_status png_check_header(swd_picture *p, const unsigned char *type, int64_t length) {
     static const int channels[7] = {1, 0, 3, 1, 2, 0, 4}; /* by color type */
     const unsigned char *data = type + 4;
-    REQUIRE(is_chunk(type, "IHDR") && length == 13, "damaged: does not begin with its header");
+    REQUIRE(png_is_chunk(type, "IHDR") && length == 13, "damaged: does not begin with its header");
     const int depth = data[8], color = data[9];
     REQUIRE(color < 7 && channels[color] > 0 && depth > 0 && depth <= 16 && (depth & (depth - 1)) == 0,
             "damaged: color type %d of %d bits", color, depth);
-    p->width = big_endian(data, 4);
-    p->height = big_endian(data + 4, 4);
+    p->width = picture_big_endian(data, 4);
+    p->height = picture_big_endian(data + 4, 4);
     p->palette = color == 3 ? 1 << (depth < 8 ? depth : 8) : 0;
     const bool small = p->width <= SWD_PICTURE_SIDE && p->height <= SWD_PICTURE_SIDE;
     const int64_t row = small ? 1 + (p->width * channels[color] * depth + 7) / 8 : 0; /* 1: the filter */
-    return check_size(p, p->height * row / DEFLATE_RATIO);
+    return picture_check_size(p, p->height * row / DEFLATE_RATIO);
 }
 
 sw_status swd_picture_check_png(swd_picture *p) {
@@ -72,19 +72,19 @@ sw_status swd_picture_check_png(swd_picture *p) {
         left = p->bytes - at;
         REQUIRE(left >= CHUNK, "truncated: ends before the last chunk");
         const unsigned char *type = p->data + at + 4;
-        const int64_t length = big_endian(p->data + at, 4);
-        SW_TRY(check_chunk_type(p, type));
+        const int64_t length = picture_big_endian(p->data + at, 4);
+        SW_TRY(png_check_chunk_type(p, type));
         REQUIRE(length <= left - CHUNK, "truncated: ends within the chunk %.4s", (const char *)type);
-        REQUIRE((int64_t)crc32(crc32(0, NULL, 0), type, (uInt)length + 4) == big_endian(type + 4 + length, 4),
+        REQUIRE((int64_t)crc32(crc32(0, NULL, 0), type, (uInt)length + 4) == picture_big_endian(type + 4 + length, 4),
                 "damaged: the CRC of the chunk %.4s is wrong", (const char *)type);
         if (at == PNG_SIGNATURE)
-            SW_TRY(check_png_header(p, type, length));
-        if (is_chunk(type, "PLTE")) {
+            SW_TRY(png_check_header(p, type, length));
+        if (png_is_chunk(type, "PLTE")) {
             REQUIRE(!p->palette_at, "damaged: a second palette");
             p->palette_at = at;
             p->palette_bytes = length;
         }
-        if (is_chunk(type, "IEND"))
+        if (png_is_chunk(type, "IEND"))
             return SW_OK;
         left -= CHUNK + length;
     }
@@ -108,7 +108,7 @@ enum {
 
 /* The next marker at or after `at`: neither stuffing (ff 00), nor fill (ff ff), nor a restart. Its
  * second byte's place, or -1. */
-static int64_t next_marker(const swd_picture *p, int64_t at) {
+static int64_t jpeg_next_marker(const swd_picture *p, int64_t at) {
     while (at + 1 < p->bytes) {
         const unsigned char *ff = memchr(p->data + at, 0xff, (size_t)(p->bytes - 1 - at));
         if (!ff)
@@ -123,7 +123,7 @@ static int64_t next_marker(const swd_picture *p, int64_t at) {
 
 /* A restart marker after the last block of a scan, which the decoder takes for the beginning of another segment:
  * fill bytes instead, which may precede any marker. `at` is the place of the marker that ends the scan. */
-static void fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
+static void jpeg_fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
     int64_t ff = at - 1; /* the first of the ff before the marker */
     for (;;) {
         while (ff > begin && p->data[ff - 1] == 0xff)
@@ -135,19 +135,19 @@ static void fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
 }
 
 /* Every block of 8×8 costs at least one bit, the code of its DC coefficient. */
-static sw_status check_frame(swd_picture *p, int marker, const unsigned char *data, int64_t length) {
+static sw_status jpeg_check_frame(swd_picture *p, int marker, const unsigned char *data, int64_t length) {
     REQUIRE(marker <= 0xc2, "a kind of JPEG that is not read: SOF%d (baseline, extended and progressive are)",
             marker - 0xc0);
     REQUIRE(p->width == 0, "damaged: a second frame");
     REQUIRE(length >= 6, "damaged: a frame's header of %lld bytes", (long long)length);
-    p->height = big_endian(data + 1, 2);
-    p->width = big_endian(data + 3, 2);
-    return check_size(p, p->width * p->height / (BLOCK_SIDE * BLOCK_SIDE * MOST_SAMPLING * 8));
+    p->height = picture_big_endian(data + 1, 2);
+    p->width = picture_big_endian(data + 3, 2);
+    return picture_check_size(p, p->width * p->height / (BLOCK_SIDE * BLOCK_SIDE * MOST_SAMPLING * 8));
 }
 
 /* Tables of a class, 16 numbers of codes by length, and a symbol for each code: at most 256, for which
  * stb has room without looking. */
-static sw_status check_codes(const swd_picture *p, const unsigned char *data, int64_t length) {
+static sw_status jpeg_check_codes(const swd_picture *p, const unsigned char *data, int64_t length) {
     enum { COUNTS = 17, MOST_CODES = 256 };
     while (length > 0) {
         int64_t codes = 0;
@@ -163,29 +163,29 @@ static sw_status check_codes(const swd_picture *p, const unsigned char *data, in
 
 sw_status swd_picture_check_jpeg(swd_picture *p) {
     int scans = 0;
-    for (int64_t at = next_marker(p, 2); at >= 0;) {
+    for (int64_t at = jpeg_next_marker(p, 2); at >= 0;) {
         const int marker = p->data[at++];
         if (marker == EOI) {
             REQUIRE(scans > 0, "damaged: no picture before its end");
             return SW_OK;
         }
         REQUIRE(marker != SOI, "damaged: a second beginning");
-        const int64_t left = p->bytes - at, length = left >= 2 ? big_endian(p->data + at, 2) : 0;
+        const int64_t left = p->bytes - at, length = left >= 2 ? picture_big_endian(p->data + at, 2) : 0;
         if (left < 2 || length > left)
             break;
         REQUIRE(length >= 2, "damaged: a segment of %lld bytes", (long long)length);
         if (marker >= 0xc0 && marker <= 0xcf && marker != DHT && marker != JPG && marker != DAC)
-            SW_TRY(check_frame(p, marker, p->data + at + 2, length - 2));
+            SW_TRY(jpeg_check_frame(p, marker, p->data + at + 2, length - 2));
         if (marker == DHT)
-            SW_TRY(check_codes(p, p->data + at + 2, length - 2));
+            SW_TRY(jpeg_check_codes(p, p->data + at + 2, length - 2));
         if (marker == SOS) {
             REQUIRE(p->width > 0, "damaged: a scan before the frame's header");
             REQUIRE(++scans <= MOST_SCANS, "more than %d scans", MOST_SCANS);
         }
         const int64_t data = at + length;
-        at = next_marker(p, data);
+        at = jpeg_next_marker(p, data);
         if (marker == SOS && at >= 0)
-            fill_last_restart(p, data, at);
+            jpeg_fill_last_restart(p, data, at);
     }
     return swd_picture_fail(p, SW_ERR_FORMAT, "truncated: ends before the end of the picture");
 }

@@ -25,10 +25,10 @@
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #endif
 
-#define STBI_MALLOC(bytes) swd_stb_take(bytes)
-#define STBI_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_resize(memory, old_bytes, bytes)
-#define STBI_FREE(memory) swd_stb_give(memory)
-#define STBI_ASSERT(condition) swd_stb_check(condition)
+#define STBI_MALLOC(bytes) swd_stb_malloc(bytes)
+#define STBI_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_realloc(memory, old_bytes, bytes)
+#define STBI_FREE(memory) swd_stb_free(memory)
+#define STBI_ASSERT(condition) swd_stb_assert(condition)
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_NO_STDIO
@@ -100,7 +100,7 @@ static sw_status picture_read_file(swd_picture *p) {
     return status;
 }
 
-static sw_status check_contents(swd_picture *p) {
+static sw_status picture_check_contents(swd_picture *p) {
     static const unsigned char png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg[2] = {0xff, 0xd8};
     if (p->bytes >= 8 && memcmp(p->data, png, sizeof png) == 0)
         return swd_picture_check_png(p);
@@ -115,7 +115,7 @@ static sw_status check_contents(swd_picture *p) {
 }
 
 /* A palette shorter than what pixels can name: stb would read past its end. Black follows. */
-static sw_status extend_palette(swd_picture *p) {
+static sw_status picture_extend_palette(swd_picture *p) {
     const int64_t want = 3 * (int64_t)p->palette, more = want - p->palette_bytes;
     if (!p->palette_at || more <= 0)
         return SW_OK;
@@ -142,11 +142,11 @@ typedef struct decode_job {
     sw_array *out;
 } decode_job;
 
-static void decode(void *args) {
+static void picture_decode(void *args) {
     decode_job *j = args;
     const swd_picture *p = j->picture;
     if (stbi_info_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels))
-        swd_stb_check(j->width == p->width && j->height == p->height); /* else decoding says why */
+        swd_stb_assert(j->width == p->width && j->height == p->height); /* else decoding says why */
     stbi_uc *pixels = stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
     if (!pixels) {
         j->reason = stbi_failure_reason();
@@ -155,17 +155,17 @@ static void decode(void *args) {
     const int channels = j->want ? j->want : j->channels;
     *j->out = sw_array_new(SW_U8, SW_SHAPE(j->height, j->width, channels));
     if (!j->out->data)
-        swd_stb_give_up(SW_ERR_MEMORY, "out of memory");
+        swd_stb_abort(SW_ERR_MEMORY, "out of memory");
     memcpy(j->out->data, pixels, (size_t)sw_array_count(j->out));
 }
 
-static sw_status read_picture(swd_picture *p, int channels, sw_array *out) {
+static sw_status picture_read(swd_picture *p, int channels, sw_array *out) {
     decode_job job = {.picture = p, .want = channels, .out = out};
     swd_stb g;
     SW_TRY(picture_read_file(p));
-    SW_TRY(check_contents(p));
-    SW_TRY(extend_palette(p));
-    if (!swd_stb_run(&g, decode, &job))
+    SW_TRY(picture_check_contents(p));
+    SW_TRY(picture_extend_palette(p));
+    if (!swd_stb_run(&g, picture_decode, &job))
         return swd_picture_fail(p, g.status, "%s", g.reason);
     if (!out->data)
         return swd_picture_fail(p, SW_ERR_FORMAT, "damaged, or of a kind that is not read: %s",
@@ -181,7 +181,7 @@ sw_status sw_picture_load(const char *path, int channels, sw_array *out) {
     if (channels != 0 && channels != 1 && channels != 3)
         return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (gray), 3 (RGB) or 0 (what is there)", channels);
     swd_picture p = {.path = path, .first_error = !sw_error()};
-    sw_status status = read_picture(&p, channels, out);
+    sw_status status = picture_read(&p, channels, out);
     sw_free(p.data);
     if (status != SW_OK)
         sw_array_free(out);

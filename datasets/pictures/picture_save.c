@@ -19,10 +19,10 @@
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #endif
 
-#define STBIW_MALLOC(bytes) swd_stb_take((size_t)(bytes))
-#define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_resize(memory, (size_t)(old_bytes), (size_t)(bytes))
-#define STBIW_FREE(memory) swd_stb_give(memory)
-#define STBIW_ASSERT(condition) swd_stb_check(condition)
+#define STBIW_MALLOC(bytes) swd_stb_malloc((size_t)(bytes))
+#define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_realloc(memory, (size_t)(old_bytes), (size_t)(bytes))
+#define STBIW_FREE(memory) swd_stb_free(memory)
+#define STBIW_ASSERT(condition) swd_stb_assert(condition)
 /* Without STBI_WRITE_NO_STDIO: it leaves a declaration without its function. */
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -43,17 +43,17 @@ typedef struct encode_job {
     sw_status status;
 } encode_job;
 
-static void encode(void *args) {
+static void picture_encode(void *args) {
     encode_job *j = args;
     swd_picture *p = j->picture;
     int bytes = 0;
     p->data = stbi_write_png_to_mem(j->pixels, 0, (int)p->width, (int)p->height, j->channels, &bytes);
-    swd_stb_check(p->data != NULL);
+    swd_stb_assert(p->data != NULL);
     p->bytes = bytes;
     j->status = sw_file_write(p->path, p->data, (size_t)p->bytes);
 }
 
-static sw_status check_pixels(const swd_picture *p, const sw_array *a) {
+static sw_status picture_check_array(const swd_picture *p, const sw_array *a) {
     const long long height = p->height, width = p->width;
     if (a->type != SW_U8 || a->rank < 2 || a->rank > 3 || (a->rank == 3 && (a->shape[2] < 1 || a->shape[2] > 4)))
         return swd_picture_fail(p, SW_ERR_SHAPE,
@@ -83,11 +83,11 @@ sw_status sw_picture_save(const char *path, const sw_array *picture) {
         p.height = picture->shape[0];
         p.width = picture->shape[1];
     }
-    SW_TRY(check_pixels(&p, picture));
+    SW_TRY(picture_check_array(&p, picture));
     encode_job job = {
         .picture = &p, .pixels = picture->data, .channels = picture->rank == 3 ? (int)picture->shape[2] : 1};
     swd_stb g;
-    if (!swd_stb_run(&g, encode, &job))
+    if (!swd_stb_run(&g, picture_encode, &job))
         return swd_picture_fail(&p, g.status, "%s", g.reason);
     return job.status;
 }

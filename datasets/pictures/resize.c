@@ -19,9 +19,9 @@
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #endif
 
-#define STBIR_MALLOC(bytes, context) ((void)(context), swd_stb_take(bytes))
-#define STBIR_FREE(memory, context) ((void)(context), swd_stb_give(memory))
-#define STBIR_ASSERT(condition) swd_stb_check(condition)
+#define STBIR_MALLOC(bytes, context) ((void)(context), swd_stb_malloc(bytes))
+#define STBIR_FREE(memory, context) ((void)(context), swd_stb_free(memory))
+#define STBIR_ASSERT(condition) swd_stb_assert(condition)
 #define STB_IMAGE_RESIZE_STATIC
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
 #include <stb/stb_image_resize.h>
@@ -39,7 +39,7 @@ typedef struct resize_job {
     bool done;
 } resize_job;
 
-static void resize_picture(void *args) {
+static void resize_run(void *args) {
     resize_job *j = args;
     const int64_t *shape = j->in->shape;
     j->done =
@@ -48,7 +48,7 @@ static void resize_picture(void *args) {
 
 /* stb counts the bytes of its rows in int: those of the output that one input row or one output row
  * touches, 4 h/height + 8 at most (Mitchell's and Catmull-Rom's support is 2 on either side). */
-static bool resizable(const sw_array *in, int64_t height, int64_t width) {
+static bool resize_fits(const sw_array *in, int64_t height, int64_t width) {
     const int64_t rows = 4 * (in->shape[0] / height + 1) + 8, columns = 4 * (in->shape[1] / width + 1) + 8;
     const int64_t row_bytes = (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
     return rows * row_bytes < SWD_STB_MEMORY / 2;
@@ -58,10 +58,10 @@ sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t heigh
     const swd_picture p = {.path = path, .first_error = !sw_error()};
     resize_job job = {.in = in, .width = (int)width, .height = (int)height, .out = out};
     swd_stb g;
-    if (!resizable(in, height, width))
+    if (!resize_fits(in, height, width))
         return swd_picture_fail(&p, SW_ERR_FORMAT, "%lldx%lld pixels cannot be resized to %lldx%lld",
                                 (long long)in->shape[1], (long long)in->shape[0], (long long)width, (long long)height);
-    if (!swd_stb_run(&g, resize_picture, &job))
+    if (!swd_stb_run(&g, resize_run, &job))
         return swd_picture_fail(&p, g.status, "%s", g.reason);
     return job.done ? SW_OK : swd_picture_fail(&p, SW_ERR_FORMAT, "cannot be resized");
 }

@@ -16,29 +16,29 @@ struct swd_stb_block {
 typedef struct swd_stb_block block;
 _Static_assert(sizeof(block) <= HEADER, "a block's header fits");
 
-static _Thread_local swd_stb *guarded;
+static _Thread_local swd_stb *stb_current;
 
-_Noreturn void swd_stb_give_up(sw_status status, const char *reason) {
-    guarded->status = status;
-    guarded->reason = reason;
-    longjmp(guarded->back, 1);
+_Noreturn void swd_stb_abort(sw_status status, const char *reason) {
+    stb_current->status = status;
+    stb_current->reason = reason;
+    longjmp(stb_current->back, 1);
 }
 
-void *swd_stb_take(size_t bytes) {
-    if (bytes > SWD_STB_MEMORY - guarded->in_use)
-        swd_stb_give_up(SW_ERR_FORMAT, "that would take more than 2 GiB of memory");
+void *swd_stb_malloc(size_t bytes) {
+    if (bytes > SWD_STB_MEMORY - stb_current->in_use)
+        swd_stb_abort(SW_ERR_FORMAT, "that would take more than 2 GiB of memory");
     block *b = sw_alloc(HEADER + bytes);
     if (!b)
-        swd_stb_give_up(SW_ERR_MEMORY, "out of memory");
-    *b = (block){.next = guarded->blocks, .bytes = bytes};
+        swd_stb_abort(SW_ERR_MEMORY, "out of memory");
+    *b = (block){.next = stb_current->blocks, .bytes = bytes};
     if (b->next)
         b->next->previous = b;
-    guarded->blocks = b;
-    guarded->in_use += bytes;
+    stb_current->blocks = b;
+    stb_current->in_use += bytes;
     return (char *)b + HEADER;
 }
 
-void swd_stb_give(void *memory) {
+void swd_stb_free(void *memory) {
     if (!memory)
         return;
     block *b = (block *)(void *)((char *)memory - HEADER);
@@ -47,31 +47,31 @@ void swd_stb_give(void *memory) {
     if (b->previous)
         b->previous->next = b->next;
     else
-        guarded->blocks = b->next;
-    guarded->in_use -= b->bytes;
+        stb_current->blocks = b->next;
+    stb_current->in_use -= b->bytes;
     sw_free(b);
 }
 
-void *swd_stb_resize(void *memory, size_t old_bytes, size_t bytes) {
-    void *larger = swd_stb_take(bytes);
+void *swd_stb_realloc(void *memory, size_t old_bytes, size_t bytes) {
+    void *larger = swd_stb_malloc(bytes);
     if (memory)
         memcpy(larger, memory, old_bytes < bytes ? old_bytes : bytes);
-    swd_stb_give(memory);
+    swd_stb_free(memory);
     return larger;
 }
 
-void swd_stb_check(bool right) {
+void swd_stb_assert(bool right) {
     if (!right)
-        swd_stb_give_up(SW_ERR_FORMAT, "holds what stb did not expect");
+        swd_stb_abort(SW_ERR_FORMAT, "holds what stb did not expect");
 }
 
 bool swd_stb_run(swd_stb *g, void (*work)(void *args), void *args) {
     *g = (swd_stb){.status = SW_OK};
-    guarded = g;
+    stb_current = g;
     if (setjmp(g->back) == 0)
         work(args);
     while (g->blocks)
-        swd_stb_give((char *)g->blocks + HEADER);
-    guarded = NULL;
+        swd_stb_free((char *)g->blocks + HEADER);
+    stb_current = NULL;
     return g->status == SW_OK;
 }

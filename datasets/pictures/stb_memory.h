@@ -19,10 +19,10 @@ typedef struct swd_stb {
 /* Calls work(args); what stb allocated in it is freed. False if it gave up. */
 bool swd_stb_run(swd_stb *g, void (*work)(void *args), void *args);
 /* Within it: they do not return when there is no memory, or when something is wrong. */
-_Noreturn void swd_stb_give_up(sw_status status, const char *reason);
-void *swd_stb_take(size_t bytes);
-void *swd_stb_resize(void *memory, size_t old_bytes, size_t bytes);
-void swd_stb_give(void *memory);
-void swd_stb_check(bool right);
+_Noreturn void swd_stb_abort(sw_status status, const char *reason);
+void *swd_stb_malloc(size_t bytes);
+void *swd_stb_realloc(void *memory, size_t old_bytes, size_t bytes);
+void swd_stb_free(void *memory);
+void swd_stb_assert(bool right);
 
 #endif

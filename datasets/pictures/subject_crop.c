@@ -10,7 +10,7 @@
 enum { EVEN = 13 /* 5 % of 255 */ };
 
 /* What is transparent shows white paper. Luma as in sw_picture_load. */
-static void to_gray(const sw_array *picture, unsigned char *gray) {
+static void subject_to_gray(const sw_array *picture, unsigned char *gray) {
     const int channels = picture->rank == 3 ? (int)picture->shape[2] : 1;
     const int64_t count = picture->shape[0] * picture->shape[1];
     const unsigned char *p = picture->data;
@@ -21,7 +21,7 @@ static void to_gray(const sw_array *picture, unsigned char *gray) {
     }
 }
 
-static int median(const int64_t histogram[256], int64_t count) {
+static int subject_median(const int64_t histogram[256], int64_t count) {
     int64_t below = 0;
     int value = 0;
     while ((below += histogram[value]) <= count / 2)
@@ -29,7 +29,7 @@ static int median(const int64_t histogram[256], int64_t count) {
     return value;
 }
 
-static int background(const unsigned char *x, int64_t height, int64_t width) {
+static int subject_background(const unsigned char *x, int64_t height, int64_t width) {
     int64_t histogram[256] = {0}, count = 0;
     for (int64_t i = 0; i < height; i++) {
         bool edge = i == 0 || i == height - 1;
@@ -37,7 +37,7 @@ static int background(const unsigned char *x, int64_t height, int64_t width) {
         for (int64_t j = 0; j < width; j += step, count++)
             histogram[x[i * width + j]]++;
     }
-    return median(histogram, count);
+    return subject_median(histogram, count);
 }
 
 typedef struct box {
@@ -46,28 +46,28 @@ typedef struct box {
 
 /* Whether a row or a column of pixels has some of the thing in it: more than one in 200, which is more than
  * the noise of a photograph has. */
-static bool has_thing(const unsigned char *x, int64_t count, int64_t step, int ground) {
+static bool subject_is_in_line(const unsigned char *x, int64_t count, int64_t step, int ground) {
     int64_t other = 0;
     for (int64_t i = 0; i < count; i++)
         other += abs(x[i * step] - ground) > EVEN;
     return other > count / 200;
 }
 
-static box trim(const unsigned char *x, int64_t height, int64_t width, int ground) {
+static box subject_box(const unsigned char *x, int64_t height, int64_t width, int ground) {
     box b = {0, height, 0, width};
-    while (b.top < height && !has_thing(x + b.top * width, width, 1, ground))
+    while (b.top < height && !subject_is_in_line(x + b.top * width, width, 1, ground))
         b.top++;
-    while (b.bottom > b.top && !has_thing(x + (b.bottom - 1) * width, width, 1, ground))
+    while (b.bottom > b.top && !subject_is_in_line(x + (b.bottom - 1) * width, width, 1, ground))
         b.bottom--;
-    while (b.left < width && !has_thing(x + b.left, height, width, ground))
+    while (b.left < width && !subject_is_in_line(x + b.left, height, width, ground))
         b.left++;
-    while (b.right > b.left && !has_thing(x + b.right - 1, height, width, ground))
+    while (b.right > b.left && !subject_is_in_line(x + b.right - 1, height, width, ground))
         b.right--;
     return b;
 }
 
 /* The box with the background at 0 and what is farthest from it, black or white, at 255. */
-static void lift(const unsigned char *x, int64_t width, const box *b, int ground, unsigned char *to) {
+static void subject_extract(const unsigned char *x, int64_t width, const box *b, int ground, unsigned char *to) {
     const int range = ground > 127 ? ground : 255 - ground;
     for (int64_t i = b->top; i < b->bottom; i++)
         for (int64_t j = b->left; j < b->right; j++) {
@@ -76,17 +76,17 @@ static void lift(const unsigned char *x, int64_t width, const box *b, int ground
         }
 }
 
-static int64_t scaled(int64_t length, int64_t longest, int64_t side) {
+static int64_t subject_side(int64_t length, int64_t longest, int64_t side) {
     int64_t n = (2 * length * side + longest) / (2 * longest);
     return n < 1 ? 1 : n;
 }
 
 /* Into the middle of zeros [side, side]. */
-static sw_status fit(const sw_array *thing, int64_t side, sw_array *result) {
-    int64_t h = thing->shape[0], w = thing->shape[1], longest = h > w ? h : w;
-    int64_t height = scaled(h, longest, side), width = scaled(w, longest, side);
+static sw_status subject_center(const sw_array *subject, int64_t side, sw_array *result) {
+    int64_t h = subject->shape[0], w = subject->shape[1], longest = h > w ? h : w;
+    int64_t height = subject_side(h, longest, side), width = subject_side(w, longest, side);
     sw_array small;
-    SW_TRY(sw_picture_resize(thing, height, width, &small));
+    SW_TRY(sw_picture_resize(subject, height, width, &small));
     const unsigned char *from = small.data;
     unsigned char *to = result->data;
     to += (side - height) / 2 * side + (side - width) / 2;
@@ -97,17 +97,17 @@ static sw_status fit(const sw_array *thing, int64_t side, sw_array *result) {
     return SW_OK;
 }
 
-static sw_status subject(const unsigned char *x, int64_t height, int64_t width, int64_t side, sw_array *result) {
-    const int ground = background(x, height, width);
-    const box b = trim(x, height, width, ground);
+static sw_status subject_crop(const unsigned char *x, int64_t height, int64_t width, int64_t side, sw_array *result) {
+    const int ground = subject_background(x, height, width);
+    const box b = subject_box(x, height, width, ground);
     if (b.bottom == b.top || b.right == b.left)
         return sw_fail(SW_ERR_FORMAT, "picture_subject: there is nothing on the background (brightness %d)", ground);
-    sw_array thing = sw_array_new(SW_U8, SW_SHAPE(b.bottom - b.top, b.right - b.left));
-    if (!thing.data)
+    sw_array subject = sw_array_new(SW_U8, SW_SHAPE(b.bottom - b.top, b.right - b.left));
+    if (!subject.data)
         return SW_ERR_MEMORY;
-    lift(x, width, &b, ground, thing.data);
-    sw_status status = fit(&thing, side, result);
-    sw_array_free(&thing);
+    subject_extract(x, width, &b, ground, subject.data);
+    sw_status status = subject_center(&subject, side, result);
+    sw_array_free(&subject);
     return status;
 }
 
@@ -119,8 +119,8 @@ sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *ou
     sw_array gray = sw_array_new(SW_U8, 2, picture->shape), result = sw_array_new(SW_U8, SW_SHAPE(side, side));
     sw_status status = gray.data && result.data ? SW_OK : SW_ERR_MEMORY;
     if (status == SW_OK) {
-        to_gray(picture, gray.data);
-        status = subject(gray.data, picture->shape[0], picture->shape[1], side, &result);
+        subject_to_gray(picture, gray.data);
+        status = subject_crop(gray.data, picture->shape[0], picture->shape[1], side, &result);
     }
     sw_array_free(&gray);
     if (status == SW_OK)

@@ -10,8 +10,8 @@
 
 /* Rows in memory, and the names of their columns. */
 typedef struct csv_source {
-    swd_stored stored; /* first: a pointer to its source is a pointer to the whole */
-    char **names;      /* [features], with their texts behind them in one block; NULL: no header */
+    swd_memory_source stored; /* first: a pointer to its source is a pointer to the whole */
+    char **names;             /* [features], with their texts behind them in one block; NULL: no header */
 } csv_source;
 
 /* What was read so far. */
@@ -28,14 +28,14 @@ typedef struct table {
 
 /* ---- Options ---- */
 
-static sw_status check_lists(const sw_csv_options *o) {
+static sw_status csv_check_lists(const sw_csv_options *o) {
     if (o->skip_count < 0 || o->skip_names_count < 0 || (o->skip_count > 0 && !o->skip) ||
         (o->skip_names_count > 0 && !o->skip_names))
         return sw_fail(SW_ERR_ARGUMENT, "csv: a list of columns to skip is NULL, or its count negative");
     return SW_OK;
 }
 
-static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
+static sw_status csv_check_options(sw_csv_options *o, const sw_csv_options *given) {
     if (given)
         SW_TRY(sw_options_copy("csv", "sw_csv_options", o, sizeof *o, given, sizeof *o));
     o->delimiter = (char)(o->delimiter ? o->delimiter : ',');
@@ -53,28 +53,22 @@ static sw_status check_options(sw_csv_options *o, const sw_csv_options *given) {
         return sw_fail(SW_ERR_ARGUMENT, "csv: classes are given, but the target is not SW_CSV_CLASS_IDS");
     if (o->class_names && o->classes == 0)
         return sw_fail(SW_ERR_ARGUMENT, "csv: class_names need `classes`, their number");
-    return check_lists(o);
+    return csv_check_lists(o);
 }
 
 /* ---- Rows ---- */
 
-static sw_status grow(const swd_csv *c, void **list, const table *t, int64_t room, int64_t width, size_t size) {
-    void *longer = width <= INT64_MAX / room ? sw_alloc_array(room * width, size) : NULL;
-    if (!longer)
+static sw_status csv_resize(const swd_csv *c, void *list, const table *t, int64_t room, int64_t width, size_t size) {
+    if (width > INT64_MAX / room || sw_resize_array(list, t->rows * width, room * width, size) != SW_OK)
         return swd_stream_fail_memory(&c->lines.in);
-    if (t->rows > 0)
-        memcpy(longer, *list, (size_t)(t->rows * width) * size);
-    sw_free(*list);
-    *list = longer;
     return SW_OK;
 }
 
 /* Twice the rows; at first as many as take 64 KiB, 64 at most. A row has a delimiter or a line's end for each
  * column and a character at least for each number, so that a file that is not compressed tells how many there can
  * be: the memory is a small multiple of the file's size, also for one row of very many columns. */
-static sw_status make_room(const swd_csv *c, table *t) {
+static sw_status csv_grow(const swd_csv *c, table *t) {
     enum { FIRST_BYTES = 64 * 1024, FIRST_ROWS = 64 };
-    void *list;
     if (t->rows < t->room)
         return SW_OK;
     int64_t room = 2 * t->room;
@@ -85,20 +79,17 @@ static sw_status make_room(const swd_csv *c, table *t) {
     const int64_t most = c->lines.in.file_size / (c->columns + c->features) + 1;
     if (!c->lines.in.compressed && room > most && most > t->rows)
         room = most;
-    SW_TRY((list = t->x, grow(c, &list, t, room, c->features, sizeof *t->x)));
-    t->x = list;
+    SW_TRY(csv_resize(c, &t->x, t, room, c->features, sizeof *t->x));
     if (c->o.target == SW_CSV_REAL) {
-        SW_TRY((list = t->y, grow(c, &list, t, room, 1, sizeof *t->y)));
-        t->y = list;
+        SW_TRY(csv_resize(c, &t->y, t, room, 1, sizeof *t->y));
     } else if (c->o.target == SW_CSV_CLASS_IDS) {
-        SW_TRY((list = t->ids, grow(c, &list, t, room, 1, sizeof *t->ids)));
-        t->ids = list;
+        SW_TRY(csv_resize(c, &t->ids, t, room, 1, sizeof *t->ids));
     }
     t->room = room;
     return SW_OK;
 }
 
-static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
+static sw_status csv_read_number(const swd_csv *c, int64_t column, double *value) {
     const char *field = swd_csv_field(c, column);
     char quoted[64], hint[64];
     if (!*field)
@@ -117,9 +108,9 @@ static sw_status read_number(const swd_csv *c, int64_t column, double *value) {
 
 /* A label that is a number as the text of a whole one ("1" for "1.0"). */
 typedef enum label_kind { LABEL_WHOLE, LABEL_OTHER_NUMBER, LABEL_TEXT } label_kind;
-static label_kind read_label(const char *field, double *value, char text[32]) {
+static label_kind csv_read_label(const char *field, double *value, char text[32]) {
     *value = 0;
-    const swd_number kind = swd_parse_number(field, value);
+    const swd_number_kind kind = swd_parse_number(field, value);
     if (kind == SWD_NO_NUMBER)
         return LABEL_TEXT;
     if (kind != SWD_NUMBER || *value != floor(*value) || fabs(*value) > 0x1p53)
@@ -129,11 +120,11 @@ static label_kind read_label(const char *field, double *value, char text[32]) {
 }
 
 /* Among given classes: one of class_names, or, if none of them is a number, an id. */
-static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id) {
+static sw_status csv_read_given_class(const swd_csv *c, int64_t column, int32_t *id) {
     const char *field = swd_csv_field(c, column);
     char quoted[64], text[32];
     double value;
-    const label_kind kind = read_label(field, &value, text);
+    const label_kind kind = csv_read_label(field, &value, text);
     *id = swd_classes_find(&c->given, field);
     if (*id < 0 && kind == LABEL_WHOLE)
         *id = swd_classes_find(&c->given, text);
@@ -148,15 +139,15 @@ static sw_status read_given_class(const swd_csv *c, int64_t column, int32_t *id)
 }
 
 /* Labels as they are: all of them whole numbers, or all of them texts, as the first one is. */
-static sw_status read_class(const swd_csv *c, int64_t column, table *t, int32_t *id) {
+static sw_status csv_read_class(const swd_csv *c, int64_t column, table *t, int32_t *id) {
     const char *field = swd_csv_field(c, column);
     char quoted[64], text[32];
     double value;
     if (!*field)
         return swd_csv_fail(c, column, "is empty, not a class");
     if (c->o.classes > 0)
-        return read_given_class(c, column, id);
-    const label_kind kind = read_label(field, &value, text);
+        return csv_read_given_class(c, column, id);
+    const label_kind kind = csv_read_label(field, &value, text);
     if (t->rows == 0) {
         t->numbers = kind != LABEL_TEXT;
         t->first_labels = c->lines.line;
@@ -177,22 +168,22 @@ static sw_status read_class(const swd_csv *c, int64_t column, table *t, int32_t 
 }
 
 /* The fields of one row. */
-static sw_status add_row(const swd_csv *c, table *t) {
-    SW_TRY(make_room(c, t));
+static sw_status csv_add_row(const swd_csv *c, table *t) {
+    SW_TRY(csv_grow(c, t));
     double *x = t->x + t->rows * c->features;
     for (int64_t i = 0; i < c->columns; i++) {
         if (c->role[i] == SWD_FEATURE)
-            SW_TRY(read_number(c, i, x++));
+            SW_TRY(csv_read_number(c, i, x++));
         else if (c->role[i] == SWD_TARGET && t->ids)
-            SW_TRY(read_class(c, i, t, &t->ids[t->rows]));
+            SW_TRY(csv_read_class(c, i, t, &t->ids[t->rows]));
         else if (c->role[i] == SWD_TARGET)
-            SW_TRY(read_number(c, i, &t->y[t->rows]));
+            SW_TRY(csv_read_number(c, i, &t->y[t->rows]));
     }
     t->rows++;
     return SW_OK;
 }
 
-static bool is_header(const swd_csv *c) {
+static bool csv_is_header(const swd_csv *c) {
     double value;
     bool numbers = false;
     for (int64_t i = 0; i < c->columns; i++)
@@ -201,7 +192,7 @@ static bool is_header(const swd_csv *c) {
 }
 
 /* The header's fields, which last until the next row. */
-static sw_status take_names(const swd_csv *c, table *t) {
+static sw_status csv_copy_names(const swd_csv *c, table *t) {
     size_t bytes = (size_t)c->features * sizeof *t->names, at = bytes;
     for (int64_t i = 0; i < c->columns; i++)
         bytes += c->role[i] == SWD_FEATURE ? strlen(swd_csv_field(c, i)) + 1 : 0;
@@ -217,19 +208,19 @@ static sw_status take_names(const swd_csv *c, table *t) {
     return SW_OK;
 }
 
-static sw_status read_rows(swd_csv *c, table *t) {
+static sw_status csv_read_rows(swd_csv *c, table *t) {
     bool got;
     SW_TRY(swd_csv_row(c, &got));
     if (!got)
         return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row");
-    const bool header = is_header(c);
+    const bool header = csv_is_header(c);
     SW_TRY(swd_csv_roles(c, header));
-    SW_TRY(header ? take_names(c, t) : add_row(c, t));
+    SW_TRY(header ? csv_copy_names(c, t) : csv_add_row(c, t));
     for (;;) {
         SW_TRY(swd_csv_row(c, &got));
         if (!got)
             break;
-        SW_TRY(add_row(c, t));
+        SW_TRY(csv_add_row(c, t));
     }
     return t->rows > 0 ? SW_OK : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row after its header");
 }
@@ -238,12 +229,12 @@ static sw_status read_rows(swd_csv *c, table *t) {
 
 static void csv_free(sw_source *source) {
     sw_free(((csv_source *)source)->names);
-    swd_stored_free(source);
+    swd_memory_source_free(source);
 }
 
 /* Takes over what was read. */
-static sw_status finish(const swd_csv *c, table *t, csv_source *source) {
-    swd_stored *s = &source->stored;
+static sw_status csv_finish(const swd_csv *c, table *t, csv_source *source) {
+    swd_memory_source *s = &source->stored;
     s->source.free = csv_free;
     source->names = t->names;
     t->names = NULL;
@@ -260,11 +251,11 @@ static sw_status finish(const swd_csv *c, table *t, csv_source *source) {
         if (c->o.classes == 0 && swd_classes_finish(&t->classes, t->numbers, s->y.data, t->rows, s) != SW_OK)
             return swd_stream_fail_memory(&c->lines.in);
     }
-    swd_stored_finish(s);
+    swd_memory_source_finish(s);
     return SW_OK;
 }
 
-static sw_status take_class_names(swd_csv *c) {
+static sw_status csv_copy_class_names(swd_csv *c) {
     double value;
     for (int i = 0; c->o.class_names && i < c->o.classes; i++) {
         if (!c->o.class_names[i])
@@ -279,27 +270,27 @@ static sw_status take_class_names(swd_csv *c) {
     return SW_OK;
 }
 
-static sw_status load(swd_csv *c, const char *path, table *t, csv_source **s) {
+static sw_status csv_load(swd_csv *c, const char *path, table *t, csv_source **s) {
     SW_TRY(swd_stream_open(&c->lines.in, path));
-    SW_TRY(take_class_names(c));
+    SW_TRY(csv_copy_class_names(c));
     if (c->lines.in.magic_size == 0)
         return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "is empty");
-    SW_TRY(read_rows(c, t));
-    *s = (csv_source *)swd_stored_new(sizeof(csv_source));
-    return *s ? finish(c, t, *s) : swd_stream_fail_memory(&c->lines.in);
+    SW_TRY(csv_read_rows(c, t));
+    *s = (csv_source *)swd_memory_source_new(sizeof(csv_source));
+    return *s ? csv_finish(c, t, *s) : swd_stream_fail_memory(&c->lines.in);
 }
 
 sw_source *sw_csv(const char *path, const sw_csv_options *options) {
     swd_csv c = {.lines = {.in = {.members = true}}};
     table t = {0};
     csv_source *s = NULL;
-    if (check_options(&c.o, options) != SW_OK)
+    if (csv_check_options(&c.o, options) != SW_OK)
         return NULL;
     if (!path) {
         sw_fail(SW_ERR_ARGUMENT, "csv: the path is NULL");
         return NULL;
     }
-    sw_status status = load(&c, path, &t, &s);
+    sw_status status = csv_load(&c, path, &t, &s);
     swd_lines_close(&c.lines);
     sw_free(c.field);
     sw_free(c.role);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static sw_status fail_columns(const swd_csv *c, const char *what, long long column) {
+static sw_status csv_fail_column_number(const swd_csv *c, const char *what, long long column) {
     char hint[64];
     return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT,
                            "%s: column %lld, but there are %lld, 0 to %lld or -1 to "
@@ -14,14 +14,15 @@ static sw_status fail_columns(const swd_csv *c, const char *what, long long colu
                            swd_csv_hint(c, NULL, hint));
 }
 
-static sw_status by_number(const swd_csv *c, const char *what, int64_t given, int64_t *column) {
+static sw_status csv_column_by_number(const swd_csv *c, const char *what, int64_t given, int64_t *column) {
     if (given < -c->columns || given >= c->columns)
-        return fail_columns(c, what, given);
+        return csv_fail_column_number(c, what, given);
     *column = given < 0 ? given + c->columns : given;
     return SW_OK;
 }
 
-static sw_status by_name(const swd_csv *c, const char *what, const char *name, bool header, int64_t *column) {
+static sw_status csv_column_by_name(const swd_csv *c, const char *what, const char *name, bool header,
+                                    int64_t *column) {
     enum { MOST_NAMES = 1000 }; /* to suggest one of */
     char quoted[64], hint[64];
     swd_quote(name ? name : "", quoted);
@@ -48,31 +49,31 @@ static sw_status by_name(const swd_csv *c, const char *what, const char *name, b
                            sw_suggest(name, count, names), swd_csv_hint(c, NULL, hint));
 }
 
-static sw_status mark_skipped(swd_csv *c, bool header) {
+static sw_status csv_mark_skipped(swd_csv *c, bool header) {
     int64_t column = 0;
     for (int64_t i = 0; i < c->o.skip_count; i++) {
-        SW_TRY(by_number(c, "skip", c->o.skip[i], &column));
+        SW_TRY(csv_column_by_number(c, "skip", c->o.skip[i], &column));
         c->role[column] = SWD_SKIPPED;
     }
     for (int64_t i = 0; i < c->o.skip_names_count; i++) {
-        SW_TRY(by_name(c, "skip", c->o.skip_names[i], header, &column));
+        SW_TRY(csv_column_by_name(c, "skip", c->o.skip_names[i], header, &column));
         c->role[column] = SWD_SKIPPED;
     }
     return SW_OK;
 }
 
-static sw_status mark_target(swd_csv *c, bool header) {
+static sw_status csv_mark_target(swd_csv *c, bool header) {
     int64_t column = 0;
     if (c->o.target == SW_CSV_NO_TARGET)
         return SW_OK;
     if (c->o.target_name)
-        SW_TRY(by_name(c, "target", c->o.target_name, header, &column));
+        SW_TRY(csv_column_by_name(c, "target", c->o.target_name, header, &column));
     else
-        SW_TRY(by_number(c, "target",
-                         c->o.target_column == 0                     ? -1
-                         : c->o.target_column == SW_CSV_FIRST_COLUMN ? 0
-                                                                     : c->o.target_column,
-                         &column));
+        SW_TRY(csv_column_by_number(c, "target",
+                                    c->o.target_column == 0                     ? -1
+                                    : c->o.target_column == SW_CSV_FIRST_COLUMN ? 0
+                                                                                : c->o.target_column,
+                                    &column));
     if (c->role[column] == SWD_SKIPPED)
         return swd_stream_fail(&c->lines.in, SW_ERR_ARGUMENT, "target: column %lld is also to be skipped",
                                (long long)column);
@@ -84,8 +85,8 @@ sw_status swd_csv_roles(swd_csv *c, bool header) {
     c->role = sw_alloc((size_t)c->columns); /* zeros: features */
     if (!c->role)
         return swd_stream_fail_memory(&c->lines.in);
-    SW_TRY(mark_skipped(c, header));
-    SW_TRY(mark_target(c, header));
+    SW_TRY(csv_mark_skipped(c, header));
+    SW_TRY(csv_mark_target(c, header));
     for (int64_t i = 0; i < c->columns; i++)
         c->features += c->role[i] == SWD_FEATURE;
     char hint[64];

@@ -19,7 +19,7 @@ sw_status swd_csv_fail(const swd_csv *c, int64_t column, const char *format, ...
                            (long long)column + 1, reason);
 }
 
-static char other_delimiter(const swd_csv *c, const char *field) {
+static char csv_other_delimiter(const swd_csv *c, const char *field) {
     for (; *field; field++)
         if (*field != c->o.delimiter && strchr(";,\t|", *field))
             return *field;
@@ -30,7 +30,7 @@ const char *swd_csv_hint(const swd_csv *c, const char *field, char out[64]) {
     char other = c->other;
     out[0] = 0;
     if (!other && field && c->columns == 1)
-        other = other_delimiter(c, field);
+        other = csv_other_delimiter(c, field);
     if (other == '\t')
         snprintf(out, 64, " (is the delimiter a tab? option delimiter)");
     else if (other)
@@ -40,19 +40,19 @@ const char *swd_csv_hint(const swd_csv *c, const char *field, char out[64]) {
 
 /* ---- Fields ---- */
 
-static bool is_blank(const swd_csv *c, char ch) {
+static bool csv_is_blank(const swd_csv *c, char ch) {
     return (ch == ' ' || ch == '\t') && ch != c->o.delimiter;
 }
 
-static char *skip_blanks(const swd_csv *c, char *p) {
-    while (is_blank(c, *p))
+static char *csv_skip_blanks(const swd_csv *c, char *p) {
+    while (csv_is_blank(c, *p))
         p++;
     return p;
 }
 
 /* After the opening quote: takes doubled quotes apart in place; *end is what follows the closing
  * one. */
-static sw_status unquote(swd_csv *c, char *text, int64_t column, char **end) {
+static sw_status csv_unquote(swd_csv *c, char *text, int64_t column, char **end) {
     char *out = text, *in = text;
     bool closed = false;
     while (*in && !closed) {
@@ -66,7 +66,7 @@ static sw_status unquote(swd_csv *c, char *text, int64_t column, char **end) {
     }
     if (!closed)
         return swd_csv_fail(c, column, "a quote is not closed on this line");
-    *end = skip_blanks(c, in);
+    *end = csv_skip_blanks(c, in);
     if (**end && **end != c->o.delimiter)
         return swd_csv_fail(c, column, "text after the closing quote");
     *out = 0;
@@ -74,15 +74,15 @@ static sw_status unquote(swd_csv *c, char *text, int64_t column, char **end) {
 }
 
 /* One field at *cursor, which then points behind the delimiter, or is NULL after the last field. */
-static sw_status take_field(swd_csv *c, char **cursor, int64_t column, uint32_t *field) {
-    char *text = skip_blanks(c, *cursor), *end = text;
+static sw_status csv_parse_field(swd_csv *c, char **cursor, int64_t column, uint32_t *field) {
+    char *text = csv_skip_blanks(c, *cursor), *end = text;
     if (*text == '"') {
-        SW_TRY(unquote(c, ++text, column, &end));
+        SW_TRY(csv_unquote(c, ++text, column, &end));
         *cursor = *end ? end + 1 : NULL;
     } else {
         end = text + strcspn(text, (char[]){c->o.delimiter, 0});
         *cursor = *end ? end + 1 : NULL;
-        while (end > text && is_blank(c, end[-1]))
+        while (end > text && csv_is_blank(c, end[-1]))
             end--;
         *end = 0;
     }
@@ -90,7 +90,7 @@ static sw_status take_field(swd_csv *c, char **cursor, int64_t column, uint32_t 
     return SW_OK;
 }
 
-static sw_status split_first(swd_csv *c, char *line) {
+static sw_status csv_parse_first_row(swd_csv *c, char *line) {
     int64_t most = 1;
     for (const char *p = line; *p; p++)
         most += *p == c->o.delimiter;
@@ -99,20 +99,20 @@ static sw_status split_first(swd_csv *c, char *line) {
     if (!c->field)
         return swd_stream_fail_memory(&c->lines.in);
     while (line) {
-        SW_TRY(take_field(c, &line, c->columns, &c->field[c->columns]));
+        SW_TRY(csv_parse_field(c, &line, c->columns, &c->field[c->columns]));
         c->columns++;
     }
     if (c->columns == 1)
-        c->other = other_delimiter(c, swd_csv_field(c, 0));
+        c->other = csv_other_delimiter(c, swd_csv_field(c, 0));
     c->first_line = c->lines.line;
     return SW_OK;
 }
 
-static sw_status split(swd_csv *c, char *line) {
+static sw_status csv_parse_row(swd_csv *c, char *line) {
     int64_t count = 0;
     c->text = line;
     for (uint32_t spare; line; count++)
-        SW_TRY(take_field(c, &line, count, count < c->columns ? &c->field[count] : &spare));
+        SW_TRY(csv_parse_field(c, &line, count, count < c->columns ? &c->field[count] : &spare));
     char hint[64];
     if (count != c->columns)
         return swd_csv_fail(c, -1, "%lld field%s, but line %lld has %lld%s", (long long)count, count == 1 ? "" : "s",
@@ -129,13 +129,13 @@ sw_status swd_csv_row(swd_csv *c, bool *got) {
         SW_TRY(swd_lines_next(&c->lines, &line));
         if (!line)
             return SW_OK;
-        if (*skip_blanks(c, line)) {
+        if (*csv_skip_blanks(c, line)) {
             if (blank) {
                 c->lines.line = blank;
                 return swd_csv_fail(c, -1, "is blank, and rows follow it");
             }
             *got = true;
-            return c->field ? split(c, line) : split_first(c, line);
+            return c->field ? csv_parse_row(c, line) : csv_parse_first_row(c, line);
         }
         blank = blank ? blank : c->lines.line;
     }

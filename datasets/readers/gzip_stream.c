@@ -27,7 +27,7 @@ sw_status swd_stream_fail_memory(const swd_stream *s) {
     return swd_path_fail_memory(s->path, s->first_error);
 }
 
-static sw_status fail_read(const swd_stream *s) {
+static sw_status stream_fail_read(const swd_stream *s) {
     return swd_stream_fail(s, SW_ERR_IO, "cannot be read: %s", strerror(errno));
 }
 
@@ -43,7 +43,7 @@ static void zlib_release(void *user, void *memory) {
     sw_free(memory);
 }
 
-static sw_status begin_inflate(swd_stream *s) {
+static sw_status stream_begin_inflate(swd_stream *s) {
     s->block = sw_alloc(BLOCK);
     if (!s->block)
         return swd_stream_fail_memory(s);
@@ -68,9 +68,9 @@ sw_status swd_stream_open(swd_stream *s, const char *path) {
     setvbuf(s->file, NULL, _IONBF, 0); /* we read in large blocks: no second copy */
     s->magic_size = fread(s->magic, 1, sizeof s->magic, s->file);
     if (ferror(s->file) || fseek(s->file, 0, SEEK_SET) != 0)
-        return fail_read(s);
+        return stream_fail_read(s);
     s->compressed = s->magic_size == 2 && s->magic[0] == 0x1f && s->magic[1] == 0x8b;
-    return s->compressed ? begin_inflate(s) : SW_OK;
+    return s->compressed ? stream_begin_inflate(s) : SW_OK;
 }
 
 void swd_stream_close(swd_stream *s) {
@@ -84,17 +84,17 @@ void swd_stream_close(swd_stream *s) {
 /* ---- Reading ---- */
 
 /* Compressed bytes to go on with; z.avail_in stays 0 at the end of the file. */
-static sw_status refill(swd_stream *s) {
+static sw_status stream_refill(swd_stream *s) {
     if (s->z.avail_in == 0) {
         s->z.next_in = s->block;
         s->z.avail_in = (uInt)fread(s->block, 1, BLOCK, s->file);
     }
-    return ferror(s->file) ? fail_read(s) : SW_OK;
+    return ferror(s->file) ? stream_fail_read(s) : SW_OK;
 }
 
 /* One call of inflate for at most `room` bytes; reads on in the file where it must. */
-static sw_status inflate_some(swd_stream *s, unsigned char *out, size_t room, size_t *made) {
-    SW_TRY(refill(s));
+static sw_status stream_inflate(swd_stream *s, unsigned char *out, size_t room, size_t *made) {
+    SW_TRY(stream_refill(s));
     if (s->z.avail_in == 0)
         return swd_stream_fail(s, SW_ERR_FORMAT, "truncated: the gzip data break off");
     uInt piece = room < PIECE ? (uInt)room : PIECE;
@@ -114,7 +114,7 @@ static sw_status inflate_some(swd_stream *s, unsigned char *out, size_t room, si
  * What follows them is in z.next_in; z.avail_in is 0 at the end of the file. */
 static sw_status stream_skip_padding(swd_stream *s) {
     for (;;) {
-        SW_TRY(refill(s));
+        SW_TRY(stream_refill(s));
         if (s->z.avail_in == 0)
             return SW_OK;
         for (; s->z.avail_in > 0; s->z.avail_in--, s->z.next_in++)
@@ -124,7 +124,7 @@ static sw_status stream_skip_padding(swd_stream *s) {
 }
 
 /* After the end of a gzip member: begins the next, if there is one. */
-static sw_status next_member(swd_stream *s) {
+static sw_status stream_next_member(swd_stream *s) {
     SW_TRY(stream_skip_padding(s));
     if (s->z.avail_in > 0) {
         inflateReset(&s->z);
@@ -138,15 +138,15 @@ sw_status swd_stream_read(swd_stream *s, void *out, size_t room, size_t *made) {
     *made = 0;
     if (!s->compressed) {
         *made = fread(p, 1, room, s->file);
-        return ferror(s->file) ? fail_read(s) : SW_OK;
+        return ferror(s->file) ? stream_fail_read(s) : SW_OK;
     }
     while (*made < room) {
         if (s->ended && s->members)
-            SW_TRY(next_member(s));
+            SW_TRY(stream_next_member(s));
         if (s->ended)
             break;
         size_t n = 0;
-        SW_TRY(inflate_some(s, p + *made, room - *made, &n));
+        SW_TRY(stream_inflate(s, p + *made, room - *made, &n));
         *made += n;
     }
     return SW_OK;
@@ -155,7 +155,7 @@ sw_status swd_stream_read(swd_stream *s, void *out, size_t room, size_t *made) {
 sw_status swd_stream_check_end(swd_stream *s) {
     unsigned char spare;
     for (size_t made = 0; !s->ended;) {
-        SW_TRY(inflate_some(s, &spare, 1, &made));
+        SW_TRY(stream_inflate(s, &spare, 1, &made));
         if (made)
             return swd_stream_fail(s, SW_ERR_FORMAT, "trailing bytes: more contents than its header says");
     }

@@ -8,17 +8,17 @@
 
 enum { MAX_CLASSES = 256 };
 
-static sw_status check_options(sw_images_options *o, const sw_images_options *given) {
+static sw_status images_check_options(sw_images_options *o, const sw_images_options *given) {
     if (given)
         SW_TRY(sw_options_copy("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
     if (o->classes < 0 || o->classes > MAX_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes, MAX_CLASSES);
     if (o->class_names && o->classes == 0)
         return sw_fail(SW_ERR_ARGUMENT, "images: class_names need `classes`, their number");
-    return swd_check_scale("images", &o->scale, &o->shift, 1.0 / 255);
+    return swd_check_pixel_scale("images", &o->scale, &o->shift, 1.0 / 255);
 }
 
-static sw_status check_pixels(const char *path, const sw_array *pixels, const int64_t *expected) {
+static sw_status images_check_pixels(const char *path, const sw_array *pixels, const int64_t *expected) {
     const int64_t *shape = pixels->shape;
     const char *text = sw_shape_text(pixels->rank, shape);
     if (pixels->rank != 3)
@@ -30,7 +30,7 @@ static sw_status check_pixels(const char *path, const sw_array *pixels, const in
     return SW_OK;
 }
 
-static sw_status check_labels(const char *path, const sw_array *labels, int64_t n, int classes) {
+static sw_status images_check_labels(const char *path, const sw_array *labels, int64_t n, int classes) {
     if (labels->rank != 1)
         return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s of labels is not [n]", path,
                        sw_shape_text(labels->rank, labels->shape));
@@ -46,18 +46,18 @@ static sw_status check_labels(const char *path, const sw_array *labels, int64_t 
 }
 
 /* Labels first: they are small, and a wrong file is found soon. */
-static sw_status load(swd_stored *s, const char *images_path, const char *labels_path, int classes,
-                      const int64_t *expected) {
+static sw_status images_load(swd_memory_source *s, const char *images_path, const char *labels_path, int classes,
+                             const int64_t *expected) {
     SW_TRY(sw_idx_load(labels_path, &s->y));
     SW_TRY(sw_idx_load(images_path, &s->x));
-    SW_TRY(check_pixels(images_path, &s->x, expected));
-    return check_labels(labels_path, &s->y, s->x.shape[0], classes);
+    SW_TRY(images_check_pixels(images_path, &s->x, expected));
+    return images_check_labels(labels_path, &s->y, s->x.shape[0], classes);
 }
 
 /* The labels' class ids in place of them. */
-static sw_status number_labels(swd_stored *s, const char *labels_path) {
+static sw_status images_number_labels(swd_memory_source *s, const char *labels_path) {
     sw_array ids;
-    SW_TRY(swd_number_classes(labels_path, &s->y, s, &ids));
+    SW_TRY(swd_class_ids_of_labels(labels_path, &s->y, s, &ids));
     sw_array_free(&s->y);
     s->y = ids;
     return SW_OK;
@@ -66,15 +66,15 @@ static sw_status number_labels(swd_stored *s, const char *labels_path) {
 sw_source *swd_images_open(const char *images_path, const char *labels_path, const sw_images_options *options,
                            const int64_t expected[3]) {
     sw_images_options o = {0};
-    if (check_options(&o, options) != SW_OK)
+    if (images_check_options(&o, options) != SW_OK)
         return NULL;
-    swd_stored *s = swd_stored_new(sizeof(swd_stored));
+    swd_memory_source *s = swd_memory_source_new(sizeof(swd_memory_source));
     if (!s)
         return NULL;
     s->source.classes = o.classes;
     s->source.class_names = o.class_names;
-    if (load(s, images_path, labels_path, o.classes, expected) != SW_OK ||
-        (o.classes == 0 && number_labels(s, labels_path) != SW_OK)) {
+    if (images_load(s, images_path, labels_path, o.classes, expected) != SW_OK ||
+        (o.classes == 0 && images_number_labels(s, labels_path) != SW_OK)) {
         sw_source_free(&s->source);
         return NULL;
     }
@@ -82,7 +82,7 @@ sw_source *swd_images_open(const char *images_path, const char *labels_path, con
     s->shift = o.shift;
     s->x.rank = 2; /* one vector a picture */
     s->x.shape[1] *= s->x.shape[2];
-    swd_stored_finish(s);
+    swd_memory_source_finish(s);
     return &s->source;
 }
 

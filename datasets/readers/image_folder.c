@@ -35,7 +35,7 @@ static sw_status folder_fail_memory(const folder *f) {
     return swd_path_fail_memory(f->path, f->first_error);
 }
 
-static void free_names(names *list) {
+static void names_free(names *list) {
     for (int64_t i = 0; i < list->count; i++)
         sw_free(list->name[i]);
     sw_free(list->name);
@@ -43,18 +43,13 @@ static void free_names(names *list) {
 }
 
 /* Takes `name` over. False: no memory. */
-static bool add_name(names *list, char *name) {
+static bool names_add(names *list, char *name) {
     if (name && list->count == list->room) {
-        int64_t room = list->room ? 2 * list->room : 64;
-        char **longer = sw_alloc_array(room, sizeof *longer);
-        if (!longer) {
+        const int64_t room = list->room ? 2 * list->room : 64;
+        if (sw_resize_array(&list->name, list->count, room, sizeof *list->name) != SW_OK) {
             sw_free(name);
             return false;
         }
-        if (list->count)
-            memcpy(longer, list->name, (size_t)list->count * sizeof *longer);
-        sw_free(list->name);
-        list->name = longer;
         list->room = room;
     }
     if (name)
@@ -62,12 +57,12 @@ static bool add_name(names *list, char *name) {
     return name != NULL;
 }
 
-static int compare_names(const void *a, const void *b) {
+static int names_compare(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* "directory/name" in memory of its own. */
-static char *join(const char *directory, const char *name) {
+static char *folder_join_path(const char *directory, const char *name) {
     size_t length = strlen(directory);
     const char *slash = length > 0 && directory[length - 1] == '/' ? "" : "/";
     size_t size = length + strlen(name) + 2;
@@ -77,7 +72,7 @@ static char *join(const char *directory, const char *name) {
     return path;
 }
 
-static bool is_picture_name(const char *name) {
+static bool folder_is_picture_name(const char *name) {
     static const char *const endings[3] = {".png", ".jpg", ".jpeg"};
     const size_t length = strlen(name);
     for (int e = 0; e < 3; e++) {
@@ -95,7 +90,7 @@ static bool is_picture_name(const char *name) {
 typedef sw_status (*visit_function)(folder *f, const char *name, char *path, const struct stat *kind);
 
 /* Calls visit for everything in a directory that is not hidden; visit takes `path` over. */
-static sw_status visit_directory(folder *f, const char *directory, visit_function visit) {
+static sw_status folder_visit(folder *f, const char *directory, visit_function visit) {
     DIR *open = opendir(directory);
     if (!open)
         return sw_fail(SW_ERR_IO, "%.700s: cannot be opened as a folder: %s", directory, strerror(errno));
@@ -105,7 +100,7 @@ static sw_status visit_directory(folder *f, const char *directory, visit_functio
         if (entry->d_name[0] == '.')
             continue;
         struct stat kind;
-        char *path = join(directory, entry->d_name);
+        char *path = folder_join_path(directory, entry->d_name);
         if (!path) {
             status = folder_fail_memory(f);
         } else if (stat(path, &kind) != 0) {
@@ -121,60 +116,60 @@ static sw_status visit_directory(folder *f, const char *directory, visit_functio
     return status;
 }
 
-static sw_status visit_top(folder *f, const char *name, char *path, const struct stat *kind) {
+static sw_status folder_visit_top(folder *f, const char *name, char *path, const struct stat *kind) {
     sw_status status = SW_OK;
     if (S_ISDIR(kind->st_mode)) {
-        if (!add_name(&f->classes, sw_strdup(name)))
+        if (!names_add(&f->classes, sw_strdup(name)))
             status = folder_fail_memory(f);
-    } else if (is_picture_name(name)) {
+    } else if (folder_is_picture_name(name)) {
         status = sw_fail(SW_ERR_FORMAT, "%.700s: a picture outside the folders of the classes", path);
     }
     sw_free(path);
     return status;
 }
 
-static sw_status visit_picture(folder *f, const char *name, char *path, const struct stat *kind) {
+static sw_status folder_visit_picture(folder *f, const char *name, char *path, const struct stat *kind) {
     sw_status status = SW_OK;
     if (S_ISDIR(kind->st_mode))
         status = sw_fail(SW_ERR_FORMAT, "%.700s: a folder within the folder of a class", path);
     else if (!S_ISREG(kind->st_mode))
         status = sw_fail(SW_ERR_FORMAT, "%.700s: not an ordinary file", path);
-    else if (!is_picture_name(name))
+    else if (!folder_is_picture_name(name))
         status = sw_fail(SW_ERR_FORMAT, "%.700s: not a picture: ends in none of .png, .jpg, .jpeg", path);
     if (status != SW_OK) {
         sw_free(path);
         return status;
     }
-    return add_name(&f->files, path) ? SW_OK : folder_fail_memory(f);
+    return names_add(&f->files, path) ? SW_OK : folder_fail_memory(f);
 }
 
-static sw_status list_class(folder *f, int64_t c) {
-    char *directory = join(f->path, f->classes.name[c]);
+static sw_status folder_list_class(folder *f, int64_t c) {
+    char *directory = folder_join_path(f->path, f->classes.name[c]);
     if (!directory)
         return folder_fail_memory(f);
     const int64_t first = f->first[c] = f->files.count;
-    sw_status status = visit_directory(f, directory, visit_picture);
+    sw_status status = folder_visit(f, directory, folder_visit_picture);
     if (status == SW_OK && f->files.count == first)
         status = sw_fail(SW_ERR_FORMAT, "%.700s: a class without pictures", directory);
     if (status == SW_OK)
-        qsort(f->files.name + first, (size_t)(f->files.count - first), sizeof(char *), compare_names);
+        qsort(f->files.name + first, (size_t)(f->files.count - first), sizeof(char *), names_compare);
     sw_free(directory);
     return status;
 }
 
-static sw_status list_pictures(folder *f) {
+static sw_status folder_list_pictures(folder *f) {
     enum { MOST_CLASSES = 1 << 20 };
-    SW_TRY(visit_directory(f, f->path, visit_top));
+    SW_TRY(folder_visit(f, f->path, folder_visit_top));
     const int64_t classes = f->classes.count;
     if (classes < 1 || classes > MOST_CLASSES)
         return sw_fail(SW_ERR_FORMAT, "%.700s: holds %s: a folder for each class is needed, with its pictures", f->path,
                        classes ? "too many folders" : "no folder");
-    qsort(f->classes.name, (size_t)classes, sizeof(char *), compare_names);
+    qsort(f->classes.name, (size_t)classes, sizeof(char *), names_compare);
     f->first = sw_alloc_array(classes + 1, sizeof *f->first);
     if (!f->first)
         return folder_fail_memory(f);
     for (int64_t c = 0; c < classes; c++)
-        SW_TRY(list_class(f, c));
+        SW_TRY(folder_list_class(f, c));
     f->first[classes] = f->files.count;
     return SW_OK;
 }
@@ -182,7 +177,7 @@ static sw_status list_pictures(folder *f) {
 /* ---- Reading ---- */
 
 /* [height, width, channels] → [channels, height, width] */
-static void make_planar(const unsigned char *in, int64_t pixels, int64_t channels, unsigned char *out) {
+static void folder_make_planar(const unsigned char *in, int64_t pixels, int64_t channels, unsigned char *out) {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t i = 0; i < pixels; i++)
             /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a picture that was read has data */
@@ -190,7 +185,7 @@ static void make_planar(const unsigned char *in, int64_t pixels, int64_t channel
 }
 
 /* With the first picture the size is known, and so is the memory for all. */
-static sw_status make_room(folder *f, swd_stored *s, const char *path, const sw_array *picture) {
+static sw_status folder_allocate(folder *f, swd_memory_source *s, const char *path, const sw_array *picture) {
     if (f->o.height == 0) {
         f->o.height = picture->shape[0];
         f->o.width = picture->shape[1];
@@ -201,7 +196,8 @@ static sw_status make_room(folder *f, swd_stored *s, const char *path, const sw_
 }
 
 /* scratch [height, width, channels] */
-static sw_status put_picture(folder *f, swd_stored *s, int64_t i, const sw_array *picture, unsigned char *scratch) {
+static sw_status folder_put_picture(folder *f, swd_memory_source *s, int64_t i, const sw_array *picture,
+                                    unsigned char *scratch) {
     const char *path = f->files.name[i];
     const int64_t height = f->o.height, width = f->o.width, pixels = height * width;
     const unsigned char *from = picture->data;
@@ -215,11 +211,11 @@ static sw_status put_picture(folder *f, swd_stored *s, int64_t i, const sw_array
         SW_TRY(swd_picture_resize(path, picture, height, width, scratch));
         from = scratch;
     }
-    make_planar(from, pixels, f->o.channels, (unsigned char *)s->x.data + i * pixels * f->o.channels);
+    folder_make_planar(from, pixels, f->o.channels, (unsigned char *)s->x.data + i * pixels * f->o.channels);
     return SW_OK;
 }
 
-static sw_status read_pictures(folder *f, swd_stored *s) {
+static sw_status folder_read_pictures(folder *f, swd_memory_source *s) {
     unsigned char *scratch = NULL;
     sw_status status = SW_OK;
     if (f->o.height > 0 && !(scratch = sw_alloc((size_t)(f->o.height * f->o.width * f->o.channels))))
@@ -228,16 +224,16 @@ static sw_status read_pictures(folder *f, swd_stored *s) {
         sw_array picture;
         status = sw_picture_load(f->files.name[i], f->o.channels, &picture);
         if (status == SW_OK && i == 0)
-            status = make_room(f, s, f->files.name[i], &picture);
+            status = folder_allocate(f, s, f->files.name[i], &picture);
         if (status == SW_OK)
-            status = put_picture(f, s, i, &picture, scratch);
+            status = folder_put_picture(f, s, i, &picture, scratch);
         sw_array_free(&picture);
     }
     sw_free(scratch);
     return status;
 }
 
-static sw_status label(folder *f, swd_stored *s) {
+static sw_status folder_label(folder *f, swd_memory_source *s) {
     s->y = sw_array_new(SW_I32, SW_SHAPE(f->files.count));
     if (!s->y.data)
         return folder_fail_memory(f);
@@ -248,7 +244,7 @@ static sw_status label(folder *f, swd_stored *s) {
     return SW_OK;
 }
 
-static sw_status check_options(sw_image_folder_options *o, const sw_image_folder_options *given) {
+static sw_status folder_check_options(sw_image_folder_options *o, const sw_image_folder_options *given) {
     if (given)
         SW_TRY(sw_options_copy("image folder", "sw_image_folder_options", o, sizeof *o, given, sizeof *o));
     if (o->channels == 0)
@@ -259,13 +255,13 @@ static sw_status check_options(sw_image_folder_options *o, const sw_image_folder
     if (!none && (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
         return sw_fail(SW_ERR_ARGUMENT, "image folder: height %lld and width %lld; 1 to %d each, or both 0",
                        (long long)o->height, (long long)o->width, SWD_MOST_SIDE);
-    return swd_check_scale("image folder", &o->scale, &o->shift, 1.0 / 255);
+    return swd_check_pixel_scale("image folder", &o->scale, &o->shift, 1.0 / 255);
 }
 
-static sw_status load(folder *f, swd_stored *s) {
-    SW_TRY(list_pictures(f));
-    SW_TRY(read_pictures(f, s));
-    SW_TRY(label(f, s));
+static sw_status folder_load(folder *f, swd_memory_source *s) {
+    SW_TRY(folder_list_pictures(f));
+    SW_TRY(folder_read_pictures(f, s));
+    SW_TRY(folder_label(f, s));
     s->source.classes = (int)f->classes.count;
     s->names = f->classes.name; /* the source's from here on */
     s->source.class_names = (const char *const *)s->names;
@@ -276,22 +272,22 @@ static sw_status load(folder *f, swd_stored *s) {
         s->x.shape[1] *= s->x.shape[2] * s->x.shape[3];
         s->x.rank = 2;
     }
-    swd_stored_finish(s);
+    swd_memory_source_finish(s);
     return SW_OK;
 }
 
 sw_source *sw_image_folder(const char *path, const sw_image_folder_options *options) {
     folder f = {.path = path, .first_error = !sw_error()};
-    if (check_options(&f.o, options) != SW_OK)
+    if (folder_check_options(&f.o, options) != SW_OK)
         return NULL;
     if (!path) {
         sw_fail(SW_ERR_ARGUMENT, "image folder: the path is NULL");
         return NULL;
     }
-    swd_stored *s = swd_stored_new(sizeof(swd_stored));
-    sw_status status = s ? load(&f, s) : folder_fail_memory(&f);
-    free_names(&f.classes);
-    free_names(&f.files);
+    swd_memory_source *s = swd_memory_source_new(sizeof(swd_memory_source));
+    sw_status status = s ? folder_load(&f, s) : folder_fail_memory(&f);
+    names_free(&f.classes);
+    names_free(&f.files);
     sw_free(f.first);
     if (status == SW_OK)
         return &s->source;

@@ -54,7 +54,7 @@ static const image_set digits = {
 /* ---- Looking for the files ---- */
 
 /* Whether it can be opened; no error is left. */
-static bool is_there(const char *path) {
+static bool mnist_is_file(const char *path) {
     const bool had_error = sw_error() != NULL;
     int64_t bytes;
     const int file = sw_file_open(path, &bytes);
@@ -66,27 +66,27 @@ static bool is_there(const char *path) {
 }
 
 /* The path of file i in a directory, without .gz if both are there: nothing to inflate. */
-static bool locate(const char *directory, int i, char path[PATH_LENGTH]) {
+static bool mnist_locate(const char *directory, int i, char path[PATH_LENGTH]) {
     static const char *const ending[2] = {"", ".gz"};
     for (int e = 0; e < 2; e++) {
         int length = snprintf(path, PATH_LENGTH, "%s/%s%s", directory, file_name[i], ending[e]);
-        if (length > 0 && length < PATH_LENGTH && is_there(path))
+        if (length > 0 && length < PATH_LENGTH && mnist_is_file(path))
             return true;
     }
     return false;
 }
 
 /* The first of the four files that is missing; FILES if none is. */
-static int first_missing(const char *directory) {
+static int mnist_first_missing(const char *directory) {
     char path[PATH_LENGTH];
     for (int i = 0; i < FILES; i++)
-        if (!locate(directory, i, path))
+        if (!mnist_locate(directory, i, path))
             return i;
     return FILES;
 }
 
 /* "$variable/tail"; false if the variable is not set or the result too long. */
-static bool from_environment(char place[PATH_LENGTH], const char *variable, const char *tail) {
+static bool mnist_from_environment(char place[PATH_LENGTH], const char *variable, const char *tail) {
     const char *value = getenv(variable);
     if (!value || !*value)
         return false;
@@ -95,24 +95,24 @@ static bool from_environment(char place[PATH_LENGTH], const char *variable, cons
 }
 
 /* The places to look in if the caller names none. */
-static int list_places(const image_set *set, char place[PLACES][PATH_LENGTH]) {
+static int mnist_list_places(const image_set *set, char place[PLACES][PATH_LENGTH]) {
     char tail[64];
     int count = 0;
-    if (from_environment(place[count], set->variable, ""))
+    if (mnist_from_environment(place[count], set->variable, ""))
         count++;
     snprintf(place[count++], PATH_LENGTH, "/usr/share/datasets/%s", set->folder);
     snprintf(tail, sizeof tail, "/.cache/%s", set->folder);
-    if (from_environment(place[count], "XDG_CACHE_HOME", strrchr(tail, '/')) ||
-        from_environment(place[count], "HOME", tail))
+    if (mnist_from_environment(place[count], "XDG_CACHE_HOME", strrchr(tail, '/')) ||
+        mnist_from_environment(place[count], "HOME", tail))
         count++;
     return count;
 }
 
-static sw_status fail_missing(const image_set *set, char place[PLACES][PATH_LENGTH], int places) {
+static sw_status mnist_fail_missing(const image_set *set, char place[PLACES][PATH_LENGTH], int places) {
     char list[700];
     size_t at = 0;
     for (int p = 0; p < places; p++) {
-        int missing = first_missing(place[p]);
+        int missing = mnist_first_missing(place[p]);
         int length = snprintf(list + at, sizeof list - at, "%s%.190s (no %s)", p ? ", " : "", place[p],
                               file_name[missing < FILES ? missing : 0]);
         at += length > 0 ? (size_t)length : 0;
@@ -121,47 +121,48 @@ static sw_status fail_missing(const image_set *set, char place[PLACES][PATH_LENG
 }
 
 /* Copies into `found` the first place that has all four files. */
-static sw_status find_directory(const image_set *set, const char *directory, char found[PATH_LENGTH]) {
+static sw_status mnist_find_directory(const image_set *set, const char *directory, char found[PATH_LENGTH]) {
     char place[PLACES][PATH_LENGTH];
     int places = 1;
     if (!directory) {
-        places = list_places(set, place);
+        places = mnist_list_places(set, place);
     } else if (strlen(directory) < PATH_LENGTH) {
         strcpy(place[0], directory);
     } else {
         return sw_fail(SW_ERR_ARGUMENT, "%.190s...: a path of %zu bytes is too long", directory, strlen(directory));
     }
     for (int p = 0; p < places; p++) {
-        if (first_missing(place[p]) == FILES) {
+        if (mnist_first_missing(place[p]) == FILES) {
             strcpy(found, place[p]);
             return SW_OK;
         }
     }
-    return fail_missing(set, place, places);
+    return mnist_fail_missing(set, place, places);
 }
 
 /* ---- Reading them ---- */
 
-static sw_status find_file(const char *directory, int i, char path[PATH_LENGTH]) {
-    if (locate(directory, i, path))
+static sw_status mnist_find_file(const char *directory, int i, char path[PATH_LENGTH]) {
+    if (mnist_locate(directory, i, path))
         return SW_OK;
     return sw_fail(SW_ERR_IO, "%.700s: %s is gone", directory, file_name[i]);
 }
 
-static sw_source *open_set(const image_set *set, const char *directory, sw_data_split split) {
+static sw_source *mnist_open(const image_set *set, const char *directory, sw_data_split split) {
     char found[PATH_LENGTH], images[PATH_LENGTH], labels[PATH_LENGTH];
     if (split != SW_TRAINING && split != SW_TEST) {
         sw_fail(SW_ERR_ARGUMENT, "%s: split %d is neither SW_TRAINING nor SW_TEST", set->folder, (int)split);
         return NULL;
     }
-    if (find_directory(set, directory, found) != SW_OK || find_file(found, 2 * (int)split, images) != SW_OK ||
-        find_file(found, 2 * (int)split + 1, labels) != SW_OK)
+    if (mnist_find_directory(set, directory, found) != SW_OK ||
+        mnist_find_file(found, 2 * (int)split, images) != SW_OK ||
+        mnist_find_file(found, 2 * (int)split + 1, labels) != SW_OK)
         return NULL;
     sw_images_options options = {.size = sizeof options, .classes = CLASSES, .class_names = set->class_names};
     return swd_images_open(images, labels, &options, (int64_t[]){samples[split], SIDE, SIDE});
 }
 
-static sw_status checksum(const char *path, char sha256[65]) {
+static sw_status mnist_checksum(const char *path, char sha256[65]) {
     unsigned char header[SWD_IDX_HEADER];
     sw_array array;
     swd_sha256 sha;
@@ -174,22 +175,22 @@ static sw_status checksum(const char *path, char sha256[65]) {
     return SW_OK;
 }
 
-static sw_status checksums(const image_set *set, const char *directory, char sha256[FILES][65]) {
+static sw_status mnist_checksums(const image_set *set, const char *directory, char sha256[FILES][65]) {
     char found[PATH_LENGTH], path[PATH_LENGTH];
-    SW_TRY(find_directory(set, directory, found));
+    SW_TRY(mnist_find_directory(set, directory, found));
     for (int i = 0; i < FILES; i++) {
-        SW_TRY(find_file(found, i, path));
-        SW_TRY(checksum(path, sha256[i]));
+        SW_TRY(mnist_find_file(found, i, path));
+        SW_TRY(mnist_checksum(path, sha256[i]));
     }
     return SW_OK;
 }
 
-static sw_status verify(const image_set *set, const char *directory) {
+static sw_status mnist_verify(const image_set *set, const char *directory) {
     char found[PATH_LENGTH], path[PATH_LENGTH], sha256[65];
-    SW_TRY(find_directory(set, directory, found));
+    SW_TRY(mnist_find_directory(set, directory, found));
     for (int i = 0; i < FILES; i++) {
-        SW_TRY(find_file(found, i, path));
-        SW_TRY(checksum(path, sha256));
+        SW_TRY(mnist_find_file(found, i, path));
+        SW_TRY(mnist_checksum(path, sha256));
         if (strcmp(sha256, set->sha256[i]) != 0)
             return sw_fail(SW_ERR_FORMAT, "%.700s: SHA-256 of the contents is %s, the published one %s", path, sha256,
                            set->sha256[i]);
@@ -197,28 +198,28 @@ static sw_status verify(const image_set *set, const char *directory) {
     return SW_OK;
 }
 
-static const char *tell_directory(const image_set *set, const char *directory, char kept[PATH_LENGTH]) {
+static const char *mnist_directory(const image_set *set, const char *directory, char kept[PATH_LENGTH]) {
     char found[PATH_LENGTH]; /* `directory` may be what the last call returned */
-    if (find_directory(set, directory, found) != SW_OK)
+    if (mnist_find_directory(set, directory, found) != SW_OK)
         return NULL;
     return strcpy(kept, found);
 }
 
 sw_source *sw_fashion_mnist(const char *directory, sw_data_split split) {
-    return open_set(&fashion, directory, split);
+    return mnist_open(&fashion, directory, split);
 }
 
 sw_status sw_fashion_mnist_verify(const char *directory) {
-    return verify(&fashion, directory);
+    return mnist_verify(&fashion, directory);
 }
 
 sw_status sw_fashion_mnist_checksums(const char *directory, char sha256[FILES][65]) {
-    return checksums(&fashion, directory, sha256);
+    return mnist_checksums(&fashion, directory, sha256);
 }
 
 const char *sw_fashion_mnist_directory(const char *directory) {
     static _Thread_local char kept[PATH_LENGTH];
-    return tell_directory(&fashion, directory, kept);
+    return mnist_directory(&fashion, directory, kept);
 }
 
 const char *const *sw_fashion_mnist_classes(void) {
@@ -226,18 +227,18 @@ const char *const *sw_fashion_mnist_classes(void) {
 }
 
 sw_source *sw_mnist(const char *directory, sw_data_split split) {
-    return open_set(&digits, directory, split);
+    return mnist_open(&digits, directory, split);
 }
 
 sw_status sw_mnist_verify(const char *directory) {
-    return verify(&digits, directory);
+    return mnist_verify(&digits, directory);
 }
 
 sw_status sw_mnist_checksums(const char *directory, char sha256[FILES][65]) {
-    return checksums(&digits, directory, sha256);
+    return mnist_checksums(&digits, directory, sha256);
 }
 
 const char *sw_mnist_directory(const char *directory) {
     static _Thread_local char kept[PATH_LENGTH];
-    return tell_directory(&digits, directory, kept);
+    return mnist_directory(&digits, directory, kept);
 }

@@ -7,11 +7,11 @@
 
 #include <math.h>
 
-static bool is_digit(char c) {
+static bool number_is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-static bool is_word(const char *text, const char *word) {
+static bool number_is_word(const char *text, const char *word) {
     while (*word && (*text | 0x20) == *word)
         text++, word++;
     return !*word && !*text;
@@ -25,7 +25,7 @@ typedef struct decimal {
 } decimal;
 
 /* False if `p`, after its sign, is not all of that form. */
-static bool scan(const char *p, decimal *d) {
+static bool decimal_scan(const char *p, decimal *d) {
     int any = 0;
     bool point = false;
     *d = (decimal){0};
@@ -34,7 +34,7 @@ static bool scan(const char *p, decimal *d) {
             point = true;
             continue;
         }
-        if (!is_digit(*p))
+        if (!number_is_digit(*p))
             break;
         any = 1;
         d->exponent -= point;
@@ -49,9 +49,9 @@ static bool scan(const char *p, decimal *d) {
         bool negative = *++p == '-';
         int64_t exponent = 0;
         p += *p == '-' || *p == '+';
-        if (!is_digit(*p))
+        if (!number_is_digit(*p))
             return false;
-        for (; is_digit(*p); p++)
+        for (; number_is_digit(*p); p++)
             exponent = exponent < 1000000 ? 10 * exponent + (*p - '0') : exponent;
         d->exponent += negative ? -exponent : exponent;
     }
@@ -60,7 +60,7 @@ static bool scan(const char *p, decimal *d) {
 
 /* Both digits and the power of ten are doubles, so that one operation rounds once (W. Clinger, PLDI
  * 1990). */
-static bool convert_exactly(const decimal *d, double *value) {
+static bool decimal_convert(const decimal *d, double *value) {
     static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (d->significant > 19 || d->digits > (uint64_t)1 << 53 || d->exponent < -22 || d->exponent > 22)
@@ -70,21 +70,21 @@ static bool convert_exactly(const decimal *d, double *value) {
     return true;
 }
 
-swd_number swd_parse_number(const char *text, double *value) {
+swd_number_kind swd_parse_number(const char *text, double *value) {
     const bool negative = *text == '-';
     const char *p = text + (*text == '-' || *text == '+');
     decimal d;
-    if (is_word(p, "nan")) {
+    if (number_is_word(p, "nan")) {
         *value = (double)NAN;
         return SWD_NONFINITE;
     }
-    if (is_word(p, "inf") || is_word(p, "infinity")) {
+    if (number_is_word(p, "inf") || number_is_word(p, "infinity")) {
         *value = negative ? -(double)INFINITY : (double)INFINITY;
         return SWD_NONFINITE;
     }
-    if (!scan(p, &d))
+    if (!decimal_scan(p, &d))
         return SWD_NO_NUMBER;
-    if (!convert_exactly(&d, value))
+    if (!decimal_convert(&d, value))
         *value = sw_parse_number(p, NULL);
     *value = negative ? -*value : *value;
     return isfinite(*value) ? SWD_NUMBER : SWD_TOO_LARGE;

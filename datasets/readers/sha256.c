@@ -14,29 +14,29 @@ static const uint32_t K[64] = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-static inline uint32_t rotate_right(uint32_t x, int by) {
+static inline uint32_t sha256_rotate_right(uint32_t x, int by) {
     return x >> by | x << (32 - by);
 }
 
 /* 6.2.2, steps 1 to 4, for one block of 64 bytes */
-static void compress(uint32_t state[8], const unsigned char *block) {
+static void sha256_compress(uint32_t state[8], const unsigned char *block) {
     uint32_t w[64];
     for (int t = 0; t < 16; t++)
         w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
                block[4 * t + 3];
     for (int t = 16; t < 64; t++) {
         uint32_t p = w[t - 15], q = w[t - 2];
-        uint32_t sigma0 = rotate_right(p, 7) ^ rotate_right(p, 18) ^ p >> 3;
-        uint32_t sigma1 = rotate_right(q, 17) ^ rotate_right(q, 19) ^ q >> 10;
+        uint32_t sigma0 = sha256_rotate_right(p, 7) ^ sha256_rotate_right(p, 18) ^ p >> 3;
+        uint32_t sigma1 = sha256_rotate_right(q, 17) ^ sha256_rotate_right(q, 19) ^ q >> 10;
         w[t] = sigma1 + w[t - 7] + sigma0 + w[t - 16];
     }
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int t = 0; t < 64; t++) {
-        uint32_t sum1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+        uint32_t sum1 = sha256_rotate_right(e, 6) ^ sha256_rotate_right(e, 11) ^ sha256_rotate_right(e, 25);
         uint32_t choice = (e & f) ^ (~e & g);
         uint32_t t1 = h + sum1 + choice + K[t] + w[t];
-        uint32_t sum0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+        uint32_t sum0 = sha256_rotate_right(a, 2) ^ sha256_rotate_right(a, 13) ^ sha256_rotate_right(a, 22);
         uint32_t majority = (a & b) ^ (a & c) ^ (b & c);
         h = g, g = f, f = e, e = d + t1;
         d = c, c = b, b = a, a = t1 + sum0 + majority;
@@ -63,10 +63,10 @@ void swd_sha256_add(swd_sha256 *sha, const void *bytes, size_t length) {
         length -= n;
         if (held + n < 64)
             return;
-        compress(sha->state, sha->block);
+        sha256_compress(sha->state, sha->block);
     }
     for (; length >= 64; p += 64, length -= 64)
-        compress(sha->state, p);
+        sha256_compress(sha->state, p);
     if (length)
         memcpy(sha->block, p, length);
 }

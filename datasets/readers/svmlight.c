@@ -9,7 +9,7 @@
 
 /* What the program gets is `data`; its source comes first, so that the source's free frees everything. */
 typedef struct svmlight_data {
-    swd_sparse dense;
+    swd_sparse_source dense;
     sw_svmlight data;
     int64_t *start;
     int32_t *index;
@@ -29,7 +29,7 @@ static void svmlight_free(sw_source *source) {
     sw_free(d->value);
     sw_free(d->y);
     sw_free(d->class_values);
-    swd_stored_free(source);
+    swd_memory_source_free(source);
 }
 
 void sw_svmlight_free(sw_svmlight *data) {
@@ -98,18 +98,14 @@ static sw_status svmlight_columns(swd_svmlight *s, sw_csr *x, int *base) {
 
 /* Lists with much more room than they need, which a compressed file cannot foresee, become as long as they are. */
 static sw_status svmlight_trim(swd_svmlight *s) {
-    void *list;
     if (s->room - s->count > s->count / 8) {
-        SW_TRY((list = s->index, swd_svmlight_resize(s, &list, s->count, s->count, sizeof *s->index)));
-        s->index = list;
+        SW_TRY(swd_svmlight_resize(s, &s->index, s->count, s->count, sizeof *s->index));
         SW_TRY(swd_svmlight_resize(s, &s->value, s->count, s->count, sw_dtype_size(s->o.type)));
         s->room = s->count;
     }
     if (s->row_room - s->rows > s->rows / 8) {
-        SW_TRY((list = s->start, swd_svmlight_resize(s, &list, s->rows + 1, s->rows + 1, sizeof *s->start)));
-        s->start = list;
-        SW_TRY((list = s->y, swd_svmlight_resize(s, &list, s->rows, s->rows, sizeof *s->y)));
-        s->y = list;
+        SW_TRY(swd_svmlight_resize(s, &s->start, s->rows + 1, s->rows + 1, sizeof *s->start));
+        SW_TRY(swd_svmlight_resize(s, &s->y, s->rows, s->rows, sizeof *s->y));
         s->row_room = s->rows;
     }
     return SW_OK;
@@ -117,7 +113,7 @@ static sw_status svmlight_trim(swd_svmlight *s) {
 
 /* Labels become class ids, and their names and values the result's. */
 static sw_status svmlight_classes(swd_svmlight *s, svmlight_data *d) {
-    swd_stored *stored = &d->dense.stored;
+    swd_memory_source *stored = &d->dense.stored;
     if (!s->classed) {
         stored->y = sw_array_view(d->y, SW_F64, SW_SHAPE(s->rows, 1));
         stored->borrowed_y = true;
@@ -154,7 +150,7 @@ static sw_status svmlight_finish(swd_svmlight *s, svmlight_data *d) {
                        .type = s->o.type};
     SW_TRY(svmlight_classes(s, d));
     d->dense.x = data->x;
-    swd_sparse_finish(&d->dense);
+    swd_sparse_source_finish(&d->dense);
     data->y = d->y;
     data->source = &d->dense.stored.source;
     data->classes = data->source->classes;
@@ -170,7 +166,7 @@ static sw_status svmlight_load(swd_svmlight *s, const char *path, svmlight_data 
     if (s->lines.in.magic_size == 0)
         return swd_stream_fail(&s->lines.in, SW_ERR_FORMAT, "is empty");
     SW_TRY(swd_svmlight_rows(s));
-    *d = (svmlight_data *)swd_stored_new(sizeof **d);
+    *d = (svmlight_data *)swd_memory_source_new(sizeof **d);
     if (!*d)
         return swd_stream_fail_memory(&s->lines.in);
     (*d)->dense.stored.source.free = svmlight_free;
@@ -204,7 +200,7 @@ sw_svmlight *sw_svmlight_load(const char *path, const sw_svmlight_options *optio
 /* ---- Scaling ---- */
 
 static double svmlight_value(const sw_csr *x, int64_t k) {
-    return x->type == SW_F32 ? (double)((const float *)x->value)[k] : ((const double *)x->value)[k];
+    return sw_load_element(x->type, x->value, k);
 }
 
 sw_status sw_svmlight_max_abs(const sw_svmlight *data, double *max) {

@@ -34,7 +34,7 @@ typedef struct swd_svmlight {
 
 /* All rows of the file. */
 sw_status swd_svmlight_rows(swd_svmlight *s);
-/* From `used` of `room` elements to `wanted`; `list` is replaced. */
-sw_status swd_svmlight_resize(const swd_svmlight *s, void **list, int64_t used, int64_t wanted, size_t size);
+/* sw_resize_array with an error of the file. */
+sw_status swd_svmlight_resize(const swd_svmlight *s, void *list, int64_t used, int64_t wanted, size_t size);
 
 #endif

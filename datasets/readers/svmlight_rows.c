@@ -10,21 +10,14 @@
 
 /* ---- Memory ---- */
 
-sw_status swd_svmlight_resize(const swd_svmlight *s, void **list, int64_t used, int64_t wanted, size_t size) {
-    void *other = sw_alloc_array(wanted, size);
-    if (!other)
-        return swd_stream_fail_memory(&s->lines.in);
-    if (*list)
-        memcpy(other, *list, (size_t)used * size);
-    sw_free(*list);
-    *list = other;
-    return SW_OK;
+sw_status swd_svmlight_resize(const swd_svmlight *s, void *list, int64_t used, int64_t wanted, size_t size) {
+    return sw_resize_array(list, used, wanted, size) == SW_OK ? SW_OK : swd_stream_fail_memory(&s->lines.in);
 }
 
 /* The number of elements to make room for when there is no room beside the `used` ones, of which `before` come from
  * earlier lines. The size of a file that is not compressed tells how many it holds at the density so far: then the
  * lists are copied once or twice, and have little room left in the end. */
-static int64_t svmlight_room(const swd_svmlight *s, int64_t used, int64_t before) {
+static int64_t svmlight_capacity(const swd_svmlight *s, int64_t used, int64_t before) {
     enum { FIRST = 1024 };
     const int64_t room = used < FIRST ? FIRST : used + used / 2;
     if (s->lines.in.compressed || before < FIRST)
@@ -34,25 +27,19 @@ static int64_t svmlight_room(const swd_svmlight *s, int64_t used, int64_t before
 }
 
 static sw_status svmlight_more_numbers(swd_svmlight *s) {
-    const int64_t room = svmlight_room(s, s->count, s->start[s->rows]);
-    void *list;
-    SW_TRY((list = s->index, swd_svmlight_resize(s, &list, s->count, room, sizeof *s->index)));
-    s->index = list;
+    const int64_t room = svmlight_capacity(s, s->count, s->start[s->rows]);
+    SW_TRY(swd_svmlight_resize(s, &s->index, s->count, room, sizeof *s->index));
     SW_TRY(swd_svmlight_resize(s, &s->value, s->count, room, sw_dtype_size(s->o.type)));
     s->room = room;
     return SW_OK;
 }
 
 static sw_status svmlight_more_rows(swd_svmlight *s) {
-    const int64_t room = svmlight_room(s, s->rows, s->rows);
-    void *list;
-    SW_TRY((list = s->start, swd_svmlight_resize(s, &list, s->rows + 1, room + 1, sizeof *s->start)));
-    s->start = list;
-    SW_TRY((list = s->y, swd_svmlight_resize(s, &list, s->rows, room, sizeof *s->y)));
-    s->y = list;
+    const int64_t room = svmlight_capacity(s, s->rows, s->rows);
+    SW_TRY(swd_svmlight_resize(s, &s->start, s->rows + 1, room + 1, sizeof *s->start));
+    SW_TRY(swd_svmlight_resize(s, &s->y, s->rows, room, sizeof *s->y));
     if (s->classed) {
-        SW_TRY((list = s->ids, swd_svmlight_resize(s, &list, s->rows, room, sizeof *s->ids)));
-        s->ids = list;
+        SW_TRY(swd_svmlight_resize(s, &s->ids, s->rows, room, sizeof *s->ids));
     }
     s->row_room = room;
     return SW_OK;
@@ -60,7 +47,7 @@ static sw_status svmlight_more_rows(swd_svmlight *s) {
 
 /* ---- Tokens ---- */
 
-static bool is_token_end(char c) {
+static bool svmlight_is_token_end(char c) {
     return c == ' ' || c == '\t' || c == 0 || c == '#';
 }
 
@@ -69,17 +56,17 @@ static char *svmlight_token(char **cursor) {
     char *begin = *cursor;
     while (*begin == ' ' || *begin == '\t')
         begin++;
-    if (is_token_end(*begin))
+    if (svmlight_is_token_end(*begin))
         return NULL;
     char *end = begin;
-    while (!is_token_end(*end))
+    while (!svmlight_is_token_end(*end))
         end++;
     *cursor = *end == ' ' || *end == '\t' ? end + 1 : end;
     *end = 0; /* also over '#': what follows is not read */
     return begin;
 }
 
-static bool is_digits(const char *text) {
+static bool svmlight_is_digits(const char *text) {
     text += strspn(text, "0123456789");
     return !*text;
 }
@@ -161,7 +148,7 @@ static sw_status svmlight_target(swd_svmlight *s, const char *token) {
 
 static sw_status svmlight_query(const swd_svmlight *s, const char *id) {
     char quoted[64];
-    if (*id && is_digits(id + (*id == '-' && id[1])))
+    if (*id && svmlight_is_digits(id + (*id == '-' && id[1])))
         return SW_OK;
     return swd_lines_fail(&s->lines, "the query id %s is not a whole number", swd_quote(id, quoted));
 }

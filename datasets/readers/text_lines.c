@@ -28,7 +28,7 @@ const char *swd_quote(const char *text, char out[64]) {
 }
 
 /* Room for more text at the end: what was handed out goes, or the buffer grows. */
-static sw_status lines_make_room(swd_lines *l) {
+static sw_status lines_grow(swd_lines *l) {
     if (l->begin > 0) {
         memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
         l->end -= l->begin;
@@ -42,13 +42,8 @@ static sw_status lines_make_room(swd_lines *l) {
         l->line++;
         return swd_lines_fail(l, "has %d bytes or more", SWD_LONGEST_LINE);
     }
-    char *larger = sw_alloc(room + 1);
-    if (!larger)
+    if (sw_resize_array(&l->buffer, (int64_t)l->end, (int64_t)room + 1, 1) != SW_OK)
         return swd_stream_fail_memory(&l->in);
-    if (l->end > 0)
-        memcpy(larger, l->buffer, l->end);
-    sw_free(l->buffer);
-    l->buffer = larger;
     l->room = room;
     return SW_OK;
 }
@@ -56,7 +51,7 @@ static sw_status lines_make_room(swd_lines *l) {
 /* More text at the end of the buffer, which ends with a zero. */
 static sw_status lines_read_more(swd_lines *l) {
     size_t made = 0;
-    SW_TRY(lines_make_room(l));
+    SW_TRY(lines_grow(l));
     SW_TRY(swd_stream_read(&l->in, l->buffer + l->end, l->room - l->end, &made));
     l->ended = made < l->room - l->end;
     l->end += made;
