@@ -31,7 +31,7 @@ static uint64_t freed_word(const void *object, const char *kind) {
     return (uintptr_t)object ^ hash << ADDRESS_BITS;
 }
 
-static bool was_freed(const void *object, const char *kind) {
+static bool freed_before(const void *object, const char *kind) {
     return atomic_load_explicit(freed_place(object), memory_order_relaxed) == freed_word(object, kind);
 }
 
@@ -41,38 +41,38 @@ void swi_forget_freed(const void *object) {
         atomic_store_explicit(freed_place(object), 0, memory_order_relaxed);
 }
 
-static bool refuse_free(const char *kind) {
+static bool freed_refuse(const char *kind) {
     sw_fail(SW_ERR_STATE, "%s_free: this %s was freed before; an object is freed once", kind, kind);
     return false;
 }
 
 bool sw_may_free(const void *object, const char *kind) {
     const uint64_t word = freed_word(object, kind);
-    return atomic_exchange_explicit(freed_place(object), word, memory_order_relaxed) != word || refuse_free(kind);
+    return atomic_exchange_explicit(freed_place(object), word, memory_order_relaxed) != word || freed_refuse(kind);
 }
 
 /* ---- Sources and those who read them ---- */
 
 /* Taken where readers are made and freed. A child of fork must not inherit it from a thread that it lacks. */
-static pthread_mutex_t holds_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t holds_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t holds_once = PTHREAD_ONCE_INIT;
 static sw_source_hold *holds;
 
-static void lock_mutex(void) {
-    pthread_mutex_lock(&holds_lock);
+static void holds_lock_mutex(void) {
+    pthread_mutex_lock(&holds_mutex);
 }
 
-static void unlock_holds(void) {
-    pthread_mutex_unlock(&holds_lock);
+static void holds_unlock(void) {
+    pthread_mutex_unlock(&holds_mutex);
 }
 
-static void watch_forks(void) {
-    pthread_atfork(lock_mutex, unlock_holds, unlock_holds);
+static void holds_watch_forks(void) {
+    pthread_atfork(holds_lock_mutex, holds_unlock, holds_unlock);
 }
 
-static void lock_holds(void) {
-    pthread_once(&holds_once, watch_forks);
-    lock_mutex();
+static void holds_lock_for_process(void) {
+    pthread_once(&holds_once, holds_watch_forks);
+    holds_lock_mutex();
 }
 
 void sw_source_retain(sw_source_hold *hold, const sw_source *source) {
@@ -80,19 +80,19 @@ void sw_source_retain(sw_source_hold *hold, const sw_source *source) {
         return;
     swi_forget_freed(source);
     *hold = (sw_source_hold){.source = (sw_source *)(uintptr_t)source};
-    lock_holds();
+    holds_lock_for_process();
     for (const sw_source_hold *h = holds; h && !hold->freed; h = h->next)
         hold->freed = h->source == source && h->freed; /* before this reader was made */
     hold->next = holds;
     holds = hold;
-    unlock_holds();
+    holds_unlock();
 }
 
 void sw_source_release(sw_source_hold *hold) {
     if (!hold || !hold->source)
         return;
     sw_source *source = hold->source;
-    lock_holds();
+    holds_lock_for_process();
     bool last = hold->freed;
     for (sw_source_hold **at = &holds; *at;)
         if (*at == hold) {
@@ -101,7 +101,7 @@ void sw_source_release(sw_source_hold *hold) {
             last = last && (*at)->source != source;
             at = &(*at)->next;
         }
-    unlock_holds();
+    holds_unlock();
     *hold = (sw_source_hold){0};
     if (last)
         source->free(source);
@@ -110,23 +110,23 @@ void sw_source_release(sw_source_hold *hold) {
 void sw_source_free(sw_source *source) {
     if (!source)
         return;
-    if (was_freed(source, "source")) {
-        refuse_free("source");
+    if (freed_before(source, "source")) {
+        freed_refuse("source");
         return;
     }
     if (!source->free)
         return;
     bool held = false, before = false;
-    lock_holds();
+    holds_lock_for_process();
     for (sw_source_hold *h = holds; h; h = h->next)
         if (h->source == source) {
             held = true;
             before |= h->freed;
             h->freed = true;
         }
-    unlock_holds();
+    holds_unlock();
     if (before)
-        refuse_free("source");
+        freed_refuse("source");
     else if (!held)
         source->free(source);
 }

@@ -16,7 +16,7 @@
  * theirs would meet in the same banks of memory at every element. */
 enum { PAGE = 4096, LARGE = 1 << 22 };
 
-static void *default_allocate(void *user, size_t bytes, size_t alignment) {
+static void *allocator_default_allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
     char *memory = aligned_alloc(alignment, bytes);
 #ifdef MADV_HUGEPAGE
@@ -28,18 +28,20 @@ static void *default_allocate(void *user, size_t bytes, size_t alignment) {
     return memory;
 }
 
-static void default_release(void *user, void *memory) {
+static void allocator_default_release(void *user, void *memory) {
     (void)user;
     free(memory);
 }
 
-static sw_allocator current = {sizeof(sw_allocator), NULL, default_allocate, default_release};
+static sw_allocator active_allocator = {sizeof(sw_allocator), NULL, allocator_default_allocate,
+                                        allocator_default_release};
 
 void sw_set_allocator(const sw_allocator *allocator) {
     if (allocator) {
-        current = *allocator;
+        active_allocator = *allocator;
     } else {
-        current = (sw_allocator){sizeof(sw_allocator), NULL, default_allocate, default_release};
+        active_allocator =
+            (sw_allocator){sizeof(sw_allocator), NULL, allocator_default_allocate, allocator_default_release};
     }
 }
 
@@ -49,7 +51,7 @@ void *swi_alloc_raw(size_t bytes) {
         return NULL;
     }
     size_t rounded = (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
-    void *memory = current.allocate(current.user, rounded ? rounded : SW_ALIGNMENT, SW_ALIGNMENT);
+    void *memory = active_allocator.allocate(active_allocator.user, rounded ? rounded : SW_ALIGNMENT, SW_ALIGNMENT);
     if (!memory)
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
     else
@@ -74,7 +76,7 @@ void *sw_alloc_array(int64_t count, size_t size) {
 
 void sw_free(void *memory) {
     if (memory)
-        current.release(current.user, memory);
+        active_allocator.release(active_allocator.user, memory);
 }
 
 /* `array` is a pointer to a pointer of any type: memcpy reads and writes it without a cast that breaks aliasing. */

@@ -44,12 +44,12 @@ const char *sw_error_list_text(sw_error_list *f) {
     return f->text;
 }
 
-static int lower(char c) {
+static int suggest_lower(char c) {
     return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
 /* Levenshtein's distance, for short words; capitals count as small letters. */
-static int distance(const char *a, const char *b) {
+static int suggest_distance(const char *a, const char *b) {
     enum { MOST = 32 };
     int la = (int)strlen(a), lb = (int)strlen(b), row[MOST];
     la = la < MOST ? la : MOST - 1;
@@ -60,7 +60,7 @@ static int distance(const char *a, const char *b) {
         int diagonal = row[0];
         row[0] = i;
         for (int j = 1; j <= lb; j++) {
-            int best = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
+            int best = diagonal + (suggest_lower(a[i - 1]) != suggest_lower(b[j - 1]));
             diagonal = row[j];
             if (row[j] + 1 < best)
                 best = row[j] + 1;
@@ -76,7 +76,7 @@ const char *sw_suggest(const char *word, int count, const char *const *names) {
     static _Thread_local char answer[96];
     int best = 3, which = -1; /* at most two letters off, or less for short words */
     for (int i = 0; i < count; i++) {
-        int d = distance(word, names[i]);
+        int d = suggest_distance(word, names[i]);
         if (d < best && d < (int)strlen(names[i])) {
             best = d;
             which = i;

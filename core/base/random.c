@@ -47,7 +47,7 @@ uint32_t sw_rng_next(sw_rng *rng) {
 }
 
 /* Two numbers, the first of them above: of one block where they are in one. */
-static uint64_t next_pair(sw_rng *rng) {
+static uint64_t rng_next_pair(sw_rng *rng) {
     const uint64_t block = rng->position / 4;
     uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), 0, 0}, out[4];
     const unsigned at = (unsigned)(rng->position % 4);
@@ -61,7 +61,7 @@ static uint64_t next_pair(sw_rng *rng) {
 }
 
 double sw_rng_uniform(sw_rng *rng) {
-    return (double)(next_pair(rng) >> 11) * 0x1p-53;
+    return (double)(rng_next_pair(rng) >> 11) * 0x1p-53;
 }
 
 double sw_rng_normal(sw_rng *rng) {
@@ -73,7 +73,7 @@ uint64_t sw_rng_below(sw_rng *rng, uint64_t bound) {
     /* Rejection of the incomplete last stretch keeps it unbiased. */
     uint64_t limit = UINT64_MAX - UINT64_MAX % bound, draw;
     do
-        draw = next_pair(rng);
+        draw = rng_next_pair(rng);
     while (draw >= limit);
     return draw % bound;
 }

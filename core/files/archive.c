@@ -72,13 +72,13 @@ void sw_archive_free(sw_archive *a) {
 }
 
 /* The archive is NULL because something failed before, which is kept, or by mistake. */
-static sw_status no_archive(void) {
+static sw_status archive_fail_null(void) {
     return sw_fail_unless_pending(SW_ERR_ARGUMENT, "archive: the archive is NULL");
 }
 
 sw_status sw_archive_save(const sw_archive *a, const char *path) {
     if (!a)
-        return no_archive();
+        return archive_fail_null();
     if (!path)
         return sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
     if (a->failed)
@@ -92,7 +92,7 @@ sw_status sw_archive_save(const sw_archive *a, const char *path) {
 
 /* ---- Putting in ---- */
 
-static sw_status put(sw_archive *a, const char *name, const sw_array *array, bool copy) {
+static sw_status archive_put(sw_archive *a, const char *name, const sw_array *array, bool copy) {
     int64_t count;
     if (!name || !*name)
         return sw_fail(SW_ERR_ARGUMENT, "archive: an array needs a name");
@@ -107,49 +107,49 @@ static sw_status put(sw_archive *a, const char *name, const sw_array *array, boo
     if (!array->data && count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
     const size_t bytes = (size_t)count * swi_size(array->type);
-    void *own = copy ? swi_alloc_raw(bytes) : NULL;
-    swi_entry *entry = copy && !own ? NULL : swi_archive_add(a, name);
+    void *copied = copy ? swi_alloc_raw(bytes) : NULL;
+    swi_entry *entry = copy && !copied ? NULL : swi_archive_add(a, name);
     if (!entry) {
-        sw_free(own);
+        sw_free(copied);
         return SW_ERR_MEMORY;
     }
     if (copy && array->data)
-        memcpy(own, array->data, bytes);
+        memcpy(copied, array->data, bytes);
     entry->stored = stored;
     entry->array = *array;
-    entry->owned = own;
-    if (own)
-        entry->array.data = own;
+    entry->owned = copied;
+    if (copied)
+        entry->array.data = copied;
     else if (!array->data) /* nothing in it, but there */
         entry->array.data = entry->name;
     return SW_OK;
 }
 
 sw_status sw_archive_put(sw_archive *a, const char *name, sw_array array) {
-    sw_status status = a ? put(a, name, &array, false) : no_archive();
+    sw_status status = a ? archive_put(a, name, &array, false) : archive_fail_null();
     if (a && status != SW_OK)
         a->failed = status;
     return status;
 }
 
 sw_status sw_archive_put_copy(sw_archive *a, const char *name, sw_array array) {
-    sw_status status = a ? put(a, name, &array, true) : no_archive();
+    sw_status status = a ? archive_put(a, name, &array, true) : archive_fail_null();
     if (a && status != SW_OK)
         a->failed = status;
     return status;
 }
 
-static int find_text(const sw_archive *a, const char *key) {
+static int archive_find_text(const sw_archive *a, const char *key) {
     for (int i = 0; i < a->texts; i++)
         if (strcmp(a->text[i].key, key) == 0)
             return i;
     return -1;
 }
 
-static sw_status set_text(sw_archive *a, const char *key, const char *text) {
+static sw_status archive_set_text(sw_archive *a, const char *key, const char *text) {
     if (!key || !text)
         return sw_fail(SW_ERR_ARGUMENT, "archive: a text and its key must not be NULL");
-    const int i = find_text(a, key);
+    const int i = archive_find_text(a, key);
     if (i < 0)
         return swi_archive_add_text(a, key, text);
     char *copy = sw_strdup(text);
@@ -161,7 +161,7 @@ static sw_status set_text(sw_archive *a, const char *key, const char *text) {
 }
 
 sw_status sw_archive_set_text(sw_archive *a, const char *key, const char *text) {
-    sw_status status = a ? set_text(a, key, text) : no_archive();
+    sw_status status = a ? archive_set_text(a, key, text) : archive_fail_null();
     if (a && status != SW_OK)
         a->failed = status;
     return status;
@@ -191,7 +191,7 @@ bool sw_archive_has(const sw_archive *a, const char *name) {
     return a && name && swi_archive_find(a, name) >= 0;
 }
 
-static sw_status no_array(const sw_archive *a, const char *name) {
+static sw_status archive_fail_missing(const sw_archive *a, const char *name) {
     enum { MOST = 256 };
     const char *names[MOST], *path = a->path ? a->path : "archive";
     const int count = a->entries < MOST ? a->entries : MOST;
@@ -204,14 +204,14 @@ sw_array sw_archive_get(const sw_archive *a, const char *name) {
     const sw_array none = {0};
     if (!a || !name) {
         if (!a)
-            no_archive();
+            archive_fail_null();
         else
             sw_fail(SW_ERR_ARGUMENT, "archive: the name of the array is NULL");
         return none;
     }
     const int i = swi_archive_find(a, name);
     if (i < 0) {
-        no_array(a, name);
+        archive_fail_missing(a, name);
         return none;
     }
     if (!a->entry[i].array.data) {
@@ -223,7 +223,7 @@ sw_array sw_archive_get(const sw_archive *a, const char *name) {
 }
 
 const char *sw_archive_text(const sw_archive *a, const char *key) {
-    const int i = a && key ? find_text(a, key) : -1;
+    const int i = a && key ? archive_find_text(a, key) : -1;
     return i >= 0 ? a->text[i].text : NULL;
 }
 

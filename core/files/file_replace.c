@@ -212,7 +212,7 @@ sw_status swi_writer_open(swi_writer *w, const char *path) {
 }
 
 /* Takes away a signal that is pending now and was not before. */
-static void discard_signal(int number, const sigset_t *before) {
+static void writer_discard_signal(int number, const sigset_t *before) {
     const struct timespec at_once = {0};
     sigset_t one;
     if (sigismember(before, number))
@@ -226,7 +226,7 @@ static void discard_signal(int number, const sigset_t *before) {
 /* write(), except that a file beyond the process's limit (`ulimit -f`) and a pipe that nobody reads are errors
  * and not deadly signals: both are blocked in this thread, and what the call raised is taken away. A pipe's
  * comes with the part that was written, too. */
-static ssize_t write_quietly(int file, const void *data, size_t bytes) {
+static ssize_t writer_write(int file, const void *data, size_t bytes) {
     sigset_t quiet, mask, pending;
     sigemptyset(&quiet);
     sigaddset(&quiet, SIGXFSZ);
@@ -236,17 +236,17 @@ static ssize_t write_quietly(int file, const void *data, size_t bytes) {
     const ssize_t n = write(file, data, bytes);
     const int reason = errno;
     if (n < 0 || (size_t)n < bytes) {
-        discard_signal(SIGXFSZ, &pending);
-        discard_signal(SIGPIPE, &pending);
+        writer_discard_signal(SIGXFSZ, &pending);
+        writer_discard_signal(SIGPIPE, &pending);
     }
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     errno = reason;
     return n;
 }
 
-static sw_status write_all(swi_writer *w, const char *data, size_t bytes) {
+static sw_status writer_write_all(swi_writer *w, const char *data, size_t bytes) {
     while (bytes > 0) {
-        const ssize_t n = write_quietly(w->file, data, bytes < PIECE ? bytes : PIECE);
+        const ssize_t n = writer_write(w->file, data, bytes < PIECE ? bytes : PIECE);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -257,24 +257,24 @@ static sw_status write_all(swi_writer *w, const char *data, size_t bytes) {
     return SW_OK;
 }
 
-static sw_status empty_buffer(swi_writer *w) {
+static sw_status writer_write_buffer(swi_writer *w) {
     const size_t used = w->used;
     w->used = 0;
-    return write_all(w, w->buffer, used);
+    return writer_write_all(w, w->buffer, used);
 }
 
 sw_status swi_writer_put(swi_writer *w, const void *data, size_t bytes) {
     if (bytes > BUFFER - w->used)
-        SW_TRY(empty_buffer(w));
+        SW_TRY(writer_write_buffer(w));
     if (bytes > BUFFER)
-        return write_all(w, data, bytes);
+        return writer_write_all(w, data, bytes);
     if (bytes)
         memcpy(w->buffer + w->used, data, bytes);
     w->used += bytes;
     return SW_OK;
 }
 
-static int flush(int file) {
+static int writer_sync(int file) {
     int result;
     do
         result = fsync(file);
@@ -283,8 +283,8 @@ static int flush(int file) {
 }
 
 sw_status swi_writer_commit(swi_writer *w) {
-    SW_TRY(empty_buffer(w));
-    if (flush(w->file) != 0)
+    SW_TRY(writer_write_buffer(w));
+    if (writer_sync(w->file) != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be flushed to the disk: %s", strerror(errno));
     const int closed = close(w->file); /* some file systems tell only here */
     w->file = -1;
@@ -294,7 +294,7 @@ sw_status swi_writer_commit(swi_writer *w) {
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be put in its place: %s", strerror(errno));
     w->temporary[0] = 0;
     /* Some file systems, of networks above all, flush no folders: the file is as safe there as it can be. */
-    if (flush(w->folder) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS)
+    if (writer_sync(w->folder) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS)
         return swi_file_fail(w->path, SW_ERR_IO,
                              "the new file is there, but its folder cannot be flushed to the "
                              "disk: %s",
@@ -327,11 +327,11 @@ sw_status sw_file_replace(const char *path, const void *bytes, size_t count) {
 }
 
 /* A device, a pipe: it stays what it is. */
-static sw_status write_in_place(const char *path, const void *bytes, size_t count) {
+static sw_status writer_write_device(const char *path, const void *bytes, size_t count) {
     swi_writer w = {.path = path, .file = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)};
     if (w.file < 0)
         return swi_file_fail(path, SW_ERR_IO, "cannot be opened for writing: %s", strerror(errno));
-    sw_status status = write_all(&w, bytes, count);
+    sw_status status = writer_write_all(&w, bytes, count);
     if (close(w.file) != 0 && status == SW_OK)
         status = swi_file_fail(path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
     return status;
@@ -340,6 +340,6 @@ static sw_status write_in_place(const char *path, const void *bytes, size_t coun
 sw_status sw_file_write(const char *path, const void *bytes, size_t count) {
     struct stat kind;
     if (path && (bytes || !count) && stat(path, &kind) == 0 && !S_ISREG(kind.st_mode))
-        return write_in_place(path, bytes, count);
+        return writer_write_device(path, bytes, count);
     return sw_file_replace(path, bytes, count);
 }

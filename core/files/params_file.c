@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 /* PREFIX + NAME in memory of its own; NULL and an error. */
-static char *join(const char *prefix, const char *name) {
+static char *params_join_name(const char *prefix, const char *name) {
     const size_t size = strlen(prefix) + strlen(name) + 1;
     char *whole = sw_alloc(size);
     if (whole)
@@ -21,7 +21,7 @@ static char *join(const char *prefix, const char *name) {
     return whole;
 }
 
-static sw_status check_built(const sw_params *p, const char *what) {
+static sw_status params_check_built(const sw_params *p, const char *what) {
     if (!p)
         return sw_fail_unless_pending(SW_ERR_ARGUMENT, "%s: the parameters are NULL", what);
     return p->built ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the parameters are not built", what);
@@ -29,8 +29,8 @@ static sw_status check_built(const sw_params *p, const char *what) {
 
 /* ---- Out ---- */
 
-static sw_status pack_one(const sw_param *p, sw_archive *a, const char *prefix) {
-    char *name = join(prefix, p->name), *target = p->tied ? join(prefix, p->tied->name) : NULL;
+static sw_status params_pack_one(const sw_param *p, sw_archive *a, const char *prefix) {
+    char *name = params_join_name(prefix, p->name), *target = p->tied ? params_join_name(prefix, p->tied->name) : NULL;
     sw_status status = !name || (p->tied && !target) ? SW_ERR_MEMORY
                        : p->tied                     ? sw_archive_set_text(a, name, target)
                                                      : sw_archive_put(a, name, sw_param_value(p));
@@ -40,18 +40,18 @@ static sw_status pack_one(const sw_param *p, sw_archive *a, const char *prefix) 
 }
 
 sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
-    sw_status status = check_built(p, "params_pack");
+    sw_status status = params_check_built(p, "params_pack");
     if (status == SW_OK && !a)
         status = sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
     for (int i = 0; status == SW_OK && i < p->count; i++)
-        status = pack_one(p->list[i], a, prefix ? prefix : "");
+        status = params_pack_one(p->list[i], a, prefix ? prefix : "");
     if (a && status != SW_OK)
         a->failed = status;
     return status;
 }
 
 sw_status sw_params_save(const sw_params *p, const char *path) {
-    SW_TRY(check_built(p, "params_save"));
+    SW_TRY(params_check_built(p, "params_save"));
     sw_archive *a = sw_archive_new();
     sw_status status = a ? sw_params_pack(p, a, NULL) : SW_ERR_MEMORY;
     if (status == SW_OK)
@@ -75,8 +75,8 @@ typedef struct match {
 } match;
 
 /* The entry of a name, its own or that of which a text says that it holds the name's numbers too; -1. */
-static int entry_of(match *m, const char *name, bool aliases) {
-    char *whole = join(m->prefix, name);
+static int match_entry(match *m, const char *name, bool aliases) {
+    char *whole = params_join_name(m->prefix, name);
     const char *target = whole && aliases ? sw_archive_text(m->archive, whole) : whole;
     const int i = target ? swi_archive_find(m->archive, target) : -1;
     m->no_memory |= !whole;
@@ -84,32 +84,32 @@ static int entry_of(match *m, const char *name, bool aliases) {
     return i;
 }
 
-static bool same_numbers(const swi_entry *a, const swi_entry *b) {
+static bool match_same_numbers(const swi_entry *a, const swi_entry *b) {
     const int64_t count = sw_array_count(&a->array);
     return a->array.data && b->array.data && a->array.type == b->array.type && count == sw_array_count(&b->array) &&
            memcmp(a->array.data, b->array.data, (size_t)count * swi_size(a->array.type)) == 0;
 }
 
 /* Looks for a parameter under its name and those that are tied to it. */
-static void find_source(match *m, const sw_param *p, bool aliases) {
+static void match_find_source(match *m, const sw_param *p, bool aliases) {
     int *from = &m->from[p->index];
     for (int i = p->index; i < m->params->count; i++) { /* tied names come after what they are tied to */
         const sw_param *name = m->params->list[i];
         if (name != p && name->tied != p)
             continue;
-        const int entry = entry_of(m, name->name, aliases);
+        const int entry = match_entry(m, name->name, aliases);
         if (entry < 0)
             continue;
         m->used[entry] = true;
         if (*from < 0)
             *from = entry;
-        else if (!same_numbers(&m->archive->entry[*from], &m->archive->entry[entry]))
+        else if (!match_same_numbers(&m->archive->entry[*from], &m->archive->entry[entry]))
             sw_error_list_add(&m->faults, "%.150s and %.150s are tied here and differ in the file",
                               m->archive->entry[*from].name, m->archive->entry[entry].name);
     }
 }
 
-static void check_shape(match *m, const sw_param *p) {
+static void match_check_shape(match *m, const sw_param *p) {
     const sw_array *a = &m->archive->entry[m->from[p->index]].array;
     if (!sw_shape_equal(a->rank, a->shape, p->rank, p->shape))
         sw_error_list_add(&m->faults, "%.200s is %s here and %s in the file", p->name, sw_shape_text(p->rank, p->shape),
@@ -117,7 +117,7 @@ static void check_shape(match *m, const sw_param *p) {
 }
 
 /* Can its numbers be had in the type of the parameters? */
-static void check_numbers(match *m, const sw_param *p) {
+static void match_check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const double *x = entry->array.data;
     if (!x || (entry->array.type != SW_F32 && entry->array.type != SW_F64)) {
@@ -133,7 +133,7 @@ static void check_numbers(match *m, const sw_param *p) {
         }
 }
 
-static void look_for_unexpected(match *m) {
+static void match_list_unexpected(match *m) {
     const size_t length = strlen(m->prefix);
     for (int i = 0; i < m->archive->entries; i++)
         if (!m->used[i] && strncmp(m->archive->entry[i].name, m->prefix, length) == 0)
@@ -141,7 +141,7 @@ static void look_for_unexpected(match *m) {
 }
 
 /* Is something of that name with that beginning in the file for every parameter? */
-static bool all_begin_with(const match *m, const char *prefix) {
+static bool match_all_begin_with(const match *m, const char *prefix) {
     char name[PREFIX_ROOM + 256];
     for (int i = 0; i < m->params->count; i++) {
         const sw_param *p = m->params->list[i];
@@ -152,7 +152,7 @@ static bool all_begin_with(const match *m, const char *prefix) {
     return true;
 }
 
-static bool none_found(const match *m) {
+static bool match_is_empty(const match *m) {
     for (int i = 0; i < m->params->count; i++)
         if (m->from[i] >= 0)
             return false;
@@ -160,7 +160,7 @@ static bool none_found(const match *m) {
 }
 
 /* The beginning that all names have in the file, and not here: "optim.x.", or "module." of a PyTorch model. */
-static bool find_prefix(const match *m, char prefix[PREFIX_ROOM]) {
+static bool match_find_prefix(const match *m, char prefix[PREFIX_ROOM]) {
     const char *first = m->params->count > 0 ? m->params->list[0]->name : "";
     const size_t length = strlen(first);
     for (int i = 0, tries = 0; i < m->archive->entries && length > 0 && tries < PREFIX_TRIES; i++) {
@@ -171,7 +171,7 @@ static bool find_prefix(const match *m, char prefix[PREFIX_ROOM]) {
         tries++;
         memcpy(prefix, name, extra);
         prefix[extra] = 0;
-        if (all_begin_with(m, prefix))
+        if (match_all_begin_with(m, prefix))
             return true;
     }
     return false;
@@ -185,25 +185,25 @@ static sw_status match_names(match *m) {
         m->from[i] = -1;
         if (p->list[i]->tied)
             continue;
-        find_source(m, p->list[i], false);
+        match_find_source(m, p->list[i], false);
         if (m->from[i] < 0)
-            find_source(m, p->list[i], true);
+            match_find_source(m, p->list[i], true);
         if (m->from[i] < 0)
             sw_error_list_add(&m->faults, "%.200s is missing", p->list[i]->name);
     }
     if (m->no_memory)
         return swi_file_no_memory(path, had_error);
-    look_for_unexpected(m);
+    match_list_unexpected(m);
     for (int i = 0; i < p->count; i++)
         if (m->from[i] >= 0)
-            check_shape(m, p->list[i]);
+            match_check_shape(m, p->list[i]);
     for (int i = 0; i < p->count; i++)
         if (m->from[i] >= 0)
-            check_numbers(m, p->list[i]);
+            match_check_numbers(m, p->list[i]);
     if (m->faults.count == 0)
         return SW_OK;
     char prefix[PREFIX_ROOM];
-    if (!*m->prefix && none_found(m) && find_prefix(m, prefix))
+    if (!*m->prefix && match_is_empty(m) && match_find_prefix(m, prefix))
         return swi_file_fail(path, SW_ERR_FORMAT,
                              "has the parameters under names that begin with \"%s\": sw_params_unpack takes such "
                              "a prefix, and sw_optim_load an optimizer's state",
@@ -213,7 +213,7 @@ static sw_status match_names(match *m) {
 
 /* ---- In: the numbers ---- */
 
-static void copy(const sw_param *p, const sw_array *from) {
+static void params_copy(const sw_param *p, const sw_array *from) {
     const sw_array to = sw_param_value(p);
     if (from->type == to.type) {
         memcpy(to.data, from->data, (size_t)p->count * swi_size(to.type));
@@ -223,7 +223,7 @@ static void copy(const sw_param *p, const sw_array *from) {
         sw_store_element(to.type, to.data, i, sw_load_element(from->type, from->data, i));
 }
 
-static sw_status unpack(match *m, sw_params *p) {
+static sw_status params_unpack(match *m, sw_params *p) {
     const char *path = m->archive->path ? m->archive->path : "archive";
     const bool had_error = sw_error() != NULL;
     m->from = sw_alloc_array(p->count, sizeof *m->from);
@@ -233,25 +233,25 @@ static sw_status unpack(match *m, sw_params *p) {
     SW_TRY(match_names(m));
     for (int i = 0; i < p->count; i++)
         if (m->from[i] >= 0 && p->list[i]->count > 0)
-            copy(p->list[i], &m->archive->entry[m->from[i]].array);
+            params_copy(p->list[i], &m->archive->entry[m->from[i]].array);
     sw_params_mark_changed(p);
     sw_gradient_make_fresh(p->gradient);
     return SW_OK;
 }
 
 sw_status sw_params_unpack(sw_params *p, const sw_archive *a, const char *prefix) {
-    SW_TRY(check_built(p, "params_unpack"));
+    SW_TRY(params_check_built(p, "params_unpack"));
     if (!a)
         return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
     match m = {.params = p, .archive = a, .prefix = prefix ? prefix : ""};
-    sw_status status = unpack(&m, p);
+    sw_status status = params_unpack(&m, p);
     sw_free(m.from);
     sw_free(m.used);
     return status;
 }
 
 sw_status sw_params_load(sw_params *p, const char *path) {
-    SW_TRY(check_built(p, "params_load"));
+    SW_TRY(params_check_built(p, "params_load"));
     sw_archive *a = sw_archive_load(path);
     sw_status status = a ? sw_params_unpack(p, a, NULL) : sw_last_failure();
     sw_archive_free(a);

@@ -33,38 +33,38 @@ typedef struct stored_type {
     int as; /* the sw_dtype that is made of it; -1: none */
 } stored_type;
 
-static const stored_type types[] = {
+static const stored_type stored_types[] = {
     {"BOOL", 8, -1},        {"F4", 4, -1},      {"F6_E2M3", 6, -1},  {"F6_E3M2", 6, -1},  {"U8", 8, SW_U8},
     {"I8", 8, -1},          {"F8_E5M2", 8, -1}, {"F8_E4M3", 8, -1},  {"F8_E8M0", 8, -1},  {"F8_E4M3FNUZ", 8, -1},
     {"F8_E5M2FNUZ", 8, -1}, {"I16", 16, -1},    {"U16", 16, -1},     {"F16", 16, SW_F32}, {"BF16", 16, SW_F32},
     {"I32", 32, SW_I32},    {"U32", 32, -1},    {"F32", 32, SW_F32}, {"C64", 64, -1},     {"F64", 64, SW_F64},
     {"I64", 64, SW_I64},    {"U64", 64, -1},
 };
-enum { TYPES = sizeof types / sizeof *types };
+enum { TYPES = sizeof stored_types / sizeof *stored_types };
 
-static const stored_type *find_type(const char *name) {
+static const stored_type *safetensors_find_type(const char *name) {
     for (int i = 0; i < TYPES; i++)
-        if (strcmp(types[i].name, name) == 0)
-            return &types[i];
+        if (strcmp(stored_types[i].name, name) == 0)
+            return &stored_types[i];
     return NULL;
 }
 
-static const stored_type *type_of(sw_dtype type) {
+static const stored_type *safetensors_type_of(sw_dtype type) {
     for (int i = 0; i < TYPES; i++)
-        if (types[i].as == (int)type && (size_t)types[i].bits == 8 * sw_dtype_size(type))
-            return &types[i];
+        if (stored_types[i].as == (int)type && (size_t)stored_types[i].bits == 8 * sw_dtype_size(type))
+            return &stored_types[i];
     return NULL;
 }
 
 const char *swi_stored_name(sw_dtype type) {
-    const stored_type *t = type_of(type);
+    const stored_type *t = safetensors_type_of(type);
     return t ? t->name : NULL;
 }
 
 /* ---- 16-bit numbers ---- */
 
 /* binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits */
-static float from_f16(uint16_t half) {
+static float float_from_f16(uint16_t half) {
     const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3FFu;
     uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
     float value;
@@ -80,7 +80,7 @@ static float from_f16(uint16_t half) {
 }
 
 /* bfloat16: the upper half of an f32 */
-static float from_bf16(uint16_t half) {
+static float float_from_bf16(uint16_t half) {
     const uint32_t bits = (uint32_t)half << 16;
     float value;
     memcpy(&value, &bits, sizeof value);
@@ -89,7 +89,7 @@ static float from_bf16(uint16_t half) {
 
 /* 16-bit numbers that lie in the second half of `data` to f32, from the first on: none is overwritten
  * before it was read. */
-static void widen(char *data, int64_t count, float (*convert)(uint16_t)) {
+static void safetensors_widen(char *data, int64_t count, float (*convert)(uint16_t)) {
     for (int64_t i = 0; i < count; i++) {
         uint16_t half;
         memcpy(&half, data + 2 * count + 2 * i, sizeof half);
@@ -115,13 +115,13 @@ typedef struct header {
 } header;
 
 /* In the file. The product cannot overflow: read_shape bounds the count. */
-static int64_t stored_bytes(const tensor *t) {
+static int64_t safetensors_stored_bytes(const tensor *t) {
     return t->type->bits >= 8 ? t->count * (t->type->bits / 8) : t->count * t->type->bits / 8;
 }
 
 #define FAIL(h, ...) swi_file_fail((h)->path, SW_ERR_FORMAT, __VA_ARGS__)
 
-static sw_status read_shape(const header *h, tensor *t, const json_t *shape) {
+static sw_status safetensors_read_shape(const header *h, tensor *t, const json_t *shape) {
     if (!json_is_array(shape))
         return FAIL(h, "%.200s has no shape", t->name);
     if (json_array_size(shape) > SW_MAX_RANK)
@@ -140,15 +140,15 @@ static sw_status read_shape(const header *h, tensor *t, const json_t *shape) {
     return SW_OK;
 }
 
-static sw_status read_tensor(const header *h, tensor *t, const char *name, const json_t *json) {
+static sw_status safetensors_read_tensor(const header *h, tensor *t, const char *name, const json_t *json) {
     const json_t *type = json_object_get(json, "dtype"), *offsets = json_object_get(json, "data_offsets");
     *t = (tensor){.name = name};
     if (!json_is_string(type))
         return FAIL(h, "%.200s has no dtype", name);
-    t->type = find_type(json_string_value(type));
+    t->type = safetensors_find_type(json_string_value(type));
     if (!t->type)
         return FAIL(h, "%.200s: there is no dtype %.100s here", name, json_string_value(type));
-    SW_TRY(read_shape(h, t, json_object_get(json, "shape")));
+    SW_TRY(safetensors_read_shape(h, t, json_object_get(json, "shape")));
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
         return FAIL(h, "%.200s has no data_offsets", name);
@@ -157,7 +157,7 @@ static sw_status read_tensor(const header *h, tensor *t, const char *name, const
     return SW_OK;
 }
 
-static sw_status read_texts(const header *h, sw_archive *a, json_t *metadata) {
+static sw_status safetensors_read_texts(const header *h, sw_archive *a, json_t *metadata) {
     const char *key;
     json_t *value;
     if (json_is_null(metadata)) /* no texts: so does the package read it */
@@ -174,7 +174,7 @@ static sw_status read_texts(const header *h, sw_archive *a, json_t *metadata) {
     return SW_OK;
 }
 
-static sw_status read_tensors(header *h, sw_archive *a) {
+static sw_status safetensors_read_tensors(header *h, sw_archive *a) {
     const char *name;
     json_t *value;
     const bool had_error = sw_error() != NULL;
@@ -183,14 +183,14 @@ static sw_status read_tensors(header *h, sw_archive *a) {
         return swi_file_no_memory(h->path, had_error);
     json_object_foreach(h->json, name, value) {
         if (strcmp(name, "__metadata__") == 0)
-            SW_TRY(read_texts(h, a, value));
+            SW_TRY(safetensors_read_texts(h, a, value));
         else
-            SW_TRY(read_tensor(h, &h->tensor[h->tensors++], name, value));
+            SW_TRY(safetensors_read_tensor(h, &h->tensor[h->tensors++], name, value));
     }
     return SW_OK;
 }
 
-static int by_offset(const void *a, const void *b) {
+static int compare_tensors_by_offset(const void *a, const void *b) {
     const tensor *s = a, *t = b;
     if (s->begin != t->begin)
         return s->begin < t->begin ? -1 : 1;
@@ -200,7 +200,7 @@ static int by_offset(const void *a, const void *b) {
 }
 
 /* Each begins where the last ended, and the last ends with the file. */
-static sw_status check_offsets(const header *h, int64_t data_bytes) {
+static sw_status safetensors_check_offsets(const header *h, int64_t data_bytes) {
     int64_t at = 0;
     for (int i = 0; i < h->tensors; i++) {
         const tensor *t = &h->tensor[i];
@@ -210,9 +210,9 @@ static sw_status check_offsets(const header *h, int64_t data_bytes) {
         if (t->type->bits < 8 && t->count * t->type->bits % 8 != 0)
             return FAIL(h, "%.200s: %s %s does not end at a whole byte", t->name, t->type->name,
                         sw_shape_text(t->rank, t->shape));
-        if (t->end < t->begin || t->end - t->begin != stored_bytes(t))
+        if (t->end < t->begin || t->end - t->begin != safetensors_stored_bytes(t))
             return FAIL(h, "%.200s: %s %s takes %lld bytes, but its data_offsets are [%lld,%lld]", t->name,
-                        t->type->name, sw_shape_text(t->rank, t->shape), (long long)stored_bytes(t),
+                        t->type->name, sw_shape_text(t->rank, t->shape), (long long)safetensors_stored_bytes(t),
                         (long long)t->begin, (long long)t->end);
         at = t->end;
     }
@@ -223,7 +223,7 @@ static sw_status check_offsets(const header *h, int64_t data_bytes) {
 
 /* Twice: where jansson (2.14) finds no memory for a token longer than the ones before it, it drops a byte of
  * it and goes on (or ends in an assertion, which nobody can help). */
-static sw_status parse(header *h, const char *text, size_t length) {
+static sw_status safetensors_parse(header *h, const char *text, size_t length) {
     json_error_t error;
     json_t *again = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
     h->json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
@@ -239,7 +239,7 @@ static sw_status parse(header *h, const char *text, size_t length) {
     return SW_OK;
 }
 
-static sw_status read_header(swi_reader *r, sw_archive *a, header *h) {
+static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h) {
     unsigned char bytes[8];
     uint64_t length = 0;
     const bool had_error = sw_error() != NULL;
@@ -261,39 +261,39 @@ static sw_status read_header(swi_reader *r, sw_archive *a, header *h) {
     if (status == SW_OK && (length == 0 || text[0] != '{'))
         status = FAIL(h, "not a safetensors file: its header does not begin with {");
     if (status == SW_OK)
-        status = parse(h, text, (size_t)length);
+        status = safetensors_parse(h, text, (size_t)length);
     sw_free(text);
     SW_TRY(status);
-    SW_TRY(read_tensors(h, a));
+    SW_TRY(safetensors_read_tensors(h, a));
     if (h->tensors)
-        qsort(h->tensor, (size_t)h->tensors, sizeof *h->tensor, by_offset);
-    return check_offsets(h, r->size - 8 - (int64_t)length);
+        qsort(h->tensor, (size_t)h->tensors, sizeof *h->tensor, compare_tensors_by_offset);
+    return safetensors_check_offsets(h, r->size - 8 - (int64_t)length);
 }
 
 /* ---- Reading: the arrays ---- */
 
 /* Bytes that an array takes in memory, where each begins at a multiple of 8. */
-static int64_t room_of(const tensor *t) {
+static int64_t safetensors_memory_bytes(const tensor *t) {
     const int64_t bytes = t->type->as < 0 ? 0 : t->count * (int64_t)sw_dtype_size((sw_dtype)t->type->as);
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static sw_status read_data(swi_reader *r, const tensor *t, char *to) {
-    const int64_t bytes = stored_bytes(t);
+static sw_status safetensors_read_data(swi_reader *r, const tensor *t, char *to) {
+    const int64_t bytes = safetensors_stored_bytes(t);
     if (t->type->as < 0)
         return swi_reader_skip(r, bytes);
     if (t->type->bits != 16)
         return swi_reader_take(r, to, bytes);
     SW_TRY(swi_reader_take(r, to + bytes, bytes));
-    widen(to, t->count, strcmp(t->type->name, "F16") == 0 ? from_f16 : from_bf16);
+    safetensors_widen(to, t->count, strcmp(t->type->name, "F16") == 0 ? float_from_f16 : float_from_bf16);
     return SW_OK;
 }
 
-static sw_status read_arrays(swi_reader *r, sw_archive *a, const header *h) {
+static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const header *h) {
     int64_t total = 0, at = 0;
     const bool had_error = sw_error() != NULL;
     for (int i = 0; i < h->tensors; i++)
-        total += room_of(&h->tensor[i]);
+        total += safetensors_memory_bytes(&h->tensor[i]);
     a->block = swi_alloc_raw((size_t)total);
     if (!a->block)
         return swi_file_no_memory(h->path, had_error);
@@ -303,8 +303,8 @@ static sw_status read_arrays(swi_reader *r, sw_archive *a, const header *h) {
         if (!entry)
             return swi_file_no_memory(h->path, had_error);
         char *to = (char *)a->block + at;
-        SW_TRY(read_data(r, t, to));
-        at += room_of(t);
+        SW_TRY(safetensors_read_data(r, t, to));
+        at += safetensors_memory_bytes(t);
         entry->stored = t->type->name;
         entry->array = (sw_array){.data = t->type->as < 0 ? NULL : to,
                                   .rank = t->rank,
@@ -319,9 +319,9 @@ sw_status swi_safetensors_read(sw_archive *a) {
     header h = {.path = a->path};
     sw_status status = swi_reader_open(&r, a->path);
     if (status == SW_OK)
-        status = read_header(&r, a, &h);
+        status = safetensors_read_header(&r, a, &h);
     if (status == SW_OK)
-        status = read_arrays(&r, a, &h);
+        status = safetensors_read_arrays(&r, a, &h);
     swi_reader_close(&r);
     json_decref(h.json);
     sw_free(h.tensor);
@@ -330,20 +330,20 @@ sw_status swi_safetensors_read(sw_archive *a) {
 
 /* ---- Writing ---- */
 
-static int by_type_and_name(const void *a, const void *b) {
+static int compare_entries_by_type(const void *a, const void *b) {
     const swi_entry *s = *(const swi_entry *const *)a, *t = *(const swi_entry *const *)b;
-    const stored_type *s_type = type_of(s->array.type), *t_type = type_of(t->array.type);
+    const stored_type *s_type = safetensors_type_of(s->array.type), *t_type = safetensors_type_of(t->array.type);
     if (s_type != t_type)
         return s_type > t_type ? -1 : 1;
     return strcmp(s->name, t->name);
 }
 
-static int by_key(const void *a, const void *b) {
+static int compare_texts_by_key(const void *a, const void *b) {
     return strcmp(((const swi_text *)a)->key, ((const swi_text *)b)->key);
 }
 
 /* jansson takes no text that is not UTF-8, and says no more than that it failed. */
-static sw_status set_failed(const char *path, const char *key, const char *text) {
+static sw_status safetensors_fail_text(const char *path, const char *key, const char *text) {
     json_t *key_there = json_string(key), *text_there = text ? json_string(text) : NULL,
            *memory_there = json_string_nocheck(text && key_there ? text : key);
     sw_status status = memory_there && !key_there
@@ -357,7 +357,7 @@ static sw_status set_failed(const char *path, const char *key, const char *text)
     return status;
 }
 
-static sw_status put_texts(json_t *json, const char *path, const sw_archive *a) {
+static sw_status safetensors_put_texts(json_t *json, const char *path, const sw_archive *a) {
     if (a->texts == 0)
         return SW_OK;
     const bool had_error = sw_error() != NULL;
@@ -365,20 +365,20 @@ static sw_status put_texts(json_t *json, const char *path, const sw_archive *a) 
     if (!sorted)
         return swi_file_no_memory(path, had_error);
     memcpy(sorted, a->text, (size_t)a->texts * sizeof *sorted);
-    qsort(sorted, (size_t)a->texts, sizeof *sorted, by_key);
+    qsort(sorted, (size_t)a->texts, sizeof *sorted, compare_texts_by_key);
     json_t *metadata = json_object();
     sw_status status = SW_OK;
     for (int i = 0; i < a->texts && status == SW_OK; i++)
         if (json_object_set_new(metadata, sorted[i].key, json_string(sorted[i].text)) != 0)
-            status = set_failed(path, sorted[i].key, sorted[i].text);
+            status = safetensors_fail_text(path, sorted[i].key, sorted[i].text);
     sw_free(sorted);
     if (status == SW_OK)
-        return json_object_set_new(json, "__metadata__", metadata) == 0 ? SW_OK : set_failed(path, "", NULL);
+        return json_object_set_new(json, "__metadata__", metadata) == 0 ? SW_OK : safetensors_fail_text(path, "", NULL);
     json_decref(metadata);
     return status;
 }
 
-static json_t *integers(int count, const int64_t *values) {
+static json_t *safetensors_integers(int count, const int64_t *values) {
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
         if (json_array_append_new(list, json_integer(values[i])) != 0) {
@@ -389,31 +389,33 @@ static json_t *integers(int count, const int64_t *values) {
 }
 
 /* s and o of a format take over what they are given, also when it fails; NULL makes it fail. */
-static json_t *describe(const swi_entry *entry, const int64_t offsets[2]) {
-    json_t *shape = integers(entry->array.rank, entry->array.shape), *range = integers(2, offsets);
-    json_t *tensor_json =
-        json_pack("{s:s, s:o, s:o}", "dtype", type_of(entry->array.type)->name, "shape", shape, "data_offsets", range);
+static json_t *safetensors_describe_entry(const swi_entry *entry, const int64_t offsets[2]) {
+    json_t *shape = safetensors_integers(entry->array.rank, entry->array.shape),
+           *range = safetensors_integers(2, offsets);
+    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", safetensors_type_of(entry->array.type)->name, "shape",
+                                    shape, "data_offsets", range);
     return tensor_json;
 }
 
-static int64_t bytes_of(const swi_entry *entry) {
+static int64_t safetensors_entry_bytes(const swi_entry *entry) {
     return sw_array_count(&entry->array) * (int64_t)sw_dtype_size(entry->array.type);
 }
 
-static sw_status make_header(json_t *json, const char *path, const sw_archive *a, swi_entry *const *sorted) {
+static sw_status safetensors_make_header(json_t *json, const char *path, const sw_archive *a,
+                                         swi_entry *const *sorted) {
     int64_t offsets[2] = {0, 0};
-    SW_TRY(put_texts(json, path, a));
+    SW_TRY(safetensors_put_texts(json, path, a));
     for (int i = 0; i < a->entries; i++) {
-        offsets[1] = offsets[0] + bytes_of(sorted[i]);
-        if (json_object_set_new(json, sorted[i]->name, describe(sorted[i], offsets)) != 0)
-            return set_failed(path, sorted[i]->name, NULL);
+        offsets[1] = offsets[0] + safetensors_entry_bytes(sorted[i]);
+        if (json_object_set_new(json, sorted[i]->name, safetensors_describe_entry(sorted[i], offsets)) != 0)
+            return safetensors_fail_text(path, sorted[i]->name, NULL);
         offsets[0] = offsets[1];
     }
     return SW_OK;
 }
 
 /* Length and header, as they are in the file. */
-static sw_status print_header(const json_t *json, const char *path, char **text, size_t *size) {
+static sw_status safetensors_print_header(const json_t *json, const char *path, char **text, size_t *size) {
     const bool had_error = sw_error() != NULL;
     const size_t length = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0,
                  padded = (length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -434,13 +436,14 @@ static sw_status print_header(const json_t *json, const char *path, char **text,
     return SW_OK;
 }
 
-static sw_status write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted, int count) {
+static sw_status safetensors_write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted,
+                                        int count) {
     swi_writer w;
     sw_status status = swi_writer_open(&w, path);
     if (status == SW_OK)
         status = swi_writer_put(&w, text, size);
     for (int i = 0; i < count && status == SW_OK; i++)
-        status = swi_writer_put(&w, sorted[i]->array.data, (size_t)bytes_of(sorted[i]));
+        status = swi_writer_put(&w, sorted[i]->array.data, (size_t)safetensors_entry_bytes(sorted[i]));
     if (status == SW_OK)
         status = swi_writer_commit(&w);
     swi_writer_close(&w);
@@ -459,16 +462,16 @@ sw_status swi_safetensors_write(const sw_archive *a, const char *path) {
     for (int i = 0; i < a->entries; i++)
         sorted[i] = &a->entry[i];
     if (a->entries)
-        qsort(sorted, (size_t)a->entries, sizeof *sorted, by_type_and_name);
+        qsort(sorted, (size_t)a->entries, sizeof *sorted, compare_entries_by_type);
     char *text = NULL;
     size_t size = 0;
     json_t *json = json_object();
-    sw_status status = make_header(json, path, a, sorted);
+    sw_status status = safetensors_make_header(json, path, a, sorted);
     if (status == SW_OK)
-        status = print_header(json, path, &text, &size);
+        status = safetensors_print_header(json, path, &text, &size);
     json_decref(json);
     if (status == SW_OK)
-        status = write_file(path, text, size, sorted, a->entries);
+        status = safetensors_write_file(path, text, size, sorted, a->entries);
     sw_free(text);
     sw_free(sorted);
     return status;

@@ -20,7 +20,7 @@ typedef struct compensated_args {
 
 #if SW_KERNEL_PASS
 
-static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(axpy_scale)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *restrict x = s->x;
     real *restrict y = s->out;
@@ -30,7 +30,7 @@ static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
         y[i] = a * x[i];
 }
 
-static void SW_K(scale_in_place)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(axpy_scale_in_place)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     real *y = s->out;
     const real a = (real)s->factor;
@@ -39,7 +39,7 @@ static void SW_K(scale_in_place)(void *args, int64_t begin, int64_t end, double 
         y[i] = a * y[i];
 }
 
-static void SW_K(axpy)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(axpy_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *x = s->x;
     real *y = s->out;
@@ -50,7 +50,7 @@ static void SW_K(axpy)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* Neumaier's sum: s = y + v, and the part of y + v that s has not goes to low. */
-static void SW_K(axpy_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const compensated_args *s = args;
     const real *restrict x = s->x;
     real *restrict y = s->y, *restrict low = s->low;
@@ -63,7 +63,7 @@ static void SW_K(axpy_compensated)(void *args, int64_t begin, int64_t end, doubl
     }
 }
 
-static void SW_K(close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(axpy_close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const compensated_args *s = args;
     const real *restrict low = s->low;
     real *restrict y = s->y;
@@ -75,10 +75,11 @@ static void SW_K(close_compensated)(void *args, int64_t begin, int64_t end, doub
 
 #else /* ---- once ---- */
 
-static const sw_kernels scale_kernels = SW_KERNEL_TABLE(scale),
-                        scale_in_place_kernels = SW_KERNEL_TABLE(scale_in_place), axpy_kernels = SW_KERNEL_TABLE(axpy),
-                        axpy_compensated_kernels = SW_KERNEL_TABLE(axpy_compensated),
-                        close_compensated_kernels = SW_KERNEL_TABLE(close_compensated);
+static const sw_kernels scale_kernels = SW_KERNEL_TABLE(axpy_scale),
+                        scale_in_place_kernels = SW_KERNEL_TABLE(axpy_scale_in_place),
+                        axpy_kernels = SW_KERNEL_TABLE(axpy_add),
+                        axpy_compensated_kernels = SW_KERNEL_TABLE(axpy_add_compensated),
+                        close_compensated_kernels = SW_KERNEL_TABLE(axpy_close_compensated);
 
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store) {
     if (store && a == 1) {

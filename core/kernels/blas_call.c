@@ -120,7 +120,7 @@ static void caller_join(caller *c) {
         caller_list(c);
 }
 
-static bool others_inside(void) {
+static bool callers_are_inside(void) {
     for (const caller *c = callers; c; c = c->next)
         if (c != &self && atomic_load(&c->inside))
             return true;
@@ -133,7 +133,7 @@ static void gate_close(int why) {
         pthread_mutex_lock(&mutex);
         if (atomic_load(&gate) != ENDING)
             atomic_store(&gate, why); /* each time: another thread that had closed it may have opened it */
-        if (!others_inside())
+        if (!callers_are_inside())
             return;
         pthread_mutex_unlock(&mutex);
         sched_yield();
@@ -145,17 +145,17 @@ static void gate_open(void) {
     atomic_compare_exchange_strong(&gate, &closed, OPEN);
 }
 
-static void before_fork(void) {
+static void gate_before_fork(void) {
     gate_close(CLOSED);
 }
 
-static void after_fork_in_parent(void) {
+static void gate_after_fork_in_parent(void) {
     gate_open();
     pthread_mutex_unlock(&mutex);
 }
 
 /* The other threads are gone; OpenBLAS's buffers are there. */
-static void after_fork_in_child(void) {
+static void gate_after_fork_in_child(void) {
     pthread_mutex_init(&mutex, NULL);
     callers = NULL;
     if (self.listed)
@@ -164,32 +164,32 @@ static void after_fork_in_child(void) {
     gate_open();
 }
 
-static bool ended_by_another_thread(void) {
+static bool gate_is_ending_elsewhere(void) {
     return atomic_load(&gate) == ENDING && !pthread_equal(ending, pthread_self());
 }
 
-static void sleep_if_ended(void) {
-    while (ended_by_another_thread())
+static void gate_sleep_if_ending(void) {
+    while (gate_is_ending_elsewhere())
         pause(); /* until the process has ended */
 }
 
-static bool has_own_threads(void) {
+static bool blas_has_threads(void) {
     return openblas_get_parallel() == WITH_POSIX_THREADS && &blas_server_avail && blas_server_avail;
 }
 
-static bool address_space_is_limited(void) {
+static bool blas_memory_is_limited(void) {
     struct rlimit limit;
     return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
-static bool room_for_buffer(void) {
+static bool buffers_one_fits(void) {
     void *trial = mmap(NULL, SW_BLAS_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return trial != MAP_FAILED && munmap(trial, SW_BLAS_BUFFER) == 0;
 }
 
 void swi_blas_close(void) {
     /* A thread of OpenBLAS's own that tries for ever to have its buffer would be waited for at exit. */
-    if (address_space_is_limited() && has_own_threads() && !room_for_buffer())
+    if (blas_memory_is_limited() && blas_has_threads() && !buffers_one_fits())
         blas_server_avail = 0;
     ending = pthread_self();
     gate_close(ENDING);
@@ -210,12 +210,12 @@ static int buffers_limit(void) {
     const char *found = strstr(openblas_get_config(), name);
     const long threads = found ? strtol(found + sizeof name - 1, NULL, 10) : 1;
     long limit = 2 * threads > AT_LEAST ? 2 * threads : AT_LEAST;
-    if (has_own_threads())
+    if (blas_has_threads())
         limit -= threads;
     return limit > MOST_BUFFERS ? MOST_BUFFERS : (int)limit;
 }
 
-static void initialize(void) {
+static void blas_initialize(void) {
     build = openblas_get_parallel();
     buffers.limit = buffers_limit();
     if (build == WITH_OPENMP) {
@@ -230,13 +230,13 @@ static void initialize(void) {
     small_kernel =
         strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;
     pthread_key_create(&key, caller_unlist);
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    pthread_atfork(gate_before_fork, gate_after_fork_in_parent, gate_after_fork_in_child);
     atomic_store(&initialized, true);
 }
 
 bool swi_blas_small_kernel(void) {
-    sleep_if_ended(); /* in a first product that exit overtakes */
-    pthread_once(&once, initialize);
+    gate_sleep_if_ending(); /* in a first product that exit overtakes */
+    pthread_once(&once, blas_initialize);
     return small_kernel;
 }
 
@@ -245,10 +245,10 @@ bool swi_blas_small_kernel(void) {
 /* OpenBLAS's own threads take a buffer each as soon as they run: not one of those obtained for this library,
  * which are counted where the address space is limited. They have had the time since OpenBLAS was loaded, and
  * this. */
-static void wait_for_own_threads(void) {
+static void blas_wait_for_threads(void) {
     static bool waited;
     enum { MICROSECONDS = 200000 };
-    if (!waited && address_space_is_limited() && has_own_threads()) {
+    if (!waited && blas_memory_is_limited() && blas_has_threads()) {
         waited = true;
         usleep(MICROSECONDS);
     }
@@ -261,8 +261,8 @@ static bool buffers_map(int count) {
     int n = 0;
     if (count <= atomic_load(&buffers.held))
         return true; /* another thread has done so meanwhile */
-    wait_for_own_threads();
-    while (n < count && room_for_buffer()) {
+    blas_wait_for_threads();
+    while (n < count && buffers_one_fits()) {
         taken[n] = blas_memory_alloc ? blas_memory_alloc(0) : NULL;
         if (!taken[n] && blas_memory_alloc)
             break;
@@ -276,9 +276,9 @@ static bool buffers_map(int count) {
 }
 
 /* With the mutex, so that two trials do not take each other's room. */
-static bool room_to_grow(void) {
+static bool buffers_next_fits(void) {
     pthread_mutex_lock(&mutex);
-    const bool room = room_for_buffer();
+    const bool room = buffers_one_fits();
     pthread_mutex_unlock(&mutex);
     return room;
 }
@@ -287,13 +287,13 @@ static bool room_to_grow(void) {
 static bool buffers_grow(int count) {
     if (count > buffers.limit)
         return false;
-    if (atomic_load(&buffers.held) > 0 && !room_to_grow())
+    if (atomic_load(&buffers.held) > 0 && !buffers_next_fits())
         return false; /* without holding up the calls of other threads */
     gate_close(CLOSED);
-    const bool grown = !ended_by_another_thread() && buffers_map(count);
+    const bool grown = !gate_is_ending_elsewhere() && buffers_map(count);
     gate_open();
     pthread_mutex_unlock(&mutex);
-    sleep_if_ended();
+    gate_sleep_if_ending();
     return grown;
 }
 
@@ -320,21 +320,21 @@ static bool buffer_reserve(caller *c) {
     return false;
 }
 
-static void refuse(void) {
+static void blas_fail(void) {
     struct rlimit limit;
     char text[160] = "";
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         snprintf(text, sizeof text, "; the limit is %llu KiB, raise it by ulimit -v%s",
                  (unsigned long long)limit.rlim_cur / 1024,
-                 has_own_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
-                                   : "");
+                 blas_has_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
+                                    : "");
     sw_fail(SW_ERR_MEMORY, "product: not enough address space: OpenBLAS needs %d MiB for each thread%s",
             (int)(SW_BLAS_BUFFER >> 20), text);
 }
 
 int sw_blas_ready(int threads) {
-    sleep_if_ended(); /* in a first product that exit overtakes */
-    pthread_once(&once, initialize);
+    gate_sleep_if_ending(); /* in a first product that exit overtakes */
+    pthread_once(&once, blas_initialize);
     if (build == WITHOUT_THREADS)
         threads = 1;
     const int wanted = threads < buffers.limit ? threads : buffers.limit;
@@ -342,7 +342,7 @@ int sw_blas_ready(int threads) {
         return threads;
     const int held = atomic_load(&buffers.held);
     if (held == 0)
-        refuse();
+        blas_fail();
     return held < threads ? held : threads;
 }
 
@@ -361,11 +361,11 @@ sw_status sw_blas_parallel(void (*work)(void *args, int64_t tile), void *args, i
 
 /* ---- Calls ---- */
 
-static bool may_begin(caller *c) {
+static bool blas_may_begin(caller *c) {
     return atomic_load(&c->reserved) && atomic_load(&gate) == OPEN;
 }
 
-static void wait_for_others(int tries) {
+static void gate_wait_for_callers(int tries) {
     enum { YIELDS = 64, MICROSECONDS = 50 };
     if (tries < YIELDS)
         sched_yield();
@@ -375,12 +375,12 @@ static void wait_for_others(int tries) {
 
 /* The gate is closed, or this thread has no buffer reserved. The thread that ends the process needs none: no
  * other one may begin a call. */
-static void enter_slowly(sw_blas_call *call) {
+static void blas_enter_slowly(sw_blas_call *call) {
     enum { TRIES_TO_GROW = 64 };
     caller *c = call->caller;
-    for (int tries = 0; atomic_load(&gate) != ENDING || ended_by_another_thread(); tries++) {
+    for (int tries = 0; atomic_load(&gate) != ENDING || gate_is_ending_elsewhere(); tries++) {
         atomic_store(&c->inside, false);
-        sleep_if_ended();
+        gate_sleep_if_ending();
         pthread_mutex_lock(&mutex);
         if (atomic_load(&gate) == ENDING) {
             pthread_mutex_unlock(&mutex);
@@ -394,11 +394,11 @@ static void enter_slowly(sw_blas_call *call) {
         }
         pthread_mutex_unlock(&mutex);
         atomic_store(&c->inside, reserved);
-        if (reserved && may_begin(c))
+        if (reserved && blas_may_begin(c))
             return;
         atomic_store(&c->inside, false);
         if (reserved || tries % TRIES_TO_GROW != 0 || !buffers_grow(atomic_load(&buffers.held) + 1))
-            wait_for_others(tries);
+            gate_wait_for_callers(tries);
     }
     atomic_store(&c->inside, true);
 }
@@ -406,8 +406,8 @@ static void enter_slowly(sw_blas_call *call) {
 sw_blas_call sw_blas_enter(void) {
     sw_blas_call call = {.caller = &self};
     atomic_store(&call.caller->inside, true);
-    if (!may_begin(call.caller))
-        enter_slowly(&call);
+    if (!blas_may_begin(call.caller))
+        blas_enter_slowly(&call);
     if (omp_get_threads) {
         int before = omp_get_threads();
         if (before != 1) {

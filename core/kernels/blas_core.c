@@ -68,7 +68,7 @@ bool swi_choose_core(void) {
 
 /* Threads in this process besides this one, those that OpenBLAS keeps ready, which sleep, and the
  * sanitizer's; 1 where that cannot be known. */
-static int other_threads(void) {
+static int blas_other_threads(void) {
     DIR *tasks = opendir("/proc/self/task");
     if (!tasks)
         return 1;
@@ -82,7 +82,7 @@ static int other_threads(void) {
 }
 
 bool swi_may_choose_core(void) {
-    return other_threads() <= 0;
+    return blas_other_threads() <= 0;
 }
 
 __attribute__((constructor)) static void choose_core(void) {

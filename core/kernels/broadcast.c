@@ -2,9 +2,9 @@
 
 #include <swale/broadcast.h>
 
-static int64_t length_at(int rank, const int64_t *shape, int out_rank, int axis) {
-    int own = axis - (out_rank - rank);
-    return own < 0 ? 1 : shape[own];
+static int64_t broadcast_length(int rank, const int64_t *shape, int out_rank, int axis) {
+    int input_axis = axis - (out_rank - rank);
+    return input_axis < 0 ? 1 : shape[input_axis];
 }
 
 sw_broadcast sw_broadcast_plan(int rank, const int64_t *shape, int a_rank, const int64_t *a_shape, int b_rank,
@@ -14,7 +14,7 @@ sw_broadcast sw_broadcast_plan(int rank, const int64_t *shape, int a_rank, const
     bool a_before = false, b_before = false;
     for (int axis = rank - 1; axis >= 0; axis--) { /* from the last; l holds them in that order */
         int64_t n = shape[axis];
-        int64_t na = length_at(a_rank, a_shape, rank, axis), nb = length_at(b_rank, b_shape, rank, axis);
+        int64_t na = broadcast_length(a_rank, a_shape, rank, axis), nb = broadcast_length(b_rank, b_shape, rank, axis);
         bool a_repeats = na == 1 && n != 1, b_repeats = nb == 1 && n != 1;
         if (n != 1) {
             if (l.axes && a_repeats == a_before && b_repeats == b_before) {

@@ -131,7 +131,7 @@ PIECES(bits8, 1)
 PIECES(bits32, 4)
 PIECES(bits64, 2)
 
-static void runs_piece(const piece *p, size_t size) {
+static void copy_runs(const piece *p, size_t size) {
     for (int64_t r = 0; r < p->rows; r++)
         memcpy(p->to + (size_t)(r * p->to_row) * size, p->from + (size_t)(r * p->from_row) * size,
                (size_t)p->run * size);
@@ -161,12 +161,12 @@ typedef struct copy_job {
     int64_t units, per_tile;
 } copy_job;
 
-static void do_piece(const piece *p, copy_way way, size_t size) {
+static void copy_piece(const piece *p, copy_way way, size_t size) {
     static void (*const table[][3])(const piece *) = {[PLAIN] = {plain_bits8, plain_bits32, plain_bits64},
                                                       [REPEAT] = {repeat_bits8, repeat_bits32, repeat_bits64},
                                                       [EXCHANGE] = {exchange_bits8, exchange_bits32, exchange_bits64}};
     if (way == RUNS)
-        runs_piece(p, size);
+        copy_runs(p, size);
     else
         table[way][size == 1 ? 0 : size == 4 ? 1 : 2](p);
 }
@@ -180,22 +180,22 @@ static void copy_tile(void *args, int64_t tile) {
         piece p = j->whole;
         int64_t from = r * p.from_row + i * p.from_step, to = r * p.to_row + i * p.to_step;
         for (int axis = j->outer.axes - 1; axis >= 0; axis--) {
-            const int64_t here = rest % j->outer.length[axis];
+            const int64_t index = rest % j->outer.length[axis];
             rest /= j->outer.length[axis];
-            from += here * j->outer.stride[FROM][axis];
-            to += here * j->outer.stride[TO][axis];
+            from += index * j->outer.stride[FROM][axis];
+            to += index * j->outer.stride[TO][axis];
         }
         p.from += from * size;
         p.to += to * size;
         p.rows = p.rows - r < j->rows ? p.rows - r : j->rows;
         p.run = p.run - i < j->run ? p.run - i : j->run;
-        do_piece(&p, j->way, j->size);
+        copy_piece(&p, j->way, j->size);
     }
 }
 
 /* Which axis, besides the last, a piece has: the one that is exchanged with it, or the one before it, or,
  * if that is short, the longest. -1: there is no other. */
-static int second_axis(const sw_box *b, copy_way *way) {
+static int copy_second_axis(const sw_box *b, copy_way *way) {
     const int last = b->axes - 1;
     int best = last - 1;
     if (*way == PLAIN && b->stride[TO][last] == 1 && b->length[last] >= LEAST_EXCHANGE)
@@ -210,19 +210,19 @@ static int second_axis(const sw_box *b, copy_way *way) {
     return best;
 }
 
-static int64_t least(int64_t a, int64_t b) {
+static int64_t copy_min(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
 /* The longest run, then as many rows as make a piece. */
-static void cut(copy_job *j) {
+static void copy_set_tiles(copy_job *j) {
     const piece *w = &j->whole;
     if (j->way == EXCHANGE) {
-        j->rows = least(w->rows, BAND);
-        j->run = least(w->run, 4 * (int64_t)PIECE / j->rows);
+        j->rows = copy_min(w->rows, BAND);
+        j->run = copy_min(w->run, 4 * (int64_t)PIECE / j->rows);
     } else {
-        j->run = least(w->run, LONGEST_RUN);
-        j->rows = least(w->rows, 1 + (PIECE - 1) / j->run);
+        j->run = copy_min(w->run, LONGEST_RUN);
+        j->rows = copy_min(w->rows, 1 + (PIECE - 1) / j->run);
     }
     j->bands = (w->rows + j->rows - 1) / j->rows;
     j->pieces = (w->run + j->run - 1) / j->run;
@@ -245,7 +245,7 @@ void sw_box_copy(size_t size, sw_box box, const void *from, void *to) {
                             .to_step = box.stride[TO][last]}};
     if (box.stride[TO][last] == 1 && (size_t)box.length[last] * size > SHORT_RUN_BYTES)
         j.way = box.stride[FROM][last] == 1 ? RUNS : box.stride[FROM][last] == 0 ? REPEAT : PLAIN;
-    const int second = second_axis(&box, &j.way);
+    const int second = copy_second_axis(&box, &j.way);
     if (second >= 0) {
         j.whole.rows = box.length[second];
         j.whole.from_row = box.stride[FROM][second];
@@ -257,7 +257,7 @@ void sw_box_copy(size_t size, sw_box box, const void *from, void *to) {
             j.outer.stride[FROM][j.outer.axes] = box.stride[FROM][axis];
             j.outer.stride[TO][j.outer.axes++] = box.stride[TO][axis];
         }
-    cut(&j);
+    copy_set_tiles(&j);
     const int64_t tiles = (j.units + j.per_tile - 1) / j.per_tile;
     if (count < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)

@@ -29,7 +29,7 @@ enum { CACHED = 1 << 18 };                   /* elements of an operand that stay
  * the tile is: wide enough that packing, which each part and block pays anew, stays below 1 % of the work. */
 enum { LONG_SUM = 16384, SUM_PART = 512, SUM_BLOCK = 1 << 17, SUM_WIDTH = 512 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
+static int64_t gemm_ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
@@ -38,29 +38,29 @@ typedef struct grid {
     int64_t row_tiles, column_tiles;
 } grid;
 
-static grid even(int64_t M, int64_t N, int64_t row_tiles, int64_t column_tiles, int64_t multiple) {
+static grid grid_even(int64_t M, int64_t N, int64_t row_tiles, int64_t column_tiles, int64_t multiple) {
     grid g;
-    g.rows = ceil_div(M, row_tiles);
-    g.columns = ceil_div(ceil_div(N, column_tiles), multiple) * multiple;
-    g.row_tiles = ceil_div(M, g.rows);
-    g.column_tiles = ceil_div(N, g.columns);
+    g.rows = gemm_ceil_div(M, row_tiles);
+    g.columns = gemm_ceil_div(gemm_ceil_div(N, column_tiles), multiple) * multiple;
+    g.row_tiles = gemm_ceil_div(M, g.rows);
+    g.column_tiles = gemm_ceil_div(N, g.columns);
     return g;
 }
 
-static grid choose(bool small_kernel, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K) {
+static grid grid_choose(bool small_kernel, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K) {
     double work = (double)M * (double)N * (double)K;
     if (work <= small_work)
-        return even(M, N, 1, 1, 1);
+        return grid_even(M, N, 1, 1, 1);
     if (small_kernel && (K <= SMALL_REDUCTION || (!a_transposed && b_transposed && work <= medium_work))) {
-        int64_t row_tiles = ceil_div(M, ROWS), rows = ceil_div(M, row_tiles);
+        int64_t row_tiles = gemm_ceil_div(M, ROWS), rows = gemm_ceil_div(M, row_tiles);
         int64_t columns = (int64_t)(small_work / ((double)rows * (double)K));
         columns = columns / COLUMN_MULTIPLE * COLUMN_MULTIPLE;
         if (columns < COLUMN_MULTIPLE) { /* a long reduction: fewer rows instead */
             columns = COLUMN_MULTIPLE;
             rows = (int64_t)(small_work / ((double)columns * (double)K));
-            row_tiles = ceil_div(M, rows < 1 ? 1 : rows);
+            row_tiles = gemm_ceil_div(M, rows < 1 ? 1 : rows);
         }
-        return even(M, N, row_tiles, ceil_div(N, columns), COLUMN_MULTIPLE);
+        return grid_even(M, N, row_tiles, gemm_ceil_div(N, columns), COLUMN_MULTIPLE);
     }
     int64_t longest = M > N ? M : N, tiles = 1;
     while (tiles < LARGE_TILES && work >= large_tile * 2 * (double)tiles && longest >= LARGE_WIDTH * 2 * tiles)
@@ -70,7 +70,7 @@ static grid choose(bool small_kernel, bool a_transposed, bool b_transposed, int6
         tiles = 2;
         multiple = HALVES_MULTIPLE;
     }
-    return M > N ? even(M, N, tiles, 1, 1) : even(M, N, 1, tiles, multiple);
+    return M > N ? grid_even(M, N, tiles, 1, 1) : grid_even(M, N, 1, tiles, multiple);
 }
 
 typedef struct product {
@@ -85,14 +85,14 @@ typedef struct product {
     char *sums; /* of long sums: for each tile a block of f64, and one of f32 */
 } product;
 
-static void zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64_t size) {
+static void gemm_zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64_t size) {
     for (int64_t i = 0; i < rows; i++)
         memset((char *)C + i * ldc * size, 0, (size_t)(columns * size));
 }
 
 /* A tile of a C that is one row or one column: y = X v, or y = Xᵀ v. A call for a product would pack all
  * of X for it, at several times the cost. y is made zero here: some versions read it in spite of beta = 0. */
-static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
+static void gemm_vector_tile(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
     bool row = p->M == 1, transposed = row ? !p->tb : p->ta;
     int64_t outputs = row ? n : m, ldx = row ? p->ldb : p->lda;
     int64_t v_step = row ? (p->ta ? p->lda : 1) : (p->tb ? 1 : p->ldb), y_step = row ? 1 : p->ldc;
@@ -100,7 +100,7 @@ static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, c
     CBLAS_TRANSPOSE t = transposed ? CblasTrans : CblasNoTrans;
     int64_t rows = transposed ? p->K : outputs, columns = transposed ? outputs : p->K;
     if (p->beta == 0)
-        zero(C, outputs, 1, y_step, (int64_t)sw_dtype_size(p->type));
+        gemm_zero(C, outputs, 1, y_step, (int64_t)sw_dtype_size(p->type));
     double beta = p->beta == 0 ? 1 : p->beta;
     if (p->type == SW_F32)
         cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, (float)p->alpha, X, (int)ldx, v, (int)v_step,
@@ -111,15 +111,15 @@ static void vector_tile(const product *p, int64_t m, int64_t n, const void *A, c
 }
 
 /* C[m,n] = alpha op(A) op(B) + beta C by one call. */
-static void call_blas(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
+static void gemm_call_blas(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
     if (p->M == 1 || p->N == 1) {
-        vector_tile(p, m, n, A, B, C);
+        gemm_vector_tile(p, m, n, A, B, C);
         return;
     }
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
     double beta = p->beta;
     if (beta == 0 && !p->small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
-        zero(C, m, n, p->ldc, (int64_t)sw_dtype_size(p->type));
+        gemm_zero(C, m, n, p->ldc, (int64_t)sw_dtype_size(p->type));
         beta = 1;
     }
     if (p->type == SW_F32)
@@ -131,22 +131,22 @@ static void call_blas(const product *p, int64_t m, int64_t n, const void *A, con
 }
 
 /* The block of a tile of m × n. */
-static void sum_block(int64_t m, int64_t n, int64_t *rows, int64_t *columns) {
+static void gemm_sum_block(int64_t m, int64_t n, int64_t *rows, int64_t *columns) {
     const int64_t wide = SUM_BLOCK / m > SUM_WIDTH ? SUM_BLOCK / m : SUM_WIDTH;
     *columns = n < wide ? n : wide;
     *rows = m < SUM_BLOCK / *columns ? m : SUM_BLOCK / *columns;
 }
 
 /* A multiple of 2, so that the f64 of each tile are aligned. */
-static int64_t sum_block_elements(const grid *g) {
+static int64_t gemm_sum_block_elements(const grid *g) {
     int64_t rows, columns;
-    sum_block(g->rows, g->columns, &rows, &columns);
+    gemm_sum_block(g->rows, g->columns, &rows, &columns);
     return (rows * columns + 1) / 2 * 2;
 }
 
 /* C[m,n] of f32, at most a block, in parts of the long sum. */
-static void long_sums(const product *p, double *sum, float *part, int64_t m, int64_t n, const float *A, const float *B,
-                      float *C) {
+static void gemm_long_sums(const product *p, double *sum, float *part, int64_t m, int64_t n, const float *A,
+                           const float *B, float *C) {
     product q = *p;
     q.M = m;
     q.N = n;
@@ -157,7 +157,7 @@ static void long_sums(const product *p, double *sum, float *part, int64_t m, int
         sum[i] = 0;
     for (int64_t k = 0; k < p->K; k += SUM_PART) {
         q.K = p->K - k < SUM_PART ? p->K - k : SUM_PART;
-        call_blas(&q, m, n, A + (p->ta ? k * p->lda : k), B + (p->tb ? k : k * p->ldb), part);
+        gemm_call_blas(&q, m, n, A + (p->ta ? k * p->lda : k), B + (p->tb ? k : k * p->ldb), part);
         for (int64_t i = 0; i < m * n; i++)
             sum[i] += (double)part[i];
     }
@@ -169,21 +169,21 @@ static void long_sums(const product *p, double *sum, float *part, int64_t m, int
         }
 }
 
-static void long_sum_blocks(const product *p, int64_t index, int64_t m, int64_t n, const float *A, const float *B,
-                            float *C) {
-    const int64_t elements = sum_block_elements(&p->grid);
-    char *own = p->sums + (size_t)index * (size_t)elements * (sizeof(double) + sizeof(float));
-    double *sum = (double *)(void *)own;
+static void gemm_long_sum_blocks(const product *p, int64_t index, int64_t m, int64_t n, const float *A, const float *B,
+                                 float *C) {
+    const int64_t elements = gemm_sum_block_elements(&p->grid);
+    char *block = p->sums + (size_t)index * (size_t)elements * (sizeof(double) + sizeof(float));
+    double *sum = (double *)(void *)block;
     float *part = (float *)(void *)(sum + elements);
     int64_t rows, columns;
-    sum_block(p->grid.rows, p->grid.columns, &rows, &columns);
+    gemm_sum_block(p->grid.rows, p->grid.columns, &rows, &columns);
     for (int64_t i = 0; i < m; i += rows)
         for (int64_t j = 0; j < n; j += columns)
-            long_sums(p, sum, part, m - i < rows ? m - i : rows, n - j < columns ? n - j : columns,
-                      A + (p->ta ? i : i * p->lda), B + (p->tb ? j * p->ldb : j), C + i * p->ldc + j);
+            gemm_long_sums(p, sum, part, m - i < rows ? m - i : rows, n - j < columns ? n - j : columns,
+                           A + (p->ta ? i : i * p->lda), B + (p->tb ? j * p->ldb : j), C + i * p->ldc + j);
 }
 
-static void tile(void *args, int64_t index) {
+static void gemm_tile(void *args, int64_t index) {
     const product *p = args;
     const grid *g = &p->grid;
     /* Output units lie along the columns of x Wᵀ and along the rows of a weight gradient: they are
@@ -200,13 +200,13 @@ static void tile(void *args, int64_t index) {
     void *C = p->C + (m0 * p->ldc + n0) * size;
     sw_blas_call call = sw_blas_enter();
     if (p->type == SW_F32 && p->K > LONG_SUM)
-        long_sum_blocks(p, index, m, n, A, B, C);
+        gemm_long_sum_blocks(p, index, m, n, A, B, C);
     else
-        call_blas(p, m, n, A, B, C);
+        gemm_call_blas(p, m, n, A, B, C);
     sw_blas_leave(call);
 }
 
-static void scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
+static void gemm_scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
     for (int64_t m = 0; m < p->M; m++)
         for (int64_t n = 0; n < p->N; n++) {
             int64_t at = m * p->ldc + n;
@@ -240,17 +240,17 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
                  .ldb = ldb,
                  .ldc = ldc};
     if (K == 0) {
-        scale_rows(&p);
+        gemm_scale_rows(&p);
         return SW_OK;
     }
-    p.grid = choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
+    p.grid = grid_choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
     const int64_t tiles = p.grid.row_tiles * p.grid.column_tiles;
     if (type == SW_F32 && K > LONG_SUM) {
-        p.sums = sw_alloc_array(tiles, (size_t)sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
+        p.sums = sw_alloc_array(tiles, (size_t)gemm_sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
         if (!p.sums)
             return SW_ERR_MEMORY;
     }
-    const sw_status status = sw_blas_parallel(tile, &p, tiles);
+    const sw_status status = sw_blas_parallel(gemm_tile, &p, tiles);
     sw_free(p.sums);
     return status;
 }

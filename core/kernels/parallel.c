@@ -25,7 +25,7 @@ int swi_cpu_best(void) {
     return best;
 }
 
-static int detect(void) {
+static int level_detect(void) {
     const int best = swi_cpu_best();
     const char *forced = getenv("SW_CPU");
     for (int i = 0; forced && i < SW_LEVELS; i++)
@@ -37,12 +37,12 @@ static int detect(void) {
 }
 
 int sw_cpu_level(void) {
-    int now = atomic_load_explicit(&swi_level, memory_order_relaxed);
-    if (now < 0) {
-        now = detect(); /* two threads at once find the same */
-        atomic_store_explicit(&swi_level, now, memory_order_relaxed);
+    int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
+    if (level < 0) {
+        level = level_detect(); /* two threads at once find the same */
+        atomic_store_explicit(&swi_level, level, memory_order_relaxed);
     }
-    return now;
+    return level;
 }
 
 sw_status swi_check_environment(void) {
@@ -71,7 +71,7 @@ typedef struct job {
     double *partial;
 } job;
 
-static void run_tile(void *args, int64_t tile) {
+static void kernel_run_tile(void *args, int64_t tile) {
     const job *j = args;
     int64_t begin = (j->first + tile) * j->grain, end = begin + j->grain;
     double *sums = NULL;
@@ -89,10 +89,10 @@ void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t
         return;
     }
     job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
-    sw_parallel(run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
+    sw_parallel(kernel_run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
 }
 
-static void run_sums(job j, int width, double *sums) {
+static void kernel_run_sums(job j, int width, double *sums) {
     double partial[BLOCK_TILES * MAX_SUMS];
     int64_t tiles = (j.n + j.grain - 1) / j.grain;
     j.width = width;
@@ -104,9 +104,9 @@ static void run_sums(job j, int width, double *sums) {
         int64_t block = tiles - j.first < BLOCK_TILES ? tiles - j.first : BLOCK_TILES;
         if (block < SERIAL_TILES) {
             for (int64_t t = 0; t < block; t++)
-                run_tile(&j, t);
+                kernel_run_tile(&j, t);
         } else {
-            sw_parallel(run_tile, &j, block);
+            sw_parallel(kernel_run_tile, &j, block);
         }
         for (int64_t t = 0; t < block; t++)
             for (int i = 0; i < width; i++)
@@ -116,7 +116,7 @@ static void run_sums(job j, int width, double *sums) {
 
 void sw_kernel_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n, int width, double *sums) {
     job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
-    run_sums(j, width, sums);
+    kernel_run_sums(j, width, sums);
 }
 
 void sw_kernel_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum) {
@@ -133,7 +133,7 @@ void sw_kernel_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t len
     }
     job j = {.kernel = kernel, .args = args, .n = rows, .grain = grain};
     if (sum)
-        run_sums(j, 1, sum);
+        kernel_run_sums(j, 1, sum);
     else
-        sw_parallel(run_tile, &j, (rows + grain - 1) / grain);
+        sw_parallel(kernel_run_tile, &j, (rows + grain - 1) / grain);
 }

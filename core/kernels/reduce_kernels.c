@@ -148,7 +148,7 @@ TOTAL(SUM, double)
 
 #define LEAST (-(real)INFINITY)
 /* Equal, or both NaN. */
-static inline bool SW_K(same)(real v, real m) {
+static inline bool SW_K(fold_same)(real v, real m) {
     return (v == m) | ((v != v) & (m != m));
 }
 FOLD(sum, SUM, 0, real, true, v)
@@ -157,7 +157,7 @@ FOLD(abs_sum, SUM, 0, real, false, v < 0 ? -v : v)
 FOLD(square_deviation_sum, SUM, 0, real, false, ((v - m) - low) * ((v - m) - low))
 FOLD(square_sum, SUM, 0, real, false, (v / m) * (v / m))
 FOLD(exp_sum, SUM, 0, real, false, v == (real)INFINITY ? 1 : SW_K(sw_k_exp)(v - m))
-FOLD(equal_sum, SUM, 0, real, false, SW_K(same)(v *(real)p < 0 ? -v : v, m) ? 1 : 0)
+FOLD(equal_sum, SUM, 0, real, false, SW_K(fold_same)(v *(real)p < 0 ? -v : v, m) ? 1 : 0)
 FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
 FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
 
@@ -218,15 +218,15 @@ FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
         }                                                                                                        \
     }
 
-static inline real SW_K(with_sign)(real v, real h) {
+static inline real SW_K(spread_with_sign)(real v, real h) {
     return v > 0 ? h : v < 0 ? -h : v; /* a NaN stays */
 }
 SPREAD(copies, h)
-SPREAD(signs, SW_K(with_sign)(v, h))
+SPREAD(signs, SW_K(spread_with_sign)(v, h))
 SPREAD(deviations, ((v - y) - low) * h)
 SPREAD(chosen, v == y ? h : y == y ? 0 : y)
-SPREAD(abs_chosen, SW_R(fabs)(v) == y ? SW_K(with_sign)(v, h) : y == y ? 0 : y)
-SPREAD(directions, y == 0 ? 0 : SW_R(fabs)(v) == y ? SW_K(with_sign)(v, h) : (v / y) * h)
+SPREAD(abs_chosen, SW_R(fabs)(v) == y ? SW_K(spread_with_sign)(v, h) : y == y ? 0 : y)
+SPREAD(directions, y == 0 ? 0 : SW_R(fabs)(v) == y ? SW_K(spread_with_sign)(v, h) : (v / y) * h)
 SPREAD(exponentials, v == (real)INFINITY ? h : SW_K(sw_k_exp)(v - y) * h)
 
 #else /* ---- once ---- */
@@ -285,7 +285,7 @@ sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const 
 }
 
 /* Where in x the index-th block or fold begins. */
-static int64_t place(int64_t index, int axes, const int64_t *length, const int64_t *stride) {
+static int64_t fold_offset(int64_t index, int axes, const int64_t *length, const int64_t *stride) {
     int64_t at = 0;
     for (int i = 0; i < axes; i++) {
         at += index % length[i] * stride[i];
@@ -294,11 +294,11 @@ static int64_t place(int64_t index, int axes, const int64_t *length, const int64
     return at;
 }
 
-static int64_t at_least_one(int64_t n) {
+static int64_t fold_at_least_one(int64_t n) {
     return n < 1 ? 1 : n;
 }
 
-static const void *shifted(const void *data, int64_t elements, int64_t size) {
+static const void *fold_shifted(const void *data, int64_t elements, int64_t size) {
     return data ? (const char *)data + elements * size : NULL;
 }
 
@@ -317,7 +317,7 @@ typedef struct fold_walk {
     double *partial;             /* [parts, outputs] */
 } fold_walk;
 
-static void finish(const sw_fold_job *job, int64_t first, int64_t count, const double *to) {
+static void fold_finish(const sw_fold_job *job, int64_t first, int64_t count, const double *to) {
     for (int64_t i = 0; i < count; i++) {
         const double value = to[i] * job->factor / job->divisor;
         if (job->type == SW_F32) {
@@ -339,9 +339,9 @@ static void finish(const sw_fold_job *job, int64_t first, int64_t count, const d
 static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
     const sw_fold_axes *a = w->axes;
     const sw_fold_job *job = w->job;
-    const int64_t block = unit / w->pieces, begin = unit % w->pieces * w->grain, here = a->across ? a->length : a->rows,
-                  inner = a->across ? a->rows : a->length, count = here - begin < w->grain ? here - begin : w->grain,
-                  first = block * here + begin;
+    const int64_t block = unit / w->pieces, begin = unit % w->pieces * w->grain,
+                  folds = a->across ? a->length : a->rows, inner = a->across ? a->rows : a->length,
+                  count = folds - begin < w->grain ? folds - begin : w->grain, first = block * folds + begin;
     const bool by_folds = a->folds >= MOST_PARTS;
     const int64_t f0 = by_folds ? a->folds * part / w->parts : 0,
                   f1 = by_folds ? a->folds * (part + 1) / w->parts : a->folds,
@@ -349,22 +349,22 @@ static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
     double own[WIDTH], *to = w->parts > 1 ? w->partial + part * a->outputs + first : own;
     for (int64_t i = 0; i < count; i++)
         to[i] = w->start;
-    int64_t base = place(block, a->kept, a->kept_length, a->kept_stride) +
+    int64_t base = fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
                    (a->across ? begin + i0 * a->length : begin * a->length + i0);
-    sw_fold_args args = {.m = shifted(job->m, first, w->size),
-                         .low = shifted(job->low, first, w->size),
+    sw_fold_args args = {.m = fold_shifted(job->m, first, w->size),
+                         .low = fold_shifted(job->low, first, w->size),
                          .to = to,
                          .p = job->p,
                          .rows = a->across ? i1 - i0 : a->rows,
                          .length = a->across ? a->length : i1 - i0,
                          .stride = a->length};
     for (int64_t f = f0; f < f1; f++) {
-        int64_t at = base + place(f, a->folded, a->folded_length, a->folded_stride);
-        args.x = shifted(job->x, at, w->size);
+        int64_t at = base + fold_offset(f, a->folded, a->folded_length, a->folded_stride);
+        args.x = fold_shifted(job->x, at, w->size);
         w->kernel(&args, 0, count, NULL);
     }
     if (w->parts <= 1)
-        finish(job, first, count, to);
+        fold_finish(job, first, count, to);
 }
 
 static void fold_tile(void *args, int64_t tile) {
@@ -379,19 +379,19 @@ static void fold_tile(void *args, int64_t tile) {
 }
 
 /* Few outputs of many elements: their elements are divided, as the shape says, whoever computes. */
-static int64_t parts_of(const sw_fold_axes *a, int64_t units) {
+static int64_t fold_parts(const sw_fold_axes *a, int64_t units) {
     const int64_t work = a->outputs * a->count, inner = a->across ? a->rows : a->length;
     if (work < 2 * SW_SERIAL || units >= MOST_PARTS / 2)
         return 1;
     int64_t parts = a->folds >= MOST_PARTS ? a->folds : inner / (a->across ? GROUP : SW_TILE / 4);
     parts = parts > MOST_PARTS ? MOST_PARTS : parts;
     parts = parts > PARTIAL / a->outputs ? PARTIAL / a->outputs : parts;
-    return at_least_one(parts > work / SW_SERIAL * 4 ? work / SW_SERIAL * 4 : parts);
+    return fold_at_least_one(parts > work / SW_SERIAL * 4 ? work / SW_SERIAL * 4 : parts);
 }
 
 void sw_fold_run(const sw_fold *fold, const sw_fold_axes *a, const sw_fold_job *job) {
     double partial[PARTIAL];
-    const int64_t here = a->across ? a->length : a->rows, work = a->outputs * a->count;
+    const int64_t folds = a->across ? a->length : a->rows, work = a->outputs * a->count;
     fold_walk w = {.axes = a,
                    .job = job,
                    .size = (int64_t)swi_size(job->type),
@@ -400,15 +400,15 @@ void sw_fold_run(const sw_fold *fold, const sw_fold_axes *a, const sw_fold_job *
                    .start = fold->largest ? -(double)INFINITY : 0};
     if (work == 0) {
         for (int64_t i = 0; i < a->outputs; i++)
-            finish(job, i, 1, &w.start);
+            fold_finish(job, i, 1, &w.start);
         return;
     }
-    w.grain = a->across ? WIDTH : at_least_one(SW_TILE / a->count);
+    w.grain = a->across ? WIDTH : fold_at_least_one(SW_TILE / a->count);
     w.grain = w.grain > WIDTH ? WIDTH : w.grain;
-    w.pieces = (here + w.grain - 1) / w.grain;
+    w.pieces = (folds + w.grain - 1) / w.grain;
     w.units = a->blocks * w.pieces;
-    w.parts = parts_of(a, w.units);
-    w.per_tile = w.parts > 1 ? 1 : at_least_one(SW_TILE * w.units / work);
+    w.parts = fold_parts(a, w.units);
+    w.per_tile = w.parts > 1 ? 1 : fold_at_least_one(SW_TILE * w.units / work);
     int64_t tiles = w.parts > 1 ? w.units * w.parts : (w.units + w.per_tile - 1) / w.per_tile;
     if (work < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
@@ -423,7 +423,7 @@ void sw_fold_run(const sw_fold *fold, const sw_fold_axes *a, const sw_fold_job *
             const double more = partial[part * a->outputs + i];
             partial[i] = fold->largest ? LARGEST(partial[i], more) : SUM(partial[i], more);
         }
-    finish(job, 0, a->outputs, partial);
+    fold_finish(job, 0, a->outputs, partial);
 }
 
 void sw_sum_to_shape(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src, int dst_rank,
@@ -448,16 +448,16 @@ static void spread_piece(const spread_walk *w, int64_t unit) {
     const int64_t column = unit % w->along * w->columns, row = unit / w->along % w->down * w->rows,
                   matrix = unit / w->along / w->down, block = matrix / a->folds,
                   rows = a->rows - row < w->rows ? a->rows - row : w->rows,
-                  at = place(block, a->kept, a->kept_length, a->kept_stride) +
-                       place(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) + row * a->length +
+                  at = fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
+                       fold_offset(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) + row * a->length +
                        column,
                   output = a->across ? block * a->length + column : block * a->rows + row;
     sw_spread_args own = *w->args;
-    own.x = shifted(own.x, at, w->size);
+    own.x = fold_shifted(own.x, at, w->size);
     own.out = (char *)own.out + at * w->size;
-    own.y = shifted(own.y, output, w->size);
-    own.low = shifted(own.low, output, w->size);
-    own.h = shifted(own.h, output, w->size);
+    own.y = fold_shifted(own.y, output, w->size);
+    own.low = fold_shifted(own.low, output, w->size);
+    own.h = fold_shifted(own.h, output, w->size);
     own.length = a->length - column < w->columns ? a->length - column : w->columns;
     own.stride = a->length;
     w->kernel(&own, 0, rows, NULL);
@@ -479,11 +479,11 @@ void sw_spread_run(const sw_spread *spread, const sw_fold_axes *a, sw_dtype type
                      .size = (int64_t)swi_size(type),
                      .kernel = (a->across ? spread->columns : spread->rows)[type][swi_cpu_level()]};
     w.columns = a->length < 2 * SW_TILE ? a->length : SW_TILE;
-    w.rows = at_least_one(SW_TILE / w.columns);
+    w.rows = fold_at_least_one(SW_TILE / w.columns);
     w.down = (a->rows + w.rows - 1) / w.rows;
     w.along = (a->length + w.columns - 1) / w.columns;
     w.units = a->blocks * a->folds * w.down * w.along;
-    w.per_tile = at_least_one(SW_TILE * w.units / work);
+    w.per_tile = fold_at_least_one(SW_TILE * w.units / work);
     int64_t tiles = (w.units + w.per_tile - 1) / w.per_tile;
     if (work < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)

@@ -59,8 +59,8 @@ static struct {
     atomic_int begun; /* workers that run, and have their thread-local variables */
 } pool = {.taken = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-static atomic_int wanted;          /* threads asked for; 0: not yet decided */
-static atomic_bool wanted_refused; /* SW_THREADS is no number of threads, and the program has chosen none */
+static atomic_int threads_set;      /* threads asked for; 0: not yet decided */
+static atomic_bool threads_refused; /* SW_THREADS is no number of threads, and the program has chosen none */
 static _Thread_local bool inside_job;
 
 /* ---- The library's threads ---- */
@@ -91,7 +91,7 @@ void swi_library_release(void *held) {
         dlclose(held);
 }
 
-static inline void relax(void) {
+static inline void pool_relax(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
@@ -105,7 +105,7 @@ double sw_seconds(void) {
 
 /* ---- The mode of arithmetic: rounding, and what happens to subnormal numbers ---- */
 
-static unsigned mode_now(void) {
+static unsigned arithmetic_mode(void) {
 #if defined(__x86_64__)
     return _mm_getcsr() & ~0x3Fu; /* without the flags of what has happened */
 #elif defined(__aarch64__)
@@ -128,7 +128,7 @@ void sw_subnormals_restore(unsigned mode) {
 }
 
 unsigned sw_subnormals_flush(void) {
-    unsigned before = mode_now();
+    unsigned before = arithmetic_mode();
 #if defined(__x86_64__)
     _mm_setcsr(before | 0x8040u); /* flush to zero, and denormals are zero */
 #elif defined(__aarch64__)
@@ -139,7 +139,7 @@ unsigned sw_subnormals_flush(void) {
 
 /* ---- Tiles ---- */
 
-static void do_tiles(int self) {
+static void pool_run_tiles(int self) {
     int threads = pool.threads;
     for (int turn = 0; turn < threads; turn++) {
         stretch *part = &pool.part[(self + turn) % threads];
@@ -154,21 +154,21 @@ static void do_tiles(int self) {
     }
 }
 
-static void *worker(void *arg) {
+static void *pool_worker(void *arg) {
     int self = (int)(intptr_t)arg;
     unsigned seen = 0;
     inside_job = true;
     atomic_fetch_add(&pool.begun, 1);
     for (;;) {
-        unsigned now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
-        for (int i = 0; now == seen && i < SPINS; i++) {
-            relax();
-            now = atomic_load_explicit(&pool.ticket, memory_order_acquire);
+        unsigned ticket = atomic_load_explicit(&pool.ticket, memory_order_acquire);
+        for (int i = 0; ticket == seen && i < SPINS; i++) {
+            pool_relax();
+            ticket = atomic_load_explicit(&pool.ticket, memory_order_acquire);
         }
-        if (now == seen) {
+        if (ticket == seen) {
             pthread_mutex_lock(&pool.mutex);
             atomic_fetch_add(&pool.sleepers, 1);
-            while ((now = atomic_load(&pool.ticket)) == seen && !atomic_load(&pool.quit))
+            while ((ticket = atomic_load(&pool.ticket)) == seen && !atomic_load(&pool.quit))
                 pthread_cond_wait(&pool.wake, &pool.mutex);
             atomic_fetch_sub(&pool.sleepers, 1);
             pthread_mutex_unlock(&pool.mutex);
@@ -176,28 +176,28 @@ static void *worker(void *arg) {
         if (atomic_load(&pool.quit))
             return NULL;
         /* Enter, then look again: if the ticket still stands (even: a job is open), the owner waits. */
-        seen = now;
+        seen = ticket;
         atomic_fetch_add(&pool.inside, 1);
         unsigned still = atomic_load(&pool.ticket);
         if ((still & 1) && self < pool.threads) {
             seen = still;
-            if (mode_now() != pool.mode)
+            if (arithmetic_mode() != pool.mode)
                 sw_subnormals_restore(pool.mode);
-            do_tiles(self);
+            pool_run_tiles(self);
         }
         atomic_fetch_sub_explicit(&pool.inside, 1, memory_order_release);
     }
 }
 
-static void dismiss_workers(void) {
+static void pool_dismiss_workers(void) {
     pthread_mutex_lock(&pool.mutex);
     atomic_store(&pool.quit, true);
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.mutex);
 }
 
-static void stop_workers(void) {
-    dismiss_workers();
+static void pool_stop_workers(void) {
+    pool_dismiss_workers();
     for (int i = 0; i < pool.workers; i++)
         pthread_join(pool.thread[i], NULL);
     pool.workers = 0;
@@ -206,10 +206,10 @@ static void stop_workers(void) {
 
 /* Returns when all have begun: the loader sets up their thread-local variables under its lock, which dlclose
  * may hold by the time it waits for them to end. */
-static void start_workers(int count) {
+static void pool_start_workers(int count) {
     atomic_store(&pool.begun, 0);
     for (int i = 0; i < count; i++) {
-        if (!swi_thread_start(&pool.thread[i], worker, (void *)(intptr_t)(i + 1)))
+        if (!swi_thread_start(&pool.thread[i], pool_worker, (void *)(intptr_t)(i + 1)))
             break; /* fewer threads: slower, and the same results */
         pool.workers = i + 1;
     }
@@ -223,14 +223,14 @@ static void start_workers(int count) {
  * OpenBLAS are waited for, whose own destructor comes next. */
 __attribute__((destructor)) static void library_end(void) {
     if (!atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
-        stop_workers();
+        pool_stop_workers();
     else
-        dismiss_workers();
+        pool_dismiss_workers();
     swi_blas_close();
 }
 
 /* A child of fork has no workers: it starts its own when it needs them. */
-static void after_fork(void) {
+static void pool_after_fork(void) {
     pool.workers = 0;
     atomic_store(&pool.ticket, 0); /* another thread's job may have been open: it is not ours */
     atomic_store(&pool.inside, 0);
@@ -241,12 +241,12 @@ static void after_fork(void) {
     pthread_cond_init(&pool.wake, NULL);
 }
 
-static int default_threads(void) {
+static int pool_default_threads(void) {
     const char *text = getenv("SW_THREADS");
     char *end = NULL;
     long n = text && *text ? strtol(text, &end, 10) : 0;
     if (end && (*end || n < 1)) {
-        atomic_store(&wanted_refused, true); /* before `wanted` says that it is decided */
+        atomic_store(&threads_refused, true); /* before `threads_set` says that it is decided */
         n = 0;
     }
     if (n < 1) {
@@ -256,22 +256,22 @@ static int default_threads(void) {
     return n > MAX_THREADS ? MAX_THREADS : (int)n;
 }
 
-static void register_fork(void) {
-    pthread_atfork(NULL, NULL, after_fork);
+static void pool_register_fork(void) {
+    pthread_atfork(NULL, NULL, pool_after_fork);
 }
 
 int sw_threads(void) {
-    int n = atomic_load_explicit(&wanted, memory_order_relaxed);
+    int n = atomic_load_explicit(&threads_set, memory_order_relaxed);
     if (n == 0) {
-        n = default_threads();
-        atomic_store(&wanted, n);
+        n = pool_default_threads();
+        atomic_store(&threads_set, n);
     }
     return n;
 }
 
 sw_status swi_check_threads(void) {
     const int threads = sw_threads();
-    if (!atomic_load(&wanted_refused))
+    if (!atomic_load(&threads_refused))
         return SW_OK;
     const char *text = getenv("SW_THREADS");
     return sw_fail(SW_ERR_ARGUMENT,
@@ -288,9 +288,9 @@ sw_status sw_set_threads(int threads) {
     while (atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
         sched_yield();
     if (threads - 1 != pool.workers && pool.workers > 0)
-        stop_workers();
-    atomic_store(&wanted, threads);
-    atomic_store(&wanted_refused, false);
+        pool_stop_workers();
+    atomic_store(&threads_set, threads);
+    atomic_store(&threads_refused, false);
     atomic_flag_clear_explicit(&pool.taken, memory_order_release);
     return SW_OK;
 }
@@ -306,13 +306,13 @@ void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t til
     }
     if (pool.workers == 0) {
         static pthread_once_t once = PTHREAD_ONCE_INIT;
-        pthread_once(&once, register_fork);
-        start_workers(sw_threads() - 1);
+        pthread_once(&once, pool_register_fork);
+        pool_start_workers(sw_threads() - 1);
     }
     pool.work = work;
     pool.args = args;
     pool.threads = threads;
-    pool.mode = mode_now();
+    pool.mode = arithmetic_mode();
     for (int t = 0; t < threads; t++) {
         pool.part[t].end = tiles * (t + 1) / threads;
         atomic_store_explicit(&pool.part[t].next, tiles * t / threads, memory_order_relaxed);
@@ -324,11 +324,11 @@ void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t til
         pthread_mutex_unlock(&pool.mutex);
     }
     inside_job = true;
-    do_tiles(0);
+    pool_run_tiles(0);
     inside_job = false;
     atomic_fetch_add(&pool.ticket, 1); /* even: closed; whoever is inside is waited for */
     for (int i = 0; atomic_load(&pool.inside) > 0; i++) {
-        relax();
+        pool_relax();
         if (i > SPINS)
             sched_yield();
     }

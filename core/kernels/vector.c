@@ -14,7 +14,7 @@ typedef struct vector_args {
 #if SW_KERNEL_PASS
 
 /* What the loop below gives for up to SW_LANES elements, without lanes that stay 0. */
-static inline void SW_K(few_squares)(const real *restrict g, int64_t n, double *sums) {
+static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, double *sums) {
     double four[4] = {0};
     for (int64_t i = 0; i < n; i++)
         four[i % 4] += (double)(g[i] * g[i]);
@@ -23,13 +23,13 @@ static inline void SW_K(few_squares)(const real *restrict g, int64_t n, double *
 
 /* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. Twice as many partial sums as
  * elsewhere: additions wait for the sum before, and in the cache that would take longer than reading. */
-static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *restrict g = (const real *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
     if (n < WIDE) {
-        SW_K(few_squares)(g, n < SW_LANES ? n : SW_LANES, sums);
+        SW_K(vector_few_squares)(g, n < SW_LANES ? n : SW_LANES, sums);
         if (n > SW_LANES)
-            SW_K(few_squares)(g + SW_LANES, n - SW_LANES, sums);
+            SW_K(vector_few_squares)(g + SW_LANES, n - SW_LANES, sums);
         return;
     }
     real lane[WIDE] = {0};
@@ -44,14 +44,14 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
     SW_ADD_LANES(double, sums[0], lane + SW_LANES);
 }
 
-static void SW_K(two_squares)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_two_squares)(void *args, int64_t begin, int64_t end, double *sums) {
     vector_args of_y = {.x = ((const vector_args *)args)->y};
-    SW_K(square)(args, begin, end, sums);
-    SW_K(square)(&of_y, begin, end, sums + 1);
+    SW_K(vector_square)(args, begin, end, sums);
+    SW_K(vector_square)(&of_y, begin, end, sums + 1);
 }
 
 /* The same where squares overflowed: scaled by a, in f64; sums[1] counts Inf and NaN. */
-static void SW_K(careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *g = s->x;
     for (int64_t i = begin; i < end; i++) {
@@ -61,7 +61,7 @@ static void SW_K(careful_square)(void *args, int64_t begin, int64_t end, double 
     }
 }
 
-static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_fill)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     real *out = s->out;
     const real a = (real)s->a;
@@ -71,7 +71,7 @@ static void SW_K(fill)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* out = a x + b y; y may be NULL */
-static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_combine)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *x = s->x, *y = s->y;
     real *out = s->out;
@@ -89,7 +89,7 @@ static void SW_K(combine)(void *args, int64_t begin, int64_t end, double *sums) 
 }
 
 /* out + low ← out + low + a x, in two numbers */
-static void SW_K(add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *restrict x = s->x;
     real *restrict out = s->out, *restrict low = s->low;
@@ -100,14 +100,14 @@ static void SW_K(add_compensated)(void *args, int64_t begin, int64_t end, double
 }
 
 /* out + low ← (1 - a)(out + low) + a x, in two numbers */
-static void SW_K(mean_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_mean_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     (void)sums;
     SW_K(sw_k_move_mean)(s->x, s->out, s->low, (real)s->a, begin, end);
 }
 
 /* sums[0] += ⟨x, y⟩ */
-static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(vector_inner)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *x = s->x, *y = s->y;
     double lane[SW_LANES] = {0};
@@ -126,11 +126,14 @@ static void SW_K(inner)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include <swale/vector.h>
 
-static const sw_kernels square_kernels = SW_KERNEL_TABLE(square), two_squares_kernels = SW_KERNEL_TABLE(two_squares),
-                        careful_kernels = SW_KERNEL_TABLE(careful_square), combine_kernels = SW_KERNEL_TABLE(combine),
-                        add_kernels = SW_KERNEL_TABLE(add_compensated),
-                        mean_kernels = SW_KERNEL_TABLE(mean_compensated), inner_kernels = SW_KERNEL_TABLE(inner),
-                        fill_kernels = SW_KERNEL_TABLE(fill);
+static const sw_kernels square_kernels = SW_KERNEL_TABLE(vector_square),
+                        two_squares_kernels = SW_KERNEL_TABLE(vector_two_squares),
+                        careful_kernels = SW_KERNEL_TABLE(vector_careful_square),
+                        combine_kernels = SW_KERNEL_TABLE(vector_combine),
+                        add_kernels = SW_KERNEL_TABLE(vector_add_compensated),
+                        mean_kernels = SW_KERNEL_TABLE(vector_mean_compensated),
+                        inner_kernels = SW_KERNEL_TABLE(vector_inner),
+                        fill_kernels = SW_KERNEL_TABLE(vector_fill);
 
 void sw_vector_fill(sw_dtype type, int64_t n, double value, void *out) {
     vector_args args = {.out = out, .a = value};
@@ -153,7 +156,7 @@ void sw_vector_mean_compensated(sw_dtype type, int64_t n, double w, const void *
 }
 
 /* The norm of g from its Σ g², or by another look at g where that has overflowed or lost its digits. */
-static sw_status norm_of(sw_dtype type, int64_t dim, const void *g, double sum, double *norm) {
+static sw_status vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, double sum, double *norm) {
     const double least = type == SW_F64 ? 1e-280 : 1e-28;
     if (isfinite(sum) && sum > least) {
         *norm = sqrt(sum);
@@ -171,15 +174,15 @@ sw_status sw_vector_norm(sw_dtype type, int64_t dim, const void *g, double *norm
     vector_args args = {.x = g};
     double sum;
     sw_kernel_run_sums(&square_kernels, type, &args, dim, 1, &sum);
-    return norm_of(type, dim, g, sum, norm);
+    return vector_norm_of_sum(type, dim, g, sum, norm);
 }
 
 void sw_vector_two_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
     vector_args args = {.x = x, .y = y};
     double sums[2];
     sw_kernel_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
-    norm_of(type, dim, x, sums[0], &norm[0]);
-    norm_of(type, dim, y, sums[1], &norm[1]);
+    vector_norm_of_sum(type, dim, x, sums[0], &norm[0]);
+    vector_norm_of_sum(type, dim, y, sums[1], &norm[1]);
 }
 
 double sw_vector_dot(sw_dtype type, int64_t n, const void *x, const void *y) {

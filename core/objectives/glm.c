@@ -21,16 +21,16 @@ static const struct {
              [SW_HEAD_SQUARED_HINGE] = {"squared_hinge", 2, true},
              [SW_HEAD_POISSON] = {"poisson", 0, false}};
 
-static bool head_exists(sw_head head) {
+static bool glm_head_exists(sw_head head) {
     return (int)head >= SW_HEAD_LOGISTIC && head <= SW_HEAD_POISSON;
 }
 
 const char *sw_head_name(sw_head head) {
-    return head_exists(head) ? heads[head].name : "none";
+    return glm_head_exists(head) ? heads[head].name : "none";
 }
 
 double sw_head_curvature(sw_head head) {
-    return head_exists(head) ? heads[head].curvature : 0;
+    return glm_head_exists(head) ? heads[head].curvature : 0;
 }
 
 struct sw_glm {
@@ -49,7 +49,7 @@ sw_status swi_glm_check(const sw_objective *f) {
     const sw_glm_data *d = f->glm;
     if (d->size < sizeof *d)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the size of glm must be sizeof(sw_glm_data)");
-    if (!head_exists(d->head) || !(d->scale > 0) || (d->head == SW_HEAD_HUBER && !(d->delta > 0)))
+    if (!glm_head_exists(d->head) || !(d->scale > 0) || (d->head == SW_HEAD_HUBER && !(d->delta > 0)))
         return sw_fail(SW_ERR_ARGUMENT,
                        "objective: glm has head %d, scale %g, delta %g; a head, and numbers above 0 "
                        "are needed",
@@ -67,7 +67,7 @@ sw_status swi_glm_check(const sw_objective *f) {
     return SW_OK;
 }
 
-static double target_at(const sw_objective *f, int64_t i) {
+static double glm_target(const sw_objective *f, int64_t i) {
     return sw_load_element(f->params->type, f->glm->target, i);
 }
 
@@ -84,9 +84,9 @@ sw_status swi_glm_check_samples(const sw_objective *f) {
             return sw_fail(SW_ERR_ARGUMENT, "objective: class %d of sample %lld is outside 0 to %lld", (int)d->label[i],
                            (long long)i, (long long)classes - 1);
     for (int64_t i = 0; !heads[d->head].classes && i < f->n * f->outputs; i++)
-        if (!isfinite(target_at(f, i)) || (poisson && target_at(f, i) < 0))
+        if (!isfinite(glm_target(f, i)) || (poisson && glm_target(f, i) < 0))
             return sw_fail(SW_ERR_ARGUMENT, "objective: target %lld is %g; it must be finite%s", (long long)i,
-                           target_at(f, i), poisson ? ", and 0 or more" : "");
+                           glm_target(f, i), poisson ? ", and 0 or more" : "");
     for (int64_t i = 0; d->weight && i < f->n; i++)
         if (!(d->weight[i] >= 0) || isinf(d->weight[i]))
             return sw_fail(SW_ERR_ARGUMENT,
@@ -126,7 +126,7 @@ sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double 
 /* ---- Making one ---- */
 
 /* Numbers of `from` as `type`, in place where they have it. */
-static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type, const void **data, void **own) {
+static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type, const void **data, void **copy) {
     const int64_t count = sw_array_count(from);
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(sw_array_element(from, i)) || (type == SW_F32 && !isfinite((float)sw_array_element(from, i))))
@@ -136,12 +136,12 @@ static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type,
         *data = from->data;
         return SW_OK;
     }
-    *own = sw_alloc_array(count, swi_size(type));
-    if (!*own)
+    *copy = sw_alloc_array(count, swi_size(type));
+    if (!*copy)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < count; i++)
-        sw_store_element(type, *own, i, sw_array_element(from, i));
-    *data = *own;
+        sw_store_element(type, *copy, i, sw_array_element(from, i));
+    *data = *copy;
     return SW_OK;
 }
 
@@ -263,7 +263,7 @@ static sw_status glm_options(sw_dtype type, const sw_glm_options *options, sw_gl
         return sw_fail(SW_ERR_ARGUMENT, "glm: options with a head are needed");
     SW_TRY(sw_options_copy("glm", "sw_glm_options", o, sizeof *o, options,
                            offsetof(sw_glm_options, class_weight) + sizeof o->class_weight));
-    if (!head_exists(o->head))
+    if (!glm_head_exists(o->head))
         return sw_fail(SW_ERR_ARGUMENT, "glm: head = %d is none", (int)o->head);
     if (o->delta < 0 || isnan(o->delta) || o->outputs < 0)
         return sw_fail(SW_ERR_ARGUMENT, "glm: delta = %g, outputs = %lld; 0 or more is needed", o->delta,
@@ -360,13 +360,13 @@ sw_status sw_glm_predict(const sw_glm *m, const void *x, const sw_array *rows, s
                        sw_shape_text(2, rows->shape), (long long)rows->shape[1], (long long)m->objective.features);
     sw_glm_data data = {.size = sizeof data};
     sw_objective f = m->objective;
-    void *own = NULL;
+    void *copy = NULL;
     f.n = rows->shape[0];
     f.glm = &data;
-    sw_status status = glm_take("rows", rows, m->params->type, &data.dense, &own);
+    sw_status status = glm_take("rows", rows, m->params->type, &data.dense, &copy);
     if (status == SW_OK)
         status = glm_predict(m, x, &f, z);
-    sw_free(own);
+    sw_free(copy);
     return status;
 }
 
@@ -381,14 +381,14 @@ sw_status sw_glm_predict_sparse(const sw_glm *m, const void *x, const sw_csr *ro
     sw_glm_data data = {.size = sizeof data, .sparse = &csr};
     sw_objective f = m->objective;
     const sw_array values = sw_array_view(rows->value, rows->type, 1, &rows->start[rows->rows]);
-    void *own = NULL;
+    void *copy = NULL;
     f.n = rows->rows;
     f.glm = &data;
     sw_status status =
-        rows->start[rows->rows] > 0 ? glm_take("rows", &values, m->params->type, &csr.value, &own) : SW_OK;
+        rows->start[rows->rows] > 0 ? glm_take("rows", &values, m->params->type, &csr.value, &copy) : SW_OK;
     csr.type = m->params->type;
     if (status == SW_OK)
         status = glm_predict(m, x, &f, z);
-    sw_free(own);
+    sw_free(copy);
     return status;
 }

@@ -26,14 +26,14 @@ typedef struct glm_args {
 
 #if SW_KERNEL_PASS
 
-static void SW_K(predict)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(glm_predict_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
         SW_K(glm_predict)(a->f, a->x, a->ids[i], (real *)a->out + i * a->f->outputs);
 }
 
-static void SW_K(add_bias)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(glm_add_bias)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->x + outputs * a->f->features;
@@ -45,7 +45,7 @@ static void SW_K(add_bias)(void *args, int64_t begin, int64_t end, double *sums)
 }
 
 /* s from z, and Σ f_i */
-static void SW_K(head)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(glm_head_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const int64_t outputs = a->f->outputs;
     for (int64_t i = begin; i < end; i++)
@@ -53,7 +53,7 @@ static void SW_K(head)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* W_k += c_ik a_i, one row after the other */
-static void SW_K(add_rows)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(glm_add_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const sw_glm_data *data = a->f->glm;
     const int64_t outputs = a->f->outputs, d = a->f->features;
@@ -76,7 +76,7 @@ static void SW_K(add_rows)(void *args, int64_t begin, int64_t end, double *sums)
 }
 
 /* Σ over elements of a row, in f64: out[i] = ‖a_i‖² */
-static void SW_K(squares)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(glm_squares)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const sw_glm_data *data = a->f->glm;
     const int64_t d = a->f->features;
@@ -96,9 +96,9 @@ static void SW_K(squares)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #include <math.h>
 
-static const sw_kernels predict_kernels = SW_KERNEL_TABLE(predict), bias_kernels = SW_KERNEL_TABLE(add_bias),
-                        head_kernels = SW_KERNEL_TABLE(head), rows_kernels = SW_KERNEL_TABLE(add_rows),
-                        squares_kernels = SW_KERNEL_TABLE(squares);
+static const sw_kernels predict_kernels = SW_KERNEL_TABLE(glm_predict_rows),
+                        bias_kernels = SW_KERNEL_TABLE(glm_add_bias), head_kernels = SW_KERNEL_TABLE(glm_head_rows),
+                        rows_kernels = SW_KERNEL_TABLE(glm_add_rows), squares_kernels = SW_KERNEL_TABLE(glm_squares);
 
 enum { GLM_ONE_BY_ONE = 8 }; /* fewer dense rows than that are not worth a product of matrices */
 

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <math.h>
 
-static sw_status check_glm(const sw_objective *f) {
+static sw_status objective_check_glm(const sw_objective *f) {
     if (!sw_objective_is_glm(f))
         return sw_fail(SW_ERR_ARGUMENT, "objective: it is not a generalized linear model: rows and "
                                         "head or glm, features and outputs are needed");
@@ -30,24 +30,24 @@ static sw_status check_glm(const sw_objective *f) {
 }
 
 /* Values and gradients by the samples in memory. */
-static bool is_known(const sw_objective *f) {
+static bool objective_is_glm_in_memory(const sw_objective *f) {
     return f->glm && !f->loss;
 }
 
-static sw_status check(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
+static sw_status objective_check_call(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
     if (!f || !f->params || (!f->loss && !f->gradient && !f->head && !(f->size >= sizeof *f && f->glm)))
         return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
     if (f->size < sizeof *f)
         return sw_fail(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
     if (!sw_params_built(f->params))
         return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
-    if (!tape && (!f->gradient || is_known(f)))
+    if (!tape && (!f->gradient || objective_is_glm_in_memory(f)))
         return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
     if (g && g->params != f->params)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block belongs to other parameters");
     if (f->glm)
         SW_TRY(swi_glm_check(f));
-    return (f->loss || f->gradient) && !is_known(f) ? SW_OK : check_glm(f);
+    return (f->loss || f->gradient) && !objective_is_glm_in_memory(f) ? SW_OK : objective_check_glm(f);
 }
 
 sw_status sw_objective_check(const sw_objective *f) {
@@ -59,8 +59,8 @@ sw_status sw_objective_check(const sw_objective *f) {
     if (!sw_params_built(f->params))
         return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
     if (!sw_objective_is_glm(f))
-        return f->loss || f->gradient ? SW_OK : check_glm(f);
-    SW_TRY(check_glm(f));
+        return f->loss || f->gradient ? SW_OK : objective_check_glm(f);
+    SW_TRY(objective_check_glm(f));
     return f->glm ? swi_glm_check_samples(f) : SW_OK;
 }
 
@@ -69,17 +69,17 @@ bool sw_objective_is_glm(const sw_objective *f) {
 }
 
 /* W and b of a generalized linear model, where they lie in x. */
-static void split(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
+static void glm_split_parameters(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
     sw_dtype type = f->params->type;
     *w = sw_array_view(x, type, 2, (int64_t[]){f->outputs, f->features});
     *b = sw_array_view((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1, &f->outputs);
 }
 
 /* z = A Wᵀ + b, read at x; a leaf of its own if its gradient is wanted. */
-static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
-                             bool leaf) {
+static sw_tensor glm_predictions(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
+                                 bool leaf) {
     sw_array w, b;
-    split(f, x, &w, &b);
+    glm_split_parameters(f, x, &w, &b);
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_tensor z =
         f->bias ? sw_linear(rows, sw_input(tape, w), sw_input(tape, b)) : swi_linear_no_bias(rows, sw_input(tape, w));
@@ -87,33 +87,34 @@ static sw_tensor predictions(const sw_objective *f, sw_tape *tape, const void *x
 }
 
 /* What the caller had bound is bound again afterwards. */
-typedef struct bound {
+typedef struct saved_binding {
     const void *x;
     sw_gradient *g;
-} bound;
+} saved_binding;
 
-static sw_status remember(const sw_objective *f, sw_tape *tape, bound *before) {
+static sw_status binding_save(const sw_objective *f, sw_tape *tape, saved_binding *before) {
     const swi_binding *b = swi_binding_of(tape, f->params);
     if (!b)
         return SW_ERR_MEMORY;
-    *before = (bound){b->x, b->g};
+    *before = (saved_binding){b->x, b->g};
     return SW_OK;
 }
 
-static sw_status start(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g, uint64_t draw) {
+static sw_status objective_begin(const sw_objective *f, sw_tape *tape, const void *x, sw_gradient *g, uint64_t draw) {
     sw_tape_reset(tape);
     sw_tape_set_draw(tape, draw);
     return sw_tape_bind(tape, f->params, x, g);
 }
 
-static sw_status end(const sw_objective *f, sw_tape *tape, const bound *before, sw_status status) {
+static sw_status binding_restore(const sw_objective *f, sw_tape *tape, const saved_binding *before, sw_status status) {
     sw_tape_reset(tape);
     sw_status after = sw_tape_bind(tape, f->params, before->x, before->g);
     return status != SW_OK ? status : after;
 }
 
 /* The ids 0 to n-1 where none are given, in the tape's memory. */
-static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t first, int64_t count) {
+static const int64_t *objective_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t first,
+                                    int64_t count) {
     for (int64_t i = 0; ids && f->glm && i < count; i++) /* what reads them else is a source, which checks */
         if (ids[first + i] < 0 || ids[first + i] >= f->n) {
             sw_fail(SW_ERR_ARGUMENT, "objective: sample %lld of %lld", (long long)ids[first + i], (long long)f->n);
@@ -133,24 +134,24 @@ static const int64_t *all_ids(const sw_objective *f, sw_tape *tape, const int64_
 
 /* The objective's own function, for all samples at once. It gets a list of ids in any case: in the tape's memory, or
  * without one on the heap. */
-static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
-                               uint64_t draw, double *value, void *g) {
+static sw_status objective_call_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                         int64_t count, uint64_t draw, double *value, void *g) {
     double ignored;
-    int64_t *own = NULL;
-    const bool lent = !ids && tape;
-    if (lent)
+    int64_t *heap_ids = NULL;
+    const bool arena_ids = !ids && tape;
+    if (arena_ids)
         sw_tape_reset(tape);
-    if (!ids && !tape && (own = sw_alloc_array(count, sizeof *own)))
+    if (!ids && !tape && (heap_ids = sw_alloc_array(count, sizeof *heap_ids)))
         for (int64_t i = 0; i < count; i++)
-            own[i] = i;
-    ids = own ? own : lent ? all_ids(f, tape, NULL, 0, count) : ids;
+            heap_ids[i] = i;
+    ids = heap_ids ? heap_ids : arena_ids ? objective_ids(f, tape, NULL, 0, count) : ids;
     if (!ids)
         return sw_last_failure();
     sw_status status =
         swi_returned("objective", NULL, "gradient",
                      f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored, g));
-    sw_free(own);
-    if (lent)
+    sw_free(heap_ids);
+    if (arena_ids)
         sw_tape_reset(tape);
     if (tape)
         tape->loss_weight = (double)count;
@@ -159,7 +160,7 @@ static sw_status call_gradient(const sw_objective *f, sw_tape *tape, const void 
 
 /* A loss on another tape would be evaluated there, and never differentiated here. `before` is the count of
  * sw_failure_count from before the loss was asked for. */
-static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
+static sw_status objective_check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
     if (sw_is_null(loss))
         return sw_fail_unless_since(before, SW_ERR_USER, "objective: the loss is a null tensor");
     if (loss.tape != tape)
@@ -168,24 +169,24 @@ static sw_status check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before
 }
 
 /* The weight of a loss on its tape. */
-static swi_weight weight_of(sw_tensor loss) {
+static swi_weight objective_loss_weight(sw_tensor loss) {
     return swi_node_weight(loss.tape, swi_at(loss.tape, loss.slot));
 }
 
 /* Takes the loss as a number into the mean. */
-static sw_status add_item(sw_tensor loss, sw_loss_mean *mean) {
+static sw_status objective_add_loss(sw_tensor loss, sw_loss_mean *mean) {
     sw_array a = sw_value(loss);
     if (!a.data || sw_array_count(&a) != 1)
         return sw_fail(SW_ERR_SHAPE, "objective: the loss must be one number, its shape is %s",
                        sw_shape_text(a.rank, a.shape));
-    return swi_mean_add(mean, "objective", sw_item(loss), weight_of(loss));
+    return swi_mean_add(mean, "objective", sw_item(loss), objective_loss_weight(loss));
 }
 
 double sw_tape_loss_weight(const sw_tape *tape) {
     return tape ? tape->loss_weight : (double)NAN;
 }
 
-static void keep_weight(sw_tape *tape, const sw_loss_mean *mean) {
+static void objective_store_weight(sw_tape *tape, const sw_loss_mean *mean) {
     tape->loss_weight = mean->unit == SW_SUMMED ? SW_SUMMED : mean->weight * mean->unit;
 }
 
@@ -197,13 +198,13 @@ static sw_status glm_value(const sw_objective *f, sw_tape *tape, const void *x, 
     return swi_mean_add(mean, "objective", count > 0 ? sum / (double)count : 0, swi_plain_weight((double)count));
 }
 
-static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t first,
-                               int64_t count, uint64_t draw, sw_loss_mean *mean) {
-    SW_TRY(start(f, tape, x, NULL, draw));
-    ids = all_ids(f, tape, ids, first, count);
+static sw_status objective_value_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                         int64_t first, int64_t count, uint64_t draw, sw_loss_mean *mean) {
+    SW_TRY(objective_begin(f, tape, x, NULL, draw));
+    ids = objective_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
-    if (is_known(f))
+    if (objective_is_glm_in_memory(f))
         return glm_value(f, tape, x, ids, count, NULL, mean);
     SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     const uint64_t failures = sw_failure_count();
@@ -211,9 +212,9 @@ static sw_status value_on_tape(const sw_objective *f, sw_tape *tape, const void 
     if (f->loss)
         loss = f->loss(f->user, tape, ids, count);
     else
-        loss = f->head(f->user, tape, predictions(f, tape, x ? x : f->params->x, ids, count, false), ids, count);
-    SW_TRY(check_loss(loss, tape, failures));
-    return add_item(loss, mean);
+        loss = f->head(f->user, tape, glm_predictions(f, tape, x ? x : f->params->x, ids, count, false), ids, count);
+    SW_TRY(objective_check_loss(loss, tape, failures));
+    return objective_add_loss(loss, mean);
 }
 
 sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
@@ -225,11 +226,11 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
                                      int64_t count, int64_t chunk, uint64_t draw, double *value) {
     if (chunk <= 0)
         chunk = 1000;
-    SW_TRY(check(f, tape, NULL));
-    if (!f->loss && f->gradient && !is_known(f))
-        return call_gradient(f, tape, x, ids, count, draw, value, NULL);
-    bound before;
-    SW_TRY(remember(f, tape, &before));
+    SW_TRY(objective_check_call(f, tape, NULL));
+    if (!f->loss && f->gradient && !objective_is_glm_in_memory(f))
+        return objective_call_gradient(f, tape, x, ids, count, draw, value, NULL);
+    saved_binding before;
+    SW_TRY(binding_save(f, tape, &before));
     bool recording = sw_tape_switch(tape, SW_RECORD);
     sw_tape_set_switch(tape, SW_RECORD, false);
     sw_loss_mean mean = {0};
@@ -237,35 +238,35 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
     sw_status status;
     do {
         int64_t n = count - first < chunk ? count - first : chunk;
-        status = value_on_tape(f, tape, x, ids, first, n, draw, &mean);
+        status = objective_value_on_tape(f, tape, x, ids, first, n, draw, &mean);
         first += n;
     } while (status == SW_OK && first < count);
     if (status == SW_OK) {
         *value = sw_loss_mean_value(&mean);
-        keep_weight(tape, &mean);
+        objective_store_weight(tape, &mean);
     }
     sw_tape_set_switch(tape, SW_RECORD, recording);
-    return end(f, tape, &before, status);
+    return binding_restore(f, tape, &before, status);
 }
 
 /* ∇f of a generalized linear model that has rows and head, but no `loss`. */
 static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
                               sw_loss_mean *mean, sw_gradient *g) {
     sw_array w, b;
-    split(f, x ? x : f->params->x, &w, &b);
+    glm_split_parameters(f, x ? x : f->params->x, &w, &b);
     const uint64_t failures = sw_failure_count();
     sw_tensor rows = f->rows(f->user, tape, ids, count);
     sw_tensor tw = sw_variable(tape, w), tb = f->bias ? sw_variable(tape, b) : (sw_tensor){0};
     sw_tensor z = f->bias ? sw_linear(rows, tw, tb) : swi_linear_no_bias(rows, tw);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
-    SW_TRY(check_loss(loss, tape, failures));
+    SW_TRY(objective_check_loss(loss, tape, failures));
     SW_TRY(sw_backward(loss));
-    SW_TRY(add_item(loss, mean));
+    SW_TRY(objective_add_loss(loss, mean));
     const void *dw = sw_grad(tw).data, *db = f->bias ? sw_grad(tb).data : dw;
     if (!dw || !db)
         return sw_fail(SW_ERR_STATE, "objective: the head's loss does not depend on the predictions");
     const int64_t weights = f->outputs * f->features;
-    const swi_weight weight = weight_of(loss);
+    const swi_weight weight = objective_loss_weight(loss);
     const bool first = g->fresh;
     SW_TRY(swi_gradient_open(g, "objective", weight, count));
     const double factor = swi_gradient_factor(g, weight.value);
@@ -277,8 +278,8 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
 }
 
 /* The same without a tape's operations. */
-static sw_status glm_known_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                                    int64_t count, sw_loss_mean *mean, sw_gradient *g) {
+static sw_status glm_gradient_in_memory(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                        int64_t count, sw_loss_mean *mean, sw_gradient *g) {
     const size_t size = swi_size(f->params->type);
     void *s = swi_arena_alloc(&tape->arena, (size_t)(count * f->outputs) * size),
          *part = swi_arena_alloc(&tape->arena, (size_t)f->params->dim * size);
@@ -295,25 +296,26 @@ static sw_status glm_known_gradient(const sw_objective *f, sw_tape *tape, const 
     return SW_OK;
 }
 
-static sw_status gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                                  int64_t first, int64_t count, uint64_t draw, sw_loss_mean *mean, sw_gradient *g) {
-    SW_TRY(start(f, tape, x, g, draw));
-    ids = all_ids(f, tape, ids, first, count);
+static sw_status objective_gradient_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                            int64_t first, int64_t count, uint64_t draw, sw_loss_mean *mean,
+                                            sw_gradient *g) {
+    SW_TRY(objective_begin(f, tape, x, g, draw));
+    ids = objective_ids(f, tape, ids, first, count);
     if (!ids)
         return sw_last_failure();
-    if (is_known(f))
-        return glm_known_gradient(f, tape, x, ids, count, mean, g);
+    if (objective_is_glm_in_memory(f))
+        return glm_gradient_in_memory(f, tape, x, ids, count, mean, g);
     SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     if (!f->loss)
         return glm_gradient(f, tape, x, ids, count, mean, g);
     const uint64_t failures = sw_failure_count();
     sw_tensor loss = f->loss(f->user, tape, ids, count);
-    SW_TRY(check_loss(loss, tape, failures));
-    SW_TRY(add_item(loss, mean));
+    SW_TRY(objective_check_loss(loss, tape, failures));
+    SW_TRY(objective_add_loss(loss, mean));
     SW_TRY(sw_backward(loss));
     if (g->fresh) { /* the loss does not depend on these parameters */
         memset(g->data, 0, (size_t)f->params->dim * swi_size(f->params->type));
-        swi_gradient_filled(g, weight_of(loss), count);
+        swi_gradient_filled(g, objective_loss_weight(loss), count);
     }
     return SW_OK;
 }
@@ -323,9 +325,10 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
     return sw_objective_gradient_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value, g);
 }
 
-static sw_status gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                                       int64_t count, uint64_t draw, double *value, sw_gradient *g) {
-    SW_TRY(call_gradient(f, tape, x, ids, count, draw, value, g->data));
+static sw_status objective_gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x,
+                                                 const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                                                 sw_gradient *g) {
+    SW_TRY(objective_call_gradient(f, tape, x, ids, count, draw, value, g->data));
     swi_gradient_filled(g, swi_plain_weight((double)count), count);
     return SW_OK;
 }
@@ -334,54 +337,55 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
                                         int64_t count, int64_t chunk, uint64_t draw, double *value, sw_gradient *g) {
     if (chunk <= 0)
         chunk = 1000;
-    SW_TRY(check(f, tape, g));
+    SW_TRY(objective_check_call(f, tape, g));
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    if (!f->loss && f->gradient && !is_known(f)) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
-        return gradient_without_tape(f, tape, x, ids, count, draw, value, g);
-    bound before;
-    SW_TRY(remember(f, tape, &before));
+    if (!f->loss && f->gradient &&
+        !objective_is_glm_in_memory(f)) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
+        return objective_gradient_without_tape(f, tape, x, ids, count, draw, value, g);
+    saved_binding before;
+    SW_TRY(binding_save(f, tape, &before));
     sw_loss_mean mean = {0};
     sw_status status;
     int64_t first = 0;
     do {
         int64_t n = count - first < chunk ? count - first : chunk;
-        status = gradient_on_tape(f, tape, x, ids, first, n, draw, &mean, g);
+        status = objective_gradient_on_tape(f, tape, x, ids, first, n, draw, &mean, g);
         first += n;
     } while (status == SW_OK && first < count);
     if (status == SW_OK) {
         if (value)
             *value = sw_loss_mean_value(&mean);
-        keep_weight(tape, &mean);
+        objective_store_weight(tape, &mean);
         swi_gradient_close(g);
     } else {
         sw_gradient_make_fresh(g); /* half a gradient is none */
     }
-    return end(f, tape, &before, status);
+    return binding_restore(f, tape, &before, status);
 }
 
-static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
-                             uint64_t draw, double *value, void *s) {
-    SW_TRY(start(f, tape, x, NULL, draw));
-    ids = all_ids(f, tape, ids, 0, count);
+static sw_status glm_derivatives_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                         int64_t count, uint64_t draw, double *value, void *s) {
+    SW_TRY(objective_begin(f, tape, x, NULL, draw));
+    ids = objective_ids(f, tape, ids, 0, count);
     if (!ids)
         return sw_last_failure();
     sw_loss_mean mean = {0};
     if (f->glm) {
         SW_TRY(glm_value(f, tape, x, ids, count, s, &mean));
-        keep_weight(tape, &mean);
+        objective_store_weight(tape, &mean);
         if (value)
             *value = sw_loss_mean_value(&mean);
         return SW_OK;
     }
     SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     const uint64_t failures = sw_failure_count();
-    sw_tensor z = predictions(f, tape, x ? x : f->params->x, ids, count, true);
+    sw_tensor z = glm_predictions(f, tape, x ? x : f->params->x, ids, count, true);
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
-    SW_TRY(check_loss(loss, tape, failures));
-    SW_TRY(add_item(loss, &mean));
-    keep_weight(tape, &mean);
+    SW_TRY(objective_check_loss(loss, tape, failures));
+    SW_TRY(objective_add_loss(loss, &mean));
+    objective_store_weight(tape, &mean);
     const double weight = tape->loss_weight == SW_SUMMED ? 1 : tape->loss_weight;
     SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum: one s_i for each sample */
     if (value)
@@ -395,18 +399,18 @@ static sw_status glm_on_tape(const sw_objective *f, sw_tape *tape, const void *x
 
 sw_status sw_objective_glm_derivatives(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                        int64_t count, uint64_t draw, double *value, void *s) {
-    SW_TRY(check(f, tape, NULL));
-    SW_TRY(check_glm(f));
-    bound before;
-    SW_TRY(remember(f, tape, &before));
-    sw_status status = glm_on_tape(f, tape, x, ids, count, draw, value, s);
-    return end(f, tape, &before, status);
+    SW_TRY(objective_check_call(f, tape, NULL));
+    SW_TRY(objective_check_glm(f));
+    saved_binding before;
+    SW_TRY(binding_save(f, tape, &before));
+    sw_status status = glm_derivatives_on_tape(f, tape, x, ids, count, draw, value, s);
+    return binding_restore(f, tape, &before, status);
 }
 
-static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count, const void *c,
-                                 double beta, void *g) {
+static sw_status glm_combine_on_tape(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
+                                     const void *c, double beta, void *g) {
     sw_tape_reset(tape);
-    ids = all_ids(f, tape, ids, 0, count);
+    ids = objective_ids(f, tape, ids, 0, count);
     if (!ids)
         return sw_last_failure();
     if (f->glm)
@@ -432,9 +436,9 @@ static sw_status combine_on_tape(const sw_objective *f, sw_tape *tape, const int
 
 sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
                                    const void *c, double beta, void *g) {
-    SW_TRY(check(f, tape, NULL));
-    SW_TRY(check_glm(f));
-    sw_status status = combine_on_tape(f, tape, ids, count, c, beta, g);
+    SW_TRY(objective_check_call(f, tape, NULL));
+    SW_TRY(objective_check_glm(f));
+    sw_status status = glm_combine_on_tape(f, tape, ids, count, c, beta, g);
     sw_tape_reset(tape);
     return status;
 }

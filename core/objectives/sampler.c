@@ -15,7 +15,7 @@ struct sw_sampler {
 };
 
 /* The order of s->epoch, which needs no past. */
-static void arrange(sw_sampler *s) {
+static void sampler_arrange(sw_sampler *s) {
     sw_rng rng = {.key = sw_rng_key(s->seed + 0x9E3779B97F4A7C15u * (uint64_t)s->epoch, "sampler")};
     if (s->order == SW_WITH_REPLACEMENT) {
         for (int64_t i = 0; i < s->n; i++)
@@ -31,12 +31,12 @@ static void arrange(sw_sampler *s) {
     }
 }
 
-static void go_to_epoch(sw_sampler *s, int64_t epoch) {
+static void sampler_set_epoch(sw_sampler *s, int64_t epoch) {
     if (s->epoch == epoch)
         return;
     s->epoch = epoch;
     if (s->order != SW_SEQUENTIAL)
-        arrange(s);
+        sampler_arrange(s);
 }
 
 sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t seed) {
@@ -57,7 +57,7 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
         sw_free(s);
         return NULL;
     }
-    arrange(s);
+    sampler_arrange(s);
     return s;
 }
 
@@ -72,7 +72,7 @@ int64_t sw_sampler_next(sw_sampler *s, const int64_t **ids) {
     if (!s || !ids)
         return 0;
     if (s->next >= s->n) {
-        go_to_epoch(s, s->epoch + 1);
+        sampler_set_epoch(s, s->epoch + 1);
         s->next = 0;
     }
     int64_t count = s->n - s->next < s->batch ? s->n - s->next : s->batch;
@@ -112,7 +112,7 @@ sw_status sw_sampler_seek(sw_sampler *s, int64_t epoch, int64_t position) {
                        "sampler: epoch %lld, position %lld is no place between batches of %lld out of "
                        "%lld",
                        (long long)epoch, (long long)position, (long long)s->batch, (long long)s->n);
-    go_to_epoch(s, epoch);
+    sampler_set_epoch(s, epoch);
     s->next = position;
     s->given = epoch;
     s->ended = position == s->n;

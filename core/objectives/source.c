@@ -19,7 +19,7 @@ typedef struct gather_job {
     sw_status status[MOST_TILES];
 } gather_job;
 
-static void gather_tile(void *args, int64_t tile) {
+static void source_gather_tile(void *args, int64_t tile) {
     gather_job *j = args;
     int64_t first = tile * GATHER_ROWS, n = j->count - first;
     if (n > GATHER_ROWS)
@@ -33,16 +33,16 @@ static void gather_tile(void *args, int64_t tile) {
 
 /* Errors are kept by thread: the message of a failure may be another thread's. Asked once more here, the
  * source says it to this one. */
-static sw_status gather_again(gather_job *job, int64_t tile) {
+static sw_status source_gather_again(gather_job *job, int64_t tile) {
     sw_status status = job->status[tile];
-    gather_tile(job, tile);
+    source_gather_tile(job, tile);
     return sw_fail(status,
                    "batch: samples could not be gathered: the source's gather returned status %d "
                    "without a message",
                    (int)status);
 }
 
-static sw_status check_request(const sw_source *source, sw_dtype type, const int64_t *ids, int64_t count) {
+static sw_status source_check_request(const sw_source *source, sw_dtype type, const int64_t *ids, int64_t count) {
     if (!source)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
     swi_forget_freed(source); /* a user's, where one of the library's was */
@@ -61,11 +61,11 @@ static sw_status check_request(const sw_source *source, sw_dtype type, const int
     return SW_OK;
 }
 
-static sw_dtype target_type(const sw_source *source, sw_dtype type) {
+static sw_dtype source_target_type(const sw_source *source, sw_dtype type) {
     return source->y_type == SW_I32 ? SW_I32 : type;
 }
 
-static int64_t sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
+static int64_t source_sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
     int64_t bytes = (int64_t)swi_size(type);
     for (int i = 0; i < rank; i++)
         bytes *= shape[i];
@@ -73,8 +73,8 @@ static int64_t sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
 }
 
 /* After check_request. */
-static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
-                        void *x, void *y) {
+static sw_status source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
+                               void *x, void *y) {
     gather_job job = {.source = source,
                       .ids = ids,
                       .count = count,
@@ -82,8 +82,9 @@ static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, c
                       .type = type,
                       .x = x,
                       .y = y,
-                      .x_bytes = sample_bytes(source->x_rank, source->x_shape, type),
-                      .y_bytes = sample_bytes(source->y_rank, source->y_shape, target_type(source, type))};
+                      .x_bytes = source_sample_bytes(source->x_rank, source->x_shape, type),
+                      .y_bytes =
+                          source_sample_bytes(source->y_rank, source->y_shape, source_target_type(source, type))};
     const int64_t most = (int64_t)MOST_TILES * GATHER_ROWS;
     for (int64_t at = 0; at < count; at += most) {
         gather_job part = job;
@@ -92,24 +93,24 @@ static sw_status gather(const sw_source *source, sw_dtype type, uint64_t draw, c
         part.y = part.y ? part.y + at * part.y_bytes : NULL;
         part.count = count - at < most ? count - at : most;
         int64_t tiles = (part.count + GATHER_ROWS - 1) / GATHER_ROWS;
-        sw_parallel(gather_tile, &part, tiles);
+        sw_parallel(source_gather_tile, &part, tiles);
         for (int64_t t = 0; t < tiles; t++)
             if (part.status[t] != SW_OK)
-                return gather_again(&part, t);
+                return source_gather_again(&part, t);
     }
     return SW_OK;
 }
 
 sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
                            void *x, void *y) {
-    SW_TRY(check_request(source, type, ids, count));
+    SW_TRY(source_check_request(source, type, ids, count));
     if (y && source->y_rank < 0)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no targets");
-    return gather(source, type, draw, ids, count, x, y);
+    return source_gather(source, type, draw, ids, count, x, y);
 }
 
 /* One tensor of `count` samples, to be filled. */
-static sw_tensor room(sw_tape *tape, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
+static sw_tensor source_empty_batch(sw_tape *tape, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
     int64_t shape[SW_MAX_RANK] = {count};
     for (int i = 0; i < rank; i++)
         shape[i + 1] = sample[i];
@@ -121,17 +122,17 @@ sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_d
     *batch = (sw_batch){0};
     if (source && !tape)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
-    SW_TRY(check_request(source, type, ids, count));
+    SW_TRY(source_check_request(source, type, ids, count));
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): check_request refuses NULL */
-    sw_tensor x = room(tape, type, count, source->x_rank, source->x_shape), y = {0};
+    sw_tensor x = source_empty_batch(tape, type, count, source->x_rank, source->x_shape), y = {0};
     if (sw_is_null(x))
         return sw_last_failure();
     if (source->y_rank >= 0) {
-        y = room(tape, target_type(source, type), count, source->y_rank, source->y_shape);
+        y = source_empty_batch(tape, source_target_type(source, type), count, source->y_rank, source->y_shape);
         if (sw_is_null(y))
             return sw_last_failure();
     }
-    SW_TRY(gather(source, type, draw, ids, count, sw_value(x).data, sw_is_null(y) ? NULL : sw_value(y).data));
+    SW_TRY(source_gather(source, type, draw, ids, count, sw_value(x).data, sw_is_null(y) ? NULL : sw_value(y).data));
     SW_TRY(sw_tape_set_sample_ids(tape, ids, count));
     *batch = (sw_batch){.x = x, .y = y, .ids = tape->samples, .count = count};
     return SW_OK;

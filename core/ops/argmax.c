@@ -16,7 +16,7 @@ enum { STRIP = 128 }; /* columns at a time */
 #if SW_KERNEL_PASS
 
 /* The first of the largest; the first NaN if there is one. n ≥ 1. */
-static inline int64_t SW_K(first_largest)(const real *x, int64_t n) {
+static inline int64_t SW_K(argmax_first_largest)(const real *x, int64_t n) {
     real lane[SW_LANES], most = x[0];
     int64_t j = 0;
     for (int i = 0; i < SW_LANES; i++)
@@ -40,15 +40,15 @@ static inline int64_t SW_K(first_largest)(const real *x, int64_t n) {
     return j;
 }
 
-static void SW_K(rows)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(argmax_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
     (void)sums;
     for (int64_t row = begin; row < end; row++)
-        s->out[row] = (int32_t)SW_K(first_largest)((const real *)s->x + row * s->n, s->n);
+        s->out[row] = (int32_t)SW_K(argmax_first_largest)((const real *)s->x + row * s->n, s->n);
 }
 
 /* Strips [begin, end): each STRIP columns, or what is left, of one matrix [n, inner]. */
-static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(argmax_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
     const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
     (void)sums;
@@ -72,19 +72,19 @@ static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) 
     }
 }
 
-static void SW_K(hits)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(accuracy_hits)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
     for (int64_t row = begin; row < end; row++) {
         const real *x = (const real *)s->x + row * s->n;
-        const int64_t at = SW_K(first_largest)(x, s->n);
+        const int64_t at = SW_K(argmax_first_largest)(x, s->n);
         sums[0] += at == s->ids[row] && x[at] == x[at] ? 1 : 0;
     }
 }
 
 #else /* ---- once ---- */
 
-static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows), columns_kernels = SW_KERNEL_TABLE(columns),
-                        hits_kernels = SW_KERNEL_TABLE(hits);
+static const sw_kernels rows_kernels = SW_KERNEL_TABLE(argmax_rows), columns_kernels = SW_KERNEL_TABLE(argmax_columns),
+                        hits_kernels = SW_KERNEL_TABLE(accuracy_hits);
 
 /* ---- argmax ---- */
 

@@ -30,7 +30,7 @@ typedef struct rows_job {
     int64_t size, rows, per_tile;
 } rows_job;
 
-static void rows_tile(void *args, int64_t tile) {
+static void binary_rows_tile(void *args, int64_t tile) {
     const rows_job *j = args;
     const sw_broadcast *l = j->l;
     int64_t begin = tile * j->per_tile, end = begin + j->per_tile;
@@ -71,9 +71,9 @@ void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b
     int64_t tiles = (job.rows + job.per_tile - 1) / job.per_tile;
     if (tiles < 4)
         for (int64_t t = 0; t < tiles; t++)
-            rows_tile(&job, t);
+            binary_rows_tile(&job, t);
     else
-        sw_parallel(rows_tile, &job, tiles);
+        sw_parallel(binary_rows_tile, &job, tiles);
 }
 
 /* ---- add, sub, mul ---- */

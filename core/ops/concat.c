@@ -61,7 +61,7 @@ static sw_status stack_shape(sw_call *c) {
 }
 
 /* The result as [outer, Σ lengths·inner]; each input in turn is a part of it. */
-static sw_part first_part(const sw_call *c) {
+static sw_part join_first_part(const sw_call *c) {
     const join_attributes *a = c->attributes;
     const sw_view *y = c->out;
     const int axis = a->axis < 0 ? a->axis + y->rank : a->axis;
@@ -72,14 +72,14 @@ static sw_part first_part(const sw_call *c) {
     return p;
 }
 
-static void to_input(const sw_call *c, int i, sw_part *p) {
+static void join_set_part(const sw_call *c, int i, sw_part *p) {
     p->length[1] = p->shape[0] ? c->in[i]->count / p->shape[0] : 0;
 }
 
 static sw_status join_forward(sw_call *c) {
-    sw_part p = first_part(c);
+    sw_part p = join_first_part(c);
     for (int i = 0; i < c->inputs; i++) {
-        to_input(c, i, &p);
+        join_set_part(c, i, &p);
         sw_part_write(sw_dtype_size(c->out->type), &p, c->in[i]->data, c->out->data);
         p.begin[1] += p.length[1];
     }
@@ -87,9 +87,9 @@ static sw_status join_forward(sw_call *c) {
 }
 
 static sw_status join_vjp(sw_call *c) {
-    sw_part p = first_part(c);
+    sw_part p = join_first_part(c);
     for (int i = 0; i < c->inputs; i++) {
-        to_input(c, i, &p);
+        join_set_part(c, i, &p);
         if (sw_call_wants_grad(c, i)) {
             void *d = sw_call_grad(c, i);
             if (!d)
@@ -119,7 +119,7 @@ sw_tensor sw_stack(int count, const sw_tensor *parts, int axis) {
 /* ---- split: slices ---- */
 
 /* The lengths are checked before anything is made. *length: of each part, where there are no lengths. */
-static sw_status check_split(const sw_view *x, int axis, int count, const int64_t *lengths, int64_t *length) {
+static sw_status split_check(const sw_view *x, int axis, int count, const int64_t *lengths, int64_t *length) {
     const int at = axis < 0 ? axis + x->rank : axis;
     const char *text = sw_shape_text(x->rank, x->shape);
     int64_t total = 0;
@@ -156,7 +156,7 @@ sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengths, sw_
     if (!view)
         return sw_last_failure();
     int64_t begin = 0, length = 0;
-    SW_TRY(check_split(view, axis, count, lengths, &length));
+    SW_TRY(split_check(view, axis, count, lengths, &length));
     for (int i = 0; i < count; i++) {
         const int64_t end = begin + (lengths ? lengths[i] : length);
         parts[i] = sw_slice(x, axis, begin, end);

@@ -29,7 +29,7 @@ typedef struct row_args {
 
 /* ---- Ids of few classes, nothing else asked for: softmax to `out`, log Σ exp(z) - z[id] to the sum ---- */
 
-static void SW_K(plain)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_plain)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const int32_t *id = s->target;
@@ -58,7 +58,7 @@ static void SW_K(plain)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* dz = factor·(softmax - one-hot) */
-static void SW_K(plain_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_plain_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const int32_t *id = s->target;
@@ -75,7 +75,7 @@ static void SW_K(plain_vjp)(void *args, int64_t begin, int64_t end, double *sums
 /* ---- Ids with weights, smoothing, ignored rows, a loss for each row, or many classes ---- */
 
 /* Adds to the loss of a row, or to the sum. */
-static inline void SW_K(add_loss)(const row_args *s, int64_t row, real loss, double *sums) {
+static inline void SW_K(ce_add_loss)(const row_args *s, int64_t row, real loss, double *sums) {
     if (s->each)
         ((real *)s->each)[row] += loss;
     else
@@ -83,7 +83,7 @@ static inline void SW_K(add_loss)(const row_args *s, int64_t row, real loss, dou
 }
 
 /* With d = z - max and T = Σ exp d: loss = -Σ w q d + (Σ w q) log T, two numbers ≥ 0. */
-static void SW_K(ids)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_ids)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const int32_t *id = s->target;
@@ -99,10 +99,10 @@ static void SW_K(ids)(void *args, int64_t begin, int64_t end, double *sums) {
             continue;
         }
         SW_K(sw_k_row_shift)(z + row * k, k, d);
-        const real own = hard * w[id[row]];
+        const real target_weight = hard * w[id[row]];
         if (smooth > 0)
             SW_ROW_SUM(spread, k, (w[j] == 0 ? 0 : w[j] * d[j]));
-        SW_K(add_loss)(s, row, (own == 0 ? 0 : -own * d[id[row]]) - smooth * spread, sums);
+        SW_K(ce_add_loss)(s, row, (target_weight == 0 ? 0 : -target_weight * d[id[row]]) - smooth * spread, sums);
     }
     for (int64_t i = begin * k; i < end * k; i++)
         p[i] = SW_K(sw_k_exp)(p[i]);
@@ -112,13 +112,13 @@ static void SW_K(ids)(void *args, int64_t begin, int64_t end, double *sums) {
             continue;
         SW_ROW_SUM(total, k, to[j]);
         const real sum = hard * w[id[row]] + (real)s->smooth_total, scale = 1 / total;
-        SW_K(add_loss)(s, row, sum * SW_K(sw_k_log)(total), sums);
+        SW_K(ce_add_loss)(s, row, sum * SW_K(sw_k_log)(total), sums);
         for (int64_t j = 0; j < k; j++)
             to[j] *= scale;
     }
 }
 
-static void SW_K(ids_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_ids_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const int32_t *id = s->target;
@@ -134,17 +134,17 @@ static void SW_K(ids_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
                 to[j] = 0;
             continue;
         }
-        const real g = dy ? dy[row] : factor, own = hard * w[id[row]], sum = g * (own + (real)s->smooth_total),
-                   each = g * smooth;
+        const real g = dy ? dy[row] : factor, target_weight = hard * w[id[row]],
+                   sum = g * (target_weight + (real)s->smooth_total), each = g * smooth;
         for (int64_t j = 0; j < k; j++)
             to[j] = sum * from[j] - each * w[j];
-        to[id[row]] -= g * own;
+        to[id[row]] -= g * target_weight;
     }
 }
 
 /* ---- Distributions: log softmax to `out` ---- */
 
-static void SW_K(soft)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_soft)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const real *z = s->z, *t = s->target, *w = s->weights;
@@ -172,7 +172,7 @@ static void SW_K(soft)(void *args, int64_t begin, int64_t end, double *sums) {
     }
 }
 
-static void SW_K(soft_dz)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_soft_dz)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const real *restrict log_p = s->kept, *restrict t = s->target, *restrict w = s->weights, *dy = s->dy;
@@ -192,7 +192,7 @@ static void SW_K(soft_dz)(void *args, int64_t begin, int64_t end, double *sums) 
 }
 
 /* dt_c = -(1 - ε) w_c log p_c */
-static void SW_K(soft_dt)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ce_soft_dt)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
     const real *restrict log_p = s->kept, *restrict w = s->weights, *dy = s->dy;
@@ -213,16 +213,16 @@ static void SW_K(soft_dt)(void *args, int64_t begin, int64_t end, double *sums) 
 
 #include <math.h>
 
-static const sw_kernels plain_kernels = SW_KERNEL_TABLE(plain), plain_vjp_kernels = SW_KERNEL_TABLE(plain_vjp),
-                        ids_kernels = SW_KERNEL_TABLE(ids), ids_vjp_kernels = SW_KERNEL_TABLE(ids_vjp),
-                        soft_kernels = SW_KERNEL_TABLE(soft), soft_dz_kernels = SW_KERNEL_TABLE(soft_dz),
-                        soft_dt_kernels = SW_KERNEL_TABLE(soft_dt);
+static const sw_kernels plain_kernels = SW_KERNEL_TABLE(ce_plain), plain_vjp_kernels = SW_KERNEL_TABLE(ce_plain_vjp),
+                        ids_kernels = SW_KERNEL_TABLE(ce_ids), ids_vjp_kernels = SW_KERNEL_TABLE(ce_ids_vjp),
+                        soft_kernels = SW_KERNEL_TABLE(ce_soft), soft_dz_kernels = SW_KERNEL_TABLE(ce_soft_dz),
+                        soft_dt_kernels = SW_KERNEL_TABLE(ce_soft_dt);
 
 /* The attributes. class_weights point to the caller's memory: only for the shape rule and forward,
  * which keeps a copy. */
 typedef sw_cross_entropy_options options;
 
-static const options *options_of(const sw_call *c) {
+static const options *cross_entropy_options_of(const sw_call *c) {
     static const options none = {.size = sizeof none};
     return c->attributes ? c->attributes : &none;
 }
@@ -233,9 +233,9 @@ typedef struct sizes {
     bool plain; /* ids of few classes, and a sum or mean over all rows alike */
 } sizes;
 
-static sizes sizes_of(const sw_call *c) {
+static sizes cross_entropy_sizes(const sw_call *c) {
     const sw_view *z = c->in[0];
-    const options *o = options_of(c);
+    const options *o = cross_entropy_options_of(c);
     sizes n = {.rows = 1, .classes = z->shape[z->rank - 1], .ids = c->in[1]->type == SW_I32};
     for (int axis = 0; axis < z->rank - 1; axis++)
         n.rows *= z->shape[axis];
@@ -246,7 +246,7 @@ static sizes sizes_of(const sw_call *c) {
 
 /* ---- Checks ---- */
 
-static sw_status check_options(const sw_call *c, const options *o, int64_t classes) {
+static sw_status cross_entropy_check_options(const sw_call *c, const options *o, int64_t classes) {
     SW_TRY(swi_check_reduction(c, o->reduction));
     if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
         return sw_fail(SW_ERR_ARGUMENT, "cross_entropy: label_smoothing is %g; it must be in [0, 1]",
@@ -268,7 +268,7 @@ static sw_status check_options(const sw_call *c, const options *o, int64_t class
 
 static sw_status cross_entropy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *t = c->in[1];
-    const options *o = options_of(c);
+    const options *o = cross_entropy_options_of(c);
     if (z->type != SW_F32 && z->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed", sw_dtype_name(z->type));
     if (t->type != SW_I32 && t->type != z->type)
@@ -284,17 +284,17 @@ static sw_status cross_entropy_shape(sw_call *c) {
                                          : "cross_entropy: logits %s and distributions %s; the shapes must be equal, "
                                            "[...,classes] (class ids are i32)",
                        sw_shape_text(z->rank, z->shape), sw_shape_text(t->rank, t->shape));
-    if (z->shape[z->rank - 1] == 0 && sizes_of(c).rows > 0)
+    if (z->shape[z->rank - 1] == 0 && cross_entropy_sizes(c).rows > 0)
         return sw_fail(SW_ERR_SHAPE, "cross_entropy: logits %s have no classes", sw_shape_text(z->rank, z->shape));
     if (c->attributes)
-        SW_TRY(check_options(c, o, z->shape[z->rank - 1]));
+        SW_TRY(cross_entropy_check_options(c, o, z->shape[z->rank - 1]));
     if (o->reduction == SW_NONE)
         return sw_call_set_shape(c, z->type, z->rank - 1, z->shape);
     return sw_call_set_shape(c, z->type, 0, NULL);
 }
 
-static sw_status check_ids(const sw_call *c, const sizes *n) {
-    const options *o = options_of(c);
+static sw_status cross_entropy_check_ids(const sw_call *c, const sizes *n) {
+    const options *o = cross_entropy_options_of(c);
     const int32_t *id = c->in[1]->data;
     for (int64_t row = 0; row < n->rows; row++)
         if ((id[row] < 0 || id[row] >= n->classes) && !(o->ignore && id[row] == o->ignored_id))
@@ -306,8 +306,8 @@ static sw_status check_ids(const sw_call *c, const sizes *n) {
 /* ---- What the kernels and both passes share ---- */
 
 /* Kept: [rows, classes], then the weights [classes] unless all is plain. */
-static sw_status keep(sw_call *c, const sizes *n) {
-    const options *o = options_of(c);
+static sw_status cross_entropy_save(sw_call *c, const sizes *n) {
+    const options *o = cross_entropy_options_of(c);
     sw_dtype type = c->in[0]->type;
     int64_t count = c->in[0]->count + (n->plain ? 0 : n->classes);
     c->saved = sw_call_save(c, (size_t)count * sw_dtype_size(type));
@@ -320,12 +320,12 @@ static sw_status keep(sw_call *c, const sizes *n) {
     return SW_OK;
 }
 
-static double weight_at(const sw_call *c, const row_args *args, int64_t i) {
+static double cross_entropy_weight(const sw_call *c, const row_args *args, int64_t i) {
     return sw_load_element(c->in[0]->type, args->weights, i);
 }
 
-static row_args arguments(const sw_call *c, const sizes *n) {
-    const options *o = options_of(c);
+static row_args cross_entropy_arguments(const sw_call *c, const sizes *n) {
+    const options *o = cross_entropy_options_of(c);
     /* Field by field: gcc clears a struct of this size by `rep stos`, which takes 30 ns. */
     row_args args;
     args.z = c->in[0]->data;
@@ -342,15 +342,15 @@ static row_args arguments(const sw_call *c, const sizes *n) {
     args.hard = 1 - o->label_smoothing;
     args.smooth = o->label_smoothing / (double)n->classes;
     for (int64_t i = 0; o->label_smoothing > 0 && i < n->classes; i++)
-        args.smooth_total += args.smooth * weight_at(c, &args, i);
+        args.smooth_total += args.smooth * cross_entropy_weight(c, &args, i);
     args.ignore = o->ignore;
     args.ignored_id = o->ignored_id;
     return args;
 }
 
 /* What a mean divides by: rows, or for ids the weights of those that are not ignored. */
-static double divisor(const sw_call *c, const sizes *n, const row_args *args) {
-    const options *o = options_of(c);
+static double cross_entropy_divisor(const sw_call *c, const sizes *n, const row_args *args) {
+    const options *o = cross_entropy_options_of(c);
     if (o->reduction != SW_MEAN)
         return 1;
     if (n->plain || !n->ids)
@@ -359,56 +359,61 @@ static double divisor(const sw_call *c, const sizes *n, const row_args *args) {
     double total = 0;
     for (int64_t row = 0; row < n->rows; row++)
         if (!(o->ignore && id[row] == o->ignored_id))
-            total += weight_at(c, args, id[row]);
+            total += cross_entropy_weight(c, args, id[row]);
     return total;
 }
 
-static void run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args, double *sum) {
+static void cross_entropy_run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args,
+                              double *sum) {
     sw_kernel_run_rows((*kernels)[c->in[0]->type][sw_cpu_level()], args, n->rows, n->classes, sum);
 }
 
 /* ---- Forward and vjp ---- */
 
 static sw_status cross_entropy_forward(sw_call *c) {
-    const sizes n = sizes_of(c);
+    const sizes n = cross_entropy_sizes(c);
     if (n.ids)
-        SW_TRY(check_ids(c, &n));
-    SW_TRY(keep(c, &n));
-    row_args args = arguments(c, &n);
+        SW_TRY(cross_entropy_check_ids(c, &n));
+    SW_TRY(cross_entropy_save(c, &n));
+    row_args args = cross_entropy_arguments(c, &n);
     args.out = c->saved;
     const sw_kernels *kernels = n.plain ? &plain_kernels : n.ids ? &ids_kernels : &soft_kernels;
-    if (options_of(c)->reduction == SW_NONE) {
+    if (cross_entropy_options_of(c)->reduction == SW_NONE) {
         args.each = c->out->data;
-        run(c, &n, kernels, &args, NULL);
+        cross_entropy_run(c, &n, kernels, &args, NULL);
         return SW_OK;
     }
-    double sum, by = divisor(c, &n, &args);
-    run(c, &n, kernels, &args, &sum);
+    double sum, by = cross_entropy_divisor(c, &n, &args);
+    cross_entropy_run(c, &n, kernels, &args, &sum);
     sw_store_scalar(c->out->type, c->out->data, by > 0 ? sum / by : (double)NAN);
-    return sw_call_set_weight(c, options_of(c)->reduction == SW_MEAN ? by : SW_SUMMED);
+    return sw_call_set_weight(c, cross_entropy_options_of(c)->reduction == SW_MEAN ? by : SW_SUMMED);
 }
 
 static sw_status cross_entropy_vjp(sw_call *c) {
-    const sizes n = sizes_of(c);
-    row_args args = arguments(c, &n);
+    const sizes n = cross_entropy_sizes(c);
+    row_args args = cross_entropy_arguments(c, &n);
     args.kept = c->saved;
-    if (options_of(c)->reduction == SW_NONE)
+    if (cross_entropy_options_of(c)->reduction == SW_NONE)
         args.dy = c->cotangent;
     else {
-        const double by = divisor(c, &n, &args); /* 0: nothing of the mean depends on the logits */
+        const double by = cross_entropy_divisor(c, &n, &args); /* 0: nothing of the mean depends on the logits */
         args.factor = by > 0 ? sw_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
     }
     if (sw_call_wants_grad(c, 0)) {
         args.out = sw_call_grad(c, 0);
         if (!args.out)
             return SW_ERR_MEMORY;
-        run(c, &n, n.plain ? &plain_vjp_kernels : n.ids ? &ids_vjp_kernels : &soft_dz_kernels, &args, NULL);
+        cross_entropy_run(c, &n,
+                          n.plain ? &plain_vjp_kernels
+                          : n.ids ? &ids_vjp_kernels
+                                  : &soft_dz_kernels,
+                          &args, NULL);
     }
     if (!n.ids && sw_call_wants_grad(c, 1)) {
         args.out = sw_call_grad(c, 1);
         if (!args.out)
             return SW_ERR_MEMORY;
-        run(c, &n, &soft_dt_kernels, &args, NULL);
+        cross_entropy_run(c, &n, &soft_dt_kernels, &args, NULL);
     }
     return SW_OK;
 }
@@ -425,11 +430,11 @@ sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
 }
 
 sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target, const options *given) {
-    options own = {.size = sizeof own};
-    if (given &&
-        sw_options_copy("cross_entropy", "sw_cross_entropy_options", &own, sizeof own, given, sizeof own) != SW_OK)
+    options target_weight = {.size = sizeof target_weight};
+    if (given && sw_options_copy("cross_entropy", "sw_cross_entropy_options", &target_weight, sizeof target_weight,
+                                 given, sizeof target_weight) != SW_OK)
         return (sw_tensor){0};
-    return sw_apply(&cross_entropy_op, &own, sizeof own, 2, (sw_tensor[]){logits, target});
+    return sw_apply(&cross_entropy_op, &target_weight, sizeof target_weight, 2, (sw_tensor[]){logits, target});
 }
 
 #endif

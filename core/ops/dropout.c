@@ -19,7 +19,7 @@ typedef struct dropout_args {
 #if SW_KERNEL_PASS
 
 /* Philox4x32-10 on GROUP counters at once; see rng.c. */
-static inline void SW_K(philox_group)(uint64_t key, uint32_t first, uint64_t sample, uint32_t bits[4][GROUP]) {
+static inline void SW_K(dropout_philox_group)(uint64_t key, uint32_t first, uint64_t sample, uint32_t bits[4][GROUP]) {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int j = 0; j < GROUP; j++) {
         bits[0][j] = first + (uint32_t)j;
@@ -42,7 +42,7 @@ static inline void SW_K(philox_group)(uint64_t key, uint32_t first, uint64_t sam
     }
 }
 
-static void SW_K(dropout)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(dropout_mask)(void *args, int64_t begin, int64_t end, double *sums) {
     const dropout_args *s = args;
     const real scale = (real)s->scale;
     (void)sums;
@@ -52,7 +52,7 @@ static void SW_K(dropout)(void *args, int64_t begin, int64_t end, double *sums) 
         real *out = (real *)s->out + row * s->row_length;
         for (int64_t at = 0; at < s->row_length; at += BLOCK) {
             uint32_t bits[4][GROUP];
-            SW_K(philox_group)(s->key, (uint32_t)(at / 4), sample, bits);
+            SW_K(dropout_philox_group)(s->key, (uint32_t)(at / 4), sample, bits);
             const uint32_t *flat = &bits[0][0];
             int64_t n = s->row_length - at < BLOCK ? s->row_length - at : BLOCK;
             for (int64_t i = 0; i < n; i++) {
@@ -77,7 +77,7 @@ typedef struct dropout_saved {
     const int64_t *ids;
 } dropout_saved;
 
-static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout);
+static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout_mask);
 
 typedef struct dropout_job {
     dropout_args args;
@@ -91,7 +91,7 @@ static void dropout_tile(void *args, int64_t tile) {
     j->kernel(&j->args, begin, end < j->rows ? end : j->rows, NULL);
 }
 
-static void run(const sw_call *c, const void *x, void *out) {
+static void dropout_run(const sw_call *c, const void *x, void *out) {
     const dropout_attributes *a = c->attributes;
     const sw_view *v = c->out;
     int64_t rows = v->rank ? v->shape[0] : 1;
@@ -122,7 +122,7 @@ static sw_status dropout_forward(sw_call *c) {
         return SW_ERR_MEMORY;
     saved->key = sw_tape_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
     saved->ids = sw_tape_sample_ids(c->tape, c->out->rank ? c->out->shape[0] : 1);
-    run(c, c->in[0]->data, c->out->data);
+    dropout_run(c, c->in[0]->data, c->out->data);
     return SW_OK;
 }
 
@@ -130,7 +130,7 @@ static sw_status dropout_vjp(sw_call *c) {
     void *dx = sw_call_grad(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;
-    run(c, c->cotangent, dx);
+    dropout_run(c, c->cotangent, dx);
     return SW_OK;
 }
 

@@ -20,7 +20,7 @@ enum { OFTEN = 256 };
 #if SW_KERNEL_PASS
 
 /* Columns [begin, end) of rows: to[ids[j]] += from[j]. */
-static void SW_K(add_rows)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(gather_rows_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     (void)sums;
     for (int64_t j = 0; j < s->m; j++) {
@@ -32,7 +32,7 @@ static void SW_K(add_rows)(void *args, int64_t begin, int64_t end, double *sums)
 }
 
 /* The same where some rows have a sum in f64. */
-static void SW_K(add_rows_often)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(gather_rows_add_often)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     (void)sums;
     for (int64_t j = 0; j < s->m; j++) {
@@ -54,7 +54,7 @@ static void SW_K(add_rows_often)(void *args, int64_t begin, int64_t end, double 
 }
 
 /* Columns [begin, end) of one of outer: to[ids[j][k]][k] += from[j][k]. */
-static void SW_K(add_each)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(gather_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     const int64_t at = s->outer_block * s->m * s->inner;
     const real *x = (const real *)s->from + at;
@@ -67,7 +67,7 @@ static void SW_K(add_each)(void *args, int64_t begin, int64_t end, double *sums)
 }
 
 /* The same in f64. */
-static void SW_K(add_each_wide)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(gather_add_f64)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     const int64_t at = s->outer_block * s->m * s->inner + begin, width = end - begin;
     const real *x = (const real *)s->from + at;
@@ -87,20 +87,20 @@ static void SW_K(add_each_wide)(void *args, int64_t begin, int64_t end, double *
 
 #else /* ---- once ---- */
 
-static const sw_kernels add_rows_kernels = SW_KERNEL_TABLE(add_rows),
-                        add_rows_often_kernels = SW_KERNEL_TABLE(add_rows_often),
-                        add_each_kernels = SW_KERNEL_TABLE(add_each),
-                        add_each_wide_kernels = SW_KERNEL_TABLE(add_each_wide);
+static const sw_kernels add_rows_kernels = SW_KERNEL_TABLE(gather_rows_add),
+                        add_rows_often_kernels = SW_KERNEL_TABLE(gather_rows_add_often),
+                        add_each_kernels = SW_KERNEL_TABLE(gather_add),
+                        add_each_wide_kernels = SW_KERNEL_TABLE(gather_add_f64);
 
 /* ---- Ids ---- */
 
-static sw_status check_ids_type(const sw_call *c) {
+static sw_status gather_check_ids_type(const sw_call *c) {
     if (c->in[1]->type != SW_I32)
         return sw_fail(SW_ERR_TYPE, "%s: the ids are %s; i32 is needed", c->op->name, sw_dtype_name(c->in[1]->type));
     return SW_OK;
 }
 
-static sw_status check_ids(const sw_call *c, int64_t n) {
+static sw_status gather_check_ids(const sw_call *c, int64_t n) {
     const int32_t *ids = c->in[1]->data;
     const int64_t count = c->in[1]->count;
     int32_t low = 0, high = -1;
@@ -132,7 +132,7 @@ typedef struct index_job {
 } index_job;
 
 /* A block has `width` columns of m elements each; a tile about SW_TILE elements at least. */
-static void run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int64_t outer, int64_t width) {
+static void gather_run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int64_t outer, int64_t width) {
     const index_args *a = &j->args;
     if (outer * a->m * a->inner == 0)
         return;
@@ -150,22 +150,22 @@ static void run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int
         sw_parallel(work, j, tiles);
 }
 
-/* The unit's columns; own: its arguments. */
-static int64_t unit_columns(const index_job *j, int64_t unit, index_args *own, int64_t *end) {
+/* The columns of the unit; *args: its arguments. */
+static int64_t gather_unit_columns(const index_job *j, int64_t unit, index_args *args, int64_t *end) {
     const int64_t begin = unit % j->blocks * j->width;
-    *own = j->args;
-    own->outer_block = unit / j->blocks;
-    *end = begin + j->width < own->inner ? begin + j->width : own->inner;
+    *args = j->args;
+    args->outer_block = unit / j->blocks;
+    *end = begin + j->width < args->inner ? begin + j->width : args->inner;
     return begin;
 }
 
-static void add_tile(void *args, int64_t tile) {
+static void gather_add_tile(void *args, int64_t tile) {
     const index_job *j = args;
     for (int64_t u = tile * j->per_tile; u < (tile + 1) * j->per_tile && u < j->units; u++) {
-        index_args own;
+        index_args unit;
         int64_t end;
-        const int64_t begin = unit_columns(j, u, &own, &end);
-        j->kernel(&own, begin, end, NULL);
+        const int64_t begin = gather_unit_columns(j, u, &unit, &end);
+        j->kernel(&unit, begin, end, NULL);
     }
 }
 
@@ -175,7 +175,7 @@ static sw_status gather_rows_shape(sw_call *c) {
     const sw_view *table = c->in[0], *ids = c->in[1];
     const int rank = ids->rank + table->rank - 1;
     int64_t shape[2 * SW_MAX_RANK];
-    SW_TRY(check_ids_type(c));
+    SW_TRY(gather_check_ids_type(c));
     if (table->rank == 0)
         return sw_fail(SW_ERR_SHAPE, "gather_rows: the table is a scalar; [rows, ...] is needed");
     if (rank > SW_MAX_RANK)
@@ -188,7 +188,7 @@ static sw_status gather_rows_shape(sw_call *c) {
 }
 
 /* Elements of a row. */
-static int64_t row_length(const sw_view *table) {
+static int64_t gather_row_length(const sw_view *table) {
     int64_t n = 1;
     for (int axis = 1; axis < table->rank; axis++)
         n *= table->shape[axis];
@@ -203,7 +203,7 @@ typedef struct rows_copy {
     size_t bytes; /* of a row */
 } rows_copy;
 
-static void rows_copy_tile(void *args, int64_t tile) {
+static void gather_rows_copy_tile(void *args, int64_t tile) {
     const rows_copy *r = args;
     const int64_t end = (tile + 1) * r->per_tile;
     for (int64_t j = tile * r->per_tile; j < end && j < r->count; j++)
@@ -212,8 +212,8 @@ static void rows_copy_tile(void *args, int64_t tile) {
 
 static sw_status gather_rows_forward(sw_call *c) {
     const sw_view *table = c->in[0], *ids = c->in[1];
-    const int64_t length = row_length(table);
-    SW_TRY(check_ids(c, table->shape[0]));
+    const int64_t length = gather_row_length(table);
+    SW_TRY(gather_check_ids(c, table->shape[0]));
     if (c->out->count == 0)
         return SW_OK;
     rows_copy r = {.from = table->data,
@@ -225,16 +225,16 @@ static sw_status gather_rows_forward(sw_call *c) {
     const int64_t tiles = (r.count + r.per_tile - 1) / r.per_tile;
     if (c->out->count < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
-            rows_copy_tile(&r, t);
+            gather_rows_copy_tile(&r, t);
     else
-        sw_parallel(rows_copy_tile, &r, tiles);
+        sw_parallel(gather_rows_copy_tile, &r, tiles);
     return SW_OK;
 }
 
 enum { ROW_BLOCK = 64 }; /* columns that one thread adds up: rows shorter than two such are for one */
 
 /* Finds the rows that occur more than OFTEN times, and gives each a sum in f64. */
-static sw_status sums_of_frequent_rows(sw_call *c, index_job *j) {
+static sw_status gather_rows_frequent_sums(sw_call *c, index_job *j) {
     const int64_t n = j->args.n, m = j->args.m;
     int32_t *place = sw_call_scratch(c, (size_t)n * sizeof *place), places = 0;
     if (!place)
@@ -266,12 +266,12 @@ static sw_status gather_rows_vjp(sw_call *c) {
                             .ids = ids->data,
                             .n = table->shape[0],
                             .m = ids->count,
-                            .inner = row_length(table)},
+                            .inner = gather_row_length(table)},
                    .kernel = add_rows_kernels[table->type][sw_cpu_level()]};
     if (table->type == SW_F32 && j.args.m > OFTEN && j.args.inner > 0)
-        SW_TRY(sums_of_frequent_rows(c, &j));
+        SW_TRY(gather_rows_frequent_sums(c, &j));
     sw_vector_fill(table->type, table->count, 0, d);
-    run_blocks(&j, add_tile, 1, ROW_BLOCK);
+    gather_run_blocks(&j, gather_add_tile, 1, ROW_BLOCK);
     return SW_OK;
 }
 
@@ -297,7 +297,7 @@ static sw_status gather_shape(sw_call *c) {
     const sw_view *x = c->in[0], *ids = c->in[1];
     const char *x_text = sw_shape_text(x->rank, x->shape), *text = sw_shape_text(ids->rank, ids->shape);
     int axis = 0;
-    SW_TRY(check_ids_type(c));
+    SW_TRY(gather_check_ids_type(c));
     SW_TRY(sw_call_axis(c, a->axis, &axis));
     if (ids->rank != x->rank)
         return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have equally many axes", x_text, text);
@@ -344,18 +344,18 @@ TAKE_EACH(bits8)
 TAKE_EACH(bits32)
 TAKE_EACH(bits64)
 
-static void take_tile(void *args, int64_t tile) {
+static void gather_copy_tile(void *args, int64_t tile) {
     const index_job *j = args;
     for (int64_t u = tile * j->per_tile; u < (tile + 1) * j->per_tile && u < j->units; u++) {
-        index_args own;
+        index_args unit;
         int64_t end;
-        const int64_t begin = unit_columns(j, u, &own, &end);
+        const int64_t begin = gather_unit_columns(j, u, &unit, &end);
         if (j->size == 1)
-            take_each_bits8(&own, begin, end);
+            take_each_bits8(&unit, begin, end);
         else if (j->size == 4)
-            take_each_bits32(&own, begin, end);
+            take_each_bits32(&unit, begin, end);
         else
-            take_each_bits64(&own, begin, end);
+            take_each_bits64(&unit, begin, end);
     }
 }
 
@@ -364,10 +364,10 @@ enum { COLUMN_BLOCK = 256 };
 static sw_status gather_forward(sw_call *c) {
     int64_t outer;
     index_job j = gather_job(c, &outer);
-    SW_TRY(check_ids(c, j.args.n));
+    SW_TRY(gather_check_ids(c, j.args.n));
     j.args.from = c->in[0]->data;
     j.args.to = c->out->data;
-    run_blocks(&j, take_tile, outer, COLUMN_BLOCK);
+    gather_run_blocks(&j, gather_copy_tile, outer, COLUMN_BLOCK);
     return SW_OK;
 }
 
@@ -380,20 +380,20 @@ typedef struct wide_job {
 } wide_job;
 
 /* Lane by lane, a stretch of the units. */
-static void add_wide_lane(void *args, int64_t lane) {
+static void gather_add_wide_lane(void *args, int64_t lane) {
     const wide_job *w = args;
     const index_job *j = &w->job;
     for (int64_t u = lane * j->units / w->lanes; u < (lane + 1) * j->units / w->lanes; u++) {
-        index_args own;
+        index_args unit;
         int64_t end;
-        const int64_t begin = unit_columns(j, u, &own, &end);
-        own.wide += lane * own.n * j->width;
-        add_each_wide_kernels[SW_F32][sw_cpu_level()](&own, begin, end, NULL);
+        const int64_t begin = gather_unit_columns(j, u, &unit, &end);
+        unit.wide += lane * unit.n * j->width;
+        add_each_wide_kernels[SW_F32][sw_cpu_level()](&unit, begin, end, NULL);
     }
 }
 
 /* Of at least one element; writes all of `to`. */
-static sw_status add_wide(sw_call *c, const index_job *job, int64_t outer) {
+static sw_status gather_add_wide(sw_call *c, const index_job *job, int64_t outer) {
     wide_job w = {.job = *job, .lanes = 1};
     index_job *j = &w.job;
     const index_args *a = &j->args;
@@ -407,9 +407,9 @@ static sw_status add_wide(sw_call *c, const index_job *job, int64_t outer) {
     if (!j->args.wide)
         return SW_ERR_MEMORY;
     if (w.lanes == 1)
-        add_wide_lane(&w, 0);
+        gather_add_wide_lane(&w, 0);
     else
-        sw_parallel(add_wide_lane, &w, w.lanes);
+        sw_parallel(gather_add_wide_lane, &w, w.lanes);
     return SW_OK;
 }
 
@@ -423,9 +423,9 @@ static sw_status gather_vjp(sw_call *c) {
         return SW_ERR_MEMORY;
     j.kernel = add_each_kernels[x->type][sw_cpu_level()];
     if (x->type == SW_F32 && j.args.m > OFTEN && x->count > 0)
-        return add_wide(c, &j, outer);
+        return gather_add_wide(c, &j, outer);
     sw_vector_fill(x->type, x->count, 0, j.args.to);
-    run_blocks(&j, add_tile, outer, COLUMN_BLOCK);
+    gather_run_blocks(&j, gather_add_tile, outer, COLUMN_BLOCK);
     return SW_OK;
 }
 

@@ -8,7 +8,7 @@
 #include <limits.h>
 
 /* OpenBLAS counts in int. */
-static sw_status check_lengths(const sw_call *c) {
+static sw_status matmul_check_lengths(const sw_call *c) {
     for (int i = 0; i < c->inputs; i++)
         for (int axis = 0; axis < c->in[i]->rank; axis++)
             if (c->in[i]->shape[axis] > INT_MAX)
@@ -23,13 +23,13 @@ typedef struct transposes {
     bool a, b;
 } transposes;
 
-static transposes transposes_of(const sw_call *c) {
+static transposes matmul_transposes(const sw_call *c) {
     return c->attributes ? *(const transposes *)c->attributes : (transposes){0};
 }
 
 static sw_status matmul_shape(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1];
-    const transposes t = transposes_of(c);
+    const transposes t = matmul_transposes(c);
     SW_TRY(sw_call_check_real(c));
     if (a->rank < 2 || b->rank < 2)
         return sw_fail(SW_ERR_SHAPE, "matmul: %s times %s; both must be matrices, or batches of them",
@@ -41,7 +41,7 @@ static sw_status matmul_shape(sw_call *c) {
                        "second (%lld)",
                        sw_shape_text(a->rank, a->shape), t.a ? " transposed" : "", sw_shape_text(b->rank, b->shape),
                        t.b ? " transposed" : "", a_sum, (long long)a->shape[a_sum], b_sum, (long long)b->shape[b_sum]);
-    SW_TRY(check_lengths(c));
+    SW_TRY(matmul_check_lengths(c));
     int rank = a->rank > b->rank ? a->rank : b->rank;
     int64_t shape[SW_MAX_RANK];
     for (int axis = 0; axis < rank - 2; axis++) {
@@ -75,25 +75,25 @@ typedef struct products {
     int64_t count, sums, per_tile;
 } products;
 
-static void advance(const axis *axes, int count, int64_t i, int64_t *x, int64_t *y, int64_t *z) {
+static void matmul_advance(const axis *axes, int count, int64_t i, int64_t *x, int64_t *y, int64_t *z) {
     for (int k = 0; k < count; k++) {
-        int64_t here = i % axes[k].length;
+        int64_t index = i % axes[k].length;
         i /= axes[k].length;
-        *x += here * axes[k].x;
-        *y += here * axes[k].y;
-        *z += here * axes[k].z;
+        *x += index * axes[k].x;
+        *y += index * axes[k].y;
+        *z += index * axes[k].z;
     }
 }
 
 /* Its products cannot fail: multiply_batch has obtained what OpenBLAS needs for every thread. */
-static void products_tile(void *args, int64_t tile) {
+static void matmul_products_tile(void *args, int64_t tile) {
     const products *b = args;
     int64_t size = (int64_t)sw_dtype_size(b->type), end = (tile + 1) * b->per_tile;
     for (int64_t i = tile * b->per_tile; i < end && i < b->count; i++)
         for (int64_t k = 0; k < b->sums; k++) {
             int64_t x = 0, y = 0, z = 0;
-            advance(b->axis, b->axes, i, &x, &y, &z);
-            advance(b->sum_axis, b->sum_axes, k, &x, &y, &z);
+            matmul_advance(b->axis, b->axes, i, &x, &y, &z);
+            matmul_advance(b->sum_axis, b->sum_axes, k, &x, &y, &z);
             sw_gemm(b->type, b->x_transposed, b->y_transposed, b->M, b->N, b->K, 1, b->x + x * size, b->ldx,
                     b->y + y * size, b->ldy, k > 0, b->z + z * size, b->ldz);
         }
@@ -102,7 +102,7 @@ static void products_tile(void *args, int64_t tile) {
 /* Where Y repeats, the matrices of X stand below one another as one tall matrix; where Z repeats and
  * both factors are stored with the summed axis first, the sum over the batch goes on where the one over
  * K ends. One large product in place of many, for the last axes of the batch. */
-static bool fold(products *b, int64_t length, bool y_repeats, bool x_repeats, bool z_repeats) {
+static bool matmul_fold(products *b, int64_t length, bool y_repeats, bool x_repeats, bool z_repeats) {
     int64_t *grows = y_repeats && !x_repeats && !z_repeats && !b->x_transposed                      ? &b->M
                      : z_repeats && !x_repeats && !y_repeats && b->x_transposed && !b->y_transposed ? &b->K
                                                                                                     : NULL;
@@ -124,7 +124,7 @@ typedef struct request {
     const sw_view *x, *y, *z;
 } request;
 
-static sw_status multiply_batch(const request *r, const sw_view *out) {
+static sw_status matmul_batch(const request *r, const sw_view *out) {
     const sw_view *view[3] = {r->x, r->y, r->z}, *z = r->z;
     products p = {.type = z->type,
                   .x_transposed = r->x_transposed,
@@ -147,19 +147,19 @@ static sw_status multiply_batch(const request *r, const sw_view *out) {
     for (int i = 0; i < 3; i++)
         step[i] = view[i]->shape[view[i]->rank - 1] * view[i]->shape[view[i]->rank - 2];
     for (int from_end = 3; from_end <= rank; from_end++) {
-        int64_t n = shape[rank - from_end], here[3];
+        int64_t n = shape[rank - from_end], index[3];
         if (n == 1)
             continue;
         length *= n;
         for (int i = 0; i < 3; i++) {
             bool repeats = from_end > view[i]->rank || view[i]->shape[view[i]->rank - from_end] != n;
-            here[i] = repeats ? 0 : step[i];
+            index[i] = repeats ? 0 : step[i];
             step[i] *= repeats ? 1 : n;
         }
-        if (fold(b, n, !here[1], !here[0], !here[2]))
+        if (matmul_fold(b, n, !index[1], !index[0], !index[2]))
             continue;
-        const axis a = {n, here[0], here[1], here[2]};
-        if (here[2]) {
+        const axis a = {n, index[0], index[1], index[2]};
+        if (index[2]) {
             b->axis[b->axes++] = a;
             b->count *= n;
         } else {
@@ -177,33 +177,33 @@ static sw_status multiply_batch(const request *r, const sw_view *out) {
     b->per_tile = 1;
     if (b->count == 1 || (work >= threaded_work && b->count < 2 * sw_threads())) {
         for (int64_t i = 0; i < b->count; i++)
-            products_tile(b, i);
+            matmul_products_tile(b, i);
         return SW_OK;
     }
     work *= (double)b->sums;
     if (work < TILE_WORK)
         b->per_tile += (int64_t)(TILE_WORK / (work + 1));
-    return sw_blas_parallel(products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
+    return sw_blas_parallel(matmul_products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
 }
 
-static sw_status multiply(const request *r, const sw_view *out) {
+static sw_status matmul_multiply(const request *r, const sw_view *out) {
     if (out->rank != 2)
-        return multiply_batch(r, out);
+        return matmul_batch(r, out);
     return sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data, r->x->shape[1],
                    r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
 }
 
 static sw_status matmul_forward(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1], *out = c->out;
-    const transposes t = transposes_of(c);
+    const transposes t = matmul_transposes(c);
     int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1], K = a->shape[a->rank - (t.a ? 2 : 1)];
     const request product = {t.a, t.b, M, N, K, a, b, out};
-    return multiply(&product, out);
+    return matmul_multiply(&product, out);
 }
 
 static sw_status matmul_vjp(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1], *out = c->out;
-    const transposes t = transposes_of(c);
+    const transposes t = matmul_transposes(c);
     int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1], K = a->shape[a->rank - (t.a ? 2 : 1)];
     sw_view dc = *out, da = *a, db = *b;
     dc.data = (void *)(uintptr_t)c->cotangent;
@@ -212,14 +212,14 @@ static sw_status matmul_vjp(sw_call *c) {
         if (!da.data)
             return SW_ERR_MEMORY;
         const request straight = {false, !t.b, M, K, N, &dc, b, &da}, transposed = {t.b, true, K, M, N, b, &dc, &da};
-        SW_TRY(multiply(t.a ? &transposed : &straight, out));
+        SW_TRY(matmul_multiply(t.a ? &transposed : &straight, out));
     }
     if (sw_call_wants_grad(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
         db.data = sw_call_grad(c, 1);
         if (!db.data)
             return SW_ERR_MEMORY;
         const request straight = {!t.a, false, K, N, M, a, &dc, &db}, transposed = {true, t.a, N, K, M, &dc, a, &db};
-        SW_TRY(multiply(t.b ? &transposed : &straight, out));
+        SW_TRY(matmul_multiply(t.b ? &transposed : &straight, out));
     }
     return SW_OK;
 }
@@ -259,7 +259,7 @@ static sw_status linear_shape(sw_call *c) {
         return sw_fail(SW_ERR_SHAPE, "linear: weight %s and bias %s; the bias must be [%lld]",
                        sw_shape_text(2, w->shape), sw_shape_text(c->in[2]->rank, c->in[2]->shape),
                        (long long)w->shape[0]);
-    SW_TRY(check_lengths(c));
+    SW_TRY(matmul_check_lengths(c));
     return sw_call_set_shape(c, x->type, 2, (int64_t[]){x->shape[0], w->shape[0]});
 }
 

@@ -86,14 +86,14 @@ DERIVATIVE(huber_dp, SW_K(huber_slope)(p - t, delta))
 DERIVATIVE(huber_dt, SW_K(huber_slope)(t - p, delta))
 
 /* max(m, 0) and 1 where m > 0; a NaN is handed on. */
-static inline real SW_K(above)(real m) {
+static inline real SW_K(hinge_above)(real m) {
     return m < 0 ? 0 : m;
 }
-static inline real SW_K(above_slope)(real m) {
+static inline real SW_K(hinge_above_slope)(real m) {
     return m > 0 ? 1 : m < 0 ? 0 : m;
 }
-VALUE(hinge, SW_K(above)(1 - t * p))
-DERIVATIVE(hinge_dp, -t *SW_K(above_slope)(1 - t * p))
+VALUE(hinge, SW_K(hinge_above)(1 - t * p))
+DERIVATIVE(hinge_dp, -t *SW_K(hinge_above_slope)(1 - t * p))
 /* Not -p times 0 where p is ∞ on the right side. */
 static inline real SW_K(hinge_dt_at)(real p, real m) {
     return m > 0 ? -p : m <= 0 ? 0 : m;
@@ -133,7 +133,7 @@ typedef struct loss_attributes {
     double delta;
 } loss_attributes;
 
-static int64_t row_count(const sw_view *v) {
+static int64_t loss_row_count(const sw_view *v) {
     int64_t rows = 1;
     for (int axis = 0; axis < v->rank - 1; axis++)
         rows *= v->shape[axis];
@@ -141,9 +141,9 @@ static int64_t row_count(const sw_view *v) {
 }
 
 /* What the mean divides by. */
-static int64_t item_count(const sw_call *c) {
+static int64_t loss_item_count(const sw_call *c) {
     const loss_attributes *a = c->attributes;
-    return a->rows ? row_count(c->in[0]) : c->in[0]->count;
+    return a->rows ? loss_row_count(c->in[0]) : c->in[0]->count;
 }
 
 /* The weight of the mean: its rows. A vector is a row to a loss of rows, and to others a batch of numbers. */
@@ -152,7 +152,7 @@ static double loss_weight(const sw_call *c) {
     const sw_view *p = c->in[0];
     if (a->reduction != SW_MEAN)
         return SW_SUMMED;
-    return (double)(p->rank == 1 && !a->rows ? p->count : row_count(p));
+    return (double)(p->rank == 1 && !a->rows ? p->count : loss_row_count(p));
 }
 
 static sw_status loss_shape(sw_call *c) {
@@ -188,24 +188,24 @@ typedef struct rows_args {
     int64_t length;
 } rows_args;
 
-static void each_row(void *args, int64_t begin, int64_t end, double *sums) {
+static void loss_each_row(void *args, int64_t begin, int64_t end, double *sums) {
     const rows_args *r = args;
-    loss_args own = r->args;
+    loss_args row_args = r->args;
     (void)sums;
     for (int64_t row = begin; row < end; row++) {
         double sum = 0;
         if (r->cotangents)
-            own.factor = sw_load_element(r->type, r->cotangents, row);
+            row_args.factor = sw_load_element(r->type, r->cotangents, row);
         for (int64_t at = 0; at < r->length; at += SW_TILE) { /* tiles are added in f64 */
             const int64_t end_of = r->length - at < SW_TILE ? r->length : at + SW_TILE;
-            r->kernel(&own, row * r->length + at, row * r->length + end_of, &sum);
+            r->kernel(&row_args, row * r->length + at, row * r->length + end_of, &sum);
         }
         if (r->losses)
             sw_store_element(r->type, r->losses, row, sum);
     }
 }
 
-static void run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
+static void loss_run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
     const sw_view *p = c->in[0];
     rows_args rows = {.kernel = (*kernels)[p->type][sw_cpu_level()],
                       .args = *args,
@@ -213,7 +213,7 @@ static void run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *arg
                       .cotangents = forward ? NULL : c->cotangent,
                       .type = p->type,
                       .length = p->shape[p->rank - 1]};
-    sw_kernel_run_rows(each_row, &rows, c->out->count, rows.length, NULL);
+    sw_kernel_run_rows(loss_each_row, &rows, c->out->count, rows.length, NULL);
 }
 
 /* ---- All of them ---- */
@@ -223,14 +223,14 @@ static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
     const loss_attributes *a = c->attributes;
     loss_args args = {.p = p->data, .t = c->in[1]->data, .delta = a->delta};
     if (a->reduction == SW_NONE && a->rows) {
-        run_rows(c, kernels, &args, true);
+        loss_run_rows(c, kernels, &args, true);
     } else if (a->reduction == SW_NONE) {
         args.out = c->out->data;
         sw_kernel_run(kernels, p->type, &args, p->count);
     } else {
         double sum;
         sw_kernel_run_sums(kernels, p->type, &args, p->count, 1, &sum);
-        int64_t items = a->reduction == SW_MEAN ? item_count(c) : 1;
+        int64_t items = a->reduction == SW_MEAN ? loss_item_count(c) : 1;
         sw_store_scalar(c->out->type, c->out->data, items ? sum / (double)items : (double)NAN);
         return sw_call_set_weight(c, loss_weight(c));
     }
@@ -248,13 +248,14 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
         if (!args.out)
             return SW_ERR_MEMORY;
         if (a->reduction == SW_NONE && a->rows) {
-            run_rows(c, kernels, &args, false);
+            loss_run_rows(c, kernels, &args, false);
             continue;
         }
         if (a->reduction == SW_NONE)
             args.dy = c->cotangent;
         else
-            args.factor = sw_load_scalar(p->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)item_count(c) : 1);
+            args.factor =
+                sw_load_scalar(p->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)loss_item_count(c) : 1);
         sw_kernel_run(kernels, p->type, &args, p->count);
     }
     return SW_OK;
@@ -284,7 +285,7 @@ LOSS(hinge, "hinge")
 LOSS(bce, "bce_with_logits")
 LOSS(kl, "kl_div")
 
-static sw_tensor apply_loss(const sw_op *op, sw_tensor prediction, sw_tensor target, loss_attributes attributes) {
+static sw_tensor loss_apply(const sw_op *op, sw_tensor prediction, sw_tensor target, loss_attributes attributes) {
     return sw_apply(op, &attributes, sizeof attributes, 2, (sw_tensor[]){prediction, target});
 }
 
@@ -302,7 +303,7 @@ static sw_tensor loss_with_options(const sw_op *op, sw_tensor prediction, sw_ten
     loss_attributes attributes = {.rows = rows};
     if (loss_options(op->name, options, &attributes) != SW_OK)
         return (sw_tensor){0};
-    return apply_loss(op, prediction, target, attributes);
+    return loss_apply(op, prediction, target, attributes);
 }
 
 sw_tensor sw_mse(sw_tensor prediction, sw_tensor target) {
@@ -335,7 +336,7 @@ sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, const sw
         sw_fail(SW_ERR_ARGUMENT, "huber: delta is %g; it must be above 0", o.delta);
         return (sw_tensor){0};
     }
-    return apply_loss(&huber_op, prediction, target, (loss_attributes){.reduction = o.reduction, .delta = o.delta});
+    return loss_apply(&huber_op, prediction, target, (loss_attributes){.reduction = o.reduction, .delta = o.delta});
 }
 
 sw_tensor sw_hinge(sw_tensor score, sw_tensor target) {

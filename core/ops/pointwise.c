@@ -186,7 +186,7 @@ static const sw_kernels div_kernels = SW_KERNEL_TABLE(div), minus_div_kernels = 
                         greater_kernels = SW_KERNEL_TABLE(greater);
 
 /* The cotangent, and the gradient of an input in the output's shape. */
-static sw_status views(sw_call *c, int input, sw_view *dy, sw_view *d) {
+static sw_status binary_vjp_views(sw_call *c, int input, sw_view *dy, sw_view *d) {
     *dy = *d = *c->out;
     dy->data = (void *)(uintptr_t)c->cotangent;
     d->data = sw_call_grad(c, input);
@@ -202,11 +202,11 @@ static sw_status div_forward(sw_call *c) {
 static sw_status div_vjp(sw_call *c) {
     sw_view dy, d;
     if (sw_call_wants_grad(c, 0)) {
-        SW_TRY(views(c, 0, &dy, &d));
+        SW_TRY(binary_vjp_views(c, 0, &dy, &d));
         sw_binary_run(&div_kernels, &dy, c->in[1], &d);
     }
     if (sw_call_wants_grad(c, 1)) {
-        SW_TRY(views(c, 1, &dy, &d));
+        SW_TRY(binary_vjp_views(c, 1, &dy, &d));
         sw_binary_run(&swi_mul_kernels, &dy, c->out, &d);
         sw_binary_run(&minus_div_kernels, &d, c->in[1], &d);
     }
@@ -219,7 +219,7 @@ static sw_status choice_vjp(sw_call *c, int larger) {
     for (int i = 0; i < 2; i++) {
         if (!sw_call_wants_grad(c, i))
             continue;
-        SW_TRY(views(c, i, &dy, &d));
+        SW_TRY(binary_vjp_views(c, i, &dy, &d));
         const sw_view *a = c->in[i == larger ? 0 : 1], *b = c->in[i == larger ? 1 : 0];
         sw_binary_run(&greater_kernels, a, b, &d);
         sw_binary_run(&swi_mul_kernels, &d, &dy, &d);

@@ -55,7 +55,7 @@ typedef struct reduce_attributes {
 /* ---- Axes ---- */
 
 /* reduced[axis] for every axis of x. */
-static sw_status reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
+static sw_status reduce_check_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
     const reduce_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     for (int i = 0; i < SW_MAX_RANK; i++)
@@ -72,11 +72,11 @@ static sw_status reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
 }
 
 /* Of a call whose axes have been checked. */
-static sw_fold_axes axes_of(const sw_call *c) {
+static sw_fold_axes reduce_axes(const sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t kept[SW_MAX_RANK];
     bool reduced[SW_MAX_RANK];
-    reduced_axes(c, reduced);
+    reduce_check_axes(c, reduced);
     for (int i = 0; i < x->rank; i++)
         kept[i] = reduced[i] ? 1 : x->shape[i];
     return sw_fold_axes_of(x->rank, x->shape, x->rank, kept);
@@ -89,7 +89,7 @@ static sw_status reduce_shape(sw_call *c) {
     int64_t shape[SW_MAX_RANK];
     int rank = 0;
     SW_TRY(sw_call_check_real(c));
-    SW_TRY(reduced_axes(c, reduced));
+    SW_TRY(reduce_check_axes(c, reduced));
     for (int i = 0; i < x->rank; i++)
         if (!reduced[i])
             shape[rank++] = x->shape[i];
@@ -111,23 +111,23 @@ static sw_status extreme_shape(sw_call *c) {
                    sw_shape_text(x->rank, x->shape));
 }
 
-static sw_fold_job job_of(const sw_call *c, const void *m, double factor, double divisor) {
+static sw_fold_job reduce_job(const sw_call *c, const void *m, double factor, double divisor) {
     return (sw_fold_job){
         .type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data, .factor = factor, .divisor = divisor};
 }
 
 /* One number for each output, for the duration of the call. */
-static void *outputs_scratch(sw_call *c) {
+static void *reduce_outputs_scratch(sw_call *c) {
     return sw_call_scratch(c, (size_t)c->out->count * sw_dtype_size(c->out->type));
 }
 
-static void on_outputs(const sw_call *c, const sw_kernels *kernels, output_args args) {
+static void reduce_run_outputs(const sw_call *c, const sw_kernels *kernels, output_args args) {
     sw_kernel_run(kernels, c->out->type, &args, c->out->count);
 }
 
 /* The gradient by a spread of h over each output's elements. */
-static sw_status spread(sw_call *c, const sw_spread *way, sw_spread_args args) {
-    sw_fold_axes axes = axes_of(c);
+static sw_status reduce_spread(sw_call *c, const sw_spread *way, sw_spread_args args) {
+    sw_fold_axes axes = reduce_axes(c);
     args.x = way == &sw_spread_copies ? NULL : c->in[0]->data;
     args.out = sw_call_grad(c, 0);
     if (!args.out)
@@ -136,57 +136,57 @@ static sw_status spread(sw_call *c, const sw_spread *way, sw_spread_args args) {
     return SW_OK;
 }
 
-static void *cotangent_over(sw_call *c, double divisor) {
-    void *h = outputs_scratch(c);
+static void *reduce_cotangent_over(sw_call *c, double divisor) {
+    void *h = reduce_outputs_scratch(c);
     if (h)
-        on_outputs(c, &over_number_kernels, (output_args){.x = c->cotangent, .out = h, .number = divisor});
+        reduce_run_outputs(c, &over_number_kernels, (output_args){.x = c->cotangent, .out = h, .number = divisor});
     return h;
 }
 
 /* dy divided by how many elements (|elements|) were chosen: equal ones share evenly. */
-static void *cotangent_shared(sw_call *c, bool absolute) {
-    sw_fold_axes axes = axes_of(c);
-    void *h = outputs_scratch(c);
+static void *reduce_cotangent_shared(sw_call *c, bool absolute) {
+    sw_fold_axes axes = reduce_axes(c);
+    void *h = reduce_outputs_scratch(c);
     if (!h)
         return NULL;
-    sw_fold_job job = job_of(c, c->out->data, 1, 1);
+    sw_fold_job job = reduce_job(c, c->out->data, 1, 1);
     job.out = h;
     job.p = absolute;
     sw_fold_run(&sw_fold_equal_sum, &axes, &job);
-    on_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
+    reduce_run_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
     return h;
 }
 
 /* ---- sum, mean ---- */
 
 static sw_status sum_forward(sw_call *c) {
-    sw_fold_axes axes = axes_of(c);
-    sw_fold_job job = job_of(c, NULL, 1, 1);
+    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_job job = reduce_job(c, NULL, 1, 1);
     sw_fold_run(&sw_fold_sum, &axes, &job);
     return SW_OK;
 }
 
 static sw_status sum_vjp(sw_call *c) {
-    return spread(c, &sw_spread_copies, (sw_spread_args){.h = c->cotangent});
+    return reduce_spread(c, &sw_spread_copies, (sw_spread_args){.h = c->cotangent});
 }
 
 static sw_status mean_forward(sw_call *c) {
-    sw_fold_axes axes = axes_of(c);
-    sw_fold_job job = job_of(c, NULL, 1, (double)axes.count);
+    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_job job = reduce_job(c, NULL, 1, (double)axes.count);
     sw_fold_run(&sw_fold_sum, &axes, &job);
     return SW_OK;
 }
 
 static sw_status mean_vjp(sw_call *c) {
-    sw_fold_axes axes = axes_of(c);
-    void *h = cotangent_over(c, (double)axes.count);
-    return h ? spread(c, &sw_spread_copies, (sw_spread_args){.h = h}) : SW_ERR_MEMORY;
+    sw_fold_axes axes = reduce_axes(c);
+    void *h = reduce_cotangent_over(c, (double)axes.count);
+    return h ? reduce_spread(c, &sw_spread_copies, (sw_spread_args){.h = h}) : SW_ERR_MEMORY;
 }
 
 /* ---- var ---- */
 
 /* What Σ (x - mean)² is divided by; NaN where there are too few elements. */
-static double degrees(const sw_call *c, const sw_fold_axes *axes) {
+static double var_degrees(const sw_call *c, const sw_fold_axes *axes) {
     const reduce_attributes *a = c->attributes;
     int64_t n = axes->count - a->correction;
     return n > 0 ? (double)n : (double)NAN;
@@ -195,16 +195,16 @@ static double degrees(const sw_call *c, const sw_fold_axes *axes) {
 /* Kept: the means, and what their rounding left, so that x - mean has a small error relative to the
  * spread even where the mean is large. */
 static sw_status var_forward(sw_call *c) {
-    sw_fold_axes axes = axes_of(c);
+    sw_fold_axes axes = reduce_axes(c);
     size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
     char *mean = sw_call_save(c, 2 * bytes);
     if (!mean)
         return SW_ERR_MEMORY;
-    sw_fold_job job = job_of(c, NULL, 1, (double)axes.count);
+    sw_fold_job job = reduce_job(c, NULL, 1, (double)axes.count);
     job.out = mean;
     job.rest = mean + bytes;
     sw_fold_run(&sw_fold_wide_sum, &axes, &job);
-    job = job_of(c, mean, 1, degrees(c, &axes));
+    job = reduce_job(c, mean, 1, var_degrees(c, &axes));
     job.low = mean + bytes;
     sw_fold_run(&sw_fold_square_deviation_sum, &axes, &job);
     return SW_OK;
@@ -212,36 +212,36 @@ static sw_status var_forward(sw_call *c) {
 
 /* 2 (x - mean) / (n - correction): the mean's own share of the derivative adds up to 0. */
 static sw_status var_vjp(sw_call *c) {
-    sw_fold_axes axes = axes_of(c);
+    sw_fold_axes axes = reduce_axes(c);
     const char *mean = c->saved;
-    void *h = cotangent_over(c, degrees(c, &axes) / 2);
+    void *h = reduce_cotangent_over(c, var_degrees(c, &axes) / 2);
     if (!h)
         return SW_ERR_MEMORY;
     const char *rest = mean + (size_t)c->out->count * sw_dtype_size(c->out->type);
-    return spread(c, &sw_spread_deviations, (sw_spread_args){.y = mean, .low = rest, .h = h});
+    return reduce_spread(c, &sw_spread_deviations, (sw_spread_args){.y = mean, .low = rest, .h = h});
 }
 
 /* ---- max, min ---- */
 
-static sw_status extreme(sw_call *c, double sign) {
-    sw_fold_axes axes = axes_of(c);
-    sw_fold_job job = job_of(c, NULL, sign, 1);
+static sw_status extreme_forward(sw_call *c, double sign) {
+    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_job job = reduce_job(c, NULL, sign, 1);
     job.p = sign;
     sw_fold_run(&sw_fold_largest, &axes, &job);
     return SW_OK;
 }
 
 static sw_status max_forward(sw_call *c) {
-    return extreme(c, 1);
+    return extreme_forward(c, 1);
 }
 
 static sw_status min_forward(sw_call *c) {
-    return extreme(c, -1);
+    return extreme_forward(c, -1);
 }
 
 static sw_status extreme_vjp(sw_call *c) {
-    void *h = cotangent_shared(c, false);
-    return h ? spread(c, &sw_spread_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
+    void *h = reduce_cotangent_shared(c, false);
+    return h ? reduce_spread(c, &sw_spread_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
 }
 
 /* ---- norm ---- */
@@ -249,11 +249,11 @@ static sw_status extreme_vjp(sw_call *c) {
 /* With m = max |x|: m (Σ (|x|/m)^p)^(1/p), where the sum is between 1 and n. */
 static sw_status norm_forward(sw_call *c) {
     const reduce_attributes *a = c->attributes;
-    sw_fold_axes axes = axes_of(c);
-    void *m = outputs_scratch(c);
+    sw_fold_axes axes = reduce_axes(c);
+    void *m = reduce_outputs_scratch(c);
     if (!m)
         return SW_ERR_MEMORY;
-    sw_fold_job job = job_of(c, NULL, 1, 1);
+    sw_fold_job job = reduce_job(c, NULL, 1, 1);
     if (a->p == 1) {
         sw_fold_run(&sw_fold_abs_sum, &axes, &job);
         return SW_OK;
@@ -264,25 +264,26 @@ static sw_status norm_forward(sw_call *c) {
     }
     job.out = m;
     sw_fold_run(&sw_fold_largest_abs, &axes, &job);
-    on_outputs(c, &divisor_kernels, (output_args){.x = m, .out = m});
-    job = job_of(c, m, 1, 1);
+    reduce_run_outputs(c, &divisor_kernels, (output_args){.x = m, .out = m});
+    job = reduce_job(c, m, 1, 1);
     job.p = a->p < 0x1p64 ? a->p : 0x1p64; /* the largest exponent of sw_k_power: no sum is changed by it */
     sw_fold_run(a->p == 2 ? &sw_fold_square_sum : &swi_power_sum, &axes, &job);
-    on_outputs(c, a->p == 2 ? &root_times_kernels : &power_times_kernels,
-               (output_args){.x = c->out->data, .second = m, .out = c->out->data, .number = 1 / a->p});
+    reduce_run_outputs(c, a->p == 2 ? &root_times_kernels : &power_times_kernels,
+                       (output_args){.x = c->out->data, .second = m, .out = c->out->data, .number = 1 / a->p});
     return SW_OK;
 }
 
 static sw_status norm_vjp(sw_call *c) {
     const reduce_attributes *a = c->attributes;
     if (a->p == 1)
-        return spread(c, &sw_spread_signs, (sw_spread_args){.h = c->cotangent});
+        return reduce_spread(c, &sw_spread_signs, (sw_spread_args){.h = c->cotangent});
     if (a->p == (double)INFINITY) {
-        void *h = cotangent_shared(c, true);
-        return h ? spread(c, &sw_spread_abs_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
+        void *h = reduce_cotangent_shared(c, true);
+        return h ? reduce_spread(c, &sw_spread_abs_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
     }
-    return spread(c, a->p == 2 ? &sw_spread_directions : &swi_powers,
-                  (sw_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p < 0x1p64 ? a->p - 1 : 0x1p64});
+    return reduce_spread(
+        c, a->p == 2 ? &sw_spread_directions : &swi_powers,
+        (sw_spread_args){.y = c->out->data, .h = c->cotangent, .p = a->p < 0x1p64 ? a->p - 1 : 0x1p64});
 }
 
 /* ---- logsumexp ---- */
@@ -290,32 +291,32 @@ static sw_status norm_vjp(sw_call *c) {
 /* m + log T, T = Σ e^(x-m), m the largest, or 0 where that is -∞. Kept: m and T. The derivative is
  * e^(x-m) / T, the softmax: e^(x-result) would have the error of the result's rounding. */
 static sw_status logsumexp_forward(sw_call *c) {
-    sw_fold_axes axes = axes_of(c);
+    sw_fold_axes axes = reduce_axes(c);
     const size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
     char *m = sw_call_save(c, 2 * bytes);
     if (!m)
         return SW_ERR_MEMORY;
     char *total = m + bytes;
-    sw_fold_job job = job_of(c, NULL, 1, 1);
+    sw_fold_job job = reduce_job(c, NULL, 1, 1);
     job.p = 1;
     job.out = m;
     sw_fold_run(&sw_fold_largest, &axes, &job);
-    on_outputs(c, &from_below_kernels, (output_args){.x = m, .out = m});
-    job = job_of(c, m, 1, 1);
+    reduce_run_outputs(c, &from_below_kernels, (output_args){.x = m, .out = m});
+    job = reduce_job(c, m, 1, 1);
     job.out = total;
     sw_fold_run(&sw_fold_exp_sum, &axes, &job);
-    on_outputs(c, &log_plus_kernels, (output_args){.x = total, .second = m, .out = c->out->data});
+    reduce_run_outputs(c, &log_plus_kernels, (output_args){.x = total, .second = m, .out = c->out->data});
     return SW_OK;
 }
 
 static sw_status logsumexp_vjp(sw_call *c) {
     const char *m = c->saved, *total = m + (size_t)c->out->count * sw_dtype_size(c->out->type);
-    void *h = outputs_scratch(c);
+    void *h = reduce_outputs_scratch(c);
     if (!h)
         return SW_ERR_MEMORY;
-    on_outputs(c, &divisor_kernels, (output_args){.x = total, .out = h}); /* T = 0: all are -∞ */
-    on_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
-    return spread(c, &sw_spread_exponentials, (sw_spread_args){.y = m, .h = h});
+    reduce_run_outputs(c, &divisor_kernels, (output_args){.x = total, .out = h}); /* T = 0: all are -∞ */
+    reduce_run_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
+    return reduce_spread(c, &sw_spread_exponentials, (sw_spread_args){.y = m, .h = h});
 }
 
 /* ---- The operations ---- */
@@ -337,7 +338,7 @@ REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READ
 REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT)
 REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0))
 
-static sw_tensor reduce(const sw_op *op, sw_tensor x, int count, const int *axes, reduce_attributes a) {
+static sw_tensor reduce_apply(const sw_op *op, sw_tensor x, int count, const int *axes, reduce_attributes a) {
     if (count < -1 || count > SW_MAX_RANK || (count > 0 && !axes)) {
         sw_fail(SW_ERR_ARGUMENT,
                 count > 0 && !axes ? "%s: %d axes, but their numbers are NULL"
@@ -352,19 +353,19 @@ static sw_tensor reduce(const sw_op *op, sw_tensor x, int count, const int *axes
 }
 
 sw_tensor sw_sum(sw_tensor x) {
-    return reduce(&sum_op, x, SW_ALL_AXES, (reduce_attributes){0});
+    return reduce_apply(&sum_op, x, SW_ALL_AXES, (reduce_attributes){0});
 }
 
 sw_tensor sw_mean(sw_tensor x) {
-    return reduce(&mean_op, x, SW_ALL_AXES, (reduce_attributes){0});
+    return reduce_apply(&mean_op, x, SW_ALL_AXES, (reduce_attributes){0});
 }
 
 sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce(&sum_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return reduce_apply(&sum_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
 }
 
 sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce(&mean_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return reduce_apply(&mean_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
 }
 
 sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction) {
@@ -372,15 +373,16 @@ sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int
         sw_fail(SW_ERR_ARGUMENT, "var_over: correction %d; 0 (population) or 1 (sample) is needed", correction);
         return (sw_tensor){0};
     }
-    return reduce(&var_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .correction = correction});
+    return reduce_apply(&var_over_op, x, count, axes,
+                        (reduce_attributes){.keepdim = keepdim, .correction = correction});
 }
 
 sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce(&max_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return reduce_apply(&max_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
 }
 
 sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce(&min_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return reduce_apply(&min_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
 }
 
 sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim) {
@@ -390,11 +392,11 @@ sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool k
     }
     if (p > 1e20) /* n^(1/p) is 1 to rounding, and only the largest elements count */
         p = (double)INFINITY;
-    return reduce(&norm_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .p = p});
+    return reduce_apply(&norm_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .p = p});
 }
 
 sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce(&logsumexp_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return reduce_apply(&logsumexp_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
 }
 
 #endif

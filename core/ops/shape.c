@@ -38,15 +38,15 @@ static sw_status reshape_shape(sw_call *c) {
     return sw_call_set_shape(c, x->type, a->rank, shape);
 }
 
-static sw_status pass_vjp(sw_call *c) {
+static sw_status view_vjp(sw_call *c) {
     sw_call_pass_grad(c, 0);
     return SW_OK;
 }
 
 static const sw_op reshape_op = {
-    .size = sizeof(sw_op), .name = "reshape", .shape = reshape_shape, .vjp = pass_vjp, .is_view = true};
+    .size = sizeof(sw_op), .name = "reshape", .shape = reshape_shape, .vjp = view_vjp, .is_view = true};
 
-static sw_tensor with_shape(const sw_op *op, sw_tensor x, int rank, const int64_t *shape) {
+static sw_tensor reshape_apply(const sw_op *op, sw_tensor x, int rank, const int64_t *shape) {
     reshape_attributes a = {.rank = rank};
     if (rank < 0 || rank > SW_MAX_RANK || (rank && !shape)) {
         sw_fail(SW_ERR_SHAPE, "%s: a tensor has 0 to %d axes, not %d", op->name, SW_MAX_RANK, rank);
@@ -58,16 +58,17 @@ static sw_tensor with_shape(const sw_op *op, sw_tensor x, int rank, const int64_
 }
 
 sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape) {
-    return with_shape(&reshape_op, x, rank, shape);
+    return reshape_apply(&reshape_op, x, rank, shape);
 }
 
 /* ---- detach ---- */
 
-static sw_status like_input(sw_call *c) {
+static sw_status view_shape_like_input(sw_call *c) {
     return sw_call_set_shape_like(c, 0);
 }
 
-static const sw_op detach_op = {.size = sizeof(sw_op), .name = "detach", .shape = like_input, .is_view = true};
+static const sw_op detach_op = {
+    .size = sizeof(sw_op), .name = "detach", .shape = view_shape_like_input, .is_view = true};
 
 sw_tensor sw_detach(sw_tensor t) {
     return sw_apply(&detach_op, NULL, 0, 1, &t);
@@ -81,7 +82,7 @@ typedef struct permute_attributes {
 } permute_attributes;
 
 /* Axes from the start. */
-static sw_status permuted_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
+static sw_status permute_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     const permute_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     bool seen[SW_MAX_RANK] = {false};
@@ -101,7 +102,7 @@ static sw_status permuted_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
 }
 
 /* The same for two exchanged axes. */
-static sw_status exchanged_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
+static sw_status transpose_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     const permute_attributes *a = c->attributes;
     int first = 0, second = 0;
     SW_TRY(sw_call_axis(c, a->axes[0], &first));
@@ -113,15 +114,15 @@ static sw_status exchanged_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
 
 static const sw_op transpose_op;
 
-static sw_status order_of(const sw_call *c, int axes[SW_MAX_RANK]) {
-    return c->op == &transpose_op ? exchanged_axes(c, axes) : permuted_axes(c, axes);
+static sw_status permute_order(const sw_call *c, int axes[SW_MAX_RANK]) {
+    return c->op == &transpose_op ? transpose_axes(c, axes) : permute_axes(c, axes);
 }
 
 static sw_status permute_shape(sw_call *c) {
     const sw_view *x = c->in[0];
     int axes[SW_MAX_RANK];
     int64_t shape[SW_MAX_RANK];
-    SW_TRY(order_of(c, axes));
+    SW_TRY(permute_order(c, axes));
     for (int i = 0; i < x->rank; i++)
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): the shape rule saw all axes */
         shape[i] = x->shape[axes[i]];
@@ -134,7 +135,7 @@ static sw_status permute_forward(sw_call *c) {
     int axes[SW_MAX_RANK];
     int64_t stride[SW_MAX_RANK];
     sw_box b = {.axes = x->rank};
-    SW_TRY(order_of(c, axes));
+    SW_TRY(permute_order(c, axes));
     sw_strides(x->rank, x->shape, stride);
     sw_strides(y->rank, y->shape, b.stride[1]);
     for (int i = 0; i < x->rank; i++) {
@@ -155,7 +156,7 @@ static sw_status permute_vjp(sw_call *c) {
     sw_box b = {.axes = x->rank};
     if (!dx)
         return SW_ERR_MEMORY;
-    SW_TRY(order_of(c, axes));
+    SW_TRY(permute_order(c, axes));
     sw_strides(y->rank, y->shape, stride);
     sw_strides(x->rank, x->shape, b.stride[1]);
     for (int i = 0; i < x->rank; i++) {
@@ -198,7 +199,7 @@ typedef struct slice_attributes {
     int64_t begin, end;
 } slice_attributes;
 
-static int64_t from_start(int64_t position, int64_t length) {
+static int64_t slice_from_start(int64_t position, int64_t length) {
     return position == SW_END ? length : position < 0 ? position + length : position;
 }
 
@@ -208,7 +209,7 @@ static sw_status slice_part(const sw_call *c, sw_part *p) {
     const sw_view *x = c->in[0];
     int axis = 0;
     SW_TRY(sw_call_axis(c, a->axis, &axis));
-    const int64_t n = x->shape[axis], begin = from_start(a->begin, n), end = from_start(a->end, n);
+    const int64_t n = x->shape[axis], begin = slice_from_start(a->begin, n), end = slice_from_start(a->end, n);
     if (begin < 0 || begin > n || end < 0 || end > n)
         return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; positions are %lld to %lld",
                        (long long)(a->begin == SW_END ? n : a->begin), (long long)(a->end == SW_END ? n : a->end), axis,
@@ -268,21 +269,21 @@ static sw_status expand_shape(sw_call *c) {
     int64_t shape[SW_MAX_RANK];
     for (int i = 0; i < a->rank || i < x->rank; i++) { /* from the last axis */
         const int axis = a->rank - 1 - i;
-        const int64_t own = i < x->rank ? x->shape[x->rank - 1 - i] : -1, asked = axis >= 0 ? a->shape[axis] : -1;
+        const int64_t length = i < x->rank ? x->shape[x->rank - 1 - i] : -1, asked = axis >= 0 ? a->shape[axis] : -1;
         const char *from = sw_shape_text(x->rank, x->shape), *to = sw_shape_text(a->rank, a->shape);
         if (axis < 0)
             return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s, which has fewer axes", from, to);
-        if (asked < 0 && (asked != -1 || own < 0))
+        if (asked < 0 && (asked != -1 || length < 0))
             return sw_fail(SW_ERR_SHAPE,
                            "expand: %s cannot become %s: axis %d is %lld; below 0 only -1 is "
                            "possible, for the length that is there",
                            from, to, axis, (long long)asked);
-        if (asked >= 0 && own >= 0 && own != asked && own != 1)
+        if (asked >= 0 && length >= 0 && length != asked && length != 1)
             return sw_fail(SW_ERR_SHAPE,
                            "expand: %s cannot become %s: axis %d is %lld and would be %lld; "
                            "only an axis of length 1 repeats",
-                           from, to, axis, (long long)own, (long long)asked);
-        shape[axis] = asked == -1 ? own : asked;
+                           from, to, axis, (long long)length, (long long)asked);
+        shape[axis] = asked == -1 ? length : asked;
     }
     return sw_call_set_shape(c, x->type, a->rank, shape);
 }
@@ -294,9 +295,9 @@ static sw_status expand_forward(sw_call *c) {
     sw_strides(x->rank, x->shape, stride);
     sw_strides(y->rank, y->shape, b.stride[1]);
     for (int i = 0; i < y->rank; i++) {
-        const int own = i - (y->rank - x->rank);
+        const int length = i - (y->rank - x->rank);
         b.length[i] = y->shape[i];
-        b.stride[0][i] = own < 0 || x->shape[own] == 1 ? 0 : stride[own];
+        b.stride[0][i] = length < 0 || x->shape[length] == 1 ? 0 : stride[length];
     }
     sw_box_copy(sw_dtype_size(x->type), b, x->data, y->data);
     return SW_OK;
@@ -306,9 +307,9 @@ static const sw_op expand_op = {.size = sizeof(sw_op),
                                 .name = "expand",
                                 .shape = expand_shape,
                                 .forward = expand_forward,
-                                .vjp = pass_vjp,
+                                .vjp = view_vjp,
                                 .broadcasts = true};
 
 sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape) {
-    return with_shape(&expand_op, x, rank, shape);
+    return reshape_apply(&expand_op, x, rank, shape);
 }

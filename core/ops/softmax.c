@@ -18,7 +18,7 @@ enum { STRIP = 128 }; /* columns at a time */
 
 #if SW_KERNEL_PASS
 
-static void SW_K(rows)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(softmax_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const softmax_args *s = args;
     const int64_t n = s->n;
     const real *x = s->x;
@@ -45,7 +45,7 @@ static void SW_K(rows)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* dx = p (dy - Σ dy p);  of the logarithm y: dx = dy - e^y Σ dy */
-static void SW_K(rows_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(softmax_rows_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
     const softmax_args *s = args;
     const int64_t n = s->n;
     const real *restrict x = s->x, *restrict dy = s->dy;
@@ -70,7 +70,7 @@ static void SW_K(rows_vjp)(void *args, int64_t begin, int64_t end, double *sums)
 }
 
 /* Strips [begin, end): each STRIP columns, or what is left, of one matrix [n, inner]. Sums in f64. */
-static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(softmax_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const softmax_args *s = args;
     const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
     (void)sums;
@@ -105,7 +105,7 @@ static void SW_K(columns)(void *args, int64_t begin, int64_t end, double *sums) 
     }
 }
 
-static void SW_K(columns_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(softmax_columns_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
     const softmax_args *s = args;
     const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
     const bool logarithm = s->logarithm;
@@ -139,8 +139,10 @@ static void SW_K(columns_vjp)(void *args, int64_t begin, int64_t end, double *su
 
 #else /* ---- once ---- */
 
-static const sw_kernels rows_kernels = SW_KERNEL_TABLE(rows), rows_vjp_kernels = SW_KERNEL_TABLE(rows_vjp),
-                        columns_kernels = SW_KERNEL_TABLE(columns), columns_vjp_kernels = SW_KERNEL_TABLE(columns_vjp);
+static const sw_kernels rows_kernels = SW_KERNEL_TABLE(softmax_rows),
+                        rows_vjp_kernels = SW_KERNEL_TABLE(softmax_rows_vjp),
+                        columns_kernels = SW_KERNEL_TABLE(softmax_columns),
+                        columns_vjp_kernels = SW_KERNEL_TABLE(softmax_columns_vjp);
 
 typedef struct softmax_attributes {
     int axis;
@@ -155,7 +157,7 @@ static sw_status softmax_shape(sw_call *c) {
     return sw_call_set_shape_like(c, 0);
 }
 
-static void run(const sw_call *c, softmax_args args, const sw_kernels *rows, const sw_kernels *columns) {
+static void softmax_run(const sw_call *c, softmax_args args, const sw_kernels *rows, const sw_kernels *columns) {
     const softmax_attributes *a = c->attributes;
     const sw_view *y = c->out;
     int axis = 0;
@@ -176,7 +178,7 @@ static void run(const sw_call *c, softmax_args args, const sw_kernels *rows, con
 }
 
 static sw_status softmax_forward(sw_call *c) {
-    run(c, (softmax_args){.x = c->in[0]->data, .out = c->out->data}, &rows_kernels, &columns_kernels);
+    softmax_run(c, (softmax_args){.x = c->in[0]->data, .out = c->out->data}, &rows_kernels, &columns_kernels);
     return SW_OK;
 }
 
@@ -184,7 +186,7 @@ static sw_status softmax_vjp(sw_call *c) {
     softmax_args args = {.x = c->out->data, .dy = c->cotangent, .out = sw_call_grad(c, 0)};
     if (!args.out)
         return SW_ERR_MEMORY;
-    run(c, args, &rows_vjp_kernels, &columns_vjp_kernels);
+    softmax_run(c, args, &rows_vjp_kernels, &columns_vjp_kernels);
     return SW_OK;
 }
 

@@ -72,7 +72,7 @@ typedef struct walk {
     int64_t units, per_tile;
 } walk;
 
-static void lay_out(size_t size, const char *from, int64_t n, char *to) {
+static void walk_init(size_t size, const char *from, int64_t n, char *to) {
     if (size == 1)
         memset(to, *(const whole_u8 *)from, (size_t)n);
     else if (size == 4)
@@ -91,7 +91,7 @@ static void walk_run(const walk *w, const int64_t at[4], int64_t n) {
     for (int k = 0; k < w->inputs; k++)
         if (w->box.stride[k][last] == 0) {
             span = n < SPAN ? n : SPAN;
-            lay_out(w->size[k], w->in[k] + (size_t)at[k] * w->size[k], span, row[k]);
+            walk_init(w->size[k], w->in[k] + (size_t)at[k] * w->size[k], span, row[k]);
         }
     for (int64_t i = 0; i < n; i += span) {
         run r = {.out = w->out + (size_t)(at[OUT] + i) * w->size[OUT], .n = n - i < span ? n - i : span};
@@ -110,10 +110,10 @@ static void walk_tile(void *args, int64_t tile) {
         for (int k = 0; k < 4; k++)
             at[k] = first * w->box.stride[k][last];
         for (int axis = last - 1; axis >= 0; axis--) {
-            const int64_t here = rest % w->box.length[axis];
+            const int64_t index = rest % w->box.length[axis];
             rest /= w->box.length[axis];
             for (int k = 0; k < 4; k++)
-                at[k] += here * w->box.stride[k][axis];
+                at[k] += index * w->box.stride[k][axis];
         }
         walk_run(w, at, n < w->piece ? n : w->piece);
     }
@@ -184,7 +184,7 @@ static sw_status where_shape(sw_call *c) {
     return sw_call_set_shape_broadcast_of(c, c->in[1]->type);
 }
 
-static void choose(const sw_view *condition, const sw_view *a, const sw_view *b, const sw_view *out) {
+static void where_run(const sw_view *condition, const sw_view *a, const sw_view *b, const sw_view *out) {
     static run_function *const by_size[2][3] = {
         {choose_whole_u8_whole_u8, choose_whole_u8_bits32, choose_whole_u8_bits64},
         {choose_whole_i32_whole_u8, choose_whole_i32_bits32, choose_whole_i32_bits64}};
@@ -196,7 +196,7 @@ static void choose(const sw_view *condition, const sw_view *a, const sw_view *b,
 }
 
 static sw_status where_forward(sw_call *c) {
-    choose(c->in[0], c->in[1], c->in[2], c->out);
+    where_run(c->in[0], c->in[1], c->in[2], c->out);
     return SW_OK;
 }
 
@@ -212,7 +212,7 @@ static sw_status where_vjp(sw_call *c) {
         d.data = sw_call_grad(c, i);
         if (!d.data)
             return SW_ERR_MEMORY;
-        choose(c->in[0], i == 1 ? &dy : &none, i == 1 ? &none : &dy, &d);
+        where_run(c->in[0], i == 1 ? &dy : &none, i == 1 ? &none : &dy, &d);
     }
     return SW_OK;
 }

@@ -7,7 +7,7 @@
 
 /* ---- Weights ---- */
 
-static bool is_sum(swi_weight w) {
+static bool weight_is_sum(swi_weight w) {
     return w.value == SW_SUMMED;
 }
 
@@ -16,7 +16,7 @@ static bool is_sum(swi_weight w) {
  * r_k, with coefficients that are polynomials in a transcendental number, which is 1 where all weights are equal. */
 swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
     static const double K = 0.31830988618379067; /* 1/π */
-    if (is_sum(a) != is_sum(b))
+    if (weight_is_sum(a) != weight_is_sum(b))
         return (swi_weight){a.value, NAN};
     if (a.value == b.value && a.mix == b.mix)
         return a;
@@ -28,13 +28,13 @@ swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
 /* What weighs nothing fits everything. mix is made of a few quotients, products and sums, with a relative rounding
  * error of 2^-53 each. */
 bool swi_weight_fits(swi_weight a, swi_weight b) {
-    if (is_sum(a) != is_sum(b))
+    if (weight_is_sum(a) != weight_is_sum(b))
         return false;
     return a.value == 0 || b.value == 0 || fabs(a.mix - b.mix) <= 64 * 0x1p-53 * fabs(a.mix);
 }
 
 sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b) {
-    if (isnan(a.mix) || isnan(b.mix) || is_sum(a) != is_sum(b))
+    if (isnan(a.mix) || isnan(b.mix) || weight_is_sum(a) != weight_is_sum(b))
         return sw_fail(SW_ERR_STATE,
                        "%s: of several parts, some losses are means and some are sums; give all of "
                        "them one reduction, or evaluate the samples in one part",

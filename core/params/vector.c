@@ -59,8 +59,8 @@ static sw_status params_grow(sw_params *p) {
     return SW_OK;
 }
 
-static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t *shape,
-                         const sw_param_options *options, sw_param *target) {
+static sw_param *params_declare(sw_params *p, const char *name, int rank, const int64_t *shape,
+                                const sw_param_options *options, sw_param *target) {
     int64_t count;
     if (p->built) {
         sw_fail(SW_ERR_STATE, "parameter %s: the set is built already", name);
@@ -102,14 +102,14 @@ static sw_param *declare(sw_params *p, const char *name, int rank, const int64_t
 
 sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t *shape,
                         const sw_param_options *options) {
-    sw_param_options own = {.size = sizeof own, .role = SW_ROLE_OTHER};
+    sw_param_options options_copy = {.size = sizeof options_copy, .role = SW_ROLE_OTHER};
     if (!p) {
         sw_fail(SW_ERR_ARGUMENT, "parameter %s: the set is NULL", name ? name : "?");
         return NULL;
     }
-    bool taken = !options || sw_options_copy("parameter", "sw_param_options", &own, sizeof own, options,
-                                             offsetof(sw_param_options, role)) == SW_OK;
-    sw_param *param = taken ? declare(p, name, rank, shape, &own, NULL) : NULL;
+    bool taken = !options || sw_options_copy("parameter", "sw_param_options", &options_copy, sizeof options_copy,
+                                             options, offsetof(sw_param_options, role)) == SW_OK;
+    sw_param *param = taken ? params_declare(p, name, rank, shape, &options_copy, NULL) : NULL;
     if (!param)
         p->failed = sw_last_failure();
     return param;
@@ -131,7 +131,7 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
         target = target->tied;
     const sw_param_options options = {
         .size = sizeof options, .role = target->role, .fan_in = target->fan_in, .fan_out = target->fan_out};
-    sw_param *param = declare(p, name, target->rank, target->shape, &options, target);
+    sw_param *param = params_declare(p, name, target->rank, target->shape, &options, target);
     if (!param)
         p->failed = sw_last_failure();
     return param;
@@ -281,7 +281,7 @@ sw_gradient *sw_params_gradient(const sw_params *p) {
     return p ? p->gradient : NULL;
 }
 
-static sw_array view_of(const sw_param *param, void *vector) {
+static sw_array param_view(const sw_param *param, void *vector) {
     if (!vector)
         return (sw_array){0};
     char *data = (char *)vector + (size_t)param->offset * swi_size(param->owner->type);
@@ -289,11 +289,12 @@ static sw_array view_of(const sw_param *param, void *vector) {
 }
 
 sw_array sw_param_value(const sw_param *param) {
-    return param ? view_of(param, param->owner->x) : (sw_array){0};
+    return param ? param_view(param, param->owner->x) : (sw_array){0};
 }
 
 sw_array sw_param_grad(const sw_param *param) {
-    return param && param->owner->gradient ? view_of(param, sw_gradient_data(param->owner->gradient)) : (sw_array){0};
+    return param && param->owner->gradient ? param_view(param, sw_gradient_data(param->owner->gradient))
+                                           : (sw_array){0};
 }
 
 void sw_param_freeze(sw_param *param, bool frozen) {

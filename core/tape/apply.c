@@ -8,7 +8,7 @@
 #include <string.h>
 #include <stdio.h>
 
-static void name_the_layer(const sw_tape *tape) {
+static void apply_name_layer(const sw_tape *tape) {
     if (tape->layer) {
         char prefix[128];
         snprintf(prefix, sizeof prefix, "layer %s: ", tape->layer);
@@ -16,13 +16,13 @@ static void name_the_layer(const sw_tape *tape) {
     }
 }
 
-static void release_scratch(swi_engine *e) {
+static void apply_release_scratch(swi_engine *e) {
     for (int i = 0; i < e->scratches; i++)
         swi_arena_release(&e->tape->arena, e->scratch[i].memory, e->scratch[i].bytes);
     e->scratches = 0;
 }
 
-static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
+static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
     sw_status status = op->shape(call);
     if (status != SW_OK)
@@ -42,12 +42,12 @@ static sw_status run(swi_node *node, sw_call *call, swi_engine *engine) {
     node->flags |= SWI_OWNS;
     status = op->forward(call);
     if (engine->scratches)
-        release_scratch(engine);
+        apply_release_scratch(engine);
     return status == SW_OK ? SW_OK : swi_returned("operation", op->name, "forward", status);
 }
 
 /* The message for an input that cannot be used; nothing if an error is kept already. */
-static void refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_tensor t) {
+static void apply_refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_tensor t) {
     char prefix[96];
     if (swi_pending_status != SW_OK)
         return;
@@ -60,10 +60,10 @@ static void refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_ten
         snprintf(prefix, sizeof prefix, "%s: input %d: ", op->name, index);
         swi_error_prefix(prefix);
     }
-    name_the_layer(tape);
+    apply_name_layer(tape);
 }
 
-static void count_readers(const swi_node *node, swi_node *const *input, int count) {
+static void apply_count_readers(const swi_node *node, swi_node *const *input, int count) {
     for (int i = 0; i < count; i++)
         if (swi_reads(node->op, i))
             input[i]->root->readers++;
@@ -109,7 +109,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
         if (!input || input->generation != t.generation || (input->flags & SWI_RELEASED)) {
             tape->count = slot;
-            refuse_input(op, tape, i, t);
+            apply_refuse_input(op, tape, i, t);
             return null;
         }
         in[i] = &input->view;
@@ -141,9 +141,9 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
                     .out = &node->view,
                     .engine = &engine};
     bool had_error = swi_pending_status != SW_OK;
-    if (run(node, &call, &engine) != SW_OK || ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
+    if (apply_run(node, &call, &engine) != SW_OK || ((tape->switches & SW_CHECK) && swi_check_result(node) != SW_OK)) {
         if (!had_error)
-            name_the_layer(tape);
+            apply_name_layer(tape);
         tape->count = slot;
         return null;
     }
@@ -154,7 +154,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {
         node->flags |= SWI_NEEDS_GRAD;
         if (op->vjp_reads)
-            count_readers(node, from, count);
+            apply_count_readers(node, from, count);
         if (tape->switches & SW_KEEP) {
             node->flags |= SWI_RETAIN;
             node->kept = NULL;
@@ -243,8 +243,8 @@ sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
         int from = 0;
         for (int i = 0; i < call->inputs; i++) {
             const sw_view *v = call->in[i];
-            int64_t here = axis <= v->rank ? v->shape[v->rank - axis] : 1;
-            if (here == 1 || here == length)
+            int64_t input_length = axis <= v->rank ? v->shape[v->rank - axis] : 1;
+            if (input_length == 1 || input_length == length)
                 continue;
             if (length != 1) {
                 const sw_view *u = call->in[from];
@@ -252,9 +252,9 @@ sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
                                "%s: %s and %s do not broadcast: %lld against %lld in axis %d from "
                                "the end; they must be equal, or one of them 1",
                                call->op->name, sw_shape_text(u->rank, u->shape), sw_shape_text(v->rank, v->shape),
-                               (long long)length, (long long)here, axis);
+                               (long long)length, (long long)input_length, axis);
             }
-            length = here;
+            length = input_length;
             from = i;
         }
         shape[rank - axis] = length;

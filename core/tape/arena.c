@@ -24,7 +24,7 @@ enum { FIRST_CHUNK = 64 * 1024, STEPS = 8 /* size classes to an octave */ };
 
 /* The class of a number of lines and the lines that a block of this class has: exact up to STEPS,
  * then at most 1/STEPS larger than asked for. */
-static int class_of(size_t lines, size_t *rounded) {
+static int arena_class(size_t lines, size_t *rounded) {
     if (lines <= STEPS) {
         *rounded = lines;
         return (int)lines;
@@ -35,16 +35,16 @@ static int class_of(size_t lines, size_t *rounded) {
     return (int)(STEPS * ((size_t)octave + 1) + (steps - STEPS));
 }
 
-static void enter(swi_arena *a, size_t chunk, size_t used) {
+static void arena_enter_chunk(swi_arena *a, size_t chunk, size_t used) {
     a->current = chunk;
     a->used = used;
     a->base = a->chunks ? a->chunk[chunk].memory : NULL;
     a->room = a->chunks ? a->chunk[chunk].size : 0;
 }
 
-static bool next_chunk(swi_arena *a, size_t bytes) {
+static bool arena_next_chunk(swi_arena *a, size_t bytes) {
     while (a->chunks && a->current + 1 < (size_t)a->chunks) {
-        enter(a, a->current + 1, 0);
+        arena_enter_chunk(a, a->current + 1, 0);
         if (a->room >= bytes)
             return true;
     }
@@ -73,7 +73,7 @@ static bool next_chunk(swi_arena *a, size_t bytes) {
     a->chunk[a->chunks].memory = memory;
     a->chunk[a->chunks].size = size;
     a->chunks++;
-    enter(a, (size_t)a->chunks - 1, 0);
+    arena_enter_chunk(a, (size_t)a->chunks - 1, 0);
     return true;
 }
 
@@ -83,7 +83,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
         return NULL;
     }
     size_t lines = bytes ? (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT : 1, rounded;
-    int class = class_of(lines, &rounded);
+    int class = arena_class(lines, &rounded);
     char *block = a->list[class];
     if (block) {
         UNPOISON(block, sizeof(void *));
@@ -92,7 +92,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
             a->filled[class / 64] &= ~((uint64_t)1 << (class % 64));
     } else {
         size_t need = rounded * SW_ALIGNMENT + GAP;
-        if (a->used + need > a->room && !next_chunk(a, need))
+        if (a->used + need > a->room && !arena_next_chunk(a, need))
             return NULL;
         block = a->base + a->used;
         a->used += need;
@@ -106,7 +106,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
 
 void swi_arena_release_any(swi_arena *a, void *block, size_t bytes) {
     size_t lines = bytes ? (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT : 1, rounded;
-    int class = class_of(lines, &rounded);
+    int class = arena_class(lines, &rounded);
     a->live -= rounded * SW_ALIGNMENT;
     UNPOISON(block, sizeof(void *));
     memcpy(block, &a->list[class], sizeof(void *));
@@ -115,7 +115,7 @@ void swi_arena_release_any(swi_arena *a, void *block, size_t bytes) {
     POISON(block, rounded * SW_ALIGNMENT);
 }
 
-static void clear_lists(swi_arena *a) {
+static void arena_clear_lists(swi_arena *a) {
     for (int w = 0; w < SWI_CLASSES / 64; w++)
         if (a->filled[w]) {
             memset(a->list + (size_t)64 * (size_t)w, 0, 64 * sizeof(void *));
@@ -126,8 +126,8 @@ static void clear_lists(swi_arena *a) {
 void swi_arena_reset(swi_arena *a) {
     for (int i = 0; i < a->chunks; i++)
         POISON(a->chunk[i].memory, a->chunk[i].size);
-    clear_lists(a);
-    enter(a, 0, 0);
+    arena_clear_lists(a);
+    arena_enter_chunk(a, 0, 0);
     a->live = a->peak = 0;
 }
 
@@ -153,7 +153,7 @@ swi_stash *swi_arena_stash(swi_arena *a) {
     memcpy(s->list, a->list, sizeof s->list);
     memcpy(s->filled, a->filled, sizeof s->filled);
     s->live = a->live;
-    clear_lists(a);
+    arena_clear_lists(a);
     return s;
 }
 
@@ -169,5 +169,5 @@ void swi_arena_unstash(swi_arena *a, swi_stash *s, size_t current, size_t used) 
         POISON(a->chunk[i].memory + from, a->chunk[i].size - from);
         (void)from;
     }
-    enter(a, current, used);
+    arena_enter_chunk(a, current, used);
 }

@@ -27,14 +27,14 @@ static size_t view_bytes(const sw_view *v) {
 }
 
 /* The form in which a vjp returns this input's gradient: of the output where the op broadcasts. */
-static const sw_view *form_of(const sw_call *call, int input) {
+static const sw_view *gradient_form(const sw_call *call, int input) {
     return call->op->broadcasts ? call->out : call->in[input];
 }
 
 /* The gradient block of a parameter that a contribution has reached. It takes in the pass with its first
  * contribution, so that the block of a model which the loss does not reach (behind sw_detach, say) is left as
  * it was. NULL and *status after an error. */
-static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf, sw_status *status) {
+static sw_gradient *gradient_block(const sw_tape *tape, const swi_node *leaf, sw_status *status) {
     swi_binding *b = &tape->binding[leaf->binding];
     sw_gradient *g = b->g;
     if (b->added == tape->backward && b->counted == g->serial && !g->fresh)
@@ -66,9 +66,9 @@ static sw_gradient *reached(const sw_tape *tape, const swi_node *leaf, sw_status
 
 /* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. Whoever gets
  * the place fills it: what comes later, in the same call too, adds to it. */
-static void *parameter_place(const swi_node *leaf, swi_engine *e) {
+static void *gradient_place(const swi_node *leaf, swi_engine *e) {
     const sw_tape *tape = e->tape;
-    sw_gradient *g = reached(tape, leaf, &e->failure);
+    sw_gradient *g = gradient_block(tape, leaf, &e->failure);
     if (!g)
         return NULL;
     if (g->written[leaf->param->index] || swi_gradient_factor(g, tape->binding[leaf->binding].weight) != 1)
@@ -86,12 +86,12 @@ void *sw_call_grad(sw_call *call, int input) {
         return NULL;
     }
     swi_node *node = e->input[input];
-    const sw_view *form = form_of(call, input);
+    const sw_view *form = gradient_form(call, input);
     bool reduces = form->count != node->view.count;
     void *place = NULL;
     if (!reduces && (node->flags & SWI_NEEDS_GRAD)) {
         if (node->flags & SWI_PARAM)
-            place = parameter_place(node, e);
+            place = gradient_place(node, e);
         else if (!node->grad) {
             place = node->grad = swi_arena_alloc(&e->tape->arena, view_bytes(&node->view));
             e->failure = place ? e->failure : SW_ERR_MEMORY;
@@ -114,9 +114,9 @@ void sw_call_pass_grad(sw_call *call, int input) {
 /* ---- Accumulation ---- */
 
 /* Adds a contribution of the form's shape to the block of a parameter. */
-static sw_status add_to_parameter(sw_tape *tape, const swi_node *node, const sw_view *form, const void *from) {
+static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, const sw_view *form, const void *from) {
     sw_status status = SW_OK;
-    sw_gradient *g = reached(tape, node, &status);
+    sw_gradient *g = gradient_block(tape, node, &status);
     if (!g)
         return status;
     const sw_view *v = &node->view;
@@ -141,11 +141,11 @@ static sw_status add_to_parameter(sw_tape *tape, const swi_node *node, const sw_
 }
 
 /* Adds a contribution of the form's shape to the gradient of `node`. */
-static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
+static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
     const sw_view *v = &node->view;
     bool reduces = v->count != form->count;
     if (node->flags & SWI_PARAM)
-        return add_to_parameter(tape, node, form, from);
+        return gradient_add_parameter(tape, node, form, from);
     bool store = !node->grad;
     if (store) {
         node->grad = swi_arena_alloc(&tape->arena, view_bytes(v));
@@ -159,12 +159,12 @@ static sw_status add(sw_tape *tape, swi_node *node, const sw_view *form, const v
     return SW_OK;
 }
 
-static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
+static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
         if (!(input->flags & SWI_NEEDS_GRAD)) { /* a vjp that did not ask sw_call_wants_grad */
             if (e->state[i] == SWI_TEMPORARY)
-                swi_arena_release(&tape->arena, e->target[i], view_bytes(form_of(call, i)));
+                swi_arena_release(&tape->arena, e->target[i], view_bytes(gradient_form(call, i)));
             continue;
         }
         switch (e->state[i]) {
@@ -172,8 +172,8 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
             return sw_fail(SW_ERR_STATE, "%s: its vjp returned no gradient for input %d", node->op->name, i);
         case SWI_DIRECT: break;
         case SWI_TEMPORARY: {
-            const sw_view *form = form_of(call, i);
-            SW_TRY(add(tape, input, form, e->target[i]));
+            const sw_view *form = gradient_form(call, i);
+            SW_TRY(gradient_add(tape, input, form, e->target[i]));
             swi_arena_release(&tape->arena, e->target[i], view_bytes(form));
             break;
         }
@@ -197,19 +197,19 @@ static sw_status collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engin
                     break;
                 }
             }
-            SW_TRY(add(tape, input, call->op->broadcasts ? call->out : &input->view, call->cotangent));
+            SW_TRY(gradient_add(tape, input, call->op->broadcasts ? call->out : &input->view, call->cotangent));
         }
     }
     return SW_OK;
 }
 
 /* Values that the vjp reads may be gone if an earlier backward was their last reader. */
-static sw_status check_values(const swi_node *node) {
-    unsigned gone = node->root->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
+static sw_status node_check_values(const swi_node *node) {
+    unsigned freed = node->root->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
     for (int i = 0; i < node->inputs; i++)
         if (swi_reads(node->op, i))
-            gone |= swi_inputs(node)[i]->root->flags;
-    if (gone & SWI_FREED)
+            freed |= swi_inputs(node)[i]->root->flags;
+    if (freed & SWI_FREED)
         return sw_fail(SW_ERR_STATE,
                        "%s: backward came here before, and released values are gone; add the losses "
                        "and run backward once",
@@ -218,14 +218,14 @@ static sw_status check_values(const swi_node *node) {
 }
 
 /* Leaves read the parameters in place: a step between forward and backward would mix two points. */
-static bool moved(const sw_tape *tape, const swi_node *leaf) {
+static bool parameter_has_changed(const sw_tape *tape, const swi_node *leaf) {
     const swi_binding *b = &tape->binding[leaf->binding];
     return b->x == b->params->x && leaf->version != b->params->version;
 }
 
 /* For sw_gradcheck: views of NaN in the place of what the vjp has not declared to read, since that may
  * have been given back before it runs (sw_release). In memory that is kept until the reset. */
-static const sw_view *blind(sw_tape *tape, const sw_view *view) {
+static const sw_view *view_of_nan(sw_tape *tape, const sw_view *view) {
     sw_view *blank = swi_arena_alloc(&tape->arena, sizeof *blank);
     void *data = swi_arena_alloc(&tape->arena, view_bytes(view));
     if (!blank || !data)
@@ -236,18 +236,18 @@ static const sw_view *blind(sw_tape *tape, const sw_view *view) {
     return blank;
 }
 
-static sw_status hide(sw_tape *tape, const sw_view **in, sw_call *call) {
+static sw_status call_hide_unread(sw_tape *tape, const sw_view **in, sw_call *call) {
     for (int i = 0; i < call->inputs; i++)
-        if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64 && !(in[i] = blind(tape, in[i])))
+        if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64 && !(in[i] = view_of_nan(tape, in[i])))
             return SW_ERR_MEMORY;
     if (!(call->op->vjp_reads & SW_READS_OUT) && call->out->type <= SW_F64)
-        call->out = (sw_view *)(uintptr_t)blind(tape, call->out);
+        call->out = (sw_view *)(uintptr_t)view_of_nan(tape, call->out);
     return call->out ? SW_OK : SW_ERR_MEMORY;
 }
 
 static sw_status node_backward(sw_tape *tape, swi_node *node) {
     if (node->flags & SWI_RETIRED)
-        SW_TRY(check_values(node));
+        SW_TRY(node_check_values(node));
     const sw_view *few[SWI_FEW], **in = few;
     unsigned char few_states[SWI_FEW] = {0};
     void *few_targets[SWI_FEW], *many = NULL;
@@ -273,7 +273,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = e.input[i];
         in[i] = &input->view;
-        if ((input->flags & SWI_PARAM) && moved(tape, input))
+        if ((input->flags & SWI_PARAM) && parameter_has_changed(tape, input))
             return sw_fail(SW_ERR_STATE,
                            "backward: parameter %s has moved since %s read it; reset the "
                            "tape and record anew",
@@ -289,7 +289,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
                     .cotangent = node->grad,
                     .engine = &e};
     if (tape->hiding)
-        SW_TRY(hide(tape, in, &call));
+        SW_TRY(call_hide_unread(tape, in, &call));
     const bool checking = (tape->switches & SW_CHECK) != 0;
     bool cotangent_has_inf = false;
     if (checking)
@@ -302,7 +302,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     if (e.failure != SW_OK) /* the vjp may have another name for it */
         status = e.failure;
     if (status == SW_OK)
-        status = collect(tape, node, &call, &e);
+        status = gradients_collect(tape, node, &call, &e);
     if (status == SW_OK && checking)
         status = swi_check_gradients(tape, node, cotangent_has_inf);
     tape->layer = layer;
@@ -315,7 +315,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
 }
 
 /* After its vjp a node's cotangent is of no use, nor are the values that only this vjp read. */
-static void retire(sw_tape *tape, swi_node *node) {
+static void node_retire(sw_tape *tape, swi_node *node) {
     if (node->grad) {
         if ((node->flags & SWI_RETAIN) && !node->kept) {
             node->kept = node->grad;
@@ -339,7 +339,7 @@ static void retire(sw_tape *tape, swi_node *node) {
 /* ---- Gradient blocks at the start and the end of a pass ---- */
 
 /* Zeros for parameters that no pass has reached. */
-static void fill_up_gradient(sw_gradient *g) {
+static void gradient_fill_unreached(sw_gradient *g) {
     const sw_params *params = g->params;
     size_t size = swi_size(params->type);
     for (int i = 0; i < params->count; i++) {
@@ -352,14 +352,14 @@ static void fill_up_gradient(sw_gradient *g) {
 
 enum moment { COMPLETE, FAILED };
 
-static void each_gradient(sw_tape *tape, enum moment moment) {
+static void gradients_finish(sw_tape *tape, enum moment moment) {
     for (int i = 0; i < tape->bindings; i++) {
         swi_binding *b = &tape->binding[i];
         if (b->pass != tape->pass || b->frozen || b->g->fresh || b->counted_pass != tape->pass ||
             b->counted != b->g->serial)
             continue;
         if (moment == COMPLETE)
-            fill_up_gradient(b->g);
+            gradient_fill_unreached(b->g);
         else
             sw_gradient_make_fresh(b->g); /* half a gradient is none */
     }
@@ -367,7 +367,7 @@ static void each_gradient(sw_tape *tape, enum moment moment) {
 
 /* Memory that a vjp takes after a mark is gone after the rewind: it must not become the gradient of
  * a tensor from before. Parameters have theirs elsewhere. */
-static sw_status check_inside(const swi_node *node, uint32_t floor, const char *what) {
+static sw_status node_check_inside(const swi_node *node, uint32_t floor, const char *what) {
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
         if (input->slot < floor && !(input->flags & SWI_PARAM) && (input->flags & SWI_NEEDS_GRAD))
@@ -381,7 +381,7 @@ static sw_status check_inside(const swi_node *node, uint32_t floor, const char *
 
 /* ---- Entry ---- */
 
-static sw_status backward(sw_tensor t, const void *cotangent, const char *what) {
+static sw_status backward_run(sw_tensor t, const void *cotangent, const char *what) {
     sw_tape *tape = t.tape;
     swi_node *node = swi_at(tape, t.slot);
     if (node->flags & SWI_CUT)
@@ -401,7 +401,7 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
     }
     sw_status status = SW_OK;
     if (node->op) {
-        status = add(tape, node, &node->view, cotangent);
+        status = gradient_add(tape, node, &node->view, cotangent);
         uint32_t floor = tape->floor;
         for (uint32_t slot = t.slot + 1; slot-- > floor;) {
             node = swi_at(tape, slot);
@@ -412,19 +412,19 @@ static sw_status backward(sw_tensor t, const void *cotangent, const char *what) 
                 continue;
             }
             if (floor)
-                status = check_inside(node, floor, what);
+                status = node_check_inside(node, floor, what);
             if (status == SW_OK)
                 status = node_backward(tape, node);
-            retire(tape, node);
+            node_retire(tape, node);
         }
     } else {
-        status = add(tape, node, &node->view, cotangent);
+        status = gradient_add(tape, node, &node->view, cotangent);
     }
     for (uint32_t slot = tape->floor; status != SW_OK && slot < t.slot; slot++)
         if (!swi_at(tape, slot)->op)
             swi_at(tape, slot)->grad = NULL; /* half a gradient of a variable is none */
     if (top)
-        each_gradient(tape, status == SW_OK ? COMPLETE : FAILED);
+        gradients_finish(tape, status == SW_OK ? COMPLETE : FAILED);
     return status;
 }
 
@@ -438,7 +438,7 @@ sw_status sw_backward(sw_tensor loss) {
     const float one_f32 = 1;
     const double one_f64 = 1;
     const void *one = node->view.type == SW_F64 ? (const void *)&one_f64 : (const void *)&one_f32;
-    return backward(loss, one, "backward");
+    return backward_run(loss, one, "backward");
 }
 
 sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
@@ -454,5 +454,5 @@ sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
                        sw_shape_text(v->rank, v->shape), sw_shape_text(cotangent.rank, cotangent.shape));
     if (!cotangent.data && v->count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "backward: the cotangent has no data");
-    return backward(t, cotangent.data, "backward");
+    return backward_run(t, cotangent.data, "backward");
 }

@@ -32,7 +32,7 @@ typedef struct findings {
     bool nan, inf;
 } findings;
 
-static findings look(sw_dtype type, int64_t count, const void *data) {
+static findings count_findings(sw_dtype type, int64_t count, const void *data) {
     double sums[2] = {0};
     if (type == SW_F32 || type == SW_F64)
         sw_kernel_run_sums(&count_nonfinite_kernels, type, (void *)(uintptr_t)data, count, 2, sums);
@@ -40,7 +40,7 @@ static findings look(sw_dtype type, int64_t count, const void *data) {
 }
 
 /* "NaN at [3,7]": the first NaN, or the first Inf where there is none. */
-static const char *place(const sw_view *like, const void *data, bool nan, char text[160]) {
+static const char *place_text(const sw_view *like, const void *data, bool nan, char text[160]) {
     int64_t at = 0, index[SW_MAX_RANK];
     const size_t size = swi_size(like->type);
     double value = 0;
@@ -56,7 +56,7 @@ static const char *place(const sw_view *like, const void *data, bool nan, char t
 }
 
 /* ", input 1 linear1.weight f32 [100,784] from -0.1 to 0.1" for each input, as far as there is room. */
-static void describe_inputs(const swi_node *node, char *text, size_t bytes) {
+static void check_describe_inputs(const swi_node *node, char *text, size_t bytes) {
     size_t at = 0;
     for (int i = 0; i < node->inputs && i < 4; i++) {
         const swi_node *input = swi_inputs(node)[i];
@@ -71,13 +71,13 @@ static void describe_inputs(const swi_node *node, char *text, size_t bytes) {
 }
 
 /* What the inputs hold together: a result may hand on an Inf, as a mask of -Inf does, but not make one. */
-static findings of_inputs(const swi_node *node, bool values_that_vjp_reads, int *nan_in) {
+static findings findings_of_inputs(const swi_node *node, bool values_that_vjp_reads, int *nan_in) {
     findings all = {false, false};
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
         if (values_that_vjp_reads && !swi_reads(node->op, i))
             continue; /* given back, perhaps */
-        findings f = look(input->view.type, input->view.count, input->view.data);
+        findings f = count_findings(input->view.type, input->view.count, input->view.data);
         if (f.nan && !all.nan && nan_in)
             *nan_in = i;
         all.nan |= f.nan;
@@ -87,41 +87,41 @@ static findings of_inputs(const swi_node *node, bool values_that_vjp_reads, int 
 }
 
 sw_status swi_check_result(const swi_node *node) {
-    findings out = look(node->view.type, node->view.count, node->view.data);
+    findings out = count_findings(node->view.type, node->view.count, node->view.data);
     if (!out.nan && !out.inf)
         return SW_OK;
     char where[160], inputs[512];
     int nan_in = 0;
-    findings in = of_inputs(node, false, &nan_in);
+    findings in = findings_of_inputs(node, false, &nan_in);
     if (in.nan) { /* results are checked, so that this is a leaf */
         const swi_node *leaf = swi_inputs(node)[nan_in];
         return sw_fail(SW_ERR_NONFINITE, "%s: %s%s, input %d, holds %s", node->op->name,
                        leaf->flags & SWI_PARAM ? "parameter " : "the tensor",
                        leaf->flags & SWI_PARAM ? leaf->param->name : "", nan_in,
-                       place(&leaf->view, leaf->view.data, true, where));
+                       place_text(&leaf->view, leaf->view.data, true, where));
     }
     if (!out.nan && in.inf)
         return SW_OK;
-    describe_inputs(node, inputs, sizeof inputs);
+    check_describe_inputs(node, inputs, sizeof inputs);
     return sw_fail(SW_ERR_NONFINITE, "%s: made %s out of%s", node->op->name,
-                   place(&node->view, node->view.data, out.nan, where), inputs);
+                   place_text(&node->view, node->view.data, out.nan, where), inputs);
 }
 
 /* The message begins with the layer, as those of a forward pass do. */
-static sw_status fail_backward(const swi_node *node, const char *text) {
+static sw_status check_fail_backward(const swi_node *node, const char *text) {
     return sw_fail(SW_ERR_NONFINITE, "%s%s%sbackward: %s: %s", node->layer ? "layer " : "",
                    node->layer ? node->layer : "", node->layer ? ": " : "", node->op->name, text);
 }
 
 sw_status swi_check_cotangent(const swi_node *node, bool *has_inf) {
-    findings f = look(node->view.type, node->view.count, node->grad);
+    findings f = count_findings(node->view.type, node->view.count, node->grad);
     char where[160], text[224];
     *has_inf = f.inf;
     if (!f.nan)
         return SW_OK;
     snprintf(text, sizeof text, "the cotangent that it was given holds %s",
-             place(&node->view, node->grad, true, where));
-    return fail_backward(node, text);
+             place_text(&node->view, node->grad, true, where));
+    return check_fail_backward(node, text);
 }
 
 sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool cotangent_has_inf) {
@@ -135,15 +135,15 @@ sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool co
                    (size_t)input->param->offset * swi_size(input->view.type);
         if (!data)
             continue;
-        findings f = look(input->view.type, input->view.count, data);
-        if (!f.nan && (!f.inf || cotangent_has_inf || of_inputs(node, true, NULL).inf))
+        findings f = count_findings(input->view.type, input->view.count, data);
+        if (!f.nan && (!f.inf || cotangent_has_inf || findings_of_inputs(node, true, NULL).inf))
             continue;
         char where[160], inputs[512] = "", text[800];
-        describe_inputs(node, inputs, sizeof inputs);
+        check_describe_inputs(node, inputs, sizeof inputs);
         snprintf(text, sizeof text, "the gradient of input %d%s%s became %s;%s", i,
                  input->flags & SWI_PARAM ? ", parameter " : "", input->flags & SWI_PARAM ? input->param->name : "",
-                 place(&input->view, data, f.nan, where), inputs);
-        return fail_backward(node, text);
+                 place_text(&input->view, data, f.nan, where), inputs);
+        return check_fail_backward(node, text);
     }
     return SW_OK;
 }

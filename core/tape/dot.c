@@ -7,7 +7,7 @@
 #include <string.h>
 #include <stdio.h>
 
-static void write_escaped(const char *text, FILE *to) {
+static void dot_write_escaped(const char *text, FILE *to) {
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
             fputc('\\', to);
@@ -16,12 +16,12 @@ static void write_escaped(const char *text, FILE *to) {
 }
 
 /* What it is, type and shape, a summary of its value and of its gradient. */
-static void write_node(const sw_tape *tape, const swi_node *node, const char *indent, FILE *to) {
+static void dot_write_node(const sw_tape *tape, const swi_node *node, const char *indent, FILE *to) {
     char summary[96] = "given back"; /* its memory holds something else by now */
     if (!(node->root->flags & SWI_FREED))
         swi_summary(node->view.type, node->view.count, node->view.data, summary, sizeof summary);
     fprintf(to, "%sn%u [label=\"", indent, (unsigned)node->slot);
-    write_escaped(swi_node_title(node), to);
+    dot_write_escaped(swi_node_title(node), to);
     fprintf(to, "\\n%s %s\\n%s", sw_dtype_name(node->view.type), sw_shape_text(node->view.rank, node->view.shape),
             summary);
     sw_array gradient = swi_gradient_at(tape, node);
@@ -35,24 +35,24 @@ static void write_node(const sw_tape *tape, const swi_node *node, const char *in
                                       : ", shape=ellipse, fillcolor=\"#e8eef7\"");
 }
 
-static bool same_layer(const char *a, const char *b) {
+static bool dot_same_layer(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
 /* A layer's operations stand in a box, also those of a second call of it. */
-static void write_layer(const sw_tape *tape, uint32_t first, FILE *to) {
+static void dot_write_layer(const sw_tape *tape, uint32_t first, FILE *to) {
     const char *layer = swi_at(tape, first)->layer;
     for (uint32_t slot = first; slot-- > 0;)
-        if (same_layer(swi_at(tape, slot)->layer, layer))
+        if (dot_same_layer(swi_at(tape, slot)->layer, layer))
             return; /* was written there */
     if (layer) {
         fprintf(to, "  subgraph cluster_%u {\n    label=\"", (unsigned)first);
-        write_escaped(layer, to);
+        dot_write_escaped(layer, to);
         fprintf(to, "\";\n");
     }
     for (uint32_t slot = first; slot < tape->count; slot++)
-        if (same_layer(swi_at(tape, slot)->layer, layer))
-            write_node(tape, swi_at(tape, slot), layer ? "    " : "  ", to);
+        if (dot_same_layer(swi_at(tape, slot)->layer, layer))
+            dot_write_node(tape, swi_at(tape, slot), layer ? "    " : "  ", to);
     if (layer)
         fprintf(to, "  }\n");
 }
@@ -64,7 +64,7 @@ sw_status sw_tape_dot(const sw_tape *tape, FILE *to) {
                 "  node [shape=box, style=filled, fillcolor=white, fontname=\"Helvetica\", fontsize=10];\n"
                 "  graph [fontname=\"Helvetica\", fontsize=10, color=gray];\n");
     for (uint32_t slot = 0; slot < tape->count; slot++)
-        write_layer(tape, slot, to);
+        dot_write_layer(tape, slot, to);
     for (uint32_t slot = 0; slot < tape->count; slot++) {
         const swi_node *node = swi_at(tape, slot);
         for (int i = 0; node->op && i < node->inputs; i++)

@@ -21,15 +21,15 @@ typedef struct check {
 } check;
 
 /* Class ids, and what the caller wants so. */
-static bool has_no_gradient(const check *c, int input) {
+static bool check_has_no_gradient(const check *c, int input) {
     return c->inputs[input].type != SW_F64 || (input < 32 && (c->o.no_grad & (1u << input)));
 }
 
-static sw_tensor build(const check *c) {
+static sw_tensor check_build(const check *c) {
     sw_tape_reset(c->tape);
     sw_tape_set_draw(c->tape, 1); /* the same random numbers each time */
     for (int i = 0; i < c->count; i++) {
-        bool plain = has_no_gradient(c, i);
+        bool plain = check_has_no_gradient(c, i);
         c->tensor[i] = plain ? sw_input(c->tape, c->inputs[i]) : sw_variable(c->tape, c->inputs[i]);
         if (sw_is_null(c->tensor[i]))
             return c->tensor[i];
@@ -39,16 +39,16 @@ static sw_tensor build(const check *c) {
 }
 
 /* Since `before`, a count of sw_failure_count. */
-static sw_status function_failed(uint64_t before) {
+static sw_status check_fail_function(uint64_t before) {
     return sw_fail_unless_since(before, SW_ERR_USER, "gradcheck: the function gave a null tensor");
 }
 
 /* ⟨f(inputs), cotangent⟩ */
-static sw_status contracted(const check *c, double *value) {
+static sw_status check_contract(const check *c, double *value) {
     const uint64_t failures = sw_failure_count();
-    sw_tensor t = build(c);
+    sw_tensor t = check_build(c);
     if (sw_is_null(t))
-        return function_failed(failures);
+        return check_fail_function(failures);
     sw_array out = sw_value(t);
     *value = 0;
     for (int64_t i = 0; i < c->length; i++)
@@ -56,16 +56,16 @@ static sw_status contracted(const check *c, double *value) {
     return SW_OK;
 }
 
-static sw_status compare(const check *c, int input, const double *analytic, double *worst) {
+static sw_status check_compare(const check *c, int input, const double *analytic, double *worst) {
     double *x = c->inputs[input].data;
     int64_t n = sw_array_count(&c->inputs[input]);
     for (int64_t i = 0; i < n; i++) {
         double before = x[i], up = 0, down = 0, h = c->o.step * fmax(1, fabs(before));
         x[i] = before + h;
-        sw_status status = contracted(c, &up);
+        sw_status status = check_contract(c, &up);
         x[i] = before - h;
         if (status == SW_OK)
-            status = contracted(c, &down);
+            status = check_contract(c, &down);
         double width = (before + h) - (before - h);
         x[i] = before;
         SW_TRY(status);
@@ -80,11 +80,11 @@ static sw_status compare(const check *c, int input, const double *analytic, doub
     return SW_OK;
 }
 
-static sw_status run(check *c, double *worst) {
+static sw_status check_run(check *c, double *worst) {
     const uint64_t failures = sw_failure_count();
-    sw_tensor out = build(c);
+    sw_tensor out = check_build(c);
     if (sw_is_null(out))
-        return function_failed(failures);
+        return check_fail_function(failures);
     sw_array value = sw_value(out);
     if (value.type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed", sw_dtype_name(value.type));
@@ -98,20 +98,20 @@ static sw_status run(check *c, double *worst) {
     value.data = c->cotangent;
     SW_TRY(sw_backward_from(out, value));
     for (int i = 0; i < c->count; i++) {
-        if (has_no_gradient(c, i))
+        if (check_has_no_gradient(c, i))
             continue;
         /* The tape is used again below: what backward found is copied first. All of it at once. */
         int64_t n = sw_array_count(&c->inputs[i]);
         double *analytic = sw_alloc_array(n, sizeof *analytic);
         if (!analytic)
             return SW_ERR_MEMORY;
-        sw_tensor again = build(c);
+        sw_tensor again = check_build(c);
         sw_status status = sw_backward_from(again, value);
         sw_array grad = status == SW_OK ? sw_grad(c->tensor[i]) : (sw_array){0};
         if (grad.data) /* none: the result does not depend on it */
             memcpy(analytic, grad.data, (size_t)n * sizeof *analytic);
         if (status == SW_OK)
-            status = compare(c, i, analytic, worst);
+            status = check_compare(c, i, analytic, worst);
         sw_free(analytic);
         SW_TRY(status);
     }
@@ -153,7 +153,7 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
             sw_tape_set_switch(c.tape, ~0u, false);
             sw_tape_set_switch(c.tape, c.o.switches, true);
         }
-        status = run(&c, worst);
+        status = check_run(&c, worst);
     }
     sw_free(c.cotangent);
     sw_free(c.tensor);

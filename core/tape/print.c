@@ -9,7 +9,7 @@
 
 enum { MOST = 1000, ENDS = 3, COLUMNS = 100 };
 
-static double element(sw_dtype type, const void *data, int64_t i) {
+static double print_element(sw_dtype type, const void *data, int64_t i) {
     switch (type) {
     case SW_F32: return (double)((const float *)data)[i];
     case SW_F64: return ((const double *)data)[i];
@@ -24,7 +24,7 @@ void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, siz
     double low = INFINITY, high = -INFINITY, sum = 0;
     int64_t nan = 0, inf = 0;
     for (int64_t i = 0; i < count; i++) {
-        double x = element(type, data, i);
+        double x = print_element(type, data, i);
         nan += isnan(x) != 0;
         inf += isinf(x) != 0;
         if (!isfinite(x))
@@ -60,27 +60,27 @@ typedef struct style {
     int width, column;
 } style;
 
-static int number(const style *s, double x, char text[32]) {
+static int print_number(const style *s, double x, char text[32]) {
     if (isnan(x))
         x = (double)NAN; /* whose sign means nothing */
     return snprintf(text, 32, s->whole && isfinite(x) ? "%.0f" : s->scientific ? "%.4e" : "%.4f", x);
 }
 
 /* Calls see for the elements that are shown of an axis and what is in it. */
-static void each_shown(style *s, int axis, int64_t at, void (*see)(style *s, double x)) {
+static void print_each(style *s, int axis, int64_t at, void (*see)(style *s, double x)) {
     const sw_array *a = s->array;
     if (axis == a->rank) {
-        see(s, element(a->type, a->data, at));
+        see(s, print_element(a->type, a->data, at));
         return;
     }
     for (int64_t i = 0, n = a->shape[axis]; i < n; i++) {
         if (s->shortened && n > 2 * ENDS && i == ENDS)
             i = n - ENDS;
-        each_shown(s, axis + 1, at * n + i, see);
+        print_each(s, axis + 1, at * n + i, see);
     }
 }
 
-static void see_extent(style *s, double x) {
+static void print_see_extent(style *s, double x) {
     if (!isfinite(x))
         return;
     x = fabs(x);
@@ -89,17 +89,17 @@ static void see_extent(style *s, double x) {
     s->least = x > 0 && x < s->least ? x : s->least;
 }
 
-static void see_width(style *s, double x) {
+static void print_see_width(style *s, double x) {
     char text[32];
-    int width = number(s, x, text);
+    int width = print_number(s, x, text);
     s->width = width > s->width ? width : s->width;
 }
 
-static void write_axis(style *s, int axis, int64_t at) {
+static void print_axis(style *s, int axis, int64_t at) {
     const sw_array *a = s->array;
     if (axis == a->rank) {
         char text[32];
-        number(s, element(a->type, a->data, at), text);
+        print_number(s, print_element(a->type, a->data, at), text);
         s->column += fprintf(s->to, "%*s", s->width, text);
         return;
     }
@@ -121,30 +121,30 @@ static void write_axis(style *s, int axis, int64_t at) {
                 fprintf(s->to, "\n%*s", axis + 1, "");
             i = n - ENDS;
         }
-        write_axis(s, axis + 1, at * n + i);
+        print_axis(s, axis + 1, at * n + i);
     }
     fputc(']', s->to);
 }
 
 /* Elements; in an empty array, the rows, which are empty, up to the axis of length 0. */
-static int64_t brackets_or_numbers(const sw_array *a) {
+static int64_t print_entry_count(const sw_array *a) {
     int64_t n = 1;
     for (int axis = 0; axis < a->rank && a->shape[axis] > 0; axis++)
         n *= a->shape[axis];
     return n;
 }
 
-static void write_values(const sw_array *a, FILE *to) {
-    style s = {.array = a, .to = to, .whole = true, .least = INFINITY, .shortened = brackets_or_numbers(a) > MOST};
-    each_shown(&s, 0, 0, see_extent);
+static void print_values(const sw_array *a, FILE *to) {
+    style s = {.array = a, .to = to, .whole = true, .least = INFINITY, .shortened = print_entry_count(a) > MOST};
+    print_each(&s, 0, 0, print_see_extent);
     s.whole = s.whole && s.most < 1e9;
     s.scientific = !s.whole && (s.most >= 1e6 || s.most < 1e-3 || s.most / s.least > 1e6);
-    each_shown(&s, 0, 0, see_width);
-    write_axis(&s, 0, 0);
+    print_each(&s, 0, 0, print_see_width);
+    print_axis(&s, 0, 0);
     fputc('\n', to);
 }
 
-static void write_array(const char *what, const sw_array *a, FILE *to) {
+static void print_array(const char *what, const sw_array *a, FILE *to) {
     bool fits = a->rank >= 0 && a->rank <= SW_MAX_RANK && sw_dtype_size(a->type) > 0;
     for (int i = 0; fits && i < a->rank; i++)
         fits = a->shape[i] >= 0;
@@ -156,13 +156,13 @@ static void write_array(const char *what, const sw_array *a, FILE *to) {
     fprintf(to, "%s%s %s%s", what, sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape),
             a->data ? a->rank ? "\n" : " " : ", no data\n");
     if (a->data)
-        write_values(a, to);
+        print_values(a, to);
     sw_locale_end(before);
 }
 
 void sw_array_print(const sw_array *array, FILE *to) {
     if (array && to)
-        write_array("", array, to);
+        print_array("", array, to);
 }
 
 /* ---- Tensors and parameters ---- */
@@ -185,9 +185,9 @@ void sw_tensor_print(sw_tensor t, FILE *to) {
         fprintf(to, "layer %s: ", node->layer);
     fprintf(to, "%s%s", swi_node_title(node), node->flags & SWI_NEEDS_GRAD ? "" : ", no gradient wanted");
     sw_array value = swi_array_of(node, node->view.data), gradient = swi_gradient_at(t.tape, node);
-    write_array(": ", &value, to);
+    print_array(": ", &value, to);
     if (gradient.data)
-        write_array("gradient: ", &gradient, to);
+        print_array("gradient: ", &gradient, to);
 }
 
 void sw_param_print(const sw_param *param, FILE *to) {
@@ -203,6 +203,6 @@ void sw_param_print(const sw_param *param, FILE *to) {
         fprintf(to, ": %s, not built\n", sw_shape_text(param->rank, param->shape));
         return;
     }
-    write_array(": ", &value, to);
-    write_array("gradient: ", &gradient, to);
+    print_array(": ", &value, to);
+    print_array("gradient: ", &gradient, to);
 }

@@ -144,7 +144,7 @@ sw_mark sw_tape_mark(sw_tape *tape) {
     return mark;
 }
 
-static bool stale_mark(const sw_tape *tape, const sw_mark *mark) {
+static bool mark_is_stale(const sw_tape *tape, const sw_mark *mark) {
     if (!tape || mark->pass != tape->pass || mark->slot > tape->count)
         return true;
     const swi_stash *s = tape->stash;
@@ -154,7 +154,7 @@ static bool stale_mark(const sw_tape *tape, const sw_mark *mark) {
 }
 
 sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
-    if (stale_mark(tape, &mark))
+    if (mark_is_stale(tape, &mark))
         return sw_fail(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
     if (mark.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "rewind: the mark is older than the backward that is under way");
@@ -187,7 +187,7 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
 }
 
 void sw_tape_rewind_random(sw_tape *tape, sw_mark mark) {
-    if (!stale_mark(tape, &mark))
+    if (!mark_is_stale(tape, &mark))
         tape->random_calls = mark.random_calls;
 }
 
@@ -254,7 +254,7 @@ void sw_release(sw_tensor t) {
 
 /* ---- Leaves and readers ---- */
 
-static sw_tensor leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
+static sw_tensor tape_leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
     sw_tensor null = {0};
     uint32_t slot;
     swi_node *node = swi_new_node(tape, &slot);
@@ -271,7 +271,7 @@ static sw_tensor leaf(sw_tape *tape, const sw_array *array, unsigned flags) {
     return (sw_tensor){tape, slot, node->generation};
 }
 
-static bool on_tape(sw_dtype type, const char *what) {
+static bool tape_check_type(sw_dtype type, const char *what) {
     if ((unsigned)type <= SW_U8)
         return true;
     if (type == SW_I64)
@@ -281,7 +281,7 @@ static bool on_tape(sw_dtype type, const char *what) {
     return false;
 }
 
-static bool usable(const sw_tape *tape, const sw_array *array, const char *what) {
+static bool tape_check_array(const sw_tape *tape, const sw_array *array, const char *what) {
     int64_t count;
     if (!tape) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the tape is NULL", what);
@@ -289,7 +289,7 @@ static bool usable(const sw_tape *tape, const sw_array *array, const char *what)
     }
     if (sw_shape_count(array->rank, array->shape, &count) != SW_OK)
         return false;
-    if (!on_tape(array->type, what))
+    if (!tape_check_type(array->type, what))
         return false;
     if (!array->data && count > 0) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the array has no data", what);
@@ -299,13 +299,13 @@ static bool usable(const sw_tape *tape, const sw_array *array, const char *what)
 }
 
 sw_tensor sw_input(sw_tape *tape, sw_array array) {
-    if (!usable(tape, &array, "input"))
+    if (!tape_check_array(tape, &array, "input"))
         return (sw_tensor){0};
-    return leaf(tape, &array, 0);
+    return tape_leaf(tape, &array, 0);
 }
 
 sw_tensor sw_input_copy(sw_tape *tape, sw_array array) {
-    if (!usable(tape, &array, "input_copy"))
+    if (!tape_check_array(tape, &array, "input_copy"))
         return (sw_tensor){0};
     sw_tensor t = sw_empty(tape, array.type, array.rank, array.shape);
     if (t.tape && array.data)
@@ -314,13 +314,13 @@ sw_tensor sw_input_copy(sw_tape *tape, sw_array array) {
 }
 
 sw_tensor sw_variable(sw_tape *tape, sw_array array) {
-    if (!usable(tape, &array, "variable"))
+    if (!tape_check_array(tape, &array, "variable"))
         return (sw_tensor){0};
     if (array.type != SW_F32 && array.type != SW_F64) {
         sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32 or f64 is needed", sw_dtype_name(array.type));
         return (sw_tensor){0};
     }
-    return leaf(tape, &array, SWI_NEEDS_GRAD | SWI_RETAIN);
+    return tape_leaf(tape, &array, SWI_NEEDS_GRAD | SWI_RETAIN);
 }
 
 sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape) {
@@ -330,7 +330,7 @@ sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape)
         sw_fail(SW_ERR_ARGUMENT, "buffer: the tape is NULL");
         return (sw_tensor){0};
     }
-    if (!on_tape(type, "buffer"))
+    if (!tape_check_type(type, "buffer"))
         return (sw_tensor){0};
     if (sw_shape_count(rank, shape, &count) != SW_OK)
         return (sw_tensor){0};
@@ -339,7 +339,7 @@ sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape)
     array.data = swi_arena_alloc(&tape->arena, (size_t)count * swi_size(type));
     if (!array.data)
         return (sw_tensor){0};
-    return leaf(tape, &array, SWI_OWNS);
+    return tape_leaf(tape, &array, SWI_OWNS);
 }
 
 sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value) {
@@ -455,7 +455,7 @@ swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
     return free_place;
 }
 
-static swi_binding *open_binding(sw_tape *tape, sw_params *params, const char *what) {
+static swi_binding *binding_open(sw_tape *tape, sw_params *params, const char *what) {
     if (!tape || !params) {
         sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", what, tape ? "parameter set" : "tape");
         return NULL;
@@ -473,7 +473,7 @@ static swi_binding *open_binding(sw_tape *tape, sw_params *params, const char *w
 }
 
 sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g) {
-    swi_binding *b = open_binding(tape, params, "bind");
+    swi_binding *b = binding_open(tape, params, "bind");
     if (!b)
         return sw_last_failure();
     if (g && g->params != params)
@@ -486,7 +486,7 @@ sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradi
 }
 
 sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
-    swi_binding *b = open_binding(tape, params, "freeze");
+    swi_binding *b = binding_open(tape, params, "freeze");
     if (!b)
         return sw_last_failure();
     b->frozen = frozen;
@@ -499,7 +499,7 @@ static size_t tape_bytes_in_use(const sw_tape *tape) {
 }
 
 /* Whether the leaf may be recorded: a tape that grows from step to step was not reset. */
-static bool check_moves(const sw_tape *tape, swi_binding *b, const sw_params *params) {
+static bool binding_check_moves(const sw_tape *tape, swi_binding *b, const sw_params *params) {
     if (b->pass != tape->pass)
         b->moves = 0;
     else if (b->version != params->version)
@@ -533,7 +533,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return (sw_tensor){tape, slot, generation};
-    swi_node *node = check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
+    swi_node *node = binding_check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
     size_t size = swi_size(params->type);
