@@ -43,7 +43,7 @@ static sw_tensor predict_rows(const prediction *p, int64_t first, int64_t count)
     sw_tensor t = sw_empty(p->model->tape, type, rows.rank, rows.shape);
     void *to = sw_is_null(t) ? NULL : sw_value(t).data;
     for (int64_t i = 0; to && i < count * length; i++) {
-        const double v = sw_array_element(&rows, i);
+        const double v = sw_element_to_number(rows.type, rows.data, i);
         if (type == SW_I32)
             ((int32_t *)to)[i] = (int32_t)v;
         else

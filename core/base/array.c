@@ -76,13 +76,13 @@ sw_status sw_number_to_element(const char *what, sw_dtype type, double value, vo
     return SW_OK;
 }
 
-double sw_array_element(const sw_array *array, int64_t i) {
-    switch (array->type) {
-    case SW_F32: return (double)((const float *)array->data)[i];
-    case SW_F64: return ((const double *)array->data)[i];
-    case SW_I32: return ((const int32_t *)array->data)[i];
-    case SW_U8: return ((const uint8_t *)array->data)[i];
-    case SW_I64: break; /* not a type of tapes */
+double sw_element_to_number(sw_dtype type, const void *data, int64_t i) {
+    switch (type) {
+    case SW_F32: return (double)((const float *)data)[i];
+    case SW_F64: return ((const double *)data)[i];
+    case SW_I32: return ((const int32_t *)data)[i];
+    case SW_U8: return ((const uint8_t *)data)[i];
+    case SW_I64: return (double)((const int64_t *)data)[i];
     }
     return (double)NAN;
 }

@@ -67,8 +67,8 @@ static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, cons
         equal = a[i] == b[i];
     return equal;
 }
-/* Element i of an array of a type of tapes; NaN for another type. */
-SW_API double sw_array_element(const sw_array *array, int64_t i);
+/* Element i of `data`, elements of any type (i64 is rounded). */
+SW_API double sw_element_to_number(sw_dtype type, const void *data, int64_t i);
 /* Stores a number as one element of type f32 (rounded) or f64. */
 static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
     if (type == SW_F32)

@@ -20,7 +20,7 @@ enum { FREED_BITS = 10, ADDRESS_BITS = 48 };
 static _Atomic(uint64_t) freed[1 << FREED_BITS];
 
 static _Atomic(uint64_t) *freed_place(const void *object) {
-    const uint64_t address = (uintptr_t)object / 64; /* allocations are aligned to as much */
+    const uint64_t address = (uintptr_t)object / SW_ALIGNMENT;
     return &freed[address * 0x9E3779B97F4A7C15u >> (64 - FREED_BITS)];
 }
 

@@ -32,15 +32,15 @@ void sw_error_list_add(sw_error_list *f, const char *format, ...) {
     int length = sw_vformat(one, sizeof one, format, list);
     va_end(list);
     f->count++;
-    if (length < 0 || f->told < f->count - 1 || f->used + FAULT + MORE > sizeof f->text)
+    if (length < 0 || f->listed < f->count - 1 || f->used + FAULT + MORE > sizeof f->text)
         return; /* nothing is told after one that was left out */
-    f->used += (size_t)snprintf(f->text + f->used, FAULT + MORE, "%s%s", f->told ? "; " : "", one);
-    f->told++;
+    f->used += (size_t)snprintf(f->text + f->used, FAULT + MORE, "%s%s", f->listed ? "; " : "", one);
+    f->listed++;
 }
 
 const char *sw_error_list_text(sw_error_list *f) {
-    if (f->told < f->count)
-        snprintf(f->text + f->used, MORE, "; … and %d more", f->count - f->told);
+    if (f->listed < f->count)
+        snprintf(f->text + f->used, MORE, "; … and %d more", f->count - f->listed);
     return f->text;
 }
 

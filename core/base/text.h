@@ -20,7 +20,7 @@ SW_API const char *sw_suggest(const char *word, int count, const char *const *na
 /* A list of mismatches for one error message: "a is missing; b is [2] here and [3] in the file; … and 12 more". Start
  * with {0}, add each mismatch, and pass the text to sw_fail. */
 typedef struct sw_error_list {
-    int count, told; /* mismatches: added; included in the text */
+    int count, listed; /* mismatches: added; included in the text */
     size_t used;     /* bytes of the text */
     char text[2000];
 } sw_error_list;

@@ -346,7 +346,7 @@ static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
     const int64_t f0 = by_folds ? a->folds * part / w->parts : 0,
                   f1 = by_folds ? a->folds * (part + 1) / w->parts : a->folds,
                   i0 = by_folds ? 0 : inner * part / w->parts, i1 = by_folds ? inner : inner * (part + 1) / w->parts;
-    double own[WIDTH], *to = w->parts > 1 ? w->partial + part * a->outputs + first : own;
+    double sums[WIDTH], *to = w->parts > 1 ? w->partial + part * a->outputs + first : sums;
     for (int64_t i = 0; i < count; i++)
         to[i] = w->start;
     int64_t base = fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
@@ -452,15 +452,15 @@ static void spread_piece(const spread_walk *w, int64_t unit) {
                        fold_offset(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) + row * a->length +
                        column,
                   output = a->across ? block * a->length + column : block * a->rows + row;
-    sw_spread_args own = *w->args;
-    own.x = fold_shifted(own.x, at, w->size);
-    own.out = (char *)own.out + at * w->size;
-    own.y = fold_shifted(own.y, output, w->size);
-    own.low = fold_shifted(own.low, output, w->size);
-    own.h = fold_shifted(own.h, output, w->size);
-    own.length = a->length - column < w->columns ? a->length - column : w->columns;
-    own.stride = a->length;
-    w->kernel(&own, 0, rows, NULL);
+    sw_spread_args args = *w->args;
+    args.x = fold_shifted(args.x, at, w->size);
+    args.out = (char *)args.out + at * w->size;
+    args.y = fold_shifted(args.y, output, w->size);
+    args.low = fold_shifted(args.low, output, w->size);
+    args.h = fold_shifted(args.h, output, w->size);
+    args.length = a->length - column < w->columns ? a->length - column : w->columns;
+    args.stride = a->length;
+    w->kernel(&args, 0, rows, NULL);
 }
 
 static void spread_tile(void *args, int64_t tile) {

@@ -129,9 +129,10 @@ sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double 
 static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type, const void **data, void **copy) {
     const int64_t count = sw_array_count(from);
     for (int64_t i = 0; i < count; i++)
-        if (!isfinite(sw_array_element(from, i)) || (type == SW_F32 && !isfinite((float)sw_array_element(from, i))))
+        if (!isfinite(sw_element_to_number(from->type, from->data, i)) ||
+            (type == SW_F32 && !isfinite((float)sw_element_to_number(from->type, from->data, i))))
             return sw_fail(SW_ERR_ARGUMENT, "glm: %s holds %g, number %lld, which is not finite in %s", what,
-                           sw_array_element(from, i), (long long)i, sw_dtype_name(type));
+                           sw_element_to_number(from->type, from->data, i), (long long)i, sw_dtype_name(type));
     if (from->type == type) {
         *data = from->data;
         return SW_OK;
@@ -140,7 +141,7 @@ static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type,
     if (!*copy)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < count; i++)
-        sw_store_element(type, *copy, i, sw_array_element(from, i));
+        sw_store_element(type, *copy, i, sw_element_to_number(from->type, from->data, i));
     *data = *copy;
     return SW_OK;
 }
@@ -170,7 +171,7 @@ static sw_status glm_take_classes(sw_glm *m, const sw_array *y, const sw_glm_opt
     if (!label)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < y->shape[0]; i++) {
-        label[i] = (int32_t)sw_array_element(y, i);
+        label[i] = (int32_t)sw_element_to_number(y->type, y->data, i);
         most = label[i] > most ? label[i] : most;
     }
     const int64_t classes = two ? 2 : o->outputs > 0 ? o->outputs : (int64_t)most + 1;
@@ -190,9 +191,9 @@ static sw_status glm_take_targets(sw_glm *m, sw_dtype type, const sw_array *y, c
                        sw_shape_text(y->rank, y->shape));
     SW_TRY(glm_take("y", y, type, &m->data.target, &m->own_y));
     for (int64_t i = 0; o->head == SW_HEAD_POISSON && i < sw_array_count(y); i++)
-        if (sw_array_element(y, i) < 0)
+        if (sw_element_to_number(y->type, y->data, i) < 0)
             return sw_fail(SW_ERR_ARGUMENT, "glm: y holds %g, number %lld; the poisson loss takes counts",
-                           sw_array_element(y, i), (long long)i);
+                           sw_element_to_number(y->type, y->data, i), (long long)i);
     return SW_OK;
 }
 

@@ -430,11 +430,11 @@ sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
 }
 
 sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target, const options *given) {
-    options target_weight = {.size = sizeof target_weight};
-    if (given && sw_options_copy("cross_entropy", "sw_cross_entropy_options", &target_weight, sizeof target_weight,
-                                 given, sizeof target_weight) != SW_OK)
+    options copy = {.size = sizeof copy};
+    if (given &&
+        sw_options_copy("cross_entropy", "sw_cross_entropy_options", &copy, sizeof copy, given, sizeof copy) != SW_OK)
         return (sw_tensor){0};
-    return sw_apply(&cross_entropy_op, &target_weight, sizeof target_weight, 2, (sw_tensor[]){logits, target});
+    return sw_apply(&cross_entropy_op, &copy, sizeof copy, 2, (sw_tensor[]){logits, target});
 }
 
 #endif

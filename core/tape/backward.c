@@ -236,7 +236,7 @@ static const sw_view *view_of_nan(sw_tape *tape, const sw_view *view) {
     return blank;
 }
 
-static sw_status call_hide_unread(sw_tape *tape, const sw_view **in, sw_call *call) {
+static sw_status call_poison_unread(sw_tape *tape, const sw_view **in, sw_call *call) {
     for (int i = 0; i < call->inputs; i++)
         if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64 && !(in[i] = view_of_nan(tape, in[i])))
             return SW_ERR_MEMORY;
@@ -288,8 +288,8 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
                     .saved = node->saved,
                     .cotangent = node->grad,
                     .engine = &e};
-    if (tape->hiding)
-        SW_TRY(call_hide_unread(tape, in, &call));
+    if (tape->poison_unread)
+        SW_TRY(call_poison_unread(tape, in, &call));
     const bool checking = (tape->switches & SW_CHECK) != 0;
     bool cotangent_has_inf = false;
     if (checking)

@@ -1,10 +1,9 @@
-/* What is to be done at a tape's reset: whoever lends it memory gets it back by this. Kept across
- * rewinds: memory that is back late does no harm. */
+/* Functions that a tape calls at its reset, by which it returns memory that it was lent. A rewind keeps them: memory that
+ * is returned later than it could be does no harm. */
 #include <swale/memory.h>
+#include <swale/status.h>
 
 #include "core/tape/node.h"
-
-#include <string.h>
 
 typedef struct swi_deferred {
     void (*release)(void *user);
@@ -14,17 +13,7 @@ typedef struct swi_deferred {
 sw_status sw_tape_defer(sw_tape *tape, void (*release)(void *user), void *user) {
     if (!tape || !release)
         return sw_fail(SW_ERR_ARGUMENT, "defer: the %s is NULL", tape ? "function" : "tape");
-    if (tape->deferred_count == tape->deferred_capacity) {
-        int capacity = tape->deferred_capacity ? 2 * tape->deferred_capacity : 4;
-        swi_deferred *more = sw_alloc((size_t)capacity * sizeof *more);
-        if (!more)
-            return SW_ERR_MEMORY;
-        if (tape->deferred_count)
-            memcpy(more, tape->deferred, (size_t)tape->deferred_count * sizeof *more);
-        sw_free(tape->deferred);
-        tape->deferred = more;
-        tape->deferred_capacity = capacity;
-    }
+    SW_TRY(sw_grow_array(&tape->deferred, &tape->deferred_capacity, tape->deferred_count, 4, sizeof *tape->deferred));
     tape->deferred[tape->deferred_count++] = (swi_deferred){release, user};
     return SW_OK;
 }

@@ -148,7 +148,7 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
     if (status == SW_OK && !f)
         status = sw_fail(SW_ERR_ARGUMENT, "gradcheck: the function is NULL");
     if (status == SW_OK) {
-        c.tape->hiding = true;
+        c.tape->poison_unread = true;
         if (c.o.switches) {
             sw_tape_set_switch(c.tape, ~0u, false);
             sw_tape_set_switch(c.tape, c.o.switches, true);

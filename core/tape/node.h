@@ -90,7 +90,7 @@ struct sw_tape {
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
-    bool hiding;                   /* vjps see NaN in what they have not said they read: for sw_gradcheck */
+    bool poison_unread;            /* vjps see NaN in what they have not said they read: for sw_gradcheck */
     swi_stash *stash;              /* of the newest mark that can be gone back to */
     struct swi_deferred *deferred; /* [deferred_capacity]: to be called at the reset, see defer.c */
     int deferred_count, deferred_capacity;

@@ -9,22 +9,11 @@
 
 enum { MOST = 1000, ENDS = 3, COLUMNS = 100 };
 
-static double print_element(sw_dtype type, const void *data, int64_t i) {
-    switch (type) {
-    case SW_F32: return (double)((const float *)data)[i];
-    case SW_F64: return ((const double *)data)[i];
-    case SW_I32: return ((const int32_t *)data)[i];
-    case SW_U8: return ((const uint8_t *)data)[i];
-    case SW_I64: return (double)((const int64_t *)data)[i];
-    }
-    return (double)NAN;
-}
-
 void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, size_t bytes) {
     double low = INFINITY, high = -INFINITY, sum = 0;
     int64_t nan = 0, inf = 0;
     for (int64_t i = 0; i < count; i++) {
-        double x = print_element(type, data, i);
+        double x = sw_element_to_number(type, data, i);
         nan += isnan(x) != 0;
         inf += isinf(x) != 0;
         if (!isfinite(x))
@@ -70,7 +59,7 @@ static int print_number(const style *s, double x, char text[32]) {
 static void print_each(style *s, int axis, int64_t at, void (*see)(style *s, double x)) {
     const sw_array *a = s->array;
     if (axis == a->rank) {
-        see(s, print_element(a->type, a->data, at));
+        see(s, sw_element_to_number(a->type, a->data, at));
         return;
     }
     for (int64_t i = 0, n = a->shape[axis]; i < n; i++) {
@@ -99,7 +88,7 @@ static void print_axis(style *s, int axis, int64_t at) {
     const sw_array *a = s->array;
     if (axis == a->rank) {
         char text[32];
-        print_number(s, print_element(a->type, a->data, at), text);
+        print_number(s, sw_element_to_number(a->type, a->data, at), text);
         s->column += fprintf(s->to, "%*s", s->width, text);
         return;
     }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { HEADER = 64 }; /* sw_alloc's alignment is kept */
+enum { HEADER = SW_ALIGNMENT }; /* a block keeps the alignment of sw_alloc */
 
 struct swd_stb_block {
     struct swd_stb_block *next, *previous;

@@ -51,7 +51,7 @@ static sw_tensor embedding_ids(const sw_module *m, sw_tensor x, const sw_array *
     int32_t *id = sw_value(t).data;
     double limit = a->type == SW_F32 && e->rows > F32_LIMIT ? F32_LIMIT : (double)e->rows;
     for (int64_t i = 0, count = sw_array_count(a); i < count; i++) {
-        double value = sw_array_element(a, i);
+        double value = sw_element_to_number(a->type, a->data, i);
         if (!(value >= 0 && value < limit && value == floor(value))) {
             embedding_fail_id(m, a, i, value);
             return (sw_tensor){0};

@@ -1,0 +1,134 @@
+/* Bindings: which vector the parameter leaves of a tape read, and which gradient block they write. */
+#include <swale/memory.h>
+#include <swale/text.h>
+
+#include "core/params/gradient.h"
+#include "core/params/vector.h"
+#include "core/tape/node.h"
+
+/* A tape whose parameters changed so often since its last reset, with so much memory in use, was not reset: nearly all of
+ * it can no longer be differentiated. */
+enum { MOST_CHANGES = 100 };
+#define MOST_BYTES_AFTER_CHANGES ((size_t)1 << 30)
+
+swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
+    swi_binding *place = NULL;
+    for (int i = 0; i < tape->bindings; i++) {
+        swi_binding *b = &tape->binding[i];
+        if (b->params == params && b->id == params->id)
+            return b;
+        if (b->params == params)
+            place = b; /* of a set that was freed and whose address came back */
+    }
+    void *leaf = sw_alloc((size_t)params->count * sizeof *place->leaf);
+    if (!leaf)
+        return NULL;
+    if (!place) {
+        if (sw_grow_array(&tape->binding, &tape->binding_capacity, tape->bindings, 2, sizeof *tape->binding) != SW_OK) {
+            sw_free(leaf);
+            return NULL;
+        }
+        place = &tape->binding[tape->bindings++];
+    } else {
+        sw_free(place->leaf);
+    }
+    *place = (swi_binding){.params = params, .id = params->id, .x = params->x, .g = params->gradient, .leaf = leaf};
+    return place;
+}
+
+static swi_binding *binding_open(sw_tape *tape, sw_params *params, const char *what) {
+    if (!tape || !params) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", what, tape ? "parameter set" : "tape");
+        return NULL;
+    }
+    if (!params->built) {
+        sw_fail(SW_ERR_STATE, "%s: the parameters are not built", what);
+        return NULL;
+    }
+    swi_binding *b = swi_binding_of(tape, params);
+    if (b && b->pass == tape->pass) {
+        sw_fail(SW_ERR_STATE, "%s: parameters are in use on the tape; reset it first", what);
+        return NULL;
+    }
+    return b;
+}
+
+sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g) {
+    swi_binding *b = binding_open(tape, params, "bind");
+    if (!b)
+        return sw_last_failure();
+    if (g && g->params != params)
+        return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
+    if (g && !g->data)
+        return sw_fail(SW_ERR_STATE, "bind: the gradient view is not aimed at a vector");
+    b->x = x ? x : params->x;
+    b->g = g ? g : params->gradient;
+    return SW_OK;
+}
+
+sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
+    swi_binding *b = binding_open(tape, params, "freeze");
+    if (!b)
+        return sw_last_failure();
+    b->frozen = frozen;
+    return SW_OK;
+}
+
+/* Without what the tape keeps from earlier passes and from segments that were rewound. */
+static size_t tape_bytes_in_use(const sw_tape *tape) {
+    return tape->arena.live + (size_t)tape->count * sizeof(swi_node);
+}
+
+/* Whether the leaf may be recorded: a tape that grows from step to step was not reset. */
+static bool binding_check_moves(const sw_tape *tape, swi_binding *b, const sw_params *params) {
+    if (b->pass != tape->pass)
+        b->moves = 0;
+    else if (b->version != params->version)
+        b->moves++;
+    b->version = params->version;
+    if (b->moves < MOST_CHANGES || tape_bytes_in_use(tape) < MOST_BYTES_AFTER_CHANGES)
+        return true;
+    sw_fail(SW_ERR_STATE,
+            "tape: the parameters have moved %lld times since the last reset, and %zu MiB of the tape are in "
+            "use: call sw_tape_reset after each step",
+            (long long)b->moves, tape_bytes_in_use(tape) >> 20);
+    return false;
+}
+
+sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
+    if (!tape || !param) {
+        sw_fail(SW_ERR_ARGUMENT, "param_use: the %s is NULL", tape ? "parameter" : "tape");
+        return (sw_tensor){0};
+    }
+    sw_params *params = param->owner;
+    if (param->tied)
+        param = param->tied;
+    if (!params->built) {
+        sw_fail(SW_ERR_STATE, "parameter %s is used before its set is built", param->name);
+        return (sw_tensor){0};
+    }
+    swi_binding *b = swi_binding_of(tape, params);
+    if (!b)
+        return (sw_tensor){0};
+    uint32_t slot = b->leaf[param->index].slot, generation = b->leaf[param->index].generation;
+    if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
+        (swi_at(tape, slot)->version == params->version || b->x != params->x))
+        return (sw_tensor){tape, slot, generation};
+    swi_node *node = binding_check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
+    if (!node)
+        return (sw_tensor){0};
+    size_t size = swi_size(params->type);
+    node->view = (sw_view){.data = (char *)(uintptr_t)b->x + (size_t)param->offset * size,
+                           .shape = param->shape,
+                           .rank = param->rank,
+                           .count = param->count,
+                           .type = params->type};
+    node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
+    node->param = param;
+    node->binding = (uint32_t)(b - tape->binding);
+    b->pass = tape->pass;
+    node->version = params->version;
+    b->leaf[param->index].slot = slot;
+    b->leaf[param->index].generation = node->generation;
+    return (sw_tensor){tape, slot, node->generation};
+}
