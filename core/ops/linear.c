@@ -124,8 +124,40 @@ typedef struct request {
     const sw_view *x, *y, *z;
 } request;
 
+/* The axes of the batch, from the last to the first: each becomes part of one large product, an axis of the results, or an
+ * axis that is summed over. Returns their product. */
+static int64_t matmul_set_axes(products *b, const sw_view *const view[3], const sw_view *out) {
+    const int rank = out->rank;
+    const int64_t *shape = out->shape;
+    int64_t step[3], length = 1;
+    for (int i = 0; i < 3; i++)
+        step[i] = view[i]->shape[view[i]->rank - 1] * view[i]->shape[view[i]->rank - 2];
+    for (int from_end = 3; from_end <= rank; from_end++) {
+        int64_t n = shape[rank - from_end], stride[3];
+        if (n == 1)
+            continue;
+        length *= n;
+        for (int i = 0; i < 3; i++) {
+            bool repeats = from_end > view[i]->rank || view[i]->shape[view[i]->rank - from_end] != n;
+            stride[i] = repeats ? 0 : step[i];
+            step[i] *= repeats ? 1 : n;
+        }
+        if (matmul_fold(b, n, !stride[1], !stride[0], !stride[2]))
+            continue;
+        const axis a = {n, stride[0], stride[1], stride[2]};
+        if (stride[2]) {
+            b->axis[b->axes++] = a;
+            b->count *= n;
+        } else {
+            b->sum_axis[b->sum_axes++] = a;
+            b->sums *= n;
+        }
+    }
+    return length;
+}
+
 static sw_status matmul_batch(const request *r, const sw_view *out) {
-    const sw_view *view[3] = {r->x, r->y, r->z}, *z = r->z;
+    const sw_view *z = r->z, *const view[3] = {r->x, r->y, z};
     products p = {.type = z->type,
                   .x_transposed = r->x_transposed,
                   .y_transposed = r->y_transposed,
@@ -141,33 +173,7 @@ static sw_status matmul_batch(const request *r, const sw_view *out) {
                   .count = 1,
                   .sums = 1};
     products *b = &p;
-    const int rank = out->rank;
-    const int64_t *shape = out->shape;
-    int64_t step[3], length = 1;
-    for (int i = 0; i < 3; i++)
-        step[i] = view[i]->shape[view[i]->rank - 1] * view[i]->shape[view[i]->rank - 2];
-    for (int from_end = 3; from_end <= rank; from_end++) {
-        int64_t n = shape[rank - from_end], index[3];
-        if (n == 1)
-            continue;
-        length *= n;
-        for (int i = 0; i < 3; i++) {
-            bool repeats = from_end > view[i]->rank || view[i]->shape[view[i]->rank - from_end] != n;
-            index[i] = repeats ? 0 : step[i];
-            step[i] *= repeats ? 1 : n;
-        }
-        if (matmul_fold(b, n, !index[1], !index[0], !index[2]))
-            continue;
-        const axis a = {n, index[0], index[1], index[2]};
-        if (index[2]) {
-            b->axis[b->axes++] = a;
-            b->count *= n;
-        } else {
-            b->sum_axis[b->sum_axes++] = a;
-            b->sums *= n;
-        }
-    }
-    if (length == 0) { /* no product, but perhaps sums of none */
+    if (matmul_set_axes(b, view, out) == 0) { /* no product, but perhaps sums of none */
         sw_vector_fill(z->type, z->count, 0, z->data);
         return SW_OK;
     }

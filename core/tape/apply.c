@@ -16,12 +16,6 @@ static void apply_name_layer(const sw_tape *tape) {
     }
 }
 
-static void apply_release_scratch(swi_engine *e) {
-    for (int i = 0; i < e->scratches; i++)
-        swi_arena_release(&e->tape->arena, e->scratch[i].memory, e->scratch[i].bytes);
-    e->scratches = 0;
-}
-
 static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
     sw_status status = op->shape(call);
@@ -42,7 +36,7 @@ static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     node->flags |= SWI_OWNS;
     status = op->forward(call);
     if (engine->scratches)
-        apply_release_scratch(engine);
+        swi_release_scratch(engine);
     return status == SW_OK ? SW_OK : swi_returned("operation", op->name, "forward", status);
 }
 
@@ -63,22 +57,23 @@ static void apply_refuse_input(const sw_op *op, const sw_tape *tape, int index, 
     apply_name_layer(tape);
 }
 
-static void apply_count_readers(const swi_node *node, swi_node *const *input, int count) {
-    for (int i = 0; i < count; i++)
-        if (swi_reads(node->op, i))
+static void apply_count_readers(const swi_node *node) {
+    const sw_op *op = node->op;
+    swi_node *const *input = swi_inputs(node);
+    for (int i = 0, count = node->inputs; i < count; i++)
+        if (swi_reads(op, i))
             input[i]->root->readers++;
-    if (node->op->vjp_reads & SW_READS_OUT)
+    if (op->vjp_reads & SW_READS_OUT)
         node->root->readers++;
 }
 
-sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs) {
-    const sw_tensor null = {0};
+static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs) {
     if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
         sw_fail(SW_ERR_ARGUMENT,
                 "%s: an operation needs its size, a shape rule and a forward "
                 "function, and its attributes must not be NULL",
                 op && op->name ? op->name : "apply");
-        return null;
+        return false;
     }
     if (count < 1 || count > SWI_MOST || !inputs || !inputs[0].tape) {
         if (count > SWI_MOST)
@@ -87,8 +82,56 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
             sw_fail(SW_ERR_ARGUMENT, "%s: an operation needs an input", op->name);
         else if (swi_pending_status == SW_OK)
             sw_fail(SW_ERR_ARGUMENT, "%s: input 0 is a null tensor", op->name);
-        return null;
+        return false;
     }
+    return true;
+}
+
+/* The nodes of the inputs and their views; *needs: the flags of all of them together. */
+static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int count, const sw_tensor *inputs,
+                                    const sw_view **in, swi_node **from, unsigned *needs) {
+    const uint32_t slot = tape->count - 1; /* of the node that reads them */
+    unsigned flags = 0;
+    for (int i = 0; i < count; i++) {
+        sw_tensor t = inputs[i];
+        swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
+        if (!input || input->generation != t.generation || (input->flags & SWI_RELEASED)) {
+            apply_refuse_input(op, tape, i, t);
+            return false;
+        }
+        in[i] = &input->view;
+        from[i] = input;
+        flags |= input->flags;
+    }
+    *needs = flags;
+    return true;
+}
+
+/* After forward: flags of the node, by those of its inputs, and the readers of the values that its vjp will read. */
+static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
+    const sw_op *op = node->op;
+    if (needs & SWI_WEIGHTED)
+        swi_inherit_weight(node);
+    if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
+        node->flags |= SWI_CUT;
+    if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {
+        node->flags |= SWI_NEEDS_GRAD;
+        if (op->vjp_reads)
+            apply_count_readers(node);
+        if (tape->switches & SW_KEEP) {
+            node->flags |= SWI_RETAIN;
+            node->kept = NULL;
+        }
+    } else if (node->saved) {
+        swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will come */
+        node->saved = NULL;
+    }
+}
+
+sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs) {
+    const sw_tensor null = {0};
+    if (!apply_check(op, attributes, bytes, count, inputs))
+        return null;
     sw_tape *tape = inputs[0].tape;
     const sw_view *few[SWI_FEW], **in = few;
     uint32_t slot;
@@ -103,18 +146,10 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     if (!node)
         return null;
     swi_node **from = many ? many : node->few;
-    unsigned needs = 0;
-    for (int i = 0; i < count; i++) {
-        sw_tensor t = inputs[i];
-        swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
-        if (!input || input->generation != t.generation || (input->flags & SWI_RELEASED)) {
-            tape->count = slot;
-            apply_refuse_input(op, tape, i, t);
-            return null;
-        }
-        in[i] = &input->view;
-        from[i] = input;
-        needs |= input->flags;
+    unsigned needs;
+    if (!apply_set_inputs(op, tape, count, inputs, in, from, &needs)) {
+        tape->count = slot;
+        return null;
     }
     node->op = op;
     node->many = many;
@@ -147,22 +182,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         tape->count = slot;
         return null;
     }
-    if (needs & SWI_WEIGHTED)
-        swi_inherit_weight(node);
-    if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
-        node->flags |= SWI_CUT;
-    if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {
-        node->flags |= SWI_NEEDS_GRAD;
-        if (op->vjp_reads)
-            apply_count_readers(node, from, count);
-        if (tape->switches & SW_KEEP) {
-            node->flags |= SWI_RETAIN;
-            node->kept = NULL;
-        }
-    } else if (node->saved) {
-        swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will come */
-        node->saved = NULL;
-    }
+    apply_record(tape, node, needs);
     if (many)
         swi_arena_release(&tape->arena, (void *)in, (size_t)count * sizeof *in);
     return (sw_tensor){tape, slot, node->generation};

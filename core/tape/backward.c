@@ -245,6 +245,19 @@ static sw_status call_poison_unread(sw_tape *tape, const sw_view **in, sw_call *
     return call->out ? SW_OK : SW_ERR_MEMORY;
 }
 
+static sw_status node_input_views(const sw_tape *tape, const swi_node *node, const sw_view **in) {
+    for (int i = 0; i < node->inputs; i++) {
+        const swi_node *input = swi_inputs(node)[i];
+        in[i] = &input->view;
+        if ((input->flags & SWI_PARAM) && parameter_has_changed(tape, input))
+            return sw_fail(SW_ERR_STATE,
+                           "backward: parameter %s has moved since %s read it; reset the "
+                           "tape and record anew",
+                           input->param->name, node->op->name);
+    }
+    return SW_OK;
+}
+
 static sw_status node_backward(sw_tape *tape, swi_node *node) {
     if (node->flags & SWI_RETIRED)
         SW_TRY(node_check_values(node));
@@ -270,15 +283,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
         e.state = (unsigned char *)(e.target + n);
         memset(e.state, 0, n);
     }
-    for (int i = 0; i < node->inputs; i++) {
-        const swi_node *input = e.input[i];
-        in[i] = &input->view;
-        if ((input->flags & SWI_PARAM) && parameter_has_changed(tape, input))
-            return sw_fail(SW_ERR_STATE,
-                           "backward: parameter %s has moved since %s read it; reset the "
-                           "tape and record anew",
-                           input->param->name, node->op->name);
-    }
+    SW_TRY(node_input_views(tape, node, in));
     sw_call call = {.op = node->op,
                     .tape = tape,
                     .attributes = node->attributes,
@@ -307,8 +312,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
         status = swi_check_gradients(tape, node, cotangent_has_inf);
     tape->layer = layer;
     tape->floor = floor;
-    for (int i = 0; i < e.scratches; i++)
-        swi_arena_release(&tape->arena, e.scratch[i].memory, e.scratch[i].bytes);
+    swi_release_scratch(&e);
     if (many)
         swi_arena_release(&tape->arena, many, many_bytes);
     return status;

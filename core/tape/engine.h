@@ -21,6 +21,13 @@ typedef struct swi_engine {
     } scratch[SWI_SCRATCH];
 } swi_engine;
 
+/* Gives back what sw_call_scratch took. */
+static inline void swi_release_scratch(swi_engine *e) {
+    for (int i = 0; i < e->scratches; i++)
+        swi_arena_release(&e->tape->arena, e->scratch[i].memory, e->scratch[i].bytes);
+    e->scratches = 0;
+}
+
 /* An error if a mark was taken since the call began. */
 sw_status swi_refuse_after_mark(const sw_call *call);
 static inline bool swi_mark_is_open(const sw_call *call) {
@@ -28,7 +35,7 @@ static inline bool swi_mark_is_open(const sw_call *call) {
     return e->stash != call->tape->stash && swi_refuse_after_mark(call) != SW_OK;
 }
 
-/* As sw_call_set_shape_broadcast, but the inputs' types are not looked at, and out's is given. */
+/* As sw_call_set_shape_broadcast, but the types of the inputs are not checked, and that of the output is given. */
 sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type);
 
 #endif
