@@ -68,13 +68,13 @@ static buffer *buffer_new(const sw_source *source, sw_dtype type, int64_t sample
         sw_fail(SW_ERR_MEMORY, "loader: a batch of %lld samples of %zu bytes", (long long)samples, each);
         return NULL;
     }
-    size_t x_room = ((size_t)x * (size_t)samples + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
-    buffer *b = sw_alloc(head + x_room + (size_t)y * (size_t)samples);
+    size_t x_size = ((size_t)x * (size_t)samples + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
+    buffer *b = sw_alloc(head + x_size + (size_t)y * (size_t)samples);
     if (!b)
         return NULL;
     atomic_init(&b->owners, 1);
     b->x = (char *)b + head;
-    b->y = source->y_rank >= 0 ? (char *)b + head + x_room : NULL;
+    b->y = source->y_rank >= 0 ? (char *)b + head + x_size : NULL;
     return b;
 }
 

@@ -115,10 +115,10 @@ static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n,
     return s;
 }
 
-/* One part of a source: the source is taken over with `own`, whatever comes of it. */
-static sw_source *subset_of_source(sw_source *source, const int64_t *ids, int64_t n, bool own) {
-    shared *owned = own ? shared_new(source) : NULL;
-    if (own && !owned)
+/* One part of a source: the source is taken over with `owns_source`, whatever comes of it. */
+static sw_source *subset_of_source(sw_source *source, const int64_t *ids, int64_t n, bool owns_source) {
+    shared *owned = owns_source ? shared_new(source) : NULL;
+    if (owns_source && !owned)
         return NULL;
     subset *s = subset_new(source, ids, n, owned);
     shared_release(owned); /* ours; the subset has its own */

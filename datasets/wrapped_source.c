@@ -3,8 +3,8 @@
 
 #include "datasets/wrapped_source.h"
 
-void swd_free_owned_source(sw_source *source, bool own) {
-    if (own)
+void swd_free_owned_source(sw_source *source, bool owns_inner) {
+    if (owns_inner)
         sw_source_free(source);
 }
 
@@ -13,19 +13,19 @@ static void wrapped_source_prefetch(const sw_source *source, const int64_t *ids,
     inner->prefetch(inner, ids, count);
 }
 
-void swd_wrapped_source_init(swd_wrapped_source *wrap, sw_source *inner, bool own) {
+void swd_wrapped_source_init(swd_wrapped_source *wrap, sw_source *inner, bool owns_inner) {
     wrap->source = *inner;
     wrap->source.size = sizeof wrap->source;
     wrap->source.prefetch = inner->prefetch ? wrapped_source_prefetch : NULL;
     wrap->source.x_memory = wrap->source.y_memory = NULL; /* what a wrapper gives is computed */
     wrap->source.x_sparse = NULL;
     wrap->inner = inner;
-    wrap->own = own;
+    wrap->owns_inner = owns_inner;
     sw_source_retain(&wrap->hold, inner);
 }
 
 void swd_wrapped_source_release(swd_wrapped_source *wrap) {
     sw_may_free(wrap, "source");
-    swd_free_owned_source(wrap->inner, wrap->own);
+    swd_free_owned_source(wrap->inner, wrap->owns_inner);
     sw_source_release(&wrap->hold);
 }

@@ -14,7 +14,7 @@
 enum { FIRST_CAPACITY = 16 };
 
 swi_entry *swi_archive_add(sw_archive *a, const char *name) {
-    const sw_status status = sw_grow_array(&a->entry, &a->entry_room, a->entries, FIRST_CAPACITY, sizeof *a->entry);
+    const sw_status status = sw_grow_array(&a->entry, &a->entry_capacity, a->entries, FIRST_CAPACITY, sizeof *a->entry);
     char *copy = status == SW_OK ? sw_strdup(name) : NULL;
     if (!copy)
         return NULL;
@@ -24,7 +24,7 @@ swi_entry *swi_archive_add(sw_archive *a, const char *name) {
 }
 
 sw_status swi_archive_add_text(sw_archive *a, const char *key, const char *text) {
-    SW_TRY(sw_grow_array(&a->text, &a->text_room, a->texts, FIRST_CAPACITY, sizeof *a->text));
+    SW_TRY(sw_grow_array(&a->text, &a->text_capacity, a->texts, FIRST_CAPACITY, sizeof *a->text));
     swi_text add = {sw_strdup(key), sw_strdup(text)};
     if (!add.key || !add.text) {
         sw_free(add.key);

@@ -18,9 +18,9 @@ typedef struct swi_text {
 struct sw_archive {
     char *path; /* NULL: not from a file */
     swi_entry *entry;
-    int entries, entry_room;
+    int entries, entry_capacity;
     swi_text *text;
-    int texts, text_room;
+    int texts, text_capacity;
     void *block;      /* the file's arrays */
     sw_status failed; /* why something could not be put in; SW_OK: all of it was */
 };

@@ -278,9 +278,9 @@ static bool buffers_map(int count) {
 /* With the mutex, so that two trials do not take each other's room. */
 static bool buffers_next_fits(void) {
     pthread_mutex_lock(&mutex);
-    const bool room = buffers_one_fits();
+    const bool fits = buffers_one_fits();
     pthread_mutex_unlock(&mutex);
-    return room;
+    return fits;
 }
 
 /* OpenBLAS has `count` buffers, if memory can be had: then true. From outside a call, without the mutex. */

@@ -37,9 +37,9 @@ struct sw_glm {
     sw_params *params;
     sw_objective objective;
     sw_glm_data data;
-    sw_csr csr;  /* data.sparse */
-    void *own_x; /* converted copies, or NULL */
-    void *own_y;
+    sw_csr csr;   /* data.sparse */
+    void *x_copy; /* converted copies, or NULL */
+    void *y_copy;
     double *weight;
 };
 
@@ -167,7 +167,7 @@ static sw_status glm_take_classes(sw_glm *m, const sw_array *y, const sw_glm_opt
         return sw_fail(SW_ERR_TYPE, "glm: y is %s %s; the %s loss takes class ids, i32 or u8 [n]",
                        sw_dtype_name(y->type), sw_shape_text(y->rank, y->shape), sw_head_name(o->head));
     int32_t *label = sw_alloc_array(y->shape[0], sizeof *label), most = 0;
-    m->own_y = label;
+    m->y_copy = label;
     if (!label)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < y->shape[0]; i++) {
@@ -189,7 +189,7 @@ static sw_status glm_take_targets(sw_glm *m, sw_dtype type, const sw_array *y, c
     if (o->outputs > 0 && o->outputs != m->objective.outputs)
         return sw_fail(SW_ERR_SHAPE, "glm: %lld outputs, but y is %s", (long long)o->outputs,
                        sw_shape_text(y->rank, y->shape));
-    SW_TRY(glm_take("y", y, type, &m->data.target, &m->own_y));
+    SW_TRY(glm_take("y", y, type, &m->data.target, &m->y_copy));
     for (int64_t i = 0; o->head == SW_HEAD_POISSON && i < sw_array_count(y); i++)
         if (sw_element_to_number(y->type, y->data, i) < 0)
             return sw_fail(SW_ERR_ARGUMENT, "glm: y holds %g, number %lld; the poisson loss takes counts",
@@ -277,7 +277,7 @@ sw_glm *sw_glm_new(sw_dtype type, const sw_array *x, const sw_array *y, const sw
     if (glm_options(type, options, &o) != SW_OK || glm_check_array("x", x, 2, 2) != SW_OK)
         return NULL;
     sw_glm *m = sw_alloc(sizeof *m);
-    if (m && (glm_take("x", x, type, &m->data.dense, &m->own_x) != SW_OK ||
+    if (m && (glm_take("x", x, type, &m->data.dense, &m->x_copy) != SW_OK ||
               glm_fill(m, type, x->shape[0], x->shape[1], y, &o) != SW_OK)) {
         sw_glm_free(m);
         m = NULL;
@@ -293,7 +293,7 @@ static sw_status glm_take_sparse(sw_glm *m, sw_dtype type, const sw_csr *x) {
     m->csr = *x;
     const sw_array values = sw_array_view(x->value, x->type, 1, &x->start[x->rows]);
     if (x->start[x->rows] > 0)
-        SW_TRY(glm_take("x", &values, type, &m->csr.value, &m->own_x));
+        SW_TRY(glm_take("x", &values, type, &m->csr.value, &m->x_copy));
     m->csr.type = type;
     m->data.sparse = &m->csr;
     return SW_OK;
@@ -315,8 +315,8 @@ void sw_glm_free(sw_glm *m) {
     if (!m || !sw_may_free(m, "glm"))
         return;
     sw_params_free(m->params);
-    sw_free(m->own_x);
-    sw_free(m->own_y);
+    sw_free(m->x_copy);
+    sw_free(m->y_copy);
     sw_free(m->weight);
     sw_free(m);
 }

@@ -39,13 +39,13 @@ static void arena_enter_chunk(swi_arena *a, size_t chunk, size_t used) {
     a->current = chunk;
     a->used = used;
     a->base = a->chunks ? a->chunk[chunk].memory : NULL;
-    a->room = a->chunks ? a->chunk[chunk].size : 0;
+    a->chunk_size = a->chunks ? a->chunk[chunk].size : 0;
 }
 
 static bool arena_next_chunk(swi_arena *a, size_t bytes) {
     while (a->chunks && a->current + 1 < (size_t)a->chunks) {
         arena_enter_chunk(a, a->current + 1, 0);
-        if (a->room >= bytes)
+        if (a->chunk_size >= bytes)
             return true;
     }
     if (a->chunks == SWI_CHUNKS) {
@@ -92,7 +92,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
             a->filled[class / 64] &= ~((uint64_t)1 << (class % 64));
     } else {
         size_t need = rounded * SW_ALIGNMENT + GAP;
-        if (a->used + need > a->room && !arena_next_chunk(a, need))
+        if (a->used + need > a->chunk_size && !arena_next_chunk(a, need))
             return NULL;
         block = a->base + a->used;
         a->used += need;

@@ -17,7 +17,7 @@ typedef struct swi_arena {
     } chunk[SWI_CHUNKS]; /* each at least half as large as all before it */
     int chunks;
     size_t current, used;              /* bump pointer: chunk and bytes in it */
-    size_t room;                       /* bytes of that chunk */
+    size_t chunk_size;                 /* bytes of that chunk */
     char *base;                        /* its memory */
     size_t live, peak;                 /* bytes handed out now, and at most in this pass */
     void *list[SWI_CLASSES];           /* blocks given back, by size class; a block holds the next pointer */
@@ -38,7 +38,7 @@ void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
 /* One line is what graphs of tiny tensors ask for: in line, unless blocks are poisoned. */
 static inline void *swi_arena_alloc(swi_arena *a, size_t bytes) {
 #ifndef SWI_POISONING
-    if (bytes <= SW_ALIGNMENT && (a->list[1] || a->used + SW_ALIGNMENT <= a->room)) {
+    if (bytes <= SW_ALIGNMENT && (a->list[1] || a->used + SW_ALIGNMENT <= a->chunk_size)) {
         char *block = a->list[1];
         if (block) {
             memcpy(&a->list[1], block, sizeof(void *));

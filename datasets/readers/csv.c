@@ -17,10 +17,10 @@ typedef struct csv_source {
 /* What was read so far. */
 typedef struct table {
     char **names; /* of csv_source */
-    double *x;    /* [room, features] */
-    double *y;    /* [room] real targets, or NULL */
-    int32_t *ids; /* [room] class ids, or NULL */
-    int64_t rows, room;
+    double *x;    /* [capacity, features] */
+    double *y;    /* [capacity] real targets, or NULL */
+    int32_t *ids; /* [capacity] class ids, or NULL */
+    int64_t rows, capacity;
     swd_classes classes;  /* of labels as they are in the file; ids in order of appearance */
     bool numbers;         /* they are whole numbers, since the first one is */
     int64_t first_labels; /* the line of the first one */
@@ -58,8 +58,9 @@ static sw_status csv_check_options(sw_csv_options *o, const sw_csv_options *give
 
 /* ---- Rows ---- */
 
-static sw_status csv_resize(const swd_csv *c, void *list, const table *t, int64_t room, int64_t width, size_t size) {
-    if (width > INT64_MAX / room || sw_resize_array(list, t->rows * width, room * width, size) != SW_OK)
+static sw_status csv_resize(const swd_csv *c, void *list, const table *t, int64_t capacity, int64_t width,
+                            size_t size) {
+    if (width > INT64_MAX / capacity || sw_resize_array(list, t->rows * width, capacity * width, size) != SW_OK)
         return swd_stream_fail_memory(&c->lines.in);
     return SW_OK;
 }
@@ -69,23 +70,23 @@ static sw_status csv_resize(const swd_csv *c, void *list, const table *t, int64_
  * be: the memory is a small multiple of the file's size, also for one row of very many columns. */
 static sw_status csv_grow(const swd_csv *c, table *t) {
     enum { FIRST_BYTES = 64 * 1024, FIRST_ROWS = 64 };
-    if (t->rows < t->room)
+    if (t->rows < t->capacity)
         return SW_OK;
-    int64_t room = 2 * t->room;
-    if (room == 0) {
-        room = FIRST_BYTES / (c->features * (int64_t)sizeof *t->x);
-        room = room < 1 ? 1 : room > FIRST_ROWS ? FIRST_ROWS : room;
+    int64_t capacity = 2 * t->capacity;
+    if (capacity == 0) {
+        capacity = FIRST_BYTES / (c->features * (int64_t)sizeof *t->x);
+        capacity = capacity < 1 ? 1 : capacity > FIRST_ROWS ? FIRST_ROWS : capacity;
     }
     const int64_t most = c->lines.in.file_size / (c->columns + c->features) + 1;
-    if (!c->lines.in.compressed && room > most && most > t->rows)
-        room = most;
-    SW_TRY(csv_resize(c, &t->x, t, room, c->features, sizeof *t->x));
+    if (!c->lines.in.compressed && capacity > most && most > t->rows)
+        capacity = most;
+    SW_TRY(csv_resize(c, &t->x, t, capacity, c->features, sizeof *t->x));
     if (c->o.target == SW_CSV_REAL) {
-        SW_TRY(csv_resize(c, &t->y, t, room, 1, sizeof *t->y));
+        SW_TRY(csv_resize(c, &t->y, t, capacity, 1, sizeof *t->y));
     } else if (c->o.target == SW_CSV_CLASS_IDS) {
-        SW_TRY(csv_resize(c, &t->ids, t, room, 1, sizeof *t->ids));
+        SW_TRY(csv_resize(c, &t->ids, t, capacity, 1, sizeof *t->ids));
     }
-    t->room = room;
+    t->capacity = capacity;
     return SW_OK;
 }
 

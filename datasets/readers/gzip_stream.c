@@ -92,12 +92,12 @@ static sw_status stream_refill(swd_stream *s) {
     return ferror(s->file) ? stream_fail_read(s) : SW_OK;
 }
 
-/* One call of inflate for at most `room` bytes; reads on in the file where it must. */
-static sw_status stream_inflate(swd_stream *s, unsigned char *out, size_t room, size_t *made) {
+/* One call of inflate for at most `size` bytes; reads on in the file where it must. */
+static sw_status stream_inflate(swd_stream *s, unsigned char *out, size_t size, size_t *made) {
     SW_TRY(stream_refill(s));
     if (s->z.avail_in == 0)
         return swd_stream_fail(s, SW_ERR_FORMAT, "truncated: the gzip data break off");
-    uInt piece = room < PIECE ? (uInt)room : PIECE;
+    uInt piece = size < PIECE ? (uInt)size : PIECE;
     s->z.next_out = out;
     s->z.avail_out = piece;
     int result = inflate(&s->z, Z_NO_FLUSH);
@@ -133,20 +133,20 @@ static sw_status stream_next_member(swd_stream *s) {
     return SW_OK;
 }
 
-sw_status swd_stream_read(swd_stream *s, void *out, size_t room, size_t *made) {
+sw_status swd_stream_read(swd_stream *s, void *out, size_t size, size_t *made) {
     unsigned char *p = out;
     *made = 0;
     if (!s->compressed) {
-        *made = fread(p, 1, room, s->file);
+        *made = fread(p, 1, size, s->file);
         return ferror(s->file) ? stream_fail_read(s) : SW_OK;
     }
-    while (*made < room) {
+    while (*made < size) {
         if (s->ended && s->members)
             SW_TRY(stream_next_member(s));
         if (s->ended)
             break;
         size_t n = 0;
-        SW_TRY(stream_inflate(s, p + *made, room - *made, &n));
+        SW_TRY(stream_inflate(s, p + *made, size - *made, &n));
         *made += n;
     }
     return SW_OK;

@@ -25,8 +25,8 @@ typedef struct swd_stream {
 /* Sets every field but `members`. swd_stream_close is due whatever comes of it. */
 sw_status swd_stream_open(swd_stream *s, const char *path);
 void swd_stream_close(swd_stream *s);
-/* The next `room` bytes; fewer only where the contents end. */
-sw_status swd_stream_read(swd_stream *s, void *out, size_t room, size_t *made);
+/* The next `size` bytes; fewer only where the contents end. */
+sw_status swd_stream_read(swd_stream *s, void *out, size_t size, size_t *made);
 /* Of a compressed file of one member: the contents end here with the right CRC, and the file with
  * them. */
 sw_status swd_stream_check_end(swd_stream *s);

@@ -80,18 +80,18 @@ static sw_status idx_check_size(const swd_stream *r, const sw_array *array, int6
 
 /* Elements of a compressed file, of which the header says that there are very many: memory is taken as they come
  * out, twice as much each time, so that a file which only claims them does not get it. */
-static sw_status idx_read_growing(swd_stream *r, sw_array *array, int64_t count, int64_t room) {
+static sw_status idx_read_growing(swd_stream *r, sw_array *array, int64_t count, int64_t capacity) {
     for (int64_t at = 0;;) {
         size_t made = 0;
-        if (sw_resize_array(&array->data, at, room, 1) != SW_OK)
+        if (sw_resize_array(&array->data, at, capacity, 1) != SW_OK)
             return swd_stream_fail_memory(r);
-        SW_TRY(swd_stream_read(r, (char *)array->data + at, (size_t)(room - at), &made));
+        SW_TRY(swd_stream_read(r, (char *)array->data + at, (size_t)(capacity - at), &made));
         at += (int64_t)made;
         if (at == count)
             return SW_OK;
-        if (at < room)
+        if (at < capacity)
             return swd_stream_fail(r, SW_ERR_FORMAT, "truncated: the contents end within the elements");
-        room = count - room < room ? count : 2 * room;
+        capacity = count - capacity < capacity ? count : 2 * capacity;
     }
 }
 

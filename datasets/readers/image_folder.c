@@ -18,7 +18,7 @@
 
 typedef struct names {
     char **name;
-    int64_t count, room;
+    int64_t count, capacity;
 } names;
 
 typedef struct folder {
@@ -44,13 +44,13 @@ static void names_free(names *list) {
 
 /* Takes `name` over. False: no memory. */
 static bool names_add(names *list, char *name) {
-    if (name && list->count == list->room) {
-        const int64_t room = list->room ? 2 * list->room : 64;
-        if (sw_resize_array(&list->name, list->count, room, sizeof *list->name) != SW_OK) {
+    if (name && list->count == list->capacity) {
+        const int64_t capacity = list->capacity ? 2 * list->capacity : 64;
+        if (sw_resize_array(&list->name, list->count, capacity, sizeof *list->name) != SW_OK) {
             sw_free(name);
             return false;
         }
-        list->room = room;
+        list->capacity = capacity;
     }
     if (name)
         list->name[list->count++] = name;

@@ -98,15 +98,15 @@ static sw_status svmlight_columns(swd_svmlight *s, sw_csr *x, int *base) {
 
 /* Lists with much more room than they need, which a compressed file cannot foresee, become as long as they are. */
 static sw_status svmlight_trim(swd_svmlight *s) {
-    if (s->room - s->count > s->count / 8) {
+    if (s->capacity - s->count > s->count / 8) {
         SW_TRY(swd_svmlight_resize(s, &s->index, s->count, s->count, sizeof *s->index));
         SW_TRY(swd_svmlight_resize(s, &s->value, s->count, s->count, sw_dtype_size(s->o.type)));
-        s->room = s->count;
+        s->capacity = s->count;
     }
-    if (s->row_room - s->rows > s->rows / 8) {
+    if (s->row_capacity - s->rows > s->rows / 8) {
         SW_TRY(swd_svmlight_resize(s, &s->start, s->rows + 1, s->rows + 1, sizeof *s->start));
         SW_TRY(swd_svmlight_resize(s, &s->y, s->rows, s->rows, sizeof *s->y));
-        s->row_room = s->rows;
+        s->row_capacity = s->rows;
     }
     return SW_OK;
 }

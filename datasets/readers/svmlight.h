@@ -13,18 +13,18 @@ typedef struct swd_svmlight {
     swd_lines lines;
     sw_svmlight_options o;
     /* Numbers read so far; indices as they are in the file. */
-    int32_t *index; /* [room] */
-    void *value;    /* [room], of o.type */
-    int64_t count, room;
+    int32_t *index; /* [capacity] */
+    void *value;    /* [capacity], of o.type */
+    int64_t count, capacity;
     int64_t previous;  /* index before this one in its row, -1: none */
     int64_t largest;   /* index of the file so far, -1: none */
     bool zero;         /* an index is 0 */
     int64_t edge_line; /* the first line with an index that is in range only if indices begin at 1; 0: none */
     /* Rows read so far. */
-    int64_t *start; /* [row_room + 1] */
-    double *y;      /* [row_room] */
-    int32_t *ids;   /* [row_room] numbers of `classes`, NULL once the targets are not classes */
-    int64_t rows, row_room;
+    int64_t *start; /* [row_capacity + 1] */
+    double *y;      /* [row_capacity] */
+    int32_t *ids;   /* [row_capacity] numbers of `classes`, NULL once the targets are not classes */
+    int64_t rows, row_capacity;
     bool classed;                      /* the targets are classes so far */
     bool given;                        /* `classes` are those of o.like, and no other is added */
     swd_classes classes;               /* labels as texts */

@@ -19,29 +19,29 @@ sw_status swd_svmlight_resize(const swd_svmlight *s, void *list, int64_t used, i
  * lists are copied once or twice, and have little room left in the end. */
 static int64_t svmlight_capacity(const swd_svmlight *s, int64_t used, int64_t before) {
     enum { FIRST = 1024 };
-    const int64_t room = used < FIRST ? FIRST : used + used / 2;
+    const int64_t capacity = used < FIRST ? FIRST : used + used / 2;
     if (s->lines.in.compressed || before < FIRST)
-        return room;
+        return capacity;
     const double expected = 1.0625 * (double)before * ((double)s->lines.in.file_size / (double)s->lines.at);
-    return expected > (double)room ? (int64_t)expected : room;
+    return expected > (double)capacity ? (int64_t)expected : capacity;
 }
 
 static sw_status svmlight_more_numbers(swd_svmlight *s) {
-    const int64_t room = svmlight_capacity(s, s->count, s->start[s->rows]);
-    SW_TRY(swd_svmlight_resize(s, &s->index, s->count, room, sizeof *s->index));
-    SW_TRY(swd_svmlight_resize(s, &s->value, s->count, room, sw_dtype_size(s->o.type)));
-    s->room = room;
+    const int64_t capacity = svmlight_capacity(s, s->count, s->start[s->rows]);
+    SW_TRY(swd_svmlight_resize(s, &s->index, s->count, capacity, sizeof *s->index));
+    SW_TRY(swd_svmlight_resize(s, &s->value, s->count, capacity, sw_dtype_size(s->o.type)));
+    s->capacity = capacity;
     return SW_OK;
 }
 
 static sw_status svmlight_more_rows(swd_svmlight *s) {
-    const int64_t room = svmlight_capacity(s, s->rows, s->rows);
-    SW_TRY(swd_svmlight_resize(s, &s->start, s->rows + 1, room + 1, sizeof *s->start));
-    SW_TRY(swd_svmlight_resize(s, &s->y, s->rows, room, sizeof *s->y));
+    const int64_t capacity = svmlight_capacity(s, s->rows, s->rows);
+    SW_TRY(swd_svmlight_resize(s, &s->start, s->rows + 1, capacity + 1, sizeof *s->start));
+    SW_TRY(swd_svmlight_resize(s, &s->y, s->rows, capacity, sizeof *s->y));
     if (s->classed) {
-        SW_TRY(swd_svmlight_resize(s, &s->ids, s->rows, room, sizeof *s->ids));
+        SW_TRY(swd_svmlight_resize(s, &s->ids, s->rows, capacity, sizeof *s->ids));
     }
-    s->row_room = room;
+    s->row_capacity = capacity;
     return SW_OK;
 }
 
@@ -221,7 +221,7 @@ static sw_status svmlight_feature(swd_svmlight *s, const char *token) {
     SW_TRY(svmlight_index(s, &text, &index));
     if (swd_parse_number(text, &value) != SWD_NUMBER)
         SW_TRY(svmlight_check_value(s, index, text));
-    if (s->count == s->room)
+    if (s->count == s->capacity)
         SW_TRY(svmlight_more_numbers(s));
     if (s->o.type == SW_F32) {
         const float rounded = (float)value;
@@ -246,7 +246,7 @@ static sw_status svmlight_row(swd_svmlight *s, char *line) {
     char *token = svmlight_token(&line);
     if (!token)
         return SW_OK;
-    if (s->rows == s->row_room)
+    if (s->rows == s->row_capacity)
         SW_TRY(svmlight_more_rows(s));
     SW_TRY(svmlight_target(s, token));
     token = svmlight_token(&line);

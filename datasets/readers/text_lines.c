@@ -32,19 +32,19 @@ static sw_status lines_grow(swd_lines *l) {
     if (l->begin > 0) {
         memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
         l->end -= l->begin;
-        l->moved += (int64_t)l->begin;
+        l->buffer_offset += (int64_t)l->begin;
         l->begin = 0;
     }
-    if (l->end < l->room)
+    if (l->end < l->capacity)
         return SW_OK;
-    const size_t room = l->room ? 2 * l->room : 64 * 1024;
+    const size_t capacity = l->capacity ? 2 * l->capacity : 64 * 1024;
     if (l->end >= SWD_LONGEST_LINE) {
         l->line++;
         return swd_lines_fail(l, "has %d bytes or more", SWD_LONGEST_LINE);
     }
-    if (sw_resize_array(&l->buffer, (int64_t)l->end, (int64_t)room + 1, 1) != SW_OK)
+    if (sw_resize_array(&l->buffer, (int64_t)l->end, (int64_t)capacity + 1, 1) != SW_OK)
         return swd_stream_fail_memory(&l->in);
-    l->room = room;
+    l->capacity = capacity;
     return SW_OK;
 }
 
@@ -52,8 +52,8 @@ static sw_status lines_grow(swd_lines *l) {
 static sw_status lines_read_more(swd_lines *l) {
     size_t made = 0;
     SW_TRY(lines_grow(l));
-    SW_TRY(swd_stream_read(&l->in, l->buffer + l->end, l->room - l->end, &made));
-    l->ended = made < l->room - l->end;
+    SW_TRY(swd_stream_read(&l->in, l->buffer + l->end, l->capacity - l->end, &made));
+    l->ended = made < l->capacity - l->end;
     l->end += made;
     l->buffer[l->end] = 0;
     return SW_OK;
@@ -82,7 +82,7 @@ sw_status swd_lines_next(swd_lines *l, char **line) {
     if (l->begin + length < l->end && !*end)
         return swd_lines_fail(l, "holds a zero byte: this is not text in UTF-8");
     l->after_cr = *end == '\r';
-    l->at = l->moved + (int64_t)l->begin;
+    l->at = l->buffer_offset + (int64_t)l->begin;
     *line = l->buffer + l->begin;
     l->begin += length + (l->begin + length < l->end);
     *end = 0;

@@ -9,13 +9,13 @@ enum { SWD_LONGEST_LINE = 16 << 20 }; /* bytes; a line has fewer */
 /* Set in.members, then open `in`; all other fields begin as zeros. */
 typedef struct swd_lines {
     swd_stream in;
-    char *buffer; /* [room + 1]: text [begin, end) was read and not yet handed out */
-    size_t room, begin, end;
-    bool ended;    /* nothing follows in the file */
-    bool after_cr; /* the last line ended with CR, of which a LF would be a part */
-    int64_t line;  /* number of the line handed out last, from 1 */
-    int64_t at;    /* where it begins, in bytes of the contents */
-    int64_t moved; /* bytes of the contents before those in the buffer */
+    char *buffer; /* [capacity + 1]: text [begin, end) was read and not yet handed out */
+    size_t capacity, begin, end;
+    bool ended;            /* nothing follows in the file */
+    bool after_cr;         /* the last line ended with CR, of which a LF would be a part */
+    int64_t line;          /* number of the line handed out last, from 1 */
+    int64_t at;            /* where it begins, in bytes of the contents */
+    int64_t buffer_offset; /* bytes of the contents before those in the buffer */
 } swd_lines;
 
 /* The next line without its end (LF, CR, or CR and LF), terminated by zero; NULL at the end of the file. It may be
