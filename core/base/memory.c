@@ -85,7 +85,7 @@ sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size)
     if (!to)
         return SW_ERR_MEMORY;
     memcpy(&from, array, sizeof from);
-    if (used > 0)
+    if (from && used > 0)
         memcpy(to, from, (size_t)used * size);
     sw_free(from);
     memcpy(array, &to, sizeof to);
