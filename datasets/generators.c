@@ -271,7 +271,8 @@ sw_source *sw_blobs(const sw_blobs_options *options) {
     generated *m = generated_new(BLOBS, o.n, features, o.classes, o.classes * features);
     if (!m)
         return NULL;
-    const uint64_t key = sw_rng_key(o.seed, "blobs centers");
+    /* The spelling is part of the key: another one would give other centers. */
+    const uint64_t key = sw_rng_key(o.seed, "blobs centres");
     for (int64_t i = 0; i < o.classes * features; i++)
         m->hidden[i] = o.box * (2 * generators_uniform(key, i) - 1);
     for (int64_t i = 0; i < o.n; i++) {
