@@ -366,11 +366,12 @@ headers: $(headers_made)
 
 # The headers as pages, in build/doc. Everything that Doxygen or the filter has to say is an error. Doxygen
 # looks at neither the filter's exit status nor its messages: so the filter runs by itself first.
-doc_input := $(filter-out core/swale.h core/core.h core/extend.h datasets/datasets.h %/kernel_types.h,$(public_headers))
-doc:
+doc_input := $(patsubst %,$(BUILD)/include/swale/%,$(notdir $(filter-out %/kernel_types.h,$(public_headers))))
+doc: $(headers_made)
 	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
 	@rm -rf build/doc && mkdir -p build/doc
-	@DOXYGEN_INPUT='.doxygen/main.dox $(doc_input)' DOXYGEN_VERSION=$(VERSION) doxygen .doxygen/Doxyfile
+	@DOXYGEN_INPUT='.doxygen/main.dox $(doc_input)' DOXYGEN_INCLUDE=$(BUILD)/include DOXYGEN_VERSION=$(VERSION) \
+	    doxygen .doxygen/Doxyfile
 	@echo "doc: build/doc/index.html"
 
 # Two builds in two folders, equal byte for byte.

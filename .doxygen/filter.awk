@@ -1,13 +1,15 @@
-# Doxygen's input filter for the public headers: their plain comments become Doxygen's.
+# Doxygen's input filter for the public headers: their plain comments become Doxygen's. A header is a topic (a group)
+# in the topic of its folder, which main.dox declares.
 #
-#     /* ---- Title ---- */         a section: a topic (group) of its own, to the next such line
+#     the first comment              the text of the header
+#     /* ---- Title ---- */          a section: a topic within that of the header, to the next such line
 #     a comment before a declaration, or behind it on its line: that declaration's text
 #     a comment before several declarations without a blank line between: the text of all of them that have
 #                                none of their own, those after the first with a reference to it
-#     any other comment          the text of the section, or at the top of the file, of the file
+#     any other comment          more text of the section or of the header
 #
 # A function without text is an error: exit status 1. Within a comment, lines "- ..." are a list, other
-# indented lines are shown as they are, `x` is code.
+# indented lines are shown as they are, `x` is code. Kernels, which a file has in a pass of kernel.h, are always shown.
 
 function trim(s) { gsub(/^[ \t]+|[ \t]+$/, "", s); return s }
 
@@ -59,7 +61,8 @@ function section(comment,    title, rest) {
     rest = title == rest ? "" : trim(substr(rest, length(title) + 2))
     close_section()
     group = topic(title)
-    return "/** @defgroup " group " " title "\n@ingroup topic_" header "\n" rest " @{ */"
+    add_text(rest)
+    return "/** @defgroup " group " " title "\n@{ */"
 }
 
 function close_section() {
@@ -106,6 +109,8 @@ function code(line, own,    name, start, end) {
         printf "%s/**< %s */", substr(line, 1, start - 1), rendered(substr(line, start, end - start))
         line = substr(line, end)
     }
+    if (header != "kernel")
+        sub(/^#if SW_KERNEL_PASS$/, "#if 1", line)
     print line
 }
 
@@ -121,17 +126,29 @@ function complete(joined,    rest, start) {
     }
 }
 
-# What stands alone and before nothing.
-function detached(comment) {
-    if (group) # closed and opened again: a group cannot be added to itself
-        print "/** @} */\n/** @addtogroup " group "\n" rendered(comment) " @{ */"
+# The first comment: the topic of the header.
+function opened(comment) {
+    comment = rendered(comment)
+    add_text(comment)
+    return "/** @file\n" comment " */\n/** @defgroup topic_" header " " header ".h\n@ingroup folder_" folder "\n@{ */"
+}
+
+# More text of the section, or of the header.
+function add_text(comment,    name) {
+    name = group ? group : "topic_" header
+    if (!(name in texts))
+        groups[++group_count] = name
+    texts[name] = texts[name] (texts[name] && comment ? "\n\n" : "") comment
 }
 
 BEGIN {
     header = ARGV[1]
     sub(/.*\//, "", header)
+    while ((getline folder <".lint/public_headers.txt") > 0 && folder !~ ("/" header "$"))
+        ;
+    sub(/\/[^\/]*$/, "", folder)
+    gsub(/\//, "_", folder)
     sub(/\.h$/, "", header)
-    print "/** @defgroup topic_" header " " header ".h */"
 }
 
 { text = text (NR > 1 ? "\n" : "") $0 }
@@ -144,12 +161,12 @@ END {
         if (comment !~ /^\/\*/ || index(comment, "*/") != length(comment) - 1)
             code(joined)
         else if (!seen++)
-            print "/** @file\n" rendered(comment) " */"
+            print opened(comment)
         else if (comment ~ /^\/\* ----/)
             print section(comment)
         else if (at == count || trim(line[at + 1]) == "" || line[at + 1] ~ /^[ \t]*\/\*/ ||
                  line[at + 1] ~ /^#(if|else|endif|ifn?def|undef|include)/)
-            detached(comment)
+            add_text(rendered(comment))
         else {
             print "/** " rendered(comment) " */"
             if (joined ~ /^\/\*/) { # not within a struct
@@ -161,5 +178,10 @@ END {
         }
     }
     close_section()
+    print "/** @} */"
+    # Once for each group: Doxygen would change the order of several pieces.
+    for (at = 1; at <= group_count; at++)
+        if (texts[groups[at]])
+            print "/** @addtogroup " groups[at] "\n" texts[groups[at]] " */"
     exit bare
 }

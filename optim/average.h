@@ -29,7 +29,7 @@ typedef struct sw_average {
     double (*weight)(const double *coefficient);
 } sw_average;
 
-/* See Registration in method.h. */
+/* Adds an average, and lists all: see Registration in method.h. */
 SW_API sw_status sw_average_register(const sw_average *average);
 SW_API const sw_average *sw_average_at(int index);
 

@@ -106,6 +106,7 @@ SW_API void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count);
 /* Room for `count` ids, for a `sample` that chooses by itself; kept until the next step. */
 SW_API int64_t *sw_estimate_ids(sw_estimate *e, int64_t count);
 
+/* Adds an estimator, and lists all: see Registration in method.h. */
 SW_API sw_status sw_estimator_register(const sw_estimator *estimator);
 SW_API const sw_estimator *sw_estimator_find(const char *name);
 SW_API const sw_estimator *sw_estimator_at(int index);

@@ -33,7 +33,7 @@ typedef struct sw_line_search {
     const char *cost;                                      /* of a trial, for the list: "1 value"; may be NULL */
 } sw_line_search;
 
-/* See Registration in method.h. */
+/* Adds a line search, and lists all: see Registration in method.h. */
 SW_API sw_status sw_line_search_register(const sw_line_search *search);
 SW_API const sw_line_search *sw_line_search_at(int index);
 

@@ -72,7 +72,7 @@ typedef struct sw_rule {
     const char *(*not_linear)(const double *option);
 } sw_rule;
 
-/* See Registration in method.h. */
+/* Adds a rule, and lists all: see Registration in method.h. */
 SW_API sw_status sw_rule_register(const sw_rule *rule);
 SW_API const sw_rule *sw_rule_find(const char *name);
 SW_API const sw_rule *sw_rule_at(int index);

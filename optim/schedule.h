@@ -27,7 +27,7 @@ typedef struct sw_schedule {
     bool needs_total;
 } sw_schedule;
 
-/* See Registration in method.h. */
+/* Adds a schedule, and lists all: see Registration in method.h. */
 SW_API sw_status sw_schedule_register(const sw_schedule *schedule);
 SW_API const sw_schedule *sw_schedule_at(int index);
 

@@ -166,7 +166,7 @@ def operations(report, tape, only):
     names = {info.name for info in op_db}
     for name in sorted(set(COUNTERPARTS) - names):
         report.fail(f"{name} is in counterparts.py and not in op_db")
-    # Complete: every operation of core.h is reached, or listed with the reason.
+    # Complete: every operation of ops.h is reached, or listed with the reason.
     for name in swale.operations():
         if name in counterparts.used and name in NO_COUNTERPART:
             report.fail(f"{name} is listed as having no counterpart, and has one")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import swale
-from swale import Axes, CrossEntropy, Lengths, Parts, Reduction, Shape, lib
+from swale import Axes, CrossEntropy, Huber, Lengths, Loss, Parts, Shape, lib
 
 
 class NotOffered(Exception):
@@ -730,20 +730,23 @@ def embedding(weight, ids, padding_idx=None, max_norm=None, norm_type=2.0, scale
 def how(reduction):
     if reduction not in ("mean", "sum", "none"):
         raise swale.Refused("an unknown reduction")
-    return Reduction(["mean", "sum", "none"].index(reduction))
+    return ["mean", "sum", "none"].index(reduction)
 
 
-def loss(name, *middle):
+def loss_offered(x, target, weight, size_average, reduce):
+    offered(weight is None, "weights of elements")
+    offered(size_average is None and reduce is None, "size_average and reduce, which are deprecated")
+    offered(x.shape == target.shape, "losses do not broadcast")
+    real(x, target)
+
+
+def loss(name):
     def function(x, target, weight=None, size_average=None, reduce=None, reduction="mean", **more):
-        offered(weight is None, "weights of elements")
-        offered(size_average is None and reduce is None, "size_average and reduce, which are deprecated")
-        offered(x.shape == target.shape, "losses do not broadcast")
-        real(x, target)
-        numbers_ = [float(more.pop(key, default)) for key, default in middle]
+        loss_offered(x, target, weight, size_average, reduce)
         offered(not more, "options: " + " ".join(more))
-        if reduction == "mean" and not middle:
+        if reduction == "mean":
             return op(name, x, target)
-        return op(name + "_reduced", x, target, *numbers_, how(reduction))
+        return op(name + "_with_options", x, target, Loss(reduction=how(reduction)))
     return function
 
 
@@ -752,10 +755,12 @@ counterpart("nn.functional.l1_loss")(loss("l1"))
 
 
 @counterpart("nn.functional.huber_loss")
-def huber(x, target, reduction="mean", delta=1.0, weight=None):
-    if delta == 1 and reduction == "mean" and weight is None and x.shape == target.shape:
+def huber(x, target, reduction="mean", delta=1.0, weight=None, size_average=None, reduce=None):
+    loss_offered(x, target, weight, size_average, reduce)
+    if delta == 1 and reduction == "mean":
         return op("huber", x, target)
-    return loss("huber", ("delta", 1.0))(x, target, weight=weight, reduction=reduction, delta=delta)
+    offered(delta != 0, "delta = 0, which stands for the default here")
+    return op("huber_with_options", x, target, Huber(reduction=how(reduction), delta=float(delta)))
 
 
 @counterpart("nn.functional.smooth_l1_loss")
@@ -763,7 +768,7 @@ def smooth_l1(x, target, size_average=None, reduce=None, reduction="mean", beta=
     offered(beta != 0, "beta = 0, which is sw_l1")
     if beta == 1 and size_average is None and reduce is None:
         return huber(x, target, reduction)
-    y = loss("huber", ("delta", 1.0))(x, target, None, size_average, reduce, reduction, delta=beta)
+    y = huber(x, target, reduction, beta, None, size_average, reduce)
     return y if beta == 1 else op("scale", y, 1 / beta)
 
 
@@ -781,7 +786,7 @@ def kl_div(x, target, size_average=None, reduce=None, reduction="mean", log_targ
     offered(size_average is None and reduce is None, "size_average and reduce, which are deprecated")
     offered(reduction != "none", "kl_div by element: here it is one number a row")
     if reduction == "sum":
-        return op("kl_div_reduced", x, target, how("sum"))
+        return op("kl_div_with_options", x, target, Loss(reduction=how("sum")))
     y = op("kl_div", x, target)  # the mean over rows
     rows, n = math.prod(x.shape[:-1]), x.shape[-1]
     if reduction == "mean":
@@ -802,7 +807,7 @@ def cross_entropy(x, target, weight=None, size_average=None, ignore_index=-100, 
         x = op("permute", x, Axes(order))
         if soft:
             target = op("permute", target, Axes(order))
-    options = CrossEntropy(reduction=int(how(reduction)), label_smoothing=float(label_smoothing))
+    options = CrossEntropy(reduction=how(reduction), label_smoothing=float(label_smoothing))
     if weight is not None:
         if weight.rank != 1:
             raise swale.Refused("weights are not a vector")
@@ -813,7 +818,7 @@ def cross_entropy(x, target, weight=None, size_average=None, ignore_index=-100, 
     if reduction == "mean" and weight is None and not label_smoothing and (
             soft and ignore_index < 0 or not soft and not (swale.numbers(target.array) == ignore_index).any()):
         return op("cross_entropy", x, target)
-    y = op("cross_entropy_with", x, target, options)
+    y = op("cross_entropy_with_options", x, target, options)
     if soft and reduction == "mean" and len(x.shape) > 2:
         return op("scale", y, math.prod(x.shape[:-1]) / x.shape[0] / math.prod(x.shape[1:-1]))
     return y

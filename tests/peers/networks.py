@@ -520,7 +520,7 @@ def run_swale(network):
             estimator=None if network.by_hand else network.estimator_spec().encode(),
             rule=network.rule_spec().encode(), schedule=network.schedule and network.schedule[0].encode(),
             average=network.average and network.average[0].encode(), clip=network.clip, seed=1,
-            steps=network.steps)
+            total_steps=network.steps)
         optim = lib.sw_optim_new_with_options(model.params, ctypes.addressof(how))
         if not optim:
             raise swale.Refused(lib.error())

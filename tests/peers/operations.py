@@ -1,4 +1,4 @@
-"""Every operation of core.h: what it is in PyTorch, and a random call of it for graphs.py.
+"""Every operation of ops.h: what it is in PyTorch, and a random call of it for graphs.py.
 
 OPERATIONS[name] is an Operation. `torch` takes the arguments of the C function (tensors, numbers, Axes, …) and
 computes the same in PyTorch. `draw(builder)` returns arguments for one call; tensors among them are
@@ -13,7 +13,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, CrossEntropy, Lengths, Parts, Reduction, Shape
+from swale import Axes, CrossEntropy, Huber, Lengths, Loss, Parts, Shape
 
 F64 = torch.float64
 
@@ -77,7 +77,7 @@ def draw_clamp(b):
 
 
 def clamp(x, low, high):
-    """The derivative is 1 at the ends, as core.h says; PyTorch's depends on its version."""
+    """The derivative is 1 at the ends, as ops.h says; PyTorch's depends on its version."""
     return torch.where((x < low) | (x > high), torch.clamp(x.detach(), low, high), x)
 
 
@@ -443,21 +443,16 @@ def kl_rows(q, t):
     return F.kl_div(q, t, reduction="none").sum(-1)
 
 
-def reduced(each, mean=torch.mean):
-    return [mean, torch.sum, lambda x: x][each]
+def reduced(options):
+    return [torch.mean, torch.sum, lambda x: x][options["reduction"]]
 
 
-def loss(name, each, draw, kink=None, middle=False):
-    """The short form, and the one with a reduction; `middle`: a number comes before the reduction."""
+def loss(name, each, draw, kink=None):
+    """The short form, and the one with options."""
     operation(name, lambda p, t: each(p, t).mean(), draw, kink=kink)
-    if middle:
-        operation(name + "_reduced", lambda p, t, delta, how: reduced(how)(each(p, t, delta)),
-                  lambda b: draw(b) + [0.25 + b.rng.randrange(8) / 4, Reduction(b.rng.randrange(3))],
-                  kink=kink and (lambda p, t, delta, how: kink(p, t, delta)))
-    else:
-        operation(name + "_reduced", lambda p, t, how: reduced(how)(each(p, t)),
-                  lambda b: draw(b) + [Reduction(b.rng.randrange(3))],
-                  kink=kink and (lambda p, t, how: kink(p, t)))
+    operation(name + "_with_options", lambda p, t, options: reduced(options)(each(p, t)),
+              lambda b: draw(b) + [Loss(reduction=b.rng.randrange(3))],
+              kink=kink and (lambda p, t, options: kink(p, t)))
 
 
 def draw_pair(kind="real"):
@@ -466,8 +461,10 @@ def draw_pair(kind="real"):
 
 loss("sw_mse", lambda p, t: (p - t)**2, draw_pair())
 loss("sw_l1", lambda p, t: F.l1_loss(p, t, reduction="none"), draw_pair(), kink=lambda p, t: p - t)
-loss("sw_huber", lambda p, t, delta=1.0: F.huber_loss(p, t, reduction="none", delta=delta), draw_pair(),
-     middle=True)
+operation("sw_huber", F.huber_loss, draw_pair())
+operation("sw_huber_with_options",
+          lambda p, t, options: reduced(options)(F.huber_loss(p, t, reduction="none", delta=options["delta"])),
+          lambda b: draw_pair()(b) + [Huber(delta=0.25 + b.rng.randrange(8) / 4, reduction=b.rng.randrange(3))])
 loss("sw_hinge", lambda s, t: F.relu(1 - t * s), draw_pair("sign"), kink=lambda s, t: 1 - t * s)
 # PyTorch's own gives 0 for exp(-114), as it adds before it takes the logarithm.
 loss("sw_bce_with_logits", lambda z, y: torch.logaddexp(z, torch.zeros((), dtype=z.dtype)) - z * y,

@@ -54,15 +54,24 @@ class CrossEntropyOptions(ctypes.Structure):
                 ("class_weights", ctypes.POINTER(ctypes.c_double)), ("classes", ctypes.c_int)]
 
 
+class LossOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int)]
+
+
+class HuberOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("delta", ctypes.c_double)]
+
+
 class OptimOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("estimator", ctypes.c_char_p), ("rule", ctypes.c_char_p),
                 ("schedule", ctypes.c_char_p), ("average", ctypes.c_char_p), ("clip", ctypes.c_double),
-                ("seed", ctypes.c_uint64), ("steps", ctypes.c_int64)]
+                ("seed", ctypes.c_uint64), ("total_steps", ctypes.c_int64)]
 
 
 class ArraysOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("classes", ctypes.c_int), ("class_names", ctypes.c_void_p),
-                ("copy", ctypes.c_bool), ("scale", ctypes.c_double), ("shift", ctypes.c_double)]
+                ("copy", ctypes.c_bool), ("scale", ctypes.c_double), ("shift", ctypes.c_double),
+                ("allow_nonfinite", ctypes.c_bool)]
 
 
 TYPES = {"void": None, "int": ctypes.c_int, "unsigned": ctypes.c_uint, "double": ctypes.c_double,
@@ -71,7 +80,6 @@ TYPES = {"void": None, "int": ctypes.c_int, "unsigned": ctypes.c_uint, "double":
          "sw_init": Init, "sw_status": ctypes.c_int, "sw_dtype": ctypes.c_int, "sw_role": ctypes.c_int,
          "sw_reduction": ctypes.c_int, "sw_switch": ctypes.c_int, "sw_loss": ctypes.c_void_p,
          "sw_order": ctypes.c_int}
-HEADERS = ["core/core.h", "core/extend.h", "nn/nn.h", "optim/optim.h", "datasets/datasets.h"]
 
 
 def c_type(text):
@@ -86,7 +94,9 @@ def c_type(text):
 def declarations():
     """{name: (result, [parameter types])} as texts, of every SW_API function in the public headers."""
     found = {}
-    for header in HEADERS:
+    with open(os.path.join(TOP, ".lint", "public_headers.txt"), encoding="utf-8") as file:
+        headers = file.read().split()
+    for header in headers:
         with open(os.path.join(TOP, header), encoding="utf-8") as file:
             text = re.sub(r"/\*.*?\*/", " ", file.read(), flags=re.S)
         text = re.sub(r"^\s*#(?:[^\n]*\\\n)*[^\n]*$", "", text, flags=re.M)
@@ -106,7 +116,7 @@ def declarations():
 
 
 DECLARED = declarations()
-# Functions of core.h that give a tensor without computing one from others.
+# Functions that give a tensor without computing one from others.
 LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_empty", "sw_constant", "sw_param_use",
           "sw_retain_grad"}
 
@@ -225,37 +235,56 @@ class Parts(list):
         return [len(self), (Tensor * max(1, len(self)))(*self)]
 
 
-class Reduction(int):
-    def expand(self):
-        return [int(self)]
-
-    def text(self):
-        return ["SW_MEAN", "SW_SUM", "SW_NONE"][self]
+REDUCTIONS = ["SW_MEAN", "SW_SUM", "SW_NONE"]
 
 
-class CrossEntropy(dict):
-    """Options of sw_cross_entropy_with_options by their names; class_weights as a list."""
+class Options(dict):
+    """Options of a loss by their names: const sw_…_options *."""
+    structure, c_name = None, None
 
     def expand(self):
-        options = CrossEntropyOptions(size=ctypes.sizeof(CrossEntropyOptions))
+        options = self.structure(size=ctypes.sizeof(self.structure))
         for key, value in self.items():
-            if key == "class_weights":
-                options.class_weights = (ctypes.c_double * max(1, len(value)))(*value)
-                options.classes = len(value)
-            else:
-                setattr(options, key, value)
+            self.put(options, key, value)
         self.kept = options
         return [ctypes.addressof(options)]
 
+    def put(self, options, key, value):
+        setattr(options, key, value)
+
     def text(self):
-        def one(key, value):
-            if key == "class_weights":
-                return f".class_weights = (double[]){{{', '.join(map(repr, value))}}}, .classes = {len(value)}"
-            if key == "reduction":
-                return f".reduction = {Reduction(value).text()}"
-            return f".{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
-        inner = "".join(", " + one(key, value) for key, value in self.items())
-        return "&(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options)" + inner + "}"
+        inner = "".join(", " + self.text_of(key, value) for key, value in self.items())
+        return f"&({self.c_name}){{.size = sizeof({self.c_name}){inner}}}"
+
+    def text_of(self, key, value):
+        if key == "reduction":
+            return f".reduction = {REDUCTIONS[value]}"
+        return f".{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+
+
+class Loss(Options):
+    structure, c_name = LossOptions, "sw_loss_options"
+
+
+class Huber(Options):
+    structure, c_name = HuberOptions, "sw_huber_options"
+
+
+class CrossEntropy(Options):
+    """class_weights is a list."""
+    structure, c_name = CrossEntropyOptions, "sw_cross_entropy_options"
+
+    def put(self, options, key, value):
+        if key == "class_weights":
+            options.class_weights = (ctypes.c_double * max(1, len(value)))(*value)
+            options.classes = len(value)
+        else:
+            super().put(options, key, value)
+
+    def text_of(self, key, value):
+        if key == "class_weights":
+            return f".class_weights = (double[]){{{', '.join(map(repr, value))}}}, .classes = {len(value)}"
+        return super().text_of(key, value)
 
 
 NULL_TENSOR = Tensor(None, 0, 0)
