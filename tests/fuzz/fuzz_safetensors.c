@@ -1,6 +1,8 @@
 /* What is opened is looked at in full, saved and opened again: equal. */
 #include "fuzz.h"
 
+#include <swale/archive.h>
+
 static void check_equal(const sw_archive *a, const sw_archive *b) {
     if (sw_archive_count(a) != sw_archive_count(b) || sw_archive_text_count(a) != sw_archive_text_count(b))
         abort();

@@ -230,7 +230,8 @@ PLAIN = {"FIXED", "SIGN", "IDS", "ROWS", "MASK"}
 
 
 def entries():
-    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-Icore", "tests/core/ops.h"],
+    subprocess.run(["make", "-s", "build/include/swale/.made"], cwd=TOP, check=True)
+    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-Ibuild/include", "-I.", "tests/core/ops.h"],
                           cwd=TOP, check=True, capture_output=True, text=True).stdout
     found = []
     for body in re.findall(r"static const op_entry ops_\w+\[\] = \{(.*?)\n?\};", text, re.S):
