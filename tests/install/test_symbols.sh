@@ -22,15 +22,19 @@ test_list() {
     echo "(< $list, > libswale.so; if it is meant: make symbols)"
     return 1
 }
+# Functions, and constants: SW_API extern const TYPE NAME, NAME;
 test_headers() {
     xargs cat <.lint/public_headers.txt | sed '/^#/d' | tr '\n' ' ' |
-        grep -o 'SW_API [^;(]*(' | sed 's/ *($//; s/.*[ *]//' | sort >"$declared"
+        sed 's|/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/||g' | grep -o 'SW_API [^;]*;' |
+        sed 's/;$//; /^SW_API extern const /!s/ *(.*//; s/^SW_API extern const  *[a-z_]* //' |
+        tr ',' '\n' | sed 's/ *$//; s/.*[ *]//' | sort >"$declared"
     diff "$declared" "$exported" && return
     echo "(< declared with SW_API, > exported by libswale.so)"
     return 1
 }
 # swi_, swn_, swo_ and swd_ are those of folders, for their own files.
 test_archive() {
+    [ -s "$build/libswale.a" ] || return
     ! nm -g --defined-only "$build/libswale.a" | awk 'NF == 3 { print $3 }' | grep -v '^sw[inod]\{0,1\}_'
 }
 
