@@ -50,8 +50,7 @@ test_files() {
     readelf -d "$stage/usr/local/lib/libswale.so" | grep -F "soname: [libswale.so.${version%%.*}]"
 }
 
-# Each header by itself, as a program includes it, with pkg-config's flags; kernel.h and its parts are
-# test_shared's.
+# Each header by itself, as a program includes it, with pkg-config's flags. Those with kernels are below.
 compile_headers() {
     for header in $(sed 's|.*/||; /^kernel/d; /^unary/d' .lint/public_headers.txt); do
         printf '#include <swale/%s>\n#include <swale/%s>\n' "$header" "$header" >"$folder/header"
@@ -62,6 +61,16 @@ test_headers_c11() { compile_headers "$CC" -x c -std=c11; }
 test_headers_cxx17() {
     echo 'int main() { return 0; }' | "$CXX" -x c++ -std=c++17 -fsyntax-only - || skip "no C++ compiler"
     compile_headers "$CXX" -x c++ -std=c++17
+}
+
+# Kernels of headers, in every pass of a file's own.
+test_headers_kernels() {
+    cd "$folder"
+    for header in kernel_compensated kernel_glm kernel_rows unary; do
+        printf '#include <swale/kernel.h>\n#include <swale/%s.h>\n#if !SW_KERNEL_PASS\n%s\n#endif\n' $header \
+            'int main(void) { return 0; }' >kernels.c
+        "$CC" $warnings -O2 -I. kernels.c -o kernels $(config --cflags --libs swale-kernels)
+    done
 }
 
 # The two examples, copied to where nothing else is.
@@ -288,7 +297,7 @@ install_into "$stage" >"$folder/log" 2>&1 || {
     cat "$folder/log"
     exit 1
 }
-all="files headers_c11 headers_cxx17 shared copies static all_static version libm layers_cxx17 typo missing_packages
+all="files headers_c11 headers_cxx17 headers_kernels shared copies static all_static version libm layers_cxx17 typo missing_packages
 no_sudo no_permission manual uninstall folders"
 for name in ${*:-$all}; do
     (
