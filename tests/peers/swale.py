@@ -119,13 +119,14 @@ DECLARED = declarations()
 # Functions that give a tensor without computing one from others.
 LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_empty", "sw_constant", "sw_param_use",
           "sw_retain_grad"}
+# Those that run an operation, or a layer, which is an argument.
+APPLIED = {"sw_apply", "sw_apply_unary", "sw_forward"}
 
 
 def operations():
     """Names of all operations on tensors: what takes a tensor and gives one, and sw_split."""
     return [name for name, (result, kinds) in DECLARED.items()
-            if (result == "sw_tensor" and name not in LEAVES and name != "sw_forward" and name != "sw_apply")
-            or name == "sw_split"]
+            if (result == "sw_tensor" and name not in LEAVES | APPLIED) or name == "sw_split"]
 
 
 class Library:
