@@ -1,5 +1,5 @@
 """Generalized linear models in float64 NumPy: values, gradients, Hessians and a damped Newton method of each loss
-of core.h ("Generalized linear models"), and the data sets that come with scikit-learn.
+of objective.h ("Losses of generalized linear models"), and the data sets that come with scikit-learn.
 
     f(W, b) = sum_i w_i l(W a_i + b, y_i) / sum_i w_i + l2/2 |W|^2
 
