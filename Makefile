@@ -338,7 +338,8 @@ format:
 check-format:
 	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
 
-# The direction of dependencies, and that methods, operations and layers use public functions alone.
+# The direction of dependencies, that no files need one another in a circle, and that methods, operations and layers use
+# public functions alone.
 check-rooms: $(library_obj)
 	@.lint/rooms.sh $(BUILD) $(library_obj)
 

@@ -1,16 +1,20 @@
 #!/bin/sh
 # Checks the direction of dependencies: see rooms.txt. Usage: rooms.sh BUILD OBJECTS. Also checks that methods, operations and
-# layers (public_only.txt) use nothing but public functions and headers, and their own folder.
+# layers (public_only.txt) use nothing but public functions and headers, and their own folder, and that no files need one
+# another in a circle (cycles.awk).
 cd "$(dirname "$0")/.." || exit 1
 build=$1
 shift
+symbols=$build/symbols.txt
 private=$(sed '/^#/d; /^$/d' .lint/public_only.txt | while read -r folder; do
     grep -Hn '^#include "' "$folder"/*.[ch] 2>/dev/null | grep -v "#include \"$folder/" | sed 's/$/: public headers only, as <swale\/NAME.h>/'
 done)
 [ -z "$private" ] || echo "$private"
 for object in "$@"; do
     nm "$object" | awk -v file="${object#$build/}" 'NF == 3 { print file, "D", $3 } NF == 2 && $1 == "U" { print file, "U", $2 }'
-done | awk '
+done >"$symbols"
+bad=0
+awk '
     FILENAME ~ /rooms.txt/ { if (!/^#/ && NF) { level++; for (i = 1; i <= NF; i++) rank[$i] = level; } next }
     FILENAME ~ /public_only.txt/ { if (!/^#/ && NF) strict[++folders] = $1; next }
     function room(file,    r, best) {
@@ -39,4 +43,6 @@ done | awk '
                 }
         }
         exit bad
-    }' .lint/rooms.txt .lint/public_only.txt - && [ -z "$private" ]
+    }' .lint/rooms.txt .lint/public_only.txt "$symbols" || bad=1
+awk -f .lint/cycles.awk "$symbols" || bad=1
+[ -z "$private" ] && exit $bad

@@ -1,11 +1,14 @@
-/* What there is, for people: every method with what its tables say. */
-#include "optim/internal.h"
+/* The list of all methods, with what their tables say. */
+#include "optim/option_table.h"
+#include "optim/option_values.h"
+#include "optim/registry.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- Options ---- */
 
-static void print_default(FILE *to, const sw_option *o) {
+static void list_print_default(FILE *to, const sw_option *o) {
     if (o->kind == SW_OPTION_CHOICE) {
         const char *at = o->choices;
         for (int i = 0; i < (int)o->value && at; i++)
@@ -20,11 +23,11 @@ static void print_default(FILE *to, const sw_option *o) {
     }
 }
 
-static void print_options(FILE *to, const sw_option *table) {
+static void list_print_options(FILE *to, const sw_option *table) {
     for (int i = 0; table && table[i].name; i++) {
         const sw_option *o = &table[i];
         fprintf(to, "      %s=", o->name);
-        print_default(to, o);
+        list_print_default(to, o);
         if (o->kind == SW_OPTION_CHOICE || o->kind == SW_OPTION_BOOL)
             fprintf(to, "  (%s)", o->kind == SW_OPTION_BOOL ? "true|false" : o->choices);
         else if (o->kind == SW_OPTION_DURATION)
@@ -41,44 +44,44 @@ static void print_options(FILE *to, const sw_option *table) {
 
 /* ---- State and traffic, in bytes a parameter ---- */
 
-/* Where a slot has a size of its own, of a matrix like this one. */
+/* Of slots whose size the method gives: that for this matrix. */
 enum { SIDE = 1000 };
 static const sw_param matrix = {
     .name = "matrix", .rank = 2, .shape = {SIDE, SIDE}, .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
 
-static double slot_bytes(const sw_slot *slot, const double *option) {
+static double list_slot_bytes(const sw_slot *slot, const double *option) {
     const sw_slot_sizes sizes = {.dim = matrix.count, .param = &matrix, .option = option, .type = SW_F32};
     const int64_t count = slot->count ? slot->count(&sizes) : matrix.count;
     return count < 0 ? 0 : (double)count * (double)swo_slot_size(slot, SW_F32) / (double)matrix.count;
 }
 
-/* An estimator's slot may depend on the objective: then it is a table, and only named. */
-static bool is_table(swo_kind kind, const sw_slot *slot) {
+/* An estimator's slot may depend on the objective: then it is a table, whose size is not printed. */
+static bool list_is_table(swo_kind kind, const sw_slot *slot) {
     return kind == SWO_ESTIMATOR && slot->count;
 }
 
 /* Bytes of the slot whose place this one takes: v_f64 that of v (second_moments.h). 0: it takes none. */
-static double replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option) {
+static double list_replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option) {
     const size_t length = strlen(slot->name);
     if (length < 4 || strcmp(slot->name + length - 4, "_f64") != 0)
         return 0;
     for (int i = 0; slots[i].name; i++)
         if (strlen(slots[i].name) == length - 4 && strncmp(slots[i].name, slot->name, length - 4) == 0)
-            return slot_bytes(&slots[i], option);
+            return list_slot_bytes(&slots[i], option);
     return 0;
 }
 
 /* "state 4 to 12 bytes a parameter: v, mean, momentum; moves 20": from what the defaults need to all slots. */
-static void print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost) {
+static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost) {
     double value[SW_MAX_OPTIONS] = {0}, least = 0, most = 0;
     bool sized = false;
-    for (int i = 0; i < swo_count(options) && i < SW_MAX_OPTIONS; i++)
+    for (int i = 0; i < swo_option_count(options) && i < SW_MAX_OPTIONS; i++)
         value[i] = options[i].value;
     for (int i = 0; slots && slots[i].name; i++) {
-        if (is_table(kind, &slots[i]))
+        if (list_is_table(kind, &slots[i]))
             continue;
-        const double bytes = slot_bytes(&slots[i], value);
-        most += bytes - replaced_bytes(slots, &slots[i], value);
+        const double bytes = list_slot_bytes(&slots[i], value);
+        most += bytes - list_replaced_bytes(slots, &slots[i], value);
         least += swo_slot_needed(&slots[i], value, SW_F32) ? bytes : 0;
         sized |= slots[i].count && (kind == SWO_RULE || bytes != (double)swo_slot_size(&slots[i], SW_F32));
     }
@@ -87,7 +90,7 @@ static void print_state(FILE *to, swo_kind kind, const sw_option *options, const
         fprintf(to, " to %.3g", most);
     fprintf(to, " bytes a parameter%s", sized && kind == SWO_RULE ? " of a 1000 x 1000 matrix" : "");
     for (int i = 0; slots && slots[i].name; i++)
-        fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, is_table(kind, &slots[i]) ? " (a table)" : "");
+        fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, list_is_table(kind, &slots[i]) ? " (a table)" : "");
     const double x = kind == SWO_RULE ? 3 * sizeof(float) : sizeof(float); /* an average only reads x */
     if (kind == SWO_AVERAGE && sized)                                      /* a vector of many is written */
         fprintf(to, "; a step that takes one moves %.3g", 2 * x);
@@ -106,7 +109,7 @@ typedef struct heading {
     const char *cost;     /* in words */
 } heading;
 
-static heading heading_of(swo_kind kind, const void *method) {
+static heading list_heading(swo_kind kind, const void *method) {
 #define HEADING(type)                                                                 \
     .name = ((const type *)method)->name, .summary = ((const type *)method)->summary, \
     .source = ((const type *)method)->source, .options = ((const type *)method)->options
@@ -125,7 +128,7 @@ static heading heading_of(swo_kind kind, const void *method) {
 }
 
 /* How specs of a kind are written. */
-static const char *const how_to[SWO_KINDS] = {
+static const char *const spec_forms[SWO_KINDS] = {
     [SWO_ESTIMATOR] = "    \"minibatch batch=64\"; around another: \"sam rho=0.05 of=svrg\"",
     [SWO_RULE] =
         ("    \"adamw lr=1e-3\"; groups of parameters: \"role=bias: sgd lr=0.1; adamw\". [a, b): a, but not b, "
@@ -144,22 +147,22 @@ void sw_optim_list(FILE *to) {
     void *before = sw_locale_begin();
     for (int k = 0; to && k < SWO_KINDS; k++) {
         const swo_kind kind = (swo_kind)k;
-        const int n = swo_methods(kind, list, SWO_METHODS);
+        const int n = swo_method_list(kind, list, SWO_METHODS);
         if (n)
-            fprintf(to, "%s%s\n%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s", how_to[kind]);
+            fprintf(to, "%s%s\n%s\n", swo_kind_names[kind], kind == SWO_SEARCH ? "es" : "s", spec_forms[kind]);
         for (int i = 0; i < n; i++) {
-            const heading h = heading_of(kind, list[i]);
+            const heading h = list_heading(kind, list[i]);
             fprintf(to, "  %-12s %s", h.name, h.summary ? h.summary : "");
             if (h.source)
                 fprintf(to, "  [%s]", h.source);
             fputc('\n', to);
             if (kind == SWO_RULE || kind == SWO_ESTIMATOR || kind == SWO_AVERAGE)
-                print_state(to, kind, h.options, h.slots, h.moves);
+                list_print_state(to, kind, h.options, h.slots, h.moves);
             if (h.cost)
                 fprintf(to, "      cost: %s\n", h.cost);
-            print_options(to, h.options);
+            list_print_options(to, h.options);
             if (kind == SWO_SCHEDULE)
-                print_options(to, swo_schedule_options);
+                list_print_options(to, swo_schedule_options);
         }
     }
     sw_locale_end(before);

@@ -1,12 +1,14 @@
-/* What rules add to the objective: the penalty λ/2 ‖x‖² that they state as weight_decay, l1, bounds; for whoever has to
- * know of it. */
-#include "optim/internal.h"
+/* What rules add to the objective: the penalty λ/2 ‖x‖² that they state as weight_decay, l1, bounds. */
+#include "optim/penalty.h"
+#include "optim/frozen.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
 
 #include <math.h>
 
 /* The index of an option, where the rule states by it what is added to the objective; -1: it does not. */
 static int penalty_index(const swo_group *group, const char *name) {
-    return group->rule->flags & SW_RULE_PENALTY ? swo_index(group->rule->options, name) : -1;
+    return group->rule->flags & SW_RULE_PENALTY ? swo_option_index(group->rule->options, name) : -1;
 }
 
 double swo_group_penalty(const swo_group *group) {
@@ -22,43 +24,58 @@ double swo_penalty(const sw_optim *o) {
 }
 
 /* With schedules, once a step's options are known. */
-static double option_now(const swo_group *group, const char *name, double otherwise) {
+static double penalty_option(const swo_group *group, const char *name, double otherwise) {
     const int at = penalty_index(group, name);
     return at < 0 ? otherwise : group->computed ? group->effective[at] : group->base.value[at];
 }
 
-double swo_group_penalty_now(const swo_group *group) {
-    return option_now(group, "weight_decay", 0);
+double swo_group_penalty_in_step(const swo_group *group) {
+    return penalty_option(group, "weight_decay", 0);
 }
 
-static bool group_moves(const swo_group *group) {
+static bool penalty_group_moves(const swo_group *group) {
     for (int k = 0; k < group->params; k++)
         if (!group->param[k]->frozen)
             return true;
     return false;
 }
 
-double swo_penalty_now(const sw_optim *o) {
+double swo_penalty_in_step(const sw_optim *o) {
     double most = 0;
     for (int i = 0; i < o->groups; i++)
-        if (group_moves(&o->group[i]))
-            most = fmax(most, swo_group_penalty_now(&o->group[i]));
+        if (penalty_group_moves(&o->group[i]))
+            most = fmax(most, swo_group_penalty_in_step(&o->group[i]));
     return most;
+}
+
+double swo_lr_for(const sw_optim *o, double penalty) {
+    const swo_estimate *e = o->estimate;
+    return e->lr_with && penalty != e->penalty ? e->lr_with(&e->e, penalty) : e->e.lr;
+}
+
+sw_status swo_check_l2(const sw_estimate *e, double l2) {
+    const double penalty = swo_estimate_of_const(e)->penalty;
+    if (l2 == 0 || l2 == penalty)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "estimator %s: l2=%g, but weight_decay of the rule is %g; state the penalty once, as "
+                   "weight_decay (sgd weight_decay=%g), and leave l2 out",
+                   e->method->name, l2, penalty, l2);
 }
 
 /* ---- l1 and bounds ---- */
 
 /* Of a proximal step. */
-typedef struct bounds {
+typedef struct penalty_box {
     double l1, low, high;
-} bounds;
+} penalty_box;
 
 /* low and high as the step's kernel has them, in the type of x: x may be equal to those. */
-static bool bounds_of(sw_dtype type, const swo_group *group, bounds *b) {
-    *b = (bounds){.l1 = option_now(group, "l1", 0),
-                  .low = option_now(group, "low", -INFINITY),
-                  .high = option_now(group, "high", INFINITY)};
-    if (option_now(group, "nonnegative", 0) != 0)
+static bool penalty_box_of(sw_dtype type, const swo_group *group, penalty_box *b) {
+    *b = (penalty_box){.l1 = penalty_option(group, "l1", 0),
+                       .low = penalty_option(group, "low", -INFINITY),
+                       .high = penalty_option(group, "high", INFINITY)};
+    if (penalty_option(group, "nonnegative", 0) != 0)
         b->low = fmax(b->low, 0);
     if (type == SW_F32) {
         b->low = (double)(float)b->low;
@@ -69,7 +86,7 @@ static bool bounds_of(sw_dtype type, const swo_group *group, bounds *b) {
 
 /* The subgradient of f + h of least absolute value, g that of f: 0 where x is a minimum. Outside the box there is
  * none: INFINITY. */
-static double least_subgradient(const bounds *b, double x, double g) {
+static double penalty_subgradient(const penalty_box *b, double x, double g) {
     const double low = g - b->l1, high = g + b->l1; /* what g + h' is between, at a kink */
     double r = x > 0 ? high : x < 0 ? low : low > 0 ? low : high < 0 ? high : 0;
     if (x < b->low || x > b->high)
@@ -82,11 +99,11 @@ static double least_subgradient(const bounds *b, double x, double g) {
 }
 
 /* Of one parameter; false: x is outside the box. */
-static bool take_subgradients(sw_dtype type, const sw_param *p, const bounds *b, const void *x, void *g) {
+static bool penalty_add_subgradients(sw_dtype type, const sw_param *p, const penalty_box *b, const void *x, void *g) {
     for (int64_t i = p->offset; i < p->offset + p->count; i++) {
         const double at = type == SW_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i],
                      slope = type == SW_F32 ? (double)((float *)g)[i] : ((double *)g)[i],
-                     r = least_subgradient(b, at, slope);
+                     r = penalty_subgradient(b, at, slope);
         if (isinf(r) && isfinite(slope))
             return false;
         if (type == SW_F32)
@@ -97,25 +114,20 @@ static bool take_subgradients(sw_dtype type, const sw_param *p, const bounds *b,
     return true;
 }
 
-double swo_lr_for(const sw_optim *o, double penalty) {
-    const swo_estimate *e = o->estimate;
-    return e->lr_with && penalty != e->penalty ? e->lr_with(&e->e, penalty) : e->e.lr;
-}
-
 bool swo_adds_to_objective(const sw_optim *o) {
-    bounds b;
+    penalty_box b;
     for (int i = 0; i < o->groups; i++)
-        if (swo_group_penalty_now(&o->group[i]) > 0 || bounds_of(o->type, &o->group[i], &b))
+        if (swo_group_penalty_in_step(&o->group[i]) > 0 || penalty_box_of(o->type, &o->group[i], &b))
             return true;
     return false;
 }
 
 /* False: x is outside the box. Not by stretches, which are those of the last step: since then a parameter may have
  * been frozen, or thawed. */
-static bool add_penalties(const sw_optim *o, const swo_group *group, const void *x, void *g) {
-    const double decay = swo_group_penalty_now(group);
-    bounds b;
-    const bool bounded = bounds_of(o->type, group, &b);
+static bool penalty_add_group(const sw_optim *o, const swo_group *group, const void *x, void *g) {
+    const double decay = swo_group_penalty_in_step(group);
+    penalty_box b;
+    const bool bounded = penalty_box_of(o->type, group, &b);
     for (int k = 0; k < group->params; k++) {
         const sw_param *p = group->param[k];
         const size_t at = (size_t)p->offset * swo_size(o);
@@ -123,7 +135,7 @@ static bool add_penalties(const sw_optim *o, const swo_group *group, const void 
             continue;
         if (decay > 0)
             sw_vector_axpby(o->type, p->count, 1, (char *)g + at, decay, (const char *)x + at, (char *)g + at);
-        if (bounded && !take_subgradients(o->type, p, &b, x, g))
+        if (bounded && !penalty_add_subgradients(o->type, p, &b, x, g))
             return false;
     }
     return true;
@@ -132,20 +144,10 @@ static bool add_penalties(const sw_optim *o, const swo_group *group, const void 
 sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm) {
     bool inside = true;
     for (int i = 0; i < o->groups && inside; i++)
-        inside = add_penalties(o, &o->group[i], x, g);
+        inside = penalty_add_group(o, &o->group[i], x, g);
     swo_zero_frozen(o, g);
     SW_TRY(sw_vector_norm(o->type, o->dim, g, norm));
     if (!inside)
         *norm = INFINITY;
     return SW_OK;
-}
-
-sw_status swo_check_l2(const sw_estimate *e, double l2) {
-    const double penalty = swo_estimate_of_const(e)->penalty;
-    if (l2 == 0 || l2 == penalty)
-        return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT,
-                   "estimator %s: l2=%g, but weight_decay of the rule is %g; state the penalty once, as "
-                   "weight_decay (sgd weight_decay=%g), and leave l2 out",
-                   e->method->name, l2, penalty, l2);
 }

@@ -1,9 +1,11 @@
-/* Methods by name: the library's own, and those that programs register. */
-#include "optim/internal.h"
+/* Methods by name: the library's, and those that programs register. */
+#include "optim/registry.h"
 #include "optim/builtin_methods.h"
+#include "optim/option_table.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search", "average"};
 
@@ -31,11 +33,11 @@ static int registered_count[SWO_KINDS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* All descriptions begin alike: size, name. */
-static const char *name_of(const void *method) {
+static const char *registry_name(const void *method) {
     return ((const sw_rule *)method)->name;
 }
 
-static int list_locked(swo_kind kind, const void *list[], int capacity) {
+static int registry_list_locked(swo_kind kind, const void *list[], int capacity) {
     int n = 0;
     for (int i = 0; built_in[kind][i] && n < capacity; i++)
         list[n++] = built_in[kind][i];
@@ -44,24 +46,24 @@ static int list_locked(swo_kind kind, const void *list[], int capacity) {
     return n;
 }
 
-int swo_methods(swo_kind kind, const void *list[], int capacity) {
+int swo_method_list(swo_kind kind, const void *list[], int capacity) {
     pthread_mutex_lock(&mutex);
-    int n = list_locked(kind, list, capacity);
+    int n = registry_list_locked(kind, list, capacity);
     pthread_mutex_unlock(&mutex);
     return n;
 }
 
-const void *swo_lookup(swo_kind kind, const char *name) {
+const void *swo_method_lookup(swo_kind kind, const char *name) {
     const void *list[SWO_METHODS];
-    int n = name ? swo_methods(kind, list, SWO_METHODS) : 0;
+    int n = name ? swo_method_list(kind, list, SWO_METHODS) : 0;
     for (int i = 0; i < n; i++)
-        if (strcmp(name_of(list[i]), name) == 0)
+        if (strcmp(registry_name(list[i]), name) == 0)
             return list[i];
     return NULL;
 }
 
-/* No method of this kind has the name: one of another kind, a comma for a blank, or a slip of the pen. */
-static sw_status fail_to_find(swo_kind kind, const char *name) {
+/* No method of this kind has the name: one of another kind, a comma for a blank, or a typing error. */
+static sw_status registry_fail_unknown(swo_kind kind, const char *name) {
     static const char *const a_kind[SWO_KINDS] = {"an estimator", "a rule", "a schedule", "a line search",
                                                   "an average"};
     static const char *const member[SWO_KINDS] = {"estimator", "rule", "schedule", "schedule", "average"};
@@ -73,37 +75,37 @@ static sw_status fail_to_find(swo_kind kind, const char *name) {
         return sw_fail(SW_ERR_ARGUMENT, "%s %s: a name and its options are separated by blanks, not by commas",
                        swo_kind_names[kind], name);
     for (int k = 0; k < SWO_KINDS; k++)
-        if (swo_lookup((swo_kind)k, name))
+        if (swo_method_lookup((swo_kind)k, name))
             return sw_fail(SW_ERR_ARGUMENT, "%s is %s, not %s: give it as .%s of sw_optim_options", name, a_kind[k],
                            a_kind[kind], member[k]);
-    const int n = swo_methods(kind, list, SWO_METHODS);
+    const int n = swo_method_list(kind, list, SWO_METHODS);
     for (int i = 0; i < n; i++)
-        names[i] = name_of(list[i]);
+        names[i] = registry_name(list[i]);
     return sw_fail(SW_ERR_ARGUMENT, "there is no %s %s%s", swo_kind_names[kind], name, sw_suggest(name, n, names));
 }
 
-const void *swo_find(swo_kind kind, const char *name) {
-    const void *method = swo_lookup(kind, name);
+const void *swo_method_find(swo_kind kind, const char *name) {
+    const void *method = swo_method_lookup(kind, name);
     if (!method)
-        fail_to_find(kind, name);
+        registry_fail_unknown(kind, name);
     return method;
 }
 
-static sw_status enter(swo_kind kind, const void *method) {
-    if (!method || !name_of(method) || !*name_of(method))
+static sw_status registry_add(swo_kind kind, const void *method) {
+    if (!method || !registry_name(method) || !*registry_name(method))
         return sw_fail(SW_ERR_ARGUMENT, "register: the %s has no name", swo_kind_names[kind]);
     if (*(const size_t *)method == 0)
         return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size must be sizeof of its type", swo_kind_names[kind],
-                       name_of(method));
+                       registry_name(method));
     const void *list[SWO_METHODS];
     sw_status status = SW_OK;
     bool again = false;
     pthread_mutex_lock(&mutex);
-    int n = list_locked(kind, list, SWO_METHODS);
+    int n = registry_list_locked(kind, list, SWO_METHODS);
     for (int i = 0; i < n && status == SW_OK; i++) {
         again |= list[i] == method; /* harmless */
-        if (list[i] != method && strcmp(name_of(list[i]), name_of(method)) == 0)
-            status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s", name_of(method),
+        if (list[i] != method && strcmp(registry_name(list[i]), registry_name(method)) == 0)
+            status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s", registry_name(method),
                              swo_kind_names[kind]);
     }
     if (status == SW_OK && !again && registered_count[kind] == REGISTERED)
@@ -115,16 +117,16 @@ static sw_status enter(swo_kind kind, const void *method) {
 }
 
 /* What a typed spec would stumble over long after, or only when the state is saved. */
-static sw_status check_names(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots) {
+static sw_status registry_check_names(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots) {
     if (name && name[strcspn(name, " \t\n;:=,")])
         return sw_fail(SW_ERR_ARGUMENT, "register: the name of %s %s holds a blank or one of ; : = , which part specs",
                        swo_kind_names[kind], name);
     for (int i = 0; options && options[i].name; i++) {
         const sw_option *o = &options[i];
         const bool number = o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER;
-        if (number && !isnan(o->value) && !swo_in_range(o, o->value))
+        if (number && !isnan(o->value) && !swo_option_in_range(o, o->value))
             return sw_fail(SW_ERR_ARGUMENT, "register: option %s of %s %s is %g by default, outside its range %s",
-                           o->name, swo_kind_names[kind], name, o->value, swo_range_text(o));
+                           o->name, swo_kind_names[kind], name, o->value, swo_option_range_text(o));
         for (int k = 0; k < i; k++)
             if (strcmp(options[k].name, o->name) == 0)
                 return sw_fail(SW_ERR_ARGUMENT, "register: %s %s has two options %s", swo_kind_names[kind], name,
@@ -138,15 +140,15 @@ static sw_status check_names(swo_kind kind, const char *name, const sw_option *o
     return SW_OK;
 }
 
-static sw_status check_tables(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots,
-                              const char *const *scalars) {
+static sw_status registry_check_tables(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots,
+                                       const char *const *scalars) {
     int n = 0;
     while (slots && slots[n].name)
         n++;
-    if (swo_count(options) > SW_MAX_OPTIONS || n > SW_MAX_SLOTS || swo_scalars(scalars) > SW_MAX_SCALARS)
+    if (swo_option_count(options) > SW_MAX_OPTIONS || n > SW_MAX_SLOTS || swo_scalar_count(scalars) > SW_MAX_SCALARS)
         return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars", name,
                        SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
-    SW_TRY(check_names(kind, name, options, slots));
+    SW_TRY(registry_check_names(kind, name, options, slots));
     for (int i = 0; slots && i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
         if (slots[i].start == SW_START_X &&
             (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
@@ -155,13 +157,6 @@ static sw_status check_tables(swo_kind kind, const char *name, const sw_option *
                            "like it",
                            slots[i].name, swo_kind_names[kind], name);
     return SW_OK;
-}
-
-int swo_scalars(const char *const *names) {
-    int n = 0;
-    while (names && names[n])
-        n++;
-    return n;
 }
 
 sw_status sw_rule_register(const sw_rule *r) {
@@ -184,70 +179,70 @@ sw_status sw_rule_register(const sw_rule *r) {
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name, r->sums,
                        SW_MAX_SUMS);
     if (r)
-        SW_TRY(check_tables(SWO_RULE, r->name, r->options, r->slots, r->scalars));
-    return enter(SWO_RULE, r);
+        SW_TRY(registry_check_tables(SWO_RULE, r->name, r->options, r->slots, r->scalars));
+    return registry_add(SWO_RULE, r);
 }
 
 sw_status sw_estimator_register(const sw_estimator *e) {
     if (e && !e->estimate)
         return sw_fail(SW_ERR_ARGUMENT, "register: estimator %s has no estimate", e->name);
     if (e)
-        SW_TRY(check_tables(SWO_ESTIMATOR, e->name, e->options, e->slots, e->scalars));
-    return enter(SWO_ESTIMATOR, e);
+        SW_TRY(registry_check_tables(SWO_ESTIMATOR, e->name, e->options, e->slots, e->scalars));
+    return registry_add(SWO_ESTIMATOR, e);
 }
 
 sw_status sw_schedule_register(const sw_schedule *s) {
     if (s && !s->factor)
         return sw_fail(SW_ERR_ARGUMENT, "register: schedule %s has no factor", s->name);
     if (s)
-        SW_TRY(check_tables(SWO_SCHEDULE, s->name, s->options, NULL, NULL));
-    return enter(SWO_SCHEDULE, s);
+        SW_TRY(registry_check_tables(SWO_SCHEDULE, s->name, s->options, NULL, NULL));
+    return registry_add(SWO_SCHEDULE, s);
 }
 
 sw_status sw_line_search_register(const sw_line_search *s) {
     if (s && !s->search)
         return sw_fail(SW_ERR_ARGUMENT, "register: line search %s has no search", s->name);
     if (s)
-        SW_TRY(check_tables(SWO_SEARCH, s->name, s->options, NULL, s->scalars));
-    return enter(SWO_SEARCH, s);
+        SW_TRY(registry_check_tables(SWO_SEARCH, s->name, s->options, NULL, s->scalars));
+    return registry_add(SWO_SEARCH, s);
 }
 
 sw_status sw_average_register(const sw_average *a) {
     if (a)
-        SW_TRY(check_tables(SWO_AVERAGE, a->name, a->options, a->slots, a->scalars));
-    return enter(SWO_AVERAGE, a);
+        SW_TRY(registry_check_tables(SWO_AVERAGE, a->name, a->options, a->slots, a->scalars));
+    return registry_add(SWO_AVERAGE, a);
 }
 
 const sw_rule *sw_rule_find(const char *name) {
-    return swo_lookup(SWO_RULE, name);
+    return swo_method_lookup(SWO_RULE, name);
 }
 
 const sw_estimator *sw_estimator_find(const char *name) {
-    return swo_lookup(SWO_ESTIMATOR, name);
+    return swo_method_lookup(SWO_ESTIMATOR, name);
 }
 
-static const void *method_at(swo_kind kind, int index) {
+static const void *registry_at(swo_kind kind, int index) {
     const void *list[SWO_METHODS];
-    const int n = swo_methods(kind, list, SWO_METHODS);
+    const int n = swo_method_list(kind, list, SWO_METHODS);
     return index >= 0 && index < n ? list[index] : NULL;
 }
 
 const sw_rule *sw_rule_at(int index) {
-    return method_at(SWO_RULE, index);
+    return registry_at(SWO_RULE, index);
 }
 
 const sw_estimator *sw_estimator_at(int index) {
-    return method_at(SWO_ESTIMATOR, index);
+    return registry_at(SWO_ESTIMATOR, index);
 }
 
 const sw_schedule *sw_schedule_at(int index) {
-    return method_at(SWO_SCHEDULE, index);
+    return registry_at(SWO_SCHEDULE, index);
 }
 
 const sw_line_search *sw_line_search_at(int index) {
-    return method_at(SWO_SEARCH, index);
+    return registry_at(SWO_SEARCH, index);
 }
 
 const sw_average *sw_average_at(int index) {
-    return method_at(SWO_AVERAGE, index);
+    return registry_at(SWO_AVERAGE, index);
 }

@@ -1,5 +1,5 @@
 /* The options that all schedules take: the pipeline sees to warm-up and length. */
-#include "optim/internal.h"
+#include "optim/option_values.h"
 
 const sw_option swo_schedule_options[] = {
     {.name = "warmup", .kind = SW_OPTION_DURATION, .value = 0, .help = "linear rise from 1/warmup to 1"},

@@ -1,39 +1,29 @@
 /* Specs: "adamw lr=1e-3 weight_decay=0.01" read by the tables of the methods. */
-#include "optim/internal.h"
+#include "optim/spec.h"
+#include "optim/option_table.h"
+#include "optim/registry.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-int swo_count(const sw_option *table) {
-    int n = 0;
-    while (table && table[n].name)
-        n++;
-    return n;
-}
+/* ---- Words ---- */
 
-int swo_index(const sw_option *table, const char *name) {
-    for (int i = 0; table && table[i].name; i++)
-        if (strcmp(table[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
-static const char *skip_blanks(const char *text) {
+static const char *spec_skip_blanks(const char *text) {
     while (*text == ' ' || *text == '\t' || *text == '\n')
         text++;
     return text;
 }
 
-static const char *word_end(const char *text) {
+static const char *spec_word_end(const char *text) {
     while (*text && *text != ' ' && *text != '\t' && *text != '\n')
         text++;
     return text;
 }
 
-const char *swo_name(const char *text, char name[64]) {
-    text = skip_blanks(text);
-    const char *end = word_end(text);
+const char *swo_spec_word(const char *text, char name[64]) {
+    text = spec_skip_blanks(text);
+    const char *end = spec_word_end(text);
     size_t length = (size_t)(end - text) < 63 ? (size_t)(end - text) : 63;
     memcpy(name, text, length);
     name[length] = 0;
@@ -42,21 +32,8 @@ const char *swo_name(const char *text, char name[64]) {
 
 /* ---- One value ---- */
 
-const char *swo_range_text(const sw_option *o) {
-    static _Thread_local char text[96];
-    sw_format(text, sizeof text, "%c%g, %g%c", o->open & SW_OPEN_LOW || isinf(o->low) ? '(' : '[', o->low, o->high,
-              o->open & SW_OPEN_HIGH || isinf(o->high) ? ')' : ']');
-    return text;
-}
-
-bool swo_in_range(const sw_option *o, double v) {
-    bool low = o->open & SW_OPEN_LOW ? v > o->low : v >= o->low;
-    bool high = o->open & SW_OPEN_HIGH ? v < o->high : v <= o->high;
-    return low && high;
-}
-
 /* The number of `word` in "a|b|c", or -1. */
-static int choice(const char *choices, const char *word) {
+static int spec_choice_index(const char *choices, const char *word) {
     size_t length = strlen(word);
     int i = 0;
     for (const char *at = choices; at && *at; i++) {
@@ -69,7 +46,7 @@ static int choice(const char *choices, const char *word) {
     return -1;
 }
 
-static sw_status parse_value(const char *method, const sw_option *o, const char *word, double *value, char *unit) {
+static sw_status spec_parse_value(const char *method, const sw_option *o, const char *word, double *value, char *unit) {
     char *end;
     double v = sw_parse_number(word, &end);
     bool number = end != word && !isnan(v);
@@ -84,7 +61,7 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; true or false is needed", method, o->name, word);
         return SW_OK;
     case SW_OPTION_CHOICE: {
-        int i = choice(o->choices, word);
+        int i = spec_choice_index(o->choices, word);
         if (i < 0)
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; one of %s is needed", method, o->name, word, o->choices);
         *value = i;
@@ -119,27 +96,27 @@ static sw_status parse_value(const char *method, const sw_option *o, const char 
         return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a number", method, o->name, word);
     if (o->kind == SW_OPTION_INTEGER && v != floor(v))
         return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is not a whole number", method, o->name, word);
-    if (!swo_in_range(o, v))
-        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is outside %s", method, o->name, word, swo_range_text(o));
+    if (!swo_option_in_range(o, v))
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is outside %s", method, o->name, word, swo_option_range_text(o));
     *value = v;
     return SW_OK;
 }
 
-/* ---- A list of them ---- */
+/* ---- Unknown options ---- */
 
 /* "sgd, rmsprop": the rules that have this option; "" if none has. */
-static void rules_with(const char *option, char *list, size_t size) {
+static void spec_list_rules_with(const char *option, char *list, size_t size) {
     const void *rules[SWO_METHODS];
-    const int n = swo_methods(SWO_RULE, rules, SWO_METHODS);
+    const int n = swo_method_list(SWO_RULE, rules, SWO_METHODS);
     size_t at = 0;
     list[0] = 0;
     for (int i = 0; i < n && at < size; i++)
-        if (swo_index(((const sw_rule *)rules[i])->options, option) >= 0)
+        if (swo_option_index(((const sw_rule *)rules[i])->options, option) >= 0)
             at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "", ((const sw_rule *)rules[i])->name);
 }
 
 /* Options that users of other libraries may expect of a rule or an estimator, and what swale has in their place. */
-static const char *hint_for(const char *word, bool rule) {
+static const char *spec_option_hint(const char *word, bool rule) {
     static const struct {
         const char *word, *of_rule, *of_estimator;
     } known[] = {
@@ -156,8 +133,8 @@ static const char *hint_for(const char *word, bool rule) {
     return NULL;
 }
 
-static sw_status unknown(const char *kind, const char *method, const sw_option *table, const sw_option *more,
-                         const char *word) {
+static sw_status spec_fail_unknown(const char *kind, const char *method, const sw_option *table, const sw_option *more,
+                                   const char *word) {
     const char *names[2 * SW_MAX_OPTIONS];
     int count = 0;
     for (int i = 0; table && table[i].name && count < SW_MAX_OPTIONS; i++)
@@ -167,10 +144,11 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
     const char *nearest = sw_suggest(word, count, names);
     char list[600] = "";
     size_t at = 0;
-    const bool rule = strcmp(kind, swo_kind_names[SWO_RULE]) == 0, decays = swo_index(table, "weight_decay") >= 0;
-    const char *known = rule || strcmp(kind, swo_kind_names[SWO_ESTIMATOR]) == 0 ? hint_for(word, rule) : NULL;
+    const bool rule = strcmp(kind, swo_kind_names[SWO_RULE]) == 0,
+               decays = swo_option_index(table, "weight_decay") >= 0;
+    const char *known = rule || strcmp(kind, swo_kind_names[SWO_ESTIMATOR]) == 0 ? spec_option_hint(word, rule) : NULL;
     if (rule)
-        rules_with(word, list, sizeof list);
+        spec_list_rules_with(word, list, sizeof list);
     if (*list)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word, list);
     if (known && (decays || !rule || strcmp(word, "tol") == 0))
@@ -182,8 +160,8 @@ static sw_status unknown(const char *kind, const char *method, const sw_option *
 }
 
 /* "lr=1e-3,beta1=0.9", "nesterov,lr=0.1", "lr=0.1, momentum=0.9": nothing, an option or an = follows the comma. */
-static sw_status check_commas(const char *method, const sw_option *table, const sw_option *more, const char *text,
-                              const char *end) {
+static sw_status spec_check_commas(const char *method, const sw_option *table, const sw_option *more, const char *text,
+                                   const char *end) {
     const size_t length = (size_t)(end - text);
     const char *comma = memchr(text, ',', length);
     char name[64] = "";
@@ -192,15 +170,18 @@ static sw_status check_commas(const char *method, const sw_option *table, const 
     const size_t left = (size_t)(end - comma) - 1, named = strcspn(comma + 1, ",= \t\n");
     if (named < sizeof name)
         memcpy(name, comma + 1, named);
-    if (left > 0 && !memchr(comma, '=', left + 1) && swo_index(table, name) < 0 && swo_index(more, name) < 0)
+    if (left > 0 && !memchr(comma, '=', left + 1) && swo_option_index(table, name) < 0 &&
+        swo_option_index(more, name) < 0)
         return SW_OK;
     return sw_fail(SW_ERR_ARGUMENT, "%s: %.*s: options are separated by blanks, not by commas", method,
                    (int)(length < 200 ? length : 200), text);
 }
 
-sw_status swo_parse(const char *kind, const char *method, const sw_option *table, const sw_option *more,
-                    const char *text, swo_values *out) {
-    int first = swo_count(table), all = first + swo_count(more);
+/* ---- A spec ---- */
+
+sw_status swo_spec_parse(const char *kind, const char *method, const sw_option *table, const sw_option *more,
+                         const char *text, swo_values *out) {
+    int first = swo_option_count(table), all = first + swo_option_count(more);
     if (all > SW_MAX_OPTIONS)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has more than %d options", kind, method, SW_MAX_OPTIONS);
     unsigned given = 0;
@@ -210,19 +191,19 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
         char unit = (i < first ? table[i] : more[i - first]).unit;
         out->unit[i] = (char)(unit ? unit : 's');
     }
-    for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
-        const char *end = word_end(text);
+    for (text = spec_skip_blanks(text); *text; text = spec_skip_blanks(text)) {
+        const char *end = spec_word_end(text);
         const char *equals = memchr(text, '=', (size_t)(end - text));
         char key[64], word[256];
-        SW_TRY(check_commas(method, table, more, text, end));
+        SW_TRY(spec_check_commas(method, table, more, text, end));
         size_t key_length = (size_t)((equals ? equals : end) - text);
         if (key_length >= sizeof key)
             return sw_fail(SW_ERR_ARGUMENT, "%s %s: an option's name is too long", kind, method);
         memcpy(key, text, key_length);
         key[key_length] = 0;
-        int i = swo_index(table, key), j = swo_index(more, key);
+        int i = swo_option_index(table, key), j = swo_option_index(more, key);
         if (i < 0 && j < 0)
-            return unknown(kind, method, table, more, key);
+            return spec_fail_unknown(kind, method, table, more, key);
         const sw_option *o = i >= 0 ? &table[i] : &more[j];
         int at = i >= 0 ? i : first + j;
         if (given & 1u << at)
@@ -242,47 +223,26 @@ sw_status swo_parse(const char *kind, const char *method, const sw_option *table
         else if (!equals)
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s needs a value: %s=…", method, key, key);
         else
-            SW_TRY(parse_value(method, o, word, &out->value[at], &out->unit[at]));
+            SW_TRY(spec_parse_value(method, o, word, &out->value[at], &out->unit[at]));
         text = end;
     }
     return SW_OK;
 }
 
-sw_status swo_check_inner(const char *name, const sw_option *table, const swo_wrapper *outer, const char *text) {
-    for (text = skip_blanks(text); *text; text = skip_blanks(text)) {
+sw_status swo_spec_check_inner(const char *name, const sw_option *table, const swo_wrapper *outer, const char *text) {
+    for (text = spec_skip_blanks(text); *text; text = spec_skip_blanks(text)) {
         char key[64];
-        text = swo_name(text, key);
+        text = swo_spec_word(text, key);
         key[strcspn(key, "=")] = 0;
-        const int at = swo_index(table, key);
+        const int at = swo_option_index(table, key);
         if (at >= 0 && table[at].kind == SW_OPTION_SPEC)
             return SW_OK; /* the rest is what that one checks */
         for (const swo_wrapper *w = outer; at < 0 && w; w = w->outer)
-            if (swo_index(w->options, key) >= 0)
+            if (swo_option_index(w->options, key) >= 0)
                 return sw_fail(SW_ERR_ARGUMENT,
                                "estimator %s has no option %s, which is one of %s: write %s before of=, since all "
                                "after of= belongs to %s",
                                name, key, w->name, key, name);
-    }
-    return SW_OK;
-}
-
-sw_status swo_steps(const char *what, double value, char unit, int64_t total, int64_t per_epoch, double *steps) {
-    if (unit == '%') {
-        if (total <= 0)
-            return sw_fail(SW_ERR_STATE,
-                           "%s: %g%% of the run, but its length is not known: set the "
-                           "optimizer's steps",
-                           what, value);
-        *steps = sw_duration_exact_steps(value * (double)total / 100);
-    } else if (unit == 'e') {
-        if (per_epoch <= 0)
-            return sw_fail(SW_ERR_STATE,
-                           "%s: %g epochs, but the length of an epoch is not known: "
-                           "sw_optim_bind the objective first",
-                           what, value);
-        *steps = sw_duration_exact_steps(value * (double)per_epoch);
-    } else {
-        *steps = value;
     }
     return SW_OK;
 }

@@ -1,114 +1,120 @@
-/* The loop around sw_optim_minimize: how long, who is told, when it ends. */
-#include "optim/internal.h"
+/* The loop around sw_optim_minimize: its length, its callbacks, and what ends it. */
+#include "optim/convergence.h"
+#include "optim/method_status.h"
+#include "optim/optimizer.h"
+#include "optim/skipped_steps.h"
+#include "optim/step_loop.h"
 
 #include <math.h>
 
-typedef struct run {
+typedef struct train_run {
     const sw_objective *objective;
-    sw_train_options how;
+    sw_train_options options;
     sw_train_state state;
     sw_train_result *result;
     int64_t period;  /* steps between evaluations */
     bool fresh;      /* no step was taken since the last one */
     int64_t checked; /* the step after which the gradient of all samples was taken last, for the tolerance */
     bool ended;
-} run;
+} train_run;
 
-static void end(run *r, sw_train_reason reason) {
+static void train_end(train_run *r, sw_train_reason reason) {
     if (!r->ended)
         r->result->reason = reason;
     r->ended = true;
 }
 
-/* ---- How long ---- */
+/* ---- Length ---- */
 
-static sw_status check(const sw_train_options *how) {
-    if (how->epochs < 0 || how->steps < 0)
+static sw_status train_check_options(const sw_train_options *options) {
+    if (options->epochs < 0 || options->steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs, %lld steps; 0 (not given) or more is needed",
-                       (long long)how->epochs, (long long)how->steps);
-    if (how->epochs && how->steps)
+                       (long long)options->epochs, (long long)options->steps);
+    if (options->epochs && options->steps)
         return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs and %lld steps; one of the two is needed",
-                       (long long)how->epochs, (long long)how->steps);
-    if (how->log_every < 0 || how->evaluate_every < 0 || how->progress_every < 0 || how->most_skipped < 0)
+                       (long long)options->epochs, (long long)options->steps);
+    if (options->log_every < 0 || options->evaluate_every < 0 || options->progress_every < 0 ||
+        options->most_skipped < 0)
         return sw_fail(SW_ERR_ARGUMENT, "train: log_every, evaluate_every, progress_every and most_skipped "
                                         "must be 0 (the default) or more");
-    if (!(how->tolerance >= 0))
-        return sw_fail(SW_ERR_ARGUMENT, "train: tolerance = %g; 0 (never) or more is needed", how->tolerance);
-    if (how->goal < SW_GOAL_NONE || how->goal > SW_GOAL_ABOVE || (how->goal && isnan(how->target)))
+    if (!(options->tolerance >= 0))
+        return sw_fail(SW_ERR_ARGUMENT, "train: tolerance = %g; 0 (never) or more is needed", options->tolerance);
+    if (options->goal < SW_GOAL_NONE || options->goal > SW_GOAL_ABOVE || (options->goal && isnan(options->target)))
         return sw_fail(SW_ERR_ARGUMENT,
                        "train: goal = %d, target = %g; a target needs SW_GOAL_BELOW or "
                        "SW_GOAL_ABOVE",
-                       (int)how->goal, how->target);
+                       (int)options->goal, options->target);
     return SW_OK;
 }
 
 /* The steps of the whole run, 0 if no end is set, and those that are done. */
-static sw_status train_find_length(run *r, sw_optim *o) {
-    const sw_train_options *how = &r->how;
+static sw_status train_find_length(train_run *r, sw_optim *o) {
+    const sw_train_options *options = &r->options;
     sw_train_state *s = &r->state;
-    SW_TRY(check(how));
+    SW_TRY(train_check_options(options));
     SW_TRY(sw_optim_bind(o, r->objective));
     const int64_t per_epoch = sw_optim_steps_per_epoch(o, r->objective);
     s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* no batches: a step sees all samples */
-    if (how->epochs > INT64_MAX / s->steps_per_epoch)
-        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many", (long long)how->epochs,
+    if (options->epochs > INT64_MAX / s->steps_per_epoch)
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many", (long long)options->epochs,
                        (long long)s->steps_per_epoch);
-    /* A length that an earlier call set is not the optimizer's own. */
-    const int64_t own = o->length == SWO_LENGTH_TRAIN ? 0 : o->total;
-    s->total_steps = how->epochs ? how->epochs * s->steps_per_epoch : how->steps ? how->steps : own;
+    /* A length that an earlier call set does not count. */
+    const int64_t set = o->length == SWO_LENGTH_TRAIN ? 0 : o->total;
+    s->total_steps = options->epochs ? options->epochs * s->steps_per_epoch : options->steps ? options->steps : set;
     s->step = sw_optim_steps_taken(o) + sw_optim_steps_skipped(o);
     s->epoch = s->step / s->steps_per_epoch;
     return SW_OK;
 }
 
-/* Where all that was asked for is done: how to ask for as much again. */
-static sw_status train_nothing_left(const run *r) {
-    const sw_train_options *how = &r->how;
+/* The error of a call with nothing left to do, which says what to give for as much again. */
+static sw_status train_nothing_left(const train_run *r) {
+    const sw_train_options *options = &r->options;
     const sw_train_state *s = &r->state;
     const long long done = (long long)s->step, epochs = (long long)s->epoch;
-    if (how->epochs)
+    if (options->epochs)
         return sw_fail(SW_ERR_STATE,
                        "train: nothing is left to do: the optimizer has done %lld steps, %lld whole "
                        "epochs, and the length asked for is %lld epochs of the whole run; for %lld "
                        "more give epochs = %lld",
-                       done, epochs, (long long)how->epochs, (long long)how->epochs, epochs + (long long)how->epochs);
+                       done, epochs, (long long)options->epochs, (long long)options->epochs,
+                       epochs + (long long)options->epochs);
     return sw_fail(SW_ERR_STATE,
                    "train: nothing is left to do: the optimizer has done %lld steps, and the length %s "
                    "is %lld steps of the whole run; for %lld more give steps = %lld",
-                   done, how->steps ? "asked for" : "that the optimizer has", (long long)s->total_steps,
+                   done, options->steps ? "asked for" : "that the optimizer has", (long long)s->total_steps,
                    (long long)s->total_steps, done + (long long)s->total_steps);
 }
 
 /* Steps between two checks of the tolerance. */
-static int64_t train_checks_every(const run *r) {
+static int64_t train_checks_every(const train_run *r) {
     const int64_t eighth = r->state.steps_per_epoch / 8;
     return eighth > 0 ? eighth : 1;
 }
 
-static sw_status train_start(run *r, sw_optim *o) {
-    const sw_train_options *how = &r->how;
+static sw_status train_start(train_run *r, sw_optim *o) {
+    const sw_train_options *options = &r->options;
     const sw_train_state *s = &r->state;
     SW_TRY(train_find_length(r, o));
-    if (!s->total_steps && !how->goal && !(how->tolerance > 0) && !how->stop && !how->log && !how->evaluate &&
-        !how->progress)
+    if (!s->total_steps && !options->goal && !(options->tolerance > 0) && !options->stop && !options->log &&
+        !options->evaluate && !options->progress)
         return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
                                         "tolerance, a stop flag or a callback");
     if (s->total_steps && s->step >= s->total_steps)
         return train_nothing_left(r);
-    if (o->length != SWO_LENGTH_PROGRAM && (how->epochs || how->steps)) {
+    if (o->length != SWO_LENGTH_PROGRAM && (options->epochs || options->steps)) {
         o->total = s->total_steps;
         o->length = SWO_LENGTH_TRAIN;
     }
-    r->period = r->how.evaluate_every ? r->how.evaluate_every : s->steps_per_epoch;
-    r->how.log_every += !r->how.log_every;
-    r->how.progress_every += r->how.progress_every ? 0 : 16;
+    r->period = r->options.evaluate_every ? r->options.evaluate_every : s->steps_per_epoch;
+    r->options.log_every += !r->options.log_every;
+    r->options.progress_every += r->options.progress_every ? 0 : 16;
     /* Of a period that an earlier call began, and left without an evaluation. */
     r->state.mean_loss = sw_loss_mean_value(&o->period);
     r->state.gradient_norm = sw_optim_gradient_norm(o);
     r->checked = r->state.step - train_checks_every(r);
-    swo_reset_converged(o); /* of an earlier run: its tolerance, or its x, may have been others */
-    r->result->tolerance = fmax(how->tolerance, swo_own_tolerance(o)); /* either one ends the run */
-    o->wants_penalized = how->tolerance > 0;
+    swo_estimator_reset_converged(o); /* of an earlier run: its tolerance, or its x, may have been others */
+    r->result->tolerance = fmax(options->tolerance, swo_estimator_tolerance(o)); /* either one ends the run */
+    o->wants_penalized = options->tolerance > 0;
     return SW_OK;
 }
 
@@ -121,17 +127,17 @@ static sw_status train_add_loss(sw_optim *o, double loss, double weight) {
     return isnan(loss) ? SW_OK : sw_loss_mean_add_part(period, loss, weight);
 }
 
-static sw_status train_took(void *user, double loss, double weight) {
+static sw_status train_add_step(void *user, double loss, double weight) {
     return train_add_loss(user, loss, weight);
 }
 
-/* How many steps come before the next one that somebody is told of, or that is checked. */
-static int64_t train_free_steps(const run *r) {
-    enum { MOST = 100000 }; /* between looks at the stop flag */
+/* Steps before the next one that a callback sees, or that is checked. */
+static int64_t train_free_steps(const train_run *r) {
+    enum { MOST = 100000 }; /* between two checks of the stop flag */
     const sw_train_state *s = &r->state;
-    const int64_t every[] = {r->period, r->how.progress ? s->steps_per_epoch : 0, r->how.log ? r->how.log_every : 0,
-                             r->how.progress ? r->how.progress_every : 0,
-                             r->how.tolerance > 0 ? train_checks_every(r) : 0};
+    const int64_t every[] = {
+        r->period, r->options.progress ? s->steps_per_epoch : 0, r->options.log ? r->options.log_every : 0,
+        r->options.progress ? r->options.progress_every : 0, r->options.tolerance > 0 ? train_checks_every(r) : 0};
     int64_t least = s->total_steps ? s->total_steps - s->step : MOST;
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         if (every[i] > 0 && every[i] - s->step % every[i] < least)
@@ -140,51 +146,51 @@ static int64_t train_free_steps(const run *r) {
     return (least < cut ? least : cut) - 1;
 }
 
-static void train_end_converged(run *r, double tolerance, double norm) {
+static void train_end_converged(train_run *r, double tolerance, double norm) {
     r->result->tolerance = tolerance;
     r->result->full_norm = norm;
-    end(r, SW_TRAIN_TOLERANCE);
+    train_end(r, SW_TRAIN_TOLERANCE);
 }
 
-/* The estimator's own test was of x before the step. If the step led far away from the minimum, the run goes on. A
+/* The estimator's test was of x before the step. If the step led far away from the minimum, the run goes on. A
  * custom estimator may have a test, but no option tol: then the tolerance is not known, and the test ends the run. */
-static sw_status train_check_own_test(run *r) {
+static sw_status train_check_estimator_test(train_run *r) {
     static const double MOST = 3; /* times the tolerance */
     sw_optim *o = r->state.optim;
-    const double own = swo_own_tolerance(o);
+    const double tolerance = swo_estimator_tolerance(o);
     double norm = NAN;
-    if (own > 0)
-        SW_TRY(swo_true_norm(o, r->objective, &norm));
-    if (norm > MOST * own)
-        swo_reset_converged(o);
+    if (tolerance > 0)
+        SW_TRY(swo_full_gradient_norm(o, r->objective, &norm));
+    if (norm > MOST * tolerance)
+        swo_estimator_reset_converged(o);
     else
-        train_end_converged(r, own, norm);
+        train_end_converged(r, tolerance, norm);
     return SW_OK;
 }
 
 /* The gradient of all samples costs as much as an epoch, and so is not taken more often than this. It is that after
  * the step, also if the step had the gradient of all samples before it: with momentum x may pass a minimum. */
-static sw_status train_check_tolerance(run *r) {
+static sw_status train_check_tolerance(train_run *r) {
     sw_train_state *s = &r->state;
     double norm;
-    if (swo_says_converged(s->optim))
-        return train_check_own_test(r);
-    if (!(r->how.tolerance > 0) || !(s->optim->penalized_norm <= r->how.tolerance) ||
+    if (swo_estimator_converged(s->optim))
+        return train_check_estimator_test(r);
+    if (!(r->options.tolerance > 0) || !(s->optim->penalized_norm <= r->options.tolerance) ||
         s->step - r->checked < train_checks_every(r))
         return SW_OK;
     r->checked = s->step;
-    SW_TRY(swo_true_norm(s->optim, r->objective, &norm));
-    if (norm <= r->how.tolerance)
-        train_end_converged(r, r->how.tolerance, norm);
+    SW_TRY(swo_full_gradient_norm(s->optim, r->objective, &norm));
+    if (norm <= r->options.tolerance)
+        train_end_converged(r, r->options.tolerance, norm);
     return SW_OK;
 }
 
-static sw_status step(run *r) {
+static sw_status train_step(train_run *r) {
     sw_train_state *s = &r->state;
     const int64_t skipped = sw_optim_steps_skipped(s->optim);
     double begin = sw_seconds();
     int64_t together = 0;
-    sw_status status = swo_plain_run(s->optim, train_free_steps(r), train_took, s->optim, &together);
+    sw_status status = swo_step_loop(s->optim, train_free_steps(r), train_add_step, s->optim, &together);
     if (status == SW_OK)
         status = sw_optim_minimize(s->optim, r->objective, &s->loss);
     double seconds = sw_seconds() - begin;
@@ -204,7 +210,7 @@ static sw_status step(run *r) {
         r->result->skipped++;
         if (status == SW_SKIPPED)
             return SW_OK;
-        end(r, SW_TRAIN_SKIPPED);
+        train_end(r, SW_TRAIN_SKIPPED);
         return status;
     }
     r->result->steps++;
@@ -214,118 +220,118 @@ static sw_status step(run *r) {
     return train_check_tolerance(r);
 }
 
-/* ---- Who is told ---- */
+/* ---- Callbacks ---- */
 
-static sw_status call(run *r, sw_train_callback *callback, const char *name) {
+static sw_status train_call(train_run *r, sw_train_callback *callback, const char *name) {
     sw_train_state *s = &r->state;
     if (callback)
-        SW_TRY(swo_returned("train", "callback", name, false, callback(r->how.user, s)));
+        SW_TRY(swo_method_status("train", "callback", name, false, callback(r->options.user, s)));
     if (sw_error()) /* one that the callback did not clear */
         return sw_error_status();
     if (s->stop)
-        end(r, SW_TRAIN_CALLBACK);
+        train_end(r, SW_TRAIN_CALLBACK);
     return SW_OK;
 }
 
-static sw_status evaluate(run *r) {
+static sw_status train_evaluate(train_run *r) {
     sw_train_state *s = &r->state;
     s->metric = s->mean_loss;
     s->optim->period = (sw_loss_mean){0}; /* what the callback saves begins a new period */
-    if (r->how.evaluate) {
+    if (r->options.evaluate) {
         s->point = sw_optim_point(s->optim);
         if (!s->point)
             return sw_last_failure();
-        sw_status status = call(r, r->how.evaluate, "evaluate");
+        sw_status status = train_call(r, r->options.evaluate, "evaluate");
         s->point = NULL;
         SW_TRY(status);
     }
     r->result->metric = s->metric;
     r->fresh = true;
-    if ((r->how.goal == SW_GOAL_BELOW && s->metric <= r->how.target) ||
-        (r->how.goal == SW_GOAL_ABOVE && s->metric >= r->how.target)) {
+    if ((r->options.goal == SW_GOAL_BELOW && s->metric <= r->options.target) ||
+        (r->options.goal == SW_GOAL_ABOVE && s->metric >= r->options.target)) {
         r->ended = false; /* the better reason */
-        end(r, SW_TRAIN_TARGET);
+        train_end(r, SW_TRAIN_TARGET);
     }
     return SW_OK;
 }
 
-static sw_status tell(run *r) {
+static sw_status train_report(train_run *r) {
     sw_train_state *s = &r->state;
-    if (s->step % r->how.log_every == 0)
-        SW_TRY(call(r, r->how.log, "log"));
+    if (s->step % r->options.log_every == 0)
+        SW_TRY(train_call(r, r->options.log, "log"));
     const bool last = s->step == s->total_steps || r->ended;
-    if (s->step % r->how.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
-        SW_TRY(call(r, r->how.progress, "progress"));
+    if (s->step % r->options.progress_every == 0 || s->step % s->steps_per_epoch == 0 || last)
+        SW_TRY(train_call(r, r->options.progress, "progress"));
     const bool asked = r->ended && r->result->reason == SW_TRAIN_CALLBACK;
     if (s->step % r->period == 0 || (last && !asked))
-        SW_TRY(evaluate(r));
+        SW_TRY(train_evaluate(r));
     return SW_OK;
 }
 
-static sw_status loop(run *r) {
+static sw_status train_loop(train_run *r) {
     const sw_train_state *s = &r->state;
     while (!r->ended && (s->total_steps == 0 || s->step < s->total_steps)) {
-        if (r->how.stop && *r->how.stop) {
-            end(r, SW_TRAIN_STOP);
+        if (r->options.stop && *r->options.stop) {
+            train_end(r, SW_TRAIN_STOP);
         } else {
-            SW_TRY(step(r));
-            SW_TRY(tell(r));
+            SW_TRY(train_step(r));
+            SW_TRY(train_report(r));
         }
     }
     return sw_error_status(); /* of a loss that did not clear it */
 }
 
-/* All steps were done: by how much the tolerance was missed, or kept. */
-static sw_status train_judge_end(run *r) {
+/* After the last step: whether the gradient's norm is within the tolerance. */
+static sw_status train_judge_convergence(train_run *r) {
     if (r->result->reason != SW_TRAIN_COMPLETE)
         return SW_OK;
-    SW_TRY(swo_true_norm(r->state.optim, r->objective, &r->result->full_norm));
+    SW_TRY(swo_full_gradient_norm(r->state.optim, r->objective, &r->result->full_norm));
     r->result->reason = r->result->full_norm <= r->result->tolerance ? SW_TRAIN_TOLERANCE : SW_TRAIN_NOT_CONVERGED;
     return SW_OK;
 }
 
 sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_options *options,
                    sw_train_result *result) {
-    sw_train_result own = {.reason = SW_TRAIN_COMPLETE};
-    run r = {.objective = objective,
-             .how = {.size = sizeof r.how},
-             .result = result ? result : &own,
-             .state = {.optim = o, .loss = NAN, .mean_loss = NAN, .gradient_norm = NAN, .metric = NAN}};
+    sw_train_result unused = {.reason = SW_TRAIN_COMPLETE};
+    train_run r = {.objective = objective,
+                   .options = {.size = sizeof r.options},
+                   .result = result ? result : &unused,
+                   .state = {.optim = o, .loss = NAN, .mean_loss = NAN, .gradient_norm = NAN, .metric = NAN}};
     *r.result = (sw_train_result){
         .reason = SW_TRAIN_COMPLETE, .mean_loss = NAN, .metric = NAN, .gradient_norm = NAN, .full_norm = NAN};
     if (!o) {
-        end(&r, SW_TRAIN_ERROR);
+        train_end(&r, SW_TRAIN_ERROR);
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
     }
     if (sw_error()) {
-        end(&r, SW_TRAIN_ERROR);
+        train_end(&r, SW_TRAIN_ERROR);
         return sw_error_status();
     }
     sw_status status = SW_OK;
     if (options)
-        status = sw_options_copy("train", "sw_train_options", &r.how, sizeof r.how, options,
-                                 offsetof(sw_train_options, stop) + sizeof r.how.stop);
+        status = sw_options_copy("train", "sw_train_options", &r.options, sizeof r.options, options,
+                                 offsetof(sw_train_options, stop) + sizeof r.options.stop);
     if (status == SW_OK)
         status = train_start(&r, o);
     const int64_t before = r.state.step;
     if (status == SW_OK) {
-        o->most_skipped = r.how.most_skipped;
-        status = loop(&r);
+        o->most_skipped = r.options.most_skipped;
+        status = train_loop(&r);
         o->most_skipped = 0;
     }
     const bool stopped = r.result->reason != SW_TRAIN_COMPLETE && r.result->reason != SW_TRAIN_CALLBACK;
     if (status == SW_OK && !stopped && r.result->steps == 0 && r.result->skipped > 0) {
         r.ended = false; /* the better reason */
-        end(&r, SW_TRAIN_SKIPPED);
+        train_end(&r, SW_TRAIN_SKIPPED);
         char which[64];
         sw_format(which, sizeof which, "all %lld steps", (long long)r.result->skipped);
         status = swo_fail_skipped(o, "train", which);
     }
     o->wants_penalized = false;
     if (status == SW_OK && r.result->tolerance > 0)
-        status = train_judge_end(&r);
+        status = train_judge_convergence(&r);
     if (status != SW_OK)
-        end(&r, SW_TRAIN_ERROR);
+        train_end(&r, SW_TRAIN_ERROR);
     if (r.state.steps_per_epoch)
         r.result->epochs = (double)(r.state.step - before) / (double)r.state.steps_per_epoch;
     r.result->seconds = r.state.seconds;
@@ -335,7 +341,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
 }
 
 int64_t sw_train_remaining(const sw_objective *objective, sw_optim *o, const sw_train_options *options) {
-    run r = {.objective = objective, .how = {.size = sizeof r.how}};
+    train_run r = {.objective = objective, .options = {.size = sizeof r.options}};
     if (!o) {
         if (!sw_error())
             sw_fail(SW_ERR_ARGUMENT, "train_remaining: the optimizer is NULL");
@@ -343,12 +349,31 @@ int64_t sw_train_remaining(const sw_objective *objective, sw_optim *o, const sw_
     }
     if (sw_error()) /* sw_train would take none */
         return -1;
-    if (options && sw_options_copy("train_remaining", "sw_train_options", &r.how, sizeof r.how, options,
-                                   offsetof(sw_train_options, stop) + sizeof r.how.stop) != SW_OK)
+    if (options && sw_options_copy("train_remaining", "sw_train_options", &r.options, sizeof r.options, options,
+                                   offsetof(sw_train_options, stop) + sizeof r.options.stop) != SW_OK)
         return -1;
     if (train_find_length(&r, o) != SW_OK)
         return -1;
     if (r.state.total_steps == 0)
         return INT64_MAX;
     return r.state.step < r.state.total_steps ? r.state.total_steps - r.state.step : 0;
+}
+
+const char *sw_train_result_text(const sw_train_result *r, char *text, size_t size) {
+    static const char *const reasons[] = {[SW_TRAIN_COMPLETE] = "complete",
+                                          [SW_TRAIN_TARGET] = "the target is reached",
+                                          [SW_TRAIN_TOLERANCE] = "converged",
+                                          [SW_TRAIN_CALLBACK] = "ended by a callback",
+                                          [SW_TRAIN_STOP] = "stopped",
+                                          [SW_TRAIN_SKIPPED] = "too many steps were skipped",
+                                          [SW_TRAIN_ERROR] = "ended by an error",
+                                          [SW_TRAIN_NOT_CONVERGED] = "not converged"};
+    const bool known = r && (int)r->reason >= 0 && r->reason <= SW_TRAIN_NOT_CONVERGED;
+    const char *reason = known ? reasons[r->reason] : "unknown";
+    if (known && (r->reason == SW_TRAIN_NOT_CONVERGED || (r->reason == SW_TRAIN_TOLERANCE && !isnan(r->full_norm))))
+        sw_format(text, size, "%s after %.4g epochs: the gradient's norm is %.3g, %.3g times the tolerance %g", reason,
+                  r->epochs, r->full_norm, r->full_norm / r->tolerance, r->tolerance);
+    else
+        sw_format(text, size, "%s after %.4g epochs", reason, r ? r->epochs : 0);
+    return text;
 }

@@ -6,6 +6,7 @@
 #include "core/base/allocation.h"
 #include "core/base/element.h"
 #include "core/files/archive_entries.h"
+#include "core/files/stored_type.h"
 
 #include <string.h>
 
@@ -35,22 +36,10 @@ sw_status swi_archive_add_text(sw_archive *a, const char *key, const char *text)
     return SW_OK;
 }
 
-/* ---- New, open, free, save ---- */
+/* ---- New, free ---- */
 
 sw_archive *sw_archive_new(void) {
     return sw_alloc(sizeof(sw_archive));
-}
-
-sw_archive *sw_archive_load(const char *path) {
-    if (!path) {
-        sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
-        return NULL;
-    }
-    sw_archive *a = sw_archive_new();
-    if (a && (a->path = sw_strdup(path)) && swi_safetensors_read(a) == SW_OK)
-        return a;
-    sw_archive_free(a);
-    return NULL;
 }
 
 void sw_archive_free(sw_archive *a) {
@@ -74,20 +63,6 @@ void sw_archive_free(sw_archive *a) {
 /* The archive is NULL because something failed before, which is kept, or by mistake. */
 static sw_status archive_fail_null(void) {
     return sw_fail_unless_pending(SW_ERR_ARGUMENT, "archive: the archive is NULL");
-}
-
-sw_status sw_archive_save(const sw_archive *a, const char *path) {
-    if (!a)
-        return archive_fail_null();
-    if (!path)
-        return sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
-    if (a->failed)
-        return sw_error() ? a->failed
-                          : sw_fail(SW_ERR_STATE,
-                                    "%.700s: not saved: the archive lacks what could not be put "
-                                    "into it",
-                                    path);
-    return swi_safetensors_write(a, path);
 }
 
 /* ---- Putting in ---- */

@@ -1,4 +1,4 @@
-/* What an archive is made of, for the files that read and write it. */
+/* What an archive is made of, for the files that use it. */
 #ifndef SWALE_FILES_ARCHIVE_ENTRIES_H
 #define SWALE_FILES_ARCHIVE_ENTRIES_H
 
@@ -25,16 +25,9 @@ struct sw_archive {
     sw_status failed; /* why something could not be put in; SW_OK: all of it was */
 };
 
-/* What the format calls an element type; NULL: it is none. */
-const char *swi_stored_name(sw_dtype type);
-
 /* Adds an entry or a text without looking for an older one; the strings are copied. */
 swi_entry *swi_archive_add(sw_archive *archive, const char *name);
 sw_status swi_archive_add_text(sw_archive *archive, const char *key, const char *text);
 int swi_archive_find(const sw_archive *archive, const char *name); /* -1: none */
-
-/* safetensors.c. The archive is empty, and has its path. */
-sw_status swi_safetensors_read(sw_archive *archive);
-sw_status swi_safetensors_write(const sw_archive *archive, const char *path);
 
 #endif

@@ -14,6 +14,7 @@
 #include "core/base/allocation.h"
 #include "core/files/archive_entries.h"
 #include "core/files/file_replace.h"
+#include "core/files/stored_type.h"
 
 #include <string.h>
 #include <jansson.h>
@@ -25,84 +26,11 @@
 
 enum { LONGEST_HEADER = 100000000, ALIGNMENT = 8 };
 
-/* ---- Element types, in the package's order ---- */
-
-typedef struct stored_type {
-    const char *name;
-    int bits;
-    int as; /* the sw_dtype that is made of it; -1: none */
-} stored_type;
-
-static const stored_type stored_types[] = {
-    {"BOOL", 8, -1},        {"F4", 4, -1},      {"F6_E2M3", 6, -1},  {"F6_E3M2", 6, -1},  {"U8", 8, SW_U8},
-    {"I8", 8, -1},          {"F8_E5M2", 8, -1}, {"F8_E4M3", 8, -1},  {"F8_E8M0", 8, -1},  {"F8_E4M3FNUZ", 8, -1},
-    {"F8_E5M2FNUZ", 8, -1}, {"I16", 16, -1},    {"U16", 16, -1},     {"F16", 16, SW_F32}, {"BF16", 16, SW_F32},
-    {"I32", 32, SW_I32},    {"U32", 32, -1},    {"F32", 32, SW_F32}, {"C64", 64, -1},     {"F64", 64, SW_F64},
-    {"I64", 64, SW_I64},    {"U64", 64, -1},
-};
-enum { TYPES = sizeof stored_types / sizeof *stored_types };
-
-static const stored_type *safetensors_find_type(const char *name) {
-    for (int i = 0; i < TYPES; i++)
-        if (strcmp(stored_types[i].name, name) == 0)
-            return &stored_types[i];
-    return NULL;
-}
-
-static const stored_type *safetensors_type_of(sw_dtype type) {
-    for (int i = 0; i < TYPES; i++)
-        if (stored_types[i].as == (int)type && (size_t)stored_types[i].bits == 8 * sw_dtype_size(type))
-            return &stored_types[i];
-    return NULL;
-}
-
-const char *swi_stored_name(sw_dtype type) {
-    const stored_type *t = safetensors_type_of(type);
-    return t ? t->name : NULL;
-}
-
-/* ---- 16-bit numbers ---- */
-
-/* binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits */
-static float float_from_f16(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3FFu;
-    uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
-    float value;
-    if (exponent == 31)
-        bits = sign | 0x7F800000u | fraction << 13; /* Inf, NaN */
-    if (exponent == 0) {                            /* fraction · 2⁻²⁴, exact in f32 */
-        value = (float)fraction * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-        bits |= sign;
-    }
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* bfloat16: the upper half of an f32 */
-static float float_from_bf16(uint16_t half) {
-    const uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* 16-bit numbers that lie in the second half of `data` to f32, from the first on: none is overwritten
- * before it was read. */
-static void safetensors_widen(char *data, int64_t count, float (*convert)(uint16_t)) {
-    for (int64_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, data + 2 * count + 2 * i, sizeof half);
-        const float value = convert(half);
-        memcpy(data + 4 * i, &value, sizeof value);
-    }
-}
-
 /* ---- Reading: the header ---- */
 
 typedef struct tensor {
     const char *name;
-    const stored_type *type;
+    const swi_stored_type *type;
     int rank;
     int64_t shape[SW_MAX_RANK], count, begin, end;
 } tensor;
@@ -145,7 +73,7 @@ static sw_status safetensors_read_tensor(const header *h, tensor *t, const char 
     *t = (tensor){.name = name};
     if (!json_is_string(type))
         return FAIL(h, "%.200s has no dtype", name);
-    t->type = safetensors_find_type(json_string_value(type));
+    t->type = swi_find_stored_type(json_string_value(type));
     if (!t->type)
         return FAIL(h, "%.200s: there is no dtype %.100s here", name, json_string_value(type));
     SW_TRY(safetensors_read_shape(h, t, json_object_get(json, "shape")));
@@ -285,7 +213,7 @@ static sw_status safetensors_read_data(swi_reader *r, const tensor *t, char *to)
     if (t->type->bits != 16)
         return swi_reader_take(r, to, bytes);
     SW_TRY(swi_reader_take(r, to + bytes, bytes));
-    safetensors_widen(to, t->count, strcmp(t->type->name, "F16") == 0 ? float_from_f16 : float_from_bf16);
+    swi_stored_widen(t->type, to, t->count);
     return SW_OK;
 }
 
@@ -314,7 +242,8 @@ static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const hea
     return SW_OK;
 }
 
-sw_status swi_safetensors_read(sw_archive *a) {
+/* The archive is empty, and has its path. */
+static sw_status safetensors_read(sw_archive *a) {
     swi_reader r;
     header h = {.path = a->path};
     sw_status status = swi_reader_open(&r, a->path);
@@ -332,7 +261,7 @@ sw_status swi_safetensors_read(sw_archive *a) {
 
 static int compare_entries_by_type(const void *a, const void *b) {
     const swi_entry *s = *(const swi_entry *const *)a, *t = *(const swi_entry *const *)b;
-    const stored_type *s_type = safetensors_type_of(s->array.type), *t_type = safetensors_type_of(t->array.type);
+    const swi_stored_type *s_type = swi_stored_type_of(s->array.type), *t_type = swi_stored_type_of(t->array.type);
     if (s_type != t_type)
         return s_type > t_type ? -1 : 1;
     return strcmp(s->name, t->name);
@@ -392,7 +321,7 @@ static json_t *safetensors_integers(int count, const int64_t *values) {
 static json_t *safetensors_describe_entry(const swi_entry *entry, const int64_t offsets[2]) {
     json_t *shape = safetensors_integers(entry->array.rank, entry->array.shape),
            *range = safetensors_integers(2, offsets);
-    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", safetensors_type_of(entry->array.type)->name, "shape",
+    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", swi_stored_type_of(entry->array.type)->name, "shape",
                                     shape, "data_offsets", range);
     return tensor_json;
 }
@@ -450,7 +379,7 @@ static sw_status safetensors_write_file(const char *path, const char *text, size
     return status;
 }
 
-sw_status swi_safetensors_write(const sw_archive *a, const char *path) {
+static sw_status safetensors_write(const sw_archive *a, const char *path) {
     const bool had_error = sw_error() != NULL;
     for (int i = 0; i < a->entries; i++)
         if (!a->entry[i].array.data)
@@ -475,4 +404,32 @@ sw_status swi_safetensors_write(const sw_archive *a, const char *path) {
     sw_free(text);
     sw_free(sorted);
     return status;
+}
+
+/* ---- For programs ---- */
+
+sw_archive *sw_archive_load(const char *path) {
+    if (!path) {
+        sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
+        return NULL;
+    }
+    sw_archive *a = sw_archive_new();
+    if (a && (a->path = sw_strdup(path)) && safetensors_read(a) == SW_OK)
+        return a;
+    sw_archive_free(a);
+    return NULL;
+}
+
+sw_status sw_archive_save(const sw_archive *a, const char *path) {
+    if (!a)
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "archive: the archive is NULL");
+    if (!path)
+        return sw_fail(SW_ERR_ARGUMENT, "archive: the path is NULL");
+    if (a->failed)
+        return sw_error() ? a->failed
+                          : sw_fail(SW_ERR_STATE,
+                                    "%.700s: not saved: the archive lacks what could not be put "
+                                    "into it",
+                                    path);
+    return safetensors_write(a, path);
 }

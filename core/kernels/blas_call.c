@@ -31,6 +31,7 @@
 #include <swale/parallel.h>
 
 #include "core/kernels/blas_core.h"
+#include "core/kernels/thread_start.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -187,7 +188,9 @@ static bool buffers_one_fits(void) {
     return trial != MAP_FAILED && munmap(trial, SW_BLAS_BUFFER) == 0;
 }
 
-void swi_blas_close(void) {
+/* The library is unloaded or the process ends: waits for the calls under way. Other threads that would begin
+ * one afterwards sleep until the process has ended. */
+static void blas_close(void) {
     /* A thread of OpenBLAS's own that tries for ever to have its buffer would be waited for at exit. */
     if (blas_memory_is_limited() && blas_has_threads() && !buffers_one_fits())
         blas_server_avail = 0;
@@ -197,6 +200,10 @@ void swi_blas_close(void) {
     pthread_mutex_unlock(&mutex);
     if (atomic_load(&initialized))
         pthread_key_delete(key); /* its destructor may be gone when another thread ends */
+}
+
+__attribute__((constructor)) static void blas_close_at_end(void) {
+    swi_library_at_end(blas_close);
 }
 
 /* How many buffers this library asks for. OpenBLAS has 2 MAX_THREADS, and 50 at least (NUM_BUFFERS in its

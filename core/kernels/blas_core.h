@@ -14,8 +14,4 @@ bool swi_may_choose_core(void);
 bool swi_blas_small_kernel(void);
 const char *swi_blas_config(void);
 
-/* The library is unloaded or the process ends: waits for the calls under way. Other threads that would begin
- * one afterwards sleep until the process has ended. */
-void swi_blas_close(void);
-
 #endif

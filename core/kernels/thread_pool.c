@@ -17,7 +17,6 @@
 #include <swale/memory.h>
 #include <swale/text.h>
 
-#include "core/kernels/blas_core.h"
 #include "core/kernels/dispatch.h"
 #include "core/kernels/thread_start.h"
 
@@ -217,6 +216,12 @@ static void pool_start_workers(int count) {
         sched_yield();
 }
 
+static void (*close_at_end)(void);
+
+void swi_library_at_end(void (*close)(void)) {
+    close_at_end = close;
+}
+
 /* dlclose, or exit. With no job under way the workers are joined, and the pool is kept taken: jobs of later
  * destructors run on their thread. A job under way means exit, perhaps from one of its own tiles: then
  * workers leave after their tile, nobody waits for them, since their code stays, and only the calls of
@@ -226,7 +231,8 @@ __attribute__((destructor)) static void library_end(void) {
         pool_stop_workers();
     else
         pool_dismiss_workers();
-    swi_blas_close();
+    if (close_at_end)
+        close_at_end();
 }
 
 /* A child of fork has no workers: it starts its own when it needs them. */

@@ -14,4 +14,7 @@ bool swi_thread_start(pthread_t *thread, void *(*run)(void *), void *args);
 void *swi_library_keep(void);
 void swi_library_release(void *held);
 
+/* Has `close` called when the library is unloaded or the process ends, after the workers have left. One function. */
+void swi_library_at_end(void (*close)(void));
+
 #endif

@@ -6,24 +6,6 @@
 
 #include <math.h>
 
-swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node) {
-    if (node->flags & SWI_WEIGHTED)
-        return node->weight;
-    return swi_plain_weight(tape->sample_count ? (double)tape->sample_count : 1);
-}
-
-void swi_inherit_weight(swi_node *node) {
-    if (node->flags & SWI_WEIGHTED) /* a loss of its own */
-        return;
-    for (int i = 0; i < node->inputs; i++) {
-        const swi_node *input = swi_inputs(node)[i];
-        if (!(input->flags & SWI_WEIGHTED))
-            continue;
-        node->weight = node->flags & SWI_WEIGHTED ? swi_weight_combine(node->weight, input->weight) : input->weight;
-        node->flags |= SWI_WEIGHTED;
-    }
-}
-
 static sw_status weight_set(swi_node *node, const char *who, double weight) {
     SW_TRY(swi_weight_check(who, weight));
     node->weight = swi_plain_weight(weight);

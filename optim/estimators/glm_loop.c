@@ -259,7 +259,7 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
             memcpy(o->average_scalar, loop->average_scalar, sizeof loop->average_scalar);
         return;
     }
-    /* As the rules and the average of a single step. In f64 the whole loop is flushed (plain_run.c), which costs less; in f32
+    /* As the rules and the average of a single step. In f64 the whole loop is flushed (step_loop.c), which costs less; in f32
      * it would take squares of small features as zero. */
     const bool flushes = loop->e->type == SW_F32;
     const unsigned mode = flushes ? sw_subnormals_flush() : 0;

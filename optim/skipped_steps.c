@@ -1,7 +1,8 @@
-/* Steps that are skipped one after the other: how many, why, and when they are too many. */
-#include "optim/internal.h"
+/* Steps that are skipped one after the other: their count, their cause, and the error if there are too many. */
+#include "optim/skipped_steps.h"
+#include "optim/optimizer.h"
 
-sw_status swo_skip_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status) {
+sw_status swo_skipped_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status) {
     if (status == SW_SKIPPED) {
         o->skip_cause = cause;
         o->skip_name = name;

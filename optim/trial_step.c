@@ -1,12 +1,16 @@
-/* A step on copies: one that would make x or a state infinite is refused before anything has moved.
+/* A step on copies: one that would make x or a state infinite is refused before x changes.
  *
  * Whether a step overflows depends on the rule, its options and its state, and the exact answer is the step itself.
- * The trial costs about three steps and some tiles of memory. It is made only where the bounds of guard.c do not
- * exclude an overflow: with very large gradients, parameters or step sizes. */
-#include "optim/internal.h"
+ * The trial costs about three steps and some tiles of memory. It is made only where bounds.c does not exclude an
+ * overflow: with very large gradients, parameters or step sizes. */
+#include "optim/trial_step.h"
+#include "optim/bounds.h"
+#include "optim/finite.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
 
-#include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- Copies ---- */
 
@@ -54,7 +58,7 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
                  .workspace = o->workspace};
     memcpy(c->scalar, group->scalar, sizeof c->scalar);
     memcpy(c->coefficient, group->coefficient, sizeof c->coefficient);
-    memcpy(c->x, (const char *)sw_params_x(o->params) + (size_t)offset * size, (size_t)count * size);
+    memcpy(c->x, swo_x_at(o, offset), (size_t)count * size);
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!group->slot[i])
             continue;
@@ -65,25 +69,25 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
     return s;
 }
 
-/* ---- What has become infinite ---- */
+/* ---- Inf and NaN in the copies ---- */
 
 /* The first Inf or NaN; -1: none. Whole numbers have none. */
-static int64_t first_not_finite(sw_dtype type, const void *v, int64_t n) {
+static int64_t trial_first_not_finite(sw_dtype type, const void *v, int64_t n) {
     for (int64_t i = 0; i < n && (type == SW_F32 || type == SW_F64); i++)
-        if (!isfinite(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]))
+        if (!swo_element_is_finite(type, v, i))
             return i;
     return -1;
 }
 
-static const sw_param *param_at(const swo_group *group, int64_t offset) {
+static const sw_param *trial_param_at(const swo_group *group, int64_t offset) {
     for (int k = 0; k < group->params; k++)
         if (offset >= group->param[k]->offset && offset < group->param[k]->offset + group->param[k]->count)
             return group->param[k];
     return NULL;
 }
 
-static sw_status refuse(const sw_optim *o, const swo_group *group, const char *what, int64_t offset) {
-    const sw_param *p = param_at(group, offset);
+static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const char *what, int64_t offset) {
+    const sw_param *p = trial_param_at(group, offset);
     const char *name = p ? p->name : "?", *method = group->rule->name;
     const long long step = (long long)o->steps + 1;
     if (o->norm > (o->type == SW_F32 ? 0x1p44 : 0x1p480)) /* its square is near the largest number */
@@ -99,28 +103,28 @@ static sw_status refuse(const sw_optim *o, const swo_group *group, const char *w
         method, step, what, name, o->norm);
 }
 
-/* offset: of the copy's first element in x. Elements of slots that have their own size belong to
- * that parameter. */
+/* offset: of the copy's first element in x. Elements of slots whose size the rule gives
+ * belong to that parameter. */
 static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
                              int64_t count) {
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!c->slot[i])
             continue;
         const sw_slot *slot = &group->rule->slots[i];
-        const int64_t at = first_not_finite(swo_slot_type(slot, o->type), c->slot[i], c->slot_count[i]);
+        const int64_t at = trial_first_not_finite(swo_slot_type(slot, o->type), c->slot[i], c->slot_count[i]);
         if (at >= 0) {
             char what[100];
             snprintf(what, sizeof what, "the state %.64s", slot->name);
-            return refuse(o, group, what, offset + (at < count ? at : 0));
+            return trial_refuse(o, group, what, offset + (at < count ? at : 0));
         }
     }
-    const int64_t at = first_not_finite(o->type, c->x, count);
-    return at >= 0 ? refuse(o, group, "the value", offset + at) : SW_OK;
+    const int64_t at = trial_first_not_finite(o->type, c->x, count);
+    return at >= 0 ? trial_refuse(o, group, "the value", offset + at) : SW_OK;
 }
 
 /* ---- The trial ---- */
 
-static sw_status try_elements(const sw_optim *o, swo_group *group, const void *g) {
+static sw_status trial_run_elements(const sw_optim *o, swo_group *group, const void *g) {
     trial_copy c;
     int64_t tile[SW_MAX_SLOTS];
     for (int i = 0; i < SW_MAX_SLOTS; i++)
@@ -145,7 +149,7 @@ static sw_status try_elements(const sw_optim *o, swo_group *group, const void *g
     return status;
 }
 
-static sw_status try_tensor(const sw_optim *o, swo_group *group, const void *g, int k) {
+static sw_status trial_run_tensor(const sw_optim *o, swo_group *group, const void *g, int k) {
     const sw_param *p = group->param[k];
     trial_copy c;
     int64_t at[SW_MAX_SLOTS], count[SW_MAX_SLOTS];
@@ -170,12 +174,12 @@ sw_status swo_try_rules(sw_optim *o, const void *g) {
         if (!swo_rule_has_reach(group->rule))
             continue; /* checked after its step */
         if (group->rule->unit == SW_UNIT_ELEMENT) {
-            SW_TRY(try_elements(o, group, g));
+            SW_TRY(trial_run_elements(o, group, g));
             continue;
         }
         for (int k = 0; k < group->params; k++)
             if (!group->param[k]->frozen && group->param[k]->count > 0)
-                SW_TRY(try_tensor(o, group, g, k));
+                SW_TRY(trial_run_tensor(o, group, g, k));
     }
     return SW_OK;
 }

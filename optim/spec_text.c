@@ -1,10 +1,12 @@
-/* An optimizer in words, as far as they say what its state means: for files. */
-#include "optim/internal.h"
+/* The specs of an optimizer, written out for files: what says what its state means. */
+#include "optim/spec_text.h"
+#include "optim/optimizer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Whether the option had this default before its method chose a value by itself: files of that time leave it out. */
-static bool is_former_default(const char *method, const sw_option *option, double value) {
+static bool text_is_former_default(const char *method, const sw_option *option, double value) {
     static const struct {
         const char *method, *option;
         double value;
@@ -17,19 +19,20 @@ static bool is_former_default(const char *method, const sw_option *option, doubl
 }
 
 /* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
-static void print_method(char *out, size_t size, const char *name, const sw_option *table, const swo_values *values) {
+static void text_print_method(char *out, size_t size, const char *name, const sw_option *table,
+                              const swo_values *values) {
     size_t at = (size_t)snprintf(out, size, "%s", name);
     for (int i = 0; table && table[i].name && at < size; i++) {
         const bool says =
             table[i].kind == SW_OPTION_INTEGER || table[i].kind == SW_OPTION_BOOL || table[i].kind == SW_OPTION_CHOICE;
-        if (says && values->value[i] != table[i].value && !is_former_default(name, &table[i], values->value[i]))
+        if (says && values->value[i] != table[i].value && !text_is_former_default(name, &table[i], values->value[i]))
             at += (size_t)sw_format(out + at, size - at, " %s=%.17g", table[i].name, values->value[i]);
     }
 }
 
 enum { METHOD_TEXT = 1536 };
 
-static char *rules_text(const sw_optim *o) {
+static char *text_of_rules(const sw_optim *o) {
     const size_t size = (size_t)o->groups * METHOD_TEXT;
     char *text = sw_alloc(size);
     for (int i = 0; text && i < o->groups; i++) {
@@ -37,45 +40,45 @@ static char *rules_text(const sw_optim *o) {
         size_t at = strlen(text);
         at += (size_t)snprintf(text + at, size - at, "%s%s%s", i ? "; " : "", g->selector ? g->selector : "",
                                g->selector ? ": " : "");
-        print_method(text + at, size - at, g->rule->name, g->rule->options, &g->base);
+        text_print_method(text + at, size - at, g->rule->name, g->rule->options, &g->base);
     }
     return text;
 }
 
-static char *estimator_text(const sw_optim *o) {
+static char *text_of_estimator(const sw_optim *o) {
     enum { DEPTH = 6 };
     const size_t size = (size_t)DEPTH * METHOD_TEXT;
     char *text = sw_alloc(size);
     for (const swo_estimate *e = o->estimate; text && e; e = e->inner) {
         const size_t at = strlen(text);
-        print_method(text + at, size - at, e->e.method->name, e->e.method->options, &e->values);
+        text_print_method(text + at, size - at, e->e.method->name, e->e.method->options, &e->values);
         if (e->inner)
             snprintf(text + strlen(text), size - strlen(text), " of=");
     }
     return text;
 }
 
-static char *average_text(const sw_optim *o) {
+static char *text_of_average(const sw_optim *o) {
     char *text = sw_alloc(METHOD_TEXT);
     if (text && o->average)
-        print_method(text, METHOD_TEXT, o->average->name, o->average->options, &o->average_values);
+        text_print_method(text, METHOD_TEXT, o->average->name, o->average->options, &o->average_values);
     else if (text)
         snprintf(text, METHOD_TEXT, "none");
     return text;
 }
 
-static char *search_text(const sw_optim *o) {
+static char *text_of_search(const sw_optim *o) {
     char *text = sw_alloc(METHOD_TEXT);
     if (text && o->search)
-        print_method(text, METHOD_TEXT, o->search->name, o->search->options, &o->search_values);
+        text_print_method(text, METHOD_TEXT, o->search->name, o->search->options, &o->search_values);
     else if (text)
         snprintf(text, METHOD_TEXT, "none");
     return text;
 }
 
-const swo_meaning swo_meanings[SWO_MEANINGS] = {
-    {"optim.rule", rules_text},
-    {"optim.estimator", estimator_text},
-    {"optim.average", average_text},
-    {"optim.line_search", search_text},
+const swo_spec_text swo_spec_texts[SWO_SPEC_TEXTS] = {
+    {"optim.rule", text_of_rules},
+    {"optim.estimator", text_of_estimator},
+    {"optim.average", text_of_average},
+    {"optim.line_search", text_of_search},
 };

@@ -1,15 +1,20 @@
-/* Norms of parameters, gradients and updates of the last step, while somebody watches. */
-#include "optim/internal.h"
+/* Norms of parameters, gradients and updates of the last step, by layer. */
+#include "optim/norms.h"
+#include "optim/frozen.h"
+#include "optim/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
-typedef struct swo_watch {
+/* ---- Recording ---- */
+
+typedef struct swo_norm_record {
     void *x;        /* before the step, then the update */
     sw_norms *norm; /* [parameters]; of tied ones unused */
-} swo_watch;
+} swo_norm_record;
 
-static void free_watch(swo_watch *w) {
+static void norms_free_record(swo_norm_record *w) {
     if (!w)
         return;
     sw_free(w->x);
@@ -17,51 +22,51 @@ static void free_watch(swo_watch *w) {
     sw_free(w);
 }
 
-void swo_watch_free(sw_optim *o) {
-    free_watch(o->watch);
-    o->watch = NULL;
+void swo_norms_free(sw_optim *o) {
+    norms_free_record(o->norms);
+    o->norms = NULL;
 }
 
-size_t swo_watch_bytes(const sw_optim *o) {
-    return o->watch ? (size_t)o->dim * swo_size(o) : 0;
+size_t swo_norms_bytes(const sw_optim *o) {
+    return o->norms ? (size_t)o->dim * swo_size(o) : 0;
 }
 
 sw_status sw_optim_record_norms(sw_optim *o, bool on) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "watch: the optimizer is NULL");
     if (!on)
-        swo_watch_free(o);
-    if (!on || o->watch)
+        swo_norms_free(o);
+    if (!on || o->norms)
         return SW_OK;
     const int params = sw_params_count(o->params);
-    swo_watch *w = sw_alloc(sizeof *w);
+    swo_norm_record *w = sw_alloc(sizeof *w);
     if (!w)
         return SW_ERR_MEMORY;
     w->x = sw_alloc_array(o->dim, swo_size(o));
     w->norm = sw_alloc_array(params, sizeof *w->norm);
     if (!w->x || !w->norm) {
-        free_watch(w);
+        norms_free_record(w);
         return SW_ERR_MEMORY;
     }
     for (int i = 0; i < params; i++)
         w->norm[i] = (sw_norms){NAN, NAN, NAN};
-    o->watch = w;
+    o->norms = w;
     return SW_OK;
 }
 
-void swo_watch_before(sw_optim *o) {
-    if (o->watch)
-        memcpy(o->watch->x, sw_params_x(o->params), (size_t)o->dim * swo_size(o));
+void swo_norms_before(sw_optim *o) {
+    if (o->norms)
+        memcpy(o->norms->x, sw_params_x(o->params), (size_t)o->dim * swo_size(o));
 }
 
-static double norm_of(const sw_optim *o, const sw_param *p, const void *vector) {
+static double norms_of_param(const sw_optim *o, const sw_param *p, const void *vector) {
     double norm;
     sw_vector_norm(o->type, p->count, (const char *)vector + (size_t)p->offset * swo_size(o), &norm);
     return norm;
 }
 
-void swo_watch_after(sw_optim *o, const void *g) {
-    swo_watch *w = o->watch;
+void swo_norms_after(sw_optim *o, const void *g) {
+    swo_norm_record *w = o->norms;
     if (!w)
         return;
     const void *x = sw_params_x(o->params);
@@ -70,19 +75,19 @@ void swo_watch_after(sw_optim *o, const void *g) {
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (!p->tied)
-            w->norm[i] = (sw_norms){norm_of(o, p, x), norm_of(o, p, g), norm_of(o, p, w->x)};
+            w->norm[i] = (sw_norms){norms_of_param(o, p, x), norms_of_param(o, p, g), norms_of_param(o, p, w->x)};
     }
 }
 
 /* ---- By layer ---- */
 
 /* "linear1" fits linear1.weight and linear1, not linear10.weight. */
-static bool fits(const char *layer, const char *name) {
+static bool norms_layer_has(const char *layer, const char *name) {
     size_t length = layer ? strlen(layer) : 0;
     return !layer || (strncmp(name, layer, length) == 0 && (name[length] == 0 || name[length] == '.'));
 }
 
-static sw_status unknown(const sw_optim *o, const char *layer) {
+static sw_status norms_fail_unknown(const sw_optim *o, const char *layer) {
     enum { NAMES = 256 }; /* what could have been meant: names, and their parts before dots */
     char text[NAMES][64];
     const char *names[NAMES];
@@ -107,7 +112,7 @@ sw_status sw_optim_norms(const sw_optim *o, const char *layer, sw_norms *norms) 
         return sw_error_status();
     if (!o || !norms)
         return sw_fail(SW_ERR_ARGUMENT, "norms: an argument is NULL");
-    if (!o->watch)
+    if (!o->norms)
         return sw_fail(SW_ERR_STATE, "norms: call sw_optim_record_norms(optim, true) before the step");
     bool any = false;
     sw_norms sum = {0};
@@ -115,17 +120,17 @@ sw_status sw_optim_norms(const sw_optim *o, const char *layer, sw_norms *norms) 
     for (int i = 0; i < count; i++) {
         const sw_param *p = sw_params_at(o->params, i);
         bool in = false;
-        for (int k = i; k < count && !p->tied && !in; k++) { /* by its own name or a tied one's */
+        for (int k = i; k < count && !p->tied && !in; k++) { /* by its name or that of one tied to it */
             const sw_param *other = sw_params_at(o->params, k);
-            in = (other == p || other->tied == p) && fits(layer, other->name);
+            in = (other == p || other->tied == p) && norms_layer_has(layer, other->name);
         }
         if (!in)
             continue;
         any = true;
-        const sw_norms *n = &o->watch->norm[i]; /* hypot neither overflows nor loses small ones */
+        const sw_norms *n = &o->norms->norm[i]; /* hypot neither overflows nor loses small ones */
         sum = (sw_norms){hypot(sum.parameter, n->parameter), hypot(sum.gradient, n->gradient),
                          hypot(sum.update, n->update)};
     }
     *norms = sum;
-    return any ? SW_OK : unknown(o, layer);
+    return any ? SW_OK : norms_fail_unknown(o, layer);
 }

@@ -1,7 +1,9 @@
 /* What functions of methods and callbacks return. */
-#include "optim/internal.h"
+#include "optim/method_status.h"
 
-sw_status swo_returned(const char *kind, const char *name, const char *function, bool may_skip, sw_status status) {
+#include <swale/optim.h>
+
+sw_status swo_method_status(const char *kind, const char *name, const char *function, bool may_skip, sw_status status) {
     if (status == SW_OK || (status == SW_SKIPPED && may_skip))
         return status;
     if (status == SW_SKIPPED)

@@ -1,0 +1,86 @@
+/* What an optimizer tells: counters, options, memory. */
+#include "optim/norms.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include "optim/step_options.h"
+
+#include <math.h>
+
+int64_t sw_optim_total_steps(const sw_optim *o) {
+    return o ? o->total : 0;
+}
+
+int64_t sw_optim_steps_taken(const sw_optim *o) {
+    return o ? o->steps : 0;
+}
+
+int64_t sw_optim_steps_skipped(const sw_optim *o) {
+    return o ? o->skipped : 0;
+}
+
+double sw_optim_epoch(const sw_optim *o) {
+    if (sw_error()) /* no step is taken: a loop until some epoch, which never checks sw_error, ends too */
+        return INFINITY;
+    return o && o->objective ? (double)o->samples / (double)o->objective->n : 0;
+}
+
+sw_status sw_optim_set_total_steps(sw_optim *o, int64_t steps) {
+    if (!o)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "set_total_steps: the optimizer is NULL");
+    if (steps < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "set_total_steps: %lld steps", (long long)steps);
+    o->total = steps;
+    o->length = steps ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
+    return SW_OK;
+}
+
+int sw_optim_group_count(const sw_optim *o) {
+    return o ? o->groups : 0;
+}
+
+double sw_optim_option(const sw_optim *o, int group, const char *name) {
+    if (!o || group < 0 || group >= o->groups) {
+        sw_fail(SW_ERR_ARGUMENT, "option: group %d of %d", group, sw_optim_group_count(o));
+        return NAN;
+    }
+    const swo_group *g = &o->group[group];
+    int i = name ? swo_option_index(g->rule->options, name) : -1;
+    if (i < 0) {
+        sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name ? name : "NULL");
+        return NAN;
+    }
+    /* Before the first step: what it would be in it. */
+    if (o->steps == 0 && swo_step_options((sw_optim *)(uintptr_t)o) != SW_OK)
+        return NAN;
+    return g->effective[i];
+}
+
+sw_optim_memory sw_optim_bytes(const sw_optim *o) {
+    sw_optim_memory m = {0};
+    if (!o)
+        return m;
+    size_t size = swo_size(o), vector = (size_t)o->dim * size;
+    for (int i = 0; i < o->groups; i++)
+        for (int s = 0; s < SW_MAX_SLOTS; s++)
+            if (o->group[i].slot[s])
+                m.rule += (size_t)o->group[i].slot_count[s] * swo_slot_size(&o->group[i].rule->slots[s], o->type);
+    for (const swo_estimate *e = o->estimate; e; e = e->inner) {
+        m.estimator += e->bytes;
+        for (int i = 0; i < SWO_SCRATCH; i++)
+            m.work += (size_t)e->room[i] * size;
+        m.work += e->squares ? (size_t)e->e.n * sizeof *e->squares : 0;
+        m.work += e->lazy_bytes;
+    }
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        if (o->average_slot[i])
+            m.average += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
+    if (o->search)
+        m.work += 4 * vector + m.rule; /* x, direction, trial, its gradient; slots aside */
+    else if (o->x_before)
+        m.work += vector + m.rule; /* x and slots aside, where the guard keeps them */
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        if (o->average_before[i])
+            m.work += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
+    m.work += (o->point ? vector : 0) + o->workspace_bytes + swo_norms_bytes(o);
+    return m;
+}

@@ -1,0 +1,221 @@
+/* A walk over the state of an optimizer, which puts each piece into an archive, or finds where it comes from. */
+#include "optim/checkpoint_walk.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include "optim/slots.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const walk_counter_names[] = {"seed",  "n",     "steps",         "skipped",         "samples",
+                                                 "draws", "total", "sampler_epoch", "sampler_position"};
+_Static_assert(sizeof walk_counter_names / sizeof *walk_counter_names == SWO_COUNTERS, "a name for each");
+
+static const char walk_zeros = 0; /* a piece from here becomes zero */
+
+/* ---- One piece ---- */
+
+static sw_status walk_add_piece(swo_walk *v, const sw_array *to, const void *from) {
+    if (v->pieces == v->room) {
+        const int room = v->room ? 2 * v->room : 64;
+        swo_piece *longer = sw_alloc_array(room, sizeof *longer);
+        if (!longer)
+            return SW_ERR_MEMORY;
+        if (v->pieces)
+            memcpy(longer, v->piece, (size_t)v->pieces * sizeof *longer);
+        sw_free(v->piece);
+        v->piece = longer;
+        v->room = room;
+    }
+    v->piece[v->pieces++] = (swo_piece){to->data, from, (size_t)sw_array_count(to) * sw_dtype_size(to->type)};
+    return SW_OK;
+}
+
+/* Finds where a piece comes from. otherwise: its values if the file lacks it; NULL: that is a fault. */
+static sw_status walk_find_piece(swo_walk *v, const char *name, const sw_array *to, const void *otherwise) {
+    const char *shown = name + strlen("optim.");
+    int i = 0;
+    sw_archive_item item = sw_archive_at(v->in, 0);
+    for (; item.name && strcmp(item.name, name) != 0; i++)
+        item = sw_archive_at(v->in, i + 1);
+    if (item.name)
+        v->used[i] = true;
+    if (!to->data) /* no such slot */
+        return SW_OK;
+    if (!item.name && otherwise)
+        return walk_add_piece(v, to, otherwise);
+    if (!item.name) {
+        sw_error_list_add(&v->faults, "%.200s is missing", shown);
+        return SW_OK;
+    }
+    const sw_array *a = &item.array;
+    if (!a->data || a->type != to->type || a->rank != to->rank ||
+        memcmp(a->shape, to->shape, (size_t)a->rank * sizeof *a->shape) != 0) {
+        sw_error_list_add(&v->faults, "%.200s is %s %s here and %s %s in the file", shown, sw_dtype_name(to->type),
+                          sw_shape_text(to->rank, to->shape), a->data ? sw_dtype_name(a->type) : item.stored,
+                          sw_shape_text(a->rank, a->shape));
+        return SW_OK;
+    }
+    return walk_add_piece(v, to, a->data);
+}
+
+/* Formatted into allocated memory; NULL and an error. */
+static char *walk_print_name(const char *form, va_list list) {
+    va_list again;
+    va_copy(again, list);
+    const int length = vsnprintf(NULL, 0, form, again);
+    va_end(again);
+    char *name = sw_alloc((size_t)length + 1);
+    if (name)
+        vsnprintf(name, (size_t)length + 1, form, list);
+    return name;
+}
+
+/* A vector of the state by a printed name. slot: the one that it is; NULL: it is none. */
+SW_PRINTF(4, 5)
+static sw_status walk_vector(swo_walk *v, sw_array array, const sw_slot *slot, const char *form, ...) {
+    va_list list;
+    va_start(list, form);
+    char *name = walk_print_name(form, list);
+    va_end(list);
+    sw_status status = !name    ? SW_ERR_MEMORY
+                       : v->out ? sw_archive_put(v->out, name, array)
+                                : walk_find_piece(v, name, &array, slot && slot->added ? &walk_zeros : NULL);
+    sw_free(name);
+    return status;
+}
+
+/* The same for a number, which is copied. */
+SW_PRINTF(4, 5)
+static sw_status walk_number(swo_walk *v, double *value, const double *otherwise, const char *form, ...) {
+    const sw_array array = sw_array_view(value, SW_F64, 0, NULL);
+    va_list list;
+    va_start(list, form);
+    char *name = walk_print_name(form, list);
+    va_end(list);
+    sw_status status = !name    ? SW_ERR_MEMORY
+                       : v->out ? sw_archive_put_copy(v->out, name, array)
+                                : walk_find_piece(v, name, &array, otherwise);
+    sw_free(name);
+    return status;
+}
+
+/* ---- All of them ---- */
+
+/* The last `added` of them are 0 in older files. */
+static sw_status walk_scalars(swo_walk *v, const char *where, const char *const *names, double *values, int added) {
+    static const double none = 0;
+    const int count = swo_scalar_count(names);
+    for (int i = 0; i < count; i++)
+        SW_TRY(walk_number(v, &values[i], i >= count - added ? &none : NULL, "optim.%s.scalar.%s", where, names[i]));
+    return SW_OK;
+}
+
+/* Options as of the last step. One that a later version of a method has is at its default in older files. */
+static sw_status walk_options(swo_walk *v, const char *where, const sw_option *table, double *values,
+                              const swo_values *base) {
+    for (int i = 0; table && table[i].name; i++)
+        SW_TRY(walk_number(v, &values[i], &base->value[i], "optim.%s.option.%s", where, table[i].name));
+    return SW_OK;
+}
+
+sw_status swo_walk_counters(swo_walk *v, swo_counters *c) {
+    int64_t *value = &c->seed;
+    for (int i = 0; i < SWO_COUNTERS; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "optim.counter.%s", walk_counter_names[i]);
+        const sw_array array = sw_array_view(&value[i], SW_I64, 0, NULL);
+        SW_TRY(v->out ? sw_archive_put_copy(v->out, name, array) : walk_find_piece(v, name, &array, NULL));
+    }
+    return SW_OK;
+}
+
+sw_status swo_walk_params(swo_walk *v, const sw_params *params) {
+    for (int i = 0; i < sw_params_count(params); i++) {
+        const sw_param *p = sw_params_at(params, i);
+        if (!p->tied)
+            SW_TRY(walk_vector(v, sw_param_value(p), NULL, "optim.x.%s", p->name));
+    }
+    return SW_OK;
+}
+
+static sw_array walk_coefficients(double *coefficient) {
+    const int64_t count = SW_MAX_COEFFICIENTS;
+    return sw_array_view(coefficient, SW_F64, 1, &count);
+}
+
+static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
+    swo_group *g = &o->group[index];
+    const sw_slot *slots = g->rule->slots;
+    char where[32];
+    snprintf(where, sizeof where, "group%d", index);
+    for (int k = 0; k < g->params; k++)
+        for (int s = 0; slots && slots[s].name; s++)
+            if (g->slot[s])
+                SW_TRY(walk_vector(v, swo_param_slot(o, g, k, s), &slots[s], "optim.slot.%s.%s", g->param[k]->name,
+                                   slots[s].name));
+    SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0));
+    SW_TRY(walk_options(v, where, g->rule->options, g->effective, &g->base));
+    if (g->rule->point) /* they may serve it too */
+        SW_TRY(walk_vector(v, walk_coefficients(g->coefficient), NULL, "optim.%s.coefficients", where));
+    return SW_OK;
+}
+
+/* The estimator is "estimator", the one inside it "estimator.inner", and so on. A slot that this estimator
+ * lacks, but which the method has with other options, may be in the file: it was saved with lr=auto, say, and lr is
+ * given when it is loaded. */
+static sw_status walk_estimator(swo_walk *v, const sw_optim *o) {
+    char where[64] = "estimator";
+    for (swo_estimate *e = o->objective ? o->estimate : NULL; e; e = e->inner) {
+        const sw_slot *slots = e->e.method->slots;
+        for (int s = 0; slots && slots[s].name; s++)
+            if (e->e.slot[s] || (v->in && slots[s].added))
+                SW_TRY(walk_vector(v, swo_slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]), &slots[s],
+                                   "optim.%s.%s", where, slots[s].name));
+        SW_TRY(walk_scalars(v, where, e->e.method->scalars, e->scalar, e->e.method->added_scalars));
+        SW_TRY(walk_number(v, &e->e.lr, NULL, "optim.%s.proposed_lr", where));
+        const size_t length = strlen(where);
+        snprintf(where + length, sizeof where - length, ".inner");
+    }
+    return SW_OK;
+}
+
+static sw_status walk_average(swo_walk *v, sw_optim *o) {
+    const sw_average *a = o->average;
+    for (int s = 0; a && a->slots && a->slots[s].name; s++)
+        if (o->average_slot[s])
+            SW_TRY(walk_vector(v, swo_slot_vector(o, &a->slots[s], o->average_slot[s], o->average_count[s]),
+                               &a->slots[s], "optim.average.%s", a->slots[s].name));
+    if (!a)
+        return SW_OK;
+    SW_TRY(walk_scalars(v, "average", a->scalars, o->average_scalar, 0));
+    SW_TRY(walk_options(v, "average", a->options, o->average_option, &o->average_values));
+    if (a->point)
+        SW_TRY(walk_vector(v, walk_coefficients(o->average_coefficient), NULL, "optim.average.coefficients"));
+    return SW_OK;
+}
+
+sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
+    static const double none = 0;
+    for (int i = 0; i < o->groups; i++)
+        SW_TRY(walk_group(v, o, i));
+    SW_TRY(walk_estimator(v, o));
+    SW_TRY(walk_average(v, o));
+    if (o->search)
+        SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0));
+    /* Of a period that an interruption cut short; older files have none. */
+    SW_TRY(walk_number(v, &o->period.sum, &none, "optim.period.sum"));
+    SW_TRY(walk_number(v, &o->period.weight, &none, "optim.period.weight"));
+    SW_TRY(walk_number(v, &o->period.unit, &none, "optim.period.unit"));
+    SW_TRY(walk_number(v, &o->period.mix, &none, "optim.period.mix"));
+    return walk_number(v, norm, NULL, "optim.gradient_norm");
+}
+
+void swo_walk_copy(const swo_walk *v, int first, int end) {
+    for (int i = first; i < end; i++)
+        if (v->piece[i].from == &walk_zeros)
+            memset(v->piece[i].to, 0, v->piece[i].bytes);
+        else if (v->piece[i].bytes)
+            memmove(v->piece[i].to, v->piece[i].from, v->piece[i].bytes);
+}

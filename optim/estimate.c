@@ -1,0 +1,117 @@
+/* What estimators call. */
+#include "optim/estimate.h"
+#include "optim/frozen.h"
+#include "optim/method_status.h"
+#include "optim/optimizer.h"
+
+#include <math.h>
+#include <string.h>
+
+void swo_estimate_free(swo_estimate *e) {
+    while (e) {
+        swo_estimate *inner = e->inner;
+        for (int i = 0; i < SW_MAX_SLOTS; i++)
+            sw_free(e->e.slot[i]);
+        for (int i = 0; i < SWO_SCRATCH; i++)
+            sw_free(e->scratch[i]);
+        sw_free(e->squares);
+        sw_free(e->lazy);
+        sw_free(e->ids);
+        if (!inner) /* a wrapper uses the sampler of its inner one */
+            sw_sampler_free(e->e.sampler);
+        sw_free(e);
+        e = inner;
+    }
+}
+
+/* ---- Gradients and losses ---- */
+
+sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                               void *g) {
+    sw_optim *o = e->optim;
+    double ignored;
+    sw_gradient_set_data(o->view, g);
+    if (!value)
+        value = &ignored;
+    bool update = o->statistics_pending && ids == e->ids;
+    if (update)
+        o->statistics_pending = false;
+    sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, update);
+    sw_status status =
+        ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view)
+            : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value, o->view);
+    sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, false);
+    SW_TRY(status);
+    if (value == &e->value)
+        e->weight = sw_gradient_weight(o->view);
+    swo_zero_frozen(o, g); /* objectives without a tape know nothing of frozen parameters */
+    return sw_vector_norm(o->type, o->dim, g, &o->checked_norm);
+}
+
+sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value) {
+    return sw_objective_value(e->objective, e->tape, x, ids, count, e->draw, value);
+}
+
+sw_status sw_estimate_glm_derivatives(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                                      void *s) {
+    double norm;
+    SW_TRY(sw_objective_glm_derivatives(e->objective, e->tape, x, ids, count, e->draw, value, s));
+    if (value == &e->value)
+        e->weight = sw_tape_loss_weight(e->tape);
+    return sw_vector_norm(e->type, count * e->objective->outputs, s, &norm);
+}
+
+sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t count, const void *c, double beta,
+                                  void *g) {
+    return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
+}
+
+sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
+    sw_estimate *inner = e->inner;
+    SW_TRY(swo_method_status("estimator", inner->method->name, "estimate", true, inner->method->estimate(inner, x, g)));
+    swo_zero_frozen(e->optim, g); /* tables and snapshots may hold gradients of parameters that were frozen later */
+    if (isnan(e->value)) {
+        e->value = inner->value;
+        e->weight = inner->weight;
+    }
+    if (isnan(e->lr))
+        e->lr = inner->lr;
+    return SW_OK;
+}
+
+/* ---- Memory ---- */
+
+/* sw_estimate is the first member of what the pipeline keeps. */
+void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
+    swo_estimate *s = swo_estimate_of(e);
+    if (index < 0 || index >= SWO_SCRATCH || count < 0) {
+        sw_fail(SW_ERR_ARGUMENT, "estimate_scratch: %d is outside 0 to %d", index, SWO_SCRATCH - 1);
+        return NULL;
+    }
+    if (count == 0)
+        count = e->dim;
+    if (s->room[index] < count) {
+        void *more = sw_alloc_array(count, sw_dtype_size(e->type));
+        if (!more)
+            return NULL;
+        if (s->scratch[index])
+            memcpy(more, s->scratch[index], (size_t)s->room[index] * sw_dtype_size(e->type));
+        sw_free(s->scratch[index]);
+        s->scratch[index] = more;
+        s->room[index] = count;
+    }
+    return s->scratch[index];
+}
+
+int64_t *sw_estimate_ids(sw_estimate *e, int64_t count) {
+    swo_estimate *s = swo_estimate_of(e);
+    if (s->ids_room < count || !s->ids) {
+        int64_t *more = sw_alloc_array(count, sizeof *more);
+        if (!more)
+            return NULL;
+        sw_free(s->ids);
+        s->ids = more;
+        s->ids_room = count;
+    }
+    return s->ids;
+}

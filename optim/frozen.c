@@ -1,0 +1,90 @@
+/* Parameters that are frozen. They may hold Inf, as an attention mask does. Averages read all of x, and Inf - Inf is
+ * NaN: where a frozen parameter is not finite, their states are 0 and their point is x. */
+#include "optim/frozen.h"
+#include "optim/finite.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+
+#include <math.h>
+#include <string.h>
+
+void swo_zero_frozen(const sw_optim *o, void *g) {
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (p->frozen && !p->tied)
+            memset((char *)g + (size_t)p->offset * swo_size(o), 0, (size_t)p->count * swo_size(o));
+    }
+}
+
+double swo_frozen_set(const sw_params *params) {
+    const uint64_t prime = 9007199254740881u; /* the largest below 2^53 */
+    uint64_t bits = 0;
+    for (int i = 0; i < sw_params_count(params); i++)
+        bits = (2 * bits + sw_params_at(params, i)->frozen) % prime;
+    return (double)bits;
+}
+
+/* ---- Inf and NaN in them ---- */
+
+/* A bound of the 2-norm of the finite elements. */
+static double frozen_finite_norm(sw_dtype type, const void *v, int64_t count) {
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (swo_element_is_finite(type, v, i))
+            largest = fmax(largest, fabs(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]));
+    return largest * sqrt((double)count) * SWO_ROUNDING;
+}
+
+void swo_frozen_read(sw_optim *o) {
+    o->frozen_norm = 0;
+    o->any_infinite = false;
+    o->frozen_known = true;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        o->infinite[i] = false;
+        if (!p->frozen || p->tied || p->count == 0)
+            continue;
+        const void *value = swo_x_at(o, p->offset);
+        double norm = swo_vector_bound(o->type, value, p->count);
+        if (!isfinite(norm)) {
+            o->infinite[i] = !swo_vector_is_finite(o->type, value, p->count);
+            norm = frozen_finite_norm(o->type, value, p->count);
+        }
+        o->any_infinite |= o->infinite[i];
+        o->frozen_norm = hypot(o->frozen_norm, norm);
+    }
+}
+
+static void frozen_set_element(sw_dtype type, void *v, int64_t i, double value) {
+    if (type == SW_F32)
+        ((float *)v)[i] = (float)value;
+    else
+        ((double *)v)[i] = value;
+}
+
+/* v: rows of dim elements. Where a frozen parameter holds Inf or NaN they become 0, or what x is there. */
+static void frozen_replace_infinite(const sw_optim *o, sw_dtype type, void *v, int64_t count, bool x_there) {
+    const void *x = sw_params_x(o->params);
+    for (int k = 0; k < sw_params_count(o->params) && o->any_infinite; k++) {
+        const sw_param *p = sw_params_at(o->params, k);
+        for (int64_t i = p->offset; o->infinite[k] && i < p->offset + p->count; i++)
+            for (int64_t at = i; !swo_element_is_finite(o->type, x, i) && at < count; at += o->dim)
+                frozen_set_element(type, v, at,
+                                   !x_there            ? 0
+                                   : o->type == SW_F32 ? (double)((const float *)x)[i]
+                                                       : ((const double *)x)[i]);
+    }
+}
+
+void swo_frozen_clear_average(sw_optim *o) {
+    const sw_slot *slots = o->average->slots;
+    for (int i = 0; o->any_infinite && slots && slots[i].name; i++) {
+        const sw_dtype type = swo_slot_type(&slots[i], o->type);
+        if (o->average_slot[i] && (type == SW_F32 || type == SW_F64) && o->average_count[i] % o->dim == 0)
+            frozen_replace_infinite(o, type, o->average_slot[i], o->average_count[i], false);
+    }
+}
+
+void swo_frozen_copy_to_point(const sw_optim *o, void *point) {
+    frozen_replace_infinite(o, o->type, point, o->dim, true);
+}

@@ -1,0 +1,208 @@
+/* Groups of parameters, each with a rule: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". */
+#include "optim/groups.h"
+#include "optim/method_status.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include "optim/registry.h"
+#include "optim/spec.h"
+#include "optim/stretches.h"
+
+#include <string.h>
+
+/* ---- Selectors: role=R, name=PATTERN, rank=N ---- */
+
+static bool selector_matches(const char *pattern, const char *text) {
+    if (*pattern == 0)
+        return *text == 0;
+    if (*pattern == '*')
+        return selector_matches(pattern + 1, text) || (*text && selector_matches(pattern, text + 1));
+    return *text && (*pattern == '?' || *pattern == *text) && selector_matches(pattern + 1, text + 1);
+}
+
+static bool selector_selects(const char *selector, const sw_param *p) {
+    if (!selector)
+        return true;
+    if (strncmp(selector, "role=", 5) == 0)
+        return strcmp(selector + 5, sw_role_name(p->role)) == 0;
+    if (strncmp(selector, "name=", 5) == 0)
+        return selector_matches(selector + 5, p->name);
+    return selector[5] - '0' == p->rank; /* rank=, one digit: check_selector */
+}
+
+static sw_status selector_check(const char *selector) {
+    if (strncmp(selector, "name=", 5) == 0 && selector[5])
+        return SW_OK;
+    if (strncmp(selector, "rank=", 5) == 0 && selector[5] >= '0' && selector[5] <= '8' && !selector[6])
+        return SW_OK;
+    if (strncmp(selector, "role=", 5) == 0) {
+        const char *names[SW_ROLE_OTHER + 1];
+        for (int r = 0; r <= SW_ROLE_OTHER; r++) {
+            names[r] = sw_role_name((sw_role)r);
+            if (strcmp(names[r], selector + 5) == 0)
+                return SW_OK;
+        }
+        return sw_fail(SW_ERR_ARGUMENT, "rule: there is no role %s%s", selector + 5,
+                       sw_suggest(selector + 5, SW_ROLE_OTHER + 1, names));
+    }
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "rule: a group is chosen by role=R, name=PATTERN or rank=N, not by "
+                   "%s",
+                   selector);
+}
+
+/* ---- Specs ---- */
+
+static sw_status group_parse(swo_group *group, const char *text, size_t length) {
+    char spec[512], name[64];
+    if (length >= sizeof spec)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: the spec is too long");
+    memcpy(spec, text, length);
+    spec[length] = 0;
+    char *rule = spec, *colon = strchr(spec, ':');
+    if (colon) {
+        char word[64];
+        *colon = 0;
+        const char *rest = swo_spec_word(spec, word);
+        char more[64];
+        swo_spec_word(rest, more);
+        if (*more)
+            return sw_fail(SW_ERR_ARGUMENT, "rule: one selector is expected before the colon, not %s", spec);
+        SW_TRY(selector_check(word));
+        group->selector = sw_strdup(word);
+        if (!group->selector)
+            return SW_ERR_MEMORY;
+        rule = colon + 1;
+    }
+    const char *options = swo_spec_word(rule, name);
+    if (strchr(name, '=') && !strchr(name, ','))
+        return sw_fail(SW_ERR_ARGUMENT,
+                       strncmp(name, "role=", 5) == 0 || strncmp(name, "name=", 5) == 0 ||
+                               strncmp(name, "rank=", 5) == 0
+                           ? "rule: a colon is missing after %s"
+                           : "rule: the name of the rule is missing before %s",
+                       name);
+    group->rule = swo_method_find(SWO_RULE, name);
+    if (!group->rule)
+        return sw_last_failure();
+    SW_TRY(swo_spec_parse("rule", name, group->rule->options, NULL, options, &group->base));
+    return group->rule->check ? swo_method_status("rule", name, "check", false, group->rule->check(group->base.value))
+                              : SW_OK;
+}
+
+sw_status swo_groups_parse(sw_optim *o, const char *spec) {
+    int groups = 1;
+    for (const char *p = spec; *p; p++)
+        groups += *p == ';';
+    if (groups > SWO_GROUPS)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: at most %d groups", SWO_GROUPS);
+    o->group = sw_alloc_array(groups, sizeof *o->group);
+    if (!o->group)
+        return SW_ERR_MEMORY;
+    for (const char *at = spec; at;) {
+        const char *end = strchr(at, ';');
+        size_t length = end ? (size_t)(end - at) : strlen(at);
+        SW_TRY(group_parse(&o->group[o->groups++], at, length));
+        at = end ? end + 1 : NULL;
+    }
+    return SW_OK;
+}
+
+/* ---- Parameters and slots ---- */
+
+/* Which group takes a parameter; -1: none. */
+static int group_index_of(const sw_optim *o, const sw_param *p) {
+    for (int i = 0; i < o->groups; i++)
+        if (selector_selects(o->group[i].selector, p))
+            return i;
+    return -1;
+}
+
+/* One element for each of the group's, or what the rule asks for each parameter. */
+static sw_status group_make_slot(sw_optim *o, swo_group *group, int i) {
+    const sw_slot *slot = &group->rule->slots[i];
+    group->slot_count[i] = group->dim;
+    if (slot->count) {
+        int64_t *bound = group->sized[i] = sw_alloc_array(group->params + 1, sizeof *bound);
+        if (!bound)
+            return SW_ERR_MEMORY;
+        for (int k = 0; k < group->params; k++) {
+            const sw_slot_sizes sizes = {
+                .dim = group->param[k]->count, .param = group->param[k], .option = group->base.value, .type = o->type};
+            int64_t count = slot->count(&sizes);
+            if (count < 0 || count > INT64_MAX / 64 - bound[k])
+                return sw_fail(SW_ERR_ARGUMENT, "rule %s: slot %s of %s has no size", group->rule->name, slot->name,
+                               group->param[k]->name);
+            bound[k + 1] = bound[k] + count;
+        }
+        group->slot_count[i] = bound[group->params];
+    }
+    group->slot[i] = sw_alloc_array(group->slot_count[i], swo_slot_size(slot, o->type));
+    return group->slot[i] ? SW_OK : SW_ERR_MEMORY;
+}
+
+static sw_status group_fill(sw_optim *o, int index) {
+    swo_group *group = &o->group[index];
+    int all = sw_params_count(o->params);
+    group->param = sw_alloc_array(all, sizeof *group->param);
+    group->slot_at = sw_alloc_array(all, sizeof *group->slot_at);
+    group->stretch = sw_alloc_array(all, sizeof *group->stretch);
+    if (!group->param || !group->slot_at || !group->stretch)
+        return SW_ERR_MEMORY;
+    for (int i = 0; i < all; i++) {
+        sw_param *p = sw_params_at(o->params, i);
+        if (p->tied || group_index_of(o, p) != index)
+            continue;
+        group->slot_at[group->params] = group->dim;
+        group->param[group->params++] = p;
+        group->dim += p->count;
+    }
+    if (group->params == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: none fits%s",
+                       group->selector ? group->selector : "", group->selector ? ": " : "", group->rule->name,
+                       group->selector ? "" : " what earlier groups left");
+    const sw_slot *slots = group->rule->slots;
+    for (int i = 0; slots && slots[i].name; i++)
+        if (swo_slot_needed(&slots[i], group->base.value, o->type))
+            SW_TRY(group_make_slot(o, group, i));
+    return SW_OK;
+}
+
+sw_status swo_groups_fill(sw_optim *o) {
+    size_t workspace = 0;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (!p->tied && group_index_of(o, p) < 0)
+            return sw_fail(SW_ERR_ARGUMENT, "rule: no group takes parameter %s (%s)", p->name, sw_role_name(p->role));
+    }
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        SW_TRY(group_fill(o, i));
+        o->rules_point |= group->rule->point != NULL;
+        for (int k = 0; group->rule->workspace && k < group->params; k++) {
+            size_t bytes = group->rule->workspace(group->param[k], o->type);
+            workspace = bytes > workspace ? bytes : workspace;
+        }
+    }
+    o->workspace_bytes = workspace;
+    if (workspace && !(o->workspace = sw_alloc(workspace)))
+        return SW_ERR_MEMORY;
+    o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
+    o->infinite = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->infinite);
+    if (!o->frozen || !o->infinite)
+        return SW_ERR_MEMORY;
+    swo_plan_stretches(o);
+    return SW_OK;
+}
+
+void swo_groups_free(sw_optim *o) {
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        for (int s = 0; s < SW_MAX_SLOTS; s++)
+            sw_free(group->slot[s]), sw_free(group->sized[s]);
+        sw_free(group->stretch);
+        sw_free(group->param);
+        sw_free(group->slot_at);
+        sw_free(group->selector);
+    }
+    sw_free(o->group);
+}

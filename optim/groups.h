@@ -1,0 +1,13 @@
+/* Groups of parameters, each with a rule. */
+#ifndef SWALE_OPTIM_GROUPS_H
+#define SWALE_OPTIM_GROUPS_H
+
+#include <swale/optim.h>
+
+/* "role=weight: sgd lr=0.1; adam": the groups, without parameters. */
+sw_status swo_groups_parse(sw_optim *o, const char *spec);
+/* Their parameters and slots. */
+sw_status swo_groups_fill(sw_optim *o);
+void swo_groups_free(sw_optim *o);
+
+#endif

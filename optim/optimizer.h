@@ -1,0 +1,140 @@
+/* The state of an optimizer. */
+#ifndef SWALE_OPTIM_OPTIMIZER_H
+#define SWALE_OPTIM_OPTIMIZER_H
+
+#include "optim/estimate.h"
+#include "optim/option_values.h"
+
+/* ---- Rules ---- */
+
+/* Neighboring parameters of one group that are not frozen. */
+typedef struct swo_stretch {
+    int64_t offset, count; /* in x */
+    int64_t slot;          /* where it begins in the group's slots */
+} swo_stretch;
+
+/* A rule and the parameters that it updates. */
+typedef struct swo_group {
+    const sw_rule *rule;
+    swo_values base;
+    double effective[SW_MAX_OPTIONS];
+    bool settled;   /* `effective` is what it will be in all steps, but for lr=auto */
+    bool computed;  /* `effective` follows from `base`, and is no file's */
+    int lr;         /* the index of that option, -1: there is none */
+    double penalty; /* weight_decay, where the rule adds it to the gradient; of the coming step */
+    double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
+    double coefficient[SW_MAX_COEFFICIENTS];
+    int64_t dim; /* elements of its parameters */
+    char *slot[SW_MAX_SLOTS];
+    int64_t slot_count[SW_MAX_SLOTS];
+    int64_t *sized[SW_MAX_SLOTS]; /* [params + 1]: bounds of each parameter's part, for slots whose size the rule gives;
+                                   * NULL: slot_at */
+    swo_stretch *stretch;         /* [parameters at most] */
+    int stretches;
+    sw_param **param; /* its parameters in the order of the vector */
+    int64_t *slot_at; /* [params]: where each begins in the slots */
+    int params;
+    char *selector;   /* NULL: the rest */
+    sw_bounds bounds; /* of x and the slots before the coming step */
+    bool bounds_known;
+} swo_group;
+
+/* ---- Schedules ---- */
+
+typedef struct swo_schedule {
+    const sw_schedule *method;
+    swo_values values; /* of its table, then of the common one */
+    char on[64];
+    double resolved[SW_MAX_OPTIONS];
+} swo_schedule;
+
+enum { SWO_SCHEDULES = 4, SWO_GROUPS = 64 };
+
+/* ---- The optimizer ---- */
+
+/* Why a step was skipped: Inf or NaN in the gradient; a line search that gave up; a method's decision. */
+typedef enum swo_skip_cause { SWO_SKIP_GRADIENT = 0, SWO_SKIP_SEARCH, SWO_SKIP_RULE, SWO_SKIP_SAMPLE } swo_skip_cause;
+
+/* Who set the length of the run. sw_train replaces one that it set itself, or that came from a file; one that the
+ * program set stays. */
+typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE, SWO_LENGTH_PROGRAM } swo_length;
+
+struct sw_optim {
+    sw_params *params;
+    sw_dtype type;
+    int64_t dim;
+    uint64_t seed;
+    double clip;
+    /* rules */
+    swo_group *group;
+    int groups;
+    bool *frozen; /* [params]: as of the stretches */
+    /* Of frozen parameters, for the average (frozen.c); read again when x or what is frozen has changed. */
+    bool frozen_known, any_infinite;
+    bool *infinite;     /* [params]: it is frozen and holds Inf or NaN */
+    double frozen_norm; /* a bound of the 2-norm of their finite elements */
+    void *workspace;
+    size_t workspace_bytes;
+    bool rules_point;
+    /* step size */
+    swo_schedule schedule[SWO_SCHEDULES];
+    int schedules;
+    const sw_line_search *search;
+    swo_values search_values;
+    double search_option[SW_MAX_OPTIONS];
+    double search_scalar[SW_MAX_SCALARS], search_saved[SW_MAX_SCALARS];
+    void *direction, *trial, *trial_gradient;
+    /* copies that undo a step (rollback.c) */
+    void *x_before;
+    char **slot_before; /* [groups × SW_MAX_SLOTS] */
+    bool has_copies;    /* they hold what was before this step */
+    uint64_t seen;      /* version of x after the last step */
+    void *x_low;        /* for the coming step: swo_x_low */
+    /* estimator */
+    swo_estimate *estimate;
+    const sw_objective *objective; /* bound by the first sw_optim_minimize */
+    sw_tape *tape;
+    sw_gradient *view; /* aimed at whatever a gradient is written to */
+    uint64_t draws;
+    double checked_norm;     /* of the gradient that was checked last */
+    bool statistics_pending; /* running statistics have yet to be updated in this step */
+    /* average */
+    const sw_average *average;
+    swo_values average_values;
+    double average_option[SW_MAX_OPTIONS];
+    double average_scalar[SW_MAX_SCALARS], average_saved[SW_MAX_SCALARS];
+    double average_coefficient[SW_MAX_COEFFICIENTS];
+    char *average_slot[SW_MAX_SLOTS];
+    int64_t average_count[SW_MAX_SLOTS];
+    sw_bounds average_bounds;
+    bool average_bounds_known, average_checked; /* checked: its update of this step is to be */
+    char *average_before[SW_MAX_SLOTS];
+    void *point;
+    /* counters */
+    int64_t steps, skipped, samples, total, per_epoch;
+    /* skipped_steps.c; not saved: a resumed run counts anew */
+    int64_t skipped_in_a_row;
+    int64_t most_skipped;      /* so many in a row are an error; 0: 100. Of sw_train, while it runs */
+    swo_skip_cause skip_cause; /* of the last skipped step */
+    const char *skip_name;     /* of the search, rule or estimator */
+    swo_length length;         /* where `total` is from */
+    double norm, saved_norm;
+    bool wants_penalized;  /* steps take the next one */
+    double penalized_norm; /* of the last step taken, with the penalty that the rules add */
+    double loss_weight;    /* of the last sw_optim_minimize */
+    /* of sw_train: the losses since its last evaluation, also by earlier calls of it */
+    sw_loss_mean period;
+    struct swo_norm_record *norms; /* norms.c; NULL: none are recorded */
+};
+
+/* Bytes of an element of x. */
+static inline size_t swo_size(const sw_optim *o) {
+    return sw_dtype_size(o->type);
+}
+
+/* Element `offset` of x. */
+static inline char *swo_x_at(const sw_optim *o, int64_t offset) {
+    return (char *)sw_params_x(o->params) + (size_t)offset * swo_size(o);
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* Rules that are sgd without momentum: x - lr (g + λx), or prox of that, and nothing else. Estimators can take many
+ * such steps in one loop, and x can be kept in two numbers. */
+#include "optim/plain_sgd.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include <swale/prox.h>
+
+#include <string.h>
+
+static double plain_option(const swo_group *group, const char *name) {
+    const int at = swo_option_index(group->rule->options, name);
+    return at >= 0 ? group->base.value[at] : 0;
+}
+
+static bool plain_is_rule(const swo_group *group) {
+    return (group->rule->flags & SW_RULE_PROXIMAL_SGD) && plain_option(group, "momentum") == 0;
+}
+
+bool swo_rules_are_plain(const sw_optim *o) {
+    for (int i = 0; i < o->groups; i++)
+        if (!plain_is_rule(&o->group[i]))
+            return false;
+    return true;
+}
+
+static const swo_group *plain_group_of(const sw_optim *o, const sw_param *p) {
+    for (int i = 0; i < o->groups; i++)
+        for (int k = 0; k < o->group[i].params; k++)
+            if (o->group[i].param[k] == p)
+                return &o->group[i];
+    return NULL;
+}
+
+bool swo_plain_stretches(const sw_optim *o, swo_plain_rules *rules) {
+    int64_t at = 0;
+    rules->stretches = 0;
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        const swo_group *group = p->tied || p->count == 0 ? NULL : plain_group_of(o, p);
+        if (p->tied || p->count == 0)
+            continue;
+        if (!group || p->offset != at || rules->stretches == SWO_PLAIN)
+            return false;
+        rules->stretch[rules->stretches].offset = p->offset;
+        rules->stretch[rules->stretches].count = p->count;
+        rules->stretch[rules->stretches].lr = plain_option(group, "lr");
+        rules->stretch[rules->stretches].decay = plain_option(group, "weight_decay");
+        const sw_prox_options *prox =
+            SW_OPTIONS_AS(group->base.value + swo_option_index(group->rule->options, "l1"), sw_prox_options);
+        rules->stretch[rules->stretches].proximal = sw_prox_is_used(prox);
+        rules->stretch[rules->stretches].l1 = prox->l1;
+        rules->stretch[rules->stretches].low = sw_prox_low(prox);
+        rules->stretch[rules->stretches].high = sw_prox_high(prox);
+        rules->stretch[rules->stretches++].moves = !p->frozen;
+        at += p->count;
+    }
+    return at == o->dim;
+}
+
+void *swo_x_low(sw_optim *o) {
+    swo_estimate *e = o->estimate;
+    if (!o->objective || !e->x_low)
+        return NULL;
+    const bool kept = !o->search && !e->inner && swo_rules_are_plain(o);
+    if (!kept || o->seen != sw_params_version(o->params))
+        memset(e->x_low, 0, (size_t)o->dim * swo_size(o));
+    return kept ? e->x_low : NULL;
+}

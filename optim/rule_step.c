@@ -1,0 +1,56 @@
+/* What a rule's functions see of a step: stretches of x, gradient and slots that have the same settings. */
+#include "optim/rule_step.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+
+/* ---- Slots ---- */
+
+void *swo_slot_at(const sw_optim *o, const swo_group *group, int i, int64_t at) {
+    if (!group->slot[i])
+        return NULL;
+    return group->slot[i] + (size_t)at * swo_slot_size(&group->rule->slots[i], o->type);
+}
+
+int swo_slot_parts(const swo_group *group, int i) {
+    return !group->slot[i] ? 0 : group->sized[i] ? group->params : group->stretches;
+}
+
+const char *swo_slot_part(const sw_optim *o, const swo_group *group, int i, int part, int64_t *count) {
+    const size_t size = swo_slot_size(&group->rule->slots[i], o->type);
+    if (!group->sized[i]) {
+        *count = group->stretch[part].count;
+        return group->slot[i] + (size_t)group->stretch[part].slot * size;
+    }
+    *count = group->param[part]->frozen ? 0 : group->sized[i][part + 1] - group->sized[i][part];
+    return group->slot[i] + (size_t)group->sized[i][part] * size;
+}
+
+/* ---- Steps ---- */
+
+/* Member by member, into the caller's struct: an initializer of so large a struct, or a copy of one just written, costs
+ * more than a small step. */
+void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g, sw_step *s) {
+    const size_t from = (size_t)at->offset * swo_size(o);
+    const sw_slot *slots = group->rule->slots;
+    s->step = o->steps + 1;
+    s->option = group->effective;
+    s->scalar = group->scalar;
+    s->coefficient = group->coefficient;
+    s->type = o->type;
+    s->count = at->count;
+    s->x = swo_x_at(o, at->offset);
+    s->g = g ? (const char *)g + from : NULL;
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        s->slot[i] = NULL;
+    for (int i = 0; slots && slots[i].name; i++)
+        s->slot[i] = swo_slot_at(o, group, i, at->slot);
+    s->out = o->point ? (char *)o->point + from : NULL;
+    s->param = NULL;
+    s->workspace = o->workspace;
+    s->x_low = o->x_low ? (char *)o->x_low + from : NULL;
+}
+
+void swo_group_step(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
+    const swo_stretch none = {0};
+    swo_stretch_step(o, group, &none, g, s);
+}

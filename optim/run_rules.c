@@ -1,0 +1,112 @@
+/* The rules of a step: begin, measure, decide, update. */
+#include "optim/run_rules.h"
+#include "optim/guard.h"
+#include "optim/method_status.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include "optim/rule_step.h"
+#include "optim/skipped_steps.h"
+
+#include <string.h>
+
+/* Of begin and decide, which may skip the step. */
+static sw_status rules_status(sw_optim *o, const sw_rule *rule, const char *function, sw_status status) {
+    return swo_skipped_by(o, SWO_SKIP_RULE, rule->name, swo_method_status("rule", rule->name, function, true, status));
+}
+
+static sw_status rules_measure(sw_optim *o, const void *g) {
+    bool any = false;
+    double sums[SW_MAX_SUMS], total[64][SW_MAX_SUMS];
+    for (int i = 0; i < o->groups; i++) {
+        swo_group *group = &o->group[i];
+        const sw_rule *rule = group->rule;
+        if (i < 64)
+            memset(total[i], 0, sizeof total[i]);
+        for (int k = 0; rule->measure && k < group->stretches; k++) {
+            sw_step s;
+            swo_stretch_step(o, group, &group->stretch[k], g, &s);
+            sw_kernel_run_sums(rule->measure, o->type, &s, s.count, rule->sums, sums);
+            for (int j = 0; j < rule->sums && i < 64; j++)
+                total[i][j] += sums[j];
+        }
+        any |= rule->decide != NULL;
+    }
+    for (int i = 0; any && i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
+        memset(sums, 0, sizeof sums);
+        for (int k = 0; k < o->groups && k < 64; k++) /* all groups of this rule, in order */
+            for (int j = 0; o->group[k].rule == rule && j < rule->sums; j++)
+                sums[j] += total[k][j];
+        if (rule->decide) {
+            sw_step s;
+            swo_group_step(o, &o->group[i], g, &s);
+            SW_TRY(rules_status(o, rule, "decide", rule->decide(&s, sums)));
+        }
+    }
+    return SW_OK;
+}
+
+static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g) {
+    const sw_rule *rule = group->rule;
+    if (rule->unit == SW_UNIT_ELEMENT) {
+        for (int k = 0; k < group->stretches; k++) {
+            sw_step s;
+            swo_stretch_step(o, group, &group->stretch[k], g, &s);
+            sw_kernel_run(rule->update, o->type, &s, s.count);
+        }
+        return SW_OK;
+    }
+    for (int k = 0; k < group->params; k++) {
+        const sw_param *p = group->param[k];
+        if (p->frozen)
+            continue;
+        const swo_stretch at = {p->offset, p->count, group->slot_at[k]};
+        sw_step s;
+        swo_stretch_step(o, group, &at, g, &s);
+        s.param = p;
+        for (int i = 0; i < SW_MAX_SLOTS; i++)
+            if (group->sized[i])
+                s.slot[i] = swo_slot_at(o, group, i, group->sized[i][k]);
+        sw_status status = rule->tensor(&s);
+        if (status == SW_SKIPPED)
+            return sw_fail(SW_ERR_STATE, "rule %s: only begin and decide may skip a step", rule->name);
+        SW_TRY(swo_method_status("rule", rule->name, "tensor", false, status));
+    }
+    return SW_OK;
+}
+
+/* What is kept in a scalar that the table does not name would be lost when the state is saved. */
+static sw_status rules_check_scalars(const swo_group *group) {
+    for (int i = swo_scalar_count(group->rule->scalars); i < SW_MAX_SCALARS; i++)
+        if (group->scalar[i] != 0)
+            return sw_fail(SW_ERR_STATE,
+                           "rule %s writes scalar %d, which its table does not name: it would not be "
+                           "saved",
+                           group->rule->name, i);
+    return SW_OK;
+}
+
+static sw_status rules_run_flushed(sw_optim *o, const void *g) {
+    for (int i = 0; i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
+        sw_step s;
+        swo_group_step(o, &o->group[i], g, &s);
+        if (rule->begin)
+            SW_TRY(rules_status(o, rule, "begin", rule->begin(&s)));
+    }
+    SW_TRY(rules_measure(o, g));
+    for (int i = 0; i < o->groups; i++)
+        SW_TRY(rules_check_scalars(&o->group[i]));
+    SW_TRY(swo_guard_before(o, g));
+    sw_status status = SW_OK;
+    for (int i = 0; i < o->groups && status == SW_OK; i++)
+        status = rules_update_group(o, &o->group[i], g);
+    return swo_guard_after(o, status);
+}
+
+sw_status swo_run_rules(sw_optim *o, const void *g) {
+    unsigned mode = sw_subnormals_flush(); /* moments decay into subnormal numbers and stay there */
+    sw_status status = rules_run_flushed(o, g);
+    sw_subnormals_restore(mode);
+    return status;
+}

@@ -1,0 +1,110 @@
+/* A step whose length a line search chooses; the searches are in searches/. */
+#include "optim/search_step.h"
+#include "optim/bounds.h"
+#include "optim/frozen.h"
+#include "optim/guard.h"
+#include "optim/method_status.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include "optim/rollback.h"
+#include "optim/run_rules.h"
+#include "optim/skipped_steps.h"
+
+#include <math.h>
+#include <string.h>
+
+sw_status swo_search_alloc(sw_optim *o) {
+    void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
+    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
+        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
+            return SW_ERR_MEMORY;
+    return swo_rollback_alloc_slots(o);
+}
+
+/* The group's learning rate in this step; NULL: its rule has none. */
+static double *search_lr_of(swo_group *group) {
+    const int at = swo_option_index(group->rule->options, "lr");
+    return at >= 0 ? &group->effective[at] : NULL;
+}
+
+/* The direction is the rules' step with the learning rates over the largest one. x keeps its value; slots and scalars
+ * change. */
+static sw_status search_find_direction(sw_optim *o, const void *g, double *largest) {
+    double lr[SWO_GROUPS] = {0}, *of;
+    *largest = 0;
+    for (int i = 0; i < o->groups; i++) {
+        lr[i] = (of = search_lr_of(&o->group[i])) ? *of : 1;
+        *largest = lr[i] > *largest ? lr[i] : *largest;
+    }
+    for (int i = 0; i < o->groups; i++)
+        if ((of = search_lr_of(&o->group[i])))
+            *of = *largest > 0 ? lr[i] / *largest : 1;
+    sw_status status = swo_run_rules(o, g);
+    void *x = sw_params_x(o->params);
+    sw_vector_axpby(o->type, o->dim, 1, x, -1, o->x_before, o->direction);
+    swo_zero_frozen(o, o->direction); /* also where they hold Inf, and the difference is NaN */
+    memcpy(x, o->x_before, (size_t)o->dim * swo_size(o));
+    for (int i = 0; i < o->groups; i++)
+        if ((of = search_lr_of(&o->group[i])))
+            *of = lr[i];
+    return status;
+}
+
+/* The step size along the direction; 0 at a stationary point. */
+static sw_status search_choose(sw_optim *o, double slope, double initial, double *alpha) {
+    sw_search s = {.option = o->search_option,
+                   .scalar = o->search_scalar,
+                   .value = o->estimate->e.value,
+                   .slope = slope,
+                   .initial = initial,
+                   .optim = o};
+    if (!(slope < 0))
+        return sw_fail(SW_ERR_STATE,
+                       "line search %s: the rule's direction does not go down (slope "
+                       "%g)",
+                       o->search->name, slope);
+    return swo_skipped_by(
+        o, SWO_SKIP_SEARCH, o->search->name,
+        swo_method_status("line search", o->search->name, "search", true, o->search->search(&s, alpha)));
+}
+
+sw_status swo_search_step(sw_optim *o, const void *g) {
+    size_t bytes = (size_t)o->dim * swo_size(o);
+    void *x = sw_params_x(o->params);
+    double largest, alpha = 0;
+    memcpy(o->x_before, x, bytes);
+    swo_rollback_slots(o, false);
+    sw_status status = search_find_direction(o, g, &largest);
+    const double slope = sw_vector_dot(o->type, o->dim, g, o->direction);
+    swo_bounds_forget(o);
+    if (status == SW_OK && slope == 0)
+        return SW_OK; /* a stationary point: x stays */
+    if (status == SW_OK)
+        status = search_choose(o, slope, largest, &alpha);
+    if (status == SW_OK) {
+        sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, x);
+        status = swo_guard_search(o);
+    }
+    if (status != SW_OK) {
+        memcpy(x, o->x_before, bytes);
+        swo_rollback_slots(o, true);
+    }
+    return status;
+}
+
+sw_status sw_search_eval(sw_search *search, double alpha, double *value, double *slope) {
+    sw_optim *o = search->optim;
+    sw_estimate *e = &o->estimate->e;
+    *value = NAN;
+    if (slope)
+        *slope = NAN;
+    sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
+    if (!slope) /* in the parts in which sw_estimate_gradient takes all samples */
+        return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count, e->ids ? e->count : 0,
+                                          e->draw, value);
+    sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
+    if (status != SW_OK && status != SW_SKIPPED)
+        return status;
+    *slope = sw_vector_dot(o->type, o->dim, o->trial_gradient, o->direction);
+    return SW_OK;
+}

@@ -1,0 +1,15 @@
+/* Steps that are skipped one after the other. */
+#ifndef SWALE_OPTIM_SKIPPED_STEPS_H
+#define SWALE_OPTIM_SKIPPED_STEPS_H
+
+#include "optim/optimizer.h"
+
+/* Notes the cause if the status is SW_SKIPPED; returns it. */
+sw_status swo_skipped_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status);
+/* Counts a step that ended with the status, which it returns, or SW_ERR_NONFINITE if too many in a row were
+ * skipped. */
+sw_status swo_count_skipped(sw_optim *o, sw_status status);
+/* "who: which were skipped, because …": with the cause of the last one, and what may help. */
+sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which);
+
+#endif
