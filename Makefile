@@ -43,8 +43,7 @@ examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression lecture_mlp sharpness
 # Not under sanitizers, which a user's program would have to be linked with.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
-test_src := $(wildcard tests/core/*.c tests/nn/*.c tests/optim/*.c tests/datasets/*.c tests/examples/*.c \
-                       tests/optim/*/test_*.c)
+test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
 tests := $(test_src:%.c=$(BUILD)/%)
 fast_tests = $(filter-out %/test_accuracy,$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
@@ -181,6 +180,25 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 # It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
 $(BUILD)/tests/core/test_process: private LDFLAGS += -Wl,--as-needed
 $(BUILD)/tests/core/test_process: $(BUILD)/libswale.so
+
+# SAG outside the library: copies of its files with other names in a folder of their own, which sees the public headers alone.
+# A test registers it beside the built-in one.
+custom_sag := $(BUILD)/tests/optim/estimators/custom_sag
+custom_sag_src := sag gradient_table gradient_table_fill gradient_table_loop row_sampling lipschitz_search tolerance_test \
+                  sum_tree lipschitz_constants glm_loop glm_steps glm_lazy glm_missed
+custom_sag_copied := $(custom_sag_src:%=optim/estimators/%.c) $(wildcard optim/estimators/*.h)
+custom_sag_obj := $(custom_sag_src:%=$(custom_sag)/%.o)
+$(custom_sag)/.made: Makefile $(custom_sag_copied)
+	@rm -rf $(@D) && mkdir -p $(@D)/optim/estimators
+	@for file in $(custom_sag_copied); do \
+	    sed 's/swo_/custom_/g; s/\.name = "sag"/.name = "custom_sag"/' $$file >$(@D)/$$file || exit 1; \
+	done
+	@touch $@
+$(custom_sag_obj): $(custom_sag)/%.o: $(custom_sag)/.made $(headers_made)
+	@echo "  CC $@"
+	$(Q)cd $(custom_sag) && $(CC) $(FLAGS) -I$(abspath $(BUILD)/include) -I. -c optim/estimators/$*.c -o $*.o
+$(BUILD)/tests/optim/estimators/test_custom_sag: private LDFLAGS += $(custom_sag_obj)
+$(BUILD)/tests/optim/estimators/test_custom_sag: $(custom_sag_obj)
 
 # The manual page of an example, from what its --help says.
 $(BUILD)/examples/%.1: $(BUILD)/examples/% examples/%.c examples/man.awk

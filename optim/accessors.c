@@ -68,8 +68,8 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
         m.estimator += e->bytes;
         for (int i = 0; i < SWO_SCRATCH; i++)
             m.work += (size_t)e->room[i] * size;
-        m.work += e->squares ? (size_t)e->e.n * sizeof *e->squares : 0;
-        m.work += e->lazy_bytes;
+        for (int i = 0; i < SWO_MEMORIES; i++)
+            m.work += e->memory_bytes[i];
     }
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         if (o->average_slot[i])

@@ -108,16 +108,3 @@ sw_status swo_update_average(sw_optim *o) {
     SW_TRY(average_keep(o));
     return average_check(o, average_update(o));
 }
-
-/* ---- Loops of steps ---- */
-
-bool swo_average_weight(sw_optim *o, double *weight) {
-    const sw_average *a = o->average;
-    sw_step s = swo_average_step(o, o->steps + 1);
-    const sw_status status = a->begin(&s);
-    bool finite = true;
-    for (int i = 0; a->scalars && a->scalars[i]; i++)
-        finite &= isfinite(o->average_scalar[i]) != 0;
-    *weight = status == SW_OK ? o->average->weight(o->average_coefficient) : 0;
-    return (status == SW_OK && finite && *weight > 0 && *weight <= 1) || status == SW_SKIPPED;
-}

@@ -14,9 +14,4 @@ sw_status swo_prepare_average(sw_optim *o);
 /* After the rules. Where o->average_checked says so, an update that ends in Inf or NaN undoes the step. */
 sw_status swo_update_average(sw_optim *o);
 
-/* In a loop of steps (step_loop.h): the weight of x after the coming step in the running average, 0 if the average
- * leaves the step out. The average's scalars change, and the caller restores them if the step is not taken. False: the
- * pipeline must take the step, and will refuse it. */
-bool swo_average_weight(sw_optim *o, double *weight);
-
 #endif

@@ -1,7 +1,6 @@
 /* The first sw_optim_minimize: the estimator gets its objective, sampler and tables. */
 #include "optim/binding.h"
 #include "optim/method_status.h"
-#include "optim/methods.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/penalty.h"
@@ -9,37 +8,53 @@
 #include <math.h>
 #include <string.h>
 
-static sw_status binding_make_slots(swo_estimate *e, const sw_objective *f) {
-    const sw_slot *slots = e->e.method->slots;
+static sw_status binding_make_slot(swo_estimate *e, int i) {
+    const sw_slot *slot = &e->e.method->slots[i];
+    const sw_objective *f = e->e.objective;
     sw_slot_sizes sizes = {.n = e->e.n, .dim = e->e.dim, .option = e->e.option, .type = e->e.type};
     if (sw_objective_is_glm(f)) {
         sizes.features = f->features;
         sizes.outputs = f->outputs;
     }
-    for (int i = 0; slots && slots[i].name; i++) {
-        if (!swo_slot_needed(&slots[i], e->e.option, e->e.type))
-            continue;
-        const uint64_t failures = sw_failure_count();
-        int64_t count = slots[i].count ? slots[i].count(&sizes) : e->e.dim;
-        if (count < 0)
-            return sw_failure_count() != failures ? sw_last_failure()
-                                                  : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size",
-                                                            e->e.method->name, slots[i].name);
-        if (slots[i].start == SW_START_X && count != e->e.dim)
-            return sw_fail(SW_ERR_ARGUMENT,
-                           "estimator %s: slot %s starts as a copy of x, which has %lld elements, and "
-                           "its count gives it %lld",
-                           e->e.method->name, slots[i].name, (long long)e->e.dim, (long long)count);
-        size_t size = swo_slot_size(&slots[i], e->e.type);
-        e->e.slot[i] = sw_alloc_array(count, size);
-        if (!e->e.slot[i])
-            return SW_ERR_MEMORY;
-        if (slots[i].start == SW_START_X)
-            memcpy(e->e.slot[i], sw_params_x(e->e.params), (size_t)count * size);
-        e->slot_count[i] = count;
-        e->bytes += (size_t)count * size;
-    }
+    const uint64_t failures = sw_failure_count();
+    const int64_t count = slot->count ? slot->count(&sizes) : e->e.dim;
+    if (count < 0)
+        return sw_failure_count() != failures
+                   ? sw_last_failure()
+                   : sw_fail(SW_ERR_ARGUMENT, "estimator %s: slot %s has no size", e->e.method->name, slot->name);
+    if (slot->start == SW_START_X && count != e->e.dim)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "estimator %s: slot %s starts as a copy of x, which has %lld elements, and "
+                       "its count gives it %lld",
+                       e->e.method->name, slot->name, (long long)e->e.dim, (long long)count);
+    const size_t size = swo_slot_size(slot, e->e.type);
+    e->e.slot[i] = sw_alloc_array(count, size);
+    if (!e->e.slot[i])
+        return SW_ERR_MEMORY;
+    if (slot->start == SW_START_X)
+        memcpy(e->e.slot[i], sw_params_x(e->e.params), (size_t)count * size);
+    e->slot_count[i] = count;
+    e->bytes += (size_t)count * size;
     return SW_OK;
+}
+
+static sw_status binding_make_slots(swo_estimate *e) {
+    const sw_slot *slots = e->e.method->slots;
+    for (int i = 0; slots && slots[i].name; i++)
+        if (swo_slot_needed(&slots[i], e->e.option, e->e.type))
+            SW_TRY(binding_make_slot(e, i));
+    return SW_OK;
+}
+
+sw_status sw_estimate_make_slot(sw_estimate *e, int slot) {
+    const sw_slot *slots = e->method->slots;
+    int count = 0;
+    while (slots && slots[count].name)
+        count++;
+    if (slot < 0 || slot >= count || e->slot[slot])
+        return sw_fail(SW_ERR_ARGUMENT, "estimate_make_slot: estimator %s has no slot %d that is yet to be made",
+                       e->method->name, slot);
+    return binding_make_slot(swo_estimate_of(e), slot);
 }
 
 static sw_status binding_make_sampler(sw_optim *o, swo_estimate *e) {
@@ -73,21 +88,12 @@ static sw_status binding_first_options(const sw_optim *o, swo_estimate *e) {
     return swo_options_in_steps(o, e->e.method->name, table, &values, 0, e->resolved);
 }
 
-/* Chooses the batch where the option is 0. Over dense rows in memory, small batches take less time per sample than
- * single samples, and more epochs; measured on data of 178 to 100,000 samples. Over sparse rows a step costs
- * O(nonzeros), and batches gain nothing. On a tape a row of the table is one sample by default. The value then counts
- * as given. */
-static void binding_choose_batch(swo_estimate *e, const sw_objective *f) {
-    enum { ROWS = 64, MOST = 64 };
+/* Where the option is 0, and the estimator has a choice. The value then counts as given. */
+static void binding_choose_batch(swo_estimate *e) {
     const int at = swo_option_index(e->e.method->options, "batch");
-    const bool table = e->e.method == &swo_sag || e->e.method == &swo_saga, sparse = f->glm && f->glm->sparse;
-    double batch = table || sparse ? 1 : MOST;
-    e->chose_batch = at >= 0 && e->values.value[at] == 0 && (table || e->e.method == &swo_svrg);
-    if (!e->chose_batch)
-        return;
-    while (table && f->glm && !sparse && 2 * batch <= MOST && 2 * batch * ROWS <= (double)f->n)
-        batch *= 2;
-    e->values.value[at] = e->resolved[at] = batch;
+    e->chose_batch = at >= 0 && e->values.value[at] == 0 && SWO_ESTIMATOR_HAS(e->e.method, choose_batch);
+    if (e->chose_batch)
+        e->values.value[at] = e->resolved[at] = (double)e->e.method->choose_batch(&e->e);
 }
 
 static sw_status binding_start(sw_optim *o, swo_estimate *e, const sw_objective *f) {
@@ -102,19 +108,19 @@ static sw_status binding_start(sw_optim *o, swo_estimate *e, const sw_objective 
     e->e.optim = o;
     e->e.seed = o->seed;
     e->e.step = 1;
-    binding_choose_batch(e, f);
+    binding_choose_batch(e);
     if (e->inner)
         e->e.sampler = e->inner->e.sampler;
     else
         SW_TRY(binding_make_sampler(o, e));
     e->e.wants_lr = binding_any_auto(o);
-    e->penalty = swo_penalty(o);
+    e->e.penalty = swo_penalty(o);
     if (e->inner)
         e->e.lr = e->inner->e.lr;
     e->e.per_epoch = e->inner ? e->inner->e.per_epoch : e->e.sampler ? sw_sampler_steps_per_epoch(e->e.sampler) : 0;
     o->per_epoch = e->e.per_epoch;
     SW_TRY(binding_first_options(o, e));
-    SW_TRY(binding_make_slots(e, f));
+    SW_TRY(binding_make_slots(e));
     if (e->e.method->start)
         SW_TRY(swo_method_status("estimator", e->e.method->name, "start", false, e->e.method->start(&e->e)));
     o->per_epoch = e->e.per_epoch;
@@ -125,14 +131,13 @@ static sw_status binding_start(sw_optim *o, swo_estimate *e, const sw_objective 
 static void binding_undo_start(swo_estimate *e) {
     if (e->chose_batch)
         e->values.value[swo_option_index(e->e.method->options, "batch")] = 0;
-    sw_free(e->squares);
-    sw_free(e->lazy);
-    e->squares = e->lazy = NULL;
-    e->lazy_bytes = 0;
-    e->x_low = NULL;
-    e->run = NULL;
-    e->fits = NULL;
-    e->lr_with = NULL;
+    for (int i = 0; i < SWO_MEMORIES; i++) {
+        sw_free(e->memory[i]);
+        e->memory[i] = NULL;
+        e->memory_bytes[i] = 0;
+    }
+    e->e.own = e->e.x_low = NULL;
+    e->e.runs = false;
     memset(e->scalar, 0, sizeof e->scalar);
     e->e.lr = NAN;
 }

@@ -4,6 +4,7 @@
 #include "optim/option_table.h"
 #include "optim/slots.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static sw_status walk_add_piece(swo_walk *v, const sw_array *to, const void *fro
         v->piece = longer;
         v->room = room;
     }
-    v->piece[v->pieces++] = (swo_piece){to->data, from, (size_t)sw_array_count(to) * sw_dtype_size(to->type)};
+    v->piece[v->pieces++] = (swo_piece){to->data, from, (size_t)sw_array_count(to) * sw_dtype_size(to->type), false};
     return SW_OK;
 }
 
@@ -103,12 +104,32 @@ static sw_status walk_number(swo_walk *v, double *value, const double *otherwise
 
 /* ---- All of them ---- */
 
+/* A whole number, which files hold as a double. */
+static sw_status walk_whole(swo_walk *v, double *place, const double *otherwise, const char *where, const char *name) {
+    double number = swo_scalar(place, 1, 0);
+    const int before = v->pieces;
+    SW_TRY(walk_number(v, v->out ? &number : place, otherwise, "optim.%s.scalar.%s", where, name));
+    if (v->pieces == before)
+        return SW_OK;
+    memcpy(&number, v->piece[before].from, sizeof number);
+    if (!(fabs(number) <= 0x1p53 && floor(number) == number))
+        sw_error_list_add(&v->faults, "%s.scalar.%s is %g in the file, no whole number", where, name, number);
+    v->piece[before].whole = true;
+    return SW_OK;
+}
+
 /* The last `added` of them are 0 in older files. */
-static sw_status walk_scalars(swo_walk *v, const char *where, const char *const *names, double *values, int added) {
+static sw_status walk_scalars(swo_walk *v, const char *where, const char *const *names, double *values, int added,
+                              uint32_t whole) {
     static const double none = 0;
     const int count = swo_scalar_count(names);
-    for (int i = 0; i < count; i++)
-        SW_TRY(walk_number(v, &values[i], i >= count - added ? &none : NULL, "optim.%s.scalar.%s", where, names[i]));
+    for (int i = 0; i < count; i++) {
+        const double *otherwise = i >= count - added ? &none : NULL;
+        if (whole >> i & 1)
+            SW_TRY(walk_whole(v, &values[i], otherwise, where, names[i]));
+        else
+            SW_TRY(walk_number(v, &values[i], otherwise, "optim.%s.scalar.%s", where, names[i]));
+    }
     return SW_OK;
 }
 
@@ -155,7 +176,7 @@ static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
             if (g->slot[s])
                 SW_TRY(walk_vector(v, swo_param_slot(o, g, k, s), &slots[s], "optim.slot.%s.%s", g->param[k]->name,
                                    slots[s].name));
-    SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0));
+    SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0, 0));
     SW_TRY(walk_options(v, where, g->rule->options, g->effective, &g->base));
     if (g->rule->point) /* they may serve it too */
         SW_TRY(walk_vector(v, walk_coefficients(g->coefficient), NULL, "optim.%s.coefficients", where));
@@ -173,7 +194,8 @@ static sw_status walk_estimator(swo_walk *v, const sw_optim *o) {
             if (e->e.slot[s] || (v->in && slots[s].added))
                 SW_TRY(walk_vector(v, swo_slot_vector(o, &slots[s], e->e.slot[s], e->slot_count[s]), &slots[s],
                                    "optim.%s.%s", where, slots[s].name));
-        SW_TRY(walk_scalars(v, where, e->e.method->scalars, e->scalar, e->e.method->added_scalars));
+        SW_TRY(walk_scalars(v, where, e->e.method->scalars, e->scalar, e->e.method->added_scalars,
+                            swo_whole_scalars(e->e.method)));
         SW_TRY(walk_number(v, &e->e.lr, NULL, "optim.%s.proposed_lr", where));
         const size_t length = strlen(where);
         snprintf(where + length, sizeof where - length, ".inner");
@@ -189,7 +211,7 @@ static sw_status walk_average(swo_walk *v, sw_optim *o) {
                                &a->slots[s], "optim.average.%s", a->slots[s].name));
     if (!a)
         return SW_OK;
-    SW_TRY(walk_scalars(v, "average", a->scalars, o->average_scalar, 0));
+    SW_TRY(walk_scalars(v, "average", a->scalars, o->average_scalar, 0, 0));
     SW_TRY(walk_options(v, "average", a->options, o->average_option, &o->average_values));
     if (a->point)
         SW_TRY(walk_vector(v, walk_coefficients(o->average_coefficient), NULL, "optim.average.coefficients"));
@@ -203,7 +225,7 @@ sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
     SW_TRY(walk_estimator(v, o));
     SW_TRY(walk_average(v, o));
     if (o->search)
-        SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0));
+        SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0, 0));
     /* Of a period that an interruption cut short; older files have none. */
     SW_TRY(walk_number(v, &o->period.sum, &none, "optim.period.sum"));
     SW_TRY(walk_number(v, &o->period.weight, &none, "optim.period.weight"));
@@ -212,10 +234,19 @@ sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
     return walk_number(v, norm, NULL, "optim.gradient_norm");
 }
 
+static void walk_copy_whole(const swo_piece *p) {
+    double number;
+    memcpy(&number, p->from, sizeof number);
+    const int64_t whole = (int64_t)number;
+    memcpy(p->to, &whole, sizeof whole);
+}
+
 void swo_walk_copy(const swo_walk *v, int first, int end) {
     for (int i = first; i < end; i++)
         if (v->piece[i].from == &walk_zeros)
             memset(v->piece[i].to, 0, v->piece[i].bytes);
+        else if (v->piece[i].whole)
+            walk_copy_whole(&v->piece[i]);
         else if (v->piece[i].bytes)
             memmove(v->piece[i].to, v->piece[i].from, v->piece[i].bytes);
 }

@@ -16,6 +16,7 @@ typedef struct swo_piece {
     void *to;
     const void *from;
     size_t bytes;
+    bool whole; /* a double in the file, an int64_t in memory */
 } swo_piece;
 
 typedef struct swo_walk {

@@ -41,5 +41,5 @@ void swo_estimator_reset_converged(sw_optim *o) {
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         for (int i = 0; i < swo_scalar_count(e->e.method->scalars); i++)
             if (strcmp(e->e.method->scalars[i], "converged") == 0)
-                e->scalar[i] = 0;
+                memset(&e->scalar[i], 0, sizeof e->scalar[i]); /* also as a whole number */
 }

@@ -14,8 +14,8 @@ void swo_estimate_free(swo_estimate *e) {
             sw_free(e->e.slot[i]);
         for (int i = 0; i < SWO_SCRATCH; i++)
             sw_free(e->scratch[i]);
-        sw_free(e->squares);
-        sw_free(e->lazy);
+        for (int i = 0; i < SWO_MEMORIES; i++)
+            sw_free(e->memory[i]);
         sw_free(e->ids);
         if (!inner) /* a wrapper uses the sampler of its inner one */
             sw_sampler_free(e->e.sampler);
@@ -45,7 +45,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     if (value == &e->value)
         e->weight = sw_gradient_weight(o->view);
     swo_zero_frozen(o, g); /* objectives without a tape know nothing of frozen parameters */
-    return sw_vector_norm(o->type, o->dim, g, &o->checked_norm);
+    return sw_vector_norm(o->type, o->dim, g, &e->gradient_norm);
 }
 
 sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value) {
@@ -70,6 +70,7 @@ sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     sw_estimate *inner = e->inner;
     SW_TRY(swo_method_status("estimator", inner->method->name, "estimate", true, inner->method->estimate(inner, x, g)));
     swo_zero_frozen(e->optim, g); /* tables and snapshots may hold gradients of parameters that were frozen later */
+    e->gradient_norm = inner->gradient_norm;
     if (isnan(e->value)) {
         e->value = inner->value;
         e->weight = inner->weight;

@@ -71,7 +71,10 @@ sw_status swo_check_coefficients(const sw_optim *o, const char *kind, const char
 sw_status swo_check_estimates(const sw_optim *o) {
     for (const swo_estimate *e = o->estimate; e; e = e->inner) {
         const char *name = e->e.method->name;
-        SW_TRY(swo_check_scalars(o, "estimator", name, e->e.method->scalars, e->scalar));
+        double scalar[SW_MAX_SCALARS];
+        for (int i = 0; i < SW_MAX_SCALARS; i++)
+            scalar[i] = swo_scalar(e->scalar, swo_whole_scalars(e->e.method), i);
+        SW_TRY(swo_check_scalars(o, "estimator", name, e->e.method->scalars, scalar));
         if (isinf(e->e.lr)) /* NaN: it proposes none */
             return finite_fail_number(o, "estimator", name, "the step size that it proposes", e->e.lr);
     }

@@ -16,14 +16,6 @@ void swo_zero_frozen(const sw_optim *o, void *g) {
     }
 }
 
-double swo_frozen_set(const sw_params *params) {
-    const uint64_t prime = 9007199254740881u; /* the largest below 2^53 */
-    uint64_t bits = 0;
-    for (int i = 0; i < sw_params_count(params); i++)
-        bits = (2 * bits + sw_params_at(params, i)->frozen) % prime;
-    return (double)bits;
-}
-
 /* ---- Inf and NaN in them ---- */
 
 /* A bound of the 2-norm of the finite elements. */

@@ -6,8 +6,6 @@
 
 /* Zeros where parameters are frozen, which must not count in norms. */
 void swo_zero_frozen(const sw_optim *o, void *g);
-/* Which parameters are frozen, as a number: a bit for each, and after the 52nd a hash of them. */
-double swo_frozen_set(const sw_params *params);
 
 /* Reads which frozen parameters hold Inf or NaN, and a bound of the norm of the rest. */
 void swo_frozen_read(sw_optim *o);

@@ -96,7 +96,6 @@ struct sw_optim {
     sw_tape *tape;
     sw_gradient *view; /* aimed at whatever a gradient is written to */
     uint64_t draws;
-    double checked_norm;     /* of the gradient that was checked last */
     bool statistics_pending; /* running statistics have yet to be updated in this step */
     /* average */
     const sw_average *average;

@@ -49,18 +49,10 @@ double swo_penalty_in_step(const sw_optim *o) {
 }
 
 double swo_lr_for(const sw_optim *o, double penalty) {
-    const swo_estimate *e = o->estimate;
-    return e->lr_with && penalty != e->penalty ? e->lr_with(&e->e, penalty) : e->e.lr;
-}
-
-sw_status swo_check_l2(const sw_estimate *e, double l2) {
-    const double penalty = swo_estimate_of_const(e)->penalty;
-    if (l2 == 0 || l2 == penalty)
-        return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT,
-                   "estimator %s: l2=%g, but weight_decay of the rule is %g; state the penalty once, as "
-                   "weight_decay (sgd weight_decay=%g), and leave l2 out",
-                   e->method->name, l2, penalty, l2);
+    const sw_estimate *e = &o->estimate->e;
+    return o->objective && SWO_ESTIMATOR_HAS(e->method, lr_with) && penalty != e->penalty
+               ? e->method->lr_with(e, penalty)
+               : e->lr;
 }
 
 /* ---- l1 and bounds ---- */

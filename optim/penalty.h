@@ -16,7 +16,5 @@ bool swo_adds_to_objective(const sw_optim *o); /* a penalty, l1 or bounds */
 /* g ← g + λx, with each group's λ, and of l1 and bounds the subgradient that is nearest to 0; 0 where frozen. And its
  * norm: INFINITY if x is outside the bounds. SW_SKIPPED: g holds Inf or NaN. */
 sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm);
-/* An error unless an estimator's option l2 is 0 or that penalty. */
-sw_status swo_check_l2(const sw_estimate *e, double l2);
 
 #endif

@@ -31,38 +31,38 @@ static const swo_group *plain_group_of(const sw_optim *o, const sw_param *p) {
     return NULL;
 }
 
-bool swo_plain_stretches(const sw_optim *o, swo_plain_rules *rules) {
+bool swo_plain_stretches(const sw_optim *o, sw_estimate_run *run) {
     int64_t at = 0;
-    rules->stretches = 0;
+    run->stretches = 0;
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         const swo_group *group = p->tied || p->count == 0 ? NULL : plain_group_of(o, p);
         if (p->tied || p->count == 0)
             continue;
-        if (!group || p->offset != at || rules->stretches == SWO_PLAIN)
+        if (!group || p->offset != at || run->stretches == SW_MAX_STRETCHES)
             return false;
-        rules->stretch[rules->stretches].offset = p->offset;
-        rules->stretch[rules->stretches].count = p->count;
-        rules->stretch[rules->stretches].lr = plain_option(group, "lr");
-        rules->stretch[rules->stretches].decay = plain_option(group, "weight_decay");
         const sw_prox_options *prox =
             SW_OPTIONS_AS(group->base.value + swo_option_index(group->rule->options, "l1"), sw_prox_options);
-        rules->stretch[rules->stretches].proximal = sw_prox_is_used(prox);
-        rules->stretch[rules->stretches].l1 = prox->l1;
-        rules->stretch[rules->stretches].low = sw_prox_low(prox);
-        rules->stretch[rules->stretches].high = sw_prox_high(prox);
-        rules->stretch[rules->stretches++].moves = !p->frozen;
+        run->stretch[run->stretches++] = (sw_run_stretch){.offset = p->offset,
+                                                          .count = p->count,
+                                                          .lr = plain_option(group, "lr"),
+                                                          .decay = plain_option(group, "weight_decay"),
+                                                          .moves = !p->frozen,
+                                                          .proximal = sw_prox_is_used(prox),
+                                                          .l1 = prox->l1,
+                                                          .low = sw_prox_low(prox),
+                                                          .high = sw_prox_high(prox)};
         at += p->count;
     }
     return at == o->dim;
 }
 
 void *swo_x_low(sw_optim *o) {
-    swo_estimate *e = o->estimate;
-    if (!o->objective || !e->x_low)
+    void *x_low = o->estimate->e.x_low;
+    if (!o->objective || !x_low)
         return NULL;
-    const bool kept = !o->search && !e->inner && swo_rules_are_plain(o);
+    const bool kept = !o->search && !o->estimate->inner && swo_rules_are_plain(o);
     if (!kept || o->seen != sw_params_version(o->params))
-        memset(e->x_low, 0, (size_t)o->dim * swo_size(o));
-    return kept ? e->x_low : NULL;
+        memset(x_low, 0, (size_t)o->dim * sw_dtype_size(o->type));
+    return kept ? x_low : NULL;
 }

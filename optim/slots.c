@@ -55,10 +55,10 @@ sw_array sw_optim_slot(const sw_optim *o, const char *slot) {
     return i >= 0 ? swo_slot_vector(o, &o->average->slots[i], o->average_slot[i], o->average_count[i]) : (sw_array){0};
 }
 
-static bool scalar_find(const char *const *names, const double *values, const char *name, double *out) {
+static bool scalar_find(const char *const *names, const double *values, uint32_t whole, const char *name, double *out) {
     for (int i = 0; names && names[i]; i++)
         if (strcmp(names[i], name) == 0) {
-            *out = values[i];
+            *out = swo_scalar(values, whole, i);
             return true;
         }
     return false;
@@ -69,15 +69,15 @@ double sw_optim_scalar(const sw_optim *o, int group, const char *name) {
     if (!o || group >= o->groups)
         return NAN;
     if (group >= 0) {
-        scalar_find(o->group[group].rule->scalars, o->group[group].scalar, name, &value);
+        scalar_find(o->group[group].rule->scalars, o->group[group].scalar, 0, name, &value);
         return value;
     }
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
-        if (scalar_find(e->e.method->scalars, e->scalar, name, &value))
+        if (scalar_find(e->e.method->scalars, e->scalar, swo_whole_scalars(e->e.method), name, &value))
             return value;
-    if (o->search && scalar_find(o->search->scalars, o->search_scalar, name, &value))
+    if (o->search && scalar_find(o->search->scalars, o->search_scalar, 0, name, &value))
         return value;
     if (o->average)
-        scalar_find(o->average->scalars, o->average_scalar, name, &value);
+        scalar_find(o->average->scalars, o->average_scalar, 0, name, &value);
     return value;
 }

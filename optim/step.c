@@ -27,6 +27,8 @@ static sw_status step_sample(sw_optim *o, swo_estimate *e) {
     sw_estimate *s = &e->e;
     s->step = o->steps + 1;
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
+    s->draws = o->draws;
+    s->x_written = o->seen != sw_params_version(o->params);
     s->value = s->weight = NAN;
     if (e->inner)
         s->lr = NAN; /* the inner one's, which may change from step to step */
@@ -110,8 +112,8 @@ static sw_status step_update(sw_optim *o, void *g) {
     SW_TRY(swo_prepare_average(o)); /* what is wrong with its options shows before anything moves */
     swo_start_slots(o, false);
     for (swo_estimate *e = o->estimate; e; e = e->inner)
-        if (e->fits)
-            SW_TRY(e->fits(&e->e, o->norm));
+        if (o->objective && SWO_ESTIMATOR_HAS(e->e.method, fits))
+            SW_TRY(swo_method_status("estimator", e->e.method->name, "fits", false, e->e.method->fits(&e->e, o->norm)));
     o->x_low = swo_x_low(o);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
         swo_bounds_forget(o); /* x was written from outside, states from swo_start_slots */
@@ -199,7 +201,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         status = swo_check_estimates(o);
     if (status == SW_OK) {
         if (e->method->flags & SW_ESTIMATOR_DIRECT)
-            o->norm = o->checked_norm;
+            o->norm = e->gradient_norm;
         else /* tables and snapshots may be older than what is frozen now */
             swo_zero_frozen(o, g);
         step_prefetch(o);

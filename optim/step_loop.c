@@ -8,17 +8,80 @@
 #include "optim/plain_sgd.h"
 
 #include <math.h>
+#include <string.h>
 
 static bool loop_is_possible(const sw_optim *o) {
-    return o->estimate->run && !o->estimate->inner && !(o->clip > 0) && !o->search && !o->schedules && !o->norms &&
-           !o->rules_point && (!o->average || o->average->weight) && swo_rules_are_plain(o);
+    return o->estimate->e.runs && SWO_ESTIMATOR_HAS(o->estimate->e.method, run) && !o->estimate->inner &&
+           !(o->clip > 0) && !o->search && !o->schedules && !o->norms && !o->rules_point &&
+           (!o->average || o->average->weight) && swo_rules_are_plain(o);
 }
+
+/* ---- What the loop calls ---- */
+
+/* sw_estimate_run is its first member. */
+typedef struct step_loop {
+    sw_estimate_run run;
+    sw_optim *o;
+    sw_status (*took)(void *user, double loss, double weight);
+    void *user;
+    double scalar[SW_MAX_SCALARS], average_scalar[SW_MAX_SCALARS]; /* before the step */
+} step_loop;
+
+static step_loop *step_loop_of(sw_estimate_run *run) {
+    return (step_loop *)(void *)run;
+}
+
+void sw_run_begin_step(sw_estimate_run *run) {
+    step_loop *r = step_loop_of(run);
+    sw_optim *o = r->o;
+    sw_estimate *e = &o->estimate->e;
+    e->step = o->steps + 1;
+    e->draws = o->draws + 1;
+    memcpy(r->scalar, o->estimate->scalar, sizeof r->scalar);
+    if (run->mean)
+        memcpy(r->average_scalar, o->average_scalar, sizeof r->average_scalar);
+}
+
+void sw_run_undo_step(sw_estimate_run *run) {
+    step_loop *r = step_loop_of(run);
+    memcpy(r->o->estimate->scalar, r->scalar, sizeof r->scalar);
+    if (run->mean)
+        memcpy(r->o->average_scalar, r->average_scalar, sizeof r->average_scalar);
+}
+
+sw_status sw_run_end_step(sw_estimate_run *run, int64_t samples, double loss) {
+    step_loop *r = step_loop_of(run);
+    r->o->steps++;
+    r->o->draws++;
+    r->o->samples += samples;
+    run->done++;
+    return r->took(r->user, loss, (double)samples);
+}
+
+bool sw_run_average_weight(sw_estimate_run *run, double *weight) {
+    step_loop *r = step_loop_of(run);
+    sw_optim *o = r->o;
+    const sw_average *a = o->average;
+    *weight = 0;
+    if (!run->mean)
+        return true;
+    memcpy(o->average_scalar, r->average_scalar, sizeof r->average_scalar); /* it may be asked twice for a step */
+    sw_step s = swo_average_step(o, o->steps + 1);
+    const sw_status status = a->begin(&s);
+    bool finite = true;
+    for (int i = 0; a->scalars && a->scalars[i]; i++)
+        finite &= isfinite(o->average_scalar[i]) != 0;
+    *weight = status == SW_OK ? a->weight(o->average_coefficient) : 0;
+    return (status == SW_OK && finite && *weight > 0 && *weight <= 1) || status == SW_SKIPPED;
+}
+
+/* ---- The loop ---- */
 
 sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
                         void *user, int64_t *done) {
-    swo_plain_rules rules = {.took = took, .user = user};
+    step_loop loop = {.run = {.most = most}, .o = o, .took = took, .user = user};
     *done = 0;
-    if (most < 1 || !o->objective || sw_error() || !loop_is_possible(o) || !swo_plain_stretches(o, &rules))
+    if (most < 1 || !o->objective || sw_error() || !loop_is_possible(o) || !swo_plain_stretches(o, &loop.run))
         return SW_OK;
     for (int i = 0; i < sw_params_count(o->params); i++)
         if (o->frozen[i] != sw_params_at(o->params, i)->frozen)
@@ -33,7 +96,12 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
     swo_x_low(o);                           /* 0, if x was written from outside */
     const bool flushes = o->type == SW_F64; /* in f32 each move by itself (glm_loop.c) */
     const unsigned mode = flushes ? sw_subnormals_flush() : 0;
-    sw_status status = e->run(&e->e, &rules, most, done);
+    if (o->average) {
+        loop.run.mean = o->average_slot[0];
+        loop.run.mean_low = o->average_slot[1];
+    }
+    sw_status status = e->e.method->run(&e->e, &loop.run);
+    *done = loop.run.done;
     if (flushes)
         sw_subnormals_restore(mode);
     if (*done > 0) {

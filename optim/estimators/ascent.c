@@ -12,7 +12,7 @@ typedef struct largest_args {
 #if SW_KERNEL_PASS
 
 /* out[t] = max |v| over tile t. The range is one tile or all of them. */
-static void SW_K(largest)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ascent_largest)(void *args, int64_t begin, int64_t end, double *sums) {
     const largest_args *s = args;
     const real *v = s->v;
     real *out = s->out;
@@ -37,7 +37,7 @@ static void SW_K(largest)(void *args, int64_t begin, int64_t end, double *sums) 
 }
 
 /* Σ (v/largest)² */
-static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(ascent_square)(void *args, int64_t begin, int64_t end, double *sums) {
     const largest_args *s = args;
     const real *restrict v = s->v;
     const real largest = (real)s->largest;
@@ -57,9 +57,10 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #include <math.h>
 
-static const sw_kernels largest_kernels = SW_KERNEL_TABLE(largest), square_kernels = SW_KERNEL_TABLE(square);
+static const sw_kernels largest_kernels = SW_KERNEL_TABLE(ascent_largest),
+                        square_kernels = SW_KERNEL_TABLE(ascent_square);
 
-static double at(sw_dtype type, const void *v, int64_t i) {
+static double ascent_size_at(sw_dtype type, const void *v, int64_t i) {
     return fabs(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]);
 }
 
@@ -72,11 +73,11 @@ sw_status swo_largest(sw_estimate *e, const void *v, double *largest, int64_t *i
         return SW_ERR_MEMORY;
     sw_kernel_run(&largest_kernels, e->type, &args, e->dim);
     for (int64_t t = 0; t < tiles; t++)
-        if (at(e->type, args.out, t) > *largest) {
-            *largest = at(e->type, args.out, t);
+        if (ascent_size_at(e->type, args.out, t) > *largest) {
+            *largest = ascent_size_at(e->type, args.out, t);
             best = t;
         }
-    for (*index = best * SW_TILE; *index < e->dim - 1 && at(e->type, v, *index) < *largest;)
+    for (*index = best * SW_TILE; *index < e->dim - 1 && ascent_size_at(e->type, v, *index) < *largest;)
         ++*index;
     return SW_OK;
 }

@@ -2,7 +2,7 @@
 #ifndef SWALE_ESTIMATORS_ASCENT_H
 #define SWALE_ESTIMATORS_ASCENT_H
 
-#include "optim/methods.h"
+#include <swale/estimator.h>
 
 /* max |v_i| over dim elements, exactly, and the lowest i where it is taken. Takes scratch 1. */
 sw_status swo_largest(sw_estimate *e, const void *v, double *largest, int64_t *index);

@@ -28,7 +28,7 @@ enum { MOVE_MOVE, SLOPE_MOVE, SLOPE_SLOPE, X_X, SECANT_SUMS }; /* ⟨Δx, Δx⟩
 
 #if SW_KERNEL_PASS
 
-static void SW_K(secant)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(full_secant)(void *args, int64_t begin, int64_t end, double *sums) {
     const secant_args *s = args;
     const real *x = s->x, *x_before = s->x_before, *g = s->g, *g_before = s->g_before;
     for (int64_t i = begin; i < end; i++) {
@@ -42,21 +42,30 @@ static void SW_K(secant)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "optim/internal.h"
-#include "optim/methods.h"
+#include "optim/estimators/estimators.h"
 
 #include <math.h>
 
-static const sw_kernels secant_kernels = SW_KERNEL_TABLE(secant);
+static const sw_kernels secant_kernels = SW_KERNEL_TABLE(full_secant);
 
-enum { LIPSCHITZ, L2 };             /* options */
-enum { X_BEFORE, G_BEFORE };        /* slots; scratch 0 and 1 are what they will be */
-enum { L, MEASURED, SEEN, FROZEN }; /* scalars */
+typedef struct full_options {
+    double lipschitz, l2;
+} full_options;
+typedef struct full_slots {
+    void *last_x, *last_gradient; /* of the last step; scratch 0 and 1 are what they will be */
+} full_slots;
+enum { LAST_X, LAST_GRADIENT };
+typedef struct full_scalars {
+    double l;         /* L */
+    int64_t measured; /* 1: a Δx has measured it */
+    int64_t seen;     /* 1: the slots hold a pair */
+    int64_t frozen;   /* which parameters were frozen then */
+} full_scalars;
 static const double HALF_LIFE = 100, MOST_OF_RATIO = 8, CONFIRMED = 1.25;
 enum { TRIALS = 10, CONFIRMATIONS = 60 };
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option full_option_table[] = {
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
      .help = "L, the Lipschitz constant of the gradient; 0: found if lr=auto"},
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
@@ -64,48 +73,56 @@ static const sw_option options[] = {
     {0}};
 /* clang-format on */
 
-/* L; whether a Δx has measured it; whether the slots hold a pair, and which parameters were frozen then. */
-static const char *const scalars[] = {"L", "measured", "seen", "frozen", NULL};
+SW_MATCH_OPTIONS(full_options, full_option_table);
 
-/* They are made by `start`, which knows whether lr=auto asks for them. */
-static bool never(const double *option) {
+static const char *const full_scalar_names[] = {"L", "measured", "seen", "frozen", NULL};
+SW_MATCH_SCALARS(full_scalars, full_scalar_names);
+enum { FULL_ADDED_SCALARS = 4 };
+
+/* They are made by full_start, which knows whether lr=auto asks for them. */
+static bool full_never(const double *option) {
     (void)option;
     return false;
 }
-/* `added`: a file of a run without them continues with lr=auto, as if no pair were there yet (SEEN is 0 in it). */
-static const sw_slot slots[] = {
-    {.name = "last_x", .needed = never, .added = true}, {.name = "last_gradient", .needed = never, .added = true}, {0}};
+/* `added`: a file of a run without them continues with lr=auto, as if no pair were there yet (`seen` is 0 in it). */
+static const sw_slot full_slot_table[] = {{.name = "last_x", .needed = full_never, .added = true},
+                                          {.name = "last_gradient", .needed = full_never, .added = true},
+                                          {0}};
+SW_MATCH_SLOTS(full_slots, full_slot_table);
 
-static sw_status full_make_slots(sw_estimate *e) {
-    swo_estimate *s = swo_estimate_of(e);
-    const size_t size = sw_dtype_size(e->type);
-    for (int i = 0; i < 2; i++) {
-        e->slot[i] = sw_alloc_array(e->dim, size);
-        if (!e->slot[i])
-            return SW_ERR_MEMORY;
-        s->slot_count[i] = e->dim;
-        s->bytes += (size_t)e->dim * size;
-    }
-    return SW_OK;
+static const full_options *full_options_of(const sw_estimate *e) {
+    return SW_OPTIONS_AS(e->option, full_options);
+}
+
+static const full_slots *full_slots_of(const sw_estimate *e) {
+    return SW_STEP_SLOTS(e, full_slots);
+}
+
+static full_scalars *full_scalars_of(const sw_estimate *e) {
+    return SW_SCALARS_AS(e->scalar, full_scalars);
 }
 
 static double full_step_size(const sw_estimate *e, double l) {
-    return 1 / (l + swo_penalty_now(e->optim));
+    return 1 / (l + sw_estimate_penalty_now(e));
 }
 
 static sw_status full_start(sw_estimate *e) {
+    const full_options *o = full_options_of(e);
     e->per_epoch = 1;
-    SW_TRY(swo_check_l2(e, e->option[L2]));
-    if (e->option[LIPSCHITZ] > 0)
-        e->lr = full_step_size(e, e->option[LIPSCHITZ]);
-    return e->wants_lr && e->option[LIPSCHITZ] == 0 ? full_make_slots(e) : SW_OK;
+    SW_TRY(sw_estimate_check_penalty(e, o->l2));
+    if (o->lipschitz > 0)
+        e->lr = full_step_size(e, o->lipschitz);
+    if (!e->wants_lr || o->lipschitz > 0)
+        return SW_OK;
+    SW_TRY(sw_estimate_make_slot(e, LAST_X));
+    return sw_estimate_make_slot(e, LAST_GRADIENT);
 }
 
 /* ---- Secants ---- */
 
 /* Without frozen parameters, which may hold Inf. */
-static void secant_of(const sw_estimate *e, const void *x, const void *x_before, const void *g, const void *g_before,
-                      double sums[SECANT_SUMS]) {
+static void full_secant_of(const sw_estimate *e, const void *x, const void *x_before, const void *g,
+                           const void *g_before, double sums[SECANT_SUMS]) {
     memset(sums, 0, SECANT_SUMS * sizeof *sums);
     for (int k = 0; k < sw_params_count(e->params); k++) {
         const sw_param *p = sw_params_at(e->params, k);
@@ -122,63 +139,68 @@ static void secant_of(const sw_estimate *e, const void *x, const void *x_before,
 }
 
 /* ℓ; 0 where it is no number */
-static double curvature_of(const double sums[SECANT_SUMS]) {
+static double full_curvature_of(const double sums[SECANT_SUMS]) {
     const double ratio = sqrt(sums[SLOPE_SLOPE] / sums[MOVE_MOVE]);
     const double convex = sums[SLOPE_SLOPE] / sums[SLOPE_MOVE],
                  l = sums[SLOPE_MOVE] > 0 ? fmin(convex, MOST_OF_RATIO * ratio) : ratio;
     return isfinite(l) ? l : 0;
 }
 
-static double epsilon(const sw_estimate *e) {
+static double full_epsilon(const sw_estimate *e) {
     return e->type == SW_F32 ? 0x1p-23 : 0x1p-52;
 }
 
 /* If Δx is near the rounding of x, Δg is near that of g: their quotient is noise, and is not used. */
 static void full_measure(sw_estimate *e, const void *x, const void *g) {
+    full_scalars *s = full_scalars_of(e);
     double sums[SECANT_SUMS];
-    secant_of(e, x, e->slot[X_BEFORE], g, e->slot[G_BEFORE], sums);
-    const double l = curvature_of(sums), least = pow(epsilon(e), 4.0 / 3);
+    full_secant_of(e, x, full_slots_of(e)->last_x, g, full_slots_of(e)->last_gradient, sums);
+    const double l = full_curvature_of(sums), least = pow(full_epsilon(e), 4.0 / 3);
     if (!(l > 0 && sums[MOVE_MOVE] > least * sums[X_X]))
         return;
-    e->scalar[L] = e->scalar[MEASURED] != 0 ? fmax(l, e->scalar[L] * exp2(-1 / HALF_LIFE)) : l;
-    e->scalar[MEASURED] = 1;
+    s->l = s->measured != 0 ? fmax(l, s->l * exp2(-1 / HALF_LIFE)) : l;
+    s->measured = 1;
 }
 
 /* ---- The first step ---- */
 
-static bool is_positive(double t) {
+static bool full_is_positive(double t) {
     return t > 0 && isfinite(t);
 }
 
 /* A t to begin with: x - t g is near x; if x = 0, it is where f would be 0, if it were linear. */
-static double first_trial(const sw_estimate *e, const void *x, const void *g, double norm) {
+static double full_first_trial(const sw_estimate *e, const void *x, const void *g, double norm) {
     double sums[SECANT_SUMS];
-    secant_of(e, x, x, g, g, sums);
+    full_secant_of(e, x, x, g, g, sums);
     const double near_x = sqrt(sums[X_X]) / norm / 64, to_zero = fabs(e->value) / norm / norm;
-    return is_positive(near_x) ? near_x : is_positive(to_zero) ? to_zero : is_positive(1 / norm) ? 1 / norm : 1;
+    return full_is_positive(near_x)     ? near_x
+           : full_is_positive(to_zero)  ? to_zero
+           : full_is_positive(1 / norm) ? 1 / norm
+                                        : 1;
 }
 
 /* L from a gradient at x - t g. Where nothing can be measured, as of a linear f, it is 1/t of the first t. */
 static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double norm) {
-    const double least = sqrt(epsilon(e));
+    full_scalars *s = full_scalars_of(e);
+    const double least = sqrt(full_epsilon(e));
     void *there = sw_estimate_scratch(e, 0, 0), *slope = sw_estimate_scratch(e, 1, 0);
-    double t = first_trial(e, x, g, norm), too_short = 0, too_long = INFINITY;
+    double t = full_first_trial(e, x, g, norm), too_short = 0, too_long = INFINITY;
     if (!there || !slope)
         return SW_ERR_MEMORY;
-    e->scalar[L] = 1 / t;
-    for (int i = 0; i < TRIALS && is_positive(t); i++) {
+    s->l = 1 / t;
+    for (int i = 0; i < TRIALS && full_is_positive(t); i++) {
         double sums[SECANT_SUMS], change = INFINITY; /* ‖Δg‖/‖g‖ */
         sw_vector_axpby(e->type, e->dim, 1, x, -t, g, there);
         const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
         if (status != SW_OK && status != SW_SKIPPED)
             return status;
         if (status == SW_OK) {
-            secant_of(e, there, x, slope, g, sums);
+            full_secant_of(e, there, x, slope, g, sums);
             change = sqrt(sums[SLOPE_SLOPE]) / norm;
-            const double l = curvature_of(sums);
+            const double l = full_curvature_of(sums);
             if (l > 0 && change >= least) {
-                e->scalar[L] = l;
-                e->scalar[MEASURED] = 1;
+                s->l = l;
+                s->measured = 1;
             }
         }
         if (change >= least && change <= 2)
@@ -199,22 +221,23 @@ static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double
 /* The step of 1/(L + λ) may go farther than the trial did, to where the curvature is much larger: e^x from far below its
  * minimum. So L grows, at most twofold at a time, until what is met on the way of its own step confirms it. */
 static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
+    full_scalars *s = full_scalars_of(e);
     void *there = sw_estimate_scratch(e, 0, 0), *slope = sw_estimate_scratch(e, 1, 0);
     if (!there || !slope)
         return SW_ERR_MEMORY;
-    for (int i = 0; i < CONFIRMATIONS && e->scalar[MEASURED] != 0; i++) {
+    for (int i = 0; i < CONFIRMATIONS && s->measured != 0; i++) {
         double sums[SECANT_SUMS], met = INFINITY;
-        sw_vector_axpby(e->type, e->dim, 1, x, -full_step_size(e, e->scalar[L]), g, there);
+        sw_vector_axpby(e->type, e->dim, 1, x, -full_step_size(e, s->l), g, there);
         const sw_status status = sw_estimate_gradient(e, there, NULL, e->n, NULL, slope);
         if (status != SW_OK && status != SW_SKIPPED)
             return status;
         if (status == SW_OK) {
-            secant_of(e, there, x, slope, g, sums);
-            met = curvature_of(sums);
+            full_secant_of(e, there, x, slope, g, sums);
+            met = full_curvature_of(sums);
         }
-        if (met <= CONFIRMED * e->scalar[L])
+        if (met <= CONFIRMED * s->l)
             break;
-        e->scalar[L] = fmin(met, 2 * e->scalar[L]);
+        s->l = fmin(met, 2 * s->l);
     }
     return SW_OK;
 }
@@ -222,17 +245,18 @@ static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
 /* ---- The estimate ---- */
 
 static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
-    sw_optim *o = e->optim;
+    full_scalars *s = full_scalars_of(e);
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
-    const double norm = o->checked_norm, frozen = swo_frozen_set(e->params);
-    if (e->scalar[L] == 0 && norm > 0) {
+    const int64_t frozen = sw_estimate_frozen_set(e);
+    const double norm = e->gradient_norm;
+    if (s->l == 0 && norm > 0) {
         SW_TRY(full_probe(e, x, g, norm));
         SW_TRY(full_confirm(e, x, g));
-    } else if (e->scalar[SEEN] != 0 && e->scalar[FROZEN] == frozen)
+    } else if (s->seen != 0 && s->frozen == frozen)
         full_measure(e, x, g);
-    o->checked_norm = norm;                                         /* that of g */
-    e->lr = e->scalar[L] > 0 ? full_step_size(e, e->scalar[L]) : 1; /* of a gradient of 0, too */
-    void *x_copy = sw_estimate_scratch(e, X_BEFORE, 0), *g_copy = sw_estimate_scratch(e, G_BEFORE, 0);
+    e->gradient_norm = norm;                        /* that of g */
+    e->lr = s->l > 0 ? full_step_size(e, s->l) : 1; /* of a gradient of 0, too */
+    void *x_copy = sw_estimate_scratch(e, LAST_X, 0), *g_copy = sw_estimate_scratch(e, LAST_GRADIENT, 0);
     if (!x_copy || !g_copy)
         return SW_ERR_MEMORY;
     memcpy(x_copy, x, bytes);
@@ -243,17 +267,18 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
 /* Without a `sample` of its own and without batches, ids is NULL and count n. */
 static sw_status full_estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
-    if (e->option[LIPSCHITZ] > 0)
-        e->lr = full_step_size(e, e->option[LIPSCHITZ]);
-    return e->slot[X_BEFORE] ? full_propose(e, x, g) : SW_OK;
+    if (full_options_of(e)->lipschitz > 0)
+        e->lr = full_step_size(e, full_options_of(e)->lipschitz);
+    return full_slots_of(e)->last_x ? full_propose(e, x, g) : SW_OK;
 }
 
 static sw_status full_commit(sw_estimate *e) {
+    full_scalars *s = full_scalars_of(e);
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     for (int i = 0; i < 2 && e->slot[i]; i++)
         memcpy(e->slot[i], sw_estimate_scratch(e, i, 0), bytes); /* there since the estimate */
-    e->scalar[SEEN] = e->slot[X_BEFORE] != NULL;
-    e->scalar[FROZEN] = swo_frozen_set(e->params);
+    s->seen = full_slots_of(e)->last_x != NULL;
+    s->frozen = sw_estimate_frozen_set(e);
     return SW_OK;
 }
 
@@ -261,14 +286,17 @@ const sw_estimator swo_full = {.size = sizeof(sw_estimator),
                                .name = "full",
                                .summary = "the gradient of all samples",
                                .source = "Cauchy 1847",
-                               .options = options,
-                               .slots = slots,
-                               .scalars = scalars,
+                               .options = full_option_table,
+                               .slots = full_slot_table,
+                               .scalars = full_scalar_names,
                                .flags = SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT,
                                .start = full_start,
                                .cost = "1 gradient of all n samples; lr=auto: 1 more, or a few, in the first step",
                                .estimate = full_estimate,
                                .commit = full_commit,
-                               .added_scalars = 4};
+                               .added_scalars = FULL_ADDED_SCALARS,
+                               .whole_scalars = SW_WHOLE_SCALAR(full_scalars, measured) |
+                                                SW_WHOLE_SCALAR(full_scalars, seen) |
+                                                SW_WHOLE_SCALAR(full_scalars, frozen)};
 
 #endif

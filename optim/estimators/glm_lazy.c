@@ -125,8 +125,6 @@ static void SW_K(flush)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "optim/internal.h"
-
 static const sw_kernels move_kernels = SW_KERNEL_TABLE(lazy_move), flush_kernels = SW_KERNEL_TABLE(flush);
 
 void swo_glm_lazy_move(sw_dtype type, swo_glm_move *move) {

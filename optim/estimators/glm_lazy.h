@@ -29,7 +29,7 @@
 #ifndef SWALE_ESTIMATORS_GLM_LAZY_H
 #define SWALE_ESTIMATORS_GLM_LAZY_H
 
-#include "optim/internal.h"
+#include <swale/estimator.h>
 
 /* A recorded step, with the scale after it; and sums over the steps before it. Without an average `weights` are not
  * used. */

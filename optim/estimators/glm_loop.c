@@ -14,10 +14,11 @@
  * between its old value and x, which bounds it. */
 #include "optim/estimators/glm_loop.h"
 
-#include "optim/estimators/smoothness.h"
+#include "optim/estimators/lipschitz_constants.h"
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 /* Below these the loop brings x and its average up to date: v = x/scale and E = e/kept grow as scale and kept fall.
  * The gains of E are rounded relative to the greatest scale since the last update, and so lose digits as the scale
@@ -45,10 +46,9 @@ int64_t swo_x_low_size(const sw_slot_sizes *s) {
     return s->type == SW_F32 && s->features > 0 ? s->dim : 0;
 }
 
-sw_status swo_use_samples(sw_estimate *e, swo_run *run, void *x_low) {
-    swo_estimate *estimate = swo_estimate_of(e);
-    estimate->run = run;
-    estimate->x_low = e->type == SW_F32 ? x_low : NULL;
+sw_status swo_use_samples(sw_estimate *e, void *x_low) {
+    e->runs = true;
+    e->x_low = e->type == SW_F32 ? x_low : NULL;
     return swo_keep_squares(e);
 }
 
@@ -63,7 +63,6 @@ static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
  * columns. */
 static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     enum { ROOM = 16384, FEATURES_PER_STEP = 64 }; /* all columns are brought up to date after `room` recorded steps */
-    swo_estimate *estimate = swo_estimate_of(loop->e);
     swo_glm_lazy *lazy = &loop->lazy;
     const int64_t features = loop->e->objective->features, least = features / FEATURES_PER_STEP,
                   room = least > ROOM ? least : ROOM, records = room * (int64_t)(sizeof *lazy->record / sizeof(double)),
@@ -71,10 +70,9 @@ static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
                   weights = (room + 1) * (int64_t)(sizeof *lazy->weights / sizeof(double)),
                   columns = (features * (int64_t)sizeof(int32_t) + 7) / 8;
     const int64_t all = records + sums + weights + 2 * features + columns;
-    if (!estimate->lazy && !(estimate->lazy = sw_alloc_array(all, sizeof(double))))
+    double *memory = sw_estimate_memory(loop->e, GLM_MEMORY_LAZY, (size_t)all * sizeof *memory);
+    if (!memory)
         return SW_ERR_MEMORY;
-    estimate->lazy_bytes = (size_t)all * sizeof(double);
-    double *memory = estimate->lazy;
     lazy->room = room;
     lazy->record = (swo_glm_record *)(void *)memory;
     lazy->sums = (swo_glm_sums *)(void *)(memory + records);
@@ -125,39 +123,39 @@ static sw_status glm_loop_make_lazy(swo_glm_loop *loop) {
     return SW_OK;
 }
 
-static void glm_loop_take_rules(swo_glm_loop *loop, const swo_plain_rules *rules) {
-    for (int i = 0; i < rules->stretches; i++) {
+static void glm_loop_take_rules(swo_glm_loop *loop) {
+    const sw_estimate_run *run = loop->run;
+    for (int i = 0; i < run->stretches; i++) {
         swo_glm_segment *s = &loop->segment[i];
-        *s = (swo_glm_segment){.offset = rules->stretch[i].offset,
-                               .count = rules->stretch[i].count,
-                               .lr = rules->stretch[i].lr,
-                               .decay = rules->stretch[i].decay,
-                               .moves = rules->stretch[i].moves,
-                               .proximal = rules->stretch[i].proximal,
-                               .l1 = rules->stretch[i].l1,
-                               .low = rules->stretch[i].low,
-                               .high = rules->stretch[i].high};
+        *s = (swo_glm_segment){.offset = run->stretch[i].offset,
+                               .count = run->stretch[i].count,
+                               .lr = run->stretch[i].lr,
+                               .decay = run->stretch[i].decay,
+                               .moves = run->stretch[i].moves,
+                               .proximal = run->stretch[i].proximal,
+                               .l1 = run->stretch[i].l1,
+                               .low = run->stretch[i].low,
+                               .high = run->stretch[i].high};
         loop->automatic[i] = isnan(s->lr);
         if (s->proximal)
             loop->nearest += sqrt((double)s->count) * fmax(fmax(s->low, -s->high), 0);
     }
     loop->move.segment = loop->segment;
-    loop->move.segments = rules->stretches;
+    loop->move.segments = run->stretches;
 }
 
 /* The average that moves with x, and a bound of it. */
 static void glm_loop_take_average(swo_glm_loop *loop) {
-    const sw_optim *o = loop->e->optim;
     double norm[2];
-    if (!o->average)
+    loop->mean = loop->run->mean;
+    loop->mean_low = loop->run->mean_low;
+    if (!loop->mean)
         return;
-    loop->mean = o->average_slot[0];
-    loop->mean_low = o->average_slot[1];
     sw_vector_two_norms(loop->e->type, loop->e->dim, loop->mean, loop->mean_low ? loop->mean_low : loop->mean, norm);
     loop->mean_bound = norm[0] + norm[1];
 }
 
-sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
+sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, sw_estimate_run *run, int64_t batch, void *d,
                              void *d_low) {
     void *x = sw_params_x(e->params), *s = sw_estimate_scratch(e, 0, batch * e->objective->outputs),
          *t = sw_estimate_scratch(e, 1, 0), *work = sw_estimate_scratch(e, 2, swo_glm_work(e, batch));
@@ -165,8 +163,9 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
     if (!s || !t || !work)
         return SW_ERR_MEMORY;
     *loop = (swo_glm_loop){.e = e,
+                           .run = run,
                            .batch = batch,
-                           .row_norm = swo_estimate_of(e)->largest_row,
+                           .row_norm = swo_glm_own_of(e)->largest_row,
                            .most = e->type == SW_F32 ? FLT_MAX / 16 : DBL_MAX / 16};
     loop->visit = (swo_glm_visit){.following = -1,
                                   .f = e->objective,
@@ -176,14 +175,9 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
     swo_find_rests(e, &loop->visit.weights_rest, &loop->visit.bias_rests);
-    loop->move = (swo_glm_move){.f = e->objective,
-                                .x = x,
-                                .d = d,
-                                .d_low = d_low,
-                                .t = loop->visit.t,
-                                .c = loop->visit.c,
-                                .x_low = swo_estimate_of(e)->x_low};
-    glm_loop_take_rules(loop, rules);
+    loop->move = (swo_glm_move){
+        .f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t, .c = loop->visit.c, .x_low = e->x_low};
+    glm_loop_take_rules(loop);
     glm_loop_take_average(loop);
     sw_vector_two_norms(e->type, e->dim, x, d, norm);
     loop->x_bound = norm[0];
@@ -226,16 +220,6 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
     return true;
 }
 
-/* Sets the weight of x in the average after the step; false: the weight is not valid, and the pipeline reports why. */
-static bool glm_loop_weigh(swo_glm_loop *loop) {
-    sw_optim *o = loop->e->optim;
-    loop->w = 0;
-    if (!loop->mean)
-        return true;
-    memcpy(loop->average_scalar, o->average_scalar, sizeof loop->average_scalar);
-    return swo_average_weight(o, &loop->w);
-}
-
 /* Moves the average after x has moved: all of it, or, if weights are lazy, that of the biases. */
 static void glm_loop_move_average(swo_glm_loop *loop) {
     const sw_estimate *e = loop->e;
@@ -247,19 +231,20 @@ static void glm_loop_move_average(swo_glm_loop *loop) {
         swo_glm_flush(e->type, &loop->move, true);
 }
 
+/* lr=auto of parameters with this penalty. */
+static double glm_loop_lr(const sw_estimate *e, double penalty) {
+    return penalty != e->penalty ? e->method->lr_with(e, penalty) : e->lr;
+}
+
 void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
-    sw_optim *o = loop->e->optim;
     for (int i = 0; i < loop->move.segments; i++)
         if (loop->automatic[i])
-            loop->segment[i].lr = swo_lr_for(o, loop->segment[i].decay);
-    *taken = glm_loop_weigh(loop) && glm_loop_fits(loop);
+            loop->segment[i].lr = glm_loop_lr(loop->e, loop->segment[i].decay);
+    *taken = sw_run_average_weight(loop->run, &loop->w) && glm_loop_fits(loop);
     loop->lazy.w = loop->w < 1 ? loop->w : 0;
-    if (!*taken) {
-        if (loop->mean)
-            memcpy(o->average_scalar, loop->average_scalar, sizeof loop->average_scalar);
+    if (!*taken)
         return;
-    }
-    /* As the rules and the average of a single step. In f64 the whole loop is flushed (step_loop.c), which costs less; in f32
+    /* As the rules and the average of a single step. In f64 the whole loop is flushed by its caller, which costs less; in f32
      * it would take squares of small features as zero. */
     const bool flushes = loop->e->type == SW_F32;
     const unsigned mode = flushes ? sw_subnormals_flush() : 0;

@@ -2,13 +2,24 @@
 #ifndef SWALE_ESTIMATORS_GLM_LOOP_H
 #define SWALE_ESTIMATORS_GLM_LOOP_H
 
-#include "optim/internal.h"
 #include "optim/estimators/glm_steps.h"
+
+/* What estimators on samples in memory keep beside their state: the first part of e->own. */
+typedef struct swo_glm_own {
+    const double *squares; /* [n]: ‖a_i‖² of samples in memory, or NULL */
+    double l_of_rows;      /* lipschitz=auto: L of the rows; not from files, whose run may have had another option */
+    double largest_row;    /* with squares: √(max ‖a_i‖² + 1) */
+} swo_glm_own;
+enum { GLM_MEMORY_OWN, GLM_MEMORY_SQUARES, GLM_MEMORY_LAZY }; /* indices of sw_estimate_memory */
+static inline swo_glm_own *swo_glm_own_of(const sw_estimate *e) {
+    return e->own;
+}
 
 typedef struct swo_glm_loop {
     sw_estimate *e;
-    swo_glm_segment segment[SWO_PLAIN];
-    bool automatic[SWO_PLAIN]; /* lr is what the estimator proposes */
+    sw_estimate_run *run;
+    swo_glm_segment segment[SW_MAX_STRETCHES];
+    bool automatic[SW_MAX_STRETCHES]; /* lr is what the estimator proposes */
     swo_glm_visit visit;
     swo_glm_move move;
     int64_t batch;                 /* samples in a step, at most */
@@ -16,22 +27,21 @@ typedef struct swo_glm_loop {
     double x_bound, d_bound, most; /* bounds of ‖x‖ and ‖d‖, and their limit */
     double nearest;                /* a bound of the norm of the point nearest to 0 within the rule's bounds */
     swo_glm_lazy lazy;
-    void *mean, *mean_low;                 /* the average of x, and its low-order part (f32); NULL: there is none */
-    double w, mean_bound;                  /* the weight of x in it after this step; a bound of its norm */
-    double average_scalar[SW_MAX_SCALARS]; /* of the average, before this step */
+    void *mean, *mean_low; /* the average of x, and its low-order part (f32); NULL: there is none */
+    double w, mean_bound;  /* the weight of x in it after this step; a bound of its norm */
 } swo_glm_loop;
 
-/* For the start of an estimator on samples in memory: its loop, its slot x_low, of swo_x_low_size elements, and the squares
- * of the rows. */
+/* For the start of an estimator on samples in memory, once e->own is there: its slot x_low, of swo_x_low_size elements, and
+ * the squares of the rows. `run` serves. */
 int64_t swo_x_low_size(const sw_slot_sizes *s);
-sw_status swo_use_samples(sw_estimate *e, swo_run *run, void *x_low);
+sw_status swo_use_samples(sw_estimate *e, void *x_low);
 
 /* Elements of room for a visit, and where its parts are. */
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch);
 void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit, void *room);
 
 /* Takes scratch 0 to 2. x moves along fresh·t + old·d; d_low NULL: d stays. */
-sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, const swo_plain_rules *rules, int64_t batch, void *d,
+sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, sw_estimate_run *run, int64_t batch, void *d,
                              void *d_low);
 /* The row was visited, and the estimator's lr and the factors are set: moves x and d. *taken is false where the
  * pipeline must take the step, or where it can be tried again after weights are brought up to date

@@ -375,8 +375,6 @@ static void SW_K(move_x)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "optim/internal.h"
-
 static const sw_kernels visit_kernels = SW_KERNEL_TABLE(visit_row), move_kernels = SW_KERNEL_TABLE(move_x),
                         measure_kernels = SW_KERNEL_TABLE(measure);
 

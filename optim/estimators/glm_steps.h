@@ -8,7 +8,6 @@
 #ifndef SWALE_ESTIMATORS_GLM_STEPS_H
 #define SWALE_ESTIMATORS_GLM_STEPS_H
 
-#include "optim/methods.h"
 #include "optim/estimators/glm_lazy.h"
 
 /* Asks for a sample's row, of which the processor fetches the first lines while it does something else. */

@@ -1,9 +1,9 @@
 /* Mini-batch: g = 1/|B| Σ_{i in B} ∇f_i(x), B the next batch of a shuffled epoch. */
-#include "optim/methods.h"
+#include "optim/estimators/estimators.h"
 
-static const sw_option options[] = {BATCH_ROWS, {0}};
+static const sw_option minibatch_options[] = {BATCH_ROWS, {0}};
 
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
+static sw_status minibatch_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
 }
 
@@ -11,7 +11,7 @@ const sw_estimator swo_minibatch = {.size = sizeof(sw_estimator),
                                     .name = "minibatch",
                                     .summary = "the mean gradient of a batch",
                                     .source = "Robbins, Monro 1951",
-                                    .options = options,
+                                    .options = minibatch_options,
                                     .flags = SW_ESTIMATOR_DIRECT,
                                     .cost = "1 gradient of a batch",
-                                    .estimate = estimate};
+                                    .estimate = minibatch_estimate};

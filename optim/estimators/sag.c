@@ -1,54 +1,69 @@
 /* SAG, the stochastic average gradient (M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the
  * stochastic average gradient, 2013):
  *     g = (d + t)/m,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * the mean of the gradients that were seen last, m their weight; see table.h for the names. Biased, and
+ * the mean of the gradients that were seen last, m their weight; see gradient_table.h for the names. Biased, and
  * its variance goes to 0: with a constant step it converges to the minimum at a linear rate.
  *
  * The step size: lr=auto takes 1/L or another (step=), L given or searched for. The theorem has
  * init=centered step=1/(16L). For the mean iterate, take average=polyak: it is the average's to say which
  * point is evaluated. */
-#include "optim/estimators/table.h"
+#include "optim/estimators/estimators.h"
+#include "optim/estimators/gradient_table.h"
 
-#include "optim/internal.h"
-
-static const sw_option options[] = {TABLE_OPTIONS(
+static const sw_option sag_options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_L,
     "y = 0 and m the samples seen so far; y = 0 and m = n; a full pass first; the same less its "
     "mean; n steps of SGD, m = n then; seen, or full if the samples of a generalized linear model are in memory "
     "and x is not 0")};
+SW_MATCH_OPTIONS(swo_table_options, sag_options);
 
-static int64_t size(const sw_slot_sizes *s) {
+static int64_t sag_size(const sw_slot_sizes *s) {
     return swo_table_size("sag", s);
 }
-static const sw_slot slots[] = {TABLE_SLOTS(size)};
+static const sw_slot sag_slots[] = {TABLE_SLOTS(sag_size)};
+SW_MATCH_SLOTS(swo_table_slots, sag_slots);
 
-void swo_sag_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
+/* g = fresh·t + old·d with fresh = old = 1/m; for init=sgd t/w_r while rows have not been visited. */
+static void sag_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
     const bool sgd = swo_table_sgd(e);
     *fresh = swo_table_part(1, sgd ? v->weight : swo_table_divisor(e, v));
     *old = sgd ? 0 : *fresh;
 }
 
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
+/* SAG is biased, and longer steps would take it away from the minimum again: L decays slowly. */
+static const swo_table_kind sag_kind = {
+    .stream = "sag", .init_auto = FROM_SEEN, .over_seen = true, .half_life_of_l = 8, .factors = sag_factors};
+
+static sw_status sag_start(sw_estimate *e) {
+    return swo_table_start(e, &sag_kind);
+}
+
+static sw_status sag_estimate(sw_estimate *e, const void *x, void *g) {
     swo_visit v;
     double fresh, old;
     SW_TRY(swo_table_visit(e, x, &v));
-    swo_sag_factors(e, &v, &fresh, &old);
-    sw_vector_axpby(e->type, e->dim, fresh, v.change, old, old != 0 ? e->slot[SUM] : NULL, g);
-    return swo_table_judge(e, x, g);
+    sag_factors(e, &v, &fresh, &old);
+    sw_vector_axpby(e->type, e->dim, fresh, v.change, old, old != 0 ? swo_table_slots_of(e)->sum : NULL, g);
+    return swo_table_test_tolerance(e, x, g);
 }
 
 const sw_estimator swo_sag = {.size = sizeof(sw_estimator),
                               .name = "sag",
                               .summary = "the mean of the gradients seen last, one row of them new",
                               .source = "Schmidt, Le Roux, Bach 2013",
-                              .options = options,
-                              .slots = slots,
-                              .scalars = swo_table_scalars,
+                              .options = sag_options,
+                              .slots = sag_slots,
+                              .scalars = swo_table_scalar_names,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
-                              .start = swo_table_start,
+                              .start = sag_start,
                               .sample = swo_table_sample,
                               .cost = "1 gradient of a row; where L is measured, in a fourth of the steps another "
                                       "(two if the model is not linear)",
-                              .estimate = estimate,
+                              .estimate = sag_estimate,
                               .commit = swo_table_commit,
-                              .added_scalars = ADDED_SCALARS};
+                              .added_scalars = TABLE_ADDED_SCALARS,
+                              .whole_scalars = TABLE_WHOLE_SCALARS,
+                              .choose_batch = swo_table_choose_batch,
+                              .lr_with = swo_table_step_size_with,
+                              .fits = swo_table_fits,
+                              .run = swo_table_run};

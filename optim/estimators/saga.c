@@ -1,49 +1,63 @@
 /* SAGA (A. Defazio, F. Bach, S. Lacoste-Julien, NIPS 2014):
  *     g = t/(W p_r) + d/W,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * with d from before the visit, p_r the probability of row r; see table.h for the names. For whatever
+ * with d from before the visit, p_r the probability of row r; see gradient_table.h for the names. For whatever
  * table, the mean of g over the draw of r is ∇f(x), also under non-uniform sampling; init=seen divides d
  * by the weight seen so far (as scikit-learn does), which is not unbiased until all have been. */
-#include "optim/estimators/table.h"
+#include "optim/estimators/estimators.h"
+#include "optim/estimators/gradient_table.h"
 
-#include "optim/internal.h"
-
-static const sw_option options[] = {TABLE_OPTIONS(
+static const sw_option saga_options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_2L_MU,
     "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
     "n steps of SGD; zero, or full if the samples of a generalized linear model are in memory and x is not 0")};
+SW_MATCH_OPTIONS(swo_table_options, saga_options);
 
-static int64_t size(const sw_slot_sizes *s) {
+static int64_t saga_size(const sw_slot_sizes *s) {
     return swo_table_size("saga", s);
 }
-static const sw_slot slots[] = {TABLE_SLOTS(size)};
+static const sw_slot saga_slots[] = {TABLE_SLOTS(saga_size)};
+SW_MATCH_SLOTS(swo_table_slots, saga_slots);
 
-void swo_saga_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
+/* g = fresh·t + old·d with fresh = 1/(W p_r), old = 1/W; for init=sgd t/w_r while rows have not been visited. */
+static void saga_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
     const bool sgd = swo_table_sgd(e);
     *fresh = swo_table_part(1, sgd ? v->weight : swo_table_whole(e, v) * v->probability);
     *old = sgd ? 0 : swo_table_part(1, swo_table_divisor(e, v));
 }
 
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
+static const swo_table_kind saga_kind = {
+    .stream = "saga", .init_auto = FROM_ZERO, .half_life_of_l = 2, .factors = saga_factors};
+
+static sw_status saga_start(sw_estimate *e) {
+    return swo_table_start(e, &saga_kind);
+}
+
+static sw_status saga_estimate(sw_estimate *e, const void *x, void *g) {
     swo_visit v;
     double fresh, old;
     SW_TRY(swo_table_visit(e, x, &v));
-    swo_saga_factors(e, &v, &fresh, &old);
-    sw_vector_axpby(e->type, e->dim, fresh, v.change, old, old != 0 ? e->slot[SUM] : NULL, g);
-    return swo_table_judge(e, x, g);
+    saga_factors(e, &v, &fresh, &old);
+    sw_vector_axpby(e->type, e->dim, fresh, v.change, old, old != 0 ? swo_table_slots_of(e)->sum : NULL, g);
+    return swo_table_test_tolerance(e, x, g);
 }
 
 const sw_estimator swo_saga = {.size = sizeof(sw_estimator),
                                .name = "saga",
                                .summary = "SAG without bias: the new row's change in full",
                                .source = "Defazio, Bach, Lacoste-Julien, NIPS 2014",
-                               .options = options,
-                               .slots = slots,
-                               .scalars = swo_table_scalars,
+                               .options = saga_options,
+                               .slots = saga_slots,
+                               .scalars = swo_table_scalar_names,
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_ONCE | SW_ESTIMATOR_OWN_IDS,
-                               .start = swo_table_start,
+                               .start = saga_start,
                                .sample = swo_table_sample,
                                .cost = "1 gradient of a row; where L is measured, in a fourth of the steps another "
                                        "(two if the model is not linear)",
-                               .estimate = estimate,
+                               .estimate = saga_estimate,
                                .commit = swo_table_commit,
-                               .added_scalars = ADDED_SCALARS};
+                               .added_scalars = TABLE_ADDED_SCALARS,
+                               .whole_scalars = TABLE_WHOLE_SCALARS,
+                               .choose_batch = swo_table_choose_batch,
+                               .lr_with = swo_table_step_size_with,
+                               .fits = swo_table_fits,
+                               .run = swo_table_run};

@@ -20,13 +20,13 @@ typedef struct sam_args {
 #if SW_KERNEL_PASS
 
 /* |h|^q = |h| |h|^(q-1) */
-static inline real SW_K(term)(real g, real largest, double power) {
+static inline real SW_K(sam_term)(real g, real largest, double power) {
     const real h = (g < 0 ? -g : g) / largest;
     return h * SW_K(sw_k_power)(h, power, 0);
 }
 
 /* Σ |h|^q */
-static void SW_K(power_sum)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(sam_power_sum)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict g = s->g;
     const real largest = (real)s->largest;
@@ -35,14 +35,14 @@ static void SW_K(power_sum)(void *args, int64_t begin, int64_t end, double *sums
     int64_t i = begin;
     for (; i + SW_LANES <= end; i += SW_LANES)
         for (int j = 0; j < SW_LANES; j++)
-            lane[j] += SW_K(term)(g[i + j], largest, power);
+            lane[j] += SW_K(sam_term)(g[i + j], largest, power);
     for (int j = 0; i < end; i++, j++)
-        lane[j] += SW_K(term)(g[i], largest, power);
+        lane[j] += SW_K(sam_term)(g[i], largest, power);
     SW_ADD_LANES(double, sums[0], lane);
 }
 
 /* out = x + factor sign(h) |h|^(q-1) */
-static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(sam_move)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict x = s->x, *restrict g = s->g;
     real *restrict out = s->out;
@@ -56,7 +56,7 @@ static void SW_K(move)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* The same for p = 2. */
-static void SW_K(move_2)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(sam_move_2)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict x = s->x, *restrict g = s->g;
     real *restrict out = s->out;
@@ -67,7 +67,7 @@ static void SW_K(move_2)(void *args, int64_t begin, int64_t end, double *sums) {
 }
 
 /* The same for p = ∞: an element without gradient stays. */
-static void SW_K(move_sign)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(sam_move_sign)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict x = s->x, *restrict g = s->g;
     real *restrict out = s->out;
@@ -80,15 +80,19 @@ static void SW_K(move_sign)(void *args, int64_t begin, int64_t end, double *sums
 #else
 
 #include "optim/estimators/ascent.h"
+#include "optim/estimators/estimators.h"
 
 #include <math.h>
 
-static const sw_kernels power_sum_kernels = SW_KERNEL_TABLE(power_sum), move_kernels = SW_KERNEL_TABLE(move),
-                        move_2_kernels = SW_KERNEL_TABLE(move_2), move_sign_kernels = SW_KERNEL_TABLE(move_sign);
+static const sw_kernels power_sum_kernels = SW_KERNEL_TABLE(sam_power_sum), move_kernels = SW_KERNEL_TABLE(sam_move),
+                        move_2_kernels = SW_KERNEL_TABLE(sam_move_2),
+                        move_sign_kernels = SW_KERNEL_TABLE(sam_move_sign);
 
-enum { RHO, P, OF };
+typedef struct sam_options {
+    double rho, p, of;
+} sam_options;
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option sam_option_table[] = {
     {.name = "rho", .kind = SW_OPTION_REAL, .value = 0.05, .low = 0, .high = 1e6, .help = "ρ, the size of ε",
      .search_low = 0.01, .search_high = 0.5, .search_log = true},
     {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 1, .high = INFINITY,
@@ -96,16 +100,18 @@ static const sw_option options[] = {
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
     {0}};
 /* clang-format on */
+SW_MATCH_OPTIONS(sam_options, sam_option_table);
 
-static void move_one(sw_dtype type, void *x, int64_t i, const void *g, double rho) {
+static void sam_move_one(sw_dtype type, void *x, int64_t i, const void *g, double rho) {
     if (type == SW_F32)
         ((float *)x)[i] += ((const float *)g)[i] < 0 ? -(float)rho : (float)rho;
     else
         ((double *)x)[i] += ((const double *)g)[i] < 0 ? -rho : rho;
 }
 
-static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out, bool *flat) {
-    const double p = e->option[P], rho = e->option[RHO];
+static sw_status sam_ascend(sw_estimate *e, const void *x, const void *g, void *out, bool *flat) {
+    const sam_options *o = SW_OPTIONS_AS(e->option, sam_options);
+    const double p = o->p, rho = o->rho;
     sam_args args = {.x = x, .g = g, .out = out, .power = 1 / (p - 1), .factor = rho};
     int64_t index;
     double sum;
@@ -115,7 +121,7 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
         return SW_OK;
     if (p == 1) {
         memcpy(out, x, (size_t)e->dim * sw_dtype_size(e->type));
-        move_one(e->type, out, index, g, rho);
+        sam_move_one(e->type, out, index, g, rho);
     } else if (p > 1e20) { /* q - 1 < 1e-20: powers are 1, or with q - 1 = 0 no number at h = 0 */
         sw_kernel_run(&move_sign_kernels, e->type, &args, e->dim);
     } else if (p == 2) {
@@ -129,17 +135,17 @@ static sw_status ascend(sw_estimate *e, const void *x, const void *g, void *out,
     return SW_OK;
 }
 
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
-    return swo_ascent(e, x, g, ascend);
+static sw_status sam_estimate(sw_estimate *e, const void *x, void *g) {
+    return swo_ascent(e, x, g, sam_ascend);
 }
 
 const sw_estimator swo_sam = {.size = sizeof(sw_estimator),
                               .name = "sam",
                               .summary = "the gradient at the worst point nearby",
                               .source = "Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021",
-                              .options = options,
+                              .options = sam_option_table,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,
                               .cost = "2 gradients of the inner estimator",
-                              .estimate = estimate};
+                              .estimate = sam_estimate};
 
 #endif

@@ -36,7 +36,7 @@ typedef struct svrg_args {
 #if SW_KERNEL_PASS
 
 /* g ← (1 - α) g + α (c (g - there) + full) */
-static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(svrg_correct)(void *args, int64_t begin, int64_t end, double *sums) {
     const svrg_args *s = args;
     real *restrict g = s->g;
     const real *restrict there = s->there, *restrict full = s->full;
@@ -49,14 +49,15 @@ static void SW_K(correct)(void *args, int64_t begin, int64_t end, double *sums) 
 #else
 
 #include "optim/estimators/svrg.h"
-#include "optim/estimators/smoothness.h"
+#include "optim/estimators/estimators.h"
+#include "optim/estimators/lipschitz_constants.h"
 
 #include <math.h>
 
-static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct);
+static const sw_kernels correct_kernels = SW_KERNEL_TABLE(svrg_correct);
 
 /* clang-format off */
-static const sw_option options[] = {
+static const sw_option svrg_options[] = {
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,
      .help = "samples in a step; 0: 64, or 1 for sparse rows of a generalized linear model in memory",
      .search_low = 16, .search_high = 512, .search_log = true},
@@ -78,59 +79,61 @@ static const sw_option options[] = {
              "measured if lr=auto"},
     {0}};
 /* clang-format on */
+SW_MATCH_OPTIONS(swo_svrg_options, svrg_options);
 
-static bool has_next(const double *option) {
-    return option[SNAPSHOT] != LAST;
+static bool svrg_has_next(const double *option) {
+    return SW_OPTIONS_AS(option, swo_svrg_options)->snapshot != LAST;
 }
 
-static bool has_mean(const double *option) {
-    return option[SNAPSHOT] == MEAN;
+static bool svrg_has_mean(const double *option) {
+    return SW_OPTIONS_AS(option, swo_svrg_options)->snapshot == MEAN;
 }
 
-/* `since`: the step that took the snapshot, 0 for none. `inner`: steps since then. `draw_high`, `draw_low`: the random
- * draw of the period in two halves, each exact in f64. `frozen`: which parameters were frozen, as a number. `stored`:
- * whether `table` holds the derivatives at the snapshot. `L_least`: a lower bound of L, from the snapshot
- * (swo_least_l). `divisor`: the number by which lr=auto is divided, 1 at least (swo_svrg_adapt). */
-static const char *const scalars[] = {"since", "inner",  "draw_high", "draw_low", "frozen",
-                                      "L",     "stored", "L_least",   "divisor",  NULL};
-
-static int64_t table_size(const sw_slot_sizes *s) {
+static int64_t svrg_table_size(const sw_slot_sizes *s) {
     return s->features > 0 ? s->n * s->outputs : 0;
 }
 
-static const sw_slot slots[] = {{.name = "snapshot"},
-                                {.name = "full"},
-                                {.name = "next", .needed = has_next},
-                                {.name = "next_low", .needed = has_mean, .added = true},
-                                {.name = "table", .count = table_size, .added = true},
-                                {.name = "x_low", .count = swo_x_low_size, .added = true},
-                                {0}};
+static const sw_slot svrg_slots[] = {{.name = "snapshot"},
+                                     {.name = "full"},
+                                     {.name = "next", .needed = svrg_has_next},
+                                     {.name = "next_low", .needed = svrg_has_mean, .added = true},
+                                     {.name = "table", .count = svrg_table_size, .added = true},
+                                     {.name = "x_low", .count = swo_x_low_size, .added = true},
+                                     {0}};
+SW_MATCH_SLOTS(swo_svrg_slots, svrg_slots);
 
-static double period(const sw_estimate *e) {
-    if (e->option[PERIOD] > 0)
-        return ceil(e->option[PERIOD]);
-    return ceil(2 * (double)e->n / fmin(e->option[BATCH], (double)e->n));
-}
+static const char *const svrg_scalars[] = {"since", "inner",  "draw_high", "draw_low", "frozen",
+                                           "L",     "stored", "L_least",   "divisor",  NULL};
+SW_MATCH_SCALARS(swo_svrg_scalars, svrg_scalars);
+enum { SVRG_ADDED_SCALARS = 4 };
+#define SVRG_WHOLE(field) SW_WHOLE_SCALAR(swo_svrg_scalars, field)
+#define SVRG_WHOLE_SCALARS                                                                                       \
+    (SVRG_WHOLE(since) | SVRG_WHOLE(inner) | SVRG_WHOLE(draw_high) | SVRG_WHOLE(draw_low) | SVRG_WHOLE(frozen) | \
+     SVRG_WHOLE(stored))
 
-/* A bit for each parameter, and after the 52nd a hash of them. */
-static double frozen(const sw_estimate *e) {
-    const uint64_t prime = 9007199254740881u; /* the largest below 2^53 */
-    uint64_t bits = 0;
-    for (int i = 0; i < sw_params_count(e->params); i++)
-        bits = (2 * bits + sw_params_at(e->params, i)->frozen) % prime;
-    return (double)bits;
+/* In steps. */
+static int64_t svrg_period(const sw_estimate *e) {
+    const swo_svrg_options *o = swo_svrg_options_of(e);
+    return (int64_t)ceil(o->period > 0 ? o->period : 2 * (double)e->n / fmin(o->batch, (double)e->n));
 }
 
 /* The full gradient is 0 where parameters were frozen when it was taken: a change of these needs another snapshot. */
 bool swo_svrg_due(const sw_estimate *e) {
-    return e->scalar[SINCE] == 0 || (double)e->step - e->scalar[SINCE] >= period(e) || e->scalar[FROZEN] != frozen(e);
+    const swo_svrg_scalars *s = swo_svrg_scalars_of(e);
+    return s->since == 0 || e->step - s->since >= svrg_period(e) || s->frozen != sw_estimate_frozen_set(e);
 }
 
 int64_t swo_svrg_batch(const sw_estimate *e) {
-    return e->option[BATCH] < (double)e->n ? (int64_t)e->option[BATCH] : e->n;
+    const double batch = swo_svrg_options_of(e)->batch;
+    return batch < (double)e->n ? (int64_t)batch : e->n;
 }
 
-static bool is_glm(const sw_estimate *e) {
+/* Over sparse rows in memory a step costs O(nonzeros), and batches gain nothing. */
+static int64_t svrg_choose_batch(const sw_estimate *e) {
+    return e->objective->glm && e->objective->glm->sparse ? 1 : 64;
+}
+
+static bool svrg_is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
 }
 
@@ -141,103 +144,118 @@ double swo_svrg_part(const sw_estimate *e) {
     return e->per_epoch > 0 ? (double)e->count * (double)e->per_epoch / (double)e->n : 1;
 }
 
-static double alpha(const sw_estimate *e) {
-    const double over = e->option[OVER], rest = over > 0 ? 1 - (double)(e->step - 1) / over : 1;
-    return e->option[ALPHA] * (rest > 0 ? rest : 0);
+/* α of this step */
+static double svrg_alpha(const sw_estimate *e) {
+    const swo_svrg_options *o = swo_svrg_options_of(e);
+    const double rest = o->over > 0 ? 1 - (double)(e->step - 1) / o->over : 1;
+    return o->alpha * (rest > 0 ? rest : 0);
 }
 
-static sw_status sample(sw_estimate *e) {
+static sw_status svrg_sample(sw_estimate *e) {
+    swo_svrg_scalars *s = swo_svrg_scalars_of(e);
     e->count = sw_sampler_next(e->sampler, &e->ids);
-    if (e->option[REPLAY] != 0)
+    if (swo_svrg_options_of(e)->replay == REPLAY_STEP)
         return SW_OK;
     if (swo_svrg_due(e)) {
-        e->scalar[DRAW_HIGH] = (double)(e->draw >> 32);
-        e->scalar[DRAW_LOW] = (double)(uint32_t)e->draw;
+        s->draw_high = (int64_t)(e->draw >> 32);
+        s->draw_low = (int64_t)(uint32_t)e->draw;
     }
-    e->draw = (uint64_t)e->scalar[DRAW_HIGH] << 32 | (uint64_t)e->scalar[DRAW_LOW];
+    e->draw = (uint64_t)s->draw_high << 32 | (uint64_t)s->draw_low;
     return SW_OK;
 }
 
-static sw_status start(sw_estimate *e) {
-    swo_estimate_of(e)->lr_with = swo_svrg_step_size_with;
+static sw_status svrg_start(sw_estimate *e) {
+    const double lipschitz = swo_svrg_options_of(e)->lipschitz;
+    e->own = sw_estimate_memory(e, GLM_MEMORY_OWN, sizeof(swo_glm_own));
+    if (!e->own)
+        return SW_ERR_MEMORY;
     if (e->objective->glm)
-        SW_TRY(swo_use_samples(e, swo_svrg_run, e->slot[X_LOW]));
-    e->scalar[L] = e->option[LIPSCHITZ];
-    if (isnan(e->option[LIPSCHITZ]))
+        SW_TRY(swo_use_samples(e, swo_svrg_slots_of(e)->x_low));
+    swo_svrg_scalars_of(e)->l = lipschitz;
+    if (isnan(lipschitz))
         SW_TRY(swo_svrg_l_of_rows(e));
     e->lr = swo_svrg_step_size(e);
     return SW_OK;
 }
 
-/* ---- The estimate ---- */
+/* ---- The snapshot ---- */
 
 /* The slope of the objective at the snapshot along `way`, penalties and bounds included; NaN outside the bounds. */
-static sw_status slope_along(sw_estimate *e, const void *way, double *slope) {
+static sw_status svrg_slope_along(sw_estimate *e, const void *way, double *slope) {
+    const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     void *g = sw_estimate_scratch(e, DIFFERENCE, 0);
     double norm;
     if (!g)
         return SW_ERR_MEMORY;
-    memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
-    *slope = swo_penalized_norm(e->optim, e->slot[POINT], g, &norm) == SW_OK && isfinite(norm)
+    memcpy(g, slots->full, (size_t)e->dim * sw_dtype_size(e->type));
+    *slope = sw_estimate_penalized_norm(e, slots->snapshot, g, &norm) == SW_OK && isfinite(norm)
                  ? sw_vector_dot(e->type, e->dim, g, way)
                  : NAN;
     return SW_OK;
 }
 
-static sw_status take_snapshot(sw_estimate *e, const void *point) {
-    memcpy(e->slot[POINT], point, (size_t)e->dim * sw_dtype_size(e->type));
-    if (is_glm(e))
-        SW_TRY(swo_svrg_store(e, e->slot[FULL]));
+/* w ← the point, with ∇f(w) */
+static sw_status svrg_take_snapshot(sw_estimate *e, const void *point) {
+    const swo_svrg_slots *slots = swo_svrg_slots_of(e);
+    swo_svrg_scalars *s = swo_svrg_scalars_of(e);
+    memcpy(slots->snapshot, point, (size_t)e->dim * sw_dtype_size(e->type));
+    if (svrg_is_glm(e))
+        SW_TRY(swo_svrg_store(e, slots->full));
     else
-        SW_TRY(sw_estimate_gradient(e, e->slot[POINT], NULL, e->n, NULL, e->slot[FULL]));
-    swo_zero_frozen(e->optim, e->slot[FULL]);
+        SW_TRY(sw_estimate_gradient(e, slots->snapshot, NULL, e->n, NULL, slots->full));
+    sw_estimate_zero_frozen(e, slots->full);
     if (e->objective->glm && swo_svrg_searches(e)) {
-        e->scalar[L_LEAST] = swo_least_l(e, e->slot[TABLE], fmin(e->option[BATCH], (double)e->n));
-        e->scalar[L] = fmax(e->scalar[L], e->scalar[L_LEAST]);
+        s->l_least = swo_least_l(e, slots->table, fmin(swo_svrg_options_of(e)->batch, (double)e->n));
+        s->l = fmax(s->l, s->l_least);
     }
     return SW_OK;
 }
 
 /* Whether x has moved by more than its rounding: not if steps were skipped, or if the snapshot is a minimum. */
-static bool way_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
+static bool svrg_way_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
     const double least = e->type == SW_F32 ? 0x1p-20 : 0x1p-46;
     double whole, norm;
     return sw_vector_norm(e->type, e->dim, x, &whole) == SW_OK &&
            sw_vector_norm(e->type, e->dim, way, &norm) == SW_OK && norm > least * whole;
 }
 
-static sw_status refresh(sw_estimate *e, const void *x) {
-    const void *next = e->slot[NEXT] && e->scalar[SINCE] > 0 ? e->slot[NEXT] : x;
+/* A new snapshot; and the divisor of lr, from the way between the last one and this. */
+static sw_status svrg_refresh(sw_estimate *e, const void *x) {
+    const swo_svrg_slots *slots = swo_svrg_slots_of(e);
+    swo_svrg_scalars *s = swo_svrg_scalars_of(e);
+    const void *next = slots->next && s->since > 0 ? slots->next : x;
     double before, after;
-    if (swo_svrg_searches(e) && e->scalar[SINCE] > 0 && e->scalar[INNER] > 0) {
+    if (swo_svrg_searches(e) && s->since > 0 && s->inner > 0) {
         void *way = sw_estimate_scratch(e, THERE, 0);
         if (!way)
             return SW_ERR_MEMORY;
-        sw_vector_axpby(e->type, e->dim, 1, next, -1, e->slot[POINT], way);
-        swo_zero_frozen(e->optim, way);
-        const bool adapts = way_exceeds_rounding(e, next, way);
-        SW_TRY(slope_along(e, way, &before));
-        SW_TRY(take_snapshot(e, next));
-        SW_TRY(slope_along(e, way, &after));
+        sw_vector_axpby(e->type, e->dim, 1, next, -1, slots->snapshot, way);
+        sw_estimate_zero_frozen(e, way);
+        const bool adapts = svrg_way_exceeds_rounding(e, next, way);
+        SW_TRY(svrg_slope_along(e, way, &before));
+        SW_TRY(svrg_take_snapshot(e, next));
+        SW_TRY(svrg_slope_along(e, way, &after));
         if (adapts)
             swo_svrg_adapt(e, before, after);
     } else {
-        SW_TRY(take_snapshot(e, next));
+        SW_TRY(svrg_take_snapshot(e, next));
     }
-    e->scalar[SINCE] = (double)e->step; /* a skip takes it back: then both are built again */
-    e->scalar[INNER] = 0;
-    e->scalar[FROZEN] = frozen(e);
+    s->since = e->step; /* a skip takes it back: then both are built again */
+    s->inner = 0;
+    s->frozen = sw_estimate_frozen_set(e);
     return SW_OK;
 }
 
+/* ---- The estimate ---- */
+
 /* g = 1/w Σ ((1 - α + αc) s_i(x) - αc s_i(w)) a_i + α full, w the weight of the batch */
-static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double much) {
+static sw_status svrg_estimate_glm(sw_estimate *e, const void *x, void *g, double much) {
     const int64_t outputs = e->objective->outputs, numbers = e->count * outputs;
     const size_t row = (size_t)outputs * sw_dtype_size(e->type);
     char *s = sw_estimate_scratch(e, DERIVATIVES, 2 * numbers), *y = s ? s + (size_t)e->count * row : NULL;
     if (!s)
         return SW_ERR_MEMORY;
-    if (e->scalar[STORED] == 0)
+    if (swo_svrg_scalars_of(e)->stored == 0)
         SW_TRY(swo_svrg_store(e, NULL));
     SW_TRY(sw_estimate_glm_derivatives(e, x, e->ids, e->count, &e->value, s));
     for (int64_t i = 0; i < e->count; i++)
@@ -249,33 +267,33 @@ static sw_status estimate_glm(sw_estimate *e, const void *x, void *g, double muc
             return SW_ERR_MEMORY;
         sw_vector_axpby(e->type, numbers, part, s, 0, NULL, difference);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, difference, 0, g)); /* ∇f_B(x) */
-        swo_zero_frozen(e->optim, g);
+        sw_estimate_zero_frozen(e, g);
         SW_TRY(swo_svrg_keep_batch_gradient(e, g));
         void *change = sw_estimate_scratch(e, THERE, numbers > e->dim ? numbers : e->dim);
         if (!change)
             return SW_ERR_MEMORY;
         sw_vector_axpby(e->type, numbers, part, s, -part, y, change);
         SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, change, 0, difference));
-        swo_zero_frozen(e->optim, difference);
+        sw_estimate_zero_frozen(e, difference);
         SW_TRY(swo_svrg_note_curvature(e, x, g, difference));
     }
     const double c = much * swo_svrg_part(e);
     sw_vector_axpby(e->type, numbers, (1 - much + c) * part, s, -c * part, y, s);
-    memcpy(g, e->slot[FULL], (size_t)e->dim * sw_dtype_size(e->type));
+    memcpy(g, swo_svrg_slots_of(e)->full, (size_t)e->dim * sw_dtype_size(e->type));
     return sw_estimate_glm_combine(e, e->ids, e->count, s, much, g);
 }
 
 /* g = ∇f_B(x) - α (∇f_B(w) - full) */
-static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double much) {
+static sw_status svrg_estimate_on_tape(sw_estimate *e, const void *x, void *g, double much) {
     void *there = sw_estimate_scratch(e, THERE, 0);
-    svrg_args args = {.g = g, .there = there, .full = e->slot[FULL], .alpha = much};
+    svrg_args args = {.g = g, .there = there, .full = swo_svrg_slots_of(e)->full, .alpha = much};
     if (!there)
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
     args.part = swo_svrg_part(e); /* now that the loss's weight is known */
     if (swo_svrg_searches(e))
         SW_TRY(swo_svrg_keep_batch_gradient(e, g));
-    SW_TRY(sw_estimate_gradient(e, e->slot[POINT], e->ids, e->count, NULL, there));
+    SW_TRY(sw_estimate_gradient(e, swo_svrg_slots_of(e)->snapshot, e->ids, e->count, NULL, there));
     if (swo_svrg_searches(e)) {
         void *difference = sw_estimate_scratch(e, DIFFERENCE, 0), *keep = sw_estimate_scratch(e, DERIVATIVES, 0);
         if (!difference || !keep)
@@ -289,15 +307,15 @@ static sw_status estimate_on_tape(sw_estimate *e, const void *x, void *g, double
     return SW_OK;
 }
 
-static sw_status estimate(sw_estimate *e, const void *x, void *g) {
-    const double much = alpha(e);
+static sw_status svrg_estimate(sw_estimate *e, const void *x, void *g) {
+    const double much = svrg_alpha(e);
     if (much == 0 && !swo_svrg_searches(e))
         return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
     if (swo_svrg_due(e))
-        SW_TRY(refresh(e, x));
+        SW_TRY(svrg_refresh(e, x));
     if (e->objective->glm)
-        return swo_svrg_estimate_known(e, x, g, much);
-    SW_TRY(is_glm(e) ? estimate_glm(e, x, g, much) : estimate_on_tape(e, x, g, much));
+        return swo_svrg_estimate_in_memory(e, x, g, much);
+    SW_TRY(svrg_is_glm(e) ? svrg_estimate_glm(e, x, g, much) : svrg_estimate_on_tape(e, x, g, much));
     if (swo_svrg_measures(e))
         SW_TRY(swo_svrg_measure_ahead(e, x, g));
     e->lr = swo_svrg_step_size(e);
@@ -305,27 +323,28 @@ static sw_status estimate(sw_estimate *e, const void *x, void *g) {
 }
 
 /* Of a frozen parameter the mean is its value, which may be Inf: a difference of two such would be NaN. */
-static void next_mean(sw_estimate *e, double weight, const void *x) {
+static void svrg_next_mean(sw_estimate *e, double weight, const void *x) {
+    const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     const size_t size = sw_dtype_size(e->type);
-    sw_vector_mean_compensated(e->type, e->dim, weight, x, e->slot[NEXT], e->slot[NEXT_LOW]);
+    sw_vector_mean_compensated(e->type, e->dim, weight, x, slots->next, slots->next_low);
     for (int i = 0; i < sw_params_count(e->params); i++) {
         const sw_param *p = sw_params_at(e->params, i);
         if (p->frozen && !p->tied)
-            memcpy((char *)e->slot[NEXT] + (size_t)p->offset * size, (const char *)x + (size_t)p->offset * size,
+            memcpy((char *)slots->next + (size_t)p->offset * size, (const char *)x + (size_t)p->offset * size,
                    (size_t)p->count * size);
     }
-    swo_zero_frozen(e->optim, e->slot[NEXT_LOW]);
+    sw_estimate_zero_frozen(e, slots->next_low);
 }
 
 /* `next` is the mean of the period's iterates so far, or each of them with equal probability. */
-static sw_status commit(sw_estimate *e) {
-    const double k = ++e->scalar[INNER];
+static sw_status svrg_commit(sw_estimate *e) {
+    const double k = (double)++swo_svrg_scalars_of(e)->inner;
     const void *x = sw_params_x(e->params);
     sw_rng rng = {.key = sw_rng_key(e->seed ^ (uint64_t)e->step, "svrg")};
-    if (e->option[SNAPSHOT] == MEAN)
-        next_mean(e, 1 / k, x);
-    else if (e->option[SNAPSHOT] == RANDOM && sw_rng_uniform(&rng) * k < 1)
-        memcpy(e->slot[NEXT], x, (size_t)e->dim * sw_dtype_size(e->type));
+    if (swo_svrg_options_of(e)->snapshot == MEAN)
+        svrg_next_mean(e, 1 / k, x);
+    else if (swo_svrg_options_of(e)->snapshot == RANDOM && sw_rng_uniform(&rng) * k < 1)
+        memcpy(swo_svrg_slots_of(e)->next, x, (size_t)e->dim * sw_dtype_size(e->type));
     return SW_OK;
 }
 
@@ -333,15 +352,19 @@ const sw_estimator swo_svrg = {.size = sizeof(sw_estimator),
                                .name = "svrg",
                                .summary = "a batch's gradient, corrected by that at a snapshot",
                                .source = "Johnson, Zhang, NIPS 2013",
-                               .options = options,
-                               .slots = slots,
-                               .scalars = scalars,
+                               .options = svrg_options,
+                               .slots = svrg_slots,
+                               .scalars = svrg_scalars,
                                .flags = SW_ESTIMATOR_OBJECTIVE,
-                               .start = start,
-                               .sample = sample,
-                               .added_scalars = 4,
+                               .start = svrg_start,
+                               .sample = svrg_sample,
+                               .added_scalars = SVRG_ADDED_SCALARS,
                                .cost = "2 gradients of a batch, and one of all n samples every period",
-                               .estimate = estimate,
-                               .commit = commit};
+                               .estimate = svrg_estimate,
+                               .commit = svrg_commit,
+                               .whole_scalars = SVRG_WHOLE_SCALARS,
+                               .choose_batch = svrg_choose_batch,
+                               .lr_with = swo_svrg_step_size_with,
+                               .run = swo_svrg_run};
 
 #endif

@@ -1,15 +1,45 @@
-/* What the files of SVRG share: svrg.c, the method; svrg_known.c, samples in memory; svrg_step_size.c, lr=auto. */
+/* What the files of SVRG share: svrg.c, the method; svrg_in_memory.c, samples in memory; svrg_step_size.c, lr=auto. */
 #ifndef SWALE_ESTIMATORS_SVRG_H
 #define SWALE_ESTIMATORS_SVRG_H
 
 #include "optim/estimators/glm_loop.h"
 
-enum { BATCH, ORDER, PERIOD, SNAPSHOT, ALPHA, OVER, REPLAY, STEP, LIPSCHITZ };
-enum { LAST, RANDOM, MEAN };                                                     /* SNAPSHOT */
-enum { ONE_3L, ONE_L, ONE_2L, ONE_4L };                                          /* STEP */
-enum { POINT, FULL, NEXT, NEXT_LOW, TABLE, X_LOW };                              /* slots */
-enum { SINCE, INNER, DRAW_HIGH, DRAW_LOW, FROZEN, L, STORED, L_LEAST, DIVISOR }; /* scalars */
-enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT };                         /* scratch of evaluations on a tape */
+typedef struct swo_svrg_options {
+    double batch, order, period, snapshot, alpha, over, replay, step, lipschitz;
+} swo_svrg_options;
+enum { LAST, RANDOM, MEAN };            /* snapshot */
+enum { REPLAY_PERIOD, REPLAY_STEP };    /* replay */
+enum { ONE_3L, ONE_L, ONE_2L, ONE_4L }; /* step */
+
+typedef struct swo_svrg_slots {
+    void *snapshot, *full; /* w, ∇f(w) */
+    void *next, *next_low; /* what the next snapshot will be, and its low-order part; NULL with snapshot=last */
+    void *table;           /* of a generalized linear model: the derivatives at the snapshot, [n, outputs] */
+    void *x_low;           /* the low-order part of x in f32 */
+} swo_svrg_slots;
+
+typedef struct swo_svrg_scalars {
+    int64_t since;               /* the step that took the snapshot, 0 for none */
+    int64_t inner;               /* steps since then */
+    int64_t draw_high, draw_low; /* the random draw of the period in two halves, each below 2^32 */
+    int64_t frozen;              /* which parameters were frozen then */
+    double l;                    /* L */
+    int64_t stored;              /* 1: `table` holds the derivatives at the snapshot */
+    double l_least;              /* a lower bound of L, from the snapshot (swo_least_l) */
+    double divisor;              /* by which lr=auto is divided, 1 at least (swo_svrg_adapt) */
+} swo_svrg_scalars;
+
+static inline const swo_svrg_options *swo_svrg_options_of(const sw_estimate *e) {
+    return SW_OPTIONS_AS(e->option, swo_svrg_options);
+}
+static inline const swo_svrg_slots *swo_svrg_slots_of(const sw_estimate *e) {
+    return SW_STEP_SLOTS(e, swo_svrg_slots);
+}
+static inline swo_svrg_scalars *swo_svrg_scalars_of(const sw_estimate *e) {
+    return SW_SCALARS_AS(e->scalar, swo_svrg_scalars);
+}
+
+enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT };       /* scratch of evaluations on a tape */
 enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in memory; the first three as in loops */
 
 /* Whether the next step takes a snapshot. */
@@ -40,7 +70,7 @@ sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g);
  * ends. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after);
 
-/* ---- svrg_known.c ---- */
+/* ---- svrg_in_memory.c ---- */
 
 /* The derivatives of a sample at the snapshot. */
 void *swo_svrg_entry(const sw_estimate *e, int64_t id);
@@ -48,7 +78,7 @@ void *swo_svrg_entry(const sw_estimate *e, int64_t id);
  * NULL. */
 sw_status swo_svrg_store(sw_estimate *e, void *full);
 /* g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i of samples in memory, alpha given; and lr. */
-sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double alpha);
-sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done);
+sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, double alpha);
+sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run);
 
 #endif

@@ -1,21 +1,21 @@
 /* The step size of SVRG for lr=auto; see svrg.h. */
 #include "optim/estimators/svrg.h"
 
-#include "optim/internal.h"
-#include "optim/estimators/smoothness.h"
+#include "optim/estimators/lipschitz_constants.h"
 
 #include <math.h>
+#include <string.h>
 
 bool swo_svrg_searches(const sw_estimate *e) {
-    return e->wants_lr && e->option[LIPSCHITZ] == 0;
+    return e->wants_lr && swo_svrg_options_of(e)->lipschitz == 0;
 }
 
 double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
-    const double given = e->option[LIPSCHITZ], found = swo_known_l(e, given, e->scalar[L]),
-                 l = (found + l2) * (given == 0 ? fmax(e->scalar[DIVISOR], 1) : 1);
+    const double given = swo_svrg_options_of(e)->lipschitz, found = swo_known_l(e, given, swo_svrg_scalars_of(e)->l),
+                 l = (found + l2) * (given == 0 ? fmax(swo_svrg_scalars_of(e)->divisor, 1) : 1);
     if (!(found > 0)) /* no gradient yet */
         return 0;
-    switch ((int)e->option[STEP]) {
+    switch ((int)swo_svrg_options_of(e)->step) {
     case ONE_L: return 1 / l;
     case ONE_2L: return 1 / (2 * l);
     case ONE_4L: return 1 / (4 * l);
@@ -24,30 +24,31 @@ double swo_svrg_step_size_with(const sw_estimate *e, double l2) {
 }
 
 double swo_svrg_step_size(const sw_estimate *e) {
-    return swo_svrg_step_size_with(e, swo_estimate_of_const(e)->penalty);
+    return swo_svrg_step_size_with(e, e->penalty);
 }
 
 /* lipschitz=auto: with the mean of the L_i in place of f's L, which is at most that. */
 sw_status swo_svrg_l_of_rows(sw_estimate *e) {
     double curvature, sum = 0, most = 0;
-    const double n = (double)e->n, b = fmin(e->option[BATCH], n);
+    const double n = (double)e->n, b = fmin(swo_svrg_options_of(e)->batch, n);
     SW_TRY(swo_head_curvature(e, &curvature));
     for (int64_t i = 0; i < e->n; i++) {
         const double l = swo_sample_l(e, i, curvature);
         sum += l;
         most = fmax(most, l);
     }
-    e->scalar[L] = swo_estimate_of(e)->l_of_rows = swo_expected_l(n, b, sum / n, most);
+    swo_svrg_scalars_of(e)->l = swo_glm_own_of(e)->l_of_rows = swo_expected_l(n, b, sum / n, most);
     return SW_OK;
 }
 
 /* The factor of L for each measurement: L halves in two epochs of them, or in 256 if that is more. */
-static double decay_of_l(const sw_estimate *e) {
+static double svrg_decay_of_l(const sw_estimate *e) {
     return exp2(-1 / fmax(2 * (double)e->per_epoch, 256));
 }
 
 void swo_svrg_take_l(sw_estimate *e, double met) {
-    e->scalar[L] = fmax(fmax(met, e->scalar[L] * decay_of_l(e)), e->scalar[L_LEAST]);
+    swo_svrg_scalars *s = swo_svrg_scalars_of(e);
+    s->l = fmax(fmax(met, s->l * svrg_decay_of_l(e)), s->l_least);
 }
 
 /* L ← max(L less its decay, the curvature in Δg = g_x - g_w). Δg shows none where it is rounding error, or where f_B
@@ -58,8 +59,8 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
     double g_norm, change, distance;
     if (!way)
         return SW_ERR_MEMORY;
-    sw_vector_axpby(e->type, e->dim, 1, x, -1, e->slot[POINT], way);
-    swo_zero_frozen(e->optim, way);
+    sw_vector_axpby(e->type, e->dim, 1, x, -1, swo_svrg_slots_of(e)->snapshot, way);
+    sw_estimate_zero_frozen(e, way);
     if (sw_vector_norm(e->type, e->dim, g, &g_norm) != SW_OK ||
         sw_vector_norm(e->type, e->dim, difference, &change) != SW_OK ||
         sw_vector_norm(e->type, e->dim, way, &distance) != SW_OK)
@@ -77,8 +78,8 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
  * each step measures it. */
 bool swo_svrg_measures(const sw_estimate *e) {
     const bool unbounded = e->objective->glm && sw_head_curvature(e->objective->glm->head) == 0;
-    return swo_svrg_searches(e) &&
-           (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || e->scalar[L] == 0 || e->count <= 4 || unbounded);
+    return swo_svrg_searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || swo_svrg_scalars_of(e)->l == 0 ||
+                                    e->count <= 4 || unbounded);
 }
 
 sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
@@ -92,10 +93,10 @@ sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
 /* Along g, the step that is about to be taken: after a snapshot most of it is ∇f(w), about which Δg says nothing. */
 sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
     double met;
-    SW_TRY(swo_curvature(e, x, sw_estimate_scratch(e, BATCH_GRADIENT, 0), g, e->scalar[L], &met));
+    SW_TRY(swo_curvature(e, x, sw_estimate_scratch(e, BATCH_GRADIENT, 0), g, swo_svrg_scalars_of(e)->l, &met));
     met *= swo_svrg_part(e);
-    if (met > e->scalar[L] && isfinite(met))
-        e->scalar[L] = met;
+    if (met > swo_svrg_scalars_of(e)->l && isfinite(met))
+        swo_svrg_scalars_of(e)->l = met;
     return SW_OK;
 }
 
@@ -106,7 +107,7 @@ sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
  * stays. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after) {
     static const double SHORT_OF = 0.1, MOST = 64;
-    double *divisor = &e->scalar[DIVISOR];
+    double *divisor = &swo_svrg_scalars_of(e)->divisor;
     *divisor = fmax(*divisor, 1);
     if (before >= 0 || after > 0)
         *divisor = fmin(2 * *divisor, MOST);

@@ -409,7 +409,7 @@ static void amos_reference(reference *r) {
     }
 }
 
-/* ---- All of them, in the order of optim/methods.h ---- */
+/* ---- All of them, in the order of optim/builtin_methods.h ---- */
 
 static const struct rule_reference {
     const char *name;

@@ -1,8 +1,8 @@
 /* Lipschitz constants of gradients: from the rows of a generalized linear model, or measured. */
-#ifndef SWALE_ESTIMATORS_SMOOTHNESS_H
-#define SWALE_ESTIMATORS_SMOOTHNESS_H
+#ifndef SWALE_ESTIMATORS_LIPSCHITZ_CONSTANTS_H
+#define SWALE_ESTIMATORS_LIPSCHITZ_CONSTANTS_H
 
-#include "optim/methods.h"
+#include <swale/estimator.h>
 
 /* The largest second derivative of the objective's loss; an error where it is not known. For lipschitz=auto. */
 sw_status swo_head_curvature(const sw_estimate *e, double *curvature);

@@ -3,9 +3,9 @@
  * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32 the
  * loss is too coarse for that: the difference is of second order in the step, its rounding error is not. Of gradients the
  * difference is of the first order, and with steps of √ε‖x‖ at least, ε the unit roundoff, it is known to √ε. */
-#include "optim/estimators/smoothness.h"
+#include "optim/estimators/lipschitz_constants.h"
 
-#include "optim/internal.h"
+#include "optim/estimators/glm_loop.h"
 
 #include <math.h>
 
@@ -29,21 +29,20 @@ sw_status swo_head_curvature(const sw_estimate *e, double *curvature) {
 }
 
 sw_status swo_keep_squares(sw_estimate *e) {
-    swo_estimate *estimate = swo_estimate_of(e);
-    double *squares = sw_alloc_array(e->n, sizeof *squares), most = 0;
+    swo_glm_own *own = swo_glm_own_of(e);
+    double *squares = sw_estimate_memory(e, GLM_MEMORY_SQUARES, (size_t)e->n * sizeof *squares), most = 0;
     if (!squares)
         return SW_ERR_MEMORY;
     sw_objective_squared_norms(e->objective, squares);
     for (int64_t i = 0; i < e->n; i++)
         most = squares[i] > most ? squares[i] : most;
-    sw_free(estimate->squares);
-    estimate->squares = squares;
-    estimate->largest_row = sqrt(most + 1);
+    own->squares = squares;
+    own->largest_row = sqrt(most + 1);
     return SW_OK;
 }
 
 const double *swo_squares(const sw_estimate *e) {
-    return swo_estimate_of_const(e)->squares;
+    return swo_glm_own_of(e)->squares;
 }
 
 double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
@@ -67,7 +66,7 @@ void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests) 
 }
 
 double swo_known_l(const sw_estimate *e, double given, double measured) {
-    return given > 0 ? given : isnan(given) ? swo_estimate_of_const(e)->l_of_rows : measured;
+    return given > 0 ? given : isnan(given) ? swo_glm_own_of(e)->l_of_rows : measured;
 }
 
 double swo_expected_l(double n, double batch, double whole, double most) {
@@ -109,7 +108,7 @@ double swo_mean_factor(double weight) {
 }
 
 /* The mean gradient of the step's samples. */
-static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
+static sw_status mean_gradient_at(sw_estimate *e, const void *x, void *g) {
     if (e->objective->glm || !sw_objective_is_glm(e->objective))
         return sw_estimate_gradient(e, x, e->ids, e->count, NULL, g);
     const int64_t numbers = e->count * e->objective->outputs;
@@ -120,7 +119,7 @@ static sw_status gradient_at(sw_estimate *e, const void *x, void *g) {
     const double weight = sw_tape_loss_weight(e->tape);
     sw_vector_axpby(e->type, numbers, swo_mean_factor(weight), s, 0, NULL, s);
     SW_TRY(sw_estimate_glm_combine(e, e->ids, e->count, s, 0, g));
-    swo_zero_frozen(e->optim, g);
+    sw_estimate_zero_frozen(e, g);
     return SW_OK;
 }
 
@@ -138,7 +137,7 @@ static sw_status secant_over(secant *s, double h) {
         return SW_ERR_MEMORY;
     s->curvature = s->change = NAN;
     sw_vector_axpby(e->type, e->dim, 1, s->x, -h, s->u, trial);
-    sw_status status = gradient_at(e, trial, there);
+    sw_status status = mean_gradient_at(e, trial, there);
     if (status == SW_SKIPPED)
         return SW_OK;
     SW_TRY(status);

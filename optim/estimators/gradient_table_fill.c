@@ -1,6 +1,7 @@
 /* The table of SAG and SAGA after a first full pass: init=full and init=centered. */
-#include "optim/internal.h"
-#include "optim/estimators/table.h"
+#include "optim/estimators/gradient_table.h"
+
+#include <string.h>
 
 /* Sums have no weight to divide by, and a table is of means. */
 sw_status swo_table_check_weight(const sw_estimate *e, double weight) {
@@ -15,7 +16,7 @@ sw_status swo_table_check_weight(const sw_estimate *e, double weight) {
 /* Of `samples` samples that were evaluated last. */
 static sw_status table_add_weight(sw_estimate *e, int64_t samples) {
     const double weight = sw_tape_loss_weight(e->tape);
-    e->scalar[EXCESS] += weight - (double)samples;
+    swo_table_scalars_of(e)->excess += weight - (double)samples;
     return swo_table_check_weight(e, weight);
 }
 
@@ -25,12 +26,13 @@ static sw_status table_fill_glm(sw_estimate *e, const void *x) {
     sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
     for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
         int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
-        void *s = (char *)e->slot[TABLE] + (size_t)(first * e->objective->outputs) * sw_dtype_size(e->type);
+        void *s =
+            (char *)swo_table_slots_of(e)->table + (size_t)(first * e->objective->outputs) * sw_dtype_size(e->type);
         for (int64_t i = 0; i < count; i++)
             ids[i] = first + i;
         status = sw_estimate_glm_derivatives(e, x, ids, count, NULL, s);
         if (status == SW_OK)
-            status = sw_estimate_glm_combine(e, ids, count, s, 1, e->slot[SUM]);
+            status = sw_estimate_glm_combine(e, ids, count, s, 1, swo_table_slots_of(e)->sum);
         if (status == SW_OK)
             status = table_add_weight(e, count);
     }
@@ -49,8 +51,8 @@ static sw_status table_fill_rows(sw_estimate *e, const void *x) {
         status = sw_estimate_gradient(e, x, ids, count, NULL, swo_table_entry(e, row));
         if (status == SW_OK)
             status = table_add_weight(e, count);
-        sw_vector_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), swo_table_entry(e, row), e->slot[SUM],
-                                  e->slot[SUM_LOW]);
+        sw_vector_add_compensated(e->type, e->dim, sw_tape_loss_weight(e->tape), swo_table_entry(e, row),
+                                  swo_table_slots_of(e)->sum, swo_table_slots_of(e)->sum_low);
     }
     sw_free(ids);
     return status;
@@ -61,21 +63,23 @@ static sw_status table_fill_rows(sw_estimate *e, const void *x) {
  * makes up for it. */
 sw_status swo_table_fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
-    memset(e->slot[SUM], 0, bytes);
-    memset(e->slot[SUM_LOW], 0, bytes);
-    e->scalar[EXCESS] = 0;
+    const swo_table_slots *slots = swo_table_slots_of(e);
+    swo_table_scalars *scalars = swo_table_scalars_of(e);
+    memset(slots->sum, 0, bytes);
+    memset(slots->sum_low, 0, bytes);
+    scalars->excess = 0;
     SW_TRY(sw_objective_is_glm(e->objective) ? table_fill_glm(e, x) : table_fill_rows(e, x));
-    const double whole = (double)e->n + e->scalar[EXCESS];
+    const double whole = (double)e->n + scalars->excess;
     if (!(whole > 0))
         return sw_fail(SW_ERR_ARGUMENT,
                        "estimator %s: the weights of all samples add up to 0 (are all of them "
                        "ignored?)",
                        e->method->name);
-    if (e->option[INIT] == CENTERD) {
-        sw_vector_axpby(e->type, e->dim, 1 / whole, e->slot[SUM], 0, NULL, e->slot[CENTER]);
-        memset(e->slot[SUM], 0, bytes);
-        memset(e->slot[SUM_LOW], 0, bytes);
+    if (swo_table_options_of(e)->init == CENTERED) {
+        sw_vector_axpby(e->type, e->dim, 1 / whole, slots->sum, 0, NULL, slots->center);
+        memset(slots->sum, 0, bytes);
+        memset(slots->sum_low, 0, bytes);
     }
-    e->scalar[FILLED] = 1; /* a skip takes it back: then all is built again */
+    scalars->filled = 1; /* a skip takes it back: then all is built again */
     return SW_OK;
 }

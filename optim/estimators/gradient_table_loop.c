@@ -1,31 +1,32 @@
 /* SAG and SAGA over samples in memory, many steps in one loop (glm_loop.c). In f64 with dense rows every number is
  * computed as in single steps, so that runs of any length have the same bits. */
-#include "optim/estimators/table.h"
-#include "optim/estimators/tree.h"
+#include "optim/estimators/gradient_table.h"
+#include "optim/estimators/sum_tree.h"
 
 #include <math.h>
+#include <string.h>
 
-typedef struct table_run {
+typedef struct table_loop {
     swo_glm_loop loop;
-    const swo_plain_rules *rules;
-    int64_t rows, judges_every;
+    sw_estimate_run *run;
+    int64_t rows, tests_every;
     uint64_t key;
     bool by_row;     /* the tree has an L for each row */
     int64_t next[2]; /* the places in the order of the two draws that come next; -1: not known */
-} table_run;
+} table_loop;
 
 /* The next row. Where all draws are uniform, the two after it are fetched meanwhile: of sparse rows, first the row, and
  * then the columns that it has. */
-static int64_t table_run_draw(table_run *r, const sw_optim *o, int64_t *place) {
+static int64_t table_loop_draw(table_loop *r, int64_t *place) {
     const sw_estimate *e = r->loop.e;
-    const int32_t *order = e->slot[ORDER];
-    const int64_t seen = (int64_t)e->scalar[SEEN];
+    const int32_t *order = swo_table_slots_of(e)->order;
+    const int64_t seen = swo_table_scalars_of(e)->seen;
     if (r->by_row || swo_table_sgd(e))
-        return swo_table_draw(e, r->key, o->draws + 1, place);
+        return swo_table_draw(e, r->key, e->draws, place);
     const bool known = r->next[0] >= 0;
-    const int64_t at = known ? r->next[0] : swo_table_uniform(e, r->key, o->draws + 1);
-    r->next[0] = known ? r->next[1] : swo_table_uniform(e, r->key, o->draws + 2);
-    r->next[1] = swo_table_uniform(e, r->key, o->draws + 3);
+    const int64_t at = known ? r->next[0] : swo_table_uniform(e, r->key, e->draws);
+    r->next[0] = known ? r->next[1] : swo_table_uniform(e, r->key, e->draws + 1);
+    r->next[1] = swo_table_uniform(e, r->key, e->draws + 2);
     swo_glm_fetch(e->objective, order[r->next[1]] * r->loop.batch);
     __builtin_prefetch(swo_table_entry(e, order[r->next[1]]), 1);
     r->loop.visit.following = known ? order[r->next[0]] * r->loop.batch : -1;
@@ -33,7 +34,7 @@ static int64_t table_run_draw(table_run *r, const sw_optim *o, int64_t *place) {
     return order[at];
 }
 
-static swo_visit table_run_visit(table_run *r, int64_t row, bool first) {
+static swo_visit table_loop_visit(table_loop *r, int64_t row, bool first) {
     sw_estimate *e = r->loop.e;
     swo_glm_visit *visit = &r->loop.visit;
     visit->first = r->loop.move.sample = row * r->loop.batch;
@@ -50,68 +51,67 @@ static swo_visit table_run_visit(table_run *r, int64_t row, bool first) {
     return v;
 }
 
-static void table_run_commit(table_run *r, const swo_visit *v, int64_t place) {
+/* y_r ← g_r; d has moved with x */
+static void table_loop_commit(table_loop *r, const swo_visit *v, int64_t place) {
     sw_estimate *e = r->loop.e;
-    sw_optim *o = e->optim;
     memcpy(swo_table_entry(e, v->row), r->loop.visit.s,
            (size_t)(v->samples * e->objective->outputs) * sw_dtype_size(e->type));
     if (v->first)
         swo_table_mark_seen(e, v, place);
     if (r->by_row)
-        swo_tree_set(e->slot[TREE], r->rows, v->row, e->scalar[L_ROW]);
-    o->steps++;
-    o->draws++;
-    o->samples += v->samples;
+        swo_sum_tree_set(swo_table_slots_of(e)->tree, r->rows, v->row, swo_table_scalars_of(e)->l_row);
 }
 
 /* One step; *taken is false where the pipeline is to take it. */
-static sw_status table_run_step(table_run *r, sw_optim *o, bool *taken) {
+static sw_status table_loop_step(table_loop *r, bool *taken) {
     sw_estimate *e = r->loop.e;
     int64_t place;
-    double before[SW_MAX_SCALARS];
     *taken = false;
-    memcpy(before, e->scalar, sizeof before);
-    e->step = o->steps + 1;
-    e->scalar[L_ROW] = 0;
-    const int64_t row = table_run_draw(r, o, &place);
-    const swo_visit v = table_run_visit(r, row, place >= 0);
+    swo_table_scalars_of(e)->l_row = 0;
+    const int64_t row = table_loop_draw(r, &place);
+    const swo_visit v = table_loop_visit(r, row, place >= 0);
     const bool finite = isfinite(r->loop.visit.curvature * (double)r->rows);
     if (finite && r->loop.visit.measure)
         SW_TRY(swo_table_take_curvature(e, &v, r->loop.visit.curvature));
     e->lr = swo_table_step_size(e);
-    swo_table_factors(e, &v, &r->loop.move.fresh, &r->loop.move.old);
+    swo_table_kind_of(e)->factors(e, &v, &r->loop.move.fresh, &r->loop.move.old);
     if (finite)
         swo_glm_loop_move(&r->loop, taken);
     if (!*taken) {
         r->next[0] = -1;
-        memcpy(e->scalar, before, sizeof before);
+        sw_run_undo_step(r->run);
         return SW_OK;
     }
-    table_run_commit(r, &v, place);
-    return r->rules->took(r->rules->user, r->loop.visit.loss / (double)v.samples, (double)v.samples);
+    table_loop_commit(r, &v, place);
+    return sw_run_end_step(r->run, v.samples, r->loop.visit.loss / (double)v.samples);
 }
 
-sw_status swo_table_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
-    sw_optim *o = e->optim;
-    table_run r = {.rules = rules,
-                   .rows = swo_table_rows(e),
-                   .judges_every = swo_table_judges_every(e),
-                   .key = swo_table_key(e),
-                   .by_row = e->option[SAMPLING] == BY_LIPSCHITZ,
-                   .next = {-1, -1}};
-    *done = 0;
-    /* What has a first full pass, or may have one, is the pipeline's. */
-    const bool may_fill = e->option[INIT] == FROM_FULL || (e->option[INIT] == FROM_AUTO && e->scalar[SEEN] == 0);
-    if (e->option[INIT] == CENTERD || (may_fill && e->scalar[FILLED] == 0))
+/* What has a first full pass, or may have one, is the pipeline's. */
+static bool table_may_fill(const sw_estimate *e) {
+    const int init = (int)swo_table_options_of(e)->init;
+    const swo_table_scalars *s = swo_table_scalars_of(e);
+    return init == CENTERED || ((init == FROM_FULL || (init == FROM_AUTO && s->seen == 0)) && s->filled == 0);
+}
+
+sw_status swo_table_run(sw_estimate *e, sw_estimate_run *run) {
+    const swo_table_slots *slots = swo_table_slots_of(e);
+    table_loop r = {.run = run,
+                    .rows = swo_table_rows(e),
+                    .tests_every = swo_table_tests_every(e),
+                    .key = swo_table_key(e),
+                    .by_row = swo_table_options_of(e)->sampling == BY_LIPSCHITZ,
+                    .next = {-1, -1}};
+    if (table_may_fill(e))
         return SW_OK;
-    SW_TRY(swo_glm_loop_begin(&r.loop, e, rules, swo_table_batch(e), e->slot[SUM], e->slot[SUM_LOW]));
+    SW_TRY(swo_glm_loop_begin(&r.loop, e, run, swo_table_batch(e), slots->sum, slots->sum_low));
     bool goes_on = true;
     sw_status status = SW_OK;
-    while (status == SW_OK && goes_on && *done < most &&
-           !(r.judges_every > 0 && (o->steps + 1) % r.judges_every == 0)) {
+    while (status == SW_OK && goes_on && run->done < run->most) {
         bool taken;
-        status = table_run_step(&r, o, &taken);
-        *done += taken;
+        sw_run_begin_step(run);
+        if (r.tests_every > 0 && e->step % r.tests_every == 0)
+            break;
+        status = table_loop_step(&r, &taken);
         goes_on = taken || (status == SW_OK && swo_glm_loop_again(&r.loop));
     }
     swo_glm_loop_end(&r.loop);

@@ -1,12 +1,13 @@
 /* SVRG over samples in memory: the derivatives at the snapshot in a table, no tape, and many steps in one loop. */
 #include "optim/estimators/svrg.h"
 
-#include "optim/estimators/smoothness.h"
+#include "optim/estimators/lipschitz_constants.h"
 
 #include <math.h>
+#include <string.h>
 
 void *swo_svrg_entry(const sw_estimate *e, int64_t id) {
-    return (char *)e->slot[TABLE] + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
+    return (char *)swo_svrg_slots_of(e)->table + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
 }
 
 /* table ← the derivatives at the snapshot; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is NULL */
@@ -19,7 +20,8 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
         const int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
         for (int64_t i = 0; i < count; i++)
             ids[i] = first + i;
-        status = sw_estimate_glm_derivatives(e, e->slot[POINT], ids, count, NULL, swo_svrg_entry(e, first));
+        status =
+            sw_estimate_glm_derivatives(e, swo_svrg_slots_of(e)->snapshot, ids, count, NULL, swo_svrg_entry(e, first));
         if (status == SW_OK)
             whole = sw_tape_loss_weight(e->tape) == SW_SUMMED ? SW_SUMMED : whole + sw_tape_loss_weight(e->tape);
         if (status == SW_OK && full)
@@ -29,23 +31,23 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
     if (status == SW_OK && full)
         sw_vector_axpby(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
     if (status == SW_OK)
-        e->scalar[STORED] = 1;
+        swo_svrg_scalars_of(e)->stored = 1;
     return status;
 }
 
 /* c/|B|, the factor of t in g */
-static double fresh_part(const sw_estimate *e) {
+static double svrg_fresh_part(const sw_estimate *e) {
     return swo_svrg_part(e) / (double)e->count;
 }
 
 /* Measures the curvature along |B| times the step, for α = 1: |B| (c/|B| t + ∇f(w)) */
-static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
+static sw_status svrg_measure_step(sw_estimate *e, swo_glm_visit *visit) {
     const double n = (double)e->count;
     void *t = visit->t, *direction = sw_estimate_scratch(e, DIRECTION, 0);
     if (!direction)
         return SW_ERR_MEMORY;
-    sw_vector_axpby(e->type, e->dim, n * fresh_part(e), t, n, e->slot[FULL], direction);
-    swo_zero_frozen(e->optim, direction);
+    sw_vector_axpby(e->type, e->dim, n * svrg_fresh_part(e), t, n, swo_svrg_slots_of(e)->full, direction);
+    sw_estimate_zero_frozen(e, direction);
     visit->t = direction;
     swo_glm_measure(e->type, visit);
     visit->t = t;
@@ -55,7 +57,7 @@ static sw_status measure_step(sw_estimate *e, swo_glm_visit *visit) {
 /* Visits the step's samples: s, t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L if this step measures it: along the change t,
  * which shows the largest curvature best, or along the step, which must not be too long. Single steps and loops share
  * this function, so that a run does not depend on which steps a loop takes. */
-static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
+static sw_status svrg_visit_batch(sw_estimate *e, swo_glm_visit *visit) {
     const int64_t outputs = e->objective->outputs;
     const size_t row = (size_t)outputs * sw_dtype_size(e->type);
     char *entry = sw_estimate_scratch(e, VISIT_ENTRY, swo_svrg_batch(e) * outputs);
@@ -69,12 +71,12 @@ static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
     visit->ids = e->ids;
     visit->count = e->count;
     visit->measure = swo_svrg_measures(e) && (early || unbounded || !ahead);
-    visit->l = e->scalar[L];
+    visit->l = swo_svrg_scalars_of(e)->l;
     swo_glm_visit_row(e->type, visit);
     double met = visit->curvature;
     if (ahead) {
         visit->l = fmax(visit->l, met);
-        SW_TRY(measure_step(e, visit));
+        SW_TRY(svrg_measure_step(e, visit));
         met = fmax(met, visit->curvature);
     }
     met *= swo_svrg_part(e);
@@ -85,23 +87,23 @@ static sw_status visit_batch(sw_estimate *e, swo_glm_visit *visit) {
 }
 
 /* Samples in memory, without a tape: g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i */
-sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double alpha) {
+sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, double alpha) {
     const int64_t batch = swo_svrg_batch(e), numbers = batch * e->objective->outputs;
     void *s = sw_estimate_scratch(e, VISIT_S, numbers), *t = sw_estimate_scratch(e, VISIT_T, 0),
          *work = sw_estimate_scratch(e, VISIT_WORK, swo_glm_work(e, batch));
     if (!s || !t || !work)
         return SW_ERR_MEMORY;
-    if (e->scalar[STORED] == 0)
+    if (swo_svrg_scalars_of(e)->stored == 0)
         SW_TRY(swo_svrg_store(e, NULL));
     swo_glm_visit visit = {.f = e->objective, .x = x, .s = s, .t = t, .squares = swo_squares(e)};
     double norm;
     swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);
     swo_glm_use_work(e, batch, &visit, work);
-    SW_TRY(visit_batch(e, &visit));
+    SW_TRY(svrg_visit_batch(e, &visit));
     e->value = visit.loss / (double)e->count;
     e->weight = (double)e->count;
     SW_TRY(sw_vector_norm(e->type, e->count * e->objective->outputs, s, &norm));
-    sw_vector_axpby(e->type, e->dim, alpha * fresh_part(e), t, alpha, e->slot[FULL], g);
+    sw_vector_axpby(e->type, e->dim, alpha * svrg_fresh_part(e), t, alpha, swo_svrg_slots_of(e)->full, g);
     if (alpha == 1)
         return SW_OK;
     sw_vector_axpby(e->type, e->count * e->objective->outputs, (1 - alpha) / (double)e->count, s, 0, NULL, s);
@@ -110,14 +112,12 @@ sw_status swo_svrg_estimate_known(sw_estimate *e, const void *x, void *g, double
 
 /* ---- Many steps in one loop, over samples in memory ---- */
 
-/* *taken is false where the pipeline must take the step, or refuse it; L is then as before. */
-static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules, bool *taken) {
+/* *taken is false where the pipeline must take the step, or refuse it; scalars are then as before. */
+static sw_status svrg_loop_step(swo_glm_loop *loop, bool *taken) {
     sw_estimate *e = loop->e;
-    sw_optim *o = e->optim;
-    const double l_before = e->scalar[L];
-    SW_TRY(visit_batch(e, &loop->visit));
+    SW_TRY(svrg_visit_batch(e, &loop->visit));
     loop->move.sample = e->ids[0];
-    loop->move.fresh = fresh_part(e);
+    loop->move.fresh = svrg_fresh_part(e);
     loop->move.old = 1;
     swo_glm_loop_move(loop, taken);
     if (!*taken && swo_glm_loop_again(loop)) {
@@ -125,31 +125,27 @@ static sw_status svrg_run_step(swo_glm_loop *loop, const swo_plain_rules *rules,
         swo_glm_loop_move(loop, taken);
     }
     if (!*taken) {
-        e->scalar[L] = l_before;
+        sw_run_undo_step(loop->run);
         return SW_OK;
     }
-    e->scalar[INNER]++;
-    o->steps++;
-    o->draws++;
-    o->samples += e->count;
-    return rules->took(rules->user, loop->visit.loss / (double)e->count, (double)e->count);
+    swo_svrg_scalars_of(e)->inner++;
+    return sw_run_end_step(loop->run, e->count, loop->visit.loss / (double)e->count);
 }
 
 /* Takes steps up to the one that takes a snapshot, which the pipeline takes. */
-sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t most, int64_t *done) {
-    sw_optim *o = e->optim;
+sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run) {
+    const swo_svrg_options *o = swo_svrg_options_of(e);
     const int64_t batch = swo_svrg_batch(e);
     swo_glm_loop loop;
-    *done = 0;
-    if (e->option[SNAPSHOT] != LAST || e->option[ALPHA] != 1 || e->option[OVER] > 0 || e->scalar[STORED] == 0)
+    if (o->snapshot != LAST || o->alpha != 1 || o->over > 0 || swo_svrg_scalars_of(e)->stored == 0)
         return SW_OK;
-    SW_TRY(swo_glm_loop_begin(&loop, e, rules, batch, e->slot[FULL], NULL));
-    if (!loop.visit.lazy) /* also with batch=1: ∇f(w) is not along the row, so that measure_step needs t in full */
+    SW_TRY(swo_glm_loop_begin(&loop, e, run, batch, swo_svrg_slots_of(e)->full, NULL));
+    if (!loop.visit.lazy) /* also with batch=1: ∇f(w) is not along the row: svrg_measure_step needs t in full */
         loop.move.t = loop.visit.t = sw_estimate_scratch(e, VISIT_T, 0);
     sw_status status = SW_OK;
     bool taken = true;
-    while (status == SW_OK && taken && *done < most) {
-        e->step = o->steps + 1;
+    while (status == SW_OK && taken && run->done < run->most) {
+        sw_run_begin_step(run);
         if (swo_svrg_due(e))
             break;
         const int64_t epoch = sw_sampler_epoch(e->sampler), position = sw_sampler_position(e->sampler);
@@ -159,8 +155,7 @@ sw_status swo_svrg_run(sw_estimate *e, const swo_plain_rules *rules, int64_t mos
             swo_glm_fetch(e->objective, ids[0]);
             loop.visit.following = ids[0];
         }
-        status = svrg_run_step(&loop, rules, &taken);
-        *done += taken;
+        status = svrg_loop_step(&loop, &taken);
         if (!taken && status == SW_OK) /* the pipeline draws this batch again */
             status = sw_sampler_seek(e->sampler, epoch, position);
     }

@@ -1,10 +1,10 @@
-/* Options that estimators share, and those of the library's estimators that bind.c knows. */
-#ifndef SWALE_METHODS_H
-#define SWALE_METHODS_H
+/* The library's own estimators, one file each; what several of them share. */
+#ifndef SWALE_ESTIMATORS_ESTIMATORS_H
+#define SWALE_ESTIMATORS_ESTIMATORS_H
 
-#include <swale/optim.h>
+#include <swale/estimator.h>
 
-extern const sw_estimator swo_sag, swo_saga, swo_svrg;
+extern const sw_estimator swo_minibatch, swo_full, swo_sag, swo_saga, swo_svrg, swo_sam, swo_asam;
 
 /* The first options of estimators that take batches of a sampler. */
 #define ORDER_ROW                                                                                                    \

@@ -1,36 +1,36 @@
 /* Each node is the rounded sum of its two children, so that the tree is a function of its leaves alone,
  * whatever the order of the changes: nothing drifts. */
-#include "optim/estimators/tree.h"
+#include "optim/estimators/sum_tree.h"
 
 /* Leaves, a power of two. */
-static int64_t width(int64_t n) {
+static int64_t sum_tree_leaves(int64_t n) {
     int64_t leaves = 1;
     while (leaves < n)
         leaves *= 2;
     return leaves;
 }
 
-int64_t swo_tree_count(int64_t n) {
-    return 2 * width(n);
+int64_t swo_sum_tree_count(int64_t n) {
+    return 2 * sum_tree_leaves(n);
 }
 
-void swo_tree_set(double *tree, int64_t n, int64_t i, double weight) {
-    int64_t node = width(n) + i;
+void swo_sum_tree_set(double *tree, int64_t n, int64_t i, double weight) {
+    int64_t node = sum_tree_leaves(n) + i;
     tree[node] = weight;
     for (node /= 2; node >= 1; node /= 2)
         tree[node] = tree[2 * node] + tree[2 * node + 1];
 }
 
-double swo_tree_get(const double *tree, int64_t n, int64_t i) {
-    return tree[width(n) + i];
+double swo_sum_tree_get(const double *tree, int64_t n, int64_t i) {
+    return tree[sum_tree_leaves(n) + i];
 }
 
-double swo_tree_sum(const double *tree) {
+double swo_sum_tree_sum(const double *tree) {
     return tree[1];
 }
 
-int64_t swo_tree_draw(const double *tree, int64_t n, double u) {
-    const int64_t leaves = width(n);
+int64_t swo_sum_tree_draw(const double *tree, int64_t n, double u) {
+    const int64_t leaves = sum_tree_leaves(n);
     int64_t node = 1;
     for (u *= tree[1]; node < leaves;) {
         node *= 2;

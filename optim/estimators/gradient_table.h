@@ -1,0 +1,220 @@
+/* What SAG and SAGA share: a table of the gradients that were seen last, its sum, the draw of the next row, and an
+ * estimate of the Lipschitz constants. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average
+ * gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L, non-uniform sampling, mini-batches.
+ *
+ * The n samples are cut into rows of `batch` neighbors, the last one of what is left over. With w_r the
+ * weight of row r (its samples; or the rows that are not ignored, their class weights: see Means over parts
+ * in core.h) and W = Σ w_r, f = 1/W Σ_r w_r f_r, f_r the mean over the row. A row has the same weight at each
+ * visit. The table holds y_r, the gradient of
+ * f_r when it was visited last, and d = Σ w_r y_r. A visit to row r gives g_r = ∇f_r(x) and
+ *     t = w_r (g_r - y_r);
+ * when the step was taken, y_r ← g_r and d ← d + t.
+ *
+ * A generalized linear model (sw_objective: rows, head) keeps a number s for each sample and output
+ * instead, since ∇f_i = s_i a_iᵀ: n·outputs numbers instead of rows·dim. Any other objective is
+ * evaluated a row at a time: with batch=1 that is one sample a step, and a table of n·dim. */
+#ifndef SWALE_ESTIMATORS_GRADIENT_TABLE_H
+#define SWALE_ESTIMATORS_GRADIENT_TABLE_H
+
+#include "optim/estimators/glm_loop.h"
+
+/* ---- Options and state ---- */
+
+typedef struct swo_table_options {
+    double batch, sampling, init, step, lipschitz, l2, tol, table_limit;
+} swo_table_options;
+enum { UNIFORM, BY_LIPSCHITZ };                                          /* sampling */
+enum { FROM_SEEN, FROM_ZERO, FROM_FULL, CENTERED, FROM_SGD, FROM_AUTO }; /* init */
+enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                    /* step */
+
+/* clang-format off */
+#define TABLE_OPTIONS(init, step, init_help)                                                               \
+    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,                        \
+     .help = "samples in a row of the table, and in a step; 0: 1, or for dense rows of a generalized "     \
+             "linear model in memory n/64, rounded down to a power of 2, from 1 to 64"},                    \
+    {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
+     .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
+    {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centered|sgd|auto", \
+     .help = init_help},                                                                                   \
+    {.name = "step", .kind = SW_OPTION_CHOICE, .value = step,                                              \
+     .choices = "1/L|2/(L+n*l2)|1/(3L)|1/(2L+min(2n*l2,L))|1/(16L)",                                       \
+     .help = "what lr=auto is, with l2 in L, and n rows"},                                                 \
+    {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                     \
+     .open = SW_OPTION_AUTO,                                                                               \
+     .help = "L, the largest Lipschitz constant of a row's gradient; auto: from the rows of a generalized "\
+             "linear model with a known loss; 0: searched for if lr=auto"},                                \
+    {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                            \
+     .help = "the rule's weight_decay, which is known without it; another number is refused"},             \
+    {.name = "tol", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                           \
+     .help = "the scalar converged becomes 1 when the gradient's 2-norm, with the penalty, is not above it"}, \
+    {.name = "table_limit", .kind = SW_OPTION_REAL, .value = 1024, .low = 0, .high = 1e12,                 \
+     .open = SW_OPEN_LOW, .help = "MiB; a larger table is refused"},                                       \
+    {0}
+/* clang-format on */
+
+typedef struct swo_table_slots {
+    void *table, *sum; /* y and d */
+    void *order;       /* the rows, those that were visited first */
+    void *tree;        /* their L_i (sum_tree.h) */
+    void *center;      /* 1/n Σ ∇f_i(x⁰) for init=centered */
+    void *sum_low;     /* what d lacks to the exact sum of its changes, which are many and become small beside it */
+    void *x_low;       /* the low-order part of x in f32 */
+} swo_table_slots;
+#define TABLE_SLOTS(size)                                                                                 \
+    {.name = "table", .count = size}, {.name = "sum"},                                                    \
+        {.name = "order", .type = SW_SLOT_I32, .count = swo_table_order},                                 \
+        {.name = "tree", .type = SW_SLOT_F64, .count = swo_table_tree, .needed = swo_table_by_lipschitz}, \
+        {.name = "center", .needed = swo_table_centered}, {.name = "sum_low", .added = true},             \
+        {.name = "x_low", .count = swo_x_low_size, .added = true}, {                                      \
+        0                                                                                                 \
+    }
+
+typedef struct swo_table_scalars {
+    int64_t seen, samples_seen; /* rows and samples visited so far */
+    int64_t filled;             /* 1: table and sum are the first full pass's */
+    double l, l_row;            /* L, as estimated; that of the row visited last */
+    double norm;                /* with tol: of the gradient, or its estimate */
+    int64_t converged;          /* 1: it is small enough */
+    double excess_seen;         /* the weight of the rows visited so far less their number of samples */
+    double excess;              /* W less n, if the first full pass has found it */
+    double ratio;               /* with tol: the estimate's norm over the gradient's when both were known last */
+} swo_table_scalars;
+extern const char *const swo_table_scalar_names[];
+/* Files of earlier versions lack the last three scalars, and are of losses without weights. */
+enum { TABLE_ADDED_SCALARS = 3 };
+#define TABLE_WHOLE_SCALARS                                                                        \
+    (SW_WHOLE_SCALAR(swo_table_scalars, seen) | SW_WHOLE_SCALAR(swo_table_scalars, samples_seen) | \
+     SW_WHOLE_SCALAR(swo_table_scalars, filled) | SW_WHOLE_SCALAR(swo_table_scalars, converged))
+
+typedef struct swo_visit swo_visit;
+/* In what SAG and SAGA differ. */
+typedef struct swo_table_kind {
+    const char *stream;    /* of random numbers: which rows are drawn */
+    int init_auto;         /* what init=auto is without a full pass */
+    bool over_seen;        /* with init=seen, every sum is divided by what was seen, not only d */
+    double half_life_of_l; /* in epochs of measured rows */
+    /* What multiplies the change and the sum in the estimate: g = fresh·t + old·d. */
+    void (*factors)(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
+} swo_table_kind;
+/* e->own */
+typedef struct swo_table_own {
+    swo_glm_own glm; /* first */
+    const swo_table_kind *kind;
+    int64_t batch, rows; /* samples in a row, the last of which may have fewer; rows */
+} swo_table_own;
+
+static inline const swo_table_options *swo_table_options_of(const sw_estimate *e) {
+    return SW_OPTIONS_AS(e->option, swo_table_options);
+}
+static inline swo_table_scalars *swo_table_scalars_of(const sw_estimate *e) {
+    return SW_SCALARS_AS(e->scalar, swo_table_scalars);
+}
+static inline const swo_table_slots *swo_table_slots_of(const sw_estimate *e) {
+    return SW_STEP_SLOTS(e, swo_table_slots);
+}
+static inline const swo_table_kind *swo_table_kind_of(const sw_estimate *e) {
+    return ((const swo_table_own *)e->own)->kind;
+}
+static inline int64_t swo_table_batch(const sw_estimate *e) {
+    return ((const swo_table_own *)e->own)->batch;
+}
+static inline int64_t swo_table_rows(const sw_estimate *e) {
+    return ((const swo_table_own *)e->own)->rows;
+}
+/* Whether the table has numbers for each sample, of a generalized linear model, or a gradient for each row. */
+static inline bool swo_table_is_glm(const sw_estimate *e) {
+    return sw_objective_is_glm(e->objective);
+}
+
+/* A visit, between sample and commit. */
+struct swo_visit {
+    int64_t row, samples;
+    double weight;      /* w_r */
+    bool first;         /* the row has not been visited before */
+    double probability; /* with which it was drawn */
+    void *entry;        /* g_r, or the s of its samples: what the table will hold */
+    void *change;       /* t, dim elements */
+};
+
+enum { TABLE_NEW_ENTRY, TABLE_CHANGE, TABLE_WORK, TABLE_ROW_GRADIENT }; /* scratch; the first two last until commit */
+
+/* ---- gradient_table.c: sizes, weights, a visit, and its end ---- */
+
+/* Elements of the table; -1 and an error where it is larger than allowed. */
+int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
+int64_t swo_table_order(const sw_slot_sizes *s);
+int64_t swo_table_tree(const sw_slot_sizes *s);
+bool swo_table_by_lipschitz(const double *option);
+bool swo_table_centered(const double *option);
+int64_t swo_table_choose_batch(const sw_estimate *e);
+/* A row's part of the table, and its elements for so many samples. */
+void *swo_table_entry(const sw_estimate *e, int64_t row);
+int64_t swo_table_entry_count(const sw_estimate *e, int64_t samples);
+/* The option init; auto is resolved. */
+int swo_table_init(const sw_estimate *e);
+/* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
+bool swo_table_sgd(const sw_estimate *e);
+sw_status swo_table_start(sw_estimate *e, const swo_table_kind *kind);
+/* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
+sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit);
+/* The weight of the rows visited, this one's among them; W, as far as it is known; what the sum is divided by: the one or,
+ * with init=seen, the other. */
+double swo_table_weight_seen(const sw_estimate *e, const swo_visit *visit);
+double swo_table_whole(const sw_estimate *e, const swo_visit *visit);
+double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
+/* weight/whole; 0 where nothing weighs anything yet. */
+double swo_table_part(double weight, double whole);
+/* Whether d stays finite in this step, whose gradient has the norm. */
+sw_status swo_table_fits(sw_estimate *e, double norm);
+sw_status swo_table_commit(sw_estimate *e);
+
+/* ---- gradient_table_fill.c ---- */
+
+/* An error for the weight of a loss that is a sum. */
+sw_status swo_table_check_weight(const sw_estimate *e, double weight);
+/* The gradients at x of all rows. */
+sw_status swo_table_fill(sw_estimate *e, const void *x);
+
+/* ---- gradient_table_loop.c ---- */
+
+sw_status swo_table_run(sw_estimate *e, sw_estimate_run *run);
+
+/* ---- row_sampling.c ---- */
+
+/* The stream of a table's draws. */
+uint64_t swo_table_key(const sw_estimate *e);
+/* The row of a draw, and, for its first visit, its place in the order (else -1). */
+int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_t *place);
+/* Where all draws are uniform: the place in the order that a draw takes, whether it is a first visit or not. */
+int64_t swo_table_uniform(const sw_estimate *e, uint64_t key, uint64_t draw);
+double swo_table_probability(const sw_estimate *e, int64_t row, bool first);
+sw_status swo_table_sample(sw_estimate *e);
+/* After sample: the row, and its place. */
+int64_t swo_table_sampled_row(const sw_estimate *e);
+int64_t swo_table_sampled_place(const sw_estimate *e);
+void swo_table_mark_seen(sw_estimate *e, const swo_visit *visit, int64_t place);
+
+/* ---- lipschitz_search.c: L and step sizes ---- */
+
+/* L before the first step: as given, of the rows, or 0. */
+sw_status swo_table_first_l(sw_estimate *e);
+/* Whether curvatures are measured, and whether that of this visit is. */
+bool swo_table_searches(const sw_estimate *e);
+bool swo_table_measures(const sw_estimate *e, bool first, int64_t step);
+/* L_r of the row before its visit, 0 if it is not known. */
+double swo_table_l_before(const sw_estimate *e, const swo_visit *visit);
+sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *visit, double curvature);
+/* Measures L on the tape, which takes another gradient of the row, or two. */
+sw_status swo_table_measure_row(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *visit);
+/* lr=auto, and of parameters whose penalty is l2. */
+double swo_table_step_size(const sw_estimate *e);
+double swo_table_step_size_with(const sw_estimate *e, double l2);
+
+/* ---- tolerance_test.c ---- */
+
+/* For tol: whether x is good enough, g the estimate there. Steps whose number is a multiple of swo_table_tests_every check
+ * it (0: none does). */
+sw_status swo_table_test_tolerance(sw_estimate *e, const void *x, const void *g);
+int64_t swo_table_tests_every(const sw_estimate *e);
+
+#endif
