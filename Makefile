@@ -45,7 +45,12 @@ pictures := glm spirals regression embedding rosenbrock least_squares logistic_r
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
 tests := $(test_src:%.c=$(BUILD)/%)
-fast_tests = $(filter-out %/test_accuracy,$(tests))
+# Those that take more than a few seconds of processor time each.
+slow_tests := examples/test_accuracy examples/test_every_program examples/test_fashion_mnist_cli \
+              examples/test_fashion_mnist_files core/kernels/test_threads core/kernels/test_kernels core/ops/test_power \
+              core/test_process optim/test_networks optim/test_long_sums optim/rules/test_roots \
+              $(addprefix optim/estimators/,test_glm_lazy test_glm_golden test_glm_table test_newton)
+fast_tests = $(filter-out $(slow_tests:%=$(BUILD)/tests/%),$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
 
@@ -98,7 +103,7 @@ help:
 	@echo "make install    to PREFIX=/usr/local, BINDIR, LIBDIR, INCLUDEDIR, MANDIR; DESTDIR=; make uninstall"
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
-	@echo "make test       all tests; check-fast: those that take under 30 s together"
+	@echo "make test       all tests; check-fast: without the slow ones"
 	@echo "make check-flavors  tests that depend on OpenBLAS, with each of its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make bench-peers  speed against PyTorch, JAX, kann, scikit-learn and cyanure, where they are: PEERS_PYTHON=, KANN_DIR="
@@ -172,10 +177,13 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
 
+# Tests are compiled at -O2, in half the time; those with kernels as the library is.
+TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O2)
+$(addprefix $(BUILD)/tests/,core/kernels/% bench/%): TEST_OPTIMIZE :=
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Itests -I$(<D) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
+	$(Q)$(CC) $(FLAGS) $(TEST_OPTIMIZE) -MF $@.d $(INCLUDE) -Itests -I$(<D) -I$(dir $(<D)) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
 
 # It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
 $(BUILD)/tests/core/test_process: private LDFLAGS += -Wl,--as-needed

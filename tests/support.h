@@ -1,5 +1,5 @@
 /* What the tests share: an allocator that counts and fails on demand, random fills that do not come
- * from the library under test, arrays of one's own, and checks of exact error messages. */
+ * from the library under test, arrays, and checks of exact error messages. */
 #ifndef SWALE_TEST_SUPPORT_H
 #define SWALE_TEST_SUPPORT_H
 
@@ -26,6 +26,7 @@ typedef struct test_allocator {
     atomic_llong fail_at; /* this request gets NULL; 0: none does */
     atomic_bool for_good; /* and every one after it */
     atomic_llong failed;  /* requests that got NULL */
+    bool untouched;       /* blocks are not filled: for tests with gigabytes of them */
 } test_allocator;
 
 static inline void *test_allocator_take(void *user, size_t bytes, size_t alignment) {
@@ -37,7 +38,8 @@ static inline void *test_allocator_take(void *user, size_t bytes, size_t alignme
     }
     void *memory = aligned_alloc(alignment, bytes);
     if (memory) {
-        memset(memory, 0xA5, bytes); /* nobody may count on zeros */
+        if (!a->untouched)
+            memset(memory, 0xA5, bytes); /* no caller may rely on zeros */
         atomic_fetch_add(&a->live, 1);
     }
     return memory;
@@ -77,7 +79,7 @@ static inline double test_uniform(uint64_t *state, double low, double high) {
     return low + (high - low) * (double)(test_random(state) >> 11) * 0x1p-53;
 }
 
-/* ---- Arrays of one's own ---- */
+/* ---- Arrays ---- */
 
 static inline double test_get(const sw_array *a, int64_t i) {
     switch (a->type) {
@@ -188,6 +190,12 @@ static inline int test_clear(void **state) {
     (void)state;
     sw_clear_error();
     return 0;
+}
+
+/* A teardown for tests that leave no error behind. */
+static inline int test_no_error_left(void **state) {
+    (void)state;
+    return sw_error() != NULL;
 }
 
 #endif

@@ -21,7 +21,7 @@ SW_API const char *sw_suggest(const char *word, int count, const char *const *na
  * with {0}, add each mismatch, and pass the text to sw_fail. */
 typedef struct sw_error_list {
     int count, listed; /* mismatches: added; included in the text */
-    size_t used;     /* bytes of the text */
+    size_t used;       /* bytes of the text */
     char text[2000];
 } sw_error_list;
 /* Adds a mismatch, of which at most 399 bytes are kept. If the text has no room left, it is only counted. */

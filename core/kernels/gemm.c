@@ -5,7 +5,7 @@
  * AVX-512 targets, for M·N·K up to 100³), tiles of that size skip its packing and run at 1.2 to 1.7
  * times the speed of one call, as long as the reduced dimension is short, so that the operands of a
  * tile stay in the cache. Above that, a few large tiles: a power of two of them, so that they come out even
- * on two, four or eight threads. tests/README.md has the table behind this.
+ * on two, four or eight threads. tests/bench/RESULTS.md has the table behind this.
  */
 #include <swale/blas.h>
 #include <swale/gemm.h>

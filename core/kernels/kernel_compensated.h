@@ -27,7 +27,7 @@ static inline __attribute__((always_inline)) void SW_K(sw_k_compensated_add)(rea
 /* mean ← mean + w (x - mean) for the elements [begin, end). With `low`, the mean is the pair mean + low; low NULL:
  * without compensation. */
 static inline void SW_K(sw_k_move_mean)(const real *restrict x, real *restrict mean, real *restrict low, real w,
-                                   int64_t begin, int64_t end) {
+                                        int64_t begin, int64_t end) {
     if (w == 1) { /* the mean is x; mean + 1·(x - mean) would be rounded */
         memcpy(mean + begin, x + begin, (size_t)(end - begin) * sizeof *mean);
         if (low)

@@ -132,8 +132,7 @@ static const sw_kernels square_kernels = SW_KERNEL_TABLE(vector_square),
                         combine_kernels = SW_KERNEL_TABLE(vector_combine),
                         add_kernels = SW_KERNEL_TABLE(vector_add_compensated),
                         mean_kernels = SW_KERNEL_TABLE(vector_mean_compensated),
-                        inner_kernels = SW_KERNEL_TABLE(vector_inner),
-                        fill_kernels = SW_KERNEL_TABLE(vector_fill);
+                        inner_kernels = SW_KERNEL_TABLE(vector_inner), fill_kernels = SW_KERNEL_TABLE(vector_fill);
 
 void sw_vector_fill(sw_dtype type, int64_t n, double value, void *out) {
     vector_args args = {.out = out, .a = value};

@@ -1,10 +1,10 @@
-/* The whole table of optim/glm_table.h: `make check-variance-reduction`, see tests/README.md. Prints a line for
+/* The whole table of tests/optim/estimators/glm_table.h: `make check-variance-reduction`. Prints a line for
  * each cell that fails, the epochs beside scikit-learn's, and a summary by method, batch and type.
  *
  *   --cells=PATTERN  those whose name METHOD/BATCH/TYPE/LOSS/DATA/SEED the pattern (of the shell) fits
  * --jobs=N         processes (default: the processors)   --verbose        a line for every cell */
 #define _GNU_SOURCE
-#include "../optim/glm_table.h"
+#include "optim/estimators/glm_table.h"
 
 #include <fnmatch.h>
 #include <sys/mman.h>

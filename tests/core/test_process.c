@@ -1,6 +1,5 @@
-/* The library in a process: loaded and unloaded, at exit, after fork, with little memory. This program is
- * linked with neither swale nor OpenBLAS; each test loads libswale.so in a child of its own, which an alarm
- * ends if it hangs. */
+/* The library in a process: loaded and unloaded, at exit, after fork, with little memory. This program is linked with
+ * neither swale nor OpenBLAS. Each test loads libswale.so in a child process, which an alarm ends if it hangs. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -228,7 +227,7 @@ static void load_and_unload(void) {
 #endif
 }
 
-static void test_unloading_leaves_nothing(void **state) {
+static void test_unloading_leaves_no_thread_and_no_memory(void **state) {
     (void)state;
     expect_child(load_and_unload, RIGHT);
 }
@@ -246,7 +245,7 @@ static void unload_at_once(void) {
     }
 }
 
-static void test_unloading_at_once(void **state) {
+static void test_library_unloads_right_after_its_use(void **state) {
     (void)state;
     expect_child(unload_at_once, RIGHT);
 }
@@ -275,7 +274,7 @@ static void thread_outlives(void) {
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
-static void test_thread_outlives_library(void **state) {
+static void test_thread_may_outlive_the_library(void **state) {
     (void)state;
     expect_child(thread_outlives, RIGHT);
 }
@@ -303,7 +302,7 @@ static void forget_loader(void) {
     CHECK(dlopen("./" TEST_BUILD "/libswale.so", RTLD_NOW | RTLD_NOLOAD));
 }
 
-static void test_forgotten_loader(void **state) {
+static void test_forgotten_loader_keeps_the_library_loaded(void **state) {
     (void)state;
     expect_child(forget_loader, RIGHT);
 }
@@ -389,7 +388,7 @@ static void exit_child(void) {
     }
 }
 
-static void test_exit(void **state) {
+static void test_program_exits_while_threads_compute(void **state) {
     (void)state;
     static void (*const ways[])(void) = {exit_beside_pool,       exit_beside_callers, exit_in_tile_of_caller,
                                          exit_in_tile_of_worker, exit_quickly,        exit_and_train};
@@ -398,7 +397,7 @@ static void test_exit(void **state) {
             expect_child(ways[way], RIGHT);
 }
 
-static void test_exit_of_forked_child(void **state) {
+static void test_forked_child_exits(void **state) {
     (void)state;
     expect_child(exit_child, RIGHT);
 }
@@ -450,7 +449,7 @@ static void choose_beside_products(void) {
     _exit(RIGHT); /* the program's own products would not survive OpenBLAS's destructor */
 }
 
-static void test_choosing_kernels(void **state) {
+static void test_kernels_are_not_chosen_beside_other_threads(void **state) {
     (void)state;
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || getenv("OPENBLAS_CORETYPE"))
         skip();
@@ -612,7 +611,7 @@ static void many_callers_live_at_once(void) {
     many_callers_live(false);
 }
 
-static void test_little_address_space(void **state) {
+static void test_little_address_space_is_an_error(void **state) {
     (void)state;
 #if defined(SANITIZER) /* which maps terabytes */
     skip();
@@ -630,14 +629,14 @@ static void test_little_address_space(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unloading_leaves_nothing),
-        cmocka_unit_test(test_unloading_at_once),
-        cmocka_unit_test(test_thread_outlives_library),
-        cmocka_unit_test(test_forgotten_loader),
-        cmocka_unit_test(test_exit),
-        cmocka_unit_test(test_exit_of_forked_child),
-        cmocka_unit_test(test_choosing_kernels),
-        cmocka_unit_test(test_little_address_space),
+        cmocka_unit_test(test_unloading_leaves_no_thread_and_no_memory),
+        cmocka_unit_test(test_library_unloads_right_after_its_use),
+        cmocka_unit_test(test_thread_may_outlive_the_library),
+        cmocka_unit_test(test_forgotten_loader_keeps_the_library_loaded),
+        cmocka_unit_test(test_program_exits_while_threads_compute),
+        cmocka_unit_test(test_forked_child_exits),
+        cmocka_unit_test(test_kernels_are_not_chosen_beside_other_threads),
+        cmocka_unit_test(test_little_address_space_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

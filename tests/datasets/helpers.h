@@ -1,7 +1,10 @@
-/* What the tests of this folder share: IDX and gzip made in memory, an allocator that counts and fails on
- * demand. Include it first. */
+/* What the tests of this folder share: IDX and gzip made in memory, memory that is counted and refused on demand. Include
+ * it first. */
 #ifndef TESTS_DATASETS_HELPERS_H
 #define TESTS_DATASETS_HELPERS_H
+#define _GNU_SOURCE
+#include "support.h"
+
 #include "files.h"
 
 #include <math.h>
@@ -66,36 +69,23 @@ static inline void check_error(sw_status status, const char *path, const char *p
 
 /* ---- Memory ---- */
 
-static struct {
-    int64_t made, live; /* blocks since count_memory, blocks not yet freed */
-    int64_t fail_at;    /* the number of the block that is refused; -1: none */
-} memory;
+static test_allocator memory;
 
-static inline void *counting_allocate(void *user, size_t size, size_t alignment) {
-    (void)user;
-    if (memory.made++ == memory.fail_at)
-        return NULL;
-    memory.live++;
-    return aligned_alloc(alignment, size);
+/* Requests since count_memory. */
+static inline long long memory_requests(void) {
+    return atomic_load(&memory.calls);
 }
 
-static inline void counting_release(void *user, void *block) {
-    (void)user;
-    memory.live--;
-    free(block);
-}
-
+/* From now on the library allocates through `memory`, which refuses the request `fail_at`, from 0; -1: none. */
 static inline void count_memory(int64_t fail_at) {
-    static const sw_allocator allocator = {sizeof(sw_allocator), NULL, counting_allocate, counting_release};
-    memory.made = memory.live = 0;
-    memory.fail_at = fail_at;
-    sw_set_allocator(&allocator);
+    test_allocator_install(&memory);
+    test_allocator_fail(&memory, fail_at + 1, false);
 }
 
 /* Back to the usual allocator; nothing may be left. */
 static inline void check_memory(void) {
     sw_set_allocator(NULL);
-    assert_int_equal(memory.live, 0);
+    assert_int_equal(atomic_load(&memory.live), 0);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* Arrays of the user's own as a source. */
+/* Arrays of the program as a source. */
 #include "helpers.h"
 
 static sw_array view(const void *data, sw_dtype type, int rank, const int64_t *shape) {
@@ -19,7 +19,7 @@ static void check_gather(const sw_source *s, int64_t width, const double *x) {
     }
 }
 
-static void every_type_of_x(void **state) {
+static void test_features_of_every_type_are_read(void **state) {
     static const double x64[6] = {1, -2.5, 0.1, 1e300, 5, 6};
     static const float x32[6] = {1, -2.5f, 0.1f, 1e30f, 5, 6};
     static const int32_t x_i32[6] = {1, -2, 2147483647, -2147483647, 16777217, 0};
@@ -49,7 +49,7 @@ static void every_type_of_x(void **state) {
     }
 }
 
-static void bytes_are_scaled(void **state) {
+static void test_bytes_are_scaled(void **state) {
     static const unsigned char pixels[3] = {0, 51, 255};
     (void)state;
     sw_array x = view(pixels, SW_U8, SW_SHAPE(3));
@@ -64,7 +64,7 @@ static void bytes_are_scaled(void **state) {
     sw_source_free(s);
 }
 
-static void class_ids_of_two_types(void **state) {
+static void test_class_ids_of_two_types_are_read(void **state) {
     static const double numbers[3] = {1, 2, 3};
     static const int32_t ids32[3] = {2, 0, 1};
     static const unsigned char ids8[3] = {2, 0, 1};
@@ -87,7 +87,7 @@ static void class_ids_of_two_types(void **state) {
     }
 }
 
-static void real_targets(void **state) {
+static void test_real_targets_are_read(void **state) {
     static const double numbers[3] = {1, 2, 3}, targets[6] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
     (void)state;
     sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)), y = view(targets, SW_F64, SW_SHAPE(3, 2));
@@ -105,7 +105,7 @@ static void real_targets(void **state) {
     sw_source_free(s);
 }
 
-static void in_place_or_copied(void **state) {
+static void test_arrays_are_used_in_place_or_copied(void **state) {
     (void)state;
     for (int copy = 0; copy < 2; copy++) {
         double numbers[3] = {1, 2, 3}, expected[3] = {1, 2, 3};
@@ -136,7 +136,7 @@ static void refuses(const sw_array *x, const sw_array *y, const sw_arrays_option
     sw_clear_error();
 }
 
-static void mistakes(void **state) {
+static void test_arrays_refuse_wrong_calls(void **state) {
     static const double numbers[12] = {0};
     static const int32_t ids[3] = {0, 2, -1};
     (void)state;
@@ -176,7 +176,7 @@ static void mistakes(void **state) {
 }
 
 /* Labels are numbered in order of their values, which are the classes' names; the caller's array stays. */
-static void labels_as_they_are_in_the_data(void **state) {
+static void test_labels_of_any_value_become_classes(void **state) {
     static const double numbers[5] = {0};
     static const int32_t signs[5] = {1, -1, -1, 1, 1}, far[5] = {1000, 3, -200000, 3 + 256, 3};
     static const unsigned char from_one[5] = {3, 1, 2, 3, 1};
@@ -211,7 +211,7 @@ static void labels_as_they_are_in_the_data(void **state) {
 }
 
 /* In x and in y, of either type, at the first place, beyond the first block that is scanned, and at the last. */
-static void numbers_that_are_not_finite(void **state) {
+static void test_numbers_that_are_not_finite_are_refused(void **state) {
     enum { N = 700, WIDTH = 3, COUNT = N * WIDTH };
     static const int places[3] = {0, 1500, COUNT - 1};
     static const char *const names[3] = {"nan", "inf", "-inf"};
@@ -247,7 +247,7 @@ static void numbers_that_are_not_finite(void **state) {
 }
 
 /* A program that was compiled before the last option was added. */
-static void shorter_options(void **state) {
+static void test_options_of_an_older_program_are_taken(void **state) {
     static const double numbers[1] = {(double)INFINITY};
     (void)state;
     const sw_array x = view(numbers, SW_F64, SW_SHAPE(1, 1));
@@ -256,7 +256,7 @@ static void shorter_options(void **state) {
             "arrays: x of sample 0, column 0: inf is not finite (option allow_nonfinite)");
 }
 
-static void survives_every_failed_allocation(void **state) {
+static void test_arrays_survive_every_failed_allocation(void **state) {
     static const double numbers[3] = {0};
     (void)state;
     const sw_array x = view(numbers, SW_F64, SW_SHAPE(3, 1)), y = view(numbers, SW_F64, SW_SHAPE(3, 1));
@@ -287,16 +287,16 @@ static void survives_every_failed_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_of_x),
-        cmocka_unit_test(bytes_are_scaled),
-        cmocka_unit_test(class_ids_of_two_types),
-        cmocka_unit_test(real_targets),
-        cmocka_unit_test(in_place_or_copied),
-        cmocka_unit_test(labels_as_they_are_in_the_data),
-        cmocka_unit_test(numbers_that_are_not_finite),
-        cmocka_unit_test(shorter_options),
-        cmocka_unit_test(mistakes),
-        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(test_features_of_every_type_are_read),
+        cmocka_unit_test(test_bytes_are_scaled),
+        cmocka_unit_test(test_class_ids_of_two_types_are_read),
+        cmocka_unit_test(test_real_targets_are_read),
+        cmocka_unit_test(test_arrays_are_used_in_place_or_copied),
+        cmocka_unit_test(test_labels_of_any_value_become_classes),
+        cmocka_unit_test(test_numbers_that_are_not_finite_are_refused),
+        cmocka_unit_test(test_options_of_an_older_program_are_taken),
+        cmocka_unit_test(test_arrays_refuse_wrong_calls),
+        cmocka_unit_test(test_arrays_survive_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,7 @@ static void check_normal(int64_t n, const double *e) {
 /* scikit-learn 1.2, make_moons(n_samples, shuffle=False, noise=None). Our sine and cosine and libm's are
  * each off by at most 1.5 units of 2^-53, the differences 1 - cos and ½ - sin round once more to 2^-53:
  * 2^-51 is above the sum. */
-static void moons_are_those_of_scikit_learn(void **state) {
+static void test_moons_agree_with_scikit_learn(void **state) {
     static const int64_t sizes[] = {1, 2, 3, 4, 7, 100, 1001};
     (void)state;
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
@@ -102,7 +102,7 @@ static void check_noise(sw_source *noisy, sw_source *clean, double scale) {
     sw_source_free(clean);
 }
 
-static void noise_is_normal(void **state) {
+static void test_noise_is_normal(void **state) {
     (void)state;
     sw_moons_options moons = {.size = sizeof moons, .n = 20000, .seed = 5};
     sw_source *clean = sw_moons(&moons);
@@ -116,7 +116,7 @@ static void noise_is_normal(void **state) {
 
 /* ---- Spirals ---- */
 
-static void spirals_have_their_radius_and_angle(void **state) {
+static void test_spirals_have_their_radius_and_angle(void **state) {
     (void)state;
     static const struct {
         int64_t n;
@@ -147,7 +147,7 @@ static void spirals_have_their_radius_and_angle(void **state) {
 
 /* ---- Blobs ---- */
 
-static void blobs_lie_around_their_centers(void **state) {
+static void test_blobs_lie_around_their_centers(void **state) {
     (void)state;
     const sw_blobs_options o = {
         .size = sizeof o, .n = 30001, .classes = 4, .features = 3, .spread = 2, .box = 7, .seed = 11};
@@ -215,7 +215,7 @@ static void least_squares(const whole *w, const double *y, double out[SOLVE]) {
 /* Two blobs of equal size whose centers are at least 20 spreads apart: the least-squares plane for
  * targets ±1 runs through the middle, across the line of the centers (Fisher's discriminant), 10 standard
  * deviations from either. 400 samples: not one is on the wrong side. */
-static void wide_blobs_are_separated_by_a_plane(void **state) {
+static void test_wide_blobs_are_separated_by_a_plane(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
         const sw_blobs_options o = {
@@ -243,7 +243,7 @@ static void wide_blobs_are_separated_by_a_plane(void **state) {
 
 /* ---- Linear and logistic regression ---- */
 
-static void linear_samples_follow_their_weights(void **state) {
+static void test_linear_samples_follow_their_weights(void **state) {
     (void)state;
     sw_linear_samples_options o = {.size = sizeof o, .n = 5000, .features = 4, .bias = -1.5, .seed = 2};
     sw_source *clean = sw_linear_samples(&o);
@@ -275,7 +275,7 @@ static void linear_samples_follow_their_weights(void **state) {
 }
 
 /* Sums of y01 - σ and of t (y01 - σ), t = ⟨a, w⟩, have mean 0 and variances Σ σ(1-σ), Σ t² σ(1-σ). */
-static void logistic_labels_have_their_probabilities(void **state) {
+static void test_logistic_labels_have_their_probabilities(void **state) {
     (void)state;
     for (int k = 0; k < 3; k++) {
         const sw_logistic_samples_options o = {.size = sizeof o,
@@ -311,7 +311,7 @@ static void logistic_labels_have_their_probabilities(void **state) {
     }
 }
 
-static void defaults_are_those_of_the_header(void **state) {
+static void test_defaults_are_those_of_the_header(void **state) {
     (void)state;
     sw_source *source[] = {sw_moons(NULL), sw_spirals(NULL), sw_blobs(NULL), sw_linear_samples(NULL),
                            sw_logistic_samples(NULL)};
@@ -345,7 +345,7 @@ static sw_source *make(int kind, int64_t n, uint64_t seed) {
     }
 }
 
-static void a_longer_one_begins_with_a_shorter_one(void **state) {
+static void test_longer_source_begins_with_the_shorter_one(void **state) {
     (void)state;
     for (int kind = 2; kind < KINDS; kind++) {
         sw_source *s[2] = {make(kind, 37, 4), make(kind, 1000, 4)};
@@ -359,7 +359,7 @@ static void a_longer_one_begins_with_a_shorter_one(void **state) {
     }
 }
 
-static void the_seed_decides(void **state) {
+static void test_seed_decides_the_samples(void **state) {
     (void)state;
     for (int kind = 0; kind < KINDS; kind++) {
         sw_source *s[3] = {make(kind, 50, 4), make(kind, 50, 4), make(kind, 50, 5)};
@@ -377,7 +377,7 @@ static void the_seed_decides(void **state) {
     }
 }
 
-static void types_threads_and_batches_see_the_same(void **state) {
+static void test_types_threads_and_batches_see_the_same_samples(void **state) {
     (void)state;
     const int before = sw_threads();
     for (int kind = 0; kind < KINDS; kind++) {
@@ -431,7 +431,7 @@ static uint64_t hash_of_all(void) {
 /* What every machine, compiler and kernel level has come to; a new number is a change of all data. */
 #define HASH 0x3633C7E88E1D24CBu
 
-static void the_bits_are_the_same_on_every_level(void **state) {
+static void test_bits_are_equal_on_every_level(void **state) {
     static const char *const level[] = {"baseline", "avx2", "avx512"};
     (void)state;
     char self[PATH_SIZE], command[PATH_SIZE + 64];
@@ -463,7 +463,7 @@ static void the_bits_are_the_same_on_every_level(void **state) {
         sw_clear_error();                                                  \
     } while (0)
 
-static void refuses_wrong_options(void **state) {
+static void test_refuses_wrong_options(void **state) {
     (void)state;
 #define MOONS(...) sw_moons(&(sw_moons_options){.size = sizeof(sw_moons_options), __VA_ARGS__})
 #define SPIRALS(...) sw_spirals(&(sw_spirals_options){.size = sizeof(sw_spirals_options), __VA_ARGS__})
@@ -504,7 +504,7 @@ static void refuses_wrong_options(void **state) {
     sw_source_free(linear);
 }
 
-static void survives_every_failed_allocation(void **state) {
+static void test_generators_survive_every_failed_allocation(void **state) {
     (void)state;
     for (int kind = 0; kind < KINDS; kind++) {
         bool ok = false;
@@ -527,20 +527,20 @@ int main(int argc, char **argv) {
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(moons_are_those_of_scikit_learn),
-        cmocka_unit_test(noise_is_normal),
-        cmocka_unit_test(spirals_have_their_radius_and_angle),
-        cmocka_unit_test(blobs_lie_around_their_centers),
-        cmocka_unit_test(wide_blobs_are_separated_by_a_plane),
-        cmocka_unit_test(linear_samples_follow_their_weights),
-        cmocka_unit_test(logistic_labels_have_their_probabilities),
-        cmocka_unit_test(defaults_are_those_of_the_header),
-        cmocka_unit_test(a_longer_one_begins_with_a_shorter_one),
-        cmocka_unit_test(the_seed_decides),
-        cmocka_unit_test(types_threads_and_batches_see_the_same),
-        cmocka_unit_test(the_bits_are_the_same_on_every_level),
-        cmocka_unit_test(refuses_wrong_options),
-        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(test_moons_agree_with_scikit_learn),
+        cmocka_unit_test(test_noise_is_normal),
+        cmocka_unit_test(test_spirals_have_their_radius_and_angle),
+        cmocka_unit_test(test_blobs_lie_around_their_centers),
+        cmocka_unit_test(test_wide_blobs_are_separated_by_a_plane),
+        cmocka_unit_test(test_linear_samples_follow_their_weights),
+        cmocka_unit_test(test_logistic_labels_have_their_probabilities),
+        cmocka_unit_test(test_defaults_are_those_of_the_header),
+        cmocka_unit_test(test_longer_source_begins_with_the_shorter_one),
+        cmocka_unit_test(test_seed_decides_the_samples),
+        cmocka_unit_test(test_types_threads_and_batches_see_the_same_samples),
+        cmocka_unit_test(test_bits_are_equal_on_every_level),
+        cmocka_unit_test(test_refuses_wrong_options),
+        cmocka_unit_test(test_generators_survive_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

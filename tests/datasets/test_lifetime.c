@@ -1,6 +1,5 @@
-/* Objects freed twice; sources freed before those who read them; tapes that are never reset; a
- * model that two threads evaluate. Each is an error that says what to do, or harmless; never memory
- * that is gone. */
+/* Objects freed twice, sources freed before their readers, tapes that are never reset, a model that two threads evaluate:
+ * each is harmless or an error that says what to do, and freed memory is never used. */
 #define _GNU_SOURCE
 #include "helpers.h"
 
@@ -92,7 +91,7 @@ static const struct {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static void freeing_twice_is_an_error(void **state) {
+static void test_freeing_twice_is_an_error(void **state) {
     (void)state;
     built_params = sw_params_new(SW_F32, 1);
     sw_params_add(built_params, "w", 1, (const int64_t[]){3}, NULL);
@@ -115,7 +114,7 @@ static void freeing_twice_is_an_error(void **state) {
 }
 
 /* Memory that was given out again is an object's of today: never refused, whatever lay there. */
-static void an_address_that_comes_again_is_another_object(void **state) {
+static void test_object_at_a_reused_address_is_another_one(void **state) {
     (void)state;
     built_params = sw_params_new(SW_F32, 1);
     sw_params_add(built_params, "w", 1, (const int64_t[]){3}, NULL);
@@ -147,7 +146,7 @@ static void roomy_release(void *user, void *block) {
 }
 
 static void check_own_source_at(void *place);
-static void a_programs_source_where_another_kind_lay(void **state) {
+static void test_custom_source_may_reuse_the_address_of_another_object(void **state) {
     (void)state;
     const sw_allocator roomy = {sizeof roomy, NULL, roomy_allocate, roomy_release};
     sw_set_allocator(&roomy);
@@ -174,7 +173,7 @@ static void a_programs_source_where_another_kind_lay(void **state) {
 
 /* What belongs to another object is freed with it; whoever frees it himself gets the error, and the
  * owner's own free does the rest. */
-static void what_belongs_to_another_object(void **state) {
+static void test_freeing_a_part_of_another_object_is_an_error(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_params *params = sw_model_build(model, sw_nn_linear(model, 2, 1));
@@ -282,7 +281,7 @@ static sw_source *wrap_mapped(sw_source *source, bool own) {
 static wrapper *const wrappers[] = {wrap_subset, wrap_take, wrap_part, wrap_normalized, wrap_mapped};
 enum { WRAPPERS = sizeof wrappers / sizeof *wrappers };
 
-static void a_source_lives_until_its_last_view_goes(void **state) {
+static void test_source_lives_until_its_last_view_is_freed(void **state) {
     (void)state;
     for (int w = 0; w < WRAPPERS; w++)
         for (int deep = 0; deep < 2; deep++) {
@@ -302,7 +301,7 @@ static void a_source_lives_until_its_last_view_goes(void **state) {
 }
 
 /* The usual order, and a view that owns: freed exactly once, by whoever is to. */
-static void other_orders(void **state) {
+static void test_source_is_freed_once_in_every_order(void **state) {
     (void)state;
     for (int w = 0; w < WRAPPERS; w++) {
         sw_source *source = counted_new(), *view = wrappers[w](source, false);
@@ -327,7 +326,7 @@ static void other_orders(void **state) {
     }
 }
 
-static void two_readers_of_one_source(void **state) {
+static void test_source_outlives_two_readers(void **state) {
     (void)state;
     sw_source *source = counted_new(), *a = wrap_take(source, false), *b = wrap_subset(source, false);
     sw_source_free(source);
@@ -341,7 +340,7 @@ static void two_readers_of_one_source(void **state) {
 }
 
 /* A reader that is made after the free, while an earlier one keeps the source: the last one frees it. */
-static void a_reader_made_after_the_free(void **state) {
+static void test_reader_of_a_freed_source_is_refused(void **state) {
     (void)state;
     for (int w = 0; w < WRAPPERS; w++)
         for (int newer_first = 0; newer_first < 2; newer_first++) {
@@ -358,7 +357,7 @@ static void a_reader_made_after_the_free(void **state) {
         }
 }
 
-static void a_loader_keeps_its_source(void **state) {
+static void test_loader_keeps_its_source(void **state) {
     (void)state;
     for (int prefetch = 0; prefetch < 2; prefetch++) {
         sw_source *source = counted_new(), *view = sw_take(source, 4, NULL);
@@ -379,7 +378,7 @@ static void a_loader_keeps_its_source(void **state) {
     }
 }
 
-static void an_objective_keeps_its_source(void **state) {
+static void test_objective_keeps_its_source(void **state) {
     (void)state;
     sw_source *source = counted_new();
     sw_model *model = sw_model_new(SW_F64, 1);
@@ -400,7 +399,7 @@ static void an_objective_keeps_its_source(void **state) {
 
 /* ---- Tapes that are never reset ---- */
 
-static void a_tape_that_grows_from_step_to_step_is_told(void **state) {
+static void test_tape_that_grows_from_step_to_step_is_reported(void **state) {
     (void)state;
     sw_params *params = sw_params_new(SW_F32, 1);
     sw_param *w = sw_params_add(params, "w", 1, (const int64_t[]){3}, NULL);
@@ -427,19 +426,20 @@ static void a_tape_that_grows_from_step_to_step_is_told(void **state) {
 }
 
 /* What the tape keeps from what was rewound, and what could not be had, is not in use. */
-static void a_tape_that_is_rewound_does_not_grow(void **state) {
+static void test_tape_that_is_rewound_does_not_grow(void **state) {
     (void)state;
     enum { STEPS = 500 };
     sw_params *params = sw_params_new(SW_F32, 1);
     sw_param *w = sw_params_add(params, "w", 1, (const int64_t[]){3}, NULL);
     assert_int_equal(sw_params_build(params), SW_OK);
     count_memory(-1);
+    memory.untouched = true;
     sw_tape *tape = sw_tape_new();
     assert_false(sw_is_null(sw_param_use(tape, w)));
     const sw_mark mark = sw_tape_mark(tape);
     assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* never written: no memory */
     assert_int_equal(sw_tape_rewind(tape, mark), SW_OK);
-    memory.fail_at = memory.made;
+    test_allocator_fail(&memory, 1, false);
     assert_true(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 32))));
     check_error(SW_ERR_MEMORY, "out of memory: ", "since its last sw_tape_reset");
     for (int step = 0; step < STEPS; step++, sw_params_mark_changed(params)) {
@@ -476,7 +476,7 @@ static void nodes_release(void *user, void *block) {
         free(block);
 }
 
-static void a_tape_of_endless_inputs_is_told(void **state) {
+static void test_tape_of_endless_inputs_is_reported(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
     const float one = 1;
@@ -503,16 +503,16 @@ static void a_tape_of_endless_inputs_is_told(void **state) {
     free(nodes.block);
 }
 
-static void a_tape_for_which_there_is_no_memory_is_told(void **state) {
+static void test_tape_without_memory_names_the_missing_reset(void **state) {
     (void)state;
     count_memory(-1);
     sw_tape *tape = sw_tape_new();
     assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1 << 20))));
-    memory.fail_at = memory.made;
+    test_allocator_fail(&memory, 1, false);
     assert_true(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1 << 20))));
     check_error(SW_ERR_MEMORY, "out of memory: ", "since its last sw_tape_reset (was it forgotten?)");
     sw_tape_free(tape);
-    assert_int_equal(memory.live, 0);
+    assert_int_equal(atomic_load(&memory.live), 0);
     sw_set_allocator(NULL);
 }
 
@@ -543,7 +543,7 @@ static sw_tensor loss_that_predicts(sw_tensor prediction, sw_tensor target) {
     return sw_cross_entropy(prediction, target);
 }
 
-static void a_second_evaluation_is_refused(void **state) {
+static void test_second_evaluation_at_once_is_refused(void **state) {
     (void)state;
     shared_source = counted_new();
     shared_model = sw_model_new(SW_F64, 1);
@@ -574,30 +574,25 @@ static void a_second_evaluation_is_refused(void **state) {
     assert_null(sw_error());
 }
 
-static int clear(void **state) {
-    (void)state;
-    sw_clear_error();
-    return 0;
-}
-#define TEST(name) cmocka_unit_test_teardown(name, clear)
+#define TEST(name) cmocka_unit_test_teardown(name, test_clear)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(freeing_twice_is_an_error),
-        TEST(an_address_that_comes_again_is_another_object),
-        TEST(a_programs_source_where_another_kind_lay),
-        TEST(what_belongs_to_another_object),
-        TEST(a_source_lives_until_its_last_view_goes),
-        TEST(other_orders),
-        TEST(two_readers_of_one_source),
-        TEST(a_reader_made_after_the_free),
-        TEST(a_loader_keeps_its_source),
-        TEST(an_objective_keeps_its_source),
-        TEST(a_tape_that_grows_from_step_to_step_is_told),
-        TEST(a_tape_that_is_rewound_does_not_grow),
-        TEST(a_tape_of_endless_inputs_is_told),
-        TEST(a_tape_for_which_there_is_no_memory_is_told),
-        TEST(a_second_evaluation_is_refused),
+        TEST(test_freeing_twice_is_an_error),
+        TEST(test_object_at_a_reused_address_is_another_one),
+        TEST(test_custom_source_may_reuse_the_address_of_another_object),
+        TEST(test_freeing_a_part_of_another_object_is_an_error),
+        TEST(test_source_lives_until_its_last_view_is_freed),
+        TEST(test_source_is_freed_once_in_every_order),
+        TEST(test_source_outlives_two_readers),
+        TEST(test_reader_of_a_freed_source_is_refused),
+        TEST(test_loader_keeps_its_source),
+        TEST(test_objective_keeps_its_source),
+        TEST(test_tape_that_grows_from_step_to_step_is_reported),
+        TEST(test_tape_that_is_rewound_does_not_grow),
+        TEST(test_tape_of_endless_inputs_is_reported),
+        TEST(test_tape_without_memory_names_the_missing_reset),
+        TEST(test_second_evaluation_at_once_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

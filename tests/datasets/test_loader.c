@@ -99,7 +99,7 @@ static void check_values(bool packed, sw_dtype type, double scale, double shift)
     check_memory();
 }
 
-static void values_are_pixel_times_scale_plus_shift(void **state) {
+static void test_pixels_are_scaled_and_shifted(void **state) {
     (void)state;
     for (int packed = 0; packed < 2; packed++) {
         check_values(packed, SW_F32, 0, 0);
@@ -110,7 +110,7 @@ static void values_are_pixel_times_scale_plus_shift(void **state) {
     }
 }
 
-static void black_is_0_and_white_is_1(void **state) {
+static void test_black_is_zero_and_white_is_one(void **state) {
     (void)state;
     sw_source *source = open_small(false, 0, 0);
     float x[PIXELS];
@@ -133,7 +133,7 @@ static void black_is_0_and_white_is_1(void **state) {
 }
 
 /* Whatever the number of threads: the same bits. */
-static void threads_gather_the_same(void **state) {
+static void test_every_number_of_threads_gathers_the_same(void **state) {
     (void)state;
     sw_source *source = open_small(false, 0, 0);
     const int before = sw_threads();
@@ -163,7 +163,7 @@ static sw_loader *open_loader(const sw_source *source, int64_t batch, sw_order o
     return sw_loader_new(source, batch, &options);
 }
 
-static void every_sample_once_an_epoch(void **state) {
+static void test_every_sample_comes_once_an_epoch(void **state) {
     static const int64_t batch[] = {1, 10, 64, 102, 103, 104, 1000};
     (void)state;
     sw_source *source = open_small(true, 0, 0);
@@ -185,7 +185,7 @@ static void every_sample_once_an_epoch(void **state) {
     sw_source_free(source);
 }
 
-static void the_seed_decides_the_order(void **state) {
+static void test_seed_decides_the_order(void **state) {
     (void)state;
     sw_source *source = open_small(true, 0, 0);
     int64_t ids[3][2][N];
@@ -201,7 +201,7 @@ static void the_seed_decides_the_order(void **state) {
     sw_source_free(source);
 }
 
-static void defaults_are_shuffled_f32(void **state) {
+static void test_defaults_are_shuffled_and_f32(void **state) {
     (void)state;
     sw_source *source = open_small(false, 0, 0);
     int64_t ids[2][N];
@@ -220,7 +220,7 @@ static void defaults_are_shuffled_f32(void **state) {
     sw_source_free(source);
 }
 
-static void sequential_and_with_replacement(void **state) {
+static void test_sequential_and_replacement_orders_are_right(void **state) {
     (void)state;
     sw_source *source = open_small(true, 0, 0);
     int64_t ids[N];
@@ -285,7 +285,7 @@ static noting new_noting(void) {
                     .fail_at = -1};
 }
 
-static void asks_for_the_batch_that_comes_next(void **state) {
+static void test_loader_announces_the_next_batch(void **state) {
     (void)state;
     noting s = new_noting();
     sw_loader *loader = open_loader(&s.source, 8, SW_SHUFFLE, 2);
@@ -311,7 +311,7 @@ static void asks_for_the_batch_that_comes_next(void **state) {
 }
 
 /* false once at the end of each epoch, and never twice in a row */
-static void ends_each_epoch_once(void **state) {
+static void test_every_epoch_ends_once(void **state) {
     static const int count[4] = {8, 8, 4, 0};
     (void)state;
     noting s = new_noting();
@@ -327,7 +327,7 @@ static void ends_each_epoch_once(void **state) {
     sw_tape_free(tape);
 }
 
-static void a_failure_ends_the_epoch(void **state) {
+static void test_failed_batch_ends_the_epoch(void **state) {
     (void)state;
     for (int at = 0; at < 3; at++) {
         noting s = new_noting();
@@ -355,7 +355,7 @@ static void a_failure_ends_the_epoch(void **state) {
 }
 
 /* A loop without sw_tape_reset grew until memory was gone. */
-static void a_forgotten_reset_is_named(void **state) {
+static void test_forgotten_reset_is_named(void **state) {
     (void)state;
     noting s = new_noting();
     sw_loader *loader = open_loader(&s.source, 8, SW_SHUFFLE, 2);
@@ -371,7 +371,7 @@ static void a_forgotten_reset_is_named(void **state) {
         assert_true(sw_loader_next(loader, tape, &b));
     assert_false(sw_loader_next(loader, tape, &b));
     assert_int_equal(sw_loader_epoch(loader), 2);
-    /* Batches on tapes in turn are nobody's mistake. */
+    /* Batches on two tapes in turn are no mistake. */
     assert_true(sw_loader_next(loader, tape, &b));
     assert_true(sw_loader_next(loader, other, &b));
     sw_tape_reset(tape);
@@ -382,7 +382,7 @@ static void a_forgotten_reset_is_named(void **state) {
     sw_tape_free(other);
 }
 
-static void a_source_without_gather_is_refused(void **state) {
+static void test_source_without_gather_is_refused(void **state) {
     (void)state;
     noting s = new_noting();
     s.source.gather = NULL;
@@ -402,7 +402,7 @@ static void check_no_loader(const sw_source *source, int64_t batch, const sw_loa
     check_error(status, "loader: ", part);
 }
 
-static void refuses_wrong_arguments(void **state) {
+static void test_refuses_wrong_arguments(void **state) {
     (void)state;
     noting s = new_noting();
     const sw_loader_options i32 = {.size = sizeof i32, .type = SW_I32};
@@ -419,7 +419,7 @@ static void refuses_wrong_arguments(void **state) {
 }
 
 /* A program that never checks: a missing dataset is the message, and nothing crashes. */
-static void null_runs_through(void **state) {
+static void test_null_source_gives_one_message(void **state) {
     (void)state;
     sw_source *source = sw_fashion_mnist("/nowhere", SW_TRAINING);
     sw_loader *loader = sw_loader_new(source, 64, NULL);
@@ -445,7 +445,7 @@ static void null_runs_through(void **state) {
 
 /* ---- Memory ---- */
 
-static void no_allocation_after_the_first_step(void **state) {
+static void test_no_allocation_after_the_first_step(void **state) {
     (void)state;
     sw_source *source = open_small(false, 0, 0);
     count_memory(-1);
@@ -454,18 +454,18 @@ static void no_allocation_after_the_first_step(void **state) {
     sw_batch b;
     assert_true(sw_loader_next(loader, tape, &b));
     sw_tape_reset(tape);
-    const int64_t made = memory.made;
+    const long long made = memory_requests();
     for (int epoch = 0; epoch < 5; epoch++)
         for (; sw_loader_next(loader, tape, &b); sw_tape_reset(tape))
             ;
-    assert_int_equal(memory.made, made);
+    assert_int_equal(memory_requests(), made);
     sw_loader_free(loader);
     sw_tape_free(tape);
     check_memory();
     sw_source_free(source);
 }
 
-static void survives_every_failed_allocation(void **state) {
+static void test_loader_survives_every_failed_allocation(void **state) {
     (void)state;
     sw_source *source = open_small(false, 0, 0);
     bool ok = false;
@@ -490,22 +490,22 @@ static void survives_every_failed_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_pixel_times_scale_plus_shift),
-        cmocka_unit_test(black_is_0_and_white_is_1),
-        cmocka_unit_test(threads_gather_the_same),
-        cmocka_unit_test(every_sample_once_an_epoch),
-        cmocka_unit_test(the_seed_decides_the_order),
-        cmocka_unit_test(defaults_are_shuffled_f32),
-        cmocka_unit_test(sequential_and_with_replacement),
-        cmocka_unit_test(asks_for_the_batch_that_comes_next),
-        cmocka_unit_test(ends_each_epoch_once),
-        cmocka_unit_test(a_failure_ends_the_epoch),
-        cmocka_unit_test(a_forgotten_reset_is_named),
-        cmocka_unit_test(a_source_without_gather_is_refused),
-        cmocka_unit_test(refuses_wrong_arguments),
-        cmocka_unit_test(null_runs_through),
-        cmocka_unit_test(no_allocation_after_the_first_step),
-        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(test_pixels_are_scaled_and_shifted),
+        cmocka_unit_test(test_black_is_zero_and_white_is_one),
+        cmocka_unit_test(test_every_number_of_threads_gathers_the_same),
+        cmocka_unit_test(test_every_sample_comes_once_an_epoch),
+        cmocka_unit_test(test_seed_decides_the_order),
+        cmocka_unit_test(test_defaults_are_shuffled_and_f32),
+        cmocka_unit_test(test_sequential_and_replacement_orders_are_right),
+        cmocka_unit_test(test_loader_announces_the_next_batch),
+        cmocka_unit_test(test_every_epoch_ends_once),
+        cmocka_unit_test(test_failed_batch_ends_the_epoch),
+        cmocka_unit_test(test_forgotten_reset_is_named),
+        cmocka_unit_test(test_source_without_gather_is_refused),
+        cmocka_unit_test(test_refuses_wrong_arguments),
+        cmocka_unit_test(test_null_source_gives_one_message),
+        cmocka_unit_test(test_no_allocation_after_the_first_step),
+        cmocka_unit_test(test_loader_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,5 +1,5 @@
-/* Batches that a thread of the loader's prepares: the same bits, the same errors, memory that is not
- * written to while somebody reads it, and no thread left behind. */
+/* Batches that a thread of the loader prepares: the same bits and errors as without it, memory that is not overwritten
+ * while it is read, and no thread left at the end. */
 #define _GNU_SOURCE
 #include "helpers.h"
 #include "signals.h"
@@ -119,7 +119,7 @@ static int threads_of_process(void) {
 
 /* ---- The same bits ---- */
 
-static void on_and_off_give_the_same(void **state) {
+static void test_prefetch_on_and_off_give_the_same_batches(void **state) {
     (void)state;
     static const sw_order order[] = {SW_SHUFFLE, SW_SEQUENTIAL, SW_WITH_REPLACEMENT};
     asked s;
@@ -164,7 +164,7 @@ static void on_and_off_give_the_same(void **state) {
 }
 
 /* The epoch, not the tape's draw. */
-static void the_draw_is_the_epoch(void **state) {
+static void test_draw_of_a_batch_is_its_epoch(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -187,7 +187,7 @@ static void the_draw_is_the_epoch(void **state) {
 /* ---- The thread ---- */
 
 /* All but the first batch of an epoch come from the thread, in one of two buffers, in place. */
-static void batches_are_read_in_place(void **state) {
+static void test_batches_are_read_in_place(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -214,7 +214,7 @@ static void batches_are_read_in_place(void **state) {
 }
 
 /* Tapes that are not reset keep their batches, however many come after, and after the loader's end. */
-static void a_buffer_in_use_is_left_alone(void **state) {
+static void test_buffer_in_use_is_not_overwritten(void **state) {
     (void)state;
     enum { TAPES = 5 };
     asked s;
@@ -252,7 +252,7 @@ static void a_buffer_in_use_is_left_alone(void **state) {
     }
 }
 
-static void no_thread_before_it_is_needed_and_none_left(void **state) {
+static void test_prefetch_thread_starts_late_and_ends(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -276,7 +276,7 @@ static void no_thread_before_it_is_needed_and_none_left(void **state) {
 
 /* ---- Errors ---- */
 
-static void errors_of_the_thread_are_the_callers(void **state) {
+static void test_errors_of_the_thread_reach_the_caller(void **state) {
     (void)state;
     for (int64_t place = 0; place < N; place += 7)
         for (int on = 0; on < 2; on++) {
@@ -316,7 +316,7 @@ static void errors_of_the_thread_are_the_callers(void **state) {
 }
 
 /* What was prefetched when the caller forgot a reset is thrown away. */
-static void a_forgotten_reset_is_named(void **state) {
+static void test_forgotten_reset_is_named(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -337,7 +337,7 @@ static void a_forgotten_reset_is_named(void **state) {
     sw_tape_free(tape);
 }
 
-static void refuses_wrong_options(void **state) {
+static void test_refuses_wrong_options(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -361,7 +361,7 @@ static void refuses_wrong_options(void **state) {
     assert_false(sw_loader_prefetches(NULL));
 }
 
-static void auto_is_for_costly_sources_on_two_processors(void **state) {
+static void test_auto_prefetches_costly_sources_on_two_processors(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -384,7 +384,7 @@ static void auto_is_for_costly_sources_on_two_processors(void **state) {
 
 /* ---- Signals ---- */
 
-static void thread_blocks_the_programs_signals(void **state) {
+static void test_prefetch_thread_blocks_signals(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -402,7 +402,7 @@ static void thread_blocks_the_programs_signals(void **state) {
 
 /* ---- A child of fork ---- */
 
-static void a_child_has_a_thread_of_its_own(void **state) {
+static void test_forked_child_starts_its_own_thread(void **state) {
     (void)state;
 #ifdef UNDER_TSAN
     skip(); /* it does not follow threads that a child starts */
@@ -467,7 +467,7 @@ static void count_from_here(long long fail) {
     sw_set_allocator(&allocator);
 }
 
-static void no_allocation_after_the_first_epoch(void **state) {
+static void test_no_allocation_after_the_first_epoch(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -488,7 +488,7 @@ static void no_allocation_after_the_first_epoch(void **state) {
     sw_set_allocator(NULL);
 }
 
-static void survives_every_failed_allocation(void **state) {
+static void test_prefetch_survives_every_failed_allocation(void **state) {
     (void)state;
     asked s;
     init(&s);
@@ -521,19 +521,19 @@ static void survives_every_failed_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_and_off_give_the_same),
-        cmocka_unit_test(the_draw_is_the_epoch),
-        cmocka_unit_test(batches_are_read_in_place),
-        cmocka_unit_test(a_buffer_in_use_is_left_alone),
-        cmocka_unit_test(no_thread_before_it_is_needed_and_none_left),
-        cmocka_unit_test(errors_of_the_thread_are_the_callers),
-        cmocka_unit_test(a_forgotten_reset_is_named),
-        cmocka_unit_test(refuses_wrong_options),
-        cmocka_unit_test(auto_is_for_costly_sources_on_two_processors),
-        cmocka_unit_test(thread_blocks_the_programs_signals),
-        cmocka_unit_test(a_child_has_a_thread_of_its_own),
-        cmocka_unit_test(no_allocation_after_the_first_epoch),
-        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(test_prefetch_on_and_off_give_the_same_batches),
+        cmocka_unit_test(test_draw_of_a_batch_is_its_epoch),
+        cmocka_unit_test(test_batches_are_read_in_place),
+        cmocka_unit_test(test_buffer_in_use_is_not_overwritten),
+        cmocka_unit_test(test_prefetch_thread_starts_late_and_ends),
+        cmocka_unit_test(test_errors_of_the_thread_reach_the_caller),
+        cmocka_unit_test(test_forgotten_reset_is_named),
+        cmocka_unit_test(test_refuses_wrong_options),
+        cmocka_unit_test(test_auto_prefetches_costly_sources_on_two_processors),
+        cmocka_unit_test(test_prefetch_thread_blocks_signals),
+        cmocka_unit_test(test_forked_child_starts_its_own_thread),
+        cmocka_unit_test(test_no_allocation_after_the_first_epoch),
+        cmocka_unit_test(test_prefetch_survives_every_failed_allocation),
     };
     sw_set_threads(1); /* so that threads which are counted are the loader's */
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -37,7 +37,7 @@ static void follow(sw_loader *loader, int from, int to, trace *t) {
     assert_null(sw_error());
 }
 
-static void goes_on_from_every_position(void **state) {
+static void test_restored_loader_continues_from_every_position(void **state) {
     (void)state;
     for (int k = 0; k < 12; k++) {
         const sw_loader_options o = {.size = sizeof o,
@@ -78,7 +78,7 @@ static void goes_on_from_every_position(void **state) {
     }
 }
 
-static void a_batch_that_was_prefetched_is_not_drawn(void **state) {
+static void test_prefetched_batch_does_not_count_as_drawn(void **state) {
     (void)state;
     const sw_loader_options o = {.size = sizeof o, .prefetch = SW_PREFETCH_ON};
     sw_loader *loader = sw_loader_new(&source, BATCH, &o);
@@ -93,7 +93,7 @@ static void a_batch_that_was_prefetched_is_not_drawn(void **state) {
 }
 
 /* A failure ends its epoch: the position is the beginning of the next one. */
-static void after_a_failure_the_next_epoch_is_next(void **state) {
+static void test_position_after_a_failure_is_the_next_epoch(void **state) {
     (void)state;
     static trace straight, after;
     sw_loader *loader = sw_loader_new(&source, BATCH, NULL);
@@ -116,7 +116,7 @@ static void after_a_failure_the_next_epoch_is_next(void **state) {
     sw_tape_free(tape);
 }
 
-static void refuses_what_differs(void **state) {
+static void test_restore_refuses_another_loader(void **state) {
     (void)state;
     const sw_loader_options o = {.size = sizeof o, .seed = 3};
     sw_loader *loader = sw_loader_new(&source, BATCH, &o);
@@ -175,10 +175,10 @@ static void refuses_what_differs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goes_on_from_every_position),
-        cmocka_unit_test(a_batch_that_was_prefetched_is_not_drawn),
-        cmocka_unit_test(after_a_failure_the_next_epoch_is_next),
-        cmocka_unit_test(refuses_what_differs),
+        cmocka_unit_test(test_restored_loader_continues_from_every_position),
+        cmocka_unit_test(test_prefetched_batch_does_not_count_as_drawn),
+        cmocka_unit_test(test_position_after_a_failure_is_the_next_epoch),
+        cmocka_unit_test(test_restore_refuses_another_loader),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

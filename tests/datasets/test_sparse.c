@@ -12,7 +12,7 @@ static sw_svmlight *open_text(const char *text, const sw_svmlight_options *optio
     return d;
 }
 
-static void zeros_and_numbers(void **state) {
+static void test_dense_samples_hold_zeros_and_numbers(void **state) {
     (void)state;
     for (int stored = 0; stored < 2; stored++) {
         const sw_svmlight_options o = {.size = sizeof o, .type = stored ? SW_F64 : SW_F32};
@@ -49,7 +49,7 @@ static void zeros_and_numbers(void **state) {
     }
 }
 
-static void real_targets(void **state) {
+static void test_real_targets_are_gathered(void **state) {
     (void)state;
     sw_svmlight *d = open_text("0.1 1:1\n-7 1:2\n", NULL);
     double y[2];
@@ -92,7 +92,7 @@ static sw_svmlight *make_data(double *x, int32_t *y) {
     return d;
 }
 
-static void a_model_sees_the_same_numbers_as_from_arrays(void **state) {
+static void test_model_sees_the_same_bits_as_from_arrays(void **state) {
     static double x[ROWS * COLUMNS];
     static int32_t y[ROWS];
     (void)state;
@@ -132,7 +132,7 @@ static void a_model_sees_the_same_numbers_as_from_arrays(void **state) {
 /* ---- Lifetime ---- */
 
 /* Freed first, as data or as a source; what reads it still does, and nothing is left in the end. */
-static void readers_keep_the_data(void **state) {
+static void test_readers_keep_the_data_alive(void **state) {
     (void)state;
     for (int by_source = 0; by_source < 2; by_source++) {
         count_memory(-1);
@@ -161,7 +161,7 @@ static void readers_keep_the_data(void **state) {
     }
 }
 
-static void an_objective_keeps_the_data(void **state) {
+static void test_objective_keeps_the_data_alive(void **state) {
     static double x[ROWS * COLUMNS];
     static int32_t y[ROWS];
     (void)state;
@@ -180,7 +180,7 @@ static void an_objective_keeps_the_data(void **state) {
     assert_null(sw_error());
 }
 
-static void a_wrapper_that_owns_the_data(void **state) {
+static void test_owning_view_frees_the_data(void **state) {
     (void)state;
     count_memory(-1);
     sw_svmlight *d = open_text("0 1:1 3:2\n1 2:5\n", NULL);
@@ -191,7 +191,7 @@ static void a_wrapper_that_owns_the_data(void **state) {
     assert_null(sw_error());
 }
 
-static void freeing_twice_is_an_error(void **state) {
+static void test_freeing_twice_is_an_error(void **state) {
     (void)state;
     sw_svmlight *d = open_text("0 1:1\n", NULL);
     sw_svmlight_free(d);
@@ -201,13 +201,13 @@ static void freeing_twice_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zeros_and_numbers),
-        cmocka_unit_test(real_targets),
-        cmocka_unit_test(a_model_sees_the_same_numbers_as_from_arrays),
-        cmocka_unit_test(readers_keep_the_data),
-        cmocka_unit_test(an_objective_keeps_the_data),
-        cmocka_unit_test(a_wrapper_that_owns_the_data),
-        cmocka_unit_test(freeing_twice_is_an_error),
+        cmocka_unit_test(test_dense_samples_hold_zeros_and_numbers),
+        cmocka_unit_test(test_real_targets_are_gathered),
+        cmocka_unit_test(test_model_sees_the_same_bits_as_from_arrays),
+        cmocka_unit_test(test_readers_keep_the_data_alive),
+        cmocka_unit_test(test_objective_keeps_the_data_alive),
+        cmocka_unit_test(test_owning_view_frees_the_data),
+        cmocka_unit_test(test_freeing_twice_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -38,7 +38,7 @@ static void expect_block(sw_array *picture) {
     test_array_free(picture);
 }
 
-static void on_any_background(void **state) {
+static void test_subject_is_found_on_any_background(void **state) {
     (void)state;
     sw_array dark = blank(100, 90, 1, 0), light = blank(300, 290, 3, 255), gray = blank(60, 70, 1, 180),
              clear = blank(70, 70, 4, 0);
@@ -63,7 +63,7 @@ static void on_any_background(void **state) {
 }
 
 /* Single pixels of noise on a large picture are not taken for the thing. */
-static void noise_is_not_a_thing(void **state) {
+static void test_noise_is_no_subject(void **state) {
     (void)state;
     sw_array photo = blank(600, 500, 1, 250);
     fill(&photo, 100, 100, 400, 200, 0, 0);
@@ -79,7 +79,7 @@ static void noise_is_not_a_thing(void **state) {
 }
 
 /* Brightness within the thing stays in proportion: half way from background to black is half. */
-static void keeps_brightness(void **state) {
+static void test_brightness_stays_in_proportion(void **state) {
     (void)state;
     sw_array a = blank(56, 56, 1, 200);
     fill(&a, 14, 14, 28, 28, 0, 0);
@@ -93,7 +93,7 @@ static void keeps_brightness(void **state) {
 
 /* The data set's own pictures, dark on white paper and four times as large, give what the small ones on
  * black do, but for what is blurred on the way. */
-static void size_and_background_do_not_matter(void **state) {
+static void test_size_and_background_change_nothing(void **state) {
     (void)state;
     sw_source *test = sw_fashion_mnist(NULL, SW_TEST);
     assert_non_null(test);
@@ -123,7 +123,7 @@ static void size_and_background_do_not_matter(void **state) {
     sw_source_free(test);
 }
 
-static void resizes(void **state) {
+static void test_resize_gives_the_shape_asked_for(void **state) {
     (void)state;
     sw_array a = blank(3, 5, 3, 77), out;
     assert_int_equal(sw_picture_resize(&a, 7, 2, &out), SW_OK);
@@ -139,7 +139,7 @@ static void resizes(void **state) {
     test_array_free(&a);
 }
 
-static void mistakes(void **state) {
+static void test_subject_refuses_wrong_pictures(void **state) {
     (void)state;
     sw_array a = blank(4, 4, 1, 30), wrong = a, out = {.data = &a};
     assert_int_equal(sw_picture_subject(&a, SIDE, &out), SW_ERR_FORMAT);
@@ -166,7 +166,7 @@ static void mistakes(void **state) {
     test_array_free(&a);
 }
 
-static void every_allocation_fails_in_turn(void **state) {
+static void test_subject_survives_every_failed_allocation(void **state) {
     (void)state;
     sw_array a = blank(40, 30, 3, 255), out;
     fill(&a, 5, 5, 20, 10, 1, 0);
@@ -186,7 +186,7 @@ static void every_allocation_fails_in_turn(void **state) {
     test_array_free(&a);
 }
 
-static void checksums_of_the_set(void **state) {
+static void test_checksums_are_those_of_the_files(void **state) {
     (void)state;
     char sha256[4][65];
     assert_int_equal(sw_fashion_mnist_checksums(NULL, sha256), SW_OK);
@@ -196,14 +196,14 @@ static void checksums_of_the_set(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(on_any_background, test_clear),
-        cmocka_unit_test_teardown(noise_is_not_a_thing, test_clear),
-        cmocka_unit_test_teardown(keeps_brightness, test_clear),
-        cmocka_unit_test_teardown(size_and_background_do_not_matter, test_clear),
-        cmocka_unit_test_teardown(resizes, test_clear),
-        cmocka_unit_test_teardown(mistakes, test_clear),
-        cmocka_unit_test_teardown(every_allocation_fails_in_turn, test_clear),
-        cmocka_unit_test_teardown(checksums_of_the_set, test_clear),
+        cmocka_unit_test_teardown(test_subject_is_found_on_any_background, test_clear),
+        cmocka_unit_test_teardown(test_noise_is_no_subject, test_clear),
+        cmocka_unit_test_teardown(test_brightness_stays_in_proportion, test_clear),
+        cmocka_unit_test_teardown(test_size_and_background_change_nothing, test_clear),
+        cmocka_unit_test_teardown(test_resize_gives_the_shape_asked_for, test_clear),
+        cmocka_unit_test_teardown(test_subject_refuses_wrong_pictures, test_clear),
+        cmocka_unit_test_teardown(test_subject_survives_every_failed_allocation, test_clear),
+        cmocka_unit_test_teardown(test_checksums_are_those_of_the_files, test_clear),
     };
     return cmocka_run_group_tests_name("subject", tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static const sw_wrap_options owning = {.size = sizeof owning, .owns_source = tru
 
 /* ---- Subsets ---- */
 
-static void a_subset_is_its_ids(void **state) {
+static void test_subset_holds_its_ids(void **state) {
     (void)state;
     enum { COUNT = 150 };
     numbers s = new_numbers(1000);
@@ -108,7 +108,7 @@ static void a_subset_is_its_ids(void **state) {
     sw_source_free(part);
 }
 
-static void take_is_the_first_ones(void **state) {
+static void test_take_holds_the_first_samples(void **state) {
     (void)state;
     numbers s = new_numbers(20);
     int64_t got[20];
@@ -126,7 +126,7 @@ static void take_is_the_first_ones(void **state) {
     sw_source_free(part);
 }
 
-static void owners_free_once(void **state) {
+static void test_owned_source_is_freed_once(void **state) {
     (void)state;
     numbers s = new_numbers(20);
     const int64_t ids[3] = {3, 9, 4};
@@ -144,7 +144,7 @@ static void owners_free_once(void **state) {
     assert_int_equal(s.freed, 3);
 }
 
-static void refuses_wrong_arguments(void **state) {
+static void test_refuses_wrong_arguments(void **state) {
     (void)state;
     numbers s = new_numbers(20);
     const int64_t high[2] = {3, 20}, low[2] = {-1, 3};
@@ -192,7 +192,7 @@ static void free_parts(sw_source **part, int parts) {
         sw_source_free(part[p]);
 }
 
-static void every_sample_is_in_one_part(void **state) {
+static void test_split_puts_every_sample_in_one_part(void **state) {
     (void)state;
     static const struct {
         int64_t n;
@@ -226,7 +226,7 @@ static void every_sample_is_in_one_part(void **state) {
 }
 
 /* Every class within 1 of its share for two parts, 2 for more, whatever the counts. */
-static void stratified_parts_have_their_share_of_every_class(void **state) {
+static void test_stratified_parts_have_the_fractions_of_every_class(void **state) {
     (void)state;
     uint64_t random = 1;
     double worst[2] = {0, 0};
@@ -263,7 +263,7 @@ static void stratified_parts_have_their_share_of_every_class(void **state) {
     assert_true(worst[0] > 0 && worst[1] > 0);
 }
 
-static void the_seed_decides_and_the_order_is_random(void **state) {
+static void test_seed_decides_a_random_split(void **state) {
     (void)state;
     for (int stratified = 0; stratified < 2; stratified++) {
         numbers s = new_numbers(500);
@@ -291,7 +291,7 @@ static void the_seed_decides_and_the_order_is_random(void **state) {
     }
 }
 
-static void the_last_part_frees_the_source(void **state) {
+static void test_last_part_frees_the_source(void **state) {
     (void)state;
     for (int last = 0; last < 3; last++) {
         numbers s = new_numbers(30);
@@ -308,7 +308,7 @@ static void the_last_part_frees_the_source(void **state) {
     }
 }
 
-static void refuses_wrong_splits(void **state) {
+static void test_refuses_wrong_splits(void **state) {
     (void)state;
     numbers s = new_numbers(20);
     sw_source *part[3] = {NULL};
@@ -357,7 +357,7 @@ static void refuses_wrong_splits(void **state) {
     check_error(SW_ERR_ARGUMENT, "split: stratified", "no class ids");
 }
 
-static void survives_every_failed_allocation(void **state) {
+static void test_subset_survives_every_failed_allocation(void **state) {
     (void)state;
     const double fraction[3] = {0.5, 0.3, 0.2};
     const int64_t ids[2] = {3, 1};
@@ -388,16 +388,16 @@ static void survives_every_failed_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_subset_is_its_ids),
-        cmocka_unit_test(take_is_the_first_ones),
-        cmocka_unit_test(owners_free_once),
-        cmocka_unit_test(refuses_wrong_arguments),
-        cmocka_unit_test(every_sample_is_in_one_part),
-        cmocka_unit_test(stratified_parts_have_their_share_of_every_class),
-        cmocka_unit_test(the_seed_decides_and_the_order_is_random),
-        cmocka_unit_test(the_last_part_frees_the_source),
-        cmocka_unit_test(refuses_wrong_splits),
-        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(test_subset_holds_its_ids),
+        cmocka_unit_test(test_take_holds_the_first_samples),
+        cmocka_unit_test(test_owned_source_is_freed_once),
+        cmocka_unit_test(test_refuses_wrong_arguments),
+        cmocka_unit_test(test_split_puts_every_sample_in_one_part),
+        cmocka_unit_test(test_stratified_parts_have_the_fractions_of_every_class),
+        cmocka_unit_test(test_seed_decides_a_random_split),
+        cmocka_unit_test(test_last_part_frees_the_source),
+        cmocka_unit_test(test_refuses_wrong_splits),
+        cmocka_unit_test(test_subset_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,5 +1,5 @@
-/* Transforms: moments and normalizing against plain loops, crops and flips against all that there could
- * be, a user's function. */
+/* Transforms: moments and normalizing against plain loops, crops and flips against all possible ones, a user's
+ * function. */
 #include "helpers.h"
 
 #include <stdatomic.h>
@@ -84,7 +84,7 @@ static double noisy_value(int64_t id, int64_t at) {
  * sample, < 5e-13; std = √v ≥ 0.2 by v's error over 2 std, < 2e-12. */
 static const double moment_error = 2e-12;
 
-static void moments_are_those_of_two_passes(void **state) {
+static void test_moments_agree_with_two_plain_passes(void **state) {
     (void)state;
     static const int64_t shapes[][3] = {{5, 4, 3}, {60, 0, 0}, {6, 10, 0}};
     static const int ranks[] = {3, 1, 2};
@@ -122,7 +122,7 @@ static double far_value(int64_t id, int64_t at) {
 
 /* Far from 0: variance 2/3 around 1e9 + 1. The mean is off by up to 2^-24 a step; Σx² - (Σx)²/n would
  * be off by 1e18·2^-53 = 111. */
-static void moments_far_from_zero(void **state) {
+static void test_moments_far_from_zero_are_accurate(void **state) {
     (void)state;
     pictures s;
     init(&s, 3000, 1, (const int64_t[]){2});
@@ -135,7 +135,7 @@ static void moments_far_from_zero(void **state) {
     }
 }
 
-static void moments_do_not_depend_on_threads(void **state) {
+static void test_moments_do_not_depend_on_threads(void **state) {
     (void)state;
     const int before = sw_threads();
     pictures s;
@@ -154,7 +154,7 @@ static void moments_do_not_depend_on_threads(void **state) {
 
 /* ---- Normalizing ---- */
 
-static void normalized_samples_have_mean_0_and_deviation_1(void **state) {
+static void test_normalized_samples_have_mean_0_and_deviation_1(void **state) {
     (void)state;
     for (int which = 0; which < 2; which++) {
         pictures s;
@@ -175,7 +175,7 @@ static void normalized_samples_have_mean_0_and_deviation_1(void **state) {
 }
 
 /* Bit for bit, with given numbers, per channel, in both types; and a std of 0 counts as 1. */
-static void normalizing_is_the_stated_arithmetic(void **state) {
+static void test_normalizing_is_the_stated_arithmetic(void **state) {
     (void)state;
     pictures s;
     init(&s, 50, 3, (const int64_t[]){3, 4, 5});
@@ -204,7 +204,7 @@ static void normalizing_is_the_stated_arithmetic(void **state) {
 }
 
 /* A test set is normalized by the training set's numbers. */
-static void normalizing_like_another_source(void **state) {
+static void test_normalizing_by_another_source_takes_its_moments(void **state) {
     (void)state;
     pictures training, test;
     init(&training, 80, 1, (const int64_t[]){7});
@@ -286,7 +286,7 @@ static sw_source *open_augmented(pictures *s, const geometry *g, uint64_t seed) 
 
 /* Every result is one of the windows, and all windows come equally often: within five standard errors,
  * and no more than 1 in 1.7 million counts is beyond those by chance. */
-static void windows_are_right_and_equally_likely(void **state) {
+static void test_crops_and_flips_are_equally_likely(void **state) {
     static const geometry cases[] = {
         {1, 6, 7, 6, 7, 2, true},  /* the usual augmentation */
         {3, 5, 4, 5, 4, 1, false}, /* channels move together */
@@ -323,7 +323,7 @@ static void windows_are_right_and_equally_likely(void **state) {
 }
 
 /* Batch size, threads, type, place in the batch: the sample, the draw and the seed decide alone. */
-static void a_window_is_a_function_of_sample_draw_and_seed(void **state) {
+static void test_crop_depends_on_sample_draw_and_seed_alone(void **state) {
     (void)state;
     static const geometry g = {2, 6, 7, 5, 6, 2, true};
     enum { SIZE = 60, N = 40 };
@@ -372,7 +372,7 @@ static void a_window_is_a_function_of_sample_draw_and_seed(void **state) {
     sw_source_free(other);
 }
 
-static void vectors_are_read_as_pictures(void **state) {
+static void test_vectors_are_taken_as_pictures(void **state) {
     (void)state;
     static const geometry g = {3, 4, 5, 3, 6, 1, true};
     pictures s, v;
@@ -428,7 +428,7 @@ static sw_status negate(void *user, int64_t id, uint64_t draw, const double *in,
     return SW_OK;
 }
 
-static void a_map_is_the_users_function(void **state) {
+static void test_map_applies_the_users_function(void **state) {
     (void)state;
     int64_t numbers = 6, ids[20];
     pictures s;
@@ -479,7 +479,7 @@ static void a_map_is_the_users_function(void **state) {
         check_error(status, text, part);  \
     } while (0)
 
-static void refuses_wrong_arguments(void **state) {
+static void test_refuses_wrong_arguments(void **state) {
     (void)state;
     pictures s, v;
     init(&s, 20, 2, (const int64_t[]){4, 5});
@@ -543,7 +543,7 @@ static sw_source *nested(pictures *s, int64_t *numbers) {
     return sw_map(sw_augment(sw_normalize(&s->source, &norm), &crop), negate, numbers, &map);
 }
 
-static void survives_every_failed_allocation(void **state) {
+static void test_transforms_survive_every_failed_allocation(void **state) {
     (void)state;
     const int before = sw_threads();
     int64_t numbers = 20, ids[30], k = 0;
@@ -561,9 +561,9 @@ static void survives_every_failed_allocation(void **state) {
             check_error(SW_ERR_MEMORY, "out of memory", NULL);
         assert_int_equal(s.freed, !ok);
         if (ok) {
-            const int64_t made = memory.made; /* gathering allocates nothing */
+            const long long made = memory_requests(); /* gathering allocates nothing */
             assert_int_equal(sw_source_gather(source, SW_F64, 0, ids, 30, x, NULL), SW_OK);
-            assert_int_equal(memory.made, made);
+            assert_int_equal(memory_requests(), made);
         }
         sw_source_free(source);
         assert_int_equal(s.freed, 1);
@@ -575,18 +575,18 @@ static void survives_every_failed_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(moments_are_those_of_two_passes),
-        cmocka_unit_test(moments_far_from_zero),
-        cmocka_unit_test(moments_do_not_depend_on_threads),
-        cmocka_unit_test(normalized_samples_have_mean_0_and_deviation_1),
-        cmocka_unit_test(normalizing_is_the_stated_arithmetic),
-        cmocka_unit_test(normalizing_like_another_source),
-        cmocka_unit_test(windows_are_right_and_equally_likely),
-        cmocka_unit_test(a_window_is_a_function_of_sample_draw_and_seed),
-        cmocka_unit_test(vectors_are_read_as_pictures),
-        cmocka_unit_test(a_map_is_the_users_function),
-        cmocka_unit_test(refuses_wrong_arguments),
-        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(test_moments_agree_with_two_plain_passes),
+        cmocka_unit_test(test_moments_far_from_zero_are_accurate),
+        cmocka_unit_test(test_moments_do_not_depend_on_threads),
+        cmocka_unit_test(test_normalized_samples_have_mean_0_and_deviation_1),
+        cmocka_unit_test(test_normalizing_is_the_stated_arithmetic),
+        cmocka_unit_test(test_normalizing_by_another_source_takes_its_moments),
+        cmocka_unit_test(test_crops_and_flips_are_equally_likely),
+        cmocka_unit_test(test_crop_depends_on_sample_draw_and_seed_alone),
+        cmocka_unit_test(test_vectors_are_taken_as_pictures),
+        cmocka_unit_test(test_map_applies_the_users_function),
+        cmocka_unit_test(test_refuses_wrong_arguments),
+        cmocka_unit_test(test_transforms_survive_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -119,7 +119,7 @@ static void expect(const program *p, const output *o, int code, const char *out,
 
 /* ---- Options ---- */
 
-static void every_source_is_in_the_table(void **state) {
+static void test_every_program_is_in_the_table(void **state) {
     (void)state;
     glob_t found;
     assert_int_equal(glob("examples/*.c", 0, NULL, &found), 0);
@@ -136,7 +136,7 @@ static void every_source_is_in_the_table(void **state) {
     globfree(&found);
 }
 
-static void help_lists_the_common_options(void **state) {
+static void test_help_lists_the_common_options(void **state) {
     (void)state;
     static const char *const common[] = {"\n  --seed N ", "\n  --threads N ", "\n  --out ",
                                          "\n  --quiet ",  "\n  --help ",      "\n  --version "};
@@ -155,7 +155,7 @@ static void help_lists_the_common_options(void **state) {
     }
 }
 
-static void version_names_library_compiler_and_blas(void **state) {
+static void test_version_names_library_compiler_and_blas(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
         char line[300];
@@ -169,7 +169,7 @@ static void version_names_library_compiler_and_blas(void **state) {
 
 /* --seed, --threads, --out and --quiet in one short run: results on stdout, and nothing else
  * anywhere. */
-static void common_options_are_accepted(void **state) {
+static void test_common_options_are_accepted(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
         const char *word[24];
@@ -187,7 +187,7 @@ static void common_options_are_accepted(void **state) {
     }
 }
 
-static void mistakes_end_with_2(void **state) {
+static void test_mistakes_end_with_exit_code_2(void **state) {
     (void)state;
     static const struct {
         const char *one, *two, *err;
@@ -210,7 +210,7 @@ static void mistakes_end_with_2(void **state) {
     }
 }
 
-static void programs_without_options_refuse_arguments(void **state) {
+static void test_programs_without_options_refuse_arguments(void **state) {
     (void)state;
     for (size_t k = 0; k < sizeof minimal / sizeof *minimal; k++) {
         const program p = {.name = minimal[k]};
@@ -219,7 +219,7 @@ static void programs_without_options_refuse_arguments(void **state) {
     }
 }
 
-static void a_picture_has_the_ending_of_its_format(void **state) {
+static void test_picture_has_the_suffix_of_its_format(void **state) {
     (void)state;
     EACH_PROGRAM(p)
     if (strstr(p->out, ".png")) {
@@ -262,7 +262,7 @@ static void refuse_empty(const program *p, const char *option, bool written) {
     o = launch(p, "", "", p->slow, message, NULL);
     expect(p, &o, 2, "", "the path is empty");
 }
-static void empty_paths_are_refused(void **state) {
+static void test_empty_paths_are_refused(void **state) {
     (void)state;
     for_each_path(refuse_empty);
 }
@@ -281,7 +281,7 @@ static void refuse_fifo(const program *p, const char *option, bool written) {
     assert_true(stat(fifo, &there) == 0 && S_ISFIFO(there.st_mode));
     assert_int_equal(clear(NULL), 1);
 }
-static void a_fifo_is_refused_at_once(void **state) {
+static void test_fifo_is_refused_at_once(void **state) {
     (void)state;
     for_each_path(refuse_fifo);
 }
@@ -296,7 +296,7 @@ static void refuse_unwritable(const program *p, const char *option, bool written
     assert_non_null(strstr(o.err, "Not a directory\n"));
 }
 /* The run would take minutes, or fail for want of data: neither happens. */
-static void outputs_are_tried_before_any_work(void **state) {
+static void test_outputs_are_opened_before_any_work(void **state) {
     (void)state;
     for_each_path(refuse_unwritable);
 }
@@ -318,13 +318,13 @@ static void keep_protected(const program *p, const char *option, bool written) {
     assert_string_equal(text, "precious");
     assert_int_equal(clear(NULL), 1);
 }
-static void a_protected_file_is_not_replaced(void **state) {
+static void test_protected_file_is_not_replaced(void **state) {
     (void)state;
     for_each_path(keep_protected);
 }
 
 /* A name of 255 bytes, the longest of Linux's file systems: what is written first has a name that is not longer. */
-static void the_longest_names_are_written(void **state) {
+static void test_longest_names_are_written(void **state) {
     (void)state;
     static const char *const kinds[] = {"spirals", "rosenbrock", "own_data", "fashion_mnist"};
     EACH_PROGRAM(p)
@@ -362,14 +362,14 @@ static void refuse_stream(const program *p, const char *option, bool written) {
         assert_int_equal(clear(NULL), 1);
     }
 }
-static void an_output_is_no_stream(void **state) {
+static void test_output_equal_to_a_stream_is_refused(void **state) {
     (void)state;
     for_each_path(refuse_stream);
 }
 
 /* ---- Streams ---- */
 
-static void a_closed_stream_is_reported(void **state) {
+static void test_closed_stream_is_reported(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
         output o = launch(p, "", ">&-", p->quick, "--out", at(p->out));
@@ -387,7 +387,7 @@ static void a_closed_stream_is_reported(void **state) {
     }
 }
 
-static void a_full_stdout_is_reported(void **state) {
+static void test_full_stdout_is_reported(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
         static const char *const information[] = {"--help", "--version"};
@@ -412,7 +412,7 @@ static void a_full_stdout_is_reported(void **state) {
 }
 
 /* What cannot be said on stderr is said on stdout. */
-static void a_full_stderr_is_reported(void **state) {
+static void test_full_stderr_is_reported(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
         output o = launch(p, "", "2>/dev/full", NULL, "--versin", NULL);
@@ -428,7 +428,7 @@ static void a_full_stderr_is_reported(void **state) {
 
 /* One block of 512 bytes. Results are on stdout before anything is written; what could not be
  * written whole is not there, nor is any other file that is not wanted. */
-static void a_limit_on_files_is_an_error_with_a_message(void **state) {
+static void test_file_size_limit_is_an_error_with_a_message(void **state) {
     (void)state;
     EACH_PROGRAM(p) {
         /* fashion_mnist tries its folder's run.json before the training. */
@@ -466,23 +466,23 @@ static int begin(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(every_source_is_in_the_table),
-        TEST(help_lists_the_common_options),
-        TEST(version_names_library_compiler_and_blas),
-        TEST(common_options_are_accepted),
-        TEST(mistakes_end_with_2),
-        TEST(programs_without_options_refuse_arguments),
-        TEST(a_picture_has_the_ending_of_its_format),
-        TEST(empty_paths_are_refused),
-        TEST(a_fifo_is_refused_at_once),
-        TEST(outputs_are_tried_before_any_work),
-        TEST(a_protected_file_is_not_replaced),
-        TEST(the_longest_names_are_written),
-        TEST(an_output_is_no_stream),
-        TEST(a_closed_stream_is_reported),
-        TEST(a_full_stdout_is_reported),
-        TEST(a_full_stderr_is_reported),
-        TEST(a_limit_on_files_is_an_error_with_a_message),
+        TEST(test_every_program_is_in_the_table),
+        TEST(test_help_lists_the_common_options),
+        TEST(test_version_names_library_compiler_and_blas),
+        TEST(test_common_options_are_accepted),
+        TEST(test_mistakes_end_with_exit_code_2),
+        TEST(test_programs_without_options_refuse_arguments),
+        TEST(test_picture_has_the_suffix_of_its_format),
+        TEST(test_empty_paths_are_refused),
+        TEST(test_fifo_is_refused_at_once),
+        TEST(test_outputs_are_opened_before_any_work),
+        TEST(test_protected_file_is_not_replaced),
+        TEST(test_longest_names_are_written),
+        TEST(test_output_equal_to_a_stream_is_refused),
+        TEST(test_closed_stream_is_reported),
+        TEST(test_full_stdout_is_reported),
+        TEST(test_full_stderr_is_reported),
+        TEST(test_file_size_limit_is_an_error_with_a_message),
     };
     return cmocka_run_group_tests_name("every_program", tests, work_setup, work_teardown);
 }

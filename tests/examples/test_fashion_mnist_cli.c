@@ -21,7 +21,7 @@ static const char *folder_without(int other) {
 
 /* ---- Information ---- */
 
-static void test_information(void **state) {
+static void test_help_version_and_lists_are_printed(void **state) {
     (void)state;
     output o = FASHION("--help");
     says(&o, 0, "--epochs", NULL);
@@ -52,7 +52,7 @@ static void mistake(const char *err, const char *one, const char *two) {
     fails(&o, 2, err);
 }
 
-static void test_mistakes_on_the_command_line(void **state) {
+static void test_wrong_command_lines_are_explained(void **state) {
     (void)state;
     mistake("fashion_mnist: there is no option --epoch, did you mean --epochs?\n", "--epoch", "3");
     mistake("fashion_mnist: there is no option --sede, did you mean --seed?\n", "--sede=3", NULL);
@@ -92,7 +92,7 @@ static void test_mistakes_on_the_command_line(void **state) {
 }
 
 /* What a long run would only find out at its end. */
-static void test_outputs_are_checked_first(void **state) {
+static void test_outputs_are_checked_before_training(void **state) {
     (void)state;
     mistake("--save \"\": the path is empty, FILE is needed\n", "--save", "");
     mistake("--norms needs --out DIR: the norms are written there\n", "--norms", NULL);
@@ -114,7 +114,7 @@ static void test_outputs_are_checked_first(void **state) {
     assert_null(strstr(o.err, "epoch 1/"));
 }
 
-static void test_bad_specs(void **state) {
+static void test_wrong_specs_are_explained(void **state) {
     (void)state;
     output o = TRAIN("--rule", "adm");
     fails(&o, 2, "fashion_mnist: there is no rule adm, did you mean adam?\n");
@@ -132,7 +132,7 @@ static void test_bad_specs(void **state) {
 
 /* ---- Data ---- */
 
-static void test_missing_data(void **state) {
+static void test_missing_data_are_reported(void **state) {
     (void)state;
     output o = FASHION("--data", "/dev/null/folder", "--quiet");
     fails(&o, 1, "/dev/null/folder (no train-images-idx3-ubyte)");
@@ -146,7 +146,7 @@ static void test_missing_data(void **state) {
 
 /* One byte of each file is wrong. In the headers that shows at once; in a picture only to --verify.
  */
-static void test_damaged_data(void **state) {
+static void test_damaged_data_are_reported(void **state) {
     (void)state;
     const long places[] = {2, 3, 7, -1};
     for (int i = 0; i < 4; i++) {
@@ -191,7 +191,7 @@ static void test_damaged_data(void **state) {
 }
 
 /* The real files, compressed, each with one byte flipped: gzip's CRC notices. */
-static void test_damaged_archives(void **state) {
+static void test_damaged_archives_are_reported(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
         char path[700];
@@ -227,7 +227,7 @@ static void test_damaged_archives(void **state) {
 
 /* ---- Results ---- */
 
-static void test_results(void **state) {
+static void test_results_are_printed(void **state) {
     (void)state;
     output o = TRAIN("--quiet");
     succeeds(&o);
@@ -257,7 +257,7 @@ static void test_results(void **state) {
     assert_non_null(strstr(o.err, "seed 1, "));
 }
 
-static void test_metrics(void **state) {
+static void test_metrics_are_written(void **state) {
     (void)state;
     char folder[600], path[700];
     static char text[8192];
@@ -312,7 +312,7 @@ static void stopped_by(int number) {
     assert_non_null(strstr(o.err, line));
 }
 
-static void test_signals(void **state) {
+static void test_signal_ends_the_run_with_results(void **state) {
     (void)state;
     stopped_by(SIGINT);
     stopped_by(SIGTERM);
@@ -345,7 +345,7 @@ static void test_ignored_signals_stay_ignored(void **state) {
 
 /* A step on all samples takes some seconds: the first signal waits for its end, and the second, another one, does not
  * but kills the program, which a caught signal never does. */
-static void test_a_second_signal_ends_at_once(void **state) {
+static void test_second_signal_ends_at_once(void **state) {
     (void)state;
     const char *const word[] = {PROGRAM,       "--data", data,       "--epochs", "3",
                                 "--estimator", "full",   "--hidden", "500",      NULL};
@@ -382,7 +382,7 @@ static void test_a_second_signal_ends_at_once(void **state) {
 
 /* Once the training is over a signal has its default action: here while the report is drawn, by a gnuplot that sends
  * it and then waits for the program's end, for 20 s at most. */
-static void test_signals_after_the_run(void **state) {
+static void test_signal_after_the_run_ends_at_once(void **state) {
     (void)state;
     char folder[600], gnuplot[700], path[4096];
     const char *const before = getenv("PATH");
@@ -419,7 +419,7 @@ static void test_signals_after_the_run(void **state) {
 
 /* Ctrl-C under `2>&1 | tee log` ends tee, too: what is printed then has no reader, but what the options ask for is
  * written. */
-static void test_interrupt_without_a_reader(void **state) {
+static void test_interrupt_without_a_reader_writes_the_files(void **state) {
     (void)state;
     char weights[600], report[600];
     static char text[32768];
@@ -468,7 +468,7 @@ static const char *without_time(const output *o) {
     return to;
 }
 
-static void test_same_seed_same_results(void **state) {
+static void test_same_seed_gives_the_same_results(void **state) {
     (void)state;
     static const char *const threads[] = {"1", "2", "4"};
     const char *first = NULL;
@@ -485,7 +485,7 @@ static void test_same_seed_same_results(void **state) {
     free((char *)(uintptr_t)first);
 }
 
-static void test_options_do_something(void **state) {
+static void test_every_option_has_an_effect(void **state) {
     (void)state;
     output plain = TRAIN("--quiet");
     char base[2048];
@@ -525,7 +525,7 @@ static void test_options_do_something(void **state) {
 }
 
 /* Nothing but Inf and NaN: the program gives up and says so. */
-static void test_divergence(void **state) {
+static void test_divergence_is_reported(void **state) {
     (void)state;
     output o = TRAIN("--rule", "sgd lr=1e6", "--hidden", "50,50,50,50,50,50,50,50", "--quiet");
     fails(&o, 1, "would make the value of parameter linear1.weight Inf or NaN"); /* before x is touched */
@@ -533,7 +533,7 @@ static void test_divergence(void **state) {
 
 /* ---- hello ---- */
 
-static void test_hello(void **state) {
+static void test_hello_trains(void **state) {
     (void)state;
     setenv("SW_FASHION_MNIST", data, 1);
     output o = RUN(HELLO);
@@ -547,8 +547,8 @@ static void test_hello(void **state) {
 }
 
 /* A folder with damaged files is found, and then refused: no silent success. */
-/* An operation, a layer, a rule and an estimator of one's own work together: sin 3x to 1e-4. */
-static void test_extend(void **state) {
+/* A custom operation, layer, rule and estimator work together: sin 3x to 1e-4. */
+static void test_extend_reaches_its_error(void **state) {
     (void)state;
     output o = RUN(TEST_BUILD "/examples/extend");
     says(&o, 0, "gradcheck: ", NULL);
@@ -558,7 +558,7 @@ static void test_extend(void **state) {
     assert_true(strtod(mse + 5, NULL) < 1e-3);
 }
 
-static void test_hello_without_data(void **state) {
+static void test_hello_without_data_is_explained(void **state) {
     (void)state;
     const char *folder = folder_without(0);
     char path[700];
@@ -575,26 +575,26 @@ static void test_hello_without_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_information),
-        cmocka_unit_test(test_mistakes_on_the_command_line),
-        cmocka_unit_test(test_outputs_are_checked_first),
-        cmocka_unit_test(test_bad_specs),
-        cmocka_unit_test(test_missing_data),
-        cmocka_unit_test(test_damaged_data),
-        cmocka_unit_test(test_damaged_archives),
-        cmocka_unit_test(test_results),
-        cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_help_version_and_lists_are_printed),
+        cmocka_unit_test(test_wrong_command_lines_are_explained),
+        cmocka_unit_test(test_outputs_are_checked_before_training),
+        cmocka_unit_test(test_wrong_specs_are_explained),
+        cmocka_unit_test(test_missing_data_are_reported),
+        cmocka_unit_test(test_damaged_data_are_reported),
+        cmocka_unit_test(test_damaged_archives_are_reported),
+        cmocka_unit_test(test_results_are_printed),
+        cmocka_unit_test(test_metrics_are_written),
+        cmocka_unit_test(test_signal_ends_the_run_with_results),
         cmocka_unit_test(test_ignored_signals_stay_ignored),
-        cmocka_unit_test(test_a_second_signal_ends_at_once),
-        cmocka_unit_test(test_signals_after_the_run),
-        cmocka_unit_test(test_interrupt_without_a_reader),
-        cmocka_unit_test(test_same_seed_same_results),
-        cmocka_unit_test(test_options_do_something),
-        cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_hello),
-        cmocka_unit_test(test_extend),
-        cmocka_unit_test(test_hello_without_data),
+        cmocka_unit_test(test_second_signal_ends_at_once),
+        cmocka_unit_test(test_signal_after_the_run_ends_at_once),
+        cmocka_unit_test(test_interrupt_without_a_reader_writes_the_files),
+        cmocka_unit_test(test_same_seed_gives_the_same_results),
+        cmocka_unit_test(test_every_option_has_an_effect),
+        cmocka_unit_test(test_divergence_is_reported),
+        cmocka_unit_test(test_hello_trains),
+        cmocka_unit_test(test_extend_reaches_its_error),
+        cmocka_unit_test(test_hello_without_data_is_explained),
     };
     return cmocka_run_group_tests_name("fashion_mnist_cli", tests, setup, teardown);
 }

@@ -42,7 +42,7 @@ static void same_file(const char *a, const char *b) {
 
 /* ---- Weights ---- */
 
-static void test_save_and_load(void **state) {
+static void test_saved_weights_are_loaded(void **state) {
     (void)state;
     const char *one = stays("one.safetensors"), *two = stays("two.safetensors");
     output trained = TRAIN("--quiet", "--hidden", "30,20", "--save", one, "--average", "ema decay=0.9");
@@ -96,7 +96,7 @@ static void write_picture(const char *path, int k, int zoom, bool dark_on_light)
     assert_int_equal(sw_picture_save(path, &picture), SW_OK);
 }
 
-static void test_predict(void **state) {
+static void test_predict_classifies_a_picture(void **state) {
     (void)state;
     const char *weights = stays("weights.safetensors"), *picture = stays("picture.png");
     const char *const *names = sw_fashion_mnist_classes();
@@ -135,7 +135,7 @@ static void test_predict(void **state) {
 
 /* ---- Checkpoints ---- */
 
-static void test_checkpoint(void **state) {
+static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
     (void)state;
     const char *state_file = stays("run.safetensors"), *whole = stays("whole.safetensors"),
                *parts = stays("parts.safetensors");
@@ -223,7 +223,7 @@ static void expect_json_lines(const char *text, int lines) {
     assert_true(*text == 0);
 }
 
-static void test_report(void **state) {
+static void test_report_is_written(void **state) {
     (void)state;
     char folder[600];
     snprintf(folder, sizeof folder, "%s", in_folder("report"));
@@ -292,7 +292,7 @@ static char (*report_of(const char *folder))[1 << 15] {
 
 /* However often a run was interrupted, by a signal within an epoch or by the end of its process, and whatever became
  * of the report's files meanwhile: its report is that of a run that was not, but for times. */
-static void test_report_of_a_resumed_run(void **state) {
+static void test_report_of_a_resumed_run_is_complete(void **state) {
     (void)state;
     char folder[600];
     const char *checkpoint = stays("run.safetensors"), *whole = stays("whole.safetensors"),
@@ -347,7 +347,7 @@ static void test_report_of_a_resumed_run(void **state) {
 }
 
 /* Ctrl-C: the step ends, and all that there is to tell is written. */
-static void test_report_of_an_interrupted_run(void **state) {
+static void test_report_of_an_interrupted_run_is_complete(void **state) {
     (void)state;
     char folder[600];
     snprintf(folder, sizeof folder, "%s", in_folder("stopped"));
@@ -363,7 +363,7 @@ static void test_report_of_an_interrupted_run(void **state) {
 }
 
 /* Weights and checkpoint may lie in the folder that --out creates, under other names than the report's. */
-static void test_outputs_in_a_new_folder(void **state) {
+static void test_outputs_go_to_a_new_folder(void **state) {
     (void)state;
     char parent[600], folder[650], weights[700], checkpoint[700], path[700];
     snprintf(parent, sizeof parent, "%s", in_folder("new"));
@@ -423,7 +423,7 @@ static void test_tables_of_an_earlier_run_are_kept(void **state) {
 
 /* A table that cannot be written does not end the run: it is reported once, and the others are written. Once it can be
  * written again no epoch is missing. */
-static void test_a_table_that_cannot_be_written(void **state) {
+static void test_unwritable_table_is_an_error(void **state) {
     (void)state;
     char folder[600];
     snprintf(folder, sizeof folder, "%s", in_folder("protected"));
@@ -450,7 +450,7 @@ static void test_a_table_that_cannot_be_written(void **state) {
 }
 
 /* A path that is not UTF-8 is in run.json, as far as JSON can hold it. */
-static void test_a_path_that_is_not_utf8(void **state) {
+static void test_path_that_is_not_utf8_is_written(void **state) {
     (void)state;
     char folder[600];
     /* 0xFF, an e with an acute accent, and half a character. */
@@ -469,7 +469,7 @@ static void test_a_path_that_is_not_utf8(void **state) {
 }
 
 /* The check mode changes no bit where all is well, and names who was first where it is not. */
-static void test_check(void **state) {
+static void test_check_mode_names_the_first_nonfinite_operation(void **state) {
     (void)state;
     output plain = TRAIN("--quiet"), checked;
     double loss = result(&plain, "test_loss");
@@ -483,17 +483,17 @@ static void test_check(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_save_and_load),
-        cmocka_unit_test(test_predict),
-        cmocka_unit_test(test_checkpoint),
-        cmocka_unit_test(test_report),
-        cmocka_unit_test(test_report_of_an_interrupted_run),
-        cmocka_unit_test(test_report_of_a_resumed_run),
-        cmocka_unit_test(test_outputs_in_a_new_folder),
+        cmocka_unit_test(test_saved_weights_are_loaded),
+        cmocka_unit_test(test_predict_classifies_a_picture),
+        cmocka_unit_test(test_resumed_run_equals_the_uninterrupted_one),
+        cmocka_unit_test(test_report_is_written),
+        cmocka_unit_test(test_report_of_an_interrupted_run_is_complete),
+        cmocka_unit_test(test_report_of_a_resumed_run_is_complete),
+        cmocka_unit_test(test_outputs_go_to_a_new_folder),
         cmocka_unit_test(test_tables_of_an_earlier_run_are_kept),
-        cmocka_unit_test(test_a_table_that_cannot_be_written),
-        cmocka_unit_test(test_a_path_that_is_not_utf8),
-        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_unwritable_table_is_an_error),
+        cmocka_unit_test(test_path_that_is_not_utf8_is_written),
+        cmocka_unit_test(test_check_mode_names_the_first_nonfinite_operation),
     };
     return cmocka_run_group_tests_name("fashion_mnist_files", tests, setup, teardown);
 }

@@ -6,7 +6,7 @@
 #include "glm_files.h"
 #include <swale/optim.h>
 
-#include "../golden/glm.h"
+#include "golden/glm.h"
 
 enum { GOLDEN = sizeof golden_fits / sizeof *golden_fits };
 
@@ -84,7 +84,7 @@ static const golden_fit *golden_of(const char *name) {
 }
 
 /* Every fit without weights, each by one of the methods. */
-static void coefficients_are_scikit_learns(void **state) {
+static void test_coefficients_agree_with_scikit_learn(void **state) {
     (void)state;
     static const char *const methods[] = {"sag", "saga", "svrg", "fista"};
     int turn = 0;
@@ -96,7 +96,7 @@ static void coefficients_are_scikit_learns(void **state) {
 }
 
 /* The same numbers as sparse rows, plain and compressed. */
-static void sparse_rows_are_read(void **state) {
+static void test_coefficients_of_sparse_rows_agree_with_scikit_learn(void **state) {
     (void)state;
     check_golden(golden_of("multinomial_digits_raw"), "data.svm", "sag");
     check_golden(golden_of("multinomial_digits_raw"), "data.svm.gz", "fista");
@@ -105,7 +105,7 @@ static void sparse_rows_are_read(void **state) {
 
 /* Columns of a LIBSVM file divided by their largest value. Without a penalty the coefficients are those of least
  * squares, whatever the columns were divided by. */
-static void sparse_columns_are_scaled_and_back(void **state) {
+static void test_coefficients_of_scaled_columns_are_in_their_units(void **state) {
     (void)state;
     char path[512];
     output o;
@@ -131,7 +131,7 @@ static void sparse_columns_are_scaled_and_back(void **state) {
 }
 
 /* The committed table and the standard tolerances, which promise less. */
-static void with_defaults(void **state) {
+static void test_defaults_give_the_promised_accuracy(void **state) {
     (void)state;
     static const char *const methods[] = {"sag", "saga", "svrg", "fista"};
     const golden_fit *fit = golden_of("lasso");
@@ -228,7 +228,7 @@ static double accuracy_of_three(const data_set *d, const double *row) {
     return right / (double)d->n;
 }
 
-static void scores_are_those_of_the_coefficients(void **state) {
+static void test_scores_follow_from_the_coefficients(void **state) {
     (void)state;
     check_score("diabetes", "squared", r2);
     check_score("diabetes", "poisson", d2);
@@ -289,7 +289,7 @@ static void check_path(const char *data, const char *loss, const char *ratio, co
     unlink(path);
 }
 
-static void a_path_begins_where_all_weights_are_0(void **state) {
+static void test_path_begins_where_all_weights_are_zero(void **state) {
     (void)state;
     check_path("diabetes", "squared", "1", "saga");
     check_path("diabetes", "squared", "0.5", "fista");
@@ -299,7 +299,7 @@ static void a_path_begins_where_all_weights_are_0(void **state) {
 
 /* What a path finds from the solution before, a single fit finds from nothing. To 1e-5 of the largest weight; both
  * have gradients below 1e-10 of that at 0. */
-static void a_warm_start_ends_at_the_same_point(void **state) {
+static void test_warm_start_ends_at_the_same_point(void **state) {
     (void)state;
     output o;
     fits warm = FITS(&o, "--data", "examples/diabetes.csv", "--standardize", "--path", "10", "--tol", "1e-10",
@@ -417,7 +417,7 @@ static void check_folds(const char *data, const char *loss, const char *ratio, c
     unlink(path);
 }
 
-static void folds_are_those_of_a_loop_by_hand(void **state) {
+static void test_folds_agree_with_a_loop_by_hand(void **state) {
     (void)state;
     check_folds("diabetes", "squared", "1", "saga");
     check_folds("diabetes", "squared", "0.3", "fista");
@@ -426,10 +426,14 @@ static void folds_are_those_of_a_loop_by_hand(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(coefficients_are_scikit_learns),       cmocka_unit_test(sparse_rows_are_read),
-        cmocka_unit_test(sparse_columns_are_scaled_and_back),   cmocka_unit_test(with_defaults),
-        cmocka_unit_test(scores_are_those_of_the_coefficients), cmocka_unit_test(a_path_begins_where_all_weights_are_0),
-        cmocka_unit_test(a_warm_start_ends_at_the_same_point),  cmocka_unit_test(folds_are_those_of_a_loop_by_hand),
+        cmocka_unit_test(test_coefficients_agree_with_scikit_learn),
+        cmocka_unit_test(test_coefficients_of_sparse_rows_agree_with_scikit_learn),
+        cmocka_unit_test(test_coefficients_of_scaled_columns_are_in_their_units),
+        cmocka_unit_test(test_defaults_give_the_promised_accuracy),
+        cmocka_unit_test(test_scores_follow_from_the_coefficients),
+        cmocka_unit_test(test_path_begins_where_all_weights_are_zero),
+        cmocka_unit_test(test_warm_start_ends_at_the_same_point),
+        cmocka_unit_test(test_folds_agree_with_a_loop_by_hand),
     };
     return cmocka_run_group_tests_name("glm", tests, run_setup, run_teardown);
 }

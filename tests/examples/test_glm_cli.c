@@ -48,7 +48,7 @@ static const mistake mistakes[] = {
     {"a.csv", "1,2\n", {"--l1-ratio", "0.5"}, 2, "--l1-ratio needs --path N\n"}};
 /* clang-format on */
 
-static void mistakes_are_explained(void **state) {
+static void test_mistakes_are_explained(void **state) {
     (void)state;
     char path[512], picture[512];
     snprintf(picture, sizeof picture, "%s", in_folder("glm.png"));
@@ -73,7 +73,7 @@ static void mistakes_are_explained(void **state) {
 }
 
 /* Classes that are names, names with a comma, a target that is not last, a file without a header. */
-static void names_are_kept(void **state) {
+static void test_names_of_columns_and_classes_are_kept(void **state) {
     (void)state;
     char path[512];
     output o;
@@ -95,7 +95,7 @@ static void names_are_kept(void **state) {
 }
 
 /* A fit that does not converge says so and has its results all the same; Ctrl-C ends it likewise. */
-static void unfinished_fits_are_reported(void **state) {
+static void test_unfinished_fits_are_reported(void **state) {
     (void)state;
     char picture[512];
     output o;
@@ -125,9 +125,9 @@ static void unfinished_fits_are_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mistakes_are_explained),
-        cmocka_unit_test(names_are_kept),
-        cmocka_unit_test(unfinished_fits_are_reported),
+        cmocka_unit_test(test_mistakes_are_explained),
+        cmocka_unit_test(test_names_of_columns_and_classes_are_kept),
+        cmocka_unit_test(test_unfinished_fits_are_reported),
     };
     return cmocka_run_group_tests_name("glm_cli", tests, run_setup, run_teardown);
 }

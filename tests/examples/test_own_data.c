@@ -12,7 +12,7 @@ static void fails(const output *o, int code, const char *err) {
         fail_msg("%s", o->err);
 }
 
-static void test_learns_and_answers(void **state) {
+static void test_own_data_trains_and_predicts(void **state) {
     (void)state;
     char file[600]; /* in_folder's are used again */
     snprintf(file, sizeof file, "%s", in_folder("iris.safetensors"));
@@ -55,7 +55,7 @@ static void test_learns_and_answers(void **state) {
     unlink(file);
 }
 
-static void test_mistakes(void **state) {
+static void test_own_data_explains_mistakes(void **state) {
     (void)state;
     output o = RUN(OWN, "--load", "x");
     fails(&o, 2, "--load needs --predict");
@@ -96,7 +96,7 @@ static void test_mistakes(void **state) {
 }
 
 /* The answer is the label of the table, whatever its number. */
-static void test_classes_by_name(void **state) {
+static void test_own_data_answers_with_the_label(void **state) {
     (void)state;
     char table[600], file[600];
     snprintf(table, sizeof table, "%s", in_folder("names.csv"));
@@ -116,7 +116,8 @@ static void test_classes_by_name(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_answers), cmocka_unit_test(test_mistakes),
-                                       cmocka_unit_test(test_classes_by_name)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_own_data_trains_and_predicts),
+                                       cmocka_unit_test(test_own_data_explains_mistakes),
+                                       cmocka_unit_test(test_own_data_answers_with_the_label)};
     return cmocka_run_group_tests_name("own_data", tests, run_setup, run_teardown);
 }

@@ -23,7 +23,7 @@ static const char *at(const char *name) {
     return p;
 }
 
-static void test_lecture_mlp(void **state) {
+static void test_lecture_mlp_writes_its_results(void **state) {
     (void)state;
     const char *picture = at("lecture.png"), *table = at("lecture.csv");
     output o = RUN(LECTURE, "--data", data, "--epochs", "1", "--threads", "1", "--out", picture);
@@ -56,7 +56,7 @@ static void test_lecture_mlp(void **state) {
     fails(&o, 2, "did you mean --epochs?");
 }
 
-static void test_optimizer_zoo(void **state) {
+static void test_optimizer_zoo_writes_its_results(void **state) {
     (void)state;
     const char *picture = at("zoo.png"), *table = at("zoo.csv");
     output o = RUN(ZOO, "--data", data, "--rules", "sgd,adam", "--trials", "2", "--epochs", "1", "--seeds", "2",
@@ -95,7 +95,7 @@ static void is_precious(const char *path) {
 }
 
 /* Ctrl-C before there is a result: the files of an earlier run are kept. */
-static void test_an_interrupted_run_keeps_the_files(void **state) {
+static void test_interrupted_run_keeps_the_files(void **state) {
     (void)state;
     const char *picture = at("kept.png"), *table = at("kept.csv");
     write_precious(picture);
@@ -121,7 +121,7 @@ static void test_an_interrupted_run_keeps_the_files(void **state) {
 }
 
 /* A table that cannot be written for a while is no reason to throw the search away. */
-static void test_the_search_outlives_its_table(void **state) {
+static void test_search_outlives_its_table(void **state) {
     (void)state;
     const char *picture = at("full.png"), *table = at("full.csv"), *err = at("err");
     char script[2048];
@@ -142,7 +142,7 @@ static void test_the_search_outlives_its_table(void **state) {
 
 /* A walk that ends higher than it began, at f(0.1, 3) = 0.9^2 + 100 (3 - 0.01)^2 = 894.82, has diverged, and so has
  * one that ends at no number; no other has. */
-static void test_rosenbrock_marks_what_diverged(void **state) {
+static void test_rosenbrock_marks_diverged_runs(void **state) {
     (void)state;
     static const char *const lr[] = {"1", "0.05"}, *const steps[] = {"20", "3"};
     for (int i = 0; i < 2; i++) {
@@ -170,11 +170,9 @@ static void test_rosenbrock_marks_what_diverged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lecture_mlp),
-        cmocka_unit_test(test_optimizer_zoo),
-        cmocka_unit_test(test_an_interrupted_run_keeps_the_files),
-        cmocka_unit_test(test_the_search_outlives_its_table),
-        cmocka_unit_test(test_rosenbrock_marks_what_diverged),
+        cmocka_unit_test(test_lecture_mlp_writes_its_results),  cmocka_unit_test(test_optimizer_zoo_writes_its_results),
+        cmocka_unit_test(test_interrupted_run_keeps_the_files), cmocka_unit_test(test_search_outlives_its_table),
+        cmocka_unit_test(test_rosenbrock_marks_diverged_runs),
     };
     return cmocka_run_group_tests_name("rules_programs", tests, setup, teardown);
 }

@@ -28,7 +28,7 @@ static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_
  * sixth of the last change, 1e-4 of it, is left. Within a ball of radius r f rises by 4 r^2 from 0; with
  * a tilt t along the last axis, max of 4 (r^2 - z^2) + t z is 4 r^2 + t^2/16, at z = t/8. Ascent by half a radius
  * ends nearby: it goes from side to side. 1 % is allowed. */
-static void a_quadratic_has_the_measures_it_should(void **state) {
+static void test_measures_of_a_quadratic_are_exact(void **state) {
     (void)state;
     const double r = 0.3;
     double room[3 * DIM];
@@ -71,7 +71,7 @@ static const char *csv_line(const char *text, const char *begin) {
  * flatter, by far more than runs differ (at full size: by a factor of 6 each), and it is more accurate on true
  * labels. Both measures are of one landscape: the quadratic part alone lets f rise by lambda rho^2/2, if what is
  * odd in the rise is taken out, which the better of two ends only adds to. */
-static void sam_is_flatter_and_more_accurate(void **state) {
+static void test_sam_is_flatter_and_more_accurate(void **state) {
     (void)state;
     char first[sizeof((output *)0)->out];
     static char numbers[200000];
@@ -102,7 +102,7 @@ static void sam_is_flatter_and_more_accurate(void **state) {
     }
 }
 
-static void as_a_user_meets_it(void **state) {
+static void test_sharpness_prints_its_table(void **state) {
     (void)state;
     output o = RUN(SHARPNESS, "--help");
     assert_int_equal(o.code, 0);
@@ -119,8 +119,8 @@ static void as_a_user_meets_it(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_quadratic_has_the_measures_it_should),
-                                       cmocka_unit_test(as_a_user_meets_it),
-                                       cmocka_unit_test(sam_is_flatter_and_more_accurate)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_measures_of_a_quadratic_are_exact),
+                                       cmocka_unit_test(test_sharpness_prints_its_table),
+                                       cmocka_unit_test(test_sam_is_flatter_and_more_accurate)};
     return cmocka_run_group_tests_name("sharpness", tests, run_setup, run_teardown);
 }

@@ -1,4 +1,4 @@
-/* What is opened is looked at in full, saved and opened again: equal. */
+/* An archive that opens is read in full, saved and opened again: equal. */
 #include "fuzz.h"
 
 #include <swale/archive.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Averages of a given path for tests/optim/test_averages.c, from their equations in float64.
+"""Averages of a given path for tests/optim/averages/test_averages.c, from their equations in float64.
 
 Every average is written as the sum it stands for, with math.fsum, not as the recursion that keeps it:
     ema       βᵗ θ0 + (1-β) Σ βᵗ⁻ᵏ θk;  without bias (1-β) Σ βᵗ⁻ᵏ θk / (1-βᵗ)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How many epochs scikit-learn's sag and saga need for the problems of tests/optim/glm_table.h: to 3e-6 and to
-1e-10 of the first gradient's norm, the penalty included, with their own step sizes; five seeds.
+"""How many epochs scikit-learn's sag and saga need for the problems of tests/optim/estimators/glm_table.h: to 3e-6
+and to 1e-10 of the first gradient's norm, the penalty included, with their own step sizes; five seeds.
 
 Its solver is called for an epoch at a time, with the memory that it offers for continuing, and the gradient is
 computed in between (glm_shared.py). 0: not within MOST epochs.

@@ -160,7 +160,7 @@ class Problem:
         return m, float(np.linalg.norm(g[free]))
 
 
-# ---- The problems of tests/optim/glm_table.h ----
+# ---- The problems of tests/optim/estimators/glm_table.h ----
 
 LOSSES = {"logistic": ("logistic", "breast_cancer"), "squared_hinge": ("squared_hinge", "breast_cancer"),
           "multinomial": ("multinomial", "wine"), "digits": ("multinomial", "digits"),

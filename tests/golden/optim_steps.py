@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trajectories of sgd, adam, adamw and ema for tests/optim/test_optim_rules.c, worked out in NumPy.
+"""Trajectories of sgd, adam, adamw and ema for tests/optim/rules/test_rules_numpy.c, worked out in NumPy.
 
 Written from torch's definitions (torch.optim.SGD, Adam, AdamW; state kept as torch keeps it) and,
 for the average, from its own: e = βe + (1-β)θ, from θ0 without and from 0 with bias correction.

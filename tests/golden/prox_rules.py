@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""100 steps of the rules with a proximal step, for tests/optim/test_rules_golden.c: golden/prox_rules.h.
+"""100 steps of the rules with a proximal step, for tests/optim/rules/test_rules_golden.c: golden/prox_rules.h.
 
 NumPy, from the equations: soft threshold by sign and max, momentum by the last two points (rules/sgd.c has another
 form of it). Of fista it is y that is followed. Starting point, gradients and learning rates are those of rules.py;

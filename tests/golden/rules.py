@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""100 steps of every elementwise rule, for tests/optim/test_rules_golden.c: golden/rules.h.
+"""100 steps of every elementwise rule, for tests/optim/rules/test_rules_golden.c: golden/rules.h.
 
 Who is asked: torch.optim and optax where they have the method in that form, else NumPy, written from the
 equations of the papers, in order of operations. Parameters are one-dimensional, tall, wide and a scalar;

@@ -1,5 +1,5 @@
 """What the scripts that follow rules for 100 steps share: starting point, gradients, learning rates, and the
-fixtures' form. tests/optim/test_rules_golden.c draws the same.
+fixtures' form. tests/optim/rules/test_rules_golden.c draws the same.
 
 Kept are the parameters after the steps in CHECKED, with 14 digits, worked out in float64. In float32
 (state, gradients, constants) the same reference tells what rounding alone does; the tolerance for f32 is

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Values of options under schedules for tests/optim/test_schedules.c.
+"""Values of options under schedules for tests/optim/schedules/test_schedules.c.
 
 Asked of torch.optim.lr_scheduler (stepped as it is meant to be, the learning rate read before each step)
 and of optax in float64; of what neither has, the paper's own formula. Runs of STEPS steps; each entry is

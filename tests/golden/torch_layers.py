@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """torch.nn's layers and torch.nn.init's initializers: golden/torch_layers.h, which
-tests/nn/test_torch_layers.c reads. A layer is one line of LAYERS, an initializer one of INITS.
+tests/nn/layers/test_torch_layers.c reads. A layer is one line of LAYERS, an initializer one of INITS.
 
 Of a layer: forward, and the gradients of its input and its parameters for a given cotangent; input,
 parameters and cotangent are streams that both sides draw. Of an initializer, whose random numbers are

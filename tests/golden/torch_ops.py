@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""PyTorch's values and gradients of every operation in tests/core/ops.h: golden/torch_ops.h, which
-tests/core/test_torch_ops.c reads. Labels, kinds, shapes are taken from the table itself, after the C
+"""PyTorch's values and gradients of every operation in tests/core/ops/op_table.h: golden/torch_ops.h, which
+tests/core/ops/test_torch_ops.c reads. Labels, kinds, shapes are taken from the table itself, after the C
 preprocessor; EXPRESSIONS says what each label is in PyTorch.
 
     /usr/bin/python3 tests/golden/torch_ops.py      (Debian's python3-torch, and cc)
@@ -231,7 +231,7 @@ PLAIN = {"FIXED", "SIGN", "IDS", "ROWS", "MASK"}
 
 def entries():
     subprocess.run(["make", "-s", "build/include/swale/.made"], cwd=TOP, check=True)
-    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-Ibuild/include", "-I.", "tests/core/ops.h"],
+    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-Ibuild/include", "-I.", "tests/core/ops/op_table.h"],
                           cwd=TOP, check=True, capture_output=True, text=True).stdout
     found = []
     for body in re.findall(r"static const op_entry ops_\w+\[\] = \{(.*?)\n?\};", text, re.S):
@@ -251,7 +251,7 @@ def entries():
 
 
 def draw(kind, first, stream):
-    """op_draw of tests/core/ops.h."""
+    """op_draw of tests/core/ops/op_table.h."""
     if kind in ("IDS", "ROWS"):
         return stream.word() % first[-1 if kind == "IDS" else 0]
     if kind == "MASK":
@@ -269,7 +269,7 @@ def draw(kind, first, stream):
 
 
 def inputs_of(entry, number, shapes):
-    """op_next of tests/core/ops.h: the inputs of case `number`, from 1."""
+    """op_next of tests/core/ops/op_table.h: the inputs of case `number`, from 1."""
     stream, tensors = Stream(1000 + number - 1), []
     for kind, shape in zip(entry["kinds"], shapes):
         count = 1
@@ -319,7 +319,7 @@ def golden(entry, number, shapes):
     wanted = [t for t in inputs if t.requires_grad]
     if not wanted or "NO_GRADIENT" in FLAGS[entry["label"]]:
         return [flat(y)] + [None] * len(inputs)
-    stream = Stream(77)  # op_cotangent of tests/core/ops.h
+    stream = Stream(77)  # op_cotangent of tests/core/ops/op_table.h
     cotangent = torch.tensor([rounded(stream.uniform(-1, 1)) for _ in range(y.numel())])
     grads = iter(torch.autograd.grad(y, wanted, cotangent.reshape(y.shape)))
     return [flat(y)] + [flat(next(grads)) if t.requires_grad else None for t in inputs]

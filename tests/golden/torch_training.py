@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """100 steps of small networks under torch.optim in float64: golden/torch_training.h, which
-tests/optim/test_torch_training.c follows. A rule is one line of RULES: swale's spec, and torch's
+tests/optim/rules/test_torch_training.c follows. A rule is one line of RULES: swale's spec, and torch's
 class with its options; a network is an entry of NETS.
 
 How far may two correct programs be apart? Both round differently, everywhere, and the problem

@@ -27,6 +27,11 @@ static inline void set_values(sw_params *p, const char *name, const double *valu
         test_set(&a, i, values[i]);
 }
 
+static inline double value_of(sw_params *p, const char *name, int64_t i) {
+    sw_array a = sw_param_value(sw_params_find(p, name));
+    return test_get(&a, i);
+}
+
 static inline sw_tensor tensor_of(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape, const double *values) {
     sw_tensor x = sw_empty(tape, type, rank, shape);
     sw_array a = sw_value(x);
@@ -34,6 +39,29 @@ static inline sw_tensor tensor_of(sw_tape *tape, sw_dtype type, int rank, const 
         test_set(&a, i, values[i]);
     return x;
 }
+
+/* Rows of a tensor [rows, columns]. */
+static inline sw_tensor rows_of(sw_tape *tape, sw_dtype type, int64_t rows, int64_t columns, const double *values) {
+    sw_tensor x = sw_empty(tape, type, SW_SHAPE(rows, columns));
+    sw_array a = sw_value(x);
+    for (int64_t i = 0; i < rows * columns; i++)
+        test_set(&a, i, values[i]);
+    return x;
+}
+
+/* The elements of t, whatever its shape. */
+static inline void assert_values(sw_tensor t, const double *expected, int64_t count, double tolerance) {
+    expect_no_error();
+    sw_array a = sw_value(t);
+    assert_int_equal(sw_array_count(&a), count);
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs(test_get(&a, i) - expected[i]) <= tolerance))
+            fail_msg("element %d: %.9g, %.9g expected", (int)i, test_get(&a, i), expected[i]);
+}
+
+/* Two rows of three numbers, and a linear layer from three to two: small integers and halves, exact in both types. */
+static const double small_weight[6] = {1, -2, 0.5, 3, 0, -1}, small_bias[2] = {0.5, -4},
+                    small_points[6] = {2, 1, 4, -1, 3, 2};
 
 static inline void expect_values(sw_tensor t, int rank, const int64_t *shape, const double *expected,
                                  double tolerance) {
@@ -45,6 +73,24 @@ static inline void expect_values(sw_tensor t, int rank, const int64_t *shape, co
     for (int64_t i = 0; i < sw_array_count(&a); i++)
         if (!(fabs(test_get(&a, i) - expected[i]) <= tolerance))
             fail_msg("element %d: %.9g, %.9g expected", (int)i, test_get(&a, i), expected[i]);
+}
+
+/* What sw_model_print writes. */
+static inline const char *print_of(const sw_model *model) {
+    static char text[4096];
+    FILE *to = tmpfile();
+    assert_non_null(to);
+    sw_model_print(model, to);
+    rewind(to);
+    text[fread(text, 1, sizeof text - 1, to)] = 0;
+    fclose(to);
+    return text;
+}
+
+/* The forward function of a layer that does nothing. */
+static inline sw_tensor as_it_is(sw_module *module, sw_tensor x) {
+    (void)module;
+    return x;
 }
 
 /* ⟨f(x), cotangent⟩ */

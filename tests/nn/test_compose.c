@@ -13,7 +13,7 @@ static sw_module *block(sw_model *m, int64_t outputs) {
 }
 
 /* A function called many times: names are the blocks', whatever is around them. */
-static void test_names_and_shapes(void **state) {
+static void test_composed_layers_have_names_and_shapes(void **state) {
     (void)state;
     for (int more = 0; more < 2; more++) {
         sw_model *model = sw_model_new(SW_F64, 1);
@@ -41,7 +41,7 @@ static void test_names_and_shapes(void **state) {
     }
 }
 
-static void test_numbers(void **state) {
+static void test_composed_layers_give_the_plain_values(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_model_set_input_shape(model, 1, (const int64_t[]){2});
@@ -66,7 +66,7 @@ static sw_tensor chain_forward(sw_module *self, sw_tensor x) {
     return x;
 }
 
-static void test_nested(void **state) {
+static void test_composed_layers_nest(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
     sw_model_set_input_shape(model, 2, (const int64_t[]){2, 3});
@@ -83,7 +83,7 @@ static void test_nested(void **state) {
 }
 
 /* A number given by the user does not collide with the counted ones. */
-static void test_taken_number(void **state) {
+static void test_given_name_does_not_collide_with_counted_ones(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_module *a = sw_nn_linear(model, 2, 2), *b = sw_module_set_name(sw_nn_linear(model, 2, 2), "linear1");
@@ -104,7 +104,7 @@ static sw_tensor counting_forward(sw_module *self, sw_tensor x) {
     return sw_forward(sw_module_child(self, 0), x);
 }
 
-static void test_options(void **state) {
+static void test_composed_layers_take_options(void **state) {
     (void)state;
     const sw_sample_shape out = {.rank = 1, .length = {4}};
     for (int given = 0; given < 2; given++) {
@@ -206,7 +206,7 @@ static sw_module *long_names(sw_model *m) {
     return at;
 }
 
-static void test_refusals(void **state) {
+static void test_composed_layers_refuse_wrong_functions(void **state) {
     (void)state;
     refused(null_result, SW_ERR_USER, "layer odd1: its forward gives a null tensor");
     refused(no_batch, SW_ERR_SHAPE, "layer odd1: its forward makes [] of a batch of 2; axis 0 must stay the batch");
@@ -242,7 +242,7 @@ static bool build_it(void) {
     return good;
 }
 
-static void test_every_allocation_fails_in_turn(void **state) {
+static void test_composing_survives_every_failed_allocation(void **state) {
     (void)state;
     test_allocator a;
     test_allocator_install(&a);
@@ -267,13 +267,13 @@ static void test_every_allocation_fails_in_turn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_names_and_shapes),
-        TEST(test_numbers),
-        TEST(test_nested),
-        TEST(test_taken_number),
-        TEST(test_options),
-        TEST(test_refusals),
-        TEST(test_every_allocation_fails_in_turn),
+        TEST(test_composed_layers_have_names_and_shapes),
+        TEST(test_composed_layers_give_the_plain_values),
+        TEST(test_composed_layers_nest),
+        TEST(test_given_name_does_not_collide_with_counted_ones),
+        TEST(test_composed_layers_take_options),
+        TEST(test_composed_layers_refuse_wrong_functions),
+        TEST(test_composing_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests_name("compose", tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static sw_tensor weighted(sw_tensor z, sw_tensor y) {
     return sw_cross_entropy_with_options(z, y, &o);
 }
 
-static void test_ignored_and_weighted(void **state) {
+static void test_evaluation_respects_ignored_ids_and_weights(void **state) {
     (void)state;
     const sw_source source = {.size = sizeof source,
                               .n = SAMPLES,
@@ -84,6 +84,6 @@ static void test_ignored_and_weighted(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(test_ignored_and_weighted)};
+    const struct CMUnitTest tests[] = {TEST(test_evaluation_respects_ignored_ids_and_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,7 +66,7 @@ static void check_truncated(double mean, double deviation, double low, double hi
     sw_params_free(p);
 }
 
-static void test_moments(void **state) {
+static void test_initializers_have_their_moments(void **state) {
     (void)state;
     const double in = 1 / sqrt(IN), root3 = sqrt(3), both = sqrt(2.0 / (IN + OUT));
     check_moments(sw_init_zeros(), 0, 0, 0, 0);
@@ -84,7 +84,7 @@ static void test_moments(void **state) {
     check_moments(sw_init_pytorch(), 0, in / root3, -in * (1 + 1e-15), in * (1 + 1e-15));
 }
 
-static void test_truncated_normal(void **state) {
+static void test_truncated_normal_has_its_moments(void **state) {
     (void)state;
     check_truncated(0, 1, -2, 2);
     check_truncated(1, 0.02, 0.97, 1.5);
@@ -121,7 +121,7 @@ static void check_orthogonal(int rank, const int64_t *shape, double gain) {
     sw_params_free(p);
 }
 
-static void test_orthogonal(void **state) {
+static void test_orthogonal_values_are_orthogonal(void **state) {
     (void)state;
     check_orthogonal(SW_SHAPE(1, 1), 1);
     check_orthogonal(SW_SHAPE(1, 7), 1);
@@ -148,7 +148,7 @@ static void test_orthogonal(void **state) {
     assert_true(fabs(square - 0.5) <= 5 * sqrt(0.125 / DRAWS));
 }
 
-static void test_orthogonal_without_memory(void **state) {
+static void test_orthogonal_survives_every_failed_allocation(void **state) {
     (void)state;
     test_allocator a;
     test_allocator_install(&a);
@@ -172,7 +172,7 @@ static void test_orthogonal_without_memory(void **state) {
 }
 
 /* Equal bits for equal seed and name, other numbers for another name; f32 are the f64 rounded. */
-static void test_names_and_types(void **state) {
+static void test_initial_values_depend_on_seed_and_name_alone(void **state) {
     (void)state;
     const sw_init all[] = {
         sw_init_constant(0.1),  sw_init_normal(0.1, 1),  sw_init_uniform(-1, 2), sw_init_truncated_normal(0, 1, -1, 3),
@@ -205,7 +205,7 @@ static void refused_init(sw_init init, const char *message) {
     sw_model_free(model);
 }
 
-static void test_refusals(void **state) {
+static void test_initializers_refuse_wrong_arguments(void **state) {
     (void)state;
     refused_init(sw_init_normal(0, -1), "parameter linear1.weight: initial values normal: a finite mean and a "
                                         "standard deviation of 0 or more are needed");
@@ -265,7 +265,7 @@ static sw_status build_with(sw_dtype type, double value, bool frozen) {
 }
 
 /* What is not finite is refused when it is made, and not in the first loss. */
-static void test_values_that_are_not_finite(void **state) {
+static void test_initial_values_that_are_not_finite_are_refused(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
         const sw_dtype type = t ? SW_F64 : SW_F32;
@@ -307,7 +307,7 @@ static void expect_constant(sw_params *p, const char *name, double value) {
         assert_true(test_get(&a, i) == value);
 }
 
-static void test_defaults_of_a_model(void **state) {
+static void test_model_has_a_default_initializer(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F64, 1);
     assert_int_equal(sw_model_set_init(model, sw_init_constant(3)), SW_OK);
@@ -340,14 +340,14 @@ static void test_defaults_of_a_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_moments),
-        TEST(test_truncated_normal),
-        TEST(test_orthogonal),
-        TEST(test_orthogonal_without_memory),
-        TEST(test_names_and_types),
-        TEST(test_refusals),
-        TEST(test_values_that_are_not_finite),
-        TEST(test_defaults_of_a_model),
+        TEST(test_initializers_have_their_moments),
+        TEST(test_truncated_normal_has_its_moments),
+        TEST(test_orthogonal_values_are_orthogonal),
+        TEST(test_orthogonal_survives_every_failed_allocation),
+        TEST(test_initial_values_depend_on_seed_and_name_alone),
+        TEST(test_initializers_refuse_wrong_arguments),
+        TEST(test_initial_values_that_are_not_finite_are_refused),
+        TEST(test_model_has_a_default_initializer),
     };
     return cmocka_run_group_tests_name("init", tests, NULL, NULL);
 }

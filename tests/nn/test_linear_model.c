@@ -80,7 +80,7 @@ static void expect(sw_model *m, const sw_source *source, sw_loss loss, bool glm,
     sw_tape_free(tape);
 }
 
-static void test_recognized(void **state) {
+static void test_model_of_one_linear_layer_is_a_glm(void **state) {
     (void)state;
     for (int t = 0; t < 8; t++) {
         const sw_dtype type = t & 1 ? SW_F32 : SW_F64;
@@ -99,7 +99,7 @@ static void test_recognized(void **state) {
     }
 }
 
-static void test_others(void **state) {
+static void test_other_models_are_no_glm(void **state) {
     (void)state;
     sw_source *classes = classes_source(SW_F64);
     sw_model *m = sw_model_new(SW_F64, 3);
@@ -128,7 +128,7 @@ static void test_others(void **state) {
 }
 
 /* The table holds n·outputs numbers, and sw_train ends at the minimum. */
-static void test_trained(void **state) {
+static void test_glm_of_a_model_trains_to_the_minimum(void **state) {
     (void)state;
     sw_model *m = linear_model(SW_F64, true, false);
     sw_source *classes = classes_source(SW_F64);
@@ -148,7 +148,8 @@ static void test_trained(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recognized), cmocka_unit_test(test_others),
-                                       cmocka_unit_test(test_trained)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_model_of_one_linear_layer_is_a_glm),
+                                       cmocka_unit_test(test_other_models_are_no_glm),
+                                       cmocka_unit_test(test_glm_of_a_model_trains_to_the_minimum)};
     return cmocka_run_group_tests(tests, make_data, NULL);
 }

@@ -1,5 +1,4 @@
-/* Lists of layers that end with NULL or do not; names that are nearly right; tables that keep their
- * columns. */
+/* Lists of layers with and without a NULL at the end; suggestions for misspelled names; columns of sw_model_print. */
 #define _GNU_SOURCE
 #include "helpers.h"
 
@@ -17,7 +16,7 @@ static sw_module *three(sw_model *m) {
     return sw_nn_relu(m);
 }
 
-static void test_the_null_at_the_end_may_be_missing(void **state) {
+static void test_null_at_the_end_may_be_missing(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F64, 1);
     sw_module *const lists[] = {
@@ -65,7 +64,7 @@ static void test_arguments_are_evaluated_once(void **state) {
     sw_model_free(m);
 }
 
-static void test_a_null_between_layers(void **state) {
+static void test_null_between_layers_is_refused(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F64, 1);
     sw_nn_sequential(m, three(m), NULL, three(m), NULL);
@@ -79,7 +78,7 @@ static void test_a_null_between_layers(void **state) {
 
 /* ---- Names ---- */
 
-static void test_capitals_are_no_mistake_of_their_own(void **state) {
+static void test_wrong_capitals_get_a_suggestion(void **state) {
     (void)state;
     static const struct {
         const char *word, *meant;
@@ -111,7 +110,7 @@ static void test_capitals_are_no_mistake_of_their_own(void **state) {
     assert_string_equal(sw_suggest("X", 3, names), "");
 }
 
-static void test_a_parameter_that_a_layer_does_not_have(void **state) {
+static void test_missing_parameter_gets_a_suggestion(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F64, 1);
     sw_module *l = sw_nn_linear(m, 2, 1);
@@ -122,7 +121,7 @@ static void test_a_parameter_that_a_layer_does_not_have(void **state) {
     sw_model_free(m);
 }
 
-static void test_flatten_is_named(void **state) {
+static void test_message_suggests_flatten(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
     const double x[8] = {0}, w[8] = {0};
@@ -162,7 +161,7 @@ static void check_columns(const sw_model *model) {
     free(text);
 }
 
-static void test_long_names_keep_the_columns(void **state) {
+static void test_long_names_keep_the_printed_columns(void **state) {
     (void)state;
     static const char *const names[] = {"short", "a_name_of_more_than_twenty_characters", "schicht_größe_für_ähnliches",
                                         "l123456789l123456789l123456789l123456789l123456789l123456789l123456789"};
@@ -179,13 +178,10 @@ static void test_long_names_keep_the_columns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_the_null_at_the_end_may_be_missing),
-        TEST(test_arguments_are_evaluated_once),
-        TEST(test_a_null_between_layers),
-        TEST(test_capitals_are_no_mistake_of_their_own),
-        TEST(test_a_parameter_that_a_layer_does_not_have),
-        TEST(test_flatten_is_named),
-        TEST(test_long_names_keep_the_columns),
+        TEST(test_null_at_the_end_may_be_missing),      TEST(test_arguments_are_evaluated_once),
+        TEST(test_null_between_layers_is_refused),      TEST(test_wrong_capitals_get_a_suggestion),
+        TEST(test_missing_parameter_gets_a_suggestion), TEST(test_message_suggests_flatten),
+        TEST(test_long_names_keep_the_printed_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

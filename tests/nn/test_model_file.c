@@ -14,7 +14,7 @@ static sw_model *make(uint64_t seed, int64_t hidden) {
     return net;
 }
 
-static void a_model_comes_back(void **state) {
+static void test_saved_model_is_loaded(void **state) {
     (void)state;
     const char *path = path_of("model");
     sw_model *one = make(1, 4), *two = make(2, 4);
@@ -43,7 +43,7 @@ static void a_model_comes_back(void **state) {
     remove_file(path);
 }
 
-static void mistakes(void **state) {
+static void test_model_file_refuses_wrong_calls(void **state) {
     (void)state;
     sw_model *net = sw_model_new(SW_F32, 1);
     assert_int_equal(sw_model_save(net, "x"), SW_ERR_STATE);
@@ -55,8 +55,8 @@ static void mistakes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_model_comes_back, test_clear),
-        cmocka_unit_test_setup(mistakes, test_clear),
+        cmocka_unit_test_setup(test_saved_model_is_loaded, test_clear),
+        cmocka_unit_test_setup(test_model_file_refuses_wrong_calls, test_clear),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

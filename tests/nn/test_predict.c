@@ -36,7 +36,7 @@ static void plain(const sw_model *model, const sw_array *x, int64_t row, double 
 static const double tolerance[2] = {30 * 0x1p-24 * 16, 30 * 0x1p-53 * 16};
 
 /* Dropout is off whatever the type; one row, one batch, and what is left over after two. */
-static void test_types_and_sizes(void **state) {
+static void test_predict_takes_every_type_and_size(void **state) {
     (void)state;
     static const int64_t sizes[] = {0, 1, 7, 1000, 2345};
     for (int t = 0; t < 2; t++) {
@@ -57,7 +57,7 @@ static void test_types_and_sizes(void **state) {
                     for (int j = 0; j < OUTPUTS; j++)
                         assert_true(fabs(test_get(&y, i * OUTPUTS + j) - out[j]) <= tolerance[t]);
                 }
-                /* Into memory of one's own: equal bits, and nothing beyond it (a sanitizer sees that). */
+                /* Into memory of the caller: equal bits, and nothing beyond its end (a sanitizer checks that). */
                 sw_array own = test_array(both_types[t], SW_SHAPE(n, OUTPUTS));
                 assert_int_equal(sw_predict(model, &x, &own), SW_OK);
                 assert_memory_equal(own.data, y.data, test_bytes(&y));
@@ -69,7 +69,7 @@ static void test_types_and_sizes(void **state) {
     }
 }
 
-static void test_ids(void **state) {
+static void test_predict_takes_ids_of_every_type(void **state) {
     (void)state;
     static const double table[] = {0, 1, 10, 11, 20, 21};
     for (int t = 0; t < 2; t++)
@@ -92,7 +92,7 @@ static void test_ids(void **state) {
 }
 
 /* Ids are not rounded on their way through f32, also above 2^24. */
-static void test_large_ids(void **state) {
+static void test_predict_does_not_round_large_ids(void **state) {
     (void)state;
     enum { ROWS = (1 << 24) + 8 };
     sw_model *model = sw_model_new(SW_F32, 3);
@@ -118,7 +118,7 @@ static sw_status ramp_gather(const sw_source *source, const int64_t *ids, int64_
     return SW_OK;
 }
 
-static void test_source(void **state) {
+static void test_predict_takes_a_source(void **state) {
     (void)state;
     enum { N = 1003 };
     const sw_source source = {
@@ -154,7 +154,7 @@ static void fails(sw_model *model, const sw_array *x, sw_array *y, sw_status sta
         assert_memory_equal(y, &before, sizeof before);
 }
 
-static void test_refusals(void **state) {
+static void test_predict_refuses_wrong_calls(void **state) {
     (void)state;
     sw_model *model = network(SW_F32), *unbuilt = sw_model_new(SW_F32, 1);
     sw_array x = test_array(SW_F32, SW_SHAPE(2, FEATURES)), y = {0};
@@ -184,7 +184,7 @@ static void test_refusals(void **state) {
 }
 
 /* A wrong id in the third batch: y's new memory is freed, and y is as before. */
-static void test_error_in_a_later_batch(void **state) {
+static void test_predict_reports_an_error_in_a_later_batch(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 3);
     built(model, sw_nn_embedding(model, 3, 2));
@@ -200,7 +200,7 @@ static sw_tensor sum_all(sw_module *module, sw_tensor x) {
     return sw_sum(x);
 }
 
-static void test_output_without_batch(void **state) {
+static void test_predict_refuses_an_output_without_batch(void **state) {
     (void)state;
     static const sw_module_type sum_type = {.size = sizeof sum_type, .name = "sum", .forward = sum_all};
     sw_model *model = sw_model_new(SW_F32, 3);
@@ -223,7 +223,7 @@ static sw_status predict_with(sw_model *model) {
     return status;
 }
 
-static void test_every_allocation_fails_in_turn(void **state) {
+static void test_predict_survives_every_failed_allocation(void **state) {
     (void)state;
     test_allocator a;
     test_allocator_install(&a);
@@ -251,14 +251,14 @@ static void test_every_allocation_fails_in_turn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_types_and_sizes),
-        TEST(test_ids),
-        TEST(test_large_ids),
-        TEST(test_source),
-        TEST(test_refusals),
-        TEST(test_error_in_a_later_batch),
-        TEST(test_output_without_batch),
-        TEST(test_every_allocation_fails_in_turn),
+        TEST(test_predict_takes_every_type_and_size),
+        TEST(test_predict_takes_ids_of_every_type),
+        TEST(test_predict_does_not_round_large_ids),
+        TEST(test_predict_takes_a_source),
+        TEST(test_predict_refuses_wrong_calls),
+        TEST(test_predict_reports_an_error_in_a_later_batch),
+        TEST(test_predict_refuses_an_output_without_batch),
+        TEST(test_predict_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests_name("predict", tests, NULL, NULL);
 }

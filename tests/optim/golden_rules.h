@@ -3,10 +3,10 @@
 #ifndef TEST_GOLDEN_RULES_H
 #define TEST_GOLDEN_RULES_H
 
-#include "test_optim_shared.h"
+#include "helpers.h"
 
-#include "../golden/prox_rules.h"
-#include "../golden/rules.h"
+#include "golden/prox_rules.h"
+#include "golden/rules.h"
 
 /* Of the learning rate; `factor` in rules_shared.py. */
 static const char GOLDEN_SCHEDULE[] = "cosine warmup=10 final=0.1";

@@ -3,7 +3,7 @@
 #ifndef TEST_RULE_SPECS_H
 #define TEST_RULE_SPECS_H
 
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 enum { RULE_SPECS = 400, RULE_SPEC_LENGTH = 160 };
 typedef struct rule_specs {

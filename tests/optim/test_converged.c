@@ -1,7 +1,7 @@
 /* When a run counts as converged: whose tolerance ends it, the norm at its end, runs after others, penalties and
  * bounds as schedules have them, x outside its bounds. */
 #define _GNU_SOURCE
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 #include "files.h"
 
@@ -69,7 +69,7 @@ static sw_train_result train(bowl *p, sw_optim *o, const sw_train_options *how) 
 
 /* ---- Runs after others ---- */
 
-static void test_runs_after_a_converged_one(void **state) {
+static void test_run_after_a_converged_one_continues(void **state) {
     (void)state;
     bowl *p = bowl_new(SW_F64);
     sw_optim *o = NEW_OPTIM(p->params, .estimator = "sag batch=1 tol=1e-2", .rule = "sgd lr=0.1");
@@ -108,7 +108,7 @@ static void test_runs_after_a_converged_one(void **state) {
 
 /* ---- Whose tolerance ---- */
 
-static void test_two_tolerances(void **state) {
+static void test_either_tolerance_ends_the_run(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
         bowl *p = bowl_new(SW_F64);
@@ -136,7 +136,7 @@ static const sw_estimator direct = {WHOLE, .name = "test_direct"},
                           vague = {WHOLE, .name = "test_vague", .scalars = converged_scalar};
 
 /* What an estimator says is checked if its tolerance is known, and ends the run otherwise. */
-static void test_own_tests(void **state) {
+static void test_estimators_own_test_is_checked(void **state) {
     (void)state;
     bowl *p = bowl_new(SW_F64);
     sw_optim *o = NEW_OPTIM(p->params, .estimator = "test_hasty", .rule = "sgd lr=0.5");
@@ -159,7 +159,7 @@ static void test_own_tests(void **state) {
 /* ---- The norm at the end ---- */
 
 /* Of all samples, where the last step led to: also of a batch of n samples, some twice, and with momentum. */
-static void test_norm_at_the_end(void **state) {
+static void test_norm_at_the_end_is_of_all_samples(void **state) {
     (void)state;
     static const char *const cases[][2] = {{"minibatch batch=10 order=replacement", "sgd lr=0.05"},
                                            {"test_direct", "sgd lr=0.5 momentum=0.9"},
@@ -185,7 +185,7 @@ static double soft(double v, double t) {
 
 /* l1 or weight_decay falls from 0.5 to 0.005 within 874 steps. The minimum is that of the last value, and the step size
  * 1/(L + λ) has that λ. As L = 1, the norm bounds the distance to the minimum, at most 3 tolerances. */
-static void test_scheduled_penalties(void **state) {
+static void test_scheduled_penalties_are_respected(void **state) {
     (void)state;
     static const char *const estimators[] = {"full lipschitz=1", "full", "sag batch=1 tol=1e-6",
                                              "sag batch=1 lipschitz=1"};
@@ -212,7 +212,7 @@ static void test_scheduled_penalties(void **state) {
 }
 
 /* The penalty of a frozen group makes no step shorter. */
-static void test_frozen_group(void **state) {
+static void test_penalty_of_a_frozen_group_changes_no_step(void **state) {
     (void)state;
     bowl *p = bowl_new(SW_F64);
     sw_optim *o = NEW_OPTIM(p->params, .estimator = "full lipschitz=1",
@@ -243,7 +243,7 @@ static const sw_rule clipper = {.size = sizeof(sw_rule),
                                 .tensor = clipper_tensor};
 
 /* A custom rule's options may have the same names, and mean something else. */
-static void test_options_of_other_rules(void **state) {
+static void test_options_of_custom_rules_mean_their_own(void **state) {
     (void)state;
     bowl *p = bowl_new(SW_F64);
     sw_optim *o = NEW_OPTIM(p->params, .estimator = "full", .rule = "test_clipper");
@@ -268,7 +268,7 @@ static sw_status tilted(void *user, const void *x, const int64_t *ids, int64_t c
     return SW_OK;
 }
 
-static void test_start_outside_the_box(void **state) {
+static void test_start_outside_the_bounds_converges_within_them(void **state) {
     (void)state;
     sw_params *params = sw_params_new(SW_F64, 1);
     assert_non_null(sw_params_add(params, "x", SW_SHAPE(2), NULL));
@@ -296,7 +296,7 @@ static void test_start_outside_the_box(void **state) {
 }
 
 /* In f32 a bound may be rounded up or down, and x stops at the rounded one. */
-static void test_bounds_are_of_the_type(void **state) {
+static void test_bounds_are_rounded_to_the_type(void **state) {
     (void)state;
     static const char *const rules[] = {"sgd lr=0.5 low=5.3", "sgd lr=0.5 low=5.7", "sgd lr=0.5 high=-5.3",
                                         "sgd lr=0.5 high=-5.7", "sgd lr=0.5 high=1e300 low=-1e300"};
@@ -318,15 +318,11 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_runs_after_a_converged_one),
-        TEST(test_two_tolerances),
-        TEST(test_own_tests),
-        TEST(test_norm_at_the_end),
-        TEST(test_scheduled_penalties),
-        TEST(test_frozen_group),
-        TEST(test_options_of_other_rules),
-        TEST(test_start_outside_the_box),
-        TEST(test_bounds_are_of_the_type),
+        TEST(test_run_after_a_converged_one_continues),    TEST(test_either_tolerance_ends_the_run),
+        TEST(test_estimators_own_test_is_checked),         TEST(test_norm_at_the_end_is_of_all_samples),
+        TEST(test_scheduled_penalties_are_respected),      TEST(test_penalty_of_a_frozen_group_changes_no_step),
+        TEST(test_options_of_custom_rules_mean_their_own), TEST(test_start_outside_the_bounds_converges_within_them),
+        TEST(test_bounds_are_rounded_to_the_type),
     };
     return cmocka_run_group_tests_name("converged", tests, set_up, remove_folder);
 }

@@ -86,7 +86,7 @@
 #include "optim/searches/wolfe.c"
 
 #include "optim/builtin_methods.h"
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 enum { STEPS = 12 };
 

@@ -1,6 +1,6 @@
 /* Durations written as a part of the run, against whole-number arithmetic: every percentage from 1 to 100 of
  * several totals, in every kind of method that takes a duration. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 /* 7% of 100 is 7.000000000000001 in floating point if 7/100 is rounded first. 50 and 997 give fractions of a
  * step. */
@@ -145,7 +145,7 @@ static void check_warmup(int64_t percent, int64_t total) {
     follow(percent, total, "full", schedule, NULL, sees_warmup_and_end);
 }
 
-static void test_warmup_and_length_are_exact(void **state) {
+static void test_warmup_and_length_count_exact_steps(void **state) {
     (void)state;
     every_percentage(check_warmup);
 }
@@ -215,7 +215,7 @@ static void test_svrg_snapshots_at_exact_steps(void **state) {
 }
 
 /* Parts of an epoch, too: 0.07 ep of 100 steps are 7, not 7.000000000000001. */
-static void test_parts_of_an_epoch(void **state) {
+static void test_parts_of_an_epoch_are_exact(void **state) {
     (void)state;
     one_number p;
     one_number_init(&p, 0, "minibatch batch=1", "step factor=0.5 every=0.07ep", NULL);
@@ -231,9 +231,9 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_step_drops_at_exact_steps),         TEST(test_restarts_at_exact_steps),
-        TEST(test_cyclic_turns_at_exact_steps),       TEST(test_warmup_and_length_are_exact),
+        TEST(test_cyclic_turns_at_exact_steps),       TEST(test_warmup_and_length_count_exact_steps),
         TEST(test_exponential_halves_at_exact_steps), TEST(test_averages_count_exact_steps),
-        TEST(test_svrg_snapshots_at_exact_steps),     TEST(test_parts_of_an_epoch),
+        TEST(test_svrg_snapshots_at_exact_steps),     TEST(test_parts_of_an_epoch_are_exact),
     };
     return cmocka_run_group_tests_name("durations", tests, NULL, NULL);
 }

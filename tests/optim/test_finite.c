@@ -363,7 +363,7 @@ static points points_new(sw_dtype type, int64_t n, double scale, double slope) {
 
 /* Three points on the line y = 2x. Their gradients go to 0, below where L can be searched for: it sank by half in
  * every epoch, the step 1/L was 8e14 at step 100, and x was NaN from step 2050 on. */
-static void test_lipschitz_does_not_sink_away(void **state) {
+static void test_lipschitz_estimate_does_not_vanish(void **state) {
     (void)state;
     static const char *const estimators[] = {"sag batch=2", "saga batch=2", "sag batch=2 sampling=lipschitz",
                                              "saga batch=1"};
@@ -528,12 +528,7 @@ static void break_average(void *args, int64_t begin, int64_t end, double *sums) 
     for (int64_t i = begin; i < end; i++)
         vec_set(s->type, s->slot[0], i, s->step == breaks_at ? (double)NAN : vec_get(s->type, s->x, i));
 }
-#define ALL_LEVELS(f) \
-    {                 \
-        {f, f, f}, {  \
-            f, f, f   \
-        }             \
-    }
+
 static const sw_kernels breaking_kernels = ALL_LEVELS(break_average);
 static const sw_slot breaking_average_slots[] = {{.name = "copy"}, {0}};
 static const sw_average breaking_average = {
@@ -541,7 +536,7 @@ static const sw_average breaking_average = {
 
 static const double plain[SMALL_DIM] = {1, 2, -1, 0.5, 1, 1, -2, 1, 3, 0.25, 1, -1, 2, 1, 2, -0.5, 1, 1};
 
-static void test_methods_of_a_program(void **state) {
+static void test_nonfinite_custom_methods_are_refused(void **state) {
     (void)state;
     double something;
     for (int t = 0; t < 2; t++)
@@ -581,7 +576,7 @@ static void test_methods_of_a_program(void **state) {
 }
 
 /* A rule that makes x NaN late ended a run as complete, with its last steps skipped. */
-static void test_a_run_does_not_end_as_complete(void **state) {
+static void test_run_of_refused_steps_is_not_complete(void **state) {
     (void)state;
     breaks_at = 7;
     breaks_what = NULL;
@@ -614,11 +609,11 @@ int main(void) {
         TEST(test_ordinary_steps_take_no_copies),
         TEST(test_averages_stay_finite),
         TEST(test_step_sizes_stay_finite),
-        TEST(test_lipschitz_does_not_sink_away),
+        TEST(test_lipschitz_estimate_does_not_vanish),
         TEST(test_estimators_stay_finite),
         TEST(test_searches_stay_finite),
-        TEST(test_methods_of_a_program),
-        TEST(test_a_run_does_not_end_as_complete),
+        TEST(test_nonfinite_custom_methods_are_refused),
+        TEST(test_run_of_refused_steps_is_not_complete),
     };
     return cmocka_run_group_tests_name("finite", tests, set_up, NULL);
 }

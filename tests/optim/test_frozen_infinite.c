@@ -1,7 +1,7 @@
 /* A frozen parameter may hold Inf, as an attention mask does. Every rule, average, estimator and line search then takes
  * the steps that it takes with a frozen parameter of zeros, bit for bit and without copies of x; and the point holds the
  * mask as it is. A step that an average refuses leaves the estimator's tables as they were. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 enum { MASK_AT = 12, MASK_COUNT = 5 }; /* "b" of small_params */
 
@@ -118,7 +118,7 @@ static const char *const averages[] = {NULL,
                                        "lawa_queue length=3 start=1 every=2"};
 enum { AVERAGES = sizeof averages / sizeof *averages };
 
-static void test_rules_with_a_mask(void **state) {
+static void test_rules_ignore_a_frozen_infinite_mask(void **state) {
     (void)state;
     const sw_rule *rule;
     for (int r = 0; (rule = sw_rule_at(r)) != NULL; r++)
@@ -128,14 +128,14 @@ static void test_rules_with_a_mask(void **state) {
                              rule->point ? NULL : averages[a], both_types[t]);
 }
 
-static void test_averages_with_a_mask(void **state) {
+static void test_averages_ignore_a_frozen_infinite_mask(void **state) {
     (void)state;
     for (int a = 0; a < AVERAGES; a++)
         for (int t = 0; t < 2; t++)
             compare_runs("minibatch batch=2", "sgd lr=0.1", NULL, averages[a], both_types[t]);
 }
 
-static void test_estimators_with_a_mask(void **state) {
+static void test_estimators_ignore_a_frozen_infinite_mask(void **state) {
     (void)state;
     static const char *const specs[] = {"full",
                                         "sag",
@@ -157,7 +157,7 @@ static void test_estimators_with_a_mask(void **state) {
         compare_runs("full", "sgd lr=auto", NULL, NULL, both_types[t]);
 }
 
-static void test_searches_with_a_mask(void **state) {
+static void test_searches_ignore_a_frozen_infinite_mask(void **state) {
     (void)state;
     const sw_line_search *search;
     for (int k = 0; (search = sw_line_search_at(k)) != NULL; k++)
@@ -167,7 +167,7 @@ static void test_searches_with_a_mask(void **state) {
 }
 
 /* Steps of ordinary size need neither copies nor a trial, whatever is frozen: both take memory. */
-static void test_no_copies_with_a_mask(void **state) {
+static void test_frozen_infinite_mask_needs_no_copies(void **state) {
     (void)state;
     static const double g[SMALL_DIM] = {1, -2, 0.5, 0, 3, -1, 1e-3, 2, 1, -1, 0.25, 4, -3, 1, 0.125, -2, 1e-6, 1};
     test_allocator a;
@@ -195,7 +195,7 @@ static void test_no_copies_with_a_mask(void **state) {
 }
 
 /* What is not frozen is judged as before; so is what was finite. */
-static void test_thawed_mask_is_refused(void **state) {
+static void test_thawed_infinite_mask_is_refused(void **state) {
     (void)state;
     static const double g[SMALL_DIM] = {1};
     bowl b = bowl_new(SW_F32, true);
@@ -211,7 +211,7 @@ static void test_thawed_mask_is_refused(void **state) {
 }
 
 /* A mask that is written while frozen is seen: its average goes on from finite numbers. */
-static void test_mask_becomes_finite(void **state) {
+static void test_mask_that_becomes_finite_is_averaged(void **state) {
     (void)state;
     static const double g[SMALL_DIM] = {1};
     for (int t = 0; t < 2; t++) {
@@ -261,7 +261,7 @@ static uint64_t hash_of_tables(const sw_optim *o, const sw_estimator *e) {
     return hash;
 }
 
-static void test_tables_of_a_step_that_the_average_refuses(void **state) {
+static void test_tables_are_undone_if_the_average_refuses(void **state) {
     (void)state;
     static const char *const specs[] = {"sag",
                                         "saga",
@@ -299,10 +299,10 @@ static void test_tables_of_a_step_that_the_average_refuses(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_rules_with_a_mask),      TEST(test_averages_with_a_mask),
-        TEST(test_estimators_with_a_mask), TEST(test_searches_with_a_mask),
-        TEST(test_no_copies_with_a_mask),  TEST(test_thawed_mask_is_refused),
-        TEST(test_mask_becomes_finite),    TEST(test_tables_of_a_step_that_the_average_refuses),
+        TEST(test_rules_ignore_a_frozen_infinite_mask),      TEST(test_averages_ignore_a_frozen_infinite_mask),
+        TEST(test_estimators_ignore_a_frozen_infinite_mask), TEST(test_searches_ignore_a_frozen_infinite_mask),
+        TEST(test_frozen_infinite_mask_needs_no_copies),     TEST(test_thawed_infinite_mask_is_refused),
+        TEST(test_mask_that_becomes_finite_is_averaged),     TEST(test_tables_are_undone_if_the_average_refuses),
     };
     return cmocka_run_group_tests_name("frozen_infinite", tests, NULL, NULL);
 }

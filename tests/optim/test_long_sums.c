@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 /* Means and sums over up to a million steps in f32. In f32 alone they stand still where a change is below
  * half a unit in the last place; here they are compared with what they mean, in f64. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
-#include "../golden/state_of_one_vector.h"
+#include "golden/state_of_one_vector.h"
 
 #include <math.h>
 #include <unistd.h>
@@ -86,7 +86,7 @@ static void follow_long_average(const long_average *a) {
     sw_params_free(p);
 }
 
-static void test_averages_over_many_steps(void **state) {
+static void test_averages_over_many_steps_are_accurate(void **state) {
     (void)state;
     static const long_average cases[] = {
         {"polyak", 1000000, 0, 0, 1.025},
@@ -100,7 +100,7 @@ static void test_averages_over_many_steps(void **state) {
 }
 
 /* lawa_ema begins with the first iterate it takes, not with x before the run. */
-static void test_lawa_ema_over_many_steps(void **state) {
+static void test_lawa_ema_over_many_steps_is_accurate(void **state) {
     (void)state;
     const long_average a = {"lawa_ema decay=0.99999 start=1 every=1", 300000, 0.99999, 0, 0};
     sw_params *p = three_params();
@@ -124,7 +124,7 @@ static void test_lawa_ema_over_many_steps(void **state) {
 
 /* ---- Estimators ---- */
 
-static void test_mean_snapshot_over_many_steps(void **state) {
+static void test_svrg_mean_snapshot_is_accurate(void **state) {
     (void)state;
     const long_average a = {"svrg snapshot=mean", 300000, 0, 0, 0};
     sw_params *p = three_params();
@@ -181,7 +181,7 @@ static void table_sum(const char *estimator) {
     sw_params_free(p);
 }
 
-static void test_table_sums_over_many_steps(void **state) {
+static void test_sag_sum_over_many_steps_is_accurate(void **state) {
     (void)state;
     table_sum("sag");
     table_sum("saga init=full");
@@ -219,8 +219,8 @@ static void test_state_of_one_vector_is_loaded(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_averages_over_many_steps),      TEST(test_lawa_ema_over_many_steps),
-        TEST(test_mean_snapshot_over_many_steps), TEST(test_table_sums_over_many_steps),
+        TEST(test_averages_over_many_steps_are_accurate), TEST(test_lawa_ema_over_many_steps_is_accurate),
+        TEST(test_svrg_mean_snapshot_is_accurate),        TEST(test_sag_sum_over_many_steps_is_accurate),
         TEST(test_state_of_one_vector_is_loaded),
     };
     return cmocka_run_group_tests_name("long sums", tests, NULL, NULL);

@@ -69,7 +69,7 @@ static int hand_written_loop(sw_model *model, sw_optim *optim, sw_loader *loader
 
 /* ---- Hand-written loops ---- */
 
-static void test_a_typo_ends_a_loop_before_its_first_batch(void **state) {
+static void test_pending_error_ends_a_loop_before_its_first_batch(void **state) {
     (void)state;
     for (int prefetch = 0; prefetch < 2; prefetch++) {
         plane p;
@@ -96,7 +96,7 @@ static void test_a_typo_ends_a_loop_before_its_first_batch(void **state) {
 }
 
 /* A step of the loop fails: the loop ends there, and not N steps later. */
-static void test_a_failed_step_ends_a_loop(void **state) {
+static void test_failed_step_ends_a_loop(void **state) {
     (void)state;
     for (int prefetch = 0; prefetch < 2; prefetch++) {
         plane p;
@@ -118,7 +118,7 @@ static void test_a_failed_step_ends_a_loop(void **state) {
     }
 }
 
-static void test_the_loader_stays_where_it_is(void **state) {
+static void test_pending_error_moves_no_loader(void **state) {
     (void)state;
     for (int prefetch = 0; prefetch < 2; prefetch++)
         for (int at = 0; at <= BATCHES; at++) {
@@ -160,7 +160,7 @@ static void test_the_loader_stays_where_it_is(void **state) {
 }
 
 /* A loop that asks for nothing but the number of epochs ends as well. */
-static void test_a_loop_until_an_epoch_ends(void **state) {
+static void test_failed_step_ends_a_loop_over_an_epoch(void **state) {
     (void)state;
     plane p;
     plane_init(&p);
@@ -215,7 +215,7 @@ static void setting_free(setting *s) {
     sw_model_free(s->model);
 }
 
-static void test_a_stale_error_is_told_before_the_run_and_not_after_it(void **state) {
+static void test_stale_error_ends_no_run(void **state) {
     (void)state;
     setting s;
     setting_init(&s);
@@ -236,7 +236,7 @@ static void test_a_stale_error_is_told_before_the_run_and_not_after_it(void **st
     setting_free(&s);
 }
 
-static void test_steps_are_not_taken_while_an_error_is_pending(void **state) {
+static void test_no_step_is_taken_while_an_error_is_pending(void **state) {
     (void)state;
     setting s;
     setting_init(&s);
@@ -264,7 +264,7 @@ static void test_steps_are_not_taken_while_an_error_is_pending(void **state) {
 }
 
 /* Loops that count epochs or steps and never check a status, before their first step and after some. */
-static void test_loops_over_the_optimizers_numbers_end(void **state) {
+static void test_loops_over_the_optimizers_counters_end(void **state) {
     (void)state;
     enum { BEFORE = 2, MOST = 1000 }; /* steps before the error, and calls that mean that a loop would never end */
     setting s;
@@ -305,9 +305,9 @@ static void test_loops_over_the_optimizers_numbers_end(void **state) {
     setting_free(&s);
 }
 
-/* Every step is skipped, and nobody checks a status: the loop of README.md ends all the same, and so does one over
+/* Every step is skipped, and no status is checked: the loop of README.md ends all the same, and so does one over
  * epochs of the optimizer. */
-static void test_loops_without_a_single_step_end(void **state) {
+static void test_loops_without_any_step_end(void **state) {
     (void)state;
     enum { MOST = 100, FOR_EVER = 1000 }; /* skipped steps that are too many; rounds that mean it would not end */
     plane p;
@@ -348,7 +348,7 @@ static sw_status look_for_a_file(void *user, sw_train_state *s) {
     return SW_OK;
 }
 
-static void test_an_error_that_a_callback_handled(void **state) {
+static void test_error_handled_by_a_callback_fails_no_run(void **state) {
     (void)state;
     setting s;
     setting_init(&s);
@@ -373,7 +373,7 @@ static sw_tensor loss_that_leaves_an_error(sw_tensor prediction, sw_tensor targe
     return sw_mse(prediction, target);
 }
 
-static void test_an_error_that_the_objective_leaves(void **state) {
+static void test_error_left_by_the_objective_is_kept(void **state) {
     (void)state;
     setting s;
     setting_init(&s);
@@ -387,7 +387,7 @@ static void test_an_error_that_the_objective_leaves(void **state) {
     setting_free(&s);
 }
 
-static void test_an_optional_file_is_missing(void **state) {
+static void test_missing_optional_file_fails_no_run(void **state) {
     (void)state;
     setting s;
     setting_init(&s);
@@ -408,7 +408,7 @@ static void try_an_optional_file(void) {
         sw_clear_error();
 }
 
-static void test_an_attempt_leaves_things_as_they_were(void **state) {
+static void test_failed_attempt_changes_nothing(void **state) {
     (void)state;
     try_an_optional_file();
     expect_no_error();
@@ -452,7 +452,7 @@ static sw_tensor null_forward(sw_module *m, sw_tensor x) {
     return (sw_tensor){0};
 }
 
-static void test_statuses_of_core(void **state) {
+static void test_statuses_of_core_are_those_of_the_failure(void **state) {
     (void)state;
     double x[6] = {1, 2, 3, 4, 5, 6};
     const sw_array three = sw_array_view(x, SW_F64, SW_SHAPE(3)), odd = sw_array_view(x, SW_F64, SW_SHAPE(2, 3));
@@ -484,7 +484,7 @@ static void test_statuses_of_core(void **state) {
 }
 
 /* x Wᵀ without a bias: a null bias and a pending error have nothing to do with one another here. */
-static void test_a_linear_model_without_bias(void **state) {
+static void test_linear_model_without_bias_ignores_a_pending_error(void **state) {
     (void)state;
     sw_params *params = sw_params_new(SW_F64, 1);
     const sw_param_options w = {.size = sizeof w, .role = SW_ROLE_WEIGHT};
@@ -511,7 +511,7 @@ static void test_a_linear_model_without_bias(void **state) {
     sw_params_free(params);
 }
 
-static void test_statuses_of_models(void **state) {
+static void test_statuses_of_models_are_those_of_the_failure(void **state) {
     (void)state;
     plane p;
     plane_init(&p);
@@ -539,7 +539,7 @@ static void test_statuses_of_models(void **state) {
     sw_model_free(composed);
 }
 
-static void test_statuses_of_optimizers(void **state) {
+static void test_statuses_of_optimizers_are_those_of_the_failure(void **state) {
     (void)state;
     setting s;
     setting_init(&s);
@@ -556,22 +556,22 @@ static void test_statuses_of_optimizers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_typo_ends_a_loop_before_its_first_batch),
-        TEST(test_a_failed_step_ends_a_loop),
-        TEST(test_the_loader_stays_where_it_is),
-        TEST(test_a_loop_until_an_epoch_ends),
-        TEST(test_a_stale_error_is_told_before_the_run_and_not_after_it),
-        TEST(test_steps_are_not_taken_while_an_error_is_pending),
-        TEST(test_loops_over_the_optimizers_numbers_end),
-        TEST(test_loops_without_a_single_step_end),
-        TEST(test_an_error_that_a_callback_handled),
-        TEST(test_an_error_that_the_objective_leaves),
-        TEST(test_an_optional_file_is_missing),
-        TEST(test_an_attempt_leaves_things_as_they_were),
-        TEST(test_statuses_of_core),
-        TEST(test_a_linear_model_without_bias),
-        TEST(test_statuses_of_models),
-        TEST(test_statuses_of_optimizers),
+        TEST(test_pending_error_ends_a_loop_before_its_first_batch),
+        TEST(test_failed_step_ends_a_loop),
+        TEST(test_pending_error_moves_no_loader),
+        TEST(test_failed_step_ends_a_loop_over_an_epoch),
+        TEST(test_stale_error_ends_no_run),
+        TEST(test_no_step_is_taken_while_an_error_is_pending),
+        TEST(test_loops_over_the_optimizers_counters_end),
+        TEST(test_loops_without_any_step_end),
+        TEST(test_error_handled_by_a_callback_fails_no_run),
+        TEST(test_error_left_by_the_objective_is_kept),
+        TEST(test_missing_optional_file_fails_no_run),
+        TEST(test_failed_attempt_changes_nothing),
+        TEST(test_statuses_of_core_are_those_of_the_failure),
+        TEST(test_linear_model_without_bias_ignores_a_pending_error),
+        TEST(test_statuses_of_models_are_those_of_the_failure),
+        TEST(test_statuses_of_optimizers_are_those_of_the_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

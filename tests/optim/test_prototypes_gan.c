@@ -1,7 +1,7 @@
 /* Two models trained against each other, each by its own optimizer: I. Goodfellow et al.,
  * Generative adversarial nets, NeurIPS 2014, with the non-saturating loss. Once by hand (forward,
  * backward, step), once as two objectives; and a step of either that is skipped. */
-#include "test_prototypes_shared.h"
+#include "prototypes.h"
 
 enum { NOISE = 2, UNITS = 4, BATCH = 4, LARGE = 96, LARGE_UNITS = 208 };
 
@@ -46,7 +46,7 @@ static sw_tensor rows_of(const game *of, sw_tape *tape, const double *golden, ui
     sw_tensor t = sw_empty(tape, of->type, SW_SHAPE(BATCH, of->width));
     sw_rng rng = {.key = site * 1000 + (uint64_t)of->round};
     for (int64_t i = 0; i < BATCH * of->width; i++)
-        put(of->type, sw_value(t).data, i, of->width == NOISE ? golden[i] : sw_rng_normal(&rng));
+        vec_set(of->type, sw_value(t).data, i, of->width == NOISE ? golden[i] : sw_rng_normal(&rng));
     return t;
 }
 
@@ -54,7 +54,7 @@ static sw_tensor rows_of(const game *of, sw_tape *tape, const double *golden, ui
 static sw_tensor labels(const game *of, sw_tape *tape, double value) {
     sw_tensor t = sw_empty(tape, of->type, SW_SHAPE(BATCH, 1));
     for (int64_t i = 0; i < BATCH; i++)
-        put(of->type, sw_value(t).data, i, value);
+        vec_set(of->type, sw_value(t).data, i, value);
     return t;
 }
 
@@ -179,7 +179,7 @@ static void *play(sw_dtype type, bool large, int64_t poison_at, turn_of *turn, s
 
 /* ---- Tests ---- */
 
-static void gan_is_numpy(void **state) {
+static void test_gan_agrees_with_numpy(void **state) {
     (void)state;
     enum {
         G_DIM = sizeof generator_x0 / sizeof *generator_x0,
@@ -205,7 +205,7 @@ static void gan_is_numpy(void **state) {
 }
 
 /* By hand or through sw_optim_minimize: the same bits. */
-static void gan_of_objectives(void **state) {
+static void test_gan_by_objectives_has_the_same_bits(void **state) {
     (void)state;
     for (sw_dtype type = SW_F32; type <= SW_F64; type++) {
         size_t row;
@@ -217,7 +217,7 @@ static void gan_of_objectives(void **state) {
     }
 }
 
-static void gan_skips(void **state) {
+static void test_gan_survives_skipped_steps(void **state) {
     (void)state;
     for (sw_dtype type = SW_F32; type <= SW_F64; type++) {
         size_t row;
@@ -235,7 +235,7 @@ static void gan_skips(void **state) {
     }
 }
 
-static void gan_on_threads(void **state) {
+static void test_gan_has_equal_bits_on_threads(void **state) {
     (void)state;
     const int before = sw_threads();
     for (sw_dtype type = SW_F32; type <= SW_F64; type++) {
@@ -255,10 +255,10 @@ static void gan_on_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gan_is_numpy),
-        cmocka_unit_test(gan_of_objectives),
-        cmocka_unit_test(gan_skips),
-        cmocka_unit_test(gan_on_threads),
+        cmocka_unit_test(test_gan_agrees_with_numpy),
+        cmocka_unit_test(test_gan_by_objectives_has_the_same_bits),
+        cmocka_unit_test(test_gan_survives_skipped_steps),
+        cmocka_unit_test(test_gan_has_equal_bits_on_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

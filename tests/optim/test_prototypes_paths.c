@@ -38,7 +38,7 @@ static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "test_prototypes_shared.h"
+#include "prototypes.h"
 
 static const sw_kernels curve_kernels = SW_KERNEL_TABLE(curve), scale_kernels = SW_KERNEL_TABLE(scale);
 
@@ -135,7 +135,7 @@ static double value_and_gradient(problem *p, double *g) {
     sw_gradient *gradient = sw_gradient_new(p->params);
     assert_ok(sw_objective_gradient(p->plain, tape, NULL, NULL, SAMPLES, 0, &value, gradient));
     for (int i = 0; i < NET_DIM; i++)
-        g[i] = at(sw_params_type(p->params), sw_gradient_data(gradient), i);
+        g[i] = vec_get(sw_params_type(p->params), sw_gradient_data(gradient), i);
     sw_gradient_free(gradient);
     sw_tape_free(tape);
     return value;
@@ -177,7 +177,7 @@ static int64_t trials(void) {
         .tolerance = wolfe_x_tolerance, .make = net_problem                                                            \
     }
 
-static void wolfe_is_numpy(void **state) {
+static void test_wolfe_agrees_with_numpy(void **state) {
     (void)state;
     claim wolfe = WOLFE("sgd lr=0.05");
     wolfe.before = stand_at_start;
@@ -187,7 +187,7 @@ static void wolfe_is_numpy(void **state) {
 }
 
 /* Also where a rule has moved its state to find a direction: the skip puts it back. */
-static void wolfe_skips(void **state) {
+static void test_wolfe_survives_skipped_steps(void **state) {
     (void)state;
     claim wolfe = WOLFE("sgd lr=0.05"), heavy = WOLFE("sgd lr=0.05 momentum=0.5");
     assert_int_equal(prove_skips(&wolfe, SW_F64), 6 + trials());
@@ -196,14 +196,14 @@ static void wolfe_skips(void **state) {
 }
 
 /* The trials leave the estimator's notes alone. */
-static void wolfe_takes_no_scratch(void **state) {
+static void test_wolfe_leaves_the_estimators_scratch_alone(void **state) {
     (void)state;
     claim wolfe = WOLFE("sgd lr=0.05"), kept = WOLFE("sgd lr=0.05");
     kept.estimator = "proto_keeper script=all";
     prove_equal(&wolfe, &kept, SW_F64);
 }
 
-static void wolfe_on_threads(void **state) {
+static void test_wolfe_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = WOLFE("sgd lr=0.05");
     large.make = large_problem;
@@ -213,7 +213,7 @@ static void wolfe_on_threads(void **state) {
 }
 
 /* An infinite trial is too long a step: the search comes closer, and the step is taken. */
-static void wolfe_survives_infinity(void **state) {
+static void test_wolfe_survives_infinity(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
     p->poison_at = 2; /* the first trial */
@@ -232,7 +232,7 @@ static void wolfe_survives_infinity(void **state) {
 static const sw_rule proto_fixed = {
     .size = sizeof(sw_rule), .name = "proto_fixed", .summary = "moves as it likes", .update = &scale_kernels};
 
-static void wolfe_refuses_a_rule(void **state) {
+static void test_wolfe_refuses_a_rule(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
     assert_null(sw_optim_new_with_options(
@@ -297,9 +297,9 @@ static const sw_objective *bend_of(problem *p) {
     bend.w2 = sw_alloc_array(dim, sw_dtype_size(type));
     bend.phi = sw_alloc_array(dim, sw_dtype_size(type));
     for (int64_t i = 0; i < dim; i++) {
-        double x = at(type, sw_params_x(p->params), i);
-        put(type, bend.w1, i, dim == NET_DIM ? bezier_ends[0][i] : 1.5 * x);
-        put(type, bend.w2, i, dim == NET_DIM ? bezier_ends[1][i] : -0.5 * x);
+        double x = vec_get(type, sw_params_x(p->params), i);
+        vec_set(type, bend.w1, i, dim == NET_DIM ? bezier_ends[0][i] : 1.5 * x);
+        vec_set(type, bend.w2, i, dim == NET_DIM ? bezier_ends[1][i] : -0.5 * x);
     }
     bend.objective = (sw_objective){.size = sizeof(sw_objective),
                                     .n = p->objective.n,
@@ -330,14 +330,14 @@ static const claim bezier = {.name = "bezier curve",
                              .objective = bend_of,
                              .after = look_at_t};
 
-static void bezier_is_numpy(void **state) {
+static void test_bezier_agrees_with_numpy(void **state) {
     (void)state;
     prove_numpy(&bezier, SW_F64);
     prove_numpy(&bezier, SW_F32);
 }
 
 /* Central differences with h = 1e-6: truncation and rounding stay below 1e-8 for f of order 1. */
-static void bezier_gradient(void **state) {
+static void test_bezier_gradient_agrees_with_differences(void **state) {
     (void)state;
     problem *p = bend_problem(SW_F64);
     const sw_objective *f = bend_of(p);
@@ -364,13 +364,13 @@ static void bezier_gradient(void **state) {
     problem_free(p);
 }
 
-static void bezier_skips(void **state) {
+static void test_bezier_survives_skipped_steps(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&bezier, SW_F64), 6);
     prove_skips(&bezier, SW_F32);
 }
 
-static void bezier_on_threads(void **state) {
+static void test_bezier_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = bezier;
     large.make = large_problem;
@@ -393,16 +393,16 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wolfe_is_numpy),
-        cmocka_unit_test(wolfe_skips),
-        cmocka_unit_test(wolfe_takes_no_scratch),
-        cmocka_unit_test(wolfe_on_threads),
-        cmocka_unit_test(wolfe_survives_infinity),
-        cmocka_unit_test(wolfe_refuses_a_rule),
-        cmocka_unit_test(bezier_is_numpy),
-        cmocka_unit_test(bezier_gradient),
-        cmocka_unit_test(bezier_skips),
-        cmocka_unit_test(bezier_on_threads),
+        cmocka_unit_test(test_wolfe_agrees_with_numpy),
+        cmocka_unit_test(test_wolfe_survives_skipped_steps),
+        cmocka_unit_test(test_wolfe_leaves_the_estimators_scratch_alone),
+        cmocka_unit_test(test_wolfe_has_equal_bits_on_threads),
+        cmocka_unit_test(test_wolfe_survives_infinity),
+        cmocka_unit_test(test_wolfe_refuses_a_rule),
+        cmocka_unit_test(test_bezier_agrees_with_numpy),
+        cmocka_unit_test(test_bezier_gradient_agrees_with_differences),
+        cmocka_unit_test(test_bezier_survives_skipped_steps),
+        cmocka_unit_test(test_bezier_has_equal_bits_on_threads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -86,7 +86,7 @@ static void SW_K(schedule_free_point)(void *args, int64_t begin, int64_t end, do
 
 #else
 
-#include "test_prototypes_shared.h"
+#include "prototypes.h"
 
 static const sw_kernels measure_kernels = SW_KERNEL_TABLE(prodigy_measure), prodigy_kernels = SW_KERNEL_TABLE(prodigy),
                         free_kernels = SW_KERNEL_TABLE(schedule_free),
@@ -203,20 +203,20 @@ static const claim prodigy = {.name = "prodigy, two groups",
                               .make = net_problem,
                               .after = look_at_d};
 
-static void prodigy_is_numpy(void **state) {
+static void test_prodigy_agrees_with_numpy(void **state) {
     (void)state;
     assert_true(prodigy_d[8] > 40 * prodigy_d[0]); /* d has left d0 */
     prove_numpy(&prodigy, SW_F64);
     prove_numpy(&prodigy, SW_F32);
 }
 
-static void prodigy_skips(void **state) {
+static void test_prodigy_survives_skipped_steps(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&prodigy, SW_F64), 9);
     prove_skips(&prodigy, SW_F32);
 }
 
-static void prodigy_on_threads(void **state) {
+static void test_prodigy_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = prodigy;
     large.make = large_problem;
@@ -232,7 +232,7 @@ static sw_tensor flat_loss(void *user, sw_tape *tape, const int64_t *ids, int64_
     return sw_scale(p->plain->loss(p->plain->user, tape, ids, count), ++p->calls == 1 ? 0 : 1);
 }
 
-static void prodigy_waits_for_a_gradient(void **state) {
+static void test_prodigy_waits_for_a_gradient(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
     p->objective.loss = flat_loss;
@@ -291,19 +291,19 @@ static const claim schedule_free = {.name = "schedule-free adamw",
                                     .make = net_problem,
                                     .after = look_at_point};
 
-static void free_is_numpy(void **state) {
+static void test_schedule_free_agrees_with_numpy(void **state) {
     (void)state;
     prove_numpy(&schedule_free, SW_F64);
     prove_numpy(&schedule_free, SW_F32);
 }
 
-static void free_skips(void **state) {
+static void test_schedule_free_survives_skipped_steps(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&schedule_free, SW_F64), 6);
     prove_skips(&schedule_free, SW_F32);
 }
 
-static void free_on_threads(void **state) {
+static void test_schedule_free_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = schedule_free;
     large.make = large_problem;
@@ -313,7 +313,7 @@ static void free_on_threads(void **state) {
 }
 
 /* Two points to evaluate at make no sense: refused at construction, with the reason. */
-static void free_refuses_an_average(void **state) {
+static void test_schedule_free_refuses_an_average(void **state) {
     (void)state;
     problem *p = net_problem(SW_F64);
     assert_null(sw_optim_new_with_options(
@@ -330,10 +330,14 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prodigy_is_numpy),   cmocka_unit_test(prodigy_skips),
-        cmocka_unit_test(prodigy_on_threads), cmocka_unit_test(prodigy_waits_for_a_gradient),
-        cmocka_unit_test(free_is_numpy),      cmocka_unit_test(free_skips),
-        cmocka_unit_test(free_on_threads),    cmocka_unit_test(free_refuses_an_average),
+        cmocka_unit_test(test_prodigy_agrees_with_numpy),
+        cmocka_unit_test(test_prodigy_survives_skipped_steps),
+        cmocka_unit_test(test_prodigy_has_equal_bits_on_threads),
+        cmocka_unit_test(test_prodigy_waits_for_a_gradient),
+        cmocka_unit_test(test_schedule_free_agrees_with_numpy),
+        cmocka_unit_test(test_schedule_free_survives_skipped_steps),
+        cmocka_unit_test(test_schedule_free_has_equal_bits_on_threads),
+        cmocka_unit_test(test_schedule_free_refuses_an_average),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

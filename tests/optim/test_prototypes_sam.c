@@ -32,7 +32,7 @@ static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "test_prototypes_shared.h"
+#include "prototypes.h"
 
 static const sw_kernels combine_kernels = SW_KERNEL_TABLE(combine), square_kernels = SW_KERNEL_TABLE(square);
 
@@ -172,13 +172,13 @@ static const claim sam = {.name = "sam of muon and adamw",
                           .tolerance = sam_x_tolerance,
                           .make = deep_problem};
 
-static void sam_is_numpy(void **state) {
+static void test_sam_agrees_with_numpy(void **state) {
     (void)state;
     prove_numpy(&sam, SW_F64);
     prove_numpy(&sam, SW_F32);
 }
 
-static void sam_skips(void **state) {
+static void test_sam_survives_skipped_steps(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&sam, SW_F64), 2 * sam.steps);
     prove_skips(&sam, SW_F32);
@@ -187,7 +187,7 @@ static void sam_skips(void **state) {
     prove_skips(&averaged, SW_F64);
 }
 
-static void sam_on_threads(void **state) {
+static void test_sam_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = sam;
     large.make = large_problem;
@@ -197,7 +197,7 @@ static void sam_on_threads(void **state) {
 }
 
 /* The value that minimize reports is f at x, of the step's samples. */
-static void sam_value_is_at_x(void **state) {
+static void test_sam_value_is_at_x(void **state) {
     (void)state;
     problem *p = deep_problem(SW_F64);
     sw_optim *optim = sw_optim_new_with_options(
@@ -216,7 +216,7 @@ static void sam_value_is_at_x(void **state) {
 }
 
 /* A wrapper and what it wraps have scratch memory of their own, also two wrappers of one kind. */
-static void sam_shares_no_scratch(void **state) {
+static void test_sam_shares_no_scratch(void **state) {
     (void)state;
     claim kept = sam, twice = sam, twice_kept = sam;
     kept.estimator = "proto_sam rho=0.05 of=proto_keeper";
@@ -228,7 +228,7 @@ static void sam_shares_no_scratch(void **state) {
 }
 
 /* A rule that cannot take what it is given says so, and by name. */
-static void muon_refuses_a_bias(void **state) {
+static void test_muon_refuses_a_bias(void **state) {
     (void)state;
     problem *p = deep_problem(SW_F64);
     sw_optim *optim = sw_optim_new_with_options(
@@ -249,9 +249,9 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sam_is_numpy),        cmocka_unit_test(sam_skips),
-        cmocka_unit_test(sam_on_threads),      cmocka_unit_test(sam_value_is_at_x),
-        cmocka_unit_test(muon_refuses_a_bias), cmocka_unit_test(sam_shares_no_scratch),
+        cmocka_unit_test(test_sam_agrees_with_numpy),         cmocka_unit_test(test_sam_survives_skipped_steps),
+        cmocka_unit_test(test_sam_has_equal_bits_on_threads), cmocka_unit_test(test_sam_value_is_at_x),
+        cmocka_unit_test(test_muon_refuses_a_bias),           cmocka_unit_test(test_sam_shares_no_scratch),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -36,7 +36,7 @@ static void SW_K(scale)(void *args, int64_t begin, int64_t end, double *sums) {
 
 #else
 
-#include "test_prototypes_shared.h"
+#include "prototypes.h"
 
 static const sw_kernels correct_kernels = SW_KERNEL_TABLE(correct), scale_kernels = SW_KERNEL_TABLE(scale);
 
@@ -147,7 +147,7 @@ static sw_status sag_estimate(sw_estimate *e, const void *x, void *g) {
     } else {
         correct(e->type, width, entries, y, e->slot[SUM], d);
     }
-    double m = e->scalar[SEEN] + (at(e->type, e->slot[VISITED_BEFORE], i) == 0 ? 1 : 0);
+    double m = e->scalar[SEEN] + (vec_get(e->type, e->slot[VISITED_BEFORE], i) == 0 ? 1 : 0);
     scale(e->type, e->dim, 1 / m, d, g);
     return SW_OK;
 }
@@ -157,8 +157,8 @@ static sw_status sag_commit(sw_estimate *e) {
     const size_t size = sw_dtype_size(e->type);
     memcpy(row(e, e->slot[TABLE], i, width), sw_estimate_scratch(e, NEW_ENTRIES, width), (size_t)width * size);
     memcpy(e->slot[SUM], sw_estimate_scratch(e, NEW_SUM, 0), (size_t)e->dim * size);
-    e->scalar[SEEN] += at(e->type, e->slot[VISITED_BEFORE], i) == 0 ? 1 : 0;
-    put(e->type, e->slot[VISITED_BEFORE], i, 1);
+    e->scalar[SEEN] += vec_get(e->type, e->slot[VISITED_BEFORE], i) == 0 ? 1 : 0;
+    vec_set(e->type, e->slot[VISITED_BEFORE], i, 1);
     return SW_OK;
 }
 
@@ -182,7 +182,7 @@ static double seen_estimate[NET_DIM];
 static sw_status spy_estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(sw_estimate_inner(e, x, g));
     for (int64_t i = 0; i < e->dim && i < NET_DIM; i++)
-        seen_estimate[i] = at(e->type, g, i);
+        seen_estimate[i] = vec_get(e->type, g, i);
     return SW_OK;
 }
 
@@ -209,7 +209,7 @@ static sw_tensor mask_forward(sw_module *m, sw_tensor x) {
     if (masks.passes < 3 && a.shape[1] == HIDDEN) {
         masks.rows[masks.passes] = a.shape[0];
         for (int64_t i = 0; i < a.shape[0] * HIDDEN; i++) /* a tanh is never exactly 0 here */
-            masks.kept[masks.passes][i] = at(a.type, a.data, i) != 0;
+            masks.kept[masks.passes][i] = vec_get(a.type, a.data, i) != 0;
     }
     masks.passes++;
     return x;
@@ -273,19 +273,19 @@ static const claim svrg = {.name = "svrg with dropout",
                            .before = forget_masks,
                            .after = look_at_masks};
 
-static void svrg_is_numpy(void **state) {
+static void test_svrg_agrees_with_numpy(void **state) {
     (void)state;
     prove_numpy(&svrg, SW_F64);
     prove_numpy(&svrg, SW_F32);
 }
 
-static void svrg_skips(void **state) {
+static void test_svrg_survives_skipped_steps(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&svrg, SW_F64), 2 * 7 + 3);
     prove_skips(&svrg, SW_F32);
 }
 
-static void svrg_on_threads(void **state) {
+static void test_svrg_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = svrg;
     large.make = large_dropout_problem;
@@ -317,7 +317,7 @@ static const char *const sag_tables[] = {"y", "d", "visited", NULL};
 static const claim sag_of_samples = SAG("sag, n x dim", line_problem),
                    sag_of_scalars = SAG("sag, n x outputs", glm_problem);
 
-static void sag_is_numpy(void **state) {
+static void test_sag_agrees_with_numpy(void **state) {
     (void)state;
     for (sw_dtype type = SW_F32; type <= SW_F64; type++) {
         prove_numpy(&sag_of_samples, type);
@@ -326,7 +326,7 @@ static void sag_is_numpy(void **state) {
 }
 
 /* Both tables, one path: apart by rounding alone. */
-static void sag_tables_agree(void **state) {
+static void test_sag_tables_agree(void **state) {
     (void)state;
     int64_t calls;
     double *a = run_path(&sag_of_samples, SW_F64, 0, false, &calls);
@@ -338,7 +338,7 @@ static void sag_tables_agree(void **state) {
     free(b);
 }
 
-static void sag_skips(void **state) {
+static void test_sag_survives_skipped_steps(void **state) {
     (void)state;
     assert_int_equal(prove_skips(&sag_of_samples, SW_F64), VISITS);
     assert_int_equal(prove_skips(&sag_of_scalars, SW_F64), VISITS);
@@ -347,7 +347,7 @@ static void sag_skips(void **state) {
 }
 
 /* Inside a wrapper a table moves as well. */
-static void sag_in_a_wrapper(void **state) {
+static void test_sag_works_in_a_wrapper(void **state) {
     (void)state;
     claim watched = sag_of_samples;
     watched.estimator = "proto_spy of=proto_sag script=visits";
@@ -355,7 +355,7 @@ static void sag_in_a_wrapper(void **state) {
     prove_skips(&watched, SW_F64);
 }
 
-static void sag_refuses_batches(void **state) {
+static void test_sag_refuses_batches(void **state) {
     (void)state;
     problem *p = line_problem(SW_F64);
     sw_optim *optim = sw_optim_new_with_options(
@@ -382,7 +382,7 @@ static sw_status never(sw_search *s, double *alpha) {
 
 static const sw_line_search proto_search = {.size = sizeof(sw_line_search), .name = "proto_search", .search = never};
 
-static void combinations_are_refused(void **state) {
+static void test_combinations_are_refused(void **state) {
     (void)state;
     problem *p = line_problem(SW_F64);
     sw_optim_options how = {.size = sizeof how, .estimator = "proto_twice of=proto_spy of=proto_sag"};
@@ -397,7 +397,7 @@ static void combinations_are_refused(void **state) {
     problem_free(p);
 }
 
-static void sag_on_threads(void **state) {
+static void test_sag_has_equal_bits_on_threads(void **state) {
     (void)state;
     claim large = sag_of_samples;
     large.make = large_problem;
@@ -416,11 +416,16 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(svrg_is_numpy),       cmocka_unit_test(svrg_skips),
-        cmocka_unit_test(svrg_on_threads),     cmocka_unit_test(sag_is_numpy),
-        cmocka_unit_test(sag_tables_agree),    cmocka_unit_test(sag_skips),
-        cmocka_unit_test(sag_refuses_batches), cmocka_unit_test(sag_on_threads),
-        cmocka_unit_test(sag_in_a_wrapper),    cmocka_unit_test(combinations_are_refused),
+        cmocka_unit_test(test_svrg_agrees_with_numpy),
+        cmocka_unit_test(test_svrg_survives_skipped_steps),
+        cmocka_unit_test(test_svrg_has_equal_bits_on_threads),
+        cmocka_unit_test(test_sag_agrees_with_numpy),
+        cmocka_unit_test(test_sag_tables_agree),
+        cmocka_unit_test(test_sag_survives_skipped_steps),
+        cmocka_unit_test(test_sag_refuses_batches),
+        cmocka_unit_test(test_sag_has_equal_bits_on_threads),
+        cmocka_unit_test(test_sag_works_in_a_wrapper),
+        cmocka_unit_test(test_combinations_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -1,6 +1,6 @@
 /* optim/README.md says what the tables say: the rules with summary, source and state; every other method by its name.
  * README.md has their number. optim/README.md quotes references as they are in rules/references.h. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 static char readme[1 << 17], front[1 << 17], references[1 << 17];
 

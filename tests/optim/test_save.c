@@ -1,205 +1,6 @@
-/* Saving an optimizer in the middle of a run and going on in another one is the same, bit for bit, as not
- * stopping: for every registered rule, estimator, schedule, line search and average, each option that changes
- * what there is to save turned once. And what does not fit is told at once and changes nothing. */
-#define _GNU_SOURCE
-#include "json_memory.h"
-
-#include "files.h"
-
-#include <swale/extend.h>
-#include <swale/nn.h>
-#include <swale/optim.h>
-
-/* Does not wait for the disk: hundreds of files are saved. */
-int fsync(int file) {
-    return file < 0 ? -1 : 0;
-}
-
-/* ---- A small problem: logistic regression, a generalized linear model with dropout where asked for ---- */
-
-enum { N = 12, FEATURES = 3, OUTPUTS = 2, STEPS = 7, STOP = 4 };
-
-typedef struct problem {
-    sw_params *params;
-    sw_objective f;
-    double a[N][FEATURES];
-    int32_t y[N];
-    bool plain;   /* no generalized linear model: a loss with dropout */
-    int poisoned; /* this evaluation gives NaN; 0: none */
-    int calls;
-} problem;
-
-static sw_array rows_of(problem *p, sw_dtype type, const int64_t *ids, int64_t count, void *out) {
-    for (int64_t i = 0; i < count * FEATURES; i++) {
-        const double v = p->a[ids ? ids[i / FEATURES] : i / FEATURES][i % FEATURES];
-        if (type == SW_F32)
-            ((float *)out)[i] = (float)v;
-        else
-            ((double *)out)[i] = v;
-    }
-    return sw_array_view(out, type, 2, (int64_t[]){count, FEATURES});
-}
-
-static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    problem *p = user;
-    double block[N * FEATURES];
-    return sw_input_copy(tape, rows_of(p, sw_params_type(p->params), ids, count, block));
-}
-
-static sw_tensor head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids, int64_t count) {
-    problem *p = user;
-    int32_t y[N];
-    for (int64_t i = 0; i < count; i++)
-        y[i] = p->y[ids ? ids[i] : i];
-    sw_tensor loss = sw_cross_entropy(z, sw_input_copy(tape, sw_array_view(y, SW_I32, 1, &count)));
-    return ++p->calls == p->poisoned ? sw_scale(loss, (double)NAN) : loss;
-}
-
-static sw_tensor loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
-    problem *p = user;
-    sw_tensor x = rows(user, tape, ids, count);
-    if (p->plain)
-        x = sw_dropout(x, 0.3, 7);
-    sw_tensor z = sw_linear(x, sw_param_use(tape, sw_params_find(p->params, "w")),
-                            sw_param_use(tape, sw_params_find(p->params, "b")));
-    return head(user, tape, z, ids, count);
-}
-
-static void open_problem(problem *p, sw_dtype type, bool plain) {
-    *p = (problem){.plain = plain};
-    uint64_t random = 5;
-    for (int i = 0; i < N; i++) {
-        for (int j = 0; j < FEATURES; j++)
-            p->a[i][j] = (double)(float)test_uniform(&random, -1, 1);
-        p->y[i] = p->a[i][0] + 0.3 * p->a[i][1] > 0;
-    }
-    p->params = sw_params_new(type, 3);
-    const sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT},
-                           bias = {.size = sizeof bias, .role = SW_ROLE_BIAS};
-    sw_params_add(p->params, "w", 2, (int64_t[]){OUTPUTS, FEATURES}, &weight);
-    sw_params_add(p->params, "b", 1, (int64_t[]){OUTPUTS}, &bias);
-    assert_int_equal(sw_params_build(p->params), SW_OK);
-    for (int64_t i = 0; i < sw_params_dim(p->params); i++) {
-        const double v = (double)(float)test_uniform(&random, -0.5, 0.5);
-        if (type == SW_F32)
-            ((float *)sw_params_x(p->params))[i] = (float)v;
-        else
-            ((double *)sw_params_x(p->params))[i] = v;
-    }
-    p->f = (sw_objective){.size = sizeof p->f, .n = N, .params = p->params, .user = p, .loss = loss};
-    if (!plain) {
-        p->f.features = FEATURES;
-        p->f.outputs = OUTPUTS;
-        p->f.bias = true;
-        p->f.rows = rows;
-        p->f.head = head;
-    }
-}
-
-/* ---- A run, and a run with a stop ---- */
-
-typedef struct run {
-    problem p;
-    sw_optim *o;
-} run;
-
-/* What an optimizer refuses at its making or in its first step is no case for us. */
-static bool open_run(run *r, sw_dtype type, bool plain, const sw_optim_options *how) {
-    open_problem(&r->p, type, plain);
-    r->o = sw_optim_new_with_options(r->p.params, how);
-    return r->o && sw_optim_bind(r->o, &r->p.f) == SW_OK;
-}
-
-static void close_run(run *r) {
-    sw_optim_free(r->o);
-    sw_params_free(r->p.params);
-}
-
-static sw_status go(run *r, int steps) {
-    for (int i = 0; i < steps; i++) {
-        sw_status status = sw_optim_minimize(r->o, &r->p.f, NULL);
-        if (status != SW_OK && status != SW_SKIPPED)
-            return status;
-    }
-    return SW_OK;
-}
-
-static uint64_t point_hash(run *r) {
-    const size_t size = (size_t)sw_params_dim(r->p.params) * sw_dtype_size(sw_params_type(r->p.params));
-    const void *point = sw_optim_point(r->o);
-    assert_non_null(point);
-    return test_hash(TEST_HASH, point, size);
-}
-
-static const char *save(run *r, const char *name) {
-    const char *path = path_of(name);
-    if (sw_optim_save(r->o, path) != SW_OK)
-        fail_msg("%s", sw_error());
-    return path;
-}
-
-static const char *text_of(const sw_optim_options *how) {
-    static char text[600];
-    snprintf(text, sizeof text, "estimator \"%s\", rule \"%s\", schedule \"%s\", average \"%s\"",
-             how->estimator ? how->estimator : "", how->rule ? how->rule : "", how->schedule ? how->schedule : "",
-             how->average ? how->average : "");
-    return text;
-}
-
-/* False: this combination is refused. Both files at the end hold all state, so that equal files are equal
- * runs. */
-static bool resumes(sw_dtype type, bool plain, int poisoned, const sw_optim_options *how) {
-    run straight = {0}, first = {0}, second = {0};
-    if (!open_run(&straight, type, plain, how) || go(&straight, 1) != SW_OK) {
-        assert_non_null(sw_error());
-        sw_clear_error();
-        close_run(&straight);
-        return false;
-    }
-    close_run(&straight);
-    assert_true(open_run(&straight, type, plain, how));
-    straight.p.poisoned = poisoned;
-    if (go(&straight, STOP) != SW_OK)
-        fail_msg("%s: %s", text_of(how), sw_error());
-    const uint64_t point = point_hash(&straight);
-    const double norm = sw_optim_gradient_norm(straight.o);
-    if (go(&straight, STEPS - STOP) != SW_OK)
-        fail_msg("%s: %s", text_of(how), sw_error());
-
-    assert_true(open_run(&first, type, plain, how));
-    first.p.poisoned = poisoned;
-    assert_int_equal(go(&first, STOP), SW_OK);
-    const char *stop = save(&first, "stop");
-    assert_true(open_run(&second, type, plain, how));
-    second.p.poisoned = poisoned;
-    second.p.calls = first.p.calls;
-    memset(sw_params_x(second.p.params), 0x11, (size_t)sw_params_dim(second.p.params) * sw_dtype_size(type));
-    if (sw_optim_load(second.o, stop) != SW_OK)
-        fail_msg("%s: %s", text_of(how), sw_error());
-    remove_file(stop);
-    bytes stopped = read_file(save(&first, "first")), loaded = read_file(save(&second, "second"));
-    if (stopped.size != loaded.size || memcmp(stopped.at, loaded.at, loaded.size) != 0)
-        fail_msg("%s: the state is another after loading", text_of(how));
-    free(stopped.at), free(loaded.at);
-    if (point_hash(&second) != point)
-        fail_msg("%s: the point is another after loading", text_of(how));
-    assert_true(norm == sw_optim_gradient_norm(second.o) || isnan(norm));
-    assert_int_equal(go(&second, STEPS - STOP), SW_OK);
-    stopped = read_file(save(&straight, "first"));
-    loaded = read_file(save(&second, "second"));
-    if (stopped.size != loaded.size || memcmp(stopped.at, loaded.at, loaded.size) != 0 ||
-        point_hash(&straight) != point_hash(&second))
-        fail_msg("%s: the run went on in another way", text_of(how));
-    free(stopped.at), free(loaded.at);
-    remove_file(path_of("first"));
-    remove_file(path_of("second"));
-    close_run(&straight), close_run(&first), close_run(&second);
-    expect_no_error();
-    return true;
-}
-
-#define HOW(...) \
-    (&(const sw_optim_options){.size = sizeof(sw_optim_options), .seed = 11, .total_steps = STEPS, __VA_ARGS__})
+/* A run that is saved in the middle, loaded and resumed is bit for bit the uninterrupted one: for every registered rule,
+ * estimator, schedule, line search and average, with each option that changes what there is to save turned once. */
+#include "saved_runs.h"
 
 /* ---- Every method ---- */
 
@@ -245,7 +46,7 @@ static bool rule_resumes(sw_dtype type, const char *spec) {
     return done;
 }
 
-static void every_rule(void **state) {
+static void test_every_rule_resumes(void **state) {
     (void)state;
     int rules = 0;
     variants_resumed = 0;
@@ -291,7 +92,7 @@ static int estimator_resumes(const sw_estimator *e, const char *options) {
     return done;
 }
 
-static void every_estimator(void **state) {
+static void test_every_estimator_resumes(void **state) {
     (void)state;
     int estimators = 0;
     for (const sw_estimator *e; (e = sw_estimator_at(estimators)) != NULL; estimators++) {
@@ -311,7 +112,7 @@ static void every_estimator(void **state) {
     assert_true(estimators >= 1);
 }
 
-static void every_schedule_search_and_average(void **state) {
+static void test_every_schedule_search_and_average_resumes(void **state) {
     (void)state;
     int i = 0;
     char spec[200], text[96];
@@ -339,7 +140,7 @@ static void every_schedule_search_and_average(void **state) {
 }
 
 /* Steps that were skipped before the stop or after it. */
-static void skipped_steps(void **state) {
+static void test_run_with_skipped_steps_resumes(void **state) {
     (void)state;
     for (int k = 1; k <= STEPS; k++)
         assert_true(resumes(SW_F64, true, k,
@@ -485,7 +286,7 @@ static const char *const half_scalars[] = {"alpha", NULL};
 static const sw_line_search halving = {
     .size = sizeof halving, .name = "test-half", .scalars = half_scalars, .search = half};
 
-static void all_kinds_of_state(void **state) {
+static void test_every_kind_of_state_resumes(void **state) {
     (void)state;
     assert_int_equal(sw_estimator_register(&walk), SW_OK);
     assert_int_equal(sw_estimator_register(&around), SW_OK);
@@ -535,7 +336,7 @@ static void all_kinds_of_state(void **state) {
 /* ---- Other ways ---- */
 
 /* By hand: no objective is bound. */
-static void a_loop_by_hand(void **state) {
+static void test_loop_by_hand_resumes(void **state) {
     (void)state;
     run r[3];
     sw_tape *tape = sw_tape_new();
@@ -568,7 +369,7 @@ static void a_loop_by_hand(void **state) {
 
 /* Back to an earlier state in the same optimizer, through a file which holds the program's own numbers too.
  */
-static void back_to_a_checkpoint(void **state) {
+static void test_optimizer_returns_to_a_checkpoint(void **state) {
     (void)state;
     run r;
     const int64_t place[2] = {3, 40};
@@ -595,7 +396,7 @@ static void back_to_a_checkpoint(void **state) {
 }
 
 /* Real numbers and schedules may be others; the length of the run is the file's unless one is set. */
-static void a_run_may_go_on_otherwise(void **state) {
+static void test_run_may_resume_with_other_numbers(void **state) {
     (void)state;
     run r, s;
     assert_true(
@@ -618,217 +419,17 @@ static void a_run_may_go_on_otherwise(void **state) {
     expect_no_error();
 }
 
-/* ---- What does not fit ---- */
-
-static void expect_refused(const char *path, sw_dtype type, const sw_optim_options *how, const char *faults) {
-    run r;
-    char text[PATH_SIZE + 2400];
-    assert_true(open_run(&r, type, true, how));
-    assert_int_equal(go(&r, 1), SW_OK);
-    bytes before = read_file(save(&r, "before"));
-    if (sw_optim_load(r.o, path) == SW_OK)
-        fail_msg("expected: %s", faults);
-    snprintf(text, sizeof text, "%s: %s", path, faults);
-    expect_error(SW_ERR_FORMAT, text);
-    check_file(save(&r, "before"), before.at, before.size);
-    free(before.at);
-    remove_file(path_of("before"));
-    close_run(&r);
-}
-
-static void what_does_not_fit(void **state) {
-    (void)state;
-    run r;
-    char path[PATH_SIZE + NAME_SIZE], other[sizeof path]; /* path_of has a few buffers */
-    snprintf(path, sizeof path, "%s", path_of("misfit"));
-    snprintf(other, sizeof other, "%s", path_of("other"));
-    assert_true(open_run(&r, SW_F32, true, HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = "ema")));
-    assert_int_equal(go(&r, 2), SW_OK);
-    save(&r, "misfit");
-    expect_refused(
-        path, SW_F64,
-        &(const sw_optim_options){.size = sizeof(sw_optim_options),
-                                  .seed = 12,
-                                  .estimator = "minibatch batch=4",
-                                  .rule = "rank=2: sgd momentum=0.5 nesterov; adam"},
-        "does not fit the optimizer: rule is \"rank=2: sgd nesterov=1; adam\" here and \"adam\" in the file; "
-        "estimator is \"minibatch batch=4\" here and \"minibatch batch=5\" in the file; average is \"none\" "
-        "here and \"ema\" in the file; the seed is 12 here and 11 in the file; "
-        "x.w is f64 [2,3] here and f32 [2,3] in the file; x.b is f64 [2] here and f32 [2] in the file");
-    sw_archive *a = sw_archive_load(path), *b = sw_archive_new();
-    for (int i = 0; i < sw_archive_count(a); i++) { /* without one array, with another, one of another shape */
-        sw_archive_item item = sw_archive_at(a, i);
-        if (strcmp(item.name, "optim.slot.w.m") == 0)
-            item.array.shape[0] = 3, item.array.shape[1] = 2;
-        if (strcmp(item.name, "optim.average.ema") != 0)
-            sw_archive_put(b, item.name, item.array);
-    }
-    for (int i = 0; i < sw_archive_text_count(a); i++)
-        sw_archive_set_text(b, sw_archive_text_key(a, i), sw_archive_text(a, sw_archive_text_key(a, i)));
-    sw_archive_put_copy(b, "optim.slot.w.u", sw_archive_get(a, "optim.slot.w.v"));
-    assert_int_equal(sw_archive_save(b, other), SW_OK);
-    sw_archive_free(b);
-    const sw_optim_options *same =
-        HOW(.rule = "adam lr=0.5", .estimator = "minibatch batch=5", .average = "ema decay=0.5");
-    expect_refused(other, SW_F32, same,
-                   "does not fit the optimizer: slot.w.m is f32 [2,3] here and f32 [3,2] in the "
-                   "file; average.ema is missing; slot.w.u is not expected");
-    ((float *)sw_archive_get(a, "optim.slot.w.m").data)[1] += 1;
-    assert_int_equal(sw_archive_save(a, other), SW_OK);
-    expect_refused(other, SW_F32, same, "damaged: its numbers are not those that were saved");
-    sw_archive_set_text(a, "optim.format", "2");
-    assert_int_equal(sw_archive_save(a, other), SW_OK);
-    expect_refused(other, SW_F32, same, "an optimizer's state in format 2; this version of swale reads 1");
-    assert_int_equal(sw_params_save(r.p.params, other), SW_OK);
-    expect_refused(other, SW_F32, same, "holds no optimizer's state: parameters alone are loaded by sw_params_load");
-    sw_archive_free(a);
-    remove_file(other);
-    remove_file(path);
-    close_run(&r);
-    expect_no_error();
-}
-
-/* Tables of an estimator are there when it is bound. */
-static void bound_or_not(void **state) {
-    (void)state;
-    run r, s;
-    char text[PATH_SIZE + 200];
-    const char *path = path_of("bound");
-    const sw_optim_options *how = HOW(.rule = "sgd", .estimator = "minibatch batch=5");
-    assert_true(open_run(&r, SW_F32, true, how));
-    save(&r, "bound");
-    open_problem(&s.p, SW_F32, true);
-    s.o = sw_optim_new_with_options(s.p.params, how);
-    assert_int_equal(sw_optim_load(s.o, path), SW_ERR_STATE);
-    snprintf(text, sizeof text,
-             "%s: holds the state of an estimator: call sw_optim_bind with the objective before "
-             "loading",
-             path);
-    expect_error(SW_ERR_STATE, text);
-    save(&s, "bound");
-    assert_int_equal(sw_optim_load(s.o, path), SW_OK);
-    assert_int_equal(sw_optim_load(r.o, path), SW_ERR_STATE);
-    snprintf(text, sizeof text, "%s: saved before an objective was bound, and here one is: load before sw_optim_bind",
-             path);
-    expect_error(SW_ERR_STATE, text);
-    close_run(&s);
-    open_problem(&s.p, SW_F32, true);
-    s.p.f.n = N - 1;
-    s.o = sw_optim_new_with_options(s.p.params, how);
-    assert_int_equal(sw_optim_bind(s.o, &s.p.f), SW_OK);
-    save(&r, "bound");
-    assert_int_equal(sw_optim_load(s.o, path), SW_ERR_FORMAT);
-    snprintf(text, sizeof text, "%s: does not fit the optimizer: the objective has 11 samples here and 12 in the file",
-             path);
-    expect_error(SW_ERR_FORMAT, text);
-    remove_file(path);
-    close_run(&r), close_run(&s);
-    assert_int_equal(sw_optim_save(NULL, path), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "optim_save: the optimizer is NULL");
-    assert_int_equal(sw_optim_load(NULL, path), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "optim_load: the optimizer is NULL");
-    assert_int_equal(sw_optim_pack(NULL, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "optim_pack: the optimizer is NULL");
-}
-
-/* Cut off or with a bit turned, a file is refused and changes nothing: no number of the state may be another.
- */
-static void damaged_files(void **state) {
-    (void)state;
-    run r;
-    int refused = 0;
-    assert_true(open_run(&r, SW_F32, true, HOW(.rule = "sgd momentum=0.5", .estimator = "minibatch batch=5")));
-    assert_int_equal(go(&r, 3), SW_OK);
-    bytes good = read_file(save(&r, "good"));
-    uint64_t length = 0;
-    memcpy(&length, good.at, 8);
-    const size_t data = 8 + (size_t)length;
-    for (size_t i = 0; i < good.size; i += i < data ? 7 : 1) { /* all of the data, some of the header */
-        good.at[i] ^= (unsigned char)(1u << i % 8);
-        const char *path = write_file("bad", good.at, good.size);
-        const sw_status status = sw_optim_load(r.o, path);
-        good.at[i] ^= (unsigned char)(1u << i % 8);
-        if (status == SW_OK)
-            fail_msg("byte %zu of %zu", i, good.size);
-        assert_int_equal(strncmp(sw_error(), path, strlen(path)), 0);
-        sw_clear_error();
-        remove_file(path);
-        refused++;
-    }
-    assert_true(refused > 200);
-    check_file(save(&r, "good"), good.at, good.size);
-    free(good.at);
-    remove_file(path_of("good"));
-    close_run(&r);
-}
-
-/* Also where an option was asked for before loading. */
-static void options_are_the_programs(void **state) {
-    (void)state;
-    for (int asked = 0; asked < 2; asked++) {
-        run r, s;
-        assert_true(open_run(&r, SW_F64, true, HOW(.rule = "sgd lr=0.5 weight_decay=0.25")));
-        assert_int_equal(go(&r, 2), SW_OK);
-        const char *path = save(&r, "options");
-        assert_true(open_run(&s, SW_F64, true, HOW(.rule = "sgd lr=0.01 weight_decay=0.125")));
-        assert_true(!asked || sw_optim_option(s.o, 0, "lr") == 0.01);
-        assert_int_equal(sw_optim_load(s.o, path), SW_OK);
-        assert_true(sw_optim_option(s.o, 0, "lr") == 0.5); /* of the last step */
-        assert_int_equal(go(&s, 1), SW_OK);
-        assert_true(sw_optim_option(s.o, 0, "lr") == 0.01 && sw_optim_option(s.o, 0, "weight_decay") == 0.125);
-        remove_file(path);
-        close_run(&r);
-        close_run(&s);
-    }
-}
-
-static void without_memory(void **state) {
-    (void)state;
-    test_allocator memory;
-    const sw_optim_options *how = HOW(.rule = "adam", .estimator = "minibatch batch=5", .average = "ema");
-    for (int loading = 0; loading < 2; loading++) {
-        bool done = false;
-        for (long long k = 1; !done; k++) {
-            run r;
-            test_all_memory(&memory);
-            assert_true(open_run(&r, SW_F32, true, how));
-            assert_int_equal(go(&r, 2), SW_OK);
-            sw_archive *a = sw_archive_new();
-            if (loading)
-                assert_int_equal(sw_optim_pack(r.o, a), SW_OK);
-            test_allocator_fail(&memory, k, false);
-            sw_status status = loading ? sw_optim_unpack(r.o, a) : sw_optim_pack(r.o, a);
-            done = status == SW_OK;
-            assert_int_equal(done, !memory.failed);
-            assert_int_equal(status, done ? SW_OK : SW_ERR_MEMORY);
-            sw_clear_error();
-            if (!loading && !done) { /* what is not complete is not saved */
-                assert_int_equal(sw_archive_save(a, path_of("partial")), SW_ERR_STATE);
-                sw_clear_error();
-            }
-            sw_archive_free(a);
-            close_run(&r);
-            assert_int_equal(memory.live, 0);
-            test_all_memory(NULL);
-        }
-    }
-}
-
 int main(void) {
+#define TEST(name) cmocka_unit_test_setup(name, test_clear)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(every_rule, test_clear),
-        cmocka_unit_test_setup(every_estimator, test_clear),
-        cmocka_unit_test_setup(every_schedule_search_and_average, test_clear),
-        cmocka_unit_test_setup(skipped_steps, test_clear),
-        cmocka_unit_test_setup(all_kinds_of_state, test_clear),
-        cmocka_unit_test_setup(a_loop_by_hand, test_clear),
-        cmocka_unit_test_setup(back_to_a_checkpoint, test_clear),
-        cmocka_unit_test_setup(a_run_may_go_on_otherwise, test_clear),
-        cmocka_unit_test_setup(what_does_not_fit, test_clear),
-        cmocka_unit_test_setup(bound_or_not, test_clear),
-        cmocka_unit_test_setup(damaged_files, test_clear),
-        cmocka_unit_test_setup(options_are_the_programs, test_clear),
-        cmocka_unit_test_setup(without_memory, test_clear),
+        TEST(test_every_rule_resumes),
+        TEST(test_every_estimator_resumes),
+        TEST(test_every_schedule_search_and_average_resumes),
+        TEST(test_run_with_skipped_steps_resumes),
+        TEST(test_every_kind_of_state_resumes),
+        TEST(test_loop_by_hand_resumes),
+        TEST(test_optimizer_returns_to_a_checkpoint),
+        TEST(test_run_may_resume_with_other_numbers),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

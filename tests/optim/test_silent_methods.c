@@ -1,6 +1,6 @@
 /* A method's function that returns an error without sw_fail: the caller's status and a message that names the
  * method and the function. A program that only asks sw_error() must not believe in success. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 static const double slope[SMALL_DIM] = {1, 2, -1, 0.5, 1, 1, -2, 1, 3, 0.25, 1, -1, 2, 1, 2, -0.5, 1, 1};
 
@@ -136,7 +136,7 @@ static sw_status attempt(const silent_case *c, sw_params *p) {
     return status;
 }
 
-static void test_an_error_always_has_a_message(void **state) {
+static void test_error_without_a_message_names_the_method(void **state) {
     (void)state;
     static const sw_status statuses[] = {SW_ERR_USER, SW_ERR_MEMORY, SW_ERR_ARGUMENT};
     for (int i = 0; i < CASES; i++)
@@ -156,7 +156,7 @@ static void test_an_error_always_has_a_message(void **state) {
 }
 
 /* SW_SKIPPED where no step can be skipped. */
-static void test_a_skip_where_none_can_be(void **state) {
+static void test_skip_where_none_is_allowed_is_refused(void **state) {
     (void)state;
     static const char *const none[] = {"check", "tensor", "start", "commit", "search check"};
     silent = SW_SKIPPED;
@@ -175,7 +175,7 @@ static void test_a_skip_where_none_can_be(void **state) {
 }
 
 /* An error that is pending stays, with its own message; what failed now is sw_last_failure. */
-static void test_a_pending_error_is_kept(void **state) {
+static void test_pending_error_is_kept(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     sw_optim *o = NEW_OPTIM(p, .average = "mute");
@@ -199,7 +199,7 @@ static sw_status own_message(sw_step *s) {
 static const sw_rule talking_rule = {
     .size = sizeof(sw_rule), .name = "talking", .unit = SW_UNIT_TENSOR, .begin = own_message, .tensor = mute_tensor};
 
-static void test_a_message_of_the_method_is_kept(void **state) {
+static void test_message_of_the_method_is_kept(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     sw_optim *o = sw_optim_new(p, "talking");
@@ -209,7 +209,7 @@ static void test_a_message_of_the_method_is_kept(void **state) {
     sw_params_free(p);
 }
 
-static void test_a_slot_without_a_size(void **state) {
+static void test_slot_without_a_size_is_refused(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     linear_problem f;
@@ -233,9 +233,11 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_an_error_always_has_a_message), TEST(test_a_skip_where_none_can_be),
-        TEST(test_a_pending_error_is_kept),       TEST(test_a_message_of_the_method_is_kept),
-        TEST(test_a_slot_without_a_size),
+        TEST(test_error_without_a_message_names_the_method),
+        TEST(test_skip_where_none_is_allowed_is_refused),
+        TEST(test_pending_error_is_kept),
+        TEST(test_message_of_the_method_is_kept),
+        TEST(test_slot_without_a_size_is_refused),
     };
     return cmocka_run_group_tests_name("silent methods", tests, set_up, NULL);
 }

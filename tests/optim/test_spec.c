@@ -1,12 +1,7 @@
-/* Specs: what they set, and the exact words for every mistake in them; registering; the list. */
-#include "test_optim_shared.h"
+/* Specs: what they set, and the exact words for every mistake in them; the list. */
+#include "helpers.h"
 
 /* ---- Methods to name ---- */
-
-static void no_kernel(void *args, int64_t begin, int64_t end, double *sums) {
-    (void)args, (void)begin, (void)end, (void)sums;
-}
-static const sw_kernels no_kernels = {{no_kernel, no_kernel, no_kernel}, {no_kernel, no_kernel, no_kernel}};
 
 static bool never(const double *option) {
     (void)option;
@@ -73,7 +68,7 @@ static void refused(sw_optim_options how, const char *message) {
 #define REFUSED(message, ...) refused((sw_optim_options){__VA_ARGS__}, message)
 
 /* A method of another kind. */
-static void test_kinds_of_methods(void **state) {
+static void test_method_of_another_kind_is_named(void **state) {
     (void)state;
     REFUSED("adam is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "adam lr=1e-3");
     REFUSED("adam is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "sam of=adam");
@@ -85,7 +80,7 @@ static void test_kinds_of_methods(void **state) {
     REFUSED("kinds is a rule, not an estimator: give it as .rule of sw_optim_options", .estimator = "kinds");
 }
 
-static void test_names_and_numbers(void **state) {
+static void test_wrong_names_and_numbers_are_refused(void **state) {
     (void)state;
     REFUSED("there is no rule adm, did you mean adam?", .rule = "adm");
     REFUSED("there is no rule ADAM, did you mean adam?", .rule = "ADAM");
@@ -148,7 +143,7 @@ static void test_names_and_numbers(void **state) {
 
 #define DURATION_NEEDED "steps (500), a part of the run (10%) or epochs (3ep) are needed"
 
-static void test_durations_refused(void **state) {
+static void test_wrong_durations_are_refused(void **state) {
     (void)state;
     REFUSED("kinds: delay=; " DURATION_NEEDED, .rule = "kinds delay=");
     REFUSED("kinds: delay=-1; " DURATION_NEEDED, .rule = "kinds delay=-1");
@@ -163,7 +158,7 @@ static void test_durations_refused(void **state) {
     REFUSED("cosine: warmup=soon; " DURATION_NEEDED, .schedule = "cosine warmup=soon");
 }
 
-static void test_long_specs(void **state) {
+static void test_too_long_spec_is_refused(void **state) {
     (void)state;
     char spec[700];
     memset(spec, 'a', sizeof spec);
@@ -177,7 +172,7 @@ static void test_long_specs(void **state) {
     REFUSED("rule sgd: the value of lr is too long", .rule = spec);
 }
 
-static void test_other_parts_refused(void **state) {
+static void test_wrong_parts_are_refused(void **state) {
     (void)state;
     REFUSED("there is no estimator minibach, did you mean minibatch?", .estimator = "minibach");
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]", .estimator = "minibatch batch=0");
@@ -205,7 +200,7 @@ static void test_other_parts_refused(void **state) {
     REFUSED("total_steps = -3; 0 (not known) or more is needed", .total_steps = -3);
 }
 
-static void test_combinations_refused(void **state) {
+static void test_wrong_combinations_are_refused(void **state) {
     (void)state;
     REFUSED("schedule: two line searches", .schedule = "search_one; search_one shrink=0.2");
     REFUSED("line search search_one: the step of rule kinds is not its learning rate times a "
@@ -220,7 +215,7 @@ static void test_combinations_refused(void **state) {
             .average = "ema");
 }
 
-static void test_groups_refused(void **state) {
+static void test_wrong_groups_are_refused(void **state) {
     (void)state;
     REFUSED("rule: there is no role weigth, did you mean weight?", .rule = "role=weigth: sgd; sgd");
     REFUSED("rule: there is no role ", .rule = "role=: sgd; sgd");
@@ -242,7 +237,7 @@ static void test_groups_refused(void **state) {
 }
 
 /* More groups than the pipeline has room for the sums of. */
-static void test_too_many_groups(void **state) {
+static void test_too_many_groups_are_refused(void **state) {
     (void)state;
     char spec[64 * 16 + 64] = "";
     for (int i = 0; i < 64; i++)
@@ -251,7 +246,7 @@ static void test_too_many_groups(void **state) {
     REFUSED("rule: at most 64 groups", .rule = spec);
 }
 
-static void test_wrappers(void **state) {
+static void test_wrapper_specs_are_read(void **state) {
     (void)state;
     REFUSED("there is no estimator minibach, did you mean minibatch?", .estimator = "wrapper of=minibach");
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]",
@@ -292,7 +287,7 @@ static void test_wrappers(void **state) {
     sw_params_free(p);
 }
 
-static void test_null_and_unbuilt(void **state) {
+static void test_null_and_unbuilt_params_are_refused(void **state) {
     (void)state;
     assert_null(sw_optim_new(NULL, "sgd"));
     expect_error(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL (is the model built?)");
@@ -330,7 +325,7 @@ static void option_is(const char *rule, const char *option, double expected) {
     sw_params_free(p);
 }
 
-static void test_values(void **state) {
+static void test_option_values_are_read(void **state) {
     (void)state;
     option_is("kinds", "lr", 1);
     option_is("kinds", "count", 3);
@@ -353,7 +348,7 @@ static void test_values(void **state) {
     option_is("sgd nesterov momentum=0.9", "nesterov", 1);
 }
 
-static void test_option_of_groups(void **state) {
+static void test_options_are_read_by_group(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     sw_optim *o = sw_optim_new(p, "role=weight: sgd lr=0.5; name=?: rank=0");
@@ -397,7 +392,7 @@ static void takes(const char *selector, bool a, bool b, bool c) {
     sw_params_free(p);
 }
 
-static void test_selectors(void **state) {
+static void test_selectors_choose_parameters(void **state) {
     (void)state;
     takes("role=weight", true, false, false);
     takes("role=bias", false, true, false);
@@ -413,6 +408,27 @@ static void test_selectors(void **state) {
     takes("  role=bias  ", false, true, false);
 }
 
+static void test_options_of_another_size_are_refused(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F32);
+    static const size_t bad[] = {0, 1, sizeof(sw_optim_options) + 1, SIZE_MAX};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const sw_optim_options how = {.size = bad[i], .rule = "sgd"};
+        char text[128];
+        snprintf(text, sizeof text, "optimizer: options.size is %zu; sizeof(sw_optim_options) is %zu", bad[i],
+                 sizeof how);
+        assert_null(sw_optim_new_with_options(p, &how));
+        expect_error(SW_ERR_ARGUMENT, text);
+    }
+    /* What an older program does not know of is zero, whatever lies behind its struct. */
+    const sw_optim_options older = {
+        .size = offsetof(sw_optim_options, schedule), .rule = "sgd lr=0.5", .schedule = "no such schedule", .clip = -1};
+    sw_optim *o = new_optim(p, &older);
+    assert_true(sw_optim_option(o, 0, "lr") == 0.5);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 /* ---- Durations and schedules at work ---- */
 
 static const double some[SMALL_DIM] = {1, -2, 0.5};
@@ -426,7 +442,7 @@ static sw_optim *optim_of(sw_params *p, const char *rule, const char *schedule, 
     return o;
 }
 
-static void test_durations_resolve(void **state) {
+static void test_durations_become_steps(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     linear_problem f;
@@ -459,7 +475,7 @@ static void step_refused(const char *rule, const char *schedule, const char *mes
     sw_params_free(p);
 }
 
-static void test_unknown_lengths(void **state) {
+static void test_durations_need_a_known_length(void **state) {
     (void)state;
     step_refused("kinds delay=10%", NULL,
                  "kinds: 10% of the run, but its length is not known: set the optimizer's steps");
@@ -474,7 +490,7 @@ static void test_unknown_lengths(void **state) {
     step_refused("sgd", "cosine", "schedule cosine needs the length of the run: set the optimizer's steps");
 }
 
-static void test_auto_needs_a_proposal(void **state) {
+static void test_lr_auto_needs_a_proposal(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     sw_optim *o = optim_of(p, "sgd lr=auto", NULL, 0);
@@ -488,7 +504,7 @@ static double near(double a, double b) { /* a few roundings of numbers up to 1 *
     return fabs(a - b) <= 1e-15;
 }
 
-static void test_schedules_on_options(void **state) {
+static void test_schedules_scale_their_options(void **state) {
     (void)state;
     const double pi = 3.14159265358979323846;
     sw_params *p = small_params(SW_F64);
@@ -521,7 +537,7 @@ static void test_schedules_on_options(void **state) {
 }
 
 /* "The value of a rule's option in the last (before the first: the first) step." */
-static void test_option_before_the_first_step(void **state) {
+static void test_option_before_the_first_step_is_that_of_the_first(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     sw_optim *o = optim_of(p, "sgd lr=1", "constant warmup=4", 0);
@@ -540,107 +556,6 @@ static void test_option_before_the_first_step(void **state) {
     sw_params_free(p);
 }
 
-/* ---- Registering ---- */
-
-static void test_registering(void **state) {
-    (void)state;
-    static const sw_rule namesake = {.size = sizeof(sw_rule), .name = "kinds", .update = &no_kernels},
-                         builtin = {.size = sizeof(sw_rule), .name = "sgd", .update = &no_kernels},
-                         no_update = {.size = sizeof(sw_rule), .name = "no_update"},
-                         no_tensor = {.size = sizeof(sw_rule),
-                                      .name = "no_tensor",
-                                      .unit = SW_UNIT_TENSOR,
-                                      .update = &no_kernels},
-                         no_name = {.size = sizeof(sw_rule), .update = &no_kernels},
-                         empty_name = {.size = sizeof(sw_rule), .name = "", .update = &no_kernels},
-                         no_size = {.name = "no_size", .update = &no_kernels},
-                         sums = {.size = sizeof(sw_rule),
-                                 .name = "sums",
-                                 .update = &no_kernels,
-                                 .measure = &no_kernels,
-                                 .sums = SW_MAX_SUMS + 1};
-    assert_ok(sw_rule_register(&kinds)); /* again: harmless */
-    assert_int_equal(sw_rule_register(&namesake), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the name kinds is taken by another rule");
-    assert_int_equal(sw_rule_register(&builtin), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the name sgd is taken by another rule");
-    assert_int_equal(sw_rule_register(&no_update), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule no_update has no update");
-    assert_int_equal(sw_rule_register(&no_tensor), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule no_tensor has no tensor");
-    assert_int_equal(sw_rule_register(&no_name), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
-    assert_int_equal(sw_rule_register(&empty_name), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
-    assert_int_equal(sw_rule_register(NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
-    assert_int_equal(sw_rule_register(&no_size), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule no_size: its size must be sizeof of its type");
-    assert_int_equal(sw_rule_register(&sums), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule sums has 9 sums; 0 to 8 are possible");
-    assert_ptr_equal(sw_rule_find("kinds"), &kinds);
-    assert_null(sw_rule_find("no_update"));
-    assert_null(sw_rule_find("kind"));
-    assert_ptr_equal(sw_estimator_find("wrapper"), &wrapper);
-    assert_null(sw_estimator_find("sgd"));
-    expect_no_error();
-}
-
-static void test_registering_the_others(void **state) {
-    (void)state;
-    static const char *const many[SW_MAX_SCALARS + 2] = {"s", "s", "s", "s", "s", "s", "s", "s", "s",
-                                                         "s", "s", "s", "s", "s", "s", "s", "s", NULL};
-    static const sw_estimator lame = {.size = sizeof(sw_estimator), .name = "lame"};
-    static const sw_schedule flat = {.size = sizeof(sw_schedule), .name = "flat"};
-    static const sw_line_search blind = {.size = sizeof(sw_line_search), .name = "blind"},
-                                crowded = {.size = sizeof(sw_line_search),
-                                           .name = "crowded",
-                                           .scalars = many,
-                                           .search = search_none};
-    static const sw_average ema = {.size = sizeof(sw_average), .name = "ema"};
-    static const sw_rule heavy = {.size = sizeof(sw_rule), .name = "heavy", .scalars = many, .update = &no_kernels};
-    assert_int_equal(sw_estimator_register(&lame), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: estimator lame has no estimate");
-    assert_int_equal(sw_schedule_register(&flat), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: schedule flat has no factor");
-    assert_int_equal(sw_line_search_register(&blind), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: line search blind has no search");
-    assert_int_equal(sw_average_register(&ema), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: the name ema is taken by another average");
-    assert_int_equal(sw_rule_register(&heavy), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: heavy has more than 24 options, 8 slots or 16 scalars");
-    assert_int_equal(sw_line_search_register(&crowded), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: crowded has more than 24 options, 8 slots or 16 scalars");
-    assert_int_equal(sw_estimator_register(NULL), SW_ERR_ARGUMENT);
-    sw_clear_error();
-    assert_int_equal(sw_average_register(NULL), SW_ERR_ARGUMENT);
-    sw_clear_error();
-}
-
-/* Tables that a spec, or a file of the state, would stumble over later. */
-static void test_registering_bad_tables(void **state) {
-    (void)state;
-    static const sw_option outside[] = {{.name = "lr", .value = 1e-3, .high = 1e-4}, {0}},
-                           twice[] = {
-                               {.name = "lr", .high = 1}, {.name = "mu", .high = 1}, {.name = "lr", .high = 1}, {0}};
-    static const sw_slot slots[] = {{.name = "m"}, {.name = "v"}, {.name = "m"}, {0}};
-    static const sw_rule
-        spaced = {.size = sizeof(sw_rule), .name = "ada belief", .update = &no_kernels},
-        of_default = {.size = sizeof(sw_rule), .name = "narrow", .options = outside, .update = &no_kernels},
-        of_options = {.size = sizeof(sw_rule), .name = "doubled", .options = twice, .update = &no_kernels},
-        of_slots = {.size = sizeof(sw_rule), .name = "crammed", .slots = slots, .update = &no_kernels};
-    assert_int_equal(sw_rule_register(&spaced), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: the name of rule ada belief holds a blank or one of ; : = , which part specs");
-    assert_int_equal(sw_rule_register(&of_default), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: option lr of rule narrow is 0.001 by default, outside its range [0, 0.0001]");
-    assert_int_equal(sw_rule_register(&of_options), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule doubled has two options lr");
-    assert_int_equal(sw_rule_register(&of_slots), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule crammed has two slots m");
-}
-
 /* ---- The list ---- */
 
 static void list_mentions(const char *text, const char *name, const sw_option *options) {
@@ -656,7 +571,7 @@ static void list_mentions(const char *text, const char *name, const sw_option *o
     }
 }
 
-static void test_list(void **state) {
+static void test_list_names_every_method(void **state) {
     (void)state;
     static char text[200000];
     FILE *to = tmpfile();
@@ -704,7 +619,7 @@ static void test_list(void **state) {
 
 /* Pieces of specs and random bytes, joined at random. Nothing may crash, and what is refused says
  * why. */
-static void test_garbage(void **state) {
+static void test_random_specs_are_survived(void **state) {
     (void)state;
     static const char *const piece[] = {
         "sgd",
@@ -793,29 +708,27 @@ static void test_garbage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_kinds_of_methods, test_clear),
-        cmocka_unit_test_teardown(test_names_and_numbers, test_clear),
-        cmocka_unit_test_teardown(test_durations_refused, test_clear),
-        cmocka_unit_test_teardown(test_long_specs, test_clear),
-        cmocka_unit_test_teardown(test_other_parts_refused, test_clear),
-        cmocka_unit_test_teardown(test_combinations_refused, test_clear),
-        cmocka_unit_test_teardown(test_groups_refused, test_clear),
-        cmocka_unit_test_teardown(test_too_many_groups, test_clear),
-        cmocka_unit_test_teardown(test_wrappers, test_clear),
-        cmocka_unit_test_teardown(test_null_and_unbuilt, test_clear),
-        cmocka_unit_test_teardown(test_values, test_clear),
-        cmocka_unit_test_teardown(test_option_of_groups, test_clear),
-        cmocka_unit_test_teardown(test_selectors, test_clear),
-        cmocka_unit_test_teardown(test_durations_resolve, test_clear),
-        cmocka_unit_test_teardown(test_unknown_lengths, test_clear),
-        cmocka_unit_test_teardown(test_auto_needs_a_proposal, test_clear),
-        cmocka_unit_test_teardown(test_schedules_on_options, test_clear),
-        cmocka_unit_test_teardown(test_option_before_the_first_step, test_clear),
-        cmocka_unit_test_teardown(test_registering, test_clear),
-        cmocka_unit_test_teardown(test_registering_the_others, test_clear),
-        cmocka_unit_test_teardown(test_registering_bad_tables, test_clear),
-        cmocka_unit_test_teardown(test_list, test_clear),
-        cmocka_unit_test_teardown(test_garbage, test_clear),
+        cmocka_unit_test_teardown(test_method_of_another_kind_is_named, test_clear),
+        cmocka_unit_test_teardown(test_wrong_names_and_numbers_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_wrong_durations_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_too_long_spec_is_refused, test_clear),
+        cmocka_unit_test_teardown(test_wrong_parts_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_wrong_combinations_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_wrong_groups_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_too_many_groups_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_wrapper_specs_are_read, test_clear),
+        cmocka_unit_test_teardown(test_null_and_unbuilt_params_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_option_values_are_read, test_clear),
+        cmocka_unit_test_teardown(test_options_are_read_by_group, test_clear),
+        cmocka_unit_test_teardown(test_selectors_choose_parameters, test_clear),
+        cmocka_unit_test_teardown(test_durations_become_steps, test_clear),
+        cmocka_unit_test_teardown(test_durations_need_a_known_length, test_clear),
+        cmocka_unit_test_teardown(test_lr_auto_needs_a_proposal, test_clear),
+        cmocka_unit_test_teardown(test_schedules_scale_their_options, test_clear),
+        cmocka_unit_test_teardown(test_option_before_the_first_step_is_that_of_the_first, test_clear),
+        cmocka_unit_test_teardown(test_options_of_another_size_are_refused, test_clear),
+        cmocka_unit_test_teardown(test_list_names_every_method, test_clear),
+        cmocka_unit_test_teardown(test_random_specs_are_survived, test_clear),
     };
     return cmocka_run_group_tests_name("spec", tests, register_all, NULL);
 }

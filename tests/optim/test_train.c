@@ -1,6 +1,6 @@
 /* sw_train: the same bits as the loop written by hand in optim/README.md; every way to end; callbacks; going
  * on where a run was stopped. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 #include "train_by_hand.h"
 
@@ -73,7 +73,7 @@ static sw_status train_evaluates(void *user, sw_train_state *s) {
     return by_hand_evaluates(s->point, s->mean_loss);
 }
 
-static void test_equals_the_loop_by_hand(void **state) {
+static void test_train_equals_the_loop_by_hand(void **state) {
     (void)state;
     static const struct {
         const char *rule, *schedule, *average;
@@ -118,7 +118,7 @@ static char *text_of(const char *path) {
     return text;
 }
 
-static void test_readme_shows_that_loop(void **state) {
+static void test_readme_shows_the_loop_by_hand(void **state) {
     (void)state;
     char *readme = text_of("optim/README.md"), *loop = text_of("tests/optim/train_by_hand.h");
     const char *at = strstr(readme, loop);
@@ -131,7 +131,7 @@ static void test_readme_shows_that_loop(void **state) {
 
 /* ---- How long ---- */
 
-static void test_lengths(void **state) {
+static void test_train_runs_the_stated_length(void **state) {
     (void)state;
     static const struct {
         int64_t epochs, steps, of_optim, done;
@@ -165,8 +165,8 @@ static void test_lengths(void **state) {
     }
 }
 
-/* A loop that means "one epoch more" each time is told so, with what to ask for instead. */
-static void test_nothing_left(void **state) {
+/* The message for a loop that means "one epoch more" each time says what to pass instead. */
+static void test_run_with_nothing_left_is_explained(void **state) {
     (void)state;
     problem *p = problem_new();
     sw_optim *o = MAKE(p, RULE);
@@ -250,7 +250,7 @@ static const sw_estimator whole = {
     .size = sizeof(sw_estimator), .name = "whole", .flags = SW_ESTIMATOR_DIRECT, .estimate = whole_estimate};
 
 /* An estimator without batches: a step is an epoch. */
-static void test_epochs_without_batches(void **state) {
+static void test_step_without_batches_is_an_epoch(void **state) {
     (void)state;
     problem *p = problem_new();
     sw_optim *o = MAKE(p, .estimator = "whole", .rule = "sgd lr=0.5");
@@ -342,7 +342,7 @@ static sw_status on_sparse_log(void *user, sw_train_state *s) {
     return write_down(user, "l", s);
 }
 
-static void test_callbacks(void **state) {
+static void test_callbacks_are_called_in_order(void **state) {
     (void)state;
     diary d = {.who = ""};
     told("l1 l2 l3 l4 p4 e4 l5 l6 l7 l8 p8 e8", OPTIONS(ALL_CALLBACKS(d), .epochs = 2), &d, SW_TRAIN_COMPLETE);
@@ -380,7 +380,7 @@ static void test_callbacks_stop_a_run(void **state) {
 
 /* ---- Other ends ---- */
 
-static void test_targets(void **state) {
+static void test_target_ends_the_run(void **state) {
     (void)state;
     diary d = {.who = "", .metric = 0.25}; /* the metric is a quarter of the step's number */
     told("e4 e8 e12", OPTIONS(.user = &d, .evaluate = on_evaluate, .epochs = 9, .goal = SW_GOAL_ABOVE, .target = 3), &d,
@@ -405,7 +405,7 @@ static void test_targets(void **state) {
     problem_free(p);
 }
 
-static void test_tolerance(void **state) {
+static void test_tolerance_ends_the_run(void **state) {
     (void)state;
     problem *p = problem_new();
     sw_optim *o = MAKE(p, .estimator = "whole", .rule = "sgd lr=0.5");
@@ -426,7 +426,7 @@ static void test_tolerance(void **state) {
 }
 
 /* An estimator's own test ends the run too. */
-static void test_estimator_has_converged(void **state) {
+static void test_converged_estimator_ends_the_run(void **state) {
     (void)state;
     problem *p = problem_new();
     sw_optim *o = MAKE(p, .estimator = "sag batch=1 tol=1e-6", .rule = "sgd lr=0.1");
@@ -443,7 +443,7 @@ static void test_estimator_has_converged(void **state) {
     "SW_CHECK on, the tape names the operation that makes them"
 
 /* A skipped step leaves the learning rate of the last one, whatever is scheduled. */
-static void test_learning_rate_after_a_skipped_step(void **state) {
+static void test_lr_after_a_skipped_step_is_that_of_the_next(void **state) {
     (void)state;
     problem *p = problem_new();
     p->nan_from = p->nan_to = 3;
@@ -460,7 +460,7 @@ static void test_learning_rate_after_a_skipped_step(void **state) {
 }
 
 /* Limits below and above the optimizer's own, 100. */
-static void test_too_many_skipped(void **state) {
+static void test_too_many_skipped_steps_end_the_run(void **state) {
     (void)state;
     static const int64_t limits[] = {0, 1, 5, 130};
     for (int i = 0; i < 4; i++) {
@@ -490,7 +490,7 @@ static void test_too_many_skipped(void **state) {
 }
 
 /* A run without a single step did not train: no success, however short it was. */
-static void test_all_skipped(void **state) {
+static void test_run_of_skipped_steps_is_no_success(void **state) {
     (void)state;
     problem *p = problem_new();
     p->nan_from = 1;
@@ -515,9 +515,9 @@ static void test_all_skipped(void **state) {
     problem_free(p);
 }
 
-/* ---- Stopped by a flag, and going on: the bits of a run that was not stopped ---- */
+/* ---- Stopped by a flag and resumed: the bits of an uninterrupted run ---- */
 
-static void test_stop_and_go_on(void **state) {
+static void test_stopped_run_resumes_with_the_same_bits(void **state) {
     (void)state;
     problem *p = problem_new(), *q = problem_new();
     p->nan_from = p->nan_to = q->nan_from = q->nan_to = 5;
@@ -571,7 +571,7 @@ static sw_status on_means(void *user, sw_train_state *s) {
 
 /* Saved after any step, and loaded by another optimizer: every epoch's mean loss has the bits of a run that was not
  * interrupted, and so has every step's gradient norm, which is that of the step before where one is skipped. */
-static void test_means_of_a_saved_run(void **state) {
+static void test_saved_run_keeps_its_mean_loss(void **state) {
     (void)state;
     means expected = {.flag_at = -1};
     for (int64_t at = 0; at < 3 * PER_EPOCH; at++) {
@@ -622,7 +622,7 @@ static void refused(problem *p, sw_optim *o, sw_train_options how, const char *t
 }
 #define REFUSED(text, ...) refused(p, o, (sw_train_options){__VA_ARGS__}, text)
 
-static void test_refused(void **state) {
+static void test_train_refuses_wrong_options(void **state) {
     (void)state;
     problem *p = problem_new();
     sw_optim *o = MAKE(p, RULE);
@@ -653,7 +653,7 @@ static void test_refused(void **state) {
 }
 
 /* Every request for memory fails once: an error, and nothing leaks. */
-static void test_no_memory(void **state) {
+static void test_train_survives_every_failed_allocation(void **state) {
     (void)state;
     test_allocator a;
     test_allocator_install(&a);
@@ -686,24 +686,24 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_equals_the_loop_by_hand),
-        TEST(test_readme_shows_that_loop),
-        TEST(test_lengths),
-        TEST(test_epochs_without_batches),
-        TEST(test_nothing_left),
+        TEST(test_train_equals_the_loop_by_hand),
+        TEST(test_readme_shows_the_loop_by_hand),
+        TEST(test_train_runs_the_stated_length),
+        TEST(test_step_without_batches_is_an_epoch),
+        TEST(test_run_with_nothing_left_is_explained),
         TEST(test_longer_runs_have_longer_schedules),
-        TEST(test_callbacks),
+        TEST(test_callbacks_are_called_in_order),
         TEST(test_callbacks_stop_a_run),
-        TEST(test_targets),
-        TEST(test_tolerance),
-        TEST(test_estimator_has_converged),
-        TEST(test_learning_rate_after_a_skipped_step),
-        TEST(test_too_many_skipped),
-        TEST(test_all_skipped),
-        TEST(test_stop_and_go_on),
-        TEST(test_means_of_a_saved_run),
-        TEST(test_refused),
-        TEST(test_no_memory),
+        TEST(test_target_ends_the_run),
+        TEST(test_tolerance_ends_the_run),
+        TEST(test_converged_estimator_ends_the_run),
+        TEST(test_lr_after_a_skipped_step_is_that_of_the_next),
+        TEST(test_too_many_skipped_steps_end_the_run),
+        TEST(test_run_of_skipped_steps_is_no_success),
+        TEST(test_stopped_run_resumes_with_the_same_bits),
+        TEST(test_saved_run_keeps_its_mean_loss),
+        TEST(test_train_refuses_wrong_options),
+        TEST(test_train_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests_name("train", tests, set_up, NULL);
 }

@@ -1,5 +1,5 @@
 /* Norms by layer of the last step, exact; the optimizer's tape. */
-#include "test_optim_shared.h"
+#include "helpers.h"
 
 /* linear1.weight [2], linear1.bias [1], linear10.weight [2], head [1], and linear1.weight again by the name
  * tied.weight: 6 elements. */
@@ -36,7 +36,7 @@ static void expect_nan(const sw_optim *o, const char *layer) {
  * 6.5 14 58 -3 -4 -40. */
 static const double c[DIM] = {1.5, 2, 12, 6, 8, 84};
 
-static void test_norms_by_layer(void **state) {
+static void test_norms_by_layer_are_exact(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
         sw_params *p = layered(both_types[t]);
@@ -65,7 +65,7 @@ static void test_norms_by_layer(void **state) {
 }
 
 /* The rule sees a clipped gradient: 3 4 of norm 5, clipped to 2.5. */
-static void test_gradient_is_the_rules(void **state) {
+static void test_watched_gradient_is_clipped(void **state) {
     (void)state;
     sw_params *p = layered(SW_F64);
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .clip = 2.5);
@@ -79,7 +79,7 @@ static void test_gradient_is_the_rules(void **state) {
     sw_params_free(p);
 }
 
-static void test_skipped_and_frozen(void **state) {
+static void test_watched_norms_of_skipped_and_frozen_are_right(void **state) {
     (void)state;
     sw_params *p = layered(SW_F32);
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5");
@@ -106,7 +106,7 @@ static void test_skipped_and_frozen(void **state) {
 }
 
 /* Squares that overflow. sqrt, scaling and hypot: five roundings. */
-static void test_large_norms(void **state) {
+static void test_large_norms_do_not_overflow(void **state) {
     (void)state;
     const double huge[2] = {1e30, 1e200};
     for (int t = 0; t < 2; t++) {
@@ -153,7 +153,7 @@ static void test_watching_changes_nothing(void **state) {
     }
 }
 
-static void test_messages(void **state) {
+static void test_norms_refuse_wrong_calls(void **state) {
     (void)state;
     sw_params *p = layered(SW_F64);
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
@@ -199,7 +199,7 @@ static sw_tensor seeing_loss(void *user, sw_tape *tape, const int64_t *ids, int6
 }
 
 /* A switch of the optimizer's tape is on where the objective is evaluated. */
-static void test_tape(void **state) {
+static void test_switches_of_the_tape_are_on_for_the_objective(void **state) {
     (void)state;
     for (int on = 0; on < 2; on++)
         for (int bound = 0; bound < 2; bound++) {
@@ -221,7 +221,7 @@ static void test_tape(void **state) {
 }
 
 /* Every request for memory fails once. */
-static void test_no_memory(void **state) {
+static void test_watch_survives_every_failed_allocation(void **state) {
     (void)state;
     test_allocator a;
     test_allocator_install(&a);
@@ -250,14 +250,14 @@ static void test_no_memory(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_norms_by_layer),
-        TEST(test_gradient_is_the_rules),
-        TEST(test_skipped_and_frozen),
-        TEST(test_large_norms),
+        TEST(test_norms_by_layer_are_exact),
+        TEST(test_watched_gradient_is_clipped),
+        TEST(test_watched_norms_of_skipped_and_frozen_are_right),
+        TEST(test_large_norms_do_not_overflow),
         TEST(test_watching_changes_nothing),
-        TEST(test_messages),
-        TEST(test_tape),
-        TEST(test_no_memory),
+        TEST(test_norms_refuse_wrong_calls),
+        TEST(test_switches_of_the_tape_are_on_for_the_objective),
+        TEST(test_watch_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
 }

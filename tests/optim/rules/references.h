@@ -6,7 +6,7 @@
 #ifndef TEST_RULE_REFERENCES_H
 #define TEST_RULE_REFERENCES_H
 
-#include "../test_optim_shared.h"
+#include "helpers.h"
 
 enum { REFERENCE_STATES = 4 };
 

@@ -1,0 +1,94 @@
+/* A custom layer with layers inside; every allocation that fails in turn while a model of it is built and evaluated. */
+#include "cloud.h"
+#include "residual.h"
+
+static void test_custom_layer_gives_the_plain_values(void **state) {
+    (void)state;
+    int freed = 0;
+    sw_model *model = sw_model_new(SW_F64, 1);
+    sw_module *block = residual_new(model, sw_nn_linear(model, 2, 2), &freed);
+    sw_params *p = built(model, sw_nn_sequential(model, sw_nn_linear(model, 3, 2), block, sw_nn_relu(model), NULL));
+    set_values(p, "linear1.weight", small_weight);
+    set_values(p, "linear1.bias", small_bias);
+    set_values(p, "linear2.weight", (const double[]){1, 2, 3, 4});
+    set_values(p, "linear2.bias", (const double[]){0, 1});
+    set_values(p, "residual1.scale", (const double[]){2, -1});
+    sw_tape *tape = sw_tape_new();
+    sw_tensor y = sw_forward(sw_model_root(model), rows_of(tape, SW_F64, 2, 3, small_points));
+    /* Row 1: {2.5, -2} through linear2 {-1.5, 0.5}: {2.5 - 3, -2 - 0.5}. Row 2: {-5.5, -9} →
+     * {-23.5, -51.5}: {-5.5 - 47, -9 + 51.5}. */
+    const double expected[4] = {0, 0, 0, 42.5};
+    assert_values(y, expected, 4, 0);
+    assert_non_null(strstr(print_of(model),
+                           "\n  residual1           x + f(x), 1 inside       [2]                   2\n"
+                           "    linear2           linear 2 to 2            [2]                   6\n"));
+    assert_int_equal(sw_params_find(p, "residual1.scale")->role, SW_ROLE_NORM);
+    sw_tape_free(tape);
+    sw_model_free(model);
+    assert_int_equal(freed, 1);
+}
+
+static void test_custom_layer_that_fails_is_reported(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new(SW_F64, 1);
+    sw_module *block = residual_new(model, sw_nn_linear(model, 2, 3), NULL);
+    sw_model_set_input_shape(model, 1, (const int64_t[]){2});
+    assert_null(sw_model_build(model, block));
+    expect_error(SW_ERR_SHAPE, "layer residual1: in and out differ");
+    sw_model_free(model);
+    model = sw_model_new(SW_F64, 1);
+    assert_null(sw_model_build(model, residual_new(model, NULL, NULL)));
+    expect_error(SW_ERR_ARGUMENT, "a layer to be added is NULL");
+    sw_model_free(model);
+}
+
+/* ---- Every allocation fails in turn ---- */
+
+static bool build_and_evaluate(const cloud *c) {
+    sw_evaluation e;
+    sw_model *model = sw_model_new(SW_F64, 7);
+    sw_module *block = residual_new(model, sw_nn_linear(model, 8, 8), NULL);
+    sw_module *root = sw_nn_sequential(model, sw_module_set_name(sw_nn_linear(model, FEATURES, 8), "first"),
+                                       sw_nn_relu(model), block, sw_nn_dropout(model, 0.5), sw_nn_linear(model, 8, 8),
+                                       sw_nn_relu(model), sw_nn_linear(model, 8, CLASSES), NULL);
+    sw_params *p = sw_model_build(model, root);
+    bool good = p && sw_model_objective(model, &c->source, sw_cross_entropy) &&
+                sw_model_evaluate(model, NULL, &c->source, sw_cross_entropy, &e) == SW_OK;
+    sw_model_free(model);
+    return good;
+}
+
+static void test_building_and_evaluating_survive_every_failed_allocation(void **state) {
+    (void)state;
+    test_allocator a;
+    cloud c = cloud_of(30);
+    test_allocator_install(&a);
+    test_allocator_fail(&a, 0, false);
+    assert_true(build_and_evaluate(&c));
+    long long requests = atomic_load(&a.calls);
+    assert_true(requests > 40);
+    assert_int_equal(atomic_load(&a.live), 0);
+    for (int for_good = 0; for_good < 2; for_good++)
+        for (long long k = 1; k <= requests; k++) {
+            test_allocator_fail(&a, k, for_good != 0);
+            bool good = build_and_evaluate(&c);
+            test_allocator_fail(&a, 0, false);
+            if (good)
+                fail_msg("request %lld of %lld failed unnoticed", k, requests);
+            assert_non_null(sw_error());
+            if (sw_error_status() != SW_ERR_MEMORY)
+                fail_msg("request %lld: %s", k, sw_error());
+            sw_clear_error();
+            assert_int_equal(atomic_load(&a.live), 0);
+        }
+    sw_set_allocator(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_custom_layer_gives_the_plain_values),
+        TEST(test_custom_layer_that_fails_is_reported),
+        TEST(test_building_and_evaluating_survive_every_failed_allocation),
+    };
+    return cmocka_run_group_tests_name("custom_layers", tests, NULL, NULL);
+}
