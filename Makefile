@@ -45,11 +45,13 @@ pictures := glm spirals regression embedding rosenbrock least_squares logistic_r
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
 tests := $(test_src:%.c=$(BUILD)/%)
-# Those that take more than a few seconds of processor time each.
-slow_tests := examples/test_accuracy examples/test_every_program examples/test_fashion_mnist_cli \
-              examples/test_fashion_mnist_files core/kernels/test_threads core/kernels/test_kernels core/ops/test_power \
-              core/test_process optim/test_networks optim/test_long_sums optim/rules/test_roots \
-              $(addprefix optim/estimators/,test_glm_lazy test_glm_golden test_glm_table test_newton)
+# Those that take 3 seconds of processor time or more, as tests/run.sh prints them.
+slow_tests := $(addprefix core/,kernels/test_kernels kernels/test_threads ops/test_ops_reduce ops/test_power test_process) \
+              $(addprefix datasets/readers/test_,fashion_mnist svmlight svmlight_mistakes) \
+              $(addprefix optim/,test_long_sums test_networks rules/test_roots rules/test_rules) \
+              $(addprefix optim/estimators/test_,estimators_convex glm_golden glm_lazy glm_table newton) \
+              $(addprefix examples/test_,accuracy every_program fashion_mnist_cli fashion_mnist_files gallery glm \
+                rules_programs sharpness)
 fast_tests = $(filter-out $(slow_tests:%=$(BUILD)/tests/%),$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
