@@ -179,9 +179,9 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
 
-# Tests are compiled at -O2, in half the time; those with kernels as the library is.
+# Tests are compiled at -O2, in half the time; those that define kernels with the options of the library.
 TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O2)
-$(addprefix $(BUILD)/tests/,core/kernels/% bench/%): TEST_OPTIMIZE :=
+$(addprefix $(BUILD)/tests/,core/kernels/% optim/rules/test_roots optim/test_prototypes_% optim/test_custom_copies bench/%): TEST_OPTIMIZE :=
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
