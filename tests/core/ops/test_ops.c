@@ -106,14 +106,12 @@ static bool in_table(const char *name) {
 static void test_table_is_complete(void **state) {
     (void)state;
     static char text[1 << 17];
-    FILE *file = fopen("core/core.h", "r"); /* tests run in the top folder */
+    FILE *file = fopen("core/ops/ops.h", "r"); /* tests run in the top folder */
     assert_non_null(file);
     size_t bytes = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[bytes] = 0;
-    char *at = strstr(text, "/* ---- Operations ---"), *end = strstr(text, "/* ---- Seeing inside ---");
-    assert_true(at && end && at < end);
-    *end = 0;
+    const char *at = text;
     int found = 0;
     while ((at = strstr(at, "SW_API sw_")) != NULL) { /* SW_API sw_tensor sw_NAME( or sw_status */
         char name[64];

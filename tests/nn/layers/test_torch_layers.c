@@ -63,7 +63,8 @@ static const struct {
 };
 
 /* Another way to write one. */
-static const char *const no_layers[] = {"sequential_of", "sequential_listed", "compose_of", "compose_listed"};
+static const char *const no_layers[] = {"sequential_array", "sequential_listed", "compose_with_options",
+                                        "compose_listed"};
 
 static void compare(const struct torch_layer *golden, const char *what, sw_dtype type, const double *own,
                     const double *expected, int count) {
