@@ -1,7 +1,6 @@
 /* Models: layers declared by a program, built once. */
 #include <swale/extend.h>
 
-#include "nn/evaluation.h"
 #include "nn/model.h"
 #include "nn/model_objective.h"
 
@@ -16,7 +15,7 @@ sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
     }
     model->placeholder = (sw_module){.type = &swn_placeholder_type, .model = model, .name = "?", .named = true};
     model->input.rank = -1;
-    swn_evaluation_end(model); /* a flag that is clear */
+    atomic_flag_clear_explicit(&model->evaluating, memory_order_release);
     return model;
 }
 
@@ -103,22 +102,6 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
     }
     model->failed = true;
     return NULL;
-}
-
-sw_params *sw_model_params(const sw_model *model) {
-    return model && sw_params_built(model->params) ? model->params : NULL;
-}
-
-sw_dtype sw_model_type(const sw_model *model) {
-    return model ? sw_params_type(model->params) : SW_F32;
-}
-
-uint64_t sw_model_seed(const sw_model *model) {
-    return model ? sw_params_seed(model->params) : 0;
-}
-
-sw_module *sw_model_root(const sw_model *model) {
-    return model ? model->root : NULL;
 }
 
 /* ---- Files ---- */
