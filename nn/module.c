@@ -7,21 +7,6 @@
 
 #include <string.h>
 
-static sw_tensor placeholder_forward(sw_module *module, sw_tensor x) {
-    (void)module, (void)x;
-    return (sw_tensor){0};
-}
-
-const sw_module_type swn_placeholder_type = {
-    .size = sizeof(sw_module_type), .name = "placeholder", .forward = placeholder_forward};
-
-sw_module *sw_module_fail(sw_model *model) {
-    if (!model)
-        return NULL;
-    model->failed = true;
-    return &model->placeholder;
-}
-
 sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes) {
     if (!type || !type->name || !type->forward) {
         sw_fail(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
