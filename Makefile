@@ -194,8 +194,9 @@ $(BUILD)/tests/core/test_process: $(BUILD)/libswale.so
 # SAG outside the library: copies of its files with other names in a folder of their own, which sees the public headers alone.
 # A test registers it beside the built-in one.
 custom_sag := $(BUILD)/tests/optim/estimators/custom_sag
-custom_sag_src := sag gradient_table gradient_table_fill gradient_table_loop row_sampling lipschitz_search tolerance_test \
-                  sum_tree lipschitz_constants glm_loop glm_steps glm_lazy glm_missed
+custom_sag_src := sag gradient_table gradient_table_entry gradient_table_fill gradient_table_loop gradient_table_weights \
+                  row_sampling lipschitz_search tolerance_test sum_tree lipschitz_constants glm_loop glm_steps glm_lazy \
+                  glm_missed
 custom_sag_copied := $(custom_sag_src:%=optim/estimators/%.c) $(wildcard optim/estimators/*.h)
 custom_sag_obj := $(custom_sag_src:%=$(custom_sag)/%.o)
 $(custom_sag)/.made: Makefile $(custom_sag_copied)

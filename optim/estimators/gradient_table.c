@@ -75,18 +75,6 @@ int64_t swo_table_choose_batch(const sw_estimate *e) {
     return batch;
 }
 
-/* init=auto: see swo_table_kind, until a first full pass is done. */
-int swo_table_init(const sw_estimate *e) {
-    const int init = (int)swo_table_options_of(e)->init;
-    return init != FROM_AUTO                      ? init
-           : swo_table_scalars_of(e)->filled != 0 ? FROM_FULL
-                                                  : swo_table_kind_of(e)->init_auto;
-}
-
-bool swo_table_sgd(const sw_estimate *e) {
-    return swo_table_options_of(e)->init == FROM_SGD && swo_table_scalars_of(e)->seen < swo_table_rows(e);
-}
-
 /* Whether the first step begins with a full pass. Near a minimum, where x is from an earlier fit, that is worth its price. */
 static bool table_starts_full(const sw_estimate *e, const void *x) {
     const int init = (int)swo_table_options_of(e)->init;
@@ -97,39 +85,6 @@ static bool table_starts_full(const sw_estimate *e, const void *x) {
         return init == FROM_FULL || init == CENTERED;
     return e->objective->glm && swo_table_scalars_of(e)->seen == 0 &&
            sw_vector_norm(e->type, e->dim, x, &norm) == SW_OK && norm > 0;
-}
-
-void *swo_table_entry(const sw_estimate *e, int64_t row) {
-    const int64_t at = swo_table_is_glm(e) ? row * swo_table_batch(e) * e->objective->outputs : row * e->dim;
-    return (char *)swo_table_slots_of(e)->table + (size_t)at * sw_dtype_size(e->type);
-}
-
-int64_t swo_table_entry_count(const sw_estimate *e, int64_t samples) {
-    return swo_table_is_glm(e) ? samples * e->objective->outputs : e->dim;
-}
-
-/* ---- Weights ---- */
-
-double swo_table_weight_seen(const sw_estimate *e, const swo_visit *v) {
-    const swo_table_scalars *s = swo_table_scalars_of(e);
-    return (double)s->samples_seen + s->excess_seen + (v->first ? v->weight : 0);
-}
-
-/* Before all rows were seen, n times the mean weight of a sample so far: n itself where no loss is weighted. */
-double swo_table_whole(const sw_estimate *e, const swo_visit *v) {
-    const swo_table_scalars *s = swo_table_scalars_of(e);
-    if (s->filled != 0)
-        return (double)e->n + s->excess;
-    const double samples = (double)s->samples_seen + (v->first ? (double)v->samples : 0);
-    return (double)e->n * (swo_table_weight_seen(e, v) / samples);
-}
-
-double swo_table_divisor(const sw_estimate *e, const swo_visit *v) {
-    return swo_table_init(e) == FROM_SEEN ? swo_table_weight_seen(e, v) : swo_table_whole(e, v);
-}
-
-double swo_table_part(double weight, double whole) {
-    return whole > 0 ? weight / whole : 0;
 }
 
 /* ---- The start ---- */

@@ -138,7 +138,27 @@ struct swo_visit {
 
 enum { TABLE_NEW_ENTRY, TABLE_CHANGE, TABLE_WORK, TABLE_ROW_GRADIENT }; /* scratch; the first two last until commit */
 
-/* ---- gradient_table.c: sizes, weights, a visit, and its end ---- */
+/* ---- gradient_table_entry.c ---- */
+
+/* A row's part of the table, and its elements for so many samples. */
+void *swo_table_entry(const sw_estimate *e, int64_t row);
+int64_t swo_table_entry_count(const sw_estimate *e, int64_t samples);
+
+/* ---- gradient_table_weights.c ---- */
+
+/* The option init; auto is resolved. */
+int swo_table_init(const sw_estimate *e);
+/* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
+bool swo_table_sgd(const sw_estimate *e);
+/* The weight of the rows visited, this one's among them; W, as far as it is known; what the sum is divided by: W or,
+ * with init=seen, the weight of the rows visited. */
+double swo_table_weight_seen(const sw_estimate *e, const swo_visit *visit);
+double swo_table_whole(const sw_estimate *e, const swo_visit *visit);
+double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
+/* weight/whole; 0 where nothing weighs anything yet. */
+double swo_table_part(double weight, double whole);
+
+/* ---- gradient_table.c: sizes, a visit, and its end ---- */
 
 /* Elements of the table; -1 and an error where it is larger than allowed. */
 int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
@@ -147,23 +167,9 @@ int64_t swo_table_tree(const sw_slot_sizes *s);
 bool swo_table_by_lipschitz(const double *option);
 bool swo_table_centered(const double *option);
 int64_t swo_table_choose_batch(const sw_estimate *e);
-/* A row's part of the table, and its elements for so many samples. */
-void *swo_table_entry(const sw_estimate *e, int64_t row);
-int64_t swo_table_entry_count(const sw_estimate *e, int64_t samples);
-/* The option init; auto is resolved. */
-int swo_table_init(const sw_estimate *e);
-/* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
-bool swo_table_sgd(const sw_estimate *e);
 sw_status swo_table_start(sw_estimate *e, const swo_table_kind *kind);
 /* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit);
-/* The weight of the rows visited, this one's among them; W, as far as it is known; what the sum is divided by: the one or,
- * with init=seen, the other. */
-double swo_table_weight_seen(const sw_estimate *e, const swo_visit *visit);
-double swo_table_whole(const sw_estimate *e, const swo_visit *visit);
-double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
-/* weight/whole; 0 where nothing weighs anything yet. */
-double swo_table_part(double weight, double whole);
 /* Whether d stays finite in this step, whose gradient has the norm. */
 sw_status swo_table_fits(sw_estimate *e, double norm);
 sw_status swo_table_commit(sw_estimate *e);
