@@ -111,23 +111,6 @@ enum { SVRG_ADDED_SCALARS = 4 };
     (SVRG_WHOLE(since) | SVRG_WHOLE(inner) | SVRG_WHOLE(draw_high) | SVRG_WHOLE(draw_low) | SVRG_WHOLE(frozen) | \
      SVRG_WHOLE(stored))
 
-/* In steps. */
-static int64_t svrg_period(const sw_estimate *e) {
-    const swo_svrg_options *o = swo_svrg_options_of(e);
-    return (int64_t)ceil(o->period > 0 ? o->period : 2 * (double)e->n / fmin(o->batch, (double)e->n));
-}
-
-/* The full gradient is 0 where parameters were frozen when it was taken: a change of these needs another snapshot. */
-bool swo_svrg_due(const sw_estimate *e) {
-    const swo_svrg_scalars *s = swo_svrg_scalars_of(e);
-    return s->since == 0 || e->step - s->since >= svrg_period(e) || s->frozen != sw_estimate_frozen_set(e);
-}
-
-int64_t swo_svrg_batch(const sw_estimate *e) {
-    const double batch = swo_svrg_options_of(e)->batch;
-    return batch < (double)e->n ? (int64_t)batch : e->n;
-}
-
 /* Over sparse rows in memory a step costs O(nonzeros), and batches gain nothing. */
 static int64_t svrg_choose_batch(const sw_estimate *e) {
     return e->objective->glm && e->objective->glm->sparse ? 1 : 64;
@@ -135,13 +118,6 @@ static int64_t svrg_choose_batch(const sw_estimate *e) {
 
 static bool svrg_is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
-}
-
-/* |B| R/n, but for batches without an epoch; R of a loss that is a sum over its samples. */
-double swo_svrg_part(const sw_estimate *e) {
-    if (e->weight == SW_SUMMED)
-        return e->per_epoch > 0 ? (double)e->per_epoch : (double)e->n / (double)e->count;
-    return e->per_epoch > 0 ? (double)e->count * (double)e->per_epoch / (double)e->n : 1;
 }
 
 /* α of this step */

@@ -1,4 +1,5 @@
-/* What the files of SVRG share: svrg.c, the method; svrg_in_memory.c, samples in memory; svrg_step_size.c, lr=auto. */
+/* What the files of SVRG share: svrg.c, the method; svrg_in_memory.c, samples in memory; svrg_step_size.c, lr=auto;
+ * svrg_batch.c, a step's samples. */
 #ifndef SWALE_ESTIMATORS_SVRG_H
 #define SWALE_ESTIMATORS_SVRG_H
 
@@ -41,6 +42,8 @@ static inline swo_svrg_scalars *swo_svrg_scalars_of(const sw_estimate *e) {
 
 enum { THERE, DERIVATIVES, DIFFERENCE, BATCH_GRADIENT };       /* scratch of evaluations on a tape */
 enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in memory; the first three as in loops */
+
+/* ---- svrg_batch.c ---- */
 
 /* Whether the next step takes a snapshot. */
 bool swo_svrg_due(const sw_estimate *e);
