@@ -34,7 +34,7 @@ void sw_model_free(sw_model *model) {
 
 sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape) {
     if (!model)
-        return sw_fail(SW_ERR_ARGUMENT, "model_input: the model is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_input_shape: the model is NULL");
     sw_array check = sw_array_view(model, SW_F32, rank, shape);
     if (!check.data)
         return sw_last_failure();
@@ -46,13 +46,13 @@ sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *sha
 
 sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init) {
     if (!model)
-        return sw_fail(SW_ERR_ARGUMENT, "model_init: the model is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: the model is NULL");
     if ((unsigned)role >= SWN_ROLES)
-        return sw_fail(SW_ERR_ARGUMENT, "model_init: %d is no role", (int)role);
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: %d is no role", (int)role);
     if (model->root)
-        return sw_fail(SW_ERR_STATE, "model_init: the model is built already");
+        return sw_fail(SW_ERR_STATE, "model_set_init: the model is built already");
     if (!init.fill)
-        return sw_fail(SW_ERR_ARGUMENT, "model_init: the initial values have no fill function");
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: the initial values have no fill function");
     model->init[role] = init;
     return SW_OK;
 }

@@ -41,11 +41,11 @@ typedef struct sw_module_type {
     bool name_space; /* the names of layers inside it begin with the name of this layer: see "Names" in nn.h */
     bool takes_ids;  /* its input is ids, which sw_predict does not convert to the type of the model */
     /* Properties by which sw_model_objective recognizes a linear model. */
-    bool is_chain;   /* forward calls the layers in it one after the other, and does nothing else */
-    bool is_reshape; /* forward changes the shape of a sample alone, not its elements or their order */
     /* For a layer that computes x Wᵀ + b, declares W [outputs, inputs] and then b [outputs] (if there is one), and no
      * other parameter: gives the sizes once it is built. NULL: another layer. */
     void (*linear_sizes)(const sw_module *module, int64_t *inputs, int64_t *outputs, bool *bias);
+    bool is_chain;   /* forward calls the layers in it one after the other, and does nothing else */
+    bool is_reshape; /* forward changes the shape of a sample alone, not its elements or their order */
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;

@@ -58,7 +58,7 @@ sw_param *sw_module_add_param(sw_module *module, const char *suffix, int rank, c
                               const sw_param_options *options) {
     char name[256];
     if (!module || !suffix || !*suffix || (rank > 0 && !shape)) {
-        sw_fail(SW_ERR_ARGUMENT, "module_param: the %s is NULL", !module ? "layer" : suffix ? "shape" : "name");
+        sw_fail(SW_ERR_ARGUMENT, "module_add_param: the %s is NULL", !module ? "layer" : suffix ? "shape" : "name");
         return NULL;
     }
     if (snprintf(name, sizeof name, "%s.%s", module->name, suffix) >= (int)sizeof name) {

@@ -121,10 +121,6 @@ struct sw_estimator {
     const char *cost;  /* of a step, for the list: "2 gradients of a batch"; may be NULL */
     int added_scalars; /* at the end of `scalars`, in a later version: a file without them can be loaded, and they
                         * are 0 then */
-    uint32_t
-        whole_scalars; /* a bit for each scalar that is a whole number, SW_WHOLE_SCALAR: it is kept as an int64_t in
-                             * its place of `scalar`, below 2^53 in absolute value. Files and sw_optim_scalar have it as
-                             * a double */
     /* For the option "batch" where it is 0, before `start`: the samples of a step for this objective. The number then
      * counts as given. NULL: 0 stays. */
     int64_t (*choose_batch)(const sw_estimate *e);
@@ -138,6 +134,9 @@ struct sw_estimator {
     /* Where e->runs: up to run->most steps in one loop, equal to as many single ones up to rounding. It may end before
      * any step, which the pipeline then takes, or refuses. NULL: there is none. */
     sw_status (*run)(sw_estimate *e, sw_estimate_run *run);
+    /* A bit for each scalar that is a whole number, SW_WHOLE_SCALAR: it is kept as an int64_t in its place of `scalar`,
+     * below 2^53 in absolute value. Files and sw_optim_scalar have it as a double. */
+    uint32_t whole_scalars;
 };
 /* The bit of a field in a struct of scalars whose fields are double or int64_t. */
 #define SW_WHOLE_SCALAR(type, field) ((uint32_t)1 << (offsetof(type, field) / sizeof(double)))

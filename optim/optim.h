@@ -198,7 +198,7 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  *     sw_archive_free(a);
  *
  * With parameters of f32, the values of eps and of the length of a mean (β2) decide whether a rule stores second
- * moments in f64 (rules/small_eps.c; for Adam with β2 = 0.999, if eps is below 1e-13). A file can be loaded only by an
+ * moments in f64 (second_moments.h; for Adam with β2 = 0.999, if eps is below 1e-13). A file can be loaded only by an
  * optimizer with the same decision. With parameters of f64 the slots are the same for all values.
  *
  * Files of older versions, which stored means in f32 without a second vector (ema_low, mean_low, next_low, sum_low),

@@ -5,15 +5,17 @@
 #include "optim/option_table.h"
 #include <swale/prox.h>
 
+#include <math.h>
 #include <string.h>
 
-static double plain_option(const swo_group *group, const char *name) {
+/* The value of an option, or `otherwise` if the rule has no such option. */
+static double plain_option(const swo_group *group, const char *name, double otherwise) {
     const int at = swo_option_index(group->rule->options, name);
-    return at >= 0 ? group->base.value[at] : 0;
+    return at >= 0 ? group->base.value[at] : otherwise;
 }
 
 static bool plain_is_rule(const swo_group *group) {
-    return (group->rule->flags & SW_RULE_PROXIMAL_SGD) && plain_option(group, "momentum") == 0;
+    return (group->rule->flags & SW_RULE_PROXIMAL_SGD) && plain_option(group, "momentum", 0) == 0;
 }
 
 bool swo_rules_are_plain(const sw_optim *o) {
@@ -41,12 +43,15 @@ bool swo_plain_stretches(const sw_optim *o, sw_estimate_run *run) {
             continue;
         if (!group || p->offset != at || run->stretches == SW_MAX_STRETCHES)
             return false;
-        const sw_prox_options *prox =
-            SW_OPTIONS_AS(group->base.value + swo_option_index(group->rule->options, "l1"), sw_prox_options);
+        const sw_prox_options options = {.l1 = plain_option(group, "l1", 0),
+                                         .nonnegative = plain_option(group, "nonnegative", 0),
+                                         .low = plain_option(group, "low", -(double)INFINITY),
+                                         .high = plain_option(group, "high", (double)INFINITY)},
+                              *prox = &options;
         run->stretch[run->stretches++] = (sw_run_stretch){.offset = p->offset,
                                                           .count = p->count,
-                                                          .lr = plain_option(group, "lr"),
-                                                          .decay = plain_option(group, "weight_decay"),
+                                                          .lr = plain_option(group, "lr", 0),
+                                                          .decay = plain_option(group, "weight_decay", 0),
                                                           .moves = !p->frozen,
                                                           .proximal = sw_prox_is_used(prox),
                                                           .l1 = prox->l1,

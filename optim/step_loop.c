@@ -8,12 +8,19 @@
 #include "optim/plain_sgd.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
+
+/* The average is one vector, in slot 0, with a weight for each step. */
+static bool loop_average_is_running(const sw_optim *o) {
+    const sw_average *a = o->average;
+    return a->size >= offsetof(sw_average, weight) + sizeof a->weight && a->weight && o->average_slot[0];
+}
 
 static bool loop_is_possible(const sw_optim *o) {
     return o->estimate->e.runs && SWO_ESTIMATOR_HAS(o->estimate->e.method, run) && !o->estimate->inner &&
            !(o->clip > 0) && !o->search && !o->schedules && !o->norms && !o->rules_point &&
-           (!o->average || o->average->weight) && swo_rules_are_plain(o);
+           (!o->average || loop_average_is_running(o)) && swo_rules_are_plain(o);
 }
 
 /* ---- What the loop calls ---- */
@@ -67,7 +74,7 @@ bool sw_run_average_weight(sw_estimate_run *run, double *weight) {
         return true;
     memcpy(o->average_scalar, r->average_scalar, sizeof r->average_scalar); /* it may be asked twice for a step */
     sw_step s = swo_average_step(o, o->steps + 1);
-    const sw_status status = a->begin(&s);
+    const sw_status status = a->begin ? a->begin(&s) : SW_OK;
     bool finite = true;
     for (int i = 0; a->scalars && a->scalars[i]; i++)
         finite &= isfinite(o->average_scalar[i]) != 0;
@@ -100,6 +107,7 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         loop.run.mean = o->average_slot[0];
         loop.run.mean_low = o->average_slot[1];
     }
+    e->e.x_written = o->seen != sw_params_version(o->params);
     sw_status status = e->e.method->run(&e->e, &loop.run);
     *done = loop.run.done;
     if (flushes)

@@ -1,4 +1,4 @@
-/* Files: read in order, or replaced whole. file.c has core's calls of the operating system for them. */
+/* Files: read in order, or replaced whole. file_replace.c has core's calls of the operating system for them. */
 #ifndef SWALE_FILES_FILE_REPLACE_H
 #define SWALE_FILES_FILE_REPLACE_H
 

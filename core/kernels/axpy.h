@@ -2,7 +2,7 @@
 #ifndef SWALE_KERNELS_AXPY_H
 #define SWALE_KERNELS_AXPY_H
 
-#include "core/params/vector.h"
+#include <swale/array.h>
 
 /* y += a·x, or y = a·x if store */
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);

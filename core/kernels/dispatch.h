@@ -9,7 +9,7 @@
 /* Refuses an SW_CPU or SW_THREADS that means nothing: a run with other kernels or threads than those asked for
  * would not be noticed. Called where a program begins, with its parameters or a tape. */
 sw_status swi_check_environment(void);
-sw_status swi_check_threads(void); /* thread.c: SW_THREADS */
+sw_status swi_check_threads(void); /* thread_pool.c: SW_THREADS */
 int swi_cpu_best(void);            /* level of this processor, whatever SW_CPU says */
 extern atomic_int swi_level;       /* of the kernels; -1 before the first question */
 static inline int swi_cpu_level(void) {

@@ -106,7 +106,7 @@ _Static_assert(sizeof(__BASE_FILE__) >= sizeof(SW_KERNEL_FILE) &&
                        0,
                "SW_KERNEL_FILE is not this file's name; a header with kernels defines SW_KERNEL_HEADER");
 #elif !defined(SW_KERNEL_FILE) && !__has_include(__BASE_FILE__)
-#error "this file includes itself for each instruction set: compile it with -I."
+#error "this file includes itself for each instruction set: compile it with -I., or #define SW_KERNEL_FILE as its name"
 #endif
 
 #undef SW_KERNEL_FIRST

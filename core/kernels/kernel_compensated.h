@@ -4,11 +4,6 @@
  * 1. Include this header after kernel.h, at the top of the file (not inside `#if SW_KERNEL_PASS`).
  */
 
-#ifndef SWALE_COMPENSATED_H
-#define SWALE_COMPENSATED_H
-#include <swale/optim.h>
-#endif
-
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_COMPENSATED)
 #define SW_KERNEL_HAS_COMPENSATED
 

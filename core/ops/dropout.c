@@ -18,7 +18,7 @@ typedef struct dropout_args {
 
 #if SW_KERNEL_PASS
 
-/* Philox4x32-10 on GROUP counters at once; see rng.c. */
+/* Philox4x32-10 on GROUP counters at once; see random.c. */
 static inline void SW_K(dropout_philox_group)(uint64_t key, uint32_t first, uint64_t sample, uint32_t bits[4][GROUP]) {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int j = 0; j < GROUP; j++) {

@@ -85,7 +85,7 @@ static void matmul_advance(const axis *axes, int count, int64_t i, int64_t *x, i
     }
 }
 
-/* Its products cannot fail: multiply_batch has obtained what OpenBLAS needs for every thread. */
+/* Its products cannot fail: matmul_batch has obtained what OpenBLAS needs for every thread. */
 static void matmul_products_tile(void *args, int64_t tile) {
     const products *b = args;
     int64_t size = (int64_t)sw_dtype_size(b->type), end = (tile + 1) * b->per_tile;

@@ -94,6 +94,10 @@ typedef struct sw_unary_args {
                                   .vjp = fn##_vjp,                                                            \
                                   .vjp_reads = reads};
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The functions of operations from SW_UNARY_OP; and sw_apply_unary, which performs such an operation with the numbers a
  * and b. */
 SW_API sw_status sw_unary_shape(sw_call *call);
@@ -103,4 +107,7 @@ SW_API sw_tensor sw_apply_unary(const sw_op *op, sw_tensor x, double a, double b
 /* Runs a kernel from SW_BINARY over the elements of out, to whose shape a and b are broadcast. */
 SW_API void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -216,7 +216,7 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
 
 sw_status sw_params_reinitialize(sw_params *p) {
     if (!p || !p->built)
-        return sw_fail(SW_ERR_STATE, "reset: the parameters are not built");
+        return sw_fail(SW_ERR_STATE, "reinitialize: the parameters are not built");
     int64_t largest = 0;
     for (int i = 0; i < p->count; i++)
         if (p->recipe[i].init.fill && p->list[i]->count > largest)

@@ -65,11 +65,11 @@ bool sw_tape_switch(const sw_tape *tape, sw_switch which) {
 
 sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count) {
     if (!tape)
-        return sw_fail(SW_ERR_ARGUMENT, "samples: the tape is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "set_sample_ids: the tape is NULL");
     if (count < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "samples: a count of %lld", (long long)count);
+        return sw_fail(SW_ERR_ARGUMENT, "set_sample_ids: a count of %lld", (long long)count);
     if (count > 0 && !ids)
-        return sw_fail(SW_ERR_ARGUMENT, "samples: the ids are NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "set_sample_ids: the ids are NULL");
     int64_t *copy = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *copy);
     if (!copy)
         return SW_ERR_MEMORY;

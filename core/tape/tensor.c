@@ -112,7 +112,7 @@ sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape)
     sw_array array = {.type = type, .rank = rank};
     int64_t count;
     if (!tape) {
-        sw_fail(SW_ERR_ARGUMENT, "buffer: the tape is NULL");
+        sw_fail(SW_ERR_ARGUMENT, "empty: the tape is NULL");
         return (sw_tensor){0};
     }
     if (!tape_check_type(type, "buffer"))

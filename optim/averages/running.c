@@ -3,7 +3,7 @@
  *     lawa_ema  the same at fewer steps, from the first of them on (w = 1 there)
  *     polyak    every step from a start on, w = 1/k at the k-th: the mean
  *     swa       the mean at fewer steps
- * In f32 a second vector holds what e lacks to the exact sum (compensated.h): with w = 1e-6 e alone would stand still.
+ * In f32 a second vector holds what e lacks to the exact sum (kernel_compensated.h): with w = 1e-6 e alone would stand still.
  * A step then reads θ, e and the second vector and writes the latter two: 20 bytes a parameter instead of 12.
  */
 #include <swale/kernel.h>

@@ -4,7 +4,7 @@
  *
  * The n samples are cut into rows of `batch` neighbors, the last one of what is left over. With w_r the
  * weight of row r (its samples; or the rows that are not ignored, their class weights: see Means over parts
- * in core.h) and W = Σ w_r, f = 1/W Σ_r w_r f_r, f_r the mean over the row. A row has the same weight at each
+ * in loss_mean.h) and W = Σ w_r, f = 1/W Σ_r w_r f_r, f_r the mean over the row. A row has the same weight at each
  * visit. The table holds y_r, the gradient of
  * f_r when it was visited last, and d = Σ w_r y_r. A visit to row r gives g_r = ∇f_r(x) and
  *     t = w_r (g_r - y_r);

@@ -3,16 +3,16 @@
 
 #include <math.h>
 
-/* In steps. */
-static int64_t svrg_period(const sw_estimate *e) {
+/* In steps. It may be longer than any int64_t: one snapshot and never another. */
+static double svrg_period(const sw_estimate *e) {
     const swo_svrg_options *o = swo_svrg_options_of(e);
-    return (int64_t)ceil(o->period > 0 ? o->period : 2 * (double)e->n / fmin(o->batch, (double)e->n));
+    return ceil(o->period > 0 ? o->period : 2 * (double)e->n / fmin(o->batch, (double)e->n));
 }
 
 /* The full gradient is 0 where parameters were frozen when it was taken: a change of these needs another snapshot. */
 bool swo_svrg_due(const sw_estimate *e) {
     const swo_svrg_scalars *s = swo_svrg_scalars_of(e);
-    return s->since == 0 || e->step - s->since >= svrg_period(e) || s->frozen != sw_estimate_frozen_set(e);
+    return s->since == 0 || (double)(e->step - s->since) >= svrg_period(e) || s->frozen != sw_estimate_frozen_set(e);
 }
 
 int64_t swo_svrg_batch(const sw_estimate *e) {

@@ -18,5 +18,14 @@ for name in $(grep -o '`[^`]*`' "$guide" | tr -d '`' | tr ' ,()' '\n\n\n\n' | so
             say "there is no $name" ;;
     esac
 done
+# A row of the table of one step: the function is in one of the files that the row names.
+grep -E '^\| [0-9]+ \| `sw_' "$guide" | while IFS='|' read -r _ number functions files _; do
+    for function in $(echo "$functions" | grep -o '`sw_[^`]*`' | tr -d '`'); do
+        for file in $(echo "$files" | grep -o '`[^`]*`' | tr -d '`'); do cat "$file"; done |
+            grep -qE "^[a-z].*[ *]$function\\(" || echo "$guide: step $number: $function is not in $files"
+    done
+done >"${TMPDIR:-/tmp}/guide.$$"
+[ -s "${TMPDIR:-/tmp}/guide.$$" ] && cat "${TMPDIR:-/tmp}/guide.$$" && failed=1
+rm -f "${TMPDIR:-/tmp}/guide.$$"
 if [ $failed = 0 ]; then echo '[       OK ] test_names_in_the_guide'; else echo '[  FAILED  ] test_names_in_the_guide'; fi
 exit $failed

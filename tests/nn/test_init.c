@@ -318,17 +318,17 @@ static void test_model_has_a_default_initializer(void **state) {
     expect_constant(p, "linear2.weight", 1); /* the layer's own word counts more */
     expect_constant(p, "linear2.bias", 2);
     assert_int_equal(sw_model_set_init(model, sw_init_zeros()), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "model_init: the model is built already");
+    expect_error(SW_ERR_STATE, "model_set_init: the model is built already");
     sw_module_set_init(sw_model_root(model), sw_init_zeros());
     expect_error(SW_ERR_ARGUMENT, "layer sequential1: it is built, and keeps its initial values");
     sw_model_free(model);
     assert_int_equal(sw_model_set_init(NULL, sw_init_zeros()), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "model_init: the model is NULL");
+    expect_error(SW_ERR_ARGUMENT, "model_set_init: the model is NULL");
     model = sw_model_new(SW_F64, 1);
     assert_int_equal(sw_model_set_role_init(model, (sw_role)6, sw_init_zeros()), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "model_init: 6 is no role");
+    expect_error(SW_ERR_ARGUMENT, "model_set_init: 6 is no role");
     assert_int_equal(sw_model_set_init(model, (sw_init){0}), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "model_init: the initial values have no fill function");
+    expect_error(SW_ERR_ARGUMENT, "model_set_init: the initial values have no fill function");
     sw_module_set_param_init(sw_nn_relu(model), NULL, sw_init_zeros());
     expect_error(SW_ERR_ARGUMENT, "layer relu: which parameter is not said");
     sw_model_free(model);

@@ -154,7 +154,7 @@ static void test_model_refuses_wrong_calls(void **state) {
     assert_null(sw_nn_sequential(NULL, NULL));
     expect_error(SW_ERR_ARGUMENT, "sequential: the model is NULL");
     assert_int_equal(sw_model_set_input_shape(NULL, 1, (const int64_t[]){2}), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "model_input: the model is NULL");
+    expect_error(SW_ERR_ARGUMENT, "model_set_input_shape: the model is NULL");
     assert_null(sw_model_params(NULL));
     assert_null(sw_model_root(NULL));
     assert_null(sw_module_set_name(NULL, "a"));

@@ -399,7 +399,7 @@ static void test_missing_optional_file_fails_no_run(void **state) {
     setting_free(&s);
 }
 
-/* As core.h shows it: what the caller had pending stays, and nothing is added to it. */
+/* As error.h shows it: what the caller had pending stays, and nothing is added to it. */
 static void try_an_optional_file(void) {
     const bool pending = sw_error() != NULL;
     sw_archive *cache = sw_archive_load("/nowhere/cache.safetensors");

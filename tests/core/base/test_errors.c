@@ -197,16 +197,16 @@ static void test_operation_refuses_wrong_arguments(void **state) {
                 "input: the tape is NULL");
     expect_null(sw_variable(NULL, sw_array_view(f->data, SW_F32, SW_SHAPE(2))), SW_ERR_ARGUMENT,
                 "variable: the tape is NULL");
-    expect_null(sw_empty(NULL, SW_F32, SW_SHAPE(2)), SW_ERR_ARGUMENT, "buffer: the tape is NULL");
+    expect_null(sw_empty(NULL, SW_F32, SW_SHAPE(2)), SW_ERR_ARGUMENT, "empty: the tape is NULL");
     expect_null(sw_empty(f->tape, SW_F32, SW_SHAPE(2, -3)), SW_ERR_SHAPE, "axis 1 of [2,-3] is negative");
     expect_null(sw_empty(f->tape, SW_F32, SW_SHAPE(INT64_MAX / 8, 64)), SW_ERR_SHAPE,
                 "[1152921504606846975,64] has too many elements");
     assert_int_equal(sw_tape_set_sample_ids(NULL, NULL, 0), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "samples: the tape is NULL");
+    expect_error(SW_ERR_ARGUMENT, "set_sample_ids: the tape is NULL");
     assert_int_equal(sw_tape_set_sample_ids(f->tape, NULL, -2), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "samples: a count of -2");
+    expect_error(SW_ERR_ARGUMENT, "set_sample_ids: a count of -2");
     assert_int_equal(sw_tape_set_sample_ids(f->tape, NULL, 3), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "samples: the ids are NULL");
+    expect_error(SW_ERR_ARGUMENT, "set_sample_ids: the ids are NULL");
     assert_int_equal(sw_tape_set_sample_ids(f->tape, NULL, 0), SW_OK); /* an empty batch has no ids */
     expect_no_error();
 }
@@ -483,7 +483,7 @@ static void test_params_refuse_wrong_declarations(void **state) {
     assert_null(sw_gradient_new(p));
     expect_error(SW_ERR_STATE, "gradient: the parameters are not built");
     assert_int_equal(sw_params_reinitialize(p), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "reset: the parameters are not built");
+    expect_error(SW_ERR_STATE, "reinitialize: the parameters are not built");
     assert_int_equal(sw_params_build(p), SW_OK);
     assert_int_equal(sw_params_build(p), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "build: the parameters are built already");

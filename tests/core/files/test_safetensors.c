@@ -443,7 +443,7 @@ static void test_tape_refuses_i64(void **state) {
     assert_true(sw_is_null(sw_input(tape, sw_array_view(count_data, SW_I64, SW_SHAPE(2)))));
     expect_error(SW_ERR_TYPE, "input: i64 is for files; i32 is needed");
     assert_true(sw_is_null(sw_empty(tape, SW_I64, SW_SHAPE(2))));
-    expect_error(SW_ERR_TYPE, "buffer: i64 is for files; i32 is needed");
+    expect_error(SW_ERR_TYPE, "empty: i64 is for files; i32 is needed");
     sw_tape_free(tape);
 }
 

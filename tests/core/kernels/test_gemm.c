@@ -186,7 +186,7 @@ static void test_products_of_ones_are_exact(void **state) {
     free(c64);
 }
 
-/* ---- OpenBLAS's choice of kernels (blas.c) ---- */
+/* ---- OpenBLAS's choice of kernels (blas_core.c) ---- */
 
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));

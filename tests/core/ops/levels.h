@@ -4,7 +4,7 @@
 
 #include <swale/extend.h>
 
-extern atomic_int swi_level; /* of the kernels that are used; see core/internal.h */
+extern atomic_int swi_level; /* of the kernels that are used; see core/kernels/dispatch.h */
 
 static inline void each_level(void (*test)(void)) {
     const int before = sw_cpu_level();

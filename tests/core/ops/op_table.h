@@ -1,6 +1,6 @@
 /* The table of operations that every test of operations runs through: gradient checks, f32 against f64,
  * equal bits on every kernel level and for every number of threads, failing allocations, exact error
- * messages, PyTorch's numbers. A function of core.h's operations that is not in it fails test_ops.
+ * messages, PyTorch's numbers. A function of ops.h that is not in it fails test_ops.
  *
  * One file for each family, as in core/: ops_elementwise.h, ops_reduce.h, ops_shape.h, ops_product.h,
  * ops_loss.h. Included after support.h.

@@ -1,4 +1,4 @@
-/* elementwise.c, pointwise.c, activation.c, dropout.c, detach; and compositions that try the engine. */
+/* arithmetic.c, pointwise.c, activation.c, dropout.c, detach; and compositions that try the engine. */
 
 BUILD(add, sw_add(in[0], in[1]))
 BUILD(sub, sw_sub(in[0], in[1]))

@@ -1,4 +1,4 @@
-/* shape.c, join.c, index.c, choice.c */
+/* shape.c, concat.c, gather.c, where.c */
 
 BUILD(reshape, sw_reshape(in[0], SW_SHAPE(-1)))
 BUILD(transpose, sw_transpose(in[0], 0, -1))

@@ -230,7 +230,7 @@ static void test_clip_of_a_large_gradient_to_a_small_one(void **state) {
 
 enum { SMALL_STEPS = 10 };
 
-/* Rules in f32 keep the denominator within 2^-15 of itself (rules/small_eps.c); Adadelta's next numerator is made of
+/* Rules in f32 keep the denominator within 2^-15 of itself (second_moments.h); Adadelta's next numerator is made of
  * that, so that it may grow by as much in each step. A step has 20 roundings besides, fewer than that. x is rounded,
  * and what is below 2^-126 of the numerator's mean, of weight 0.1, is nothing beside the smallest eps, 1e-30. */
 static void small_step_is_right(const char *spec, double eps, double g) {
