@@ -6,6 +6,6 @@ const sw_option swo_schedule_options[] = {
     {.name = "over",
      .kind = SW_OPTION_DURATION,
      .value = 0,
-     .help = "length after the warm-up; 0: the rest of the run"},
+     .help = "duration after the warm-up; 0: the rest of the run"},
     {0}};
 SW_MATCH_OPTIONS(sw_schedule_common, swo_schedule_options);

@@ -55,11 +55,11 @@ static const sw_kernels lawa_queue_push_kernels = SW_KERNEL_TABLE(lawa_queue_pus
 /* clang-format off */
 static const sw_option lawa_queue_option_table[] = {
     {.name = "length", .kind = SW_OPTION_INTEGER, .value = 10, .low = 1, .high = 1e6,
-     .help = "k, snapshots in the queue"},
+     .help = "k, the number of snapshots"},
     {.name = "start", .kind = SW_OPTION_DURATION, .value = 2, .unit = '%',
-     .help = "first step of which one may be taken"},
+     .help = "first step at which a snapshot is taken"},
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 0.2, .unit = '%', .open = SW_OPEN_LOW,
-     .help = "taken at steps that are multiples of this"},
+     .help = "a snapshot is taken at multiples of this number of steps"},
     {0}};
 /* clang-format on */
 

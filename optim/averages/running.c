@@ -73,9 +73,9 @@ typedef struct ema_options {
 /* clang-format off */
 static const sw_option ema_option_table[] = {
     {.name = "decay", .kind = SW_OPTION_REAL, .value = 0.999, .low = 0, .high = 1,
-     .open = SW_OPEN_HIGH, .help = "weight of the past"},
+     .open = SW_OPEN_HIGH, .help = "β, the weight of the previous average"},
     {.name = "debias", .kind = SW_OPTION_BOOL, .value = 0,
-     .help = "divide by 1 - decay^t: the start has no weight"},
+     .help = "divide by 1 - decay^t, so that the initial x has no weight"},
     {0}};
 /* clang-format on */
 static const sw_slot ema_slot_table[] = {
@@ -112,10 +112,10 @@ typedef struct lawa_ema_options {
 /* clang-format off */
 static const sw_option lawa_ema_option_table[] = {
     {.name = "decay", .kind = SW_OPTION_REAL, .value = 0.95, .low = 0, .high = 1,
-     .open = SW_OPEN_HIGH, .help = "weight of the past"},
-    {.name = "start", .kind = SW_OPTION_DURATION, .value = 2, .unit = '%', .help = "first step that counts"},
+     .open = SW_OPEN_HIGH, .help = "β, the weight of the previous average"},
+    {.name = "start", .kind = SW_OPTION_DURATION, .value = 2, .unit = '%', .help = "first step that is included"},
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 0.5, .unit = '%', .open = SW_OPEN_LOW,
-     .help = "steps that are multiples of this count"},
+     .help = "steps at multiples of this number are included"},
     {0}};
 /* clang-format on */
 
@@ -132,7 +132,7 @@ static sw_status lawa_ema_begin(sw_step *s) {
 
 const sw_average swo_lawa_ema = {.size = sizeof(sw_average),
                                  .name = "lawa_ema",
-                                 .summary = "moving average of every so many-th iterate",
+                                 .summary = "moving average of the iterates at regular intervals",
                                  .source = "Ajroldi et al., AlgoPerf 2024",
                                  .options = lawa_ema_option_table,
                                  .slots = ema_slot_table,
@@ -152,12 +152,12 @@ typedef struct swa_options {
     double start, every;
 } swa_options;
 static const sw_option polyak_option_table[] = {
-    {.name = "start", .kind = SW_OPTION_DURATION, .value = 0, .help = "first step whose x counts"}, {0}};
+    {.name = "start", .kind = SW_OPTION_DURATION, .value = 0, .help = "first step whose x is included"}, {0}};
 /* clang-format off */
 static const sw_option swa_option_table[] = {
-    {.name = "start", .kind = SW_OPTION_DURATION, .value = 75, .unit = '%', .help = "first step that counts"},
+    {.name = "start", .kind = SW_OPTION_DURATION, .value = 75, .unit = '%', .help = "first step that is included"},
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 1, .unit = '%', .open = SW_OPEN_LOW,
-     .help = "steps that are multiples of this count"},
+     .help = "steps at multiples of this number are included"},
     {0}};
 /* clang-format on */
 static const sw_slot mean_slot_table[] = {
@@ -185,7 +185,7 @@ static sw_status swa_begin(sw_step *s) {
 
 const sw_average swo_polyak = {.size = sizeof(sw_average),
                                .name = "polyak",
-                               .summary = "the mean of all iterates from a step on",
+                               .summary = "the mean of all iterates after a number of steps",
                                .source = "Polyak, Juditsky 1992",
                                .options = polyak_option_table,
                                .slots = mean_slot_table,
@@ -197,7 +197,7 @@ const sw_average swo_polyak = {.size = sizeof(sw_average),
                                .point_begin = running_point_begin};
 const sw_average swo_swa = {.size = sizeof(sw_average),
                             .name = "swa",
-                            .summary = "the mean of every so many-th iterate from a step on",
+                            .summary = "the mean of the iterates at regular intervals after a number of steps",
                             .source = "Izmailov et al., UAI 2018",
                             .options = swa_option_table,
                             .slots = mean_slot_table,

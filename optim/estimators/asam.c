@@ -66,11 +66,11 @@ static const sw_option asam_option_table[] = {
     {.name = "rho", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e6,
      .help = "ρ, the size of ε; 0: 0.5 for scale=weights, 2 for all", .search_low = 0.1, .search_high = 4,
      .search_log = true},
-    {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "weights|all", .help = "where T is |x|"},
+    {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "weights|all", .help = "parameters for which T is |x|"},
     {.name = "eta", .kind = SW_OPTION_REAL, .value = 0.01, .low = 0, .high = 1e6,
      .help = "added to |x| for scale=weights"},
     {.name = "p", .kind = SW_OPTION_REAL, .value = 2, .low = 2, .high = 2,
-     .help = "T is made for the 2-norm alone"},
+     .help = "norm of ε; T is defined for the 2-norm only"},
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of both gradients"},
     {0}};
 /* clang-format on */
@@ -143,7 +143,7 @@ static sw_status asam_estimate(sw_estimate *e, const void *x, void *g) {
 
 const sw_estimator swo_asam = {.size = sizeof(sw_estimator),
                                .name = "asam",
-                               .summary = "SAM, each element measured by its own size",
+                               .summary = "SAM with a neighborhood that is relative to the size of each element",
                                .source = "Kwon, Kim, Park, Choi, ICML 2021",
                                .options = asam_option_table,
                                .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,

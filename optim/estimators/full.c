@@ -67,9 +67,9 @@ enum { TRIALS = 10, CONFIRMATIONS = 60 };
 /* clang-format off */
 static const sw_option full_option_table[] = {
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
-     .help = "L, the Lipschitz constant of the gradient; 0: found if lr=auto"},
+     .help = "L, the Lipschitz constant of the gradient; 0: measured if lr=auto"},
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
-     .help = "the rule's weight_decay, which is known without it; another number is refused"},
+     .help = "the rule's weight_decay; not needed, and a different number is an error"},
     {0}};
 /* clang-format on */
 

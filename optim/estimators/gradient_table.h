@@ -30,25 +30,25 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                    /* step
 /* clang-format off */
 #define TABLE_OPTIONS(init, step, init_help)                                                               \
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 0, .low = 0, .high = 1e9,                        \
-     .help = "samples in a row of the table, and in a step; 0: 1, or for dense rows of a generalized "     \
-             "linear model in memory n/64, rounded down to a power of 2, from 1 to 64"},                    \
+     .help = "samples in a row of the table and in a step; 0: 1, or for dense rows of a generalized "      \
+             "linear model in memory n/64, rounded down to a power of 2, from 1 to 64"},                   \
     {.name = "sampling", .kind = SW_OPTION_CHOICE, .choices = "uniform|lipschitz",                         \
      .help = "rows with equal probability, or half of them in proportion to L_i + l2"},                    \
     {.name = "init", .kind = SW_OPTION_CHOICE, .value = init, .choices = "seen|zero|full|centered|sgd|auto", \
      .help = init_help},                                                                                   \
     {.name = "step", .kind = SW_OPTION_CHOICE, .value = step,                                              \
      .choices = "1/L|2/(L+n*l2)|1/(3L)|1/(2L+min(2n*l2,L))|1/(16L)",                                       \
-     .help = "what lr=auto is, with l2 in L, and n rows"},                                                 \
+     .help = "the step size for lr=auto, with n rows; L includes l2"},                                     \
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                     \
      .open = SW_OPTION_AUTO,                                                                               \
-     .help = "L, the largest Lipschitz constant of a row's gradient; auto: from the rows of a generalized "\
+     .help = "L, the largest Lipschitz constant of a row's gradient; auto: from the rows of a generalized " \
              "linear model with a known loss; 0: searched for if lr=auto"},                                \
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                            \
-     .help = "the rule's weight_decay, which is known without it; another number is refused"},             \
+     .help = "the rule's weight_decay; not needed, and a different number is an error"},                   \
     {.name = "tol", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                           \
-     .help = "the scalar converged becomes 1 when the gradient's 2-norm, with the penalty, is not above it"}, \
+     .help = "the scalar `converged` becomes 1 when the 2-norm of the gradient, with the penalty, is at most tol"}, \
     {.name = "table_limit", .kind = SW_OPTION_REAL, .value = 1024, .low = 0, .high = 1e12,                 \
-     .open = SW_OPEN_LOW, .help = "MiB; a larger table is refused"},                                       \
+     .open = SW_OPEN_LOW, .help = "largest size of the table, in MiB; a larger one is an error"},          \
     {0}
 /* clang-format on */
 

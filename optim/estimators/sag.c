@@ -49,7 +49,7 @@ static sw_status sag_estimate(sw_estimate *e, const void *x, void *g) {
 
 const sw_estimator swo_sag = {.size = sizeof(sw_estimator),
                               .name = "sag",
-                              .summary = "the mean of the gradients seen last, one row of them new",
+                              .summary = "the mean of the latest gradients of all rows, of which a step updates one",
                               .source = "Schmidt, Le Roux, Bach 2013",
                               .options = sag_options,
                               .slots = sag_slots,

@@ -43,7 +43,7 @@ static sw_status saga_estimate(sw_estimate *e, const void *x, void *g) {
 
 const sw_estimator swo_saga = {.size = sizeof(sw_estimator),
                                .name = "saga",
-                               .summary = "SAG without bias: the new row's change in full",
+                               .summary = "SAG with an unbiased estimate",
                                .source = "Defazio, Bach, Lacoste-Julien, NIPS 2014",
                                .options = saga_options,
                                .slots = saga_slots,

@@ -141,7 +141,7 @@ static sw_status sam_estimate(sw_estimate *e, const void *x, void *g) {
 
 const sw_estimator swo_sam = {.size = sizeof(sw_estimator),
                               .name = "sam",
-                              .summary = "the gradient at the worst point nearby",
+                              .summary = "the gradient at the point of largest loss nearby",
                               .source = "Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021",
                               .options = sam_option_table,
                               .flags = SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_AGAIN,

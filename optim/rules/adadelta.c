@@ -70,12 +70,12 @@ static const sw_kernels adadelta_kernels = SW_KERNEL_TABLE(adadelta_update);
 
 /* clang-format off */
 static const sw_option adadelta_option_table[] = {
-    {.name = "lr", .value = 1, .low = 0, .high = 1e6, .help = "η; the method itself wants none",
+    {.name = "lr", .value = 1, .low = 0, .high = 1e6, .help = "η, factor of the step; 1 in the paper",
      .search_low = 1e-2, .search_high = 10, .search_log = true},
     {.name = "rho", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "ρ, decay of both means",
      .search_low = 0.8, .search_high = 0.99},
     {.name = "eps", .value = 1e-6, .low = 1e-30, .high = 1,
-     .help = "ε; it is also where the first steps come from", .search_low = 1e-8, .search_high = 1e-4,
+     .help = "ε; it also determines the length of the first steps", .search_low = 1e-8, .search_high = 1e-4,
      .search_log = true},
     SW_OPTION_EPS_IN_ROOT(1),
     SW_OPTION_WEIGHT_DECAY,
@@ -131,7 +131,7 @@ SW_MATCH_SLOTS(adadelta_slots, adadelta_slot_table);
 
 const sw_rule swo_adadelta = {.size = sizeof(sw_rule),
                               .name = "adadelta",
-                              .summary = "steps in the units of the parameters, no learning rate",
+                              .summary = "steps in the units of the parameters, without a learning rate",
                               .source = "Zeiler 2012, arXiv 1212.5701",
                               .options = adadelta_option_table,
                               .slots = adadelta_slot_table,

@@ -104,7 +104,7 @@ static const sw_option adagrad_option_table[] = {
     SW_OPTION_EPS_IN_ROOT(0),
     SW_OPTION_WEIGHT_DECAY,
     {.name = "lr_decay", .value = 0, .low = 0, .high = 1e6, .help = "κ: the t-th step is η/(1 + (t-1)κ)"},
-    {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, what the sum begins with"},
+    {.name = "initial", .value = 0, .low = 0, .high = 1e6, .help = "v₀, the initial value of the sum"},
     {0}};
 /* clang-format on */
 static const sw_slot adagrad_slot_table[] = {{.name = "v", .needed_by = adagrad_needs_v},
@@ -115,7 +115,7 @@ SW_MATCH_SLOTS(adagrad_slots, adagrad_slot_table);
 
 const sw_rule swo_adagrad = {.size = sizeof(sw_rule),
                              .name = "adagrad",
-                             .summary = "each element's step falls with its own gradients",
+                             .summary = "divides by the root of the sum of squared gradients",
                              .source = "Duchi, Hazan, Singer, JMLR 2011",
                              .options = adagrad_option_table,
                              .slots = adagrad_slot_table,

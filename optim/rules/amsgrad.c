@@ -85,7 +85,7 @@ static const sw_option amsgrad_option_table[] = {
     {.name = "correction",
      .kind = SW_OPTION_CHOICE,
      .choices = "after|before|none",
-     .help = "of the bias: after the maximum, before it, or none, also of m"},
+     .help = "bias correction of v after or before the maximum; none: neither v nor m is corrected"},
     {0}};
 static const sw_slot amsgrad_slot_table[] = {
     {.name = "m"},
@@ -99,7 +99,7 @@ SW_MATCH_SLOTS(amsgrad_slots, amsgrad_slot_table);
 
 const sw_rule swo_amsgrad = {.size = sizeof(sw_rule),
                              .name = "amsgrad",
-                             .summary = "Adam with a denominator that never falls",
+                             .summary = "Adam with a denominator that never decreases",
                              .source = "Reddi, Kale, Kumar, ICLR 2018",
                              .options = amsgrad_option_table,
                              .slots = amsgrad_slot_table,

@@ -163,8 +163,8 @@ static const sw_option fista_option_table[] = {
      .search_low = 1e-3, .search_high = 1, .search_log = true},
     SW_OPTION_WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
     {.name = "mu", .value = 0, .low = 0, .high = 1e300,
-     .help = "μ, strong convexity of f with weight_decay, for a constant momentum; 0: it grows"},
-    {.name = "restart", .kind = SW_OPTION_BOOL, .value = 1, .help = "momentum begins anew where it points uphill"},
+     .help = "μ, strong convexity of f including weight_decay, for a constant momentum; 0: the momentum grows"},
+    {.name = "restart", .kind = SW_OPTION_BOOL, .value = 1, .help = "reset the momentum if it points uphill"},
     SW_PROX_OPTIONS,
     {0}};
 /* clang-format on */

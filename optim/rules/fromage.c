@@ -66,7 +66,7 @@ static const sw_option fromage_option_table[] = {
     {.name = "lr", .value = 0.01, .low = 0, .high = 1e6, .help = "η, the step relative to the tensor's norm",
      .search_low = 1e-4, .search_high = 1e-1, .search_log = true},
     {.name = "min_norm", .value = 1e-6, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
-     .help = "what a norm is at least"},
+     .help = "smallest value that is used for a norm"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(fromage_options, fromage_option_table);

@@ -36,8 +36,10 @@ static bool generalized_adam_preconditions(const double *option) {
 
 static const sw_option generalized_adam_option_table[] = {
     ADAM_OPTIONS(1e-3, 0.01, DECAY_DECOUPLED),
-    {.name = "nesterov", .kind = SW_OPTION_BOOL, .value = 1, .help = "look ahead along m"},
-    {.name = "disable_preconditioning", .kind = SW_OPTION_BOOL, .help = "no denominator, no v: momentum"},
+    {.name = "nesterov", .kind = SW_OPTION_BOOL, .value = 1, .help = "Nesterov's momentum"},
+    {.name = "disable_preconditioning",
+     .kind = SW_OPTION_BOOL,
+     .help = "SGD with momentum, without v and the denominator"},
     {0}};
 static const sw_slot generalized_adam_slot_table[] = {
     {.name = "m"},
@@ -49,7 +51,7 @@ SW_MATCH_SLOTS(adam_slots, generalized_adam_slot_table);
 
 const sw_rule swo_generalized_adam = {.size = sizeof(sw_rule),
                                       .name = "generalized_adam",
-                                      .summary = "NadamW of which parts can be left out",
+                                      .summary = "NadamW with parts that can be disabled",
                                       .source = "Kasimbeg et al., AlgoPerf, ICLR 2025",
                                       .options = generalized_adam_option_table,
                                       .slots = generalized_adam_slot_table,

@@ -63,7 +63,7 @@ SW_MATCH_SLOTS(lion_slots, lion_slot_table);
 
 const sw_rule swo_lion = {.size = sizeof(sw_rule),
                           .name = "lion",
-                          .summary = "the sign of a mean gradient",
+                          .summary = "steps by the sign of a mean of gradients",
                           .source = "Chen et al., NeurIPS 2023",
                           .options = lion_option_table,
                           .slots = lion_slot_table,

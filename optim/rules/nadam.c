@@ -34,8 +34,12 @@ static sw_status nadam_begin(sw_step *s) {
 
 static const sw_option nadam_option_table[] = {
     ADAM_OPTIONS(2e-3, 0, DECAY_IN_GRADIENT),
-    {.name = "momentum_decay", .value = 0.004, .low = 0, .high = 1e3, .help = "ψ, of the growing momentum"},
-    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
+    {.name = "momentum_decay",
+     .value = 0.004,
+     .low = 0,
+     .high = 1e3,
+     .help = "ψ, the rate at which the momentum grows"},
+    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decoupled weight decay, as in AdamW"},
     {0}};
 static const char *const nadam_scalar_names[] = {"product", NULL};
 SW_MATCH_SCALARS(nadam_scalars, nadam_scalar_names);
@@ -43,7 +47,7 @@ SW_MATCH_OPTIONS(nadam_options, nadam_option_table);
 
 const sw_rule swo_nadam = {.size = sizeof(sw_rule),
                            .name = "nadam",
-                           .summary = "Adam with Nesterov's look ahead, momentum that grows",
+                           .summary = "Adam with Nesterov's momentum, which grows",
                            .source = "Dozat, ICLR workshop 2016",
                            .options = nadam_option_table,
                            .slots = swo_adam_slot_table,

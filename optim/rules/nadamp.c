@@ -94,7 +94,7 @@ static sw_status nadamp_begin(sw_step *s) {
 /* clang-format off */
 static const sw_option nadamp_option_table[] = {
     ADAM_OPTIONS(1e-3, 0.01, DECAY_DECOUPLED),
-    {.name = "p", .value = 1.5, .low = 1, .high = 4, .help = "the root taken of v; 2: NadamW",
+    {.name = "p", .value = 1.5, .low = 1, .high = 4, .help = "degree of the root of v; 2: NadamW",
      .search_low = 1.5, .search_high = 2},
     {0}};
 /* clang-format on */

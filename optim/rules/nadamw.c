@@ -24,7 +24,7 @@ SW_MATCH_OPTIONS(adam_options, nadamw_option_table);
 
 const sw_rule swo_nadamw = {.size = sizeof(sw_rule),
                             .name = "nadamw",
-                            .summary = "AdamW with Nesterov's look ahead",
+                            .summary = "AdamW with Nesterov's momentum",
                             .source = "Dozat 2016; Dahl et al., AlgoPerf, 2023",
                             .options = nadamw_option_table,
                             .slots = swo_adam_slot_table,

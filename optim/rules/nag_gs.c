@@ -69,12 +69,12 @@ static void nag_gs_reach(const sw_step *s, sw_bounds *b) {
 
 /* clang-format off */
 static const sw_option nag_gs_option_table[] = {
-    {.name = "lr", .value = 0.05, .low = 0, .high = 1e6, .help = "η, the step in time",
+    {.name = "lr", .value = 0.05, .low = 0, .high = 1e6, .help = "η, the time step",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
     {.name = "mu", .value = 1, .low = 0, .high = 1e6, .help = "μ, strong convexity",
      .search_low = 1e-2, .search_high = 1e2, .search_log = true},
     {.name = "gamma", .value = 1.5, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
-     .help = "γ at the start; it tends to μ", .search_low = 1e-2, .search_high = 1e2, .search_log = true},
+     .help = "γ₀, the initial γ, which converges to μ", .search_low = 1e-2, .search_high = 1e2, .search_log = true},
     {0}};
 /* clang-format on */
 static const sw_slot nag_gs_slot_table[] = {{.name = "v", .start = SW_START_X}, {0}};
@@ -83,7 +83,7 @@ SW_MATCH_SLOTS(nag_gs_slots, nag_gs_slot_table);
 
 const sw_rule swo_nag_gs = {.size = sizeof(sw_rule),
                             .name = "nag_gs",
-                            .summary = "accelerated flow integrated by Gauss-Seidel",
+                            .summary = "accelerated gradient flow, discretized by Gauss-Seidel steps",
                             .source = "Leplat et al. 2022, arXiv 2209.14937",
                             .options = nag_gs_option_table,
                             .slots = nag_gs_slot_table,

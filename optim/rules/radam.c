@@ -29,13 +29,13 @@ static sw_status radam_begin(sw_step *s) {
 
 static const sw_option radam_option_table[] = {
     ADAM_OPTIONS(1e-3, 0, DECAY_IN_GRADIENT),
-    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decay as in AdamW"},
+    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "decoupled weight decay, as in AdamW"},
     {0}};
 SW_MATCH_OPTIONS(radam_options, radam_option_table);
 
 const sw_rule swo_radam = {.size = sizeof(sw_rule),
                            .name = "radam",
-                           .summary = "Adam that waits for its denominator, rectified",
+                           .summary = "Adam with a rectified denominator, and none in the first steps",
                            .source = "Liu et al., ICLR 2020",
                            .options = radam_option_table,
                            .slots = swo_adam_slot_table,

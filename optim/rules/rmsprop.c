@@ -95,7 +95,7 @@ static const sw_option rmsprop_option_table[] = {
      .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
     SW_OPTION_EPS_IN_ROOT(0),
     SW_OPTION_WEIGHT_DECAY,
-    {.name = "momentum", .value = 0, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "μ, of the steps",
+    {.name = "momentum", .value = 0, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "μ, the momentum of the steps",
      .search_low = 0, .search_high = 0.99},
     {.name = "centered", .kind = SW_OPTION_BOOL, .help = "divide by the standard deviation of g"},
     {0}};

@@ -126,7 +126,7 @@ static const sw_option sgd_option_table[] = {
     {.name = "momentum", .value = 0, .low = 0, .high = 1, .open = SW_OPEN_HIGH, .help = "μ",
      .search_low = 0, .search_high = 0.99},
     {.name = "dampening", .value = 0, .low = 0, .high = 1, .help = "τ"},
-    {.name = "nesterov", .kind = SW_OPTION_BOOL, .help = "look ahead along the momentum"},
+    {.name = "nesterov", .kind = SW_OPTION_BOOL, .help = "Nesterov's momentum"},
     SW_OPTION_WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
     SW_PROX_OPTIONS,
     {0}};

@@ -7,4 +7,4 @@ static double constant_factor(const double *option, double t, double total) {
 }
 
 const sw_schedule swo_constant = {
-    .size = sizeof(sw_schedule), .name = "constant", .summary = "1", .factor = constant_factor};
+    .size = sizeof(sw_schedule), .name = "constant", .summary = "the factor 1 in all steps", .factor = constant_factor};

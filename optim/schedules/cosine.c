@@ -45,9 +45,9 @@ typedef struct restarts_options {
 /* clang-format off */
 static const sw_option restarts_option_table[] = {
     {.name = "period", .kind = SW_OPTION_DURATION, .value = 10, .unit = '%', .open = SW_OPEN_LOW,
-     .help = "T0, length of the first cycle"},
+     .help = "T0, the length of the first cycle"},
     {.name = "growth", .kind = SW_OPTION_REAL, .value = 1, .low = 1, .high = 1e3,
-     .help = "Tmult: each cycle's length over that of the one before"},
+     .help = "Tmult, the ratio of the lengths of successive cycles"},
     {.name = "final", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1,
      .help = "the factor at the end of a cycle"},
     {0}};
@@ -74,7 +74,7 @@ static double restarts_factor(const double *option, double t, double total) {
 
 const sw_schedule swo_restarts = {.size = sizeof(sw_schedule),
                                   .name = "restarts",
-                                  .summary = "SGDR: a cosine wave that starts again, period by period",
+                                  .summary = "SGDR: half a cosine wave from 1 to final in each period",
                                   .source = "Loshchilov, Hutter, ICLR 2017",
                                   .options = restarts_option_table,
                                   .factor = restarts_factor};
@@ -87,9 +87,9 @@ typedef struct cosine_cycles_options {
 /* clang-format off */
 static const sw_option cosine_cycles_option_table[] = {
     {.name = "cycles", .kind = SW_OPTION_INTEGER, .value = 1, .low = 1, .high = 1e6,
-     .help = "c, in the run"},
+     .help = "c, the number of cycles in the run"},
     {.name = "rise", .kind = SW_OPTION_REAL, .value = 0.05, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
-     .help = "part of a cycle that rises"},
+     .help = "fraction of a cycle in which the factor rises"},
     {.name = "low", .kind = SW_OPTION_REAL, .value = 1e-10, .low = 0, .high = 1,
      .help = "the factor at both ends of a cycle"},
     {0}};

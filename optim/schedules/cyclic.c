@@ -13,15 +13,15 @@ enum { HEIGHT_TRIANGULAR, HEIGHT_TRIANGULAR2, HEIGHT_EXP_RANGE };
 /* clang-format off */
 static const sw_option cyclic_option_table[] = {
     {.name = "low", .kind = SW_OPTION_REAL, .value = 0.25, .low = 0, .high = 1,
-     .help = "the factor at the bottom"},
+     .help = "the smallest factor"},
     {.name = "up", .kind = SW_OPTION_DURATION, .value = 5, .unit = '%', .open = SW_OPEN_LOW,
-     .help = "length of the way up"},
-    {.name = "down", .kind = SW_OPTION_DURATION, .value = 0, .help = "and of the way down; 0: as up"},
+     .help = "duration of the rise"},
+    {.name = "down", .kind = SW_OPTION_DURATION, .value = 0, .help = "duration of the fall; 0: the same as up"},
     {.name = "height", .kind = SW_OPTION_CHOICE, .value = HEIGHT_TRIANGULAR,
      .choices = "triangular|triangular2|exp_range",
-     .help = "of the triangles: equal; halved after each; or gamma^t"},
+     .help = "heights of the triangles: equal, halved after each triangle, or gamma^t"},
     {.name = "gamma", .kind = SW_OPTION_REAL, .value = 0.9999, .low = 0, .high = 1, .open = SW_OPEN_LOW,
-     .help = "of height=exp_range"},
+     .help = "the base for height=exp_range"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(cyclic_options, cyclic_option_table);
@@ -41,7 +41,7 @@ static double cyclic_factor(const double *option, double t, double total) {
 
 const sw_schedule swo_cyclic = {.size = sizeof(sw_schedule),
                                 .name = "cyclic",
-                                .summary = "up and down between low and 1 in triangles",
+                                .summary = "triangles between low and 1",
                                 .source = "Smith, WACV 2017",
                                 .options = cyclic_option_table,
                                 .factor = cyclic_factor};
@@ -54,15 +54,15 @@ typedef struct one_cycle_options {
 /* clang-format off */
 static const sw_option one_cycle_option_table[] = {
     {.name = "rise", .kind = SW_OPTION_REAL, .value = 0.3, .low = 0, .high = 1,
-     .help = "part of the run that rises"},
+     .help = "fraction of the run in which the factor rises"},
     {.name = "div", .kind = SW_OPTION_REAL, .value = 25, .low = 0, .high = 1e12, .open = SW_OPEN_LOW,
-     .help = "the factor at the start is 1/div"},
+     .help = "1/div is the factor at the start"},
     {.name = "final_div", .kind = SW_OPTION_REAL, .value = 1e4, .low = 0, .high = 1e12,
-     .open = SW_OPEN_LOW, .help = "and at the end 1/(div·final_div)"},
+     .open = SW_OPEN_LOW, .help = "1/(div·final_div) is the factor at the end"},
     {.name = "shape", .kind = SW_OPTION_CHOICE, .value = 0, .choices = "cosine|linear",
-     .help = "of its legs"},
+     .help = "shape of the rise and the fall"},
     {.name = "phases", .kind = SW_OPTION_INTEGER, .value = 2, .low = 2, .high = 3,
-     .help = "3: down as fast as up, and then to the end"},
+     .help = "3: a fall as long as the rise, and then one to the end"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(one_cycle_options, one_cycle_option_table);

@@ -12,9 +12,9 @@ typedef struct step_options {
 /* clang-format off */
 static const sw_option step_option_table[] = {
     {.name = "every", .kind = SW_OPTION_DURATION, .value = 30, .unit = '%', .open = SW_OPEN_LOW,
-     .help = "between two drops"},
+     .help = "time between two drops"},
     {.name = "factor", .kind = SW_OPTION_REAL, .value = 0.1, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
-     .help = "γ, of each drop"},
+     .help = "γ, the factor of each drop"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(step_options, step_option_table);
@@ -27,7 +27,7 @@ static double step_factor(const double *option, double t, double total) {
 
 const sw_schedule swo_step = {.size = sizeof(sw_schedule),
                               .name = "step",
-                              .summary = "drops by a factor every so often",
+                              .summary = "drops by a factor at regular intervals",
                               .options = step_option_table,
                               .factor = step_factor};
 
@@ -41,11 +41,11 @@ typedef struct exponential_options {
 /* clang-format off */
 static const sw_option exponential_option_table[] = {
     {.name = "factor", .kind = SW_OPTION_REAL, .value = 0.999, .low = 0, .high = 1e6, .open = SW_OPEN_LOW,
-     .help = "γ; above 1 it grows"},
+     .help = "γ, the factor; above 1: growth"},
     {.name = "per", .kind = SW_OPTION_DURATION, .value = 1, .open = SW_OPEN_LOW,
-     .help = "how long it takes to change by γ"},
+     .help = "time in which the result changes by γ"},
     {.name = "bound", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
-     .help = "neither below (γ > 1: above) this; 0: none"},
+     .help = "lower bound (γ > 1: upper bound) of the result; 0: no bound"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(exponential_options, exponential_option_table);
@@ -61,7 +61,7 @@ static double exponential_factor(const double *option, double t, double total) {
 
 const sw_schedule swo_exponential = {.size = sizeof(sw_schedule),
                                      .name = "exponential",
-                                     .summary = "falls, or grows, by a constant factor",
+                                     .summary = "exponential decay or growth",
                                      .source = "growing: Li, Arora, ICLR 2020",
                                      .options = exponential_option_table,
                                      .factor = exponential_factor};
@@ -84,7 +84,7 @@ static const sw_option linear_option_table[] = {FINAL_OPTION, {0}};
 static const sw_option polynomial_option_table[] = {
     FINAL_OPTION,
     {.name = "power", .kind = SW_OPTION_REAL, .value = 2, .low = 0, .high = 100, .open = SW_OPEN_LOW,
-     .help = "p, of the time that is left"},
+     .help = "p, the power of the remaining time"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(linear_options, linear_option_table);
@@ -113,7 +113,7 @@ const sw_schedule swo_linear = {.size = sizeof(sw_schedule),
                                 .needs_total = true};
 const sw_schedule swo_polynomial = {.size = sizeof(sw_schedule),
                                     .name = "polynomial",
-                                    .summary = "from 1 to final along a power of the time that is left",
+                                    .summary = "from 1 to final as a power of the remaining time",
                                     .options = polynomial_option_table,
                                     .factor = polynomial_factor,
                                     .needs_total = true};
@@ -130,14 +130,14 @@ static const sw_option inverse_sqrt_option_table[] = {
     {.name = "scale",
      .kind = SW_OPTION_DURATION,
      .value = 0,
-     .help = "s, the time in which it falls to 1/√2; 0: the warm-up, or 1 step"},
+     .help = "s, the time in which the factor falls to 1/√2; 0: the warm-up, or 1 step"},
     {0}};
 /* clang-format off */
 static const sw_option inverse_time_option_table[] = {
     {.name = "scale", .kind = SW_OPTION_DURATION, .value = 1, .open = SW_OPEN_LOW,
-     .help = "s, the time in which it falls to 2^-p"},
+     .help = "s, the time in which the factor falls to 2^-p"},
     {.name = "power", .kind = SW_OPTION_REAL, .value = 1, .low = 0, .high = 10, .open = SW_OPEN_LOW,
-     .help = "p; sums converge as Robbins and Monro ask for in (1/2, 1]"},
+     .help = "p; in (1/2, 1] the conditions of Robbins and Monro hold"},
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(inverse_sqrt_options, inverse_sqrt_option_table);

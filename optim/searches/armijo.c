@@ -15,13 +15,13 @@ typedef struct armijo_scalars {
 /* clang-format off */
 static const sw_option armijo_option_table[] = {
     {.name = "c", .kind = SW_OPTION_REAL, .value = 1e-4, .low = 0, .high = 1,
-     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the promised descent"},
+     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "c, the required fraction of the predicted descent"},
     {.name = "shrink", .kind = SW_OPTION_REAL, .value = 0.8, .low = 0, .high = 1,
-     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "s, a trial over the one before"},
+     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "s, the ratio of successive trials"},
     {.name = "growth", .kind = SW_OPTION_REAL, .value = 1.5, .low = 1, .high = 1e3,
-     .help = "next guess over the last step"},
+     .help = "ratio of the next first trial to the last step"},
     {.name = "trials", .kind = SW_OPTION_INTEGER, .value = 100, .low = 1, .high = 1e6,
-     .help = "then the step is skipped"},
+     .help = "largest number of trials; after that the step is skipped"},
     {0}};
 /* clang-format on */
 static const char *const armijo_scalar_names[] = {"last", NULL};
@@ -46,7 +46,7 @@ static sw_status armijo_search(sw_search *s, double *alpha) {
 
 const sw_line_search swo_armijo = {.size = sizeof(sw_line_search),
                                    .name = "armijo",
-                                   .summary = "shrinks the step until the loss falls enough",
+                                   .summary = "shortens the step until the loss decreases enough",
                                    .source = "Armijo 1966; Nocedal, Wright 2006, algorithm 3.1",
                                    .options = armijo_option_table,
                                    .scalars = armijo_scalar_names,

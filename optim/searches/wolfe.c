@@ -16,14 +16,14 @@ enum { GUESS_SLOPE, GUESS_LAST, GUESS_LR };
 /* clang-format off */
 static const sw_option wolfe_option_table[] = {
     {.name = "c1", .kind = SW_OPTION_REAL, .value = 1e-4, .low = 0, .high = 1,
-     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the promised descent"},
+     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "c1, the required fraction of the predicted descent"},
     {.name = "c2", .kind = SW_OPTION_REAL, .value = 0.9, .low = 0, .high = 1,
-     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "share of the slope that may stay; above c1"},
+     .open = SW_OPEN_LOW | SW_OPEN_HIGH, .help = "c2, the allowed fraction of the slope; above c1"},
     {.name = "guess", .kind = SW_OPTION_CHOICE, .value = GUESS_SLOPE, .choices = "slope|last|lr",
-     .help = "first trial: the last step times the last slope over this one; the last step; the rule's lr "
-             "(directions of Newton's kind)"},
+     .help = "first trial: the last step times the ratio of the last slope to this one; the last step; the rule's lr "
+             "(for Newton directions)"},
     {.name = "trials", .kind = SW_OPTION_INTEGER, .value = 50, .low = 1, .high = 1e6,
-     .help = "then the step is skipped"},
+     .help = "largest number of trials; after that the step is skipped"},
     {0}};
 /* clang-format on */
 static const char *const wolfe_scalar_names[] = {"last", "slope", NULL};
@@ -155,7 +155,7 @@ static sw_status wolfe_check(const double *option) {
 
 const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search),
                                   .name = "wolfe",
-                                  .summary = "strong Wolfe conditions: enough descent, a flat end",
+                                  .summary = "strong Wolfe conditions: enough descent and a small slope",
                                   .source = "Nocedal, Wright 2006, algorithms 3.5 and 3.6",
                                   .options = wolfe_option_table,
                                   .scalars = wolfe_scalar_names,

@@ -248,7 +248,7 @@ static void test_listed_durations_have_units(void **state) {
     rewind(to);
     text[fread(text, 1, sizeof text - 1, to)] = 0;
     fclose(to);
-    assert_non_null(strstr(text, "\n      every=30%  (steps, % or ep)  between two drops\n"));
+    assert_non_null(strstr(text, "\n      every=30%  (steps, % or ep)  time between two drops\n"));
     assert_non_null(strstr(text, "\n      per=1  (steps, % or ep)  how long"));
 }
 
