@@ -85,14 +85,14 @@ static inline const cli_program *cli_current(void) {
     return cli.program ? cli.program : &nameless;
 }
 
-#define CLI_COMMON(seed_help, out_argument, out_kind, out_help)                                               \
-    {"--seed", "N", CLI_COUNT, &cli.seed, 0, 9e15, seed_help},                                                \
-        {"--threads", "N", CLI_COUNT, &cli.threads, 1, 64, "threads (all processors); same results for all"}, \
-        {"--out", out_argument, out_kind, &cli.out, 0, 0, out_help},                                          \
-        {"--quiet", NULL, CLI_FLAG, &cli.quiet, 0, 0, "results only"},                                        \
-        {"--help", NULL, CLI_FLAG, &cli.help, 0, 0, "this text"},                                             \
-        {"--version", NULL, CLI_FLAG, &cli.version, 0, 0, "versions of library, compiler and BLAS"}, {        \
-        0                                                                                                     \
+#define CLI_COMMON(seed_help, out_argument, out_kind, out_help)                                                      \
+    {"--seed", "N", CLI_COUNT, &cli.seed, 0, 9e15, "seed " seed_help},                                               \
+        {"--threads", "N", CLI_COUNT, &cli.threads, 1, 64, "threads (all processors); results do not depend on it"}, \
+        {"--out", out_argument, out_kind, &cli.out, 0, 0, out_help},                                                 \
+        {"--quiet", NULL, CLI_FLAG, &cli.quiet, 0, 0, "print only the results"},                                     \
+        {"--help", NULL, CLI_FLAG, &cli.help, 0, 0, "print this text"},                                              \
+        {"--version", NULL, CLI_FLAG, &cli.version, 0, 0, "print the versions of library, compiler and BLAS"}, {     \
+        0                                                                                                            \
     }
 
 static inline double cli_now(void) {

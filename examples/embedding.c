@@ -29,9 +29,9 @@ static const char text[] =
 
 static int64_t steps = 3000;
 
-static const cli_option options[] = {
-    {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of Adam (3000)"},
-    CLI_COMMON("of initial values, order and writing (1)", "FILE.png", CLI_PICTURE, "the picture (embedding.png)")};
+static const cli_option options[] = {{"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "steps of Adam (3000)"},
+                                     CLI_COMMON("of initial values, order and the printed words (1)", "FILE.png",
+                                                CLI_PICTURE, "the picture (embedding.png)")};
 static const cli_program program = {.name = "embedding",
                                     .example = "embedding --steps 5000 --out embedding.png",
                                     .options = options,

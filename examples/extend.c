@@ -150,7 +150,7 @@ static const sw_kernels and_mask_kernels = SW_KERNEL_TABLE(and_mask);
 /* clang-format off */
 static const sw_option and_mask_options[] = {
     {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 32, .low = 2, .high = 1e9,
-     .help = "samples in both halves together"},
+     .help = "samples in a batch of two halves"},
     {0}};
 /* clang-format on */
 
@@ -170,7 +170,7 @@ static sw_status and_mask_estimate(sw_estimate *e, const void *x, void *g) {
 
 static const sw_estimator and_mask = {.size = sizeof(sw_estimator),
                                       .name = "and_mask",
-                                      .summary = "coordinates on which two half batches agree",
+                                      .summary = "the gradient where two half batches agree in sign, else 0",
                                       .options = and_mask_options,
                                       .flags = SW_ESTIMATOR_OBJECTIVE,
                                       .estimate = and_mask_estimate};

@@ -21,27 +21,30 @@ static const cli_option options[] = {
     {"--hidden", "N,N,...", CLI_TEXT, &asked.hidden, 0, 0, "units of the hidden layers (100); 0: none"},
     {"--epochs", "N", CLI_COUNT, &asked.epochs, 0, 1e6, "passes over the training set (10; with --load 0)"},
     {"--batch", "N", CLI_COUNT, &asked.batch, 1, 60000, "samples in a step (64)"},
-    {"--estimator", "SPEC", CLI_TEXT, &asked.estimator, 0, 0, "where gradients come from (minibatch)"},
-    {"--rule", "SPEC", CLI_TEXT, &asked.rule, 0, 0, "how parameters move (adam lr=1e-3)"},
-    {"--schedule", "SPEC", CLI_TEXT, &asked.schedule, 0, 0, "how options change (constant)"},
-    {"--average", "SPEC", CLI_TEXT, &asked.average, 0, 0, "which point is evaluated (none)"},
+    {"--estimator", "SPEC", CLI_TEXT, &asked.estimator, 0, 0, "estimator of the gradient (minibatch)"},
+    {"--rule", "SPEC", CLI_TEXT, &asked.rule, 0, 0, "rule that updates the parameters (adam lr=1e-3)"},
+    {"--schedule", "SPEC", CLI_TEXT, &asked.schedule, 0, 0,
+     "schedule of the learning rate or another option (constant)"},
+    {"--average", "SPEC", CLI_TEXT, &asked.average, 0, 0, "average of the iterates that is evaluated (none)"},
     {"--clip", "X", CLI_REAL, &asked.clip, 0, 1e30, "largest norm of the gradient (0: no limit)"},
-    {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "after each hidden layer (0)"},
+    {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "probability of dropout after each hidden layer (0)"},
     {"--dtype", "f32|f64", CLI_TEXT, &asked.dtype, 0, 0, "type of parameters and activations (f32)"},
-    {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights there at the end (safetensors)"},
+    {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights to this file at the end (safetensors)"},
     {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "start from these weights; the file gives the layer sizes"},
     {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0,
-     "save the run's state there; resume from it if it exists"},
+     "save the state of the run to this file; resume from it if it exists"},
     {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
-    {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0, "with --out: norms of weights, gradients, updates by layer"},
-    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0, "stop at the first NaN or Inf and name the operation that made it"},
+    {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0,
+     "with --out: write norms of weights, gradients and updates by layer"},
+    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0,
+     "stop at the first NaN or Inf and name the operation that produced it"},
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
-    {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "every estimator, rule, schedule and average"},
+    {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "print every estimator, rule, schedule and average"},
     CLI_COMMON("of initial values, order and dropout (1)", "DIR", CLI_FOLDER,
-               "write metrics, run.json, curves and pictures there")};
+               "write metrics, run.json, curves and pictures to this folder")};
 
 static void print_notes(void) {
-    printf("\nAt the end stdout holds lines \"name value\". Specs are a name and options, name=value; "
+    printf("\nThe results are lines \"name value\" on stdout. A spec is a name and options, name=value; "
            "see --list.\n");
 }
 

@@ -27,8 +27,8 @@ static int64_t batch, epochs = 1000, path, folds;
 static bool standardize, no_intercept, f32;
 
 static void print_notes(void) {
-    puts("\nA model minimizes f(w, b) = mean loss + l2/2 |w|^2 + l1 |w|_1; the intercept b is free. In the words\n"
-         "of scikit-learn, for n samples:\n\n"
+    puts("\nA model minimizes f(w, b) = mean loss + l2/2 |w|^2 + l1 |w|_1; the intercept b has no penalty. The\n"
+         "equivalent options for models of scikit-learn, for n samples:\n\n"
          "  LogisticRegression(C=C, l1_ratio=r)  --loss logistic or multinomial --l2 (1-r)/(C n) --l1 r/(C n)\n"
          "  LinearSVC(C=C, fit_intercept=False)  --loss squared_hinge --no-intercept --l2 1/(C n)\n"
          "  Ridge(alpha=a)                       --loss squared --l2 a/n\n"
@@ -43,23 +43,25 @@ static void print_notes(void) {
 
 static const cli_option options[] = {
     {"--data", "FILE", CLI_INPUT, &data, 0, 0, ".csv or .svm, plain or .gz (examples/diabetes.csv)"},
-    {"--format", "F", CLI_TEXT, &format, 0, 0, "csv or svm (by the name of the file)"},
+    {"--format", "F", CLI_TEXT, &format, 0, 0, "csv or svm (from the name of the file)"},
     {"--target", "NAME", CLI_TEXT, &target, 0, 0, "column of the targets in a CSV file (the last one)"},
     {"--loss", "L", CLI_TEXT, &loss, 0, 0, "logistic, multinomial, squared, huber, squared_hinge or poisson (squared)"},
-    {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "of huber: where the parabola ends (1.35)"},
+    {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "where the parabola of the huber loss ends (1.35)"},
     {"--l2", "X", CLI_REAL, &l2, 0, 1e300, "penalty l2/2 |w|^2 (0)"},
     {"--l1", "X", CLI_REAL, &l1, 0, 1e300, "penalty l1 |w|_1 (0)"},
     {"--method", "M", CLI_TEXT, &method, 0, 0,
      "sag, saga, svrg or fista (fista for n < 10000 without --batch, else saga)"},
-    {"--batch", "N", CLI_COUNT, &batch, 1, 1e9, "samples in a step (by n and method; 1 for a .svm); not for fista"},
-    {"--tol", "T", CLI_REAL, &tol, 1e-300, 1, "ends a fit: |gradient| over that at w = b = 0 (1e-6; --f32 1e-4)"},
-    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "ends a fit that has not converged (1000)"},
+    {"--batch", "N", CLI_COUNT, &batch, 1, 1e9,
+     "samples in a step (depends on n and method; 1 for a .svm); not for fista"},
+    {"--tol", "T", CLI_REAL, &tol, 1e-300, 1,
+     "end a fit if |gradient| relative to w = b = 0 is at most T (1e-6; --f32 1e-4)"},
+    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "largest number of epochs of a fit (1000)"},
     {"--standardize", NULL, CLI_FLAG, &standardize, 0, 0,
-     "fit columns of mean 0 and deviation 1, of a .svm of largest value 1"},
-    {"--no-intercept", NULL, CLI_FLAG, &no_intercept, 0, 0, "b = 0, and columns keep their means"},
+     "scale columns to mean 0 and deviation 1; those of a .svm to largest value 1"},
+    {"--no-intercept", NULL, CLI_FLAG, &no_intercept, 0, 0, "set b = 0 and do not center columns"},
     {"--f32", NULL, CLI_FLAG, &f32, 0, 0, "compute in f32 (f64)"},
     {"--path", "N", CLI_COUNT, &path, 2, 1000, "fit N penalties"},
-    {"--l1-ratio", "R", CLI_REAL, &l1_ratio, 0, 1, "of a path: 1 lasso, 0 ridge, between them elastic net (1)"},
+    {"--l1-ratio", "R", CLI_REAL, &l1_ratio, 0, 1, "ratio of a path: 1 lasso, 0 ridge, between them elastic net (1)"},
     {"--cv", "K", CLI_COUNT, &folds, 2, 1000, "cross-validate the path with K folds"},
     CLI_COMMON("of steps and folds (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with all coefficients (glm.png)")};

@@ -16,10 +16,10 @@ enum { M = 100, FLOORS = 5, PLACES = 4000, SIDE = 330, SHOWN = 700 };
 
 static int64_t steps = 20000;
 
-static const cli_option options[] = {{"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "of SGD at each step size (20000)"},
-                                     CLI_COMMON("of the points, and of the order they are drawn in (1)", "FILE.png",
-                                                CLI_PICTURE,
-                                                "the picture, and FILE.csv with its numbers (least_squares.png)")};
+static const cli_option options[] = {
+    {"--steps", "N", CLI_COUNT, &steps, 100, 1e6, "steps of SGD at each step size (20000)"},
+    CLI_COMMON("of the points and their order (1)", "FILE.png", CLI_PICTURE,
+               "the picture, and FILE.csv with its numbers (least_squares.png)")};
 static const cli_program program = {.name = "least_squares",
                                     .example = "least_squares --steps 5000 --out least_squares.png",
                                     .options = options,

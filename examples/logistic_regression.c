@@ -47,7 +47,7 @@ static void print_steps(void) {
 static const cli_option options[] = {
     {"--mu", "MU", CLI_REAL, &mu, 1e-3, 1e3, "strength of the penalty; 1 is easier (0.1)"},
     {"--passes", "N", CLI_COUNT, &passes, 4, 500, "gradient evaluations of each method, in units of m (60)"},
-    CLI_COMMON("of the samples, and of the order they are drawn in (1)", "FILE.png", CLI_PICTURE,
+    CLI_COMMON("of the samples and their order (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (logistic_regression.png)")};
 static const cli_program program = {.name = "logistic_regression",
                                     .example = "logistic_regression --mu 1 --out logistic_regression.png",

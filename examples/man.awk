@@ -1,4 +1,4 @@
-# The manual page of an example from its source, whose first comment says what it does, and its --help:
+# Writes the manual page of an example from the first comment of its source and from its --help:
 #     awk -f man.awk -v program=NAME -v version=0.1.0 NAME.c HELP
 # HELP: "example: COMMAND", a table of options, sentences; blank lines between them.
 
@@ -62,10 +62,10 @@ END {
     if (notes)
         printf ".SH OUTPUT\n%s\n", notes
     print ".SH ENVIRONMENT"
-    print ".TP\n.B SW_THREADS\nnumber of threads, 1 to 64, where no option says it"
-    print ".TP\n.B SW_CPU\nbaseline, avx2 or avx512: the highest instruction set that is used"
+    print ".TP\n.B SW_THREADS\nnumber of threads, 1 to 64, unless an option sets it"
+    print ".TP\n.B SW_CPU\nbaseline, avx2 or avx512: the highest instruction set to use"
     print ".TP\n.B NO_COLOR\nif set and not empty, no colors"
-    print ".TP\n.B SWALE_FONT\nhow text in pictures is drawn: strokes, or the path of a TrueType font"
+    print ".TP\n.B SWALE_FONT\nfont of the text in pictures: strokes, or the path of a TrueType font"
     print ".SH EXIT STATUS"
     print "0 after success; 1 after an error; 2 after a mistake on the command line; 128 and the signal's"
     print "number if a signal ended the run."

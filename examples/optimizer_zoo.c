@@ -13,9 +13,9 @@ static bool quick;
 
 static const cli_option options[] = {
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
-    {"--rules", "A,B,...", CLI_TEXT, &only, 0, 0, "these alone (all)"},
-    {"--trials", "N", CLI_COUNT, &trials, 1, 1000, "settings that are tried of each rule (8)"},
-    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "of each run (3)"},
+    {"--rules", "A,B,...", CLI_TEXT, &only, 0, 0, "rules to compare (all)"},
+    {"--trials", "N", CLI_COUNT, &trials, 1, 1000, "settings to try for each rule (8)"},
+    {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "epochs of each run (3)"},
     {"--seeds", "N", CLI_COUNT, &seeds, 1, SEEDS, "runs of the best setting (3)"},
     {"--quick", NULL, CLI_FLAG, &quick, 0, 0, "2 trials, 1 epoch, 1 seed"},
     CLI_COMMON("of the search, initial values and order (1)", "FILE.png", CLI_PICTURE,

@@ -16,8 +16,8 @@ static const cli_option options[] = {
     {"--csv", "FILE", CLI_INPUT, &csv, 0, 0, "numbers, the last of each row a class (examples/iris.csv)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "maximum number of epochs (200)"},
     {"--patience", "N", CLI_COUNT, &patience, 1, 1e6, "epochs without a better validation loss (20)"},
-    {"--load", "FILE", CLI_INPUT, &load, 0, 0, "use a file that --out wrote; no training, only --predict"},
-    {"--predict", "X,X,...", CLI_TEXT, &row, 0, 0, "the features of a row whose class is asked for"},
+    {"--load", "FILE", CLI_INPUT, &load, 0, 0, "use a file that --out wrote, without training; needs --predict"},
+    {"--predict", "X,X,...", CLI_TEXT, &row, 0, 0, "features of a row; prints the predicted class"},
     CLI_COMMON("of split, initial weights and order (1)", "FILE", CLI_OUTPUT,
                "the network and its normalization (own_data.safetensors)")};
 static const cli_program program = {.name = "own_data",

@@ -13,9 +13,9 @@ static int64_t samples = 80, steps = 2000, passes = 500;
 static double dropout = 0.1;
 
 static const cli_option options[] = {
-    {"--samples", "N", CLI_COUNT, &samples, 2, 10000, "points that it learns from (80)"},
-    {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "of AdamW, 40 points each (2000)"},
-    {"--dropout", "P", CLI_REAL, &dropout, 0, 0.9, "share of the units that are dropped (0.1)"},
+    {"--samples", "N", CLI_COUNT, &samples, 2, 10000, "training points (80)"},
+    {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "steps of AdamW, with 40 points each (2000)"},
+    {"--dropout", "P", CLI_REAL, &dropout, 0, 0.9, "probability that a unit is dropped (0.1)"},
     {"--passes", "N", CLI_COUNT, &passes, 2, 100000, "forward passes for mean and spread (500)"},
     CLI_COMMON("of data, initial weights and dropout (1)", "FILE.png", CLI_PICTURE, "the picture (regression.png)")};
 static const cli_program program = {.name = "regression",

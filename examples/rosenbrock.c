@@ -11,10 +11,11 @@ enum { ACROSS = 4, SIDE = 230, WIDE = SIDE + 26, HIGH = SIDE + 40 }; /* panels o
 static int64_t steps = 2000;
 static double lr = 0.003;
 
-static const cli_option options[] = {{"--steps", "N", CLI_COUNT, &steps, 1, 1e7, "of each rule (2000)"},
-                                     {"--lr", "X", CLI_REAL, &lr, 1e-9, 1, "learning rate of all (0.003)"},
-                                     CLI_COMMON("for rules that draw random numbers: none so far (1)", "FILE.png",
-                                                CLI_PICTURE, "the picture; the walks go to FILE.csv (rosenbrock.png)")};
+static const cli_option options[] = {{"--steps", "N", CLI_COUNT, &steps, 1, 1e7, "steps of each rule (2000)"},
+                                     {"--lr", "X", CLI_REAL, &lr, 1e-9, 1, "learning rate of all rules (0.003)"},
+                                     CLI_COMMON("of rules that draw random numbers; no built-in rule does (1)",
+                                                "FILE.png", CLI_PICTURE,
+                                                "the picture; the walks go to FILE.csv (rosenbrock.png)")};
 static const cli_program program = {.name = "rosenbrock",
                                     .example = "rosenbrock --steps 5000 --lr 0.001 --out valley.png",
                                     .options = options,

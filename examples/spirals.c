@@ -14,9 +14,9 @@ static int64_t samples = 300, every = 200;
 static double noise = 0.02;
 
 static const cli_option options[] = {
-    {"--samples", "N", CLI_COUNT, &samples, 3, 100000, "points, dealt out to the three arms (300)"},
-    {"--noise", "S", CLI_REAL, &noise, 0, 1, "their standard deviation about the arms (0.02)"},
-    {"--every", "K", CLI_COUNT, &every, 1, 100000, "steps from one panel to the next (200)"},
+    {"--samples", "N", CLI_COUNT, &samples, 3, 100000, "points on the three arms (300)"},
+    {"--noise", "S", CLI_REAL, &noise, 0, 1, "standard deviation of the points about the arms (0.02)"},
+    {"--every", "K", CLI_COUNT, &every, 1, 100000, "steps between panels (200)"},
     CLI_COMMON("of the noise and of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (spirals.png)")};
 static const cli_program program = {
     .name = "spirals", .example = "spirals --every 100 --out spirals.png", .options = options, .out = "spirals.png"};
