@@ -1,5 +1,5 @@
-/* Errors: a status and the first message of each thread. No allocation: it must work when memory is
- * gone. */
+/* Errors: the status and the first message of each thread. This file allocates no memory, because it must work when
+ * no memory is left. */
 #include <swale/status.h>
 #include <swale/text.h>
 

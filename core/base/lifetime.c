@@ -1,4 +1,4 @@
-/* Objects that are freed twice, and sources that are freed while something reads them. */
+/* Protection against freeing an object twice, and against freeing a source while another object reads it. */
 #include <swale/memory.h>
 #include <swale/source.h>
 

@@ -1,4 +1,4 @@
-/* The one point where the library allocates. */
+/* Allocation: the only file of the library that allocates memory, so that tests can make every allocation fail. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <swale/memory.h>
 #include <swale/status.h>

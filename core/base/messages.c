@@ -1,4 +1,4 @@
-/* What messages are made of: shapes, lists of mismatches, suggestions for misspelled words. */
+/* Parts of error messages: shapes, lists of mismatches, and suggestions for misspelled words. */
 #include <swale/array.h>
 #include <swale/text.h>
 

@@ -1,4 +1,4 @@
-/* Numbers as text, in every locale as in C: with a point, whatever setlocale says. */
+/* Conversion of numbers to text. The decimal point is a point in every locale, as in C. */
 #define _POSIX_C_SOURCE 200809L /* newlocale, uselocale */
 #include <swale/text.h>
 

@@ -1,4 +1,4 @@
-/* Options that a caller gives, over the defaults. */
+/* Combines the options of a caller with the defaults. */
 #include <swale/memory.h>
 
 #include <string.h>

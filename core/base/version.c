@@ -1,4 +1,4 @@
-/* The version. */
+/* The version of the library. */
 #include <swale/library.h>
 
 const char *sw_version(void) {

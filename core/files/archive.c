@@ -1,4 +1,4 @@
-/* Archives: named arrays and texts, in memory. safetensors.c is their file. */
+/* Archives: named arrays and texts in memory. safetensors.c reads and writes them as files. */
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/text.h>

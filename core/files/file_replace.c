@@ -1,4 +1,4 @@
-/* Reading files, and writing them so that there is always one that is whole. */
+/* Reading files, and replacing them atomically: at every moment a complete file exists. */
 #define _XOPEN_SOURCE 700 /* openat, renameat, fsync, sigtimedwait */
 #include <swale/file.h>
 #include <swale/memory.h>

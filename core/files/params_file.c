@@ -1,4 +1,4 @@
-/* Parameters to and from archives. */
+/* Saving parameters to archives and loading them. */
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/text.h>

@@ -1,12 +1,12 @@
-/* The file of an archive: the format safetensors.
+/* Archives as files in the safetensors format.
  *
  *     u64, little-endian       length N of the header, at most 100,000,000
  *     N bytes                  JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [0,24]}, …},
  *                              with "__metadata__": {"key": "text"}; spaces up to N
  *     the rest                 the arrays, one after the other without holes; offsets begin here
  *
- * Written as the package writes it: types of larger elements first, then by name, N a multiple of 8, so
- * that every array is aligned in the file. */
+ * Files are written as the Python package writes them: types of larger elements first, then by name, N a multiple of 8,
+ * so that every array is aligned in the file. */
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/text.h>

@@ -1,4 +1,5 @@
-/* Element types of files: their names in the format safetensors, in the package's order, and 16-bit numbers as f32. */
+/* Element types of files: their names in the safetensors format, in the order of the Python package, and conversion
+ * of 16-bit numbers to f32. */
 #include "core/files/stored_type.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Loops over vectors that the engine itself uses: sums of gradients, and their rounding errors. */
+/* Loops over vectors for the engine: sums of gradients and their rounding errors. */
 #include <swale/kernel.h>
 
 #include "core/base/element.h"

@@ -1,30 +1,30 @@
-/* What surrounds a call of OpenBLAS.
+/* Setup and locking around each call of OpenBLAS.
  *
- * One thread. OpenBLAS built with POSIX threads has one number of threads for the process: 1, set once.
- * Built with OpenMP it asks omp_get_max_threads of the calling thread at each call (num_cpu_avail in its
- * common_thread.h), and up to version 0.3.21 its openblas_set_num_threads sets that number, which is the
- * program's: so it is set to 1 around the call alone. No thread of OpenMP is ever started then, and a
- * forked child does not wait for threads that it does not have.
+ * One thread. OpenBLAS built with POSIX threads has one number of threads for the process, which this file sets to 1
+ * once. OpenBLAS built with OpenMP calls omp_get_max_threads in the calling thread at each call (num_cpu_avail in its
+ * common_thread.h). Up to version 0.3.21, its openblas_set_num_threads sets that number, which belongs to the
+ * program. Therefore it is set to 1 only during the call. No OpenMP thread is then started, and a forked child does
+ * not wait for threads that it does not have.
  *
- * Built without threads OpenBLAS hands out its buffers without a lock (unless built with USE_LOCKING, which
- * one cannot see): then there is one buffer, and calls take turns.
+ * OpenBLAS built without threads assigns its buffers without a lock (unless built with USE_LOCKING, which cannot be
+ * detected). In this case there is one buffer, and one call runs at a time.
  *
- * Memory. OpenBLAS maps a buffer for each call that computes, keeps it for later calls, and where the
- * mapping fails it tries again for ever (blas_memory_alloc in its memory.c). So this library makes OpenBLAS
- * map the buffers beforehand, each after a trial mapping of the same size, and begins a call only with a
- * reservation of one of them. A thread keeps its reservation after the call, so that the next call takes no
- * lock. A thread without one takes a free one, or that of a thread which is not inside a call. Where all of
- * them are in use OpenBLAS is given one more buffer, and where that cannot be had the thread waits until a
- * call ends. So the number of buffers is that of calls under way at once, whatever the number of threads
- * that live.
+ * Memory. OpenBLAS maps a buffer for each running call and keeps it for later calls. If the mapping fails, it tries
+ * again forever (blas_memory_alloc in its memory.c). Therefore this library makes OpenBLAS map the buffers in
+ * advance, each after a trial mapping of the same size, and begins a call only with a reservation of one of them. A
+ * thread keeps its reservation after the call, so that the next call takes no lock. A thread without a reservation
+ * takes a free one, or that of a thread which is not inside a call. If all of them are in use, one more buffer is
+ * mapped. If that is impossible, the thread waits until a call ends. So the number of buffers is the number of calls
+ * that run at the same time, and not the number of threads.
  *
- * The gate. A fork while a thread holds OpenBLAS's lock would leave it locked in the child; OpenBLAS unmaps
- * its buffers in its destructor, under the hands of threads that still compute; and a buffer that is in use
- * cannot be counted while others are mapped. All three close the gate and wait until no call is under way.
- * Each thread has a separate flag for that, so that threads do not share a cache line.
+ * The gate. A fork while a thread holds OpenBLAS's lock would leave it locked in the child. OpenBLAS unmaps its
+ * buffers in its destructor while other threads may still compute. The buffers in use cannot be counted while others
+ * are mapped. In all three cases the gate is closed, and the thread waits until no call is running. Each thread has a
+ * separate flag for that, so that threads do not share a cache line.
  *
- * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; whoever takes
- * the reservation clears `reserved`, then reads `inside`. So at least one of the two sees the other. */
+ * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; a thread that takes
+ * the reservation of another clears `reserved`, then reads `inside`. So at least one of the two sees the change of
+ * the other. */
 #define _GNU_SOURCE
 #include <swale/blas.h>
 #include <swale/library.h>

@@ -1,15 +1,13 @@
-/* OpenBLAS: which kernels it uses.
+/* Selects the kernels of OpenBLAS.
  *
- * OpenBLAS knows a processor by its model number. Up to version 0.3.24 it takes one that is newer than
- * itself for a Prescott, of 2004, whose kernels are a fifth as fast
- * (https://github.com/OpenMathLib/OpenBLAS/issues/4267); Debian 12 and Ubuntu 22.04 have such versions.
- * There it is asked again, for the kernels that the processor's instructions allow, by the variable
- * OPENBLAS_CORETYPE; one that the user has set is left to mean what it says.
+ * OpenBLAS identifies a processor by its model number. Up to version 0.3.24 it takes a newer processor for a Prescott
+ * of 2004, whose kernels are a fifth as fast (https://github.com/OpenMathLib/OpenBLAS/issues/4267). Debian 12 and
+ * Ubuntu 22.04 have such versions. In this case this file repeats the selection for the instructions of the
+ * processor, with the variable OPENBLAS_CORETYPE. If the user has set this variable, it is not changed.
  *
- * That happens before main, because other threads must neither be in OpenBLAS nor read the environment
- * meanwhile. Where dlopen loads swale into a process that already has threads, OpenBLAS keeps its
- * choice, and the user sets the variable instead.
- */
+ * This happens before main, because no other thread may be in OpenBLAS or read the environment at the same time. If
+ * dlopen loads swale into a process that already has threads, OpenBLAS keeps its choice, and the user can set the
+ * variable. */
 #define _DEFAULT_SOURCE
 #include <swale/library.h>
 

@@ -1,4 +1,4 @@
-/* One line about this build, for reports. */
+/* Describes this build in one line, for reports. */
 #include <swale/library.h>
 
 #include "core/kernels/blas_core.h"

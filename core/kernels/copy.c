@@ -1,5 +1,5 @@
-/* Elements moved by size, whatever they mean: one strided copy behind transpose, permute, slice, expand,
- * pad, concat, stack and their gradients. */
+/* Strided copies of elements by size, for any element type. They serve transpose, permute, slice, expand, pad,
+ * concat, stack and their gradients. */
 #include <swale/copy.h>
 
 #include "core/kernels/dispatch.h"

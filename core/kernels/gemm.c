@@ -1,11 +1,11 @@
-/* Products of matrices: OpenBLAS on one thread for each tile of C, our threads over the tiles.
+/* Products of matrices: the thread pool distributes tiles of C, and OpenBLAS computes each tile on one thread.
  *
- * The tiles follow from M, N, K, the transpositions and the kernels that OpenBLAS chose on this
- * machine, never from the number of threads. Where OpenBLAS has a kernel for small matrices (its
+ * The tiles depend on M, N, K, the transpositions and the kernels that OpenBLAS chose on this
+ * machine, never on the number of threads. If OpenBLAS has a kernel for small matrices (its
  * AVX-512 targets, for M·N·K up to 100³), tiles of that size skip its packing and run at 1.2 to 1.7
  * times the speed of one call, as long as the reduced dimension is short, so that the operands of a
- * tile stay in the cache. Above that, a few large tiles: a power of two of them, so that they come out even
- * on two, four or eight threads. tests/bench/RESULTS.md has the table behind this.
+ * tile stay in the cache. Larger products use a few large tiles. Their number is a power of two, so that two,
+ * four or eight threads get equally many. tests/bench/RESULTS.md has the measurements.
  */
 #include <swale/blas.h>
 #include <swale/gemm.h>

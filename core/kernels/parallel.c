@@ -1,4 +1,5 @@
-/* Kernels over elements: the level of this processor, and tiles of a fixed size. */
+/* Runs kernels over elements: selects the level for this processor, and divides the elements into tiles of a fixed
+ * size. */
 #include <swale/library.h>
 
 #include "core/kernels/dispatch.h"

@@ -1,4 +1,4 @@
-/* The kernels of folding and of the way back (reduce_kernels.h), and the walk over blocks, folds and tiles. */
+/* The kernels of reductions and of their gradients (reduce_kernels.h), and the loops over blocks, folds and tiles. */
 #include <swale/kernel.h>
 #include <swale/reduce_kernels.h>
 

@@ -1,17 +1,16 @@
-/* The library's threads, and the only file of core that calls POSIX: a small pool of our own.
+/* The thread pool.
  *
- * Work is a number of tiles. Each thread owns a contiguous stretch, the same one each time, so that
- * it meets its own cache lines again; a thread that is through takes tiles from the others' stretches,
- * so that a thread which the system has put aside holds nobody up. Which thread does a tile changes
- * no bit of the result. Workers spin for a short while and then sleep.
+ * Work is a number of tiles. Each thread owns a contiguous range of tiles, which is the same each time, so that it
+ * finds its cache lines again. A thread that has finished takes tiles from the ranges of others, so that a thread
+ * which the system has suspended does not delay the rest. No bit of the result depends on which thread computes a
+ * tile. Workers spin for a short time and then sleep.
  *
- * Every thread of the library is made here. Signals are the program's, so such a thread blocks them, and none
- * of them holds up dlclose or exit: see library_end.
+ * This file starts every thread of the library. Signals belong to the program, so these threads block them. They
+ * delay neither dlclose nor exit: see library_end.
  *
- * A job is published under an odd/even protocol: `ticket` (its number) is set last with release
- * order, and the owner does not return before `busy` workers have left, so that a job's fields never
- * change under a worker's eyes.
- */
+ * A job is published by an odd/even protocol: `ticket` (its number) is set last, with release order, and the owner
+ * does not return before `busy` workers have left. The fields of a job therefore never change while a worker reads
+ * them. */
 #define _GNU_SOURCE
 #include <swale/library.h>
 #include <swale/memory.h>

@@ -1,4 +1,4 @@
-/* Loops over whole vectors: norm and finite check, combinations, inner products. */
+/* Loops over whole vectors: norms, checks for Inf and NaN, linear combinations, inner products. */
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
 

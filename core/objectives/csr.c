@@ -1,4 +1,4 @@
-/* Sparse rows. */
+/* Compressed sparse rows (CSR). */
 #include <swale/csr.h>
 #include <swale/status.h>
 

@@ -1,4 +1,4 @@
-/* Generalized linear models: parameters, samples in memory and a known loss as one object. */
+/* Generalized linear models: an object with parameters, samples in memory and a known loss. */
 #include <swale/glm.h>
 #include <swale/memory.h>
 #include <swale/status.h>

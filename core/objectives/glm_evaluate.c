@@ -1,5 +1,5 @@
-/* Value, derivatives and gradient of a generalized linear model whose samples are in memory, without a tape's
- * operations; the tape lends its memory. Predictions of many dense rows are one product of matrices. */
+/* Value, derivatives and gradient of a generalized linear model whose samples are in memory. No operations of a tape
+ * are used, only its memory. Predictions of many dense rows are one product of matrices. */
 #include <swale/kernel.h>
 #include <swale/kernel_glm.h>
 #include <swale/gemm.h>

@@ -1,4 +1,4 @@
-/* Objectives: value and gradient of the mean loss of some samples, at any point, whoever asks. */
+/* Objectives: value and gradient of the mean loss of some samples, at any point. */
 #include <swale/gemm.h>
 #include <swale/memory.h>
 #include <swale/text.h>

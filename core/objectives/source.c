@@ -1,4 +1,4 @@
-/* Data sources: gathering a batch onto a tape, and which samples come next. */
+/* Data sources: gathering a batch onto a tape, and the choice of the next samples. */
 #include <swale/parallel.h>
 #include <swale/source.h>
 #include <swale/status.h>

@@ -1,4 +1,4 @@
-/* Activations. Each has its source where it is not plain. */
+/* Activations. A comment names the source of each that is not elementary. */
 #include <swale/kernel.h>
 #include <swale/unary.h>
 #include <swale/extend.h>

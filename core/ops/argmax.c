@@ -1,4 +1,4 @@
-/* Where the largest element along an axis is, and the share of rows where it is in the right place. */
+/* The index of the largest element along an axis, and the accuracy of predictions. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 

@@ -1,4 +1,4 @@
-/* Operations element by element, and the elementwise loops of the engine itself. */
+/* Elementwise arithmetic, and elementwise loops for the engine. */
 #include <swale/kernel.h>
 #include <swale/unary.h>
 #include <swale/extend.h>

@@ -1,4 +1,4 @@
-/* Several tensors and one: concat, stack, split; and pad. */
+/* Concatenation, stacking, splitting and padding. */
 #include <swale/copy.h>
 #include <swale/extend.h>
 

@@ -1,5 +1,5 @@
-/* Dropout. The mask is a function of seed, draw, site, call and sample id: it is not stored, and any
- * pass that names the same draw sees the same mask. */
+/* Dropout. The mask is a function of seed, draw, site, call and sample id. It is not stored: a pass with the same draw
+ * computes the same mask again. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 

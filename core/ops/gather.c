@@ -1,6 +1,6 @@
-/* Gathering by ids, and the way back: gradients of equal ids add up in the order of the ids, whatever the
- * number of threads, for each element of a gradient belongs to one tile. In f32, what occurs more than OFTEN
- * times is added up in f64: a chain of 10^7 additions would be 9 % off. */
+/* Gathering by ids, and its gradient. Gradients of equal ids are added in the order of the ids for every number of
+ * threads, because each element of a gradient belongs to one tile. In f32, sums of more than OFTEN terms are computed
+ * in f64: a chain of 10^7 additions would have an error of 9 %. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 

@@ -1,4 +1,4 @@
-/* Products: matmul and linear. */
+/* Matrix products and the linear layer: matmul, linear. */
 #include <swale/blas.h>
 #include <swale/extend.h>
 #include <swale/unary.h>

@@ -1,4 +1,4 @@
-/* Losses by element, of a prediction p and a target t of equal shapes: the mean, the sum, or one number
+/* Elementwise losses of a prediction p and a target t of equal shapes. The result is the mean, the sum, or one number
  * for each element (Kullback-Leibler: for each row). Cross-entropy is in cross_entropy.c. */
 #include <swale/kernel.h>
 #include <swale/extend.h>

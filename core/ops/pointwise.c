@@ -1,4 +1,4 @@
-/* Functions of one number each, and div, maximum, minimum. Activations are in activation.c. */
+/* Elementwise functions of one number, and div, maximum, minimum. Activations are in activation.c. */
 #include <swale/kernel.h>
 #include <swale/unary.h>
 #include <swale/extend.h>

@@ -1,10 +1,9 @@
-/* Sums of powers, of which a norm is made, and the way back (reduce_kernels.h).
+/* Sums of powers for norms, and their gradients (reduce_kernels.h).
  *
- * A power is a hundred instructions and more. It stands in one loop for each type and level, over contiguous
- * numbers, which fills a buffer that the other loops read. In the loops that reduce_kernels.c makes for an expression gcc
- * does not vectorize it (all of f64, rows of f32), and takes twice as long to compile it. Sums are added in the
- * order of reduce_kernels.c.
- */
+ * A power takes a hundred instructions or more. It is computed in one loop for each type and level over contiguous
+ * numbers, which fills a buffer for the other loops. In the loops that reduce_kernels.c makes for an expression, gcc
+ * does not vectorize the power (f64, and rows of f32) and takes twice as long to compile it. Sums are added in the
+ * order of reduce_kernels.c. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 

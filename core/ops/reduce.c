@@ -1,4 +1,4 @@
-/* Reductions along axes: sum, mean, var, max, min, norm, logsumexp, made of the folds of reduce_kernels.h. */
+/* Reductions along axes: sum, mean, var, max, min, norm, logsumexp. They use the folds of reduce_kernels.h. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 

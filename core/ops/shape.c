@@ -1,5 +1,5 @@
-/* Shapes of one tensor: reshape and detach, which move no number; transpose, permute, slice, expand. Joining
- * and splitting are in concat.c. */
+/* Operations on the shape of one tensor: reshape and detach, which copy no data; transpose, permute, slice, expand.
+ * Concatenation and splitting are in concat.c. */
 #include <swale/copy.h>
 #include <swale/extend.h>
 

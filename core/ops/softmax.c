@@ -1,5 +1,5 @@
-/* softmax and log softmax along an axis: x is seen as [outer, n, inner], rows where inner is 1.
- * Everything is taken relative to the largest, so that exp cannot overflow. */
+/* Softmax and log softmax along an axis. x is treated as [outer, n, inner]; rows are contiguous if inner is 1. The
+ * largest element is subtracted first, so that exp cannot overflow. */
 #include <swale/kernel.h>
 #include <swale/kernel_rows.h>
 #include <swale/extend.h>

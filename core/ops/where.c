@@ -1,4 +1,4 @@
-/* Comparisons and choice by element, of any element type, broadcasting. */
+/* Comparisons and elementwise selection for any element type, with broadcasting. */
 #include <swale/copy.h>
 #include <swale/extend.h>
 

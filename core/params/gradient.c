@@ -1,4 +1,4 @@
-/* Gradient blocks: what they hold, and how the parts of a mean are added up. */
+/* Gradient blocks: their contents, and the weighted sum of the parts of a mean. */
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/vector.h>

@@ -1,4 +1,4 @@
-/* What the mean of a loss was divided by, and means over parts. */
+/* The divisor of a mean loss, and means over parts of a batch. */
 #include <swale/status.h>
 
 #include "core/params/loss_weight.h"

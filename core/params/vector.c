@@ -1,4 +1,4 @@
-/* Parameters: one vector, declared by name, and gradient blocks like it. */
+/* The parameter vector, whose parts are declared by name, and gradient blocks of the same size. */
 #include <swale/memory.h>
 #include <swale/params.h>
 #include <swale/status.h>

@@ -1,4 +1,4 @@
-/* Running an operation: the forward half of the contract in op.h. */
+/* Runs and records an operation: the forward half of the contract in op.h. */
 #include <swale/text.h>
 
 #include "core/base/error_state.h"

@@ -1,5 +1,5 @@
-/* Memory of one pass of a tape: a bump pointer through chunks that are kept, and lists of blocks that
- * were given back within the pass. A step of a shape that was seen before allocates nothing. */
+/* Memory of one pass of a tape: a bump pointer through chunks that are kept, and lists of blocks that were released
+ * within the pass. A step with the same shapes as an earlier one allocates no memory. */
 #include <swale/memory.h>
 #include <swale/tape.h>
 

@@ -1,5 +1,5 @@
-/* Reverse mode: one loop over the tape from the last node to the first. The engine owns all
- * accumulation; an operation's vjp only ever stores. */
+/* Reverse mode: one loop over the tape from the last node to the first. The engine accumulates gradients; the vjp of
+ * an operation only stores them. */
 #include <swale/reduce_kernels.h>
 #include <swale/text.h>
 #include <swale/vector.h>

@@ -1,4 +1,4 @@
-/* Bindings: which vector the parameter leaves of a tape read, and which gradient block they write. */
+/* Bindings: the vector that the parameter leaves of a tape read, and the gradient block that they write. */
 #include <swale/memory.h>
 #include <swale/text.h>
 

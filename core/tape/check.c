@@ -1,5 +1,5 @@
-/* SW_CHECK: every result and every gradient is looked at, and the first that went wrong is an error which
- * says where it was made and out of what. */
+/* SW_CHECK: checks every result and every gradient. The first Inf or NaN is an error that names the operation and
+ * summarizes its inputs. */
 #include <swale/kernel.h>
 #include <swale/parallel.h>
 #include <swale/text.h>

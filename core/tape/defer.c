@@ -1,5 +1,5 @@
-/* Functions that a tape calls at its reset, by which it returns memory that it was lent. A rewind keeps them: memory that
- * is returned later than it could be does no harm. */
+/* Functions that a tape calls at its reset, for example to return memory that it borrowed. A rewind keeps them,
+ * because it is safe to return memory later than possible. */
 #include <swale/memory.h>
 #include <swale/status.h>
 

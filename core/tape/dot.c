@@ -1,4 +1,4 @@
-/* The graph on a tape in Graphviz's DOT language. */
+/* Writes the graph on a tape in Graphviz's DOT language. */
 #include <swale/inspect.h>
 #include <swale/text.h>
 

@@ -1,4 +1,4 @@
-/* Gradient check: central differences against the tape, in f64. */
+/* The gradient check compares the gradients of a tape with central differences, in f64. */
 #include <swale/inspect.h>
 #include <swale/memory.h>
 #include <swale/status.h>

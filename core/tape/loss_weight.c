@@ -1,4 +1,4 @@
-/* Means over parts: the weight of a loss, and the mean of losses with other weights. */
+/* Means over parts of a batch: the weight of a loss, and the mean of losses with different weights. */
 #include <swale/ops.h>
 #include <swale/text.h>
 

@@ -1,4 +1,4 @@
-/* The weight of a node: that of its loss, or of the losses that it is computed from. */
+/* The weight of a node: that of its loss, or of the losses from which it is computed. */
 #include "core/tape/engine.h"
 
 swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node) {

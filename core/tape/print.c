@@ -1,4 +1,4 @@
-/* Arrays, tensors and parameters for people to read. */
+/* Prints arrays, tensors and parameters as text. */
 #include <swale/inspect.h>
 #include <swale/text.h>
 

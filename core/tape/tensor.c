@@ -1,4 +1,4 @@
-/* Tensors: leaves, values, gradients, and when their memory is given back. */
+/* Tensors: leaves, values, gradients, and the release of their memory. */
 #include <swale/text.h>
 
 #include "core/params/gradient.h"
