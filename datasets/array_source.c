@@ -1,4 +1,4 @@
-/* Arrays of the user's own as a source. */
+/* A source that reads the caller's arrays. */
 #include <swale/extend.h>
 #include <swale/tables.h>
 

@@ -1,4 +1,4 @@
-/* Labels as they are in the data, numbered 0 to K-1 in sorted order. */
+/* Class labels: numbers or texts of the data, numbered 0 to K-1 in sorted order. */
 #include <swale/extend.h>
 
 #include "datasets/class_labels.h"

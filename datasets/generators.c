@@ -1,5 +1,5 @@
-/* Data made up by formula. Random numbers are Philox's, functions of a key and a counter; sine, cosine,
- * logarithm and the logistic function are core's polynomials, so that no libm has a say in any bit. */
+/* Generated data sets. Random numbers come from Philox, as functions of a key and a counter. Sine, cosine, logarithm
+ * and the logistic function are the polynomials of core, so that no bit depends on a libm. */
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST

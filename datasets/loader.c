@@ -1,9 +1,9 @@
-/* Batches of a source, one after the other: a sampler says which, core gathers them, or a thread of
- * the loader's does while the batch before is used.
+/* The loader: a sampler selects the samples of each batch, and core gathers them, or a thread of the loader
+ * prefetches them while the previous batch is used.
  *
- * The thread fills one of two buffers, and a tape that gets the batch reads the buffer in place. A buffer
- * belongs to the loader and to every tape that has it, until the tape's reset (sw_tape_defer): it is
- * filled again only when the loader is alone with it, and freed by whoever is the last. */
+ * The thread fills one of two buffers, and the tape that receives the batch reads the buffer in place. A buffer is
+ * shared by the loader and every tape that reads it, until the tape's reset (sw_tape_defer). It is filled again only
+ * when no tape uses it, and the last user frees it. */
 #include <swale/extend.h>
 #include <swale/loader.h>
 

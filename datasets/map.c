@@ -1,4 +1,4 @@
-/* A program's function of a sample. */
+/* A source that applies a user's function to each sample. */
 #include <swale/extend.h>
 #include <swale/transforms.h>
 

@@ -1,5 +1,5 @@
-/* Samples in memory as a source. Pictures stay as stored, a byte a pixel: a quarter of the memory
- * traffic of f32, and normalized on the way into the batch. */
+/* Samples in memory as a source. Pictures are stored with one byte per pixel, which needs a quarter of the memory
+ * traffic of f32, and are normalized when a batch is gathered. */
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST

@@ -1,4 +1,4 @@
-/* Means and standard deviations of a source, and samples brought to mean 0 and standard deviation 1. */
+/* Means and standard deviations of a source, and normalization of samples to mean 0 and standard deviation 1. */
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST

@@ -1,4 +1,4 @@
-/* Errors of files: "path: reason". */
+/* Error messages of files: "path: reason". */
 #include "datasets/path_error.h"
 
 #include <swale/text.h>

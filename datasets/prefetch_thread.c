@@ -1,9 +1,9 @@
-/* A thread beside the caller's, and the only file of datasets that calls pthreads. While it lives, the library
- * stays loaded.
+/* A thread that works in parallel with the caller. This is the only file of datasets that calls pthreads. While the
+ * thread exists, the library stays loaded.
  *
- * It sleeps on a condition: what is worth a thread of its own takes longer than to wake one. What it
- * has not begun when the caller wants it is taken back, so that nobody waits for a thread that the
- * system has put aside. */
+ * The thread sleeps on a condition variable: waking it takes less time than a job that is worth a thread. If the
+ * thread has not begun a job when the caller needs it, the caller cancels the job and does the work, so that it never
+ * waits for a thread that the system has suspended. */
 #define _GNU_SOURCE
 #include <swale/extend.h>
 

@@ -1,4 +1,4 @@
-/* One block for each thread that gathers, kept from batch to batch. */
+/* Scratch memory: one block for each thread that gathers, kept between batches. */
 #include <swale/extend.h>
 
 #include "datasets/scratch.h"

@@ -1,4 +1,4 @@
-/* Parts of a source: views by lists of ids, and dealing all samples out to several of them. */
+/* Subsets and splits of a source: views by lists of ids, and the distribution of all samples to several views. */
 #include <swale/extend.h>
 #include <swale/transforms.h>
 

@@ -1,4 +1,4 @@
-/* Sources that wrap another one and keep its samples' ids. */
+/* Sources that wrap another source and keep the ids of its samples. */
 #include <swale/extend.h>
 
 #include "datasets/wrapped_source.h"

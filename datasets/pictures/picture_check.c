@@ -1,6 +1,5 @@
-/* What a PNG or JPEG file says of itself, before it is decoded: that it is whole, of a kind that is
- * read, and no larger than its length allows. The decoder looks at neither CRCs nor the end of the
- * file. */
+/* Checks a PNG or JPEG file before it is decoded: it must be complete, of a supported kind, and no larger than its
+ * length allows. The decoder does not check CRCs and the end of the file. */
 #include <swale/extend.h>
 
 #include "datasets/pictures/picture_check.h"

@@ -1,4 +1,4 @@
-/* Errors of pictures: "path: reason". */
+/* Error messages of pictures: "path: reason". */
 #include <swale/text.h>
 
 #include "datasets/path_error.h"

@@ -1,4 +1,4 @@
-/* PNG and JPEG files through stb_image, which sees only files that picture_check.c has passed, and runs within
+/* Loads PNG and JPEG files with stb_image. It receives only files that picture_check.c has accepted, and runs within
  * swd_stb_run. */
 #define _POSIX_C_SOURCE 200809L /* read */
 #include <swale/extend.h>

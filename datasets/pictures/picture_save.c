@@ -1,7 +1,7 @@
-/* PNG files through stb_image_write.
+/* Saves PNG files with stb_image_write.
  *
- * Its own deflate, not zlib's: then the bytes are the same with whatever zlib there is. It runs within
- * swd_stb_run, as the decoder does. */
+ * It uses the deflate of stb_image_write instead of zlib, so that the bytes do not depend on the version of zlib. It
+ * runs within swd_stb_run, like the decoder. */
 #include <swale/extend.h>
 
 #include "datasets/pictures/picture.h"

@@ -1,4 +1,4 @@
-/* Pictures in another size, through stb_image_resize, which runs within swd_stb_run. */
+/* Resizes pictures with stb_image_resize, which runs within swd_stb_run. */
 #include <swale/extend.h>
 
 #include "datasets/pictures/picture.h"

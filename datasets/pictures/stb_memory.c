@@ -1,6 +1,5 @@
-/* The memory in which stb's functions run. All of it comes from sw_alloc, zeroed and bounded; where there
- * is none, or where one of their assertions fails, control comes back to swd_stb_run by longjmp and every
- * block is freed. */
+/* Memory for the functions of stb. All of it comes from sw_alloc, is zeroed and has a limit. If there is no memory,
+ * or if an assertion of stb fails, longjmp returns to swd_stb_run, and every block is freed. */
 #include <swale/extend.h>
 
 #include "datasets/pictures/stb_memory.h"

@@ -1,4 +1,4 @@
-/* Pictures of one thing, made like those of Fashion-MNIST. */
+/* Cuts out the subject of a picture and centers it like the pictures of Fashion-MNIST. */
 #include <swale/extend.h>
 
 #include "datasets/pictures/picture.h"

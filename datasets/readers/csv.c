@@ -1,4 +1,4 @@
-/* Rows of numbers as a source. */
+/* A source from the rows of a CSV file. */
 #include <swale/extend.h>
 
 #include "datasets/readers/csv.h"

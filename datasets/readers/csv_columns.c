@@ -1,4 +1,4 @@
-/* What becomes of each column of a CSV file. */
+/* The choice of features and targets among the columns of a CSV file. */
 #include <swale/extend.h>
 
 #include "datasets/readers/csv.h"

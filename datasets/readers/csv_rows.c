@@ -1,4 +1,4 @@
-/* Rows of a CSV file, and their fields (RFC 4180). */
+/* Reads the rows of a CSV file and their fields (RFC 4180). */
 #include <swale/extend.h>
 
 #include "datasets/readers/csv.h"

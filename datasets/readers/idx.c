@@ -2,7 +2,7 @@
  *
  *     00 00 type rank | rank dimensions, 4 bytes each, big-endian | the elements, row-major
  *
- * Nothing is believed before it is checked: no memory is asked for that the file could not fill.
+ * The header is checked first: no more memory is allocated than the file can fill.
  */
 #include <swale/extend.h>
 

@@ -1,4 +1,4 @@
-/* A folder with a folder of pictures for each class. */
+/* A source from a folder that contains one folder of pictures per class. */
 #define _POSIX_C_SOURCE 200809L /* dirent.h, stat */
 #include <swale/extend.h>
 

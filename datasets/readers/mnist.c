@@ -1,4 +1,4 @@
-/* MNIST and Fashion-MNIST: where their four files are, what must be in them. */
+/* MNIST and Fashion-MNIST: the paths of their four files, and their expected contents. */
 #include <swale/extend.h>
 
 #include "datasets/readers/idx.h"

@@ -1,4 +1,4 @@
-/* Decimal numbers as doubles, correctly rounded, whatever the locale. */
+/* Conversion of decimal numbers to doubles, correctly rounded in every locale. */
 #include <swale/text.h>
 
 #include "datasets/readers/parse_number.h"

@@ -1,4 +1,4 @@
-/* SHA-256, from FIPS 180-4; section numbers are that document's. */
+/* SHA-256 according to FIPS 180-4. Section numbers in comments refer to this document. */
 #include "datasets/readers/sha256.h"
 
 #include <string.h>

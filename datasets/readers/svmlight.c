@@ -1,4 +1,4 @@
-/* LIBSVM and SVMlight files as sparse rows and targets. */
+/* Loads LIBSVM and SVMlight files as sparse rows and targets. */
 #include <swale/extend.h>
 
 #include "datasets/readers/svmlight.h"

@@ -1,4 +1,4 @@
-/* Rows of LIBSVM and SVMlight files: target [qid:id] index:value ... # comment */
+/* Reads the rows of LIBSVM and SVMlight files: target [qid:id] index:value ... # comment */
 #include <swale/extend.h>
 
 #include "datasets/readers/parse_number.h"

@@ -1,4 +1,4 @@
-/* A text file as a sequence of lines. */
+/* Reads a text file line by line. */
 #include <swale/extend.h>
 
 #include "datasets/readers/text_lines.h"
