@@ -1,4 +1,4 @@
-/* Runs layers, and finds the shapes of composed ones by running them on zeros. */
+/* Runs layers, and determines the shapes of composed layers by running them on zeros. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

@@ -1,5 +1,6 @@
-/* A model of one linear layer is a generalized linear model: ∇f_i = s_i a_iᵀ, so that tables of gradients need n·outputs
- * numbers in place of n·dim. Where its loss is one that core knows, and the samples lie in memory, it needs no tape. */
+/* Recognizes a model of one linear layer as a generalized linear model: ∇f_i = s_i a_iᵀ, so that tables of gradients
+ * need n·outputs numbers instead of n·dim. If core knows its loss, and the samples are in memory, it is evaluated
+ * without a tape. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

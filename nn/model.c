@@ -1,4 +1,4 @@
-/* Models: layers declared by a program, built once. */
+/* Models: a program declares layers and builds them once. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

@@ -1,4 +1,4 @@
-/* A model as an objective: f_i(x) = loss(model(x_i), y_i). */
+/* The objective of a model: f_i(x) = loss(model(x_i), y_i). */
 #include <swale/extend.h>
 
 #include "nn/model.h"

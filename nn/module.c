@@ -1,4 +1,4 @@
-/* Layers: created, put into one another, built, freed. */
+/* Layers: creating, adding to another layer, building, freeing. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

@@ -1,4 +1,4 @@
-/* Frozen layers: their parameters get no gradient and no update. */
+/* Frozen layers, whose parameters get no gradient and no update. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

@@ -1,4 +1,4 @@
-/* Names of layers: the program's, or the kind and a number. */
+/* Names of layers: the name that the program sets, or the type and a number. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

@@ -1,4 +1,4 @@
-/* Parameters of layers: declared by the build, with the initial values and ties that the program asked for. */
+/* Parameters of layers: declared during the build, with the initial values and ties that the program has set. */
 #include <swale/extend.h>
 
 #include "nn/model.h"

@@ -1,4 +1,4 @@
-/* Arrays in, arrays out. */
+/* Predictions of a model for arrays, without a tape in the program. */
 #include <swale/extend.h>
 
 #include "nn/evaluation.h"

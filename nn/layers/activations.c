@@ -1,4 +1,4 @@
-/* Activations: operations without parameters, as layers. */
+/* Activation layers: operations without parameters. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 

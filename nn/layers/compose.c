@@ -1,4 +1,4 @@
-/* Layers composed of others by a function. */
+/* Layers that a function composes of other layers. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 

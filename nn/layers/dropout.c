@@ -1,4 +1,4 @@
-/* Dropout as a layer: each element is 0 with probability p while the tape trains. */
+/* The dropout layer: each element is 0 with probability p while the tape trains. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 

@@ -1,4 +1,4 @@
-/* The embedding: ids to rows of a table. */
+/* The embedding layer: replaces ids by rows of a table. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 

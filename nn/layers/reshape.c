@@ -1,4 +1,4 @@
-/* Layers that change the shape of samples: flatten, reshape. */
+/* Layers that change the shape of samples: flatten and reshape. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 

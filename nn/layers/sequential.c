@@ -1,4 +1,4 @@
-/* Layers one after the other. */
+/* The sequential layer: calls its layers one after the other. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 
