@@ -1,4 +1,4 @@
-/* What an optimizer tells: counters, options, memory. */
+/* Read access to an optimizer: counters, options, memory use. */
 #include "optim/norms.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

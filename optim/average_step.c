@@ -1,4 +1,4 @@
-/* The average's part of a step. */
+/* Updates the average in a step. */
 #include "optim/average_step.h"
 #include "optim/finite.h"
 #include "optim/frozen.h"

@@ -1,4 +1,5 @@
-/* The first sw_optim_minimize: the estimator gets its objective, sampler and tables. */
+/* Binds an optimizer to its objective, at the first sw_optim_minimize: the estimator gets its objective, sampler and
+ * tables. */
 #include "optim/binding.h"
 #include "optim/method_status.h"
 #include "optim/optimizer.h"

@@ -1,8 +1,9 @@
-/* Bounds of the 2-norms of x and of the vectors of state, which a method's `reach` carries from step to step: it knows
- * that the new x is at most ‖x‖ + η‖g‖, or whatever its equation says, and how large intermediate results of its loop
- * can be. Where all these are far below the largest number of the type, the step cannot overflow.
+/* Bounds of the 2-norms of x and of the vectors of state, which a method's `reach` updates in each step: it
+ * computes a bound of the new x from the equation of the method, for example ‖x‖ + η‖g‖, and a bound of the
+ * intermediate results of its loop. If all these are far below the largest number of the type, the step cannot
+ * overflow.
  *
- * A bound need not be tight: between numbers of use and the end of f32 there are more than 30 powers of 10. */
+ * A bound need not be tight, because useful numbers are more than 30 powers of 10 below the largest number of f32. */
 #include "optim/bounds.h"
 #include "optim/finite.h"
 #include "optim/optimizer.h"

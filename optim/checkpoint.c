@@ -1,7 +1,7 @@
-/* An optimizer's state to and from archives.
+/* Saves the state of an optimizer to archives and loads it.
  *
- * All state is named memory: one walk over it (checkpoint_walk.c) serves both. The specs of the methods say what it
- * means; they are in the file as texts (spec_text.c). */
+ * All state is named memory, and one walk over it (checkpoint_walk.c) serves both directions. The file also contains
+ * the specs of the methods as texts (spec_text.c), which determine the meaning of the state. */
 #include "optim/bounds.h"
 #include "optim/checkpoint_walk.h"
 #include "optim/optimizer.h"

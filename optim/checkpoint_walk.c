@@ -1,4 +1,4 @@
-/* A walk over the state of an optimizer, which puts each piece into an archive, or finds where it comes from. */
+/* A walk over the state of an optimizer that puts each piece into an archive, or finds it in one. */
 #include "optim/checkpoint_walk.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

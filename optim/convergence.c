@@ -1,4 +1,5 @@
-/* Whether x is a minimum: the norm of the gradient of all samples, with what the rules add to the objective. */
+/* The test whether x is a minimum: the norm of the gradient of all samples, including the terms that the rules add to
+ * the objective. */
 #include "optim/convergence.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

@@ -1,4 +1,4 @@
-/* Durations in steps, which may have a fraction: see method.h. */
+/* Conversion of durations to steps, which may have a fraction: see method.h. */
 #include <swale/method.h>
 
 #include <math.h>

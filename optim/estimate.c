@@ -1,4 +1,4 @@
-/* What estimators call. */
+/* Evaluations for estimators: gradients and losses. */
 #include "optim/estimate.h"
 #include "optim/frozen.h"
 #include "optim/method_status.h"

@@ -1,4 +1,4 @@
-/* What estimators call besides evaluations (estimate.c): memory, frozen parameters, penalties. */
+/* Further functions for estimators (see estimate.c for evaluations): memory, frozen parameters, penalties. */
 #include "optim/estimate.h"
 #include "optim/frozen.h"
 #include "optim/penalty.h"

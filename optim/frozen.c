@@ -1,5 +1,5 @@
-/* Parameters that are frozen. They may hold Inf, as an attention mask does. Averages read all of x, and Inf - Inf is
- * NaN: where a frozen parameter is not finite, their states are 0 and their point is x. */
+/* Frozen parameters. They may hold Inf, as an attention mask does. Averages read all of x, and Inf - Inf is NaN. For
+ * elements of frozen parameters that are not finite, the state of an average is therefore 0, and its point is x. */
 #include "optim/frozen.h"
 #include "optim/finite.h"
 #include "optim/optimizer.h"

@@ -1,4 +1,4 @@
-/* No number of a run becomes Inf or NaN under SW_OK: a step that would end so is refused before x changes.
+/* No number of a run becomes Inf or NaN under SW_OK: a step that would produce one is refused before x changes.
  *
  * The gradient is checked by the pass that takes its norm. Scalars, coefficients and step sizes are a few numbers,
  * and are checked in each step (finite.c). Checking x and the vectors of state would need a further pass over memory.

@@ -1,4 +1,4 @@
-/* The list of all methods, with what their tables say. */
+/* Prints the list of all methods with the contents of their tables. */
 #include "optim/option_table.h"
 #include "optim/option_values.h"
 #include "optim/registry.h"

@@ -1,4 +1,4 @@
-/* What functions of methods and callbacks return. */
+/* The status that functions of methods and callbacks return. */
 #include "optim/method_status.h"
 
 #include <swale/optim.h>

@@ -1,4 +1,4 @@
-/* Making an optimizer from specs, and freeing it. */
+/* Creates an optimizer from specs, and frees it. */
 #include "optim/optimizer.h"
 #include "optim/groups.h"
 #include "optim/method_status.h"

@@ -1,4 +1,4 @@
-/* What the tables of a method say: options, slots, scalars. */
+/* Reads the tables of a method: options, slots, scalars. */
 #include "optim/option_table.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Durations among the values of options. */
+/* Converts durations among the values of options to steps. */
 #include "optim/option_values.h"
 #include <swale/method.h>
 #include "optim/optimizer.h"

@@ -1,4 +1,4 @@
-/* What rules add to the objective: the penalty λ/2 ‖x‖² that they state as weight_decay, l1, bounds. */
+/* The terms that rules add to the objective: the penalty λ/2 ‖x‖² of weight_decay, l1, bounds. */
 #include "optim/penalty.h"
 #include "optim/frozen.h"
 #include "optim/optimizer.h"

@@ -1,5 +1,5 @@
-/* Rules that are sgd without momentum: x - lr (g + λx), or prox of that, and nothing else. Estimators can take many
- * such steps in one loop, and x can be kept in two numbers. */
+/* Recognizes rules that are sgd without momentum: x - lr (g + λx), or the prox of that, and nothing else. Estimators
+ * can take many such steps in one loop, and x can be stored in two numbers. */
 #include "optim/plain_sgd.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

@@ -1,4 +1,4 @@
-/* The vector at which to evaluate. */
+/* The point of evaluation: the vector of the average or of the rule, or x. */
 #include "optim/average_step.h"
 #include "optim/finite.h"
 #include "optim/frozen.h"

@@ -1,4 +1,4 @@
-/* Methods by name: the library's, and those that programs register. */
+/* Methods by name: those of the library and those that programs register. */
 #include "optim/registry.h"
 #include "optim/builtin_methods.h"
 #include "optim/option_table.h"

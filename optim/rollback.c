@@ -1,4 +1,4 @@
-/* What a step that fails puts back: scalars, x and the rules' slots. */
+/* Restores scalars, x and the slots of the rules after a failed step. */
 #include "optim/rollback.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

@@ -1,4 +1,4 @@
-/* What a rule's functions see of a step: stretches of x, gradient and slots that have the same settings. */
+/* The arguments of a rule's functions in a step: ranges of x, gradient and slots that have the same settings. */
 #include "optim/rule_step.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

@@ -1,4 +1,4 @@
-/* The rules of a step: begin, measure, decide, update. */
+/* Runs the rules of a step: begin, measure, decide, update. */
 #include "optim/run_rules.h"
 #include "optim/guard.h"
 #include "optim/method_status.h"

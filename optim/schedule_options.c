@@ -1,4 +1,4 @@
-/* The options that all schedules take: the pipeline sees to warm-up and length. */
+/* The options of all schedules. The pipeline implements warm-up and duration. */
 #include "optim/option_values.h"
 
 const sw_option swo_schedule_options[] = {

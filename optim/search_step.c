@@ -1,4 +1,4 @@
-/* A step whose length a line search chooses; the searches are in searches/. */
+/* A step whose length a line search chooses. The line searches are in searches/. */
 #include "optim/search_step.h"
 #include "optim/bounds.h"
 #include "optim/frozen.h"

@@ -1,4 +1,4 @@
-/* Whether second moments of f32 are precise enough for an ε. */
+/* The test whether second moments in f32 are precise enough for an ε. */
 #include <swale/second_moments.h>
 
 #include <math.h>

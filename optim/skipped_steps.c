@@ -1,4 +1,4 @@
-/* Steps that are skipped one after the other: their count, their cause, and the error if there are too many. */
+/* Consecutive skipped steps: their number, their cause, and the error if there are too many. */
 #include "optim/skipped_steps.h"
 #include "optim/optimizer.h"
 

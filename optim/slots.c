@@ -1,4 +1,4 @@
-/* The state of an optimizer by name: slots and scalars. */
+/* Access to the state of an optimizer by name: slots and scalars. */
 #include "optim/slots.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

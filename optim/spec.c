@@ -1,4 +1,4 @@
-/* Specs: "adamw lr=1e-3 weight_decay=0.01" read by the tables of the methods. */
+/* The parser of specs such as "adamw lr=1e-3 weight_decay=0.01", which uses the tables of the methods. */
 #include "optim/spec.h"
 #include "optim/option_table.h"
 #include "optim/registry.h"

@@ -1,4 +1,4 @@
-/* The specs of an optimizer, written out for files: what says what its state means. */
+/* Writes the specs of an optimizer as text for files. They determine the meaning of its state. */
 #include "optim/spec_text.h"
 #include "optim/optimizer.h"
 

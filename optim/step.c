@@ -1,4 +1,4 @@
-/* One step: the pipeline that optim.h describes, and the only place that knows its order. */
+/* One step: the pipeline that optim.h describes. No other file depends on its order. */
 #include "optim/average_step.h"
 #include "optim/binding.h"
 #include "optim/bounds.h"

@@ -1,5 +1,4 @@
-/* Many steps in one loop, where the estimator has one and the pipeline would do nothing but the rule sgd and an
- * average. */
+/* Many steps in one loop, if the estimator has one and the rest of the pipeline is only the rule sgd and an average. */
 #include "optim/step_loop.h"
 #include "optim/average_step.h"
 #include "optim/bounds.h"

@@ -1,4 +1,4 @@
-/* The rules' options in a step: durations in steps, lr=auto, and what schedules make of them. */
+/* The rules' options in a step: durations in steps, lr=auto, and the factors of schedules. */
 #include "optim/step_options.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"

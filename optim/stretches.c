@@ -1,4 +1,4 @@
-/* Stretches of x: what a rule with a loop over elements takes in one piece. */
+/* Contiguous ranges of x that one loop of a rule can process. */
 #include "optim/stretches.h"
 #include "optim/bounds.h"
 #include "optim/optimizer.h"

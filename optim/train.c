@@ -1,4 +1,4 @@
-/* The loop around sw_optim_minimize: its length, its callbacks, and what ends it. */
+/* sw_train: the loop around sw_optim_minimize, with its length, its callbacks and the conditions for its end. */
 #include "optim/convergence.h"
 #include "optim/method_status.h"
 #include "optim/optimizer.h"

@@ -1,7 +1,7 @@
-/* A step on copies: one that would make x or a state infinite is refused before x changes.
+/* A trial step on copies: a step that would make x or a state infinite is refused before x changes.
  *
  * Whether a step overflows depends on the rule, its options and its state, and the exact answer is the step itself.
- * The trial costs about three steps and some tiles of memory. It is made only where bounds.c does not exclude an
+ * The trial costs about three steps and some tiles of memory. It is made only if bounds.c does not exclude an
  * overflow: with very large gradients, parameters or step sizes. */
 #include "optim/trial_step.h"
 #include "optim/bounds.h"

@@ -1,5 +1,5 @@
-/* LAWA (Kaddour 2022; Sanyal et al. 2023): the mean of the last k snapshots of x, one at every so many-th
- * step, as soon as there are k. */
+/* LAWA (Kaddour 2022; Sanyal et al. 2023): the mean of the last k snapshots of x, taken
+ * at regular intervals, as soon as there are k. */
 #include <swale/kernel.h>
 #include <swale/average.h>
 

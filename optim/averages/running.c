@@ -1,10 +1,10 @@
-/* Averages kept in one vector, e ← e + w (θ - e), which differ in w and in when they move:
- *     ema       every step, w = 1 - β; without bias (1 - β)/(1 - βᵗ)
- *     lawa_ema  the same at fewer steps, from the first of them on (w = 1 there)
- *     polyak    every step from a start on, w = 1/k at the k-th: the mean
- *     swa       the mean at fewer steps
- * In f32 a second vector holds what e lacks to the exact sum (kernel_compensated.h): with w = 1e-6 e alone would stand still.
- * A step then reads θ, e and the second vector and writes the latter two: 20 bytes a parameter instead of 12.
+/* Averages kept in one vector, e ← e + w (θ - e), which differ in w and in the steps at which they are updated:
+ *     ema       every step, w = 1 - β; with debias (1 - β)/(1 - βᵗ)
+ *     lawa_ema  the same at regular intervals; w = 1 at the first of these steps
+ *     polyak    every step beginning with a start, w = 1/k at the k-th: the mean
+ *     swa       the mean at regular intervals
+ * In f32 a second vector holds the rounding error of e (kernel_compensated.h): with w = 1e-6, e alone would not change.
+ * A step then reads θ, e and the second vector and writes the latter two: 20 bytes per parameter instead of 12.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>

@@ -1,7 +1,7 @@
 /* ASAM, adaptive SAM (J. Kwon, J. Kim, H. Park, I. K. Choi, ICML 2021), in the 2-norm:
  *     g = ∇f(x + ε),  ε = ρ T² ∇f(x) / ‖T ∇f(x)‖
- * T measures each element in its own units, so that scaling a layer up and the next one down changes
- * nothing. Two forms of it are in use:
+ * T makes the neighborhood relative to the size of each element, so that scaling a layer up and the next one down has
+ * no effect. Two forms of T are in use:
  *     scale=weights  T = |x| + eta on weights, 1 on biases and the like; ρ = 0.5  (SamsungLabs/ASAM)
  *     scale=all      T = |x| on all; ρ = 2                                        (davda54/sam)
  * Weights: matrices of layers, embeddings and heads, and what has "weight" in its name.

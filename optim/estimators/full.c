@@ -1,8 +1,9 @@
-/* Full gradient: g = 1/n Σ ∇f_i(x), all samples in every step, in chunks. With a rule it is gradient
- * descent; the only noise left is that of dropout and the like.
+/* Full gradient: g = 1/n Σ ∇f_i(x), all samples in every step, in chunks. With the rule sgd it is gradient
+ * descent. The only noise is that of random operations such as dropout.
  *
  * The step size. lr=auto is 1/(L + λ), λ the penalty that the rule adds, and L a Lipschitz constant of ∇f: the option
- * lipschitz, or what the gradients of the steps show. Between the point of the last gradient and this one, x changed by Δx and g by Δg:
+ * lipschitz, or an estimate from the gradients of the steps. Between the point of the last gradient and this one, x
+ * changed by Δx and g by Δg:
  *     ‖Δg‖/‖Δx‖ ≤ ℓ = ‖Δg‖²/⟨Δg, Δx⟩ ≤ L      for a convex f (Baillon, Haddad 1977; ‖Δg‖/‖Δx‖ ≤ L for all f)
  * L is the largest ℓ so far. It falls by half in HALF_LIFE steps, but not below the newest ℓ. All these are lower
  * bounds, so that the step may be too long for a direction in which x has hardly moved yet. Then x moves away from
@@ -11,11 +12,11 @@
  * MOST_OF_RATIO ‖Δg‖/‖Δx‖.
  *
  * The first step has no Δx. It takes a second gradient at x - t g. t is good if ‖Δg‖ is at least √ε ‖g‖, so that
- * rounding does not matter, and at most 2 ‖g‖, so that f is the same nearby; otherwise another t is tried. Then it takes a
- * gradient where the step will end, and where that shows a larger curvature, L grows.
+ * rounding does not matter, and at most 2 ‖g‖, so that f is the same nearby; otherwise another t is tried. Then it
+ * takes a gradient where the step will end, and where that shows a larger curvature, L grows.
  *
  * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, as dropout, Δg is
- * noise that does not become smaller with Δx, and L grows without end: lr has to be given then.
+ * noise that does not become smaller with Δx, and L grows without end: lr must be set in this case.
  */
 #include <swale/kernel.h>
 

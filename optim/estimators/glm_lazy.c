@@ -1,4 +1,4 @@
-/* Lazy moves of sparse rows, and the flush that brings all columns up to date (glm_lazy.h). */
+/* Lazy updates for sparse rows, and the flush that brings all columns up to date (glm_lazy.h). */
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
 #include "optim/estimators/glm_lazy_kernels.h"

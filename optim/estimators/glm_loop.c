@@ -1,17 +1,17 @@
-/* Parts of loops over many steps: what the pipeline does for the rule sgd, without the parts of it that would do
- * nothing.
+/* Parts of loops over many steps. They do the work of the pipeline for the rule sgd, without its parts that would have
+ * no effect.
  *
  * The pipeline refuses a step that would make x or the sum d infinite. Here the loop tracks bounds of their norms: with
- * t the change, ‖t‖ ≤ R Σ|c_i|, R the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. Where they come
- * near the largest number of the type the loop ends, and the pipeline checks the vectors themselves.
+ * t the change, ‖t‖ ≤ R Σ|c_i|, R the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. If they are
+ * near the largest number of the type, the loop ends, and the pipeline checks the vectors themselves.
  *
  * In f32 x is kept in two numbers, so that its rounding does not add up; single steps do the same (swo_x_low). Over
  * dense rows a loop has the bits of single steps. Over sparse rows x is updated lazily (swo_glm_lazy), and brought up
  * to date at the end of the loop. There x equals that of single steps up to rounding, and its bits depend on where
  * loops end. sw_train ends them at fixed steps.
  *
- * An average of the running family (averages/running.c) moves with x: in each step, or of sparse rows lazily. It lies
- * between its old value and x, which bounds it. */
+ * An average of averages/running.c is updated with x: in each step, or lazily for sparse rows. It is between its old
+ * value and x, which bounds it. */
 #include "optim/estimators/glm_loop.h"
 
 #include "optim/estimators/lipschitz_constants.h"

@@ -1,5 +1,6 @@
-/* Which row SAG and SAGA visit next (gradient_table.h). With sampling=lipschitz half of the draws of rows that were seen
- * are in proportion to L_i + λ, for which a sum tree holds the L_i (Schmidt, Le Roux, Bach 2013, section 4.8). */
+/* The choice of the next row of SAG and SAGA (gradient_table.h). With sampling=lipschitz half of the draws of rows that
+ * were seen are in proportion to L_i + λ, for which a sum tree holds the L_i (Schmidt, Le Roux, Bach 2013, section
+ * 4.8). */
 #include "optim/estimators/gradient_table.h"
 
 #include "optim/estimators/sum_tree.h"

@@ -1,12 +1,11 @@
 /* SAG, the stochastic average gradient (M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the
  * stochastic average gradient, 2013):
  *     g = (d + t)/m,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * the mean of the gradients that were seen last, m their weight; see gradient_table.h for the names. Biased, and
- * its variance goes to 0: with a constant step it converges to the minimum at a linear rate.
+ * the mean of the latest gradients of all rows, with m their weight; see gradient_table.h for the names. The estimate
+ * is biased, and its variance converges to 0: with a constant step it converges to the minimum at a linear rate.
  *
- * The step size: lr=auto takes 1/L or another (step=), L given or searched for. The theorem has
- * init=centered step=1/(16L). For the mean iterate, take average=polyak: it is the average's to say which
- * point is evaluated. */
+ * The step size: lr=auto takes 1/L or another multiple (step=), with L given or measured. The theorem has
+ * init=centered step=1/(16L). For the mean iterate, use average=polyak. */
 #include "optim/estimators/estimators.h"
 #include "optim/estimators/gradient_table.h"
 

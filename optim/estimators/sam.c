@@ -4,8 +4,8 @@
  * p = 2: ρ h/‖h‖. p = ∞: ρ sign(h). p = 1: ρ at the largest |h|, the first of equal ones. Powers of h stay
  * between 0 and 1 and its largest is 1, so that nothing overflows and no sum is 0.
  *
- * Both gradients are the inner estimator's (of=), of the same samples with the same random numbers. One
- * whose tables take a single evaluation (sag, saga) is refused.
+ * The inner estimator (of=) computes both gradients, from the same samples with the same random numbers. An estimator
+ * whose tables allow only one evaluation per step (sag, saga) is refused.
  */
 #include <swale/kernel.h>
 

@@ -1,5 +1,5 @@
-/* Each node is the rounded sum of its two children, so that the tree is a function of its leaves alone,
- * whatever the order of the changes: nothing drifts. */
+/* Each node is the rounded sum of its two children, so that the tree depends only on its leaves and not
+ * on the order of their changes. Rounding errors therefore do not accumulate. */
 #include "optim/estimators/sum_tree.h"
 
 /* Leaves, a power of two. */

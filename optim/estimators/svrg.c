@@ -1,14 +1,15 @@
 /* SVRG, the stochastic variance-reduced gradient (R. Johnson, T. Zhang, NIPS 2013):
  *     g = ∇f_B(x) - α (∇f_B(w) - ∇f(w))    for α = 1: ∇f(w) + ∇f_B(x) - ∇f_B(w)
- * w a snapshot of x, taken anew every `period` steps with its full gradient. α = 1 is unbiased; for deep
- * networks a smaller α that goes to 0 (Yin et al., A coefficient makes SVRG effective, 2023) takes less of
- * a correction that is no longer of this x.
+ * w is a snapshot of x, which is taken every `period` steps together with its full gradient. α = 1 is unbiased; for
+ * deep networks a smaller α that goes to 0 (Yin et al., A coefficient makes SVRG effective, 2023) reduces
+ * a correction that is out of date.
  *
- * The last batch of an epoch may have few samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, R batches an
- * epoch, so that each sample counts alike, and the mean over the batches is ∇f(x). Of losses that are sums, c = R.
+ * The last batch of an epoch may have few samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, R batches
+ * an epoch, so that each sample has the same weight, and the mean over the batches is ∇f(x). Of losses that are sums, c
+ * = R.
  *
- * The snapshot is the iterate at the end of a period, one of its iterates by lot, or their mean. x itself
- * goes on from where it is (Allen-Zhu, Yuan, ICML 2016), since estimators do not move it.
+ * The snapshot is the iterate at the end of a period, a random one of its iterates, or their mean. x
+ * itself is not reset to it (Allen-Zhu, Yuan, ICML 2016), because estimators do not move x.
  *
  * The correction's mean over B is 0 only if the full gradient saw the same dropout masks and augmentation:
  * with replay=period one draw of random numbers serves a whole period (Defazio, Bottou, 2018, "locking");

@@ -1,4 +1,5 @@
-/* SVRG over samples in memory: the derivatives at the snapshot in a table, no tape, and many steps in one loop. */
+/* SVRG over samples in memory: it stores the derivatives at the snapshot in a table, uses no tape, and takes many
+ * steps in one loop. */
 #include "optim/estimators/svrg.h"
 
 #include "optim/estimators/lipschitz_constants.h"

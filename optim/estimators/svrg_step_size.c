@@ -1,4 +1,4 @@
-/* The step size of SVRG for lr=auto; see svrg.h. */
+/* The step size of SVRG for lr=auto (svrg.h). */
 #include "optim/estimators/svrg.h"
 
 #include "optim/estimators/lipschitz_constants.h"

@@ -1,4 +1,4 @@
-/* The test of SAG and SAGA for convergence, with the option tol (gradient_table.h). */
+/* The convergence test of SAG and SAGA for the option tol (gradient_table.h). */
 #include "optim/estimators/gradient_table.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  *     g ← g + λθ
  *     v ← v + g²
  *     θ ← θ - η/(1 + (t - 1) κ) · g / (√(v₀ + v) + ε)    or √(v₀ + v + ε): eps_in_root
- * v₀ (initial) is what torch starts v with; κ (lr_decay) is torch's too. */
+ * v₀ (initial) is PyTorch's initial value of v; κ (lr_decay) is also PyTorch's. */
 #include <swale/kernel.h>
 #include <swale/kernel_blocks.h>
 #include <swale/kernel_roots.h>

@@ -3,7 +3,7 @@
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     θ ← θ - η/(1 - β1ᵗ) · m / (√(v/(1 - β2ᵗ)) + ε)
- * and the loop of all rules whose equations are those of adam.h.
+ * The file also has the loop for all rules with the equations of adam.h.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_blocks.h>

@@ -3,7 +3,7 @@
  *     m ← β1 m + (1 - β1) g
  *     u ← max(β2 u, |g| + ε)
  *     θ ← θ - η/(1 - β1ᵗ) · m / u
- * There is no root for ε to be in: it stands where torch has it. */
+ * There is no root; ε has the same place as in PyTorch. */
 #include <swale/kernel.h>
 #include <swale/rule.h>
 

@@ -1,4 +1,4 @@
-/* AdamW (Loshchilov, Hutter, ICLR 2019): Adam, but the decay passes by the denominator:
+/* AdamW (Loshchilov, Hutter, ICLR 2019): Adam with a weight decay that the denominator does not scale:
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · m / (√(v/(1 - β2ᵗ)) + ε)

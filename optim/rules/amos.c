@@ -1,6 +1,6 @@
 /* Amos (Tian, Parikh 2022), the version of the paper and of its authors' code. ḡ² is the mean of g² over
- * a row: what lies below one index of a matrix's, or kernel's, first axis (an output unit, a word); one
- * row is all of a vector. v and b are one number for a row. With the scale η that a tensor is to have,
+ * a row. A row has the elements with one index of the first axis of a matrix or kernel (an output unit, a word); a
+ * vector is one row. v and b have one number per row. With the expected scale η of a tensor:
  *     v ← β v + (1 - β) ḡ²,   r = (1 - βᵗ)/max(v, 2⁻¹²⁵)
  *     γ = (1 + c √ξ b)^(-½) ξ² r ḡ²
  *     Δ = -[(γ/2 + λ) θ + ξ η √r g] / (1 + d √(ξ η) b)

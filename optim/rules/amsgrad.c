@@ -1,11 +1,11 @@
-/* AMSGrad (Reddi, Kale, Kumar, ICLR 2018): Adam with a denominator that never falls.
+/* AMSGrad (Reddi, Kale, Kumar, ICLR 2018): Adam with a denominator that never decreases.
  *     g ← g + λθ
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     v̂ ← max(v̂, v)
  *     θ ← θ - η/(1 - β1ᵗ) · m / (√(v̂/(1 - β2ᵗ)) + ε)
- * That is torch's, correction=after: the bias is taken out after the maximum. before: v̂ ← max(v̂,
- * v/(1 - β2ᵗ)), and √v̂ (optax). none: no correction of v, nor of m (the paper).
+ * This is PyTorch's version, correction=after: the bias is corrected after the maximum. before: v̂ ← max(v̂,
+ * v/(1 - β2ᵗ)), and √v̂ (optax). none: neither v nor m is corrected (the paper).
  */
 #include <swale/kernel.h>
 #include <swale/kernel_second_moments.h>

@@ -1,14 +1,15 @@
-/* FISTA (A. Beck, M. Teboulle, SIAM J. Imaging Sci. 2, 2009): Nesterov's accelerated gradient with a prox (kernel_prox.h).
- * The parameters are y, where the gradient is taken; the slot x has the iterates, with exact zeros, and is the point.
+/* FISTA (A. Beck, M. Teboulle, SIAM J. Imaging Sci. 2, 2009): Nesterov's accelerated gradient with a prox
+ * (kernel_prox.h). The parameters are y, where the gradient is taken; the slot x has the iterates, with exact zeros,
+ * and is the point.
  *     x' = prox_{ηh}(y - η (g + λy))
  *     t' = (1 + √(1 + 4t²))/2,   β = (t - 1)/t'         t = 1 at first
  *     y  ← x' + β (x' - x),   x ← x',   t ← t'
  * F(x) - F* ≤ 2 ‖x⁰ - x*‖²/(η (k + 1)²) after k steps of a constant η ≤ 1/L.
  *
- * restart: where ⟨y - x', x' - x⟩ > 0, over all groups of this rule, the momentum points uphill: β = 0, and t is 1
- * again (B. O'Donoghue, E. Candès, Found. Comput. Math. 15, 2015, the gradient scheme).
+ * restart: if ⟨y - x', x' - x⟩ > 0, over all groups of this rule, the momentum points uphill: β = 0, and t is reset
+ * to 1 (B. O'Donoghue, E. Candès, Found. Comput. Math. 15, 2015, the gradient scheme).
  * mu: for an f whose Hessian is at least μ, β = (1 - √(ημ))/(1 + √(ημ)) (Nesterov, Introductory lectures, 2004).
- * The scalar residual is ‖(y - x')/η‖ over all groups of this rule: 0 at the minimum of F alone.
+ * The scalar residual is ‖(y - x')/η‖ over all groups of this rule: 0 only at the minimum of F.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_prox.h>

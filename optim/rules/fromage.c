@@ -1,7 +1,7 @@
 /* Fromage (Bernstein, Vahdat, Yue, Liu, NeurIPS 2020), for each tensor:
  *     θ ← (θ - η ‖θ‖/‖g‖ g) / √(1 + η²)
- * Norms are at least min_norm: a tensor of zeros still moves, and a gradient of zeros does no harm.
- * The kernel scales g by a power of 2 to a norm of about 1 first: η ‖θ‖/‖g‖ alone may be no number of f32.
+ * Norms are at least min_norm, so that a tensor of zeros moves, and a gradient of zeros is allowed.
+ * The kernel scales g by a power of 2 to a norm of about 1 first: η ‖θ‖/‖g‖ may be outside the range of f32.
  */
 #include <swale/kernel.h>
 #include <swale/rule.h>

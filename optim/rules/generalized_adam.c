@@ -1,8 +1,8 @@
-/* Generalized Adam, of the AlgoPerf competition 2024: NadamW of which parts can be left out.
- *     as it is:                        nadamw
- *     without nesterov:                θ ← (1 - ηλ) θ - η m / (√(v/(1 - β2ᵗ)) + ε), m as it is
+/* Generalized Adam, of the AlgoPerf competition 2024: NadamW with parts that can be disabled.
+ *     by default:                      nadamw
+ *     without nesterov:                θ ← (1 - ηλ) θ - η m / (√(v/(1 - β2ᵗ)) + ε), m without correction
  *     with disable_preconditioning:    m ← β1 m + g;  θ ← (1 - ηλ) θ - η (g + β1 m), no v;
- *                                      η m alone without nesterov: heavy ball
+ *                                      only η m without nesterov: heavy ball
  */
 #include "optim/rules/adam.h"
 

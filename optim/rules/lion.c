@@ -1,4 +1,4 @@
-/* Lion (Chen et al., NeurIPS 2023): the sign of a mean, one vector of state.
+/* Lion (Chen et al., NeurIPS 2023): the sign of a mean of gradients, with one vector of state.
  *     u = sign(β1 m + (1 - β1) g)         sign 0 = 0
  *     θ ← θ - η (u + λθ)
  *     m ← β2 m + (1 - β2) g

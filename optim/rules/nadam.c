@@ -1,5 +1,5 @@
-/* NAdam (Dozat 2016), as torch.optim.NAdam defines it: Adam with Nesterov's look ahead and a momentum
- * that grows, μₜ = β1 (1 - ½·0.96^(ψt)), Πₜ = μ₁ μ₂ … μₜ:
+/* NAdam (Dozat 2016), as torch.optim.NAdam defines it: Adam with Nesterov's momentum, which
+ * grows: μₜ = β1 (1 - ½·0.96^(ψt)), Πₜ = μ₁ μ₂ … μₜ:
  *     g ← g + λθ, or θ ← (1 - ηλ) θ if decoupled
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²

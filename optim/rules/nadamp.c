@@ -1,9 +1,9 @@
-/* NadamP, of the AlgoPerf competition 2024: NadamW with another root in the denominator,
+/* NadamP, of the AlgoPerf competition 2024: NadamW with a p-th root in the denominator:
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · (β1 m + (1 - β1) g) / ((v/(1 - β2ᵗ))^(1/p) + ε)
- * p = 2 is NadamW; p = 1.5, the other of the competition's, is quick too (kernel_roots.h). Any other root is sw_k_power of v
- * as within the normal numbers: 0 has no logarithm, and squares of f32 reach Inf beyond |g| = 1.8e19.
+ * p = 2 is NadamW; p = 1.5, the other value of the competition, is also fast (kernel_roots.h). Any other root is
+ * sw_k_power of v, clamped to the normal numbers: 0 has no logarithm, and squares of f32 reach Inf beyond |g| = 1.8e19.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_blocks.h>

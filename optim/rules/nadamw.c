@@ -1,4 +1,4 @@
-/* NadamW as AlgoPerf's baseline defines it: AdamW whose direction looks ahead once more,
+/* NadamW as AlgoPerf's baseline defines it: AdamW with Nesterov's momentum:
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · (β1 m + (1 - β1) g) / (√(v/(1 - β2ᵗ)) + ε)

@@ -1,5 +1,5 @@
-/* NAG-GS (Leplat, Merkulov, Katrutsa, Bershatsky, Oseledets 2022): the accelerated flow, integrated by
- * Gauss-Seidel. As the authors' code takes it, each step ends the iteration before and begins its own:
+/* NAG-GS (Leplat, Merkulov, Katrutsa, Bershatsky, Oseledets 2022): the accelerated gradient flow, discretized
+ * by Gauss-Seidel steps. As in the authors' code, each step ends the previous iteration and begins the next:
  *     v ← (γ v + η μ θ - η g)/(η μ + γ)          from the second step on; v = θ before
  *     θ ← θ + (v - θ) η/(1 + η)
  *     γ ← (η μ + γ)/(1 + η)

@@ -1,5 +1,5 @@
 /* RAdam (Liu et al., ICLR 2020), as torch.optim.RAdam defines it: no denominator while the variance of
- * 1/√v is not tractable, then a rectified one. ρ∞ = 2/(1 - β2) - 1, ρₜ = ρ∞ - 2t β2ᵗ/(1 - β2ᵗ):
+ * 1/√v is intractable, then a rectified denominator. ρ∞ = 2/(1 - β2) - 1, ρₜ = ρ∞ - 2t β2ᵗ/(1 - β2ᵗ):
  *     g ← g + λθ, or θ ← (1 - ηλ) θ if decoupled
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²

@@ -4,7 +4,7 @@
  *     centered:  ḡ ← α ḡ + (1 - α) g,  and v - ḡ² in place of v below
  *     d = g / (√v + ε)                             or √(v + ε): eps_in_root
  *     θ ← θ - η d;  with momentum  b ← μ b + d,  θ ← θ - η b
- * v - ḡ² is at least 0, and is taken to be so where rounding says otherwise.
+ * v - ḡ² is at least 0; a result that rounding makes negative is set to 0.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_blocks.h>

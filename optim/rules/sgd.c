@@ -3,17 +3,18 @@
  *     m ← g on the first step, then μ m + (1 - τ) g
  *     θ ← θ - η (g + μ m)  if nesterov,  θ - η m  else;  without momentum θ - η g
  *
- * With l1 or a box (kernel_prox.h) it is the proximal gradient method, the λθ of weight_decay being f's:
+ * With l1 or a box (kernel_prox.h) it is the proximal gradient method, where λθ of weight_decay belongs to the gradient
+ * of f:
  *     θ ← prox_{ηh}(θ - η g)
  * and with momentum iPiano (Ochs, Chen, Brox, Pock, SIAM J. Imaging Sci. 7, 2014), which converges for
  * η < 2 (1 - μ)/L, also where f is not convex:
  *     θ' = prox_{ηh}(θ - η g + μ (θ - θ before))
- * in torch's terms, in which m is the last move over -η:
+ * in PyTorch's terms, in which m is the last move divided by -η:
  *     m ← μ m + g,   v = θ - η m,   θ ← prox_{ηh}(v),   m ← m + (v - θ)/η
- * Without the last of these m would remember moves that the prox has taken back, and h would weigh less than f:
+ * Without the last update, m would contain moves that the prox has undone, and h would have a smaller weight than f:
  * the minimum would be that of f + (1 - μ) h. With a box and gradients of batches
  * it is the method of Mai and Johansson (ICML 2020).
- * nesterov keeps as θ the point that looks ahead, which the prox does not see: fista is that method.
+ * With nesterov, θ would be the extrapolated point, to which the prox does not apply: use fista for that method.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_prox.h>

@@ -1,4 +1,4 @@
-/* The constant schedule: 1. Its options are those of all schedules, among them the warm-up. */
+/* The constant schedule, whose factor is 1. It has only the options of all schedules, for example the warm-up. */
 #include <swale/schedule.h>
 
 static double constant_factor(const double *option, double t, double total) {

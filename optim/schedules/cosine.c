@@ -1,5 +1,5 @@
-/* Schedules made of half cosine waves (Loshchilov, Hutter, SGDR, ICLR 2017): one over the run, one after
- * each restart, one in each cycle. */
+/* Schedules of half cosine waves (Loshchilov, Hutter, SGDR, ICLR 2017): one wave over the run, one after each
+ * restart, or one in each cycle. */
 #include <swale/schedule.h>
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Triangles: again and again (L. Smith, Cyclical learning rates, WACV 2017), or once (Smith, Topin,
- * Super-convergence, 2019). An option's value is what it is at the top. */
+/* Schedules of triangles: repeated (L. Smith, Cyclical learning rates, WACV 2017), or one (Smith, Topin,
+ * Super-convergence, 2019). The value of an option is that at the top. */
 #include <swale/schedule.h>
 
 #include <math.h>

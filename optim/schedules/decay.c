@@ -1,5 +1,5 @@
-/* Schedules that go one way: by steps, exponentially, along a power of the time that is left or of the time
- * that has passed. */
+/* Schedules that only decrease or only increase: step, exponential, and powers of the remaining or of the elapsed
+ * time. */
 #include <swale/schedule.h>
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Backtracking (Armijo 1966): the first α of α₀, s α₀, s² α₀, … with
  *     f(x + α d) ≤ f(x) + c α ⟨g, d⟩
- * α₀ is the rule's lr at first, then growth times the α taken last. A trial of Inf or NaN is too long. */
+ * α₀ is the rule's lr in the first step, then growth times the last accepted α. A trial with Inf or NaN is too long. */
 #include <swale/line_search.h>
 
 #include <math.h>

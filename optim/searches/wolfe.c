@@ -1,7 +1,7 @@
 /* Strong Wolfe conditions (J. Nocedal, S. Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6):
  *     f(x + α d) ≤ f(x) + c1 α ⟨g, d⟩   and   |⟨∇f(x + α d), d⟩| ≤ c2 |⟨g, d⟩|
- * Trials grow until two of them have a good step between them; then that interval shrinks, by the
- * minimizer of the cubic through values and slopes at its ends. */
+ * Trials grow until an interval between two of them contains an acceptable step. Then the interval shrinks: the next
+ * trial is the minimizer of the cubic through the values and slopes at its ends. */
 #include <swale/line_search.h>
 
 #include <math.h>
