@@ -1,7 +1,7 @@
-/* Letters as points in a plane. A network reads three letters and guesses the fourth; all that it may know
- * of a letter are two numbers, which it finds itself: an embedding (Bengio et al., A neural probabilistic
- * language model, JMLR 2003). Letters that are used alike get numbers alike, so that vowels and consonants
- * part, although nobody has told it of them. */
+/* Represents letters as points in a plane. A network predicts the fourth letter from three letters. Each letter is
+ * represented by two numbers, which the network learns: an embedding (Bengio et al., A neural probabilistic language
+ * model, JMLR 2003). Letters with similar use get similar numbers, so that vowels and consonants separate, although
+ * the data have no such labels. */
 #include "cli.h"
 #include "plot.h"
 #include <swale/swale.h>

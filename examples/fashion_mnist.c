@@ -1,5 +1,5 @@
 /* Trains a multilayer perceptron on Fashion-MNIST with any estimator, rule, schedule and average; saves it,
- * resumes it from a checkpoint, and classifies a picture. */
+ * resumes from a checkpoint, and classifies a picture. */
 #include "cli.h"
 
 #include <swale/swale.h>

@@ -1,11 +1,11 @@
-/* Generalized linear models of a table or of sparse rows, with the numbers that scikit-learn's users know:
+/* Fits generalized linear models to a table or to sparse rows, and computes the numbers that scikit-learn also has:
  * coefficients, intercept, score, a regularization path and its cross-validation. A model minimizes
  *
  *     f(w, b) = 1/n sum loss(<w, a_i> + b, y_i) + l2/2 |w|^2 + l1 |w|_1,
  *
- * where the intercept b is free. A path is a row of penalties, from the least one at which all weights are 0 down
- * to a thousandth of it. Each fit begins at the solution of the one before: the parameters keep it while another
- * optimizer, with the next penalty in its rule, takes over. */
+ * where the intercept b has no penalty. A path is a sequence of penalties, from the smallest one for which all
+ * weights are 0 down to a thousandth of it. Each fit begins at the solution of the previous one: the parameters keep
+ * it, and a new optimizer has the next penalty in its rule. */
 #include "cli.h"
 #include "glm_data.h"
 #include "glm_report.h"

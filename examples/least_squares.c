@@ -1,9 +1,10 @@
-/* What a constant step does with the noise of its gradients: a straight line w t + b through 100 points, so
- * that all that happens can be seen in the plane of w and b.
+/* Shows how the noise of gradients and a constant step size determine the final loss. The problem is a straight line
+ * w t + b through 100 points, so that the iterates can be drawn in the plane of w and b.
  *
- * Gradient descent and two line searches walk to the minimum. SGD with two samples a step walks there too,
- * and then about it, at a height that is proportional to the step h: if C is the covariance of its gradients
- * there and H the Hessian, the covariance S of x settles where H S + S H = h C, and f - f* has the mean
+ * Gradient descent and two line searches converge to the minimum. SGD with two samples per step approaches it and
+ * then fluctuates around it, at a height that is proportional to the step h. If C is the covariance of its gradients
+ * at the minimum and H the Hessian, the covariance S of x converges to the solution of H S + S H = h C, and f - f*
+ * has the mean
  *
  *     tr(H S)/2 = h tr(C)/4
  *

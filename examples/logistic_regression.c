@@ -1,15 +1,15 @@
-/* Noise that stays and noise that goes: strongly convex logistic regression,
+/* Compares methods whose gradient noise is constant with methods whose noise converges to zero, on strongly convex
+ * logistic regression:
  *
  *     f(x) = mu/2 |x|^2 + 1/m sum log(1 + exp(-y_i <a_i, x>)),  m = 200, n = 10
  *
- * A step of SGD costs a two-hundredth of a step of gradient descent, and begins well; then the noise of its
- * gradients, which is not zero at the minimum, holds it at a height that is proportional to the step. SAG,
- * SAGA and SVRG cost about as little, and their noise goes to zero along with the distance: they go down
- * linearly.
+ * A step of SGD costs a two-hundredth of a step of gradient descent, and its first steps are effective. Then the
+ * noise of its gradients, which is not zero at the minimum, keeps f at a height that is proportional to the step.
+ * SAG, SAGA and SVRG cost about as little, and their noise converges to zero with the distance from the minimum, so
+ * that they converge linearly.
  *
- * The right panel is the theorem for SAG (Schmidt, Le Roux, Bach 2013) and 20 runs under its conditions.
- * Evaluations, gradients of one sample each, are counted where they are made: those for SVRG's full gradients
- * are among them. */
+ * The right panel has the theorem for SAG (Schmidt, Le Roux, Bach 2013) and 20 runs under its conditions. Evaluations
+ * are gradients of one sample each, and include those for the full gradients of SVRG. */
 #include "cli.h"
 #include "curves.h"
 #include <swale/swale.h>

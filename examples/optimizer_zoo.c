@@ -1,6 +1,6 @@
-/* Which rule would you take? All rules that are registered, on Fashion-MNIST with 784-100-10, on equal budgets:
- * each is tuned by the same quasirandom search over the ranges of its own table, on 55,000 pictures for training
- * and 5,000 for choosing; the best setting then runs with other seeds, and is judged by the test set. */
+/* Compares all registered rules on Fashion-MNIST with 784-100-10 and equal budgets. Each rule is tuned by the same
+ * quasirandom search over the ranges in its table, with 55,000 pictures for training and 5,000 for validation. The
+ * best setting is then trained with other seeds and evaluated on the test set. */
 #include "cli.h"
 #include "curves.h"
 #include <swale/swale.h>

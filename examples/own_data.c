@@ -1,6 +1,6 @@
-/* Trains on a table of your own: rows of a CSV file, features and at the end a class, a whole number or a name.
- * Splits it, trains until the validation loss no longer falls, saves the best weights together with the means and
- * deviations by which the features were normalized, and asks the saved file about a row. */
+/* Trains a network on a table: a CSV file whose rows are features and, in the last column, a class (a whole number or
+ * a name). The program splits the rows, trains until the validation loss no longer decreases, saves the best weights
+ * together with the means and deviations for the normalization, and predicts the class of a row with the saved file. */
 #include "cli.h"
 #include <swale/swale.h>
 

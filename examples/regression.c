@@ -1,8 +1,8 @@
-/* A curve fitted to noisy points, and how sure the network is of it.
+/* Fits a curve to noisy points, and estimates the uncertainty of the network.
  *
- * Dropout is left on after training: each pass then asks another part of the network. Where there are data
- * all parts agree; where there are none each goes its own way. Mean and spread of many passes are the
- * prediction and its uncertainty (Gal, Ghahramani, Dropout as a Bayesian approximation, ICML 2016). */
+ * Dropout stays active after training, so that each pass uses a different part of the network. Near the data all
+ * passes agree; far from the data they differ. Mean and standard deviation of many passes are the prediction and its
+ * uncertainty (Gal, Ghahramani, Dropout as a Bayesian approximation, ICML 2016). */
 #include "cli.h"
 #include "plot.h"
 #include <swale/swale.h>

@@ -1,6 +1,6 @@
-/* How do the rules walk down a curved valley? Every rule that is registered, from (0.1, 3) on Rosenbrock's
- * function f(w) = (1 - w1)^2 + 100 (w2 - w1^2)^2, all with one learning rate. The minimum is 0 at (1, 1); the
- * valley w2 = w1^2 that leads there is steep across, a hundred times and more steeper than along. */
+/* Draws the path of every registered rule from (0.1, 3) on Rosenbrock's function f(w) = (1 - w1)^2 + 100 (w2 -
+ * w1^2)^2, with one learning rate for all. The minimum is 0 at (1, 1). The valley w2 = w1^2 leads to it; its slope
+ * across is more than a hundred times as steep as along. */
 #include "cli.h"
 #include "curves.h"
 #include <swale/swale.h>

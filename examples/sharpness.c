@@ -1,14 +1,14 @@
-/* Flat and sharp minima: SGD and SAM (Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021) on a few pictures of
- * Fashion-MNIST, of which many have a wrong label. A network that fits them all has learned the mistakes too.
+/* Compares the minima that SGD and SAM (Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021) find on a few pictures of
+ * Fashion-MNIST, many of which have a wrong label. A network that fits all labels has also learned the wrong ones.
  *
- * SAM takes the gradient at the worst point nearby. Whether it ends where the loss is flatter is measured on
- * the whole training set, and not by SAM's own first-order step:
+ * SAM takes the gradient at the point of largest loss nearby. The flatness of the minimum is measured on the whole
+ * training set, by two numbers that do not use SAM's first-order step:
  *
  *     sharpness   max f(x + e) - f(x) over |e| <= rho, by projected gradient ascent from several points
  *     eigenvalue  the largest of the Hessian H, by power iteration with H v = (g(x + h v) - g(x - h v))/(2h)
  *
- * and beside it the accuracy on test pictures with true labels. The units are tanh: a loss with ReLU has
- * kinks instead of second derivatives, and power iteration finds them. All is f64, so h can be small. */
+ * The program also measures the accuracy on test pictures with true labels. The activation is tanh, because a loss with
+ * ReLU has kinks, which would disturb the power iteration. All numbers are f64, so that h can be small. */
 #include "cli.h"
 #include "curves.h"
 #include "landscape.h"

@@ -1,8 +1,8 @@
-/* Three spirals and a network that learns to tell them apart: the plane, colored by what the network thinks
- * of each point, at the beginning and as it learns.
+/* Trains a network to classify the points of three spirals, and draws the predicted class of each point of the plane
+ * at several moments of the training.
  *
- * A network without hidden layers could only draw straight lines. Two hidden layers of 32 units are enough
- * for these; the picture shows how they bend the lines, roughly at first, then into the arms. */
+ * A network without hidden layers has only straight boundaries. Two hidden layers of 32 units are enough for the
+ * spirals. The picture shows how the boundaries bend during training, at first roughly and then into the arms. */
 #include "cli.h"
 #include "plot.h"
 #include <swale/swale.h>
