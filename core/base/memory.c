@@ -47,13 +47,13 @@ void sw_set_allocator(const sw_allocator *allocator) {
 
 void *swi_alloc_raw(size_t bytes) {
     if (bytes > SIZE_MAX / 2) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
         return NULL;
     }
     size_t rounded = (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
     void *memory = active_allocator.allocate(active_allocator.user, rounded ? rounded : SW_ALIGNMENT, SW_ALIGNMENT);
     if (!memory)
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
     else
         swi_forget_freed(memory);
     return memory;
@@ -68,7 +68,7 @@ void *sw_alloc(size_t bytes) {
 
 void *sw_alloc_array(int64_t count, size_t size) {
     if (count < 0 || (size && (uint64_t)count > SIZE_MAX / 2 / size)) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %lld elements of %zu bytes asked for", (long long)count, size);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %lld elements of %zu bytes requested", (long long)count, size);
         return NULL;
     }
     return sw_alloc((size_t)count * size);

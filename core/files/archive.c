@@ -72,7 +72,7 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
     if (!name || !*name)
         return sw_fail(SW_ERR_ARGUMENT, "archive: an array needs a name");
     if (strcmp(name, "__metadata__") == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "archive: the name __metadata__ is the format's own");
+        return sw_fail(SW_ERR_ARGUMENT, "archive: the format reserves the name __metadata__");
     if (swi_archive_find(a, name) >= 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: there are two arrays %s", name);
     const char *stored = swi_stored_name(array->type);

@@ -75,7 +75,7 @@ static sw_status safetensors_read_tensor(const header *h, tensor *t, const char 
         return FAIL(h, "%.200s has no dtype", name);
     t->type = swi_find_stored_type(json_string_value(type));
     if (!t->type)
-        return FAIL(h, "%.200s: there is no dtype %.100s here", name, json_string_value(type));
+        return FAIL(h, "%.200s: dtype %.100s is not supported", name, json_string_value(type));
     SW_TRY(safetensors_read_shape(h, t, json_object_get(json, "shape")));
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))

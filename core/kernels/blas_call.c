@@ -333,8 +333,7 @@ static void blas_fail(void) {
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         snprintf(text, sizeof text, "; the limit is %llu KiB, raise it by ulimit -v%s",
                  (unsigned long long)limit.rlim_cur / 1024,
-                 blas_has_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS has no threads of its own"
-                                    : "");
+                 blas_has_threads() ? ", or set OPENBLAS_NUM_THREADS=1, so that OpenBLAS starts no threads" : "");
     sw_fail(SW_ERR_MEMORY, "product: not enough address space: OpenBLAS needs %d MiB for each thread%s",
             (int)(SW_BLAS_BUFFER >> 20), text);
 }

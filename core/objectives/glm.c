@@ -152,7 +152,7 @@ static sw_status glm_check_array(const char *what, const sw_array *a, int least,
                        most > least ? " or more" : "");
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] < 1)
-            return sw_fail(SW_ERR_SHAPE, "glm: %s %s holds nothing", what, sw_shape_text(a->rank, a->shape));
+            return sw_fail(SW_ERR_SHAPE, "glm: %s %s has no elements", what, sw_shape_text(a->rank, a->shape));
     if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "glm: %s is %s; f32, f64, i32 or u8 is needed", what, sw_dtype_name(a->type));
     return SW_OK;

@@ -123,7 +123,7 @@ static const int64_t *objective_ids(const sw_objective *f, sw_tape *tape, const 
     if (ids)
         return ids + first;
     if (first + count > f->n) {
-        sw_fail(SW_ERR_ARGUMENT, "objective: %lld samples asked for, of %lld", (long long)count, (long long)f->n);
+        sw_fail(SW_ERR_ARGUMENT, "objective: %lld samples requested, of %lld", (long long)count, (long long)f->n);
         return NULL;
     }
     int64_t *list = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *list);
@@ -164,7 +164,7 @@ static sw_status objective_check_loss(sw_tensor loss, const sw_tape *tape, uint6
     if (sw_is_null(loss))
         return sw_fail_unless_since(before, SW_ERR_USER, "objective: the loss is a null tensor");
     if (loss.tape != tape)
-        return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that it was asked for on");
+        return sw_fail(SW_ERR_USER, "objective: the loss is not on the tape that the objective received");
     return SW_OK;
 }
 

@@ -115,7 +115,7 @@ static sw_status gather_check_ids(const sw_call *c, int64_t n) {
         i++;
     if (n == 0)
         return sw_fail(SW_ERR_ARGUMENT,
-                       "%s: id %d at position %lld, but there is nothing to choose from in "
+                       "%s: id %d at position %lld, but there is no element to gather in "
                        "%s",
                        c->op->name, ids[i], (long long)i, sw_shape_text(c->in[0]->rank, c->in[0]->shape));
     return sw_fail(SW_ERR_ARGUMENT, "%s: id %d at position %lld is outside 0 to %lld", c->op->name, ids[i],

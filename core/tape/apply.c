@@ -284,8 +284,8 @@ sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
 
 sw_status swi_refuse_after_mark(const sw_call *call) {
     return sw_fail(SW_ERR_STATE,
-                   "%s: memory for a cotangent, scratch or saved values must be asked for "
-                   "before sw_tape_mark: it would go with the rewind",
+                   "%s: memory for a cotangent, scratch or saved values must be requested "
+                   "before sw_tape_mark, because the rewind discards it",
                    call->op->name);
 }
 

@@ -63,7 +63,7 @@ static bool arena_next_chunk(swi_arena *a, size_t bytes) {
     if (!memory && !pending && a->chunks) {
         sw_clear_error();
         sw_fail(SW_ERR_MEMORY,
-                "out of memory: %zu bytes asked for, by a tape that uses %zu since its last "
+                "out of memory: %zu bytes requested, by a tape that uses %zu since its last "
                 "sw_tape_reset (was it forgotten?)",
                 size, a->live);
     }
@@ -79,7 +79,7 @@ static bool arena_next_chunk(swi_arena *a, size_t bytes) {
 
 void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
     if (bytes > (size_t)1 << 46) { /* the largest size class */
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
         return NULL;
     }
     size_t lines = bytes ? (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT : 1, rounded;

@@ -211,7 +211,7 @@ static sw_status node_check_values(const swi_node *node) {
             freed |= swi_inputs(node)[i]->root->flags;
     if (freed & SWI_FREED)
         return sw_fail(SW_ERR_STATE,
-                       "%s: backward came here before, and released values are gone; add the losses "
+                       "%s: an earlier backward has released its values; add the losses "
                        "and run backward once",
                        node->op->name);
     return SW_OK;
@@ -397,7 +397,7 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
                        what);
     bool top = tape->floor == 0;
     if (t.slot < tape->floor)
-        return sw_fail(SW_ERR_STATE, "%s: inside a vjp only what it recorded can be run back", what);
+        return sw_fail(SW_ERR_STATE, "%s: inside a vjp, backward accepts only tensors that the vjp has recorded", what);
     if (top) {
         tape->weight = swi_node_weight(tape, node);
         tape->weight_stated = (node->flags & SWI_WEIGHTED) != 0;

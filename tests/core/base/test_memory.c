@@ -504,7 +504,7 @@ static void test_alloc_refuses_impossible_sizes(void **state) {
     assert_int_equal(sw_error_status(), SW_ERR_MEMORY);
     sw_clear_error();
     assert_null(sw_alloc_array(-1, 8));
-    expect_error(SW_ERR_MEMORY, "out of memory: -1 elements of 8 bytes asked for");
+    expect_error(SW_ERR_MEMORY, "out of memory: -1 elements of 8 bytes requested");
     char *copy = sw_strdup("abc");
     assert_string_equal(copy, "abc");
     sw_free(copy);

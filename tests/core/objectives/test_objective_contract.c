@@ -17,7 +17,7 @@ static sw_tensor loss_elsewhere(void *user, sw_tape *tape, const int64_t *ids, i
 
 static void test_objective_refuses_a_loss_on_another_tape(void **state) {
     sw_tape *tape = *state;
-    static const char *const text = "objective: the loss is not on the tape that it was asked for on";
+    static const char *const text = "objective: the loss is not on the tape that the objective received";
     other_tape o = {vector_params("w", 1, 2, 3), sw_tape_new()};
     const sw_objective f = {.size = sizeof f, .n = 4, .params = o.params, .user = &o, .loss = loss_elsewhere};
     sw_gradient *g = sw_params_gradient(o.params);

@@ -107,12 +107,12 @@ static void test_source_batch_refuses_wrong_calls(void **state) {
     assert_int_equal(sw_source_batch(&s.source, NULL, SW_F32, ids, 3, &b), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "batch: the tape is NULL");
     assert_int_equal(sw_source_batch(&s.source, tape, SW_F32, ids, -1, &b), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "batch: -1 samples asked for");
+    expect_error(SW_ERR_ARGUMENT, "batch: -1 samples requested");
     assert_int_equal(sw_source_batch(&s.source, tape, SW_F32, ids, 0, &b), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "batch: 0 samples asked for");
+    expect_error(SW_ERR_ARGUMENT, "batch: 0 samples requested");
     assert_true(sw_is_null(b.x) && sw_is_null(b.y) && b.count == 0);
     assert_int_equal(sw_source_batch(&s.source, tape, SW_F32, NULL, 3, &b), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "batch: 3 samples asked for");
+    expect_error(SW_ERR_ARGUMENT, "batch: 3 samples requested");
     s.source.x_rank = SW_MAX_RANK;
     assert_int_equal(sw_source_batch(&s.source, tape, SW_F32, ids, 3, &b), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "batch: a sample has at most 7 axes");

@@ -483,8 +483,8 @@ static void test_gather_refuses_wrong_ids(void **state) {
     assert_true(sw_is_null(sw_gather(line, 0, sw_input(tape, sw_array_view(negative, SW_I32, SW_SHAPE(2))))));
     expect_error(SW_ERR_ARGUMENT, "gather: id -1 at position 1 is outside 0 to 9");
     assert_true(sw_is_null(sw_gather_rows(none, sw_input(tape, sw_array_view(most, SW_I32, SW_SHAPE(1))))));
-    expect_error(SW_ERR_ARGUMENT, "gather_rows: id 2147483647 at position 0, but there is nothing to choose "
-                                  "from in [0,3]");
+    expect_error(SW_ERR_ARGUMENT, "gather_rows: id 2147483647 at position 0, but there is no element to gather "
+                                  "in [0,3]");
     assert_true(sw_is_null(sw_gather_rows(rows, line)));
     expect_error(SW_ERR_TYPE, "gather_rows: the ids are f64; i32 is needed");
     assert_true(sw_is_null(sw_gather(line, 1, sw_input(tape, sw_array_view(late, SW_I32, SW_SHAPE(4))))));

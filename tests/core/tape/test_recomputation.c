@@ -198,7 +198,7 @@ static void test_vjp_cannot_reach_older_tensors(void **state) {
     static const char *const texts[] = {
         ("backward: inside a vjp, sum reads a tensor from before it that needs a gradient; the "
          "segment must take it as a sw_variable"),
-        "backward: inside a vjp only what it recorded can be run back",
+        "backward: inside a vjp, backward accepts only tensors that the vjp has recorded",
         "rewind: the mark is older than the backward that is under way",
     };
     for (int what = 0; what < 3; what++) {
