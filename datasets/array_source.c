@@ -19,7 +19,7 @@ static sw_status arrays_check_one(const char *name, const sw_array *a) {
                        a->rank, SW_MAX_RANK);
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] < 1)
-            return sw_fail(SW_ERR_SHAPE, "arrays: %s %s holds nothing", name, sw_shape_text(a->rank, a->shape));
+            return sw_fail(SW_ERR_SHAPE, "arrays: %s %s has no elements", name, sw_shape_text(a->rank, a->shape));
     return SW_OK;
 }
 

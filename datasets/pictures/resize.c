@@ -86,8 +86,7 @@ sw_status swd_picture_check_pixels(const char *what, const sw_array *picture, co
 sw_status swd_picture_check_side(const char *what, int64_t side) {
     return side >= 1 && side <= SWD_PICTURE_SIDE
                ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side are asked for; 1 to %d", what, (long long)side,
-                         SWD_PICTURE_SIDE);
+               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side; 1 to %d", what, (long long)side, SWD_PICTURE_SIDE);
 }
 
 sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out) {

@@ -29,9 +29,8 @@ static const image_set fashion = {
     .name = "Fashion-MNIST",
     .folder = "fashion-mnist",
     .variable = "SW_FASHION_MNIST",
-    .advice = "`make deps` or `apt-get install dataset-fashion-mnist` gets it, $SW_FASHION_MNIST "
-              "says where "
-              "it is",
+    .advice = "`make deps` or `apt-get install dataset-fashion-mnist` installs it; set $SW_FASHION_MNIST if it is "
+              "in another folder",
     .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
                     "Ankle boot"},
     .sha256 = {"c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -44,7 +43,7 @@ static const image_set digits = {
     .folder = "mnist",
     .variable = "SW_MNIST",
     .advice = "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-              "t10k-labels-idx1-ubyte there (no Debian package has them), $SW_MNIST says where they are",
+              "t10k-labels-idx1-ubyte there (no Debian package has them), or set $SW_MNIST to their folder",
     .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
     .sha256 = {"ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",

@@ -154,7 +154,7 @@ static void test_arrays_refuse_wrong_calls(void **state) {
     odd.type = SW_I64;
     refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x is i64; f32, f64, i32 or u8 is needed");
     refuses(&scalar, NULL, NULL, SW_ERR_SHAPE, "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
-    refuses(&none, NULL, NULL, SW_ERR_SHAPE, "arrays: x [3,0] holds nothing");
+    refuses(&none, NULL, NULL, SW_ERR_SHAPE, "arrays: x [3,0] has no elements");
     refuses(&x, NULL, &classes, SW_ERR_ARGUMENT, "arrays: 3 classes, but y is NULL");
     refuses(&x, &two, NULL, SW_ERR_SHAPE, "arrays: x [3,2] and y [2,1] differ in axis 0, the samples");
     refuses(&x, &x, &classes, SW_ERR_TYPE, "arrays: y is f64; class ids are i32 or u8");

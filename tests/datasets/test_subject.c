@@ -152,7 +152,7 @@ static void test_subject_refuses_wrong_pictures(void **state) {
     assert_int_equal(sw_picture_subject(&a, SIDE, &out), SW_OK);
     sw_array_free(&out);
     assert_int_equal(sw_picture_subject(&a, 0, &out), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "picture_subject: 0 pixels a side are asked for; 1 to 32768");
+    expect_error(SW_ERR_ARGUMENT, "picture_subject: 0 pixels a side; 1 to 32768");
     wrong.shape[2] = 5;
     assert_int_equal(sw_picture_resize(&wrong, 2, 2, &out), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "picture_resize: u8 [height, width, 1 to 4 channels] is needed, not u8 [4,4,5]");

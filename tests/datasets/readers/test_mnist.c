@@ -76,7 +76,7 @@ static void test_missing_files_name_what_to_install(void **state) {
                                     "or without .gz; put "
                                     "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte "
                                     "and t10k-labels-idx1-ubyte "
-                                    "there (no Debian package has them), $SW_MNIST says where they are");
+                                    "there (no Debian package has them), or set $SW_MNIST to their folder");
     check_error(SW_ERR_IO, "/nowhere/a", NULL);
     unsetenv("SW_MNIST");
     unsetenv("XDG_CACHE_HOME");
