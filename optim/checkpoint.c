@@ -159,7 +159,7 @@ static sw_status checkpoint_check_bound(const sw_optim *o, const sw_archive *a) 
                        checkpoint_path(a));
     if (!was_bound && is_bound)
         return sw_fail(SW_ERR_STATE,
-                       "%.700s: saved before an objective was bound, and here one is: load before "
+                       "%.700s: saved before an objective was bound, but this optimizer has one: load before "
                        "sw_optim_bind",
                        checkpoint_path(a));
     return SW_OK;

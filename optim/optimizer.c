@@ -48,7 +48,8 @@ static sw_status schedule_check_on(const sw_optim *o, const char *on) {
         found |= at >= 0;
     }
     if (!found)
-        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule here has an option %s%s", on, sw_suggest(on, count, names));
+        return sw_fail(SW_ERR_ARGUMENT, "schedule: no rule of this optimizer has an option %s%s", on,
+                       sw_suggest(on, count, names));
     return SW_OK;
 }
 
@@ -197,7 +198,8 @@ static sw_status average_parse(sw_optim *o, const char *spec) {
     if (strcmp(o->average->name, "none") == 0)
         o->average = NULL;
     else if (o->rules_point)
-        return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule here has a point of its own to evaluate at", name);
+        return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule of this optimizer determines the point of evaluation",
+                       name);
     if (o->average)
         SW_TRY(average_make_slots(o));
     if (o->rules_point || (o->average && o->average->point)) {

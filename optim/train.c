@@ -74,14 +74,14 @@ static sw_status train_nothing_left(const train_run *r) {
     if (options->epochs)
         return sw_fail(SW_ERR_STATE,
                        "train: nothing is left to do: the optimizer has done %lld steps, %lld whole "
-                       "epochs, and the length asked for is %lld epochs of the whole run; for %lld "
+                       "epochs, and the length in the options is %lld epochs of the whole run; for %lld "
                        "more give epochs = %lld",
                        done, epochs, (long long)options->epochs, (long long)options->epochs,
                        epochs + (long long)options->epochs);
     return sw_fail(SW_ERR_STATE,
                    "train: nothing is left to do: the optimizer has done %lld steps, and the length %s "
                    "is %lld steps of the whole run; for %lld more give steps = %lld",
-                   done, options->steps ? "asked for" : "that the optimizer has", (long long)s->total_steps,
+                   done, options->steps ? "in the options" : "that the optimizer has", (long long)s->total_steps,
                    (long long)s->total_steps, done + (long long)s->total_steps);
 }
 

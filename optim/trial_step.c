@@ -93,14 +93,13 @@ static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const c
     if (o->norm > (o->type == SW_F32 ? 0x1p44 : 0x1p480)) /* its square is near the largest number */
         return sw_fail(SW_ERR_NONFINITE,
                        "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too "
-                       "large for this rule in %s; nothing has moved (clip the gradient, scale the loss down, or use "
+                       "large for this rule in %s; x is unchanged (clip the gradient, scale the loss down, or use "
                        "f64)",
                        method, step, what, name, o->norm, sw_dtype_name(o->type));
-    return sw_fail(
-        SW_ERR_NONFINITE,
-        "rule %s: step %lld would make %s of parameter %s Inf or NaN: it has grown from step to step; nothing "
-        "has moved (the gradient's norm is %g; a smaller lr, or weight_decay, is needed)",
-        method, step, what, name, o->norm);
+    return sw_fail(SW_ERR_NONFINITE,
+                   "rule %s: step %lld would make %s of parameter %s Inf or NaN: it has grown over many steps; x "
+                   "is unchanged (the gradient's norm is %g; a smaller lr, or weight_decay, is needed)",
+                   method, step, what, name, o->norm);
 }
 
 /* offset: of the copy's first element in x. Elements of slots whose size the rule gives

@@ -90,8 +90,8 @@ static void test_load_needs_a_bound_estimator_for_its_tables(void **state) {
     save(&s, "bound");
     assert_int_equal(sw_optim_load(s.o, path), SW_OK);
     assert_int_equal(sw_optim_load(r.o, path), SW_ERR_STATE);
-    snprintf(text, sizeof text, "%s: saved before an objective was bound, and here one is: load before sw_optim_bind",
-             path);
+    snprintf(text, sizeof text,
+             "%s: saved before an objective was bound, but this optimizer has one: load before sw_optim_bind", path);
     expect_error(SW_ERR_STATE, text);
     close_run(&s);
     open_problem(&s.p, SW_F32, true);

@@ -181,8 +181,8 @@ static void test_wrong_parts_are_refused(void **state) {
     REFUSED("there is no schedule cosin, did you mean cosine?", .schedule = "cosin");
     REFUSED("cosine: final=2 is outside [0, 1]", .schedule = "cosine final=2");
     REFUSED("schedule cosine has no option warmp, did you mean warmup?", .schedule = "cosine warmp=3");
-    REFUSED("schedule: no rule here has an option beta1", .rule = "sgd", .schedule = "cosine on=beta1");
-    REFUSED("schedule: no rule here has an option weight_deacy, did you mean weight_decay?", .rule = "sgd",
+    REFUSED("schedule: no rule of this optimizer has an option beta1", .rule = "sgd", .schedule = "cosine on=beta1");
+    REFUSED("schedule: no rule of this optimizer has an option weight_deacy, did you mean weight_decay?", .rule = "sgd",
             .schedule = "cosine on=weight_deacy");
     REFUSED("schedule: on= needs the name of an option", .schedule = "cosine on=");
     REFUSED("schedule: two on= in one; schedules of other options follow a ;",
@@ -210,8 +210,9 @@ static void test_wrong_combinations_are_refused(void **state) {
             "direction",
             .rule = "role=weight: sgd; kinds", .schedule = "search_one");
     REFUSED("line search search_one has no option shrnk, did you mean shrink?", .schedule = "search_one shrnk=1");
-    REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "pointed", .average = "ema");
-    REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "rank=2: sgd; pointed",
+    REFUSED("average ema: a rule of this optimizer determines the point of evaluation", .rule = "pointed",
+            .average = "ema");
+    REFUSED("average ema: a rule of this optimizer determines the point of evaluation", .rule = "rank=2: sgd; pointed",
             .average = "ema");
 }
 

@@ -178,13 +178,14 @@ static void test_run_with_nothing_left_is_explained(void **state) {
     assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = 1), &r));
     assert_int_equal(sw_train(&p->f, o, OPTIONS(.epochs = 1), &r), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done 4 steps, 1 whole epochs, and the "
-                               "length asked for is 1 epochs of the whole run; for 1 more give epochs = 2");
+                               "length in the options is 1 epochs of the whole run; for 1 more give epochs = 2");
     assert_int_equal(r.reason, SW_TRAIN_ERROR);
     assert_ok(sw_train(&p->f, o, OPTIONS(.epochs = 2), &r)); /* as the message says */
     assert_true(r.steps == 4 && r.reason == SW_TRAIN_COMPLETE && p->calls == 8);
     assert_int_equal(sw_train(&p->f, o, OPTIONS(.steps = 3), &r), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "train: nothing is left to do: the optimizer has done 8 steps, and the length asked for "
-                               "is 3 steps of the whole run; for 3 more give steps = 11");
+    expect_error(SW_ERR_STATE,
+                 "train: nothing is left to do: the optimizer has done 8 steps, and the length in the options "
+                 "is 3 steps of the whole run; for 3 more give steps = 11");
     assert_ok(sw_train(&p->f, o, OPTIONS(.steps = 11), &r));
     assert_int_equal(r.steps, 3);
     assert_ok(sw_optim_set_total_steps(o, 11));

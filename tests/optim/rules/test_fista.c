@@ -371,7 +371,8 @@ static void test_fista_refuses_wrong_combinations(void **state) {
             .estimator = "svrg", .rule = "role=bias: sgd; fista");
     REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction", .rule = "fista",
             .schedule = "armijo");
-    REFUSED("average ema: a rule here has a point of its own to evaluate at", .rule = "fista", .average = "ema");
+    REFUSED("average ema: a rule of this optimizer determines the point of evaluation", .rule = "fista",
+            .average = "ema");
     REFUSED("fista: no number lies between low = 2 and high = 1", .rule = "fista low=2 high=1");
 }
 

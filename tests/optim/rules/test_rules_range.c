@@ -100,7 +100,7 @@ static bool large_step(run *r, const char *spec, const double *g) {
     if (status == SW_OK)
         return true;
     if (status != SW_ERR_NONFINITE || !sw_error() || !strstr(sw_error(), rule->name) ||
-        !strstr(sw_error(), "parameter b ") || !strstr(sw_error(), "nothing has moved"))
+        !strstr(sw_error(), "parameter b ") || !strstr(sw_error(), "x is unchanged"))
         fail_msg("%s: status %d: %s", spec, (int)status, sw_error() ? sw_error() : "-");
     sw_clear_error();
     if (run_hash(r, rule) != before)

@@ -71,7 +71,7 @@ static void test_rule_without_lr_takes_no_schedule(void **state) {
     assert_non_null(o);
     const sw_optim_options how = {.size = sizeof how, .rule = "still", .schedule = "cosine"};
     assert_null(sw_optim_new_with_options(p, &how));
-    expect_error(SW_ERR_ARGUMENT, "schedule: no rule here has an option lr");
+    expect_error(SW_ERR_ARGUMENT, "schedule: no rule of this optimizer has an option lr");
     sw_optim_free(o);
     sw_params_free(p);
 }
