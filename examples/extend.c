@@ -208,7 +208,7 @@ int main(int argc, char **argv) {
     double at[5] = {-3, -0.5, 0, 0.7, 20}, worst, value = 0;
     sw_array points = sw_array_view(at, SW_F64, SW_SHAPE(5));
     if (sw_gradcheck(check, NULL, 1, &points, NULL, &worst) == SW_OK)
-        printf("gradcheck: %.1g of what is allowed\n", worst);
+        printf("gradcheck: %.1g of the allowed error\n", worst);
 
     sw_rule_register(&signum);
     sw_estimator_register(&and_mask);

@@ -342,7 +342,7 @@ static sw_status plot_script(const char *name) {
         return sw_fail(SW_ERR_IO, "%s: gnuplot could not write it; `gnuplot %s` in that folder tries again", picture,
                        script);
     if (WEXITSTATUS(status) != NOT_INSTALLED)
-        cli_note("%s: there is nothing that gnuplot could draw\n", picture);
+        cli_note("%s: gnuplot has no finite data to draw\n", picture);
     return SW_OK;
 }
 

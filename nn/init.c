@@ -230,7 +230,7 @@ static sw_status init_orthonormalize(int m, int n, double *a) {
             a[(int64_t)j * m + i] *= sign[j];
     sw_free(tau);
     sw_free(work);
-    return failed ? sw_fail(SW_ERR_ARGUMENT, "orthogonal: LAPACK's QR says %d", failed) : SW_OK;
+    return failed ? sw_fail(SW_ERR_ARGUMENT, "orthogonal: LAPACK's QR failed with info = %d", failed) : SW_OK;
 }
 
 static sw_status init_fill_orthogonal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
