@@ -1,3 +1,4 @@
+/* Reads the bytes of a file in order, and inflates them if it is a gzip file. */
 #define _POSIX_C_SOURCE 200809L /* fdopen */
 #include <swale/extend.h>
 
