@@ -1,4 +1,4 @@
-/* What the examples share besides swale: options, the streams, signals, a progress line. Not part of the library.
+/* Code that the examples share: options, streams, signals, a progress line. Not part of the library.
  *
  *     static const cli_option options[] = {
  *         {"--steps", "N", CLI_COUNT, &steps, 1, 1e6, "number of steps (1000)"},
@@ -8,9 +8,9 @@
  *
  *     int main(int argc, char **argv) {
  *         cli_start(&program, argc, argv);      parses; --help and --version end here
- *         cli_check_files();                    tries every place that is to be written
+ *         cli_check_files();                    checks every path that will be written
  *         ...                                   results to stdout, before any file is written
- *         return cli_end(0);                    says what failed: 0, or 1
+ *         return cli_end(0);                    prints an error: 0, or 1
  *     }
  *
  * Exit status: 0; 1 after an error; 2 after a mistake on the command line; 128 and the signal's number. */

@@ -1,8 +1,8 @@
-/* What is known of each epoch of fashion_mnist's whole run. It goes into the checkpoint with the optimizer, so that
- * a run that was interrupted, however it was, knows the epochs before, and its report is that of an uninterrupted
- * one whatever became of the report's files meanwhile.
+/* The metrics of every epoch of a run of fashion_mnist. The checkpoint contains them in addition to the optimizer, so
+ * that the report of a resumed run is that of an uninterrupted one, even if the files of the report have changed or
+ * are missing.
  *
- * In the checkpoint, beside the optimizer's state:
+ * Arrays in the checkpoint, in addition to the state of the optimizer:
  *     history.epochs   f64 [epochs, COLUMNS]
  *     history.norms    f64 [epochs, layers, 3]   with --norms: of parameters, gradients, updates
  *     history.begun    f64 []                    seconds spent on the epoch that has begun */

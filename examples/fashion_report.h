@@ -1,10 +1,10 @@
-/* What fashion_mnist --out DIR leaves there:
+/* The files that fashion_mnist --out DIR writes:
  *
  *     metrics.csv, metrics.jsonl   a line for each epoch (and norms.csv with --norms: one for each layer)
  *     run.json                     options, versions, seed, processor, checksums of the data, results
- *     curves.gp, curves.png        learning curves, by gnuplot where it is installed
- *     confusion.csv, .gp, .png     how often which class was taken for which
- *     misread.png                  test pictures that were taken for something else, the surest ones
+ *     curves.gp, curves.png        learning curves; the picture if gnuplot is installed
+ *     confusion.csv, .gp, .png     the confusion matrix
+ *     misread.png                  the misclassified test pictures with the highest probabilities
  *     weights.png                  the first layer's weights as pictures
  *
  * Included once, by fashion_mnist.c, whose settings `asked` and `options` it reads. */

@@ -1,4 +1,4 @@
-/* The samples of examples/glm.c: a CSV table, centered, or a LIBSVM file, standardized if that is asked for; and the
+/* The samples of examples/glm.c: a CSV table, centered, or a LIBSVM file, optionally standardized; and the
  * conversion of coefficients of such columns to those of the file. Not part of the library. */
 #ifndef SWALE_EXAMPLES_GLM_DATA_H
 #define SWALE_EXAMPLES_GLM_DATA_H

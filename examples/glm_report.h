@@ -1,4 +1,4 @@
-/* What examples/glm.c says of its fits: numbers on stdout, a picture, and a CSV file with all coefficients. Not
+/* The report of examples/glm.c on its fits: numbers on stdout, a picture, and a CSV file with all coefficients. Not
  * part of the library. */
 #ifndef SWALE_EXAMPLES_GLM_REPORT_H
 #define SWALE_EXAMPLES_GLM_REPORT_H

@@ -1,5 +1,5 @@
 /* The loss of all samples around a point: its value and gradient along a direction, the sharpest direction,
- * how much it rises within a ball. For models in f64. Not part of the library. */
+ * and the largest rise within a ball. For models in f64. Not part of the library. */
 #ifndef SWALE_EXAMPLES_LANDSCAPE_H
 #define SWALE_EXAMPLES_LANDSCAPE_H
 

@@ -1,5 +1,5 @@
-/* Files that a program writes: places are tried before the work begins, and a file is replaced whole or not at
- * all. Not part of the library. Included by cli.h, which says which POSIX this is. */
+/* Files that a program writes: paths are checked before the work begins, and files are replaced atomically.
+ * Not part of the library. Included by cli.h, which says which POSIX this is. */
 #ifndef SWALE_EXAMPLES_OUTPUT_H
 #define SWALE_EXAMPLES_OUTPUT_H
 

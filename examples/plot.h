@@ -8,10 +8,10 @@
  *     plot_legend(&p, 1, &(legend_entry){"curve", PLOT_BLUE, 2});
  *     plot_save(&p, "curve.png");
  *
- * After plot_logarithmic(&p, false, true) the panel's y is logarithmic; data are given as they are. Nothing needs a
- * check: after an error nothing is painted, and sw_error() tells.
+ * After plot_logarithmic(&p, false, true) the panel's y is logarithmic; data are given as they are. No call needs a
+ * check: after an error nothing is painted, and sw_error() returns the message.
  *
- * colors.h, canvas.h (what is painted on), truetype.h, stroke_font.h, text.h, axes.h and legend.h hold the parts. */
+ * colors.h, canvas.h (the surface), truetype.h, stroke_font.h, text.h, axes.h and legend.h hold the parts. */
 #ifndef SWALE_EXAMPLES_PLOT_H
 #define SWALE_EXAMPLES_PLOT_H
 

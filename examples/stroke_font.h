@@ -1,4 +1,4 @@
-/* Letters as strokes: the text of the pictures where there is no TrueType font, with equal bytes everywhere. Not part
+/* Letters as strokes: the text of the pictures if there is no TrueType font, with the same bytes on every system. Not part
  * of the library. */
 #ifndef SWALE_EXAMPLES_STROKE_FONT_H
 #define SWALE_EXAMPLES_STROKE_FONT_H
