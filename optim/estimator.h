@@ -149,8 +149,9 @@ struct sw_estimator {
 
 /* For `estimate`: the checked gradient of the mean loss of some samples at x. SW_SKIPPED if it holds
  * Inf or NaN. value may be NULL. ids NULL with count n: all, in chunks.
- * Running statistics (SW_UPDATE_BUFFERS) move in one evaluation of a step: the first by this function with
- * the step's own samples (ids is e->ids). */
+ * Running statistics (SW_UPDATE_BUFFERS) are updated in one evaluation of a step: the first call of this function
+ * with ids equal to e->ids. An estimator that evaluates parts of its samples one after the other makes that call with
+ * the first part, so that the statistics are those of this part. */
 SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                       void *g);
 /* The mean loss alone, Inf or NaN included. */
