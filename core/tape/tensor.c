@@ -115,7 +115,7 @@ sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape)
         sw_fail(SW_ERR_ARGUMENT, "empty: the tape is NULL");
         return (sw_tensor){0};
     }
-    if (!tape_check_type(type, "buffer"))
+    if (!tape_check_type(type, "empty"))
         return (sw_tensor){0};
     if (sw_shape_count(rank, shape, &count) != SW_OK)
         return (sw_tensor){0};

@@ -288,7 +288,7 @@ static void test_list_names_the_costs(void **state) {
         assert_non_null(strstr(text, sw_line_search_at(i)->cost));
     }
     assert_non_null(strstr(text, "\n      warmup=0  (steps, % or ep)  linear rise"));
-    assert_non_null(strstr(text, "\n      nesterov=false  (true|false)  look ahead"));
+    assert_non_null(strstr(text, "\n      nesterov=false  (true|false)  Nesterov's momentum"));
     assert_non_null(strstr(text, "\n      state 40 bytes a parameter: queue; a step that takes one moves 8\n"));
     free(text);
 }

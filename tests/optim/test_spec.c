@@ -590,7 +590,7 @@ static void test_list_names_every_method(void **state) {
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
         list_mentions(text, estimators[i], sw_estimator_find(estimators[i])->options);
     static const sw_option warmup[] = {{.name = "warmup", .help = "linear rise"}, {0}},
-                           decay[] = {{.name = "decay", .help = "weight of the past"},
+                           decay[] = {{.name = "decay", .help = "weight of the previous average"},
                                       {.name = "debias", .help = "divide by"},
                                       {0}};
     list_mentions(text, "cosine", warmup);

@@ -114,8 +114,8 @@ static void test_vjp_asking_for_memory_after_a_mark_is_refused(void **state) {
             assert_near(sw_grad(v).data, expected, 3);
         } else {
             assert_int_equal(status, SW_ERR_STATE);
-            expect_error(SW_ERR_STATE, "segment: memory for a cotangent, scratch or saved values must be asked "
-                                       "for before sw_tape_mark: it would go with the rewind");
+            expect_error(SW_ERR_STATE, "segment: memory for a cotangent, scratch or saved values must be requested "
+                                       "before sw_tape_mark, because the rewind discards it");
             assert_null(sw_grad(v).data);
         }
         sw_tape_reset(tape);
