@@ -249,7 +249,7 @@ static void test_listed_durations_have_units(void **state) {
     text[fread(text, 1, sizeof text - 1, to)] = 0;
     fclose(to);
     assert_non_null(strstr(text, "\n      every=30%  (steps, % or ep)  time between two drops\n"));
-    assert_non_null(strstr(text, "\n      per=1  (steps, % or ep)  how long"));
+    assert_non_null(strstr(text, "\n      per=1  (steps, % or ep)  time in which the re"));
 }
 
 int main(void) {
