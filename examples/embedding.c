@@ -9,7 +9,7 @@
 enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200, INPUTS = 2 * CONTEXT }; /* with the blank */
 
 static const char text[] =
-    "Far out at sea a small boat rode over the long gray waves. An old man sat at the oars, and beside him "
+    "Far out at sea a small boat rode over the long grey waves. An old man sat at the oars, and beside him "
     "his granddaughter kept a lamp alight. They had left the harbour before the sun was up, and now the "
     "land behind them was only a thin blue line. What are we looking for, she asked. For the deepest place, "
     "he said, where the water is still. Every night the tide goes down into it, and every morning it comes "
