@@ -601,7 +601,7 @@ static void test_list_names_every_method(void **state) {
     assert_non_null(strstr(text, "\n      side=middle  (left|middle|right)  a side\n"));
     assert_non_null(strstr(text, "\n      open=0.5  (0, 1)  an open interval\n"));
     assert_non_null(strstr(text, "\n      batch=64  [1, 1e+09]  samples in a step; search 16 to 512, log\n"));
-    assert_non_null(strstr(text, "\n      nesterov=false  (true|false)  look ahead"));
+    assert_non_null(strstr(text, "\n      nesterov=false  (true|false)  Nesterov's momentum"));
     assert_non_null(strstr(text, "\n      momentum=0  [0, 1)  μ; search 0 to 0.99\n"));
     /* State and traffic: 4 bytes for each of x read, g read, x written, and two for each slot. */
     static const char *const states[] = {
