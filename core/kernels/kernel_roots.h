@@ -51,7 +51,7 @@ SW_K_INLINE void SW_K(sw_k_roots)(real *v, int64_t n) {
         v[i] = SW_R(sqrt)(v[i]);
 }
 
-/* ---- Other roots ---- */
+/* Other roots follow. */
 
 /* A number within 3.5 % of v^(-1/3), in f64 3e-5. Bits taken as a whole number are nearly a multiple of the
  * logarithm: a constant less a third of them. Vector code before AVX-512 converts whole numbers of 32 bits
