@@ -104,7 +104,7 @@ static sw_status options_without_lr(sw_optim *o, double factors[SWO_SCHEDULES]) 
 }
 
 sw_status swo_step_options_before_estimate(sw_optim *o) {
-    double factors[SWO_SCHEDULES];
+    double factors[SWO_SCHEDULES] = {0};
     bool others = false;
     for (int k = 0; k < o->schedules; k++)
         others |= !schedule_is_on_lr(&o->schedule[k]);
@@ -114,7 +114,7 @@ sw_status swo_step_options_before_estimate(sw_optim *o) {
 }
 
 sw_status swo_step_options(sw_optim *o) {
-    double factors[SWO_SCHEDULES];
+    double factors[SWO_SCHEDULES] = {0};
     SW_TRY(options_without_lr(o, factors));
     for (int k = 0; k < o->schedules; k++)
         if (schedule_is_on_lr(&o->schedule[k])) {

@@ -5,7 +5,7 @@
 
 #include "core/base/element.h"
 #include "core/files/archive_entries.h"
-#include "core/files/file_replace.h"
+#include "core/files/reader_writer.h"
 #include "core/params/vector.h"
 
 #include <string.h>

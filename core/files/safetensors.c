@@ -13,7 +13,7 @@
 
 #include "core/base/allocation.h"
 #include "core/files/archive_entries.h"
-#include "core/files/file_replace.h"
+#include "core/files/reader_writer.h"
 #include "core/files/stored_type.h"
 
 #include <string.h>

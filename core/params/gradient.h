@@ -2,7 +2,7 @@
 #ifndef SWALE_PARAMS_GRADIENT_H
 #define SWALE_PARAMS_GRADIENT_H
 
-#include "core/params/loss_weight.h"
+#include "core/params/weight.h"
 
 /* data: the mean gradient, or, if `summed`, Σ weight/unit · gradient with the sum of the rounding errors in
  * `low` (f32 only). What a pass of a tape adds is counted once: see swi_binding. */

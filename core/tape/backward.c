@@ -236,10 +236,12 @@ static const sw_view *view_of_nan(sw_tape *tape, const sw_view *view) {
     return blank;
 }
 
-static sw_status call_poison_unread(sw_tape *tape, const sw_view **in, sw_call *call) {
-    for (int i = 0; i < call->inputs; i++)
-        if (!swi_reads(call->op, i) && call->in[i]->type <= SW_F64 && !(in[i] = view_of_nan(tape, in[i])))
+static sw_status call_poison_unread(sw_tape *tape, const swi_node *node, const sw_view **in, sw_call *call) {
+    for (int i = 0; i < node->inputs; i++) {
+        const sw_view *view = &swi_inputs(node)[i]->view;
+        if (!swi_reads(call->op, i) && view->type <= SW_F64 && !(in[i] = view_of_nan(tape, view)))
             return SW_ERR_MEMORY;
+    }
     if (!(call->op->vjp_reads & SW_READS_OUT) && call->out->type <= SW_F64)
         call->out = (sw_view *)(uintptr_t)view_of_nan(tape, call->out);
     return call->out ? SW_OK : SW_ERR_MEMORY;
@@ -294,7 +296,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
                     .cotangent = node->grad,
                     .engine = &e};
     if (tape->poison_unread)
-        SW_TRY(call_poison_unread(tape, in, &call));
+        SW_TRY(call_poison_unread(tape, node, in, &call));
     const bool checking = (tape->switches & SW_CHECK) != 0;
     bool cotangent_has_inf = false;
     if (checking)

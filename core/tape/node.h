@@ -4,7 +4,7 @@
 
 #include <swale/op.h>
 #include "core/base/element.h"
-#include "core/params/loss_weight.h"
+#include "core/params/weight.h"
 #include "core/tape/arena.h"
 
 enum { SWI_NODE_BITS = 8, SWI_NODES = 1 << SWI_NODE_BITS };

@@ -68,10 +68,9 @@ sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t heigh
 
 /* ---- Arrays ---- */
 
-sw_status swd_picture_check_pixels(const char *what, const sw_array *picture, const sw_array *out) {
-    if (!picture || !picture->data || !out)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s", what,
-                       out ? "picture has no data" : "array for the result is NULL");
+sw_status swd_picture_check_pixels(const char *what, const sw_array *picture) {
+    if (!picture || !picture->data)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the picture has no data", what);
     if (picture->type != SW_U8 || (picture->rank != 2 && picture->rank != 3) ||
         (picture->rank == 3 && (picture->shape[2] < 1 || picture->shape[2] > 4)))
         return sw_fail(SW_ERR_SHAPE, "%s: u8 [height, width, 1 to 4 channels] is needed, not %s %s", what,
@@ -90,9 +89,10 @@ sw_status swd_picture_check_side(const char *what, int64_t side) {
 }
 
 sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out) {
-    if (out)
-        *out = (sw_array){0};
-    SW_TRY(swd_picture_check_pixels("picture_resize", picture, out));
+    if (!out)
+        return sw_fail(SW_ERR_ARGUMENT, "picture_resize: the array for the result is NULL");
+    *out = (sw_array){0};
+    SW_TRY(swd_picture_check_pixels("picture_resize", picture));
     SW_TRY(swd_picture_check_side("picture_resize", height));
     SW_TRY(swd_picture_check_side("picture_resize", width));
     const sw_array in =

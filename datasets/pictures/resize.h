@@ -7,9 +7,9 @@
 enum { SWD_MOST_SIDE = 4096 }; /* of a resized picture */
 /* u8 [h, w, 1 to 4 channels] → out, u8 [height, width, channels]. The path is for the message. */
 sw_status swd_picture_resize(const char *path, const sw_array *in, int64_t height, int64_t width, unsigned char *out);
-/* An error unless it is u8 [height, width] or [height, width, 1 to 4 channels] of a size that is read, and `out` is not
- * NULL. `what` is for the message. */
-sw_status swd_picture_check_pixels(const char *what, const sw_array *picture, const sw_array *out);
+/* An error unless the picture is u8 [height, width] or [height, width, 1 to 4 channels] of a size that can be read.
+ * `what` begins the message. */
+sw_status swd_picture_check_pixels(const char *what, const sw_array *picture);
 sw_status swd_picture_check_side(const char *what, int64_t side);
 
 #endif

@@ -112,9 +112,10 @@ static sw_status subject_crop(const unsigned char *x, int64_t height, int64_t wi
 }
 
 sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *out) {
-    if (out)
-        *out = (sw_array){0};
-    SW_TRY(swd_picture_check_pixels("picture_subject", picture, out));
+    if (!out)
+        return sw_fail(SW_ERR_ARGUMENT, "picture_subject: the array for the result is NULL");
+    *out = (sw_array){0};
+    SW_TRY(swd_picture_check_pixels("picture_subject", picture));
     SW_TRY(swd_picture_check_side("picture_subject", side));
     sw_array gray = sw_array_new(SW_U8, 2, picture->shape), result = sw_array_new(SW_U8, SW_SHAPE(side, side));
     sw_status status = gray.data && result.data ? SW_OK : SW_ERR_MEMORY;

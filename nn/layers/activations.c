@@ -14,19 +14,19 @@ typedef struct activation {
 #define NUMBER(m) (((const activation *)(m)->data)->number)
 #define AXIS(m) (((const activation *)(m)->data)->axis)
 
-static void slope_describe(const sw_module *m, char *text, size_t bytes) {
+static void activation_describe_slope(const sw_module *m, char *text, size_t bytes) {
     sw_format(text, bytes, "slope %g", NUMBER(m));
 }
 
-static void alpha_describe(const sw_module *m, char *text, size_t bytes) {
+static void activation_describe_alpha(const sw_module *m, char *text, size_t bytes) {
     sw_format(text, bytes, "alpha %g", NUMBER(m));
 }
 
-static void axis_describe(const sw_module *m, char *text, size_t bytes) {
+static void activation_describe_axis(const sw_module *m, char *text, size_t bytes) {
     snprintf(text, bytes, "axis %d", AXIS(m));
 }
 
-static sw_status axis_build(sw_module *m, sw_sample_shape *shape) {
+static sw_status activation_build_axis(sw_module *m, sw_sample_shape *shape) {
     int axis = AXIS(m);
     if (shape->rank >= 0 && (axis < -shape->rank - 1 || axis > shape->rank))
         return sw_fail(SW_ERR_SHAPE, "layer %s: axis %d of a batch of samples %s: %d to %d are there", m->name, axis,
@@ -35,18 +35,18 @@ static sw_status axis_build(sw_module *m, sw_sample_shape *shape) {
 }
 
 /* The table: name, call, build, describe. */
-#define ACTIVATIONS(X)                                               \
-    X(relu, sw_relu(x), NULL, NULL)                                  \
-    X(tanh, sw_tanh(x), NULL, NULL)                                  \
-    X(sigmoid, sw_sigmoid(x), NULL, NULL)                            \
-    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), NULL, slope_describe) \
-    X(elu, sw_elu(x, NUMBER(m)), NULL, alpha_describe)               \
-    X(silu, sw_silu(x), NULL, NULL)                                  \
-    X(softplus, sw_softplus(x), NULL, NULL)                          \
-    X(gelu, sw_gelu(x), NULL, NULL)                                  \
-    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL)                        \
-    X(softmax, sw_softmax(x, AXIS(m)), axis_build, axis_describe)    \
-    X(log_softmax, sw_log_softmax(x, AXIS(m)), axis_build, axis_describe)
+#define ACTIVATIONS(X)                                                                  \
+    X(relu, sw_relu(x), NULL, NULL)                                                     \
+    X(tanh, sw_tanh(x), NULL, NULL)                                                     \
+    X(sigmoid, sw_sigmoid(x), NULL, NULL)                                               \
+    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), NULL, activation_describe_slope)         \
+    X(elu, sw_elu(x, NUMBER(m)), NULL, activation_describe_alpha)                       \
+    X(silu, sw_silu(x), NULL, NULL)                                                     \
+    X(softplus, sw_softplus(x), NULL, NULL)                                             \
+    X(gelu, sw_gelu(x), NULL, NULL)                                                     \
+    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL)                                           \
+    X(softmax, sw_softmax(x, AXIS(m)), activation_build_axis, activation_describe_axis) \
+    X(log_softmax, sw_log_softmax(x, AXIS(m)), activation_build_axis, activation_describe_axis)
 
 #define FORWARD(name, call, build, describe)                     \
     static sw_tensor name##_forward(sw_module *m, sw_tensor x) { \

@@ -118,7 +118,8 @@ static sw_status amos_tensor(sw_step *s) {
     c->eta = amos_eta(s->param, o);
     c->d_root = o->d * sqrt(o->lr * c->eta);
     c->c_root = o->c * sqrt(o->lr);
-    c->row_length = (double)(s->count / rows);
+    const int64_t row_length = s->count / rows;
+    c->row_length = (double)row_length;
     if (s->count < 4 * SW_TILE) /* too little to share out */
         amos_kernels[s->type][sw_cpu_level()](s, 0, rows, NULL);
     else

@@ -1,6 +1,6 @@
-/* Files: read in order, or replaced whole. file_replace.c has core's calls of the operating system for them. */
-#ifndef SWALE_FILES_FILE_REPLACE_H
-#define SWALE_FILES_FILE_REPLACE_H
+/* Files: read in order, or replaced whole. file.c has core's calls of the operating system for them. */
+#ifndef SWALE_FILES_READER_WRITER_H
+#define SWALE_FILES_READER_WRITER_H
 
 #include <swale/error.h>
 

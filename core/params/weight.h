@@ -1,6 +1,6 @@
 /* What the mean of a loss was divided by. */
-#ifndef SWALE_PARAMS_LOSS_WEIGHT_H
-#define SWALE_PARAMS_LOSS_WEIGHT_H
+#ifndef SWALE_PARAMS_WEIGHT_H
+#define SWALE_PARAMS_WEIGHT_H
 
 #include <swale/loss_mean.h>
 

@@ -1,7 +1,7 @@
 /* The divisor of a mean loss, and means over parts of a batch. */
 #include <swale/status.h>
 
-#include "core/params/loss_weight.h"
+#include "core/params/weight.h"
 
 #include <math.h>
 

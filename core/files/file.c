@@ -6,7 +6,7 @@
 #include <swale/text.h>
 
 #include "core/base/error_state.h"
-#include "core/files/file_replace.h"
+#include "core/files/reader_writer.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -135,7 +135,7 @@ static sw_status writer_check_target(const swi_writer *w, struct stat *kind, boo
 
 /* Opens the folder of `path`, which is relative to the folder opened before, and keeps the last component. A
  * folder that cannot be opened, and so not flushed, is found out while nothing has happened yet. */
-static sw_status writer_enter(swi_writer *w, const char *path) {
+static sw_status writer_open_folder(swi_writer *w, const char *path) {
     const bool had_error = sw_error() != NULL;
     char *copy = sw_strdup(path);
     if (!copy)
@@ -164,13 +164,13 @@ static sw_status writer_enter(swi_writer *w, const char *path) {
 static sw_status writer_find(swi_writer *w, bool exists) {
     char link[PATH_MAX];
     struct stat kind;
-    SW_TRY(writer_enter(w, w->path));
+    SW_TRY(writer_open_folder(w, w->path));
     for (int links = 0; exists && w->name && links < MOST_LINKS; links++) {
         const ssize_t length = readlinkat(w->folder, w->name, link, sizeof link - 1);
         if (length < 0)
             break;
         link[length] = 0;
-        SW_TRY(writer_enter(w, link));
+        SW_TRY(writer_open_folder(w, link));
     }
     /* A file that is open, but has no name any more, is reached through /dev/stdout. */
     if (exists && w->name && (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
