@@ -114,7 +114,9 @@ SW_K_INLINE void SW_K(sw_k_pth_roots)(real *restrict v, int64_t n, double p) {
             v[i] = SW_K(sw_k_power)(SW_K(sw_k_normal_number)(v[i]), exponent, 0);
 }
 
-/* v[i] ← √(a[i] + eps)/√(b[i] + eps) of n numbers, from the root of one quotient where that is a normal number. */
+/* v[i] ← √(a[i] + eps)/√(b[i] + eps) of n numbers. On entry v[i] is the quotient (a[i] + eps)/(b[i] + eps): the caller
+ * divides in a loop with other work, which hides the time of the division. The result is the root of the quotient where
+ * that root is not too small, and the quotient of two roots elsewhere. */
 SW_K_INLINE void SW_K(sw_k_root_quotients)(const real *restrict a, const real *restrict b, real eps, int64_t n,
                                            real *restrict v) {
 #if SW_KERNEL_F32
@@ -123,8 +125,6 @@ SW_K_INLINE void SW_K(sw_k_root_quotients)(const real *restrict a, const real *r
     const real least = 0x1p-511;
 #endif
     int tiny = 0;
-    for (int64_t i = 0; i < n; i++)
-        v[i] = (a[i] + eps) / (b[i] + eps);
     SW_K(sw_k_roots)(v, n);
     for (int64_t i = 0; i < n; i++)
         tiny |= v[i] < least;

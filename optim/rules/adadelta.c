@@ -31,8 +31,12 @@ SW_K_INLINE void SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in
     for (int64_t i = 0; i < n; i++) {
         g[i] = gradient[i] + weight_decay * x[i];
         v[i] = rho * v[i] + (one_minus_rho * g[i]) * g[i];
-        root_a[i] = a[i];
-        root_v[i] = v[i];
+        if (in_root) {
+            quotient[i] = (a[i] + eps) / (v[i] + eps);
+        } else {
+            root_a[i] = a[i];
+            root_v[i] = v[i];
+        }
     }
     if (in_root) {
         SW_K(sw_k_root_quotients)(a, v, eps, n, quotient);
