@@ -8,6 +8,11 @@
 PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
            libcmocka-dev pkgconf groff-base fonts-dejavu-core
 
+# As many jobs as processors, unless -j says otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 comma := ,
 space := $(subst ,, )
 # Major, minor and patch: core/base/api.h is where they are written.
@@ -65,8 +70,8 @@ INCLUDE := -I$(BUILD)/include -I.
 # stb_image's sums over damaged pictures overflow: they wrap.
 $(BUILD)/datasets/pictures/picture_load.o $(BUILD)/datasets/pictures/resize.o: FLAGS += -fwrapv
 
-# In `make -j deps train` nothing is compiled before everything is installed.
-DEPS := $(if $(filter deps,$(MAKECMDGOALS)),deps)
+# In `make deps train` nothing is compiled before everything is installed.
+DEPS := $(filter deps deps-lint deps-flavors,$(MAKECMDGOALS))
 
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
@@ -277,7 +282,7 @@ install: install-headers $(BUILD)/libswale.a $(BUILD)/libswale.so $(BUILD)/examp
 	$(Q)$(INSTALL) -m 755 $(BUILD)/examples/fashion_mnist $(DESTDIR)$(BINDIR) $(call not_installed,$(BINDIR))
 	$(Q)$(INSTALL) -m 644 $(BUILD)/examples/fashion_mnist.1 $(DESTDIR)$(MANDIR)/man1 $(call not_installed,$(MANDIR)/man1)
 
-install-headers: $(headers_made)
+install-headers: $(headers_made) | $(DEPS)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 
@@ -364,16 +369,16 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 format_src = $(filter-out tests/golden/%,$(shell git ls-files '*.c' '*.h'))
 format:
 	@clang-format -i $(format_src)
-check-format:
+check-format: | $(DEPS)
 	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
 
 # The direction of dependencies, that no files need one another in a circle, and that methods, operations and layers use
 # public functions alone.
-check-rooms: $(library_obj)
+check-rooms: $(library_obj) | $(DEPS)
 	@.lint/rooms.sh $(BUILD) $(library_obj)
 
 # A file with kernels includes itself by __BASE_FILE__, which cppcheck does not have.
-lint: check-format check-rooms headers doc
+lint: check-format check-rooms headers doc | $(DEPS)
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
 	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(INCLUDE) -Iexamples 2>$(BUILD)/tidy.log
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
@@ -383,7 +388,7 @@ lint: check-format check-rooms headers doc
 
 # Every public header by itself, as a user's compiler sees it, here and as installed. kernel.h is for C: it
 # includes itself.
-headers: $(headers_made)
+headers: $(headers_made) | $(DEPS)
 	@rm -rf $(BUILD)/headers
 	@$(MAKE) --no-print-directory install-headers DESTDIR= INCLUDEDIR=$(CURDIR)/$(BUILD)/headers
 	@for flags in $(BUILD)/include $(BUILD)/headers; do \
@@ -398,7 +403,7 @@ headers: $(headers_made)
 # The headers as pages, in build/doc. Everything that Doxygen or the filter has to say is an error. Doxygen
 # looks at neither the filter's exit status nor its messages: so the filter runs by itself first.
 doc_input := $(patsubst %,$(BUILD)/include/swale/%,$(notdir $(filter-out %/kernel_types.h,$(public_headers))))
-doc: $(headers_made)
+doc: $(headers_made) | $(DEPS)
 	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
 	@rm -rf build/doc && mkdir -p build/doc
 	@DOXYGEN_INPUT='.doxygen/main.dox $(doc_input)' DOXYGEN_INCLUDE=$(BUILD)/include DOXYGEN_VERSION=$(VERSION) \
