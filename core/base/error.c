@@ -10,7 +10,7 @@
 #include <string.h>
 
 _Thread_local sw_status swi_pending_status;
-static _Thread_local char text[4096]; /* a path, and a list of faults */
+static _Thread_local char text[SWI_ERROR_TEXT];
 /* Of every failure, also of those whose message was not kept because an earlier error is pending. */
 static _Thread_local sw_status latest_status;
 static _Thread_local uint64_t failures;
@@ -73,6 +73,23 @@ sw_status sw_fail_unless_since(uint64_t before, sw_status status, const char *fo
     status = error_record(status, format, list);
     va_end(list);
     return status;
+}
+
+void swi_error_suspend(swi_error_state *state) {
+    state->pending = swi_pending_status;
+    state->latest = latest_status;
+    state->failures = failures;
+    if (state->pending != SW_OK)
+        memcpy(state->text, text, sizeof text);
+    swi_pending_status = SW_OK;
+}
+
+void swi_error_resume(const swi_error_state *state) {
+    swi_pending_status = state->pending;
+    latest_status = state->latest;
+    failures = state->failures;
+    if (state->pending != SW_OK)
+        memcpy(text, state->text, sizeof text);
 }
 
 sw_status swi_returned(const char *kind, const char *name, const char *function, sw_status status) {

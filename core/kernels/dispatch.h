@@ -10,8 +10,12 @@
  * would not be noticed. Called where a program begins, with its parameters or a tape. */
 sw_status swi_check_environment(void);
 sw_status swi_check_threads(void); /* thread_pool.c: SW_THREADS */
-int swi_cpu_best(void);            /* level of this processor, whatever SW_CPU says */
-extern atomic_int swi_level;       /* of the kernels; -1 before the first question */
+/* thread_pool.c, for work_items.c. How many threads may share `tiles`. And work(args, i, worker) for every i, on at most
+ * that many threads, worker 0 being the caller's; false, and nothing was called, if the caller has to do all the work. */
+int swi_parallel_threads(int64_t tiles);
+bool swi_parallel_workers(void (*work)(void *args, int64_t tile, int worker), void *args, int64_t tiles, int threads);
+int swi_cpu_best(void);      /* level of this processor, whatever SW_CPU says */
+extern atomic_int swi_level; /* of the kernels; -1 before the first question */
 static inline int swi_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
     return level >= 0 ? level : sw_cpu_level();

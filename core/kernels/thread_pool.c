@@ -38,8 +38,9 @@ typedef struct stretch {
 } stretch;
 
 static struct {
-    /* The job. */
+    /* The job: one of the two functions. */
     void (*work)(void *, int64_t);
+    void (*work_of_worker)(void *, int64_t, int);
     void *args;
     int threads;   /* stretches in use */
     unsigned mode; /* of the caller's arithmetic */
@@ -147,7 +148,10 @@ static void pool_run_tiles(int self) {
             long long tile = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
             if (tile >= part->end)
                 break;
-            pool.work(pool.args, tile);
+            if (pool.work)
+                pool.work(pool.args, tile);
+            else
+                pool.work_of_worker(pool.args, tile, self);
         }
     }
 }
@@ -300,21 +304,19 @@ sw_status sw_set_threads(int threads) {
     return SW_OK;
 }
 
-void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
-    int threads = sw_threads();
-    if (tiles < threads)
-        threads = (int)tiles;
-    if (threads <= 1 || inside_job || atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire)) {
-        for (int64_t i = 0; i < tiles; i++)
-            work(args, i);
-        return;
-    }
+/* How many threads may share `tiles`; 1 inside a job. */
+static int pool_threads_for(int64_t tiles) {
+    const int threads = sw_threads();
+    return inside_job || tiles <= 1 ? 1 : tiles < threads ? (int)tiles : threads;
+}
+
+/* With the pool taken: runs the job, whose function is set, and gives the pool back. */
+static void pool_run(void *args, int64_t tiles, int threads) {
     if (pool.workers == 0) {
         static pthread_once_t once = PTHREAD_ONCE_INIT;
         pthread_once(&once, pool_register_fork);
         pool_start_workers(sw_threads() - 1);
     }
-    pool.work = work;
     pool.args = args;
     pool.threads = threads;
     pool.mode = arithmetic_mode();
@@ -338,4 +340,28 @@ void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t til
             sched_yield();
     }
     atomic_flag_clear_explicit(&pool.taken, memory_order_release);
+}
+
+void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
+    const int threads = pool_threads_for(tiles);
+    if (threads <= 1 || atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire)) {
+        for (int64_t i = 0; i < tiles; i++)
+            work(args, i);
+        return;
+    }
+    pool.work = work;
+    pool_run(args, tiles, threads);
+}
+
+int swi_parallel_threads(int64_t tiles) {
+    return pool_threads_for(tiles);
+}
+
+bool swi_parallel_workers(void (*work)(void *args, int64_t tile, int worker), void *args, int64_t tiles, int threads) {
+    if (threads <= 1 || inside_job || atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
+        return false;
+    pool.work = NULL;
+    pool.work_of_worker = work;
+    pool_run(args, tiles, threads);
+    return true;
 }

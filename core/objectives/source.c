@@ -7,7 +7,7 @@
 #include "core/base/element.h"
 #include "core/tape/node.h"
 
-enum { GATHER_ROWS = 8, MOST_TILES = 64 }; /* rows in a tile of work; tiles of a job */
+enum { GATHER_ROWS = 8 }; /* samples of a work item */
 
 typedef struct gather_job {
     const sw_source *source;
@@ -16,27 +16,21 @@ typedef struct gather_job {
     uint64_t draw;
     sw_dtype type;
     char *x, *y;
-    sw_status status[MOST_TILES];
 } gather_job;
 
-static void source_gather_tile(void *args, int64_t tile) {
-    gather_job *j = args;
-    int64_t first = tile * GATHER_ROWS, n = j->count - first;
+static sw_status source_gather_rows(void *args, int64_t item, sw_worker *worker) {
+    const gather_job *j = args;
+    (void)worker;
+    int64_t first = item * GATHER_ROWS, n = j->count - first;
     if (n > GATHER_ROWS)
         n = GATHER_ROWS;
     sw_status status =
         j->source->gather(j->source, j->ids + first, n, j->draw, j->type, j->x ? j->x + first * j->x_bytes : NULL,
                           j->y ? j->y + first * j->y_bytes : NULL);
-    if (status != SW_OK)
-        j->status[tile] = status;
-}
-
-/* Errors are kept by thread: the message of a failure may be another thread's. Asked once more here, the
- * source says it to this one. */
-static sw_status source_gather_again(gather_job *job, int64_t tile) {
-    sw_status status = job->status[tile];
-    source_gather_tile(job, tile);
-    return sw_fail(status,
+    if (status == SW_OK)
+        return SW_OK;
+    /* Kept only if gather left no message. */
+    return sw_fail(status == SW_SKIPPED ? SW_ERR_STATE : status,
                    "batch: samples could not be gathered: the source's gather returned status %d "
                    "without a message",
                    (int)status);
@@ -85,20 +79,7 @@ static sw_status source_gather(const sw_source *source, sw_dtype type, uint64_t 
                       .x_bytes = source_sample_bytes(source->x_rank, source->x_shape, type),
                       .y_bytes =
                           source_sample_bytes(source->y_rank, source->y_shape, source_target_type(source, type))};
-    const int64_t most = (int64_t)MOST_TILES * GATHER_ROWS;
-    for (int64_t at = 0; at < count; at += most) {
-        gather_job part = job;
-        part.ids += at;
-        part.x = part.x ? part.x + at * part.x_bytes : NULL;
-        part.y = part.y ? part.y + at * part.y_bytes : NULL;
-        part.count = count - at < most ? count - at : most;
-        int64_t tiles = (part.count + GATHER_ROWS - 1) / GATHER_ROWS;
-        sw_parallel(source_gather_tile, &part, tiles);
-        for (int64_t t = 0; t < tiles; t++)
-            if (part.status[t] != SW_OK)
-                return source_gather_again(&part, t);
-    }
-    return SW_OK;
+    return sw_parallel_items(source_gather_rows, &job, (count + GATHER_ROWS - 1) / GATHER_ROWS, 0);
 }
 
 sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
