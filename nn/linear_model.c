@@ -22,6 +22,15 @@ static const sw_module *linear_model_layer(const sw_module *m) {
     return found;
 }
 
+/* Whether samples are vectors where they reach the layer: its outputs are rows then. The build may not know their shape;
+ * they are those of the source then, or flat. */
+static bool linear_model_takes_vectors(const swn_objective *o, const sw_module *linear) {
+    if (linear->in.rank >= 0)
+        return linear->in.rank == 1;
+    const sw_module *chain = linear->parent;
+    return o->source->x_rank == 1 || (chain && chain->children > 1);
+}
+
 /* x must be W, then b, and nothing else. */
 static bool linear_model_is_whole(const sw_params *params, int64_t weights, int64_t biases) {
     return sw_params_count(params) == (biases ? 2 : 1) && sw_params_dim(params) == weights + biases &&
@@ -96,6 +105,8 @@ void swn_recognize_linear_model(swn_objective *o) {
     if (source->size < sizeof *source) /* an older program's, without the members that follow */
         return;
     if (!linear || !SWN_TYPE_MEMBER(linear->type, linear_sizes) || !source->fixed)
+        return;
+    if (!linear_model_takes_vectors(o, linear))
         return;
     linear->type->linear_sizes(linear, &inputs, &outputs, &bias);
     if (!linear_model_is_whole(o->model->params, inputs * outputs, bias ? outputs : 0))

@@ -53,8 +53,10 @@ SW_API sw_tensor sw_forward(sw_module *module, sw_tensor x);
 
 /* ---- Layers ---------------------------------------------------------------------------------- */
 
-/* x Wᵀ + b with the parameters NAME.weight, W [outputs, inputs], and NAME.bias, b [outputs]. inputs ≥ 1, or 0: the
- * number of features of the input; outputs ≥ 1. W has initial values from sw_init_he_uniform(√2), b is 0. */
+/* x Wᵀ + b over the last axis of x [batch, ..., inputs] → [batch, ..., outputs], with the parameters NAME.weight, W
+ * [outputs, inputs], and NAME.bias, b [outputs]. inputs ≥ 1, or 0: the length of the last axis; outputs ≥ 1. W has
+ * initial values from sw_init_he_uniform(√2), b is 0. Where the build does not know the shape of its input, it takes
+ * samples for vectors; sw_model_set_input_shape gives other shapes. */
 SW_API sw_module *sw_nn_linear(sw_model *model, int64_t inputs, int64_t outputs);
 /* x Wᵀ: as sw_nn_linear, without b. */
 SW_API sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t outputs);
@@ -167,10 +169,10 @@ typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
  * objective for the same source and loss. The objective keeps the source alive until sw_model_free: if sw_source_free
  * is called before, sw_model_free calls the source's `free`. NULL after an error.
  *
- * A model that consists of one linear layer (after flattening), on samples that are not random (sw_source.fixed), is
- * recognized as a generalized linear model. Then the tables of sag, saga and svrg hold n·outputs numbers. In addition
- * no tape is needed if the loss is sw_cross_entropy, sw_mse or sw_huber, and the samples are in memory in the model's
- * type. */
+ * A model that consists of one linear layer for vectors (after flattening), on samples that are not random
+ * (sw_source.fixed), is recognized as a generalized linear model. Then the tables of sag, saga and svrg hold n·outputs
+ * numbers. In addition no tape is needed if the loss is sw_cross_entropy, sw_mse or sw_huber, and the samples are in
+ * memory in the model's type. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
 /* The result of sw_model_evaluate. */

@@ -31,4 +31,12 @@
  * which stands for the default. C only; a C++ program declares the struct and sets the members one by one. */
 #define SW_OPTIONS(type, ...) ((type){.size = sizeof(type), __VA_ARGS__})
 
+/* Before a member that a later version has added to a public struct, where it would otherwise lie in the padding of the
+ * earlier version, whose `size` covers the padding too. */
+#ifdef __cplusplus
+#define SW_ADDED alignas(size_t)
+#else
+#define SW_ADDED _Alignas(size_t)
+#endif
+
 #endif

@@ -246,58 +246,84 @@ sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool 
     return sw_apply(&matmul_op, &t, sizeof t, 2, (sw_tensor[]){a, b});
 }
 
-/* ---- linear: Y[batch,out] = X[batch,in] Wᵀ + b ---- */
+/* ---- linear: Y[...,out] = X[...,in] Wᵀ + b, in rows: Y[rows,out] = X[rows,in] Wᵀ + b ---- */
 
-static sw_status linear_shape(sw_call *c) {
+/* The product of the axes of x before the last; the last may be 0. */
+static int64_t linear_rows(const sw_view *x) {
+    int64_t rows = 1;
+    for (int i = 0; i < x->rank - 1; i++)
+        rows *= x->shape[i];
+    return rows;
+}
+
+static sw_status linear_check_shapes(const sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
-    SW_TRY(sw_call_check_real(c));
-    if (x->rank != 2 || w->rank != 2)
-        return sw_fail(SW_ERR_SHAPE, "linear: input %s and weight %s; [batch,in] and [out,in] are needed%s",
-                       sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape),
-                       x->rank > 2 ? " (flatten the input: sw_nn_flatten in a model, else sw_reshape)" : "");
-    if (x->shape[1] != w->shape[1])
+    const int last = x->rank - 1;
+    if (x->rank < 2 || w->rank != 2)
+        return sw_fail(SW_ERR_SHAPE, "linear: input %s and weight %s; [batch,...,in] and [out,in] are needed",
+                       sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape));
+    if (x->shape[last] != w->shape[1])
         return sw_fail(SW_ERR_SHAPE,
-                       "linear: input %s and weight %s; axis 1 of the input (%lld) must equal axis 1 "
-                       "of the weight (%lld)",
-                       sw_shape_text(2, x->shape), sw_shape_text(2, w->shape), (long long)x->shape[1],
-                       (long long)w->shape[1]);
+                       "linear: input %s and weight %s; axis %d of the input (%lld) must equal axis 1 of the weight "
+                       "(%lld)%s",
+                       sw_shape_text(x->rank, x->shape), sw_shape_text(2, w->shape), last, (long long)x->shape[last],
+                       (long long)w->shape[1],
+                       x->rank > 2 ? " (flatten the input: sw_nn_flatten in a model, else sw_reshape?)" : "");
     if (c->inputs == 3 && (c->in[2]->rank != 1 || c->in[2]->shape[0] != w->shape[0]))
         return sw_fail(SW_ERR_SHAPE, "linear: weight %s and bias %s; the bias must be [%lld]",
                        sw_shape_text(2, w->shape), sw_shape_text(c->in[2]->rank, c->in[2]->shape),
                        (long long)w->shape[0]);
+    return SW_OK;
+}
+
+static sw_status linear_shape(sw_call *c) {
+    const sw_view *x = c->in[0];
+    int64_t shape[SW_MAX_RANK];
+    SW_TRY(sw_call_check_real(c));
+    SW_TRY(linear_check_shapes(c));
     SW_TRY(matmul_check_lengths(c));
-    return sw_call_set_shape(c, x->type, 2, (int64_t[]){x->shape[0], w->shape[0]});
+    if (linear_rows(x) > INT_MAX)
+        return sw_fail(SW_ERR_SHAPE, "linear: input %s has %lld rows; at most %d are possible",
+                       sw_shape_text(x->rank, x->shape), (long long)linear_rows(x), INT_MAX);
+    for (int i = 0; i < x->rank - 1; i++)
+        shape[i] = x->shape[i];
+    shape[x->rank - 1] = c->in[1]->shape[0];
+    return sw_call_set_shape(c, x->type, x->rank, shape);
 }
 
 static sw_status linear_forward(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
-    int64_t batch = x->shape[0], in = x->shape[1], out = w->shape[0];
-    SW_TRY(sw_gemm(x->type, false, true, batch, out, in, 1, x->data, in, w->data, in, 0, c->out->data, out));
-    if (c->inputs == 3)
-        sw_binary_run(&swi_add_kernels, c->out, c->in[2], c->out);
+    const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
+    SW_TRY(sw_gemm(x->type, false, true, rows, out, in, 1, x->data, in, w->data, in, 0, c->out->data, out));
+    if (c->inputs == 3) {
+        sw_view y = *c->out;
+        y.shape = shape;
+        y.rank = 2;
+        sw_binary_run(&swi_add_kernels, &y, c->in[2], &y);
+    }
     return SW_OK;
 }
 
 static sw_status linear_vjp(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
-    int64_t batch = x->shape[0], in = x->shape[1], out = w->shape[0];
+    const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
     if (sw_call_wants_grad(c, 1)) { /* dW = dYᵀ X */
         void *dw = sw_call_grad(c, 1);
         if (!dw)
             return SW_ERR_MEMORY;
-        SW_TRY(sw_gemm(x->type, true, false, out, in, batch, 1, c->cotangent, out, x->data, in, 0, dw, in));
+        SW_TRY(sw_gemm(x->type, true, false, out, in, rows, 1, c->cotangent, out, x->data, in, 0, dw, in));
     }
     if (sw_call_wants_grad(c, 0)) { /* dX = dY W */
         void *dx = sw_call_grad(c, 0);
         if (!dx)
             return SW_ERR_MEMORY;
-        SW_TRY(sw_gemm(x->type, false, false, batch, in, out, 1, c->cotangent, out, w->data, in, 0, dx, in));
+        SW_TRY(sw_gemm(x->type, false, false, rows, in, out, 1, c->cotangent, out, w->data, in, 0, dx, in));
     }
-    if (c->inputs == 3 && sw_call_wants_grad(c, 2)) { /* db = Σ over the batch of dY */
+    if (c->inputs == 3 && sw_call_wants_grad(c, 2)) { /* db = Σ over the rows of dY */
         void *db = sw_call_grad(c, 2);
         if (!db)
             return SW_ERR_MEMORY;
-        sw_sum_to_shape(x->type, 2, c->out->shape, c->cotangent, 1, c->in[2]->shape, db, 1, true);
+        sw_sum_to_shape(x->type, 2, shape, c->cotangent, 1, c->in[2]->shape, db, 1, true);
     }
     return SW_OK;
 }

@@ -67,8 +67,9 @@ SW_API sw_tensor sw_matmul(sw_tensor a, sw_tensor b);
 /* The matrix product of transposes, without a copy: a is [..., k, m] if transpose_a, b is [..., n, k] if
  * transpose_b. */
 SW_API sw_tensor sw_matmul_transposed(sw_tensor a, sw_tensor b, bool transpose_a, bool transpose_b);
-/* x weightᵀ + bias: x [batch, in], weight [out, in], bias [out] or the null tensor → [batch, out]. If the bias is null
- * while an error is pending, the result is a null tensor, because the bias may be the tensor that failed. */
+/* x weightᵀ + bias: x [batch, ..., in], weight [out, in], bias [out] or the null tensor → [batch, ..., out]. The axes
+ * between are rows like the batch: values and gradients are those of x reshaped to [rows, in], bit for bit. If the bias
+ * is null while an error is pending, the result is a null tensor, because the bias may be the tensor that failed. */
 SW_API sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias);
 SW_API sw_tensor sw_relu(sw_tensor x);                     /* max(x, 0), derivative 0 at 0; NaN for NaN */
 SW_API sw_tensor sw_tanh(sw_tensor x);                     /* tanh x */

@@ -16,6 +16,21 @@ static void apply_name_layer(const sw_tape *tape) {
     }
 }
 
+/* Parameters that the forward of an operation uses itself. Nested operations use theirs for the outer one too. */
+static sw_status apply_forward_with_params(swi_node *node, sw_call *call) {
+    sw_tape *tape = call->tape;
+    const swi_params_used outer = tape->used;
+    tape->used = (swi_params_used){0};
+    const sw_status status = node->op->forward(call);
+    const swi_params_used used = tape->used;
+    if (!used.sets || (used.flags & SWI_NEEDS_GRAD))
+        node->flags |= SWI_TRAINS;
+    node->sets = used.sets;
+    node->version = swi_sum_versions(tape, used.sets);
+    tape->used = (swi_params_used){outer.flags | used.flags, outer.sets | used.sets};
+    return status;
+}
+
 static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
     sw_status status = op->shape(call);
@@ -34,7 +49,7 @@ static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     if (!node->view.data)
         return SW_ERR_MEMORY;
     node->flags |= SWI_OWNS;
-    status = op->forward(call);
+    status = swi_reads_params(op) ? apply_forward_with_params(node, call) : op->forward(call);
     if (engine->scratches)
         swi_release_scratch(engine);
     return status == SW_OK ? SW_OK : swi_returned("operation", op->name, "forward", status);
@@ -68,11 +83,15 @@ static void apply_count_readers(const swi_node *node) {
 }
 
 static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs) {
-    if (!op || op->size < sizeof *op || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
+    if (!op || op->size < SWI_LEAST_OP_SIZE || !op->shape || (!op->forward && !op->is_view) || (bytes && !attributes)) {
         sw_fail(SW_ERR_ARGUMENT,
                 "%s: an operation needs its size, a shape rule and a forward "
                 "function, and its attributes must not be NULL",
                 op && op->name ? op->name : "apply");
+        return false;
+    }
+    if (swi_reads_params(op) && (!op->vjp || op->is_view)) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: an operation with reads_params needs a vjp, and cannot be a view", op->name);
         return false;
     }
     if (count < 1 || count > SWI_MOST || !inputs || !inputs[0].tape) {
@@ -112,6 +131,8 @@ static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
     const sw_op *op = node->op;
     if (needs & SWI_WEIGHTED)
         swi_inherit_weight(node);
+    if (node->flags & SWI_TRAINS)
+        needs |= SWI_NEEDS_GRAD;
     if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
         node->flags |= SWI_CUT;
     if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {

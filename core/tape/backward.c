@@ -248,6 +248,10 @@ static sw_status call_poison_unread(sw_tape *tape, const swi_node *node, const s
 }
 
 static sw_status node_input_views(const sw_tape *tape, const swi_node *node, const sw_view **in) {
+    if (swi_reads_params(node->op) && node->version != swi_sum_versions(tape, node->sets))
+        return sw_fail(SW_ERR_STATE,
+                       "backward: parameters that %s uses have moved since its forward; reset the tape and record anew",
+                       node->op->name);
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
         in[i] = &input->view;

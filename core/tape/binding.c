@@ -95,6 +95,24 @@ static bool binding_check_moves(const sw_tape *tape, swi_binding *b, const sw_pa
     return false;
 }
 
+uint64_t swi_sum_versions(const sw_tape *tape, uint64_t sets) {
+    uint64_t sum = 0;
+    for (int i = 0; i < tape->bindings && i < SWI_SETS - 1; i++) {
+        const swi_binding *b = &tape->binding[i];
+        if ((sets >> i & 1) != 0 && b->x == b->params->x)
+            sum += b->params->version;
+    }
+    return sum;
+}
+
+/* For an operation with reads_params, which may be under way. */
+static sw_tensor binding_use_leaf(sw_tape *tape, const swi_binding *b, const swi_node *leaf) {
+    const int index = (int)(b - tape->binding);
+    tape->used.flags |= leaf->flags;
+    tape->used.sets |= (uint64_t)1 << (index < SWI_SETS ? index : SWI_SETS - 1);
+    return (sw_tensor){tape, leaf->slot, leaf->generation};
+}
+
 sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (!tape || !param) {
         sw_fail(SW_ERR_ARGUMENT, "param_use: the %s is NULL", tape ? "parameter" : "tape");
@@ -113,7 +131,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     uint32_t slot = b->leaf[param->index].slot, generation = b->leaf[param->index].generation;
     if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
-        return (sw_tensor){tape, slot, generation};
+        return binding_use_leaf(tape, b, swi_at(tape, slot));
     swi_node *node = binding_check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
@@ -130,5 +148,5 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     node->version = params->version;
     b->leaf[param->index].slot = slot;
     b->leaf[param->index].generation = node->generation;
-    return (sw_tensor){tape, slot, node->generation};
+    return binding_use_leaf(tape, b, node);
 }

@@ -16,14 +16,15 @@ enum {
     SWI_OWNS = 8,       /* its data are a block of the arena */
     SWI_FREED = 16,     /* … that was given back */
     SWI_LEAF = 32,
-    SWI_RETIRED = 64,  /* its vjp has run */
-    SWI_PARAM = 256,   /* the leaf of a parameter */
-    SWI_CUT = 128,     /* an input needs a gradient, but the operation has no vjp */
-    SWI_WEIGHTED = 512 /* a loss, or computed from one: `weight` is set */
+    SWI_RETIRED = 64,   /* its vjp has run */
+    SWI_PARAM = 256,    /* the leaf of a parameter */
+    SWI_CUT = 128,      /* an input needs a gradient, but the operation has no vjp */
+    SWI_WEIGHTED = 512, /* a loss, or computed from one: `weight` is set */
+    SWI_TRAINS = 1024   /* an operation with reads_params that uses parameters which are not frozen */
 };
 
-/* Inputs that a node has room for in itself, and at most; blocks of scratch in a call. */
-enum { SWI_FEW = 3, SWI_MOST = 65535, SWI_SCRATCH = 4 };
+/* Inputs that a node has room for in itself, and at most; blocks of scratch in a call; bits of swi_params_used. */
+enum { SWI_FEW = 3, SWI_MOST = 65535, SWI_SCRATCH = 4, SWI_SETS = 64 };
 
 typedef struct swi_node swi_node;
 /* Three cache lines, in the order of use: operations of few inputs need the first two only. What stands
@@ -47,9 +48,12 @@ struct swi_node {
     swi_node **many;    /* inputs, where they are more than SWI_FEW */
     size_t saved_bytes; /* with saved */
     void *kept;         /* SWI_RETAIN on an op's node: the sum of its cotangents of all passes */
-    sw_param *param;    /* SWI_PARAM, and what follows */
-    uint64_t version;   /* of the set when the leaf was made */
-    swi_weight weight;  /* SWI_WEIGHTED */
+    union {             /* SWI_PARAM, and what follows */
+        sw_param *param;
+        uint64_t sets; /* of an operation that uses parameters itself: see swi_params_used */
+    };
+    uint64_t version;  /* of the set when the leaf was made; the sum over `sets` */
+    swi_weight weight; /* SWI_WEIGHTED */
     uint32_t binding;
 };
 
@@ -70,6 +74,13 @@ typedef struct swi_binding {
     } * leaf; /* [params->count] */
 } swi_binding;
 
+/* What the forward of an operation with reads_params uses: flags of the leaves together, and a bit for each set, by the
+ * index of its binding (the last bit for all from there on). */
+typedef struct swi_params_used {
+    unsigned flags;
+    uint64_t sets;
+} swi_params_used;
+
 struct sw_tape {
     swi_node **block; /* nodes never move: blocks of SWI_NODES */
     uint32_t blocks, block_capacity;
@@ -80,7 +91,8 @@ struct sw_tape {
     swi_arena arena;
     swi_binding *binding;
     int bindings, binding_capacity;
-    uint64_t pass; /* unique number of this pass */
+    swi_params_used used; /* by the operation that is under way */
+    uint64_t pass;        /* unique number of this pass */
     uint64_t draw, seed;
     uint32_t random_calls;
     swi_weight weight;  /* of what backward is run from */
@@ -105,6 +117,15 @@ void swi_inherit_weight(swi_node *node);
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
 
 void swi_run_deferred(sw_tape *tape);
+
+/* The members that an operation of an earlier version has, and the one added since. */
+#define SWI_LEAST_OP_SIZE offsetof(sw_op, reads_params)
+static inline bool swi_reads_params(const sw_op *op) {
+    return op->size > SWI_LEAST_OP_SIZE && op->reads_params;
+}
+
+/* The sum of the versions of parameter sets, of those whose leaves read the vector of the set. */
+uint64_t swi_sum_versions(const sw_tape *tape, uint64_t sets);
 
 /* The last bit of inputs stands for all from there on. */
 static inline bool swi_reads(const sw_op *op, int input) {

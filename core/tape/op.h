@@ -51,6 +51,13 @@ struct sw_op {
     unsigned vjp_reads; /* what the vjp reads: SW_READS(i) for the values of input i, SW_READS_OUT for out */
     bool broadcasts;    /* inputs are broadcast to the shape of the output */
     bool is_view;       /* out shares the elements of input 0; forward is NULL */
+    /* The operation uses parameters that are not among its inputs: forward and vjp call sw_param_use, as a segment does
+     * that is computed again in the vjp. While SW_RECORD is on, out then needs a gradient although no input may need one,
+     * unless every parameter that forward used is frozen (on this tape, by sw_tape_freeze, or everywhere). A forward that
+     * used none leaves that open: out needs a gradient. The vjp runs backward into the parameters itself
+     * (sw_backward_from); sw_backward refuses it, as it refuses other operations, if these have changed since forward.
+     * Needs a vjp. */
+    SW_ADDED bool reads_params;
 };
 #define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for input 30 and all later ones */
 #define SW_READS_OUT (1u << 31)

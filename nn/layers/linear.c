@@ -11,23 +11,31 @@ typedef struct linear {
     sw_param *weight, *bias;
 } linear;
 
+/* The number of inputs is the length of the last axis. */
+static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
+    linear *l = m->data;
+    const bool known = shape->rank >= 0;
+    if (shape->rank == 0)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: a sample is a number; its last axis must be the inputs", m->name);
+    if (l->inputs == 0 && !known)
+        return sw_fail(SW_ERR_SHAPE,
+                       "layer %s: the number of inputs is not known; give it, or "
+                       "sw_model_set_input_shape",
+                       m->name);
+    if (l->inputs == 0)
+        l->inputs = shape->length[shape->rank - 1];
+    if (known && shape->length[shape->rank - 1] != l->inputs)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but %lld come in%s%s%s", m->name,
+                       (long long)l->inputs, (long long)shape->length[shape->rank - 1],
+                       shape->rank > 1 ? ", the last axis of samples " : "",
+                       shape->rank > 1 ? sw_shape_text(shape->rank, shape->length) : "",
+                       shape->rank > 1 ? " (flatten them with sw_nn_flatten?)" : "");
+    return SW_OK;
+}
+
 static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     linear *l = m->data;
-    bool known = shape->rank >= 0;
-    if (known && shape->rank != 1)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes vectors; what comes in is %s for each sample", m->name,
-                       sw_shape_text(shape->rank, shape->length));
-    if (l->inputs == 0) {
-        if (!known)
-            return sw_fail(SW_ERR_SHAPE,
-                           "layer %s: the number of inputs is not known; give it, or "
-                           "sw_model_set_input_shape",
-                           m->name);
-        l->inputs = shape->length[0];
-    }
-    if (known && shape->length[0] != l->inputs)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but %lld come in", m->name, (long long)l->inputs,
-                       (long long)shape->length[0]);
+    SW_TRY(linear_set_inputs(m, shape));
     sw_param_options weight = {.size = sizeof weight,
                                .role = SW_ROLE_WEIGHT,
                                .fan_in = l->inputs,
@@ -39,7 +47,9 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
         l->bias = sw_module_add_param(m, "bias", 1, &l->outputs, &bias);
     if (!l->weight || (l->has_bias && !l->bias))
         return sw_last_failure();
-    *shape = (sw_sample_shape){.rank = 1, .length = {l->outputs}};
+    if (shape->rank < 0) /* most often */
+        *shape = (sw_sample_shape){.rank = 1};
+    shape->length[shape->rank - 1] = l->outputs;
     return SW_OK;
 }
 

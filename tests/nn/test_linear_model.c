@@ -127,6 +127,30 @@ static void test_other_models_are_no_glm(void **state) {
     sw_source_free(classes);
 }
 
+/* Outputs of a linear layer over samples with several axes are not rows of a loss, although one of the axes may be of
+ * length 1: with [1, inputs] the number of elements is that of a vector. */
+static void test_linear_layer_over_several_axes_is_no_glm(void **state) {
+    (void)state;
+    const sw_array x = sw_array_view(x_of, SW_F64, SW_SHAPE(N, 1, D)), y = sw_array_view(y_of, SW_F64, SW_SHAPE(N, K)),
+                   y_axes = sw_array_view(y_of, SW_F64, SW_SHAPE(N, 1, K));
+    sw_source *rows = sw_arrays(&x, &y, NULL), *axes = sw_arrays(&x, &y_axes, NULL);
+    for (int t = 0; t < 4; t++) {
+        const bool known = t & 1, flattened = t & 2;
+        sw_model *m = sw_model_new(SW_F64, 3);
+        if (known)
+            sw_model_set_input_shape(m, SW_SHAPE(1, D));
+        sw_module *linear = sw_nn_linear(m, D, K);
+        assert_non_null(sw_model_build(m, flattened ? sw_nn_sequential(m, sw_nn_flatten(m), linear) : linear));
+        expect(m, flattened ? rows : axes, sw_mse, flattened, flattened);
+        sw_evaluation e;
+        assert_ok(sw_model_evaluate(m, NULL, flattened ? rows : axes, sw_mse, &e));
+        assert_true(isfinite(e.loss));
+        sw_model_free(m);
+    }
+    sw_source_free(rows);
+    sw_source_free(axes);
+}
+
 /* The table holds n·outputs numbers, and sw_train ends at the minimum. */
 static void test_glm_of_a_model_trains_to_the_minimum(void **state) {
     (void)state;
@@ -150,6 +174,7 @@ static void test_glm_of_a_model_trains_to_the_minimum(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_model_of_one_linear_layer_is_a_glm),
                                        cmocka_unit_test(test_other_models_are_no_glm),
+                                       cmocka_unit_test(test_linear_layer_over_several_axes_is_no_glm),
                                        cmocka_unit_test(test_glm_of_a_model_trains_to_the_minimum)};
     return cmocka_run_group_tests(tests, make_data, NULL);
 }

@@ -99,6 +99,10 @@ static sw_module *pictures(sw_model *m) {
     sw_model_set_input_shape(m, 2, (const int64_t[]){28, 28});
     return sw_nn_linear(m, 784, 2);
 }
+static sw_module *numbers(sw_model *m) {
+    sw_model_set_input_shape(m, 0, NULL);
+    return sw_nn_linear(m, 0, 2);
+}
 static sw_module *bad_linear(sw_model *m) {
     return sw_nn_sequential(m, sw_nn_linear(m, -3, 4), sw_nn_relu(m), NULL);
 }
@@ -129,7 +133,11 @@ static void test_model_refuses_layers_that_do_not_fit(void **state) {
     build_refused(unknown_inputs, SW_ERR_SHAPE,
                   "layer linear1: the number of inputs is not known; give it, or sw_model_set_input_shape");
     build_refused(mismatch, SW_ERR_SHAPE, "layer linear2: takes 5 inputs, but 4 come in");
-    build_refused(pictures, SW_ERR_SHAPE, "layer linear1: takes vectors; what comes in is [28,28] for each sample");
+    build_refused(
+        pictures, SW_ERR_SHAPE,
+        "layer linear1: takes 784 inputs, but 28 come in, the last axis of samples [28,28] (flatten them with "
+        "sw_nn_flatten?)");
+    build_refused(numbers, SW_ERR_SHAPE, "layer linear1: a sample is a number; its last axis must be the inputs");
     build_refused(bad_linear, SW_ERR_ARGUMENT,
                   "linear: -3 inputs and 4 outputs; inputs 0 (open) or more, "
                   "outputs 1 or more are needed");

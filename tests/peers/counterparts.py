@@ -260,10 +260,10 @@ counterpart("mv")(exact_ranks(2, 1))
 @counterpart("nn.functional.linear")
 def linear(x, weight, bias=None):
     offered(weight.rank == 2, "a weight that is a vector")
-    if x.rank == 2:
+    if x.rank >= 2:
         return op("linear", x, weight, bias)
-    rows = op("reshape", x, Shape((int(math.prod(x.shape[:-1])), x.shape[-1])))
-    return op("reshape", op("linear", rows, weight, bias), Shape(x.shape[:-1] + (weight.shape[0],)))
+    row = op("reshape", x, Shape((1, x.shape[-1])))
+    return op("reshape", op("linear", row, weight, bias), Shape((weight.shape[0],)))
 
 
 # ---- Reductions ----

@@ -135,11 +135,11 @@ operation("sw_matmul_transposed",
 
 
 def draw_linear(b):
-    x = b.real(exactly=2)
+    x = b.real(least=2)
     n = b.length()
-    weight = b.find(lambda node: node.real and node.rank == 2 and node.shape[1] == x.shape[1]) \
+    weight = b.find(lambda node: node.real and node.rank == 2 and node.shape[1] == x.shape[-1]) \
         if b.rng.random() < 0.4 else None
-    weight = weight or b.leaf([n, x.shape[1]])
+    weight = weight or b.leaf([n, x.shape[-1]])
     bias = None if b.rng.random() < 0.3 else b.leaf([weight.shape[0]])
     return [x, weight, bias]
 

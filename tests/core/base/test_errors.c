@@ -64,10 +64,12 @@ static void test_product_refuses_wrong_shapes(void **state) {
                 "linear: input [2,3] and weight [4,5]; axis 1 of the input (3) must equal axis 1 of "
                 "the weight (5)");
     expect_null(sw_linear(v, b, none), SW_ERR_SHAPE,
-                "linear: input [3] and weight [4,5]; [batch,in] and [out,in] are needed");
+                "linear: input [3] and weight [4,5]; [batch,...,in] and [out,in] are needed");
+    expect_null(sw_linear(a, cube, none), SW_ERR_SHAPE,
+                "linear: input [2,3] and weight [2,3,4]; [batch,...,in] and [out,in] are needed");
     expect_null(sw_linear(cube, b, none), SW_ERR_SHAPE,
-                "linear: input [2,3,4] and weight [4,5]; [batch,in] and [out,in] are needed (flatten "
-                "the input: sw_nn_flatten in a model, else sw_reshape)");
+                "linear: input [2,3,4] and weight [4,5]; axis 2 of the input (4) must equal axis 1 of the weight (5) "
+                "(flatten the input: sw_nn_flatten in a model, else sw_reshape?)");
     expect_null(sw_linear(a, a, v), SW_ERR_SHAPE, "linear: weight [2,3] and bias [3]; the bias must be [2]");
     expect_null(sw_linear(a, a, leaf(f, SW_SHAPE(1, 2))), SW_ERR_SHAPE,
                 "linear: weight [2,3] and bias [1,2]; the bias must be [2]");

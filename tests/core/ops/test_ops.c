@@ -292,6 +292,45 @@ static void test_products_give_the_plain_values(void **state) {
     test_array_free(&bias);
 }
 
+/* Axes between the batch and the inputs are rows: the same bits as with the input reshaped to rows. */
+static void test_linear_takes_any_axes_as_rows(void **state) {
+    (void)state;
+    enum { A = 7, B = 5, C = 3, IN = 33, OUT = 17, ALL_ROWS = A * B * C };
+    for (int t = SW_F32; t <= SW_F64; t++)
+        for (int has_bias = 0; has_bias < 2; has_bias++) {
+            const sw_dtype type = (sw_dtype)t;
+            sw_array x = test_filled(type, SW_SHAPE(A, B, C, IN), -2, 2, 1),
+                     w = test_filled(type, SW_SHAPE(OUT, IN), -2, 2, 2), b = test_filled(type, SW_SHAPE(OUT), -2, 2, 3),
+                     d = test_filled(type, SW_SHAPE(A, B, C, OUT), -2, 2, 4),
+                     x_rows = sw_array_view(x.data, type, SW_SHAPE(ALL_ROWS, IN)),
+                     d_rows = sw_array_view(d.data, type, SW_SHAPE(ALL_ROWS, OUT));
+            sw_tape *tape = sw_tape_new();
+            sw_tensor in[2][3], y[2];
+            for (int rows = 0; rows < 2; rows++) {
+                in[rows][0] = sw_variable(tape, rows ? x_rows : x);
+                in[rows][1] = sw_variable(tape, w);
+                in[rows][2] = has_bias ? sw_variable(tape, b) : (sw_tensor){0};
+                y[rows] = sw_linear(in[rows][0], in[rows][1], in[rows][2]);
+                assert_ok(sw_backward_from(y[rows], rows ? d_rows : d));
+            }
+            sw_array own = sw_value(y[0]), plain = sw_value(y[1]);
+            assert_true(sw_shape_equal(own.rank, own.shape, 4, (const int64_t[]){A, B, C, OUT}));
+            assert_memory_equal(own.data, plain.data, test_bytes(&plain));
+            for (int i = 0; i < 2 + has_bias; i++) {
+                own = sw_grad(in[0][i]);
+                plain = sw_grad(in[1][i]);
+                assert_int_equal(test_bytes(&own), test_bytes(&plain));
+                assert_memory_equal(own.data, plain.data, test_bytes(&plain));
+            }
+            expect_no_error();
+            sw_tape_free(tape);
+            test_array_free(&x);
+            test_array_free(&w);
+            test_array_free(&b);
+            test_array_free(&d);
+        }
+}
+
 static void test_scalar_operations_give_the_plain_values(void **state) {
     (void)state;
     sw_array x = test_filled(SW_F64, SW_SHAPE(6, 5), -2, 2, 8), y = test_filled(SW_F64, SW_SHAPE(6, 5), 0, 1, 9);
@@ -658,6 +697,7 @@ int main(void) {
         cmocka_unit_test_setup(test_operation_survives_every_failed_allocation, test_clear),
         cmocka_unit_test_setup(test_broadcasting_gives_the_plain_values, test_clear),
         cmocka_unit_test_setup(test_products_give_the_plain_values, test_clear),
+        cmocka_unit_test_setup(test_linear_takes_any_axes_as_rows, test_clear),
         cmocka_unit_test_setup(test_scalar_operations_give_the_plain_values, test_clear),
         cmocka_unit_test_setup(test_empty_sums_and_means_are_defined, test_clear),
         cmocka_unit_test_setup(test_cross_entropy_of_extreme_logits_is_exact, test_clear),
