@@ -14,7 +14,8 @@ sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
         return NULL;
     }
     model->placeholder = (sw_module){.type = &swn_placeholder_type, .model = model, .name = "?", .named = true};
-    model->input.rank = -1;
+    for (int i = 0; i < SW_MAX_INPUTS; i++)
+        model->input[i].rank = -1;
     atomic_flag_clear_explicit(&model->evaluating, memory_order_release);
     return model;
 }
@@ -38,9 +39,25 @@ sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *sha
     sw_array check = sw_array_view(model, SW_F32, rank, shape);
     if (!check.data)
         return sw_last_failure();
-    model->input.rank = rank;
+    model->input[0].rank = rank;
     for (int i = 0; i < rank; i++)
-        model->input.length[i] = shape[i];
+        model->input[0].length[i] = shape[i];
+    model->inputs = 1;
+    return SW_OK;
+}
+
+sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_sample_shape *shapes) {
+    if (!model || !shapes)
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_input_shapes: the %s NULL", model ? "shapes are" : "model is");
+    if (count < 1 || count > SW_MAX_INPUTS)
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_input_shapes: %d inputs; 1 to %d are possible", count,
+                       SW_MAX_INPUTS);
+    for (int i = 0; i < count; i++)
+        if (shapes[i].rank >= 0 && !sw_array_view(model, SW_F32, shapes[i].rank, shapes[i].length).data)
+            return sw_last_failure();
+    for (int i = 0; i < count; i++)
+        model->input[i] = shapes[i];
+    model->inputs = count;
     return SW_OK;
 }
 
@@ -94,8 +111,9 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
         return NULL;
     }
     model->root = root;
-    sw_sample_shape shape = model->input;
-    if (sw_module_build(root, &shape) == SW_OK) {
+    sw_sample_shape shape = model->input[0];
+    if ((model->inputs > 1 ? sw_module_build_many(root, model->inputs, model->input, &shape)
+                           : sw_module_build(root, &shape)) == SW_OK) {
         model_mark_head(model->params);
         if (sw_params_build(model->params) == SW_OK)
             return model->params;

@@ -16,7 +16,8 @@ struct sw_model {
     int modules, capacity;
     sw_module placeholder;
     sw_module *root;
-    sw_sample_shape input;
+    sw_sample_shape input[SW_MAX_INPUTS]; /* of the root; rank -1: not known */
+    int inputs;                           /* of those; 0: not said */
     sw_init init[SWN_ROLES]; /* for parameters of which the user says nothing; fill NULL: the layer's default */
     bool failed;
     struct swn_objective *objectives;

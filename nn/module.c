@@ -4,11 +4,12 @@
 #include "nn/model.h"
 #include "nn/module_build.h"
 #include "nn/module_settings.h"
+#include "nn/module_type.h"
 
 #include <string.h>
 
 sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes) {
-    if (!type || !type->name || !type->forward) {
+    if (!type || !type->name || (!type->forward && !SWN_TYPE_MEMBER(type, forward_many))) {
         sw_fail(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
         return sw_module_fail(model);
     }
@@ -45,6 +46,7 @@ void swn_module_free(sw_module *m) {
     sw_free(m->child);
     sw_free(m->param);
     sw_free(m->kept_frozen);
+    sw_free(m->every_in);
     sw_free((void *)(uintptr_t)m->name);
     sw_free(m);
 }
@@ -72,19 +74,75 @@ sw_module *sw_module_child(const sw_module *module, int index) {
     return module && index >= 0 && index < module->children ? module->child[index] : NULL;
 }
 
+/* ---- Build ---- */
+
+sw_status swn_check_inputs(const sw_module *m, int count) {
+    const bool many = SWN_TYPE_MEMBER(m->type, forward_many) != NULL;
+    const int given_least = many ? m->type->least_inputs : 1, given_most = many ? m->type->most_inputs : 1,
+              least = given_least > 0 ? given_least : 1,
+              most = given_most > 0 && given_most < SW_MAX_INPUTS ? given_most : SW_MAX_INPUTS;
+    if (count >= least && count <= most)
+        return SW_OK;
+    if (least == most)
+        return sw_fail(SW_ERR_ARGUMENT, "layer %s: takes %d input%s, not %d", m->name, least, least > 1 ? "s" : "",
+                       count);
+    return sw_fail(SW_ERR_ARGUMENT, "layer %s: takes %d to %d inputs, not %d", m->name, least, most, count);
+}
+
+static sw_status module_set_inputs(sw_module *m, int count, const sw_sample_shape *in) {
+    if (count > 1) {
+        sw_sample_shape *copy = sw_alloc_array(count, sizeof *copy);
+        if (!copy)
+            return SW_ERR_MEMORY;
+        memcpy(copy, in, (size_t)count * sizeof *copy);
+        sw_free(m->every_in);
+        m->every_in = copy;
+    }
+    m->in = in[0];
+    m->inputs = count;
+    return SW_OK;
+}
+
+/* What the type's own function makes of the inputs. */
+static sw_status module_run_build(sw_module *m, int count, const sw_sample_shape *in, sw_sample_shape *out) {
+    const sw_module_type *type = m->type;
+    sw_status status = SW_OK;
+    *out = in[0];
+    if (!SWN_TYPE_MEMBER(type, forward_many)) {
+        status = type->build ? type->build(m, out) : SW_OK;
+    } else if (type->build_many) {
+        *out = (sw_sample_shape){.rank = -1};
+        status = type->build_many(m, count, in, out);
+    }
+    return status == SW_OK
+               ? SW_OK
+               : sw_fail(status, "layer %s: build returned status %d without a message", m->name, (int)status);
+}
+
+sw_status sw_module_build_many(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out) {
+    if (!module || !in || !out)
+        return sw_fail(SW_ERR_ARGUMENT, "module_build: the %s is NULL", module ? "shape" : "layer");
+    SW_TRY(swn_check_inputs(module, count));
+    SW_TRY(swn_settle_name(module));
+    SW_TRY(module_set_inputs(module, count, in));
+    sw_sample_shape result;
+    SW_TRY(module_run_build(module, count, in, &result));
+    SW_TRY(swn_settle_frozen(module));
+    SW_TRY(swn_check_settings_used(module));
+    *out = module->out = result;
+    module->built = true;
+    return SW_OK;
+}
+
+/* Of a layer of several inputs about which nothing is known, each is unknown. */
 sw_status sw_module_build(sw_module *module, sw_sample_shape *shape) {
     if (!module || !shape)
         return sw_fail(SW_ERR_ARGUMENT, "module_build: the %s is NULL", module ? "shape" : "layer");
-    SW_TRY(swn_settle_name(module));
-    module->in = *shape;
-    if (module->type->build) {
-        sw_status status = module->type->build(module, shape);
-        if (status != SW_OK)
-            return sw_fail(status, "layer %s: build returned status %d without a message", module->name, (int)status);
-    }
-    SW_TRY(swn_settle_frozen(module));
-    SW_TRY(swn_check_settings_used(module));
-    module->out = *shape;
-    module->built = true;
-    return SW_OK;
+    if (shape->rank >= 0 || !SWN_TYPE_MEMBER(module->type, forward_many) || module->type->least_inputs < 2)
+        return sw_module_build_many(module, 1, shape, shape);
+    sw_sample_shape unknown[SW_MAX_INPUTS];
+    const int count = module->type->least_inputs < SW_MAX_INPUTS ? module->type->least_inputs : SW_MAX_INPUTS;
+    for (int i = 0; i < count; i++)
+        unknown[i] = (sw_sample_shape){.rank = -1};
+    return sw_module_build_many(module, count, unknown, shape);
 }

@@ -6,7 +6,8 @@
  *         return sw_module_new(model, &my_type, sizeof(my_data));
  *     }
  *
- * sw_nn_compose (nn.h) is simpler if the layer only combines other layers and operations.
+ * sw_nn_compose (nn.h) is simpler if the layer only combines other layers and operations. A layer of several inputs
+ * (queries and a context, a mask) has build_many and forward_many in place of build and forward.
  */
 #ifndef SWALE_MODULE_H
 #define SWALE_MODULE_H
@@ -26,6 +27,8 @@ typedef struct sw_sample_shape {
     int64_t length[SW_MAX_RANK];
 } sw_sample_shape;
 
+enum { SW_MAX_INPUTS = 16 }; /* of a layer */
+
 /* The type of a layer: a constant that outlives the models with such layers. */
 typedef struct sw_module_type {
     size_t size;      /* sizeof(sw_module_type) */
@@ -33,7 +36,8 @@ typedef struct sw_module_type {
     /* Receives the shape of a sample of the input and replaces it by that of the output; declares the parameters by
      * sw_module_add_param. NULL: the shape does not change, and there are no parameters. */
     sw_status (*build)(sw_module *module, sw_sample_shape *shape);
-    /* Computes the output for a batch, on the tape of x; a null tensor after an error. */
+    /* Computes the output for a batch, on the tape of x; a null tensor after an error. NULL if there is a
+     * forward_many. */
     sw_tensor (*forward)(sw_module *module, sw_tensor x);
     /* Writes a description for sw_model_print, at most `bytes` bytes: "784 → 100". NULL: no description. */
     void (*describe)(const sw_module *module, char *text, size_t bytes);
@@ -46,6 +50,17 @@ typedef struct sw_module_type {
     void (*linear_sizes)(const sw_module *module, int64_t *inputs, int64_t *outputs, bool *bias);
     bool is_chain;   /* forward calls the layers in it one after the other, and does nothing else */
     bool is_reshape; /* forward changes the shape of a sample alone, not its elements or their order */
+    /* For a layer of several inputs, in place of `build` and `forward`. Axis 0 of each input is the batch; it has length
+     * 1 for what is equal for all samples, a mask for example. */
+    /* Receives the shapes of a sample of each input, and sets *out, which is unknown before (rank -1); declares the
+     * parameters. NULL: the output has the shape of the first input, and there are no parameters. */
+    sw_status (*build_many)(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out);
+    /* Computes the output for `count` inputs on one tape; a null tensor after an error. */
+    sw_tensor (*forward_many)(sw_module *module, int count, const sw_tensor *x);
+    /* The number of inputs that forward_many takes: at least (0: 1) and at most (0: SW_MAX_INPUTS). Inputs that may be
+     * left out are the last. */
+    int least_inputs, most_inputs;
+    unsigned id_inputs; /* bit i: input i is ids, as takes_ids says of the only input */
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;
@@ -68,6 +83,8 @@ struct sw_module {
     sw_module_setting *settings; /* the requests of sw_module_set_init and sw_module_tie */
     sw_sample_shape in, out;     /* rank -1: not known */
     bool *kept_frozen;           /* [params]: frozen by its build function; NULL: none is */
+    int inputs;                  /* with which it was built; 0 before */
+    sw_sample_shape *every_in;   /* [inputs], of which `in` is the first; NULL if there is one */
 };
 
 /* Makes a layer of a type, with `bytes` of zeroed data. After an error it returns a placeholder, which other functions
@@ -89,10 +106,14 @@ SW_API sw_param *sw_module_add_param(sw_module *module, const char *suffix, int 
 SW_API sw_status sw_module_add_child(sw_module *module, sw_module *child);
 /* Names a layer and builds it for samples of shape *shape, which the function replaces by the shape of the output. */
 SW_API sw_status sw_module_build(sw_module *module, sw_sample_shape *shape);
+/* The same for a layer of `count` inputs with samples of the shapes in[]; *out becomes the shape of the output. */
+SW_API sw_status sw_module_build_many(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out);
 /* For the build of a layer made of layers that it calls in any way: runs its forward on zeros [2, sample...] (ids for a
  * type with takes_ids). Each layer in it is built with the shape of the sample that reaches it; *shape becomes that of
  * the output. Layers that forward does not call are not built. */
 SW_API sw_status sw_module_trace(sw_module *module, sw_sample_shape *shape);
+/* The same for the build_many of a layer of several inputs. */
+SW_API sw_status sw_module_trace_many(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out);
 /* The model's element type, and the seed of its initial values, also before the build. */
 SW_API sw_dtype sw_model_type(const sw_model *model);
 SW_API uint64_t sw_model_seed(const sw_model *model);
@@ -106,12 +127,21 @@ typedef struct sw_compose_options {
     /* The shape of a sample of the output; NULL: the build determines it by running `forward`. If it is given, the
      * build does not run `forward`, and builds the inner layers in order, with unknown input shapes. */
     const sw_sample_shape *out;
-    bool takes_ids; /* the input is ids, i32 in the run at the build; see sw_predict */
+    bool takes_ids;               /* the input is ids, i32 in the run at the build; see sw_predict */
+    SW_ADDED int optional_inputs; /* sw_nn_compose_many: how many of the last inputs may be left out */
+    unsigned id_inputs;           /* sw_nn_compose_many: bit i: input i is ids, i32 in the run at the build */
 } sw_compose_options;
 /* As sw_nn_compose (nn.h), with an array of layers, and options, which are copied (NULL: none). */
 SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
                                              sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
                                              sw_module *const *modules, const sw_compose_options *options);
+/* Composes a layer of `inputs` inputs, 1 to SW_MAX_INPUTS: as sw_nn_compose_with_options, with a `forward` that gets
+ * `count` tensors, all of `inputs` or without optional ones. Call it by sw_forward_many. The build runs it with the inputs
+ * that the layer around it, or sw_model_set_input_shapes, gives: a layer inside that only an optional input reaches needs
+ * its number of inputs. */
+SW_API sw_module *sw_nn_compose_many(sw_model *model, const char *kind, int inputs,
+                                     sw_tensor (*forward)(sw_module *self, int count, const sw_tensor *x),
+                                     int modules_count, sw_module *const *modules, const sw_compose_options *options);
 /* The `user` of sw_compose_options; NULL for layers that are not composed. */
 SW_API void *sw_module_user(const sw_module *module);
 

@@ -4,6 +4,8 @@
 
 #include <swale/module.h>
 
+/* module.c: an error if the layer does not take so many inputs. */
+sw_status swn_check_inputs(const sw_module *module, int count);
 /* module_name.c: gives the layer its final name. */
 sw_status swn_settle_name(sw_module *module);
 /* module_freeze.c: records which parameters the build froze, and freezes the others if the program asked for it. */

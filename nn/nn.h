@@ -35,6 +35,9 @@ SW_API void sw_model_free(sw_model *model);
 /* Sets the shape of one sample of the input, without the batch axis. It is required only if a layer takes its number of
  * inputs from its input (0), or a composed layer needs the shape. */
 SW_API sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape);
+/* The same for a root of several inputs (sw_forward_many): the shape of a sample of each of 1 to SW_MAX_INPUTS inputs. A
+ * shape that is not known has rank -1. */
+SW_API sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_sample_shape *shapes);
 /* Determines all shapes, and declares and initializes the parameters. The weight of the last layer that has one gets
  * the role SW_ROLE_HEAD, unless it is tied. Returns the parameters, which the model owns. Call it once. NULL and an
  * error if the layers do not fit together. */
@@ -50,6 +53,9 @@ SW_API void sw_model_print(const sw_model *model, FILE *to);
 /* Computes the output of a layer, or of the root, for a batch x [batch, ...], on the tape of x. A null tensor after an
  * error. */
 SW_API sw_tensor sw_forward(sw_module *module, sw_tensor x);
+/* The same for a layer of several inputs, x[count] on one tape. A layer of one input takes count 1. sw_model_objective,
+ * sw_model_evaluate and sw_predict give the root one input; a program with several writes its own objective. */
+SW_API sw_tensor sw_forward_many(sw_module *module, int count, const sw_tensor *x);
 
 /* ---- Layers ---------------------------------------------------------------------------------- */
 

@@ -137,7 +137,7 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
         return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
     if (!sw_array_view(x, x->type, x->rank, x->shape).data) /* a rank or lengths that no array has */
         return sw_last_failure();
-    const sw_sample_shape *sample = &model->input;
+    const sw_sample_shape *sample = &model->input[0];
     sw_sample_shape given = {.rank = x->rank - 1};
     for (int i = 1; i < x->rank; i++)
         given.length[i - 1] = x->shape[i];

@@ -1,0 +1,143 @@
+/* Shapes of composed layers, which a run of their forward on zeros determines. */
+#include "nn/trace.h"
+
+#include <swale/extend.h>
+
+#include "nn/model.h"
+#include "nn/module_build.h"
+#include "nn/module_type.h"
+
+#include <string.h>
+
+/* Zeros [batch, sample...] of an element type. */
+static sw_tensor trace_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const sw_sample_shape *sample) {
+    int64_t shape[SW_MAX_RANK + 1] = {batch};
+    for (int i = 0; i < sample->rank; i++)
+        shape[i + 1] = sample->length[i];
+    sw_tensor t = sw_empty(tape, type, sample->rank + 1, shape);
+    sw_array a = sw_is_null(t) ? (sw_array){0} : sw_value(t);
+    if (a.data)
+        memset(a.data, 0, (size_t)sw_array_count(&a) * sw_dtype_size(type));
+    return t;
+}
+
+/* The shape of a sample of an array [batch, sample...]. */
+static sw_sample_shape trace_sample_of(const sw_array *a) {
+    sw_sample_shape sample = {.rank = a->rank - 1};
+    for (int i = 1; i < a->rank; i++)
+        sample.length[i - 1] = a->shape[i];
+    return sample;
+}
+
+/* ---- A layer inside ---- */
+
+static bool trace_is_inside(const sw_module *m, const sw_module *block) {
+    const sw_module *up = m;
+    while (up && up != block)
+        up = up->parent;
+    return up && m != block;
+}
+
+/* The shapes of samples that reach the layer; equal to those it is built for. */
+static sw_status trace_samples(const sw_module *m, int count, const sw_tensor *x, sw_sample_shape *sample) {
+    const sw_module *block = m->model->tracing;
+    for (int i = 0; i < count; i++) {
+        const sw_array a = sw_value(x[i]);
+        if (!a.data || a.rank < 1)
+            return sw_fail(SW_ERR_SHAPE, "layer %s: its forward gives layer %s a scalar; [batch, ...] is needed",
+                           block->name, m->name);
+        sample[i] = trace_sample_of(&a);
+    }
+    if (m->built && m->inputs != count)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: its forward calls layer %s with %d and %d inputs", block->name, m->name,
+                       m->inputs, count);
+    for (int i = 0; m->built && i < count; i++) {
+        const sw_sample_shape *in = m->every_in ? &m->every_in[i] : &m->in;
+        if (!sw_shape_equal(sample[i].rank, sample[i].length, in->rank, in->length))
+            return sw_fail(SW_ERR_SHAPE, "layer %s: its forward calls layer %s with samples %s and %s", block->name,
+                           m->name, sw_shape_text(in->rank, in->length),
+                           sw_shape_text(sample[i].rank, sample[i].length));
+    }
+    return SW_OK;
+}
+
+sw_tensor swn_traced_forward(sw_module *m, int count, const sw_tensor *x) {
+    const sw_tensor null = {0};
+    sw_sample_shape sample[SW_MAX_INPUTS], out;
+    if (!trace_is_inside(m, m->model->tracing)) {
+        sw_fail(SW_ERR_ARGUMENT, "layer %s: its forward calls layer %s, which is not part of it",
+                m->model->tracing->name, m->name);
+        return null;
+    }
+    if (trace_samples(m, count, x, sample) != SW_OK)
+        return null;
+    if (!m->built && sw_module_build_many(m, count, sample, &out) != SW_OK)
+        return null;
+    if (m->out.rank < 0) {
+        sw_fail(SW_ERR_SHAPE, "layer %s: its build does not say what comes out", m->name);
+        return null;
+    }
+    return trace_zeros(x[0].tape, sw_params_type(m->model->params), sw_value(x[0]).shape[0], &m->out);
+}
+
+/* ---- The run of a forward on zeros ---- */
+
+static sw_dtype trace_input_type(const sw_module *m, int input) {
+    const bool ids = SWN_TYPE_MEMBER(m->type, forward_many) ? (m->type->id_inputs >> input & 1) != 0
+                                                            : SWN_TYPE_MEMBER(m->type, takes_ids);
+    return ids ? SW_I32 : sw_params_type(m->model->params);
+}
+
+/* Runs forward on two samples of zeros. */
+static sw_status trace_run(sw_module *m, sw_tape *tape, int count, const sw_sample_shape *in, sw_sample_shape *out) {
+    enum { SAMPLES = 2 };
+    sw_tensor x[SW_MAX_INPUTS];
+    for (int i = 0; i < count; i++) {
+        x[i] = trace_zeros(tape, trace_input_type(m, i), SAMPLES, &in[i]);
+        if (sw_is_null(x[i]))
+            return sw_last_failure();
+    }
+    const char *outer = sw_tape_set_layer(tape, m->name);
+    const uint64_t failures = sw_failure_count();
+    sw_tensor y =
+        SWN_TYPE_MEMBER(m->type, forward_many) ? m->type->forward_many(m, count, x) : m->type->forward(m, x[0]);
+    sw_tape_set_layer(tape, outer);
+    sw_array a = sw_is_null(y) ? (sw_array){0} : sw_value(y);
+    if (!a.data)
+        return sw_fail_unless_since(failures, SW_ERR_USER, "layer %s: its forward gives a null tensor", m->name);
+    if (a.rank < 1 || a.shape[0] != SAMPLES)
+        return sw_fail(SW_ERR_SHAPE,
+                       "layer %s: its forward makes %s of a batch of %d; axis 0 must stay the "
+                       "batch",
+                       m->name, sw_shape_text(a.rank, a.shape), SAMPLES);
+    *out = trace_sample_of(&a);
+    return SW_OK;
+}
+
+sw_status sw_module_trace_many(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out) {
+    if (!module || !in || !out)
+        return sw_fail(SW_ERR_ARGUMENT, "module_trace: the %s is NULL", module ? "shape" : "layer");
+    SW_TRY(swn_check_inputs(module, count));
+    for (int i = 0; i < count; i++)
+        if (in[i].rank < 0)
+            return sw_fail(SW_ERR_SHAPE, "layer %s: what comes in is not known; sw_model_set_input_shape%s gives it",
+                           module->name, count > 1 ? "s" : "");
+    sw_model *model = module->model;
+    sw_tape *outer = model->trace, *tape = outer ? outer : sw_tape_new();
+    const sw_module *outer_module = model->tracing;
+    if (!tape)
+        return SW_ERR_MEMORY;
+    sw_tape_set_switch(tape, SW_RECORD | SW_TRAIN, false);
+    model->trace = tape;
+    model->tracing = module;
+    const sw_status status = trace_run(module, tape, count, in, out);
+    model->trace = outer;
+    model->tracing = outer_module;
+    if (!outer)
+        sw_tape_free(tape);
+    return status;
+}
+
+sw_status sw_module_trace(sw_module *module, sw_sample_shape *shape) {
+    return sw_module_trace_many(module, 1, shape, shape);
+}
