@@ -27,9 +27,9 @@ struct sw_source {
     const char *const *class_names; /* NULL or `classes` names */
     /* Writes the samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape], i32 or the
      * type of x). Either may be NULL. It is called from several threads for different samples. Random changes of a
-     * sample (a crop, a flip) must be a function of the sample's id and `draw` only. `draw` is the draw of the tape, by
-     * which dropout is drawn too, so that a method that evaluates twice in one draw gets equal pictures; or the epoch
-     * of a loader. */
+     * sample (a crop, a flip) must be a function of the sample's id and `draw` only. In a loader, `draw` is the epoch.
+     * Otherwise it is the draw of the tape, which also determines dropout, so that a method that evaluates samples
+     * twice with one draw gets equal pictures. */
     sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                         void *x, void *y);
     /* Optional: announces samples that will be gathered soon. */
