@@ -26,9 +26,9 @@ typedef struct sw_error_list {
 } sw_error_list;
 /* Adds a mismatch and keeps at most 399 bytes of its text. If the list has no room left, the mismatch is only
  * counted. */
-SW_API void sw_error_list_add(sw_error_list *faults, const char *format, ...) SW_PRINTF(2, 3);
+SW_API void sw_error_list_add(sw_error_list *list, const char *format, ...) SW_PRINTF(2, 3);
 /* The text of the list, which ends with "; … and N more" if some mismatches had no room. */
-SW_API const char *sw_error_list_text(sw_error_list *faults);
+SW_API const char *sw_error_list_text(sw_error_list *list);
 
 /* ---- Numbers and texts ---- */
 /* The library writes numbers to files and messages, and reads them back, through these functions only. They use a

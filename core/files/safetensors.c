@@ -273,16 +273,16 @@ static int compare_texts_by_key(const void *a, const void *b) {
 
 /* jansson takes no text that is not UTF-8, and says no more than that it failed. */
 static sw_status safetensors_fail_text(const char *path, const char *key, const char *text) {
-    json_t *key_there = json_string(key), *text_there = text ? json_string(text) : NULL,
-           *memory_there = json_string_nocheck(text && key_there ? text : key);
-    sw_status status = memory_there && !key_there
+    json_t *key_json = json_string(key), *text_json = text ? json_string(text) : NULL,
+           *memory_json = json_string_nocheck(text && key_json ? text : key);
+    sw_status status = memory_json && !key_json
                            ? swi_file_fail(path, SW_ERR_ARGUMENT, "the name %.200s is not UTF-8", key)
-                       : memory_there && text && !text_there
+                       : memory_json && text && !text_json
                            ? swi_file_fail(path, SW_ERR_ARGUMENT, "the text of %.200s is not UTF-8", key)
                            : swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
-    json_decref(key_there);
-    json_decref(text_there);
-    json_decref(memory_there);
+    json_decref(key_json);
+    json_decref(text_json);
+    json_decref(memory_json);
     return status;
 }
 

@@ -11,13 +11,13 @@
 void sw_box_join(sw_box *b, int operands) {
     int axes = 0;
     for (int axis = 0; axis < b->axes; axis++) {
-        bool goes_on = axes > 0;
+        bool joins = axes > 0;
         if (b->length[axis] == 1)
             continue;
-        for (int k = 0; k < operands && goes_on; k++)
-            goes_on = b->stride[k][axes - 1] == b->length[axis] * b->stride[k][axis];
-        axes += !goes_on;
-        b->length[axes - 1] = goes_on ? b->length[axes - 1] * b->length[axis] : b->length[axis];
+        for (int k = 0; k < operands && joins; k++)
+            joins = b->stride[k][axes - 1] == b->length[axis] * b->stride[k][axis];
+        axes += !joins;
+        b->length[axes - 1] = joins ? b->length[axes - 1] * b->length[axis] : b->length[axis];
         for (int k = 0; k < operands; k++)
             b->stride[k][axes - 1] = b->stride[k][axis];
     }

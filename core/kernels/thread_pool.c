@@ -32,10 +32,10 @@
 
 enum { MAX_THREADS = 64, SPINS = 4000 };
 
-typedef struct stretch {
-    _Alignas(SW_ALIGNMENT) atomic_llong next; /* the next tile of this stretch to be taken */
+typedef struct tile_range {
+    _Alignas(SW_ALIGNMENT) atomic_llong next; /* the next tile of this tile_range to be taken */
     long long end;
-} stretch;
+} tile_range;
 
 static struct {
     /* The job. */
@@ -43,7 +43,7 @@ static struct {
     void *args;
     int threads;   /* stretches in use */
     unsigned mode; /* of the caller's arithmetic */
-    stretch part[MAX_THREADS];
+    tile_range part[MAX_THREADS];
     _Alignas(SW_ALIGNMENT) atomic_uint ticket; /* grows by one with each job */
     _Alignas(SW_ALIGNMENT) atomic_int inside;  /* workers that may still read the job */
     /* The crew. */
@@ -140,7 +140,7 @@ unsigned sw_subnormals_flush(void) {
 static void pool_run_tiles(int self) {
     int threads = pool.threads;
     for (int turn = 0; turn < threads; turn++) {
-        stretch *part = &pool.part[(self + turn) % threads];
+        tile_range *part = &pool.part[(self + turn) % threads];
         for (;;) {
             if (atomic_load_explicit(&part->next, memory_order_relaxed) >= part->end)
                 break;

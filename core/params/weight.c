@@ -11,9 +11,9 @@ static bool weight_is_sum(swi_weight w) {
     return w.value == SW_SUMMED;
 }
 
-/* Losses l_1 / w_1 + l_2 / w_2 + … with w_k = r_k w_1: the mean over parts is (Σ w_1 loss) / (Σ w_1) if every part
- * has the same ratios, so that w_1 is the weight and `mix` has to tell other ratios apart: a linear form of the
- * r_k, with coefficients that are polynomials in a transcendental number, which is 1 where all weights are equal. */
+/* For losses l_1 / w_1 + l_2 / w_2 + … with w_k = r_k w_1, the mean over parts is (Σ w_1 loss) / (Σ w_1) if every part
+ * has the same ratios r_k. Therefore w_1 is the weight, and `mix` must be different for different ratios: it is a linear
+ * form of the r_k whose coefficients are polynomials in a transcendental number. It is 1 if all weights are equal. */
 swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
     static const double K = 0.31830988618379067; /* 1/π */
     if (weight_is_sum(a) != weight_is_sum(b))
@@ -25,8 +25,8 @@ swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
     return (swi_weight){a.value, a.mix + K * (b.mix * (b.value / a.value) - a.mix)};
 }
 
-/* What weighs nothing fits everything. mix is made of a few quotients, products and sums, with a relative rounding
- * error of 2^-53 each. */
+/* A part with weight 0 fits every part. `mix` is computed by a few quotients, products and sums, each with a relative
+ * rounding error of 2^-53. */
 bool swi_weight_fits(swi_weight a, swi_weight b) {
     if (weight_is_sum(a) != weight_is_sum(b))
         return false;

@@ -41,7 +41,7 @@ struct sw_op {
     const char *name;
     /* Checks the inputs and sets out's type and shape by one of the sw_call_set_shape functions, or fails. */
     sw_status (*shape)(sw_call *call);
-    /* Fills out->data. */
+    /* Fills all of out->data. It must not read elements outside the shapes of the inputs. */
     sw_status (*forward)(sw_call *call);
     /* The vector-Jacobian product. For each input i with sw_call_wants_grad(call, i), it either fills all of
      * sw_call_grad(call, i), in the shape of the input (of the output, if `broadcasts`), or calls

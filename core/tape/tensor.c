@@ -29,12 +29,12 @@ swi_node *swi_node_of(sw_tensor t) {
 void sw_release(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
     if (!node || (node->flags & SWI_PARAM) || (t.tape->switches & SW_KEEP))
-        return; /* a parameter's leaf is everybody's */
+        return; /* the leaf of a parameter is shared by all users of the parameter */
     node->flags |= SWI_RELEASED;
     if (node->root == node)
-        swi_settle(t.tape, node);
+        swi_release_unused_root(t.tape, node);
     else
-        swi_drop_reader(t.tape, node); /* a living view counts as a reader of its root */
+        swi_drop_reader(t.tape, node); /* a view counts as a reader of its root until it is released */
 }
 
 /* ---- Leaves and readers ---- */
