@@ -60,12 +60,12 @@ void sw_archive_free(sw_archive *a) {
     sw_free(a);
 }
 
-/* The archive is NULL because something failed before, which is kept, or by mistake. */
+/* The error of a NULL archive: the pending error, or else a new one. */
 static sw_status archive_fail_null(void) {
     return sw_fail_unless_pending(SW_ERR_ARGUMENT, "archive: the archive is NULL");
 }
 
-/* ---- Putting in ---- */
+/* ---- Arrays and texts: writing ---- */
 
 static sw_status archive_put(sw_archive *a, const char *name, const sw_array *array, bool copy) {
     int64_t count;
@@ -95,7 +95,7 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
     entry->owned = copied;
     if (copied)
         entry->array.data = copied;
-    else if (!array->data) /* nothing in it, but there */
+    else if (!array->data) /* an empty array; data NULL would mean an unsupported type */
         entry->array.data = entry->name;
     return SW_OK;
 }
@@ -142,7 +142,7 @@ sw_status sw_archive_set_text(sw_archive *a, const char *key, const char *text) 
     return status;
 }
 
-/* ---- Looking in ---- */
+/* ---- Arrays and texts: reading ---- */
 
 int swi_archive_find(const sw_archive *a, const char *name) {
     for (int i = 0; i < a->entries; i++)

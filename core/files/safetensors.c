@@ -3,7 +3,7 @@
  *     u64, little-endian       length N of the header, at most 100,000,000
  *     N bytes                  JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [0,24]}, …},
  *                              with "__metadata__": {"key": "text"}; spaces up to N
- *     the rest                 the arrays, one after the other without holes; offsets begin here
+ *     the rest                 the arrays, one after the other without gaps; offsets begin here
  *
  * Files are written as the Python package writes them: types of larger elements first, then by name, N a multiple of 8,
  * so that every array is aligned in the file. */
@@ -42,7 +42,7 @@ typedef struct header {
     int tensors;
 } header;
 
-/* In the file. The product cannot overflow: read_shape bounds the count. */
+/* The bytes of an array in the file. The product cannot overflow, because safetensors_read_shape limits the count. */
 static int64_t safetensors_stored_bytes(const tensor *t) {
     return t->type->bits >= 8 ? t->count * (t->type->bits / 8) : t->count * t->type->bits / 8;
 }
@@ -88,7 +88,7 @@ static sw_status safetensors_read_tensor(const header *h, tensor *t, const char 
 static sw_status safetensors_read_texts(const header *h, sw_archive *a, json_t *metadata) {
     const char *key;
     json_t *value;
-    if (json_is_null(metadata)) /* no texts: so does the package read it */
+    if (json_is_null(metadata)) /* no texts, as in the Python package */
         return SW_OK;
     if (!json_is_object(metadata))
         return FAIL(h, "its __metadata__ is no object");
@@ -122,12 +122,12 @@ static int compare_tensors_by_offset(const void *a, const void *b) {
     const tensor *s = a, *t = b;
     if (s->begin != t->begin)
         return s->begin < t->begin ? -1 : 1;
-    if (s->end != t->end) /* empty ones before the one that begins there */
+    if (s->end != t->end) /* empty arrays come before the array that begins at the same byte */
         return s->end < t->end ? -1 : 1;
     return strcmp(s->name, t->name);
 }
 
-/* Each begins where the last ended, and the last ends with the file. */
+/* Checks that each array begins where the one before ends, and that the last one ends with the file. */
 static sw_status safetensors_check_offsets(const header *h, int64_t data_bytes) {
     int64_t at = 0;
     for (int i = 0; i < h->tensors; i++) {
@@ -149,8 +149,9 @@ static sw_status safetensors_check_offsets(const header *h, int64_t data_bytes) 
     return SW_OK;
 }
 
-/* Twice: where jansson (2.14) finds no memory for a token longer than the ones before it, it drops a byte of
- * it and goes on (or ends in an assertion, which nobody can help). */
+/* Parses the header twice and compares the results: if jansson (2.14) has no memory for a token that is longer than the
+ * ones before it, it may drop a byte of the token and continue. (It may also stop in an assertion, which cannot be
+ * prevented here.) */
 static sw_status safetensors_parse(header *h, const char *text, size_t length) {
     json_error_t error;
     json_t *again = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
@@ -200,7 +201,7 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
 
 /* ---- Reading: the arrays ---- */
 
-/* Bytes that an array takes in memory, where each begins at a multiple of 8. */
+/* The bytes of an array in memory, rounded up so that every array begins at a multiple of 8. */
 static int64_t safetensors_memory_bytes(const tensor *t) {
     const int64_t bytes = t->type->as < 0 ? 0 : t->count * (int64_t)sw_dtype_size((sw_dtype)t->type->as);
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -242,7 +243,7 @@ static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const hea
     return SW_OK;
 }
 
-/* The archive is empty, and has its path. */
+/* Reads the file a->path into the archive, which is empty. */
 static sw_status safetensors_read(sw_archive *a) {
     swi_reader r;
     header h = {.path = a->path};
@@ -271,7 +272,7 @@ static int compare_texts_by_key(const void *a, const void *b) {
     return strcmp(((const swi_text *)a)->key, ((const swi_text *)b)->key);
 }
 
-/* jansson takes no text that is not UTF-8, and says no more than that it failed. */
+/* Finds out why jansson has failed, which it does not report: a text is not UTF-8, or there is not enough memory. */
 static sw_status safetensors_fail_text(const char *path, const char *key, const char *text) {
     json_t *key_json = json_string(key), *text_json = text ? json_string(text) : NULL,
            *memory_json = json_string_nocheck(text && key_json ? text : key);
@@ -317,7 +318,7 @@ static json_t *safetensors_integers(int count, const int64_t *values) {
     return list;
 }
 
-/* s and o of a format take over what they are given, also when it fails; NULL makes it fail. */
+/* json_pack takes ownership of `shape` and `range`, also if it fails; it fails if one of them is NULL. */
 static json_t *safetensors_describe_entry(const swi_entry *entry, const int64_t offsets[2]) {
     json_t *shape = safetensors_integers(entry->array.rank, entry->array.shape),
            *range = safetensors_integers(2, offsets);
@@ -343,7 +344,7 @@ static sw_status safetensors_make_header(json_t *json, const char *path, const s
     return SW_OK;
 }
 
-/* Length and header, as they are in the file. */
+/* Makes the beginning of the file: the length of the header and the header. The caller frees *text. */
 static sw_status safetensors_print_header(const json_t *json, const char *path, char **text, size_t *size) {
     const bool had_error = sw_error() != NULL;
     const size_t length = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0,
@@ -406,7 +407,7 @@ static sw_status safetensors_write(const sw_archive *a, const char *path) {
     return status;
 }
 
-/* ---- For programs ---- */
+/* ---- Public functions ---- */
 
 sw_archive *sw_archive_load(const char *path) {
     if (!path) {

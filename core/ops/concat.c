@@ -60,7 +60,8 @@ static sw_status stack_shape(sw_call *c) {
     return sw_call_set_shape(c, x->type, rank, shape);
 }
 
-/* The result as [outer, Σ lengths·inner]; each input in turn is a part of it. */
+/* The result as [outer, Σ lengths·inner]. Each input is a part of it; the first call of join_set_part completes the
+ * first one. */
 static sw_part join_first_part(const sw_call *c) {
     const join_attributes *a = c->attributes;
     const sw_view *y = c->out;
@@ -116,9 +117,9 @@ sw_tensor sw_stack(int count, const sw_tensor *parts, int axis) {
     return sw_apply(&stack_op, &a, sizeof a, count, parts);
 }
 
-/* ---- split: slices ---- */
+/* ---- split, by slices ---- */
 
-/* The lengths are checked before anything is made. *length: of each part, where there are no lengths. */
+/* Checks the axis and all lengths before the first slice is recorded. Sets *length to the length of equal parts. */
 static sw_status split_check(const sw_view *x, int axis, int count, const int64_t *lengths, int64_t *length) {
     const int at = axis < 0 ? axis + x->rank : axis;
     const char *text = sw_shape_text(x->rank, x->shape);

@@ -12,8 +12,9 @@ static bool weight_is_sum(swi_weight w) {
 }
 
 /* For losses l_1 / w_1 + l_2 / w_2 + … with w_k = r_k w_1, the mean over parts is (Σ w_1 loss) / (Σ w_1) if every part
- * has the same ratios r_k. Therefore w_1 is the weight, and `mix` must be different for different ratios: it is a linear
- * form of the r_k whose coefficients are polynomials in a transcendental number. It is 1 if all weights are equal. */
+ * has the same ratios r_k. Therefore w_1 is the weight, and `mix` must be different for different ratios: it is a
+ * linear form of the r_k whose coefficients are polynomials in a transcendental number. It is 1 if all weights are
+ * equal. */
 swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
     static const double K = 0.31830988618379067; /* 1/π */
     if (weight_is_sum(a) != weight_is_sum(b))
