@@ -77,7 +77,7 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
         return sw_fail(SW_ERR_ARGUMENT, "archive: there are two arrays %s", name);
     const char *stored = swi_stored_name(array->type);
     if (!stored)
-        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is no element type", name, (int)array->type);
+        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is not an element type", name, (int)array->type);
     SW_TRY(sw_shape_count(array->rank, array->shape, &count));
     if (!array->data && count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
@@ -190,7 +190,7 @@ sw_array sw_archive_get(const sw_archive *a, const char *name) {
         return none;
     }
     if (!a->entry[i].array.data) {
-        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive", name,
+        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not supported", a->path ? a->path : "archive", name,
                 a->entry[i].stored);
         return none;
     }

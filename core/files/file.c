@@ -291,12 +291,12 @@ sw_status swi_writer_commit(swi_writer *w) {
     if (closed != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
     if (renameat(w->folder, w->temporary, w->folder, w->name) != 0)
-        return swi_file_fail(w->path, SW_ERR_IO, "cannot be put in its place: %s", strerror(errno));
+        return swi_file_fail(w->path, SW_ERR_IO, "the temporary file cannot be renamed to it: %s", strerror(errno));
     w->temporary[0] = 0;
     /* Some file systems, in particular network file systems, cannot flush folders. This is not an error. */
     if (writer_sync(w->folder) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS)
         return swi_file_fail(w->path, SW_ERR_IO,
-                             "the new file is there, but its folder cannot be flushed to the "
+                             "the new file was written, but its folder cannot be flushed to the "
                              "disk: %s",
                              strerror(errno));
     return SW_OK;

@@ -59,7 +59,7 @@ static sw_status safetensors_read_shape(const header *h, tensor *t, const json_t
     for (int i = 0; i < t->rank; i++) {
         const json_t *length = json_array_get(shape, (size_t)i);
         if (!json_is_integer(length) || json_integer_value(length) < 0)
-            return FAIL(h, "%.200s: axis %d of its shape is no length", t->name, i);
+            return FAIL(h, "%.200s: axis %d of its shape is not a length", t->name, i);
         t->shape[i] = json_integer_value(length);
         if (t->shape[i] > 0 && t->count > INT64_MAX / 16 / t->shape[i])
             return FAIL(h, "%.200s: its shape has too many elements", t->name);
@@ -91,11 +91,11 @@ static sw_status safetensors_read_texts(const header *h, sw_archive *a, json_t *
     if (json_is_null(metadata)) /* no texts, as in the Python package */
         return SW_OK;
     if (!json_is_object(metadata))
-        return FAIL(h, "its __metadata__ is no object");
+        return FAIL(h, "its __metadata__ is not an object");
     const bool had_error = sw_error() != NULL;
     json_object_foreach(metadata, key, value) {
         if (!json_is_string(value))
-            return FAIL(h, "%.200s in its __metadata__ is no text", key);
+            return FAIL(h, "%.200s in its __metadata__ is not a string", key);
         if (swi_archive_add_text(a, key, json_string_value(value)) != SW_OK)
             return swi_file_no_memory(h->path, had_error);
     }
@@ -133,7 +133,7 @@ static sw_status safetensors_check_offsets(const header *h, int64_t data_bytes) 
     for (int i = 0; i < h->tensors; i++) {
         const tensor *t = &h->tensor[i];
         if (t->begin != at)
-            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld", t->name,
+            return FAIL(h, "%.200s begins at byte %lld of the data, but the array before it ends at %lld", t->name,
                         (long long)t->begin, (long long)at);
         if (t->type->bits < 8 && t->count * t->type->bits % 8 != 0)
             return FAIL(h, "%.200s: %s %s does not end at a whole byte", t->name, t->type->name,
@@ -161,10 +161,10 @@ static sw_status safetensors_parse(header *h, const char *text, size_t length) {
     if (!alike || (!h->json && !error.text[0]))
         return swi_file_fail(h->path, SW_ERR_MEMORY, "out of memory: its header has %zu bytes", length);
     if (!h->json)
-        return FAIL(h, "its header is not JSON as it should be: %s, at byte %d", error.text, error.position);
+        return FAIL(h, "its header is not valid JSON: %s, at byte %d", error.text, error.position);
     for (size_t i = (size_t)error.position; i < length; i++)
         if (text[i] != ' ')
-            return FAIL(h, "byte %zu of its header comes after the end and is no space", i);
+            return FAIL(h, "byte %zu of its header comes after the end and is not a space", i);
     return SW_OK;
 }
 
@@ -181,7 +181,7 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
         return FAIL(h, "not a safetensors file: a header of %llu bytes; at most %d are allowed",
                     (unsigned long long)length, LONGEST_HEADER);
     if ((int64_t)length > r->size - 8)
-        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there", (unsigned long long)length,
+        return FAIL(h, "truncated: a header of %llu bytes, of which the file has %lld", (unsigned long long)length,
                     (long long)r->size - 8);
     char *text = swi_alloc_raw((size_t)length);
     if (!text)
@@ -384,7 +384,7 @@ static sw_status safetensors_write(const sw_archive *a, const char *path) {
     const bool had_error = sw_error() != NULL;
     for (int i = 0; i < a->entries; i++)
         if (!a->entry[i].array.data)
-            return swi_file_fail(path, SW_ERR_TYPE, "%.200s is %s, which is not written", a->entry[i].name,
+            return swi_file_fail(path, SW_ERR_TYPE, "%.200s is %s, which is not supported", a->entry[i].name,
                                  a->entry[i].stored);
     swi_entry **sorted = sw_alloc_array(a->entries, sizeof *sorted);
     if (!sorted)
@@ -429,8 +429,8 @@ sw_status sw_archive_save(const sw_archive *a, const char *path) {
     if (a->failed)
         return sw_error() ? a->failed
                           : sw_fail(SW_ERR_STATE,
-                                    "%.700s: not saved: the archive lacks what could not be put "
-                                    "into it",
+                                    "%.700s: not saved: the archive is incomplete, because an "
+                                    "earlier call failed",
                                     path);
     return safetensors_write(a, path);
 }

@@ -98,7 +98,7 @@ sw_status swi_glm_check_samples(const sw_objective *f) {
 sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double *mean) {
     if (!f || !f->glm)
         return sw_fail(SW_ERR_ARGUMENT,
-                       "objective_lipschitz: the objective is no generalized linear model with a known "
+                       "objective_lipschitz: the objective is not a generalized linear model with a known "
                        "loss and samples in memory (sw_glm_new)");
     SW_TRY(swi_glm_check(f));
     const double curvature = heads[f->glm->head].curvature;
@@ -266,7 +266,7 @@ static sw_status glm_options(sw_dtype type, const sw_glm_options *options, sw_gl
     SW_TRY(sw_options_copy("glm", "sw_glm_options", o, sizeof *o, options,
                            offsetof(sw_glm_options, class_weight) + sizeof o->class_weight));
     if (!glm_head_exists(o->head))
-        return sw_fail(SW_ERR_ARGUMENT, "glm: head = %d is none", (int)o->head);
+        return sw_fail(SW_ERR_ARGUMENT, "glm: head = %d is not a value of sw_head", (int)o->head);
     if (o->delta < 0 || isnan(o->delta) || o->outputs < 0)
         return sw_fail(SW_ERR_ARGUMENT, "glm: delta = %g, outputs = %lld; 0 or more is needed", o->delta,
                        (long long)o->outputs);

@@ -420,9 +420,9 @@ static sw_status glm_combine_on_tape(const sw_objective *f, sw_tape *tape, const
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;
     if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)
-        return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed", sw_dtype_name(rows.type),
-                       sw_shape_text(rows.rank, rows.shape), sw_dtype_name(type), (long long)count,
-                       (long long)f->features);
+        return sw_fail(SW_ERR_SHAPE, "objective: rows returned %s %s; %s [%lld,%lld] is needed",
+                       sw_dtype_name(rows.type), sw_shape_text(rows.rank, rows.shape), sw_dtype_name(type),
+                       (long long)count, (long long)f->features);
     int64_t k = f->outputs, d = f->features;
     SW_TRY(sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d));
     if (f->bias) {

@@ -45,7 +45,7 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
         return NULL;
     }
     if (order != SW_SHUFFLE && order != SW_SEQUENTIAL && order != SW_WITH_REPLACEMENT) {
-        sw_fail(SW_ERR_ARGUMENT, "sampler: %d is no order", (int)order);
+        sw_fail(SW_ERR_ARGUMENT, "sampler: %d is not a value of sw_order", (int)order);
         return NULL;
     }
     sw_sampler *s = sw_alloc(sizeof *s);
@@ -109,8 +109,8 @@ sw_status sw_sampler_seek(sw_sampler *s, int64_t epoch, int64_t position) {
         return sw_fail(SW_ERR_ARGUMENT, "sampler: seek of NULL");
     if (epoch < 0 || position < 0 || position > s->n || (position % s->batch != 0 && position != s->n))
         return sw_fail(SW_ERR_ARGUMENT,
-                       "sampler: epoch %lld, position %lld is no place between batches of %lld out of "
-                       "%lld",
+                       "sampler: epoch %lld, position %lld is not at the end of a batch of %lld of the "
+                       "%lld samples",
                        (long long)epoch, (long long)position, (long long)s->batch, (long long)s->n);
     sampler_set_epoch(s, epoch);
     s->next = position;

@@ -21,8 +21,8 @@ static sw_status concat_shape(sw_call *c) {
         const sw_view *v = c->in[i];
         if (v->rank != x->rank)
             return sw_fail(SW_ERR_SHAPE,
-                           "concat: inputs 0 and %d are %s and %s; they must have equally "
-                           "many axes",
+                           "concat: inputs 0 and %d are %s and %s; they must have the "
+                           "same number of axes",
                            i, sw_shape_text(x->rank, x->shape), sw_shape_text(v->rank, v->shape));
         for (int k = 0; k < x->rank; k++)
             if (k != axis && v->shape[k] != x->shape[k])
@@ -135,7 +135,7 @@ static sw_status split_check(const sw_view *x, int axis, int count, const int64_
                        count);
     for (int i = 0; lengths && i < count; i++) {
         if (lengths[i] < 0)
-            return sw_fail(SW_ERR_SHAPE, "split: length %d is %lld; none may be below 0", i, (long long)lengths[i]);
+            return sw_fail(SW_ERR_SHAPE, "split: length %d is %lld; it must not be negative", i, (long long)lengths[i]);
         total = lengths[i] > n - total ? n + 1 : total + lengths[i];
         if (total > n)
             break;
@@ -191,8 +191,8 @@ static sw_status pad_part(const sw_call *c, sw_part *p) {
         const int64_t before = a->before[axis], after = a->after[axis];
         if (before < 0 || after < 0)
             return sw_fail(SW_ERR_SHAPE,
-                           "pad: %lld before and %lld after axis %d of %s; none may be below "
-                           "0 (sw_slice cuts)",
+                           "pad: %lld before and %lld after axis %d of %s; the numbers must not be "
+                           "negative (sw_slice removes elements)",
                            (long long)before, (long long)after, axis, sw_shape_text(x->rank, x->shape));
         p->begin[axis] = before;
         p->length[axis] = x->shape[axis];

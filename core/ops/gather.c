@@ -301,7 +301,7 @@ static sw_status gather_shape(sw_call *c) {
     SW_TRY(gather_check_ids_type(c));
     SW_TRY(sw_call_axis(c, a->axis, &axis));
     if (ids->rank != x->rank)
-        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have equally many axes", x_text, text);
+        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have the same number of axes", x_text, text);
     for (int i = 0; i < x->rank; i++)
         if (i != axis && ids->shape[i] != x->shape[i])
             return sw_fail(SW_ERR_SHAPE,

@@ -117,7 +117,7 @@ sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t 
 
 sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     if (!p || !target) {
-        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?", p ? "one to tie it to" : "set");
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?", p ? "target" : "set");
         if (p)
             p->failed = SW_ERR_ARGUMENT;
         return NULL;
@@ -191,7 +191,7 @@ static sw_status params_check_value(const sw_params *p, const sw_param *param, c
                    isnan(value) ? "nan"
                    : value > 0  ? "inf"
                                 : "-inf",
-                   isinf(value) ? " (a mask is frozen before the build)" : "");
+                   isinf(value) ? " (freeze a parameter that holds a mask before the build)" : "");
 }
 
 /* Writes the initial values of parameter i to x. `values` is memory for them in f64, in which all of them are

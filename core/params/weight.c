@@ -37,13 +37,13 @@ bool swi_weight_fits(swi_weight a, swi_weight b) {
 sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b) {
     if (isnan(a.mix) || isnan(b.mix) || weight_is_sum(a) != weight_is_sum(b))
         return sw_fail(SW_ERR_STATE,
-                       "%s: of several parts, some losses are means and some are sums; give all of "
-                       "them one reduction, or evaluate the samples in one part",
+                       "%s: some of the losses are means and some are sums; use one reduction for all of "
+                       "them, or evaluate the samples in one part",
                        who);
     return sw_fail(SW_ERR_STATE,
-                   "%s: the losses that were added up have weights (the rows or class weights they "
-                   "were divided by) in another ratio in one part than in another, so that parts "
-                   "have no common mean; evaluate each loss by itself, or all samples in one part",
+                   "%s: the weights (rows or class weights by which the losses were divided) of the losses in a sum "
+                   "are in another ratio in one part than in another, so that the mean over the parts is not defined; "
+                   "evaluate each loss separately, or all samples in one part",
                    who);
 }
 

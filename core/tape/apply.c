@@ -22,7 +22,7 @@ static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     if (status != SW_OK)
         return swi_returned("operation", op->name, "shape", status);
     if (!node->view.shape)
-        return sw_fail(SW_ERR_STATE, "%s: its shape rule set no output", op->name);
+        return sw_fail(SW_ERR_STATE, "%s: its shape function did not set the output", op->name);
     if (op->is_view) {
         node->root = engine->input[0]->root;
         node->root->readers++;

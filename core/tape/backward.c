@@ -255,8 +255,8 @@ static sw_status node_input_views(const sw_tape *tape, const swi_node *node, con
         in[i] = &input->view;
         if ((input->flags & SWI_PARAM) && parameter_has_changed(tape, input))
             return sw_fail(SW_ERR_STATE,
-                           "backward: parameter %s has moved since %s read it; reset the "
-                           "tape and record anew",
+                           "backward: parameter %s has changed since %s read it; reset the "
+                           "tape and record the loss again",
                            input->param->name, node->op->name);
     }
     return SW_OK;

@@ -60,7 +60,7 @@ sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradi
     if (g && g->params != params)
         return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
     if (g && !g->data)
-        return sw_fail(SW_ERR_STATE, "bind: the gradient view is not aimed at a vector");
+        return sw_fail(SW_ERR_STATE, "bind: the gradient view has no vector (call sw_gradient_set_data)");
     b->x = x ? x : params->x;
     b->g = g ? g : params->gradient;
     return SW_OK;
@@ -89,7 +89,7 @@ static bool binding_check_changes(const sw_tape *tape, swi_binding *b, const sw_
     if (b->changes < MOST_CHANGES || tape_bytes_in_use(tape) < MOST_BYTES_AFTER_CHANGES)
         return true;
     sw_fail(SW_ERR_STATE,
-            "tape: the parameters have moved %lld times since the last reset, and %zu MiB of the tape are in "
+            "tape: the parameters have changed %lld times since the last reset, and %zu MiB of the tape are in "
             "use: call sw_tape_reset after each step",
             (long long)b->changes, tape_bytes_in_use(tape) >> 20);
     return false;

@@ -61,7 +61,7 @@ static void check_describe_inputs(const swi_node *node, char *text, size_t bytes
     size_t at = 0;
     for (int i = 0; i < node->inputs && i < 4; i++) {
         const swi_node *input = swi_inputs(node)[i];
-        char summary[96] = "(given back)";
+        char summary[96] = "(released)";
         if (!(input->root->flags & SWI_FREED))
             swi_summary(input->view.type, input->view.count, input->view.data, summary, sizeof summary);
         int n = snprintf(text + at, bytes - at, "%s input %d%s%s %s %s %s", i ? "," : "", i,
@@ -105,7 +105,7 @@ sw_status swi_check_result(const swi_node *node) {
     if (!out.nan && in.inf)
         return SW_OK;
     check_describe_inputs(node, inputs, sizeof inputs);
-    return sw_fail(SW_ERR_NONFINITE, "%s: made %s out of%s", node->op->name,
+    return sw_fail(SW_ERR_NONFINITE, "%s: produced %s from%s", node->op->name,
                    place_text(&node->view, node->view.data, out.nan, where), inputs);
 }
 
@@ -121,8 +121,7 @@ sw_status swi_check_cotangent(const swi_node *node, bool *has_inf) {
     *has_inf = f.inf;
     if (!f.nan)
         return SW_OK;
-    snprintf(text, sizeof text, "the cotangent that it was given holds %s",
-             place_text(&node->view, node->grad, true, where));
+    snprintf(text, sizeof text, "its cotangent holds %s", place_text(&node->view, node->grad, true, where));
     return check_fail_backward(node, text);
 }
 

@@ -40,7 +40,7 @@ static sw_tensor check_build(const check *c) {
 
 /* The status for a null tensor; `before` is sw_failure_count() from before the call of f. */
 static sw_status check_fail_function(uint64_t before) {
-    return sw_fail_unless_since(before, SW_ERR_USER, "gradcheck: the function gave a null tensor");
+    return sw_fail_unless_since(before, SW_ERR_USER, "gradcheck: the function returned a null tensor");
 }
 
 /* ⟨f(inputs), cotangent⟩ */

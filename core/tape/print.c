@@ -138,7 +138,7 @@ static void print_array(const char *what, const sw_array *a, FILE *to) {
     for (int i = 0; fits && i < a->rank; i++)
         fits = a->shape[i] >= 0;
     if (!fits) {
-        fprintf(to, "%sno array: type %d, shape %s\n", what, (int)a->type, sw_shape_text(a->rank, a->shape));
+        fprintf(to, "%sinvalid array: type %d, shape %s\n", what, (int)a->type, sw_shape_text(a->rank, a->shape));
         return;
     }
     void *before = sw_locale_begin();
@@ -172,7 +172,7 @@ void sw_tensor_print(sw_tensor t, FILE *to) {
     const swi_node *node = swi_at(t.tape, t.slot);
     if (node->layer)
         fprintf(to, "layer %s: ", node->layer);
-    fprintf(to, "%s%s", swi_node_title(node), node->flags & SWI_NEEDS_GRAD ? "" : ", no gradient wanted");
+    fprintf(to, "%s%s", swi_node_title(node), node->flags & SWI_NEEDS_GRAD ? "" : ", needs no gradient");
     sw_array value = swi_array_of(node, node->view.data), gradient = swi_gradient_at(t.tape, node);
     print_array(": ", &value, to);
     if (gradient.data)

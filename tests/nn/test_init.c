@@ -276,7 +276,7 @@ static void test_initial_values_that_are_not_finite_are_refused(void **state) {
         }
         assert_int_equal(build_with(type, -(double)INFINITY, false), SW_ERR_NONFINITE);
         expect_error(SW_ERR_NONFINITE, "parameter mask: initial values mine: element 4 is -inf; finite numbers "
-                                       "are needed (a mask is frozen before the build)");
+                                       "are needed (freeze a parameter that holds a mask before the build)");
         assert_int_equal(build_with(type, -(double)INFINITY, true), SW_OK);
         assert_int_equal(build_with(type, type == SW_F32 ? FLT_MAX : DBL_MAX, false), SW_OK);
     }

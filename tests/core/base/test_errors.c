@@ -328,8 +328,8 @@ static void test_tensor_of_a_reset_tape_is_refused(void **state) {
 
 static void test_tensor_after_release_is_refused(void **state) {
     const fixture *f = *state;
-#define RELEASED                                                             \
-    "a tensor was used after sw_release (a sequential releases what passes " \
+#define RELEASED                                                                 \
+    "a tensor was used after sw_release (sw_nn_sequential releases the tensors " \
     "between its layers)"
     const char *text = RELEASED;
     sw_tensor a = leaf(f, SW_SHAPE(2)), b = sw_scale(a, 2), c = sw_relu(b);

@@ -56,7 +56,7 @@ static void test_saving_survives_every_failed_system_call(void **state) {
             } else {
                 assert_int_equal(status, SW_ERR_IO);
                 assert_int_equal(strncmp(sw_error(), path, strlen(path)), 0);
-                if (strstr(sw_error(), "the new file is there")) {
+                if (strstr(sw_error(), "the new file was written")) {
                     check_file(path, golden_written, sizeof golden_written);
                     replaced++;
                 } else if (exists) {
