@@ -275,8 +275,8 @@ static sw_status expand_shape(sw_call *c) {
             return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s, which has fewer axes", from, to);
         if (asked < 0 && (asked != -1 || length < 0))
             return sw_fail(SW_ERR_SHAPE,
-                           "expand: %s cannot become %s: axis %d is %lld; the only negative "
-                           "length is -1, which keeps the length of an axis",
+                           "expand: %s cannot become %s: axis %d is %lld; a negative length "
+                           "must be -1 and belong to an axis of the input",
                            from, to, axis, (long long)asked);
         if (asked >= 0 && length >= 0 && length != asked && length != 1)
             return sw_fail(SW_ERR_SHAPE,

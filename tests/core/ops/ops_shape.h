@@ -112,8 +112,8 @@ static const op_entry ops_shape[] = {
        "expand: [2,2] cannot become [4,-1,3]: axis 2 is 2 and would be 3; only an axis of length 1 "
        "repeats"},
       {"[3]", SW_ERR_SHAPE,
-       "expand: [3] cannot become [4,-1,3]: axis 1 is -1; below 0 only -1 is possible, for the length "
-       "that is there"},
+       "expand: [3] cannot become [4,-1,3]: axis 1 is -1; a negative length must be -1 and "
+       "belong to an axis of the input"},
       {"[1,4,2,3]", SW_ERR_SHAPE,
        "expand: [1,4,2,3] cannot become [4,-1,3], which has fewer axes"}}},
     {"expand", "expand middle", build_expand_middle, 1, {REAL}, "[2,1,3] [1,1,1] [2,200,1] [0,1,2]",

@@ -744,8 +744,8 @@ static void test_shape_operations_refuse_wrong_arguments(void **state) {
     REFUSED(sw_pad(b, 2, none, none, (double)NAN), SW_ERR_ARGUMENT,
             "pad: nan is not a whole number from 0 to 255 (u8)");
     REFUSED(sw_expand(t, SW_SHAPE(-2, 3)), SW_ERR_SHAPE,
-            "expand: [2,3] cannot become [-2,3]: axis 0 is -2; below 0 only -1 is possible, for the length "
-            "that is there");
+            "expand: [2,3] cannot become [-2,3]: axis 0 is -2; a negative length must be -1 and "
+            "belong to an axis of the input");
     REFUSED(sw_expand(t, 9, (const int64_t[9]){0}), SW_ERR_SHAPE, "expand: a tensor has 0 to 8 axes, not 9");
     sw_tape_free(tape);
 }
