@@ -76,8 +76,8 @@ DEPS := $(filter deps deps-lint deps-flavors,$(MAKECMDGOALS))
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-# After a failed command: print which headers or libraries are missing, if any, and how to install them. $(1) is a header
-# that only tests need, or empty.
+# After a failed command: print which headers or libraries are missing, if any, and how to install them. $(1) is a
+# header that only tests need, or empty.
 advice = ": \`make deps\` installs what swale needs (Debian); elsewhere, what PACKAGES in the Makefile lists" >&2
 missing_headers = || { \
     echo '\#include <stdio.h>' | $(CC) $(CFLAGS) -x c -E - >/dev/null 2>&1 || { \
@@ -145,8 +145,8 @@ deps deps-lint deps-flavors:
 train: $(BUILD)/examples/fashion_mnist
 	$(BUILD)/examples/fashion_mnist $(ARGS)
 
-# The pictures of examples/README.md. To update them, run `cp build/gallery/*.png examples/gallery/`. They are drawn with
-# the font DejaVu Sans, which `make deps` installs.
+# The pictures of examples/README.md. To update them, run `cp build/gallery/*.png examples/gallery/`. They are drawn
+# with the font DejaVu Sans, which `make deps` installs.
 gallery: $(pictures:%=$(BUILD)/examples/%)
 	@mkdir -p $(BUILD)/gallery
 	@for p in $(pictures); do \
@@ -300,8 +300,8 @@ test: $(tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.
 check-fast: $(fast_tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
 	@tests/run.sh $(fast_tests) $(filter-out %/test_install.sh,$(install_tests))
 
-# Tests with OpenBLAS built with POSIX threads, with OpenMP, and without threads. The three libraries have the same SONAME.
-# Debian installs them in three folders, and LD_LIBRARY_PATH selects one.
+# Tests with OpenBLAS built with POSIX threads, with OpenMP, and without threads. The three libraries have the same
+# SONAME. Debian installs them in three folders, and LD_LIBRARY_PATH selects one.
 FLAVORS ?= pthread openmp serial
 FLAVOR_DIR ?= $(firstword $(wildcard /usr/lib/*/openblas-pthread))
 flavor_tests := $(filter $(addprefix %/,test_blas test_threads test_gemm test_process test_init test_tape),$(tests))
@@ -365,16 +365,16 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
 
 
-# Formats the source with the clang-format that deps-lint installs. Generated tables in tests/golden are excluded, and so
-# are tables between "clang-format off" and "clang-format on".
+# Formats the source with the clang-format that deps-lint installs. Generated tables in tests/golden are excluded, and
+# so are tables between "clang-format off" and "clang-format on".
 format_src = $(filter-out tests/golden/%,$(shell git ls-files '*.c' '*.h'))
 format:
 	@clang-format -i $(format_src)
 check-format: | $(DEPS)
 	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
 
-# Checks the direction of dependencies, that there are no cycles of dependencies between files, and that operations, layers
-# and optimization methods use only public functions.
+# Checks the direction of dependencies, that there are no cycles of dependencies between files, and that operations,
+# layers and optimization methods use only public functions.
 check-rooms: $(library_obj) | $(DEPS)
 	@.lint/rooms.sh $(BUILD) $(library_obj)
 

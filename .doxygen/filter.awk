@@ -1,5 +1,5 @@
-# Doxygen's input filter for the public headers: it converts plain comments to Doxygen comments. A header becomes a topic
-# (a group) in the topic of its folder, which main.dox declares.
+# Doxygen's input filter for the public headers: it converts plain comments to Doxygen comments. A header becomes a
+# topic (a group) in the topic of its folder, which main.dox declares.
 #
 #     the first comment          the text of the header
 #     /* ---- Title ---- */      begins a section, a topic within that of the header, which ends at the next such line

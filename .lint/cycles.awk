@@ -1,5 +1,5 @@
-# Finds cycles of dependencies between files. Input: lines "file D symbol" (the file defines the symbol) and "file U symbol"
-# (the file uses it). Prints each cycle with its symbols; exit status 1 if there is one.
+# Finds cycles of dependencies between files. Input: lines "file D symbol" (the file defines the symbol) and "file U
+# symbol" (the file uses it). Prints each cycle with its symbols; exit status 1 if there is one.
 $2 == "D" { home[$3] = $1 }
 $2 == "U" { user[++uses] = $1; symbol[uses] = $3 }
 END {

@@ -11,8 +11,9 @@ extern "C" {
 /* A mean over samples that are processed in parts (micro-batches, chunks, batches of an evaluation) is
  * Σ weight·loss / Σ weight, where the weight of a part is the divisor of its mean. Each loss tensor has a weight:
  *   - the mean cross-entropy of ids has the number of rows that are not ignored, or the sum of their class weights;
- *   - another mean loss has the number of rows: the product of the lengths of all axes but the last (for a vector, the
- *     number of its elements). The length of the last axis must be the same in all parts;
+ *   - another mean loss has the number of rows: the product of the lengths of all axes but the last. The length of the
+ *     last axis must be the same in all parts. A vector counts as a batch of numbers, one in each row, except in
+ *     sw_kl_div, where it is one row;
  *   - a loss with SW_SUM has the weight SW_SUMMED: the values of its parts are added;
  *   - a tensor that is computed from losses has their weight, so that a program may add a penalty or scale a loss;
  *   - any other tensor has the number of ids given to sw_tape_set_sample_ids, or 1 if there are none.
