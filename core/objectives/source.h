@@ -20,7 +20,7 @@ typedef struct sw_source sw_source;
 struct sw_source {
     size_t size; /* sizeof(sw_source) */
     int64_t n;
-    int x_rank, y_rank; /* of one sample, at most SW_MAX_RANK - 1; y_rank -1: no targets */
+    int x_rank, y_rank; /* the ranks of one sample, at most SW_MAX_RANK - 1; y_rank -1: no targets */
     int64_t x_shape[SW_MAX_RANK], y_shape[SW_MAX_RANK];
     sw_dtype y_type;                /* SW_I32: class ids; SW_F64: numbers, which are gathered in the type of x */
     int classes;                    /* 0 for targets that are numbers */

@@ -32,11 +32,11 @@ typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inp
 /* Options of the gradient check. */
 typedef struct sw_gradcheck_options {
     size_t size;       /* sizeof(sw_gradcheck_options) */
-    double step;       /* of the central difference, multiplied by max(1, |x|); 0 means 1e-6 */
+    double step;       /* the step of the central difference is step · max(1, |x|); 0 means 1e-6 */
     double atol, rtol; /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
-    uint64_t seed;     /* of the random cotangent */
+    uint64_t seed;     /* the seed of the random cotangent */
     unsigned no_grad;  /* bit i: input i is passed without gradient */
-    unsigned switches; /* of the tape; 0 means the switches of a new tape */
+    unsigned switches; /* the switches of the tape; 0 means those of a new tape */
 } sw_gradcheck_options;
 
 /* Checks the derivatives of f: compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences in f64,
