@@ -109,7 +109,7 @@ sw_status swo_groups_parse(sw_optim *o, const char *spec) {
 
 /* ---- Parameters and slots ---- */
 
-/* Which group takes a parameter; -1: none. */
+/* The index of the group that a parameter belongs to; -1: none. */
 static int group_index_of(const sw_optim *o, const sw_param *p) {
     for (int i = 0; i < o->groups; i++)
         if (selector_selects(o->group[i].selector, p))
@@ -117,7 +117,7 @@ static int group_index_of(const sw_optim *o, const sw_param *p) {
     return -1;
 }
 
-/* One element for each of the group's, or what the rule asks for each parameter. */
+/* The slot has one element for each element of the group, or the number that `count` returns for each parameter. */
 static sw_status group_make_slot(sw_optim *o, swo_group *group, int i) {
     const sw_slot *slot = &group->rule->slots[i];
     group->slot_count[i] = group->dim;

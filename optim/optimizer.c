@@ -13,7 +13,7 @@
 
 /* ---- Schedules and line searches ---- */
 
-/* Takes "on=NAME" out of a schedule's options, where it may stand anywhere. */
+/* Removes "on=NAME", which may be at any position, from the options of a schedule. */
 static sw_status schedule_take_on(char *text, char on[64]) {
     bool taken = false;
     memcpy(on, "lr", sizeof "lr");
@@ -31,9 +31,9 @@ static sw_status schedule_take_on(char *text, char on[64]) {
     return SW_OK;
 }
 
-/* An error if `on` is no real number among the options of the rules. */
+/* An error if no rule has the option `on`, or if it is not a real number. */
 static sw_status schedule_check_on(const sw_optim *o, const char *on) {
-    const char *names[4 * SW_MAX_OPTIONS]; /* what on= could have named */
+    const char *names[4 * SW_MAX_OPTIONS]; /* candidates for a suggestion */
     int count = 0;
     bool found = false;
     for (int i = 0; i < o->groups; i++) {
@@ -86,7 +86,7 @@ static sw_status schedule_parse(sw_optim *o, const char *text, size_t length) {
     return schedule_check_on(o, on);
 }
 
-/* NULL: the rule's step is linear in its learning rate; else the reason, "" if the rule gives none. */
+/* Returns NULL if the step of the rule is linear in its learning rate; else the reason, or "" if the rule gives none. */
 static const char *search_why_not_linear(const swo_group *group) {
     const sw_rule *r = group->rule;
     if (!(r->flags & SW_RULE_LINEAR))
@@ -152,7 +152,7 @@ static sw_status estimator_parse(const char *spec, swo_estimate **made, int dept
     return SW_OK;
 }
 
-/* The default depends on the rules, which are parsed before. */
+/* The default depends on the rules, so that they must be parsed first. */
 static sw_status estimator_parse_outer(sw_optim *o, const char *spec) {
     const sw_rule *exact = NULL;
     for (int i = 0; i < o->groups; i++)
@@ -243,7 +243,7 @@ static sw_status optim_fill(sw_optim *o, const sw_optim_options *options) {
 }
 
 sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *options) {
-    if (!params) { /* the error that came before, if any, is kept */
+    if (!params) { /* if an error is already pending, sw_fail keeps it */
         sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL (is the model built?)");
         return NULL;
     }

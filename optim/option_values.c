@@ -1,4 +1,4 @@
-/* Converts durations among the values of options to steps. */
+/* Converts the durations among the values of options to steps. */
 #include "optim/option_values.h"
 #include <swale/method.h>
 #include "optim/optimizer.h"

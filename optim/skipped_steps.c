@@ -45,6 +45,6 @@ sw_status swo_count_skipped(sw_optim *o, sw_status status) {
         return SW_SKIPPED;
     char which[64];
     sw_format(which, sizeof which, "%lld steps in a row", (long long)o->skipped_in_a_row);
-    o->skipped_in_a_row = 0; /* a program that clears the error may try as many again */
+    o->skipped_in_a_row = 0; /* after sw_clear_error, a program may try the same number of steps again */
     return swo_fail_skipped(o, "optimizer", which);
 }
