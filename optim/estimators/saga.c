@@ -1,8 +1,8 @@
 /* SAGA (A. Defazio, F. Bach, S. Lacoste-Julien, NIPS 2014):
  *     g = t/(W p_r) + d/W,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * with d from before the visit, p_r the probability of row r; see gradient_table.h for the names. For every
- * table, the mean of g over the draw of r is ∇f(x), also under non-uniform sampling; init=seen divides d
- * by the weight seen so far (as scikit-learn does), which is biased until all rows have been visited. */
+ * with d from before the visit, and p_r the probability of row r; see gradient_table.h for the names. For every table, the
+ * expectation of g over the draw of r is ∇f(x), even if the draws are not uniform. init=seen divides d by the weight seen
+ * so far (as scikit-learn does), which is biased until all rows have been visited. */
 #include "optim/estimators/estimators.h"
 #include "optim/estimators/gradient_table.h"
 
@@ -18,7 +18,7 @@ static int64_t saga_size(const sw_slot_sizes *s) {
 static const sw_slot saga_slots[] = {TABLE_SLOTS(saga_size)};
 SW_MATCH_SLOTS(swo_table_slots, saga_slots);
 
-/* g = fresh·t + old·d with fresh = 1/(W p_r), old = 1/W; for init=sgd t/w_r while rows have not been visited. */
+/* g = fresh·t + old·d with fresh = 1/(W p_r), old = 1/W; with init=sgd, g = t/w_r until all rows have been visited. */
 static void saga_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
     const bool sgd = swo_table_sgd(e);
     *fresh = swo_table_part(1, sgd ? v->weight : swo_table_whole(e, v) * v->probability);
