@@ -94,7 +94,8 @@ sw_status sw_optim_pack(const sw_optim *o, sw_archive *a) {
     if (status == SW_OK)
         status = checkpoint_pack(o, a);
     if (status != SW_OK && a)
-        sw_archive_put(a, NULL, (sw_array){0}); /* puts an error into the archive, so that an incomplete one is not saved */
+        sw_archive_put(a, NULL,
+                       (sw_array){0}); /* puts an error into the archive, so that an incomplete one is not saved */
     return status;
 }
 
@@ -188,7 +189,8 @@ static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, dou
     if (!v->used)
         return SW_ERR_MEMORY;
     SW_TRY(checkpoint_compare_texts(v, o));
-    const bool same = v->faults.count == 0; /* the state of other methods has other arrays: their names are not compared then */
+    const bool same =
+        v->faults.count == 0; /* the state of other methods has other arrays: their names are not compared then */
     SW_TRY(swo_walk_counters(v, c));
     if (v->pieces == SWO_COUNTERS)
         checkpoint_compare_counters(v, c);

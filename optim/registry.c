@@ -171,7 +171,8 @@ sw_status sw_rule_register(const sw_rule *r) {
                            "TENSOR",
                            r->slots[i].name, r->name);
     for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
-        if (r->slots[i].count) /* a stretch contains many parameters, and the offsets in such a slot differ from those in x */
+        if (r->slots[i]
+                .count) /* a stretch contains many parameters, and the offsets in such a slot differ from those in x */
             return sw_fail(SW_ERR_ARGUMENT,
                            "register: slot %s of rule %s: its count gives it a size of its own, which "
                            "measure and point cannot use: only tensor sees one parameter at a time",

@@ -200,7 +200,8 @@ static sw_status train_step(train_run *r) {
     r->result->steps += together;
     s->seconds += seconds;
     s->period_seconds += seconds;
-    s->skipped = sw_optim_steps_skipped(s->optim) > skipped; /* includes the step for which too many were skipped, whose status is an error */
+    s->skipped = sw_optim_steps_skipped(s->optim) >
+                 skipped; /* includes the step for which too many were skipped, whose status is an error */
     if (status != SW_OK && !s->skipped)
         return status;
     s->step++;

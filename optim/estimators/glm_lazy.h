@@ -53,7 +53,7 @@ typedef struct swo_glm_lazy {
     bool recorded;        /* steps are recorded: with l1, bounds or an average */
     bool proximal, boxed; /* there is l1 or a bound; there is a bound */
     double l1, decay, low, high;
-    double near;                /* the relative rounding error of v: if x is this near to a bound, it is set to the bound */
+    double near; /* the relative rounding error of v: if x is this near to a bound, it is set to the bound */
     double least_old, most_old; /* the smallest and the largest `old` of the recorded steps */
     int64_t steps, room;
     swo_glm_record *record;   /* [room] */

@@ -84,7 +84,7 @@ static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     lazy->stamp = (int64_t *)(void *)(lazy->then + features);
     lazy->touched = (int32_t *)(void *)(lazy->stamp + features);
     memset(lazy->then, 0, (size_t)features * sizeof *lazy->then);
-    if (loop->batch > 1) /* with batch 1 the stamps are not used, and have no memory */
+    if (loop->batch > 1) /* with batch 1 the stamps are not used; untouched pages take no memory */
         memset(lazy->stamp, 0, (size_t)features * sizeof *lazy->stamp);
     return SW_OK;
 }

@@ -81,8 +81,8 @@ static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, doubl
                              : ((const double *)s)[at] / factor + ((const double *)y)[at];
 }
 
-/* Two lower bounds from the curvatures at this point. For the mean loss it is the trace of the Hessian divided by the
- * number of parameters. */
+/* Computed from the curvatures at this point. The L of the mean loss is at least the trace of its Hessian divided by the
+ * number of parameters, which is used in its place. */
 double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     const sw_objective *f = e->objective;
     const double n = (double)e->n;

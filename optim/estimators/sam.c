@@ -122,7 +122,8 @@ static sw_status sam_ascend(sw_estimate *e, const void *x, const void *g, void *
     if (p == 1) {
         memcpy(out, x, (size_t)e->dim * sw_dtype_size(e->type));
         sam_move_one(e->type, out, index, g, rho);
-    } else if (p > 1e20) { /* as p = ∞: q - 1 < 1e-20, so that powers are 1; with q - 1 = 0 the power of 0 would be wrong */
+    } else if (p >
+               1e20) { /* as p = ∞: q - 1 < 1e-20, so that powers are 1; with q - 1 = 0 the power of 0 would be wrong */
         sw_kernel_run(&move_sign_kernels, e->type, &args, e->dim);
     } else if (p == 2) {
         args.factor = rho / swo_norm_over(e, g, args.largest);

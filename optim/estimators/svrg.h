@@ -49,7 +49,7 @@ enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in 
 bool swo_svrg_due(const sw_estimate *e);
 /* The largest number of samples in a batch. */
 int64_t swo_svrg_batch(const sw_estimate *e);
-/* c = |B| R/n (svrg.c); 1 if the batches have no epochs; R for a loss that is a sum over its samples. */
+/* c = |B| R/n (svrg.c), or 1 if there are no epochs. For a loss that is a sum: R, or n/|B| if there are no epochs. */
 double swo_svrg_part(const sw_estimate *e);
 
 /* ---- svrg_step_size.c ---- */

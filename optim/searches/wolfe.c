@@ -135,7 +135,8 @@ static double wolfe_first_guess(const sw_search *s) {
         return s->initial;
     if (o->guess == GUESS_LAST)
         return last;
-    const double ratio = scalars->slope / s->slope; /* (3.60): the same first-order change of f as in the previous step */
+    const double ratio =
+        scalars->slope / s->slope; /* (3.60): the same first-order change of f as in the previous step */
     return last * (ratio > 10 ? 10 : ratio > 0.1 ? ratio : 0.1);
 }
 
