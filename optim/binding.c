@@ -53,7 +53,7 @@ sw_status sw_estimate_make_slot(sw_estimate *e, int slot) {
     while (slots && slots[count].name)
         count++;
     if (slot < 0 || slot >= count || e->slot[slot])
-        return sw_fail(SW_ERR_ARGUMENT, "estimate_make_slot: estimator %s has no slot %d that is yet to be made",
+        return sw_fail(SW_ERR_ARGUMENT, "estimate_make_slot: estimator %s has no slot %d that can be made",
                        e->method->name, slot);
     return binding_make_slot(swo_estimate_of(e), slot);
 }
@@ -153,7 +153,7 @@ sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
     if (f->params != o->params)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     if (f->n < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "minimize: an objective of %lld samples", (long long)f->n);
+        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective has %lld samples", (long long)f->n);
     SW_TRY(sw_objective_check(f));
     if (!sw_optim_tape(o))
         return SW_ERR_MEMORY;

@@ -115,8 +115,8 @@ sw_status sw_optim_save(const sw_optim *o, const char *path) {
 static sw_status checkpoint_check_format(const sw_archive *a) {
     const char *text = sw_archive_text(a, "optim.format");
     if (!text)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: holds no optimizer's state%s", checkpoint_path(a),
-                       sw_archive_count(a) ? ": parameters alone are loaded by sw_params_load" : "");
+        return sw_fail(SW_ERR_FORMAT, "%.700s: contains no state of an optimizer%s", checkpoint_path(a),
+                       sw_archive_count(a) ? ": sw_params_load loads a file with only parameters" : "");
     if (strcmp(text, checkpoint_format) != 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: an optimizer's state in format %.40s; this version of swale reads %s",
                        checkpoint_path(a), text, checkpoint_format);
@@ -203,8 +203,7 @@ static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, dou
                        sw_error_list_text(&v->faults));
     checkpoint_checksum(v->in, checksum);
     if (!saved || strcmp(saved, checksum) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved",
-                       checkpoint_path(v->in));
+        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: the checksum does not match the state", checkpoint_path(v->in));
     return SW_OK;
 }
 
@@ -217,7 +216,7 @@ static sw_status checkpoint_unpack(swo_walk *v, sw_optim *o) {
     if (checkpoint_sampler(o) && sw_sampler_seek(checkpoint_sampler(o), c.epoch, c.position) != SW_OK) {
         if (!had_error)
             sw_clear_error();
-        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is no place between batches",
+        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is not a boundary between batches",
                        checkpoint_path(v->in), (long long)c.position, (long long)c.epoch);
     }
     swo_walk_copy(v, SWO_COUNTERS, v->pieces);

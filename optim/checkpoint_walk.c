@@ -113,7 +113,7 @@ static sw_status walk_whole(swo_walk *v, double *place, const double *otherwise,
         return SW_OK;
     memcpy(&number, v->piece[before].from, sizeof number);
     if (!(fabs(number) <= 0x1p53 && floor(number) == number))
-        sw_error_list_add(&v->faults, "%s.scalar.%s is %g in the file, no whole number", where, name, number);
+        sw_error_list_add(&v->faults, "%s.scalar.%s is %g in the file, which is not an integer", where, name, number);
     v->piece[before].whole = true;
     return SW_OK;
 }

@@ -34,8 +34,8 @@ bool swo_no_new_infinity(sw_dtype type, int64_t count, const void *before, const
 sw_status swo_refuse_vector(const sw_optim *o, const char *kind, const char *method, const char *what, const char *of,
                             const char *param) {
     return sw_fail(SW_ERR_NONFINITE,
-                   "%s %s: step %lld would make %s%s%s Inf or NaN (the gradient's norm is %g): it is not taken, and "
-                   "x is as before",
+                   "%s %s: step %lld would make %s%s%s Inf or NaN (the gradient's norm is %g): the step is refused, "
+                   "and x is unchanged",
                    kind, method, (long long)o->steps + 1, what, of, param, o->norm);
 }
 

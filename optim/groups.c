@@ -157,9 +157,9 @@ static sw_status group_fill(sw_optim *o, int index) {
         group->dim += p->count;
     }
     if (group->params == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: none fits%s",
-                       group->selector ? group->selector : "", group->selector ? ": " : "", group->rule->name,
-                       group->selector ? "" : " what earlier groups left");
+        return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: %s", group->selector ? group->selector : "",
+                       group->selector ? ": " : "", group->rule->name,
+                       group->selector ? "no remaining parameter matches" : "earlier groups contain all of them");
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)
         if (swo_slot_needed(&slots[i], group->base.value, o->type))
@@ -172,7 +172,8 @@ sw_status swo_groups_fill(sw_optim *o) {
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (!p->tied && group_index_of(o, p) < 0)
-            return sw_fail(SW_ERR_ARGUMENT, "rule: no group takes parameter %s (%s)", p->name, sw_role_name(p->role));
+            return sw_fail(SW_ERR_ARGUMENT, "rule: parameter %s (%s) belongs to no group", p->name,
+                           sw_role_name(p->role));
     }
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];

@@ -11,7 +11,7 @@
 static const void *point_check(const sw_optim *o, const char *kind, const char *method) {
     if (swo_no_new_infinity(o->type, o->dim, sw_params_x(o->params), o->point))
         return o->point;
-    sw_fail(SW_ERR_NONFINITE, "%s %s: the point to evaluate at holds Inf or NaN after step %lld", kind, method,
+    sw_fail(SW_ERR_NONFINITE, "%s %s: the point of evaluation contains Inf or NaN after step %lld", kind, method,
             (long long)o->steps);
     return NULL;
 }

@@ -120,8 +120,10 @@ static sw_status registry_add(swo_kind kind, const void *method) {
 /* Errors in the tables that would otherwise appear only when a spec is parsed or the state is saved. */
 static sw_status registry_check_names(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots) {
     if (name && name[strcspn(name, " \t\n;:=,")])
-        return sw_fail(SW_ERR_ARGUMENT, "register: the name of %s %s holds a blank or one of ; : = , which part specs",
-                       swo_kind_names[kind], name);
+        return sw_fail(
+            SW_ERR_ARGUMENT,
+            "register: the name of %s %s contains a blank or one of ; : = , which separate the parts of a spec",
+            swo_kind_names[kind], name);
     for (int i = 0; options && options[i].name; i++) {
         const sw_option *o = &options[i];
         const bool number = o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER;
@@ -154,8 +156,7 @@ static sw_status registry_check_tables(swo_kind kind, const char *name, const sw
         if (slots[i].start == SW_START_X &&
             (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
             return sw_fail(SW_ERR_ARGUMENT,
-                           "register: slot %s of %s %s starts as a copy of x and must be "
-                           "like it",
+                           "register: slot %s of %s %s starts as a copy of x and must have the type and size of x",
                            slots[i].name, swo_kind_names[kind], name);
     return SW_OK;
 }
@@ -166,16 +167,14 @@ sw_status sw_rule_register(const sw_rule *r) {
                        r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
     for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
-            return sw_fail(SW_ERR_ARGUMENT,
-                           "register: slot %s of rule %s: a size of its own needs unit "
-                           "TENSOR",
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR",
                            r->slots[i].name, r->name);
     for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
         if (r->slots[i]
                 .count) /* a stretch contains many parameters, and the offsets in such a slot differ from those in x */
             return sw_fail(SW_ERR_ARGUMENT,
-                           "register: slot %s of rule %s: its count gives it a size of its own, which "
-                           "measure and point cannot use: only tensor sees one parameter at a time",
+                           "register: slot %s of rule %s: its count cannot be combined with measure and point, which "
+                           "process many parameters per call; tensor processes one",
                            r->slots[i].name, r->name);
     if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name, r->sums,

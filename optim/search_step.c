@@ -60,7 +60,7 @@ static sw_status search_choose(sw_optim *o, double slope, double initial, double
                    .optim = o};
     if (!(slope < 0))
         return sw_fail(SW_ERR_STATE,
-                       "line search %s: the rule's direction does not go down (slope "
+                       "line search %s: the rule's direction is not a descent direction (slope "
                        "%g)",
                        o->search->name, slope);
     return swo_skipped_by(

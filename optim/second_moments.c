@@ -22,8 +22,7 @@ sw_status sw_second_moments_check(const sw_step *s, const char *rule, double eps
     if (!needs_f64 || s->type != SW_F32 || slot_f64)
         return SW_OK;
     return sw_fail(SW_ERR_ARGUMENT,
-                   "rule %s: the second moments of step %lld, with eps = %g, are not precise enough in "
-                   "f32, and this optimizer was made with options for which they are: make it with "
-                   "the smallest eps and the longest mean that it is to have",
+                   "rule %s: the second moments of step %lld, with eps = %g, are not precise enough in f32, which the "
+                   "options of this optimizer selected: make it with the smallest eps and the longest mean of the run",
                    rule, (long long)s->step, eps);
 }

@@ -76,13 +76,12 @@ static sw_status spec_parse_value(const char *method, const sw_option *o, const 
             number = number && *end == 0;
         if (!number || !(v >= 0) || isinf(v) || (*unit == '%' && v > 100))
             return sw_fail(SW_ERR_ARGUMENT,
-                           "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
-                           "(3ep) are needed",
-                           method, o->name, word);
+                           "%s: %s=%s; steps (500), a percentage of the run (10%%) or epochs (3ep) are needed", method,
+                           o->name, word);
         if ((o->open & SW_OPEN_LOW) && v == 0)
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; more than 0 is needed", method, o->name, word);
         if (*unit == 's' && v > 0 && v < 1)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is less than a step; a part of the run is written %s=%g%%",
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is less than a step; a percentage of the run is written %s=%g%%",
                            method, o->name, word, o->name, 100 * v);
         *value = v;
         return SW_OK;
@@ -124,8 +123,8 @@ static const char *spec_option_hint(const char *word, bool rule) {
         {"alpha", ": the penalty is weight_decay", NULL},
         {"C", ": C of n samples is weight_decay=1/(C n)", ": C of n samples is weight_decay=1/(C n) of the rule"},
         {"penalty", ": penalties are weight_decay, and l1 of sgd and fista", ": penalties are options of the rule"},
-        {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
-        {"weight_decay", NULL, ": it is the rule's"},
+        {"lr", NULL, ": it is an option of the rule, as in \"sgd lr=auto\""},
+        {"weight_decay", NULL, ": it is an option of the rule"},
         {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(word, known[i].word) == 0)
@@ -241,8 +240,8 @@ sw_status swo_spec_check_inner(const char *name, const sw_option *table, const s
         for (const swo_wrapper *w = outer; at < 0 && w; w = w->outer)
             if (swo_option_index(w->options, key) >= 0)
                 return sw_fail(SW_ERR_ARGUMENT,
-                               "estimator %s has no option %s, which is one of %s: write %s before of=, since all "
-                               "after of= belongs to %s",
+                               "estimator %s has no option %s, which is an option of %s: write %s before of=, because "
+                               "all options after of= belong to %s",
                                name, key, w->name, key, name);
     }
     return SW_OK;

@@ -150,7 +150,7 @@ sw_status sw_optim_step(sw_optim *o) {
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
         if ((e->e.method->flags & (SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER)) || o->search)
             return sw_fail(SW_ERR_STATE,
-                           "step: %s evaluates the objective by itself: call "
+                           "step: %s evaluates the objective itself: call "
                            "sw_optim_minimize instead",
                            o->search ? o->search->name : e->e.method->name);
     sw_gradient *gradient = sw_params_gradient(o->params);

@@ -17,9 +17,7 @@ static sw_status schedule_resolve(sw_optim *o, swo_schedule *s) {
                                 s->resolved));
     const sw_schedule_common *common = SW_OPTIONS_AS(s->resolved + swo_option_count(table), sw_schedule_common);
     if (s->method->needs_total && o->total <= 0 && !(common->over > 0))
-        return sw_fail(SW_ERR_STATE,
-                       "schedule %s needs the length of the run: set the optimizer's "
-                       "steps",
+        return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set total_steps of the optimizer",
                        s->method->name);
     return SW_OK;
 }
@@ -47,7 +45,7 @@ static sw_status schedule_check_scaled(const sw_optim *o, const swo_group *group
         const int at = swo_option_index(group->rule->options, on);
         if (at >= 0 && !(fabs(group->effective[at]) <= (o->type == SW_F32 ? FLT_MAX : DBL_MAX)))
             return sw_fail(SW_ERR_NONFINITE,
-                           "rule %s: %s is %g in step %lld, which %s cannot hold: schedule %s "
+                           "rule %s: %s is %g in step %lld, which is outside the range of %s: schedule %s "
                            "multiplied it by %g",
                            group->rule->name, on, group->effective[at], (long long)o->steps + 1, sw_dtype_name(o->type),
                            o->schedule[k].method->name, factors[k]);

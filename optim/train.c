@@ -31,7 +31,7 @@ static sw_status train_check_options(const sw_train_options *options) {
         return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs, %lld steps; 0 (not given) or more is needed",
                        (long long)options->epochs, (long long)options->steps);
     if (options->epochs && options->steps)
-        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs and %lld steps; one of the two is needed",
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs and %lld steps; set only one of the two",
                        (long long)options->epochs, (long long)options->steps);
     if (options->log_every < 0 || options->evaluate_every < 0 || options->progress_every < 0 ||
         options->most_skipped < 0)
@@ -97,7 +97,7 @@ static sw_status train_start(train_run *r, sw_optim *o) {
     SW_TRY(train_find_length(r, o));
     if (!s->total_steps && !options->goal && !(options->tolerance > 0) && !options->stop && !options->log &&
         !options->evaluate && !options->progress)
-        return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
+        return sw_fail(SW_ERR_ARGUMENT, "train: no condition would end the run: set epochs, steps, a target, a "
                                         "tolerance, a stop flag or a callback");
     if (s->total_steps && s->step >= s->total_steps)
         return train_nothing_left(r);

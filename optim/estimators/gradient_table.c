@@ -102,10 +102,10 @@ sw_status swo_table_start(sw_estimate *e, const swo_table_kind *kind) {
     own->batch = table_batch_of(e->n, e->option);
     own->rows = rows;
     if (option->sampling == BY_LIPSCHITZ && option->lipschitz != 0)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
-                       "lipschitz=%g leaves it nothing to find",
-                       e->method->name, option->lipschitz);
+        return sw_fail(
+            SW_ERR_ARGUMENT,
+            "estimator %s: sampling=lipschitz measures an L_i for each row, and cannot be combined with lipschitz=%g",
+            e->method->name, option->lipschitz);
     e->per_epoch = rows;
     for (int64_t i = 0; i < rows; i++)
         order[i] = (int32_t)i;
@@ -244,7 +244,7 @@ sw_status swo_table_fits(sw_estimate *e, double norm) {
         return SW_OK;
     return sw_fail(SW_ERR_NONFINITE,
                    "estimator %s: step %lld would make its sum of gradients Inf or NaN (the gradient's "
-                   "norm is %g): it is not taken, and x is as before",
+                   "norm is %g): the step is refused, and x is unchanged",
                    e->method->name, (long long)e->step, norm);
 }
 

@@ -140,9 +140,9 @@ static sw_status sgd_check(const double *option) {
     if (!sw_prox_is_used(&o->prox))
         return SW_OK;
     if (o->nesterov != 0)
-        return sw_fail(SW_ERR_ARGUMENT, "sgd: nesterov with l1 or a box: its parameters are the point that looks "
-                                        "ahead, which would have no exact zeros; rule fista is Nesterov's method "
-                                        "with both");
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "sgd: nesterov with l1 or a box: its parameters would be the extrapolated point, which has no "
+                       "exact zeros; use rule fista, which is Nesterov's method with l1 and boxes");
     if (o->dampening != 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "sgd: dampening = %g with l1 or a box would take the gradient of a smaller "
@@ -153,7 +153,7 @@ static sw_status sgd_check(const double *option) {
 
 static const char *sgd_not_linear(const double *option) {
     return sw_prox_is_used(&SW_OPTIONS_AS(option, sgd_options)->prox)
-               ? "the proximal step of l1, nonnegative, low and high bends it"
+               ? "the proximal step of l1, nonnegative, low and high is not linear in lr"
                : NULL;
 }
 

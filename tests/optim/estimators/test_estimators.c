@@ -374,9 +374,7 @@ static void test_table_beyond_the_limit_names_its_size(void **state) {
 static void test_estimators_refuse_wrong_options_by_name(void **state) {
     (void)state;
     refused("sag sampling=lipschitz lipschitz=3", "sgd", false,
-            "estimator sag: sampling=lipschitz finds an L_i for each row by itself; lipschitz=3 leaves it "
-            "nothing to "
-            "find");
+            "estimator sag: sampling=lipschitz measures an L_i for each row, and cannot be combined with lipschitz=3");
     refused("sag init=ful", "sgd", false, "sag: init=ful; one of seen|zero|full|centered|sgd|auto is needed");
     refused("sag btach=2", "sgd", false, "estimator sag has no option btach, did you mean batch?");
     refused("svrg alpha=2", "sgd", false, "svrg: alpha=2 is outside [0, 1]");

@@ -149,9 +149,10 @@ static void refused_if_not_whole(void **state) {
         const sw_array steps = sw_archive_get(a, "optim.estimator.scalar.steps");
         *(double *)steps.data = wrong[i];
         assert_int_equal(sw_optim_unpack(u->optim, a), SW_ERR_FORMAT);
-        snprintf(message, sizeof message,
-                 "archive: does not fit the optimizer: estimator.scalar.steps is %s in the file, no whole number",
-                 text[i]);
+        snprintf(
+            message, sizeof message,
+            "archive: does not fit the optimizer: estimator.scalar.steps is %s in the file, which is not an integer",
+            text[i]);
         expect_error(SW_ERR_FORMAT, message);
         assert_counts(u, 2);
         sw_archive_free(a);

@@ -20,7 +20,7 @@ static void test_search_refuses_clipping(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     options_refused(p, (sw_optim_options){.rule = "sgd", .schedule = "eager", .clip = 1},
-                    "line search eager: its slopes are of the gradient as it is, not clipped");
+                    "line search eager: it needs the gradient without clipping; set clip to 0");
     sw_params_free(p);
 }
 
