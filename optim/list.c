@@ -134,9 +134,8 @@ static const char *const spec_forms[SWO_KINDS] = {
     [SWO_ESTIMATOR] = "    \"minibatch batch=64\"; around another: \"sam rho=0.05 of=svrg\"",
     [SWO_RULE] =
         ("    \"adamw lr=1e-3\"; groups of parameters: \"role=bias: sgd lr=0.1; adamw\". [a, b) contains a, not b;\n"
-         "    search: the range for a search of hyperparameters, log: on a logarithmic scale. Bytes are for f32; "
-         "those\n"
-         "    that a step moves are for the default options, without the check of the gradient for Inf and NaN"),
+         "    search: the range for a search of hyperparameters, log: on a logarithmic scale. Bytes are for f32.\n"
+         "    Bytes that a step moves: with the default options, without the check of the gradient for Inf and NaN"),
     [SWO_SCHEDULE] =
         ("    \"cosine warmup=5%\" multiplies the learning rate, or OPTION with on=OPTION; several: \"cosine; linear\n"
          "    final=0.5 on=momentum\". Durations: 500 (steps), 10% (of the run), 3ep (epochs)"),

@@ -283,7 +283,7 @@ static sw_status train_loop(train_run *r) {
 }
 
 /* After the last step: whether the gradient's norm is within the tolerance. */
-static sw_status train_judge_convergence(train_run *r) {
+static sw_status train_check_convergence(train_run *r) {
     if (r->result->reason != SW_TRAIN_COMPLETE)
         return SW_OK;
     SW_TRY(swo_full_gradient_norm(r->state.optim, r->objective, &r->result->full_norm));
@@ -330,7 +330,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     }
     o->wants_penalized = false;
     if (status == SW_OK && r.result->tolerance > 0)
-        status = train_judge_convergence(&r);
+        status = train_check_convergence(&r);
     if (status != SW_OK)
         train_end(&r, SW_TRAIN_ERROR);
     if (r.state.steps_per_epoch)

@@ -146,7 +146,7 @@ static void glm_loop_take_rules(swo_glm_loop *loop) {
 }
 
 /* Sets the average that is updated with x, and a bound of its norm. */
-static void glm_loop_take_average(swo_glm_loop *loop) {
+static void glm_loop_set_average(swo_glm_loop *loop) {
     double norm[2];
     loop->mean = loop->run->mean;
     loop->mean_low = loop->run->mean_low;
@@ -175,11 +175,11 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, sw_estimate_run
                                   .squares = swo_squares(e),
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
-    swo_find_rests(e, &loop->visit.weights_rest, &loop->visit.bias_rests);
+    swo_find_frozen_parts(e, &loop->visit.weights_frozen, &loop->visit.bias_frozen);
     loop->move = (swo_glm_move){
         .f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t, .c = loop->visit.c, .x_low = e->x_low};
     glm_loop_take_rules(loop);
-    glm_loop_take_average(loop);
+    glm_loop_set_average(loop);
     sw_vector_two_norms(e->type, e->dim, x, d, norm);
     loop->x_bound = norm[0];
     loop->d_bound = norm[1];

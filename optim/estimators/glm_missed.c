@@ -104,7 +104,7 @@ static double sign_of(double v) {
 }
 
 /* Whether x, before step i, is at 0 or at a bound, and no step moves it away. *at receives this value. */
-static bool missed_rests(const swo_glm_lazy *lazy, double v, double d, int64_t i, double *at) {
+static bool missed_is_stationary(const swo_glm_lazy *lazy, double v, double d, int64_t i, double *at) {
     const double a = lazy->least_old * d, b = lazy->most_old * d, least = a < b ? a : b, most = a < b ? b : a,
                  x = v * scale_before(lazy, i), low = lazy->low, high = lazy->high;
     *at = 0;
@@ -121,7 +121,7 @@ double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from
     const int64_t to = lazy->steps;
     double sum = 0, at;
     for (int64_t i = from; i < to; i++) {
-        if (missed_rests(lazy, v, d, i, &at)) {
+        if (missed_is_stationary(lazy, v, d, i, &at)) {
             v = at / scale_before(lazy, to);
             sum += lazy->mean ? at * (lazy->weights[to].raw - lazy->weights[i].raw) : 0;
             break;

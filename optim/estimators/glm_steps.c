@@ -87,7 +87,8 @@ static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real 
 static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *s = a->s;
-    const double q = (a->weights_rest ? 0 : a->squares[swo_glm_sample(a, 0)]) + (a->f->bias && !a->bias_rests ? 1 : 0),
+    const double q = (a->weights_frozen ? 0 : a->squares[swo_glm_sample(a, 0)]) +
+                     (a->f->bias && !a->bias_frozen ? 1 : 0),
                  square = q * SW_K(inner)(s, s, outputs);
     for (int64_t k = 0; k < outputs; k++)
         v[k] = (real)(q * (double)s[k]);
@@ -189,21 +190,21 @@ static void SW_K(products)(const swo_glm_visit *a, real *v) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
     sw_objective moving = *a->f; /* adding and subtracting the bias would leave a rounding error */
-    moving.bias = a->f->bias && !a->bias_rests;
+    moving.bias = a->f->bias && !a->bias_frozen;
     for (int64_t i = 0; i < a->count; i++)
-        for (int64_t k = 0; k < outputs && a->weights_rest; k++)
+        for (int64_t k = 0; k < outputs && a->weights_frozen; k++)
             v[i * outputs + k] = moving.bias ? bias[k] : 0;
-    for (int64_t i = 0; i < a->count && !a->weights_rest; i++)
+    for (int64_t i = 0; i < a->count && !a->weights_frozen; i++)
         SW_K(glm_predict)(&moving, a->t, swo_glm_sample(a, i), v + i * outputs);
 }
 
 static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
-    const double of_weights = a->weights_rest ? 0
-                              : a->lazy       ? SW_K(lazy_square)(a)
-                                              : SW_K(dense_square)(a),
-                 square = of_weights + (a->f->bias && !a->bias_rests ? SW_K(inner)(bias, bias, outputs) : 0);
+    const double of_weights = a->weights_frozen ? 0
+                              : a->lazy         ? SW_K(lazy_square)(a)
+                                                : SW_K(dense_square)(a),
+                 square = of_weights + (a->f->bias && !a->bias_frozen ? SW_K(inner)(bias, bias, outputs) : 0);
     a->curvature = 0;
     if (!(square > 0) || square - square != 0)
         return;

@@ -39,23 +39,23 @@ typedef struct swo_glm_visit {
     const sw_objective *f;
     const void *x;
     int64_t first, count;
-    const int64_t *ids;            /* [count]; NULL: from `first` on */
-    int64_t following;             /* lazy: a sample of the next visit, whose row was prefetched; -1: not known */
-    const void *entry;             /* y: the derivatives at the last visit, [count, outputs] */
-    void *s, *c;                   /* out, [count, outputs]: the derivatives, and s - y */
-    void *t;                       /* out, [dim]: Σ c_i [a_i, 1]; NULL: it is not computed */
-    void *work;                    /* [2 · count · outputs + 2 · outputs] */
-    void *blocks;                  /* [2 · outputs · features], needed if count may be above GLM_BLOCK */
-    double *losses;                /* [count], out */
-    const double *squares;         /* [n]: ‖a_i‖² */
-    double loss;                   /* out: Σ f_i */
-    double l;                      /* L before the visit; 0: not known */
-    double curvature;              /* out: the measured curvature of the row's mean loss; 0: none */
-    bool measure;                  /* whether to measure it; needs t if count > 1 */
-    bool weights_rest, bias_rests; /* they are frozen, and excluded from the curvature */
-    swo_glm_lazy *lazy;            /* x contains v, and t is 0 except at touched columns and biases; NULL: not lazy */
-    void *weights, *x_low;         /* lazy: the weights to bring up to date, and their low-order part (f32) */
-    const void *d;                 /* lazy: the sum d */
+    const int64_t *ids;               /* [count]; NULL: from `first` on */
+    int64_t following;                /* lazy: a sample of the next visit, whose row was prefetched; -1: not known */
+    const void *entry;                /* y: the derivatives at the last visit, [count, outputs] */
+    void *s, *c;                      /* out, [count, outputs]: the derivatives, and s - y */
+    void *t;                          /* out, [dim]: Σ c_i [a_i, 1]; NULL: it is not computed */
+    void *work;                       /* [2 · count · outputs + 2 · outputs] */
+    void *blocks;                     /* [2 · outputs · features], needed if count may be above GLM_BLOCK */
+    double *losses;                   /* [count], out */
+    const double *squares;            /* [n]: ‖a_i‖² */
+    double loss;                      /* out: Σ f_i */
+    double l;                         /* L before the visit; 0: not known */
+    double curvature;                 /* out: the measured curvature of the row's mean loss; 0: none */
+    bool measure;                     /* whether to measure it; needs t if count > 1 */
+    bool weights_frozen, bias_frozen; /* they are frozen, and excluded from the curvature */
+    swo_glm_lazy *lazy;    /* x contains v, and t is 0 except at touched columns and biases; NULL: not lazy */
+    void *weights, *x_low; /* lazy: the weights to bring up to date, and their low-order part (f32) */
+    const void *d;         /* lazy: the sum d */
 } swo_glm_visit;
 static inline int64_t swo_glm_sample(const swo_glm_visit *visit, int64_t i) {
     return visit->ids ? visit->ids[i] : visit->first + i;

@@ -183,7 +183,7 @@ static sw_status table_visit_in_memory(sw_estimate *e, const void *x, swo_visit 
                            .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
-    swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);
+    swo_find_frozen_parts(e, &visit.weights_frozen, &visit.bias_frozen);
     swo_glm_use_work(e, batch, &visit, work);
     swo_glm_visit_row(e->type, &visit);
     e->value = visit.loss / (double)v->samples;

@@ -52,17 +52,17 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
            (swo_squares(e)[id] + (e->objective->bias ? 1 : 0));
 }
 
-void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests) {
+void swo_find_frozen_parts(const sw_estimate *e, bool *weights_frozen, bool *bias_frozen) {
     const int64_t weights = e->objective->outputs * e->objective->features;
-    *weights_rest = *bias_rests = true;
+    *weights_frozen = *bias_frozen = true;
     for (int i = 0; i < sw_params_count(e->params); i++) {
         const sw_param *p = sw_params_at(e->params, i);
         if (p->frozen || p->tied || p->count == 0)
             continue;
         if (p->offset < weights)
-            *weights_rest = false;
+            *weights_frozen = false;
         if (p->offset + p->count > weights)
-            *bias_rests = false;
+            *bias_frozen = false;
     }
 }
 
@@ -87,13 +87,13 @@ double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     const sw_objective *f = e->objective;
     const double n = (double)e->n;
     double most = 0, trace = 0;
-    bool weights_rest, bias_rests;
-    swo_find_rests(e, &weights_rest, &bias_rests);
+    bool weights_frozen, bias_frozen;
+    swo_find_frozen_parts(e, &weights_frozen, &bias_frozen);
     if (f->glm->head != SW_HEAD_POISSON)
         return 0;
     for (int64_t i = 0; i < e->n; i++) {
         const double factor = f->glm->scale * (f->glm->weight ? f->glm->weight[i] : 1),
-                     square = (weights_rest ? 0 : swo_squares(e)[i]) + (f->bias && !bias_rests ? 1 : 0);
+                     square = (weights_frozen ? 0 : swo_squares(e)[i]) + (f->bias && !bias_frozen ? 1 : 0);
         for (int64_t k = 0; k < f->outputs && factor > 0; k++) {
             const double l = factor * square * fmax(poisson_exp(e, s, i * f->outputs + k, factor), 0);
             most = fmax(most, l);

@@ -10,7 +10,7 @@ sw_status swo_head_curvature(const sw_estimate *e, double *curvature);
 sw_status swo_keep_squares(sw_estimate *e);
 const double *swo_squares(const sw_estimate *e);
 /* Whether all weights, and all biases, of a generalized linear model are frozen. */
-void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests);
+void swo_find_frozen_parts(const sw_estimate *e, bool *weights_frozen, bool *bias_frozen);
 /* L according to the option lipschitz: `given`, the L of the rows if it is NaN, or `measured` if it is 0. */
 double swo_known_l(const sw_estimate *e, double given, double measured);
 /* The expected smoothness of batches from n samples without replacement (Gower, Loizou, Richtarik et al., ICML 2019).

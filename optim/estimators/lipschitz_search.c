@@ -99,7 +99,7 @@ double swo_table_l_before(const sw_estimate *e, const swo_visit *v) {
 
 /* The factor R w_r/W of row r in f = 1/R Σ (R w_r/W) f_r over R rows. The last row may have few samples, and then has a
  * small weight. As long as SAG divides by the weight of the rows that it has seen, R and W are those of these rows. */
-static double table_share_of(const sw_estimate *e, const swo_visit *v) {
+static double table_row_factor(const sw_estimate *e, const swo_visit *v) {
     const bool seen = swo_table_kind_of(e)->over_seen && swo_table_init(e) == FROM_SEEN;
     const double count =
         seen ? (double)(swo_table_scalars_of(e)->seen + (v->first ? 1 : 0)) : (double)swo_table_rows(e);
@@ -112,7 +112,7 @@ static double table_share_of(const sw_estimate *e, const swo_visit *v) {
  * curvature, so that 1/L does not grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
     swo_table_scalars *s = swo_table_scalars_of(e);
-    const double met = curvature * table_share_of(e, v), rows = (double)swo_table_rows(e),
+    const double met = curvature * table_row_factor(e, v), rows = (double)swo_table_rows(e),
                  epochs = swo_table_kind_of(e)->half_life_of_l;
     const bool by_row = table_draws_by_l(e), found = met > 0;
     if (!isfinite(met * rows)) /* the sum in the tree must be finite */

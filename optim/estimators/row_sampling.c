@@ -24,8 +24,8 @@ double swo_table_probability(const sw_estimate *e, int64_t row, bool first) {
     if (swo_table_options_of(e)->sampling != BY_LIPSCHITZ || first)
         return 1 / n;
     const double sum = swo_sum_tree_sum(tree) + seen * l2;
-    const double share = sum > 0 ? (swo_sum_tree_get(tree, rows, row) + l2) / sum : 1 / seen;
-    return seen / n * 0.5 * (1 / seen + share);
+    const double probability = sum > 0 ? (swo_sum_tree_get(tree, rows, row) + l2) / sum : 1 / seen;
+    return seen / n * 0.5 * (1 / seen + probability);
 }
 
 /* Draw number k uses the blocks 2k and 2k + 1 of a random stream that only the table uses. */

@@ -191,7 +191,7 @@ static sw_status svrg_take_snapshot(sw_estimate *e, const void *point) {
 
 /* Whether x has changed by more than its rounding error. It has not if all steps were skipped, or if the snapshot is a
  * minimum. */
-static bool svrg_way_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
+static bool svrg_change_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
     const double least = e->type == SW_F32 ? 0x1p-20 : 0x1p-46;
     double whole, norm;
     return sw_vector_norm(e->type, e->dim, x, &whole) == SW_OK &&
@@ -210,7 +210,7 @@ static sw_status svrg_refresh(sw_estimate *e, const void *x) {
             return SW_ERR_MEMORY;
         sw_vector_axpby(e->type, e->dim, 1, next, -1, slots->snapshot, way);
         sw_estimate_zero_frozen(e, way);
-        const bool adapts = svrg_way_exceeds_rounding(e, next, way);
+        const bool adapts = svrg_change_exceeds_rounding(e, next, way);
         SW_TRY(svrg_slope_along(e, way, &before));
         SW_TRY(svrg_take_snapshot(e, next));
         SW_TRY(svrg_slope_along(e, way, &after));

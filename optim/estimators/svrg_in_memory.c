@@ -96,7 +96,7 @@ sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, do
         SW_TRY(swo_svrg_store(e, NULL));
     swo_glm_visit visit = {.f = e->objective, .x = x, .s = s, .t = t, .squares = swo_squares(e)};
     double norm;
-    swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);
+    swo_find_frozen_parts(e, &visit.weights_frozen, &visit.bias_frozen);
     swo_glm_use_work(e, batch, &visit, work);
     SW_TRY(svrg_visit_batch(e, &visit));
     e->value = visit.loss / (double)e->count;
