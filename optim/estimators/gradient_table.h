@@ -41,7 +41,7 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                    /* step
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                     \
      .open = SW_OPTION_AUTO,                                                                               \
      .help = "L, the largest Lipschitz constant of a row's gradient; auto: from the rows of a generalized " \
-             "linear model with a known loss; 0: searched for if lr=auto"},                                \
+             "linear model with a known loss; 0: measured if lr=auto"},                                    \
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                            \
      .help = "the rule's weight_decay; not needed, and a different number is an error"},                   \
     {.name = "tol", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                           \

@@ -11,9 +11,9 @@
 
 static const sw_option sag_options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_L,
-    "y = 0 and m the samples seen so far; y = 0 and m = n; a full pass first; the same less its "
-    "mean; n steps of SGD, m = n then; seen, or full if the samples of a generalized linear model are in memory "
-    "and x is not 0")};
+    "seen: y = 0, and m is the weight of the samples seen; zero: y = 0, and m is that of all samples; full: a full "
+    "pass in the first step; centered: full, minus the mean; sgd: n steps of SGD, then as zero; auto: full if the "
+    "samples of a generalized linear model are in memory and x is not 0, else seen")};
 SW_MATCH_OPTIONS(swo_table_options, sag_options);
 
 static int64_t sag_size(const sw_slot_sizes *s) {

@@ -8,8 +8,9 @@
 
 static const sw_option saga_options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_2L_MU,
-    "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
-    "n steps of SGD; zero, or full if the samples of a generalized linear model are in memory and x is not 0")};
+    "seen: y = 0, and d is divided by the weight of the samples seen; zero: y = 0; full: a full pass in the first "
+    "step; centered: full, minus the mean; sgd: n steps of SGD, then as zero; auto: full if the samples of a "
+    "generalized linear model are in memory and x is not 0, else zero")};
 SW_MATCH_OPTIONS(swo_table_options, saga_options);
 
 static int64_t saga_size(const sw_slot_sizes *s) {

@@ -50,5 +50,5 @@ const sw_line_search swo_armijo = {.size = sizeof(sw_line_search),
                                    .source = "Armijo 1966; Nocedal, Wright 2006, algorithm 3.1",
                                    .options = armijo_option_table,
                                    .scalars = armijo_scalar_names,
-                                   .cost = "1 value a trial",
+                                   .cost = "1 value per trial",
                                    .search = armijo_search};

@@ -161,6 +161,6 @@ const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search),
                                   .source = "Nocedal, Wright 2006, algorithms 3.5 and 3.6",
                                   .options = wolfe_option_table,
                                   .scalars = wolfe_scalar_names,
-                                  .cost = "1 gradient a trial",
+                                  .cost = "1 gradient per trial",
                                   .search = wolfe_search,
                                   .check = wolfe_check};
