@@ -24,9 +24,9 @@ typedef struct sw_average {
      * it. If it is given there are no copies: if `begin` fails, or sets a scalar or coefficient that is not finite, the
      * step is partly done. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
-    /* For averages that are only a running mean: slot 0 is the mean e, and in f32 slot 1 is its low-order part; `update`
-     * is e ← e + w (x - e), where `weight` returns w from the coefficients that `begin` set. Estimators may then take
-     * many steps in one loop (sw_estimator.run). NULL: the average is not of this form. */
+    /* For averages that are only a running mean: slot 0 is the mean e, and in f32 slot 1 is its low-order part;
+     * `update` is e ← e + w (x - e), where `weight` returns w from the coefficients that `begin` set. Estimators may
+     * then take many steps in one loop (sw_estimator.run). NULL: the average is not of this form. */
     double (*weight)(const double *coefficient);
 } sw_average;
 

@@ -185,8 +185,8 @@ static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
 }
 
 /* The estimator is "estimator", its inner one "estimator.inner", and so on. The file may contain a slot that this
- * estimator does not have, because it depends on the options: for example, the file was saved with lr=auto, and is loaded
- * with another lr. */
+ * estimator does not have, because it depends on the options: for example, the file was saved with lr=auto, and is
+ * loaded with another lr. */
 static sw_status walk_estimator(swo_walk *v, const sw_optim *o) {
     char where[64] = "estimator";
     for (swo_estimate *e = o->objective ? o->estimate : NULL; e; e = e->inner) {

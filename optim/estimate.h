@@ -32,8 +32,8 @@ static inline const swo_estimate *swo_estimate_of_const(const sw_estimate *e) {
     return (const swo_estimate *)(const void *)e;
 }
 
-/* Whether an estimator has this member and it is not NULL. Structs of programs built for earlier versions may end before
- * it. */
+/* Whether an estimator has this member and it is not NULL. Structs of programs built for earlier versions may end
+ * before it. */
 #define SWO_ESTIMATOR_HAS(m, member) ((m)->size >= offsetof(sw_estimator, member) + sizeof((m)->member) && (m)->member)
 static inline uint32_t swo_whole_scalars(const sw_estimator *m) {
     return SWO_ESTIMATOR_HAS(m, whole_scalars) ? m->whole_scalars : 0;

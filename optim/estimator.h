@@ -87,11 +87,13 @@ typedef struct sw_estimate_run {
     int stretches; /* in the order of x; together they are the whole of x */
     sw_run_stretch stretch[SW_MAX_STRETCHES];
     void *mean, *mean_low; /* the running average of x, which the loop updates by e ← e + w (x - e), and in f32 its
-                            * low-order part. mean NULL: there is no average; mean_low NULL: there is no low-order part */
+                            * low-order part. mean NULL: there is no average; mean_low NULL: there is no low-order
+                            * part */
 } sw_estimate_run;
 
 /* Each step of the loop calls sw_run_begin_step; computes the gradient and updates x, the average and the tables of the
- * method; and calls sw_run_end_step. To abandon a step, it calls sw_run_undo_step before it has changed any of these. */
+ * method; and calls sw_run_end_step. To abandon a step, it calls sw_run_undo_step before it has changed any of
+ * these. */
 /* Begins a step. Sets e->step and e->draws. */
 SW_API void sw_run_begin_step(sw_estimate_run *run);
 /* Computes the weight w of x in the mean after this step; 0 if there is no mean, or if the average omits this step.
@@ -131,9 +133,9 @@ struct sw_estimator {
     /* If the option "batch" is 0: returns the number of samples per step for this objective. It is called before
      * `start`, and the option has this value from then on. NULL: the option remains 0. */
     int64_t (*choose_batch)(const sw_estimate *e);
-    /* Returns the step size that corresponds to e->lr for parameters with another penalty than e->penalty. The curvature
-     * of a parameter is the sum of those of the loss and of its own penalty, so that an intercept without penalty may
-     * take larger steps than the weights. NULL: e->lr. */
+    /* Returns the step size that corresponds to e->lr for parameters with another penalty than e->penalty. The
+     * curvature of a parameter is the sum of those of the loss and of its own penalty, so that an intercept without
+     * penalty may take larger steps than the weights. NULL: e->lr. */
     double (*lr_with)(const sw_estimate *e, double penalty);
     /* Called before the rules update x, with the norm of the gradient of the step; returns an error, which refuses the
      * step, if the tables would become infinite. NULL: they cannot. */
@@ -141,8 +143,8 @@ struct sw_estimator {
     /* If e->runs: takes up to run->most steps in one loop, with the results of single steps up to rounding. It may end
      * before any step; the pipeline then takes that step, or refuses it. NULL: the method has no such loop. */
     sw_status (*run)(sw_estimate *e, sw_estimate_run *run);
-    /* A bit (SW_WHOLE_SCALAR) for each scalar that is an integer. Its element of `scalar` contains an int64_t, below 2^53
-     * in absolute value. In files and in sw_optim_scalar it is a double. */
+    /* A bit (SW_WHOLE_SCALAR) for each scalar that is an integer. Its element of `scalar` contains an int64_t, below
+     * 2^53 in absolute value. In files and in sw_optim_scalar it is a double. */
     uint32_t whole_scalars;
 };
 /* The bit of a field in a struct of scalars whose fields are double or int64_t. */
@@ -173,10 +175,10 @@ SW_API sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int
  * count and draw of a wrapper are those of the inner estimator, unless the wrapper has `sample`. The inner estimator
  * samples and commits first. A skipped step restores the scalars of both. */
 SW_API sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g);
-/* Returns a vector of `count` elements (0: dim) of the parameters' type. With an index from 0 to 3 its contents are kept
- * from `sample` to the end of `commit`; with an index from 4 to 6, until the function of the method returns. A call with
- * a larger count keeps the contents but may return another address. A wrapper and its inner estimator have different
- * vectors. NULL after an error. */
+/* Returns a vector of `count` elements (0: dim) of the parameters' type. With an index from 0 to 3 its contents are
+ * kept from `sample` to the end of `commit`; with an index from 4 to 6, until the function of the method returns. A
+ * call with a larger count keeps the contents but may return another address. A wrapper and its inner estimator have
+ * different vectors. NULL after an error. */
 SW_API void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count);
 /* Returns memory that is initially zero, is kept as long as the optimizer is bound, and is not saved; index 0 to 3. A
  * call with another size frees it and allocates it again. sw_optim_bytes counts it as work. NULL after an error. */
@@ -193,9 +195,9 @@ SW_API int64_t sw_estimate_frozen_set(const sw_estimate *e);
 SW_API sw_status sw_estimate_check_penalty(const sw_estimate *e, double l2);
 /* The largest penalty in this step, after schedules, over the groups that are not completely frozen. */
 SW_API double sw_estimate_penalty_now(const sw_estimate *e);
-/* For tests of convergence: adds to g the gradient of the penalty, λx with the λ of each group, and the subgradient of l1
- * and bounds that is nearest to 0. Elements of frozen parameters become 0. `norm` receives the norm of the result, or
- * INFINITY if x is outside the bounds. SW_SKIPPED if g contains Inf or NaN. */
+/* For tests of convergence: adds to g the gradient of the penalty, λx with the λ of each group, and the subgradient of
+ * l1 and bounds that is nearest to 0. Elements of frozen parameters become 0. `norm` receives the norm of the result,
+ * or INFINITY if x is outside the bounds. SW_SKIPPED if g contains Inf or NaN. */
 SW_API sw_status sw_estimate_penalized_norm(sw_estimate *e, const void *x, void *g, double *norm);
 /* Returns memory for `count` ids, for a `sample` that chooses them without a sampler. It is kept until the next step.
  * NULL after an error. */

@@ -4,8 +4,8 @@
 
 #include <swale/optim.h>
 
-/* The rounding error of one step, relative to the bound. A norm in f32 takes at most 64 additions per lane and tile, each
- * with an error of 2^-24, together below 2^-17; the few roundings of an update add less than that. */
+/* The rounding error of one step, relative to the bound. A norm in f32 takes at most 64 additions per lane and tile,
+ * each with an error of 2^-24, together below 2^-17; the few roundings of an update add less than that. */
 static const double SWO_ROUNDING = 1 + 0x1p-16;
 
 /* A bound of the 2-norm; INFINITY if the vector contains Inf or NaN. Integers are always finite. */

@@ -1,10 +1,10 @@
 /* After SW_OK, all numbers of a run are finite: a step that would produce Inf or NaN is refused, and x does not change.
  *
- * The pass that computes the norm of the gradient also checks the gradient. Scalars, coefficients and step sizes are few
- * numbers, and are checked in each step (finite.c). To check x and the vectors of state would need another pass over
- * memory. Instead the optimizer keeps a bound of the 2-norm of each (bounds.c). The norm of the gradient, the options
- * and the coefficients are finite, and sums and products of finite numbers are NaN only after an Inf. Finite bounds
- * therefore exclude both.
+ * The pass that computes the norm of the gradient also checks the gradient. Scalars, coefficients and step sizes are
+ * few numbers, and are checked in each step (finite.c). To check x and the vectors of state would need another pass
+ * over memory. Instead the optimizer keeps a bound of the 2-norm of each (bounds.c). The norm of the gradient, the
+ * options and the coefficients are finite, and sums and products of finite numbers are NaN only after an Inf. Finite
+ * bounds therefore exclude both.
  *
  *   - Bounds hold from the first step on. They are computed from the vectors before the first step, and again after the
  *     program has written to x, after loading, and when a bound has become too large to exclude an overflow.

@@ -1,8 +1,8 @@
 /* Loops of rules over blocks of elements. Include this file after kernel.h, in every pass. A rule with divisions and
  * roots computes the numerators and radicands of a block, then all roots (kernel_roots.h), then the quotients.
  *
- * Divisions are slow, and while the processor waits for them it does not issue the loads of later blocks. If the vectors
- * are too long for the cache, the loop therefore prefetches later blocks. This shortens a step of Adam by 15 %.
+ * Divisions are slow, and while the processor waits for them it does not issue the loads of later blocks. If the
+ * vectors are too long for the cache, the loop therefore prefetches later blocks. This shortens a step of Adam by 15 %.
  */
 
 #ifndef SWALE_KERNEL_BLOCKS_H
@@ -15,9 +15,9 @@ enum {
     SW_FETCHED_AHEAD = 2048   /* the distance of prefetching, in bytes */
 };
 
-/* Executes `call` for each block of [begin, end). `call` uses `begin` as the index of the first element of the block and
- * n as its length, which is the constant SW_BLOCK_LENGTH, and less for the last block. Short vectors have a separate loop
- * without sw_k_fetch_ahead, which takes registers. */
+/* Executes `call` for each block of [begin, end). `call` uses `begin` as the index of the first element of the block
+ * and n as its length, which is the constant SW_BLOCK_LENGTH, and less for the last block. Short vectors have a
+ * separate loop without sw_k_fetch_ahead, which takes registers. */
 #define SW_BY_BLOCKS(step, begin, end, call)                                \
     do {                                                                    \
         const int64_t whole_ = (end) - ((end) - (begin)) % SW_BLOCK_LENGTH; \
@@ -41,8 +41,8 @@ enum {
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_BLOCKS)
 #define SW_KERNEL_HAS_BLOCKS
 
-/* Prefetches the elements of a later block, whose loads would otherwise wait for the divisions of earlier blocks. It must
- * be inlined: gcc treats a function that only prefetches as one without effect, and removes the call. */
+/* Prefetches the elements of a later block, whose loads would otherwise wait for the divisions of earlier blocks. It
+ * must be inlined: gcc treats a function that only prefetches as one without effect, and removes the call. */
 SW_K_INLINE void SW_K(sw_k_fetch_ahead)(const sw_step *s, int64_t begin) {
     const void *const vector[] = {s->x, s->g, s->slot[0], s->slot[1], s->slot[2]};
     enum { BYTES = SW_BLOCK_LENGTH * (int)sizeof(real) };

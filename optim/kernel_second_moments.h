@@ -5,10 +5,10 @@
  *
  *     SW_SECOND_MOMENT_KERNELS(adam, adam_slots, v, v_f64, 1)
  *
- * which defines the kernels adam_update. They call adam itself, or, if the parameters are f32 and the slot v_f64 exists,
- * adam for f64 on blocks that are converted to f64 and back. The result is then that of f64, except for the rounding of
- * x and of the slots that are f32. The last argument is the number of slots with second moments: v and the slots after
- * it are replaced by v_f64 and the slots after it. The rule may have at most two other slots.
+ * which defines the kernels adam_update. They call adam itself, or, if the parameters are f32 and the slot v_f64
+ * exists, adam for f64 on blocks that are converted to f64 and back. The result is then that of f64, except for the
+ * rounding of x and of the slots that are f32. The last argument is the number of slots with second moments: v and the
+ * slots after it are replaced by v_f64 and the slots after it. The rule may have at most two other slots.
  */
 
 #ifndef SWALE_KERNEL_SECOND_MOMENTS_H

@@ -106,8 +106,8 @@ typedef struct sw_step {
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
 } sw_step;
 
-/* Bounds of the result of a step. Before the step, x, g and slot[i] are upper bounds of the 2-norms of these vectors over
- * the group, and therefore of the absolute value of each element. `reach` replaces those of x and of the slots by
+/* Bounds of the result of a step. Before the step, x, g and slot[i] are upper bounds of the 2-norms of these vectors
+ * over the group, and therefore of the absolute value of each element. `reach` replaces those of x and of the slots by
  * bounds that hold after the step. They need not be tight, but they must be bounds, and in normal use below 1e37. */
 typedef struct sw_bounds {
     int64_t count; /* elements of the vectors */

@@ -87,7 +87,8 @@ static sw_status schedule_parse(sw_optim *o, const char *text, size_t length) {
     return schedule_check_on(o, on);
 }
 
-/* Returns NULL if the step of the rule is linear in its learning rate; else the reason, or "" if the rule gives none. */
+/* Returns NULL if the step of the rule is linear in its learning rate; else the reason, or "" if the rule gives
+ * none. */
 static const char *search_why_not_linear(const swo_group *group) {
     const sw_rule *r = group->rule;
     if (!(r->flags & SW_RULE_LINEAR))

@@ -10,9 +10,9 @@ typedef struct swo_values {
     char spec[256];            /* the value of the SPEC option; "" if there is none */
 } swo_values;
 
-/* Converts durations to steps, as methods receive them. A percentage of the run, or a number of epochs, may be a fractional
- * number of steps; if it is an integer in exact arithmetic, as 7% of 100 steps, the result is exactly that integer. The
- * options of `table` begin at values[first]. */
+/* Converts durations to steps, as methods receive them. A percentage of the run, or a number of epochs, may be a
+ * fractional number of steps; if it is an integer in exact arithmetic, as 7% of 100 steps, the result is exactly that
+ * integer. The options of `table` begin at values[first]. */
 sw_status swo_options_in_steps(const sw_optim *o, const char *method, const sw_option *table, const swo_values *values,
                                int first, double *out);
 

@@ -6,7 +6,8 @@
 
 #include <math.h>
 
-/* The index of an option that adds a term to the objective; -1 if the rule has none or adds nothing to the objective. */
+/* The index of an option that adds a term to the objective; -1 if the rule has none or adds nothing to the
+ * objective. */
 static int penalty_index(const swo_group *group, const char *name) {
     return group->rule->flags & SW_RULE_PENALTY ? swo_option_index(group->rule->options, name) : -1;
 }
@@ -76,8 +77,8 @@ static bool penalty_box_of(sw_dtype type, const swo_group *group, penalty_box *b
     return b->l1 > 0 || isfinite(b->low) || isfinite(b->high);
 }
 
-/* The subgradient of f + h of least absolute value, given the gradient g of f. It is 0 at a minimum. Outside the box there
- * is no subgradient, and the result is INFINITY. */
+/* The subgradient of f + h of least absolute value, given the gradient g of f. It is 0 at a minimum. Outside the box
+ * there is no subgradient, and the result is INFINITY. */
 static double penalty_subgradient(const penalty_box *b, double x, double g) {
     const double low = g - b->l1, high = g + b->l1; /* the subgradients at x = 0 are [low, high] */
     double r = x > 0 ? high : x < 0 ? low : low > 0 ? low : high < 0 ? high : 0;

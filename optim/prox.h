@@ -44,7 +44,8 @@ static inline bool sw_prox_is_used(const sw_prox_options *o) {
     return o->l1 != 0 || sw_prox_has_box(o);
 }
 
-/* An error if the box is empty or lr is negative. For `check`, and also for `begin`, because schedules scale options. */
+/* An error if the box is empty or lr is negative. For `check`, and also for `begin`, because schedules scale
+ * options. */
 static inline sw_status sw_prox_check(const char *rule, const sw_prox_options *o, double lr) {
     if (!(sw_prox_low(o) <= sw_prox_high(o)))
         return sw_fail(SW_ERR_ARGUMENT, "%s: no number lies between low = %g and high = %g%s", rule, sw_prox_low(o),

@@ -62,8 +62,8 @@ const void *swo_method_lookup(swo_kind kind, const char *name) {
     return NULL;
 }
 
-/* The error for a name that no method of this kind has. It may be a method of another kind, contain a comma instead of a
- * blank, or be misspelled. */
+/* The error for a name that no method of this kind has. It may be a method of another kind, contain a comma instead of
+ * a blank, or be misspelled. */
 static sw_status registry_fail_unknown(swo_kind kind, const char *name) {
     static const char *const a_kind[SWO_KINDS] = {"an estimator", "a rule", "a schedule", "a line search",
                                                   "an average"};

@@ -17,7 +17,8 @@ enum {
     SW_RULE_LINEAR = 1, /* the step is the learning rate (option "lr") times a direction */
     SW_RULE_PENALTY = 2, /* its option weight_decay adds λx to the gradient, so that the penalty λ/2 ‖x‖² is a part of
                           * the objective. The step sizes of estimators and tests of convergence include it. If the rule
-                          * has options l1, nonnegative, low and high, tests of convergence treat them as those of sgd */
+                          * has options l1, nonnegative, low and high, tests of convergence treat them as those of
+                          * sgd */
     SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients accumulate in its steps, so that it needs an estimator with
                                  * SW_ESTIMATOR_EXACT */
     SW_RULE_PROXIMAL_SGD = 8 /* it has all options of sgd, with the same names and meanings. With momentum = 0 its step
@@ -50,8 +51,8 @@ typedef struct sw_rule {
                                  * may set other values when step is 1. Only scalars with a name may be written */
     sw_unit unit;
     unsigned flags;
-    /* The following functions are called for each group in each step, in this order. All except `update` or `tensor` may
-     * be NULL. Only `begin` and `decide` may return SW_SKIPPED. */
+    /* The following functions are called for each group in each step, in this order. All except `update` or `tensor`
+     * may be NULL. Only `begin` and `decide` may return SW_SKIPPED. */
     sw_status (*begin)(sw_step *step);
     const sw_kernels *measure; /* adds to its sums, from x, g and slots, which it does not change */
     int sums;                  /* the number of these sums: 0 to SW_MAX_SUMS */
@@ -67,8 +68,8 @@ typedef struct sw_rule {
                   * read once, x and the slots written once */
     /* Computes the bounds after the step from those before it. It may read option, scalar, coefficient, step, type and
      * count of the coming update, and which slots are NULL, but no vector. With it, x and the slots need no check after
-     * the step as long as the bounds are finite. NULL: every step copies x and the slots, and reads them again after the
-     * update, which takes memory and about twice the time. */
+     * the step as long as the bounds are finite. NULL: every step copies x and the slots, and reads them again after
+     * the update, which takes memory and about twice the time. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
     /* With SW_RULE_LINEAR: returns the reason why the step is not linear in lr with these options, or NULL if it is.
      * NULL: the step is linear with all options. */

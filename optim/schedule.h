@@ -13,9 +13,9 @@ typedef struct sw_schedule_common {
     double warmup, over;
 } sw_schedule_common;
 
-/* A schedule multiplies an option of kind REAL of a rule (on=NAME, default lr). All schedules accept warmup=DURATION, an
- * initial linear rise from 1/warmup to 1, and over=DURATION, the length after the warm-up if it is not the rest of the
- * run ("cosine over=50%"). */
+/* A schedule multiplies an option of kind REAL of a rule (on=NAME, default lr). All schedules accept warmup=DURATION,
+ * an initial linear rise from 1/warmup to 1, and over=DURATION, the length after the warm-up if it is not the rest of
+ * the run ("cosine over=50%"). */
 typedef struct sw_schedule {
     size_t size; /* sizeof(sw_schedule) */
     const char *name, *summary, *source;

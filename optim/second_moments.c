@@ -11,8 +11,8 @@ bool sw_squares_need_f64(double eps, bool in_root, double fresh, double p) {
     return (in_root ? eps * 0x1p-15 : pow(eps * 0x1p-15, p)) * fresh < 0x1p-126;
 }
 
-/* A mean in f32 does not change if fresh (g² - v) is below half a unit in the last place of v, and the rounding error of
- * β in f32 is up to 2^-25. At fresh = 2^-16 either error is about 2^-8 of a step. Below that the mean is f64. */
+/* A mean in f32 does not change if fresh (g² - v) is below half a unit in the last place of v, and the rounding error
+ * of β in f32 is up to 2^-25. At fresh = 2^-16 either error is about 2^-8 of a step. Below that the mean is f64. */
 bool sw_means_need_f64(double eps, bool in_root, double fresh, double p) {
     return fresh < 0x1p-16 || sw_squares_need_f64(eps, in_root, fresh, p);
 }

@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-/* Whether a sum of squares needs f64. The denominator is v^(1/p) + eps, or (v + eps)^(1/p) if in_root. fresh: the weight
- * of one step in v, which is 1 divided by the number of steps. */
+/* Whether a sum of squares needs f64. The denominator is v^(1/p) + eps, or (v + eps)^(1/p) if in_root. fresh: the
+ * weight of one step in v, which is 1 divided by the number of steps. */
 SW_API bool sw_squares_need_f64(double eps, bool in_root, double fresh, double p);
 /* Whether a mean, v ← (1 - fresh) v + fresh g², needs f64: for the same reason, or because `fresh` is below 2^-16, so
  * that a mean in f32 would no longer change. */

@@ -114,7 +114,8 @@ static void spec_list_rules_with(const char *option, char *list, size_t size) {
             at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "", ((const sw_rule *)rules[i])->name);
 }
 
-/* Options that users of other libraries may expect of a rule or an estimator, and the corresponding options of swale. */
+/* Options that users of other libraries may expect of a rule or an estimator, and the corresponding options of
+ * swale. */
 static const char *spec_option_hint(const char *word, bool rule) {
     static const struct {
         const char *word, *of_rule, *of_estimator;
@@ -158,8 +159,8 @@ static sw_status spec_fail_unknown(const char *kind, const char *method, const s
                    *nearest || count == 0 ? nearest : list);
 }
 
-/* An error for commas between options: "lr=1e-3,beta1=0.9", "nesterov,lr=0.1", "lr=0.1, momentum=0.9". In these cases the
- * comma is followed by the name of an option, by a word with an =, or by nothing. */
+/* An error for commas between options: "lr=1e-3,beta1=0.9", "nesterov,lr=0.1", "lr=0.1, momentum=0.9". In these cases
+ * the comma is followed by the name of an option, by a word with an =, or by nothing. */
 static sw_status spec_check_commas(const char *method, const sw_option *table, const sw_option *more, const char *text,
                                    const char *end) {
     const size_t length = (size_t)(end - text);

@@ -6,8 +6,8 @@
 
 /* Copies the first word of `text` to name. Returns the rest of the text. */
 const char *swo_spec_word(const char *text, char name[64]);
-/* Sets the defaults, then the values in `text`, "key=value key=value …". kind: for messages, for example "rule". more: a
- * second table (or NULL), whose options follow those of the first. */
+/* Sets the defaults, then the values in `text`, "key=value key=value …". kind: for messages, for example "rule". more:
+ * a second table (or NULL), whose options follow those of the first. */
 sw_status swo_spec_parse(const char *kind, const char *method, const sw_option *table, const sw_option *more,
                          const char *text, swo_values *out);
 

@@ -4,8 +4,8 @@
 
 #include <swale/optim.h>
 
-/* The text of a spec: the methods, with those of their options that are integers or choices. Optimizers with equal texts
- * have states of the same meaning. */
+/* The text of a spec: the methods, with those of their options that are integers or choices. Optimizers with equal
+ * texts have states of the same meaning. */
 typedef struct swo_spec_text {
     const char *key;
     char *(*text)(const sw_optim *o); /* the caller frees it; NULL after an error */

@@ -38,7 +38,8 @@ static bool schedule_is_on_lr(const swo_schedule *s) {
     return strcmp(s->on, "lr") == 0;
 }
 
-/* Checks the ranges of scaled options: a decay of 1 or an ε of 0 would lead to NaN. A learning rate may have any value. */
+/* Checks the ranges of scaled options: a decay of 1 or an ε of 0 would lead to NaN. A learning rate may have any
+ * value. */
 static sw_status schedule_check_scaled(const sw_optim *o, const swo_group *group, const double *factors) {
     for (int k = 0; k < o->schedules; k++) {
         const char *on = o->schedule[k].on;
@@ -71,8 +72,8 @@ static bool options_have_durations(const sw_option *table) {
     return false;
 }
 
-/* Computes all options except lr, which the estimator may not have proposed yet. If the step is skipped, lr remains that
- * of the last step. */
+/* Computes all options except lr, which the estimator may not have proposed yet. If the step is skipped, lr remains
+ * that of the last step. */
 static sw_status options_without_lr(sw_optim *o, double factors[SWO_SCHEDULES]) {
     for (int k = 0; k < o->schedules; k++)
         if (!schedule_is_on_lr(&o->schedule[k])) {

@@ -6,8 +6,8 @@
 
 /* Computes the effective options of the coming step. */
 sw_status swo_step_options(sw_optim *o);
-/* Computes all options except lr, before the estimate, which may read the penalties. Does nothing for options that cannot
- * differ from those of the last step. */
+/* Computes all options except lr, before the estimate, which may read the penalties. Does nothing for options that
+ * cannot differ from those of the last step. */
 sw_status swo_step_options_before_estimate(sw_optim *o);
 
 #endif

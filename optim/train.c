@@ -152,8 +152,8 @@ static void train_end_converged(train_run *r, double tolerance, double norm) {
     train_end(r, SW_TRAIN_TOLERANCE);
 }
 
-/* The test of the estimator applies to x before the step. If the step led far away from the minimum, the run continues. A
- * custom estimator may have a test but no option tol: then the tolerance is not known, and the test ends the run. */
+/* The test of the estimator applies to x before the step. If the step led far away from the minimum, the run continues.
+ * A custom estimator may have a test but no option tol: then the tolerance is not known, and the test ends the run. */
 static sw_status train_check_estimator_test(train_run *r) {
     static const double MOST = 3; /* the largest norm, in units of the tolerance */
     sw_optim *o = r->state.optim;

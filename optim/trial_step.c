@@ -102,8 +102,8 @@ static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const c
                    method, step, what, name, o->norm);
 }
 
-/* offset: the index in x of the first element of the copy. The elements of a slot with `count` all belong to the parameter
- * at this offset. */
+/* offset: the index in x of the first element of the copy. The elements of a slot with `count` all belong to the
+ * parameter at this offset. */
 static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
                              int64_t count) {
     for (int i = 0; i < SW_MAX_SLOTS; i++) {

@@ -4,7 +4,8 @@
  *     polyak    every step beginning with a start, w = 1/k at the k-th: the mean
  *     swa       the mean at regular intervals
  * In f32 a second vector holds the rounding error of e (kernel_compensated.h): with w = 1e-6, e alone would not change.
- * A step then reads θ, e and the second vector, and writes e and the second vector: 20 bytes per parameter instead of 12.
+ * A step then reads θ, e and the second vector, and writes e and the second vector: 20 bytes per parameter instead of
+ * 12.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>

@@ -106,8 +106,8 @@ static void asam_run(const sw_estimate *e, const sw_kernels *kernels, const asam
     }
 }
 
-/* Computes u = T g and its largest element. If T g is not within the normal numbers, u is T g times a power of 2: ε does
- * not depend on the length of u. With the factor 2^-128, the product of any |x| and any g is finite. */
+/* Computes u = T g and its largest element. If T g is not within the normal numbers, u is T g times a power of 2: ε
+ * does not depend on the length of u. With the factor 2^-128, the product of any |x| and any g is finite. */
 static sw_status asam_scaled(sw_estimate *e, asam_args *args) {
     const bool f32 = e->type == SW_F32;
     int64_t index;

@@ -15,8 +15,8 @@
  * √ε ‖g‖, so that rounding errors are negligible, and at most 2 ‖g‖, so that the curvature is that near x; otherwise
  * another t is tried. Then the gradient at the end of the step is evaluated. If it shows a larger curvature, L grows.
  *
- * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, for example from dropout,
- * Δg is noise that does not become smaller with Δx, and L grows without limit: lr must be set in this case.
+ * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, for example from
+ * dropout, Δg is noise that does not become smaller with Δx, and L grows without limit: lr must be set in this case.
  */
 #include <swale/kernel.h>
 
@@ -151,7 +151,8 @@ static double full_epsilon(const sw_estimate *e) {
     return e->type == SW_F32 ? 0x1p-23 : 0x1p-52;
 }
 
-/* Updates L. If Δx is near the rounding error of x, Δg is near that of g, and their quotient is noise and is not used. */
+/* Updates L. If Δx is near the rounding error of x, Δg is near that of g, and their quotient is noise and is not
+ * used. */
 static void full_measure(sw_estimate *e, const void *x, const void *g) {
     full_scalars *s = full_scalars_of(e);
     double sums[SECANT_SUMS];
@@ -220,8 +221,8 @@ static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double
     return SW_OK;
 }
 
-/* The step of 1/(L + λ) may be longer than the trial, and lead to a point where the curvature is much larger, as for e^x.
- * L therefore grows, at most by a factor of 2 per trial, until it is at least the curvature over its step. */
+/* The step of 1/(L + λ) may be longer than the trial, and lead to a point where the curvature is much larger, as for
+ * e^x. L therefore grows, at most by a factor of 2 per trial, until it is at least the curvature over its step. */
 static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
     full_scalars *s = full_scalars_of(e);
     void *there = sw_estimate_scratch(e, 0, 0), *slope = sw_estimate_scratch(e, 1, 0);

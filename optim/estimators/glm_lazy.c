@@ -55,7 +55,8 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, cons
     lazy->then[j] = step->then;
 }
 
-/* The same for the columns of one sample and one output, without records and low-order parts. The loop has no branches. */
+/* The same for the columns of one sample and one output, without records and low-order parts. The loop has no
+ * branches. */
 static void SW_K(lazy_move_plain)(const swo_glm_move *a, const lazy_step *step) {
     const sw_csr *m = a->f->glm->sparse;
     const int32_t *restrict index = m->index + m->start[a->sample];

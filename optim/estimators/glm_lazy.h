@@ -1,5 +1,5 @@
-/* Lazy updates for sparse rows: the data of a loop in which a step costs O(nonzeros), and the equations that bring a column
- * up to date.
+/* Lazy updates for sparse rows: the data of a loop in which a step costs O(nonzeros), and the equations that bring a
+ * column up to date.
  *
  * A step changes every weight, x ← (1 - lr λ) x - lr old d, and the weights at the nonzeros of its row also by
  * -lr fresh t. With x = scale·v, one number describes all the steps that a weight has missed. When a row contains its
@@ -73,11 +73,12 @@ static inline double swo_glm_clamp(const swo_glm_lazy *lazy, double v, double sc
     return raised > high ? high : raised;
 }
 
-/* Returns v after the recorded steps from `from` on, in which it may reach 0 or a bound. *gain receives the sum that these
- * steps add to E. */
+/* Returns v after the recorded steps from `from` on, in which it may reach 0 or a bound. *gain receives the sum that
+ * these steps add to E. */
 double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain);
 
-/* The sum that steps [from, to) add to E if v keeps its sign and reaches no bound. v is the value before these steps. */
+/* The sum that steps [from, to) add to E if v keeps its sign and reaches no bound. v is the value before these
+ * steps. */
 static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, double l1, int64_t from, int64_t to) {
     const swo_glm_sums *before = &lazy->sums[from];
     const swo_glm_weights *a = &lazy->weights[from], *b = &lazy->weights[to];

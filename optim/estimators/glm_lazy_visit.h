@@ -33,8 +33,8 @@ static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
-/* Brings the weights of one output up to date, and returns ⟨a_i, v⟩: the special case of lazy_predict in which no steps are
- * recorded and v is one number. Its loop has no branches. */
+/* Brings the weights of one output up to date, and returns ⟨a_i, v⟩: the special case of lazy_predict in which no steps
+ * are recorded and v is one number. Its loop has no branches. */
 static real SW_K(lazy_predict_plain)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const int32_t *restrict index = m->index + m->start[i];

@@ -2,9 +2,9 @@
  * pipeline that would have no effect.
  *
  * The pipeline refuses a step that would make x or the sum d infinite. Here the loop tracks bounds of their norms: with
- * t the change, ‖t‖ ≤ R Σ|c_i|, where R is the norm of the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and
- * ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. If these bounds are near the largest number of the type, the loop ends, and the pipeline
- * checks the vectors themselves.
+ * t the change, ‖t‖ ≤ R Σ|c_i|, where R is the norm of the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr
+ * ‖g‖. If these bounds are near the largest number of the type, the loop ends, and the pipeline checks the vectors
+ * themselves.
  *
  * In f32, x is stored in two numbers, so that rounding errors do not accumulate; single steps do the same (swo_x_low).
  * Over dense rows, the result of a loop is bit-for-bit that of single steps. Over sparse rows, x is updated lazily
@@ -21,9 +21,9 @@
 #include <math.h>
 #include <string.h>
 
-/* If scale or kept is below these limits, the loop brings x and its average up to date: v = x/scale and E = e/kept grow as
- * scale and kept become smaller. The terms that are added to E are rounded relative to the largest scale since the last
- * update, so that they lose digits as the scale becomes smaller. */
+/* If scale or kept is below these limits, the loop brings x and its average up to date: v = x/scale and E = e/kept grow
+ * as scale and kept become smaller. The terms that are added to E are rounded relative to the largest scale since the
+ * last update, so that they lose digits as the scale becomes smaller. */
 static const double LEAST_SCALE = 1e-6, LEAST_SCALE_OF_AVERAGE = 0.0625;
 static const double LEAST_KEPT[] = {[SW_F32] = 1e-20, [SW_F64] = 1e-200};
 
@@ -53,7 +53,8 @@ sw_status swo_use_samples(sw_estimate *e, void *x_low) {
     return swo_keep_squares(e);
 }
 
-/* Whether updates are lazy. This requires sparse rows, and weights that are not frozen and all have the same options. */
+/* Whether updates are lazy. This requires sparse rows, and weights that are not frozen and all have the same
+ * options. */
 static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
     const sw_objective *f = loop->e->objective;
     return f->glm->sparse && loop->segment[0].offset == 0 && loop->segment[0].count == f->outputs * f->features &&
@@ -245,8 +246,8 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
     loop->lazy.w = loop->w < 1 ? loop->w : 0;
     if (!*taken)
         return;
-    /* Subnormal numbers are flushed to zero as in the rules and the average of a single step. In f64 the caller does this
-     * for the whole loop, which takes less time; in f32 that would set squares of small features to zero. */
+    /* Subnormal numbers are flushed to zero as in the rules and the average of a single step. In f64 the caller does
+     * this for the whole loop, which takes less time; in f32 that would set squares of small features to zero. */
     const bool flushes = loop->e->type == SW_F32;
     const unsigned mode = flushes ? sw_subnormals_flush() : 0;
     swo_glm_move_x(loop->e->type, &loop->move);

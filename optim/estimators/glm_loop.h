@@ -43,11 +43,12 @@ void swo_glm_use_work(const sw_estimate *e, int64_t batch, swo_glm_visit *visit,
 /* Begins a loop, in which x is updated with g = fresh·t + old·d. d_low NULL: d does not change. Uses scratch 0 to 2. */
 sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, sw_estimate_run *run, int64_t batch, void *d,
                              void *d_low);
-/* Updates x and d, after the row was visited and the estimator has set lr and the factors. *taken is false if the pipeline
- * must take the step, or if it can be tried again after weights are brought up to date (swo_glm_loop_again). */
+/* Updates x and d, after the row was visited and the estimator has set lr and the factors. *taken is false if the
+ * pipeline must take the step, or if it can be tried again after weights are brought up to date
+ * (swo_glm_loop_again). */
 void swo_glm_loop_move(swo_glm_loop *loop, bool *taken);
-/* After a step that was not taken: brings lazy weights up to date. Returns true if the caller should visit the row and try
- * again. */
+/* After a step that was not taken: brings lazy weights up to date. Returns true if the caller should visit the row and
+ * try again. */
 bool swo_glm_loop_again(swo_glm_loop *loop);
 /* Brings x up to date: after the loop, and whenever x must be read. */
 void swo_glm_loop_end(swo_glm_loop *loop);

@@ -1,14 +1,15 @@
-/* The steps that a column has missed, in which l1 or bounds may have stopped it (glm_lazy.h). They are divided into ranges
- * of steps with a closed form, whose ends are found by bisection, and single steps between them. With y = |v|, the sign s
- * of v, and e = s d:
+/* The steps that a column has missed, in which l1 or bounds may have stopped it (glm_lazy.h). They are divided into
+ * ranges of steps with a closed form, whose ends are found by bisection, and single steps between them. With y = |v|,
+ * the sign s of v, and e = s d:
  *
  *     y ← y - part (old e + l1),  and x = scale·y:  x ← x - lr (old e + l1 + λ x)
  *
- * y is monotone if old e + l1 has the same sign for the smallest and the largest `old`. If y decreases, x decreases too,
- * because the scale does not increase. Without λ the scale is constant, and x is monotone as y is. If `old` is the same in
- * all steps, x approaches -(old e + l1)/λ from one side. In these cases bisection finds the first step at which x leaves
- * the interval between 0, or the bound nearest to 0, and the other bound. That step is taken as a single step. It ends at
- * 0, at a bound, or on the other side of 0. At 0 or at a bound v does not change if every step would move it outward. */
+ * y is monotone if old e + l1 has the same sign for the smallest and the largest `old`. If y decreases, x decreases
+ * too, because the scale does not increase. Without λ the scale is constant, and x is monotone as y is. If `old` is the
+ * same in all steps, x approaches -(old e + l1)/λ from one side. In these cases bisection finds the first step at which
+ * x leaves the interval between 0, or the bound nearest to 0, and the other bound. That step is taken as a single step.
+ * It ends at 0, at a bound, or on the other side of 0. At 0 or at a bound v does not change if every step would move it
+ * outward. */
 #include "optim/estimators/glm_lazy.h"
 
 #include <math.h>
@@ -40,8 +41,8 @@ static bool path_is_monotone(const swo_glm_lazy *lazy, const glm_path *p) {
     return falls || lazy->decay == 0 || lazy->least_old == lazy->most_old || (isinf(p->outer) && p->inner <= 0);
 }
 
-/* The last step with x inside, for a path that ends outside. The first guess assumes that all steps have the same length,
- * which is often true. Then the first two steps that are checked are those on either side of the bound. */
+/* The last step with x inside, for a path that ends outside. The first guess assumes that all steps have the same
+ * length, which is often true. Then the first two steps that are checked are those on either side of the bound. */
 static int64_t path_last_inside(const swo_glm_lazy *lazy, const glm_path *p) {
     const int64_t to = lazy->steps;
     const double first = p->y * scale_before(lazy, p->from), last = path_at(lazy, p, to) * scale_before(lazy, to),

@@ -1,10 +1,11 @@
 /* The loops of glm_steps.h. The curvature of a row's loss f_r, which is a lower bound of its L, is computed from the
  * Hessian:
  *     ℓ = tᵀ ∇²f_r t / ‖t‖²,  ∇²f_r = 1/w Σ_i [a_i,1]ᵀ H_i [a_i,1]
- * along the change t = Σ c_i [a_i, 1] that the step adds. If a step of 1/L along t changes a prediction so much that H_i
- * changes, the difference between the loss and its tangent is used instead. For t = ∇f_r, ℓ ≤ L is then
- * f_r(x - t/L) ≤ f_r(x) - ‖t‖²/(2L), the test of M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6). For short distances,
- * differences of losses are not used: their rounding error is proportional to |z|, and in f32 would appear as curvature. */
+ * along the change t = Σ c_i [a_i, 1] that the step adds. If a step of 1/L along t changes a prediction so much that
+ * H_i changes, the difference between the loss and its tangent is used instead. For t = ∇f_r, ℓ ≤ L is then f_r(x -
+ * t/L) ≤ f_r(x) - ‖t‖²/(2L), the test of M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6). For short distances,
+ * differences of losses are not used: their rounding error is proportional to |z|, and in f32 would appear as
+ * curvature. */
 #include <swale/kernel.h>
 #include <swale/kernel_glm.h>
 #include <swale/kernel_prox.h>
@@ -39,8 +40,9 @@ static inline bool SW_K(is_far)(const real *v, int64_t n, double scale) {
     return far;
 }
 
-/* vᵀ H v of sample i, where H is a mean Hessian between z and z + v·scale, defined by the difference between the loss and
- * its tangent at z: ½ (v·scale)ᵀ H (v·scale). The loss and its derivatives s at z are given. room: [2 · outputs]. */
+/* vᵀ H v of sample i, where H is a mean Hessian between z and z + v·scale, defined by the difference between the loss
+ * and its tangent at z: ½ (v·scale)ᵀ H (v·scale). The loss and its derivatives s at z are given. room: [2 ·
+ * outputs]. */
 static double SW_K(curvature_over)(const sw_objective *f, int64_t i, const real *z, double loss, const real *s,
                                    const real *v, double scale, real *room) {
     const int64_t outputs = f->outputs;
@@ -282,8 +284,8 @@ static void SW_K(measure)(void *args, int64_t begin, int64_t end, double *sums) 
     SW_K(measure_row)(a, z, v, v + numbers);
 }
 
-/* Updates elements [begin, begin + n), which are stored in two numbers. In one number of f32, x would be rounded in each
- * step, and the sum of these errors would be larger than the error of the gradient. */
+/* Updates elements [begin, begin + n), which are stored in two numbers. In one number of f32, x would be rounded in
+ * each step, and the sum of these errors would be larger than the error of the gradient. */
 static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                     const real *restrict row, real c) {
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay,

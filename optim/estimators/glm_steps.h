@@ -1,6 +1,6 @@
-/* A step of SAG, SAGA or SVRG over samples in memory of a generalized linear model (sw_glm_data), without a tape. It has
- * two parts: a visit, which computes the derivatives of some samples, and a move, which updates x. The pipeline uses them
- * for single steps, and glm_loop.c for many steps.
+/* A step of SAG, SAGA or SVRG over samples in memory of a generalized linear model (sw_glm_data), without a tape. It
+ * has two parts: a visit, which computes the derivatives of some samples, and a move, which updates x. The pipeline
+ * uses them for single steps, and glm_loop.c for many steps.
  *
  * Which members are used:
  *   - dense rows: t for several samples; c and `sample` instead of t for one sample;
@@ -73,8 +73,8 @@ typedef struct swo_glm_segment {
     double l1, low, high;
 } swo_glm_segment;
 
-/* x ← x - lr (g + decay x), or prox of that, with g = fresh·t + old·d; then d ← d + t unless d_low is NULL. t is an array,
- * or c times the row of one dense sample. */
+/* x ← x - lr (g + decay x), or prox of that, with g = fresh·t + old·d; then d ← d + t unless d_low is NULL. t is an
+ * array, or c times the row of one dense sample. */
 typedef struct swo_glm_move {
     const sw_objective *f;
     void *x, *d, *d_low;

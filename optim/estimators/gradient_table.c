@@ -63,9 +63,9 @@ bool swo_table_centered(const double *option) {
     return SW_OPTIONS_AS(option, swo_table_options)->init == CENTERED;
 }
 
-/* Over dense rows in memory, small batches need less time per sample than single samples, but more epochs. The choice is
- * from measurements with 178 to 100,000 samples. Over sparse rows a step costs O(nonzeros), and batches have no advantage.
- * On a tape, a row of the table is one sample. */
+/* Over dense rows in memory, small batches need less time per sample than single samples, but more epochs. The choice
+ * is from measurements with 178 to 100,000 samples. Over sparse rows a step costs O(nonzeros), and batches have no
+ * advantage. On a tape, a row of the table is one sample. */
 int64_t swo_table_choose_batch(const sw_estimate *e) {
     enum { ROWS = 64, MOST = 64 };
     const sw_glm_data *data = e->objective->glm;
@@ -75,8 +75,8 @@ int64_t swo_table_choose_batch(const sw_estimate *e) {
     return batch;
 }
 
-/* Whether the first step begins with a full pass. This saves time if x is near the minimum, because it is the result of an
- * earlier fit. */
+/* Whether the first step begins with a full pass. This saves time if x is near the minimum, because it is the result of
+ * an earlier fit. */
 static bool table_starts_full(const sw_estimate *e, const void *x) {
     const int init = (int)swo_table_options_of(e)->init;
     double norm;
@@ -221,10 +221,10 @@ sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
 /* Checks that the sum after this step, d' = d + t, is finite.
  *
  * Elements of d and t with opposite signs cannot overflow. If the signs are equal, the same sum is a part of g: for SAG
- * g = (d + t)/m with m ≤ W, for SAGA g = t/(W p) + d/W with p ≤ 1, so that |d'| ≤ 2W|g| ≤ 2W‖g‖. With init=sgd, until all
- * rows have been visited, g = t/w does not contain d. Then |t| ≤ w‖g‖, and the sum over these steps, of which there are at
- * most n, may be up to an eighth of the largest number. For a generalized linear model, t is not 0 at frozen parameters,
- * although g is. If none of these bounds applies, the sum is computed and checked. */
+ * g = (d + t)/m with m ≤ W, for SAGA g = t/(W p) + d/W with p ≤ 1, so that |d'| ≤ 2W|g| ≤ 2W‖g‖. With init=sgd, until
+ * all rows have been visited, g = t/w does not contain d. Then |t| ≤ w‖g‖, and the sum over these steps, of which there
+ * are at most n, may be up to an eighth of the largest number. For a generalized linear model, t is not 0 at frozen
+ * parameters, although g is. If none of these bounds applies, the sum is computed and checked. */
 sw_status swo_table_fits(sw_estimate *e, double norm) {
     const swo_visit v = table_visit_of(e); /* what visit asked for is there */
     const double whole = fmax(swo_table_whole(e, &v), swo_table_divisor(e, &v)),

@@ -1,17 +1,19 @@
-/* The code that SAG and SAGA share: a table of the latest gradients, its sum, the draw of the next row, and an estimate of
- * the Lipschitz constants. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average gradient,
- * 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L, non-uniform sampling, mini-batches.
+/* The code that SAG and SAGA share: a table of the latest gradients, its sum, the draw of the next row, and an estimate
+ * of the Lipschitz constants. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average
+ * gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L, non-uniform sampling,
+ * mini-batches.
  *
  * The n samples are divided into rows of `batch` consecutive samples; the last row may have fewer. f_r is the mean loss
- * over row r, and w_r its weight: the number of its samples, or the sum of their weights (ignored ids, class weights: see
- * Means over parts in loss_mean.h). With W = Σ w_r, f = 1/W Σ_r w_r f_r. A row has the same weight at each visit. The table
- * contains y_r, the gradient of f_r at the last visit, and d = Σ w_r y_r. A visit to row r computes g_r = ∇f_r(x) and
+ * over row r, and w_r its weight: the number of its samples, or the sum of their weights (ignored ids, class weights:
+ * see Means over parts in loss_mean.h). With W = Σ w_r, f = 1/W Σ_r w_r f_r. A row has the same weight at each visit.
+ * The table contains y_r, the gradient of f_r at the last visit, and d = Σ w_r y_r. A visit to row r computes g_r =
+ * ∇f_r(x) and
  *     t = w_r (g_r - y_r);
  * after the step was taken, y_r ← g_r and d ← d + t.
  *
- * For a generalized linear model (sw_objective: rows, head), ∇f_i = s_i a_iᵀ, and the table contains the number s for each
- * sample and output: n·outputs numbers instead of rows·dim. Any other objective is evaluated for one row per step. With
- * batch=1 that is one sample per step, and a table of n·dim numbers. */
+ * For a generalized linear model (sw_objective: rows, head), ∇f_i = s_i a_iᵀ, and the table contains the number s for
+ * each sample and output: n·outputs numbers instead of rows·dim. Any other objective is evaluated for one row per step.
+ * With batch=1 that is one sample per step, and a table of n·dim numbers. */
 #ifndef SWALE_ESTIMATORS_GRADIENT_TABLE_H
 #define SWALE_ESTIMATORS_GRADIENT_TABLE_H
 
@@ -120,8 +122,8 @@ static inline int64_t swo_table_batch(const sw_estimate *e) {
 static inline int64_t swo_table_rows(const sw_estimate *e) {
     return ((const swo_table_own *)e->own)->rows;
 }
-/* Whether the table is that of a generalized linear model, with numbers for each sample; otherwise it has a gradient for
- * each row. */
+/* Whether the table is that of a generalized linear model, with numbers for each sample; otherwise it has a gradient
+ * for each row. */
 static inline bool swo_table_is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
 }

@@ -59,8 +59,8 @@ static sw_status table_fill_rows(sw_estimate *e, const void *x) {
 }
 
 /* y_r ← ∇f_r(x⁰). With init=centered it is y_r ← ∇f_r(x⁰) - ∇f(x⁰), as in the theorem, with the sum 0. The table of a
- * generalized linear model cannot contain the second term. It is stored in `center`, and added at the first visit to each
- * row. */
+ * generalized linear model cannot contain the second term. It is stored in `center`, and added at the first visit to
+ * each row. */
 sw_status swo_table_fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     const swo_table_slots *slots = swo_table_slots_of(e);

@@ -15,8 +15,8 @@ typedef struct table_loop {
     int64_t next[2]; /* the indices in `order` of the next two draws; -1: not known */
 } table_loop;
 
-/* Draws the next row. If all draws are uniform, the two rows after it are prefetched; for a sparse row first the row, and
- * one step later its columns. */
+/* Draws the next row. If all draws are uniform, the two rows after it are prefetched; for a sparse row first the row,
+ * and one step later its columns. */
 static int64_t table_loop_draw(table_loop *r, int64_t *place) {
     const sw_estimate *e = r->loop.e;
     const int32_t *order = swo_table_slots_of(e)->order;

@@ -1,9 +1,9 @@
 /* Curvature by differences of gradients,
  *     ℓ = ⟨∇f(x) - ∇f(x - hu), u⟩ / (h ‖u‖²)
- * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32 losses
- * are not precise enough for that: the difference is of second order in the step, but its rounding error does not become
- * smaller with the step. The difference of gradients is of first order. With steps of at least √ε‖x‖, where ε is the unit
- * roundoff, its relative error is about √ε. */
+ * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32
+ * losses are not precise enough for that: the difference is of second order in the step, but its rounding error does
+ * not become smaller with the step. The difference of gradients is of first order. With steps of at least √ε‖x‖, where
+ * ε is the unit roundoff, its relative error is about √ε. */
 #include "optim/estimators/lipschitz_constants.h"
 
 #include "optim/estimators/glm_loop.h"
@@ -81,8 +81,8 @@ static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, doubl
                              : ((const double *)s)[at] / factor + ((const double *)y)[at];
 }
 
-/* Computed from the curvatures at this point. The L of the mean loss is at least the trace of its Hessian divided by the
- * number of parameters, which is used in its place. */
+/* Computed from the curvatures at this point. The L of the mean loss is at least the trace of its Hessian divided by
+ * the number of parameters, which is used in its place. */
 double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     const sw_objective *f = e->objective;
     const double n = (double)e->n;

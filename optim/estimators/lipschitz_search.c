@@ -26,8 +26,8 @@ static double table_mean_l(const sw_estimate *e) {
 }
 
 /* The smoothness that determines the step size, including the penalty l2. For uniform draws it is max L_i. If rows are
- * drawn half uniformly and half by L_i, it is the harmonic mean of max L_i and of the mean of L_i; for rows that have not
- * been seen it is the maximum. */
+ * drawn half uniformly and half by L_i, it is the harmonic mean of max L_i and of the mean of L_i; for rows that have
+ * not been seen it is the maximum. */
 static double table_smoothness(const sw_estimate *e, double l2) {
     const double n = (double)swo_table_rows(e), most = table_largest_l(e) + l2;
     if (!table_draws_by_l(e))
@@ -85,8 +85,8 @@ bool swo_table_searches(const sw_estimate *e) {
     return table_draws_by_l(e) || (e->wants_lr && swo_table_options_of(e)->lipschitz == 0);
 }
 
-/* A curvature costs another gradient. It is measured at about the first two visits to each row, then in every fourth step.
- * Draws by L_i need it at each visit. */
+/* A curvature costs another gradient. It is measured at about the first two visits to each row, then in every fourth
+ * step. Draws by L_i need it at each visit. */
 bool swo_table_measures(const sw_estimate *e, bool first, int64_t step) {
     return swo_table_searches(e) && (first || step <= 2 * swo_table_rows(e) || step % 4 == 0 || table_draws_by_l(e));
 }
@@ -107,9 +107,9 @@ static double table_row_factor(const sw_estimate *e, const swo_visit *v) {
 }
 
 /* For uniform draws, L is the largest measured curvature, with a decay that halves it in `half_life_of_l` epochs of
- * measured rows, or in 256 rows if that is more. For draws by L_i, each row has its L_i: the curvature measured at a visit,
- * but at least half of the previous L_i. L is the largest of them, with the same decay. L is at least the measured
- * curvature, so that 1/L does not grow to ∞. */
+ * measured rows, or in 256 rows if that is more. For draws by L_i, each row has its L_i: the curvature measured at a
+ * visit, but at least half of the previous L_i. L is the largest of them, with the same decay. L is at least the
+ * measured curvature, so that 1/L does not grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
     swo_table_scalars *s = swo_table_scalars_of(e);
     const double met = curvature * table_row_factor(e, v), rows = (double)swo_table_rows(e),
@@ -131,8 +131,8 @@ sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double cu
 /* ---- Measurements on the tape ---- */
 
 /* Measures the curvature along the step. For a linear model the change t shows the largest curvature. But the loss of a
- * network may be flat or have negative curvature along t, and be steep along the step: without this measurement lr would
- * grow until x diverges. */
+ * network may be flat or have negative curvature along t, and be steep along the step: without this measurement lr
+ * would grow until x diverges. */
 static sw_status table_measure_ahead(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *v,
                                      double *curvature) {
     double fresh = 0, old = 0, ahead;

@@ -1,5 +1,6 @@
-/* The choice of the next row of SAG and SAGA (gradient_table.h). With sampling=lipschitz, half of the draws of seen rows
- * have probabilities proportional to L_i + λ, with the L_i in a sum tree (Schmidt, Le Roux, Bach 2013, section 4.8). */
+/* The choice of the next row of SAG and SAGA (gradient_table.h). With sampling=lipschitz, half of the draws of seen
+ * rows have probabilities proportional to L_i + λ, with the L_i in a sum tree (Schmidt, Le Roux, Bach 2013, section
+ * 4.8). */
 #include "optim/estimators/gradient_table.h"
 
 #include "optim/estimators/sum_tree.h"

@@ -2,10 +2,11 @@
  * stochastic average gradient, 2013):
  *     g = (d + t)/m,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
  * which is the mean of the latest gradients of all rows, with m their weight; see gradient_table.h for the names. The
- * estimate is biased, and its variance converges to 0: with a constant step x converges to the minimum at a linear rate.
+ * estimate is biased, and its variance converges to 0: with a constant step x converges to the minimum at a linear
+ * rate.
  *
- * lr=auto is 1/L or another multiple (step=), with L given or measured. The theorem is for init=centered step=1/(16L). For
- * the mean iterate, use the average polyak. */
+ * lr=auto is 1/L or another multiple (step=), with L given or measured. The theorem is for init=centered step=1/(16L).
+ * For the mean iterate, use the average polyak. */
 #include "optim/estimators/estimators.h"
 #include "optim/estimators/gradient_table.h"
 

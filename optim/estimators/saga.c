@@ -1,8 +1,8 @@
 /* SAGA (A. Defazio, F. Bach, S. Lacoste-Julien, NIPS 2014):
  *     g = t/(W p_r) + d/W,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * with d from before the visit, and p_r the probability of row r; see gradient_table.h for the names. For every table, the
- * expectation of g over the draw of r is ∇f(x), even if the draws are not uniform. init=seen divides d by the weight seen
- * so far (as scikit-learn does), which is biased until all rows have been visited. */
+ * with d from before the visit, and p_r the probability of row r; see gradient_table.h for the names. For every table,
+ * the expectation of g over the draw of r is ∇f(x), even if the draws are not uniform. init=seen divides d by the
+ * weight seen so far (as scikit-learn does), which is biased until all rows have been visited. */
 #include "optim/estimators/estimators.h"
 #include "optim/estimators/gradient_table.h"
 

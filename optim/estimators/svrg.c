@@ -1,28 +1,28 @@
 /* SVRG, the stochastic variance-reduced gradient (R. Johnson, T. Zhang, NIPS 2013):
  *     g = ∇f_B(x) - α (∇f_B(w) - ∇f(w))    for α = 1: ∇f(w) + ∇f_B(x) - ∇f_B(w)
- * w is a snapshot of x, which is taken every `period` steps together with its full gradient. α = 1 is unbiased. For deep
- * networks, a smaller α that decreases to 0 (Yin et al., A coefficient makes SVRG effective, 2023) reduces the weight of
- * an outdated correction.
+ * w is a snapshot of x, which is taken every `period` steps together with its full gradient. α = 1 is unbiased. For
+ * deep networks, a smaller α that decreases to 0 (Yin et al., A coefficient makes SVRG effective, 2023) reduces the
+ * weight of an outdated correction.
  *
  * The last batch of an epoch may have fewer samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, with R
- * batches per epoch, so that each sample has the same weight and the mean over the batches is ∇f(x). For losses that are
- * sums, c = R.
+ * batches per epoch, so that each sample has the same weight and the mean over the batches is ∇f(x). For losses that
+ * are sums, c = R.
  *
- * The snapshot is the iterate at the end of a period, a random one of its iterates, or their mean. x is not reset to the
- * snapshot (Allen-Zhu, Yuan, ICML 2016), because estimators do not change x.
+ * The snapshot is the iterate at the end of a period, a random one of its iterates, or their mean. x is not reset to
+ * the snapshot (Allen-Zhu, Yuan, ICML 2016), because estimators do not change x.
  *
  * The mean of the correction over B is 0 only if the full gradient used the same dropout masks and augmentation. With
  * replay=period, one draw of random numbers is used for a whole period (Defazio, Bottou, 2018, "locking"). With
- * replay=step, each step has a different draw, the same for x and w. Running statistics are updated at x only. If batches
- * have different weights (ignored ids, class weights), ∇f_B is the mean over the batch and ∇f the mean by weight. The
- * fixed point is then still the minimum of f, but g is unbiased only at x = w.
+ * replay=step, each step has a different draw, the same for x and w. Running statistics are updated at x only. If
+ * batches have different weights (ignored ids, class weights), ∇f_B is the mean over the batch and ∇f the mean by
+ * weight. The fixed point is then still the minimum of f, but g is unbiased only at x = w.
  *
  * For a generalized linear model (sw_objective), ∇f_i(w) = s_i a_iᵀ: the n·outputs numbers s_i are stored, and the
  * gradient at w is not evaluated again.
  *
- * lr=auto is 1/L or another step size (step=; theorems need smaller ones, such as 1/(3L), with L of the rows). L is given,
- * computed from the rows (lipschitz=auto), or measured during the run: with Δg = ∇f_B(x) - ∇f_B(w), L is at least
- * ‖Δg‖²/⟨Δg, x - w⟩ if f_B is convex, and at least ‖Δg‖/‖x - w‖ for any f_B. See svrg_step_size.c.
+ * lr=auto is 1/L or another step size (step=; theorems need smaller ones, such as 1/(3L), with L of the rows). L is
+ * given, computed from the rows (lipschitz=auto), or measured during the run: with Δg = ∇f_B(x) - ∇f_B(w), L is at
+ * least ‖Δg‖²/⟨Δg, x - w⟩ if f_B is convex, and at least ‖Δg‖/‖x - w‖ for any f_B. See svrg_step_size.c.
  */
 #include <swale/kernel.h>
 
@@ -157,8 +157,8 @@ static sw_status svrg_start(sw_estimate *e) {
 
 /* ---- The snapshot ---- */
 
-/* Computes the slope of the objective at the snapshot along `way`, including penalties and bounds; NaN if the snapshot is
- * outside the bounds. */
+/* Computes the slope of the objective at the snapshot along `way`, including penalties and bounds; NaN if the snapshot
+ * is outside the bounds. */
 static sw_status svrg_slope_along(sw_estimate *e, const void *way, double *slope) {
     const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     void *g = sw_estimate_scratch(e, DIFFERENCE, 0);
@@ -301,8 +301,8 @@ static sw_status svrg_estimate(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
-/* Updates the mean of the iterates. For a frozen parameter it is the value, which may be Inf: the difference of two such
- * values would be NaN. */
+/* Updates the mean of the iterates. For a frozen parameter it is the value, which may be Inf: the difference of two
+ * such values would be NaN. */
 static void svrg_next_mean(sw_estimate *e, double weight, const void *x) {
     const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     const size_t size = sw_dtype_size(e->type);

@@ -69,16 +69,16 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
 /* Copies the gradient of the batch, with which swo_svrg_measure_ahead measures the curvature along the step g. */
 sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g);
 sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g);
-/* Updates the divisor of lr. before, after: the slopes of the objective along the line from a snapshot to the next one, at
- * its two ends. */
+/* Updates the divisor of lr. before, after: the slopes of the objective along the line from a snapshot to the next one,
+ * at its two ends. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after);
 
 /* ---- svrg_in_memory.c ---- */
 
 /* The derivatives of a sample at the snapshot. */
 void *swo_svrg_entry(const sw_estimate *e, int64_t id);
-/* Fills the table with the derivatives of all samples at the snapshot. Unless `full` is NULL, full ← 1/W Σ s_i a_i, where W
- * is the weight of all samples, or 1 if the loss is a sum. */
+/* Fills the table with the derivatives of all samples at the snapshot. Unless `full` is NULL, full ← 1/W Σ s_i a_i,
+ * where W is the weight of all samples, or 1 if the loss is a sum. */
 sw_status swo_svrg_store(sw_estimate *e, void *full);
 /* Computes g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i over samples in memory, and sets lr. */
 sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, double alpha);

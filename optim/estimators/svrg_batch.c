@@ -9,8 +9,8 @@ static double svrg_period(const sw_estimate *e) {
     return ceil(o->period > 0 ? o->period : 2 * (double)e->n / fmin(o->batch, (double)e->n));
 }
 
-/* The full gradient is 0 for parameters that were frozen when it was computed, so that a change of the frozen parameters
- * requires another snapshot. */
+/* The full gradient is 0 for parameters that were frozen when it was computed, so that a change of the frozen
+ * parameters requires another snapshot. */
 bool swo_svrg_due(const sw_estimate *e) {
     const swo_svrg_scalars *s = swo_svrg_scalars_of(e);
     return s->since == 0 || (double)(e->step - s->since) >= svrg_period(e) || s->frozen != sw_estimate_frozen_set(e);

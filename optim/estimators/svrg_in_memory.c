@@ -139,8 +139,7 @@ sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run) {
     if (o->snapshot != LAST || o->alpha != 1 || o->over > 0 || swo_svrg_scalars_of(e)->stored == 0)
         return SW_OK;
     SW_TRY(swo_glm_loop_begin(&loop, e, run, batch, swo_svrg_slots_of(e)->full, NULL));
-    if (!loop.visit
-             .lazy) /* t is needed even with batch=1: svrg_measure_step adds ∇f(w), which is not a multiple of the row */
+    if (!loop.visit.lazy) /* also with batch=1: svrg_measure_step adds ∇f(w), not a multiple of the row */
         loop.move.t = loop.visit.t = sw_estimate_scratch(e, VISIT_T, 0);
     sw_status status = SW_OK;
     bool taken = true;

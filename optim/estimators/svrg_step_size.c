@@ -73,9 +73,9 @@ sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, 
     return SW_OK;
 }
 
-/* A curvature costs another gradient. It is measured in each step of the first two epochs, then in every fourth step. If
- * the curvature of the loss has no bound, each step measures it: the loss may become steep within a step, and a small
- * batch gives little information about the other samples. */
+/* A curvature costs another gradient. It is measured in each step of the first two epochs, then in every fourth step.
+ * If the curvature of the loss has no bound, each step measures it: the loss may become steep within a step, and a
+ * small batch gives little information about the other samples. */
 bool swo_svrg_measures(const sw_estimate *e) {
     const bool unbounded = e->objective->glm && sw_head_curvature(e->objective->glm->head) == 0;
     return swo_svrg_searches(e) && (e->step <= 2 * e->per_epoch || e->step % 4 == 0 || swo_svrg_scalars_of(e)->l == 0 ||
@@ -90,8 +90,8 @@ sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g) {
     return SW_OK;
 }
 
-/* Measures the curvature along g, the direction of this step. After a snapshot, g is mostly ∇f(w), about which Δg has no
- * information. */
+/* Measures the curvature along g, the direction of this step. After a snapshot, g is mostly ∇f(w), about which Δg has
+ * no information. */
 sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
     double met;
     SW_TRY(swo_curvature(e, x, sw_estimate_scratch(e, BATCH_GRADIENT, 0), g, swo_svrg_scalars_of(e)->l, &met));
@@ -104,8 +104,8 @@ sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g) {
 /* Within a period x approaches the minimum up to noise, whose variance is proportional to lr. Consider the slope of the
  * objective along the line from one snapshot to the next. If it is positive at the end, the noise was larger than the
  * remaining distance to the minimum, and lr is halved. If it is still negative, and more than SHORT_OF of the slope at
- * the beginning, lr is doubled, up to 1/L or another limit set by `step`. With many samples and a small condition number,
- * a period then gains an order of magnitude. Otherwise lr does not change. */
+ * the beginning, lr is doubled, up to 1/L or another limit set by `step`. With many samples and a small condition
+ * number, a period then gains an order of magnitude. Otherwise lr does not change. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after) {
     static const double SHORT_OF = 0.1, MOST = 64;
     double *divisor = &swo_svrg_scalars_of(e)->divisor;

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-/* The estimate is a mean of gradients of the last epochs. Its norm may be larger than that of the gradient, by a factor of
- * 4 if the convergence is fast, or smaller. It is therefore only checked eight times per epoch whether the true gradient,
- * which decides but costs as much as an epoch, should be computed: first when the estimate is ten times the tolerance,
- * then when the last ratio of the two norms predicts that the gradient is near the tolerance. */
+/* The estimate is a mean of gradients of the last epochs. Its norm may be larger than that of the gradient, by a factor
+ * of 4 if the convergence is fast, or smaller. It is therefore only checked eight times per epoch whether the true
+ * gradient, which decides but costs as much as an epoch, should be computed: first when the estimate is ten times the
+ * tolerance, then when the last ratio of the two norms predicts that the gradient is near the tolerance. */
 int64_t swo_table_tests_every(const sw_estimate *e) {
     if (swo_table_options_of(e)->tol == 0)
         return 0;

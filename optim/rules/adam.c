@@ -119,9 +119,9 @@ sw_status swo_adam_check(const sw_step *s, const char *rule) {
                                    SW_STEP_SLOTS(s, adam_slots)->v_f64);
 }
 
-/* R bounds |m|/√v. With m' = β1 m + ϕ g and v' = β2 v + (1 - β2) g², the Cauchy-Schwarz inequality gives
- * R'² = β1² R²/β2 + ϕ²/(1 - β2). If g² was flushed to zero, m has an additional part, of which `rest` is a bound. If there
- * is no v, or the previous steps are not known, only the smallest denominator bounds the step. */
+/* R bounds |m|/√v. With m' = β1 m + ϕ g and v' = β2 v + (1 - β2) g², the Cauchy-Schwarz inequality gives R'² = β1²
+ * R²/β2 + ϕ²/(1 - β2). If g² was flushed to zero, m has an additional part, of which `rest` is a bound. If there is no
+ * v, or the previous steps are not known, only the smallest denominator bounds the step. */
 void swo_adam_reach_with(const sw_step *s, sw_bounds *b, double *v) {
     const adam_options *o = SW_STEP_OPTIONS(s, adam_options);
     const adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);

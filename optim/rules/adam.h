@@ -70,8 +70,8 @@ void swo_adam_root(sw_step *step, double correction, double p);
 sw_status swo_adam_check(const sw_step *step, const char *rule);
 /* `reach`, which computes the bounds from the coefficients. bounds->own is a bound of |m|/√v. */
 void swo_adam_reach(const sw_step *step, sw_bounds *bounds);
-/* For rules whose denominator is at least that of Adam, and which have other slots after m. v: their bound of v; NULL if
- * they have no v. */
+/* For rules whose denominator is at least that of Adam, and which have other slots after m. v: their bound of v; NULL
+ * if they have no v. */
 void swo_adam_reach_with(const sw_step *step, sw_bounds *bounds, double *v);
 
 #endif

@@ -127,8 +127,8 @@ static sw_status amos_tensor(sw_step *s) {
     return SW_OK;
 }
 
-/* Because v ≥ (1 - β) ḡ², r ḡ² is at most 1/(1 - β). Therefore γ ≤ ξ²/(1 - β), and √r ‖g‖ ≤ √(elements/(1 - β)). r is at
- * most 2^125. */
+/* Because v ≥ (1 - β) ḡ², r ḡ² is at most 1/(1 - β). Therefore γ ≤ ξ²/(1 - β), and √r ‖g‖ ≤ √(elements/(1 - β)). r is
+ * at most 2^125. */
 static void amos_reach(const sw_step *s, sw_bounds *bounds) {
     const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
     double *v = &SW_SLOT_BOUND(bounds, amos_slots, v), *b = &SW_SLOT_BOUND(bounds, amos_slots, b),

@@ -46,7 +46,8 @@ const sw_schedule swo_cyclic = {.size = sizeof(sw_schedule),
                                 .options = cyclic_option_table,
                                 .factor = cyclic_factor};
 
-/* ---- From 1/div to 1, then to 1/(div·final_div); phases end at the steps of torch.optim.lr_scheduler.OneCycleLR ---- */
+/* ---- From 1/div to 1, then to 1/(div·final_div); phases end at the steps of torch.optim.lr_scheduler.OneCycleLR
+ * ---- */
 
 typedef struct one_cycle_options {
     double rise, div, final_div, shape, phases;
