@@ -2,9 +2,9 @@
  * pipeline that would have no effect.
  *
  * The pipeline refuses a step that would make x or the sum d infinite. Here the loop tracks bounds of their norms: with
- * t the change, ‖t‖ ≤ R Σ|c_i|, where R is the norm of the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr
- * ‖g‖. If these bounds are near the largest number of the type, the loop ends, and the pipeline checks the vectors
- * themselves.
+ * t the change, ‖t‖ ≤ R Σ|c_i|, where R is the norm of the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and
+ * ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. If these bounds are near the largest number of the type, the loop ends, and the
+ * pipeline checks the vectors themselves.
  *
  * In f32, x is stored in two numbers, so that rounding errors do not accumulate; single steps do the same (swo_x_low).
  * Over dense rows, the result of a loop is bit-for-bit that of single steps. Over sparse rows, x is updated lazily

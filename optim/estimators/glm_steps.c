@@ -41,8 +41,8 @@ static inline bool SW_K(is_far)(const real *v, int64_t n, double scale) {
 }
 
 /* vᵀ H v of sample i, where H is a mean Hessian between z and z + v·scale, defined by the difference between the loss
- * and its tangent at z: ½ (v·scale)ᵀ H (v·scale). The loss and its derivatives s at z are given. room: [2 ·
- * outputs]. */
+ * and its tangent at z: ½ (v·scale)ᵀ H (v·scale). The loss and its derivatives s at z are given.
+ * room: [2 · outputs]. */
 static double SW_K(curvature_over)(const sw_objective *f, int64_t i, const real *z, double loss, const real *s,
                                    const real *v, double scale, real *room) {
     const int64_t outputs = f->outputs;

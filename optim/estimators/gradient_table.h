@@ -6,8 +6,8 @@
  * The n samples are divided into rows of `batch` consecutive samples; the last row may have fewer. f_r is the mean loss
  * over row r, and w_r its weight: the number of its samples, or the sum of their weights (ignored ids, class weights:
  * see Means over parts in loss_mean.h). With W = Σ w_r, f = 1/W Σ_r w_r f_r. A row has the same weight at each visit.
- * The table contains y_r, the gradient of f_r at the last visit, and d = Σ w_r y_r. A visit to row r computes g_r =
- * ∇f_r(x) and
+ * The table contains y_r, the gradient of f_r at the last visit, and d = Σ w_r y_r. A visit to row r computes
+ * g_r = ∇f_r(x) and
  *     t = w_r (g_r - y_r);
  * after the step was taken, y_r ← g_r and d ← d + t.
  *
