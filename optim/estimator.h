@@ -28,7 +28,7 @@ typedef struct sw_estimate sw_estimate;
 struct sw_estimate {
     const sw_estimator *method;
     const double *option;
-    double *scalar; /* kept from step to step; a skipped step restores the values before it */
+    double *scalar; /* initially 0, kept from step to step; a skipped step restores the values before it */
     int64_t step;   /* the number of this step, from 1 */
     const sw_objective *objective;
     sw_params *params;

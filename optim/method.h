@@ -77,7 +77,9 @@ typedef struct sw_slot {
      * parameters in one call. A slot that starts as x has dim elements. If the count of an average is 0, the slot is
      * NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
-    bool (*needed)(const double *option); /* whether the slot is made; if false, it is NULL. NULL: always */
+    /* Whether the slot is made; if false, it is NULL (`start` of an estimator may still make it: see
+     * sw_estimate_make_slot). NULL: always. */
+    bool (*needed)(const double *option);
     bool added; /* the slot was added in a later version: a file without it can be loaded, and the slot is zero then */
     /* As `needed`, if the decision also depends on the type of the parameters. If both are given, both must be true. */
     bool (*needed_by)(const double *option, sw_dtype type);
@@ -92,8 +94,8 @@ typedef struct sw_step {
     int64_t step;         /* the number of this step, from 1; it counts the steps of the optimizer, including those in
                            * which a parameter was frozen */
     const double *option; /* after schedules, in the order of the table */
-    double *scalar;       /* in the order of the table; kept from step to step. If the step is skipped, the values
-                           * before the step are restored */
+    double *scalar;       /* in the order of the table; initially 0, kept from step to step. If the step is skipped, the
+                           * values before the step are restored */
     double *coefficient;  /* [SW_MAX_COEFFICIENTS]: numbers that `begin` computes for the kernels */
     sw_dtype type;
     int64_t count; /* the number of elements to process */

@@ -66,7 +66,7 @@ static sw_status train_find_length(train_run *r, sw_optim *o) {
     return SW_OK;
 }
 
-/* The error of a call with nothing left to do. The message has the options that would double the run. */
+/* The error of a call with nothing left to do. The message has the options for as many steps again. */
 static sw_status train_nothing_left(const train_run *r) {
     const sw_train_options *options = &r->options;
     const sw_train_state *s = &r->state;
