@@ -37,15 +37,15 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
     return sw_source_batch_with_draw(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
 }
 
-/* So far: the mean loss; rows that were right, rows with a class id, samples whose outputs could be right or
- * wrong. */
+/* Sums so far: the mean loss; correct rows; rows with a class id; samples with class ids and outputs [batch, classes].
+ * */
 typedef struct tally {
     sw_loss_mean loss;
     int64_t right, judged, samples;
 } tally;
 
-/* Rows that have their largest output at the target's class; as sw_accuracy, but an id that is no class, which
- * a loss may ignore, does not count and is no error. A row with a NaN is wrong. */
+/* Counts the rows whose largest output is at the target's class. In contrast to sw_accuracy, an id that is not that of
+ * a class is not counted and is not an error, because a loss may ignore it. A row with a NaN is not correct. */
 static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
     const int64_t rows = z.shape[0], classes = z.shape[1];
     const int32_t *at = best.data, *id = y.data;

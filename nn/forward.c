@@ -18,7 +18,7 @@ static sw_tensor sample_zeros(sw_tape *tape, sw_dtype type, int64_t batch, const
     return t;
 }
 
-/* A layer that is called within sw_module_trace: it is built for the sample that reaches it, and gives zeros. */
+/* Builds a layer that forward calls within sw_module_trace for the shape of its input, and returns zeros. */
 static sw_tensor traced_forward(sw_module *m, sw_tensor x) {
     const sw_tensor null = {0};
     sw_array a = sw_value(x);
@@ -77,7 +77,7 @@ sw_tensor sw_forward(sw_module *module, sw_tensor x) {
 
 /* ---- Tracing ---- */
 
-/* Runs forward on two samples of zeros. */
+/* Runs forward on a batch of two samples of zeros. */
 static sw_status trace_forward(sw_module *m, sw_tape *tape, sw_sample_shape *shape) {
     enum { SAMPLES = 2 };
     sw_dtype type = SWN_TYPE_MEMBER(m->type, takes_ids) ? SW_I32 : sw_params_type(m->model->params);

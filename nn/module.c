@@ -24,7 +24,7 @@ sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t byt
         return sw_module_fail(model);
     sw_module *module = sw_alloc(sizeof *module);
     void *data = sw_alloc(bytes);
-    char *name = sw_strdup(type->name); /* numbered when it is built */
+    char *name = sw_strdup(type->name); /* the build adds the number */
     if (!module || !data || !name) {
         sw_free(module);
         sw_free(data);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Whether settings of the module can still be changed; the answer to its caller if not. */
+/* Checks that the settings of the module can still be changed; if not, an error. */
 static bool module_is_open(sw_module *module, const char *what, sw_module **answer) {
     *answer = module;
     if (!module || module == &module->model->placeholder)
@@ -43,7 +43,7 @@ sw_module_setting *swn_find_setting(const sw_module *module, const char *suffix)
     return s;
 }
 
-/* The setting for a parameter, made if there is none. */
+/* The setting for a parameter; creates it if there is none. */
 static sw_module_setting *module_setting(sw_module *module, const char *suffix) {
     if (!suffix || !*suffix) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: which parameter is not said", module->name);
