@@ -71,8 +71,8 @@ static bool linear_model_has_targets(const sw_source *source, sw_dtype type, int
     return y && source->y_type != SW_I32 && y->type == type && source->y_rank == 1 && source->y_shape[0] == outputs;
 }
 
-/* The losses that core implements, and the type of their targets. sw_mse and sw_huber take the mean over the outputs
- * too. */
+/* Sets the loss and its targets; false if core does not implement the loss. sw_mse and sw_huber take the mean over the
+ * outputs too. */
 static bool linear_model_set_loss(swn_objective *o, sw_dtype type, int64_t outputs) {
     sw_glm_data *d = &o->data;
     *d = (sw_glm_data){.size = sizeof *d, .scale = 1, .delta = 1};

@@ -6,23 +6,23 @@
 
 #include <string.h>
 
-/* Checks that the settings of the module can still be changed; if not, an error. */
-static bool module_is_open(sw_module *module, const char *what, sw_module **answer) {
-    *answer = module;
+/* Whether the settings of a module can still be changed. If not, *result is what the caller returns. */
+static bool module_is_open(sw_module *module, const char *what, sw_module **result) {
+    *result = module;
     if (!module || module == &module->model->placeholder)
         return false;
     if (module->built) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: it is built, and keeps its %s", module->name, what);
-        *answer = sw_module_fail(module->model);
+        *result = sw_module_fail(module->model);
         return false;
     }
     return true;
 }
 
 sw_module *sw_module_set_name(sw_module *module, const char *name) {
-    sw_module *answer;
-    if (!module_is_open(module, "name", &answer))
-        return answer;
+    sw_module *result;
+    if (!module_is_open(module, "name", &result))
+        return result;
     if (!name || !*name || strlen(name) > 100) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: a name of 1 to 100 characters is needed", module->name);
         return sw_module_fail(module->model);
@@ -71,9 +71,9 @@ static sw_module *fail_tied_init(sw_module *module, const char *suffix) {
 }
 
 sw_module *sw_module_set_param_init(sw_module *module, const char *suffix, sw_init init) {
-    sw_module *answer;
-    if (!module_is_open(module, "initial values", &answer))
-        return answer;
+    sw_module *result;
+    if (!module_is_open(module, "initial values", &result))
+        return result;
     if (!init.fill) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: the initial values have no fill function", module->name);
         return sw_module_fail(module->model);
@@ -92,9 +92,9 @@ sw_module *sw_module_set_init(sw_module *module, sw_init init) {
 }
 
 sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other, const char *other_suffix) {
-    sw_module *answer;
-    if (!module_is_open(module, "parameters", &answer))
-        return answer;
+    sw_module *result;
+    if (!module_is_open(module, "parameters", &result))
+        return result;
     if (!other || other == &other->model->placeholder || other == module || other->model != module->model ||
         !other_suffix || !*other_suffix) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: it can be tied to another layer of its model%s", module->name,

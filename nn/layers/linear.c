@@ -46,7 +46,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
 static sw_tensor linear_forward(sw_module *m, sw_tensor x) {
     const linear *l = m->data;
     const sw_tensor none = {0}, weight = sw_param_use(x.tape, l->weight);
-    if (!l->has_bias) /* without this check, sw_linear would take a null bias for the result of an earlier error */
+    if (!l->has_bias) /* sw_linear would take a null bias for the result of an error that is pending */
         return sw_matmul_transposed(x, weight, false, true);
     return sw_linear(x, weight, sw_is_null(weight) ? none : sw_param_use(x.tape, l->bias));
 }
