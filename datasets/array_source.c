@@ -27,8 +27,8 @@ static bool arrays_has_class_type(const sw_array *y) {
     return y->type == SW_I32 || y->type == SW_U8;
 }
 
-/* The first number that is not finite, -1 if there is none. A block is scanned without a branch: x - x is 0 for
- * finite x, else nan. */
+/* The index of the first number that is not finite; -1 if all are finite. A block is scanned without a branch: x - x is
+ * 0 for finite x, else NaN. */
 #define FIND_NONFINITE(name, real)                                             \
     static int64_t name(const real *x, int64_t count) {                        \
         enum { BLOCK = 1024 };                                                 \
@@ -114,7 +114,7 @@ static sw_status arrays_copy(sw_array *out, const sw_array *in) {
     return SW_OK;
 }
 
-/* In place or copied; labels that are to be numbered are copied anyway. */
+/* The arrays are read in place, or copied. Labels that will be renumbered are copied in any case. */
 static sw_status arrays_set(swd_memory_source *s, const sw_array *x, const sw_array *y, const sw_arrays_options *o) {
     s->borrowed_x = !o->copy;
     if (o->copy)

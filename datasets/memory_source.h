@@ -6,7 +6,7 @@
 
 /* A source of samples in memory, stored row after row in their original type. */
 typedef struct swd_memory_source {
-    sw_source source;            /* first: a pointer to it is a pointer to the whole */
+    sw_source source;            /* first, so that a pointer to the source is a pointer to the struct */
     sw_array x;                  /* [n, ...] of any type */
     sw_array y;                  /* class ids [n], i32 or u8, or real numbers [n, ...]; data NULL: no targets */
     int64_t x_width, y_width;    /* the number of elements of x and of y in one sample */

@@ -23,7 +23,7 @@
 #define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_realloc(memory, (size_t)(old_bytes), (size_t)(bytes))
 #define STBIW_FREE(memory) swd_stb_free(memory)
 #define STBIW_ASSERT(condition) swd_stb_assert(condition)
-/* Without STBI_WRITE_NO_STDIO: it leaves a declaration without its function. */
+/* STBI_WRITE_NO_STDIO is not defined, because it would leave a declaration without a definition. */
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>

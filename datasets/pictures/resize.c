@@ -46,8 +46,8 @@ static void resize_run(void *args) {
         stbir_resize_uint8(j->in->data, (int)shape[1], (int)shape[0], 0, j->out, j->width, j->height, 0, (int)shape[2]);
 }
 
-/* stb counts the bytes of its rows in int: those of the output that one input row or one output row
- * touches, 4 h/height + 8 at most (Mitchell's and Catmull-Rom's support is 2 on either side). */
+/* stb uses int for the size of its buffers of rows. One input row or one output row involves at most 4 h/height + 8
+ * rows of the output, because the support of the filters of Mitchell and Catmull-Rom is 2 on either side. */
 static bool resize_fits(const sw_array *in, int64_t height, int64_t width) {
     const int64_t rows = 4 * (in->shape[0] / height + 1) + 8, columns = 4 * (in->shape[1] / width + 1) + 8;
     const int64_t row_bytes = (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);

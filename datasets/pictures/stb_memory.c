@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { HEADER = SW_ALIGNMENT }; /* a block keeps the alignment of sw_alloc */
+enum { HEADER = SW_ALIGNMENT }; /* size of the header before a block, which keeps the alignment of sw_alloc */
 
 struct swd_stb_block {
     struct swd_stb_block *next, *previous;
