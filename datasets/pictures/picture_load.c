@@ -35,7 +35,7 @@
 #define STBI_NO_GIF /* needed in addition to ONLY_PNG, which keeps the declaration for GIF */
 #define STBI_MAX_DIMENSIONS SWD_PICTURE_SIDE
 #define STBI_FAILURE_USERMSG
-/* One function is declared by this name and defined by the other. */
+/* stb declares one function by the first name and defines it by the second. */
 #define stbi_set_unpremultiply_on_load_thread stbi__unpremultiply_on_load_thread
 /* Version 2.27 has an error in the horizontal interpolation of chroma: the next-to-last pixel of a row is mixed with
  * the wrong neighbor. The macro has arguments. Therefore it renames the function where stb defines it, but not where
