@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The version of the library: "0.1.0". */
+/* The version of the library: "0.2.0". */
 SW_API const char *sw_version(void);
 /* One line with the version, the compiler, the kernel level, and the OpenBLAS library with its core. The text is valid
  * until the next call by this thread. */

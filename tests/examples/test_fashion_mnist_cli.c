@@ -34,7 +34,7 @@ static void test_help_version_and_lists_are_printed(void **state) {
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");
     o = FASHION("--version");
-    says(&o, 0, "swale 0.1.0", NULL);
+    says(&o, 0, "swale 0.2.0", NULL);
     assert_string_equal(o.err, "");
     o = FASHION("--list");
     says(&o, 0, "adamw", NULL);
