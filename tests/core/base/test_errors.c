@@ -1,5 +1,5 @@
-/* Every mistake that a caller can make has one exact message: op, shapes, the axis that disagrees,
- * the layer. And a mistake changes nothing. */
+/* Every mistake of a caller has one exact message with the operation, the shapes, the axis that differs, and the layer;
+ * and a call that fails changes nothing. */
 #include "support.h"
 
 #include <pthread.h>

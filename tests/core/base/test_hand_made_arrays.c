@@ -1,5 +1,5 @@
-/* Arrays made by hand with an impossible rank, length or type: every public function of core that takes an array refuses
- * them with a message, and reads or writes nothing beyond them. */
+/* Arrays with an impossible rank, length or type, filled in by hand: every public function of core that takes an array
+ * refuses them with a message, and does not read or write beyond them. */
 #define _GNU_SOURCE
 #include "support.h"
 

@@ -1,5 +1,5 @@
-/* Archives written to files: every allocation and every call of the operating system fails in turn, calls do a part of
- * what they were asked for, and what was there stays whole until the new file is complete. */
+/* Archives written to files: every allocation and every system call fails in turn, system calls process only a part of
+ * the data, and the old file stays complete until the new one is. */
 #include "archives.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
-/* The format safetensors: Python's package reads what the library writes and the other way round; every rule of the
- * format has a file that breaks it; damage at every byte and bit; every allocation that fails in turn while a file is
- * opened. test_archive_saving.c has failures of the operating system. */
+/* The format safetensors: Python's package reads files of the library, and the library reads files of the package. For
+ * every rule of the format there is a file that violates it. Files are damaged at every byte and bit, and every
+ * allocation of a load fails in turn. test_archive_saving.c tests failures of system calls. */
 #include "archives.h"
 
 /* ---- Round trips ---- */

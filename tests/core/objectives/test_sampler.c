@@ -1,5 +1,5 @@
-/* Samplers: every order gives each sample as often as it should, the same order from a seed, and goes on from any
- * place. */
+/* Samplers: the number of times that each order returns a sample, equal orders for equal seeds, and resuming from any
+ * position. */
 #include "support.h"
 
 #include <swale/extend.h>

@@ -1,4 +1,4 @@
-/* shape.c, concat.c, gather.c, where.c */
+/* Entries for shape.c, concat.c, gather.c and where.c. */
 
 BUILD(reshape, sw_reshape(in[0], SW_SHAPE(-1)))
 BUILD(transpose, sw_transpose(in[0], 0, -1))
@@ -25,7 +25,7 @@ BUILD(equal, sw_equal(in[0], in[1]))
 BUILD(equal_itself, sw_equal(in[0], sw_maximum(in[0], in[1])))
 BUILD(where, sw_where(in[0], in[1], in[2]))
 
-/* Two thirds and the rest, the other way round. */
+/* Splits into two thirds and one third, and concatenates them in reverse order. */
 static sw_tensor build_split(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     sw_tensor part[3];

@@ -1,5 +1,5 @@
-/* Shapes, gathering, comparisons and choice against plain index arithmetic: random shapes of up to six
- * axes, every element type, values and gradients; then positions, ids and numbers at the edges. */
+/* Operations on shapes, gathering, comparisons and where, against plain index arithmetic: random shapes of up to six
+ * axes, every element type, values and gradients; then positions, ids and numbers at the limits of their range. */
 #include "support.h"
 
 #include <swale/extend.h>

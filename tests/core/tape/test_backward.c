@@ -1,5 +1,5 @@
-/* Backward: from which tensor, whose gradients are kept, a second backward, parameters that changed after forward had
- * read them, and what a failed backward leaves behind. */
+/* Backward: the tensors from which it may start, the gradients that are kept, a second backward, parameters that
+ * changed after forward had read them, and the state after a failed backward. */
 #include "support.h"
 
 #include "helpers.h"

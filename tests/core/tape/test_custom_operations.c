@@ -1,5 +1,5 @@
-/* What sw_apply and backward ask of an operation made by a program: its table, the memory it saves, and when its vjp
- * asks for memory. */
+/* The contract of a custom operation with sw_apply and backward: its table, the memory that it saves, and memory that
+ * its vjp requests. */
 #include "support.h"
 
 #include "helpers.h"

@@ -1,4 +1,4 @@
-/* What is printed, the graph as DOT, and the check mode, which names the operation that made a NaN or Inf. */
+/* The printed tape, the graph as DOT, and the check mode, which names the operation that produced a NaN or Inf. */
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
