@@ -1,4 +1,4 @@
-/* A loader's position saved and restored: the batches that follow are those that would have followed. */
+/* The position of a loader, saved and restored: the same batches follow as without the interruption. */
 #include "helpers.h"
 
 enum { N = 23, BATCH = 5, EPOCHS = 3, CALLS = 60 };

@@ -1,5 +1,5 @@
-/* Pictures of one thing: found on either background, in any size and kind of picture, and made like those
- * of Fashion-MNIST. */
+/* Pictures of one object: it is found on a light or dark background, in any size and format, and made like those of
+ * Fashion-MNIST. */
 #include "support.h"
 
 #include <swale/datasets.h>

@@ -1,4 +1,4 @@
-/* Transforms: moments and normalizing against plain loops, crops and flips against all possible ones, a user's
+/* Transforms: moments and normalization against plain loops, crops and flips against all possible results, a user's
  * function. */
 #include "helpers.h"
 

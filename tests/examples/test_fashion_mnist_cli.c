@@ -1,4 +1,4 @@
-/* The programs as a user meets them: options, messages, exit codes, results, signals. */
+/* fashion_mnist on the command line: options, messages, exit codes, results, signals. */
 #include "fashion_data.h"
 
 #include <math.h>

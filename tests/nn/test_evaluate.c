@@ -1,4 +1,5 @@
-/* sw_model_evaluate against one sample at a time: losses and accuracies, what it leaves alone, what it refuses. */
+/* sw_model_evaluate against an evaluation sample by sample: losses and accuracies, the state that it does not change,
+ * and the arguments that it refuses. */
 #include "cloud.h"
 
 /* One sample at a time, in f64 arithmetic on top of the model's outputs. */

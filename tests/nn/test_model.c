@@ -1,4 +1,4 @@
-/* Models: shapes, names and roles that they work out, what is printed, and what they refuse. */
+/* Models: the shapes, names and roles that the build determines, the printed table, and errors. */
 #include "helpers.h"
 
 static void test_open_inputs_are_inferred(void **state) {

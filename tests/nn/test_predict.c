@@ -1,4 +1,4 @@
-/* sw_predict: arrays of every type in, arrays out. */
+/* sw_predict: input arrays of every type, output arrays. */
 #include "helpers.h"
 
 enum { FEATURES = 4, OUTPUTS = 3 };

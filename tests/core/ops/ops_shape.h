@@ -25,7 +25,7 @@ BUILD(equal, sw_equal(in[0], in[1]))
 BUILD(equal_itself, sw_equal(in[0], sw_maximum(in[0], in[1])))
 BUILD(where, sw_where(in[0], in[1], in[2]))
 
-/* Splits into two thirds and one third, and concatenates them in reverse order. */
+/* Splits into thirds, and concatenates the last third and the product of the other two. */
 static sw_tensor build_split(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     sw_tensor part[3];

@@ -1,4 +1,4 @@
-/* The IDX reader, what it must refuse, and SHA-256. */
+/* The IDX reader, the files that it must refuse, and SHA-256. */
 #include "helpers.h"
 
 static const int64_t cube[3] = {5, 3, 4};

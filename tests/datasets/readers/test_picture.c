@@ -1,4 +1,4 @@
-/* PNG and JPEG files as arrays, and what is refused. */
+/* PNG and JPEG files as arrays, and files that are refused. */
 #include "helpers.h"
 
 #include "golden/pictures.h"

@@ -1,4 +1,4 @@
-/* Arrays as PNG files: what is written is read again, and what goes wrong leaves nothing behind. */
+/* Arrays as PNG files: a written file is read again, and a failure leaves no file behind. */
 #include "helpers.h"
 
 #include <dirent.h>

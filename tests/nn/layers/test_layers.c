@@ -1,5 +1,5 @@
-/* Layers against plain numbers and central differences: activations, linear without bias, flatten,
- * reshape, residual. */
+/* Layers against hand-computed numbers and central differences: activations, linear without bias, flatten, reshape,
+ * residual. */
 #include "helpers.h"
 
 /* ---- Activations ---- */
