@@ -1,4 +1,4 @@
-/* fashion_mnist on the command line: options, messages, exit codes, results, signals. */
+/* fashion_mnist, hello and extend on the command line: options, messages, exit codes, results, signals. */
 #include "fashion_data.h"
 
 #include <math.h>

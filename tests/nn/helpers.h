@@ -40,7 +40,7 @@ static inline sw_tensor tensor_of(sw_tape *tape, sw_dtype type, int rank, const 
     return x;
 }
 
-/* Rows of a tensor [rows, columns]. */
+/* A tensor [rows, columns] with these values. */
 static inline sw_tensor rows_of(sw_tape *tape, sw_dtype type, int64_t rows, int64_t columns, const double *values) {
     sw_tensor x = sw_empty(tape, type, SW_SHAPE(rows, columns));
     sw_array a = sw_value(x);

@@ -1,4 +1,4 @@
-/* Parts of an optimizer that did not get on with one another once: a small test for each. */
+/* Combinations of methods that were once handled wrongly: a small test for each. */
 #include "logistic.h"
 
 /* f = mean of h_i/2 Σ s_j (x_j - t_j)², without a tape: its gradient is h_i s_j (x_j - t_j). */

@@ -1,5 +1,5 @@
-/* Frozen parameters do not move and have no part in the norm, tied names are one parameter, and each group has a rule of
- * its own. */
+/* Frozen parameters do not change and are not part of the norm; tied names are one parameter; each group can have a
+ * separate rule. */
 #include "spies.h"
 
 static bool part_moved(sw_params *p, const double *before, int index) {

@@ -1,5 +1,5 @@
-/* An optimizer and a network: equal bits for every number of threads, two optimizers in two threads, the loop by hand
- * and sw_optim_minimize, memory. */
+/* An optimizer and a network: equal bits for every number of threads, two optimizers in two threads, a loop by hand
+ * against sw_optim_minimize, memory. */
 #include "helpers.h"
 
 #include <swale/nn.h>

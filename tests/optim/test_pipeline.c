@@ -1,5 +1,5 @@
-/* The pipeline of a step: the order in which it calls the methods, what it refuses, and that a rule declares the
- * scalars that it writes. */
+/* The pipeline of a step: the order in which it calls the methods, the arguments that it refuses, and the check that a
+ * rule declares the scalars that it writes. */
 #include "spies.h"
 
 static void test_minimize_calls_methods_in_order(void **state) {

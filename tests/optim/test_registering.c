@@ -1,5 +1,5 @@
-/* Methods that a program registers: names that are taken, tables that are incomplete or would be misread later, threads
- * that register at once. */
+/* Methods that a program registers: names that exist already, tables that are incomplete or would be misread later,
+ * threads that register at the same time. */
 #define _GNU_SOURCE /* barriers */
 #include "helpers.h"
 

@@ -1,5 +1,5 @@
-/* A saved run that does not fit, or is damaged, is refused with every mismatch in one message, and nothing changes. Also:
- * which options come from the file, and every allocation that fails in turn. */
+/* A saved run that does not fit, or is damaged, is refused; one message reports every mismatch, and nothing changes.
+ * Further tests: the options that are read from the file, and every allocation that fails in turn. */
 #include "saved_runs.h"
 
 static void expect_refused(const char *path, sw_dtype type, const sw_optim_options *how, const char *faults) {

@@ -1,5 +1,5 @@
-/* A run whose steps are all skipped ends with an error, also where the program calls every step itself and never
- * checks a status: 100 in a row are one too many, and the message says why they were skipped. */
+/* A run whose steps are all skipped ends with an error, even if the program calls every step itself and never checks a
+ * status: 100 consecutive skipped steps are an error, whose message gives the reason of the skipping. */
 #include "helpers.h"
 
 enum { MOST = 100 }; /* as optim.h says */

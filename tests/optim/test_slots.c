@@ -1,4 +1,4 @@
-/* Slots of rules, estimators and averages: sizes of their own, the types they may have, and which copies of x fit. */
+/* Slots of rules, estimators and averages: custom sizes, the types that they may have, and the copies of x that fit. */
 #include "shaped_rule.h"
 
 static void test_slots_have_sizes_of_their_own(void **state) {

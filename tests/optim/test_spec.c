@@ -1,4 +1,4 @@
-/* Specs: what they set, and the exact words for every mistake in them; the list. */
+/* Specs: the values that they set, the exact message for every mistake in them, and the list of methods. */
 #include "helpers.h"
 
 /* ---- Methods to name ---- */

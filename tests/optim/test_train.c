@@ -1,5 +1,5 @@
-/* sw_train: the same bits as the loop written by hand in optim/README.md; every way to end; callbacks; going
- * on where a run was stopped. */
+/* sw_train: the same bits as the loop by hand in optim/README.md; every way in which it can end; callbacks; continuing
+ * a run that was stopped. */
 #include "helpers.h"
 
 #include "train_by_hand.h"

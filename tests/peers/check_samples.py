@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch's own samples in swale: see tests/README.md. `make check-peer-samples`.
+"""Samples of PyTorch's test suite in swale: see tests/README.md. `make check-peer-samples`.
 
     check_samples.py [--only NAME,NAME] [--verbose]
 """

@@ -13,17 +13,17 @@ from swale import Axes, Parts, lib
 # The reference is PyTorch in f64, also for graphs in f32, whose leaves are f32 numbers exactly. An operation
 # computes its result from its inputs with errors that are relative to its inputs, to its result and, in
 # backward, to its cotangent: about 8 u for an elementary function (kernel_math.h: below 4 ulp), n u for a sum
-# of n terms; u = 2^-53, and 2^-24 in f32. To first order the error of a number is therefore u times a linear
-# form in those relative errors. The same form, with random numbers within ±1 in their place, is measured by
-# running PyTorch again with every input, result and cotangent of every operation multiplied by 1 + η ξ,
-# η = 2^-33: what changes, over η, is C. (η is far above u, so that the measurement's rounding is 1e-6 of it,
-# and far below the margins at kinks.) So
+# of n terms; u = 2^-53, and 2^-24 in f32. To first order, the error of a number is therefore u times a linear
+# form in those relative errors. PyTorch runs a second time with every input, result and cotangent of every
+# operation multiplied by 1 + η ξ, with random ξ in [-1, 1] and η = 2^-33. The change divided by η is C, the value
+# of the same linear form for these random numbers. (η is far above u, so that the rounding error of C is 1e-6 of
+# it, and far below the margins at kinks.) Therefore
 #
 #     |swale - PyTorch| ≤ K u (max |reference| + max C), over the array, K = 64 + 2 n,
 #
-# n the longest reduction: 64 covers both sides' 8 u with a factor of 4 for a random draw of ξ that does not
-# show the worst case, and three draws are made. Where the first term suffices nothing is measured. A number
-# may also be wrong by what is subnormal: K times the smallest normal number.
+# where n is the longest reduction. 64 is the 8 u of both sides times a factor of 4, because a random draw of ξ does
+# not show the worst case; there are three draws. If the first term suffices, C is not computed. An additional error
+# of K times the smallest normal number is allowed for subnormal numbers.
 
 ETA = 2.0**-33
 UNIT = {swale.F64: 2.0**-53, swale.F32: 2.0**-24}

@@ -1,4 +1,4 @@
-"""PyTorch's modules and optimizers by swale's layers and rules, for check_samples.py."""
+"""The counterparts of PyTorch's modules and optimizers: layers and rules of swale, for check_samples.py."""
 import ctypes
 import inspect
 import os

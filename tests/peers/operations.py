@@ -1,12 +1,12 @@
-"""Every operation of ops.h: what it is in PyTorch, and a random call of it for graphs.py.
+"""Every operation of ops.h: its counterpart in PyTorch, and a random call of it for graphs.py.
 
 OPERATIONS[name] is an Operation. `torch` takes the arguments of the C function (tensors, numbers, Axes, …) and
 computes the same in PyTorch. `draw(builder)` returns arguments for one call; tensors among them are
 graphs.Node objects. `exact`: the result is computed without rounding. `kink` returns distances, which must not
-be near 0 for rounded inputs: at 0 the result or the derivative jumps, so that a rounding error of either side
-would decide. `slope`: the derivative as a function of the
-result, where both sides compute it so: the result's rounding is then in the derivative. `mixes`: the gradient is
-a difference of terms as large as the cotangent, like softmax's, or var's of terms as large as its input.
+be near 0 for rounded inputs: at 0 the result or the derivative is discontinuous, so that a rounding error on either
+side would change it. `slope`: the derivative as a function of the result, if both sides compute it in this way; the
+derivative then contains the rounding error of the result. `mixes`: the gradient is a difference of terms as large as
+the cotangent (softmax) or as the input (var).
 """
 import math
 

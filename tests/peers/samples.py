@@ -1,4 +1,4 @@
-"""One sample of PyTorch's in both: conversion, comparison, tolerance. See check_samples.py."""
+"""A sample of PyTorch in both libraries: conversion, comparison, tolerance. See check_samples.py."""
 import math
 import warnings
 
@@ -9,10 +9,10 @@ import swale
 from counterparts import NotOffered, T, keep
 from swale import lib
 
-# The reference is PyTorch in f64, from the sample's numbers in their own type. As in graphs.py the tolerance
-# is K u (|reference| + C), C measured with inputs, results and cotangents times 1 ± η, in four draws; for
-# operations by element C belongs to the element, for others the largest of the array counts for all. K is 64
-# (both sides' 8 u for an elementary function, with room for signs that cancel in a draw), and 2 n more for
+# The reference is PyTorch in f64, with the numbers of the sample rounded to their type. As in graphs.py, the
+# tolerance is K u (|reference| + C), where C is measured with inputs, results and cotangents times 1 ± η, in four
+# draws. For elementwise operations each element has its C; for others, the largest C of the array is used. K is 64
+# (8 u of both sides for an elementary function, times a margin for signs that cancel in a draw), plus 2 n for
 # reductions of n terms.
 ETA = 2.0**-33
 UNIT = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}

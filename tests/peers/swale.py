@@ -1,4 +1,4 @@
-"""libswale.so through ctypes: the functions of the public headers, with the types that the headers declare.
+"""Calls libswale.so through ctypes: the functions of the public headers, with the types that the headers declare.
 
 SWALE_BUILD names the folder of libswale.so (default: build). A function whose declaration holds a type that
 is not in TYPES (callbacks, variable arguments) has no entry in `lib`.

@@ -1,4 +1,4 @@
-"""The sides as processes that a comparison asks in turn, and what it prints."""
+"""The sides of a comparison: processes that answer requests in turn; and the output of results."""
 import os
 import select
 import shutil

@@ -1,4 +1,5 @@
-/* Every average against its equation; the training vector is never touched, a skipped step moves nothing. */
+/* Every average against its equation. An average never changes the training vector, and a skipped step changes no
+ * average. */
 #include "helpers.h"
 
 #include "golden/averages.h"

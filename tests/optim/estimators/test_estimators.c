@@ -1,7 +1,7 @@
-/* What every estimator promises, one table of them for all: a skipped step changes nothing, bit for bit; the
- * passes of a step see one set of dropout masks, and running statistics move in one of them; 1, 2 and 4
- * threads give equal bits; every allocation fails in turn. One that is registered but missing here fails.
- * Further down: messages. */
+/* The contract of every estimator, tested with one table of all: a skipped step changes nothing, bit for bit; all
+ * passes of a step use the same dropout masks, and only one of them updates running statistics; 1, 2 and 4 threads give
+ * equal bits; every allocation fails in turn. The test fails if a registered estimator is missing in the table. Further
+ * tests check messages. */
 #include "support.h"
 
 #include "prototypes.h"

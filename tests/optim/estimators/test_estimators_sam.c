@@ -1,5 +1,5 @@
-/* SAM and ASAM: ε solves the linearised problem in every norm, at all sizes of gradients; ASAM's two forms
- * against plain loops; what they wrap and refuse. */
+/* SAM and ASAM: ε solves the linearized problem in every norm and for gradients of any size; both forms of ASAM against
+ * plain loops; the estimators that they wrap and refuse. */
 #include "helpers.h"
 
 /* A function with the gradient that a test sets, and a note of where it was evaluated. */

@@ -1,5 +1,6 @@
-/* SAG, SAGA and SVRG on generalized linear models in memory: the loop over many steps has the bits of single ones; every
- * batch size, scale and loss converges with lr=auto; penalties are stated once; a run says whether it has converged. */
+/* SAG, SAGA and SVRG on generalized linear models in memory: the loop over many steps gives the same bits as single
+ * steps; every batch size, scale and loss converges with lr=auto; a penalty is given once; a run reports whether it has
+ * converged. */
 #include "small_glm.h"
 
 /* ---- One loop, and single steps ---- */

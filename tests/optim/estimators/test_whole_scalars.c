@@ -1,4 +1,4 @@
-/* Scalars that are whole numbers: int64_t in the code, doubles in files and for who asks by name. */
+/* Integer scalars: int64_t in the code, doubles in files and for programs that read them by name. */
 #include "support.h"
 
 #include <swale/optim.h>

@@ -1,5 +1,5 @@
-/* FISTA: the optima of scikit-learn and SciPy with equal zeros, the bounds of its theorems step by step, what
- * restarts gain, its point and its residual, data of any scale, refusals. */
+/* FISTA: the optima of scikit-learn and SciPy with the same zeros, the bounds of its theorems at each step, the gain of
+ * restarts, its point and its residual, data of any scale, and refused combinations. */
 #include "linear_models.h"
 
 /* ---- Optima ---- */

@@ -1,5 +1,5 @@
-/* l1, nonnegative, low and high of sgd: the proximal step by itself, scikit-learn's and SciPy's optima with every
- * estimator, exact zeros, momentum, what a batch's noise does, refusals. */
+/* l1, nonnegative, low and high of sgd: the proximal step alone, the optima of scikit-learn and SciPy with every
+ * estimator, exact zeros, momentum, the effect of the noise of batches, and refused combinations. */
 #include "linear_models.h"
 
 /* ---- The step ---- */

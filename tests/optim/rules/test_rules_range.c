@@ -1,5 +1,5 @@
-/* Gradients at the ends of what an element type holds: a step is that of the same rule in f64, or
- * it is refused before anything has moved. Every registered rule is driven through it. */
+/* Gradients at the limits of the range of an element type: a step equals that of the same rule in f64, or it is refused
+ * before anything has changed. The test runs every registered rule. */
 #include "rule_specs.h"
 
 #include <math.h>

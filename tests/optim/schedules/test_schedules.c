@@ -1,4 +1,5 @@
-/* Every schedule against torch and optax; durations in steps, epochs and parts of the run; ends and seams. */
+/* Every schedule against PyTorch and optax; durations in steps, epochs and fractions of the run; the ends and joints of
+ * schedules. */
 #include "helpers.h"
 
 #include "golden/schedules.h"

@@ -1,5 +1,6 @@
-/* Line searches: their conditions at every step taken, on a quadratic, Rosenbrock's valley and a logistic
- * regression; trials of Inf and NaN; the exact minimizer of a quadratic; giving up; what is refused. */
+/* Line searches: their conditions at every accepted step, on a quadratic, Rosenbrock's valley and a logistic
+ * regression; trials of Inf and NaN; the exact minimizer of a quadratic; searches that find no step; refused
+ * combinations. */
 #include "helpers.h"
 
 /* ---- Problems ---- */

@@ -1,5 +1,5 @@
-/* What a step does around a line search: no search from a stationary point, none with clip, and every slot restored if
- * the search gives up. */
+/* Steps with a line search: no search from a stationary point, no search with clip, and every slot is restored if the
+ * search finds no step. */
 #include "shaped_rule.h"
 
 static int searched;
