@@ -18,7 +18,8 @@ typedef struct swd_memory_source {
 /* Makes an empty source as the first member of a struct of `bytes` bytes, whose other members are zero.
  * sw_source_free(&s->source) frees it, whether finished or not. NULL and an error if there is no memory. */
 swd_memory_source *swd_memory_source_new(size_t bytes);
-void swd_memory_source_free(sw_source *source); /* The default of source.free. A struct with further memory frees that first and then calls this function. */
+/* The default of source.free. A struct with further memory frees that first and then calls this function. */
+void swd_memory_source_free(sw_source *source);
 /* Call it when x, y and classes are set. It sets n, the shapes of a sample (those of x and y without axis 0), and the
  * widths. */
 void swd_memory_source_finish(swd_memory_source *s);

@@ -81,7 +81,8 @@ int64_t sw_moments_count(const sw_source *source, sw_moments_axis which) {
 
 /* Computes mean and m2 [width] of each element of a sample. */
 static sw_status moments_of_features(const sw_source *source, int64_t width, double *mean, double *m2) {
-    enum { MOST = 512, ABOUT = 1 << 17 }; /* the largest number of samples in a chunk, and about how many numbers it has */
+    /* the largest number of samples in a chunk, and about how many numbers it has */
+    enum { MOST = 512, ABOUT = 1 << 17 };
     int64_t rows = ABOUT / width, ids[MOST];
     rows = rows < 8 ? 8 : rows > MOST ? MOST : rows;
     rows = rows > source->n ? source->n : rows;

@@ -2,9 +2,8 @@
  * PNG. Not part of the library.
  *
  * A unit is PLOT_SCALE pixels of the file. Everything is painted PLOT_SAMPLES times finer than the pixels and
- * averaged at the end, which smooths the edges. There are only additions, multiplications, divisions and square roots, in double:
- * equal data give equal bytes on every machine. A unit needs 108 bytes of memory: 60 MB for
- * 1200 x 460.
+ * averaged at the end, which smooths the edges. There are only additions, multiplications, divisions and square roots,
+ * in double: equal data give equal bytes on every machine. A unit needs 108 bytes of memory: 60 MB for 1200 x 460.
  *
  * The canvas also records which units show data or text, so that a legend can be placed beside them. */
 #ifndef SWALE_EXAMPLES_CANVAS_H

@@ -275,7 +275,8 @@ static inline void cli_start(const cli_program *program, int argc, char **argv) 
     cli.program = program;
     cli.out = program->out;
     signal(SIGXFSZ, SIG_IGN); /* so that a write beyond `ulimit -f` is an error and does not end the program */
-    signal(SIGPIPE, SIG_IGN); /* so that writing to a pipe without a reader is an error: Ctrl-C also ends the tee of `| tee log` */
+    /* so that writing to a pipe without a reader is an error: Ctrl-C also ends the tee of `| tee log` */
+    signal(SIGPIPE, SIG_IGN);
     cli_check_streams();
     cli_parse(argc, argv);
     if (cli.help)

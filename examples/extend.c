@@ -1,5 +1,5 @@
-/* A custom operation, layer, rule and estimator in one file outside the library. Together they learn y = sin 3x from 256
- * points. Compile such a file with -O3 -I. and the flags of `pkg-config --cflags swale-kernels`.
+/* A custom operation, layer, rule and estimator in one file outside the library. Together they learn y = sin 3x from
+ * 256 points. Compile such a file with -O3 -I. and the flags of `pkg-config --cflags swale-kernels`.
  *
  *   operation  swish(x) = x·σ(x)                          (Ramachandran, Zoph, Le 2017)
  *   layer      swish

@@ -387,7 +387,8 @@ static sw_status fit_all(const sw_glm *model, const glm_data *d, glm_path *p) {
     for (int64_t i = 0; i < count; i++)
         p->fit[i].x = p->x + i * dim;
     SW_TRY(gradient_of(model, &norm, &largest));
-    p->tolerance = fmax((tol > 0 ? tol : f32 ? 1e-4 : 1e-6) * norm, 1e-300); /* a tolerance of 0 would never be reached */
+    /* a tolerance of 0 would never be reached */
+    p->tolerance = fmax((tol > 0 ? tol : f32 ? 1e-4 : 1e-6) * norm, 1e-300);
     progress.bar = cli_progress_start();
     progress.done = 0, progress.fits = count * (1 + folds);
     SW_TRY(path ? follow_path(model, d, p) : fit_one(model, d, p));

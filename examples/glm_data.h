@@ -12,8 +12,10 @@ typedef struct glm_request {
     const char *loss;          /* for messages */
     bool sparse;               /* a LIBSVM file */
     bool classes;              /* the targets are classes */
-    bool standardize;          /* columns of a table get the standard deviation 1, sparse columns the largest |value| 1 */
-    bool center;               /* columns of a table get the mean 0; with an intercept, this does not change the model, but it needs fewer steps */
+    /* columns of a table get the standard deviation 1, sparse columns the largest |value| 1 */
+    bool standardize;
+    /* columns of a table get the mean 0; with an intercept, this does not change the model, but it needs fewer steps */
+    bool center;
     sw_dtype type;
     int64_t folds; /* at most as many as samples */
 } glm_request;

@@ -26,7 +26,8 @@ typedef struct glm_path {
     bool standardized;
 } glm_path;
 
-enum { GLM_SHOWN = 50, GLM_ROWS = 20, GLM_CURVES = 8 }; /* limits on the number of coefficients: on stdout, as rows of a picture, as curves */
+/* limits on the number of coefficients: on stdout, as rows of a picture, as curves */
+enum { GLM_SHOWN = 50, GLM_ROWS = 20, GLM_CURVES = 8 };
 
 /* ---- Scores ---- */
 

@@ -15,7 +15,12 @@ typedef struct legend_entry {
 } legend_entry;
 
 /* Sizes in units: of a row, of the mark at its left, and of the gap around both. */
-enum { LEGEND_ROW = 20, LEGEND_MARK = 34, LEGEND_GAP = 8, LEGEND_CLEAR = 4 /* LEGEND_CLEAR: the margin around the legend */ };
+enum {
+    LEGEND_ROW = 20,
+    LEGEND_MARK = 34,
+    LEGEND_GAP = 8,
+    LEGEND_CLEAR = 4 /* the margin around the legend */
+};
 
 typedef struct legend_box {
     int left, top, width, height; /* units */

@@ -1,5 +1,5 @@
-/* Pictures of the examples: panels with axes, curves, bands, points, colored surfaces, small pictures, text and legends,
- * as a PNG file. Not part of the library.
+/* Pictures of the examples: panels with axes, curves, bands, points, colored surfaces, small pictures, text and
+ * legends, as a PNG file. Not part of the library.
  *
  *     plot p = plot_new(640, 400);                          white; a unit is two pixels of the file
  *     plot_panel(&p, 60, 40, 560, 300, -1, 1, 0, 2);        a box that shows x in [-1, 1], y in [0, 2]

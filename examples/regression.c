@@ -47,7 +47,8 @@ static sw_source *make_samples(double *x, double *y) {
 /* Computes mean and standard deviation of `passes` outputs at each point of x [GRID]. */
 static void ask_often(sw_module *net, double *x, double *mean, double *deviation) {
     sw_tape *tape = sw_tape_new();
-    sw_tape_set_switch(tape, SW_RECORD, false); /* no gradients are needed; SW_TRAIN stays on, so that dropout is active */
+    /* no gradients are needed; SW_TRAIN stays on, so that dropout is active */
+    sw_tape_set_switch(tape, SW_RECORD, false);
     sw_tape_set_seed(tape, (uint64_t)cli.seed);
     double sum[GRID] = {0}, squares[GRID] = {0};
     for (int64_t pass = 0; pass < passes && !sw_error(); pass++) {
@@ -115,7 +116,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < GRID; i++)
         x[i] = -2 + 4.0 * i / (GRID - 1);
     ask_often(net, x, mean, deviation);
-    double error = 0, spread[2] = {0}; /* error: of the mean, against the true function; spread: near the data, and far from them */
+    /* error: of the mean, against the true function; spread: near the data, and far from them */
+    double error = 0, spread[2] = {0};
     int points[2] = {0};
     for (int i = 0; i < GRID; i++) {
         const bool far = !has_data(x[i]);

@@ -100,7 +100,8 @@ static inline const char *truetype_directory_fault(const unsigned char *bytes, s
     for (size_t i = 0; i < tables; i++) {
         const unsigned char *entry = bytes + 12 + 16 * i;
         const size_t at = truetype_u32(entry + 8), size = truetype_u32(entry + 12);
-        const bool head = memcmp(entry, "head", 4) == 0; /* the third word of this table makes the checksum of the whole file right */
+        /* the third word of this table makes the checksum of the whole file right */
+        const bool head = memcmp(entry, "head", 4) == 0;
         if (at % 4 != 0 || at > count || size > count - at || (head && size < 12))
             return "truncated: a table ends behind the file";
         if (truetype_sum(bytes + at, size) - (head ? truetype_u32(bytes + at + 8) : 0) != truetype_u32(entry + 4))

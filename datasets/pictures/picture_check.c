@@ -62,7 +62,8 @@ static sw_status png_check_header(swd_picture *p, const unsigned char *type, int
     p->height = picture_big_endian(data + 4, 4);
     p->palette = color == 3 ? 1 << (depth < 8 ? depth : 8) : 0;
     const bool small = p->width <= SWD_PICTURE_SIDE && p->height <= SWD_PICTURE_SIDE;
-    const int64_t row = small ? 1 + (p->width * channels[color] * depth + 7) / 8 : 0; /* 1: the byte that selects the filter */
+    /* 1: the byte that selects the filter */
+    const int64_t row = small ? 1 + (p->width * channels[color] * depth + 7) / 8 : 0;
     return picture_check_size(p, p->height * row / DEFLATE_RATIO);
 }
 

@@ -147,7 +147,8 @@ static void picture_decode(void *args) {
     decode_job *j = args;
     const swd_picture *p = j->picture;
     if (stbi_info_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels))
-        swd_stb_assert(j->width == p->width && j->height == p->height); /* if stb cannot read the header, decoding reports the reason */
+        /* if stb cannot read the header, decoding reports the reason */
+        swd_stb_assert(j->width == p->width && j->height == p->height);
     stbi_uc *pixels = stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
     if (!pixels) {
         j->reason = stbi_failure_reason();

@@ -1,7 +1,7 @@
 /* Compares the time of a step of each estimator with that of a plain mini-batch step, on one thread:
  *   - SAM and SVRG (with a snapshot every 2n samples) on 784-100-10, batch 64;
- *   - SAG with one number per sample against SGD, both with one sample per step, on logistic regression with 10 and with
- *     784 features;
+ *   - SAG with one number per sample against SGD, both with one sample per step, on logistic regression with 10 and
+ *     with 784 features;
  *   - SAGA over sparse rows, 50 numbers in 100,000 columns, with an average, l1 or bounds, against SAGA without them.
  *     Weights are updated lazily, so that a step takes a few times as long as the plain one. An update of every weight
  *     would take hundreds of times as long.

@@ -1,5 +1,5 @@
-/* Runs the whole table of tests/optim/estimators/glm_table.h: `make check-variance-reduction`. Prints a line for each cell
- * that fails, the epochs compared with scikit-learn's, and a summary by method, batch and type.
+/* Runs the whole table of tests/optim/estimators/glm_table.h: `make check-variance-reduction`. Prints a line for each
+ * cell that fails, the epochs compared with scikit-learn's, and a summary by method, batch and type.
  *
  *   --cells=PATTERN  only cells whose name METHOD/BATCH/TYPE/LOSS/DATA/SEED matches the pattern (as in the shell)
  *   --jobs=N         number of processes (default: one per processor)

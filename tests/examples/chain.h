@@ -30,7 +30,8 @@ static void every_failure_is_said_once(void **state) {
     unlink(chain_path);
     snprintf(numbers, sizeof numbers, "%s.csv", chain_path); /* for programs that write numbers */
     test_allocator_install(&a);
-    for (long long k = 1, done = 0; !done; k += k < 60 ? 1 : k / 2) { /* larger steps, because stb makes thousands of allocations */
+    /* larger steps, because stb makes thousands of allocations */
+    for (long long k = 1, done = 0; !done; k += k < 60 ? 1 : k / 2) {
         test_allocator_fail(&a, k, k % 2 == 0);
         const int code = chain_quietly((int)(sizeof argv / sizeof *argv) - 1, argv);
         done = atomic_load(&a.failed) == 0;

@@ -74,7 +74,8 @@ static inline output run_with(int number, const char *when, const char *const *w
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        signal(SIGINT, SIG_DFL); /* if the tests run in the background, a program would inherit that SIGINT is ignored */
+        /* if the tests run in the background, a program would inherit that SIGINT is ignored */
+        signal(SIGINT, SIG_DFL);
         int o1 = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), e1 = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (o1 < 0 || e1 < 0 || dup2(o1, 1) < 0 || dup2(e1, 2) < 0)
             _exit(126);

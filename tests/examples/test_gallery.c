@@ -1,13 +1,14 @@
-/* The programs that draw: their results, the same bits for every number of threads, and pictures equal to those that are
- * committed in examples/gallery.
+/* The programs that draw: their results, the same bits for every number of threads, and pictures equal to those that
+ * are committed in examples/gallery.
  *
- * Pictures with text of strokes are compared byte by byte. The committed pictures have text in DejaVu Sans 2.37: they are
- * compared only if this font is installed.
+ * Pictures with text of strokes are compared byte by byte. The committed pictures have text in DejaVu Sans 2.37: they
+ * are compared only if this font is installed.
  *
  * The programs compute in f64. OpenBLAS selects its kernels by the processor, and their sums differ in the last bits,
- * 1e-16. Training amplifies this difference, but far less than would be needed to move an edge by a pixel, unless the edge
- * lies within about 1e-6 of the border of a pixel. On the cores that were tried (Prescott to SkylakeX) no byte differed.
- * Therefore the pictures are compared by pixels: at most one in a thousand may differ. A picture of another seed fails. */
+ * 1e-16. Training amplifies this difference, but far less than would be needed to move an edge by a pixel, unless the
+ * edge lies within about 1e-6 of the border of a pixel. On the cores that were tried (Prescott to SkylakeX) no byte
+ * differed. Therefore the pictures are compared by pixels: at most one in a thousand may differ. A picture of another
+ * seed fails. */
 #include "run.h"
 
 #include <swale/datasets.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The number of epochs that sag and saga of scikit-learn need for the problems of tests/optim/estimators/glm_table.h, until
-the norm of the gradient (with the penalty) is 3e-6 and 1e-10 of the first one, with the step sizes of scikit-learn and
-five seeds.
+"""The number of epochs that sag and saga of scikit-learn need for the problems of
+tests/optim/estimators/glm_table.h, until the norm of the gradient (with the penalty) is 3e-6 and 1e-10 of the
+first one, with the step sizes of scikit-learn and five seeds.
 
 The solver is called for one epoch at a time, and continues from the state that it returns. The gradient is computed
 between the calls (glm_shared.py). 0: the goal was not reached within MOST epochs.

@@ -6,8 +6,8 @@ random numbers from the definition of Philox. The code is independent of swale.
 
 Each method runs three times: in 80-bit long double, which gives the expected numbers, and in
 float64 and float32, whose distances from them are the effect of rounding alone. A tolerance is
-FACTOR times this distance, because other orders of summation round differently, but at least FLOOR. A distance is max |a - b| / max |b| over the vector, at the worst
-step.
+FACTOR times this distance, because other orders of summation round differently, but at least FLOOR. A distance
+is max |a - b| / max |b| over the vector, at the worst step.
 
     python prototypes.py > prototypes.h        (NumPy 2 or later)
 """

@@ -2,9 +2,9 @@
 fixtures. tests/optim/rules/test_rules_golden.c draws the same numbers.
 
 The fixtures have the parameters after the steps in CHECKED, with 14 digits, computed in float64. The same reference in
-float32 (state, gradients, constants) shows the effect of rounding alone. The tolerance for f32 is FACTOR times this effect,
-because another order of the same operations rounds differently, and at least FLOOR. A distance is max |a - b| / max |b| over
-the stored steps of one parameter; the largest of the four parameters counts.
+float32 (state, gradients, constants) shows the effect of rounding alone. The tolerance for f32 is FACTOR times
+this effect, because another order of the same operations rounds differently, and at least FLOOR. A distance is
+max |a - b| / max |b| over the stored steps of one parameter; the largest of the four parameters counts.
 """
 import math
 import os

@@ -2,8 +2,8 @@
 """Values of options under schedules for tests/optim/schedules/test_schedules.c.
 
 The references are torch.optim.lr_scheduler (the learning rate is read before each step) and optax in float64, and the
-formula of the paper for schedules that neither has. Runs have STEPS steps. An entry has a rule, the spec of a schedule, the
-option that is compared, and its values in the steps CHECKED, from 0.
+formula of the paper for schedules that neither has. Runs have STEPS steps. An entry has a rule, the spec of a
+schedule, the option that is compared, and its values in the steps CHECKED, from 0.
 
     python schedules.py > schedules.h        (torch 2 and optax)
 """

@@ -3,8 +3,8 @@
 tests/nn/layers/test_torch_layers.c reads. A layer is one line of LAYERS, an initializer one of INITS.
 
 For a layer, the fixture has the output, and the gradients of its input and its parameters for a given cotangent; both
-sides draw the same input, parameters and cotangent. For an initializer, whose random numbers differ from those of swale, it
-has moments, quantiles and extremes of a matrix of DRAWS numbers.
+sides draw the same input, parameters and cotangent. For an initializer, whose random numbers differ from those
+of swale, it has moments, quantiles and extremes of a matrix of DRAWS numbers.
 
     /usr/bin/python3 tests/golden/torch_layers.py       (Debian's python3-torch)
 """

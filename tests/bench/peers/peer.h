@@ -1,7 +1,7 @@
 /* Code that the sides in C share: the protocol, and reading of the files of Fashion-MNIST with zlib alone.
  *
- * A side is a process that measures one framework. It reads one request per line, "train hidden=100 batch=64 path=loop steps=200", and
- * answers "ok SECONDS CHECK" (seconds for one step, picture or load; a number that shows that the work
+ * A side is a process that measures one framework. It reads one request per line, "train hidden=100 batch=64 path=loop
+ * steps=200", and answers "ok SECONDS CHECK" (seconds for one step, picture or load; a number that shows that the work
  * was done: a loss, an accuracy) or "no REASON". Between requests it waits for its standard input. */
 #ifndef SWALE_PEER_H
 #define SWALE_PEER_H

@@ -43,7 +43,8 @@ typedef struct op_entry {
     int inputs;
     kind kinds[OP_INPUTS];
     const char *shapes; /* "[4,3][3] …": each case has one shape per input */
-    const char *big;    /* a case that is divided among threads, with at most 2^18 output elements; NULL if the operation has no loop */
+    /* a case that is divided among threads, with at most 2^18 output elements; NULL if the operation has no loop */
+    const char *big;
     unsigned flags;
     op_error errors[OP_ERRORS];
 } op_entry;

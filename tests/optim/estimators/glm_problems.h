@@ -1,6 +1,6 @@
-/* Generalized linear models that the tests of SAG, SAGA and SVRG minimize: data sets of golden/glm.safetensors as in the
- * fits of scikit-learn, and with other scales, a constant feature, separable classes, or weights. Each model exists twice
- * with the same numbers: as newton_problem in f64, and as sw_glm in f32 or f64. */
+/* Generalized linear models that the tests of SAG, SAGA and SVRG minimize: data sets of golden/glm.safetensors as in
+ * the fits of scikit-learn, and with other scales, a constant feature, separable classes, or weights. Each model exists
+ * twice with the same numbers: as newton_problem in f64, and as sw_glm in f32 or f64. */
 #ifndef TEST_GLM_PROBLEMS_H
 #define TEST_GLM_PROBLEMS_H
 

@@ -11,7 +11,8 @@
 
 enum { TABLE_SAG, TABLE_SAGA, TABLE_SVRG, TABLE_METHODS };
 enum { TABLE_BATCHES = 6, TABLE_LOSSES = 7, TABLE_SEEDS = 5 };
-enum { BATCH_1, BATCH_16, BATCH_64, BATCH_N_9, BATCH_N, BATCH_DEFAULT }; /* BATCH_DEFAULT: the default of SAG and SAGA */
+/* BATCH_DEFAULT: the default of SAG and SAGA */
+enum { BATCH_1, BATCH_16, BATCH_64, BATCH_N_9, BATCH_N, BATCH_DEFAULT };
 enum { SCALED, RAW, LARGE, SMALL, CONSTANT, SEPARABLE, WEIGHTED, UNPENALIZED, FLAT, TABLE_DATA };
 
 static const char *const table_methods[] = {"sag", "saga", "svrg"};
@@ -238,9 +239,10 @@ static const double table_constant[TABLE_METHODS] = {1.5, 2, 2};
 typedef struct table_watch {
     const table_oracle *oracle;
     double *x;
-    double norm, limit, largest; /* norm: the last ‖∇f‖; limit: a level of ‖∇f‖; largest: the largest ‖∇f‖ after it was first below the level */
-    int64_t since;               /* the step at which ‖∇f‖ was first below the level; -1: not yet */
-    bool stops;                  /* end the run at this step */
+    /* norm: the last ‖∇f‖; limit: a level of ‖∇f‖; largest: the largest ‖∇f‖ after it was first below the level */
+    double norm, limit, largest;
+    int64_t since; /* the step at which ‖∇f‖ was first below the level; -1: not yet */
+    bool stops;    /* end the run at this step */
 } table_watch;
 
 static inline sw_status table_see(void *user, sw_train_state *state) {

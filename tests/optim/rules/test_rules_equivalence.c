@@ -5,10 +5,10 @@
  * w̃ₜ = a^(-t) wₜ. Momentum starts as if both walks had not moved in the step before: w₋₁ = w₀ for the walk
  * without decay is w₋₁ = w₀/a for the other, whose buffer therefore starts as (1/a - 1) w₀/η.
  *
- * The tolerance is derived as in golden/torch_training.py: the walk is repeated with noise in every step, δ = 1e-9 times a
- * random number in [-1, 1] times the largest element, in gradient and parameters. The distance divided by δ is the factor
- * by which the problem amplifies relative errors. The rounding errors of each side are below ROUNDINGS · 2^-53: sums of
- * DIM terms and a few dozen operations. */
+ * The tolerance is derived as in golden/torch_training.py: the walk is repeated with noise in every step, δ = 1e-9
+ * times a random number in [-1, 1] times the largest element, in gradient and parameters. The distance divided by δ is
+ * the factor by which the problem amplifies relative errors. The rounding errors of each side are below ROUNDINGS ·
+ * 2^-53: sums of DIM terms and a few dozen operations. */
 #include "helpers.h"
 
 enum { DIM = 6, STEPS = 300, ROUNDINGS = 128 };
