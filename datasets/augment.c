@@ -142,7 +142,7 @@ static sw_status augment_read_shape(augmenter *s, const sw_source *source, const
     s->height = shape[rank - 2];
     s->width = shape[rank - 1];
     if (s->channels < 1 || s->height < 1 || s->width < 1)
-        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s holds no number", text);
+        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s has no elements", text);
     return SW_OK;
 }
 

@@ -13,7 +13,7 @@ typedef struct swd_classes {
 } swd_classes;
 int swd_classes_find(const swd_classes *classes, const char *label); /* -1: not in the set */
 /* The end of a message about labels such as 1, 2, 3, which were taken as ids from 0. */
-#define SWD_NUMBER_LABELS " (classes = 0 numbers the labels that are there)"
+#define SWD_NUMBER_LABELS " (classes = 0 numbers the labels of the data)"
 /* Adds a label if it is new. Returns its number, or SWD_NO_MEMORY, or SWD_TOO_MANY_CLASSES. */
 int swd_classes_add(swd_classes *classes, const char *label);
 void swd_classes_free(swd_classes *classes);

@@ -83,7 +83,7 @@ static sw_status loader_check_options(sw_loader_options *o, const sw_loader_opti
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
-        return sw_fail(SW_ERR_ARGUMENT, "loader: there is no order %d", (int)o->order);
+        return sw_fail(SW_ERR_ARGUMENT, "loader: order %d is not a value of sw_order", (int)o->order);
     if (o->prefetch != SW_PREFETCH_AUTO && o->prefetch != SW_PREFETCH_ON && o->prefetch != SW_PREFETCH_OFF)
         return sw_fail(SW_ERR_ARGUMENT, "loader: prefetch %d is neither AUTO nor ON nor OFF", (int)o->prefetch);
     return SW_OK;
@@ -328,9 +328,10 @@ static sw_loader_position loader_position(const sw_loader *loader) {
 
 sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *position) {
     if (!loader || !position)
-        return sw_fail(SW_ERR_ARGUMENT, "loader state: the %s is NULL", loader ? "position" : "loader");
+        return sw_fail(SW_ERR_ARGUMENT, "loader_get_position: the %s is NULL", loader ? "position" : "loader");
     sw_loader_position current = {0};
-    SW_TRY(sw_options_copy("loader state", "sw_loader_position", &current, sizeof current, position, sizeof current));
+    SW_TRY(sw_options_copy("loader_get_position", "sw_loader_position", &current, sizeof current, position,
+                           sizeof current));
     *position = loader_position(loader);
     return SW_OK;
 }
@@ -338,25 +339,26 @@ sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *po
 static sw_status loader_check_same(const char *what, int64_t loaders, int64_t given) {
     return loaders == given
                ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "loader restore: %s is %lld here, and %lld in the saved position", what,
+               : sw_fail(SW_ERR_ARGUMENT, "loader_set_position: %s is %lld here, and %lld in the saved position", what,
                          (long long)loaders, (long long)given);
 }
 
 sw_status sw_loader_set_position(sw_loader *loader, const sw_loader_position *position) {
     if (!loader || !position)
-        return sw_fail(SW_ERR_ARGUMENT, "loader restore: the %s is NULL", loader ? "position" : "loader");
+        return sw_fail(SW_ERR_ARGUMENT, "loader_set_position: the %s is NULL", loader ? "position" : "loader");
     sw_loader_position p = {0}, current = loader_position(loader);
-    SW_TRY(sw_options_copy("loader restore", "sw_loader_position", &p, sizeof p, position, sizeof p));
+    SW_TRY(sw_options_copy("loader_set_position", "sw_loader_position", &p, sizeof p, position, sizeof p));
     SW_TRY(loader_check_same("n", current.n, p.n));
     SW_TRY(loader_check_same("batch", current.batch, p.batch));
     SW_TRY(loader_check_same("order", current.order, p.order));
     SW_TRY(loader_check_same("drop_last", current.drop_last, p.drop_last));
     if (current.seed != p.seed)
-        return sw_fail(SW_ERR_ARGUMENT, "loader restore: seed is %llu here, and %llu in the saved position",
+        return sw_fail(SW_ERR_ARGUMENT, "loader_set_position: seed is %llu here, and %llu in the saved position",
                        (unsigned long long)current.seed, (unsigned long long)p.seed);
     int64_t most = p.drop_last ? p.n - p.n % p.batch : p.n;
     if (p.epoch < 0 || p.position < 0 || p.position > most || (p.position % p.batch != 0 && p.position != p.n))
-        return sw_fail(SW_ERR_ARGUMENT, "loader restore: epoch %lld, position %lld is between no two batches",
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "loader_set_position: epoch %lld, position %lld is not at the beginning of a batch",
                        (long long)p.epoch, (long long)p.position);
     loader_finish_prefetch(loader);
     SW_TRY(sw_sampler_seek(loader->sampler, p.epoch, p.position));

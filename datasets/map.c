@@ -66,7 +66,7 @@ static sw_status map_set_shape(sw_source *out, const sw_map_options *o) {
     int64_t count = 1;
     for (int i = 0; i < o->rank; i++) {
         if (o->shape[i] < 1 || count > INT64_MAX / 32 / o->shape[i])
-            return sw_fail(SW_ERR_SHAPE, "map: %s is no shape of a sample", sw_shape_text(o->rank, o->shape));
+            return sw_fail(SW_ERR_SHAPE, "map: %s is not a valid shape of a sample", sw_shape_text(o->rank, o->shape));
         count *= o->shape[i];
     }
     out->x_rank = o->rank;

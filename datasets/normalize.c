@@ -64,7 +64,7 @@ static sw_status moments_check_axis(const char *who, const sw_source *source, sw
     if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
         return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who, (int)which);
     if (swd_sample_count(source) < 1)
-        return sw_fail(SW_ERR_SHAPE, "%s: a sample %s holds no number", who,
+        return sw_fail(SW_ERR_SHAPE, "%s: a sample %s has no elements", who,
                        sw_shape_text(source->x_rank, source->x_shape));
     return SW_OK;
 }

@@ -83,7 +83,7 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
 sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
                             sw_evaluation *result) {
     if (!result)
-        return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: there is no place for the result");
+        return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the result is NULL");
     *result = (sw_evaluation){NAN, NAN};
     if (source && source->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the source has no samples");

@@ -30,8 +30,8 @@ static sw_tensor traced_forward(sw_module *m, sw_tensor x) {
         return null;
     }
     if (!a.data || a.rank < 1) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: its forward gives layer %s a scalar; [batch, ...] is needed", block->name,
-                m->name);
+        sw_fail(SW_ERR_SHAPE, "layer %s: its forward function passes a scalar to layer %s; [batch, ...] is needed",
+                block->name, m->name);
         return null;
     }
     sw_sample_shape sample = {.rank = a.rank - 1};
@@ -45,7 +45,7 @@ static sw_tensor traced_forward(sw_module *m, sw_tensor x) {
     if (!m->built && sw_module_build(m, &sample) != SW_OK)
         return null;
     if (m->out.rank < 0) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: its build does not say what comes out", m->name);
+        sw_fail(SW_ERR_SHAPE, "layer %s: its build function does not set the shape of the output", m->name);
         return null;
     }
     return sample_zeros(x.tape, sw_params_type(m->model->params), a.shape[0], &m->out);
@@ -71,7 +71,7 @@ sw_tensor sw_forward(sw_module *module, sw_tensor x) {
     sw_tensor y = module->type->forward(module, x);
     sw_tape_set_layer(x.tape, outer);
     if (sw_is_null(y) && sw_failure_count() == failures)
-        sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor without a message", module->name);
+        sw_fail(SW_ERR_USER, "layer %s: its forward function returned a null tensor without a message", module->name);
     return y;
 }
 
@@ -106,7 +106,7 @@ sw_status sw_module_trace(sw_module *module, sw_sample_shape *shape) {
     if (!module || !shape)
         return sw_fail(SW_ERR_ARGUMENT, "module_trace: the %s is NULL", module ? "shape" : "layer");
     if (shape->rank < 0)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: what comes in is not known; sw_model_set_input_shape gives it",
+        return sw_fail(SW_ERR_SHAPE, "layer %s: the shape of its input is not known (call sw_model_set_input_shape)",
                        module->name);
     sw_model *model = module->model;
     sw_tape *outer = model->trace, *tape = outer ? outer : sw_tape_new();

@@ -48,7 +48,7 @@ sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init) {
     if (!model)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_init: the model is NULL");
     if ((unsigned)role >= SWN_ROLES)
-        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: %d is no role", (int)role);
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: %d is not a role", (int)role);
     if (model->root)
         return sw_fail(SW_ERR_STATE, "model_set_init: the model is built already");
     if (!init.fill)
@@ -81,7 +81,7 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
         return NULL;
     }
     if (!model->root && (model->failed || !root || root == &model->placeholder)) {
-        sw_fail(SW_ERR_STATE, "model_build: a layer could not be made");
+        sw_fail(SW_ERR_STATE, "model_build: creating a layer failed earlier");
         return NULL;
     }
     if (root->model != model) {

@@ -56,7 +56,7 @@ sw_status sw_module_add_child(sw_module *module, sw_module *child) {
         return sw_fail(SW_ERR_ARGUMENT, "layer %s belongs to another model", child->name);
     if (child == &module->model->placeholder)
         return sw_error() ? sw_last_failure()
-                          : sw_fail(SW_ERR_STATE, "layer %s: a layer in it could not be made", module->name);
+                          : sw_fail(SW_ERR_STATE, "layer %s: creating an inner layer failed earlier", module->name);
     for (const sw_module *up = module; up; up = up->parent)
         if (up == child)
             return sw_fail(SW_ERR_ARGUMENT, "layer %s cannot be part of itself", child->name);

@@ -18,7 +18,7 @@ typedef struct prediction {
 
 static sw_status predict_check(const char *who, sw_model *model, sw_array *y) {
     if (!model || !y)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "place for the outputs" : "model");
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "array for the outputs" : "model");
     return sw_model_params(model) ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
 }
 

@@ -23,11 +23,11 @@ static int64_t picture_big_endian(const unsigned char *b, int bytes) {
 /* least_bytes: the shortest file that can contain a picture of this size. */
 static sw_status picture_check_size(const swd_picture *p, int64_t least_bytes) {
     const long long width = p->width, height = p->height;
-    REQUIRE(width > 0 && height > 0, "%lldx%lld pixels: there are none", width, height);
+    REQUIRE(width > 0 && height > 0, "%lldx%lld pixels: the picture is empty", width, height);
     REQUIRE(width <= SWD_PICTURE_SIDE && height <= SWD_PICTURE_SIDE && width * height <= SWD_PICTURE_PIXELS,
-            "%lldx%lld pixels are too many: at most %d a side and %d in all are read", width, height, SWD_PICTURE_SIDE,
-            SWD_PICTURE_PIXELS);
-    REQUIRE(p->bytes >= least_bytes, "%lldx%lld pixels cannot come out of %lld bytes", width, height,
+            "%lldx%lld pixels are too many: at most %d per side and %d in total are read", width, height,
+            SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
+    REQUIRE(p->bytes >= least_bytes, "%lldx%lld pixels are more than a file of %lld bytes can contain", width, height,
             (long long)p->bytes);
     return SW_OK;
 }
@@ -43,11 +43,11 @@ static bool png_is_chunk(const unsigned char *type, const char *name) {
 static sw_status png_check_chunk_type(const swd_picture *p, const unsigned char *type) {
     for (int i = 0; i < 4; i++)
         REQUIRE((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z'),
-                "damaged: %02x %02x %02x %02x is no type of a chunk", type[0], type[1], type[2], type[3]);
+                "damaged: %02x %02x %02x %02x is not the type of a chunk", type[0], type[1], type[2], type[3]);
     const bool known = png_is_chunk(type, "IHDR") || png_is_chunk(type, "PLTE") || png_is_chunk(type, "IDAT") ||
                        png_is_chunk(type, "IEND"),
                critical = type[0] <= 'Z';
-    REQUIRE(known || !critical, "holds a critical chunk %.4s, which is not read", (const char *)type);
+    REQUIRE(known || !critical, "has a critical chunk %.4s, which is not read", (const char *)type);
     return SW_OK;
 }
 

@@ -181,7 +181,8 @@ sw_status sw_picture_load(const char *path, int channels, sw_array *out) {
     if (!path || !out)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL", path ? "array" : "path");
     if (channels != 0 && channels != 1 && channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (gray), 3 (RGB) or 0 (what is there)", channels);
+        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (gray), 3 (RGB) or 0 (as in the file) is needed",
+                       channels);
     swd_picture p = {.path = path, .first_error = !sw_error()};
     sw_status status = picture_read(&p, channels, out);
     sw_free(p.data);

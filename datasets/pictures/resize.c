@@ -77,15 +77,16 @@ sw_status swd_picture_check_pixels(const char *what, const sw_array *picture) {
                        sw_dtype_name(picture->type), sw_shape_text(picture->rank, picture->shape));
     for (int i = 0; i < 2; i++)
         if (picture->shape[i] < 1 || picture->shape[i] > SWD_PICTURE_SIDE)
-            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels a side; 1 to %d", what, (long long)picture->shape[i],
-                           SWD_PICTURE_SIDE);
+            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels per side; 1 to %d are possible", what,
+                           (long long)picture->shape[i], SWD_PICTURE_SIDE);
     return SW_OK;
 }
 
 sw_status swd_picture_check_side(const char *what, int64_t side) {
     return side >= 1 && side <= SWD_PICTURE_SIDE
                ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side; 1 to %d", what, (long long)side, SWD_PICTURE_SIDE);
+               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels per side; 1 to %d are possible", what, (long long)side,
+                         SWD_PICTURE_SIDE);
 }
 
 sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out) {

@@ -61,7 +61,7 @@ void *swd_stb_realloc(void *memory, size_t old_bytes, size_t bytes) {
 
 void swd_stb_assert(bool right) {
     if (!right)
-        swd_stb_abort(SW_ERR_FORMAT, "holds what stb did not expect");
+        swd_stb_abort(SW_ERR_FORMAT, "damaged: its contents are inconsistent");
 }
 
 bool swd_stb_run(swd_stb *g, void (*work)(void *args), void *args) {

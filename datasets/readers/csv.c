@@ -213,7 +213,7 @@ static sw_status csv_read_rows(swd_csv *c, table *t) {
     bool got;
     SW_TRY(swd_csv_row(c, &got));
     if (!got)
-        return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row");
+        return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "has no rows");
     const bool header = csv_is_header(c);
     SW_TRY(swd_csv_roles(c, header));
     SW_TRY(header ? csv_copy_names(c, t) : csv_add_row(c, t));
@@ -223,7 +223,7 @@ static sw_status csv_read_rows(swd_csv *c, table *t) {
             break;
         SW_TRY(csv_add_row(c, t));
     }
-    return t->rows > 0 ? SW_OK : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row after its header");
+    return t->rows > 0 ? SW_OK : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "has no rows after its header");
 }
 
 /* ---- The source ---- */

@@ -18,7 +18,7 @@ enum {
 
 static sw_status idx_check_magic(const swd_stream *r) {
     if (r->magic_size < 2)
-        return swd_stream_fail(r, SW_ERR_FORMAT, r->magic_size ? "holds one byte" : "is empty");
+        return swd_stream_fail(r, SW_ERR_FORMAT, r->magic_size ? "has only one byte" : "is empty");
     if (!r->compressed && (r->magic[0] || r->magic[1]))
         return swd_stream_fail(r, SW_ERR_FORMAT,
                                "neither IDX (begins with 00 00) nor gzip (1f 8b): begins with %02x %02x", r->magic[0],
@@ -67,7 +67,8 @@ static sw_status idx_check_size(const swd_stream *r, const sw_array *array, int6
     const char *shape = sw_shape_text(array->rank, array->shape);
     if (r->compressed) {
         if (count / DEFLATE_RATIO > r->file_size)
-            return swd_stream_fail(r, SW_ERR_FORMAT, "shape %s cannot come out of %lld compressed bytes (at most %d:1)",
+            return swd_stream_fail(r, SW_ERR_FORMAT,
+                                   "shape %s has more elements than %lld compressed bytes can contain (at most %d:1)",
                                    shape, (long long)r->file_size, DEFLATE_RATIO);
         return SW_OK;
     }

@@ -26,7 +26,7 @@ static sw_status images_check_pixels(const char *path, const sw_array *pixels, c
     if (expected && memcmp(shape, expected, 3 * sizeof *shape) != 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s, not %s", path, text, sw_shape_text(3, expected));
     if (sw_array_count(pixels) == 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s holds no pixel", path, text);
+        return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s has no pixels", path, text);
     return SW_OK;
 }
 

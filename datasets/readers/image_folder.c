@@ -250,7 +250,7 @@ static sw_status folder_check_options(sw_image_folder_options *o, const sw_image
     if (o->channels == 0)
         o->channels = 3;
     if (o->channels != 1 && o->channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (gray) or 3 (RGB)", o->channels);
+        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (gray) or 3 (RGB) is needed", o->channels);
     const bool none = o->height == 0 && o->width == 0;
     if (!none && (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
         return sw_fail(SW_ERR_ARGUMENT, "image folder: height %lld and width %lld; 1 to %d each, or both 0",

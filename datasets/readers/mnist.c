@@ -145,7 +145,7 @@ static sw_status mnist_find_directory(const image_set *set, const char *director
 static sw_status mnist_find_file(const char *directory, int i, char path[PATH_LENGTH]) {
     if (mnist_locate(directory, i, path))
         return SW_OK;
-    return sw_fail(SW_ERR_IO, "%.700s: %s is gone", directory, file_name[i]);
+    return sw_fail(SW_ERR_IO, "%.700s: %s does not exist any more", directory, file_name[i]);
 }
 
 static sw_source *mnist_open(const image_set *set, const char *directory, sw_data_split split) {

@@ -271,5 +271,5 @@ sw_status swd_svmlight_rows(swd_svmlight *s) {
             break;
         SW_TRY(svmlight_row(s, line));
     }
-    return s->rows > 0 ? SW_OK : swd_stream_fail(&s->lines.in, SW_ERR_FORMAT, "holds no row");
+    return s->rows > 0 ? SW_OK : swd_stream_fail(&s->lines.in, SW_ERR_FORMAT, "has no rows");
 }

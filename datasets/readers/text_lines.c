@@ -80,7 +80,7 @@ sw_status swd_lines_next(swd_lines *l, char **line) {
     l->line++;
     char *end = l->buffer + l->begin + length;
     if (l->begin + length < l->end && !*end)
-        return swd_lines_fail(l, "holds a zero byte: this is not text in UTF-8");
+        return swd_lines_fail(l, "has a zero byte: this is not text in UTF-8");
     l->after_cr = *end == '\r';
     l->at = l->buffer_offset + (int64_t)l->begin;
     *line = l->buffer + l->begin;

@@ -37,7 +37,7 @@ static sw_status embedding_fail_id(const sw_module *m, const sw_array *a, int64_
         place[axis] = i % a->shape[axis];
         i /= a->shape[axis];
     }
-    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is no id: whole numbers from 0 to %lld%s are needed", m->name,
+    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is not an id: integers from 0 to %lld%s are needed", m->name,
                    value, sw_shape_text(a->rank, place), (long long)e->rows - 1,
                    a->type == SW_F32 && e->rows > F32_LIMIT ? ", as i32 above 2^24," : "");
 }

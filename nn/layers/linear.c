@@ -15,7 +15,8 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     linear *l = m->data;
     bool known = shape->rank >= 0;
     if (known && shape->rank != 1)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes vectors; what comes in is %s for each sample", m->name,
+        return sw_fail(SW_ERR_SHAPE,
+                       "layer %s: input has samples %s, vectors are expected (add sw_nn_flatten before it?)", m->name,
                        sw_shape_text(shape->rank, shape->length));
     if (l->inputs == 0) {
         if (!known)
@@ -26,8 +27,8 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
         l->inputs = shape->length[0];
     }
     if (known && shape->length[0] != l->inputs)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but %lld come in", m->name, (long long)l->inputs,
-                       (long long)shape->length[0]);
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but its input has %lld features", m->name,
+                       (long long)l->inputs, (long long)shape->length[0]);
     sw_param_options weight = {.size = sizeof weight,
                                .role = SW_ROLE_WEIGHT,
                                .fan_in = l->inputs,

@@ -9,7 +9,7 @@ static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
     SW_TRY(sw_module_build(m->child[0], shape));
     if (in.rank >= 0 && !sw_shape_equal(in.rank, in.length, shape->rank, shape->length))
         return sw_fail(SW_ERR_SHAPE,
-                       "layer %s: %s comes in and layer %s makes it %s; x + f(x) needs equal "
+                       "layer %s: the input is %s, and layer %s returns %s; x + f(x) needs equal "
                        "shapes",
                        m->name, sw_shape_text(in.rank, in.length), m->child[0]->name,
                        sw_shape_text(shape->rank, shape->length));
