@@ -18,8 +18,8 @@ int swd_classes_find(const swd_classes *classes, const char *label); /* -1: not 
 int swd_classes_add(swd_classes *classes, const char *label);
 void swd_classes_free(swd_classes *classes);
 /* Replaces ids [n], in order of appearance, by class ids in sorted order: by value if `numbers` (all labels are
- * integers), else by bytes. Sets the number of classes and the class names of the source, which takes over the texts.
- * */
+ * integers), else by bytes. Sets the number of classes and the class names of the source, which takes over the
+ * texts. */
 sw_status swd_classes_finish(swd_classes *classes, bool numbers, int32_t *ids, int64_t n, swd_memory_source *s);
 /* Computes the class ids (i32 [n]) of labels y, i32 or u8 [n], in sorted order; the class names are the values as text.
  * Messages begin with `who`. After an error `ids` holds no data. */

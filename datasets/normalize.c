@@ -31,10 +31,10 @@ static void SW_K(normalize_rows)(void *args, int64_t begin, int64_t end, double 
 }
 
 static inline void SW_K(moments_welford_row)(const double *restrict x, double *restrict mean, double *restrict m2,
-                                             double share, int64_t begin, int64_t end) {
+                                             double inverse_count, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         const double d = x[i] - mean[i];
-        mean[i] += d * share;
+        mean[i] += d * inverse_count;
         m2[i] += d * (x[i] - mean[i]);
     }
 }

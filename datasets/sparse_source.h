@@ -4,8 +4,8 @@
 
 #include "datasets/memory_source.h"
 
-/* A source of dense samples from sparse rows: gathering fills in the zeros. `stored` has the targets; its x is empty.
- * */
+/* A source of dense samples from sparse rows: gathering fills in the zeros. `stored` has the targets; its x is
+ * empty. */
 typedef struct swd_sparse_source {
     swd_memory_source stored; /* first, so that a pointer to the source is a pointer to the struct */
     sw_csr x;

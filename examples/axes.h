@@ -35,17 +35,17 @@ static inline double plot_log2(double x) {
 }
 
 /* The position of v on the axis: 0 at v0, 1 at v1. A value without logarithm is far below 0. */
-static inline double plot_share(double v, double v0, double v1, bool logarithmic) {
+static inline double plot_fraction(double v, double v0, double v1, bool logarithmic) {
     if (!logarithmic)
         return (v - v0) / (v1 - v0);
     return v > 0 ? plot_log2(v / v0) / plot_log2(v1 / v0) : -1000;
 }
 
 static inline double plot_x(const plot *p, double x) {
-    return p->left + (p->right - p->left) * plot_share(x, p->x0, p->x1, p->log_x);
+    return p->left + (p->right - p->left) * plot_fraction(x, p->x0, p->x1, p->log_x);
 }
 static inline double plot_y(const plot *p, double y) {
-    return p->bottom - (p->bottom - p->top) * plot_share(y, p->y0, p->y1, p->log_y);
+    return p->bottom - (p->bottom - p->top) * plot_fraction(y, p->y0, p->y1, p->log_y);
 }
 
 /* ---- Ticks ---- */

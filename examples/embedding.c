@@ -83,7 +83,7 @@ static void write_sample(sw_module *net, char *to) {
 }
 
 /* The distance between the means of the vowels and of the consonants. */
-static double apart(const double *place) {
+static double vowel_distance(const double *place) {
     double middle[2][2] = {{0}};
     for (int32_t i = 1; i < LETTERS; i++)
         for (int k = 0; k < 2; k++)
@@ -137,8 +137,8 @@ int main(int argc, char **argv) {
     sw_param *weight = sw_module_find_param(letters, "weight");
     const double *place = weight ? sw_param_value(weight).data : NULL;
     if (place && !sw_error()) {
-        printf("loss %.4f\naccuracy %.4f\napart %.4f\nwritten %s\n", result.loss, result.accuracy, apart(place),
-               written);
+        printf("loss %.4f\naccuracy %.4f\ndistance %.4f\nwritten %s\n", result.loss, result.accuracy,
+               vowel_distance(place), written);
         cli_flush();
         draw(place);
     }

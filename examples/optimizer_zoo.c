@@ -51,8 +51,8 @@ static double halton(int d, int64_t i) {
     return value - floor(value);
 }
 
-/* Writes the spec of a trial, "adam lr=0.00123 beta1=0.91 …", with a value for each option that has a range for tuning.
- * */
+/* Writes the spec of a trial, "adam lr=0.00123 beta1=0.91 …", with a value for each option that has a range for
+ * tuning. */
 static void make_spec(const sw_rule *rule, int64_t trial, char *spec, size_t size) {
     size_t at = (size_t)snprintf(spec, size, "%s", rule->name);
     int d = 0;

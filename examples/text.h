@@ -1,5 +1,5 @@
-/* Text on a canvas, in UTF-8, with a TrueType font if the canvas has one, else with strokes. Not part of the library.
- * */
+/* Text on a canvas, in UTF-8, with a TrueType font if the canvas has one, else with strokes. Not part of the
+ * library. */
 #ifndef SWALE_EXAMPLES_TEXT_H
 #define SWALE_EXAMPLES_TEXT_H
 

@@ -110,8 +110,8 @@ static inline const char *truetype_directory_fault(const unsigned char *bytes, s
     return truetype_sum(bytes, count) == 0xb1b0afba ? NULL : "damaged: the checksum of the file is wrong";
 }
 
-/* Returns NULL if the font has the tables for drawing letters, and every outline lies within `glyf`; else the reason.
- * */
+/* Returns NULL if the font has the tables for drawing letters, and every outline lies within `glyf`; else the
+ * reason. */
 static inline const char *truetype_glyphs_fault(const unsigned char *bytes) {
     static const char incomplete[] = "a table that outlines need is missing or too short";
     size_t size, outlines, places;

@@ -37,11 +37,11 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
     return sw_source_batch_with_draw(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
 }
 
-/* Sums so far: the mean loss; correct rows; rows with a class id; samples with class ids and outputs [batch, classes].
- * */
+/* Sums so far: the mean loss; correct rows; rows with the id of a class; samples whose targets are ids and whose
+ * outputs are [batch, classes]. */
 typedef struct tally {
     sw_loss_mean loss;
-    int64_t right, judged, samples;
+    int64_t correct, with_class, samples;
 } tally;
 
 /* Counts the rows whose largest output is at the target's class. In contrast to sw_accuracy, an id that is not that of
@@ -54,8 +54,8 @@ static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
             continue;
         int64_t k = i * classes + at[i];
         const bool nan = isnan(sw_load_element(z.type, z.data, k));
-        t->right += at[i] == id[i] && !nan;
-        t->judged++;
+        t->correct += at[i] == id[i] && !nan;
+        t->with_class++;
     }
     t->samples += rows;
 }
@@ -106,8 +106,8 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
     swn_evaluation_end(model);
     if (status == SW_OK) {
         result->loss = sw_loss_mean_value(&t.loss);
-        if (source->classes && t.samples == source->n && t.judged > 0)
-            result->accuracy = (double)t.right / (double)t.judged;
+        if (source->classes && t.samples == source->n && t.with_class > 0)
+            result->accuracy = (double)t.correct / (double)t.with_class;
     }
     return status;
 }

@@ -113,8 +113,8 @@ static inline sw_array test_array(sw_dtype type, int rank, const int64_t *shape)
     return a;
 }
 
-/* Fills an array with uniform numbers in [low, high), rounded to f32, so that both element types have the same numbers.
- * */
+/* Fills an array with uniform numbers in [low, high), rounded to f32, so that both element types have the same
+ * numbers. */
 static inline void test_fill(const sw_array *a, double low, double high, uint64_t seed) {
     for (int64_t i = 0, n = sw_array_count(a); i < n; i++)
         test_set(a, i, (double)(float)test_uniform(&seed, low, high));

@@ -66,8 +66,8 @@ static box subject_box(const unsigned char *x, int64_t height, int64_t width, in
     return b;
 }
 
-/* Copies the box, scaled so that the background is 0 and the extreme that is farther from it, black or white, is 255.
- * */
+/* Copies the box, scaled so that the background is 0 and the extreme that is farther from it, black or white, is
+ * 255. */
 static void subject_extract(const unsigned char *x, int64_t width, const box *b, int ground, unsigned char *to) {
     const int range = ground > 127 ? ground : 255 - ground;
     for (int64_t i = b->top; i < b->bottom; i++)

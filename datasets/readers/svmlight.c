@@ -97,8 +97,8 @@ static sw_status svmlight_columns(swd_svmlight *s, sw_csr *x, int *base) {
     return SW_OK;
 }
 
-/* Shrinks lists that have much more room than needed. For a compressed file, the needed size is not known in advance.
- * */
+/* Shrinks lists that have much more room than needed. For a compressed file, the needed size is not known in
+ * advance. */
 static sw_status svmlight_trim(swd_svmlight *s) {
     if (s->capacity - s->count > s->count / 8) {
         SW_TRY(swd_svmlight_resize(s, &s->index, s->count, s->count, sizeof *s->index));

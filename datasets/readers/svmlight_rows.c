@@ -51,8 +51,8 @@ static bool svmlight_is_token_end(char c) {
     return c == ' ' || c == '\t' || c == 0 || c == '#';
 }
 
-/* Returns the next token, terminated by zero, and moves *cursor behind it; NULL at the end of the line or at a comment.
- * */
+/* Returns the next token, terminated by zero, and moves *cursor behind it; NULL at the end of the line or at a
+ * comment. */
 static char *svmlight_token(char **cursor) {
     char *begin = *cursor;
     while (*begin == ' ' || *begin == '\t')

@@ -1,5 +1,5 @@
-/* The contract of a tape: switches, reuse of memory, views, leaves and copies of inputs, graphs of any depth and width.
- * */
+/* The contract of a tape: switches, reuse of memory, views, leaves and copies of inputs, graphs of any depth and
+ * width. */
 #include "support.h"
 
 #include "helpers.h"
