@@ -19,7 +19,7 @@ class NotOffered(Exception):
 
 
 class T:
-    """A tensor on swale's side."""
+    """A tensor of swale."""
 
     def __init__(self, handle):
         self.handle = handle
@@ -88,7 +88,7 @@ def constant(like, value):
 
 
 def as_tensors(a, b):
-    """Both as tensors of one type."""
+    """Converts both to tensors of one type."""
     offered(isinstance(a, T) or isinstance(b, T), "numbers alone, without a tensor")
     if not isinstance(a, T):
         a = constant(b, a)

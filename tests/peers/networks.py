@@ -289,7 +289,7 @@ class Network:
         return {key for key, is_frozen in state.items() if is_frozen}
 
     def batches(self):
-        """Ids of each step: in order, the last of an epoch what is left over."""
+        """The ids of each step, in order; the last step of an epoch has the remaining samples."""
         if self.estimator == "full":
             return [list(range(self.n))] * self.steps
         found, at = [], 0
@@ -630,7 +630,7 @@ def compare(network):
 
 
 def shrink(network, difference):
-    """The network with as little as possible around what still differs, and the difference."""
+    """The smallest network that still differs, and the difference."""
     def set_to(name, value):
         def change(n):
             setattr(n, name, value)

@@ -19,7 +19,7 @@ F64 = torch.float64
 
 
 class Retry(Exception):
-    """These arguments cannot be drawn from the graph as it is."""
+    """The graph has no suitable arguments for this operation."""
 
 
 class Operation:
@@ -89,7 +89,7 @@ unary("sw_sigmoid", torch.sigmoid, slope=lambda y: y * (1 - y))
 operation("sw_leaky_relu", F.leaky_relu, lambda b: [b.real(), b.number(1)], kink=lambda x, slope: x)
 operation("sw_elu", F.elu, lambda b: [b.real(), b.number(2)], kink=lambda x, alpha: x)
 unary("sw_silu", F.silu)
-# PyTorch's own is linear above a threshold of 20; this one is not.
+# PyTorch's softplus is linear above a threshold of 20; this one is not.
 unary("sw_softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype)))
 # F.gelu is 0 below -8.3; torch.special.ndtr loses digits from -3 on.
 unary("sw_gelu", lambda x: x * 0.5 * torch.special.erfc(-x * math.sqrt(0.5)))

@@ -97,12 +97,12 @@ def alternate(fits, rounds):
 
 
 def ratio(ours, theirs):
-    """Our seconds over theirs: the median over rounds."""
+    """The seconds of swale divided by those of the other library: the median over rounds."""
     return statistics.median(a / b for a, b in zip(ours.seconds, theirs.seconds))
 
 
 def compare(name, ours, theirs, goal, target):
-    """The fastest of ours against the fastest of theirs, each with the epochs that it needs."""
+    """Compares the fastest solver of swale with the fastest one of the other library, each with the epochs that it needs."""
     ours, theirs = able(ours, goal), able(theirs, goal)
     if not ours or not theirs:
         note(f"  {name}: not compared")
@@ -150,7 +150,7 @@ class Sides:
                 note(f"{framework}: {self.sides[framework].hello}")
 
     def fits(self, framework, paths, data, bias):
-        """With scikit-learn's default penalty, C = 1."""
+        """Fits with scikit-learn's default penalty, C = 1."""
         side = self.sides.get(framework)
         return [Fit(side, path, data, bias, 1 / samples(data)) for path in paths] if side else []
 

@@ -598,10 +598,10 @@ static void test_wrong_targets_are_refused(void **state) {
     o.target_column = SW_CSV_FIRST_COLUMN;
     check_message("0,1\n3,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '3' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
-                  "that are there)");
+                  "of the data)");
     check_message("0,1\n-1,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '-1' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
-                  "that are there)");
+                  "of the data)");
     check_message("0,1\n1.5,1\n", &o, SW_ERR_FORMAT, "line 2, column 1: class '1.5' is not a whole number from 0 to 2");
     o.target_column = 2;
     check_message("0,1\n", &o, SW_ERR_ARGUMENT, "target: column 2, but there are 2, 0 to 1 or -1 to -2");

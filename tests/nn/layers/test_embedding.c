@@ -271,7 +271,7 @@ static void test_wrong_ties_are_refused(void **state) {
     refused(other_rank, SW_ERR_SHAPE,
             "parameter linear2.weight: [4,4] cannot be tied to linear1.bias [4]: 2 and 1 axes");
     refused(no_such, SW_ERR_STATE, "layer linear1: its weight is tied to layer relu1, which has no weight");
-    refused(to_itself, SW_ERR_ARGUMENT, "layer linear: it can be tied to another layer of its model");
+    refused(to_itself, SW_ERR_ARGUMENT, "layer linear: it can only be tied to another layer of its model");
     refused(to_nothing, SW_ERR_ARGUMENT,
             "layer linear: it can only be tied to another layer of its model (got NULL or a layer of another model)");
     refused(tied_and_started, SW_ERR_ARGUMENT,
