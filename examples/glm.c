@@ -46,7 +46,7 @@ static const cli_option options[] = {
     {"--format", "F", CLI_TEXT, &format, 0, 0, "csv or svm (from the name of the file)"},
     {"--target", "NAME", CLI_TEXT, &target, 0, 0, "column of the targets in a CSV file (the last one)"},
     {"--loss", "L", CLI_TEXT, &loss, 0, 0, "logistic, multinomial, squared, huber, squared_hinge or poisson (squared)"},
-    {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "where the parabola of the huber loss ends (1.35)"},
+    {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "residual at which the huber loss becomes linear (1.35)"},
     {"--l2", "X", CLI_REAL, &l2, 0, 1e300, "penalty l2/2 |w|^2 (0)"},
     {"--l1", "X", CLI_REAL, &l1, 0, 1e300, "penalty l1 |w|_1 (0)"},
     {"--method", "M", CLI_TEXT, &method, 0, 0,

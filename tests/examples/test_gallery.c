@@ -30,7 +30,7 @@ static const program programs[] = {
     {"spirals", {"--samples", "30", "--every", "1"}, {{"accuracy", 0.97, 1}, {"loss", 0, 0.15}}, false},
     {"regression", {"--steps", "2", "--passes", "2"},
      {{"error", 0, 0.05}, {"deviation_near_data", 0.01, 0.15}, {"deviation_elsewhere", 0.17, 1}}, false},
-    /* With the letters' frequencies alone the loss would be 2.8; at the beginning `apart` is 0.8. */
+    /* With only the frequencies of the letters, the loss would be 2.8; at the beginning `distance` is 0.8. */
     {"embedding", {"--steps", "2"}, {{"loss", 0, 1.8}, {"accuracy", 0.42, 1}, {"distance", 2, 10}}, false},
     {"least_squares", {"--steps", "100"},
      /* 20 times the step: 20 times the floor, and up to half more that is not of first order. The smallest
